@@ -1,0 +1,52 @@
+# On a machine that has only Python and make: `make demo` runs the main job, `make test` passes the tests.
+# Each sets up what it needs in .venv, once; to run again is quick.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test stress lint bench lock clean
+
+demo: $(VENV)/.run-ready
+	$(BIN)/coterie run examples/commons/fishing.toml
+
+test: $(VENV)/.dev-ready
+	$(BIN)/python -m pytest $(TESTS)
+
+# The same races, looked for much longer.
+stress: $(VENV)/.dev-ready
+	COTERIE_STRESS=1 $(BIN)/python -m pytest -m stress --timeout 1800 $(TESTS)
+
+lint: $(VENV)/.dev-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench-ready
+	$(BIN)/python -m benchmarks $(BENCHMARKS)
+
+# Writes the lock files anew, with the newest versions that fit.
+lock: $(VENV)/.dev-ready
+	$(PIP) install uv
+	sh requirements/lock.sh $(BIN)/uv
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache runs
+
+$(BIN)/python:
+	@sh requirements/venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.run-ready: requirements/run.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/run.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev-ready: requirements/dev.lock $(VENV)/.run-ready
+	$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/.bench-ready: requirements/bench.lock $(VENV)/.run-ready
+	-$(PIP) install --require-hashes -r requirements/bench.lock
+	@touch $@

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Resolves the dependencies for all platforms and Pythons from 3.11 on, with hashes: lock.sh UV
+set -eu
+lock() {
+    output=$1
+    shift
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+        --no-emit-index-url --no-emit-find-links --upgrade "$@" --output-file "requirements/$output"
+}
+uv=$1
+lock run.lock pyproject.toml --group build
+lock dev.lock pyproject.toml --group build --group dev --extra testing
+lock bench.lock pyproject.toml --extra bench

@@ -1,0 +1,31 @@
+"""Threads and what belongs to them: named threads, a pool that grows, timers, periodic jobs, stack dumps, locks.
+
+Every thread of Coterie is started here, and every lock is made here, with its place in one documented order.
+"""
+
+from coterie.concurrency.completion import Completion, Signal
+from coterie.concurrency.doorbell import Doorbell
+from coterie.concurrency.locks import Rank, new_lock
+from coterie.concurrency.periodic import PeriodicJob
+from coterie.concurrency.pool import ElasticPool
+from coterie.concurrency.stacks import dump_stacks, stack_of
+from coterie.concurrency.switching import SwitchInterval
+from coterie.concurrency.threads import Thread, start_thread
+from coterie.concurrency.timers import Timer, Timers
+
+__all__ = [
+    "Completion",
+    "Doorbell",
+    "ElasticPool",
+    "PeriodicJob",
+    "Rank",
+    "Signal",
+    "SwitchInterval",
+    "Thread",
+    "Timer",
+    "Timers",
+    "dump_stacks",
+    "new_lock",
+    "stack_of",
+    "start_thread",
+]

@@ -1,0 +1,85 @@
+"""An outcome that arrives once, and that threads may wait for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from coterie.concurrency.locks import Rank, new_lock
+
+
+class Completion:
+    """Becomes done once, and then stays so. The base of replies and of tickets for a full mailbox.
+
+    Safe from any thread. `_lock` guards `_done` and `_callbacks`; callbacks are called without it, by the thread that
+    completes, or at once by the thread that adds them too late. They must be short and must not raise.
+    """
+
+    __slots__ = ("_callbacks", "_done", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.COMPLETION)
+        self._done = False
+        self._callbacks: list[Callable[[], object]] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome is there."""
+        return self._done
+
+    def add_callback(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called when the outcome is there; at once if it is."""
+        self._lock.acquire()
+        if not self._done:
+            if self._callbacks is None:
+                self._callbacks = [callback]
+            else:
+                self._callbacks.append(callback)
+            self._lock.release()
+            return
+        self._lock.release()
+        callback()
+
+    def remove_callback(self, callback: Callable[[], object]) -> None:
+        """Forget a callback that has not been called; do nothing if there is none such."""
+        self._lock.acquire()
+        if self._callbacks is not None and callback in self._callbacks:
+            self._callbacks.remove(callback)
+        self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block this thread until the outcome is there, or `timeout` seconds of real time have passed.
+
+        Returns whether it is there.
+        """
+        if self._done:
+            return True
+        doorbell = threading.Lock()
+        doorbell.acquire()
+        self.add_callback(doorbell.release)
+        if timeout is None:
+            doorbell.acquire()
+        elif not doorbell.acquire(timeout=max(0.0, min(timeout, threading.TIMEOUT_MAX))):
+            self.remove_callback(doorbell.release)
+        return self._done
+
+    def _finish(self) -> None:
+        """Call the callbacks. The lock is held, and `_done` was set under it; returns with the lock released."""
+        callbacks = self._callbacks
+        self._callbacks = None
+        self._lock.release()
+        if callbacks is not None:
+            for callback in callbacks:
+                callback()
+
+
+class Signal(Completion):
+    """A completion that says nothing but that the time has come."""
+
+    __slots__ = ()
+
+    def set(self) -> None:
+        """Say so. Once is enough; more does no harm."""
+        self._lock.acquire()
+        self._done = True
+        self._finish()

@@ -1,0 +1,83 @@
+"""The locks of Coterie, and the one order in which they may be taken.
+
+Nearly every lock here is a leaf: whoever holds it takes no other and calls nothing that is not its own. Where locks do
+nest, a lock of a smaller rank is taken before one of a greater rank, and `Rank` is the whole list. So no circle of
+threads that wait for each other's locks can arise. `coterie.testing.checked_locks` watches the rule while tests run.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol
+
+
+class Rank(enum.IntEnum):
+    """The order of locks: outer before inner. Each line says what the lock guards."""
+
+    LINK = 10
+    """What one link has heard from one peer, while it hands messages over in their order."""
+    FAMILY = 20
+    """The children of one supervisor, and the restart that concerns several of them."""
+    WAITS = 30
+    """Who waits for whom, over all agents of a runtime."""
+    REGISTRY = 40
+    """The agents of a runtime by name and number, its topics and watchers."""
+    MAILBOX = 50
+    """One mailbox: what is queued, who waits for room, whether its agent wants to be called."""
+    SEAT = 60
+    """Whether one agent has a thread, is queued for one, or rests."""
+    DISPATCHER = 70
+    """The agents that are ready and the threads that are idle."""
+    COMPLETION = 80
+    """One outcome that is awaited."""
+    TIMERS = 90
+    """The heap of deadlines."""
+    RECORDS = 100
+    """Counters and bounded records that are only written and read: dead letters, statistics."""
+
+
+class Lock(Protocol):
+    """What `new_lock` returns: a `threading.Lock`, or something that behaves as one."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...  # noqa: D102, FBT001, FBT002
+    def release(self) -> None: ...  # noqa: D102
+    def locked(self) -> bool: ...  # noqa: D102
+    def __enter__(self) -> bool: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None, /
+    ) -> None: ...
+
+
+class _Making:
+    """How locks are made. A test replaces it for a while; nothing else may."""
+
+    watched: Callable[[Rank], Lock] | None = None
+
+
+def new_lock(rank: Rank) -> Lock:
+    """Return a new lock that has this place in the order."""
+    watched = _Making.watched
+    if watched is not None:
+        return watched(rank)
+    return threading.Lock()
+
+
+def replace_making(make: Callable[[Rank], Lock]) -> AbstractContextManager[None]:
+    """Return a context in which `new_lock` calls `make`. For tests only: it acts on the whole process."""
+    return _Replaced(make)
+
+
+class _Replaced(AbstractContextManager[None]):
+    def __init__(self, make: Callable[[Rank], Lock]) -> None:
+        self._make = make
+        self._before = _Making.watched
+
+    def __enter__(self) -> None:
+        _Making.watched = self._make
+
+    def __exit__(self, *exc_info: object) -> None:
+        _Making.watched = self._before

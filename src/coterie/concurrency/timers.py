@@ -1,0 +1,147 @@
+"""One heap of deadlines for a whole runtime."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+
+from coterie.concurrency.doorbell import Doorbell
+from coterie.concurrency.locks import Rank, new_lock
+from coterie.concurrency.threads import Thread, start_thread
+from coterie.kernel import Clock, DrivenClock
+
+_log = logging.getLogger(__name__)
+
+_COMPACT_ABOVE = 512
+"""Cancelled entries that are tolerated in the heap before it is asked whether they are the greater part."""
+
+
+class Timer:
+    """One deadline. `cancel` may be called from any thread, at any time, more than once."""
+
+    __slots__ = ("_timers", "callback", "when")
+
+    def __init__(self, when: float, callback: Callable[[], object], timers: Timers) -> None:
+        self.when = when
+        self.callback: Callable[[], object] | None = callback
+        self._timers = timers
+
+    def cancel(self) -> None:
+        """See to it that the callback is not called any more, unless it is being called already."""
+        self._timers._cancel(self)  # noqa: SLF001 - the two are one thing
+
+
+class Timers:
+    """Calls back at given times of a clock.
+
+    On the system's clock a thread waits for the next deadline. A `DrivenClock` has no such thread: whoever moves that
+    clock runs what is due. Callbacks are called one after the other, outside of any lock; they must be short and must
+    not block. One that raises is logged.
+
+    Safe from any thread. `_lock` guards the heap; a cancelled timer stays in it until its time, or until the cancelled
+    are the greater part, so that to cancel costs nearly nothing.
+    """
+
+    def __init__(self, clock: Clock, name: str = "coterie") -> None:
+        self.clock = clock
+        self._name = name
+        self._lock = new_lock(Rank.TIMERS)
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._cancelled = 0
+        self._closed = False
+        self._doorbell = Doorbell()
+        self._thread: Thread | None = None
+        self._driven = isinstance(clock, DrivenClock)
+        if isinstance(clock, DrivenClock):
+            clock.attach(self)
+
+    @property
+    def threads(self) -> int:
+        """How many threads it has: none before the first timer, and none on a driven clock."""
+        return int(self._thread is not None)
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
+        """Call `callback` once the monotonic clock says `when`. After `close` nothing is called any more."""
+        timer = Timer(when, callback, self)
+        entry = (when, next(self._order), timer)
+        lock = self._lock
+        lock.acquire()
+        try:
+            heapq.heappush(self._heap, entry)
+            ring = self._heap[0] is entry and not self._driven and not self._closed
+            if ring and self._thread is None:
+                self._thread = start_thread(self._run, f"{self._name}-timers")
+        finally:
+            lock.release()
+        if ring:
+            self._doorbell.ring()
+        return timer
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call `callback` in `delay` seconds."""
+        return self.call_at(self.clock.monotonic() + delay, callback)
+
+    def next_deadline(self) -> float | None:
+        """Return the earliest deadline, or None if there is none."""
+        with self._lock:
+            while self._heap and self._heap[0][2].callback is None:
+                heapq.heappop(self._heap)
+                self._cancelled -= 1
+            return self._heap[0][0] if self._heap else None
+
+    def run_due(self) -> None:
+        """Call back what is due by now."""
+        while True:
+            with self._lock:
+                if self._closed or not self._heap or self._heap[0][0] > self.clock.monotonic():
+                    return
+                timer = heapq.heappop(self._heap)[2]
+                callback, timer.callback = timer.callback, None
+                if callback is None:
+                    self._cancelled -= 1
+                    continue
+            try:
+                callback()
+            except Exception:  # noqa: BLE001 - it is logged, and others go on
+                _log.exception("a timer's callback raised")
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Call nothing any more, and end the thread."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if isinstance(self.clock, DrivenClock):
+            self.clock.detach(self)
+        if thread is not None and thread is not threading.current_thread():
+            self._doorbell.ring()
+            thread.join(timeout)
+
+    def _cancel(self, timer: Timer) -> None:
+        lock = self._lock
+        lock.acquire()
+        try:
+            if timer.callback is None:
+                return
+            timer.callback = None
+            self._cancelled += 1
+            if self._cancelled > _COMPACT_ABOVE and self._cancelled * 2 > len(self._heap):
+                self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+                heapq.heapify(self._heap)
+                self._cancelled = 0
+        finally:
+            lock.release()
+
+    def _run(self) -> None:
+        while not self._closed:
+            deadline = self.next_deadline()
+            if deadline is None:
+                self._doorbell.wait()
+            else:
+                delay = deadline - self.clock.monotonic()
+                if delay > 0:
+                    self._doorbell.wait(delay)
+            self.run_due()

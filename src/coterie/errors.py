@@ -1,0 +1,271 @@
+"""Every error that Coterie raises, under one root.
+
+Each error is built from the objects it is about and words itself: what happened, where, and what to do next.
+
+::
+
+    CoterieError
+    ├── DefinitionError (TypeError)       a class is declared wrongly; raised where it is defined
+    ├── InvalidMessage (TypeError)        what was sent is not a message
+    ├── InvalidAddress (ValueError)       what should be an address is not
+    ├── CodecError
+    │   ├── EncodeFailed                  a value has no form on the wire
+    │   └── DecodeFailed                  bytes, or their type, make no sense here
+    ├── SpawnError
+    │   ├── NameTaken                     a living agent has that name
+    │   └── StartFailed                   the agent's constructor raised
+    ├── NotInAgent                        something that only a running agent has was asked for outside
+    ├── ServiceMissing (LookupError)      nothing of that type was provided
+    ├── RestartsExhausted                 an agent failed more often than its supervision permits
+    ├── SnapshotFailed                    an agent's snapshot or restore raised
+    ├── WaitTimeout (TimeoutError)        `.result(timeout)` ran out; what was waited for goes on
+    ├── TransportError                    a transport cannot carry a frame
+    ├── ScenarioError (ValueError)        a scenario file does not make sense
+    ├── RunFolderFailed                   the folder of a run cannot be written
+    └── DeliveryError                     how an ask, or a tell, ends without being answered
+        ├── HandlerFailed                 the handler raised; its error is the cause
+        │   └── Unhandled                 the agent has no handler for the message's type
+        ├── AskTimeout (TimeoutError)     the deadline of the ask has passed
+        ├── AskCancelled                  the asker, or the runtime, took the ask back
+        ├── AgentStopped                  the agent has stopped, or failed for good
+        │   └── RuntimeStopped            so has its runtime
+        ├── UnknownAgent (LookupError)    no such agent was ever known there
+        ├── MailboxFull                   the mailbox refused the message
+        └── WaitCycle                     waiting for this reply would wait for oneself
+
+A `DeliveryError` that leaves a handler fails the message in hand and not the agent: that another agent is gone, slow
+or broken is news, not a fault of the one who hears it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class CoterieError(Exception):
+    """The root of all errors of this package."""
+
+
+class DefinitionError(CoterieError, TypeError):
+    """A class is declared wrongly.
+
+    Raised when the class is defined, or at the latest when an agent of it is spawned.
+    """
+
+    def __init__(self, where: str, problem: str, remedy: str) -> None:
+        self.where = where
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+
+class InvalidMessage(CoterieError, TypeError):
+    """What was sent is not an instance of `Message`."""
+
+    def __init__(self, value: object, recipient: object) -> None:
+        kind = f"the class {value.__qualname__}" if isinstance(value, type) else f"a {type(value).__qualname__}"
+        super().__init__(f"{kind} was sent to {recipient}: send an instance of a subclass of Message or Request")
+
+
+class InvalidAddress(CoterieError, ValueError):
+    """A text that should name an agent does not."""
+
+    def __init__(self, text: object) -> None:
+        super().__init__(f"{text!r} is not an address: expected coterie://NODE/NAME or coterie://NODE/NAME#NUMBER")
+
+
+class CodecError(CoterieError):
+    """A value cannot cross the wire."""
+
+
+class EncodeFailed(CodecError):
+    """A value has no form on the wire. The reason is the cause."""
+
+    def __init__(self, what: str, reason: object) -> None:
+        super().__init__(
+            f"cannot encode {what}: {reason}; use numbers, text, bytes, lists, dicts, dates, dataclasses, "
+            "messages or agent references"
+        )
+
+
+class DecodeFailed(CodecError):
+    """Bytes do not decode to what was expected of them. The reason is the cause."""
+
+    def __init__(self, what: str, reason: object) -> None:
+        super().__init__(f"cannot decode {what}: {reason}")
+
+
+class SpawnError(CoterieError):
+    """An agent cannot come to life."""
+
+
+class NameTaken(SpawnError):
+    """A living agent of this runtime has that name already."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"an agent named {name!r} is alive: choose another name, or stop that agent first")
+
+
+class StartFailed(SpawnError):
+    """The constructor of an agent raised, so it never lived. Its error is the cause."""
+
+    def __init__(self, agent: object, kind: str, error: BaseException) -> None:
+        super().__init__(f"{agent}: {kind}.__init__ raised {describe(error)}")
+
+
+class NotInAgent(CoterieError):
+    """Something was asked for that only a running agent has."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} exists only while the agent runs: spawn it in a Runtime")
+
+
+class ServiceMissing(CoterieError, LookupError):
+    """`context.use` found nothing of that type."""
+
+    def __init__(self, service: type, provided: Sequence[type]) -> None:
+        names = ", ".join(sorted(each.__qualname__ for each in provided)) or "nothing"
+        super().__init__(
+            f"no {service.__qualname__} was provided (there is: {names}): call runtime.provide(...) before agents use it"
+        )
+
+
+class RestartsExhausted(CoterieError):
+    """An agent failed more often than its supervision permits. Its last error is the cause."""
+
+    def __init__(self, agent: object, restarts: int, within: float) -> None:
+        super().__init__(f"{agent} failed again after {restarts} restarts within {within:g} s")
+
+
+class SnapshotFailed(CoterieError):
+    """`snapshot` or `restore` of an agent raised. Its error is the cause."""
+
+    def __init__(self, agent: object, hook: str, error: BaseException) -> None:
+        super().__init__(f"{agent}: {hook} raised {describe(error)}")
+
+
+class WaitTimeout(CoterieError, TimeoutError):
+    """`.result(timeout)` ran out. Only the waiting has stopped."""
+
+    def __init__(self, what: object, timeout: float) -> None:
+        super().__init__(f"{what} has not ended after {timeout:g} s of waiting; it goes on, wait again or cancel it")
+
+
+class TransportError(CoterieError):
+    """A transport cannot carry a frame to where it should go."""
+
+
+class ScenarioError(CoterieError, ValueError):
+    """A scenario file does not make sense. `problems` holds one line for each fault: the key, and what mends it."""
+
+    def __init__(self, path: Path | str, problems: Sequence[str]) -> None:
+        self.path = path
+        self.problems = tuple(problems)
+        super().__init__("\n".join((f"{path}:", *(f"  {problem}" for problem in problems))))
+
+
+class RunFolderFailed(CoterieError):
+    """The folder of a run cannot be written. The reason is the cause."""
+
+    def __init__(self, path: Path | str, error: OSError) -> None:
+        super().__init__(f"{path}: cannot be written: {error.strerror or error}; choose another place for the run")
+
+
+class DeliveryError(CoterieError):
+    """A message was not answered, or not taken."""
+
+
+class HandlerFailed(DeliveryError):
+    """The handler of a message raised.
+
+    `__cause__` is the handler's error: the object itself where asker and agent share a process, and otherwise a
+    `RemoteError` that carries its text.
+    """
+
+    def __init__(self, agent: object, message: str, reason: str, traceback_text: str = "") -> None:
+        self.agent = agent
+        self.message = message
+        self.reason = reason
+        self._traceback_text = traceback_text
+        super().__init__(f"{agent} failed to handle {message}: {reason}")
+
+    @property
+    def traceback_text(self) -> str:
+        """The traceback of the handler's error, as the agent saw it; empty if there is none."""
+        if self._traceback_text or self.__cause__ is None:
+            return self._traceback_text
+        return "".join(traceback.format_exception(self.__cause__))
+
+
+class RemoteError(CoterieError):
+    """The text of an error that happened in another process; only ever a cause."""
+
+
+class Unhandled(HandlerFailed):
+    """The agent has no handler for messages of this type."""
+
+    def __init__(self, agent: object, message: str, known: Sequence[str] = ()) -> None:
+        listed = ", ".join(known) or "nothing"
+        super().__init__(agent, message, f"it has no handler for that type, only for {listed}; add a method with @on")
+
+
+class AskTimeout(DeliveryError, TimeoutError):
+    """The deadline of an ask has passed. Whether the message was handled is unknown."""
+
+    def __init__(self, agent: object, message: str, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(f"{agent} did not answer {message} within {timeout:g} s")
+
+
+class AskCancelled(DeliveryError):
+    """An ask was taken back: its await was cancelled, or the agent was restarted or stopped under it."""
+
+    def __init__(self, agent: object, message: str, reason: str) -> None:
+        super().__init__(f"the ask of {agent} for {message} was cancelled: {reason}")
+
+
+class AgentStopped(DeliveryError):
+    """The agent has stopped, or has failed for good. If it failed, its error is the cause."""
+
+    def __init__(self, agent: object, message: str = "", reason: str = "it has stopped") -> None:
+        what = f"cannot handle {message}" if message else "is gone"
+        super().__init__(f"{agent} {what}: {reason}")
+
+
+class RuntimeStopped(AgentStopped):
+    """The runtime has stopped, or is stopping and takes nothing more from outside."""
+
+    def __init__(self, runtime: object, what: str = "takes nothing more") -> None:
+        DeliveryError.__init__(self, f"the runtime {runtime} has stopped and {what}")
+
+
+class UnknownAgent(DeliveryError, LookupError):
+    """No agent of that name or number was ever known at the address."""
+
+    def __init__(self, address: object, reason: str = "no such agent is known there") -> None:
+        super().__init__(f"{address}: {reason}")
+
+
+class MailboxFull(DeliveryError):
+    """The mailbox refused a message, because of its bound and its policy."""
+
+    def __init__(self, agent: object, message: str, capacity: int, reason: str) -> None:
+        super().__init__(f"the mailbox of {agent} refused {message}: it holds {capacity} already, {reason}")
+
+
+class WaitCycle(DeliveryError):
+    """Waiting would close a circle of agents of which each waits for the next. `agents` names them in order."""
+
+    def __init__(self, agents: Sequence[str]) -> None:
+        self.agents = tuple(agents)
+        super().__init__(
+            f"waiting would never end: {' -> '.join(self.agents)}; "
+            "tell instead of ask, or mark the waiting handler @on(interleave=True)"
+        )
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as `Type: text`, on one line where its text is one."""
+    text = str(error)
+    return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

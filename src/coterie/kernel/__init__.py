@@ -1,0 +1,25 @@
+"""Plain values that everything above is made of: addresses, clocks, the codec, randomness, checkpoints.
+
+No thread, no event loop and no input or output is here, so all of it can be used, and tested, anywhere.
+"""
+
+from coterie.kernel.address import Address
+from coterie.kernel.checkpoint import Checkpointable, detach
+from coterie.kernel.clock import Clock, Countdown, DrivenClock, SystemClock, TimerSource
+from coterie.kernel.codec import Codec, Extension, Packed
+from coterie.kernel.randomness import stream
+
+__all__ = [
+    "Address",
+    "Checkpointable",
+    "Clock",
+    "Codec",
+    "Countdown",
+    "DrivenClock",
+    "Extension",
+    "Packed",
+    "SystemClock",
+    "TimerSource",
+    "detach",
+    "stream",
+]

@@ -1,0 +1,119 @@
+"""Values to bytes and back, typed, without ever running what the bytes say.
+
+On the wire a class is its module and its name. A codec finds it among the classes it was shown and the modules that are
+loaded already; it imports nothing. The format is MessagePack, by msgspec.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from coterie.errors import DecodeFailed, EncodeFailed
+
+T = TypeVar("T")
+
+
+class Extension(msgspec.Struct, Generic[T], frozen=True):
+    """How instances of a class that msgspec does not know are written: as text, under a code from 0 to 127."""
+
+    kind: type[T]
+    code: int
+    to_text: Callable[[T], str]
+    from_text: Callable[[str], T]
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """A value together with the name of its class."""
+
+    kind: str
+    body: bytes
+
+
+class Codec:
+    """Encodes and decodes values.
+
+    Safe from many threads: its tables only grow, by single assignments, and what two threads put there is the same.
+    """
+
+    def __init__(self, extensions: Iterable[Extension[Any]] = ()) -> None:
+        self._by_kind = {each.kind: each for each in extensions}
+        self._by_code = {each.code: each for each in self._by_kind.values()}
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=self._write_foreign)
+        self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+        self._kinds: dict[str, type] = {}
+
+    def encode(self, value: Any) -> bytes:
+        """Return `value` as bytes; raise `EncodeFailed` if it holds something that has no form on the wire."""
+        try:
+            return self._encoder.encode(value)
+        except Exception as error:
+            raise EncodeFailed(f"a {type(value).__qualname__}", error) from error
+
+    def decode(self, data: bytes | memoryview, kind: Any) -> Any:
+        """Return the value of the type `kind` that `data` holds; raise `DecodeFailed` if it holds none."""
+        try:
+            return self._decoder(kind).decode(data)
+        except Exception as error:
+            name = getattr(kind, "__qualname__", kind)
+            raise DecodeFailed(f"a {name}", error) from error
+
+    def pack(self, value: Any) -> Packed:
+        """Return `value` encoded, with the name of its class, for a reader that does not know what to expect."""
+        return Packed(self.register(type(value)), self.encode(value))
+
+    def unpack(self, packed: Packed, base: type[T]) -> T:
+        """Return what `packed` holds, which must be an instance of `base`; raise `DecodeFailed` if it is not."""
+        value: T = self.decode(packed.body, self.resolve(packed.kind, base))
+        return value
+
+    def register(self, kind: type) -> str:
+        """Make a class known, so that `unpack` finds it wherever it was defined, and return its name on the wire."""
+        name = f"{kind.__module__}:{kind.__qualname__}"
+        if self._kinds.get(name) is not kind:
+            self._kinds[name] = kind
+        return name
+
+    def resolve(self, name: str, base: type[T]) -> type[T]:
+        """Return the class of that name; raise `DecodeFailed` if none is known, or it is no subclass of `base`."""
+        kind = self._kinds.get(name)
+        if kind is None:
+            module, _, path = name.partition(":")
+            found: Any = sys.modules.get(module)
+            for part in path.split("."):
+                found = getattr(found, part, None)
+            if not isinstance(found, type):
+                raise DecodeFailed(name, "no such class is known here; import its module, or spawn an agent that handles it")
+            kind = found
+        if not issubclass(kind, base):
+            raise DecodeFailed(name, f"it is not a subclass of {base.__qualname__}")
+        # Only now, so that a name from outside never fills the table with classes that are none of ours.
+        self._kinds[name] = kind
+        return kind
+
+    def _decoder(self, kind: Any) -> msgspec.msgpack.Decoder[Any]:
+        decoder = self._decoders.get(kind)
+        if decoder is None:
+            decoder = msgspec.msgpack.Decoder(kind, dec_hook=self._check_foreign, ext_hook=self._read_foreign)
+            self._decoders[kind] = decoder
+        return decoder
+
+    def _write_foreign(self, value: Any) -> Any:
+        extension = self._by_kind.get(type(value))
+        if extension is None:
+            raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} has no form on the wire")
+        return msgspec.msgpack.Ext(extension.code, extension.to_text(value).encode())
+
+    def _read_foreign(self, code: int, data: memoryview) -> Any:
+        extension = self._by_code.get(code)
+        if extension is None:
+            raise ValueError(f"unknown extension {code}")
+        return extension.from_text(bytes(data).decode())
+
+    def _check_foreign(self, kind: type, value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError(f"expected {kind.__qualname__}, got {type(value).__qualname__}")
+        return value
