@@ -1,0 +1,34 @@
+"""Messages and the ways they go: envelope, mailbox, dead letters, transport and link.
+
+This room moves messages and loses none in silence: what a mailbox takes or refuses, and what a link misses, is counted.
+Who handles a message, and on which thread, is the runtime's business.
+"""
+
+from coterie.messaging.dead_letters import DeadLetter, DeadLetters, Reason
+from coterie.messaging.envelope import Envelope, Priority, Reference, ReplyPort
+from coterie.messaging.link import Link, LinkStatistics
+from coterie.messaging.mailbox import Mailbox, MailboxPolicy, Overflow, Ticket
+from coterie.messaging.message import Message, Request, reply_type
+from coterie.messaging.transport import LocalTransport, Receive, Transport
+
+__all__ = [
+    "DeadLetter",
+    "DeadLetters",
+    "Envelope",
+    "Link",
+    "LinkStatistics",
+    "LocalTransport",
+    "Mailbox",
+    "MailboxPolicy",
+    "Message",
+    "Overflow",
+    "Priority",
+    "Reason",
+    "Receive",
+    "Reference",
+    "ReplyPort",
+    "Request",
+    "Ticket",
+    "Transport",
+    "reply_type",
+]

@@ -1,0 +1,197 @@
+"""What makes an unreliable transport bearable: order, no duplicates, and a count of what is missing."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from coterie.concurrency import Rank, Timer, Timers, new_lock
+from coterie.messaging.transport import Transport
+
+_log = logging.getLogger(__name__)
+
+_REMEMBERED_GAPS = 4_096
+"""How many numbers that were given up are remembered, to tell a late frame from a repeated one."""
+
+
+class _Frame(msgspec.Struct, array_like=True):
+    source: str
+    sequence: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatistics:
+    """What has gone over a link so far, in frames."""
+
+    sent: int = 0
+    delivered: int = 0
+    duplicates: int = 0
+    """Arrived again, and were discarded."""
+    lost: int = 0
+    """Missing from the sequence for longer than the link's patience."""
+    late: int = 0
+    """Arrived after they had been counted as lost, and were discarded."""
+    malformed: int = 0
+    """No frame at all."""
+
+
+class _Peer:
+    """What was heard from one peer. Guarded by the link's lock for it."""
+
+    __slots__ = ("deliverable", "delivering", "early", "expected", "gap_timer", "given_up", "lock")
+
+    def __init__(self) -> None:
+        self.lock = new_lock(Rank.LINK)
+        self.expected = 1
+        self.early: dict[int, bytes] = {}
+        self.given_up: dict[int, None] = {}
+        self.gap_timer: Timer | None = None
+        self.deliverable: deque[bytes] = deque()
+        self.delivering = False
+
+
+class Link:
+    """Numbers what goes out, and puts what comes in back in order.
+
+    A frame that arrives too early waits up to `patience` seconds for those before it; then they count as lost, and if
+    they come after all they are discarded as late. Nothing is sent twice: delivery is at most once, in the order of
+    sending. A loss at the very end shows only when something follows it.
+
+    Safe from any thread. `deliver(source, payload)` is called without any lock, for one peer by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        transport: Transport,
+        timers: Timers,
+        deliver: Callable[[str, bytes], None],
+        patience: float = 0.05,
+        most_early: int = 10_000,
+    ) -> None:
+        self.node = node
+        self.patience = patience
+        self._most_early = most_early
+        self._transport = transport
+        self._timers = timers
+        self._deliver = deliver
+        self._lock = new_lock(Rank.RECORDS)
+        self._out: dict[str, int] = {}
+        self._peers: dict[str, _Peer] = {}
+        self._counts = dict.fromkeys(LinkStatistics.__dataclass_fields__, 0)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(_Frame)
+        transport.bind(node, self.receive)
+
+    def send(self, node: str, payload: bytes) -> None:
+        """Send a payload to a node. Raises `TransportError` if it is known that it cannot get there."""
+        with self._lock:
+            sequence = self._out[node] = self._out.get(node, 0) + 1
+            self._counts["sent"] += 1
+        self._transport.send(self.node, node, self._encoder.encode(_Frame(self.node, sequence, payload)))
+
+    def receive(self, data: bytes) -> None:
+        """Take a frame from the transport."""
+        try:
+            frame = self._decoder.decode(data)
+        except msgspec.DecodeError as error:
+            self._count("malformed")
+            _log.warning("node %s: %d bytes that are no frame were discarded: %s", self.node, len(data), error)
+            return
+        with self._lock:
+            peer = self._peers.get(frame.source)
+            if peer is None:
+                peer = self._peers[frame.source] = _Peer()
+        with peer.lock:
+            self._sort_in(peer, frame)
+        self._hand_over(frame.source, peer)
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        self._transport.close(self.node)
+        for peer in list(self._peers.values()):
+            with peer.lock:
+                timer, peer.gap_timer = peer.gap_timer, None
+            if timer is not None:
+                timer.cancel()
+
+    @property
+    def statistics(self) -> LinkStatistics:
+        """What has gone over the link so far."""
+        with self._lock:
+            return LinkStatistics(**self._counts)
+
+    def _sort_in(self, peer: _Peer, frame: _Frame) -> None:
+        if frame.sequence < peer.expected:
+            if frame.sequence in peer.given_up:
+                del peer.given_up[frame.sequence]
+                self._count("late")
+            else:
+                self._count("duplicates")
+        elif frame.sequence in peer.early:
+            self._count("duplicates")
+        else:
+            peer.early[frame.sequence] = frame.payload
+            expected = peer.expected
+            self._release(peer)
+            if len(peer.early) > self._most_early:
+                self._skip(peer)
+            self._watch_gap(frame.source, peer, moved=peer.expected != expected)
+
+    def _watch_gap(self, source: str, peer: _Peer, *, moved: bool) -> None:
+        """Have a timer for the gap before what is early, a new one for each gap."""
+        if peer.gap_timer is not None and (moved or not peer.early):
+            peer.gap_timer.cancel()
+            peer.gap_timer = None
+        if peer.early and peer.gap_timer is None:
+            gap = peer.expected
+            peer.gap_timer = self._timers.call_later(self.patience, lambda: self._give_up(source, peer, gap))
+
+    def _release(self, peer: _Peer) -> None:
+        while peer.expected in peer.early:
+            peer.deliverable.append(peer.early.pop(peer.expected))
+            peer.expected += 1
+
+    def _skip(self, peer: _Peer) -> None:
+        first = min(peer.early)
+        self._count("lost", first - peer.expected)
+        missing = range(max(peer.expected, first - _REMEMBERED_GAPS), first)
+        peer.given_up.update(dict.fromkeys(missing))
+        while len(peer.given_up) > _REMEMBERED_GAPS:
+            del peer.given_up[next(iter(peer.given_up))]
+        peer.expected = first
+        self._release(peer)
+
+    def _give_up(self, source: str, peer: _Peer, gap: int) -> None:
+        with peer.lock:
+            if peer.expected != gap or not peer.early:
+                return
+            self._skip(peer)
+            self._watch_gap(source, peer, moved=True)
+        self._hand_over(source, peer)
+
+    def _hand_over(self, source: str, peer: _Peer) -> None:
+        # One thread at a time hands over, so that order holds; one that finds another at it leaves its own there.
+        while True:
+            with peer.lock:
+                if peer.delivering or not peer.deliverable:
+                    return
+                peer.delivering = True
+                batch = list(peer.deliverable)
+                peer.deliverable.clear()
+            try:
+                for payload in batch:
+                    self._deliver(source, payload)
+                    self._count("delivered")
+            finally:
+                with peer.lock:
+                    peer.delivering = False
+
+    def _count(self, what: str, by: int = 1) -> None:
+        with self._lock:
+            self._counts[what] += by

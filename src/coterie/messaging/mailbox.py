@@ -1,0 +1,373 @@
+"""The queue of one agent: bounded, in three bands, with a policy for when it is full."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from coterie.concurrency import Completion, Rank, new_lock
+from coterie.errors import MailboxFull
+from coterie.kernel import Address, Clock
+from coterie.messaging.envelope import Envelope, Priority
+
+_SYSTEM = int(Priority.SYSTEM)
+_NORMAL = int(Priority.NORMAL)
+_SAMPLE = 15
+"""A message is timed when the count of messages before it has none of these bits: about one in sixteen."""
+_MARGIN = 256
+"""So many places below its capacity a mailbox begins to count exactly, under its lock. It must be more than there are
+threads that can be in the middle of `put` at once."""
+_LOCK_FREE = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+"""Whether the interpreter runs one bytecode after the other, over all threads; the quick way in `put` needs that."""
+
+
+class Overflow(enum.StrEnum):
+    """What happens to a message that finds the mailbox full."""
+
+    WAIT = "wait"
+    """It waits outside for room, in order, and its sender with it: back-pressure."""
+    REJECT = "reject"
+    """The sender gets `MailboxFull`."""
+    DROP_OLDEST = "drop-oldest"
+    """The oldest message of the least urgent band makes room, and becomes a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxPolicy:
+    """How much a mailbox holds, and what it does when that is reached."""
+
+    capacity: int = 10_000
+    """Messages of the bands high and normal together; those of the band system always find room."""
+    overflow: Overflow = Overflow.WAIT
+    """An `Overflow`, or its name: "wait", "reject", "drop-oldest"."""
+    timeout: float | None = 10.0
+    """With `Overflow.WAIT`: seconds that a message waits for room before it is rejected; None waits for ever."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "overflow", Overflow(self.overflow.lower().replace("_", "-")))
+        if self.capacity < 1:
+            raise ValueError(f"a mailbox must hold at least one message, not {self.capacity}")
+        if self.timeout is not None and self.timeout < 0:
+            raise ValueError(f"a message cannot wait {self.timeout} seconds for room")
+
+    @classmethod
+    def wait(cls, capacity: int = 10_000, timeout: float | None = 10.0) -> MailboxPolicy:
+        """Senders wait for room, `timeout` seconds at most."""
+        return cls(capacity, Overflow.WAIT, timeout)
+
+    @classmethod
+    def reject(cls, capacity: int = 10_000) -> MailboxPolicy:
+        """Senders get `MailboxFull`."""
+        return cls(capacity, Overflow.REJECT)
+
+    @classmethod
+    def drop_oldest(cls, capacity: int = 10_000) -> MailboxPolicy:
+        """The oldest message makes room."""
+        return cls(capacity, Overflow.DROP_OLDEST)
+
+
+class Ticket(Completion):
+    """A message that waits outside a full mailbox. Done when it was taken in, turned away, or taken back."""
+
+    __slots__ = ("_mailbox", "admitted", "envelope", "withdrawn")
+
+    def __init__(self, envelope: Envelope, mailbox: Mailbox) -> None:
+        super().__init__()
+        self.envelope = envelope
+        self._mailbox = mailbox
+        self.admitted = False
+        """Whether the mailbox took it."""
+        self.withdrawn = False
+        """Whether it was taken back. If it was neither that nor admitted, the mailbox was closed meanwhile."""
+
+    def withdraw(self) -> bool:
+        """Take the message back. Return whether that was possible: it had neither been taken in nor turned away."""
+        withdrawn = self._mailbox._withdraw(self)  # noqa: SLF001 - the two are one thing
+        if withdrawn:
+            self._end(withdrawn=True)
+        return withdrawn
+
+    def _end(self, *, admitted: bool = False, withdrawn: bool = False) -> None:
+        self._lock.acquire()
+        self.admitted = admitted
+        self.withdrawn = withdrawn
+        self._done = True
+        self._finish()
+
+
+class Mailbox:
+    """The messages of one agent that are not handled yet.
+
+    Many threads put; one at a time takes: the one that holds the agent.
+
+    While the mailbox is open, not nearly full, and has only ever seen messages of the band normal, it is `_plain`, and
+    `put` takes no lock: it appends, which is atomic, and then looks again. Whoever makes the mailbox not plain does so
+    before it acts on that, so a sender that appended too late sees it when it looks again, and takes its message back.
+    The taker arms the bell before it looks for the last time, and the sender appends before it looks at the bell, so
+    one of them always sees the other. All else is done under `_lock`. Popping at the left end is atomic too, and is
+    done by the taker, and under the lock by a sender that drops the oldest.
+
+    `notify` is called when a message arrives and the taker has said by `arm` that it rests: once a burst, not once a
+    message. `dropped` is called for a message that had to make room, `refused` for one that found the mailbox closed,
+    or that waited for room when it was. All three are called without the lock, by the thread that brings it about.
+    """
+
+    __slots__ = (
+        "_armed",
+        "_clock",
+        "_closed",
+        "_dropped",
+        "_lock",
+        "_no_outsiders",
+        "_normal",
+        "_notify",
+        "_plain",
+        "_refused",
+        "_roomy",
+        "_sample",
+        "_urgent",
+        "_waiting",
+        "dropped",
+        "owner",
+        "policy",
+        "rejected",
+        "taken",
+    )
+
+    def __init__(
+        self,
+        owner: Address,
+        policy: MailboxPolicy,
+        clock: Clock,
+        *,
+        notify: Callable[[], None],
+        dropped: Callable[[Envelope], None],
+        refused: Callable[[Envelope], None],
+    ) -> None:
+        self.owner = owner
+        self.policy = policy
+        self.taken = 0
+        """Messages taken so far. Written by the taker alone."""
+        self.rejected = 0
+        """Messages refused for want of room so far."""
+        self.dropped = 0
+        """Messages taken in, and then dropped to make room, so far."""
+        self._clock = clock
+        self._notify = notify
+        self._dropped = dropped
+        self._refused = refused
+        self._lock = new_lock(Rank.MAILBOX)
+        self._normal: deque[Envelope] = deque()
+        self._urgent: tuple[deque[Envelope], deque[Envelope]] | None = None
+        self._waiting: deque[Ticket] | None = None
+        self._closed = False
+        self._no_outsiders = False
+        self._plain = _LOCK_FREE
+        self._roomy = policy.capacity - _MARGIN
+        self._sample = 0
+        self._armed = False
+
+    def __len__(self) -> int:
+        """Return how many messages are queued, not counting those that wait outside."""
+        return len(self._normal) + (sum(map(len, self._urgent)) if self._urgent is not None else 0)
+
+    @property
+    def accepted(self) -> int:
+        """Messages taken in so far; exact when nothing moves."""
+        return self.taken + self.dropped + len(self)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait outside for room."""
+        return len(self._waiting) if self._waiting else 0
+
+    def put(self, envelope: Envelope) -> Ticket | None:
+        """Take a message in and return None, or return a ticket for it if it has to wait for room. Never blocks.
+
+        A closed mailbox calls `refused`. Raises `MailboxFull` if the policy is to reject.
+        """
+        normal = self._normal
+        if not self._plain or envelope.priority != _NORMAL or len(normal) >= self._roomy:
+            return self._put_carefully(envelope)
+        # Two senders may count one for two: it is only there to pick some.
+        self._sample = sample = self._sample + 1
+        if not sample & _SAMPLE:
+            envelope.taken_at = self._clock.monotonic()
+        normal.append(envelope)
+        # Type checkers think that nobody else can have changed it since.
+        if not self._plain:
+            self._look_again(envelope)  # type: ignore[unreachable]
+        if self._armed:
+            self._ring()
+        return None
+
+    def take(self) -> Envelope | None:
+        """Return the next message, or None if there is none. Only for the thread that holds the agent."""
+        if self._urgent is not None:
+            for band in self._urgent:
+                if band:
+                    self.taken += 1
+                    envelope = band.popleft()
+                    if self._waiting:
+                        self._admit()
+                    return envelope
+        try:
+            envelope = self._normal.popleft()
+        except IndexError:
+            return None
+        self.taken += 1
+        if self._waiting:
+            self._admit()
+        return envelope
+
+    def put_back(self, envelope: Envelope) -> None:
+        """Put a message that was taken back to where it came from, before all others of its band. Only for the taker."""
+        with self._lock:
+            self._band(envelope.priority).appendleft(envelope)
+            self.taken -= 1
+
+    def arm(self) -> bool:
+        """Ask to be notified of the next message. Return False, and do nothing, if one is there already."""
+        self._armed = True
+        if not len(self):
+            return True
+        with self._lock:
+            # If a sender has seen the bell by now it has rung it. That does no harm.
+            self._armed = False
+        return False
+
+    def refuse_outsiders(self) -> None:
+        """From now on take messages from agents, and from the runtime, only."""
+        with self._lock:
+            self._no_outsiders = True
+            self._plain = False
+
+    def close(self) -> None:
+        """From now on take nothing. What is queued stays; what waits outside is turned away."""
+        with self._lock:
+            self._closed = True
+            self._plain = False
+            turned_away, self._waiting = self._waiting, None
+        for ticket in turned_away or ():
+            self._refused(ticket.envelope)
+            ticket._end()  # noqa: SLF001 - the two are one thing
+
+    def empty(self) -> list[Envelope]:
+        """Take out all that is queued and return it, most urgent first. Only for the taker, or when there is none."""
+        left: list[Envelope] = []
+        with self._lock:
+            for band in (*(self._urgent or ()), self._normal):
+                while band:
+                    left.append(band.popleft())
+            self.taken += len(left)
+        return left
+
+    def peek(self, most: int) -> list[Envelope]:
+        """Return up to `most` of the queued messages in the order in which they will be taken, and leave them."""
+        with self._lock:
+            bands = [band.copy() for band in (*(self._urgent or ()), self._normal)]
+        return [envelope for band in bands for envelope in band][:most]
+
+    def _put_carefully(self, envelope: Envelope) -> Ticket | None:
+        dropped = None
+        with self._lock:
+            shut_out = self._shuts_out(envelope)
+            if not shut_out:
+                band = self._band(envelope.priority)
+                # Whoever waits outside came first: nobody overtakes them through a gap that has just opened.
+                full = envelope.priority != _SYSTEM and (bool(self._waiting) or self._held() >= self.policy.capacity)
+                if full and self.policy.overflow is Overflow.WAIT:
+                    return self._queue_outside(envelope)
+                if full and self.policy.overflow is Overflow.REJECT:
+                    self.rejected += 1
+                    kind = type(envelope.message).__qualname__
+                    why = "and its policy is to reject what is more"
+                    raise MailboxFull(self.owner.name, kind, self.policy.capacity, why)
+                band.append(envelope)
+                if full:
+                    dropped = self._drop_oldest()
+        if shut_out:
+            self._refused(envelope)
+            return None
+        if self._armed:
+            self._ring()
+        if dropped is not None:
+            self._dropped(dropped)
+        return None
+
+    def _look_again(self, envelope: Envelope) -> None:
+        """Take a message back that came in by the quick way while the mailbox was being closed to it."""
+        with self._lock:
+            if not self._shuts_out(envelope):
+                return
+            try:
+                self._normal.remove(envelope)
+            except ValueError:
+                # The taker, or whoever emptied the mailbox, has it.
+                return
+        self._refused(envelope)
+
+    def _ring(self) -> None:
+        with self._lock:
+            armed, self._armed = self._armed, False
+        if armed:
+            self._notify()
+
+    def _shuts_out(self, envelope: Envelope) -> bool:
+        return self._closed or (self._no_outsiders and envelope.sender is None and envelope.priority != _SYSTEM)
+
+    def _band(self, priority: int) -> deque[Envelope]:
+        if priority == _NORMAL:
+            return self._normal
+        if self._urgent is None:
+            self._plain = False
+            self._urgent = (deque(), deque())
+        return self._urgent[0 if priority == _SYSTEM else 1]
+
+    def _held(self) -> int:
+        return len(self._normal) + (len(self._urgent[1]) if self._urgent is not None else 0)
+
+    def _queue_outside(self, envelope: Envelope) -> Ticket:
+        self._plain = False
+        ticket = Ticket(envelope, self)
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(ticket)
+        return ticket
+
+    def _drop_oldest(self) -> Envelope | None:
+        for band in (self._normal, *(self._urgent or ())[1:]):
+            try:
+                dropped = band.popleft() if self._held() > self.policy.capacity else None
+            except IndexError:
+                # The taker was quicker, and has made room.
+                continue
+            self.dropped += dropped is not None
+            return dropped
+        return None
+
+    def _admit(self) -> None:
+        admitted = []
+        with self._lock:
+            while self._waiting and self._held() < self.policy.capacity:
+                ticket = self._waiting.popleft()
+                self._band(ticket.envelope.priority).append(ticket.envelope)
+                admitted.append(ticket)
+            self._become_plain()
+        for ticket in admitted:
+            ticket._end(admitted=True)  # noqa: SLF001 - the two are one thing
+
+    def _become_plain(self) -> None:
+        self._plain = _LOCK_FREE and not (self._waiting or self._urgent or self._closed or self._no_outsiders)
+
+    def _withdraw(self, ticket: Ticket) -> bool:
+        with self._lock:
+            if not self._waiting or ticket not in self._waiting:
+                return False
+            self._waiting.remove(ticket)
+            self.rejected += 1
+            self._become_plain()
+            return True

@@ -1,0 +1,62 @@
+"""How frames get from one runtime to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import TransportError
+
+Receive: TypeAlias = Callable[[bytes], None]
+"""What a runtime does with a frame that arrives. It never blocks and never raises."""
+
+
+class Transport(Protocol):
+    """Carries frames between nodes.
+
+    A transport may lose, repeat, delay and reorder frames; the link above it puts that right as far as it can, and
+    counts the rest. It may deliver on any thread, also on the sender's. Safe from any thread.
+    """
+
+    def bind(self, node: str, receive: Receive) -> None:
+        """Deliver what comes for `node` to `receive`. Raises `TransportError` if the node is bound already."""
+        ...
+
+    def send(self, source: str, target: str, frame: bytes) -> None:
+        """Send a frame from one node to another. Raises `TransportError` if it is known that it cannot get there."""
+        ...
+
+    def close(self, node: str) -> None:
+        """Deliver nothing more to `node`. Does nothing if it is not bound."""
+        ...
+
+
+class LocalTransport:
+    """Connects the runtimes of one process that are given the same instance of it.
+
+    `_lock` guards the table of nodes; frames are handed over without it, on the sender's thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._nodes: dict[str, Receive] = {}
+
+    def bind(self, node: str, receive: Receive) -> None:
+        """Deliver what comes for `node` to `receive`."""
+        with self._lock:
+            if node in self._nodes:
+                raise TransportError(f"the node {node} is bound already")
+            self._nodes[node] = receive
+
+    def send(self, source: str, target: str, frame: bytes) -> None:  # noqa: ARG002 - there is only one way
+        """Hand a frame to a node."""
+        receive = self._nodes.get(target)
+        if receive is None:
+            raise TransportError(f"no node {target} is bound here")
+        receive(frame)
+
+    def close(self, node: str) -> None:
+        """Deliver nothing more to `node`."""
+        with self._lock:
+            self._nodes.pop(node, None)
