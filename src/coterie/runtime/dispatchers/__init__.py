@@ -1,0 +1,11 @@
+"""How agents get threads. The choice changes what an agent costs, never what it means.
+
+`Leased` gives a thread to an agent only while it has something to run; `Dedicated` gives it one for life. The only
+place, beside the model gateway, where event loops are made.
+"""
+
+from coterie.runtime.dispatchers.base import Dispatcher, Engine, Occupant, Resources, Seat
+from coterie.runtime.dispatchers.dedicated import Dedicated
+from coterie.runtime.dispatchers.leased import Leased
+
+__all__ = ["Dedicated", "Dispatcher", "Engine", "Leased", "Occupant", "Resources", "Seat"]

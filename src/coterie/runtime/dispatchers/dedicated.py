@@ -1,0 +1,255 @@
+"""A thread for each agent, for life."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import selectors
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+from coterie.concurrency import Doorbell, Rank, Thread, new_lock, start_thread
+from coterie.kernel import Countdown, DrivenClock
+from coterie.runtime.dispatchers.base import Occupant, Resources
+from coterie.runtime.loops import LoopInbox
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_QUANTUM = 1_000
+_ENDING_TOLERATED = 64
+"""Threads that are about to end, and are remembered so that `close` can join them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dedicated:
+    """Every agent has one thread, from its start to its end.
+
+    For code that is bound to its thread: `threading.local`, SQLite connections, some native libraries. It uses nothing
+    of asyncio that is private, so it also serves where agents cannot be leased. An agent's event loop is made only when
+    it first needs one, because an ordinary loop costs three file descriptors.
+    """
+
+    def open(self, resources: Resources) -> DedicatedEngine:
+        """Return an engine that works this way."""
+        return DedicatedEngine(resources)
+
+
+class _WatchedSelector(selectors.DefaultSelector):
+    """An ordinary selector that shows whether its loop is waiting or at work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+        self.resting = False
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.steps += 1
+        self.resting = True
+        try:
+            return super().select(timeout)
+        finally:
+            self.resting = False
+
+
+class DedicatedLoop(asyncio.SelectorEventLoop):
+    """An ordinary event loop on the runtime's clock, with the runtime's threads for what blocks."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self.watched = _WatchedSelector()
+        super().__init__(self.watched)
+        self.coterie_inbox = LoopInbox(self)
+
+    def time(self) -> float:
+        """Return the runtime's monotonic time."""
+        return self._resources.clock.monotonic()
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back at a time. Where somebody moves the clock, have that wake this loop, which sleeps in real time."""
+        if isinstance(self._resources.clock, DrivenClock):
+            self._resources.timers.call_at(when, self._nudge)
+        return super().call_at(when, callback, *args, context=context)
+
+    def run_in_executor(  # type: ignore[override] # the types of `args` are of no interest here
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Run a function in `executor`, by default on the runtime's threads."""
+        return super().run_in_executor(executor or self._resources.blocking, func, *args)
+
+    def _nudge(self) -> None:
+        try:
+            self.call_soon_threadsafe(lambda: None)
+        except RuntimeError:
+            return
+
+
+class _State(enum.Enum):
+    NEW = enum.auto()
+    RUNNING = enum.auto()
+    DIRTY = enum.auto()
+    """Running, and woken meanwhile."""
+    RESTING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class DedicatedSeat:
+    """One occupant's own thread, started by the first `wake`. `_lock` guards `_state`; the rest belongs to the thread."""
+
+    __slots__ = ("_bell", "_engine", "_in_loop", "_lock", "_loop", "_occupant", "_state", "thread")
+
+    def __init__(self, engine: DedicatedEngine, occupant: Occupant) -> None:
+        self._engine = engine
+        self._occupant = occupant
+        self._lock = new_lock(Rank.SEAT)
+        self._state = _State.NEW
+        self._bell = Doorbell()
+        self._in_loop = False
+        self._loop: DedicatedLoop | None = None
+        self.thread: Thread | None = None
+
+    @property
+    def thread_id(self) -> int | None:
+        """The occupant's thread."""
+        return self.thread.ident if self.thread is not None else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the thread is in the occupant's code, or about to be, as opposed to waiting for something to do."""
+        if self._state is _State.RESTING:
+            return self._in_loop and self._loop is not None and not self._loop.watched.resting
+        return self._state is _State.RUNNING or self._state is _State.DIRTY
+
+    @property
+    def steps(self) -> int:
+        """Grows with every step of the event loop."""
+        return self._loop.watched.steps if self._loop is not None else 0
+
+    def wake(self) -> None:
+        """See to it that there is a turn after this."""
+        self._lock.acquire()
+        before = self._state
+        if before is _State.RESTING or before is _State.NEW:
+            self._state = _State.RUNNING
+        elif before is _State.RUNNING:
+            self._state = _State.DIRTY
+        self._lock.release()
+        if before is _State.RESTING:
+            loop = self._loop
+            if loop is None:
+                self._bell.ring()
+            else:
+                loop.call_soon_threadsafe(loop.stop)
+        elif before is _State.NEW:
+            self._engine.enter(self, self._occupant)
+            self.thread = start_thread(self._run, self._occupant.name)
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the occupant's event loop."""
+        if self._loop is None:
+            self._loop = DedicatedLoop(self._engine.resources)
+        return self._loop
+
+    def has_loop(self) -> bool:
+        """Whether the event loop has been made."""
+        return self._loop is not None
+
+    def interrupt(self) -> None:
+        """Leave the event loop soon."""
+        if self._loop is not None:
+            self._loop.stop()
+
+    def before_blocking(self) -> None:
+        """Nobody else waits for this thread."""
+
+    def close(self) -> None:
+        """End the thread after this turn."""
+        with self._lock:
+            self._state = _State.CLOSED
+
+    def _run(self) -> None:
+        try:
+            while self._state is not _State.CLOSED:
+                if not self._occupant.turn(_QUANTUM):
+                    self._rest()
+        finally:
+            self._engine.leave(self)
+            if self._loop is not None:
+                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+                self._loop.close()
+
+    def _rest(self) -> None:
+        with self._lock:
+            if self._state is not _State.RUNNING:
+                if self._state is _State.DIRTY:
+                    self._state = _State.RUNNING
+                return
+            self._state = _State.RESTING
+        if self._loop is None:
+            self._bell.wait()
+            return
+        try:
+            self._in_loop = True
+            self._loop.run_forever()
+        except BaseException as error:  # noqa: BLE001 - a callback raised SystemExit or the like; that ends nobody else
+            self._loop.call_exception_handler({"message": "a callback raised", "exception": error})
+        finally:
+            self._in_loop = False
+            with self._lock:
+                if self._state is _State.RESTING:
+                    self._state = _State.RUNNING
+
+
+class DedicatedEngine:
+    """Keeps the threads of its occupants. `_lock` guards the tables."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self._lock = new_lock(Rank.DISPATCHER)
+        self._seats: dict[DedicatedSeat, Occupant] = {}
+        self._ending: list[Thread] = []
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are now."""
+        return len(self._seats)
+
+    def seat(self, occupant: Occupant) -> DedicatedSeat:
+        """Return a seat for a new occupant."""
+        return DedicatedSeat(self, occupant)
+
+    def occupied(self) -> Iterator[tuple[Occupant, DedicatedSeat]]:
+        """Yield all occupants."""
+        with self._lock:
+            seats = list(self._seats.items())
+        for seat, occupant in seats:
+            yield occupant, seat
+
+    def enter(self, seat: DedicatedSeat, occupant: Occupant) -> None:
+        """Be told that the thread of a seat begins."""
+        with self._lock:
+            self._seats[seat] = occupant
+
+    def leave(self, seat: DedicatedSeat) -> None:
+        """Be told that the thread of a seat is about to end."""
+        with self._lock:
+            self._seats.pop(seat, None)
+            if seat.thread is not None:
+                self._ending.append(seat.thread)
+            if len(self._ending) > _ENDING_TOLERATED:
+                self._ending = [thread for thread in self._ending if thread.is_alive()]
+
+    def close(self, timeout: float) -> None:
+        """Wait for the threads whose occupants have ended."""
+        countdown = Countdown(timeout)
+        with self._lock:
+            threads = [*self._ending, *(seat.thread for seat in self._seats)]
+        for thread in threads:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(countdown.left())

@@ -1,0 +1,225 @@
+"""A thread for each agent, while it has something to run."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from coterie.concurrency import Rank, Timer, new_lock
+from coterie.kernel import Countdown
+from coterie.runtime.dispatchers.base import Engine, Occupant, Resources
+from coterie.runtime.dispatchers.dedicated import Dedicated
+from coterie.runtime.dispatchers.parking import ParkingLoop, supported
+from coterie.runtime.dispatchers.poller import Poller
+from coterie.runtime.dispatchers.workers import Worker, WorkerPool
+
+_log = logging.getLogger(__name__)
+
+_STEPS = 64
+"""Steps of an agent's event loop before others get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """Every agent has an event loop of its own for life, and a thread only while it has something to run.
+
+    An agent that waits, for a message, for a timer, for input, for a reply, holds no thread and no file descriptor, so
+    there may be many more agents than threads. One that blocks its thread keeps it, and others get new ones.
+
+    Which thread an agent runs on changes from one message to the next. Code that is bound to its thread needs
+    `Dedicated`. Where the platform has no epoll, or the interpreter lacks what `parking` needs, `Dedicated` is used in
+    its place.
+    """
+
+    least: int = 2
+    """Threads that stay even if they are idle."""
+    most: int = 8_192
+    """Threads that are never exceeded; beyond them ready agents wait."""
+    idle_after: float = 5.0
+    """Seconds after which an idle thread ends."""
+    quantum: int = 64
+    """Messages that an agent handles before others that wait for a thread get their turn."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.least <= self.most or self.idle_after <= 0 or self.quantum < 1:
+            raise ValueError(f"{self} makes no sense: need 1 <= least <= most, idle_after > 0, quantum >= 1")
+
+    def open(self, resources: Resources) -> Engine:
+        """Return an engine that works this way."""
+        if not supported():
+            _log.warning("agents cannot be leased threads on this platform; each gets one of its own")
+            return Dedicated().open(resources)
+        return LeasedEngine(self, resources)
+
+
+class _State(enum.Enum):
+    RESTING = enum.auto()
+    QUEUED = enum.auto()
+    """Ready, and waiting for a thread."""
+    RUNNING = enum.auto()
+    DIRTY = enum.auto()
+    """Running, and woken meanwhile."""
+    CLOSED = enum.auto()
+
+
+class LeasedSeat:
+    """Where one occupant is leased a thread. `_lock` guards `_state`; the rest belongs to the thread that holds it."""
+
+    __slots__ = ("_armed_for", "_engine", "_lock", "_loop", "_occupant", "_state", "_timer", "thread_id")
+
+    def __init__(self, engine: LeasedEngine, occupant: Occupant) -> None:
+        self._engine = engine
+        self._occupant = occupant
+        self._lock = new_lock(Rank.SEAT)
+        self._state = _State.RESTING
+        self._loop: ParkingLoop | None = None
+        self._timer: Timer | None = None
+        self._armed_for = float("inf")
+        self.thread_id: int | None = None
+
+    @property
+    def occupant(self) -> Occupant:
+        """Whose seat it is."""
+        return self._occupant
+
+    @property
+    def busy(self) -> bool:
+        """Whether the occupant has a thread, or is to get one."""
+        return self._state is not _State.RESTING and self._state is not _State.CLOSED
+
+    @property
+    def steps(self) -> int:
+        """Grows with every step of the event loop."""
+        return self._loop.steps if self._loop is not None else 0
+
+    def wake(self) -> None:
+        """See to it that there is a turn after this."""
+        lock = self._lock
+        lock.acquire()
+        state = self._state
+        if state is _State.RESTING:
+            self._state = _State.QUEUED
+            lock.release()
+            self._engine.pool.submit(self)
+            return
+        if state is _State.RUNNING:
+            self._state = _State.DIRTY
+        lock.release()
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the occupant's event loop."""
+        if self._loop is None:
+            self._loop = ParkingLoop(self._engine.resources, self.wake, self._engine.poller)
+        return self._loop
+
+    def has_loop(self) -> bool:
+        """Whether the event loop has been made."""
+        return self._loop is not None
+
+    def interrupt(self) -> None:
+        """Leave the event loop soon."""
+        if self._loop is not None:
+            self._loop.interrupted = True
+
+    def before_blocking(self) -> None:
+        """Let others run what this thread would have run next."""
+        self._engine.pool.release_slot()
+
+    def close(self) -> None:
+        """Give the seat up after this turn."""
+        with self._lock:
+            self._state = _State.CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def run(self, worker: Worker) -> None:
+        """Hold a thread for as long as there is something to do and nobody else's turn has come."""
+        self.thread_id = worker.ident
+        with self._lock:
+            self._state = _State.RUNNING
+        pool = self._engine.pool
+        quantum = self._engine.quantum
+        while True:
+            more = self._occupant.turn(quantum)
+            loop = self._loop
+            if loop is not None and self._state is not _State.CLOSED and loop.is_due:
+                loop.pump(_STEPS)
+                more = more or loop.interrupted or loop.is_due
+            if self._state is _State.CLOSED:
+                break
+            if more:
+                if not pool.others_wait:
+                    continue
+                self.thread_id = None
+                with self._lock:
+                    self._state = _State.QUEUED
+                pool.enqueue(self)
+                return
+            if self._try_to_rest():
+                return
+        if self._loop is not None:
+            self._loop.close()
+        self.thread_id = None
+
+    def _try_to_rest(self) -> bool:
+        """Give the thread back, unless there is something to do again."""
+        # The alarms are set before the thread is given up: one that goes off in between makes the state DIRTY.
+        loop = self._loop
+        if loop is not None:
+            deadline = loop.deadline
+            if deadline != self._armed_for or (self._timer is not None and self._timer.callback is None):
+                self._arm(deadline)
+            loop.rest()
+        # Once the state says RESTING another thread may take the seat, so this must come before.
+        self.thread_id = None
+        with self._lock:
+            if self._state is _State.DIRTY:
+                self._state = _State.RUNNING
+                rested = False
+            else:
+                self._state = _State.RESTING
+                rested = True
+        if not rested:
+            self.thread_id = threading.get_ident()
+        return rested
+
+    def _arm(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_for = deadline
+        self._timer = None if deadline == float("inf") else self._engine.resources.timers.call_at(deadline, self.wake)
+
+
+class LeasedEngine:
+    """The workers and the poller that the agents of one runtime share."""
+
+    def __init__(self, settings: Leased, resources: Resources) -> None:
+        self.resources = resources
+        self.quantum = settings.quantum
+        self.pool = WorkerPool(resources.name, least=settings.least, most=settings.most, idle_after=settings.idle_after)
+        self.poller = Poller(resources.name)
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are now."""
+        return self.pool.threads + self.poller.threads
+
+    def seat(self, occupant: Occupant) -> LeasedSeat:
+        """Return a seat for a new occupant."""
+        return LeasedSeat(self, occupant)
+
+    def occupied(self) -> Iterator[tuple[Occupant, LeasedSeat]]:
+        """Yield the occupants that are on a thread."""
+        for lease, _ in self.pool.holding():
+            if isinstance(lease, LeasedSeat):
+                yield lease.occupant, lease
+
+    def close(self, timeout: float) -> None:
+        """End the threads."""
+        countdown = Countdown(timeout)
+        self.pool.close(countdown.left() or 0.0)
+        self.poller.close(countdown.left() or 0.0)

@@ -1,0 +1,221 @@
+"""A real asyncio event loop that gives its thread back where an ordinary one would block.
+
+It drives `BaseEventLoop._run_once` itself and replaces the self-pipe by a call that asks for a thread, so it needs a few
+private parts of asyncio: `PRIVATE` lists them, `supported` looks for them, and the tests pin what they do for each
+version of Python. It costs no file descriptor until its owner does input or output of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import sys
+import threading
+from asyncio import events
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from coterie.runtime.dispatchers.poller import Poller
+from coterie.runtime.loops import LoopInbox
+
+if TYPE_CHECKING:
+    import weakref
+    from collections import deque
+    from collections.abc import AsyncGenerator
+
+    from _typeshed import FileDescriptorLike
+
+    from coterie.runtime.dispatchers.base import Resources
+
+PRIVATE = (
+    "_asyncgen_finalizer_hook",
+    "_asyncgen_firstiter_hook",
+    "_close_self_pipe",
+    "_make_self_pipe",
+    "_process_events",
+    "_run_once",
+    "_write_to_self",
+)
+"""The private methods of asyncio's loop that are called or replaced here; and the attributes `_ready`, `_scheduled`,
+`_stopping` and `_thread_id`."""
+
+
+def supported() -> bool:
+    """Return whether this interpreter and platform have what parking needs."""
+    base = asyncio.SelectorEventLoop
+    return Poller.supported() and hasattr(events, "_set_running_loop") and all(hasattr(base, name) for name in PRIVATE)
+
+
+T = TypeVar("T")
+
+
+class ParkingSelector(selectors.BaseSelector):
+    """A selector that never blocks. Where it should, it says `parked`, and its loop returns the thread.
+
+    The real selector beneath is made at the first registration, and handed to `opened`.
+    """
+
+    def __init__(self, opened: Callable[[int], None]) -> None:
+        self.parked = False
+        self._opened = opened
+        self._real: selectors.EpollSelector | None = None
+
+    @property
+    def descriptor(self) -> int | None:
+        """The file descriptor of the real selector, if there is one."""
+        return self._real.fileno() if self._real is not None else None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready now; never wait."""
+        events_: list[tuple[selectors.SelectorKey, int]] = self._real.select(0) if self._real is not None else []
+        if not events_ and (timeout is None or timeout > 0):
+            self.parked = True
+        return events_
+
+    def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Watch a file."""
+        if self._real is None:
+            self._real = selectors.EpollSelector()
+            self._opened(self._real.fileno())
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        """Watch a file no more."""
+        if self._real is None:
+            raise KeyError(fileobj)
+        return self._real.unregister(fileobj)
+
+    def modify(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Change what a file is watched for."""
+        if self._real is None:
+            raise KeyError(fileobj)
+        return self._real.modify(fileobj, events, data)
+
+    def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
+        """Return what is watched."""
+        return self._real.get_map() if self._real is not None else {}
+
+    def close(self) -> None:
+        """Close the real selector."""
+        if self._real is not None:
+            self._real.close()
+            self._real = None
+
+
+class ParkingLoop(asyncio.SelectorEventLoop):
+    """The event loop of a leased agent.
+
+    `wake` asks for a thread, from any thread. `pump` uses the thread it is called on until nothing is ready. All else
+    is as in any event loop, and has the same rules: only `call_soon_threadsafe` from other threads.
+    """
+
+    if TYPE_CHECKING:
+        # What asyncio has and does not declare; see `PRIVATE`.
+        _asyncgens: weakref.WeakSet[Any]
+        _ready: deque[asyncio.Handle]
+        _scheduled: list[asyncio.TimerHandle]
+        _stopping: bool
+        _thread_id: int | None
+
+        def _asyncgen_firstiter_hook(self, agen: AsyncGenerator[Any, Any]) -> None: ...
+        def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None: ...
+        def _run_once(self) -> None: ...
+
+    def __init__(self, resources: Resources, wake: Callable[[], None], poller: Poller) -> None:
+        # asyncio's constructor already calls some of the methods below, which need these.
+        self._resources = resources
+        self._wake = wake
+        self._poller = poller
+        self._parking = ParkingSelector(self._input_begins)
+        self.input_ready = False
+        """Whether the poller has seen something for this loop that it has not looked at yet."""
+        self.interrupted = False
+        """Whether `pump` should return after the step it is at."""
+        self.steps = 0
+        super().__init__(self._parking)
+        self.coterie_inbox = LoopInbox(self)
+
+    def time(self) -> float:
+        """Return the runtime's monotonic time."""
+        return self._resources.clock.monotonic()
+
+    def run_in_executor(  # type: ignore[override] # the types of `args` are of no interest here
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Run a function in `executor`, by default on the runtime's threads."""
+        return super().run_in_executor(executor or self._resources.blocking, func, *args)
+
+    def pump(self, most: int) -> None:
+        """Run what is ready, on this thread, for at most so many steps. Never blocks, never raises."""
+        self._thread_id = threading.get_ident()
+        firstiter, finalizer = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
+        events._set_running_loop(self)  # noqa: SLF001
+        try:
+            self.interrupted = False
+            self._parking.parked = False
+            while most > 0 and not self.interrupted:
+                most -= 1
+                self.steps += 1
+                self.input_ready = False
+                try:
+                    self._run_once()
+                except BaseException as error:  # noqa: BLE001 - a callback raised SystemExit or the like; that ends nobody else
+                    self.call_exception_handler({"message": "a callback raised", "exception": error})
+                # Nobody runs this loop forever, so nobody can stop it.
+                self._stopping = False
+                if self._parking.parked and not self._ready:
+                    break
+        finally:
+            events._set_running_loop(None)  # noqa: SLF001
+            sys.set_asyncgen_hooks(firstiter=firstiter, finalizer=finalizer)
+            self._thread_id = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a pump would find something to do."""
+        return bool(self._ready) or self.input_ready or self.deadline <= self.time()
+
+    @property
+    def deadline(self) -> float:
+        """When the next timer of the loop is due, on the runtime's monotonic clock; infinite if there is none."""
+        return self._scheduled[0].when() if self._scheduled else float("inf")
+
+    def rest(self) -> None:
+        """Be told that the thread goes away: from now on the poller watches what the loop waits for."""
+        descriptor = self._parking.descriptor
+        if descriptor is not None:
+            self._poller.arm(descriptor)
+
+    def close(self) -> None:
+        """Finish asynchronous generators, then close for good."""
+        if self.is_closed():
+            return
+        if self._asyncgens:
+            self.create_task(self.shutdown_asyncgens())
+            self.pump(100)
+        descriptor = self._parking.descriptor
+        if descriptor is not None:
+            self._poller.remove(descriptor)
+        super().close()
+
+    def _input_begins(self, descriptor: int) -> None:
+        self._poller.add(descriptor, self._input_arrived)
+
+    def _input_arrived(self) -> None:
+        self.input_ready = True
+        self._wake()
+
+    def _make_self_pipe(self) -> None:
+        self._ssock = self._csock = None
+
+    def _close_self_pipe(self) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        self._wake()
+
+    def _process_events(self, event_list: list[tuple[selectors.SelectorKey, int]]) -> None:
+        if event_list:
+            super()._process_events(event_list)  # type: ignore[misc] # private, so the type checker does not know it

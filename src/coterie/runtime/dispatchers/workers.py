@@ -1,0 +1,303 @@
+"""The threads that are leased to agents, and the rules by which their number changes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from typing import Protocol
+
+from coterie.concurrency import Doorbell, Rank, Thread, new_lock, start_thread
+from coterie.kernel import Countdown, SystemClock
+
+_log = logging.getLogger(__name__)
+
+_DIRECT = 16
+"""How many times in a row a worker goes on directly to what it has just made ready, before others get their turn."""
+_TICK = 0.005
+"""Seconds between two looks of the watchdog."""
+_QUIET_TICKS = 100
+"""Looks that find nothing to do before the watchdog itself goes to rest."""
+_BUSY = 0.85
+"""The share of a processor from which on more threads would only get into each other's way."""
+
+
+class Lease(Protocol):
+    """Something that is ready to run on a thread."""
+
+    def run(self, worker: Worker) -> None:
+        """Run until there is nothing more to do, or it is time to let others. Must not raise."""
+        ...
+
+
+class Worker:
+    """One thread, and the one lease that it will run next because it made it ready itself.
+
+    `slot` is a deque so that taking from it is atomic: its worker takes from it, and so does the watchdog when the
+    worker is held up. `holds` and `serial` are written by the worker alone.
+    """
+
+    __slots__ = ("bell", "holds", "ident", "pool", "searching", "seen", "serial", "slot", "streak")
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self.pool = pool
+        self.bell = Doorbell()
+        self.slot: deque[Lease] = deque()
+        self.holds: Lease | None = None
+        self.serial = 0
+        self.seen = -1
+        self.streak = 0
+        self.searching = False
+        self.ident = 0
+
+
+class WorkerPool:
+    """Runs leases on as few threads as will do, and adds threads while ready leases wait for no good reason.
+
+    A lease that a worker makes ready is run by that worker next, if it has none yet: the usual partner of an ask is
+    answered without any thread being woken. All others queue, and one idle worker at a time is woken to look.
+
+    A watchdog looks every 5 ms while there is work. It takes the slot of a worker that is held up, and adds threads
+    when leases wait although nobody took one since the last look, or although the processor is not busy. A thread that
+    finds nothing for `idle_after` seconds ends, down to `least`.
+
+    Safe from any thread. `_lock` guards the queue, the list of idle workers and the counts.
+    """
+
+    def __init__(self, name: str, *, least: int, most: int, idle_after: float) -> None:
+        self.name = name
+        self.least = least
+        self.most = most
+        self.idle_after = idle_after
+        self._lock = new_lock(Rank.DISPATCHER)
+        self._here = threading.local()
+        self._ready: deque[Lease] = deque()
+        self._idle: list[Worker] = []
+        self._workers: dict[Worker, Thread] = {}
+        self._searching = 0
+        self._started = 0
+        self._closed = False
+        # With an interpreter lock, all threads together have the use of one processor for Python code.
+        self._processors = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else os.cpu_count() or 1
+        self._watchdog: Thread | None = None
+        self._watchdog_bell = Doorbell()
+        self._watchdog_rests = False
+
+    @property
+    def threads(self) -> int:
+        """How many worker threads there are now."""
+        return len(self._workers)
+
+    @property
+    def others_wait(self) -> bool:
+        """Whether some lease waits in the queue."""
+        return bool(self._ready)
+
+    def holding(self) -> list[tuple[Lease, int]]:
+        """Return the leases that are on a thread right now, with the thread's number."""
+        with self._lock:
+            workers = list(self._workers)
+        return [(holds, worker.ident) for worker in workers if (holds := worker.holds) is not None]
+
+    def submit(self, lease: Lease) -> None:
+        """Run a lease soon. The caller sees to it that it is not queued or running already."""
+        worker: Worker | None = self._here.__dict__.get("worker")
+        if worker is not None and not worker.slot:
+            worker.slot.append(lease)
+            return
+        self.enqueue(lease)
+
+    def enqueue(self, lease: Lease) -> None:
+        """Run a lease when it is its turn, after all that are queued already."""
+        self._lock.acquire()
+        try:
+            self._ready.append(lease)
+            worker = self._wake_one()
+            watchdog = self._watchdog_rests
+            if watchdog:
+                self._watchdog_rests = False
+        finally:
+            self._lock.release()
+        if worker is not None:
+            worker.bell.ring()
+        if watchdog:
+            self._watchdog_bell.ring()
+
+    def release_slot(self) -> None:
+        """Let others run what this thread would run next, because it is about to block."""
+        worker: Worker | None = self._here.__dict__.get("worker")
+        if worker is not None:
+            try:
+                lease = worker.slot.pop()
+            except IndexError:
+                return
+            self.enqueue(lease)
+
+    def close(self, timeout: float) -> None:
+        """End the threads that hold nothing, wait up to `timeout` seconds for the others, and give those up that stay."""
+        countdown = Countdown(timeout)
+        with self._lock:
+            self._closed = True
+            threads = list(self._workers.values())
+            workers = list(self._workers)
+            watchdog = self._watchdog
+        for worker in workers:
+            worker.bell.ring()
+        self._watchdog_bell.ring()
+        for thread in (*threads, *([watchdog] if watchdog is not None else ())):
+            if thread is not threading.current_thread():
+                thread.join(countdown.left())
+
+    def _wake_one(self) -> Worker | None:
+        """Return an idle worker to ring for, start one, or neither if one is on its way. The lock is held."""
+        if self._searching or self._closed:
+            return None
+        if self._idle:
+            worker = self._idle.pop()
+            worker.searching = True
+            self._searching += 1
+            return worker
+        if len(self._workers) < self.least:
+            self._start()
+        return None
+
+    def _start(self) -> bool:
+        """Start a worker, which begins by searching. The lock is held. Return False if the system has no thread left."""
+        if self._watchdog is None:
+            self._watchdog = start_thread(self._watch, f"{self.name}-watchdog")
+        worker = Worker(self)
+        self._started += 1
+        worker.searching = True
+        self._searching += 1
+        try:
+            self._workers[worker] = start_thread(lambda: self._work(worker), f"{self.name}-worker-{self._started}")
+        except RuntimeError:
+            self._searching -= 1
+            if not self._workers:
+                raise
+            _log.warning("the system has no thread left; %d ready agents share %d", len(self._ready), len(self._workers))
+            return False
+        return True
+
+    def _work(self, worker: Worker) -> None:
+        self._here.worker = worker
+        worker.ident = threading.get_ident()
+        while True:
+            lease = self._next(worker)
+            if lease is None:
+                return
+            worker.holds = lease
+            worker.serial += 1
+            try:
+                lease.run(worker)
+            except BaseException:  # noqa: BLE001 - it is logged, and others go on
+                # Agents contain what their code raises, so this is a fault of ours; the other agents go on.
+                _log.critical("a leased agent broke its contract", exc_info=True)
+            worker.holds = None
+
+    def _next(self, worker: Worker) -> Lease | None:
+        """Return what the worker runs next; block until there is something. None tells it to end."""
+        while True:
+            if worker.slot and (worker.streak < _DIRECT or not self._ready):
+                try:
+                    lease = worker.slot.pop()
+                except IndexError:
+                    continue
+                worker.streak += 1
+                return lease
+            worker.streak = 0
+            taken = self._take(worker)
+            if taken is not None:
+                return taken
+            if not self._rest(worker):
+                return None
+
+    def _take(self, worker: Worker) -> Lease | None:
+        """Return the first lease of the queue, or make the worker idle and return None."""
+        other = None
+        with self._lock:
+            if worker.slot:
+                self._ready.append(worker.slot.pop())
+            if worker.searching:
+                worker.searching = False
+                self._searching -= 1
+            if self._ready:
+                lease = self._ready.popleft()
+                if self._ready:
+                    other = self._wake_one()
+            else:
+                lease = None
+                self._idle.append(worker)
+        if other is not None:
+            other.bell.ring()
+        return lease
+
+    def _rest(self, worker: Worker) -> bool:
+        """Wait, idle, until there is something to look for. Return False if the worker is to end."""
+        while not self._closed:
+            spare = len(self._workers) > self.least
+            if worker.bell.wait(self.idle_after if spare else None):
+                break
+            with self._lock:
+                if worker in self._idle and len(self._workers) > self.least:
+                    self._idle.remove(worker)
+                    del self._workers[worker]
+                    return False
+        if not self._closed:
+            return True
+        with self._lock:
+            # What is ready when the pool closes is still run, by whoever is awake.
+            if self._ready:
+                if worker in self._idle:
+                    self._idle.remove(worker)
+                return True
+            self._workers.pop(worker, None)
+            return False
+
+    def _watch(self) -> None:
+        """Be the watchdog."""
+        quiet = 0
+        cpu = SystemClock.processor()
+        wall = SystemClock.monotonic()
+        while not self._closed:
+            self._watchdog_bell.wait(None if quiet > _QUIET_TICKS else _TICK)
+            cpu_now, wall_now = SystemClock.processor(), SystemClock.monotonic()
+            busy = (cpu_now - cpu) / max(wall_now - wall, 1e-9)
+            cpu, wall = cpu_now, wall_now
+            quiet = 0 if self._look(busy) else quiet + 1
+            if quiet > _QUIET_TICKS:
+                with self._lock:
+                    if self._ready or len(self._idle) < len(self._workers):
+                        quiet = 0
+                    else:
+                        self._watchdog_rests = True
+
+    def _look(self, busy: float) -> bool:
+        """Help where work is held up. Return whether there is anything going on at all."""
+        rung: list[Worker] = []
+        with self._lock:
+            moved = False
+            for worker in self._workers:
+                if worker.holds is not None and worker.serial == worker.seen:
+                    with contextlib.suppress(IndexError):
+                        self._ready.append(worker.slot.pop())
+                moved = moved or worker.serial != worker.seen
+                worker.seen = worker.serial
+            if self._ready and (not moved or busy < _BUSY * self._processors):
+                wanted = min(len(self._ready), max(1, len(self._workers)))
+                while wanted and self._idle:
+                    worker = self._idle.pop()
+                    worker.searching = True
+                    self._searching += 1
+                    rung.append(worker)
+                    wanted -= 1
+                for _ in range(min(wanted, self.most - len(self._workers))):
+                    if not self._start():
+                        break
+            going_on = bool(self._ready) or len(self._idle) < len(self._workers)
+        for worker in rung:
+            worker.bell.ring()
+        return going_on

@@ -1,0 +1,161 @@
+"""The agents that are supervised together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from coterie.concurrency import Rank, new_lock
+from coterie.runtime.supervision import RestartHistory, Strategy, Supervision
+
+if TYPE_CHECKING:
+    from coterie.runtime.cell import AgentCell
+
+_PATIENCE = 5.0
+"""Seconds that a group restart waits for members that do not go down; then it goes on without them."""
+
+
+class Family:
+    """The children of one agent, or the agents of a runtime that have no parent.
+
+    Safe from any thread: `_lock` guards all. Members are in the order in which they were spawned.
+    """
+
+    def __init__(self, policy: Supervision, parent: AgentCell | None) -> None:
+        self.policy = policy
+        self.parent = parent
+        self._lock = new_lock(Rank.FAMILY)
+        self._members: dict[int, AgentCell] = {}
+        self._history = RestartHistory()
+        self._when_empty: list[Callable[[], None]] = []
+
+    def members(self) -> list[AgentCell]:
+        """Return the living members, oldest first."""
+        with self._lock:
+            return list(self._members.values())
+
+    def policy_of(self, cell: AgentCell) -> Supervision:
+        """Return the policy by which a member is supervised."""
+        return cell.recipe.supervision or self.policy
+
+    def add(self, cell: AgentCell) -> None:
+        """Take in a new member."""
+        with self._lock:
+            self._members[cell.address.number] = cell
+
+    def remove(self, number: int) -> None:
+        """Forget a member, which has ended, or could not be started."""
+        with self._lock:
+            self._members.pop(number, None)
+            waiting, self._when_empty = (self._when_empty, []) if not self._members else ([], self._when_empty)
+        for then in waiting:
+            then()
+
+    def permit(self, cell: AgentCell, now: float) -> int:
+        """Return the number of the restart that a failed member gets, counted in its policy's window, or 0 for none."""
+        policy = self.policy_of(cell)
+        if policy.strategy is Strategy.ONE_FOR_ONE:
+            return cell.life.history.permit(policy, now)
+        with self._lock:
+            return self._history.permit(policy, now)
+
+    def begin_group_restart(self, failed: AgentCell, delay: float) -> GroupRestart:
+        """Begin to restart a member that failed and the others its policy names; return the restart it takes part in."""
+        members = self.members()
+        if self.policy_of(failed).strategy is Strategy.REST_FOR_ONE:
+            members = members[members.index(failed) :] if failed in members else [failed]
+        group = GroupRestart(members, delay)
+        for cell in reversed(members):
+            if cell is not failed:
+                _tell_to_restart(cell, group)
+        group.limit(failed)
+        return group
+
+    def stop_all(self, *, drain: bool, then: Callable[[], None]) -> None:
+        """Have all members stopped, the youngest asked first; call `then` when there are none."""
+        with self._lock:
+            members = list(self._members.values())
+            if members:
+                self._when_empty.append(then)
+        for cell in reversed(members):
+            cell.stop(drain=drain)
+        if not members:
+            then()
+
+
+def _tell_to_restart(cell: AgentCell, group: GroupRestart) -> None:
+    cell.control(lambda: cell.life.restart_with(group))
+
+
+class GroupRestart:
+    """Several agents go down, then come up one after the other, in the order in which they were spawned.
+
+    Its methods are called on the threads of its members; `_lock` guards who is awaited.
+    """
+
+    def __init__(self, members: list[AgentCell], delay: float) -> None:
+        self._lock = new_lock(Rank.FAMILY)
+        self._delay = delay
+        self._going_down = set(members)
+        self._to_build = list(members)
+        self._being_built: AgentCell | None = None
+        self._started = False
+
+    def limit(self, failed: AgentCell) -> None:
+        """Wait for members that do not go down for a while only; a blocked agent must not keep the others down."""
+        failed.services.timers.call_later(_PATIENCE + self._delay, self._go_on_without_them)
+
+    def is_down(self, cell: AgentCell) -> None:
+        """Be told that a member is down."""
+        with self._lock:
+            if cell not in self._going_down:
+                late = cell not in self._to_build and self._being_built is not cell
+            else:
+                late = False
+                self._going_down.discard(cell)
+        if late:
+            # The others went on without it. It comes up by itself.
+            _tell_to_build(cell, self)
+        else:
+            self._go_on_when_all_are_down(cell)
+
+    def is_up(self, cell: AgentCell) -> None:
+        """Be told that a member has been built."""
+        self._build_next(after=cell)
+
+    def leave(self, cell: AgentCell) -> None:
+        """Be told that a member has ended, or is stopping, and takes no further part."""
+        with self._lock:
+            self._going_down.discard(cell)
+            if cell in self._to_build:
+                self._to_build.remove(cell)
+        self._go_on_when_all_are_down(cell)
+        self._build_next(after=cell)
+
+    def _go_on_when_all_are_down(self, cell: AgentCell) -> None:
+        with self._lock:
+            if self._going_down or self._started:
+                return
+            self._started = True
+        cell.services.timers.call_later(self._delay, lambda: self._build_next(after=None))
+
+    def _go_on_without_them(self) -> None:
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+            self._to_build = [cell for cell in self._to_build if cell not in self._going_down]
+            self._going_down.clear()
+        self._build_next(after=None)
+
+    def _build_next(self, after: AgentCell | None) -> None:
+        with self._lock:
+            if self._being_built is not after or not self._to_build:
+                self._being_built = None if self._being_built is after else self._being_built
+                return
+            cell = self._being_built = self._to_build.pop(0)
+        _tell_to_build(cell, self)
+
+
+def _tell_to_build(cell: AgentCell, group: GroupRestart) -> None:
+    cell.control(lambda: cell.life.rebuild(group))

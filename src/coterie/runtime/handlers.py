@@ -1,0 +1,197 @@
+"""`@on`: which method of an agent handles which messages."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, overload
+
+from coterie.errors import DefinitionError
+from coterie.messaging import Message
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__coterie_on__"
+
+
+class UnresolvedType(DefinitionError):
+    """The annotation of a handler names something that does not exist, or not yet."""
+
+
+class _Declaration:
+    """What `@on` was told, and the names it could see, to look annotations up in."""
+
+    __slots__ = ("attempts", "interleave", "names", "raises", "shield")
+
+    def __init__(
+        self,
+        *,
+        interleave: bool,
+        shield: bool,
+        raises: tuple[type[BaseException], ...],
+        attempts: int,
+        names: Mapping[str, Any],
+    ) -> None:
+        self.interleave = interleave
+        self.shield = shield
+        self.raises = raises
+        self.attempts = attempts
+        self.names = names
+
+
+class Handler:
+    """One method of one agent class, bound to the message types that it handles."""
+
+    __slots__ = ("attempts", "function", "interleave", "is_async", "name", "raises", "shield")
+
+    def __init__(self, name: str, function: Callable[..., Any], declaration: _Declaration) -> None:
+        self.name = name
+        self.function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.interleave = declaration.interleave
+        self.shield = declaration.shield
+        self.raises = declaration.raises
+        self.attempts = declaration.attempts
+
+
+@overload
+def on(function: F, /) -> F: ...
+@overload
+def on(
+    *,
+    interleave: bool = False,
+    shield: bool = False,
+    raises: type[BaseException] | tuple[type[BaseException], ...] = (),
+    attempts: int = 1,
+) -> Callable[[F], F]: ...
+
+
+def on(
+    function: F | None = None,
+    /,
+    *,
+    interleave: bool = False,
+    shield: bool = False,
+    raises: type[BaseException] | tuple[type[BaseException], ...] = (),
+    attempts: int = 1,
+) -> F | Callable[[F], F]:
+    """Make a method the handler for the messages that its parameter's annotation names.
+
+    ::
+
+        @on
+        def add(self, message: Add) -> int: ...
+
+        @on(raises=NotFound)
+        async def look_up(self, message: LookUp | Search) -> str: ...
+
+    The annotation is a subclass of `Message` or a union of such. A handler also serves the subclasses of its types; the
+    nearest class in the method resolution order wins. A subclass of the agent replaces a handler by overriding the
+    method, with or without `@on`, or by declaring another for the same type.
+
+    `interleave`: while an ``async`` handler that is marked so awaits, the agent goes on to other messages; its code
+    still runs on one thread, but other handlers' may run between its awaits, and it may resume between theirs. All
+    other handlers run to their end, awaits included, before the next message.
+
+    `shield`: the handler is not cancelled when the ask that it answers times out or is cancelled.
+
+    `raises`: errors of these types fail the message and not the agent.
+
+    `attempts`: how often the message is given to this handler if the agent fails over it, each time to a rebuilt agent,
+    before it counts as failed and is put with the dead letters.
+
+    Raises `DefinitionError` where the method is defined, or where its class is, if the declaration makes no sense.
+    """
+    # The annotation may name a class that only the function around the agent's class knows.
+    frame = sys._getframe(1)  # noqa: SLF001 - the one way to see the namespace of a class under construction
+    names: dict[str, Any] = dict(frame.f_back.f_locals) if frame.f_back is not None else {}
+    names.update(frame.f_locals)
+    kinds: tuple[Any, ...] = raises if isinstance(raises, tuple) else (raises,)
+
+    def declare(method: F) -> F:
+        where = f"{getattr(method, '__module__', '?')}.{getattr(method, '__qualname__', method)}"
+        if not inspect.isfunction(method):
+            raise DefinitionError(where, "@on needs a plain method", "put @on above the other decorators")
+        if attempts < 1:
+            raise DefinitionError(where, f"attempts={attempts}", "a message is tried at least once")
+        if not all(inspect.isclass(kind) and issubclass(kind, BaseException) for kind in kinds):
+            raise DefinitionError(where, f"raises={raises!r}", "give exception classes")
+        declaration = _Declaration(
+            interleave=interleave, shield=shield, raises=kinds, attempts=attempts, names=_needed(method, names)
+        )
+        setattr(method, _MARK, declaration)
+        return method
+
+    return declare if function is None else declare(function)
+
+
+def handlers_of(agent: type) -> dict[type[Message], Handler]:
+    """Return the handlers of an agent class by message type.
+
+    Raises `DefinitionError`, and `UnresolvedType`, which is one, if an annotation names what does not exist yet.
+    """
+    table: dict[type[Message], Handler] = {}
+    for base in reversed(agent.__mro__):
+        own: dict[type[Message], str] = {}
+        for name, value in vars(base).items():
+            declaration = getattr(value, _MARK, None)
+            if not isinstance(declaration, _Declaration):
+                continue
+            # The method may have been overridden since; then its override runs, under the declaration it has.
+            method = getattr(agent, name)
+            handler = Handler(name, method, getattr(method, _MARK, declaration))
+            for kind in _message_types(value, declaration):
+                if kind in own:
+                    where = f"{base.__module__}.{base.__qualname__}"
+                    problem = f"{own[kind]} and {name} both handle {kind.__qualname__}"
+                    raise DefinitionError(where, problem, "leave one of them")
+                own[kind] = name
+                table[kind] = handler
+    return table
+
+
+def nearest(table: Mapping[type[Message], Handler], kind: type) -> Handler | None:
+    """Return the handler for messages of a type: its own, or that of its nearest base class."""
+    for base in kind.__mro__:
+        handler = table.get(base)
+        if handler is not None:
+            return handler
+    return None
+
+
+def _needed(method: Callable[..., Any], names: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Annotations kept as text are looked up later; keep only names that they may use, not the whole frame alive.
+    texts = [text for text in getattr(method, "__annotations__", {}).values() if isinstance(text, str)]
+    if not texts:
+        return {}
+    return {name: value for name, value in names.items() if any(name in text for text in texts)}
+
+
+def _message_types(method: Callable[..., Any], declaration: _Declaration) -> Iterator[type[Message]]:
+    where = f"{method.__module__}.{method.__qualname__}"
+    parameters = list(inspect.signature(method).parameters.values())
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [each for each in parameters if each.default is each.empty]
+    if len(parameters) < 2 or len(required) > 2 or any(each.kind not in positional for each in parameters[:2]):  # noqa: PLR2004 - self and message
+        raise DefinitionError(where, "a handler takes self and one message", "declare it as (self, message: SomeMessage)")
+    parameter = parameters[1]
+    if parameter.annotation is parameter.empty:
+        raise DefinitionError(where, f"its parameter {parameter.name!r} has no type", "annotate it with the message class")
+    # Only this annotation is resolved: the others may name what exists for type checkers alone.
+    only = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    try:
+        hints = typing.get_type_hints(only, globalns=method.__globals__, localns=dict(declaration.names))
+    except NameError as error:
+        remedy = "define or import the message class where the agent class can see it"
+        raise UnresolvedType(where, f"the type of {parameter.name!r} cannot be resolved: {error}", remedy) from error
+    annotation = hints[parameter.name]
+    members = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else (annotation,)
+    for member in members:
+        kind = typing.get_origin(member) or member
+        if not (isinstance(kind, type) and issubclass(kind, Message)):
+            shown = getattr(member, "__qualname__", member)
+            raise DefinitionError(where, f"{shown} is not a message class", "handle subclasses of Message or Request")
+        yield kind

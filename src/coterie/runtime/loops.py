@@ -1,0 +1,73 @@
+"""How an outcome wakes the event loop that awaits it, whoever's loop that is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING
+
+from coterie.concurrency import Completion, Rank, new_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class LoopInbox:
+    """Sets futures of one event loop from other threads, with one wake-up for a burst of them.
+
+    Safe from any thread. `_idle` is free exactly when no flush is on its way to the loop; who takes it sends one.
+    """
+
+    __slots__ = ("_due", "_idle", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._due: deque[asyncio.Future[None]] = deque()
+        self._idle = threading.Lock()
+
+    def deliver(self, future: asyncio.Future[None]) -> None:
+        """Have `future` set, soon, on its loop. Does nothing if the loop is closed: then nobody awaits it any more."""
+        self._due.append(future)
+        if self._idle.acquire(blocking=False):
+            loop = self._loop()
+            try:
+                if loop is not None:
+                    loop.call_soon_threadsafe(self._flush)
+            except RuntimeError:
+                self._due.clear()
+
+    def _flush(self) -> None:
+        self._idle.release()
+        due = self._due
+        while due:
+            future = due.popleft()
+            if not future.done():
+                future.set_result(None)
+
+
+class LoopInboxes:
+    """The inboxes of the loops on which outcomes of one runtime are awaited. `_lock` guards the table."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopInbox] = weakref.WeakKeyDictionary()
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> LoopInbox:
+        """Return the inbox of a loop."""
+        inbox: LoopInbox | None = getattr(loop, "coterie_inbox", None)
+        if inbox is None:
+            with self._lock:
+                inbox = self._inboxes.get(loop)
+                if inbox is None:
+                    inbox = self._inboxes[loop] = LoopInbox(loop)
+        return inbox
+
+    def future(self, completion: Completion) -> asyncio.Future[None]:
+        """Return a future of the running loop that is set when `completion` is done."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        deliver: Callable[[asyncio.Future[None]], None] = self.of(loop).deliver
+        completion.add_callback(lambda: deliver(future))
+        return future

@@ -1,0 +1,152 @@
+"""How each message of an agent ends, and the count of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from coterie.errors import AskCancelled, DeliveryError, HandlerFailed, MailboxFull, Unhandled, WaitTimeout, describe
+from coterie.messaging import Envelope, Reason
+from coterie.runtime.metrics import AgentMetrics, Times
+
+if TYPE_CHECKING:
+    from coterie.runtime.cell import AgentCell
+    from coterie.runtime.handlers import Handler
+
+_NEWS = (DeliveryError, WaitTimeout)
+"""Errors that come from asking others. They fail the message and not the agent."""
+
+
+class Outcomes:
+    """Ends messages: answers who asked, counts, and makes dead letters of what nobody handled.
+
+    The counts are written by the agent's thread alone; `refuse` and `make_room`, which other threads call, count
+    elsewhere.
+    """
+
+    __slots__ = ("_cell", "_times", "cancelled", "dead", "expired", "failed", "handled", "late")
+
+    def __init__(self, cell: AgentCell) -> None:
+        self._cell = cell
+        self._times: Times | None = None
+        self.handled = 0
+        self.failed = 0
+        self.cancelled = 0
+        self.expired = 0
+        self.dead = 0
+        """Messages that were taken in, but never given to a handler: there was none, or the agent ended before."""
+        self.late = 0
+        """Answers that came after their ask had ended. Those messages count as handled."""
+
+    def metrics(self) -> AgentMetrics:
+        """Return the counts. From any thread."""
+        mailbox = self._cell.mailbox
+        return AgentMetrics(
+            sent=mailbox.accepted + mailbox.rejected,
+            handled=self.handled,
+            failed=self.failed,
+            cancelled=self.cancelled,
+            expired=self.expired,
+            rejected=mailbox.rejected,
+            dead=self.dead + mailbox.dropped,
+            queued=len(mailbox),
+            restarts=self._cell.restarts,
+            late=self.late,
+            latencies=self._times.latencies() if self._times is not None else None,
+        )
+
+    def record_times(self, waited: float, took: float) -> None:
+        """Record how long a message waited, and how long its handler took, in seconds."""
+        if self._times is None:
+            self._times = Times()
+        self._times.add(waited, took)
+
+    def returned(self, envelope: Envelope, value: Any) -> None:
+        """End a message whose handler returned."""
+        self.handled += 1
+        if envelope.reply is not None and not envelope.reply.succeed(value):
+            self.late += 1
+
+    def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:
+        """End a message whose handler raised, or put it back to be tried again. Return whether the agent has failed."""
+        cell = self._cell
+        kind = type(envelope.message).__qualname__
+        if cancelled and isinstance(error, asyncio.CancelledError):
+            self.cancelled += 1
+            if envelope.reply is not None:
+                envelope.reply.fail(AskCancelled(cell.name, kind, "its handler was cancelled"))
+            return False
+        fatal = not (_is_news(error) or isinstance(error, handler.raises))
+        envelope.attempts += 1
+        if fatal and envelope.attempts < handler.attempts:
+            cell.mailbox.put_back(envelope)
+            return True
+        self.failed += 1
+        cell.last_error = describe(error)
+        if envelope.reply is not None:
+            failure = HandlerFailed(cell.name, kind, describe(error))
+            failure.__cause__ = error
+            envelope.reply.fail(failure)
+        elif not fatal:
+            cell.log.warning("%s was not handled: %s", kind, describe(error))
+        if fatal and handler.attempts > 1:
+            cell.services.make_dead(envelope, cell.address, Reason.POISON, describe(error))
+        return fatal
+
+    def was_taken_back(self, envelope: Envelope) -> bool:
+        """End a message that is not worth handling any more, and return True; or return False if it is."""
+        reply = envelope.reply
+        if envelope.deadline is not None and envelope.deadline <= self._cell.now():
+            self.expired += 1
+            if reply is not None:
+                reply.expire()
+            self._cell.services.make_dead(envelope, self._cell.address, Reason.EXPIRED)
+            return True
+        if reply is not None and reply.done:
+            self.cancelled += 1
+            return True
+        return False
+
+    def unhandled(self, envelope: Envelope) -> None:
+        """End a message for which there is no handler."""
+        self.dead += 1
+        cell = self._cell
+        cell.services.make_dead(envelope, cell.address, Reason.UNHANDLED)
+        if envelope.reply is not None:
+            known = sorted(kind.__qualname__ for kind in cell.recipe.handlers)
+            envelope.reply.fail(Unhandled(cell.name, type(envelope.message).__qualname__, known))
+
+    def count_leftovers(self) -> list[Envelope]:
+        """Take what is still queued out of the mailbox of an agent that has ended, count it, and return what is dead."""
+        left = self._cell.mailbox.empty()
+        dead = [envelope for envelope in left if envelope.reply is None or not envelope.reply.done]
+        self.cancelled += len(left) - len(dead)
+        self.dead += len(dead)
+        return dead
+
+    def refuse(self, envelope: Envelope) -> None:
+        """End a message that came to a closed mailbox. From any thread."""
+        self._cell.services.count_refused()
+        self.bury(envelope)
+
+    def make_room(self, envelope: Envelope) -> None:
+        """End a message that was dropped to make room for another. From any thread."""
+        cell = self._cell
+        cell.services.make_dead(envelope, cell.address, Reason.FULL)
+        if envelope.reply is not None:
+            kind = type(envelope.message).__qualname__
+            why = "and its policy is to drop the oldest"
+            envelope.reply.fail(MailboxFull(cell.name, kind, cell.mailbox.policy.capacity, why))
+
+    def bury(self, envelope: Envelope) -> None:
+        """Make a dead letter of a message whose agent has ended, and tell who asked. From any thread."""
+        cell = self._cell
+        cell.services.make_dead(envelope, cell.address, Reason.STOPPED)
+        if envelope.reply is not None:
+            envelope.reply.fail(cell.services.stopped_error(cell.name, envelope.message, cell.life.error))
+
+
+def _is_news(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_news, error.exceptions))
+    return isinstance(error, _NEWS)

@@ -1,0 +1,162 @@
+"""Which agents there are, who watches them, and who has subscribed to what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import NameTaken
+from coterie.messaging import Message, Priority
+from coterie.runtime.metrics import AgentMetrics
+from coterie.runtime.signals import AgentDown
+
+if TYPE_CHECKING:
+    from coterie.runtime.cell import AgentCell
+    from coterie.runtime.health import AgentHealth
+    from coterie.runtime.reference import AgentRef
+
+_FAILURES_KEPT = 1_000
+
+
+class Registry:
+    """The agents of one runtime. Safe from any thread: `_lock` guards all tables; nothing is sent while it is held."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.REGISTRY)
+        self._by_name: dict[str, AgentCell] = {}
+        self._by_number: dict[int, AgentCell] = {}
+        self._last_number = 0
+        self._default_names: dict[str, int] = {}
+        self._watchers: dict[int, dict[AgentRef, None]] = {}
+        self._topics: dict[str, dict[AgentRef, None]] = {}
+        self._topics_of: dict[int, set[str]] = {}
+        self._ended = AgentMetrics()
+        self._failures: dict[int, tuple[AgentHealth, BaseException]] = {}
+
+    def reserve(self, name: str | None, default: str) -> tuple[str, int]:
+        """Return a name and a number for a new agent. Raises `NameTaken`.
+
+        Without a name it gets `default` and a count. The name counts as taken from now on.
+        """
+        with self._lock:
+            if name is None:
+                count = self._default_names.get(default, 0) + 1
+                while f"{default}-{count}" in self._by_name:
+                    count += 1
+                self._default_names[default] = count
+                name = f"{default}-{count}"
+            elif name in self._by_name:
+                raise NameTaken(name)
+            self._last_number += 1
+            self._by_name[name] = None  # type: ignore[assignment] # a place for `add`, within the same call of spawn
+            return name, self._last_number
+
+    def withdraw(self, name: str, number: int) -> None:
+        """Take back what was reserved or added for an agent that could not be started."""
+        with self._lock:
+            self._by_name.pop(name, None)
+            self._by_number.pop(number, None)
+
+    def add(self, cell: AgentCell) -> None:
+        """Make an agent known."""
+        with self._lock:
+            self._by_name[cell.name] = cell
+            self._by_number[cell.address.number] = cell
+
+    def bury(self, cell: AgentCell) -> None:
+        """Forget an agent that has ended, but for its counts, and the cause if it failed. Its name is free again."""
+        error = cell.life.error
+        health = cell.services.health.examine(cell)
+        with self._lock:
+            number = cell.address.number
+            if self._by_number.pop(number, None) is None:
+                return
+            if self._by_name.get(cell.name) is cell:
+                del self._by_name[cell.name]
+            for topic in self._topics_of.pop(number, ()):
+                self._topics[topic].pop(cell.reference, None)
+            self._ended = self._ended.plus(cell.outcomes.metrics())
+            if error is not None:
+                self._failures[number] = (health, error)
+                if len(self._failures) > _FAILURES_KEPT:
+                    del self._failures[next(iter(self._failures))]
+
+    def find(self, name: str) -> AgentCell | None:
+        """Return the living agent of that name."""
+        return self._by_name.get(name)
+
+    def by_number(self, number: int) -> AgentCell | None:
+        """Return the living agent of that number."""
+        return self._by_number.get(number)
+
+    @property
+    def spawned(self) -> int:
+        """How many agents there have been."""
+        return self._last_number
+
+    def cells(self) -> list[AgentCell]:
+        """Return the living agents, oldest first."""
+        with self._lock:
+            return list(self._by_number.values())
+
+    def counts(self) -> tuple[AgentMetrics, list[AgentCell]]:
+        """Return the summed counts of the agents that have ended, and the living, as of one moment."""
+        with self._lock:
+            return self._ended, list(self._by_number.values())
+
+    def failures(self) -> list[AgentHealth]:
+        """Return the last health of agents that failed for good, oldest first."""
+        with self._lock:
+            return [health for health, _ in self._failures.values()]
+
+    def failure_of(self, number: int) -> BaseException | None:
+        """Return what the agent of that number has failed of for good, if it has."""
+        with self._lock:
+            return self._failures[number][1] if number in self._failures else None
+
+    def watch(self, cell: AgentCell, watcher: AgentRef) -> None:
+        """Have `watcher` told about an agent; at once if it has ended."""
+        with self._lock:
+            alive = cell.address.number in self._by_number
+            if alive:
+                self._watchers.setdefault(cell.address.number, {})[watcher] = None
+        if not alive:
+            error = str(cell.life.error or "")
+            _send(watcher, AgentDown(cell.reference, cell.life.phase.value, error))
+
+    def unwatch(self, cell: AgentCell, watcher: AgentRef) -> None:
+        """Tell `watcher` about an agent no more."""
+        with self._lock:
+            self._watchers.get(cell.address.number, {}).pop(watcher, None)
+
+    def tell_watchers(self, cell: AgentCell, news: Message, *, last: bool = False) -> None:
+        """Send news about an agent to those who watch it; with `last`, forget them."""
+        number = cell.address.number
+        with self._lock:
+            watchers = list(self._watchers.pop(number, {}) if last else self._watchers.get(number, {}))
+        for watcher in watchers:
+            if watcher.is_alive:
+                _send(watcher, news)
+        cell.services.publish_news(news)
+
+    def subscribe(self, topic: str, cell: AgentCell) -> None:
+        """Have what is published on a topic sent to an agent."""
+        with self._lock:
+            if cell.address.number in self._by_number:
+                self._topics.setdefault(topic, {})[cell.reference] = None
+                self._topics_of.setdefault(cell.address.number, set()).add(topic)
+
+    def unsubscribe(self, topic: str, cell: AgentCell) -> None:
+        """Send an agent no more of a topic."""
+        with self._lock:
+            self._topics.get(topic, {}).pop(cell.reference, None)
+            self._topics_of.get(cell.address.number, set()).discard(topic)
+
+    def subscribers(self, topic: str) -> list[AgentRef]:
+        """Return who has subscribed to a topic."""
+        with self._lock:
+            return list(self._topics.get(topic, ()))
+
+
+def _send(watcher: AgentRef, news: Message) -> None:
+    watcher.tell(news, priority=Priority.SYSTEM)

@@ -1,0 +1,316 @@
+"""The house that agents live in."""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from coterie.concurrency import Rank, Signal, SwitchInterval, new_lock, start_thread
+from coterie.errors import UnknownAgent
+from coterie.kernel import Address, Clock, SystemClock
+from coterie.messaging import DeadLetters, MailboxPolicy, Message, Priority, Transport
+from coterie.runtime import inspection
+from coterie.runtime.activation import CURRENT
+from coterie.runtime.agent import Agent
+from coterie.runtime.dispatchers import Dispatcher, Leased
+from coterie.runtime.health import AgentHealth
+from coterie.runtime.inspection import Inspection
+from coterie.runtime.metrics import AgentMetrics, RuntimeMetrics
+from coterie.runtime.reference import AgentRef
+from coterie.runtime.services import Services
+from coterie.runtime.shutdown import Shutdown, StopReport
+from coterie.runtime.supervision import Supervision
+
+T = TypeVar("T")
+
+
+class Runtime:
+    """Runs agents.
+
+    ::
+
+        with Runtime() as runtime:
+            counter = runtime.spawn(Counter, 10, name="counter")
+
+    It is there as soon as it is made; leaving the ``with`` block, or the ``async with`` block, stops it: drained when
+    the block ended well, at once when it raised. Several runtimes may live in one process; they share nothing but the
+    interpreter. All methods may be called from any thread.
+
+    `name` names the node, and begins the names of its threads; a random part is added, so that it is new with every
+    start. `dispatcher`, `supervision` and `mailbox` hold for agents that are not given their own at `spawn`.
+    `transport` connects to other nodes. With `strict` every message and every answer goes through the codec, and over
+    the transport if one is given, as if all agents were elsewhere.
+
+    Times are in seconds: `ask_timeout` for asks that do not set one (None: no limit), `stall_after` for how long an
+    agent may hold its thread, `switch_interval` for the interpreter's, which is lowered to it while the runtime runs,
+    `stop_timeout` for `stop`.
+    """
+
+    def __init__(
+        self,
+        name: str = "coterie",
+        *,
+        dispatcher: Dispatcher | None = None,
+        supervision: Supervision | None = None,
+        mailbox: MailboxPolicy | None = None,
+        clock: Clock | None = None,
+        transport: Transport | None = None,
+        strict: bool = False,
+        ask_timeout: float | None = 30.0,
+        stall_after: float = 5.0,
+        switch_interval: float = 0.0005,
+        stop_timeout: float = 10.0,
+        dead_letters: int = 1_000,
+    ) -> None:
+        node = f"{name}-{secrets.token_hex(4)}"
+        Address.parse(f"coterie://{node}/probe")
+        self.name = name
+        self.stop_timeout = stop_timeout
+        self._interval = SwitchInterval(switch_interval)
+        self._services = Services(
+            self,
+            node,
+            dispatcher=dispatcher if dispatcher is not None else Leased(),
+            supervision=supervision if supervision is not None else Supervision(),
+            mailbox=mailbox if mailbox is not None else MailboxPolicy(),
+            clock=clock if clock is not None else SystemClock(),
+            transport=transport,
+            strict=strict,
+            ask_timeout=ask_timeout,
+            stall_after=stall_after,
+            dead_letters=dead_letters,
+        )
+        # Guards who stops; `_stopped` is set when that is done.
+        self._lock = new_lock(Rank.RECORDS)
+        self._stopping = False
+        self._stopped = Signal()
+        self._report = StopReport(drained=False, stuck=())
+        self._interval.hold()
+        self._at_exit = _stop_at_exit(weakref.ref(self))
+        atexit.register(self._at_exit)
+
+    def __repr__(self) -> str:
+        return f"<Runtime {self.node}>"
+
+    # Agents.
+
+    def spawn(
+        self,
+        agent: type[Agent],
+        *args: Any,
+        name: str | None = None,
+        dispatcher: Dispatcher | None = None,
+        supervision: Supervision | None = None,
+        mailbox: MailboxPolicy | None = None,
+        **kwargs: Any,
+    ) -> AgentRef:
+        """Start an agent and return its reference at once; its constructor runs on its own thread.
+
+        `args` and the other `kwargs` go to the constructor. They are copied, so that a rebuilt agent starts as the
+        first did and shares no data with the caller; what cannot be copied, such as a lock or a queue, and functions,
+        are passed as they are. `name` must be unique among the living agents; without one it is the class's, in lower
+        case, and a number.
+
+        A constructor that raises ends the agent: asks then end with `AgentStopped`, whose cause says why, and who
+        watches it gets `AgentDown`.
+
+        Raises `NameTaken`, `DefinitionError` for something that is not an agent class, `SpawnError` if the system has
+        no thread left, and `RuntimeStopped`.
+        """
+        return self._services.spawn(
+            agent,
+            args,
+            kwargs,
+            name=name,
+            dispatcher=dispatcher,
+            supervision=supervision,
+            mailbox=mailbox,
+            parent=None,
+        )
+
+    def find(self, name: str) -> AgentRef | None:
+        """Return the living agent of that name, or None."""
+        cell = self._services.registry.find(name)
+        return cell.reference if cell is not None else None
+
+    def agents(self) -> list[AgentRef]:
+        """Return the living agents, oldest first."""
+        return [cell.reference for cell in self._services.registry.cells()]
+
+    def reference(self, address: Address | str) -> AgentRef:
+        """Return a reference to the agent at an address, here or on another node; whether it exists shows in use.
+
+        Raises `InvalidAddress`.
+        """
+        return self._services.reference(Address.parse(address) if isinstance(address, str) else address)
+
+    # Messages.
+
+    def publish(self, topic: str, message: Message) -> int:
+        """Send a message to the agents that have subscribed to a topic; return how many there are.
+
+        It waits for none of them: for a full mailbox that is to wait for, the message waits by itself.
+        """
+        return self._services.publish(topic, message, _current())
+
+    def broadcast(self, message: Message) -> int:
+        """Send a message to all living agents but the one that calls this; return to how many. It waits for none."""
+        sender = _current()
+        agents = [agent for agent in self.agents() if agent != sender]
+        for agent in agents:
+            self._services.post(agent, message, sender, Priority.NORMAL)
+        return len(agents)
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The latest messages that nobody handled, oldest first, each with its reason. Readable after the stop too."""
+        return self._services.dead_letters
+
+    # Services.
+
+    def provide(self, service: T, kind: type[T] | None = None) -> T:
+        """Give agents something they can get by ``context.use(kind)``; by default its own class. Return it.
+
+        It is shared by all agents, so it must guard itself.
+        """
+        self._services.provide(service, kind if kind is not None else type(service))
+        return service
+
+    @property
+    def node(self) -> str:
+        """The name of this runtime among nodes, new with every start."""
+        return self._services.node
+
+    @property
+    def clock(self) -> Clock:
+        """The clock by which the runtime measures its times."""
+        return self._services.clock
+
+    # Watching.
+
+    def health(self) -> dict[str, AgentHealth]:
+        """Return how the agents are, by name: the living, and those that failed for good and were not replaced."""
+        examine = self._services.health.examine
+        failed = {health.name: health for health in self._services.registry.failures()}
+        return failed | {cell.name: examine(cell) for cell in self._services.registry.cells()}
+
+    def metrics(self) -> RuntimeMetrics:
+        """Return the counts of messages, over all and by agent."""
+        services = self._services
+        totals, cells = services.registry.counts()
+        agents = {cell.name: cell.outcomes.metrics() for cell in cells}
+        for each in agents.values():
+            totals = totals.plus(each)
+        refused = services.refused
+        statistics = services.node_link.link.statistics
+        return RuntimeMetrics(
+            totals=totals.plus(AgentMetrics(sent=refused, dead=refused)),
+            agents=agents,
+            spawned=services.registry.spawned,
+            threads=sum(engine.threads for engine in services.engines()) + services.blocking.threads + services.timers.threads,
+            dead_letters={reason.name.lower(): count for reason, count in services.dead_letters.counts.items()},
+            link={name: getattr(statistics, name) for name in statistics.__slots__},
+        )
+
+    def pause(self, agent: AgentRef | str, timeout: float | None = 5.0) -> bool:
+        """Have an agent take no more messages, and wait until the one in hand has ended.
+
+        Returns False if that took longer than `timeout` seconds; the agent then pauses as soon as it has ended. What
+        is sent meanwhile queues. Raises `UnknownAgent`.
+        """
+        return inspection.pause(self._cell(agent)).wait(timeout)
+
+    def resume(self, agent: AgentRef | str) -> None:
+        """Have a paused agent go on. Raises `UnknownAgent`."""
+        inspection.resume(self._cell(agent))
+
+    def inspect(self, agent: AgentRef | str, timeout: float = 1.0) -> Inspection:
+        """Return what an agent looks like inside: attributes, queue, what it handles, its stack if it is on a thread.
+
+        The attributes are read on the agent's own thread; if that does not come by within `timeout` seconds they are
+        missing. Raises `UnknownAgent`.
+        """
+        return inspection.inspect(self._cell(agent), timeout)
+
+    # The end.
+
+    def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport | None:
+        """Stop all agents, children before parents, and end all threads; return how it went.
+
+        From now on nothing is taken from outside. With `drain`, what has been sent is handled first, and what follows
+        from it, as far as `timeout` seconds allow (by default the runtime's); without, agents give up what they are
+        doing at their next await. What is left in mailboxes becomes dead letters. An agent whose thread is stuck in
+        somebody's code is logged with its stack, and given up.
+
+        Safe to call twice: the second call waits for the first. Called by an agent it only begins the stop, and returns
+        None, for the agent itself has to stop too.
+        """
+        with self._lock:
+            first, self._stopping = not self._stopping, True
+        limit = self.stop_timeout if timeout is None else timeout
+        inside = _current() is not None
+        if first:
+            if inside:
+                start_thread(lambda: self._stop(drain=drain, timeout=limit), f"{self.node}-stop")
+            else:
+                self._stop(drain=drain, timeout=limit)
+        if inside:
+            return None
+        self._stopped.wait()
+        return self._report
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the runtime has stopped, or `timeout` seconds have passed; return whether it has."""
+        return self._stopped.wait(timeout)
+
+    def _stop(self, *, drain: bool, timeout: float) -> None:
+        try:
+            self._report = Shutdown(self._services).run(drain=drain, timeout=timeout)
+        finally:
+            self._interval.release()
+            atexit.unregister(self._at_exit)
+            self._stopped.set()
+
+    def _cell(self, agent: AgentRef | str) -> Any:
+        registry = self._services.registry
+        cell = registry.find(agent) if isinstance(agent, str) else registry.by_number(agent.address.number)
+        if cell is None:
+            raise UnknownAgent(agent if isinstance(agent, str) else agent.address, "no such agent lives here")
+        return cell
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.stop(drain=kind is None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        # On a thread of its own, for the agents may need this loop to finish.
+        start_thread(lambda: self.stop(drain=kind is None), f"{self.node}-stop")
+        await self._services.loops.future(self._stopped)
+
+    def __deepcopy__(self, memo: object) -> Runtime:
+        return self
+
+
+def _current() -> AgentRef | None:
+    activation = CURRENT.get()
+    return activation.cell.reference if activation is not None else None
+
+
+def _stop_at_exit(runtime: weakref.ref[Runtime]) -> Callable[[], None]:
+    def stop() -> None:
+        alive = runtime()
+        if alive is not None:
+            alive.stop()
+
+    return stop

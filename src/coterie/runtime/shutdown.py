@@ -1,0 +1,105 @@
+"""The end of a runtime: drained, in order, and in time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coterie.concurrency import Signal, stack_of
+from coterie.kernel import Countdown, DrivenClock
+from coterie.runtime.hold import Hold
+from coterie.runtime.quiescence import Activity, Quiescence
+
+if TYPE_CHECKING:
+    from coterie.runtime.cell import AgentCell
+    from coterie.runtime.services import Services
+
+_log = logging.getLogger(__name__)
+
+_LAST_CALL = 1.0
+"""Seconds, at most, that agents get to give up what they are doing once the time for stopping is over."""
+_THREADS = 2.0
+"""Seconds that threads which run no agent get to end."""
+
+
+class StuckAgent(msgspec.Struct, frozen=True):
+    """An agent that did not stop, because its thread is stuck in somebody's code."""
+
+    name: str
+    thread: str
+    stack: str
+
+
+class StopReport(msgspec.Struct, frozen=True):
+    """How a runtime stopped."""
+
+    drained: bool
+    """Whether all that had been sent was handled first."""
+    stuck: tuple[StuckAgent, ...]
+    """Agents that did not stop in time. Their threads are daemons: they do not keep the process from ending."""
+
+
+class Shutdown:
+    """Stops a runtime. Run once, by one thread."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def run(self, *, drain: bool, timeout: float) -> StopReport:
+        """Stop everything, and return how it went."""
+        services = self._services
+        countdown = Countdown(timeout)
+        services.stopping = True
+        for cell in services.registry.cells():
+            cell.mailbox.refuse_outsiders()
+            cell.control(lambda cell=cell: cell.release(Hold.PAUSED))  # type: ignore[misc] # bound by default
+        drained = drain and self._drain(countdown)
+        services.closed = True
+        self._stop_agents(drain=drain, countdown=countdown)
+        stuck = [self._give_up(cell) for cell in services.registry.cells()]
+        services.health.close()
+        for engine in services.engines():
+            engine.close(0.1 if stuck else _THREADS)
+        services.node_link.close()
+        services.timers.close()
+        services.blocking.shutdown(wait=False, cancel_futures=True)
+        for thread in services.blocking.join(0.1 if stuck else _THREADS):
+            _log.error(
+                "the thread %s is stuck in a blocking call and was given up, in\n%s", thread.name, stack_of(thread.ident)
+            )
+        return StopReport(drained, tuple(stuck))
+
+    def _drain(self, countdown: Countdown) -> bool:
+        """Wait until all agents have handled all they were sent. Return whether they have."""
+        # On a clock that somebody drives, agents may wait for a time that nobody brings about any more.
+        patient = not isinstance(self._services.clock, DrivenClock)
+        return Quiescence(self._services).wait(countdown, through_waits=patient) is Activity.QUIET
+
+    def _stop_agents(self, *, drain: bool, countdown: Countdown) -> None:
+        family = self._services.family
+        empty = Signal()
+        family.stop_all(drain=drain, then=empty.set)
+        left = countdown.left()
+        assert left is not None
+        if drain:
+            if empty.wait(left):
+                return
+            family.stop_all(drain=False, then=empty.set)
+            left = min(_LAST_CALL, max(0.1, left))
+        empty.wait(left)
+
+    def _give_up(self, cell: AgentCell) -> StuckAgent:
+        ident = cell.seat.thread_id
+        thread = next((each.name for each in threading.enumerate() if each.ident == ident), "no thread")
+        stack = stack_of(ident)
+        cell.log.error("did not stop and was given up; its thread %s is in\n%s", thread, stack)
+        cell.mailbox.close()
+        for envelope in cell.outcomes.count_leftovers():
+            cell.outcomes.bury(envelope)
+        for envelope in cell.in_hand():
+            if envelope.reply is not None:
+                envelope.reply.fail(self._services.stopped_error(cell.name, envelope.message, None))
+        return StuckAgent(cell.name, thread, stack)

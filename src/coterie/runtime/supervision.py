@@ -1,0 +1,94 @@
+"""What happens when an agent fails: pure rules, without threads."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+
+_LONGEST = 30.0
+
+
+class Strategy(enum.StrEnum):
+    """Which of a supervisor's children are restarted when one of them fails."""
+
+    ONE_FOR_ONE = "one-for-one"
+    """Only that one."""
+    ONE_FOR_ALL = "one-for-all"
+    """All of them."""
+    REST_FOR_ONE = "rest-for-one"
+    """That one, and those that were spawned after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before a restart: longer each time, up to a limit, and never all at the same moment."""
+
+    initial: float = 0.05
+    """Seconds before the first restart."""
+    factor: float = 2.0
+    """What each further delay is multiplied by."""
+    maximum: float = _LONGEST
+    """Seconds that are never exceeded."""
+    jitter: float = 0.1
+    """The part of a delay, from 0 to 1, that is left to chance: it is shortened by up to as much."""
+
+    def __post_init__(self) -> None:
+        if self.initial < 0 or self.maximum < self.initial or self.factor < 1 or not 0 <= self.jitter <= 1:
+            raise ValueError(f"{self} makes no sense: need 0 <= initial <= maximum, factor >= 1, 0 <= jitter <= 1")
+
+    def delay(self, restart: int, random: Random) -> float:
+        """Return the seconds to wait before the restart of that number, counted from 1."""
+        # Beyond 64 doublings every limit has been reached; the power itself would overflow.
+        full = min(self.maximum, self.initial * self.factor ** min(restart - 1, 64))
+        return full * (1 - self.jitter * random.random())
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """How failures of agents are answered.
+
+    It is given to the agent itself at `spawn`, or to its parent's class as the attribute `supervision`, or to the
+    `Runtime` for agents without a parent; the first that there is counts. An agent that fails more than `max_restarts`
+    times within `within` seconds stops for good as failed, and its failure becomes its parent's.
+    """
+
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    """A `Strategy`, or its name: "one-for-one", "one-for-all", "rest-for-one"."""
+    max_restarts: int = 3
+    within: float = 60.0
+    """Seconds."""
+    backoff: Backoff | float = field(default_factory=Backoff)
+    """A number stands for a `Backoff` that begins with so many seconds."""
+
+    def __post_init__(self) -> None:
+        if self.max_restarts < 0 or self.within <= 0:
+            raise ValueError(f"max_restarts={self.max_restarts} within={self.within} makes no sense: need >= 0 and > 0")
+        object.__setattr__(self, "strategy", Strategy(self.strategy.lower().replace("_", "-").replace(" ", "-")))
+        if not isinstance(self.backoff, Backoff):
+            initial = float(self.backoff)
+            object.__setattr__(self, "backoff", Backoff(initial, maximum=max(initial, _LONGEST)))
+
+    def delay(self, restart: int, random: Random) -> float:
+        """Return the seconds to wait before the restart of that number, counted from 1."""
+        assert isinstance(self.backoff, Backoff)
+        return self.backoff.delay(restart, random)
+
+
+class RestartHistory:
+    """When restarts happened, and so whether one more is permitted. Not safe from many threads at once."""
+
+    __slots__ = ("_times",)
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def permit(self, policy: Supervision, now: float) -> int:
+        """Return the number of this restart among those within the policy's window, or 0 if it is one too many."""
+        while self._times and now - self._times[0] > policy.within:
+            self._times.popleft()
+        if len(self._times) >= policy.max_restarts:
+            return 0
+        self._times.append(now)
+        return len(self._times)
