@@ -1,0 +1,26 @@
+"""For tests of what is built on Coterie: time and interleavings at a test's command, bad transports, conformance suites.
+
+A product, not a helper: what is here is what Coterie itself is tested with, and it is kept as stable as the rest.
+Nothing in Coterie imports it. The suites, in `coterie.testing.conformance`, need pytest.
+"""
+
+from coterie.testing.clock import ManualClock
+from coterie.testing.interleaving import Deadlock, Interleaver, Schedule
+from coterie.testing.locks import LockOrderViolation, checked_locks
+from coterie.testing.sequencer import Sequencer, SequenceTimeout
+from coterie.testing.settling import eventually, settle
+from coterie.testing.transport import LossyTransport
+
+__all__ = [
+    "Deadlock",
+    "Interleaver",
+    "LockOrderViolation",
+    "LossyTransport",
+    "ManualClock",
+    "Schedule",
+    "SequenceTimeout",
+    "Sequencer",
+    "checked_locks",
+    "eventually",
+    "settle",
+]

@@ -1,0 +1,14 @@
+"""Suites that any implementation of a contract must pass; ours do. They need pytest.
+
+To run the runtime's over a dispatcher or a transport of your own::
+
+    from coterie.testing.conformance import RuntimeConformance
+
+    class TestRuntimeOverMine(RuntimeConformance):
+        def runtime(self, **options):
+            return Runtime(dispatcher=Mine(), **options)
+"""
+
+from coterie.testing.conformance.suite import RuntimeConformance
+
+__all__ = ["RuntimeConformance"]

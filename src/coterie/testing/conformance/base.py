@@ -1,0 +1,142 @@
+"""What the parts of the suite share: how to make a runtime, and agents to try it on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from coterie import Agent, AgentRef, Message, Request, Runtime, on
+
+
+class Suite:
+    """One part of the suite."""
+
+    sender_sees_full = True
+    """Whether who sends to a full mailbox that rejects gets `MailboxFull` at once. Over a network nobody can."""
+    waits_are_seen = True
+    """Whether circles of waiting are found. Over a network they end by their deadlines."""
+
+    def runtime(self, **options: Any) -> Runtime:
+        """Return a new runtime. Override this."""
+        return Runtime(**options)
+
+
+class Note(Message):
+    """Something to remember."""
+
+    n: int = 0
+
+
+class Notes(Request[list[int]]):
+    """Asks for what was remembered."""
+
+
+class Echo(Request[int]):
+    """Asks for the same number."""
+
+    n: int
+
+
+class Fail(Request[int]):
+    """Makes a handler raise."""
+
+    text: str = "as told"
+
+
+class Sleep(Request[int]):
+    """Makes an ``async`` handler await, for so many seconds or, without them, for ever."""
+
+    seconds: float = -1.0
+    n: int = 0
+
+
+class Ask(Request[int]):
+    """Makes an agent ask another for an echo."""
+
+    of: AgentRef
+    n: int = 0
+
+
+class Unknown(Request[int]):
+    """Nobody has a handler for this."""
+
+
+class Refused(Exception):
+    """An error that a handler declares."""
+
+
+class Recorder(Agent):
+    """Remembers the numbers of its notes, and can be made to do most things that agents do."""
+
+    def __init__(self) -> None:
+        self.notes: list[int] = []
+
+    @on
+    def note(self, message: Note) -> None:
+        self.notes.append(message.n)
+
+    @on
+    def read(self, message: Notes) -> list[int]:
+        return list(self.notes)
+
+    @on
+    def echo(self, message: Echo) -> int:
+        return message.n
+
+    @on
+    def fail(self, message: Fail) -> int:
+        raise ValueError(message.text)
+
+    @on
+    async def sleep(self, message: Sleep) -> int:
+        await (asyncio.Event().wait() if message.seconds < 0 else asyncio.sleep(message.seconds))
+        return message.n
+
+    @on
+    async def ask(self, message: Ask) -> int:
+        return await message.of.ask(Echo(message.n))
+
+
+class Gate:
+    """Something that a handler waits at, on its thread, until a test opens it.
+
+    It holds locks, so agents are given it as it is, not a copy.
+    """
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.opened = threading.Event()
+
+    def wait(self) -> None:
+        """Be the handler: say that it is here, and wait."""
+        self.entered.release()
+        self.opened.wait(20.0)
+
+    def wait_for_entry(self) -> None:
+        """Be the test: wait until a handler is here."""
+        assert self.entered.acquire(timeout=10.0), "nobody came"
+
+    def open(self) -> None:
+        """Let all go on."""
+        self.opened.set()
+
+
+class Block(Request[int]):
+    """Makes a handler wait at the gate of its agent."""
+
+    n: int = 0
+
+
+class Gatekeeper(Recorder):
+    """Waits at a gate when told to."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.gate = gate
+
+    @on
+    def block(self, message: Block) -> int:
+        self.gate.wait()
+        self.notes.append(message.n)
+        return message.n

@@ -1,0 +1,222 @@
+"""Code run under every interleaving that a test can think of, without changing the code."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from coterie.concurrency import start_thread
+from coterie.concurrency.locks import replace_making
+
+_LONGEST = 100_000
+"""Steps of one run; more means that threads chase each other for ever."""
+
+
+class Deadlock(AssertionError):
+    """All threads that have not ended wait for locks."""
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Which thread went on at each step: what it takes to see the same run again."""
+
+    choices: list[int] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"Schedule({self.choices})"
+
+
+class Interleaver:
+    """Runs threads one step at a time, and decides after each step which of them goes on.
+
+    A step is one line, or with `opcodes` one bytecode instruction, of the functions that are `traced`; all other code
+    runs as part of a step. Locks that are made by `new_lock` in the context of `locks()` tell the interleaver when they
+    would block, so a thread that waits for one is not chosen, and if all wait that is a `Deadlock`.
+
+    ::
+
+        threads = Interleaver([Mailbox.put, Mailbox.take])
+        for seed in range(1000):
+            with threads.locks():
+                mailbox = make_mailbox()
+            threads.run([lambda: mailbox.put(a), lambda: taken.append(mailbox.take())], Random(seed))
+            assert ...
+
+    One at a time; not safe from many threads itself.
+    """
+
+    def __init__(self, traced: Iterable[Callable[..., Any]], *, opcodes: bool = False) -> None:
+        self._codes = {_code(function) for function in traced}
+        self._opcodes = opcodes
+        self._threads: list[_Thread] = []
+        self._here = threading.local()
+        self._control = threading.Semaphore(0)
+
+    def locks(self) -> AbstractContextManager[None]:
+        """Return a context in which `new_lock` makes locks that this interleaver can see."""
+        return replace_making(lambda _: _SteppedLock(self))
+
+    def run(self, bodies: Sequence[Callable[[], object]], choose: Random | Schedule) -> Schedule:
+        """Run the bodies to their ends, interleaved by chance or as in an earlier run. Return how it went.
+
+        Raises what a body raises, `Deadlock`, and `AssertionError` if the run does not end. The error names the
+        schedule, with which the run can be repeated.
+        """
+        taken = Schedule()
+        wanted = iter(choose.choices if isinstance(choose, Schedule) else ())
+        self._threads = [_Thread(number, body, self) for number, body in enumerate(bodies)]
+        for thread in self._threads:
+            thread.start()
+            self._await()
+        try:
+            while any(not thread.ended for thread in self._threads):
+                ready = self._ready(taken)
+                number = next(wanted, None)
+                if isinstance(choose, Random):
+                    thread = choose.choice(ready)
+                else:
+                    thread = next((each for each in ready if each.number == number), ready[0])
+                taken.choices.append(thread.number)
+                thread.go_on()
+                self._await()
+        except AssertionError:
+            for thread in self._threads:
+                thread.abandon()
+            raise
+        for thread in self._threads:
+            if thread.error is not None:
+                thread.error.add_note(str(taken))
+                raise thread.error
+        return taken
+
+    def _ready(self, taken: Schedule) -> list[_Thread]:
+        ready = [thread for thread in self._threads if thread.is_ready]
+        if not ready:
+            raise Deadlock(f"all wait for locks, after {taken}")
+        if len(taken.choices) >= _LONGEST:
+            raise AssertionError(f"no end after {_LONGEST} steps")
+        return ready
+
+    def _await(self) -> None:
+        if not self._control.acquire(timeout=10.0):
+            raise AssertionError("a step does not end: it blocks on something that the interleaver cannot see")
+
+    def pause(self) -> None:
+        """End the step of the calling thread, and wait to be chosen. On other threads it does nothing."""
+        thread: _Thread | None = getattr(self._here, "thread", None)
+        if thread is not None and not thread.abandoned:
+            self._control.release()
+            thread.bell.acquire()
+            if thread.abandoned:
+                raise SystemExit
+
+    def wait_for(self, lock: _SteppedLock) -> bool:
+        """End the step of the calling thread until a lock is free. Return False on other threads."""
+        thread: _Thread | None = getattr(self._here, "thread", None)
+        if thread is None:
+            return False
+        thread.waits_for = lock
+        self.pause()
+        thread.waits_for = None
+        return True
+
+    def enter(self, thread: _Thread) -> None:
+        """Make the calling thread one that is stepped."""
+        self._here.thread = thread
+        sys.settrace(self._trace)
+        self.pause()
+
+    def leave(self) -> None:
+        """Make the calling thread an ordinary one again, which has ended as far as the steps go."""
+        sys.settrace(None)
+        self._here.thread = None
+        self._control.release()
+
+    def _trace(self, frame: types.FrameType, event: str, arg: Any) -> Any:  # noqa: ARG002 - as sys.settrace wants it
+        if frame.f_code not in self._codes:
+            return None
+        frame.f_trace_opcodes = self._opcodes
+        return self._step
+
+    def _step(self, frame: types.FrameType, event: str, arg: Any) -> Any:  # noqa: ARG002 - as sys.settrace wants it
+        if event == ("opcode" if self._opcodes else "line"):
+            self.pause()
+        return self._step
+
+
+class _Thread:
+    def __init__(self, number: int, body: Callable[[], object], interleaver: Interleaver) -> None:
+        self.number = number
+        self.bell = threading.Semaphore(0)
+        self.ended = False
+        self.abandoned = False
+        self.error: BaseException | None = None
+        self.waits_for: _SteppedLock | None = None
+        self._body = body
+        self._interleaver = interleaver
+
+    @property
+    def is_ready(self) -> bool:
+        return not self.ended and (self.waits_for is None or not self.waits_for.locked())
+
+    def start(self) -> None:
+        start_thread(self._run, f"interleaved-{self.number}")
+
+    def go_on(self) -> None:
+        self.bell.release()
+
+    def abandon(self) -> None:
+        self.abandoned = True
+        self.bell.release()
+
+    def _run(self) -> None:
+        try:
+            self._interleaver.enter(self)
+            self._body()
+        except SystemExit:
+            pass
+        except BaseException as error:  # noqa: BLE001 - it is raised in the test
+            self.error = error
+        finally:
+            self.ended = True
+            self._interleaver.leave()
+
+
+class _SteppedLock:
+    """A lock that, where it would block, lets the interleaver go on with another thread."""
+
+    def __init__(self, interleaver: Interleaver) -> None:
+        self._interleaver = interleaver
+        self._lock = threading.Lock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as threading.Lock
+        while not self._lock.acquire(blocking=False):
+            if not blocking or timeout >= 0:
+                return self._lock.acquire(blocking, timeout)
+            if not self._interleaver.wait_for(self):
+                return self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+
+def _code(function: Callable[..., Any]) -> types.CodeType:
+    function = getattr(function, "__func__", function)
+    code: types.CodeType = function.__code__
+    return code

@@ -1,0 +1,63 @@
+"""Watching that locks are taken in their one order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from coterie.concurrency.locks import Rank, replace_making
+
+
+class LockOrderViolation(AssertionError):
+    """A thread took a lock while it held one that comes after it, or another of the same rank."""
+
+
+@contextmanager
+def checked_locks() -> Iterator[list[str]]:
+    """Check the order of all locks that are made in this context, for as long as they live.
+
+    A violation raises `LockOrderViolation` where it happens. Since that may be in a thread whose errors nobody sees,
+    the list that is yielded holds a line for each.
+    """
+    violations: list[str] = []
+    held = _Held()
+    with replace_making(lambda rank: _CheckedLock(rank, held, violations)):
+        yield violations
+
+
+class _Held(threading.local):
+    def __init__(self) -> None:
+        self.ranks: list[Rank] = []
+
+
+class _CheckedLock:
+    def __init__(self, rank: Rank, held: _Held, violations: list[str]) -> None:
+        self._rank = rank
+        self._held = held
+        self._violations = violations
+        self._lock = threading.Lock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as threading.Lock
+        ranks = self._held.ranks
+        if ranks and ranks[-1] >= self._rank:
+            line = f"{threading.current_thread().name} took {self._rank.name} while it held {ranks[-1].name}"
+            self._violations.append(line)
+            raise LockOrderViolation(line)
+        taken = self._lock.acquire(blocking, timeout)
+        if taken:
+            ranks.append(self._rank)
+        return taken
+
+    def release(self) -> None:
+        self._lock.release()
+        self._held.ranks.remove(self._rank)
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
