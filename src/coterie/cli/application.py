@@ -1,0 +1,58 @@
+"""The command `coterie` and what all its subcommands share."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from coterie.cli.run import run
+from coterie.errors import CoterieError
+
+application = typer.Typer(
+    help="Many agents at once, each on its own thread.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        typer.echo(f"coterie {version('coterie')}")
+        raise typer.Exit
+
+
+@application.callback()
+def _common(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+application.command("run")(run)
+
+
+def main() -> None:
+    """Run the command line. Ends the process: 0 if all went well, 1 if not, 2 for wrong use, 130 when interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        application()
+    except CoterieError as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted")
+        sys.exit(130)
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal.signal wants it
+    raise KeyboardInterrupt

@@ -1,0 +1,81 @@
+"""What a run leaves behind."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from pythonjsonlogger.json import JsonFormatter
+
+from coterie.errors import RunFolderFailed
+from coterie.runtime import AgentLogFilter
+
+
+class RunFolder:
+    """A folder of its own for one run: the scenario file, events and logs as JSON lines, settings and metrics as JSON.
+
+    An event is on its way to the disk when `event` returns, so a run that is killed has what happened so far. Used by
+    one thread, but for the log. Use it in a ``with`` block.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._events = (path / "events.jsonl").open("ab", buffering=0)
+        self._log = logging.FileHandler(path / "log.jsonl", encoding="utf-8", delay=True)
+        self._log.setFormatter(JsonFormatter(["asctime", "levelname", "name", "threadName", "message"]))
+        self._log.addFilter(AgentLogFilter())
+        self._encoder = msgspec.json.Encoder()
+
+    @classmethod
+    def create(cls, parent: Path, name: str, scenario: Path) -> RunFolder:
+        """Make a new folder under `parent`, named for the run and the moment, with a copy of the scenario.
+
+        Raises `RunFolderFailed` if that cannot be written.
+        """
+        moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        base = f"{name.replace(' ', '-')}-{moment}"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            path = next(path for path in _candidates(parent, base) if _made(path))
+            shutil.copyfile(scenario, path / "scenario.toml")
+            return cls(path)
+        except OSError as error:
+            raise RunFolderFailed(parent, error) from error
+
+    def event(self, kind: str, /, **fields: Any) -> None:
+        """Append an event."""
+        self._events.write(self._encoder.encode({"event": kind, **fields}) + b"\n")
+
+    def write(self, name: str, value: Any) -> None:
+        """Write a value as a JSON file, whole or not at all."""
+        temporary = self.path / f".{name}.part"
+        temporary.write_bytes(msgspec.json.format(self._encoder.encode(value), indent=2) + b"\n")
+        temporary.replace(self.path / name)
+
+    def __enter__(self) -> Self:
+        logging.getLogger("coterie").addHandler(self._log)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        logging.getLogger("coterie").removeHandler(self._log)
+        self._log.close()
+        self._events.close()
+
+
+def _candidates(parent: Path, base: str) -> Iterator[Path]:
+    return (parent / (base if number == 1 else f"{base}-{number}") for number in itertools.count(1))
+
+
+def _made(path: Path) -> bool:
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True

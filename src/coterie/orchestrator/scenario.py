@@ -1,0 +1,128 @@
+"""The scenario file: what it may say, and what is said to whoever got it wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from coterie.errors import ScenarioError
+from coterie.kernel import Address
+from coterie.orchestrator.problems import problem
+from coterie.orchestrator.strategies import Strategy
+from coterie.runtime import Dedicated, Dispatcher, Leased
+
+LAKE = "lake"
+"""The name of the agent that is the lake."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lake(_Part):
+    """The common."""
+
+    stock: int = Field(default=100, ge=0)
+    """Units at the beginning."""
+    capacity: int = Field(default=100, gt=0)
+    """Units at most."""
+    growth: float = Field(default=2.0, ge=1)
+    """What the stock is multiplied by between two months."""
+    collapse_below: int = Field(default=5, ge=0)
+    """With fewer units than this after the catch, the lake has collapsed and the run ends."""
+    sharing: Literal["proportional", "equal", "lottery"] = "proportional"
+    """The rule by which too little gets shared out."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Lake:
+        if self.stock > self.capacity:
+            raise ValueError(f"stock = {self.stock} is more than capacity = {self.capacity}; lower one or raise the other")
+        return self
+
+
+class Agents(_Part):
+    """One fisher, or several of a kind."""
+
+    name: str = Field(min_length=1)
+    """Its name; of several, what their names begin with."""
+    count: int = Field(default=1, ge=1)
+    strategy: Strategy
+
+    def names(self) -> list[str]:
+        """Return the names of the agents."""
+        return [self.name] if self.count == 1 else [f"{self.name}-{number}" for number in range(1, self.count + 1)]
+
+
+class RuntimeSettings(_Part):
+    """How the agents are run. It changes what a run costs, not how it ends."""
+
+    dispatcher: Literal["leased", "dedicated"] = "leased"
+    turn_timeout: float = Field(default=30.0, gt=0)
+    """Seconds that a fisher has to decide; after that its month is forfeited."""
+
+
+class Expectation(_Part):
+    """How the run is known to end; a run that ends otherwise fails."""
+
+    months: int | None = Field(default=None, ge=0)
+    collapse: bool | None = None
+    harvest: int | None = Field(default=None, ge=0)
+
+
+class Scenario(_Part):
+    """A whole scenario file."""
+
+    kind: Literal["commons"]
+    """What is simulated."""
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
+    description: str = ""
+    seed: int = 0
+    """What everything random in the run follows from."""
+    months: int = Field(default=12, ge=1)
+    lake: Lake = Lake()
+    agents: tuple[Agents, ...]
+    runtime: RuntimeSettings = RuntimeSettings()
+    expect: Expectation = Expectation()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Scenario:
+        counts = Counter(name for agents in self.agents for name in agents.names())
+        if not counts:
+            raise ValueError("agents: there is none; add at least one [[agents]]")
+        for name, count in counts.items():
+            if not Address.is_name(name):
+                raise ValueError(f"agents: {name!r} cannot name an agent; use text without '#' and control characters")
+            if count > 1:
+                raise ValueError(f"agents: the name {name!r} is used {count} times; give every agent a name of its own")
+        if LAKE in counts:
+            raise ValueError(f"agents: {LAKE!r} is the name of the lake itself; give the agent another")
+        return self
+
+    def dispatcher(self) -> Dispatcher:
+        """Return what gives the agents their threads."""
+        return Dedicated() if self.runtime.dispatcher == "dedicated" else Leased()
+
+
+def load_scenario(path: Path | str) -> Scenario:
+    """Read a scenario file and check it whole.
+
+    Raises `ScenarioError`, which has a line for every fault: the key, what is wrong with it, and what mends it.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ScenarioError(path, [f"it cannot be read: {reason}; give the path of a TOML file"]) from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(path, [f"it is not TOML: {error}"]) from error
+    try:
+        return Scenario.model_validate(data)
+    except ValidationError as error:
+        raise ScenarioError(path, [problem(each, data, Scenario) for each in error.errors()]) from error
