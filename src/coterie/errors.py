@@ -20,6 +20,7 @@ Each error is built from the objects it is about and words itself: what happened
     ├── SnapshotFailed                    an agent's snapshot or restore raised
     ├── WaitTimeout (TimeoutError)        `.result(timeout)` ran out; what was waited for goes on
     ├── TransportError                    a transport cannot carry a frame
+    ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file does not make sense
     ├── RunFolderFailed                   the folder of a run cannot be written
     └── DeliveryError                     how an ask, or a tell, ends without being answered
@@ -156,6 +157,10 @@ class TransportError(CoterieError):
     """A transport cannot carry a frame to where it should go."""
 
 
+class RemoteError(CoterieError):
+    """The text of an error that happened in another process; only ever a cause."""
+
+
 class ScenarioError(CoterieError, ValueError):
     """A scenario file does not make sense. `problems` holds one line for each fault: the key, and what mends it."""
 
@@ -196,10 +201,6 @@ class HandlerFailed(DeliveryError):
         if self._traceback_text or self.__cause__ is None:
             return self._traceback_text
         return "".join(traceback.format_exception(self.__cause__))
-
-
-class RemoteError(CoterieError):
-    """The text of an error that happened in another process; only ever a cause."""
 
 
 class Unhandled(HandlerFailed):

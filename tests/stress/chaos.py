@@ -5,6 +5,7 @@ import itertools
 import random
 import threading
 import time
+from functools import partial
 
 from coterie import (
     Agent,
@@ -21,8 +22,8 @@ from coterie import (
     Supervision,
     on,
 )
-from coterie.concurrency import start_thread
 from coterie.kernel import stream
+from coterie.testing import run_together
 
 
 class Tally:
@@ -79,7 +80,7 @@ class ChaoticInWaves(Chaotic):
     """The same, in coroutines; some interleave, some await others, some are cancelled while they do."""
 
     @on
-    async def do(self, message: Do) -> int:
+    async def do(self, message: Do) -> int:  # type: ignore[override] # a handler is called by the runtime only
         match message.what:
             case "sleep":
                 await asyncio.sleep(0.001)
@@ -98,7 +99,7 @@ class ChaoticInWaves(Chaotic):
 
 class ChaoticTogether(ChaoticInWaves):
     @on(interleave=True)
-    async def do(self, message: Do) -> int:
+    async def do(self, message: Do) -> int:  # type: ignore[override] # as above
         return await super().do(message)
 
 
@@ -157,7 +158,5 @@ def unleash(runtime: Runtime, messages: int, seed: int, senders: int = 6, agents
             except CoterieError:
                 continue
 
-    threads = [start_thread(lambda sender=sender: send(sender), f"sender-{sender}") for sender in range(senders)]  # type: ignore[misc] # bound by default
-    for thread in threads:
-        thread.join()
+    run_together(*(partial(send, sender) for sender in range(senders)), timeout=600.0)
     return tally

@@ -1,6 +1,5 @@
 """Whatever happens to agents, every message ends once and every ask ends."""
 
-import os
 import sys
 from collections.abc import Iterator
 
@@ -8,9 +7,8 @@ import pytest
 
 from coterie import Dedicated, Leased, Runtime
 from coterie.runtime import Dispatcher
+from tests.runs import LONG
 from tests.stress.chaos import unleash
-
-LONG = bool(os.environ.get("COTERIE_STRESS"))
 
 
 @pytest.fixture(autouse=True)

@@ -273,6 +273,7 @@ class Mailbox:
 
     def _put_carefully(self, envelope: Envelope) -> Ticket | None:
         dropped = None
+        ticket = None
         with self._lock:
             shut_out = self._shuts_out(envelope)
             if not shut_out:
@@ -280,23 +281,27 @@ class Mailbox:
                 # Whoever waits outside came first: nobody overtakes them through a gap that has just opened.
                 full = envelope.priority != _SYSTEM and (bool(self._waiting) or self._held() >= self.policy.capacity)
                 if full and self.policy.overflow is Overflow.WAIT:
-                    return self._queue_outside(envelope)
-                if full and self.policy.overflow is Overflow.REJECT:
+                    ticket = self._queue_outside(envelope)
+                elif full and self.policy.overflow is Overflow.REJECT:
                     self.rejected += 1
                     kind = type(envelope.message).__qualname__
                     why = "and its policy is to reject what is more"
                     raise MailboxFull(self.owner.name, kind, self.policy.capacity, why)
-                band.append(envelope)
-                if full:
-                    dropped = self._drop_oldest()
+                else:
+                    band.append(envelope)
+                    if full:
+                        dropped = self._drop_oldest()
         if shut_out:
             self._refused(envelope)
             return None
+        if ticket is not None:
+            # The taker may have made room, and looked for whoever waits, just before this one began to wait.
+            self._admit()
         if self._armed:
             self._ring()
         if dropped is not None:
             self._dropped(dropped)
-        return None
+        return ticket
 
     def _look_again(self, envelope: Envelope) -> None:
         """Take a message back that came in by the quick way while the mailbox was being closed to it."""

@@ -9,6 +9,7 @@ from coterie.testing.interleaving import Deadlock, Interleaver, Schedule
 from coterie.testing.locks import LockOrderViolation, checked_locks
 from coterie.testing.sequencer import Sequencer, SequenceTimeout
 from coterie.testing.settling import eventually, settle
+from coterie.testing.together import Together, run_together
 from coterie.testing.transport import LossyTransport
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "Schedule",
     "SequenceTimeout",
     "Sequencer",
+    "Together",
     "checked_locks",
     "eventually",
+    "run_together",
     "settle",
 ]

@@ -36,8 +36,9 @@ class Interleaver:
     """Runs threads one step at a time, and decides after each step which of them goes on.
 
     A step is one line, or with `opcodes` one bytecode instruction, of the functions that are `traced`; all other code
-    runs as part of a step. Locks that are made by `new_lock` in the context of `locks()` tell the interleaver when they
-    would block, so a thread that waits for one is not chosen, and if all wait that is a `Deadlock`.
+    runs as part of a step. To take a lock that was made by `new_lock` in the context of `locks()` is a step too; such
+    locks tell the interleaver when they would block, so a thread that waits for one is not chosen, and if all wait that
+    is a `Deadlock`.
 
     ::
 
@@ -196,6 +197,8 @@ class _SteppedLock:
         self._lock = threading.Lock()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as threading.Lock
+        # To take a lock is where another thread may come first, so it is a step of its own.
+        self._interleaver.pause()
         while not self._lock.acquire(blocking=False):
             if not blocking or timeout >= 0:
                 return self._lock.acquire(blocking, timeout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from coterie import (
 from coterie.testing.clock import ManualClock
 from coterie.testing.conformance.base import Ask, Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
 from coterie.testing.settling import eventually, settle
+from coterie.testing.together import run_together
 
 
 class Pair(Message):
@@ -104,11 +104,7 @@ class Asking(Suite):
             agent = runtime.spawn(Recorder)
             reply = agent.ask(Sleep(0.01, 7))
             results: list[int] = []
-            threads = [threading.Thread(target=lambda: results.append(reply.result(10))) for _ in range(5)]  # noqa: TID251
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            run_together(*[lambda: results.append(reply.result(10))] * 5)
             assert [*results, reply.result()] == [7] * 6
 
     def test_answers_may_be_messages_and_references(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+from functools import partial
 
 import pytest
 
@@ -13,6 +13,7 @@ from coterie.messaging import Reason
 from coterie.testing.clock import ManualClock
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Suite, Unknown
 from coterie.testing.settling import eventually, settle
+from coterie.testing.together import Together, run_together
 
 
 class Plain(Message):
@@ -37,11 +38,7 @@ class Delivery(Suite):
                 for n in range(200):
                     agent.tell(Note(sender * 1000 + n))
 
-            threads = [threading.Thread(target=send, args=(sender,)) for sender in range(4)]  # noqa: TID251 - a user's
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            run_together(*(partial(send, sender) for sender in range(4)))
             notes = agent.ask(Notes()).result(10)
             assert len(notes) == 800
             for sender in range(4):
@@ -131,13 +128,11 @@ class Delivery(Suite):
                 for n in range(1, 11):
                     agent.tell(Note(n))
 
-            sender = threading.Thread(target=send)  # noqa: TID251 - a user's
-            sender.start()
+            sender = Together(send)
             eventually(lambda: runtime.metrics().agents[agent.name].queued == 2)
-            assert sender.is_alive() or not self.sender_sees_full
+            assert sender.running or not self.sender_sees_full
             gate.open()
-            sender.join(10)
-            assert not sender.is_alive()
+            sender.join()
             eventually(lambda: runtime.metrics().agents[agent.name].handled == 11)
             assert agent.ask(Notes()).result(10) == list(range(11))
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from coterie import Agent, AgentRef, AgentStopped, Message, Request, RuntimeStopped, on
+from coterie.concurrency import Thread
 from coterie.messaging import Reason
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
 from coterie.testing.conformance.lives import Log
 from coterie.testing.settling import eventually
+from coterie.testing.together import Together
 
 
 class Relay(Agent):
@@ -74,7 +76,7 @@ class StubbornAgent(Recorder):
 class Stopping(Suite):
     """Shutdown."""
 
-    def _threads(self) -> set[threading.Thread]:  # noqa: TID251 - only looks
+    def _threads(self) -> set[Thread]:
         return set(threading.enumerate())
 
     def test_no_thread_is_left_behind(self) -> None:
@@ -119,14 +121,12 @@ class Stopping(Suite):
         agent = runtime.spawn(Gatekeeper, gate)
         agent.tell(Block(0))
         gate.wait_for_entry()
-        stopper = threading.Thread(target=runtime.stop)  # noqa: TID251 - a user's
-        stopper.start()
+        stopper = Together(runtime.stop)
         eventually(lambda: isinstance(agent.ask(Echo(1)).exception(), RuntimeStopped))
         with pytest.raises(RuntimeStopped):
             runtime.spawn(Recorder)
         gate.open()
-        stopper.join(10)
-        assert not stopper.is_alive()
+        stopper.join()
         agent.tell(Note(1))
         eventually(lambda: Note(1) in [letter.message for letter in runtime.dead_letters])
         with pytest.raises(AgentStopped):

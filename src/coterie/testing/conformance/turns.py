@@ -11,6 +11,7 @@ import pytest
 from coterie import Agent, AgentRef, HandlerFailed, Message, Request, on
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
 from coterie.testing.settling import eventually
+from coterie.testing.together import run_together
 
 
 class Overlap(Request[int]):
@@ -185,11 +186,7 @@ class Turns(Suite):
                     agent.tell(Note(n))
                     assert agent.ask(Echo(n)).result(10) == 0
 
-            threads = [threading.Thread(target=send) for _ in range(4)]  # noqa: TID251 - a user's
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            run_together(*[send] * 4)
             assert agent.ask(Notes()).result(10) == [800, 800]
 
     def test_interleaving_handlers_overlap_at_their_awaits(self) -> None:

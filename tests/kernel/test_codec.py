@@ -1,0 +1,121 @@
+import datetime as dt
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coterie import Message, Request
+from coterie.errors import DecodeFailed, EncodeFailed
+from coterie.kernel import Codec, Extension, Packed
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float
+    y: float
+
+
+class Foreign:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Foreign) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class Inner(Message):
+    n: int
+
+
+class Everything(Request[int]):
+    number: int
+    point: Point
+    when: dt.datetime
+    inner: Inner
+    foreign: Foreign
+    anything: Any = None
+    maybe: Foreign | None = None
+
+
+def codec() -> Codec:
+    return Codec([Extension(Foreign, 5, lambda foreign: foreign.text, Foreign)])
+
+
+def test_a_message_survives_with_all_that_it_may_hold() -> None:
+    when = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+    message = Everything(
+        1, Point(1.5, 2.5), when, Inner(3), Foreign("é"), {"in": [Foreign("deep"), b"\x00", None]}, Foreign("m")
+    )
+    both = codec()
+    assert both.unpack(both.pack(message), Message) == message
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_plain_values_survive(value: Any) -> None:
+    both = Codec()
+    assert both.decode(both.encode(value), Any) == value
+
+
+def test_what_has_no_form_on_the_wire_is_named() -> None:
+    with pytest.raises(EncodeFailed, match=r"cannot encode a Inner: threading|cannot encode a list: .*Thread.* has no form"):
+        codec().encode([__import__("threading").current_thread()])
+    with pytest.raises(EncodeFailed, match="cannot encode a Foreign"):
+        Codec().encode(Foreign("x"))
+
+
+def test_a_value_of_the_wrong_type_is_refused_when_it_is_read() -> None:
+    both = codec()
+    with pytest.raises(DecodeFailed, match=r"cannot decode a Inner: Expected `int`, got `str` - at `\$\.n`"):
+        both.unpack(both.pack(Inner("three")), Message)  # type: ignore[arg-type] # on purpose
+    with pytest.raises(DecodeFailed, match="cannot decode a int"):
+        both.decode(b"\xff\xff", int)
+    with pytest.raises(DecodeFailed):
+        both.decode(Codec().encode({"$type": "Other", "n": 1}), Inner)
+    with pytest.raises(DecodeFailed, match="expected Foreign, got str"):
+        both.decode(Codec().encode("text"), Foreign)
+
+
+def test_a_class_is_found_in_loaded_modules_and_nothing_is_imported() -> None:
+    both = codec()
+    assert both.resolve(f"{__name__}:Inner", Message) is Inner
+    assert "antigravity" not in sys.modules
+    for name in ("antigravity:Anything", "no.such:Thing", "nonsense", "", ":", "os:path.join", f"{__name__}:Nothing"):
+        with pytest.raises(DecodeFailed, match="no such class is known here"):
+            both.resolve(name, Message)
+    assert "antigravity" not in sys.modules
+
+
+def test_only_subclasses_of_what_is_expected_are_found() -> None:
+    both = codec()
+    for name in ("subprocess:Popen", "builtins:int", f"{__name__}:Point"):
+        with pytest.raises(DecodeFailed, match="it is not a subclass of Message"):
+            both.unpack(Packed(name, b""), Message)
+
+
+def test_a_class_that_no_module_shows_is_found_once_it_was_shown() -> None:
+    class Local(Message):
+        n: int
+
+    both, other = codec(), codec()
+    packed = both.pack(Local(1))
+    assert both.unpack(packed, Message) == Local(1)
+    with pytest.raises(DecodeFailed):
+        other.unpack(packed, Message)
+    other.register(Local)
+    assert other.unpack(packed, Message) == Local(1)
+
+
+def test_unknown_extensions_are_refused() -> None:
+    with pytest.raises(DecodeFailed, match="unknown extension 5"):
+        Codec().decode(codec().encode(Foreign("x")), Any)

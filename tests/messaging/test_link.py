@@ -1,0 +1,227 @@
+import logging
+from dataclasses import asdict
+from random import Random
+from threading import Event
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coterie.concurrency import Timers
+from coterie.errors import TransportError
+from coterie.kernel import SystemClock
+from coterie.messaging import Link, LinkStatistics, LocalTransport
+from coterie.messaging.link import _Peer
+from coterie.testing import Interleaver, LossyTransport, ManualClock
+from tests.runs import runs
+
+
+class Wire:
+    """A transport that keeps frames until the test delivers them, as it likes."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[str, bytes]] = []
+        self.nodes: dict[str, object] = {}
+
+    def bind(self, node: str, receive: object) -> None:
+        self.nodes[node] = receive
+
+    def send(self, source: str, target: str, frame: bytes) -> None:
+        self.frames.append((target, frame))
+
+    def close(self, node: str) -> None:
+        self.nodes.pop(node, None)
+
+
+class Ends:
+    """Two nodes, a link at each, and what has arrived at the second."""
+
+    def __init__(self, patience: float = 1.0, most_early: int = 10_000) -> None:
+        self.clock = ManualClock()
+        self.timers = Timers(self.clock)
+        self.wire = Wire()
+        self.arrived: list[int] = []
+        self.here = Link("here", self.wire, self.timers, lambda *_: None)
+        self.there = Link("there", self.wire, self.timers, self.deliver, patience, most_early)
+
+    def deliver(self, source: str, payload: bytes) -> None:
+        assert source == "here"
+        self.arrived.append(int(payload))
+
+    def send(self, count: int) -> list[bytes]:
+        for n in range(count):
+            self.here.send("there", str(n).encode())
+        frames = [frame for _, frame in self.wire.frames]
+        self.wire.frames.clear()
+        return frames
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 11), max_size=40),
+    st.lists(st.floats(0, 2), max_size=40),
+)
+def test_whatever_arrives_is_delivered_once_and_in_order_and_the_rest_is_counted(picks: list[int], waits: list[float]) -> None:
+    ends = Ends()
+    frames = ends.send(12)
+    received = 0
+    for n, pick in enumerate(picks):
+        ends.there.receive(frames[pick])
+        received += 1
+        ends.clock.advance(waits[n] if n < len(waits) else 0.0)
+    ends.clock.advance(100.0)
+    statistics = ends.there.statistics
+    assert ends.arrived == sorted(set(ends.arrived))
+    assert set(ends.arrived) <= set(picks)
+    assert statistics.delivered == len(ends.arrived)
+    assert statistics.delivered + statistics.duplicates + statistics.late == received
+    if picks:
+        # What was given up is what is missing below the greatest number that was seen.
+        assert statistics.delivered + statistics.lost == max(picks) + 1
+        assert statistics.late <= statistics.lost
+
+
+def test_frames_that_are_early_wait_for_those_before_them() -> None:
+    ends = Ends()
+    frames = ends.send(4)
+    for n in (1, 3, 2):
+        ends.there.receive(frames[n])
+    assert ends.arrived == []
+    ends.there.receive(frames[0])
+    assert ends.arrived == [0, 1, 2, 3]
+    assert ends.timers.next_deadline() is None
+
+
+def test_a_gap_is_given_up_after_the_patience_of_the_link_and_what_comes_then_is_late() -> None:
+    ends = Ends(patience=1.0)
+    frames = ends.send(6)
+    ends.there.receive(frames[0])
+    ends.there.receive(frames[2])
+    ends.clock.advance(0.5)
+    ends.there.receive(frames[5])
+    ends.clock.advance(0.25)
+    assert ends.arrived == [0]
+    ends.clock.advance(0.25)
+    assert ends.arrived == [0, 2]
+    ends.there.receive(frames[1])
+    ends.there.receive(frames[1])
+    ends.clock.advance(0.75)
+    assert ends.arrived == [0, 2]
+    ends.clock.advance(0.25)
+    assert ends.arrived == [0, 2, 5]
+    assert asdict(ends.there.statistics) == asdict(
+        LinkStatistics(sent=0, delivered=3, duplicates=1, lost=3, late=1, malformed=0)
+    )
+
+
+def test_too_many_early_frames_end_the_wait() -> None:
+    ends = Ends(patience=1_000.0, most_early=5)
+    frames = ends.send(10)
+    for frame in frames[1:]:
+        ends.there.receive(frame)
+    assert ends.arrived == list(range(1, 10))
+    assert ends.there.statistics.lost == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"nonsense", b"\x93\x01\x02\x03", b"\x93\xa1a\xa1b\xc4\x00"])
+def test_what_is_no_frame_is_counted_and_named(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    ends = Ends()
+    with caplog.at_level(logging.WARNING):
+        ends.there.receive(data)
+    assert ends.there.statistics.malformed == 1
+    assert "node there" in caplog.text
+
+
+def test_frames_that_arrive_on_many_threads_are_handed_over_in_order() -> None:
+    threads = Interleaver([Link._hand_over, Link._sort_in, Link._release, Link.receive])
+    for seed in runs(40):
+        with threads.locks():
+            ends = Ends()
+            ends.there._peers["here"] = _Peer()
+        frames = ends.send(6)
+        threads.run([lambda n=n: [ends.there.receive(frame) for frame in frames[n::3]] for n in range(3)], Random(seed))  # type: ignore[misc]
+        assert ends.arrived == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_local_transport_knows_its_nodes() -> None:
+    transport = LocalTransport()
+    got: list[bytes] = []
+    transport.bind("a", got.append)
+    with pytest.raises(TransportError, match="the node a is bound already"):
+        transport.bind("a", got.append)
+    transport.send("b", "a", b"frame")
+    assert got == [b"frame"]
+    transport.close("a")
+    transport.close("a")
+    with pytest.raises(TransportError, match="no node a is bound here"):
+        transport.send("b", "a", b"frame")
+
+
+def lossy_run(seed: int) -> list[tuple[float, bytes]]:
+    clock = ManualClock()
+    transport = LossyTransport(seed, drop=0.3, duplicate=0.3, reorder=0.5, delay=(0.01, 0.1), clock=clock)
+    got: list[tuple[float, bytes]] = []
+    transport.bind("b-1234", lambda frame: got.append((clock.monotonic(), frame)))
+    for n in range(100):
+        transport.send("a-99", "b-1234", b"%d" % n)
+    clock.advance(10.0)
+    assert transport.counts["sent"] == 100
+    assert len(got) == 100 - transport.counts["dropped"] + transport.counts["duplicated"]
+    return got
+
+
+def test_a_lossy_transport_does_the_same_for_the_same_seed() -> None:
+    assert lossy_run(3) == lossy_run(3)
+    assert lossy_run(3) != lossy_run(4)
+    numbers = [int(frame) for _, frame in lossy_run(3)]
+    assert numbers != sorted(numbers)
+    assert len(set(numbers)) < 100
+
+
+def test_a_partition_cuts_nodes_off_until_it_is_healed() -> None:
+    transport = LossyTransport(clock=ManualClock())
+    got: list[str] = []
+    for node in ("a", "b", "c"):
+        transport.bind(node, lambda frame: got.append(frame.decode()))
+    transport.partition(["a"], ["b"])
+    transport.send("a", "b", b"a-b")
+    transport.send("b", "a", b"b-a")
+    transport.send("a", "c", b"a-c")
+    transport.send("c", "b", b"c-b")
+    transport.heal()
+    transport.send("a", "b", b"healed")
+    assert got == ["a-c", "c-b", "healed"]
+    assert transport.counts["cut off"] == 2
+    with pytest.raises(TransportError):
+        transport.send("a", "nobody", b"")
+    for node in ("a", "b", "c"):
+        transport.close(node)
+
+
+def test_probabilities_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        LossyTransport(drop=2)
+    with pytest.raises(ValueError, match="from its least"):
+        LossyTransport(delay=(2, 1))
+
+
+def test_a_link_on_the_system_clock_gives_up_a_gap() -> None:
+    timers = Timers(SystemClock())
+    wire = Wire()
+    arrived: list[bytes] = []
+    here = Link("here", wire, timers, lambda *_: None)
+    done = Event()
+
+    def deliver(_: str, payload: bytes) -> None:
+        arrived.append(payload)
+        done.set()
+
+    there = Link("there", wire, timers, deliver, patience=0.001)
+    here.send("there", b"lost")
+    here.send("there", b"found")
+    there.receive(wire.frames[1][1])
+    assert done.wait(10)
+    assert arrived == [b"found"]
+    there.close()
+    here.close()
+    timers.close()

@@ -1,0 +1,185 @@
+"""The mailbox against a model of it that is too simple to be wrong."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from coterie.errors import MailboxFull
+from coterie.kernel import Address, SystemClock
+from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, Overflow, Priority, Reference, Ticket
+
+
+class Note(Message):
+    n: int
+
+
+class Somebody:
+    address = Address("node", "somebody")
+
+    def tell(self, message: Message) -> None: ...
+
+
+SOMEBODY: Reference = Somebody()
+
+
+class MailboxMachine(RuleBasedStateMachine):
+    """Every state a mailbox can get into by one caller after the other."""
+
+    tickets = Bundle("tickets")
+
+    @initialize(capacity=st.sampled_from([1, 2, 3, 300]), overflow=st.sampled_from(list(Overflow)))
+    def make(self, capacity: int, overflow: Overflow) -> None:
+        self.capacity = capacity
+        self.overflow = overflow
+        self.notified = 0
+        self.dropped: list[int] = []
+        self.refused: list[int] = []
+        self.mailbox = Mailbox(
+            Address("node", "agent"),
+            MailboxPolicy(capacity, overflow),
+            SystemClock(),
+            notify=self.note,
+            dropped=lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
+            refused=lambda envelope: self.refused.append(envelope.message.n),  # type: ignore[attr-defined]
+        )
+        self.model: list[tuple[int, int]] = []
+        self.outside: list[tuple[int, int, Ticket]] = []
+        self.gone: list[int] = []
+        self.armed = False
+        self.closed = False
+        self.insiders_only = False
+        self.numbers = 0
+
+    def note(self) -> None:
+        self.notified += 1
+
+    def held(self) -> int:
+        return len([each for each in self.model if each[0] != Priority.SYSTEM])
+
+    @rule(target=tickets, priority=st.sampled_from(list(Priority)), insider=st.booleans())
+    def put(self, priority: Priority, insider: bool) -> Ticket | None:
+        self.numbers += 1
+        n = self.numbers
+        envelope = Envelope(Note(n), sender=SOMEBODY if insider else None, priority=priority)
+        notified, dropped, refused = self.notified, len(self.dropped), len(self.refused)
+        shut = self.closed or (self.insiders_only and not insider and priority != Priority.SYSTEM)
+        full = priority != Priority.SYSTEM and (self.held() >= self.capacity or bool(self.outside))
+        if not shut and full and self.overflow is Overflow.REJECT:
+            with pytest.raises(MailboxFull):
+                self.mailbox.put(envelope)
+            return None
+        ticket = self.mailbox.put(envelope)
+        if shut:
+            assert (ticket, len(self.refused)) == (None, refused + 1)
+            return None
+        if full and self.overflow is Overflow.WAIT:
+            assert ticket is not None
+            assert not ticket.done
+            self.outside.append((priority, n, ticket))
+            return ticket
+        assert ticket is None
+        self.model.append((priority, n))
+        if full:
+            band = max(each[0] for each in self.model)
+            victim = next(each for each in self.model if each[0] == band)
+            self.model.remove(victim)
+            assert self.dropped[dropped:] == [victim[1]]
+        assert self.notified == notified + self.armed
+        self.armed = False
+        return None
+
+    @rule()
+    def take(self) -> None:
+        envelope = self.mailbox.take()
+        if not self.model:
+            assert envelope is None
+            return
+        band = min(each[0] for each in self.model)
+        expected = next(each for each in self.model if each[0] == band)
+        assert envelope is not None
+        assert (envelope.priority, envelope.message) == (expected[0], Note(expected[1]))
+        self.model.remove(expected)
+        self.let_in()
+
+    def let_in(self) -> None:
+        while self.outside and self.held() < self.capacity:
+            priority, n, ticket = self.outside.pop(0)
+            assert ticket.done
+            assert ticket.admitted
+            self.model.append((priority, n))
+
+    @rule()
+    def take_and_put_back(self) -> None:
+        if not self.outside:
+            envelope = self.mailbox.take()
+            if envelope is not None:
+                self.mailbox.put_back(envelope)
+
+    @rule(ticket=consumes(tickets))
+    def withdraw(self, ticket: Ticket | None) -> None:
+        if ticket is None:
+            return
+        waiting = [each for each in self.outside if each[2] is ticket]
+        assert ticket.withdraw() == bool(waiting)
+        for each in waiting:
+            self.outside.remove(each)
+            assert ticket.withdrawn
+
+    @rule()
+    def arm(self) -> None:
+        assert self.mailbox.arm() == (not self.model)
+        self.armed = not self.model
+
+    @rule()
+    def refuse_outsiders(self) -> None:
+        self.mailbox.refuse_outsiders()
+        self.insiders_only = True
+
+    @rule()
+    def close(self) -> None:
+        self.mailbox.close()
+        self.closed = True
+        for _, n, ticket in self.outside:
+            assert ticket.done
+            assert not ticket.admitted
+            assert n in self.refused
+        self.outside.clear()
+
+    @rule()
+    def empty_when_closed(self) -> None:
+        if self.closed:
+            left = [(envelope.priority, envelope.message.n) for envelope in self.mailbox.empty()]  # type: ignore[attr-defined]
+            assert left == sorted(self.model, key=lambda each: each[0])
+            self.model.clear()
+
+    @invariant()
+    def shows_what_it_holds(self) -> None:
+        if hasattr(self, "mailbox"):
+            assert len(self.mailbox) == len(self.model)
+            assert self.mailbox.waiting == len(self.outside)
+            shown = [(envelope.priority, envelope.message.n) for envelope in self.mailbox.peek(1_000)]  # type: ignore[attr-defined]
+            assert shown == sorted(self.model, key=lambda each: each[0])
+
+
+MailboxMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestMailbox = MailboxMachine.TestCase
+
+
+def test_a_policy_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one message, not 0"):
+        MailboxPolicy(0)
+    with pytest.raises(ValueError, match="-1 seconds"):
+        MailboxPolicy.wait(timeout=-1)
+    with pytest.raises(ValueError, match="'explode' is not a valid Overflow"):
+        MailboxPolicy(3, "explode")  # type: ignore[arg-type] # on purpose
+    assert MailboxPolicy(3, "drop_oldest") == MailboxPolicy.drop_oldest(3)  # type: ignore[arg-type] # a name will do
+
+
+def test_some_messages_are_timed() -> None:
+    mailbox = Mailbox(
+        Address("n", "a"), MailboxPolicy(), SystemClock(), notify=lambda: None, dropped=lambda _: None, refused=lambda _: None
+    )
+    for n in range(160):
+        mailbox.put(Envelope(Note(n)))
+    assert len([envelope for envelope in mailbox.peek(200) if envelope.taken_at]) == 10

@@ -1,0 +1,176 @@
+"""Seats under every interleaving of who wakes them and who runs them that chance can find."""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+import pytest
+
+from coterie.concurrency import Rank, Timers, new_lock
+from coterie.runtime.dispatchers import Resources
+from coterie.runtime.dispatchers.dedicated import DedicatedEngine, DedicatedSeat
+from coterie.runtime.dispatchers.leased import Leased, LeasedEngine, LeasedSeat
+from coterie.runtime.dispatchers.workers import Lease, Worker, WorkerPool
+from coterie.testing import Interleaver, ManualClock
+from tests.runs import runs
+
+
+class Occupant:
+    """Does work that others leave for it, and notices if it is run twice at once."""
+
+    name = "occupant"
+
+    def __init__(self) -> None:
+        self.work: deque[int] = deque()
+        self.done: list[int] = []
+        self.inside = 0
+        self.turns = 0
+
+    def turn(self, quantum: int) -> bool:
+        self.inside += 1
+        assert self.inside == 1
+        self.turns += 1
+        for _ in range(quantum):
+            if not self.work:
+                break
+            self.done.append(self.work.popleft())
+        self.inside -= 1
+        return bool(self.work)
+
+
+class Queue:
+    """Stands for the worker pool: keeps what is submitted until a body runs it."""
+
+    def __init__(self, others_wait: bool) -> None:
+        self.queue: deque[Lease] = deque()
+        self.others_wait = others_wait
+
+    def submit(self, lease: Lease) -> None:
+        self.queue.append(lease)
+
+    enqueue = submit
+
+    def run_all(self) -> None:
+        while self.queue:
+            self.queue.popleft().run(Worker(self))  # type: ignore[arg-type] # only its number is of interest
+
+
+def engine(others_wait: bool, quantum: int) -> tuple[LeasedEngine, Queue]:
+    clock = ManualClock()
+    resources = Resources("test", clock, Timers(clock), ThreadPoolExecutor(1))
+    made = LeasedEngine(Leased(quantum=quantum), resources)
+    queue = Queue(others_wait)
+    made.pool = queue  # type: ignore[assignment] # stands for it
+    return made, queue
+
+
+@pytest.mark.parametrize("others_wait", [False, True])
+@pytest.mark.parametrize("quantum", [1, 10])
+@pytest.mark.parametrize("opcodes", [False, True], ids=["lines", "opcodes"])
+def test_a_leased_seat_runs_after_every_wake_and_never_twice_at_once(others_wait: bool, quantum: int, opcodes: bool) -> None:
+    threads = Interleaver([LeasedSeat.wake, LeasedSeat.run, LeasedSeat._try_to_rest, Occupant.turn], opcodes=opcodes)
+    for seed in runs(10 if opcodes else 40):
+        with threads.locks():
+            made, queue = engine(others_wait, quantum)
+            occupant = Occupant()
+            seat = made.seat(occupant)
+
+        def leave(*numbers: int, occupant: Occupant = occupant, seat: LeasedSeat = seat) -> None:
+            for n in numbers:
+                occupant.work.append(n)
+                seat.wake()
+
+        threads.run(
+            [lambda: leave(1, 2), lambda: leave(11, 12), queue.run_all, queue.run_all],
+            Random(seed),
+        )
+        queue.run_all()
+        assert sorted(occupant.done) == [1, 2, 11, 12]
+        assert seat.thread_id is None
+        assert not seat.busy
+
+
+def test_a_leased_seat_that_is_closed_runs_no_more() -> None:
+    made, queue = engine(others_wait=False, quantum=10)
+    occupant = Occupant()
+    seat = made.seat(occupant)
+    seat.wake()
+    queue.run_all()
+    seat.close()
+    seat.wake()
+    assert not queue.queue
+    assert occupant.turns == 1
+
+
+def test_a_dedicated_seat_runs_after_every_wake() -> None:
+    threads = Interleaver([DedicatedSeat.wake, DedicatedSeat._rest, DedicatedSeat._run, Occupant.turn])
+    for seed in runs(40):
+        with threads.locks():
+            clock = ManualClock()
+            made = DedicatedEngine(Resources("test", clock, Timers(clock), ThreadPoolExecutor(1)))
+            occupant = Occupant()
+            seat = made.seat(occupant)
+        bell = FakeBell(threads)
+        seat._bell = bell  # type: ignore[assignment] # so that the interleaver sees who waits
+        seat._state = type(seat._state).RUNNING  # as after the first wake, which starts the thread
+
+        def leave(*numbers: int, occupant: Occupant = occupant, seat: DedicatedSeat = seat) -> None:
+            for n in numbers:
+                occupant.work.append(n)
+                seat.wake()
+
+        def live(occupant: Occupant = occupant, seat: DedicatedSeat = seat) -> None:
+            while len(occupant.done) < 4:
+                if not occupant.turn(1_000) and len(occupant.done) < 4:
+                    seat._rest()
+
+        threads.run([lambda: leave(1, 2), lambda: leave(11, 12), live], Random(seed))
+        assert sorted(occupant.done) == [1, 2, 11, 12]
+
+
+class FakeBell:
+    """A doorbell made of a lock that the interleaver sees."""
+
+    def __init__(self, threads: Interleaver) -> None:
+        with threads.locks():
+            self.lock = new_lock(Rank.RECORDS)
+        self.lock.acquire()
+
+    def ring(self) -> None:
+        if self.lock.locked():
+            self.lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.lock.acquire()
+
+
+def test_the_slot_of_a_worker_is_run_once_whoever_takes_it() -> None:
+    threads = Interleaver([WorkerPool._take, WorkerPool._look, WorkerPool.release_slot, WorkerPool.enqueue, WorkerPool._next])
+    for seed in runs(60):
+        with threads.locks():
+            pool = WorkerPool("test", least=2, most=2, idle_after=60.0)
+        pool._start = lambda: False  # type: ignore[method-assign] # no real threads here
+        worker, other = Worker(pool), Worker(pool)
+        pool._workers = {worker: None, other: None}  # type: ignore[dict-item] # as above
+        leases = [_Lease(n) for n in range(3)]
+        worker.slot.append(leases[0])
+        worker.holds = leases[1]
+        worker.serial = worker.seen = 5
+        taken: list[Lease | None] = []
+
+        def take(worker: Worker, pool: WorkerPool = pool, taken: list[Lease | None] = taken) -> None:
+            taken.append(pool._take(worker))
+
+        threads.run(
+            [lambda: take(worker), lambda: pool._look(0.0), lambda: take(other), lambda: pool.enqueue(leases[2])],
+            Random(seed),
+        )
+        left = [*pool._ready, *worker.slot]
+        assert sorted(lease.n for lease in [*taken, *left] if isinstance(lease, _Lease)) == [0, 2]
+
+
+class _Lease:
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def run(self, worker: Worker) -> None: ...
