@@ -35,3 +35,14 @@ class TestOverARepeatingTransport(RuntimeConformance):
     def runtime(self, **options: Any) -> Runtime:
         transport = LossyTransport(seed=1, duplicate=0.3)
         return Runtime(dispatcher=Leased(), strict=True, transport=transport, **options)
+
+
+class TestOverADisorderlyTransport(RuntimeConformance):
+    """Frames are late, come twice, and overtake each other; the link puts that right."""
+
+    sender_sees_full = False
+    arrives_at_once = False
+
+    def runtime(self, **options: Any) -> Runtime:
+        transport = LossyTransport(seed=2, duplicate=0.2, reorder=0.3, delay=(0.0, 0.001), behind=0.002)
+        return Runtime(dispatcher=Leased(), strict=True, transport=transport, **options)

@@ -46,8 +46,14 @@ def run(
         loaded = loaded.model_copy(update={"runtime": settings})
     console = Console(highlight=False)
     with RunFolder.create(out, loaded.name, scenario) as folder:
-        with _Display(console, loaded, pace=pace, quiet=quiet) as display:
-            outcome = run_scenario(loaded, folder, display)
+        try:
+            with _Display(console, loaded, pace=pace, quiet=quiet) as display:
+                outcome = run_scenario(loaded, folder, display)
+        except KeyboardInterrupt:
+            Console(stderr=True, highlight=False).print(
+                f"interrupted; what happened until then is in {escape(str(folder.path))}", soft_wrap=True
+            )
+            raise typer.Exit(130) from None
         console.print(_result(loaded, outcome))
         console.print(f"What happened is in {escape(str(folder.path))}", soft_wrap=True)
     if outcome.surprises:

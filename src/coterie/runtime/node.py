@@ -14,6 +14,7 @@ from coterie.errors import (
     CodecError,
     HandlerFailed,
     MailboxFull,
+    RuntimeStopped,
     TransportError,
     UnknownAgent,
 )
@@ -97,8 +98,13 @@ class Node:
             self._asking.pop((node, correlation), None)
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Hear nothing more. Asks of other nodes that are under way end with that."""
         self.link.close()
+        with self._lock:
+            asked, self._asked = self._asked, {}
+        stopped = RuntimeStopped(self.services.node, "hears no answers any more")
+        for number, ended in asked.items():
+            ended(put_into_words(number, stopped))
 
     def _receive(self, source: str, payload: bytes) -> None:
         try:

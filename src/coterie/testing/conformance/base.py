@@ -14,6 +14,8 @@ class Suite:
 
     sender_sees_full = True
     """Whether who sends to a full mailbox that rejects gets `MailboxFull` at once. Over a network nobody can."""
+    arrives_at_once = True
+    """Whether a message is in its mailbox as soon as it was sent. What a transport still holds at the end is lost."""
     waits_are_seen = True
     """Whether circles of waiting are found. Over a network they end by their deadlines."""
 

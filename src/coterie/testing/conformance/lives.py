@@ -119,7 +119,7 @@ class Lives(Suite):
     def test_the_context_is_there_in_the_constructor(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Early)
-            eventually(lambda: agent.ask(Notes()).result(10) == [1, 2])
+            eventually(lambda: sorted(agent.ask(Notes()).result(10)) == [1, 2])
 
     def test_arguments_are_copied_so_that_nothing_is_shared(self) -> None:
         with self.runtime() as runtime:
@@ -196,6 +196,8 @@ class Lives(Suite):
             assert runtime.reference(str(target.address)).ask(Echo(3)).result(10) == 3
 
     def test_a_stopped_agent_handles_what_was_queued_and_nothing_after(self) -> None:
+        if not self.arrives_at_once:
+            pytest.skip("the stop may arrive after what was sent later")
         gate = Gate()
         with self.runtime() as runtime:
             agent = runtime.spawn(Gatekeeper, gate, name="late")
@@ -212,6 +214,8 @@ class Lives(Suite):
             assert not agent.is_alive
 
     def test_a_stop_without_draining_makes_dead_letters_of_the_queue(self) -> None:
+        if not self.arrives_at_once:
+            pytest.skip("the stop may arrive after what was sent later")
         gate = Gate()
         with self.runtime() as runtime:
             agent = runtime.spawn(Gatekeeper, gate)

@@ -88,6 +88,8 @@ class Stopping(Suite):
         eventually(lambda: self._threads() <= before, what="the threads of the runtime ended")
 
     def test_what_was_sent_is_handled_before_the_end_and_what_follows_from_it(self) -> None:
+        if not self.arrives_at_once:
+            pytest.skip("what the transport holds at the end is lost")
         log = Log()
         with self.runtime() as runtime:
             relay: AgentRef | None = None
@@ -116,6 +118,8 @@ class Stopping(Suite):
         assert totals.handled + totals.dead == 4
 
     def test_outsiders_are_refused_from_the_moment_of_the_stop(self) -> None:
+        if not self.arrives_at_once:
+            pytest.skip("what the transport holds at the end is lost")
         gate = Gate()
         runtime = self.runtime()
         agent = runtime.spawn(Gatekeeper, gate)

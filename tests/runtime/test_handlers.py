@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import abc
+import functools
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Union
+
+import pytest
+
+from coterie import Agent, Message, Request, Runtime, on
+from coterie.errors import DefinitionError, NotInAgent
+from coterie.runtime.handlers import nearest
+
+if TYPE_CHECKING:
+    from nowhere import Nothing  # type: ignore[import-not-found] # what only type checkers see must not matter
+
+
+class Base(Message):
+    n: int = 0
+
+
+class Derived(Base):
+    pass
+
+
+class MoreDerived(Derived):
+    pass
+
+
+class Other(Request[str]):
+    pass
+
+
+class Another(Request[str]):
+    pass
+
+
+class Catcher(Agent):
+    """Says which of its handlers was called."""
+
+    @on
+    def base(self, message: Base) -> str:
+        return "base"
+
+    @on
+    def derived(self, message: Derived) -> str:
+        return "derived"
+
+    @on
+    def either(self, message: Other | Another) -> Nothing:
+        return "either"
+
+
+class OldUnion(Agent):
+    @on
+    def either(self, message: Union[Other, Another]) -> str:  # noqa: UP007 - the old way must work too
+        return "either"
+
+
+class CatchAll(Catcher):
+    @on
+    def anything(self, message: Message) -> str:
+        return "anything"
+
+    @on
+    def base(self, message: Base) -> str:
+        return "overridden"
+
+
+class Quiet(Catcher):
+    def base(self, message: Base) -> str:
+        return "without the decorator"
+
+
+class Replaced(Catcher):
+    @on
+    def my_own(self, message: Base) -> str:
+        return "replaced"
+
+
+def called(kind: type[Agent], message: Message) -> Any:
+    handler = nearest(kind.__coterie_table__(), type(message))
+    return None if handler is None else handler.function(kind(), message)
+
+
+def test_a_handler_is_chosen_by_the_type_of_the_message() -> None:
+    assert called(Catcher, Base()) == "base"
+    assert called(Catcher, Derived()) == "derived"
+    assert called(Catcher, Other()) == "either"
+    assert called(Catcher, Another()) == "either"
+    assert called(OldUnion, Another()) == "either"
+
+
+def test_the_nearest_base_class_wins() -> None:
+    assert called(Catcher, MoreDerived()) == "derived"
+    assert called(CatchAll, MoreDerived()) == "derived"
+
+
+def test_what_nobody_handles_is_not_handled_unless_there_is_a_handler_for_all() -> None:
+    class Stray(Message):
+        pass
+
+    assert called(Catcher, Stray()) is None
+    assert called(CatchAll, Stray()) == "anything"
+
+
+def test_subclasses_override_handlers_as_they_override_methods() -> None:
+    assert called(CatchAll, Base()) == "overridden"
+    assert called(Quiet, Base()) == "without the decorator"
+    assert called(Replaced, Base()) == "replaced"
+    assert called(Replaced, Derived()) == "derived"
+
+
+def test_mixins_bring_their_handlers() -> None:
+    class Mixin:
+        @on
+        def base(self, message: Base) -> str:
+            return "mixed in"
+
+    class Mixed(Mixin, Agent):
+        pass
+
+    assert called(Mixed, Base()) == "mixed in"
+
+
+def test_messages_may_be_defined_in_a_function_and_after_the_agent() -> None:
+    class Early(Message):
+        pass
+
+    class Local(Agent):
+        @on
+        def early(self, message: Early) -> str:
+            return "early"
+
+    assert called(Local, Early()) == "early"
+    assert called(Forward, Later()) == "later"
+
+
+class Forward(Agent):
+    @on
+    def later(self, message: Later) -> str:
+        return "later"
+
+
+class Later(Message):
+    pass
+
+
+class Never(Agent):
+    @on
+    def never(self, message: Missing) -> None: ...  # type: ignore[name-defined] # noqa: F821 - on purpose
+
+
+def test_a_type_that_is_never_defined_is_named_when_the_agent_is_spawned() -> None:
+    with (
+        Runtime() as runtime,
+        pytest.raises(DefinitionError, match=r"Never\.never: the type of 'message'.*'Missing' is not defined"),
+    ):
+        runtime.spawn(Never)
+
+
+def untyped(self: Any, message):  # type: ignore[no-untyped-def]
+    ...
+
+
+def alone(self: Any) -> None: ...
+
+
+def crowded(self: Any, message: Base, more: int) -> None: ...
+
+
+def keyword(self: Any, *, message: Base) -> None: ...
+
+
+def wrong(self: Any, message: int) -> None: ...
+
+
+def half_wrong(self: Any, message: Base | int) -> None: ...
+
+
+def quoted(self: Any, message: list[Base]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("method", "problem"),
+    [
+        (untyped, "its parameter 'message' has no type; annotate it with the message class"),
+        (alone, "a handler takes self and one message"),
+        (crowded, "a handler takes self and one message"),
+        (keyword, "a handler takes self and one message"),
+        (wrong, "int is not a message class; handle subclasses of Message or Request"),
+        (half_wrong, "int is not a message class"),
+        (quoted, "is not a message class"),
+    ],
+)
+def test_a_handler_that_makes_no_sense_is_named_where_its_class_is_defined(method: Callable[..., Any], problem: str) -> None:
+    # A copy, so that the mark is not left on what other tests use.
+    function = types.FunctionType(method.__code__, method.__globals__, method.__name__)
+    function.__annotations__ = method.__annotations__
+    with pytest.raises(DefinitionError, match=method.__name__) as caught:
+        type("Bad", (Agent,), {"handler": on(function), "__module__": __name__})
+    assert problem in str(caught.value)
+
+
+def test_two_handlers_for_one_type_are_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"Twice: one and two both handle Base; leave one of them"):
+
+        class Twice(Agent):
+            @on
+            def one(self, message: Base) -> None: ...
+
+            @on
+            def two(self, message: Base | Other) -> None: ...
+
+
+def test_options_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(DefinitionError, match="tried at least once"):
+        on(attempts=0)(quoted)
+    with pytest.raises(DefinitionError, match="give exception classes"):
+        on(raises=ValueError("x"))(quoted)  # type: ignore[call-overload] # on purpose
+    with pytest.raises(DefinitionError, match="put @on above the other decorators"):
+        on(staticmethod(quoted))
+
+
+def test_half_a_pair_of_snapshot_and_restore_is_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"only one of snapshot and restore"):
+
+        class Half(Agent):
+            def snapshot(self) -> int:
+                return 1
+
+
+def test_a_supervision_that_is_none_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="set it to a Supervision"):
+
+        class Lax(Agent):
+            supervision = "lax"  # type: ignore[assignment] # on purpose
+
+
+def test_an_abstract_agent_cannot_be_spawned() -> None:
+    class Abstract(Agent, abc.ABC):
+        @abc.abstractmethod
+        def missing(self) -> None: ...
+
+    with Runtime() as runtime, pytest.raises(DefinitionError, match=r"Abstract: it has abstract methods"):
+        runtime.spawn(Abstract)
+
+
+def test_an_agent_that_nobody_spawned_can_be_tried_but_has_no_context() -> None:
+    agent = Catcher()
+    assert agent.base(Base()) == "base"
+    with pytest.raises(NotInAgent, match="the context of Catcher exists only while the agent runs"):
+        _ = agent.context
+
+
+def test_a_decorated_coroutine_is_still_awaited() -> None:
+    def passing(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(self: Any, message: Other) -> Any:
+            return method(self, message)
+
+        return call
+
+    class Decorated(Agent):
+        @on
+        @passing
+        async def other(self, message: Other) -> str:
+            return "awaited"
+
+    with Runtime() as runtime:
+        assert runtime.spawn(Decorated).ask(Other()).result(10) == "awaited"

@@ -1,0 +1,297 @@
+"""Two runtimes that know each other: agents ask, watch and stop across."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from coterie import (
+    AgentRef,
+    AgentStopped,
+    AskTimeout,
+    HandlerFailed,
+    MailboxFull,
+    MailboxPolicy,
+    Message,
+    Request,
+    Runtime,
+    Unhandled,
+    UnknownAgent,
+    on,
+)
+from coterie.errors import DecodeFailed, EncodeFailed, RemoteError
+from coterie.kernel import Address
+from coterie.messaging import LocalTransport, Reason
+from coterie.runtime import Supervision
+from coterie.testing import LossyTransport, ManualClock, eventually, settle
+from coterie.testing.conformance.base import (
+    Ask,
+    Block,
+    Echo,
+    Fail,
+    Gate,
+    Gatekeeper,
+    Note,
+    Notes,
+    Recorder,
+    Sleep,
+    Unknown,
+)
+from coterie.testing.conformance.supervising import AT_ONCE, News, Watch, Watcher
+
+
+class Pair:
+    """Two runtimes, here and there, on one transport."""
+
+    def __init__(self, stack: ExitStack, transport: Any, **options: Any) -> None:
+        self.transport = transport
+        self.here = stack.enter_context(Runtime("here", transport=transport, **options))
+        self.there = stack.enter_context(Runtime("there", transport=transport, **options))
+
+    def seen_from_here(self, agent: AgentRef) -> AgentRef:
+        return self.here.reference(str(agent.address))
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with ExitStack() as stack:
+        yield Pair(stack, LocalTransport())
+
+
+class Opaque(Request[Any]):
+    """Asks for something that cannot be sent."""
+
+
+class Odd(Recorder):
+    @on
+    def opaque(self, message: Opaque) -> Any:
+        return object()
+
+
+class Holder(Message):
+    what: Any
+
+
+def test_agents_ask_and_tell_across_nodes(pair: Pair) -> None:
+    agent = pair.seen_from_here(pair.there.spawn(Recorder))
+    for n in range(20):
+        agent.tell(Note(n))
+    assert agent.ask(Notes()).result(10) == list(range(20))
+    assert agent.ask(Sleep(0.0, 3)).result(10) == 3
+    assert agent.is_alive
+
+
+def test_references_go_across_and_come_back(pair: Pair) -> None:
+    local = pair.here.spawn(Recorder, name="local")
+    asker = pair.seen_from_here(pair.there.spawn(Recorder))
+    assert asker.ask(Ask(local, 7)).result(10) == 7
+
+
+def test_an_agent_can_be_asked_for_by_its_name(pair: Pair) -> None:
+    pair.there.spawn(Recorder, name="known")
+    agent = pair.here.reference(Address(pair.there.node, "known"))
+    assert agent.ask(Echo(5)).result(10) == 5
+
+
+def test_errors_come_back_as_what_they_were(pair: Pair) -> None:
+    agent = pair.seen_from_here(pair.there.spawn(Recorder, name="far", supervision=Supervision(backoff=AT_ONCE)))
+    with pytest.raises(HandlerFailed, match=r"far failed to handle Fail: ValueError: broken") as caught:
+        agent.ask(Fail("broken")).result(10)
+    assert isinstance(caught.value.__cause__, RemoteError)
+    assert "raise ValueError(message.text)" in caught.value.traceback_text
+    with pytest.raises(Unhandled, match="it has no handler for that type"):
+        agent.ask(Unknown()).result(10)
+
+
+def test_who_was_never_there_is_unknown_and_who_has_gone_has_stopped(pair: Pair) -> None:
+    nobody = pair.here.reference(f"coterie://{pair.there.node}/nobody")
+    with pytest.raises(UnknownAgent, match="nobody"):
+        nobody.ask(Echo(1)).result(10)
+    assert not nobody.is_alive
+    agent = pair.there.spawn(Recorder, name="gone")
+    far = pair.seen_from_here(agent)
+    agent.stop().result(10)
+    with pytest.raises(AgentStopped, match="gone cannot handle Echo"):
+        far.ask(Echo(1)).result(10)
+    assert not far.is_alive
+    far.tell(Note(1))
+    eventually(
+        lambda: [letter.reason for letter in pair.there.dead_letters] == [Reason.UNKNOWN, Reason.STOPPED, Reason.STOPPED]
+    )
+
+
+def test_a_node_that_is_not_there_is_said_at_once(pair: Pair) -> None:
+    nowhere = pair.here.reference("coterie://nowhere/agent#3")
+    with pytest.raises(UnknownAgent, match="no node nowhere is bound here"):
+        nowhere.ask(Echo(1)).result(10)
+    nowhere.tell(Note(1))
+    assert [letter.reason for letter in pair.here.dead_letters] == [Reason.UNDELIVERABLE] * 2
+    nowhere.stop().result(10)
+
+
+def test_a_message_that_cannot_be_sent_is_refused_at_the_sender(pair: Pair) -> None:
+    agent = pair.seen_from_here(pair.there.spawn(Recorder))
+    with pytest.raises(EncodeFailed, match=r"cannot encode a Holder: .*Runtime has no form on the wire"):
+        agent.tell(Holder(pair.here))
+    assert pair.here.metrics().totals.sent == 0
+
+
+def test_an_answer_that_cannot_be_sent_fails_its_ask_and_says_so(pair: Pair) -> None:
+    agent = pair.seen_from_here(pair.there.spawn(Odd, name="odd"))
+    with pytest.raises(
+        HandlerFailed, match=r"odd failed to handle Opaque: its answer is not what can be sent: cannot encode a object"
+    ):
+        agent.ask(Opaque()).result(10)
+    assert agent.ask(Echo(1)).result(10) == 1
+
+
+def test_strict_runtimes_refuse_locally_what_could_not_be_sent() -> None:
+    with Runtime(strict=True) as runtime:
+        agent = runtime.spawn(Odd, name="odd")
+        with pytest.raises(EncodeFailed):
+            agent.tell(Holder(runtime))
+        with pytest.raises(HandlerFailed, match="its answer is not what can be sent"):
+            agent.ask(Opaque()).result(10)
+        with pytest.raises(DecodeFailed, match=r"Expected `int`, got `str` - at `\$\.n`"):
+            agent.tell(Echo("text"))  # type: ignore[arg-type] # on purpose
+        assert runtime.metrics().totals.sent == 1
+
+
+def test_a_full_mailbox_elsewhere_rejects_and_is_waited_for(pair: Pair) -> None:
+    gate = Gate()
+    agent = pair.there.spawn(Gatekeeper, gate, name="full", mailbox=MailboxPolicy.reject(1))
+    far = pair.seen_from_here(agent)
+    far.tell(Block(0))
+    gate.wait_for_entry()
+    far.tell(Note(1))
+    with pytest.raises(MailboxFull, match="full refused Echo"):
+        far.ask(Echo(1)).result(10)
+    far.tell(Note(2))
+    eventually(lambda: [letter.reason for letter in pair.there.dead_letters] == [Reason.FULL])
+    gate.open()
+    settle(pair.there)
+    assert far.ask(Notes()).result(10) == [0, 1]
+
+
+def test_agents_are_stopped_and_watched_across_nodes(pair: Pair) -> None:
+    agent = pair.there.spawn(Recorder, name="watched", supervision=Supervision(backoff=AT_ONCE))
+    far = pair.seen_from_here(agent)
+    watcher = pair.here.spawn(Watcher)
+    watcher.tell(Watch(far))
+    watcher.ask(News()).result(10)
+    with pytest.raises(HandlerFailed):
+        far.ask(Fail("once")).result(10)
+    eventually(lambda: len(watcher.ask(News()).result(10)) == 1)
+    far.stop().result(10)
+    assert not far.is_alive
+    eventually(lambda: watcher.ask(News()).result(10) == ["watched restarted 1: ValueError: once", "watched stopped: "])
+    watcher.tell(Watch(far))
+    eventually(lambda: len(watcher.ask(News()).result(10)) == 3)
+
+
+def test_an_ask_that_times_out_here_cancels_the_handler_there() -> None:
+    clock = ManualClock()
+    with ExitStack() as stack:
+        pair = Pair(stack, LocalTransport(), clock=clock)
+        agent = pair.there.spawn(Recorder)
+        reply = pair.seen_from_here(agent).ask(Sleep(60.0), timeout=1.0)
+        settle(pair.there)
+        clock.advance(1.0)
+        assert isinstance(reply.exception(), AskTimeout)
+        eventually(lambda: pair.there.metrics().totals.cancelled == 1)
+        assert agent.ask(Echo(1)).result(10) == 1
+        assert pair.there._services.node_link._asking == {}
+        assert pair.here._services.node_link._asked == {}
+
+
+def test_asks_end_whatever_gets_lost() -> None:
+    clock = ManualClock()
+    transport = LossyTransport(5, drop=0.3, duplicate=0.2, reorder=0.3, delay=(0.0, 0.05), clock=clock)
+    with ExitStack() as stack:
+        pair = Pair(stack, transport, clock=clock)
+        agent = pair.seen_from_here(pair.there.spawn(Recorder))
+        replies = [agent.ask(Echo(n), timeout=5.0) for n in range(200)]
+        for _ in range(60):
+            clock.advance(0.1, lambda: (settle(pair.here), settle(pair.there)))
+        assert all(reply.done for reply in replies)
+        answered = [n for n, reply in enumerate(replies) if reply.exception() is None]
+        assert {type(reply.exception()) for reply in replies} == {type(None), AskTimeout}
+        assert [replies[n].result() for n in answered] == answered
+        assert 50 < len(answered) < 150
+        handled = pair.there.metrics().totals.handled
+        assert len(answered) < handled < 200
+        assert pair.there.metrics().link["duplicates"] > 0
+        assert pair.here._services.node_link._asked == {}
+
+
+def test_what_is_repeated_is_handled_once_and_what_is_reordered_arrives_in_order() -> None:
+    clock = ManualClock()
+    transport = LossyTransport(6, duplicate=0.5, reorder=0.5, behind=0.02, clock=clock)
+    with ExitStack() as stack:
+        pair = Pair(stack, transport, clock=clock)
+        agent = pair.seen_from_here(pair.there.spawn(Recorder))
+        for n in range(300):
+            agent.tell(Note(n))
+        clock.advance(1.0, lambda: settle(pair.there))
+        reply = agent.ask(Notes())
+        for _ in range(20):
+            clock.advance(0.01, lambda: (settle(pair.here), settle(pair.there)))
+        assert reply.result(10) == list(range(300))
+        assert pair.there.metrics().link["lost"] == 0
+
+
+def test_losses_are_counted_by_the_gaps_they_leave() -> None:
+    clock = ManualClock()
+    transport = LossyTransport(7, drop=0.2, clock=clock)
+    with ExitStack() as stack:
+        pair = Pair(stack, transport, clock=clock)
+        agent = pair.seen_from_here(pair.there.spawn(Recorder))
+        for n in range(500):
+            agent.tell(Note(n))
+        transport.drop = 0.0
+        agent.tell(Note(500))
+        clock.advance(1_000.0, lambda: settle(pair.there))
+        link = pair.there.metrics().link
+        assert link["delivered"] + link["lost"] == 501
+        assert link["lost"] == transport.counts["dropped"]
+        assert pair.there.metrics().totals.handled == link["delivered"]
+
+
+def test_garbage_on_the_wire_is_discarded_and_named(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    agent = pair.seen_from_here(pair.there.spawn(Recorder))
+    with caplog.at_level(logging.WARNING):
+        pair.here._services.node_link.link.send(pair.there.node, b"garbage")
+        pair.transport.send("x", pair.there.node, b"\xc1")
+    assert "makes no sense and was discarded" in caplog.text
+    assert "no frame were discarded" in caplog.text
+    assert agent.ask(Echo(1)).result(10) == 1
+
+
+def test_a_message_of_a_class_that_is_not_known_there_is_named(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    class Private(Request[int]):
+        pass
+
+    agent = pair.seen_from_here(pair.there.spawn(Recorder))
+    with pytest.raises(HandlerFailed, match="no such class is known here; import its module"):
+        agent.ask(Private()).result(10)
+    with caplog.at_level(logging.WARNING):
+        agent.tell(Private())
+    assert "Private" in caplog.text
+
+
+def test_a_partition_ends_asks_by_their_deadline_and_healing_brings_them_back() -> None:
+    clock = ManualClock()
+    transport = LossyTransport(clock=clock)
+    with ExitStack() as stack:
+        pair = Pair(stack, transport, clock=clock)
+        agent = pair.seen_from_here(pair.there.spawn(Recorder))
+        transport.partition([pair.here.node], [pair.there.node])
+        reply = agent.ask(Echo(1), timeout=2.0)
+        clock.advance(2.0)
+        assert isinstance(reply.exception(), AskTimeout)
+        transport.heal()
+        again = agent.ask(Echo(2), timeout=2.0)
+        clock.advance(0.1, lambda: (settle(pair.here), settle(pair.there)))
+        assert again.result(10) == 2

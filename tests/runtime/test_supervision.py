@@ -1,0 +1,51 @@
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coterie import Backoff, Strategy, Supervision
+from coterie.runtime.supervision import RestartHistory
+
+
+@given(st.lists(st.floats(0, 50), max_size=40), st.integers(0, 5), st.floats(0.1, 20))
+def test_no_window_ever_holds_more_restarts_than_permitted(gaps: list[float], most: int, within: float) -> None:
+    policy = Supervision(max_restarts=most, within=within)
+    history = RestartHistory()
+    now = 0.0
+    granted: list[float] = []
+    for gap in gaps:
+        now += gap
+        inside = [time for time in granted if now - time <= within]
+        number = history.permit(policy, now)
+        assert number == (len(inside) + 1 if len(inside) < most else 0)
+        if number:
+            granted.append(now)
+
+
+@given(st.floats(0, 10), st.floats(1, 5), st.floats(0, 100), st.floats(0, 1), st.integers(1, 10_000))
+def test_a_delay_stays_within_its_limits(initial: float, factor: float, more: float, jitter: float, restart: int) -> None:
+    backoff = Backoff(initial, factor, initial + more, jitter)
+    full = min(backoff.maximum, initial * factor ** min(restart - 1, 64))
+    delay = backoff.delay(restart, Random(restart))
+    assert full * (1 - jitter) - 1e-9 <= delay <= full + 1e-9
+
+
+def test_without_jitter_delays_grow_to_their_limit() -> None:
+    backoff = Backoff(1.0, 3.0, 10.0, 0.0)
+    assert [backoff.delay(n, Random(0)) for n in (1, 2, 3, 4, 100_000)] == [1.0, 3.0, 9.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"initial": -1}, {"factor": 0.5}, {"initial": 5, "maximum": 1}, {"jitter": 2}, {"jitter": -0.1}]
+)
+def test_a_backoff_that_makes_no_sense_is_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="makes no sense"):
+        Backoff(**arguments)
+
+
+def test_policies_are_values() -> None:
+    assert Supervision(Strategy.ONE_FOR_ALL) == Supervision(Strategy("one-for-all"))
+    assert hash(Supervision()) == hash(Supervision())
+    with pytest.raises(AttributeError):
+        Supervision().max_restarts = 3  # type: ignore[misc] # on purpose

@@ -1,0 +1,61 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coterie import WaitCycle
+from coterie.runtime.waits import WaitGraph
+
+
+class Cell:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.waits_for: list[Cell] = []
+
+
+def reaches(start: Cell, end: Cell) -> bool:
+    seen: set[Cell] = set()
+    pending = [start]
+    while pending:
+        cell = pending.pop()
+        if cell is end:
+            return True
+        if cell not in seen:
+            seen.add(cell)
+            pending += cell.waits_for
+    return False
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.booleans()), max_size=60))
+def test_what_is_let_in_never_closes_a_circle_and_what_is_not_would(moves: list[tuple[int, int, bool]]) -> None:
+    cells = [Cell(str(n)) for n in range(7)]
+    graph = WaitGraph()
+    for one, other, leave in moves:
+        waiting, target = cells[one], cells[other]
+        if leave and waiting.waits_for:
+            graph.leave(waiting, waiting.waits_for[0])  # type: ignore[arg-type] # stands for a cell
+            continue
+        circle = reaches(target, waiting)
+        if circle:
+            before = list(waiting.waits_for)
+            with pytest.raises(WaitCycle) as caught:
+                graph.enter(waiting, target)  # type: ignore[arg-type] # stands for a cell
+            names = caught.value.agents
+            assert names[0] == names[-1] == waiting.name
+            assert names[1] == target.name
+            for here, there in pairwise(names[1:]):
+                assert cells[int(there)] in cells[int(here)].waits_for
+            assert waiting.waits_for == before
+        else:
+            graph.enter(waiting, target)  # type: ignore[arg-type] # stands for a cell
+    for cell in cells:
+        assert not any(reaches(target, cell) for target in cell.waits_for)
+
+
+def test_the_error_names_the_circle_and_what_to_do() -> None:
+    a, b = Cell("anna"), Cell("bert")
+    graph = WaitGraph()
+    graph.enter(a, b)  # type: ignore[arg-type] # stands for a cell
+    with pytest.raises(WaitCycle, match=r"waiting would never end: bert -> anna -> bert; tell instead of ask"):
+        graph.enter(b, a)  # type: ignore[arg-type] # stands for a cell
