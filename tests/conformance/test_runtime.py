@@ -34,7 +34,7 @@ class TestOverARepeatingTransport(RuntimeConformance):
 
     def runtime(self, **options: Any) -> Runtime:
         transport = LossyTransport(seed=1, duplicate=0.3)
-        return Runtime(dispatcher=Leased(), strict=True, transport=transport, **options)
+        return Runtime(dispatcher=Leased(), strict=True, transport=transport, link_patience=10.0, **options)
 
 
 class TestOverADisorderlyTransport(RuntimeConformance):
@@ -45,4 +45,4 @@ class TestOverADisorderlyTransport(RuntimeConformance):
 
     def runtime(self, **options: Any) -> Runtime:
         transport = LossyTransport(seed=2, duplicate=0.2, reorder=0.3, delay=(0.0, 0.001), behind=0.002)
-        return Runtime(dispatcher=Leased(), strict=True, transport=transport, **options)
+        return Runtime(dispatcher=Leased(), strict=True, transport=transport, link_patience=10.0, **options)

@@ -52,7 +52,7 @@ class Queue:
 
     def run_all(self) -> None:
         while self.queue:
-            self.queue.popleft().run(Worker(self))  # type: ignore[arg-type] # only its number is of interest
+            self.queue.popleft().run(Worker())
 
 
 def engine(others_wait: bool, quantum: int) -> tuple[LeasedEngine, Queue]:
@@ -149,9 +149,9 @@ def test_the_slot_of_a_worker_is_run_once_whoever_takes_it() -> None:
     for seed in runs(60):
         with threads.locks():
             pool = WorkerPool("test", least=2, most=2, idle_after=60.0)
-        pool._start = lambda: False  # type: ignore[method-assign] # no real threads here
-        worker, other = Worker(pool), Worker(pool)
-        pool._workers = {worker: None, other: None}  # type: ignore[dict-item] # as above
+        pool._rouse = lambda worker: True  # type: ignore[method-assign] # no real threads here
+        worker, other = Worker(), Worker()
+        pool._workers = {worker: None, other: None}
         leases = [_Lease(n) for n in range(3)]
         worker.slot.append(leases[0])
         worker.holds = leases[1]

@@ -29,7 +29,7 @@ def block(services: Services, cell: AgentCell, ticket: Ticket) -> None:
     else:
         if activation.exclusive:
             try:
-                services.waits.enter(activation.cell, cell)
+                services.waits.enter(activation.cell, cell, ticket)
             except WaitCycle:
                 if ticket.withdraw():
                     raise
@@ -40,7 +40,7 @@ def block(services: Services, cell: AgentCell, ticket: Ticket) -> None:
                 ticket.wait()
         finally:
             if activation.exclusive:
-                services.waits.leave(activation.cell, cell)
+                services.waits.leave(activation.cell, ticket)
     _check(cell, ticket, timer)
 
 

@@ -90,7 +90,7 @@ class AgentCell:
         self.life = Lifecycle(self)
         self.incarnation: Incarnation | None = None
         self.ended = Signal()
-        self.waits_for: list[AgentCell] = []
+        self.waits_for: dict[Completion, AgentCell] = {}
         self.kept: Any = None
         """The latest snapshot of the agent's state, as a one-element tuple, or None if there is none yet."""
         self.restarts = 0

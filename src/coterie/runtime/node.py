@@ -53,7 +53,7 @@ class Node:
     `_asking`, the other way round.
     """
 
-    def __init__(self, services: Services, transport: Transport) -> None:
+    def __init__(self, services: Services, transport: Transport, patience: float) -> None:
         self.services = services
         self._lock = new_lock(Rank.REGISTRY)
         self._asked: dict[int, Callable[[Answer | Failure], None]] = {}
@@ -61,7 +61,7 @@ class Node:
         self._ports: weakref.WeakValueDictionary[Address, RemotePort] = weakref.WeakValueDictionary()
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Packet)
-        self.link = Link(services.node, transport, services.timers, self._receive)
+        self.link = Link(services.node, transport, services.timers, self._receive, patience)
 
     def port(self, address: Address) -> RemotePort:
         """Return the port to an agent of another node."""

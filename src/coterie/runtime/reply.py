@@ -12,7 +12,6 @@ from coterie.runtime.activation import CURRENT, Activation
 
 if TYPE_CHECKING:
     from coterie.messaging import Envelope
-    from coterie.runtime.cell import AgentCell
     from coterie.runtime.port import Port
     from coterie.runtime.services import Services
 
@@ -130,35 +129,32 @@ class Reply(Completion, Generic[R_co]):
             if not self.wait(timeout):
                 raise WaitTimeout(repr(self), timeout or 0.0)
             return
-        target = self._enter(activation)
+        self._enter(activation)
         try:
             with activation.cell.blocked():
                 if not self.wait(timeout):
                     raise WaitTimeout(repr(self), timeout or 0.0)
         finally:
-            if target is not None:
-                self._services.waits.leave(activation.cell, target)
+            self._services.waits.leave(activation.cell, self)
 
     def _suspend(self) -> Generator[Any, None, None]:
         activation = CURRENT.get()
-        target = self._enter(activation) if activation is not None and activation.active else None
+        if activation is not None and activation.active:
+            self._enter(activation)
         try:
             yield from self._services.loops.future(self)
         except asyncio.CancelledError:
             self.cancel("its await was cancelled")
             raise
         finally:
-            if target is not None and activation is not None:
-                self._services.waits.leave(activation.cell, target)
+            if activation is not None:
+                self._services.waits.leave(activation.cell, self)
 
-    def _enter(self, activation: Activation) -> AgentCell | None:
-        """Note who waits for whom, if that is to be watched, and return the one that is waited for."""
+    def _enter(self, activation: Activation) -> None:
+        """Note who waits for whom, if that is to be watched. If it closes a circle, end the ask with that."""
         target = self._port.cell
-        if target is None or not activation.exclusive:
-            return None
-        try:
-            self._services.waits.enter(activation.cell, target)
-        except WaitCycle as cycle:
-            self._take_back(cycle)
-            return None
-        return target
+        if target is not None and activation.exclusive:
+            try:
+                self._services.waits.enter(activation.cell, target, self)
+            except WaitCycle as cycle:
+                self._take_back(cycle)

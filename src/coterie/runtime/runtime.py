@@ -45,7 +45,8 @@ class Runtime:
     `transport` connects to other nodes. With `strict` every message and every answer goes through the codec, and over
     the transport if one is given, as if all agents were elsewhere.
 
-    Times are in seconds: `ask_timeout` for asks that do not set one (None: no limit), `stall_after` for how long an
+    Times are in seconds: `link_patience` for how long a frame from another node that came too early waits for those
+    before it, `ask_timeout` for asks that do not set one (None: no limit), `stall_after` for how long an
     agent may hold its thread, `switch_interval` for the interpreter's, which is lowered to it while the runtime runs,
     `stop_timeout` for `stop`.
     """
@@ -60,6 +61,7 @@ class Runtime:
         clock: Clock | None = None,
         transport: Transport | None = None,
         strict: bool = False,
+        link_patience: float = 0.05,
         ask_timeout: float | None = 30.0,
         stall_after: float = 5.0,
         switch_interval: float = 0.0005,
@@ -80,6 +82,7 @@ class Runtime:
             clock=clock if clock is not None else SystemClock(),
             transport=transport,
             strict=strict,
+            link_patience=link_patience,
             ask_timeout=ask_timeout,
             stall_after=stall_after,
             dead_letters=dead_letters,

@@ -61,6 +61,7 @@ class Services:
         clock: Clock,
         transport: Transport | None,
         strict: bool,
+        link_patience: float,
         ask_timeout: float | None,
         stall_after: float,
         dead_letters: int,
@@ -86,7 +87,7 @@ class Services:
         self.loops = LoopInboxes()
         self.family = Family(supervision, None)
         self.health = Health(self, stall_after)
-        self.node_link = Node(self, transport if transport is not None else LocalTransport())
+        self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience)
         self._loopback = strict and transport is not None
         self._resources = Resources(node, clock, self.timers, self.blocking)
         self._correlations = itertools.count(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import Completion, Rank, new_lock
 from coterie.errors import WaitCycle
 
 if TYPE_CHECKING:
@@ -16,25 +16,29 @@ class WaitGraph:
 
     There is an edge from an agent to another as long as the one can handle nothing until the other has done something:
     answered an ask that a handler waits for, or made room in a full mailbox. An interleaving handler that waits makes
-    no edge. `_lock` guards all edges, so that of two agents that start to wait for each other, exactly one is refused.
+    no edge, and an edge whose outcome has come is none any more, although the one who waited may not have woken up yet.
+    `_lock` guards all edges, so that of two agents that start to wait for each other, exactly one is refused.
     """
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.WAITS)
 
-    def enter(self, waiting: AgentCell, target: AgentCell) -> None:
-        """Note that `waiting` begins to wait for `target`. Raises `WaitCycle`, and notes nothing, if that is a circle."""
+    def enter(self, waiting: AgentCell, target: AgentCell, outcome: Completion) -> None:
+        """Note that `waiting` begins to wait for something that `target` is to bring about.
+
+        Raises `WaitCycle`, and notes nothing, if that closes a circle.
+        """
         with self._lock:
             path = _path(target, waiting)
             if path is None:
-                waiting.waits_for.append(target)
+                waiting.waits_for[outcome] = target
                 return
         raise WaitCycle([waiting.name, *(cell.name for cell in path)])
 
-    def leave(self, waiting: AgentCell, target: AgentCell) -> None:
-        """Note that `waiting` waits for `target` no longer."""
+    def leave(self, waiting: AgentCell, outcome: Completion) -> None:
+        """Note that `waiting` waits for that no longer. Does nothing if it did not."""
         with self._lock:
-            waiting.waits_for.remove(target)
+            waiting.waits_for.pop(outcome, None)
 
 
 def _path(start: AgentCell, end: AgentCell) -> list[AgentCell] | None:
@@ -50,8 +54,8 @@ def _path(start: AgentCell, end: AgentCell) -> list[AgentCell] | None:
                 path.append(step)
                 step = came_from[id(step)]
             return path[::-1]
-        for target in cell.waits_for:
-            if id(target) not in came_from:
+        for outcome, target in cell.waits_for.items():
+            if not outcome.done and id(target) not in came_from:
                 came_from[id(target)] = cell
                 pending.append(target)
     return None

@@ -40,10 +40,12 @@ class Worker:
     worker is held up. `holds` and `serial` are written by the worker alone.
     """
 
-    __slots__ = ("bell", "holds", "ident", "pool", "searching", "seen", "serial", "slot", "streak")
+    __slots__ = ("bell", "fresh", "holds", "ident", "searching", "seen", "serial", "slot", "streak", "thread")
 
-    def __init__(self, pool: WorkerPool) -> None:
-        self.pool = pool
+    def __init__(self) -> None:
+        self.thread: Thread | None = None
+        self.fresh = True
+        """Whether its thread has yet to be started, by the one who was told to rouse it."""
         self.bell = Doorbell()
         self.slot: deque[Lease] = deque()
         self.holds: Lease | None = None
@@ -76,9 +78,10 @@ class WorkerPool:
         self._here = threading.local()
         self._ready: deque[Lease] = deque()
         self._idle: list[Worker] = []
-        self._workers: dict[Worker, Thread] = {}
+        self._workers: dict[Worker, None] = {}
         self._searching = 0
         self._started = 0
+        self._ending: list[Thread] = []
         self._closed = False
         # With an interpreter lock, all threads together have the use of one processor for Python code.
         self._processors = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else os.cpu_count() or 1
@@ -122,7 +125,7 @@ class WorkerPool:
         finally:
             self._lock.release()
         if worker is not None:
-            worker.bell.ring()
+            self._rouse(worker)
         if watchdog:
             self._watchdog_bell.ring()
 
@@ -141,46 +144,64 @@ class WorkerPool:
         countdown = Countdown(timeout)
         with self._lock:
             self._closed = True
-            threads = list(self._workers.values())
             workers = list(self._workers)
-            watchdog = self._watchdog
+            threads = [self._watchdog, *(worker.thread for worker in workers), *self._ending]
         for worker in workers:
             worker.bell.ring()
         self._watchdog_bell.ring()
-        for thread in (*threads, *([watchdog] if watchdog is not None else ())):
-            if thread is not threading.current_thread():
+        for thread in threads:
+            if thread is not None and thread is not threading.current_thread():
                 thread.join(countdown.left())
 
     def _wake_one(self) -> Worker | None:
-        """Return an idle worker to ring for, start one, or neither if one is on its way. The lock is held."""
+        """Return an idle worker, or a new one, to be roused; None if one is on its way already. The lock is held."""
         if self._searching or self._closed:
             return None
         if self._idle:
-            worker = self._idle.pop()
-            worker.searching = True
-            self._searching += 1
-            return worker
-        if len(self._workers) < self.least:
-            self._start()
-        return None
+            return self._searcher(self._idle.pop())
+        return self._recruit() if len(self._workers) < self.least else None
 
-    def _start(self) -> bool:
-        """Start a worker, which begins by searching. The lock is held. Return False if the system has no thread left."""
-        if self._watchdog is None:
-            self._watchdog = start_thread(self._watch, f"{self.name}-watchdog")
-        worker = Worker(self)
-        self._started += 1
+    def _recruit(self) -> Worker:
+        """Return a new worker, to be roused. The lock is held."""
+        worker = Worker()
+        self._workers[worker] = None
+        return self._searcher(worker)
+
+    def _searcher(self, worker: Worker) -> Worker:
         worker.searching = True
         self._searching += 1
+        return worker
+
+    def _rouse(self, worker: Worker) -> bool:
+        """Wake a worker, or start its thread if it has none. The lock is not held, for to start a thread takes long.
+
+        Returns False if the system has no thread left. Raises `RuntimeError` if so there is none at all.
+        """
+        if not worker.fresh:
+            worker.bell.ring()
+            return True
+        worker.fresh = False
         try:
-            self._workers[worker] = start_thread(lambda: self._work(worker), f"{self.name}-worker-{self._started}")
+            if self._watchdog is None:
+                self._start_watchdog()
+            self._started += 1
+            worker.thread = start_thread(lambda: self._work(worker), f"{self.name}-worker-{self._started}")
         except RuntimeError:
-            self._searching -= 1
-            if not self._workers:
+            with self._lock:
+                del self._workers[worker]
+                self._searching -= 1
+                none_left = not self._workers
+                ready = len(self._ready)
+            if none_left:
                 raise
-            _log.warning("the system has no thread left; %d ready agents share %d", len(self._ready), len(self._workers))
+            _log.warning("the system has no thread left; %d ready agents share %d", ready, len(self._workers))
             return False
         return True
+
+    def _start_watchdog(self) -> None:
+        with self._lock:
+            if self._watchdog is None:
+                self._watchdog = start_thread(self._watch, f"{self.name}-watchdog")
 
     def _work(self, worker: Worker) -> None:
         self._here.worker = worker
@@ -232,7 +253,7 @@ class WorkerPool:
                 lease = None
                 self._idle.append(worker)
         if other is not None:
-            other.bell.ring()
+            self._rouse(other)
         return lease
 
     def _rest(self, worker: Worker) -> bool:
@@ -244,7 +265,7 @@ class WorkerPool:
             with self._lock:
                 if worker in self._idle and len(self._workers) > self.least:
                     self._idle.remove(worker)
-                    del self._workers[worker]
+                    self._leave(worker)
                     return False
         if not self._closed:
             return True
@@ -254,8 +275,15 @@ class WorkerPool:
                 if worker in self._idle:
                     self._idle.remove(worker)
                 return True
-            self._workers.pop(worker, None)
+            self._leave(worker)
             return False
+
+    def _leave(self, worker: Worker) -> None:
+        """Forget a worker, whose thread is about to end. The lock is held."""
+        self._workers.pop(worker, None)
+        self._ending = [thread for thread in self._ending if thread.is_alive()]
+        if worker.thread is not None:
+            self._ending.append(worker.thread)
 
     def _watch(self) -> None:
         """Be the watchdog."""
@@ -277,7 +305,7 @@ class WorkerPool:
 
     def _look(self, busy: float) -> bool:
         """Help where work is held up. Return whether there is anything going on at all."""
-        rung: list[Worker] = []
+        roused: list[Worker] = []
         with self._lock:
             moved = False
             for worker in self._workers:
@@ -288,16 +316,10 @@ class WorkerPool:
                 worker.seen = worker.serial
             if self._ready and (not moved or busy < _BUSY * self._processors):
                 wanted = min(len(self._ready), max(1, len(self._workers)))
-                while wanted and self._idle:
-                    worker = self._idle.pop()
-                    worker.searching = True
-                    self._searching += 1
-                    rung.append(worker)
-                    wanted -= 1
-                for _ in range(min(wanted, self.most - len(self._workers))):
-                    if not self._start():
-                        break
+                roused = [self._searcher(self._idle.pop()) for _ in range(min(wanted, len(self._idle)))]
+                free = self.most - len(self._workers)
+                roused += [self._recruit() for _ in range(min(wanted - len(roused), free))]
             going_on = bool(self._ready) or len(self._idle) < len(self._workers)
-        for worker in rung:
-            worker.bell.ring()
+        for worker in roused:
+            self._rouse(worker)
         return going_on

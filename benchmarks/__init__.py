@@ -1,0 +1,1 @@
+"""What Coterie costs, beside raw primitives and its peers, in one run. `python -m benchmarks [NAME ...]`."""

@@ -1,0 +1,51 @@
+"""Run all benchmarks, or those that are named, and print one table."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import resource
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks import latency, peers, size, throughput
+from benchmarks.harness import Row
+
+BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+    "ask-outside": throughput.ask_from_outside,
+    "ask-within": throughput.ask_from_within,
+    "askers": throughput.askers,
+    "tell": partial(throughput.tell, 1),
+    "tell-4": partial(throughput.tell, 4),
+    "gather": throughput.gather,
+    "size": size.all_rows,
+    "latency": latency.all_rows,
+}
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    # Threads with an event loop each take three file descriptors each.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    logging.disable(logging.CRITICAL)
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    for name in peers.MISSING:
+        print(f"{name} is not installed; its rows are left out (pip install 'coterie[bench]')")
+    print("\n| what | figure | target | |\n| --- | --- | --- | --- |", flush=True)
+    missed = 0
+    for name in names:
+        for row in BENCHMARKS[name]():
+            print(row, flush=True)
+            missed += row.met is False
+    print(f"\n{missed} missed" if missed else "\nall met")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Pykka and AutoGen Core, where they are installed: the extra `bench`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+try:
+    import pykka
+except ImportError:
+    pykka = None
+
+try:
+    import autogen_core
+    from autogen_core import (
+        AgentId,
+        MessageContext,
+        RoutedAgent,
+        SingleThreadedAgentRuntime,
+        TopicId,
+        TypeSubscription,
+        message_handler,
+    )
+except ImportError:
+    autogen_core = None
+
+MISSING = [name for name, module in (("Pykka", pykka), ("AutoGen Core", autogen_core)) if module is None]
+
+if pykka is not None:
+
+    class PykkaCounter(pykka.ThreadingActor):
+        use_daemon_thread = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = 0
+
+        def on_receive(self, message: Any) -> int:
+            self.count += message
+            return self.count
+
+    class PykkaAsker(pykka.ThreadingActor):
+        use_daemon_thread = True
+
+        def __init__(self, other: Any) -> None:
+            super().__init__()
+            self.other = other
+
+        def on_receive(self, message: int) -> int:
+            for _ in range(message):
+                self.other.ask(1)
+            return message
+
+
+if autogen_core is not None:
+
+    @dataclass
+    class AutoGenAdd:
+        amount: int
+
+    @dataclass
+    class AutoGenNote:
+        amount: int
+
+    @dataclass
+    class AutoGenAskMany:
+        count: int
+
+    class AutoGenCounter(RoutedAgent):
+        def __init__(self) -> None:
+            super().__init__("counts")
+            self.count = 0
+
+        @message_handler
+        async def add(self, message: AutoGenAdd, ctx: MessageContext) -> AutoGenAdd:  # noqa: ARG002
+            self.count += message.amount
+            return AutoGenAdd(self.count)
+
+        @message_handler
+        async def note(self, message: AutoGenNote, ctx: MessageContext) -> None:  # noqa: ARG002
+            self.count += message.amount
+
+    class AutoGenAsker(RoutedAgent):
+        def __init__(self) -> None:
+            super().__init__("asks")
+
+        @message_handler
+        async def ask_many(self, message: AutoGenAskMany, ctx: MessageContext) -> AutoGenAdd:  # noqa: ARG002
+            for _ in range(message.count):
+                await self.send_message(AutoGenAdd(1), AgentId("counter", "one"))
+            return AutoGenAdd(message.count)
+
+
+class AutoGen:
+    """An AutoGen runtime on an event loop of its own, driven from outside."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.runtime = SingleThreadedAgentRuntime()
+        self.call(self._start)
+
+    async def _start(self) -> None:
+        await AutoGenCounter.register(self.runtime, "counter", AutoGenCounter)
+        await AutoGenAsker.register(self.runtime, "asker", AutoGenAsker)
+        await self.runtime.add_subscription(TypeSubscription("notes", "counter"))
+        self.runtime.start()
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(function(*arguments), self.loop).result()
+
+    async def ask(self, count: int) -> None:
+        for _ in range(count):
+            await self.runtime.send_message(AutoGenAdd(1), AgentId("counter", "one"))
+
+    async def ask_from_within(self, count: int) -> None:
+        await self.runtime.send_message(AutoGenAskMany(count), AgentId("asker", "one"))
+
+    async def tell(self, count: int) -> None:
+        for _ in range(count):
+            await self.runtime.publish_message(AutoGenNote(1), TopicId("notes", "one"))
+        await self.runtime.stop_when_idle()
+        self.runtime.start()
+
+    async def gather(self, count: int) -> None:
+        ask = self.runtime.send_message
+        await asyncio.gather(*(ask(AutoGenAdd(1), AgentId("counter", str(n))) for n in range(count)))
+
+    def close(self) -> None:
+        self.call(self.runtime.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()

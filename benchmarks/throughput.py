@@ -1,0 +1,207 @@
+"""Asks and tells: how many in a second, beside the bare primitives and the peers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+
+from benchmarks import peers, raw
+from benchmarks.agents import Add, Asker, AskMany, BlockingAsker, Counter, Note
+from benchmarks.harness import Comparison, Row, compare, timed
+from coterie import AgentRef, Dedicated, Leased, MailboxPolicy, Runtime
+
+ASKS = 3_000
+TELLS = 60_000
+
+
+def versus(what: str, result: Comparison, ours: str, *targets: tuple[str, float, str]) -> list[Row]:
+    """Return a row with all rates, and one for each target: a ratio to another contestant."""
+    rows = [Row(what, str(result))]
+    for other, wanted, word in targets:
+        if other in result.rates:
+            ratio = result.ratio(ours, other)
+            met = ratio >= wanted if word == "at least" else None
+            rows.append(Row(f"{what}: {ours} / {other}", f"{ratio:.2f}", f"{word} {wanted:g}", met))
+    return rows
+
+
+def ask_from_outside() -> list[Row]:
+    """One asker outside of all agents, one ask after the other."""
+    with contextlib.ExitStack() as stack:
+        contestants: dict[str, Callable[[], float]] = {}
+        for name, dispatcher in (("dedicated", Dedicated()), ("leased", Leased())):
+            runtime = stack.enter_context(Runtime(dispatcher=dispatcher))
+            counter = runtime.spawn(Counter)
+
+            def ask(counter: AgentRef = counter) -> float:
+                return timed(ASKS, lambda: [counter.ask(Add(1)).result() for _ in range(ASKS)])
+
+            contestants[name] = ask
+        queues = raw.SimpleQueues()
+        stack.callback(queues.close)
+        contestants["SimpleQueue"] = lambda: timed(ASKS, lambda: queues.ask(ASKS))
+        loop = raw.LoopThread()
+        stack.callback(loop.close)
+
+        async def ask_loop() -> None:
+            for _ in range(ASKS):
+                await loop.ask()
+
+        contestants["two loops"] = lambda: timed(ASKS, lambda: asyncio.run(ask_loop()))
+        if peers.pykka is not None:
+            actor = peers.PykkaCounter.start()
+            stack.callback(actor.stop)
+            contestants["Pykka"] = lambda: timed(ASKS, lambda: [actor.ask(1) for _ in range(ASKS)])
+        if peers.autogen_core is not None:
+            autogen = peers.AutoGen()
+            stack.callback(autogen.close)
+            contestants["AutoGen"] = lambda: timed(ASKS, lambda: autogen.call(autogen.ask, ASKS))
+        result = compare(contestants)
+    return versus("ask round trip from outside", result, "dedicated", ("Pykka", 0.9, "at least"), ("SimpleQueue", 1, "bound"))
+
+
+def ask_from_within() -> list[Row]:
+    """One agent asks another from within a handler."""
+    with contextlib.ExitStack() as stack:
+        contestants: dict[str, Callable[[], float]] = {}
+        for name, dispatcher, kind in (
+            ("leased", Leased(), Asker),
+            ("dedicated", Dedicated(), Asker),
+            ("leased, blocking", Leased(), BlockingAsker),
+            ("dedicated, blocking", Dedicated(), BlockingAsker),
+        ):
+            runtime = stack.enter_context(Runtime(dispatcher=dispatcher))
+            asker = runtime.spawn(kind, runtime.spawn(Counter))
+
+            def ask(asker: AgentRef = asker) -> float:
+                return timed(ASKS, lambda: asker.ask(AskMany(ASKS)).result())
+
+            contestants[name] = ask
+        contestants["one loop, asyncio.Queue"] = lambda: timed(ASKS, lambda: asyncio.run(raw.ask_on_one_loop(ASKS)))
+        if peers.pykka is not None:
+            counter = peers.PykkaCounter.start()
+            actor = peers.PykkaAsker.start(counter)
+            stack.callback(counter.stop)
+            stack.callback(actor.stop)
+            contestants["Pykka"] = lambda: timed(ASKS, lambda: actor.ask(ASKS))
+        if peers.autogen_core is not None:
+            autogen = peers.AutoGen()
+            stack.callback(autogen.close)
+            contestants["AutoGen"] = lambda: timed(ASKS, lambda: autogen.call(autogen.ask_from_within, ASKS))
+        result = compare(contestants)
+    return versus("ask round trip from within an agent", result, "leased", ("AutoGen", 3, "at least"), ("Pykka", 2, "at least"))
+
+
+def tell(senders: int) -> list[Row]:
+    """Tells to one agent, until the last is handled."""
+
+    def spread(send: Callable[[int], object]) -> None:
+        share = TELLS // senders
+        threads = [threading.Thread(target=send, args=(share,)) for _ in range(senders)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    with contextlib.ExitStack() as stack:
+        contestants: dict[str, Callable[[], float]] = {}
+        for name, dispatcher in (("leased", Leased()), ("dedicated", Dedicated())):
+            runtime = stack.enter_context(Runtime(dispatcher=dispatcher, mailbox=MailboxPolicy(10 * TELLS)))
+            counter = runtime.spawn(Counter)
+
+            def work(counter: AgentRef = counter) -> None:
+                def send(count: int) -> None:
+                    for _ in range(count):
+                        counter.tell(Note(1))
+
+                spread(send)
+                counter.ask(Add(0)).result()
+
+            contestants[name] = lambda work=work: timed(TELLS, work)  # type: ignore[misc] # bound by default
+        queues = raw.SimpleQueues()
+        stack.callback(queues.close)
+        contestants["SimpleQueue"] = lambda: timed(TELLS, lambda: (spread(queues.tell), queues.ask(1)))
+        if peers.pykka is not None:
+            actor = peers.PykkaCounter.start()
+            stack.callback(actor.stop)
+
+            def tell_pykka() -> None:
+                spread(lambda count: [actor.tell(1) for _ in range(count)])
+                actor.ask(0)
+
+            contestants["Pykka"] = lambda: timed(TELLS, tell_pykka)
+        if senders == 1 and peers.autogen_core is not None:
+            autogen = peers.AutoGen()
+            stack.callback(autogen.close)
+            few = TELLS // 20
+            contestants["AutoGen"] = lambda: timed(few, lambda: autogen.call(autogen.tell, few))
+        result = compare(contestants)
+    return versus(
+        f"tell, {senders} sender{'s' * (senders > 1)}",
+        result,
+        "leased",
+        ("Pykka", 2, "at least"),
+        ("AutoGen", 20, "at least"),
+        ("SimpleQueue", 0.15, "aim for"),
+    )
+
+
+def gather() -> list[Row]:
+    """Ask a thousand agents at once, and gather the answers."""
+    many = 1_000
+    with contextlib.ExitStack() as stack:
+        contestants: dict[str, Callable[[], float]] = {}
+        for name, dispatcher in (("leased", Leased()), ("dedicated", Dedicated())):
+            runtime = stack.enter_context(Runtime(dispatcher=dispatcher))
+            counters = [runtime.spawn(Counter) for _ in range(many)]
+
+            def work(counters: list[AgentRef] = counters) -> None:
+                replies = [counter.ask(Add(1)) for counter in counters]
+                for reply in replies:
+                    reply.result()
+
+            contestants[name] = lambda work=work: timed(many, work)  # type: ignore[misc] # bound by default
+        if peers.pykka is not None:
+            actors = [peers.PykkaCounter.start() for _ in range(many)]
+            for actor in actors:
+                stack.callback(actor.stop, block=False)
+
+            def gather_pykka() -> None:
+                peers.pykka.get_all([actor.ask(1, block=False) for actor in actors])
+
+            contestants["Pykka"] = lambda: timed(many, gather_pykka)
+        if peers.autogen_core is not None:
+            autogen = peers.AutoGen()
+            stack.callback(autogen.close)
+            contestants["AutoGen"] = lambda: timed(many, lambda: autogen.call(autogen.gather, many))
+        result = compare(contestants, rounds=15)
+    return versus("ask 1,000 agents and gather", result, "leased", ("Pykka", 1, "at least"), ("AutoGen", 4, "at least"))
+
+
+def askers() -> list[Row]:
+    """A hundred coroutines of one outside loop, each asking one agent after the other of three thousand."""
+    many, clients, asks = 3_000, 100, 6_000
+
+    def run(ask: Callable[[int], object]) -> float:
+        async def client(first: int) -> None:
+            for n in range(asks // clients):
+                await ask((first + n * 7_919) % many)  # type: ignore[misc] # whatever it is, it can be awaited
+
+        async def main() -> None:
+            await asyncio.gather(*(client(first) for first in range(clients)))
+
+        return timed(asks, lambda: asyncio.run(main()))
+
+    with contextlib.ExitStack() as stack:
+        contestants: dict[str, Callable[[], float]] = {}
+        for name, dispatcher in (("leased", Leased()), ("dedicated", Dedicated())):
+            runtime = stack.enter_context(Runtime(dispatcher=dispatcher))
+            counters = [runtime.spawn(Counter) for _ in range(many)]
+            contestants[name] = lambda counters=counters: run(lambda n: counters[n].ask(Add(1)))  # type: ignore[misc] # bound by default
+        loops = [raw.LoopThread() for _ in range(many)]
+        stack.callback(lambda: [loop.close() for loop in loops])
+        contestants["threads with a loop each"] = lambda: run(lambda n: loops[n].ask())
+        result = compare(contestants)
+    return versus("100 askers over 3,000 agents", result, "leased", ("threads with a loop each", 2, "at least"))
