@@ -50,6 +50,7 @@ def test_a_shutdown_finishes_what_is_queued_or_cancels_it() -> None:
     pool = ElasticPool("pool", most=1)
     gate = threading.Event()
     blocked = pool.submit(gate.wait, 10.0)
+    eventually(blocked.running)
     queued = [pool.submit(lambda: 1) for _ in range(3)]
     pool.shutdown(wait=False, cancel_futures=True)
     assert all(future.cancelled() for future in queued)
@@ -64,7 +65,7 @@ def test_a_shutdown_finishes_what_is_queued_or_cancels_it() -> None:
 def test_a_cancelled_call_is_not_made() -> None:
     pool = ElasticPool("pool", most=1)
     gate = threading.Event()
-    pool.submit(gate.wait, 10.0)
+    eventually(pool.submit(gate.wait, 10.0).running)
     called: list[int] = []
     future = pool.submit(called.append, 1)
     assert future.cancel()

@@ -23,6 +23,15 @@ _QUIET_TICKS = 100
 """Looks that find nothing to do before the watchdog itself goes to rest."""
 _BUSY = 0.85
 """The share of a processor from which on more threads would only get into each other's way."""
+_PROMPT = 0.00025
+"""Seconds by which the watchdog may wake up late and still take it that nobody held it up. One that finds the
+interpreter in use waits for a whole switch interval."""
+_PROMPT_LOOKS = 2
+"""Looks in a row for which it was prompt before it is believed that there is room for more threads."""
+_AT_ONCE = 256
+"""Threads that are added by one look, for to start one takes about a tenth of a millisecond."""
+_PATIENT_LOOKS = 2
+"""Looks in a row that nobody took a lease, although the interpreter is in use, before one thread is added."""
 
 
 class Lease(Protocol):
@@ -62,9 +71,12 @@ class WorkerPool:
     A lease that a worker makes ready is run by that worker next, if it has none yet: the usual partner of an ask is
     answered without any thread being woken. All others queue, and one idle worker at a time is woken to look.
 
-    A watchdog looks every 5 ms while there is work. It takes the slot of a worker that is held up, and adds threads
-    when leases wait although nobody took one since the last look, or although the processor is not busy. A thread that
-    finds nothing for `idle_after` seconds ends, down to `least`.
+    A watchdog looks every 5 ms while there is work, and takes the slot of a worker that is held up. If leases wait
+    although the interpreter is free, then workers are blocked, and it adds as many as wait. It tells so by its own sleep:
+    a thread that wakes up on time has found the interpreter free. If leases wait, the interpreter is in use, and yet
+    nobody took one for two looks, then workers compute: it adds one thread, which gets its share of the interpreter. If
+    leases wait because there is more to do than one processor can, more threads would not help, and none is added. A
+    thread that finds nothing for `idle_after` seconds ends, down to `least`.
 
     Safe from any thread. `_lock` guards the queue, the list of idle workers and the counts.
     """
@@ -88,6 +100,9 @@ class WorkerPool:
         self._watchdog: Thread | None = None
         self._watchdog_bell = Doorbell()
         self._watchdog_rests = False
+        # These belong to the watchdog alone.
+        self._prompt_looks = 0
+        self._still_looks = 0
 
     @property
     def threads(self) -> int:
@@ -291,17 +306,33 @@ class WorkerPool:
         cpu = SystemClock.processor()
         wall = SystemClock.monotonic()
         while not self._closed:
-            self._watchdog_bell.wait(None if quiet > _QUIET_TICKS else _TICK)
+            rung = self._watchdog_bell.wait(None if quiet > _QUIET_TICKS else _TICK)
             cpu_now, wall_now = SystemClock.processor(), SystemClock.monotonic()
-            busy = (cpu_now - cpu) / max(wall_now - wall, 1e-9)
-            cpu, wall = cpu_now, wall_now
+            took = wall_now - wall
+            prompt = rung or took < _TICK + _PROMPT
+            self._prompt_looks = self._prompt_looks + 1 if prompt else 0
+            busy = (cpu_now - cpu) / max(took, 1e-9)
             quiet = 0 if self._look(busy) else quiet + 1
+            cpu, wall = SystemClock.processor(), SystemClock.monotonic()
             if quiet > _QUIET_TICKS:
                 with self._lock:
                     if self._ready or len(self._idle) < len(self._workers):
                         quiet = 0
                     else:
                         self._watchdog_rests = True
+
+    def _wanted(self, busy: float, *, moved: bool) -> int:
+        """Return how many more workers should be at work. The lock is held."""
+        self._still_looks = 0 if moved else self._still_looks + 1
+        if not self._ready:
+            return 0
+        free = self._prompt_looks >= _PROMPT_LOOKS and busy < _BUSY * self._processors
+        if free:
+            return min(len(self._ready), _AT_ONCE)
+        if self._still_looks >= _PATIENT_LOOKS:
+            self._still_looks = 0
+            return 1
+        return 0
 
     def _look(self, busy: float) -> bool:
         """Help where work is held up. Return whether there is anything going on at all."""
@@ -314,8 +345,8 @@ class WorkerPool:
                         self._ready.append(worker.slot.pop())
                 moved = moved or worker.serial != worker.seen
                 worker.seen = worker.serial
-            if self._ready and (not moved or busy < _BUSY * self._processors):
-                wanted = min(len(self._ready), max(1, len(self._workers)))
+            wanted = self._wanted(busy, moved=moved)
+            if wanted:
                 roused = [self._searcher(self._idle.pop()) for _ in range(min(wanted, len(self._idle)))]
                 free = self.most - len(self._workers)
                 roused += [self._recruit() for _ in range(min(wanted - len(roused), free))]
