@@ -18,7 +18,9 @@ _PATIENCE = 5.0
 class Family:
     """The children of one agent, or the agents of a runtime that have no parent.
 
-    Safe from any thread: `_lock` guards all. Members are in the order in which they were spawned.
+    Safe from any thread: `_lock` guards `_history` and `_when_empty`, and members are added and looked at while it is
+    held. They leave by a single operation of the dictionary, without the lock: when a large family ends, all its members
+    leave at once, and would form a queue before it. Members are in the order in which they were spawned.
     """
 
     def __init__(self, policy: Supervision, parent: AgentCell | None) -> None:
@@ -32,7 +34,7 @@ class Family:
     def members(self) -> list[AgentCell]:
         """Return the living members, oldest first."""
         with self._lock:
-            return list(self._members.values())
+            return self._present()
 
     def policy_of(self, cell: AgentCell) -> Supervision:
         """Return the policy by which a member is supervised."""
@@ -45,9 +47,12 @@ class Family:
 
     def remove(self, number: int) -> None:
         """Forget a member, which has ended, or could not be started."""
+        self._members.pop(number, None)
+        if self._members:
+            return
         with self._lock:
-            self._members.pop(number, None)
-            waiting, self._when_empty = (self._when_empty, []) if not self._members else ([], self._when_empty)
+            # Whoever waits looked at the members under the lock, so it was seen either there or here that all have left.
+            waiting, self._when_empty = ([], self._when_empty) if self._members else (self._when_empty, [])
         for then in waiting:
             then()
 
@@ -74,13 +79,17 @@ class Family:
     def stop_all(self, *, drain: bool, then: Callable[[], None]) -> None:
         """Have all members stopped, the youngest asked first; call `then` when there are none."""
         with self._lock:
-            members = list(self._members.values())
+            members = self._present()
             if members:
                 self._when_empty.append(then)
         for cell in reversed(members):
             cell.stop(drain=drain)
         if not members:
             then()
+
+    def _present(self) -> list[AgentCell]:
+        # A copy is made in one step, however many leave meanwhile.
+        return list(self._members.copy().values())
 
 
 def _tell_to_restart(cell: AgentCell, group: GroupRestart) -> None:

@@ -68,7 +68,7 @@ class UnderWay(Activation):
             self._incarnation.over(self)
             ended, self._ended = self._ended, _nothing
             ended(value, error)
-            self._incarnation.look_if_quiet()
+            self._incarnation.look_if_idle()
 
     async def _drive(self, work: Awaitable[Any]) -> None:
         try:
@@ -85,7 +85,7 @@ class Incarnation:
     All of it runs on the agent's thread; only `reminders` is touched by another, by single operations of a set.
     """
 
-    __slots__ = ("_background", "_quiet", "_under_way", "agent", "cell", "constructed", "exclusive", "reminders", "tasks")
+    __slots__ = ("_background", "_idle", "_under_way", "agent", "cell", "constructed", "exclusive", "reminders", "tasks")
 
     def __init__(self, cell: AgentCell, agent: Agent) -> None:
         self.cell = cell
@@ -100,7 +100,7 @@ class Incarnation:
         """Messages to itself that are due later. The timers' thread removes those that are done."""
         self._under_way: set[UnderWay] = set()
         self._background: Activation | None = None
-        self._quiet: Callable[[], None] | None = None
+        self._idle: Callable[[], None] | None = None
 
     @property
     def is_quiet(self) -> bool:
@@ -176,10 +176,15 @@ class Incarnation:
             activation.cancelled = True
             activation.finish(None, asyncio.CancelledError())
 
-    def when_quiet(self, then: Callable[[], None]) -> None:
-        """Call `then` once neither handlers nor hooks nor background tasks are under way."""
-        self._quiet = then
-        self.look_if_quiet()
+    @property
+    def is_idle(self) -> bool:
+        """Whether neither handlers nor hooks nor background tasks are under way."""
+        return not self._under_way and not self.tasks
+
+    def when_idle(self, then: Callable[[], None]) -> None:
+        """Call `then` once it is idle."""
+        self._idle = then
+        self.look_if_idle()
 
     def _launch(self, activation: UnderWay, work: Awaitable[Any]) -> None:
         context = copy_context()
@@ -203,10 +208,10 @@ class Incarnation:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and self.cell.incarnation is self:
             self.cell.life.fail(error, "a background task")
-        self.look_if_quiet()
+        self.look_if_idle()
 
-    def look_if_quiet(self) -> None:
-        """Call what waits for quiet, if it is quiet now."""
-        if self._quiet is not None and not self._under_way and not self.tasks:
-            then, self._quiet = self._quiet, None
+    def look_if_idle(self) -> None:
+        """Call what waits for it to be idle, if it is now."""
+        if self._idle is not None and self.is_idle:
+            then, self._idle = self._idle, None
             then()

@@ -265,7 +265,8 @@ class Lifecycle:
             if raised is not None:
                 cell.log.error("on_failure raised %s", describe(raised), exc_info=raised)
         incarnation.cancel_all()
-        yield lambda resume: self._within_grace(incarnation.when_quiet, resume, "its tasks")
+        if not incarnation.is_idle:
+            yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its tasks")
         if cell.children is not None:
             children = cell.children
             yield lambda resume: self._within_grace(
@@ -336,15 +337,16 @@ class Lifecycle:
 
     def _end(self, phase: Phase, error: BaseException | None) -> None:
         cell = self._cell
-        self.phase = phase
+        # However somebody learns that the agent has ended, its name is free by then.
+        cell.services.registry.free_name(cell)
         self.error = error
+        self.phase = phase
         cell.hold(Hold.LIFE)
         cell.mailbox.close()
         if self._group is not None:
             self._group.leave(cell)
         leftovers = cell.outcomes.count_leftovers()
         cell.services.registry.bury(cell)
-        # Whoever learns from this that the agent has ended finds its name free.
         for envelope in leftovers:
             cell.outcomes.bury(envelope)
         cell.family.remove(cell.address.number)

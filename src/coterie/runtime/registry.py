@@ -19,7 +19,7 @@ _FAILURES_KEPT = 1_000
 
 
 class Registry:
-    """The agents of one runtime. Safe from any thread: `_lock` guards all tables; nothing is sent while it is held."""
+    """The agents of one runtime. Safe from any thread: tables change while `_lock` is held; nothing is sent then."""
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.REGISTRY)
@@ -63,20 +63,24 @@ class Registry:
             self._by_name[cell.name] = cell
             self._by_number[cell.address.number] = cell
 
+    def free_name(self, cell: AgentCell) -> None:
+        """Let others have the name of an agent that is about to end."""
+        with self._lock:
+            if self._by_name.get(cell.name) is cell:
+                del self._by_name[cell.name]
+
     def bury(self, cell: AgentCell) -> None:
-        """Forget an agent that has ended, but for its counts, and the cause if it failed. Its name is free again."""
+        """Forget an agent that has ended, but for its counts, and the cause if it failed."""
         error = cell.life.error
-        health = cell.services.health.examine(cell)
+        health = cell.services.health.examine(cell) if error is not None else None
         with self._lock:
             number = cell.address.number
             if self._by_number.pop(number, None) is None:
                 return
-            if self._by_name.get(cell.name) is cell:
-                del self._by_name[cell.name]
             for topic in self._topics_of.pop(number, ()):
                 self._topics[topic].pop(cell.reference, None)
             self._ended = self._ended.plus(cell.outcomes.metrics())
-            if error is not None:
+            if error is not None and health is not None:
                 self._failures[number] = (health, error)
                 if len(self._failures) > _FAILURES_KEPT:
                     del self._failures[next(iter(self._failures))]
@@ -132,9 +136,9 @@ class Registry:
     def tell_watchers(self, cell: AgentCell, news: Message, *, last: bool = False) -> None:
         """Send news about an agent to those who watch it; with `last`, forget them."""
         number = cell.address.number
-        with self._lock:
-            watchers = list(self._watchers.pop(number, {}) if last else self._watchers.get(number, {}))
-        for watcher in watchers:
+        # No lock: each step is one operation of a dictionary, and once an agent is buried nobody is added.
+        watchers = self._watchers.pop(number, None) if last else self._watchers.get(number)
+        for watcher in watchers.copy() if watchers else ():
             if watcher.is_alive:
                 _send(watcher, news)
         cell.services.publish_news(news)
@@ -154,8 +158,8 @@ class Registry:
 
     def subscribers(self, topic: str) -> list[AgentRef]:
         """Return who has subscribed to a topic."""
-        with self._lock:
-            return list(self._topics.get(topic, ()))
+        subscribed = self._topics.get(topic)
+        return list(subscribed.copy()) if subscribed else []
 
 
 def _send(watcher: AgentRef, news: Message) -> None:

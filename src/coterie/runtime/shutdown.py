@@ -10,6 +10,7 @@ import msgspec
 
 from coterie.concurrency import Signal, stack_of
 from coterie.kernel import Countdown, DrivenClock
+from coterie.runtime import inspection
 from coterie.runtime.hold import Hold
 from coterie.runtime.quiescence import Activity, Quiescence
 
@@ -55,7 +56,8 @@ class Shutdown:
         services.stopping = True
         for cell in services.registry.cells():
             cell.mailbox.refuse_outsiders()
-            cell.control(lambda cell=cell: cell.release(Hold.PAUSED))  # type: ignore[misc] # bound by default
+            if cell.is_held(Hold.PAUSED):
+                inspection.resume(cell)
         drained = drain and self._drain(countdown)
         services.closed = True
         self._stop_agents(drain=drain, countdown=countdown)

@@ -78,7 +78,8 @@ class WorkerPool:
     leases wait because there is more to do than one processor can, more threads would not help, and none is added. A
     thread that finds nothing for `idle_after` seconds ends, down to `least`.
 
-    Safe from any thread. `_lock` guards the queue, the list of idle workers and the counts.
+    Safe from any thread. `_lock` guards the list of idle workers and the counts. Leases join the queue, and workers
+    become idle, while it is held, so none becomes idle while a lease waits; whoever is awake takes leases without it.
     """
 
     def __init__(self, name: str, *, least: int, most: int, idle_after: float) -> None:
@@ -253,20 +254,26 @@ class WorkerPool:
 
     def _take(self, worker: Worker) -> Lease | None:
         """Return the first lease of the queue, or make the worker idle and return None."""
-        other = None
+        if not worker.searching and not worker.slot:
+            # Nothing but the queue changes, so no lock is needed, and many workers do not form a queue of their own
+            # before it: who gets a lock while others run Python code holds it until the interpreter is free.
+            try:
+                return self._ready.popleft()
+            except IndexError:
+                pass  # the list of idle workers is about to change
+        lease = other = None
         with self._lock:
             if worker.slot:
                 self._ready.append(worker.slot.pop())
             if worker.searching:
                 worker.searching = False
                 self._searching -= 1
-            if self._ready:
+            with contextlib.suppress(IndexError):
                 lease = self._ready.popleft()
-                if self._ready:
-                    other = self._wake_one()
-            else:
-                lease = None
+            if lease is None:
                 self._idle.append(worker)
+            elif self._ready:
+                other = self._wake_one()
         if other is not None:
             self._rouse(other)
         return lease
