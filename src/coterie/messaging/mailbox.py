@@ -245,6 +245,11 @@ class Mailbox:
             self._no_outsiders = True
             self._plain = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether it refuses all messages."""
+        return self._closed
+
     def close(self) -> None:
         """From now on take nothing. What is queued stays; what waits outside is turned away."""
         with self._lock:

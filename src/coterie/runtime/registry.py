@@ -139,7 +139,9 @@ class Registry:
         # No lock: each step is one operation of a dictionary, and once an agent is buried nobody is added.
         watchers = self._watchers.pop(number, None) if last else self._watchers.get(number)
         for watcher in watchers.copy() if watchers else ():
-            if watcher.is_alive:
+            here = self._by_number.get(watcher.address.number) if watcher.address.node == cell.address.node else None
+            # One that is stopping itself, as a parent that waits for its children, takes no more news.
+            if watcher.is_alive and not (here is not None and here.mailbox.closed):
                 _send(watcher, news)
         cell.services.publish_news(news)
 
