@@ -6,6 +6,7 @@ Each error is built from the objects it is about and words itself: what happened
 
     CoterieError
     ├── DefinitionError (TypeError)       a class is declared wrongly; raised where it is defined
+    ├── InvalidSetting (ValueError)       an option has a value that makes no sense
     ├── InvalidMessage (TypeError)        what was sent is not a message
     ├── InvalidAddress (ValueError)       what should be an address is not
     ├── CodecError
@@ -58,6 +59,15 @@ class DefinitionError(CoterieError, TypeError):
     def __init__(self, where: str, problem: str, remedy: str) -> None:
         self.where = where
         super().__init__(f"{where}: {problem}; {remedy}")
+
+
+class InvalidSetting(CoterieError, ValueError):
+    """An option was given a value that makes no sense."""
+
+    def __init__(self, where: str, value: object, need: str) -> None:
+        self.where = where
+        shown = f"the class {value.__qualname__}" if isinstance(value, type) else repr(value)
+        super().__init__(f"{where}={shown}: need {need}")
 
 
 class InvalidMessage(CoterieError, TypeError):

@@ -26,6 +26,21 @@ class Typed(Request[list[T]], Generic[T]):
     pass
 
 
+class Filled(Typed[tuple[int, int]]):
+    pass
+
+
+K = TypeVar("K")
+
+
+class Turned(Request[dict[T, K]], Generic[K, T]):
+    pass
+
+
+class Plain(Turned[int, str]):
+    pass
+
+
 class Note(Message):
     text: str
 
@@ -43,7 +58,9 @@ def test_messages_are_values() -> None:
 def test_a_request_says_what_it_expects() -> None:
     assert reply_type(Add) is int
     assert reply_type(AddMore) is int
-    assert reply_type(Typed) == list[T]  # type: ignore[valid-type] # as it stands there
+    assert reply_type(Typed) == list[Any]
+    assert reply_type(Filled) == list[tuple[int, int]]
+    assert reply_type(Plain) == dict[str, int]
     assert reply_type(Loose) is Any
     assert reply_type(Note) is Any
 

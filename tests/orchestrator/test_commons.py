@@ -22,7 +22,7 @@ ORACLE = {
 
 
 def play(scenario: Scenario, folder: Path) -> Outcome:
-    with RunFolder.create(folder, scenario.name, EXAMPLES / "fishing.toml") as made:
+    with RunFolder.create(folder, scenario.name, "a copy") as made:
         return run_scenario(scenario, made)
 
 
@@ -102,7 +102,7 @@ def test_a_fisher_that_fails_forfeits_its_month_and_is_back_in_the_next(
             seen.append(month)
 
     scenario = load_scenario(EXAMPLES / "ten-each.toml").model_copy(update={"months": 3})
-    with RunFolder.create(tmp_path, "broken", EXAMPLES / "ten-each.toml") as folder:
+    with RunFolder.create(tmp_path, "broken", "") as folder:
         run_scenario(scenario, folder, Onlooker())
     assert [sum(month.caught.values()) for month in seen] == [50, 0, 0]
     assert set(seen[1].forfeits) == {f"fisher-{n}" for n in range(1, 6)}
@@ -120,7 +120,7 @@ def test_books_that_do_not_balance_are_an_error() -> None:
 
 
 def test_runs_never_share_a_folder_and_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    scenario = EXAMPLES / "ten-each.toml"
+    scenario = 'name = "a copy"'
     folders = [RunFolder.create(tmp_path, "same name", scenario) for _ in range(3)]
     assert len({folder.path for folder in folders}) == 3
     assert all(folder.path.name.startswith("same-name-") for folder in folders)

@@ -270,3 +270,44 @@ def test_a_decorated_coroutine_is_still_awaited() -> None:
 
     with Runtime() as runtime:
         assert runtime.spawn(Decorated).ask(Other()).result(10) == "awaited"
+
+
+def test_a_handler_cannot_yield() -> None:
+    with pytest.raises(DefinitionError, match=r"numbers.*a handler cannot yield"):
+
+        class Lazy(Agent):
+            @on
+            def numbers(self, message: Base) -> Any:
+                yield 1
+
+    with pytest.raises(DefinitionError, match=r"numbers.*a handler cannot yield"):
+
+        class AsyncLazy(Agent):
+            @on(interleave=True)
+            async def numbers(self, message: Base) -> Any:
+                yield 1
+
+
+def test_two_handlers_of_one_name_are_not_mistaken_for_two() -> None:
+    with pytest.raises(DefinitionError, match=r"handle.*would be lost; rename one"):
+
+        class Twice(Agent):
+            @on
+            def handle(self, message: Base) -> None: ...
+
+            @on  # type: ignore[no-redef] # on purpose
+            def handle(self, message: Other) -> None: ...  # noqa: F811 - the same
+
+
+def test_a_handler_is_a_method() -> None:
+    with pytest.raises(DefinitionError, match=r"handle.*leave out @staticmethod"):
+
+        class Static(Agent):
+            @staticmethod
+            @on
+            def handle(agent: Any, message: Base) -> None: ...
+
+
+def test_on_is_given_no_message_class() -> None:
+    with pytest.raises(DefinitionError, match=r"annotate the method's parameter"):
+        on(Base)

@@ -156,3 +156,61 @@ def test_a_runtime_can_be_made_after_a_fork() -> None:
     )
     assert code == 0
     assert lines[-1] == "3"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_has_a_stopped_copy_that_answers_nobody_and_ends_at_once() -> None:
+    code, lines, _ = finish(
+        start("""
+        import os
+        from coterie import RuntimeStopped
+        runtime = Runtime()
+        worker = runtime.spawn(Worker)
+        worker.ask(Work(0.0)).result(5)
+        pid = os.fork()
+        if pid == 0:
+            began = time.monotonic()
+            try:
+                worker.ask(Work(0.0), timeout=1).result(5)
+            except RuntimeStopped:
+                assert not worker.is_alive
+                runtime.stop()
+                sys.exit(3 if time.monotonic() - began < 1 else 4)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        runtime.stop()
+    """),
+        10.0,
+    )
+    assert code == 0
+    assert lines == ["working", "worked", "3", "stopped"]
+
+
+def test_a_stop_that_was_interrupted_goes_on_and_can_be_waited_for_again() -> None:
+    code, lines, err = finish(
+        start("""
+        import os, signal
+        runtime = Runtime()
+        worker = runtime.spawn(Worker)
+        worker.tell(Work(1.0))
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+        try:
+            runtime.stop()
+        except KeyboardInterrupt:
+            print("interrupted", runtime.wait(0), flush=True)
+        print(runtime.stop(), runtime.wait(0), worker.is_alive)
+        print([thread.name for thread in threading.enumerate()])
+    """)
+    )
+    report = "StopReport(drained=True, stuck=()) True False"
+    assert (code, lines) == (0, ["working", "interrupted False", "worked", "stopped", report, "['MainThread']"]), err
+
+
+def test_a_long_stop_says_who_is_waited_for() -> None:
+    _, lines, err = finish(
+        start("""
+        with Runtime() as runtime:
+            runtime.spawn(Worker, name="slow").tell(Work(2.5))
+    """)
+    )
+    assert lines == ["working", "worked", "stopped"]
+    assert "still stops; not at rest yet: slow" in err

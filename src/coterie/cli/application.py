@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from importlib.metadata import version
@@ -49,7 +51,18 @@ def main() -> None:
     except CoterieError as error:
         Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
+    except OSError as error:
+        _say_that_output_failed(error)
+        sys.exit(1)
+
+
+def _say_that_output_failed(error: OSError) -> None:
+    """Tell of a disk that is full, or the like, and keep the interpreter from trying again on its way out."""
+    with contextlib.suppress(OSError):
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - rich may be what failed
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal.signal wants it
-    raise KeyboardInterrupt
+    # As Ctrl-C, which is handled where it does no harm.
+    signal.raise_signal(signal.SIGINT)

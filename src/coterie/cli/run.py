@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from coterie.orchestrator import Outcome, RunFolder, Scenario, load_scenario, run_scenario
+from coterie.orchestrator import Outcome, RunFolder, Scenario, parse_scenario, read_scenario, run_scenario
 from coterie.orchestrator.commons import Month
 
 _BAR = 30
@@ -34,18 +34,19 @@ def run(
         DispatcherName | None,
         typer.Option(help="What gives agents their threads, instead of the scenario's.", show_default=False),
     ] = None,
-    pace: Annotated[float, typer.Option(min=0, help="Seconds to pause after each month, to look on.")] = 0.0,
+    pace: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to pause after each month, to look on.")] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the result only.")] = False,
 ) -> None:
     """Run a scenario, show its progress, and leave a folder with what happened."""
-    loaded = load_scenario(scenario)
+    text = read_scenario(scenario)
+    loaded = parse_scenario(text, scenario)
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
     if dispatcher is not None:
         settings = loaded.runtime.model_copy(update={"dispatcher": dispatcher.value})
         loaded = loaded.model_copy(update={"runtime": settings})
     console = Console(highlight=False)
-    with RunFolder.create(out, loaded.name, scenario) as folder:
+    with RunFolder.create(out, loaded.name, text) as folder:
         try:
             with _Display(console, loaded, pace=pace, quiet=quiet) as display:
                 outcome = run_scenario(loaded, folder, display)

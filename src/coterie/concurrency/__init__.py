@@ -5,6 +5,7 @@ Every thread of Coterie is started here, and every lock is made here, with its p
 
 from coterie.concurrency.completion import Completion, Signal
 from coterie.concurrency.doorbell import Doorbell
+from coterie.concurrency.interrupts import InterruptGuard, waits
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.periodic import PeriodicJob
 from coterie.concurrency.pool import ElasticPool
@@ -17,6 +18,7 @@ __all__ = [
     "Completion",
     "Doorbell",
     "ElasticPool",
+    "InterruptGuard",
     "PeriodicJob",
     "Rank",
     "Signal",
@@ -28,4 +30,5 @@ __all__ = [
     "new_lock",
     "stack_of",
     "start_thread",
+    "waits",
 ]

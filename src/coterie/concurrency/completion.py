@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from coterie.concurrency.interrupts import waits
 from coterie.concurrency.locks import Rank, new_lock
 
 
@@ -57,9 +58,7 @@ class Completion:
         doorbell = threading.Lock()
         doorbell.acquire()
         self.add_callback(doorbell.release)
-        if timeout is None:
-            doorbell.acquire()
-        elif not doorbell.acquire(timeout=max(0.0, min(timeout, threading.TIMEOUT_MAX))):
+        if not _take(doorbell, timeout):
             self.remove_callback(doorbell.release)
         return self._done
 
@@ -71,6 +70,11 @@ class Completion:
         if callbacks is not None:
             for callback in callbacks:
                 callback()
+
+
+@waits
+def _take(doorbell: threading.Lock, timeout: float | None) -> bool:
+    return doorbell.acquire() if timeout is None else doorbell.acquire(timeout=max(0.0, min(timeout, threading.TIMEOUT_MAX)))
 
 
 class Signal(Completion):

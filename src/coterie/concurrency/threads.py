@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections.abc import Callable
 from typing import TypeAlias
@@ -21,3 +22,11 @@ def start_thread(target: Callable[[], object], name: str) -> Thread:
     thread = Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def call_on_bare_thread(function: Callable[[], object]) -> None:
+    """Call a short function on a thread that the `threading` module knows nothing of.
+
+    For signal handlers alone: they may have interrupted that very module while it held its locks.
+    """
+    _thread.start_new_thread(function, ())

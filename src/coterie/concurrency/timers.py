@@ -109,6 +109,11 @@ class Timers:
             except Exception:  # noqa: BLE001 - it is logged, and others go on
                 _log.exception("a timer's callback raised")
 
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process, without the thread: call nothing any more."""
+        self._lock = new_lock(Rank.TIMERS)
+        self._closed = True
+
     def close(self, timeout: float = 5.0) -> None:
         """Call nothing any more, and end the thread."""
         with self._lock:

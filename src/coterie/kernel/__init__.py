@@ -8,6 +8,7 @@ from coterie.kernel.checkpoint import Checkpointable, detach
 from coterie.kernel.clock import Clock, Countdown, DrivenClock, SystemClock, TimerSource
 from coterie.kernel.codec import Codec, Extension, Packed
 from coterie.kernel.randomness import stream
+from coterie.kernel.settings import check_instance, check_number, choice
 
 __all__ = [
     "Address",
@@ -20,6 +21,9 @@ __all__ = [
     "Packed",
     "SystemClock",
     "TimerSource",
+    "check_instance",
+    "check_number",
+    "choice",
     "detach",
     "stream",
 ]

@@ -7,8 +7,9 @@ Who handles a message, and on which thread, is the runtime's business.
 from coterie.messaging.dead_letters import DeadLetter, DeadLetters, Reason
 from coterie.messaging.envelope import Envelope, Priority, Reference, ReplyPort
 from coterie.messaging.link import Link, LinkStatistics
-from coterie.messaging.mailbox import Mailbox, MailboxPolicy, Overflow, Ticket
+from coterie.messaging.mailbox import Mailbox, Ticket
 from coterie.messaging.message import Message, Request, reply_type
+from coterie.messaging.policy import MailboxPolicy, Overflow
 from coterie.messaging.transport import LocalTransport, Receive, Transport
 
 __all__ = [

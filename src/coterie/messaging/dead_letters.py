@@ -72,6 +72,10 @@ class DeadLetters:
         elif str(total).rstrip("0") == "1":
             _log.warning("%d dead letters by now; the latest: %s", total, letter)
 
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process, where nobody who held the lock exists."""
+        self._lock = new_lock(Rank.RECORDS)
+
     def __iter__(self) -> Iterator[DeadLetter]:
         with self._lock:
             return iter(list(self._letters))

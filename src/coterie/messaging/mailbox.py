@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from coterie.concurrency import Completion, Rank, new_lock
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, Clock
 from coterie.messaging.envelope import Envelope, Priority
+from coterie.messaging.policy import MailboxPolicy, Overflow
 
 _SYSTEM = int(Priority.SYSTEM)
 _NORMAL = int(Priority.NORMAL)
@@ -24,55 +23,10 @@ _LOCK_FREE = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 """Whether the interpreter runs one bytecode after the other, over all threads; the quick way in `put` needs that."""
 
 
-class Overflow(enum.StrEnum):
-    """What happens to a message that finds the mailbox full."""
-
-    WAIT = "wait"
-    """It waits outside for room, in order, and its sender with it: back-pressure."""
-    REJECT = "reject"
-    """The sender gets `MailboxFull`."""
-    DROP_OLDEST = "drop-oldest"
-    """The oldest message of the least urgent band makes room, and becomes a dead letter."""
-
-
-@dataclass(frozen=True, slots=True)
-class MailboxPolicy:
-    """How much a mailbox holds, and what it does when that is reached."""
-
-    capacity: int = 10_000
-    """Messages of the bands high and normal together; those of the band system always find room."""
-    overflow: Overflow = Overflow.WAIT
-    """An `Overflow`, or its name: "wait", "reject", "drop-oldest"."""
-    timeout: float | None = 10.0
-    """With `Overflow.WAIT`: seconds that a message waits for room before it is rejected; None waits for ever."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "overflow", Overflow(self.overflow.lower().replace("_", "-")))
-        if self.capacity < 1:
-            raise ValueError(f"a mailbox must hold at least one message, not {self.capacity}")
-        if self.timeout is not None and self.timeout < 0:
-            raise ValueError(f"a message cannot wait {self.timeout} seconds for room")
-
-    @classmethod
-    def wait(cls, capacity: int = 10_000, timeout: float | None = 10.0) -> MailboxPolicy:
-        """Senders wait for room, `timeout` seconds at most."""
-        return cls(capacity, Overflow.WAIT, timeout)
-
-    @classmethod
-    def reject(cls, capacity: int = 10_000) -> MailboxPolicy:
-        """Senders get `MailboxFull`."""
-        return cls(capacity, Overflow.REJECT)
-
-    @classmethod
-    def drop_oldest(cls, capacity: int = 10_000) -> MailboxPolicy:
-        """The oldest message makes room."""
-        return cls(capacity, Overflow.DROP_OLDEST)
-
-
 class Ticket(Completion):
     """A message that waits outside a full mailbox. Done when it was taken in, turned away, or taken back."""
 
-    __slots__ = ("_mailbox", "admitted", "envelope", "withdrawn")
+    __slots__ = ("_mailbox", "admitted", "envelope", "expired", "withdrawn")
 
     def __init__(self, envelope: Envelope, mailbox: Mailbox) -> None:
         super().__init__()
@@ -80,6 +34,8 @@ class Ticket(Completion):
         self._mailbox = mailbox
         self.admitted = False
         """Whether the mailbox took it."""
+        self.expired = False
+        """Whether it was taken back after its own time was over."""
         self.withdrawn = False
         """Whether it was taken back. If it was neither that nor admitted, the mailbox was closed meanwhile."""
 
@@ -131,6 +87,7 @@ class Mailbox:
         "_urgent",
         "_waiting",
         "dropped",
+        "expired",
         "owner",
         "policy",
         "rejected",
@@ -153,6 +110,8 @@ class Mailbox:
         """Messages taken so far. Written by the taker alone."""
         self.rejected = 0
         """Messages refused for want of room so far."""
+        self.expired = 0
+        """Messages whose time was over before there was room for them, so far."""
         self.dropped = 0
         """Messages taken in, and then dropped to make room, so far."""
         self._clock = clock
@@ -240,7 +199,7 @@ class Mailbox:
         return False
 
     def refuse_outsiders(self) -> None:
-        """From now on take messages from agents, and from the runtime, only."""
+        """From now on take messages from agents of the same node, and from the runtime, only."""
         with self._lock:
             self._no_outsiders = True
             self._plain = False
@@ -259,6 +218,12 @@ class Mailbox:
         for ticket in turned_away or ():
             self._refused(ticket.envelope)
             ticket._end()  # noqa: SLF001 - the two are one thing
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process, where nobody takes what is put: refuse all."""
+        self._lock = new_lock(Rank.MAILBOX)
+        self._closed = True
+        self._plain = False
 
     def empty(self) -> list[Envelope]:
         """Take out all that is queued and return it, most urgent first. Only for the taker, or when there is none."""
@@ -327,7 +292,10 @@ class Mailbox:
             self._notify()
 
     def _shuts_out(self, envelope: Envelope) -> bool:
-        return self._closed or (self._no_outsiders and envelope.sender is None and envelope.priority != _SYSTEM)
+        if self._closed or not self._no_outsiders or envelope.priority == _SYSTEM:
+            return self._closed
+        sender = envelope.sender
+        return sender is None or sender.address.node != self.owner.node
 
     def _band(self, priority: int) -> deque[Envelope]:
         if priority == _NORMAL:
@@ -378,6 +346,11 @@ class Mailbox:
             if not self._waiting or ticket not in self._waiting:
                 return False
             self._waiting.remove(ticket)
-            self.rejected += 1
+            deadline = ticket.envelope.deadline
+            ticket.expired = deadline is not None and deadline <= self._clock.monotonic()
+            if ticket.expired:
+                self.expired += 1
+            else:
+                self.rejected += 1
             self._become_plain()
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args, get_origin
 
 import msgspec
@@ -50,10 +51,29 @@ class Request(Message, Generic[R_co]):
 
 
 def reply_type(kind: type[Message]) -> Any:
-    """Return the type of answer that a message class expects; `Any` when it does not say."""
-    for base in kind.__mro__:
-        for declared in getattr(base, "__orig_bases__", ()) if "__orig_bases__" in base.__dict__ else ():
-            if get_origin(declared) is Request:
-                answer = get_args(declared)[0]
-                return Any if isinstance(answer, TypeVar) else answer
-    return Any
+    """Return the type of answer that a message class expects; `Any` when it does not say.
+
+    What a generic request leaves open is taken from the class that fills it in.
+    """
+    answer = _answer(kind, ())
+    return Any if answer is None or isinstance(answer, TypeVar) else answer
+
+
+def _answer(kind: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return what `kind`, with `arguments` for its type parameters, gives `Request` for its own; None if it is none."""
+    if kind is Request:
+        return arguments[0] if arguments else Any
+    filled = dict(zip(getattr(kind, "__parameters__", ()), arguments, strict=False))
+    declared = kind.__dict__.get("__orig_bases__", kind.__bases__)
+    for base in declared:
+        origin = get_origin(base) or base
+        if isinstance(origin, type) and issubclass(origin, Request):
+            return _answer(origin, tuple(_fill(argument, filled) for argument in get_args(base)))
+    return None
+
+
+def _fill(argument: Any, filled: Mapping[Any, Any]) -> Any:
+    if isinstance(argument, TypeVar):
+        return filled.get(argument, argument)
+    open_ones = getattr(argument, "__parameters__", ())
+    return argument[tuple(filled.get(each, Any) for each in open_ones)] if open_ones else argument

@@ -6,6 +6,6 @@ first kind of scenario is the commons: fishers who share a lake.
 
 from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.run import Observer, Outcome, run_scenario
-from coterie.orchestrator.scenario import Scenario, load_scenario
+from coterie.orchestrator.scenario import Scenario, load_scenario, parse_scenario, read_scenario
 
-__all__ = ["Observer", "Outcome", "RunFolder", "Scenario", "load_scenario", "run_scenario"]
+__all__ = ["Observer", "Outcome", "RunFolder", "Scenario", "load_scenario", "parse_scenario", "read_scenario", "run_scenario"]

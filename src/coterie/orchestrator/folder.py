@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +33,7 @@ class RunFolder:
         self._encoder = msgspec.json.Encoder()
 
     @classmethod
-    def create(cls, parent: Path, name: str, scenario: Path) -> RunFolder:
+    def create(cls, parent: Path, name: str, scenario: str) -> RunFolder:
         """Make a new folder under `parent`, named for the run and the moment, with a copy of the scenario.
 
         Raises `RunFolderFailed` if that cannot be written.
@@ -44,7 +43,7 @@ class RunFolder:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             path = next(path for path in _candidates(parent, base) if _made(path))
-            shutil.copyfile(scenario, path / "scenario.toml")
+            (path / "scenario.toml").write_text(scenario, encoding="utf-8")
             return cls(path)
         except OSError as error:
             raise RunFolderFailed(parent, error) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,18 +19,23 @@ LAKE = "lake"
 """The name of the agent that is the lake."""
 
 
+_MOST = 10**12
+"""Units that a lake can hold; beyond that, rounding would show."""
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: text that looks like a number, and true, are no numbers, for whoever wrote them meant something else.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Lake(_Part):
     """The common."""
 
-    stock: int = Field(default=100, ge=0)
+    stock: int = Field(default=100, ge=0, le=_MOST)
     """Units at the beginning."""
-    capacity: int = Field(default=100, gt=0)
+    capacity: int = Field(default=100, gt=0, le=_MOST)
     """Units at most."""
-    growth: float = Field(default=2.0, ge=1)
+    growth: float = Field(default=2.0, ge=1, le=1_000)
     """What the stock is multiplied by between two months."""
     collapse_below: int = Field(default=5, ge=0)
     """With fewer units than this after the catch, the lake has collapsed and the run ends."""
@@ -49,7 +54,7 @@ class Agents(_Part):
 
     name: str = Field(min_length=1)
     """Its name; of several, what their names begin with."""
-    count: int = Field(default=1, ge=1)
+    count: int = Field(default=1, ge=1, le=100_000)
     strategy: Strategy
 
     def names(self) -> list[str]:
@@ -82,9 +87,9 @@ class Scenario(_Part):
     description: str = ""
     seed: int = 0
     """What everything random in the run follows from."""
-    months: int = Field(default=12, ge=1)
+    months: int = Field(default=12, ge=1, le=1_000_000)
     lake: Lake = Lake()
-    agents: tuple[Agents, ...]
+    agents: Annotated[tuple[Agents, ...], Field(strict=False)]
     runtime: RuntimeSettings = RuntimeSettings()
     expect: Expectation = Expectation()
 
@@ -107,22 +112,30 @@ class Scenario(_Part):
         return Dedicated() if self.runtime.dispatcher == "dedicated" else Leased()
 
 
-def load_scenario(path: Path | str) -> Scenario:
-    """Read a scenario file and check it whole.
+def read_scenario(path: Path | str) -> str:
+    """Return the text of a scenario file. Raises `ScenarioError`."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ScenarioError(Path(path), [f"it cannot be read: {reason}; give the path of a TOML file"]) from error
+
+
+def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
+    """Check the text of a scenario whole; `path` is what it is called.
 
     Raises `ScenarioError`, which has a line for every fault: the key, what is wrong with it, and what mends it.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ScenarioError(path, [f"it cannot be read: {reason}; give the path of a TOML file"]) from error
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(path, [f"it is not TOML: {error}"]) from error
+        raise ScenarioError(Path(path), [f"it is not TOML: {error}"]) from error
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        raise ScenarioError(path, [problem(each, data, Scenario) for each in error.errors()]) from error
+        raise ScenarioError(Path(path), [problem(each, data, Scenario) for each in error.errors()]) from error
+
+
+def load_scenario(path: Path | str) -> Scenario:
+    """Read a scenario file and check it whole. Raises `ScenarioError` as `parse_scenario` does."""
+    return parse_scenario(read_scenario(path), path)

@@ -36,7 +36,7 @@ class Situation(msgspec.Struct, frozen=True):
 class Rule(BaseModel):
     """The base of all rules. A rule keeps nothing: the same situation and stream give the same answer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     def ask(self, situation: Situation, random: Random) -> int:
         """Return how much to ask for: a whole number, 0 or more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ class Activation:
         self.envelope: Envelope | None = None
         """The message in hand; None for a hook or a background task."""
         self.handler: Handler | None = None
+
+    @property
+    def blocks_agent(self) -> bool:
+        """Whether the agent handles nothing while this code waits on the thread that calls this."""
+        return self.exclusive or self.cell.seat.thread_id == threading.get_ident()
 
 
 CURRENT: ContextVar[Activation | None] = ContextVar("coterie_activation", default=None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from coterie.errors import MailboxFull, WaitCycle
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from coterie.concurrency import Timer
     from coterie.messaging import Ticket
+    from coterie.runtime.activation import Activation
     from coterie.runtime.cell import AgentCell
     from coterie.runtime.services import Services
 
@@ -20,41 +22,49 @@ if TYPE_CHECKING:
 def block(services: Services, cell: AgentCell, ticket: Ticket) -> None:
     """Block this thread until the message is in, or the mailbox is closed, which refuses it.
 
-    Raises `MailboxFull` when the time is up, and `WaitCycle` if the room waited for can only come from this agent.
+    Raises `MailboxFull` when the time is up, and `WaitCycle` if the room waited for can only come from this agent. If
+    something else is raised meanwhile, such as `KeyboardInterrupt`, the message is taken back.
     """
     activation = CURRENT.get()
     if activation is None or not activation.active:
-        timer = _limit(services, cell, ticket)
-        ticket.wait()
+        with _watched(services, cell, ticket, None) as timer:
+            ticket.wait()
     else:
-        if activation.exclusive:
-            try:
-                services.waits.enter(activation.cell, cell, ticket)
-            except WaitCycle:
-                if ticket.withdraw():
-                    raise
-                return
-        timer = _limit(services, cell, ticket)
-        try:
-            with activation.cell.blocked():
-                ticket.wait()
-        finally:
-            if activation.exclusive:
-                services.waits.leave(activation.cell, ticket)
+        waiting = activation if activation.blocks_agent else None
+        with _watched(services, cell, ticket, waiting) as timer, activation.cell.blocked():
+            ticket.wait()
     _check(cell, ticket, timer)
 
 
 async def suspend(services: Services, cell: AgentCell, ticket: Ticket) -> None:
     """Await that the message is in. Raises as `block` does; if cancelled, take the message back."""
+    activation = CURRENT.get()
+    exclusive = activation is not None and activation.active and activation.exclusive
+    with _watched(services, cell, ticket, activation if exclusive else None) as timer:
+        await services.loops.future(ticket)
+    _check(cell, ticket, timer)
+
+
+@contextmanager
+def _watched(services: Services, cell: AgentCell, ticket: Ticket, activation: Activation | None) -> Iterator[Timer | None]:
+    """Limit a wait for room, and note it in the graph of waits if it keeps an agent from handling anything else."""
+    if activation is not None:
+        try:
+            services.waits.enter(activation.cell, cell, ticket)
+        except WaitCycle:
+            if ticket.withdraw():
+                raise
     timer = _limit(services, cell, ticket)
     try:
-        await services.loops.future(ticket)
-    except asyncio.CancelledError:
+        yield timer
+    except BaseException:
         if timer is not None:
             timer.cancel()
         ticket.withdraw()
         raise
-    _check(cell, ticket, timer)
+    finally:
+        if activation is not None:
+            services.waits.leave(activation.cell, ticket)
 
 
 def attend(services: Services, cell: AgentCell, ticket: Ticket, rejected: Callable[[MailboxFull], object]) -> None:
@@ -80,9 +90,14 @@ def _limit(services: Services, cell: AgentCell, ticket: Ticket) -> Timer | None:
 
 
 def _check(cell: AgentCell, ticket: Ticket, timer: Timer | None) -> None:
+    """Raise `MailboxFull` for a message that was taken back for want of room, unless its own time was over first."""
     if timer is not None:
         timer.cancel()
-    if ticket.withdrawn:
-        policy = cell.mailbox.policy
-        kind = type(ticket.envelope.message).__qualname__
-        raise MailboxFull(cell.name, kind, policy.capacity, f"and no room came within {policy.timeout or 0:g} s")
+    if not ticket.withdrawn:
+        return
+    if ticket.expired:
+        cell.outcomes.expire_outside(ticket.envelope)
+        return
+    policy = cell.mailbox.policy
+    kind = type(ticket.envelope.message).__qualname__
+    raise MailboxFull(cell.name, kind, policy.capacity, f"and no room came within {policy.timeout or 0:g} s")

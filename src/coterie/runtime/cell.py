@@ -50,6 +50,7 @@ class AgentCell:
         "children",
         "ended",
         "family",
+        "given_up",
         "incarnation",
         "kept",
         "last_beat",
@@ -93,6 +94,8 @@ class AgentCell:
         self.waits_for: dict[Completion, AgentCell] = {}
         self.kept: Any = None
         """The latest snapshot of the agent's state, as a one-element tuple, or None if there is none yet."""
+        self.given_up = False
+        """Whether the runtime has ended without it, because its thread is stuck."""
         self.restarts = 0
         self.last_beat = services.clock.monotonic()
         """When the agent's thread last began a turn, on the monotonic clock."""
@@ -123,7 +126,7 @@ class AgentCell:
     @property
     def is_alive(self) -> bool:
         """Whether the agent has not ended."""
-        return not self.life.ended
+        return not self.life.ended and not self.given_up
 
     @property
     def admit(self) -> Callable[[Envelope], Ticket | None]:
@@ -257,6 +260,15 @@ class AgentCell:
         if not self.seat.has_loop():
             self.seat.loop().set_exception_handler(self._loop_error)
         return self.seat.loop()
+
+    def give_up(self, in_hand: int) -> None:
+        """End without the agent, whose thread is stuck over so many messages: they count as cancelled, whatever comes.
+
+        Called once, by the shutdown, when nobody else counts any more.
+        """
+        self.given_up = True
+        self.outcomes = self.outcomes.closed(in_hand)
+        self.ended.set()
 
     def hold(self, reason: Hold) -> None:
         """Take no messages until `release`. Only on the agent's thread."""

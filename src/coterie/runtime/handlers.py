@@ -113,8 +113,14 @@ def on(
 
     def declare(method: F) -> F:
         where = f"{getattr(method, '__module__', '?')}.{getattr(method, '__qualname__', method)}"
+        if inspect.isclass(method) and issubclass(method, Message):
+            raise DefinitionError(where, "@on takes no message class", "write @on, and annotate the method's parameter with it")
         if not inspect.isfunction(method):
             raise DefinitionError(where, "@on needs a plain method", "put @on above the other decorators")
+        if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+            raise DefinitionError(where, "a handler cannot yield", "return a list, or send each value as a message")
+        if getattr(frame.f_locals.get(method.__name__), _MARK, None) is not None and "__qualname__" in frame.f_locals:
+            raise DefinitionError(where, "the class has a handler of this name already, which would be lost", "rename one")
         if attempts < 1:
             raise DefinitionError(where, f"attempts={attempts}", "a message is tried at least once")
         if not all(inspect.isclass(kind) and issubclass(kind, BaseException) for kind in kinds):
@@ -137,9 +143,12 @@ def handlers_of(agent: type) -> dict[type[Message], Handler]:
     for base in reversed(agent.__mro__):
         own: dict[type[Message], str] = {}
         for name, value in vars(base).items():
-            declaration = getattr(value, _MARK, None)
+            declaration = getattr(getattr(value, "__func__", value), _MARK, None)
             if not isinstance(declaration, _Declaration):
                 continue
+            if isinstance(value, staticmethod | classmethod):
+                where = f"{base.__module__}.{base.__qualname__}.{name}"
+                raise DefinitionError(where, "a handler is a method of its agent", "leave out @staticmethod and @classmethod")
             # The method may have been overridden since; then its override runs, under the declaration it has.
             method = getattr(agent, name)
             handler = Handler(name, method, getattr(method, _MARK, declaration))

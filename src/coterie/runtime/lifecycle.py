@@ -89,7 +89,8 @@ class Lifecycle:
         self._cause = describe(error)
         self._building = False
         cell.hold(Hold.LIFE)
-        if self._drain is not None:
+        self.draining = False
+        if self._drain is not None and (not self._drain or not len(cell.mailbox)):
             cell.log.error("failed while it was stopping: %s", describe(error), exc_info=error)
             self._run(self._finish(error))
             return
@@ -101,7 +102,8 @@ class Lifecycle:
         cell.log.error("failed, restart %d follows: %s", permitted, describe(error), exc_info=error)
         self.phase = Phase.RESTARTING
         delay = cell.family.policy_of(cell).delay(permitted, cell.services.random)
-        if cell.family.policy_of(cell).strategy is Strategy.ONE_FOR_ONE:
+        # One that is stopping takes nobody with it any more; it is rebuilt only to handle what is queued.
+        if self._drain or cell.family.policy_of(cell).strategy is Strategy.ONE_FOR_ONE:
             self._run(self._restart_after(error, delay))
         else:
             self._group = cell.family.begin_group_restart(cell, delay)
@@ -146,7 +148,7 @@ class Lifecycle:
                 cell.incarnation.cancel_all()
         elif self.phase is Phase.RUNNING or (self.draining and not first):
             self._begin_to_stop()
-        elif self.phase is Phase.RESTARTING and cell.incarnation is None:
+        elif self.phase is Phase.RESTARTING and cell.incarnation is None and not self._has_to_drain():
             if self._backoff is not None:
                 self._backoff.cancel()
             self._end(Phase.STOPPED, None)
@@ -220,7 +222,7 @@ class Lifecycle:
 
     def _restart_after(self, error: BaseException, delay: float) -> Procedure:
         yield from self._take_down(error)
-        if self._drain is not None:
+        if self._drain is not None and not self._has_to_drain():
             self._end(Phase.STOPPED, None)
         elif self._group is not None:
             self._group.is_down(self._cell)
@@ -330,8 +332,12 @@ class Lifecycle:
             cell.hold(Hold.LIFE)
             self._run(self._finish(None))
 
+    def _has_to_drain(self) -> bool:
+        """Whether the agent, which has been told to stop, is to be rebuilt before, to handle what is queued."""
+        return bool(self._drain) and len(self._cell.mailbox) > 0 and self._group is None
+
     def _back_off_is_over(self) -> None:
-        if self._backoff is not None and self.phase is Phase.RESTARTING and self._drain is None:
+        if self._backoff is not None and self.phase is Phase.RESTARTING and self._drain is not False:
             self._backoff = None
             self._run(self._build())
 

@@ -55,6 +55,7 @@ class Node:
 
     def __init__(self, services: Services, transport: Transport, patience: float) -> None:
         self.services = services
+        self.transport = transport
         self._lock = new_lock(Rank.REGISTRY)
         self._asked: dict[int, Callable[[Answer | Failure], None]] = {}
         self._asking: dict[tuple[str, int], tuple[AgentCell, Envelope]] = {}

@@ -42,11 +42,11 @@ class Outcomes:
         """Return the counts. From any thread."""
         mailbox = self._cell.mailbox
         return AgentMetrics(
-            sent=mailbox.accepted + mailbox.rejected,
+            sent=mailbox.accepted + mailbox.rejected + mailbox.expired,
             handled=self.handled,
             failed=self.failed,
             cancelled=self.cancelled,
-            expired=self.expired,
+            expired=self.expired + mailbox.expired,
             rejected=mailbox.rejected,
             dead=self.dead + mailbox.dropped,
             queued=len(mailbox),
@@ -54,6 +54,14 @@ class Outcomes:
             late=self.late,
             latencies=self._times.latencies() if self._times is not None else None,
         )
+
+    def closed(self, cancelled: int) -> ClosedOutcomes:
+        """Return counts that stay as they are now, but for so many messages more that were cancelled."""
+        closed = ClosedOutcomes(self._cell)
+        for name in ("_times", "cancelled", "dead", "expired", "failed", "handled", "late"):
+            setattr(closed, name, getattr(self, name))
+        closed.cancelled += cancelled
+        return closed
 
     def record_times(self, waited: float, took: float) -> None:
         """Record how long a message waited, and how long its handler took, in seconds."""
@@ -129,6 +137,12 @@ class Outcomes:
         self._cell.services.count_refused()
         self.bury(envelope)
 
+    def expire_outside(self, envelope: Envelope) -> None:
+        """End a message whose time was over before there was room for it; its mailbox has counted it. From any thread."""
+        self._cell.services.make_dead(envelope, self._cell.address, Reason.EXPIRED)
+        if envelope.reply is not None:
+            envelope.reply.expire()
+
     def make_room(self, envelope: Envelope) -> None:
         """End a message that was dropped to make room for another. From any thread."""
         cell = self._cell
@@ -144,6 +158,20 @@ class Outcomes:
         cell.services.make_dead(envelope, cell.address, Reason.STOPPED)
         if envelope.reply is not None:
             envelope.reply.fail(cell.services.stopped_error(cell.name, envelope.message, cell.life.error))
+
+
+class ClosedOutcomes(Outcomes):
+    """The counts of an agent that was given up: they stay, and whatever its stuck thread still brings about is late."""
+
+    __slots__ = ()
+
+    def returned(self, envelope: Envelope, value: Any) -> None:
+        """Do nothing: the message has been counted, and who asked has been told."""
+
+    def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:  # noqa: ARG002 - as every
+        """Only log the error."""
+        self._cell.log.error("raised after it had been given up: %s", describe(error), exc_info=error)
+        return False
 
 
 def _is_news(error: BaseException) -> bool:

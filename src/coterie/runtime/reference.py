@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from coterie.errors import AskCancelled, CodecError, DeliveryError, InvalidMessage
+from coterie.kernel import check_instance, check_number
 from coterie.messaging import Envelope, Message, Priority, Request
 from coterie.runtime import admission
 from coterie.runtime.activation import CURRENT
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from coterie.runtime.services import Services
 
 R = TypeVar("R")
+
+_NORMAL = Priority.NORMAL
+_FOREVER = float("inf")
 
 
 class _Default(Enum):
@@ -57,18 +61,20 @@ class AgentRef:
         cannot be delivered, because the agent has stopped, becomes a dead letter.
 
         Blocks this thread while the mailbox is full, if its policy is to wait; on an event loop use `offer`.
-        Raises `MailboxFull` as its policy says, `InvalidMessage`, and `WaitCycle` if the room waited for could only
-        come from this very agent.
+        Raises `MailboxFull` as its policy says, `InvalidMessage`, `InvalidSetting`, `EncodeFailed` for what has no form
+        on a wire it must cross, and `WaitCycle` if the room waited for could only come from this very agent.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
+        if priority is not _NORMAL:
+            check_instance("priority", priority, Priority, "a Priority")
         activation = CURRENT.get()
         ticket = self._admit(
             Envelope(
                 message,
                 None if activation is None else activation.cell.reference,
                 None,
-                None if ttl is None else self._services.clock.monotonic() + ttl,
+                None if ttl is None else self._deadline("ttl", ttl),
                 priority,
             )
         )
@@ -82,9 +88,11 @@ class AgentRef:
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
+        if priority is not _NORMAL:
+            check_instance("priority", priority, Priority, "a Priority")
         activation = CURRENT.get()
         sender = None if activation is None else activation.cell.reference
-        deadline = None if ttl is None else self._services.clock.monotonic() + ttl
+        deadline = None if ttl is None else self._deadline("ttl", ttl)
         envelope = Envelope(message, sender, None, deadline, priority)
         ticket = self._admit(envelope)
         cell = self._port.cell
@@ -98,10 +106,16 @@ class AgentRef:
         over, an ``async`` handler that still works on the request is cancelled.
 
         Blocks only as `tell` does; on the thread of a running event loop the request waits for room by itself.
-        Raises `InvalidMessage`; every other failure is an outcome of the reply.
+        Raises `InvalidMessage`, `InvalidSetting`, and `EncodeFailed` for a request that has no form on a wire it must
+        cross; every other failure is an outcome of the reply.
+
+        Let `timeout` end a slow ask, rather than `asyncio.timeout` around it: what that raises is an error of the
+        handler's own, and fails the agent.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
+        if priority is not _NORMAL:
+            check_instance("priority", priority, Priority, "a Priority")
         services = self._services
         limit = services.ask_timeout if timeout is DEFAULT else timeout
         activation = CURRENT.get()
@@ -110,7 +124,7 @@ class AgentRef:
             message,
             None if activation is None else activation.cell.reference,
             reply,
-            None if limit is None else services.clock.monotonic() + limit,
+            None if limit is None else self._deadline("timeout", limit),
             priority,
         )
         reply.expects(envelope)
@@ -147,6 +161,11 @@ class AgentRef:
     def is_alive(self) -> bool:
         """Whether the agent lives: it has not ended, whatever it is doing. For another node: as far as is known."""
         return self._port.is_alive
+
+    def _deadline(self, what: str, seconds: float) -> float:
+        if seconds.__class__ is not float or not 0 <= seconds < _FOREVER:
+            check_number(what, seconds, optional=True)
+        return self._services.clock.monotonic() + seconds
 
     def _block(self, ticket: Ticket) -> None:
         """Block this thread until the message is in."""

@@ -85,6 +85,11 @@ class Registry:
                 if len(self._failures) > _FAILURES_KEPT:
                     del self._failures[next(iter(self._failures))]
 
+    def become_orphan(self) -> list[AgentCell]:
+        """Be told that this is a copy in a forked process; return the agents that lived when it was made."""
+        self._lock = new_lock(Rank.REGISTRY)
+        return list(self._by_number.values())
+
     def find(self, name: str) -> AgentCell | None:
         """Return the living agent of that name."""
         return self._by_name.get(name)

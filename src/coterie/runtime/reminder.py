@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coterie.concurrency import Timer
-from coterie.errors import MailboxFull
+from coterie.errors import InvalidMessage, MailboxFull
+from coterie.kernel import check_number
 from coterie.messaging import Envelope, Message, Priority
 from coterie.runtime import admission
 
@@ -23,8 +24,9 @@ class Reminder:
     __slots__ = ("_cancelled", "_incarnation", "_message", "_priority", "_repeat", "_seconds", "_timer")
 
     def __init__(self, incarnation: Incarnation, message: Message, priority: Priority, seconds: float, *, repeat: bool) -> None:
-        if seconds < 0 or (repeat and seconds == 0):
-            raise ValueError(f"a message cannot come {'every' if repeat else 'in'} {seconds:g} seconds")
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, incarnation.cell.name)
+        check_number("every" if repeat else "after", seconds, above=0 if repeat else None)
         self._incarnation = incarnation
         self._message = message
         self._priority = priority

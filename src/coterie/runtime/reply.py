@@ -129,7 +129,8 @@ class Reply(Completion, Generic[R_co]):
             if not self.wait(timeout):
                 raise WaitTimeout(repr(self), timeout or 0.0)
             return
-        self._enter(activation)
+        if activation.blocks_agent:
+            self._enter(activation)
         try:
             with activation.cell.blocked():
                 if not self.wait(timeout):
@@ -139,7 +140,7 @@ class Reply(Completion, Generic[R_co]):
 
     def _suspend(self) -> Generator[Any, None, None]:
         activation = CURRENT.get()
-        if activation is not None and activation.active:
+        if activation is not None and activation.active and activation.exclusive:
             self._enter(activation)
         try:
             yield from self._services.loops.future(self)
@@ -151,9 +152,9 @@ class Reply(Completion, Generic[R_co]):
                 self._services.waits.leave(activation.cell, self)
 
     def _enter(self, activation: Activation) -> None:
-        """Note who waits for whom, if that is to be watched. If it closes a circle, end the ask with that."""
+        """Note who waits for whom. If it closes a circle, end the ask with that."""
         target = self._port.cell
-        if target is not None and activation.exclusive:
+        if target is not None:
             try:
                 self._services.waits.enter(activation.cell, target, self)
             except WaitCycle as cycle:

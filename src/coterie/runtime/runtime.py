@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
+import logging
 import secrets
-import weakref
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from coterie.concurrency import Rank, Signal, SwitchInterval, new_lock, start_thread
-from coterie.errors import UnknownAgent
-from coterie.kernel import Address, Clock, SystemClock
+from coterie.concurrency import Rank, Signal, Thread, new_lock, start_thread
+from coterie.errors import InvalidMessage, UnknownAgent
+from coterie.kernel import Address, Clock, SystemClock, check_number
 from coterie.messaging import DeadLetters, MailboxPolicy, Message, Priority, Transport
 from coterie.runtime import inspection
 from coterie.runtime.activation import CURRENT
@@ -20,12 +18,21 @@ from coterie.runtime.dispatchers import Dispatcher, Leased
 from coterie.runtime.health import AgentHealth
 from coterie.runtime.inspection import Inspection
 from coterie.runtime.metrics import AgentMetrics, RuntimeMetrics
+from coterie.runtime.options import check_options
+from coterie.runtime.process import ProcessHooks
 from coterie.runtime.reference import AgentRef
 from coterie.runtime.services import Services
 from coterie.runtime.shutdown import Shutdown, StopReport
 from coterie.runtime.supervision import Supervision
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_SILENCE = 2.0
+"""Seconds that a stop may take before it is said who is waited for."""
+_SHOWN = 8
+"""Names that are said then."""
 
 
 class Runtime:
@@ -37,7 +44,8 @@ class Runtime:
             counter = runtime.spawn(Counter, 10, name="counter")
 
     It is there as soon as it is made; leaving the ``with`` block, or the ``async with`` block, stops it: drained when
-    the block ended well, at once when it raised. Several runtimes may live in one process; they share nothing but the
+    the block ended well, at once when it raised. A process that is forked from this one has a stopped copy of it, for
+    threads are not inherited. Several runtimes may live in one process; they share nothing but the
     interpreter. All methods may be called from any thread.
 
     `name` names the node, and begins the names of its threads; a random part is added, so that it is new with every
@@ -70,9 +78,15 @@ class Runtime:
     ) -> None:
         node = f"{name}-{secrets.token_hex(4)}"
         Address.parse(f"coterie://{node}/probe")
+        check_options("Runtime", dispatcher, supervision, mailbox)
+        check_number("Runtime.link_patience", link_patience)
+        check_number("Runtime.ask_timeout", ask_timeout, optional=True)
+        check_number("Runtime.stall_after", stall_after, above=0)
+        check_number("Runtime.switch_interval", switch_interval, above=0)
+        check_number("Runtime.stop_timeout", stop_timeout)
+        check_number("Runtime.dead_letters", dead_letters, whole=True)
         self.name = name
         self.stop_timeout = stop_timeout
-        self._interval = SwitchInterval(switch_interval)
         self._services = Services(
             self,
             node,
@@ -91,10 +105,10 @@ class Runtime:
         self._lock = new_lock(Rank.RECORDS)
         self._stopping = False
         self._stopped = Signal()
+        self._stopper: Thread | None = None
         self._report = StopReport(drained=False, stuck=())
-        self._interval.hold()
-        self._at_exit = _stop_at_exit(weakref.ref(self))
-        atexit.register(self._at_exit)
+        self._hooks = ProcessHooks(self, switch_interval)
+        self._hooks.install()
 
     def __repr__(self) -> str:
         return f"<Runtime {self.node}>"
@@ -156,13 +170,19 @@ class Runtime:
     def publish(self, topic: str, message: Message) -> int:
         """Send a message to the agents that have subscribed to a topic; return how many there are.
 
-        It waits for none of them: for a full mailbox that is to wait for, the message waits by itself.
+        It waits for none of them: for a full mailbox that is to wait for, the message waits by itself. Raises
+        `InvalidMessage`, and `EncodeFailed` as `AgentRef.tell` does.
         """
-        return self._services.publish(topic, message, _current())
+        return self._services.publish(topic, message, self._current())
 
     def broadcast(self, message: Message) -> int:
-        """Send a message to all living agents but the one that calls this; return to how many. It waits for none."""
-        sender = _current()
+        """Send a message to all living agents but the one that calls this; return to how many. It waits for none.
+
+        Raises as `publish` does.
+        """
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, "all agents")
+        sender = self._current()
         agents = [agent for agent in self.agents() if agent != sender]
         for agent in agents:
             self._services.post(agent, message, sender, Priority.NORMAL)
@@ -249,38 +269,79 @@ class Runtime:
         doing at their next await. What is left in mailboxes becomes dead letters. An agent whose thread is stuck in
         somebody's code is logged with its stack, and given up.
 
-        Safe to call twice: the second call waits for the first. Called by an agent it only begins the stop, and returns
-        None, for the agent itself has to stop too.
+        Safe to call twice: the second call waits for the first, also if that was interrupted, for the work is done on a
+        thread of its own. Called by an agent of this runtime it only begins the stop, and returns None, for the agent
+        itself has to stop too.
         """
-        with self._lock:
-            first, self._stopping = not self._stopping, True
-        limit = self.stop_timeout if timeout is None else timeout
-        inside = _current() is not None
-        if first:
-            if inside:
-                start_thread(lambda: self._stop(drain=drain, timeout=limit), f"{self.node}-stop")
-            else:
-                self._stop(drain=drain, timeout=limit)
-        if inside:
+        check_number("stop.timeout", timeout, optional=True)
+        self._begin_to_stop(drain=drain, timeout=self.stop_timeout if timeout is None else timeout)
+        if self._current() is not None:
             return None
-        self._stopped.wait()
-        return self._report
+        if not self._stopped.wait(_SILENCE):
+            self._say_who_is_waited_for()
+            self._stopped.wait()
+        return self._end_of_stop()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the runtime has stopped, or `timeout` seconds have passed; return whether it has."""
         return self._stopped.wait(timeout)
 
-    def _stop(self, *, drain: bool, timeout: float) -> None:
+    def _begin_to_stop(self, *, drain: bool, timeout: float) -> None:
+        with self._lock:
+            first, self._stopping = not self._stopping, True
+        if not first:
+            return
+
+        def run() -> None:
+            try:
+                self._report = Shutdown(self._services).run(drain=drain, timeout=timeout)
+            finally:
+                self._hooks.uninstall()
+                self._stopped.set()
+
         try:
-            self._report = Shutdown(self._services).run(drain=drain, timeout=timeout)
-        finally:
-            self._interval.release()
-            atexit.unregister(self._at_exit)
-            self._stopped.set()
+            self._stopper = start_thread(run, f"{self.node}-stop")
+        except RuntimeError:
+            # The system has no thread left, or the interpreter is ending: then it is done here.
+            run()
+
+    def _end_of_stop(self) -> StopReport:
+        """Leave nothing behind of a stop that is over, and return how it went."""
+        if self._stopper is not None:
+            self._stopper.join()
+        self._hooks.let_go_of_interrupts()
+        return self._report
+
+    def _say_who_is_waited_for(self) -> None:
+        names = [cell.name for cell in self._services.registry.cells()]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        _log.warning("%s still stops; not at rest yet: %s%s", self.node, ", ".join(names[:_SHOWN]) or "no agent", more)
+
+    def stop_at_exit(self) -> None:
+        """Stop because the interpreter is about to end. A stop that was interrupted is not waited for again."""
+        if not self._stopping:
+            self.stop()
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process: it has stopped, for threads are not inherited."""
+        self._lock = new_lock(Rank.RECORDS)
+        self._stopped = Signal()
+        self._stopped.set()
+        self._stopping = True
+        self._stopper = None
+        self._services.become_orphan()
+
+    def _current(self) -> AgentRef | None:
+        """Return the agent of this runtime, if it is one, that calls this."""
+        activation = CURRENT.get()
+        return activation.cell.reference if activation is not None and activation.cell.services is self._services else None
 
     def _cell(self, agent: AgentRef | str) -> Any:
         registry = self._services.registry
-        cell = registry.find(agent) if isinstance(agent, str) else registry.by_number(agent.address.number)
+        if isinstance(agent, str):
+            cell = registry.find(agent)
+        else:
+            cell = registry.by_number(agent.address.number) if agent.address.node == self.node else None
         if cell is None:
             raise UnknownAgent(agent if isinstance(agent, str) else agent.address, "no such agent lives here")
         return cell
@@ -297,23 +358,10 @@ class Runtime:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        # On a thread of its own, for the agents may need this loop to finish.
-        start_thread(lambda: self.stop(drain=kind is None), f"{self.node}-stop")
+        self._begin_to_stop(drain=kind is None, timeout=self.stop_timeout)
+        # The agents may need this loop to finish.
         await self._services.loops.future(self._stopped)
+        self._end_of_stop()
 
     def __deepcopy__(self, memo: object) -> Runtime:
         return self
-
-
-def _current() -> AgentRef | None:
-    activation = CURRENT.get()
-    return activation.cell.reference if activation is not None else None
-
-
-def _stop_at_exit(runtime: weakref.ref[Runtime]) -> Callable[[], None]:
-    def stop() -> None:
-        alive = runtime()
-        if alive is not None:
-            alive.stop()
-
-    return stop

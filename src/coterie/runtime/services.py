@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from coterie.concurrency import ElasticPool, Rank, Timers, new_lock
 from coterie.errors import (
     AgentStopped,
-    CodecError,
     DefinitionError,
+    InvalidMessage,
     MailboxFull,
     RuntimeStopped,
     ServiceMissing,
@@ -26,8 +26,10 @@ from coterie.runtime.cell import AgentCell
 from coterie.runtime.dispatchers import Resources
 from coterie.runtime.family import Family
 from coterie.runtime.health import Health
+from coterie.runtime.lifecycle import Phase
 from coterie.runtime.loops import LoopInboxes
 from coterie.runtime.node import LoopbackPort, Node
+from coterie.runtime.options import check_options
 from coterie.runtime.recipe import Recipe
 from coterie.runtime.reference import AgentRef
 from coterie.runtime.registry import Registry
@@ -112,6 +114,7 @@ class Services:
         parent: AgentCell | None,
     ) -> AgentRef:
         """Start an agent; see `Runtime.spawn`."""
+        check_options("spawn", dispatcher, supervision, mailbox)
         if self.closed or (self.stopping and parent is None):
             raise RuntimeStopped(self.node, "starts no more agents")
         if name is not None and not Address.is_name(name):
@@ -128,9 +131,11 @@ class Services:
             if self.stopping:
                 cell.mailbox.refuse_outsiders()
             cell.control(cell.life.start)
-        except RuntimeError as error:
+        except BaseException as error:
             self.registry.withdraw(name, number)
             family.remove(number)
+            if not isinstance(error, RuntimeError):
+                raise
             raise SpawnError(f"{name} cannot start: {error}; stop agents, or use the dispatcher Leased") from error
         return cell.reference
 
@@ -182,16 +187,19 @@ class Services:
     # Messages.
 
     def post(self, reference: AgentRef, message: Message, sender: AgentRef | None, priority: Priority) -> None:
-        """Send a message without ever blocking or raising; what is refused becomes a dead letter."""
+        """Send a message without ever blocking; what is refused becomes a dead letter.
+
+        Raises `EncodeFailed` for what has no form on a wire that it must cross.
+        """
         port = reference._port  # noqa: SLF001 - services and reference are two sides of one thing
         envelope = Envelope(message, sender, None, None, priority)
 
-        def rejected(error: Exception) -> None:
+        def rejected(error: MailboxFull) -> None:
             self.make_dead(envelope, reference.address, Reason.FULL, str(error))
 
         try:
             ticket = port.admit(envelope)
-        except (MailboxFull, CodecError) as error:
+        except MailboxFull as error:
             rejected(error)
             return
         if ticket is not None and port.cell is not None:
@@ -199,6 +207,8 @@ class Services:
 
     def publish(self, topic: str, message: Message, sender: AgentRef | None, priority: Priority = Priority.NORMAL) -> int:
         """Send a message to all who have subscribed to a topic, and return how many there are."""
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, f"the topic {topic!r}")
         subscribers = self.registry.subscribers(topic)
         for subscriber in subscribers:
             self.post(subscriber, message, sender, priority)
@@ -238,7 +248,7 @@ class Services:
         """Return the service of a type. Raises `ServiceMissing`."""
         found: Any = self._provided.get(kind)
         if found is None:
-            matches = [service for key, service in self._provided.items() if issubclass(key, kind)]
+            matches = [service for key, service in self._provided.items() if _is_kind_of(key, kind)]
             if not matches:
                 raise ServiceMissing(kind, list(self._provided))
             found = matches[0]
@@ -246,6 +256,16 @@ class Services:
         return result
 
     # Counts.
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process, without any of the threads. Whoever held a lock is not here."""
+        self._lock = new_lock(Rank.RECORDS)
+        self.stopping = self.closed = True
+        self.timers.become_orphan()
+        self.dead_letters.become_orphan()
+        for cell in self.registry.become_orphan():
+            cell.life.phase = Phase.STOPPED
+            cell.mailbox.become_orphan()
 
     @property
     def refused(self) -> int:
@@ -266,3 +286,11 @@ class Services:
 
     def _read_reference(self, text: str) -> AgentRef:
         return self.reference(Address.parse(text))
+
+
+def _is_kind_of(key: type, kind: type) -> bool:
+    try:
+        return issubclass(key, kind)
+    except TypeError:
+        # A protocol that is not checked at runtime: only what was given under that very type serves it.
+        return False

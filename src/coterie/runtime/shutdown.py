@@ -101,7 +101,9 @@ class Shutdown:
         cell.mailbox.close()
         for envelope in cell.outcomes.count_leftovers():
             cell.outcomes.bury(envelope)
-        for envelope in cell.in_hand():
+        in_hand = cell.in_hand()
+        cell.give_up(len(in_hand))
+        for envelope in in_hand:
             if envelope.reply is not None:
                 envelope.reply.fail(self._services.stopped_error(cell.name, envelope.message, None))
         return StuckAgent(cell.name, thread, stack)

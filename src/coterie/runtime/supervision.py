@@ -6,6 +6,10 @@ import enum
 from collections import deque
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
+
+from coterie.errors import InvalidSetting
+from coterie.kernel import check_number, choice
 
 _LONGEST = 30.0
 
@@ -35,8 +39,12 @@ class Backoff:
     """The part of a delay, from 0 to 1, that is left to chance: it is shortened by up to as much."""
 
     def __post_init__(self) -> None:
-        if self.initial < 0 or self.maximum < self.initial or self.factor < 1 or not 0 <= self.jitter <= 1:
-            raise ValueError(f"{self} makes no sense: need 0 <= initial <= maximum, factor >= 1, 0 <= jitter <= 1")
+        check_number("Backoff.initial", self.initial)
+        check_number("Backoff.factor", self.factor, least=1)
+        check_number("Backoff.maximum", self.maximum, least=self.initial)
+        check_number("Backoff.jitter", self.jitter)
+        if self.jitter > 1:
+            raise InvalidSetting("Backoff.jitter", self.jitter, "a number from 0 to 1")
 
     def delay(self, restart: int, random: Random) -> float:
         """Return the seconds to wait before the restart of that number, counted from 1."""
@@ -54,7 +62,7 @@ class Supervision:
     times within `within` seconds stops for good as failed, and its failure becomes its parent's.
     """
 
-    strategy: Strategy = Strategy.ONE_FOR_ONE
+    strategy: Strategy | Literal["one-for-one", "one-for-all", "rest-for-one"] = Strategy.ONE_FOR_ONE
     """A `Strategy`, or its name: "one-for-one", "one-for-all", "rest-for-one"."""
     max_restarts: int = 3
     within: float = 60.0
@@ -63,10 +71,11 @@ class Supervision:
     """A number stands for a `Backoff` that begins with so many seconds."""
 
     def __post_init__(self) -> None:
-        if self.max_restarts < 0 or self.within <= 0:
-            raise ValueError(f"max_restarts={self.max_restarts} within={self.within} makes no sense: need >= 0 and > 0")
-        object.__setattr__(self, "strategy", Strategy(self.strategy.lower().replace("_", "-").replace(" ", "-")))
+        check_number("Supervision.max_restarts", self.max_restarts, whole=True)
+        check_number("Supervision.within", self.within, above=0)
+        object.__setattr__(self, "strategy", choice("Supervision.strategy", self.strategy, Strategy))
         if not isinstance(self.backoff, Backoff):
+            check_number("Supervision.backoff", self.backoff)
             initial = float(self.backoff)
             object.__setattr__(self, "backoff", Backoff(initial, maximum=max(initial, _LONGEST)))
 

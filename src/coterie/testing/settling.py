@@ -9,6 +9,7 @@ from coterie.concurrency import dump_stacks
 from coterie.kernel import Countdown
 from coterie.runtime import Runtime
 from coterie.runtime.quiescence import Activity, Quiescence
+from coterie.testing.transport import LossyTransport
 
 
 def eventually(condition: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
@@ -24,8 +25,18 @@ def eventually(condition: Callable[[], object], timeout: float = 10.0, what: str
 def settle(runtime: Runtime, timeout: float = 10.0) -> None:
     """Return once no agent is at work: each has handled all it was sent, or waits for something.
 
-    Raises `AssertionError`, with all stacks, after `timeout` seconds.
+    Frames that a `LossyTransport` holds, by the system's clock, are waited for. Raises `AssertionError`, with all
+    stacks, after `timeout` seconds.
     """
-    activity = Quiescence(runtime._services).wait(Countdown(timeout), through_waits=False)  # noqa: SLF001 - a part of it
-    if activity is Activity.WORKING:
-        raise AssertionError(f"agents were still at work after {timeout:g} s\n{dump_stacks()}")
+    services = runtime._services  # noqa: SLF001 - a part of it
+    transport = services.node_link.transport
+    countdown = Countdown(timeout)
+    while True:
+        if isinstance(transport, LossyTransport) and not transport.driven:
+            eventually(lambda: transport.in_flight == 0, timeout, "that no frame is on its way")
+        sent = services.node_link.link.statistics.sent
+        activity = Quiescence(services).wait(countdown, through_waits=False)
+        if activity is Activity.WORKING:
+            raise AssertionError(f"agents were still at work after {timeout:g} s\n{dump_stacks()}")
+        if services.node_link.link.statistics.sent == sent:
+            return

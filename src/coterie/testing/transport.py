@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from coterie.concurrency import Timers
 from coterie.errors import TransportError
-from coterie.kernel import Clock, SystemClock, stream
+from coterie.kernel import Clock, DrivenClock, SystemClock, stream
 from coterie.messaging import Receive
 
 
@@ -44,6 +44,10 @@ class LossyTransport:
         self.behind = behind
         self.counts: Counter[str] = Counter()
         """How many frames were sent, dropped, duplicated, reordered, and cut off by a partition."""
+        self.in_flight = 0
+        """How many frames are on their way."""
+        self.driven = isinstance(clock, DrivenClock)
+        """Whether frames land when somebody moves the clock."""
         self._timers = Timers(clock if clock is not None else SystemClock(), "lossy-transport")
         self._lock = threading.Lock()
         self._nodes: dict[str, Receive] = {}
@@ -100,9 +104,18 @@ class LossyTransport:
                 self._count("reordered")
                 wait += random.uniform(0.0, self.behind)
             if wait > 0:
-                self._timers.call_later(wait, lambda: self._deliver(target, frame))
+                with self._lock:
+                    self.in_flight += 1
+                self._timers.call_later(wait, lambda: self._land(target, frame))
             else:
                 self._deliver(target, frame)
+
+    def _land(self, target: str, frame: bytes) -> None:
+        try:
+            self._deliver(target, frame)
+        finally:
+            with self._lock:
+                self.in_flight -= 1
 
     def _deliver(self, target: str, frame: bytes) -> None:
         receive = self._nodes.get(target)

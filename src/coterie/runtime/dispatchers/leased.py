@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, Timer, new_lock
-from coterie.kernel import Countdown
+from coterie.kernel import Countdown, check_number
 from coterie.runtime.dispatchers.base import Engine, Occupant, Resources
 from coterie.runtime.dispatchers.dedicated import Dedicated
 from coterie.runtime.dispatchers.parking import ParkingLoop, supported
@@ -45,8 +45,10 @@ class Leased:
     """Messages that an agent handles before others that wait for a thread get their turn."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.least <= self.most or self.idle_after <= 0 or self.quantum < 1:
-            raise ValueError(f"{self} makes no sense: need 1 <= least <= most, idle_after > 0, quantum >= 1")
+        check_number("Leased.least", self.least, least=1, whole=True)
+        check_number("Leased.most", self.most, least=self.least, whole=True)
+        check_number("Leased.idle_after", self.idle_after, above=0)
+        check_number("Leased.quantum", self.quantum, least=1, whole=True)
 
     def open(self, resources: Resources) -> Engine:
         """Return an engine that works this way."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from coterie import MailboxFull, MailboxPolicy, Message, Priority, Unhandled
+from coterie import AskTimeout, MailboxFull, MailboxPolicy, Message, Priority, Unhandled
 from coterie.errors import InvalidMessage
 from coterie.messaging import Reason
 from coterie.testing.clock import ManualClock
@@ -151,6 +151,23 @@ class Delivery(Suite):
             gate.open()
             eventually(lambda: runtime.metrics().agents[agent.name].handled == 2)
             assert agent.ask(Notes()).result(10) == [0, 1]
+
+    def test_a_message_whose_time_is_over_before_there_is_room_has_expired(self) -> None:
+        if not self.sender_sees_full:
+            pytest.skip("its sender does not wait")
+        gate = Gate()
+        with self.runtime() as runtime:
+            agent = runtime.spawn(Gatekeeper, gate, mailbox=MailboxPolicy.wait(1))
+            agent.tell(Block(0))
+            gate.wait_for_entry()
+            agent.tell(Note(1))
+            agent.tell(Note(2), ttl=0.01)
+            with pytest.raises(AskTimeout):
+                agent.ask(Echo(3), timeout=0.01).result(10)
+            eventually(lambda: runtime.metrics().totals.expired == 2)
+            assert {letter.reason for letter in runtime.dead_letters} == {Reason.EXPIRED}
+            assert runtime.metrics().totals.rejected == 0
+            gate.open()
 
     def test_offer_awaits_room_without_blocking_its_event_loop(self) -> None:
         gate = Gate()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from coterie import Agent, AgentRef, AgentStopped, Message, Request, RuntimeStopped, on
+from coterie import Agent, AgentRef, AgentStopped, Message, Request, Runtime, RuntimeStopped, Supervision, on
 from coterie.concurrency import Thread
 from coterie.messaging import Reason
-from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
+from coterie.testing.conformance.base import Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
 from coterie.testing.conformance.lives import Log
 from coterie.testing.settling import eventually
 from coterie.testing.together import Together
@@ -31,6 +32,29 @@ class Relay(Agent):
             self.to.tell(message)
         else:
             self.log.write(str(message.n))
+
+
+class Remembering(Recorder):
+    def snapshot(self) -> list[int]:
+        return self.notes
+
+    def restore(self, state: list[int]) -> None:
+        self.notes = state
+
+
+class Landlord(Agent):
+    """Runs a runtime of its own for the time of a message."""
+
+    def __init__(self, make: Callable[[], Runtime]) -> None:
+        self.make = make
+
+    @on
+    def echo(self, message: Echo) -> int:
+        with self.make() as inner:
+            agent = inner.spawn(Recorder)
+            answer = agent.ask(message).result(10)
+        assert not agent.is_alive
+        return answer
 
 
 class StopAll(Message):
@@ -172,7 +196,28 @@ class Stopping(Suite):
         for each in (reply, queued):
             with pytest.raises(AgentStopped):
                 each.result(10)
+        assert not agent.is_alive
+        agent.stop().result(10)
+        totals = runtime.metrics().totals
+        assert (totals.sent, totals.cancelled, totals.dead) == (2, 1, 1)
         gate.open()
+        eventually(lambda: not any(thread.name.startswith(runtime.node) for thread in threading.enumerate()))
+        assert runtime.metrics().totals == totals
+
+    def test_an_agent_that_drains_goes_on_after_a_message_over_which_it_failed(self) -> None:
+        with self.runtime(supervision=Supervision(backoff=0.001)) as runtime:
+            agent = runtime.spawn(Remembering)
+            runtime.pause(agent)
+            for n in range(5):
+                agent.tell(Note(n) if n != 2 else Fail())
+            eventually(lambda: runtime.metrics().agents[agent.name].queued == 5)
+            agent.stop().result(10)
+            totals = runtime.metrics().totals
+            assert (totals.handled, totals.failed, totals.dead) == (4, 1, 0)
+
+    def test_a_stop_that_an_agent_of_another_runtime_calls_is_waited_for(self) -> None:
+        with self.runtime() as outer:
+            assert outer.spawn(Landlord, self.runtime).ask(Echo(4)).result(10) == 4
 
     def test_handlers_that_wait_for_ever_are_cancelled_when_the_time_is_over(self) -> None:
         runtime = self.runtime(stop_timeout=0.2)

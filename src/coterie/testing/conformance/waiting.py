@@ -40,6 +40,18 @@ class Flood(Request[int]):
     to: AgentRef
 
 
+class Offers(Request[int]):
+    """The same, by offers."""
+
+    to: AgentRef
+
+
+class BlockInterleaving(Request[int]):
+    """Makes an interleaving handler ask its own agent, and block its thread."""
+
+    of: AgentRef
+
+
 class Drop(Message):
     """What floods are made of."""
 
@@ -77,6 +89,16 @@ class Link(Agent):
         for _ in range(10):
             message.to.tell(Drop())
         return 1
+
+    @on
+    async def offers(self, message: Offers) -> int:
+        for _ in range(10):
+            await message.to.offer(Drop())
+        return 1
+
+    @on(interleave=True)
+    async def block_interleaving(self, message: BlockInterleaving) -> int:
+        return message.of.ask(Echo(1), timeout=None).result()
 
 
 class Waiting(Suite):
@@ -153,6 +175,18 @@ class Waiting(Suite):
             a = runtime.spawn(Link, name="a", mailbox=MailboxPolicy.wait(3, timeout=None))
             with pytest.raises(HandlerFailed) as caught:
                 a.ask(Flood(a)).result(5)
+            self._assert_cycle(caught.value, "a", "a")
+            with pytest.raises(HandlerFailed) as caught:
+                a.ask(Offers(a)).result(5)
+            self._assert_cycle(caught.value, "a", "a")
+
+    def test_an_interleaving_handler_that_blocks_its_thread_can_wait_in_a_circle_too(self) -> None:
+        if not self.waits_are_seen:
+            pytest.skip("the deadline decides")
+        with self.runtime() as runtime:
+            a = runtime.spawn(Link, name="a")
+            with pytest.raises(HandlerFailed) as caught:
+                a.ask(BlockInterleaving(a)).result(5)
             self._assert_cycle(caught.value, "a", "a")
 
     def test_waiting_from_outside_makes_no_circle(self) -> None:

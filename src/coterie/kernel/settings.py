@@ -1,0 +1,44 @@
+"""Checks of what users set, where they set it."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from coterie.errors import InvalidSetting
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def check_number(
+    where: str, value: Any, *, least: float = 0, above: float | None = None, optional: bool = False, whole: bool = False
+) -> None:
+    """See that a setting is a finite number, of at least `least`, or above `above` if that is given.
+
+    `whole` asks for an integer; `optional` lets None pass. Raises `InvalidSetting`.
+    """
+    if value is None and optional:
+        return
+    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if fits and (value > above if above is not None else value >= least):
+        return
+    need = "a whole number" if whole else "a number"
+    bound = f"above {above:g}" if above is not None else f"of at least {least:g}"
+    raise InvalidSetting(where, value, f"{need} {bound}" + (", or None" if optional else ""))
+
+
+def check_instance(where: str, value: Any, kind: type | tuple[type, ...], need: str) -> None:
+    """See that a setting is an instance of a type; `need` says in words what is wanted. Raises `InvalidSetting`."""
+    if not isinstance(value, kind):
+        raise InvalidSetting(where, value, need)
+
+
+def choice(where: str, value: Any, kind: type[E]) -> E:
+    """Return the member of an enumeration that a setting is, or names. Raises `InvalidSetting`."""
+    if isinstance(value, str):
+        name = value.lower().replace("_", "-").replace(" ", "-")
+        for member in kind:
+            if member == name:
+                return member
+    raise InvalidSetting(where, value, "one of " + ", ".join(f'"{member}"' for member in kind))

@@ -1,0 +1,52 @@
+"""How much a mailbox holds, and what becomes of what is more."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Literal
+
+from coterie.kernel import check_number, choice
+
+
+class Overflow(enum.StrEnum):
+    """What happens to a message that finds the mailbox full."""
+
+    WAIT = "wait"
+    """It waits outside for room, in order, and its sender with it: back-pressure."""
+    REJECT = "reject"
+    """The sender gets `MailboxFull`."""
+    DROP_OLDEST = "drop-oldest"
+    """The oldest message of the least urgent band makes room, and becomes a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxPolicy:
+    """How much a mailbox holds, and what it does when that is reached."""
+
+    capacity: int = 10_000
+    """Messages of the bands high and normal together; those of the band system always find room."""
+    overflow: Overflow | Literal["wait", "reject", "drop-oldest"] = Overflow.WAIT
+    """An `Overflow`, or its name: "wait", "reject", "drop-oldest"."""
+    timeout: float | None = 10.0
+    """With `Overflow.WAIT`: seconds that a message waits for room before it is rejected; None waits for ever."""
+
+    def __post_init__(self) -> None:
+        check_number("MailboxPolicy.capacity", self.capacity, least=1, whole=True)
+        check_number("MailboxPolicy.timeout", self.timeout, optional=True)
+        object.__setattr__(self, "overflow", choice("MailboxPolicy.overflow", self.overflow, Overflow))
+
+    @classmethod
+    def wait(cls, capacity: int = 10_000, timeout: float | None = 10.0) -> MailboxPolicy:
+        """Senders wait for room, `timeout` seconds at most."""
+        return cls(capacity, Overflow.WAIT, timeout)
+
+    @classmethod
+    def reject(cls, capacity: int = 10_000) -> MailboxPolicy:
+        """Senders get `MailboxFull`."""
+        return cls(capacity, Overflow.REJECT)
+
+    @classmethod
+    def drop_oldest(cls, capacity: int = 10_000) -> MailboxPolicy:
+        """The oldest message makes room."""
+        return cls(capacity, Overflow.DROP_OLDEST)

@@ -1,0 +1,88 @@
+"""What a runtime changes in its process while it runs, and takes back when it has stopped."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import coterie.concurrency
+import coterie.kernel
+import coterie.messaging
+from coterie.concurrency import InterruptGuard, SwitchInterval
+
+_BOOKKEEPING = [
+    str(Path(path).parent)
+    for path in (coterie.concurrency.__file__, coterie.kernel.__file__, coterie.messaging.__file__, __file__)
+]
+"""The folders whose code Ctrl-C does not cut in two."""
+
+
+class Tenant(Protocol):
+    """Somebody who must know what becomes of the process."""
+
+    def stop_at_exit(self) -> None:
+        """Be told that the interpreter is about to end."""
+        ...
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process, which has none of the threads."""
+        ...
+
+
+class ProcessHooks:
+    """A lower switch interval, a guard for Ctrl-C, and word of the end of the process and of forks, for one tenant.
+
+    The tenant is not kept alive. Safe from any thread.
+    """
+
+    def __init__(self, tenant: Tenant, switch_interval: float) -> None:
+        self.tenant = weakref.ref(tenant)
+        self._interval = SwitchInterval(switch_interval)
+        self._interrupts = InterruptGuard(*_BOOKKEEPING)
+        self._at_exit = _at_exit(self.tenant)
+
+    def install(self) -> None:
+        """Begin."""
+        self._interval.hold()
+        self._interrupts.hold()
+        atexit.register(self._at_exit)
+        _INSTALLED.add(self)
+
+    def uninstall(self) -> None:
+        """End all but the guard."""
+        self._interval.release()
+        atexit.unregister(self._at_exit)
+        _INSTALLED.discard(self)
+
+    def let_go_of_interrupts(self) -> None:
+        """End the guard: on the main thread, if that can be, for no other thread may change who handles signals."""
+        self._interrupts.release()
+
+
+_INSTALLED: weakref.WeakSet[ProcessHooks] = weakref.WeakSet()
+"""For a child that is forked. Runtimes share nothing by it."""
+
+
+def _at_exit(tenant: weakref.ref[Tenant]) -> Callable[[], None]:
+    def at_exit() -> None:
+        alive = tenant()
+        if alive is not None:
+            alive.stop_at_exit()
+
+    return at_exit
+
+
+def _after_fork() -> None:
+    for hooks in list(_INSTALLED):
+        hooks.uninstall()
+        tenant = hooks.tenant()
+        if tenant is not None:
+            tenant.become_orphan()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,122 @@
+import _thread
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from coterie.concurrency import InterruptGuard, Signal, interrupts, start_thread
+
+HERE = str(Path(__file__).parent)
+
+
+@pytest.fixture
+def guard() -> InterruptGuard:
+    return InterruptGuard(HERE)
+
+
+def test_the_usual_handler_comes_back_with_the_last_to_go(guard: InterruptGuard) -> None:
+    other = InterruptGuard("/elsewhere")
+    guard.hold()
+    other.hold()
+    assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    guard.release()
+    guard.release()
+    assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    other.release()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_who_handles_interrupts_already_is_left_alone(guard: InterruptGuard) -> None:
+    def mine(number: int, frame: FrameType | None) -> None: ...
+
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        guard.hold()
+        assert signal.getsignal(signal.SIGINT) is mine
+        guard.release()
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_do_not_touch_the_handler(guard: InterruptGuard) -> None:
+    start_thread(guard.hold, "other").join()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    guard.release()
+
+
+def test_an_interrupt_is_put_off_until_the_bookkeeping_is_done(guard: InterruptGuard) -> None:
+    steps: list[str] = []
+
+    def bookkeeping() -> None:
+        _thread.interrupt_main()
+        while len(steps) < 1_000:
+            steps.append("one more")
+
+    guard.hold()
+    try:
+        namespace = {"bookkeeping": bookkeeping}
+        with pytest.raises(KeyboardInterrupt):
+            # Compiled as if it were somebody else's file: there it may be raised.
+            exec(compile("bookkeeping()\nwhile True: pass", "/somebody/else.py", "exec"), namespace)  # noqa: S102
+        assert len(steps) == 1_000
+    finally:
+        guard.release()
+
+
+def test_a_wait_is_interrupted(guard: InterruptGuard) -> None:
+    guard = InterruptGuard(str(Path(interrupts.__file__).parent))
+    guard.hold()
+    try:
+        timer = threading.Timer(0.05, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            Signal().wait(30)
+        timer.join()
+    finally:
+        guard.release()
+
+
+_LOOP = """
+import random, signal, sys, threading
+from coterie import Agent, Dedicated, Leased, Request, Runtime, on
+
+class Ping(Request[int]):
+    pass
+
+class Answering(Agent):
+    @on
+    def ping(self, message: Ping) -> int:
+        return 1
+
+def interrupt(main):
+    signal.pthread_kill(main, signal.SIGINT)
+
+for turn in range(int(sys.argv[1])):
+    runtime = Runtime(stop_timeout=5, dispatcher=Leased() if turn % 2 else Dedicated())
+    agent = runtime.spawn(Answering)
+    agent.ask(Ping()).result()
+    # The moment is left to chance, so that each turn interrupts something else.
+    timer = threading.Timer(random.uniform(1e-4, 3e-3), interrupt, [threading.get_ident()])
+    try:
+        timer.start()
+        while True:
+            agent.tell(Ping()) if turn % 4 < 2 else agent.ask(Ping()).result()
+    except KeyboardInterrupt:
+        pass
+    timer.join()
+    assert agent.ask(Ping()).result(5) == 1, "the agent does not answer any more"
+    assert runtime.stop(drain=False).stuck == (), "it cannot be stopped any more"
+print("whole")
+"""
+
+
+def test_interrupts_at_any_moment_leave_the_runtime_whole() -> None:
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", _LOOP, "60"], capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.stdout == "whole\n", done.stderr[-2000:]
