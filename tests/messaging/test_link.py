@@ -105,13 +105,24 @@ def test_a_gap_is_given_up_after_the_patience_of_the_link_and_what_comes_then_is
     assert ends.arrived == [0, 2]
     ends.there.receive(frames[1])
     ends.there.receive(frames[1])
-    ends.clock.advance(0.75)
+    ends.clock.advance(0.25)
     assert ends.arrived == [0, 2]
+    # It has waited for a second itself, whenever the gap before it became the first.
     ends.clock.advance(0.25)
     assert ends.arrived == [0, 2, 5]
     assert asdict(ends.there.statistics) == asdict(
         LinkStatistics(sent=0, delivered=3, duplicates=1, lost=3, late=1, malformed=0)
     )
+
+
+def test_many_gaps_cost_one_patience_and_not_one_each() -> None:
+    ends = Ends(patience=1.0)
+    frames = ends.send(20)
+    for frame in frames[1::2]:
+        ends.there.receive(frame)
+    assert ends.arrived == []
+    ends.clock.advance(1.0)
+    assert ends.arrived == list(range(1, 20, 2))
 
 
 def test_too_many_early_frames_end_the_wait() -> None:

@@ -48,7 +48,8 @@ class _Peer:
     def __init__(self) -> None:
         self.lock = new_lock(Rank.LINK)
         self.expected = 1
-        self.early: dict[int, bytes] = {}
+        self.early: dict[int, tuple[float, bytes]] = {}
+        """What came too early, by its number, with the time at which it came; the first to come is the first."""
         self.given_up: dict[int, None] = {}
         self.gap_timer: Timer | None = None
         self.deliverable: deque[bytes] = deque()
@@ -58,8 +59,8 @@ class _Peer:
 class Link:
     """Numbers what goes out, and puts what comes in back in order.
 
-    A frame that arrives too early waits up to `patience` seconds for those before it; then they count as lost, and if
-    they come after all they are discarded as late. Nothing is sent twice: delivery is at most once, in the order of
+    A frame that arrives too early waits up to `patience` seconds for all those before it; then they count as lost, and
+    if they come after all they are discarded as late. Nothing is sent twice: delivery is at most once, in the order of
     sending. A loss at the very end shows only when something follows it.
 
     Safe from any thread. `deliver(source, payload)` is called without any lock, for one peer by one thread at a time.
@@ -136,7 +137,7 @@ class Link:
         elif frame.sequence in peer.early:
             self._count("duplicates")
         else:
-            peer.early[frame.sequence] = frame.payload
+            peer.early[frame.sequence] = self._timers.clock.monotonic(), frame.payload
             expected = peer.expected
             self._release(peer)
             if len(peer.early) > self._most_early:
@@ -144,17 +145,18 @@ class Link:
             self._watch_gap(frame.source, peer, moved=peer.expected != expected)
 
     def _watch_gap(self, source: str, peer: _Peer, *, moved: bool) -> None:
-        """Have a timer for the gap before what is early, a new one for each gap."""
+        """Have a timer for the gap before what is early, for when the first that came after it has waited long enough."""
         if peer.gap_timer is not None and (moved or not peer.early):
             peer.gap_timer.cancel()
             peer.gap_timer = None
         if peer.early and peer.gap_timer is None:
             gap = peer.expected
-            peer.gap_timer = self._timers.call_later(self.patience, lambda: self._give_up(source, peer, gap))
+            noticed, _ = next(iter(peer.early.values()))
+            peer.gap_timer = self._timers.call_at(noticed + self.patience, lambda: self._give_up(source, peer, gap))
 
     def _release(self, peer: _Peer) -> None:
         while peer.expected in peer.early:
-            peer.deliverable.append(peer.early.pop(peer.expected))
+            peer.deliverable.append(peer.early.pop(peer.expected)[1])
             peer.expected += 1
 
     def _skip(self, peer: _Peer) -> None:

@@ -1,0 +1,34 @@
+"""Every example runs, and prints what it is about."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PRINTED = {
+    "counter": r"answers: \[11, 12, 13, 14, 15\]",
+    "crash": r"(?s)(?=.*balance: 7)(?=.*teller is back after ValueError: -1 coins).*",
+    "blocking": r"50 agents sleep; the others answer in \d+\.\d ms",
+    "newsroom": r"Fish: what nobody told you\nLakes: .*\nQuotas: .*",
+    "two_nodes": r"answered \d+, lost \d+, in all 100",
+}
+
+
+def test_every_example_is_tried() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(PRINTED)
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_an_example_does_what_it_says(name: str) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(PRINTED[name], done.stdout.strip()), done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_is_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 100
