@@ -5,6 +5,9 @@ import asyncio
 from coterie import Agent, Message, Request, Runtime, on
 
 
+SUBJECTS = ("Fish", "Lakes", "Quotas")
+
+
 class Story(Message):
     headline: str
 
@@ -13,8 +16,8 @@ class Investigate(Message):
     subject: str
 
 
-class Printed(Request[list[str]]):
-    stories: int
+class Read(Request[list[str]]):
+    pass
 
 
 class Reporter(Agent):
@@ -26,22 +29,24 @@ class Reporter(Agent):
 class Editor(Agent):
     def on_start(self) -> None:
         self.printed: list[str] = []
+        self.complete = asyncio.Event()
         self.context.subscribe("stories")
-        for subject in ("Fish", "Lakes", "Quotas"):
+        for subject in SUBJECTS:
             self.context.spawn(Reporter, name=f"reporter of {subject}").tell(Investigate(subject=subject))
 
     @on
     def story(self, message: Story) -> None:
         self.printed.append(message.headline)
+        if len(self.printed) == len(SUBJECTS):
+            self.complete.set()
 
     @on(interleave=True)
-    async def read(self, message: Printed) -> list[str]:
-        while len(self.printed) < message.stories:  # other messages are handled while this one waits
-            await asyncio.sleep(0.01)
+    async def read(self, message: Read) -> list[str]:
+        await self.complete.wait()  # other messages are handled while this one waits
         return sorted(self.printed)
 
 
 if __name__ == "__main__":
     with Runtime() as runtime:
-        for headline in runtime.spawn(Editor).ask(Printed(stories=3)).result():
+        for headline in runtime.spawn(Editor).ask(Read()).result():
             print(headline)
