@@ -4,7 +4,6 @@ import asyncio
 
 from coterie import Agent, Message, Request, Runtime, on
 
-
 SUBJECTS = ("Fish", "Lakes", "Quotas")
 
 
