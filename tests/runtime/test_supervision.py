@@ -49,3 +49,17 @@ def test_policies_are_values() -> None:
     assert hash(Supervision()) == hash(Supervision())
     with pytest.raises(AttributeError):
         Supervision().max_restarts = 3  # type: ignore[misc] # on purpose
+
+
+class _NoChance(Random):
+    def random(self) -> float:
+        return 0.0
+
+
+def test_a_name_for_a_policy_will_do() -> None:
+    assert Supervision("one_for_all").strategy is Strategy.ONE_FOR_ALL  # type: ignore[arg-type] # a name will do
+    assert Supervision(backoff=0.5).delay(1, _NoChance()) == 0.5
+    with pytest.raises(ValueError, match="all-for-none"):
+        Supervision("all-for-none")  # type: ignore[arg-type] # on purpose
+    with pytest.raises(ValueError, match="max_restarts=-1"):
+        Supervision(max_restarts=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from random import Random
 from typing import Annotated, Literal
 
@@ -38,9 +39,9 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    @abstractmethod
     def ask(self, situation: Situation, random: Random) -> int:
         """Return how much to ask for: a whole number, 0 or more."""
-        raise NotImplementedError
 
 
 class Constant(Rule):

@@ -67,6 +67,11 @@ class Lifecycle:
         return self.phase is Phase.STOPPED or self.phase is Phase.FAILED
 
     @property
+    def cause(self) -> str:
+        """What the agent has just failed of, as text, while it is down; empty for one that runs."""
+        return "" if self.phase is Phase.RUNNING else self._cause
+
+    @property
     def history(self) -> RestartHistory:
         """When the agent was restarted."""
         if self._history is None:

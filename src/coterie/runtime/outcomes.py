@@ -82,7 +82,8 @@ class Outcomes:
         if cancelled and isinstance(error, asyncio.CancelledError):
             self.cancelled += 1
             if envelope.reply is not None:
-                envelope.reply.fail(AskCancelled(cell.name, kind, "its handler was cancelled"))
+                why = f", for the agent failed: {cell.life.cause}" if cell.life.cause else ""
+                envelope.reply.fail(AskCancelled(cell.name, kind, f"its handler was cancelled{why}"))
             return False
         fatal = not (_is_news(error) or isinstance(error, handler.raises))
         envelope.attempts += 1

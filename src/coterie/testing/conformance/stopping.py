@@ -14,6 +14,7 @@ from coterie.concurrency import Thread
 from coterie.messaging import Reason
 from coterie.testing.conformance.base import Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
 from coterie.testing.conformance.lives import Log
+from coterie.testing.conformance.supervising import Remembering
 from coterie.testing.settling import eventually
 from coterie.testing.together import Together
 
@@ -32,14 +33,6 @@ class Relay(Agent):
             self.to.tell(message)
         else:
             self.log.write(str(message.n))
-
-
-class Remembering(Recorder):
-    def snapshot(self) -> list[int]:
-        return self.notes
-
-    def restore(self, state: list[int]) -> None:
-        self.notes = state
 
 
 class Landlord(Agent):
