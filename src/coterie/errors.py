@@ -23,6 +23,16 @@ Each error is built from the objects it is about and words itself: what happened
     ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file does not make sense
     ├── RunFolderFailed                   the folder of a run cannot be written
+    ├── ExtraMissing (ImportError)        an optional package is needed and not installed
+    ├── MemoryFault                       something is wrong about a memory, or with where it is kept
+    │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
+    │   ├── InvalidMemoryConfig (ValueError)  so does a setting, or a URL
+    │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
+    │   ├── MemoryClosed                  the store of memories has been closed
+    │   ├── TierUnavailable               where a tier is kept cannot be reached now
+    │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
+    │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
+    │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -175,6 +185,76 @@ class RunFolderFailed(CoterieError):
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         super().__init__(f"{path}: cannot be written: {error.strerror or error}; choose another place for the run")
+
+
+class ExtraMissing(CoterieError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
+
+
+class MemoryFault(CoterieError):
+    """Something is wrong about a memory, or with where it is kept."""
+
+
+class InvalidMemory(MemoryFault, ValueError):
+    """A memory was given a key, an importance or a time that makes no sense."""
+
+    def __init__(self, what: str, given: object, remedy: str) -> None:
+        text = repr(given)
+        shown = text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - what fits on a line
+        super().__init__(f"{shown} cannot be the {what} of a memory: {remedy}")
+
+
+class InvalidMemoryConfig(MemoryFault, ValueError):
+    """A setting of the memory makes no sense."""
+
+    def __init__(self, setting: str, given: object, remedy: str) -> None:
+        super().__init__(f"MemoryConfig: {setting}={given!r} makes no sense: {remedy}")
+
+
+class InvalidDump(MemoryFault, ValueError):
+    """A line of a file of memories cannot be read. Nothing of the file was taken in."""
+
+    def __init__(self, line: int, problem: object) -> None:
+        self.line = line
+        super().__init__(f"line {line}: {problem}; nothing was imported")
+
+
+class MemoryClosed(MemoryFault):
+    """The store of memories has been closed."""
+
+    def __init__(self, what: str = "it takes and tells nothing more") -> None:
+        super().__init__(f"this memory has been closed: {what}")
+
+
+class TierUnavailable(MemoryFault):
+    """Where a tier is kept cannot be reached now. The reason is the cause."""
+
+    def __init__(self, where: str, reason: object) -> None:
+        super().__init__(f"{where} cannot be reached: {reason}; what was taken in is written as soon as it is back")
+
+
+class WriteTimeout(MemoryFault, TimeoutError):
+    """A memory was not written, or not even taken in, in time."""
+
+    def __init__(self, what: str, timeout: float, reason: str) -> None:
+        super().__init__(f"{what} within {timeout:g} s: {reason}")
+
+
+class UnknownMemory(MemoryFault, LookupError):
+    """The agent has no memory of that id. Whether another agent has one is not said."""
+
+    def __init__(self, agent: str, id: str) -> None:  # noqa: A002 - the field's own name
+        super().__init__(f"{agent} has no memory {id!r}")
+
+
+class NotShared(MemoryFault, PermissionError):
+    """An agent's memories were not shared with the one who wants them."""
+
+    def __init__(self, owner: str, reader: str) -> None:
+        super().__init__(f"{owner} does not share its memories with {reader}: call share_with({reader!r}) on {owner}'s own")
 
 
 class DeliveryError(CoterieError):
