@@ -27,6 +27,8 @@ class Put(msgspec.Struct, frozen=True, gc=False):
 
     record: Record
     expected: int | None = None
+    note: Decision | None = None
+    """A decision that an archive keeps if this is done, in the same transaction."""
 
 
 class Delete(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +36,8 @@ class Delete(msgspec.Struct, frozen=True, gc=False):
 
     key: str
     version: int
+    note: Decision | None = None
+    """A decision that an archive keeps if this is done, in the same transaction."""
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
@@ -44,14 +48,8 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     last_access: float
 
 
-class Note(msgspec.Struct, frozen=True, gc=False):
-    """Keep a decision."""
-
-    decision: Decision
-
-
 Change: TypeAlias = Put | Delete
-ArchiveChange: TypeAlias = Put | Delete | Touch | Note
+ArchiveChange: TypeAlias = Put | Delete | Touch
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -141,8 +139,8 @@ class Backend(Protocol):
 class Archive(Backend, Protocol):
     """Keeps every memory, and what was decided about it. What the long-term tier needs besides.
 
-    `write` takes `Touch` and `Note` too, and does all of its changes or, when it raises, none of them. A touch is done
-    if the record is there; a note always.
+    `write` takes `Touch` too, and does all of its changes or, when it raises, none of them. A touch is done if the record
+    is there.
     """
 
     def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:

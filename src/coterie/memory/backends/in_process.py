@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from coterie.concurrency import Rank, new_lock
 from coterie.memory.backends.text_index import TextIndex
-from coterie.memory.contract import ArchiveChange, Change, Delete, Hit, Note, Put, Search, Touch, Vector
+from coterie.memory.contract import ArchiveChange, Change, Delete, Hit, Put, Search, Touch, Vector
 from coterie.memory.record import Decision, Kind, Record, Tier
 
 _MOST_DECISIONS = 10_000
@@ -198,14 +198,13 @@ class InProcessArchive(InProcessBackend):
             return list(islice((each for each in backwards if key is None or each.key == key), limit))
 
     def _apply(self, change: ArchiveChange) -> bool:
-        if isinstance(change, Note):
-            self._decisions.append(change.decision)
-            return True
         if isinstance(change, Touch):
             return self._touch(change)
         before = self._records.get(change.key if isinstance(change, Delete) else change.record.key)
         done = self._put(change) if isinstance(change, Put) else self._delete(change)
         if done:
+            if change.note is not None:
+                self._decisions.append(change.note)
             if before is not None:
                 self._unlist(before)
             if isinstance(change, Put):

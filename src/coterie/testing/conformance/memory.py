@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coterie.kernel import stream
-from coterie.memory import Action, Archive, Backend, Decision, Delete, Kind, Note, Put, Record, Search, Tier, Touch
+from coterie.memory import Action, Archive, Backend, Decision, Delete, Kind, Put, Record, Search, Tier, Touch
 from coterie.testing.together import run_together
 
 
@@ -328,15 +328,17 @@ class ArchiveConformance(BackendConformance):
         archive.write([Delete("a", 7)])
         assert archive.newest() >= 7
 
-    def test_decisions_are_kept_newest_first(self, archive: Archive) -> None:
-        made = [
-            Decision(float(n), f"i{n}", f"k{n % 2}", "alice", Action.PROMOTED, Tier.SHORT, Tier.LONG, "time is up")
-            for n in range(5)
-        ]
-        gone = Decision(9.0, "i1", "k1", "alice", Action.EXPIRED, Tier.LONG, None, "its time to live is over")
-        assert archive.write([Note(each) for each in [*made, gone]]) == [True] * 6
+    def test_decisions_are_kept_newest_first_if_what_was_decided_was_done(self, archive: Archive) -> None:
+        def decided(n: int, action: Action) -> Decision:
+            return Decision(float(n), f"i{n % 2}", f"k{n % 2}", "alice", action, Tier.SHORT, None, "time is up")
+
+        made = [decided(n, Action.KEPT) for n in range(4)]
+        gone = decided(5, Action.EXPIRED)
+        puts = [Put(record(f"k{n % 2}", n + 1), note=each) for n, each in enumerate(made)]
+        assert archive.write([*puts, Put(record("k0", 9), expected=1, note=decided(7, Action.KEPT))]) == [True] * 4 + [False]
+        assert archive.write([Delete("k1", 2, decided(8, Action.EXPIRED)), Delete("k1", 4, gone)]) == [False, True]
         assert archive.decisions() == [gone, *reversed(made)]
-        assert archive.decisions("k0") == [made[4], made[2], made[0]]
+        assert archive.decisions("k0") == [made[2], made[0]]
         assert archive.decisions(limit=1) == [gone]
 
     def test_searches_beside_writers_see_whole_records(self, archive: Archive) -> None:
