@@ -7,6 +7,9 @@ embedder's, and what many of them say together a summariser's; all three can be 
 """
 
 from coterie.memory.backends import InProcessArchive, InProcessBackend
+from coterie.memory.cache import AdaptiveCache, CacheStatistics
+from coterie.memory.compression import CompressionStatistics
+from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import (
     Archive,
     Backend,
@@ -18,21 +21,33 @@ from coterie.memory.contract import (
     Vector,
 )
 from coterie.memory.record import Action, Decision, Kind, Record, Tier
+from coterie.memory.tiered import TieredMemory
+from coterie.memory.tiers.lane import Urgency
+from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
 
 __all__ = [
     "Action",
+    "AdaptiveCache",
     "Archive",
     "Backend",
+    "CacheStatistics",
+    "CompressionStatistics",
     "Decision",
     "Delete",
     "Hit",
     "InProcessArchive",
     "InProcessBackend",
     "Kind",
+    "MaintenanceReport",
+    "MemoryConfig",
+    "MemoryMetrics",
     "Put",
     "Record",
     "Search",
     "Tier",
+    "TierMetrics",
+    "TieredMemory",
     "Touch",
+    "Urgency",
     "Vector",
 ]

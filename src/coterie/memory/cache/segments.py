@@ -7,14 +7,18 @@ from typing import Any
 
 from coterie.memory.cache.sketch import FrequencySketch
 
+_FOR_EVER = float("inf")
 _PROTECTED = 0.8
 """The part of what is not the window that is kept for what was asked for again."""
 
 
 class Entry:
-    """Something in the cache. `record` and `held` are its owner's; `uses` counts the hits that were put in order so far."""
+    """Something in the cache.
 
-    __slots__ = ("held", "key", "last", "number", "record", "segment", "uses")
+    `record`, `held` and `until` are its owner's, and so is `last`. `uses` counts the hits that were put in order so far.
+    """
+
+    __slots__ = ("held", "key", "last", "number", "record", "segment", "until", "uses")
 
     def __init__(self, key: str, record: Any = None, held: Any = None, number: int | None = None) -> None:
         self.key = key
@@ -22,6 +26,7 @@ class Entry:
         self.record = record
         self.held = held
         self.last = 0.0
+        self.until = _FOR_EVER
         self.uses = 0
         self.segment: OrderedDict[str, Entry] | None = None
 

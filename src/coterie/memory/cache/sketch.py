@@ -47,4 +47,4 @@ class FrequencySketch:
         """Return how often a hash was counted lately, from 0 to 15; not too little."""
         one = self._table[number & self._mask]
         other = self._table[self._width + ((number * _SPREAD >> 32) & self._mask)]
-        return one if one < other else other
+        return min(other, one)
