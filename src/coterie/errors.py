@@ -32,6 +32,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── TierUnavailable               where a tier is kept cannot be reached now
     │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
+    │   ├── EmbeddingFailed               an embedder made no vectors
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
@@ -248,6 +249,13 @@ class UnknownMemory(MemoryFault, LookupError):
 
     def __init__(self, agent: str, id: str) -> None:  # noqa: A002 - the field's own name
         super().__init__(f"{agent} has no memory {id!r}")
+
+
+class EmbeddingFailed(MemoryFault):
+    """An embedder made no vectors of texts. The reason is the cause."""
+
+    def __init__(self, what: str, reason: object) -> None:
+        super().__init__(f"{what}: no vectors were made: {reason}")
 
 
 class NotShared(MemoryFault, PermissionError):

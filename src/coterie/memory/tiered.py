@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from coterie.concurrency import PeriodicJob, Timers
 from coterie.errors import InvalidMemory, MemoryClosed, WriteTimeout
@@ -80,6 +83,8 @@ class TieredMemory:
         self._store = Store(config, self.clock, opened[0], opened[1], opened[2])  # type: ignore[arg-type]
         self._maintenance = Maintenance(self._store)
         self._workers = PriorityWorkers("memory-worker", config.read_workers)
+        self._background = PriorityWorkers("memory-background", 2)
+        self._once: dict[str, Any] = {}
         self._timers = Timers(self.clock, "memory")
         self._stores = 0
         self._deletes = 0
@@ -126,9 +131,7 @@ class TieredMemory:
         if owner:
             check_agent(owner)
         lives = check_seconds("ttl", ttl)
-        body = self._codec.encode(value)
-        if len(body) > self.config.max_value_bytes:
-            raise InvalidMemory("value", f"{len(body)} bytes", f"{self.config.max_value_bytes} is the most")
+        body = self.encode(value)
         words = text if text is not None else text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
 
         def make(before: Record | None, version: int, now: float) -> Record:
@@ -274,9 +277,55 @@ class TieredMemory:
         """Return the value of a record."""
         return self._codec.decode(record.value, as_type)
 
+    def encode(self, value: Any) -> bytes:
+        """Return a value as a record holds it. Raises `EncodeFailed`, and `InvalidMemory` if it is too long."""
+        body = self._codec.encode(value)
+        if len(body) > self.config.max_value_bytes:
+            raise InvalidMemory("value", f"{len(body)} bytes", f"{self.config.max_value_bytes} is the most")
+        return body
+
+    def attach_vector(self, key: str, model: str, vector: bytes) -> None:
+        """Keep the meaning of a memory with it, if it is still there."""
+        if key in self:
+            with suppress(LookupError):
+                self.put(key, lambda before, version, _: replace(present(before), version=version, model=model, vector=vector))
+
+    def catch_up(self) -> None:
+        """Have the archive know all that was stored before. Raises `TierUnavailable` and `WriteTimeout`."""
+        self._store.catch_up()
+
     def used(self, record: Record) -> None:
         """Count that a memory was used, which was found otherwise than by `get`."""
         self._store.lane.touch(record.key, 1, self._time())
+
+    def put_house(self, key: str, value: Any, agent: str) -> None:
+        """Keep a note of the house's own, which no search and no list shows. Its key begins with a control character."""
+
+        def make(before: Record | None, version: int, now: float) -> Record:
+            return Record(key, key, version, self._codec.encode(value), agent, Kind.HOUSE, created=now, entered=now)
+
+        self._store.write(key, make, Urgency.NORMAL)
+
+    def get_house(self, key: str) -> Any:
+        """Return a note of the house's own, or None."""
+        found = self._store.find_many([key]).get(key)
+        return None if found is None else self._codec.decode(found.value, Any)
+
+    def new_id(self) -> str:
+        """Return an id that no memory has."""
+        return self._store.new_id(self._store.next_version())
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what is kept under a name for as long as this store is open, made by `make` when first asked for.
+
+        `make` may be called by two threads that ask at once; one of the two is kept.
+        """
+        made: T = self._once.get(name) or self._once.setdefault(name, make())
+        return made
+
+    def in_background(self, work: Callable[[], T]) -> Future[T]:
+        """Have something done that may take long, on a thread that nobody waits for. `close` waits for it a while."""
+        return self._background.submit(work)
 
     @property
     def archive(self) -> Archive:
@@ -356,10 +405,12 @@ class TieredMemory:
         """
         if self._store.closed:
             return
+        countdown = Countdown(self.config.write_timeout)
+        # What is done in the background may still have something to store.
+        self._background.close(countdown.left() or 0.0)
         self._store.count_uses()
         self._store.closed = True
         self._cached = _closed
-        countdown = Countdown(self.config.write_timeout)
         self._timers.close()
         self._workers.close(countdown.left() or 0.0)
         left = self._store.close(countdown)
@@ -401,6 +452,13 @@ class TieredMemory:
             raise WriteTimeout(f"{what}", self.config.write_timeout, f"{reason}; it is still written when that is possible")
         if waiter.error is not None:
             raise waiter.error
+
+
+def present(record: Record | None) -> Record:
+    """Return a record that must be there, for those who change it; raise `LookupError` if it is gone."""
+    if record is None:
+        raise LookupError
+    return record
 
 
 _UNKNOWN = _Unknown()

@@ -214,7 +214,7 @@ class Store:
         wanted = limit + _MARGIN
         while True:
             try:
-                self._catch_up()
+                self.catch_up()
                 found = self.archive_access.read(
                     lambda most=wanted: self.archive.recent(agents, most, kinds=kinds, after=after, before=before)  # type: ignore[misc]
                 )
@@ -232,7 +232,7 @@ class Store:
             return []
         more = replace(query, limit=query.limit + _MARGIN)
         try:
-            self._catch_up()
+            self.catch_up()
             hits = self.archive_access.read(lambda: self.archive.search(more))
         except TierUnavailable:
             hits = self._search_left(query)
@@ -240,10 +240,16 @@ class Store:
 
     # Keeping house
 
+    def catch_up(self) -> None:
+        """Have all that was written before be in the archive. Raises `TierUnavailable` if it is away."""
+        self.check_open()
+        if len(self.lane):
+            self.archive_access.read(lambda: self.lane.flush(self.config.write_timeout, patient=False))
+
     def tally(self) -> Mapping[tuple[Tier, str], int] | None:
         """Return how many memories there are by tier and kind, or None if that cannot be known now."""
         try:
-            self._catch_up()
+            self.catch_up()
             return self.archive_access.read(self.archive.tally)
         except (TierUnavailable, WriteTimeout):
             return None
@@ -354,12 +360,6 @@ class Store:
             for working in self.working:
                 if working.lane is None and (record := working.backend.get([key]).get(key)) is not None:
                     working.backend.write([Put(touched(record, count, last), expected=record.version)])
-
-    def _catch_up(self) -> None:
-        """Have all that was written before be in the archive. Raises `TierUnavailable` if it is away."""
-        self.check_open()
-        if len(self.lane):
-            self.archive_access.read(lambda: self.lane.flush(self.config.write_timeout, patient=False))
 
     def _left(
         self,
