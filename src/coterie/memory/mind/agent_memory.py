@@ -363,25 +363,22 @@ class AgentMemory:
         """Delete episodes until no more than `max_episodes` are left, under the lock. The newest always stays."""
         state = self._state
         now = self.memory.clock.time()
-        times = {each: time for each, time in state.times.items() if each != newest.id} if self._must_look(now) else {}
-        victims: list[str] = []
-        if times and self.clean_up is CleanUp.AGE:
-            victims = cleaning.too_old(times, now, self._max_age)
-            state.swept = now
-        excess = len(state.times) - len(victims) - self.max_episodes
-        if excess > 0:
-            match self.clean_up:
-                case CleanUp.FIFO:
-                    victims += cleaning.first_stored(times, excess)
-                case CleanUp.AGE:
-                    victims += cleaning.first_happened(
-                        {each: time for each, time in times.items() if each not in victims}, excess
-                    )
-                case CleanUp.RELEVANCE:
-                    # To weigh them all for one place would take long where there are very many.
-                    excess = max(excess, self.max_episodes // 1_000)
-                    records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in times)
-                    victims += cleaning.least_relevant(list(records.values()), excess, now)
+        sweeps = self._max_age is not None and self.clean_up is CleanUp.AGE and now - state.swept >= self._max_age / 100
+        excess = len(state.times) - self.max_episodes
+        if excess <= 0 and not sweeps:
+            return
+        times = {each: time for each, time in state.times.items() if each != newest.id}
+        match self.clean_up:
+            case CleanUp.FIFO:
+                victims = cleaning.first_stored(times, excess)
+            case CleanUp.AGE:
+                victims = cleaning.oldest(times, excess, now, self._max_age)
+                state.swept = now
+            case CleanUp.RELEVANCE:
+                # To weigh them all for one place would take long where there are very many.
+                excess = max(excess, self.max_episodes // 1_000)
+                records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in times)
+                victims = cleaning.least_relevant(list(records.values()), excess, now)
         for victim in victims:
             key = key_of(self.agent, Kind.EPISODE, victim)
             self.memory.delete(key, reason=f"made room: {self.clean_up}")
@@ -389,11 +386,6 @@ class AgentMemory:
             state.counts.cleaned += 1
             if self._meaning is not None:
                 self._meaning.drop(key)
-
-    def _must_look(self, now: float) -> bool:
-        if len(self._state.times) > self.max_episodes:
-            return True
-        return self.clean_up is CleanUp.AGE and self._max_age is not None and now - self._state.swept >= self._max_age / 100
 
     def _crosses_warning(self) -> bool:
         state = self._state
