@@ -110,8 +110,8 @@ class Database(Protocol):
         committed, so it survives the end of this process; with `durable` it has also reached the disk, so it survives
         a loss of power. Without, it reaches it with the next durable write or `flush`.
 
-        `work` should be short, and do nothing but use its transaction: where a server was lost it is done again. It
-        runs on the writer's thread.
+        `work` should be short, and do nothing but use its transaction: it is done again where a server was lost, or a
+        full disk undid the whole group. It runs on the writer's thread.
 
         While the queue is full this waits for room, `timeout` seconds or as long as it takes; 0 does not wait. Raises
         `StorageBusy` if there was none: the write was not taken.

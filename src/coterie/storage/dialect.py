@@ -65,12 +65,14 @@ _ENDINGS = frozenset({"ABORT", "BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", 
 
 
 @functools.lru_cache(maxsize=1024)
-def ends_transaction(sql: str) -> bool:
-    """Return whether a statement would begin or end a transaction."""
+def fault_of(sql: str) -> str:
+    """Return why a statement is not run, or an empty text: it must be one, and neither begin nor end a transaction."""
     for part in _PARTS.finditer(sql):
         if part["comment"] is None and part["end"] is None:
-            return part[0].upper() in _ENDINGS
-    return False
+            if part[0].upper() in _ENDINGS:
+                return "transactions begin and end by themselves"
+            break
+    return "one statement at a time" if len(statements(sql)) > 1 else ""
 
 
 @functools.lru_cache(maxsize=1024)

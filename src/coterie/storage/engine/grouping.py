@@ -7,7 +7,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from coterie.errors import DefinitionError, StatementFailed, StorageError
-from coterie.storage.dialect import Dialect, ends_transaction
+from coterie.storage.dialect import Dialect, fault_of
 from coterie.storage.engine.contract import ConnectionLost, WritingConnection
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ class OpenTransaction:
             raise StatementFailed(self._where, "the write of this transaction has ended", sql)
         if self._error is not None:
             raise self._error
-        if ends_transaction(sql):
-            self._error = StatementFailed(self._where, "a write begins and ends its transaction by itself", sql)
+        if fault := fault_of(sql):
+            self._error = StatementFailed(self._where, fault, sql)
             raise self._error
         if self._guarded and not self._saved:
             self._connection.savepoint()

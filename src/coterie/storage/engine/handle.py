@@ -14,7 +14,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import StatementFailed, StorageClosed
 from coterie.storage import migrations
 from coterie.storage.database import StorageStatistics
-from coterie.storage.dialect import Dialect, ends_transaction
+from coterie.storage.dialect import Dialect, fault_of
 from coterie.storage.engine.contract import ConnectionLost, ReadingConnection
 from coterie.storage.engine.engine import Engine
 from coterie.storage.pending import Pending
@@ -133,8 +133,8 @@ class Handle(ABC):
             raise StorageClosed(self.name)
 
     def _admit(self, sql: str) -> None:
-        if ends_transaction(sql):
-            raise StatementFailed(self.name, "a read begins and ends its transaction by itself", sql)
+        if fault := fault_of(sql):
+            raise StatementFailed(self.name, fault, sql)
 
     def _lend(self, use: Callable[[ReadingConnection], T]) -> T:
         pool = self._engine.readers
@@ -212,5 +212,5 @@ class OpenView:
     def _enter(self, sql: str) -> None:
         if self._over:
             raise StatementFailed(self._where, "the read of this view has ended", sql)
-        if ends_transaction(sql):
-            raise StatementFailed(self._where, "a read begins and ends its transaction by itself", sql)
+        if fault := fault_of(sql):
+            raise StatementFailed(self._where, fault, sql)

@@ -7,7 +7,7 @@ import threading
 from typing import TypeVar
 
 from coterie.concurrency import start_thread
-from coterie.errors import StorageError, StorageUnavailable, describe
+from coterie.errors import StorageError, StorageFull, StorageUnavailable, describe
 from coterie.storage.engine.contract import Store
 from coterie.storage.engine.grouping import Outcome, Work
 from coterie.storage.engine.intake import Intake, Write
@@ -39,8 +39,8 @@ class Writer:
         self.commits = 0
         self._intake = Intake(where, capacity)
         self._rested = True
-        self._ident = 0
         self._thread = start_thread(self._run, f"storage-writer {where}")
+        self._ident = self._thread.ident or 0
 
     @property
     def queued(self) -> int:
@@ -75,7 +75,6 @@ class Writer:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        self._ident = threading.get_ident()
         try:
             while (writes := self._intake.take(_MOST, None if self._rested else _REST_AFTER)) is not None:
                 if writes:
@@ -103,6 +102,11 @@ class Writer:
     def _store(self, writes: list[Write]) -> list[Outcome]:
         try:
             outcomes = self.store.store([write.work for write in writes], durable=any(write.durable for write in writes))
+        except StorageFull as error:
+            # A full disk takes the whole transaction. What found no room must not fail what would have: one at a time.
+            if len(writes) > 1:
+                return [outcome for write in writes for outcome in self._store([write])]
+            return [Outcome(None, error)]
         except StorageError as error:
             return [Outcome(None, error)] * len(writes)
         except BaseException as error:  # noqa: BLE001 - those who wait are told, and the writer must go on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from coterie.errors import WrongUrl
 
@@ -39,7 +39,7 @@ class Address:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
         place = f"{user}{host}{f':{port}' if port else ''}"
         open_query = urlencode([(name, _HIDDEN if name in _SECRETS else value) for name, value in query], safe="*/")
-        self.shown = urlunsplit((parts.scheme, place, parts.path, open_query, ""))
+        self.shown = f"{parts.scheme}://{place}{parts.path}{f'?{open_query}' if open_query else ''}"
 
     def __repr__(self) -> str:
         return f"<Address {self.shown}>"

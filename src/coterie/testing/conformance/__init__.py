@@ -1,4 +1,4 @@
-"""Suites that any implementation of a contract must pass; ours do. They need pytest.
+"""Suites that any implementation of a contract must pass; ours do. They need the extra ``testing``.
 
 To run the runtime's over a dispatcher or a transport of your own::
 
@@ -9,6 +9,7 @@ To run the runtime's over a dispatcher or a transport of your own::
             return Runtime(dispatcher=Mine(), **options)
 """
 
+from coterie.testing.conformance.storage import DatabaseConformance
 from coterie.testing.conformance.suite import RuntimeConformance
 
-__all__ = ["RuntimeConformance"]
+__all__ = ["DatabaseConformance", "RuntimeConformance"]
