@@ -115,18 +115,16 @@ class PostgresConnection:
         if self.in_transaction:
             self.execute("ROLLBACK", ())
 
-    def begin(self, *, durable: bool) -> int:
-        """Begin to write, and return the number under which the server knows the transaction, also after a crash."""
-        # Several statements in one go spare the way to the server and back.
-        softly = "" if durable else "SET LOCAL synchronous_commit = off;"
+    def begin(self, opening: str, *, durable: bool) -> None:
+        """Begin to write, with the statement `opening`."""
+        self.script(f"BEGIN; {'' if durable else 'SET LOCAL synchronous_commit = off;'} {opening}")
+
+    def script(self, sql: str) -> None:
+        """Run several statements in one go, which spares the way to the server and back."""
         try:
-            cursor = self._connection.execute(f"BEGIN; {softly} SELECT txid_current()".encode())
-            while cursor.nextset():
-                pass
-            number: int = cursor.fetchall()[0][0]
+            self._connection.execute(sql.encode())
         except FAILURES as error:
-            raise self._failure(error, "BEGIN") from error
-        return number
+            raise self._failure(error, sql) from error
 
     def commit(self) -> None:
         """Commit. After `ConnectionLost` only the server knows whether it did."""

@@ -13,6 +13,7 @@ from coterie.kernel import Clock
 from coterie.storage.engine import ConnectionLost, Outcome, Work, run_group
 from coterie.storage.postgres.address import Address
 from coterie.storage.postgres.connection import PostgresConnection
+from coterie.storage.postgres.fate import Fate
 
 if TYPE_CHECKING:
     from coterie.storage.database import Transaction
@@ -28,8 +29,8 @@ class PostgresStore:
     """Writes groups to a server. Only the writer's thread uses it, `give_up` apart.
 
     When the server goes away in the middle, the group waits for it, up to `patience` seconds of the clock, and is done
-    again. If it went away while it was to commit, the server is asked afterwards whether it had: it keeps the fate of
-    every transaction by its number. So a group is stored once, and what is acknowledged is stored.
+    again. If it went away while it was to commit, it is asked afterwards whether it had (`Fate`). So a group is stored
+    once, and what is acknowledged is stored.
     """
 
     def __init__(self, address: Address, clock: Clock, patience: float) -> None:
@@ -37,7 +38,14 @@ class PostgresStore:
         self._address = address
         self._clock = clock
         self._patience = patience
-        self._connection: PostgresConnection | None = PostgresConnection(address, writes=True)
+        self._fate = Fate()
+        connection = PostgresConnection(address, writes=True)
+        try:
+            self._fate.prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection: PostgresConnection | None = connection
         self._timers = Timers(clock, "storage")
         self._doorbell = Doorbell()
         self._given_up = False
@@ -66,20 +74,26 @@ class PostgresStore:
     def close(self) -> None:
         """Close the connection."""
         self._timers.close()
+        if self._connection is not None:
+            try:
+                self._fate.end(self._connection)
+            except StorageError as error:
+                # What is left behind is a row that somebody else will delete.
+                _log.debug("%s: left a row behind: %s", self._address.shown, error)
         self._drop()
 
     def _once(self, attempt: _Attempt, works: Sequence[Work], *, durable: bool) -> list[Outcome]:
         connection = self._connected()
         if attempt.outcomes is not None:
-            if self._was_committed(connection, attempt):
+            if self._fate.was_committed(connection):
                 return attempt.outcomes
             attempt.outcomes = None
-        number = connection.begin(durable=durable)
+        connection.begin(self._fate.opening(), durable=durable)
         try:
             outcomes = run_group(connection, works, self._address.shown, self._clock)
             if connection.in_transaction:
                 # From here on it may be committed without our hearing of it.
-                attempt.number, attempt.outcomes = number, outcomes
+                attempt.outcomes = outcomes
                 connection.commit()
         except ConnectionLost:
             raise
@@ -90,14 +104,6 @@ class PostgresStore:
                 connection.rollback()
             raise
         return outcomes
-
-    def _was_committed(self, connection: PostgresConnection, attempt: _Attempt) -> bool:
-        row = connection.row("SELECT txid_status(?::bigint)", (attempt.number,))
-        fate = row[0] if row is not None else None
-        if fate == "in progress":
-            # The server has not noticed yet that its client is gone, or is still committing.
-            raise ConnectionLost(self._address.shown, "it has not decided yet about a transaction whose connection was lost")
-        return bool(fate == "committed")
 
     def _connected(self) -> PostgresConnection:
         if self._connection is None:
@@ -126,12 +132,11 @@ class PostgresStore:
 
 
 class _Attempt:
-    """How far one group has come. `outcomes` are there while it may have been committed, as transaction `number`."""
+    """How far one group has come. `outcomes` are there while it may have been committed without our knowing."""
 
-    __slots__ = ("deadline", "delay", "number", "outcomes")
+    __slots__ = ("deadline", "delay", "outcomes")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.delay = _FIRST_DELAY
-        self.number = 0
         self.outcomes: list[Outcome] | None = None
