@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from coterie.errors import DefinitionError, StatementFailed, StorageError
 from coterie.storage.dialect import Dialect, fault_of
@@ -13,6 +13,9 @@ from coterie.storage.engine.contract import ConnectionLost, WritingConnection
 if TYPE_CHECKING:
     from coterie.kernel import Clock
     from coterie.storage.database import Parameters, Row, Transaction
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Work: TypeAlias = "Callable[[Transaction], Any]"
 
@@ -79,38 +82,22 @@ class OpenTransaction:
     def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """Run a statement, and return how many rows it touched."""
         self._enter(sql)
-        try:
-            return self._connection.execute(sql, parameters)
-        except StorageError as error:
-            self._error = error
-            raise
+        return self._do(self._connection.execute, sql, parameters)
 
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
         """Run a statement once for each of `rows`, and return how many rows it touched in all."""
         self._enter(sql)
-        try:
-            return self._connection.execute_many(sql, rows)
-        except StorageError as error:
-            self._error = error
-            raise
+        return self._do(self._connection.execute_many, sql, rows)
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Return all rows."""
         self._enter(sql)
-        try:
-            return self._connection.rows(sql, parameters)
-        except StorageError as error:
-            self._error = error
-            raise
+        return self._do(self._connection.rows, sql, parameters)
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """Return the first row, or None if there is none."""
         self._enter(sql)
-        try:
-            return self._connection.row(sql, parameters)
-        except StorageError as error:
-            self._error = error
-            raise
+        return self._do(self._connection.row, sql, parameters)
 
     def each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
         """Go through the rows without holding all of them in memory."""
@@ -127,7 +114,7 @@ class OpenTransaction:
         if self._error is not None:
             raise self._error
         if self._saved:
-            self._connection.release()
+            self._do(self._connection.release)
 
     def undo(self, error: BaseException) -> BaseException:
         """Undo what was done, and return the error that the work failed with.
@@ -154,5 +141,12 @@ class OpenTransaction:
             self._error = StatementFailed(self._where, fault, sql)
             raise self._error
         if self._guarded and not self._saved:
-            self._connection.savepoint()
+            self._do(self._connection.savepoint)
             self._saved = True
+
+    def _do(self, method: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return method(*arguments, **options)
+        except StorageError as error:
+            self._error = error
+            raise

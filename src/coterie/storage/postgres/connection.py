@@ -115,10 +115,6 @@ class PostgresConnection:
         if self.in_transaction:
             self.execute("ROLLBACK", ())
 
-    def begin(self, opening: str, *, durable: bool) -> None:
-        """Begin to write, with the statement `opening`."""
-        self.script(f"BEGIN; {'' if durable else 'SET LOCAL synchronous_commit = off;'} {opening}")
-
     def script(self, sql: str) -> None:
         """Run several statements in one go, which spares the way to the server and back."""
         try:

@@ -26,7 +26,7 @@ class PostgresDatabase(Handle):
     reads try once more and fail at once. It is found again by itself. A write whose outcome could not be learnt says
     so: its error is `doubtful`. The password is in no error and in no log.
 
-    `readers` is how many may read at once, others wait; `capacity` is how many writes may be queued. Raises
+    Every write is durable here, whether it is asked for or not. `readers` is how many may read at once, others wait; `capacity` is how many writes may be queued. Raises
     `StorageUnavailable` if the server cannot be reached now.
     """
 

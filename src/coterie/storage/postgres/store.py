@@ -51,14 +51,17 @@ class PostgresStore:
         self._given_up = False
 
     def touch(self, transaction: Transaction) -> None:
-        """Do nothing: each durable commit takes all that were before it to the disk."""
+        """Do nothing: what was committed is on the disk."""
 
-    def store(self, works: Sequence[Work], *, durable: bool) -> list[Outcome]:
-        """Do the works in one transaction, as often as it takes."""
+    def store(self, works: Sequence[Work], *, durable: bool) -> list[Outcome]:  # noqa: ARG002 - as Store
+        """Do the works in one transaction, as often as it takes.
+
+        Every commit is durable: a server can crash without its clients, and take with it what it had not written.
+        """
         attempt = _Attempt(self._clock.monotonic() + self._patience)
         while True:
             try:
-                return self._once(attempt, works, durable=durable)
+                return self._once(attempt, works)
             except ConnectionLost as lost:
                 self._drop()
                 self._wait(attempt, lost)
@@ -82,13 +85,13 @@ class PostgresStore:
                 _log.debug("%s: left a row behind: %s", self._address.shown, error)
         self._drop()
 
-    def _once(self, attempt: _Attempt, works: Sequence[Work], *, durable: bool) -> list[Outcome]:
+    def _once(self, attempt: _Attempt, works: Sequence[Work]) -> list[Outcome]:
         connection = self._connected()
         if attempt.outcomes is not None:
             if self._fate.was_committed(connection):
                 return attempt.outcomes
             attempt.outcomes = None
-        connection.begin(self._fate.opening(), durable=durable)
+        connection.script(f"BEGIN; {self._fate.opening()}")
         try:
             outcomes = run_group(connection, works, self._address.shown, self._clock)
             if connection.in_transaction:
