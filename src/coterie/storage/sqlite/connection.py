@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 _BUSY = 5.0
 """Seconds to wait for another program that writes to the file, such as the shell of SQLite: ours have the lock."""
 
-_CACHE = 16_384
-"""Kibibytes of pages that a connection keeps. Measured: below the working set a point read takes three times as long."""
-
 _AUTOCHECKPOINT = 10_000
 """Pages of the log at which a commit itself moves them into the file. The store does so earlier, after commits."""
 
@@ -157,7 +154,9 @@ class SqliteConnection:
             self.execute("PRAGMA foreign_keys = ON", ())
         else:
             self.execute("PRAGMA query_only = ON", ())
-        self.execute(f"PRAGMA cache_size = -{_CACHE}", ())
+        # The cache stays as small as it is: the system keeps the pages as well, and with thirty times as much a point
+        # read is 1.08 times as fast. Mapping the file into memory makes it 1.4 times as fast, but would turn an error of
+        # the disk, or a file that somebody cuts off, into the end of the process.
         self.execute("PRAGMA temp_store = MEMORY", ())
         # Reads the tables of the schema: what is damaged, or no database at all, shows here.
         self.rows("SELECT count(*) FROM sqlite_master", ())
