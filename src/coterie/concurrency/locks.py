@@ -18,6 +18,10 @@ from typing import Protocol
 class Rank(enum.IntEnum):
     """The order of locks: outer before inner. Each line says what the lock guards."""
 
+    DATABASE = 4
+    """One database file, while it is opened or closed."""
+    DATABASES = 5
+    """Which database files this process has open."""
     LINK = 10
     """What one link has heard from one peer, while it hands messages over in their order."""
     FAMILY = 20
@@ -44,6 +48,10 @@ class Rank(enum.IntEnum):
     """Whether one agent has a thread, is queued for one, or rests."""
     DISPATCHER = 70
     """The agents that are ready and the threads that are idle."""
+    WRITES = 74
+    """The writes that wait for the one writer of a database."""
+    READERS = 75
+    """The connections of a database that are free, and who waits for one."""
     COMPLETION = 80
     """One outcome that is awaited."""
     TIMERS = 90

@@ -12,6 +12,7 @@ from coterie.memory.cache import CacheStatistics
 from coterie.memory.checking import check_agent, check_count, check_importance, check_key, check_seconds
 from coterie.memory.compression import CompressedBackend, CompressionStatistics
 from coterie.memory.contract import Delete, Hit, Search
+from coterie.memory.core import MemoryCore
 from coterie.memory.record import Action, Decision, Kind, Record, Tier
 from coterie.memory.retrieval.words import query_words, text_of
 from coterie.memory.tiers.lane import Urgency

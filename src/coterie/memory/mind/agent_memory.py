@@ -223,27 +223,7 @@ class AgentMemory:
 
     def stats(self) -> MindStatistics:
         """Return what there is now and what was done so far."""
-        state = self._state
-        with state.lock:
-            counts = state.counts
-            return MindStatistics(
-                agent=self.agent,
-                episodes=len(state.times),
-                semantic=state.semantic,
-                max_episodes=self.max_episodes,
-                unconsolidated=len(state.fresh) + len(state.given),
-                remembered=counts.remembered,
-                learnt=counts.learnt,
-                recalled=counts.recalled,
-                forgotten=counts.forgotten,
-                cleaned=counts.cleaned,
-                warnings=counts.warnings,
-                consolidations=counts.consolidations,
-                automatic_consolidations=counts.automatic,
-                failed_consolidations=counts.failed,
-                consolidated=counts.consolidated,
-                last_consolidation=counts.last_consolidation,
-            )
+        return self._state.statistics(self.agent, self.max_episodes)
 
     def __len__(self) -> int:
         """Return how many episodes there are."""
@@ -338,22 +318,7 @@ class AgentMemory:
         raise UnknownMemory(self.agent, str(id))
 
     def _memory(self, record: Record, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
-        return Memory(
-            id=record.id,
-            kind=record.kind,
-            value=self.memory.value_of(record),
-            text=record.text,
-            importance=record.importance,
-            created=record.created,
-            last_access=record.last_access,
-            access_count=record.access_count,
-            sources=record.sources,
-            valid_from=record.valid_from,
-            valid_until=record.valid_until,
-            tier=record.tier,
-            score=score,
-            parts=parts or {},
-        )
+        return Memory.of(record, self.memory.value_of(record), score, parts or {})
 
     def _read(self, ids: Sequence[str]) -> list[Memory]:
         records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, Signal, new_lock
+from coterie.memory.mind.items import MindStatistics
 from coterie.memory.record import Kind, Record
 from coterie.memory.tiered import TieredMemory
 
@@ -88,6 +89,29 @@ class Episodes:
         if place < 0:
             return None, None
         return (ids[place - 1] if place else None), (ids[place + 1] if place + 1 < len(ids) else None)
+
+    def statistics(self, agent: str, max_episodes: int) -> MindStatistics:
+        """Return what there is now and what was done so far. Takes the lock itself."""
+        with self.lock:
+            counts = self.counts
+            return MindStatistics(
+                agent=agent,
+                episodes=len(self.times),
+                semantic=self.semantic,
+                max_episodes=max_episodes,
+                unconsolidated=len(self.fresh) + len(self.given),
+                remembered=counts.remembered,
+                learnt=counts.learnt,
+                recalled=counts.recalled,
+                forgotten=counts.forgotten,
+                cleaned=counts.cleaned,
+                warnings=counts.warnings,
+                consolidations=counts.consolidations,
+                automatic_consolidations=counts.automatic,
+                failed_consolidations=counts.failed,
+                consolidated=counts.consolidated,
+                last_consolidation=counts.last_consolidation,
+            )
 
     def _load(self, memory: TieredMemory, agent: str) -> None:
         found: list[Record] = []

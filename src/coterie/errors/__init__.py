@@ -34,6 +34,19 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
     │   ├── EmbeddingFailed               an embedder made no vectors
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
+    ├── StorageError                      a database did not do what was asked of it
+    │   ├── WrongUrl (ValueError)         a text names no database that can be opened
+    │   ├── StorageLocked                 another process has the file
+    │   ├── StorageCorrupt                the file is damaged, or is no database
+    │   ├── StorageFull                   there is no room on the disk
+    │   ├── StorageUnavailable            the file or the server cannot be reached
+    │   ├── StorageBusy                   there was no room, or no reader, in time
+    │   ├── StorageClosed                 it was used after it was closed
+    │   ├── StorageForked                 it was used in a child of the process that opened it
+    │   ├── WriteInsideWrite              a write waits for another, which cannot come before it has ended
+    │   ├── MigrationError                a schema cannot be brought to the version that is wanted
+    │   └── StatementFailed               the database refused a statement
+    │       └── ConstraintViolated        because what it stores would break a rule of the schema
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -55,9 +68,77 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-
-class CoterieError(Exception):
-    """The root of all errors of this package."""
+from coterie.errors.memory import (
+    EmbeddingFailed as EmbeddingFailed,
+)
+from coterie.errors.memory import (
+    InvalidDump as InvalidDump,
+)
+from coterie.errors.memory import (
+    InvalidMemory as InvalidMemory,
+)
+from coterie.errors.memory import (
+    InvalidMemoryConfig as InvalidMemoryConfig,
+)
+from coterie.errors.memory import (
+    MemoryClosed as MemoryClosed,
+)
+from coterie.errors.memory import (
+    MemoryFault as MemoryFault,
+)
+from coterie.errors.memory import (
+    NotShared as NotShared,
+)
+from coterie.errors.memory import (
+    TierUnavailable as TierUnavailable,
+)
+from coterie.errors.memory import (
+    UnknownMemory as UnknownMemory,
+)
+from coterie.errors.memory import (
+    WriteTimeout as WriteTimeout,
+)
+from coterie.errors.root import CoterieError as CoterieError
+from coterie.errors.root import describe as describe
+from coterie.errors.storage import (
+    ConstraintViolated as ConstraintViolated,
+)
+from coterie.errors.storage import (
+    MigrationError as MigrationError,
+)
+from coterie.errors.storage import (
+    StatementFailed as StatementFailed,
+)
+from coterie.errors.storage import (
+    StorageBusy as StorageBusy,
+)
+from coterie.errors.storage import (
+    StorageClosed as StorageClosed,
+)
+from coterie.errors.storage import (
+    StorageCorrupt as StorageCorrupt,
+)
+from coterie.errors.storage import (
+    StorageError as StorageError,
+)
+from coterie.errors.storage import (
+    StorageForked as StorageForked,
+)
+from coterie.errors.storage import (
+    StorageFull as StorageFull,
+)
+from coterie.errors.storage import (
+    StorageLocked as StorageLocked,
+)
+from coterie.errors.storage import (
+    StorageUnavailable as StorageUnavailable,
+)
+from coterie.errors.storage import (
+    WriteInsideWrite as WriteInsideWrite,
+)
+from coterie.errors.storage import (
+    WrongUrl as WrongUrl,
+)
 
 
 class DefinitionError(CoterieError, TypeError):
@@ -195,76 +276,6 @@ class ExtraMissing(CoterieError, ImportError):
         super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
 
 
-class MemoryFault(CoterieError):
-    """Something is wrong about a memory, or with where it is kept."""
-
-
-class InvalidMemory(MemoryFault, ValueError):
-    """A memory was given a key, an importance or a time that makes no sense."""
-
-    def __init__(self, what: str, given: object, remedy: str) -> None:
-        text = repr(given)
-        shown = text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - what fits on a line
-        super().__init__(f"{shown} cannot be the {what} of a memory: {remedy}")
-
-
-class InvalidMemoryConfig(MemoryFault, ValueError):
-    """A setting of the memory makes no sense."""
-
-    def __init__(self, setting: str, given: object, remedy: str) -> None:
-        super().__init__(f"MemoryConfig: {setting}={given!r} makes no sense: {remedy}")
-
-
-class InvalidDump(MemoryFault, ValueError):
-    """A line of a file of memories cannot be read. Nothing of the file was taken in."""
-
-    def __init__(self, line: int, problem: object) -> None:
-        self.line = line
-        super().__init__(f"line {line}: {problem}; nothing was imported")
-
-
-class MemoryClosed(MemoryFault):
-    """The store of memories has been closed."""
-
-    def __init__(self, what: str = "it takes and tells nothing more") -> None:
-        super().__init__(f"this memory has been closed: {what}")
-
-
-class TierUnavailable(MemoryFault):
-    """Where a tier is kept cannot be reached now. The reason is the cause."""
-
-    def __init__(self, where: str, reason: object) -> None:
-        super().__init__(f"{where} cannot be reached: {reason}; what was taken in is written as soon as it is back")
-
-
-class WriteTimeout(MemoryFault, TimeoutError):
-    """A memory was not written, or not even taken in, in time."""
-
-    def __init__(self, what: str, timeout: float, reason: str) -> None:
-        super().__init__(f"{what} within {timeout:g} s: {reason}")
-
-
-class UnknownMemory(MemoryFault, LookupError):
-    """The agent has no memory of that id. Whether another agent has one is not said."""
-
-    def __init__(self, agent: str, id: str) -> None:  # noqa: A002 - the field's own name
-        super().__init__(f"{agent} has no memory {id!r}")
-
-
-class EmbeddingFailed(MemoryFault):
-    """An embedder made no vectors of texts. The reason is the cause."""
-
-    def __init__(self, what: str, reason: object) -> None:
-        super().__init__(f"{what}: no vectors were made: {reason}")
-
-
-class NotShared(MemoryFault, PermissionError):
-    """An agent's memories were not shared with the one who wants them."""
-
-    def __init__(self, owner: str, reader: str) -> None:
-        super().__init__(f"{owner} does not share its memories with {reader}: call share_with({reader!r}) on {owner}'s own")
-
-
 class DeliveryError(CoterieError):
     """A message was not answered, or not taken."""
 
@@ -352,9 +363,3 @@ class WaitCycle(DeliveryError):
             f"waiting would never end: {' -> '.join(self.agents)}; "
             "tell instead of ask, or mark the waiting handler @on(interleave=True)"
         )
-
-
-def describe(error: BaseException) -> str:
-    """Return an error as `Type: text`, on one line where its text is one."""
-    text = str(error)
-    return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__
