@@ -30,6 +30,18 @@ class Rank(enum.IntEnum):
     """Who waits for whom, over all agents of a runtime."""
     REGISTRY = 40
     """The agents of a runtime by name and number, its topics and watchers."""
+    MAINTENANCE = 41
+    """The one maintenance of a store of memories that may go on at a time."""
+    MIND = 42
+    """The counts of one agent's memories, and what is being consolidated."""
+    MEMORY = 44
+    """The memories of one store on their way: versions, and what is moving."""
+    LANE = 45
+    """What is to be written to one tier."""
+    BACKEND = 46
+    """The records that one tier holds in process."""
+    CACHE = 48
+    """One shard of a cache."""
     MAILBOX = 50
     """One mailbox: what is queued, who waits for room, whether its agent wants to be called."""
     SEAT = 60
