@@ -23,17 +23,6 @@ Each error is built from the objects it is about and words itself: what happened
     ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file does not make sense
     ├── RunFolderFailed                   the folder of a run cannot be written
-    ├── ExtraMissing (ImportError)        an optional package is needed and not installed
-    ├── MemoryFault                       something is wrong about a memory, or with where it is kept
-    │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
-    │   ├── InvalidMemoryConfig (ValueError)  so does a setting, or a URL
-    │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
-    │   ├── MemoryClosed                  the store of memories has been closed
-    │   ├── TierUnavailable               where a tier is kept cannot be reached now
-    │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
-    │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
-    │   ├── EmbeddingFailed               an embedder made no vectors
-    │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     ├── StorageError                      a database did not do what was asked of it
     │   ├── WrongUrl (ValueError)         a text names no database that can be opened
     │   ├── StorageLocked                 another process has the file
@@ -47,6 +36,17 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── MigrationError                a schema cannot be brought to the version that is wanted
     │   └── StatementFailed               the database refused a statement
     │       └── ConstraintViolated        because what it stores would break a rule of the schema
+    ├── ExtraMissing (ImportError)        an optional package is needed and not installed
+    ├── MemoryFault                       something is wrong about a memory, or with where it is kept
+    │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
+    │   ├── InvalidMemoryConfig (ValueError)  so does a setting, or a URL
+    │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
+    │   ├── MemoryClosed                  the store of memories has been closed
+    │   ├── TierUnavailable               where a tier is kept cannot be reached now
+    │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
+    │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
+    │   ├── EmbeddingFailed               an embedder made no vectors
+    │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -69,76 +69,90 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coterie.errors.memory import (
-    EmbeddingFailed as EmbeddingFailed,
+    EmbeddingFailed,
+    InvalidDump,
+    InvalidMemory,
+    InvalidMemoryConfig,
+    MemoryClosed,
+    MemoryFault,
+    NotShared,
+    TierUnavailable,
+    UnknownMemory,
+    WriteTimeout,
 )
-from coterie.errors.memory import (
-    InvalidDump as InvalidDump,
-)
-from coterie.errors.memory import (
-    InvalidMemory as InvalidMemory,
-)
-from coterie.errors.memory import (
-    InvalidMemoryConfig as InvalidMemoryConfig,
-)
-from coterie.errors.memory import (
-    MemoryClosed as MemoryClosed,
-)
-from coterie.errors.memory import (
-    MemoryFault as MemoryFault,
-)
-from coterie.errors.memory import (
-    NotShared as NotShared,
-)
-from coterie.errors.memory import (
-    TierUnavailable as TierUnavailable,
-)
-from coterie.errors.memory import (
-    UnknownMemory as UnknownMemory,
-)
-from coterie.errors.memory import (
-    WriteTimeout as WriteTimeout,
-)
-from coterie.errors.root import CoterieError as CoterieError
-from coterie.errors.root import describe as describe
+from coterie.errors.root import CoterieError
 from coterie.errors.storage import (
-    ConstraintViolated as ConstraintViolated,
+    ConstraintViolated,
+    MigrationError,
+    StatementFailed,
+    StorageBusy,
+    StorageClosed,
+    StorageCorrupt,
+    StorageError,
+    StorageForked,
+    StorageFull,
+    StorageLocked,
+    StorageUnavailable,
+    WriteInsideWrite,
+    WrongUrl,
 )
-from coterie.errors.storage import (
-    MigrationError as MigrationError,
-)
-from coterie.errors.storage import (
-    StatementFailed as StatementFailed,
-)
-from coterie.errors.storage import (
-    StorageBusy as StorageBusy,
-)
-from coterie.errors.storage import (
-    StorageClosed as StorageClosed,
-)
-from coterie.errors.storage import (
-    StorageCorrupt as StorageCorrupt,
-)
-from coterie.errors.storage import (
-    StorageError as StorageError,
-)
-from coterie.errors.storage import (
-    StorageForked as StorageForked,
-)
-from coterie.errors.storage import (
-    StorageFull as StorageFull,
-)
-from coterie.errors.storage import (
-    StorageLocked as StorageLocked,
-)
-from coterie.errors.storage import (
-    StorageUnavailable as StorageUnavailable,
-)
-from coterie.errors.storage import (
-    WriteInsideWrite as WriteInsideWrite,
-)
-from coterie.errors.storage import (
-    WrongUrl as WrongUrl,
-)
+
+__all__ = [
+    "AgentStopped",
+    "AskCancelled",
+    "AskTimeout",
+    "CodecError",
+    "ConstraintViolated",
+    "CoterieError",
+    "DecodeFailed",
+    "DefinitionError",
+    "DeliveryError",
+    "EmbeddingFailed",
+    "EncodeFailed",
+    "ExtraMissing",
+    "HandlerFailed",
+    "InvalidAddress",
+    "InvalidDump",
+    "InvalidMemory",
+    "InvalidMemoryConfig",
+    "InvalidMessage",
+    "MailboxFull",
+    "MemoryClosed",
+    "MemoryFault",
+    "MigrationError",
+    "NameTaken",
+    "NotInAgent",
+    "NotShared",
+    "RemoteError",
+    "RestartsExhausted",
+    "RunFolderFailed",
+    "RuntimeStopped",
+    "ScenarioError",
+    "ServiceMissing",
+    "SnapshotFailed",
+    "SpawnError",
+    "StartFailed",
+    "StatementFailed",
+    "StorageBusy",
+    "StorageClosed",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageForked",
+    "StorageFull",
+    "StorageLocked",
+    "StorageUnavailable",
+    "TierUnavailable",
+    "TransportError",
+    "Unhandled",
+    "UnknownAgent",
+    "UnknownMemory",
+    "WaitCycle",
+    "WaitTimeout",
+    "WriteInsideWrite",
+    "WriteTimeout",
+    "WrongUrl",
+    "describe",
+]
 
 
 class DefinitionError(CoterieError, TypeError):
@@ -363,3 +377,9 @@ class WaitCycle(DeliveryError):
             f"waiting would never end: {' -> '.join(self.agents)}; "
             "tell instead of ask, or mark the waiting handler @on(interleave=True)"
         )
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as `Type: text`, on one line where its text is one."""
+    text = str(error)
+    return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

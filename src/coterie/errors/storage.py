@@ -1,4 +1,4 @@
-"""What goes wrong with a database. All of it is in `coterie.errors`."""
+"""What can go wrong with a database. The tree is drawn in `coterie.errors`."""
 
 from __future__ import annotations
 

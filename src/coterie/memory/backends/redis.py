@@ -95,7 +95,7 @@ class RedisBackend:
         found: dict[str, Record] = {}
         for first in range(0, len(keys), _PIPELINE):
             part = keys[first : first + _PIPELINE]
-            found.update(self._ask(lambda part=part: self._get(part)))  # type: ignore[misc]
+            found.update(self._ask(partial(self._get, part)))
         return found
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
@@ -103,9 +103,7 @@ class RedisBackend:
         # Members with equal scores are ordered by their bytes, and UTF-8 keeps the order of code points.
         while True:
             start = b"(" + after.encode() if after else b"-"
-            keys = self._ask(
-                lambda start=start: self._client.zrange(self._key("keys"), start, b"+", bylex=True, offset=0, num=limit)
-            )  # type: ignore[misc]
+            keys = self._ask(partial(self._keys, start, limit))
             if not keys:
                 return []
             names = [key.decode() for key in keys]
@@ -157,6 +155,10 @@ class RedisBackend:
             if len(keys) < size or (len(times) >= limit and float(keys[-1][1]) < times[limit - 1]):
                 return found
             offset += size
+
+    def _keys(self, start: bytes, limit: int) -> list[bytes]:
+        keys: list[bytes] = self._client.zrange(self._key("keys"), start, b"+", bylex=True, offset=0, num=limit)
+        return keys
 
     def _page(self, line: str, most: str, least: str, offset: int, size: int) -> list[tuple[bytes, float]]:
         page: list[tuple[bytes, float]] = self._client.zrange(
