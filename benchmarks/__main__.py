@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, peers, size, throughput
+from benchmarks import latency, peers, size, storage, throughput
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "gather": throughput.gather,
     "size": size.all_rows,
     "latency": latency.all_rows,
+    "storage": storage.all_rows,
 }
 
 

@@ -18,6 +18,10 @@ from typing import Protocol
 class Rank(enum.IntEnum):
     """The order of locks: outer before inner. Each line says what the lock guards."""
 
+    DATABASE = 4
+    """One database file, while it is opened or closed."""
+    DATABASES = 5
+    """Which database files this process has open."""
     LINK = 10
     """What one link has heard from one peer, while it hands messages over in their order."""
     FAMILY = 20
@@ -26,12 +30,28 @@ class Rank(enum.IntEnum):
     """Who waits for whom, over all agents of a runtime."""
     REGISTRY = 40
     """The agents of a runtime by name and number, its topics and watchers."""
+    MAINTENANCE = 41
+    """The one maintenance of a store of memories that may go on at a time."""
+    MIND = 42
+    """The counts of one agent's memories, and what is being consolidated."""
+    MEMORY = 44
+    """The memories of one store on their way: versions, and what is moving."""
+    LANE = 45
+    """What is to be written to one tier."""
+    BACKEND = 46
+    """The records that one tier holds in process."""
+    CACHE = 48
+    """One shard of a cache."""
     MAILBOX = 50
     """One mailbox: what is queued, who waits for room, whether its agent wants to be called."""
     SEAT = 60
     """Whether one agent has a thread, is queued for one, or rests."""
     DISPATCHER = 70
     """The agents that are ready and the threads that are idle."""
+    WRITES = 74
+    """The writes that wait for the one writer of a database."""
+    READERS = 75
+    """The connections of a database that are free, and who waits for one."""
     COMPLETION = 80
     """One outcome that is awaited."""
     TIMERS = 90

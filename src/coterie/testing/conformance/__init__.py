@@ -1,4 +1,4 @@
-"""Suites that any implementation of a contract must pass; ours do. They need pytest.
+"""Suites that any implementation of a contract must pass; ours do. They need the extra ``testing``.
 
 To run the runtime's over a dispatcher or a transport of your own::
 
@@ -7,8 +7,21 @@ To run the runtime's over a dispatcher or a transport of your own::
     class TestRuntimeOverMine(RuntimeConformance):
         def runtime(self, **options):
             return Runtime(dispatcher=Mine(), **options)
+
+and that of the memory's tiers over a backend of your own::
+
+    from coterie.testing.conformance import BackendConformance
+
+    class TestMine(BackendConformance):
+        @pytest.fixture
+        def backend(self):
+            backend = Mine()
+            yield backend
+            backend.close()
 """
 
+from coterie.testing.conformance.memory import ArchiveConformance, BackendConformance
+from coterie.testing.conformance.storage import DatabaseConformance
 from coterie.testing.conformance.suite import RuntimeConformance
 
-__all__ = ["RuntimeConformance"]
+__all__ = ["ArchiveConformance", "BackendConformance", "DatabaseConformance", "RuntimeConformance"]

@@ -24,6 +24,30 @@ Each error is built from the objects it is about and words itself: what happened
     ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file does not make sense
     ├── RunFolderFailed                   the folder of a run cannot be written
+    ├── StorageError                      a database did not do what was asked of it
+    │   ├── WrongUrl (ValueError)         a text names no database that can be opened
+    │   ├── StorageLocked                 another process has the file
+    │   ├── StorageCorrupt                the file is damaged, or is no database
+    │   ├── StorageFull                   there is no room on the disk
+    │   ├── StorageUnavailable            the file or the server cannot be reached
+    │   ├── StorageBusy                   there was no room, or no reader, in time
+    │   ├── StorageClosed                 it was used after it was closed
+    │   ├── StorageForked                 it was used in a child of the process that opened it
+    │   ├── WriteInsideWrite              a write waits for another, which cannot come before it has ended
+    │   ├── MigrationError                a schema cannot be brought to the version that is wanted
+    │   └── StatementFailed               the database refused a statement
+    │       └── ConstraintViolated        because what it stores would break a rule of the schema
+    ├── ExtraMissing (ImportError)        an optional package is needed and not installed
+    ├── MemoryFault                       something is wrong about a memory, or with where it is kept
+    │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
+    │   ├── InvalidMemoryConfig (ValueError)  so does a setting, or a URL
+    │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
+    │   ├── MemoryClosed                  the store of memories has been closed
+    │   ├── TierUnavailable               where a tier is kept cannot be reached now
+    │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
+    │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
+    │   ├── EmbeddingFailed               an embedder made no vectors
+    │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -45,9 +69,91 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from coterie.errors.memory import (
+    EmbeddingFailed,
+    InvalidDump,
+    InvalidMemory,
+    InvalidMemoryConfig,
+    MemoryClosed,
+    MemoryFault,
+    NotShared,
+    TierUnavailable,
+    UnknownMemory,
+    WriteTimeout,
+)
+from coterie.errors.root import CoterieError
+from coterie.errors.storage import (
+    ConstraintViolated,
+    MigrationError,
+    StatementFailed,
+    StorageBusy,
+    StorageClosed,
+    StorageCorrupt,
+    StorageError,
+    StorageForked,
+    StorageFull,
+    StorageLocked,
+    StorageUnavailable,
+    WriteInsideWrite,
+    WrongUrl,
+)
 
-class CoterieError(Exception):
-    """The root of all errors of this package."""
+__all__ = [
+    "AgentStopped",
+    "AskCancelled",
+    "AskTimeout",
+    "CodecError",
+    "ConstraintViolated",
+    "CoterieError",
+    "DecodeFailed",
+    "DefinitionError",
+    "DeliveryError",
+    "EmbeddingFailed",
+    "EncodeFailed",
+    "ExtraMissing",
+    "HandlerFailed",
+    "InvalidAddress",
+    "InvalidDump",
+    "InvalidMemory",
+    "InvalidMemoryConfig",
+    "InvalidMessage",
+    "MailboxFull",
+    "MemoryClosed",
+    "MemoryFault",
+    "MigrationError",
+    "NameTaken",
+    "NotInAgent",
+    "NotShared",
+    "RemoteError",
+    "RestartsExhausted",
+    "RunFolderFailed",
+    "RuntimeStopped",
+    "ScenarioError",
+    "ServiceMissing",
+    "SnapshotFailed",
+    "SpawnError",
+    "StartFailed",
+    "StatementFailed",
+    "StorageBusy",
+    "StorageClosed",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageForked",
+    "StorageFull",
+    "StorageLocked",
+    "StorageUnavailable",
+    "TierUnavailable",
+    "TransportError",
+    "Unhandled",
+    "UnknownAgent",
+    "UnknownMemory",
+    "WaitCycle",
+    "WaitTimeout",
+    "WriteInsideWrite",
+    "WriteTimeout",
+    "WrongUrl",
+    "describe",
+]
 
 
 class DefinitionError(CoterieError, TypeError):
@@ -185,6 +291,13 @@ class RunFolderFailed(CoterieError):
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         super().__init__(f"{path}: cannot be written: {error.strerror or error}; choose another place for the run")
+
+
+class ExtraMissing(CoterieError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
 
 
 class DeliveryError(CoterieError):

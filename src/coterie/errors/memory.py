@@ -1,0 +1,75 @@
+"""What can go wrong with a memory. The tree is drawn in `coterie.errors`."""
+
+from __future__ import annotations
+
+from coterie.errors.root import CoterieError
+
+
+class MemoryFault(CoterieError):
+    """Something is wrong about a memory, or with where it is kept."""
+
+
+class InvalidMemory(MemoryFault, ValueError):
+    """A memory was given a key, an importance or a time that makes no sense."""
+
+    def __init__(self, what: str, given: object, remedy: str) -> None:
+        text = repr(given)
+        shown = text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - what fits on a line
+        super().__init__(f"{shown} cannot be the {what} of a memory: {remedy}")
+
+
+class InvalidMemoryConfig(MemoryFault, ValueError):
+    """A setting of the memory makes no sense."""
+
+    def __init__(self, setting: str, given: object, remedy: str) -> None:
+        super().__init__(f"MemoryConfig: {setting}={given!r} makes no sense: {remedy}")
+
+
+class InvalidDump(MemoryFault, ValueError):
+    """A line of a file of memories cannot be read. Nothing of the file was taken in."""
+
+    def __init__(self, line: int, problem: object) -> None:
+        self.line = line
+        super().__init__(f"line {line}: {problem}; nothing was imported")
+
+
+class MemoryClosed(MemoryFault):
+    """The store of memories has been closed."""
+
+    def __init__(self, what: str = "it takes and tells nothing more") -> None:
+        super().__init__(f"this memory has been closed: {what}")
+
+
+class TierUnavailable(MemoryFault):
+    """Where a tier is kept cannot be reached now. The reason is the cause."""
+
+    def __init__(self, where: str, reason: object) -> None:
+        super().__init__(f"{where} cannot be reached: {reason}; what was taken in is written as soon as it is back")
+
+
+class WriteTimeout(MemoryFault, TimeoutError):
+    """A memory was not written, or not even taken in, in time."""
+
+    def __init__(self, what: str, timeout: float, reason: str) -> None:
+        super().__init__(f"{what} within {timeout:g} s: {reason}")
+
+
+class UnknownMemory(MemoryFault, LookupError):
+    """The agent has no memory of that id. Whether another agent has one is not said."""
+
+    def __init__(self, agent: str, id: str) -> None:  # noqa: A002 - the field's own name
+        super().__init__(f"{agent} has no memory {id!r}")
+
+
+class EmbeddingFailed(MemoryFault):
+    """An embedder made no vectors of texts. The reason is the cause."""
+
+    def __init__(self, what: str, reason: object) -> None:
+        super().__init__(f"{what}: no vectors were made: {reason}")
+
+
+class NotShared(MemoryFault, PermissionError):
+    """An agent's memories were not shared with the one who wants them."""
+
+    def __init__(self, owner: str, reader: str) -> None:
+        super().__init__(f"{owner} does not share its memories with {reader}: call share_with({reader!r}) on {owner}'s own")

@@ -1,0 +1,5 @@
+"""Where tiers are kept: in process, in SQLite, in Redis, in PostgreSQL, all behind one contract."""
+
+from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
+
+__all__ = ["InProcessArchive", "InProcessBackend"]

@@ -1,0 +1,261 @@
+"""Tiers that are kept in this process, and end with it."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from msgspec.structs import replace
+
+from coterie.concurrency import Rank, new_lock
+from coterie.memory.backends.text_index import TextIndex
+from coterie.memory.contract import ArchiveChange, Change, Delete, Hit, Put, Search, Touch, Vector
+from coterie.memory.record import Decision, Kind, Record, Tier
+
+_MOST_DECISIONS = 10_000
+
+
+class InProcessBackend:
+    """Keeps the records of a tier in dictionaries. Safe from many threads; `_lock` guards all tables."""
+
+    persistent = False
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.BACKEND)
+        self._records: dict[str, Record] = {}
+        self._times: dict[str, list[tuple[float, int, str]]] = {}
+        """By agent: when each of its records was created, sorted."""
+
+    def write(self, changes: Sequence[Change]) -> list[bool]:
+        """Do the changes in their order, and return for each whether it was done."""
+        with self._lock:
+            return [self._put(each) if isinstance(each, Put) else self._delete(each) for each in changes]
+
+    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+        """Return the records of those keys that are there."""
+        records = self._records
+        return {key: record for key in keys if (record := records.get(key)) is not None}
+
+    def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
+        """Return records in the order of their keys."""
+        with self._lock:
+            keys = heapq.nsmallest(limit, (key for key in self._records if key > after))
+            return [self._records[key] for key in keys]
+
+    def recent(
+        self,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Record]:
+        """Return the newest records, newest first."""
+        with self._lock:
+            names = agents or list(self._times)
+            lines = [self._backwards(self._times[name], after, before) for name in dict.fromkeys(names) if name in self._times]
+            records = (self._records[key] for _, _, key in heapq.merge(*lines, reverse=True))
+            return list(islice((record for record in records if _is_of(record, kinds)), limit))
+
+    def count(self) -> int:
+        """Return how many records there are."""
+        return len(self._records)
+
+    def close(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._records.clear()
+            self._times.clear()
+
+    def _put(self, change: Put) -> bool:
+        record = change.record
+        there = self._records.get(record.key)
+        if change.expected is None:
+            if there is not None and there.version > record.version:
+                return False
+        elif change.expected != (there.version if there is not None else 0):
+            return False
+        if there is None or (there.agent, there.created, there.version) != (record.agent, record.created, record.version):
+            if there is not None:
+                self._forget_time(there)
+            times = self._times.setdefault(record.agent, [])
+            moment = (record.created, record.version, record.key)
+            if times and moment < times[-1]:
+                insort(times, moment)
+            else:
+                times.append(moment)
+        self._records[record.key] = record
+        return True
+
+    def _delete(self, change: Delete) -> bool:
+        there = self._records.get(change.key)
+        if there is None:
+            return True
+        if there.version > change.version:
+            return False
+        self._forget_time(there)
+        del self._records[change.key]
+        return True
+
+    def _forget_time(self, record: Record) -> None:
+        times = self._times[record.agent]
+        del times[bisect_left(times, (record.created, record.version, record.key))]
+        if not times:
+            del self._times[record.agent]
+
+    @staticmethod
+    def _backwards(
+        times: list[tuple[float, int, str]], after: float | None, before: float | None
+    ) -> Iterator[tuple[float, int, str]]:
+        first = 0 if after is None else bisect_left(times, (after,))
+        last = len(times) if before is None else bisect_left(times, (before,))
+        return (times[place] for place in range(last - 1, first - 1, -1))
+
+
+class InProcessArchive(InProcessBackend):
+    """Keeps every memory in process, with a full-text index for each agent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: dict[str, TextIndex] = {}
+        self._vectors: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        self._citing: dict[tuple[str, str], set[str]] = {}
+        self._decisions: deque[Decision] = deque(maxlen=_MOST_DECISIONS)
+        self._newest = 0
+
+    def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
+        """Do the changes in their order and at once, and return for each whether it was done."""
+        with self._lock:
+            return [self._apply(each) for each in changes]
+
+    def search(self, query: Search) -> list[Hit]:
+        """Return the records that match best, best first."""
+        with self._lock:
+            found: list[tuple[float, int, str]] = []
+            for name in dict.fromkeys(query.agents or self._texts):
+                index = self._texts.get(name)
+                if index is not None:
+                    best = index.search(query.words, query.limit, lambda key: _is_wanted(self._records[key], query))
+                    found += ((score, self._records[key].version, key) for score, key in best)
+            return [Hit(self._records[key], score) for score, _, key in heapq.nlargest(query.limit, found)]
+
+    def due(
+        self, tier: Tier, entered_before: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000
+    ) -> list[Record]:
+        """Return records of a tier that came into it before a time."""
+        found = (
+            record
+            for record in list(self._records.values())
+            if record.tier == tier and record.entered < entered_before and record.kind != Kind.HOUSE
+        )
+        return heapq.nsmallest(
+            limit,
+            (record for record in found if (record.entered, record.key) > after),
+            key=lambda record: (record.entered, record.key),
+        )
+
+    def expired(self, now: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000) -> list[Record]:
+        """Return records that expire at `now` or before."""
+        found = [
+            (record.expires, record.key)
+            for record in list(self._records.values())
+            if record.expires is not None and record.expires <= now and (record.expires, record.key) > after
+        ]
+        records = self.get([key for _, key in heapq.nsmallest(limit, found)])
+        return list(records.values())
+
+    def citing(self, agent: str, id: str) -> list[Record]:  # noqa: A002 - the field's own name
+        """Return the records of `agent` whose sources hold that id, oldest first."""
+        with self._lock:
+            records = [self._records[key] for key in self._citing.get((agent, id), ())]
+        return sorted(records, key=lambda record: (record.created, record.version))
+
+    def vectors(self, agent: str, model: str, after: int = 0, limit: int = 10_000) -> list[Vector]:
+        """Return vectors that a model made for an agent's records, by version."""
+        with self._lock:
+            versions = self._vectors.get((agent, model), [])
+            first = bisect_left(versions, (after + 1, ""))
+            found = [(version, self._records[key]) for version, key in versions[first : first + limit]]
+        return [Vector(record.key, version, record.vector) for version, record in found]
+
+    def tally(self, agent: str | None = None) -> Mapping[tuple[Tier, str], int]:
+        """Return how many records there are by tier and kind."""
+        records = list(self._records.values())
+        return Counter((each.tier, str(each.kind)) for each in records if agent is None or each.agent == agent)
+
+    def newest(self) -> int:
+        """Return the greatest version that was ever written."""
+        return self._newest
+
+    def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
+        """Return the newest decisions, newest first."""
+        with self._lock:
+            backwards = reversed(self._decisions)
+            return list(islice((each for each in backwards if key is None or each.key == key), limit))
+
+    def _apply(self, change: ArchiveChange) -> bool:
+        if isinstance(change, Touch):
+            return self._touch(change)
+        before = self._records.get(change.key if isinstance(change, Delete) else change.record.key)
+        done = self._put(change) if isinstance(change, Put) else self._delete(change)
+        if done:
+            if change.note is not None:
+                self._decisions.append(change.note)
+            if before is not None:
+                self._unlist(before)
+            if isinstance(change, Put):
+                self._list(change.record, before)
+            elif before is not None and before.kind != Kind.HOUSE:
+                self._texts[before.agent].discard(before.key)
+        return done
+
+    def _touch(self, change: Touch) -> bool:
+        there = self._records.get(change.key)
+        if there is None:
+            return False
+        self._records[change.key] = touched(there, change.count, change.last_access)
+        return True
+
+    def _list(self, record: Record, before: Record | None) -> None:
+        self._newest = max(self._newest, record.version)
+        for source in record.sources:
+            self._citing.setdefault((record.agent, source), set()).add(record.key)
+        if record.model:
+            insort(self._vectors.setdefault((record.agent, record.model), []), (record.version, record.key))
+        if before is not None and before.kind != Kind.HOUSE and (before.agent != record.agent or record.kind == Kind.HOUSE):
+            self._texts[before.agent].discard(before.key)
+        if record.kind == Kind.HOUSE:
+            return
+        same = before is not None and (before.agent, before.text, before.context) == (record.agent, record.text, record.context)
+        if not same or before is None or before.kind == Kind.HOUSE:
+            self._texts.setdefault(record.agent, TextIndex()).add(record.key, record.text, record.context)
+
+    def _unlist(self, record: Record) -> None:
+        for source in record.sources:
+            self._citing[record.agent, source].discard(record.key)
+            if not self._citing[record.agent, source]:
+                del self._citing[record.agent, source]
+        if record.model:
+            versions = self._vectors[record.agent, record.model]
+            del versions[bisect_left(versions, (record.version, record.key))]
+
+
+def touched(record: Record, count: int, last_access: float) -> Record:
+    """Return the record as it is after so many more reads."""
+    return replace(record, access_count=record.access_count + count, last_access=max(record.last_access, last_access))
+
+
+def _is_of(record: Record, kinds: Iterable[str]) -> bool:
+    return record.kind in kinds if kinds else record.kind != Kind.HOUSE
+
+
+def _is_wanted(record: Record, query: Search) -> bool:
+    return (
+        _is_of(record, query.kinds)
+        and (query.after is None or record.created >= query.after)
+        and (query.before is None or record.created < query.before)
+    )

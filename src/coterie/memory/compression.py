@@ -1,0 +1,223 @@
+"""Compressing a tier: Zstandard, with dictionaries made from what is in it.
+
+Small records grow when each is compressed by itself. A dictionary of what they have in common makes them less than half
+as long; it is made once there is enough to make it from, kept with the data under a number, and read by whoever reads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import zstandard
+from msgspec.structs import replace
+
+from coterie.concurrency import Rank, new_lock
+from coterie.memory.contract import Backend, Change, Delete, Put
+from coterie.memory.record import Kind, Record
+
+DICTIONARY_PREFIX = "\x1fdictionary/"
+"""What the keys of dictionaries begin with. No key of a memory can."""
+_DICTIONARY_BYTES = 16 * 1024
+_ENOUGH = 1_000
+"""Records that a dictionary is made from, at least."""
+_ENOUGH_BYTES = 128 * 1024
+_MOST_SAMPLES = 4_000
+_WORSE = 0.8
+"""A new dictionary is made when records shrink this much less than when the present one was made."""
+_PLAIN, _ZSTD, _DICTIONARY = b"\x00", b"\x01", b"\x02"
+_FIELDS = msgspec.msgpack.Decoder(tuple[bytes, str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionStatistics:
+    """What compression has done so far."""
+
+    records: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    dictionaries: int = 0
+    """How many there are; the newest is in use."""
+
+    @property
+    def ratio(self) -> float:
+        """How many times shorter records have become; 1 if there were none."""
+        return self.bytes_in / self.bytes_out if self.bytes_out else 1.0
+
+
+class Compressor:
+    """Makes byte strings shorter, and long again. Safe from many threads; `_lock` guards all but the finished codecs."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._number = 0
+        self._dictionaries: dict[int, zstandard.ZstdCompressionDict] = {}
+        self._samples: deque[bytes] = deque(maxlen=_MOST_SAMPLES)
+        self._fresh = 0
+        self._ratio_then = 0.0
+        self._recent = (0, 0)
+        self._records = self._bytes_in = self._bytes_out = 0
+
+    def statistics(self) -> CompressionStatistics:
+        """Return what it has done so far."""
+        with self._lock:
+            return CompressionStatistics(self._records, self._bytes_in, self._bytes_out, len(self._dictionaries))
+
+    def compress(self, data: bytes) -> bytes:
+        """Return `data` compressed, or with a mark before it if that is shorter."""
+        number = self._number
+        dictionary = self._dictionaries.get(number)
+        # A compressor may not be shared by threads that use it at once; to make one costs a few microseconds.
+        best = _PLAIN + data
+        if dictionary is not None:
+            body = zstandard.ZstdCompressor(level=3, dict_data=dictionary, write_checksum=False).compress(data)
+            best = min(best, _DICTIONARY + number.to_bytes(4, "big") + body, key=len)
+        elif len(data) > 100:  # noqa: PLR2004 - shorter ones grow
+            best = min(best, _ZSTD + zstandard.ZstdCompressor(level=3).compress(data), key=len)
+        with self._lock:
+            self._samples.append(data)
+            self._fresh += 1
+            self._records += 1
+            self._bytes_in += len(data)
+            self._bytes_out += len(best)
+            self._recent = (self._recent[0] + len(data), self._recent[1] + len(best))
+        return best
+
+    def decompress(self, data: bytes) -> bytes:
+        """Return what `compress` was given. Raises `KeyError` with the number of a dictionary that is not known here."""
+        kind, body = data[:1], data[1:]
+        if kind == _PLAIN:
+            return body
+        if kind == _ZSTD:
+            return zstandard.ZstdDecompressor().decompress(body)
+        dictionary = self._dictionaries[int.from_bytes(body[:4], "big")]
+        return zstandard.ZstdDecompressor(dict_data=dictionary).decompress(body[4:])
+
+    def learn(self, number: int, dictionary: bytes) -> None:
+        """Know a dictionary from now on, and use it if it is the newest."""
+        with self._lock:
+            self._dictionaries[number] = zstandard.ZstdCompressionDict(dictionary)
+            self._number = max(self._number, number)
+
+    def train(self) -> tuple[int, bytes] | None:
+        """Return a new dictionary and its number, if there is enough to make one from and it would help; None if not.
+
+        It is used only once it was given to `learn`, so that it can be kept first.
+        """
+        with self._lock:
+            length, shortened = self._recent
+            ratio = length / shortened if shortened else 1.0
+            if self._fresh < _ENOUGH or length < _ENOUGH_BYTES:
+                return None
+            if self._number and self._ratio_then == 0.0:
+                self._ratio_then = ratio
+            self._fresh, self._recent = 0, (0, 0)
+            if self._number and ratio >= self._ratio_then * _WORSE:
+                return None
+            samples: list[bytes | bytearray | memoryview] = list(self._samples)
+            number = self._number + 1
+            self._ratio_then = 0.0
+        try:
+            return number, zstandard.train_dictionary(_DICTIONARY_BYTES, samples).as_bytes()
+        except zstandard.ZstdError:
+            # The samples have nothing in common, or all of it.
+            return None
+
+
+class CompressedBackend:
+    """Another backend, with what records say compressed. Their keys, times and numbers stay readable.
+
+    As safe from many threads as the other is.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.compressor = Compressor()
+        self._backend = backend
+        self._known = False
+
+    @property
+    def persistent(self) -> bool:
+        """Whether what is in it outlives this process."""
+        return self._backend.persistent
+
+    def maintain(self) -> bool:
+        """Make a new dictionary if it is time. Return whether one was made."""
+        self._load()
+        trained = self.compressor.train()
+        if trained is None:
+            return False
+        number, dictionary = trained
+        record = Record(f"dictionary-{number}", f"{DICTIONARY_PREFIX}{number:010}", 1, dictionary, kind=Kind.HOUSE)
+        # Another process may have been quicker; then this one learns what it made.
+        self._backend.write([Put(record, expected=0)])
+        kept = self._backend.get([record.key])[record.key]
+        self.compressor.learn(number, kept.value)
+        return True
+
+    def write(self, changes: Sequence[Change]) -> list[bool]:
+        """Do the changes, compressed, in their order, and return for each whether it was done."""
+        self._load()
+        return self._backend.write(
+            [change if isinstance(change, Delete) else replace(change, record=self._pack(change.record)) for change in changes]
+        )
+
+    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+        """Return the records of those keys that are there."""
+        return {key: self._unpack(record) for key, record in self._backend.get(keys).items()}
+
+    def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
+        """Return records in the order of their keys."""
+        # Dictionaries sort before all else, so they are met only at the beginning.
+        after = max(after, DICTIONARY_PREFIX + "~")
+        return [self._unpack(record) for record in self._backend.scan(after, limit)]
+
+    def recent(
+        self,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Record]:
+        """Return the newest records, newest first."""
+        found = self._backend.recent(agents, limit, kinds=kinds, after=after, before=before)
+        return [self._unpack(record) for record in found if not record.key.startswith(DICTIONARY_PREFIX)]
+
+    def count(self) -> int:
+        """Return how many records there are, dictionaries left out."""
+        self._load()
+        return self._backend.count() - self.compressor.statistics().dictionaries
+
+    def close(self) -> None:
+        """Close the other backend."""
+        self._backend.close()
+
+    def _pack(self, record: Record) -> Record:
+        body = msgspec.msgpack.encode((record.value, record.text, record.context))
+        return replace(record, value=self.compressor.compress(body), text="", context="")
+
+    def _unpack(self, record: Record) -> Record:
+        try:
+            body = self.compressor.decompress(record.value)
+        except KeyError:
+            self._known = False
+            self._load()
+            body = self.compressor.decompress(record.value)
+        value, text, context = _FIELDS.decode(body)
+        return replace(record, value=value, text=text, context=context)
+
+    def _load(self) -> None:
+        """Learn the dictionaries that are kept, once, and again when one is met that is not known."""
+        if self._known:
+            return
+        for number in itertools.count(1):
+            key = f"{DICTIONARY_PREFIX}{number:010}"
+            kept = self._backend.get([key])
+            if not kept:
+                break
+            self.compressor.learn(number, kept[key].value)
+        self._known = True

@@ -1,0 +1,381 @@
+"""A handle on the memories of one agent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from coterie.errors import UnknownMemory
+from coterie.kernel import Countdown
+from coterie.memory.checking import check_agent, check_count, check_importance
+from coterie.memory.mind import cleaning
+from coterie.memory.mind.cleaning import CleanUp
+from coterie.memory.mind.consolidation import Consolidation, Consolidator
+from coterie.memory.mind.episodes import Episodes, key_of, mark_of
+from coterie.memory.mind.items import Explanation, Memory, MindStatistics
+from coterie.memory.mind.notebook import Notebook
+from coterie.memory.mind.recalling import Meaning, weigh
+from coterie.memory.mind.sharing import Grants, SharedMemory
+from coterie.memory.mind.summary import Insight, Summariser, extract
+from coterie.memory.record import Kind, Record
+from coterie.memory.retrieval.embedding import Embedder
+from coterie.memory.retrieval.ranking import Weights
+from coterie.memory.retrieval.words import text_of
+from coterie.memory.tiered import TieredMemory
+from coterie.memory.tiers.rules import strength
+
+_log = logging.getLogger(__name__)
+
+_KINDS = (Kind.EPISODE, Kind.SEMANTIC)
+
+
+class AgentMemory:
+    """What one agent remembers: episodes, which happened to it, and semantic memories, which were made of them.
+
+    ::
+
+        mind = AgentMemory(memory, agent="alice", max_episodes=1000)
+        mind.remember({"content": "Bob lent me 5 coins", "type": "observation"}, importance=0.6)
+        mind.recall("who did I borrow from?", k=10)
+
+    It sees what its agent owns, and nothing else; `of` gives what another shares with it. Several handles on one agent are
+    handles on the same memories. Safe from many threads: no more than `max_episodes` are ever there, none is lost or
+    counted twice, and `stats` never shows half a change.
+    """
+
+    def __init__(
+        self,
+        memory: TieredMemory,
+        agent: str,
+        *,
+        max_episodes: int = 1_000,
+        clean_up: CleanUp | str = CleanUp.FIFO,
+        max_age: float | None = None,
+        warn_at: float = 0.8,
+        on_warning: Callable[[MindStatistics], object] | None = None,
+        consolidate_at: int | None = 100,
+        summariser: Summariser = extract,
+        embedder: Embedder | None = None,
+        weights: Weights | None = None,
+    ) -> None:
+        """Make a handle.
+
+        `max_age` is in seconds, for `CleanUp.AGE`. At `warn_at`, a part of `max_episodes`, a warning is logged and
+        `on_warning` called. At `consolidate_at` episodes that were not consolidated they are, on a thread of the memory's;
+        None: only by hand.
+        """
+        self.agent = check_agent(agent)
+        self.memory = memory
+        self.max_episodes = check_count("max_episodes", max_episodes, 1)
+        self.clean_up = CleanUp(clean_up)
+        self.weights = weights if weights is not None else Weights()
+        self.grants = Grants(memory, agent)
+        self._max_age = max_age
+        self._warn_at = warn_at
+        self._on_warning = on_warning
+        self._consolidate_at = None if consolidate_at is None else check_count("consolidate_at", consolidate_at, 1)
+        self._state: Episodes = memory.once(f"episodes of {agent}", lambda: Episodes(memory, agent))
+        self._meaning = Meaning(memory, agent, embedder) if embedder is not None else None
+        self._notebook = Notebook(memory, agent, self._state)
+        self._consolidator = Consolidator(
+            self._state,
+            summariser,
+            read=self._read,
+            keep=self._notebook.learn,
+            mark=lambda last: memory.put_house(mark_of(agent), last, agent),
+            time=memory.clock.time,
+        )
+
+    # Storing
+
+    def remember(
+        self,
+        value: Any,
+        importance: float = 0.5,
+        *,
+        text: str | None = None,
+        at: float | None = None,
+        ttl: float | None = None,
+        valid_from: float | None = None,
+        valid_until: float | None = None,
+        durable: bool = False,
+    ) -> str:
+        """Keep an episode and return its id.
+
+        `text` is what searches look at: unless given, all text in the value but its "type". `at` is when it happened; now,
+        unless given. Raises as `TieredMemory.store` does.
+        """
+        importance = check_importance(importance)
+        words = text if text is not None else _text(value)
+        state = self._state
+        with state.lock:
+            record = self._notebook.write(
+                value, importance, words, at=at, ttl=ttl, valid_from=valid_from, valid_until=valid_until
+            )
+            self._make_room(record)
+            warning = self._crosses_warning()
+            least = self._consolidate_at
+            plan = least is not None and len(state.fresh) >= least and not state.planned and state.running is None
+            state.planned = state.planned or plan
+        if self._meaning is not None:
+            self._meaning.note(record.key, record.text)
+        if plan:
+            self.memory.in_background(self._consolidate_by_itself)
+        if warning:
+            self._warn()
+        if durable:
+            self.memory.flush()
+        return record.id
+
+    def learn(self, value: Any, importance: float = 0.5, *, sources: Sequence[str] = (), **options: Any) -> str:
+        """Keep a semantic memory, made by hand, and return its id. Raises `UnknownMemory` for sources that are not there."""
+        for source in sources:
+            self.get(source)
+        insight = Insight(value, tuple(sources), check_importance(importance), **options)
+        with self._state.lock:
+            id = self.memory.new_id()  # noqa: A001 - the field's own name
+            self._state.semantic += self._notebook.learn(id, insight)
+            self._state.counts.learnt += 1
+        if self._meaning is not None:
+            self._meaning.note(*self._notebook.words_of(id, insight))
+        return id
+
+    def invalidate(self, id: str, at: float | None = None) -> None:  # noqa: A002 - the field's own name
+        """Note that a memory is not true any more; since now, unless `at` is given. It stays, but is not recalled."""
+        until = at if at is not None else self.memory.clock.time()
+        self._notebook.change(self._record(id).key, valid_until=until)
+
+    # Reading
+
+    def get(self, id: str) -> Memory:  # noqa: A002 - the field's own name
+        """Return one memory of this agent. Raises `UnknownMemory`."""
+        return self._memory(self._record(id))
+
+    def recent(
+        self,
+        limit: int = 20,
+        *,
+        kinds: Sequence[str] = (Kind.EPISODE,),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Memory]:
+        """Return the newest episodes, or memories of other `kinds`, newest first."""
+        found = self.memory.recent(self.agent, limit, kinds=tuple(kinds) or _KINDS, after=after, before=before)
+        return [self._memory(record) for record in found]
+
+    def recall(
+        self,
+        question: str,
+        k: int = 10,
+        *,
+        kinds: Sequence[str] = (),
+        weights: Weights | None = None,
+        after: float | None = None,
+        before: float | None = None,
+        valid_at: float | None = None,
+        count: bool = True,
+    ) -> list[Memory]:
+        """Return the `k` memories that answer a question best, best first.
+
+        They are ranked by words and, with an embedder, meaning; recency and importance decide between equals, unless
+        `weights` say otherwise. What is not valid now, or at `valid_at`, is left out. To be recalled counts as use, unless
+        `count` is off.
+        """
+        check_count("k", k)
+        at = valid_at if valid_at is not None else self.memory.clock.time()
+        found = weigh(
+            self.memory,
+            self.agent,
+            question,
+            k,
+            weights=weights if weights is not None else self.weights,
+            meaning=self._meaning,
+            kinds=kinds,
+            after=after,
+            before=before,
+        )
+        memories = [self._memory(record, score, parts) for record, score, parts in found if _valid(record, at)][:k]
+        if count:
+            for record, _, _ in found[: len(memories)]:
+                self.memory.used(record)
+            with self._state.lock:
+                self._state.counts.recalled += 1
+        return memories
+
+    def explain(self, id: str) -> Explanation:  # noqa: A002 - the field's own name
+        """Return where a memory comes from, what came of it, and what was decided about it. Raises `UnknownMemory`."""
+        record = self._record(id)
+        keys = {source: [key_of(self.agent, kind, source) for kind in _KINDS] for source in record.sources}
+        there = self.memory.records(key for pair in keys.values() for key in pair)
+        sources = {source: next((there[key] for key in pair if key in there), None) for source, pair in keys.items()}
+        with self._state.lock:
+            consolidated = id not in self._state.fresh and id not in self._state.given
+        return Explanation(
+            memory=self._memory(record),
+            strength=strength(record, self.memory.clock.time()),
+            sources=tuple(self._memory(each) for each in sources.values() if each is not None),
+            missing=tuple(source for source, each in sources.items() if each is None),
+            derived=tuple(self._memory(each) for each in self._notebook.citing(id)),
+            decisions=tuple(self.memory.decisions(record.key)),
+            consolidated=consolidated,
+        )
+
+    def stats(self) -> MindStatistics:
+        """Return what there is now and what was done so far."""
+        return self._state.statistics(self.agent, self.max_episodes)
+
+    def __len__(self) -> int:
+        """Return how many episodes there are."""
+        return len(self._state.times)
+
+    # Changing
+
+    def consolidate(self, *, force: bool = False) -> Consolidation:
+        """Make semantic memories of the episodes that none was made of yet, if there are `consolidate_at` of them.
+
+        With `force` of however few there are. Who calls it while another does waits for the other's end. Raises what the
+        summariser raises; the episodes are then as they were.
+        """
+        return self._consolidator.run(1 if force or self._consolidate_at is None else self._consolidate_at, automatic=False)
+
+    def settle(self, timeout: float = 10.0) -> bool:
+        """Wait until no consolidation goes on or is about to begin. Return whether that is so."""
+        countdown = Countdown(timeout)
+        while True:
+            with self._state.lock:
+                running, planned = self._state.running, self._state.planned
+            if running is None and not planned:
+                return True
+            if countdown.over:
+                return False
+            if running is not None:
+                running.wait(countdown.left())
+            else:
+                # It is behind others in the background's queue; so is this.
+                self.memory.in_background(lambda: None).exception(countdown.left())
+
+    def forget(self, id: str) -> list[str]:  # noqa: A002 - the field's own name
+        """Delete a memory and what was derived from it, and return the ids of all that is gone.
+
+        What else a derived memory was made of may be consolidated anew. The neighbours of an episode are not found by its
+        words any more. Raises `UnknownMemory`.
+        """
+        state = self._state
+        with state.lock:
+            record = self._record(id)
+            gone = [record]
+            for each in gone:
+                known = {other.id for other in gone}
+                gone += [other for other in self._notebook.citing(each.id) if other.id not in known]
+            lost = {each.id for each in gone}
+            self._notebook.scrub(record)
+            if state.running is not None:
+                state.forgotten |= lost
+            for each in gone:
+                self.memory.delete(each.key, reason=f"forgotten, with {id}" if each is not record else "forgotten")
+                if each.kind == Kind.EPISODE:
+                    state.discard(each.id)
+                else:
+                    state.semantic -= 1
+                    again = [source for source in each.sources if source in state.times and source not in lost]
+                    state.fresh.update(dict.fromkeys(again))
+                if self._meaning is not None:
+                    self._meaning.drop(each.key)
+            state.fresh = {each: None for each in state.times if each in state.fresh}
+            if state.last is None and state.times:
+                newest = next(reversed(state.times))
+                state.last = self.memory.record(key_of(self.agent, Kind.EPISODE, newest))
+            state.counts.forgotten += len(gone)
+        return [each.id for each in gone]
+
+    # Sharing
+
+    def share_with(self, reader: str) -> None:
+        """Let another agent read all memories of this one, from now on."""
+        with self._state.lock:
+            self.grants.change(check_agent(reader), granted=True)
+
+    def unshare(self, reader: str) -> None:
+        """Let another agent read nothing any more."""
+        with self._state.lock:
+            self.grants.change(check_agent(reader), granted=False)
+
+    def shared_with(self) -> list[str]:
+        """Return who may read the memories of this agent, sorted."""
+        return self.grants.readers()
+
+    def of(self, agent: str) -> SharedMemory:
+        """Return the memories that another agent shares with this one. Raises `NotShared`."""
+        return SharedMemory(AgentMemory(self.memory, agent, weights=self.weights), self.agent)
+
+    # The rest is for the handle itself
+
+    def _record(self, id: str) -> Record:  # noqa: A002 - the field's own name
+        for record in self.memory.records(key_of(self.agent, kind, str(id)) for kind in _KINDS).values():
+            if record.agent == self.agent:
+                return record
+        raise UnknownMemory(self.agent, str(id))
+
+    def _memory(self, record: Record, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
+        return Memory.of(record, self.memory.value_of(record), score, parts or {})
+
+    def _read(self, ids: Sequence[str]) -> list[Memory]:
+        records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in ids)
+        return [self._memory(record) for record in records.values()]
+
+    def _make_room(self, newest: Record) -> None:
+        """Delete episodes until no more than `max_episodes` are left, under the lock. The newest always stays."""
+        state = self._state
+        now = self.memory.clock.time()
+        sweeps = self._max_age is not None and self.clean_up is CleanUp.AGE and now - state.swept >= self._max_age / 100
+        excess = len(state.times) - self.max_episodes
+        if excess <= 0 and not sweeps:
+            return
+        times = {each: time for each, time in state.times.items() if each != newest.id}
+        match self.clean_up:
+            case CleanUp.FIFO:
+                victims = cleaning.first_stored(times, excess)
+            case CleanUp.AGE:
+                victims = cleaning.oldest(times, excess, now, self._max_age)
+                state.swept = now
+            case CleanUp.RELEVANCE:
+                # To weigh them all for one place would take long where there are very many.
+                excess = max(excess, self.max_episodes // 1_000)
+                records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in times)
+                victims = cleaning.least_relevant(list(records.values()), excess, now)
+        for victim in victims:
+            key = key_of(self.agent, Kind.EPISODE, victim)
+            self.memory.delete(key, reason=f"made room: {self.clean_up}")
+            state.discard(victim)
+            state.counts.cleaned += 1
+            if self._meaning is not None:
+                self._meaning.drop(key)
+
+    def _crosses_warning(self) -> bool:
+        state = self._state
+        above = len(state.times) >= self._warn_at * self.max_episodes
+        crosses = above and not state.warned
+        state.warned = above
+        state.counts.warnings += crosses
+        return crosses
+
+    def _warn(self) -> None:
+        statistics = self.stats()
+        _log.warning("%s has %d episodes, and %d at most", self.agent, statistics.episodes, self.max_episodes)
+        if self._on_warning is not None:
+            self._on_warning(statistics)
+
+    def _consolidate_by_itself(self) -> None:
+        try:
+            self._consolidator.run(self._consolidate_at or 1, automatic=True)
+        except Exception:  # noqa: BLE001 - the summariser is somebody else's; it is logged, counted, and tried again
+            _log.exception("the memories of %s were not consolidated", self.agent)
+
+
+def _text(value: Any) -> str:
+    return text_of({name: each for name, each in value.items() if name != "type"} if isinstance(value, dict) else value)
+
+
+def _valid(record: Record, at: float) -> bool:
+    return record.valid_until is None or at < record.valid_until

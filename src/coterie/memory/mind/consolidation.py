@@ -1,0 +1,135 @@
+"""Making semantic memories of episodes: once for each, whoever asks, and never in anybody's way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from coterie.concurrency import Signal
+from coterie.errors import InvalidMemory
+from coterie.memory.mind.episodes import Episodes
+from coterie.memory.mind.items import Memory
+from coterie.memory.mind.summary import Insight, Summariser
+
+
+@dataclass(frozen=True, slots=True)
+class Consolidation:
+    """What one call of `consolidate` did."""
+
+    episodes: int = 0
+    """Episodes that were given to the summariser; 0 if there was nothing to do, or others had done it."""
+    semantic: tuple[str, ...] = ()
+    """The ids of the semantic memories that were made, or made anew."""
+    automatic: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether it did anything."""
+        return self.episodes > 0
+
+
+class Consolidator:
+    """Gives each episode to the summariser once.
+
+    One consolidation goes on at a time. It takes all episodes that none was given before, and lets go of the lock: who
+    stores meanwhile does not wait, and is in the next. Who consolidates meanwhile waits for its end, and finds only what
+    has come since. If it fails, its episodes are those of the next.
+    """
+
+    def __init__(
+        self,
+        episodes: Episodes,
+        summarise: Summariser,
+        *,
+        read: Callable[[Sequence[str]], list[Memory]],
+        keep: Callable[[str, Insight], bool],
+        mark: Callable[[str], None],
+        time: Callable[[], float],
+    ) -> None:
+        self._episodes = episodes
+        self._summarise = summarise
+        self._read = read
+        self._keep = keep
+        self._mark = mark
+        self._time = time
+
+    def run(self, least: int, *, automatic: bool) -> Consolidation:
+        """Consolidate if at least so many episodes wait for it. Raises what the summariser raises."""
+        state = self._episodes
+        while True:
+            with state.lock:
+                if automatic:
+                    state.planned = False
+                running = state.running
+                if running is None:
+                    if not state.fresh or len(state.fresh) < least:
+                        return Consolidation(automatic=automatic)
+                    state.given, state.fresh = state.fresh, {}
+                    batch = list(state.given)
+                    state.running = Signal()
+                    break
+            running.wait()
+        insights: list[Insight] | None = None
+        try:
+            insights = self._ask(batch)
+        finally:
+            with state.lock:
+                try:
+                    made = self._keep_all(insights, batch) if insights is not None else ()
+                except BaseException:
+                    insights = None
+                    raise
+                finally:
+                    self._end(batch, failed=insights is None, automatic=automatic)
+        return Consolidation(len(batch), made, automatic)
+
+    def _ask(self, batch: list[str]) -> list[Insight]:
+        """Have insights made, without the lock."""
+        memories = self._read(batch)
+        known = {memory.id for memory in memories}
+        insights = list(self._summarise(memories)) if memories else []
+        for insight in insights:
+            if not insight.sources or not known.issuperset(insight.sources):
+                raise InvalidMemory("source", insight.sources, "an insight cites ids of the episodes that it was made of")
+        return insights
+
+    def _keep_all(self, insights: list[Insight], batch: list[str]) -> tuple[str, ...]:
+        """Keep insights, under the lock, but for those that rest on what was forgotten meanwhile."""
+        state = self._episodes
+        made: list[str] = []
+        for insight in insights:
+            if state.forgotten.intersection(insight.sources):
+                again = [source for source in insight.sources if source in state.times]
+                state.fresh = {**dict.fromkeys(again), **state.fresh}
+                continue
+            # The same episodes give the same id, so that what a crash interrupted is done again and not twice.
+            id = _digest("\n".join(insight.sources))  # noqa: A001 - the field's own name
+            while id in made:
+                id = _digest(id)  # noqa: A001 - as above
+            state.semantic += self._keep(id, insight)
+            state.counts.learnt += 1
+            made.append(id)
+        if not state.fresh.keys() & set(batch):
+            self._mark(batch[-1])
+        return tuple(made)
+
+    def _end(self, batch: list[str], *, failed: bool, automatic: bool) -> None:
+        state = self._episodes
+        ended, state.running = state.running, None
+        if failed:
+            # Before those that have come since.
+            state.fresh = {**state.given, **state.fresh}
+            state.counts.failed += 1
+        else:
+            state.counts.consolidations += 1
+            state.counts.automatic += automatic
+            state.counts.consolidated += len(batch)
+            state.counts.last_consolidation = self._time()
+        state.given = {}
+        state.forgotten.clear()
+        assert ended is not None
+        ended.set()
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()

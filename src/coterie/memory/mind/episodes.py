@@ -1,0 +1,139 @@
+"""The one state behind all handles on one agent's memories: which episodes there are, and what was counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coterie.concurrency import Rank, Signal, new_lock
+from coterie.memory.mind.items import MindStatistics
+from coterie.memory.record import Kind, Record
+from coterie.memory.tiered import TieredMemory
+
+_PAGE = 1_000
+
+
+def key_of(agent: str, kind: str, id: str) -> str:  # noqa: A002 - the field's own name
+    """Return the key of an agent's memory of that kind and id."""
+    return f"{agent}/{kind}/{id}"
+
+
+def mark_of(agent: str) -> str:
+    """Return the key of the house's note on how far an agent's episodes are consolidated."""
+    return f"\x1fconsolidated/{agent}"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was counted of one agent."""
+
+    remembered: int = 0
+    learnt: int = 0
+    recalled: int = 0
+    forgotten: int = 0
+    cleaned: int = 0
+    warnings: int = 0
+    consolidations: int = 0
+    automatic: int = 0
+    failed: int = 0
+    consolidated: int = 0
+    last_consolidation: float | None = None
+
+
+class Episodes:
+    """The ids of one agent's episodes in the order in which they were stored, and when each happened.
+
+    Whoever uses it holds `lock`, which guards all of it. It is read from the store when the agent's first handle is made.
+    """
+
+    def __init__(self, memory: TieredMemory, agent: str) -> None:
+        self.lock = new_lock(Rank.MIND)
+        self.counts = Counts()
+        self.times: dict[str, float] = {}
+        self.fresh: dict[str, None] = {}
+        """Episodes that no consolidation was given yet, in order."""
+        self.given: dict[str, None] = {}
+        """Episodes that a consolidation has now."""
+        self.forgotten: set[str] = set()
+        """Episodes that were forgotten while a consolidation had them."""
+        self.swept = 0.0
+        """When it was last looked for what is too old."""
+        self.running: Signal | None = None
+        """The consolidation that goes on; set when it is over."""
+        self.planned = False
+        """Whether one is about to begin by itself."""
+        self.warned = False
+        self.semantic = 0
+        self.last: Record | None = None
+        """The newest episode, as it was stored."""
+        self._load(memory, agent)
+
+    def add(self, record: Record) -> None:
+        """Note a new episode."""
+        self.times[record.id] = record.created
+        self.fresh[record.id] = None
+        self.last = record
+        self.counts.remembered += 1
+
+    def discard(self, id: str) -> None:  # noqa: A002 - the field's own name
+        """Note that an episode is gone."""
+        self.times.pop(id, None)
+        self.fresh.pop(id, None)
+        self.given.pop(id, None)
+        if self.last is not None and self.last.id == id:
+            self.last = None
+
+    def neighbours(self, id: str) -> tuple[str | None, str | None]:  # noqa: A002 - the field's own name
+        """Return the ids of the episodes stored just before and just after."""
+        ids = list(self.times)
+        place = ids.index(id) if id in self.times else -1
+        if place < 0:
+            return None, None
+        return (ids[place - 1] if place else None), (ids[place + 1] if place + 1 < len(ids) else None)
+
+    def statistics(self, agent: str, max_episodes: int) -> MindStatistics:
+        """Return what there is now and what was done so far. Takes the lock itself."""
+        with self.lock:
+            counts = self.counts
+            return MindStatistics(
+                agent=agent,
+                episodes=len(self.times),
+                semantic=self.semantic,
+                max_episodes=max_episodes,
+                unconsolidated=len(self.fresh) + len(self.given),
+                remembered=counts.remembered,
+                learnt=counts.learnt,
+                recalled=counts.recalled,
+                forgotten=counts.forgotten,
+                cleaned=counts.cleaned,
+                warnings=counts.warnings,
+                consolidations=counts.consolidations,
+                automatic_consolidations=counts.automatic,
+                failed_consolidations=counts.failed,
+                consolidated=counts.consolidated,
+                last_consolidation=counts.last_consolidation,
+            )
+
+    def _load(self, memory: TieredMemory, agent: str) -> None:
+        found: list[Record] = []
+        cited: set[str] = set()
+        for kind in (Kind.EPISODE, Kind.SEMANTIC):
+            wanted = _PAGE
+            while len(page := memory.recent(agent, wanted, kinds=[kind])) == wanted:
+                wanted *= 4
+            if kind == Kind.EPISODE:
+                found = page
+            else:
+                self.semantic = len(page)
+                cited = {source for record in page for source in record.sources}
+        # Ids grow with time, so they tell the order in which the episodes were stored.
+        found.sort(key=lambda record: (_number(record.id), record.id))
+        mark = memory.get_house(mark_of(agent)) or ""
+        for record in found:
+            self.times[record.id] = record.created
+            if record.id not in cited and _number(record.id) > _number(mark):
+                self.fresh[record.id] = None
+        self.last = found[-1] if found else None
+
+
+def _number(id: str) -> int:  # noqa: A002 - the field's own name
+    return int(id.partition("-")[0], 16) if id else -1

@@ -1,0 +1,153 @@
+"""Writing an agent's memories: each with its neighbours in time and its date, so that it is found by what was around it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from coterie.memory.checking import check_seconds
+from coterie.memory.core import present
+from coterie.memory.mind.episodes import Episodes, key_of
+from coterie.memory.mind.summary import Insight
+from coterie.memory.record import Kind, Record
+from coterie.memory.retrieval.words import text_of
+from coterie.memory.tiered import TieredMemory
+from coterie.memory.tiers.lane import Urgency
+
+_NEIGHBOUR = 1_000
+"""Characters of a neighbour's text that an episode is found by."""
+
+
+def date_words(time: float) -> str:
+    """Return the date of a time, in words that a question may hold: Monday 8 May 2023. Empty for what is no date."""
+    try:
+        date = datetime.fromtimestamp(time, UTC)
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return f"{date:%A} {date.day} {date:%B} {date.year}"
+
+
+def context_of(before: str, after: str, time: float) -> str:
+    """Return the context of an episode: the texts of its neighbours, and its date."""
+    return "\n".join(part for part in (before[:_NEIGHBOUR], after[:_NEIGHBOUR], date_words(time)) if part)
+
+
+class Notebook:
+    """Writes for one agent. Who writes an episode, or scrubs one, holds the lock of the agent's `Episodes`."""
+
+    def __init__(self, memory: TieredMemory, agent: str, episodes: Episodes) -> None:
+        self._memory = memory
+        self._agent = agent
+        self._episodes = episodes
+
+    def write(
+        self,
+        value: Any,
+        importance: float,
+        text: str,
+        *,
+        at: float | None = None,
+        ttl: float | None = None,
+        valid_from: float | None = None,
+        valid_until: float | None = None,
+    ) -> Record:
+        """Keep an episode behind the newest, have the two know each other, and return its record."""
+        lives = check_seconds("ttl", ttl)
+        body = self._memory.encode(value)
+        newest = self._episodes.last
+        id = self._memory.new_id()  # noqa: A001 - the field's own name
+
+        def make(_: Record | None, version: int, now: float) -> Record:
+            happened = now if at is None else float(at)
+            return Record(
+                id=id,
+                key=key_of(self._agent, Kind.EPISODE, id),
+                version=version,
+                value=body,
+                agent=self._agent,
+                kind=Kind.EPISODE,
+                importance=importance,
+                created=happened,
+                last_access=now,
+                expires=None if lives is None else now + lives,
+                entered=now,
+                text=text,
+                context=context_of(newest.text if newest is not None else "", "", happened),
+                valid_from=valid_from,
+                valid_until=valid_until,
+            )
+
+        record = self._memory.put(key_of(self._agent, Kind.EPISODE, id), make)
+        if newest is not None and text:
+            context = f"{newest.context}\n{text[:_NEIGHBOUR]}"
+            self.change(newest.key, context=context)
+        self._episodes.add(record)
+        return record
+
+    def learn(self, id: str, insight: Insight) -> bool:  # noqa: A002 - the field's own name
+        """Keep a semantic memory, and return whether there was none of that id."""
+        key, text = self.words_of(id, insight)
+        body = self._memory.encode(insight.value)
+        new = True
+
+        def make(before: Record | None, version: int, now: float) -> Record:
+            nonlocal new
+            new = before is None
+            return Record(
+                id=id,
+                key=key,
+                version=version,
+                value=body,
+                agent=self._agent,
+                kind=Kind.SEMANTIC,
+                importance=insight.importance,
+                created=before.created if before is not None else now,
+                last_access=now,
+                entered=now,
+                text=text,
+                context=date_words(now),
+                sources=insight.sources,
+                valid_from=insight.valid_from,
+                valid_until=insight.valid_until,
+            )
+
+        self._memory.put(key, make)
+        return new
+
+    def words_of(self, id: str, insight: Insight) -> tuple[str, str]:  # noqa: A002 - the field's own name
+        """Return the key of a semantic memory, and its words."""
+        return key_of(self._agent, Kind.SEMANTIC, id), insight.text if insight.text is not None else text_of(insight.value)
+
+    def change(self, key: str, **fields: Any) -> None:
+        """Change some fields of a memory, if it is still there."""
+        with suppress(LookupError):
+            self._memory.put(
+                key, lambda before, version, _: replace(present(before), version=version, **fields), urgency=Urgency.LOW
+            )
+
+    def citing(self, id: str) -> list[Record]:  # noqa: A002 - the field's own name
+        """Return the memories of this agent that cite another."""
+        self._memory.catch_up()
+        now = self._memory.clock.time()
+        return [record for record in self._memory.archive.citing(self._agent, id) if not record.expired(now)]
+
+    def scrub(self, record: Record) -> None:
+        """Have the neighbours of an episode no more be found by its words."""
+        before, after = self._episodes.neighbours(record.id)
+        first, last = self._read(before), self._read(after)
+        if first is not None:
+            outer = self._read(self._episodes.neighbours(first.id)[0])
+            self.change(first.key, context=context_of(_text(outer), _text(last), first.created))
+        if last is not None:
+            outer = self._read(self._episodes.neighbours(last.id)[1])
+            self.change(last.key, context=context_of(_text(first), _text(outer), last.created))
+
+    def _read(self, id: str | None) -> Record | None:  # noqa: A002 - the field's own name
+        return self._memory.record(key_of(self._agent, Kind.EPISODE, id)) if id is not None else None
+
+
+def _text(record: Record | None) -> str:
+    return record.text if record is not None else ""

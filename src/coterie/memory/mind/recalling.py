@@ -1,0 +1,130 @@
+"""Answering a question from memory: who comes into question, and in which order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import ExtraMissing
+from coterie.memory.record import Kind, Record
+from coterie.memory.retrieval.embedding import CachedEmbedder, Embedder, pack_vector
+from coterie.memory.retrieval.ranking import Weights, convex_sum, normalised, recency, spread
+from coterie.memory.retrieval.vectors import VectorIndex
+from coterie.memory.tiered import TieredMemory
+
+_log = logging.getLogger(__name__)
+
+_KINDS = (Kind.EPISODE, Kind.SEMANTIC)
+_CANDIDATES = 50
+"""Memories that are weighed, at least, from each way of finding them."""
+_TOGETHER = 64
+"""Texts that an embedder is given at once."""
+
+
+class Meaning:
+    """Vectors for one agent's memories, made when they are first needed. Safe from many threads; `_lock` guards `_todo`."""
+
+    def __init__(self, memory: TieredMemory, agent: str, embedder: Embedder) -> None:
+        self.failures = 0
+        self._memory = memory
+        self._embedder = embedder if isinstance(embedder, CachedEmbedder) else CachedEmbedder(embedder)
+        self._index = VectorIndex(agent, embedder.model)
+        self._lock = new_lock(Rank.RECORDS)
+        self._todo: dict[str, str] = {}
+        found: list[Record] = []
+        wanted = 1_000
+        while len(found := memory.recent(agent, wanted, kinds=_KINDS)) == wanted:
+            wanted *= 4
+        self._todo = {record.key: record.text for record in reversed(found) if record.model != embedder.model}
+
+    def note(self, key: str, text: str) -> None:
+        """Make a vector of a memory, in time."""
+        with self._lock:
+            self._todo[key] = text
+
+    def nearest(self, question: str, count: int) -> dict[str, float]:
+        """Return how near the nearest memories are, by key. Empty, and logged, if the embedder fails."""
+        try:
+            self._catch_up()
+            self._memory.catch_up()
+            self._index.catch_up(self._memory.archive)
+            return dict(self._index.nearest(pack_vector(self._embedder.embed([question])[0]), count))
+        except ExtraMissing:
+            raise
+        except Exception:  # noqa: BLE001 - an embedder is somebody else's code; it is logged, and words still answer
+            self.failures += 1
+            _log.exception("recall goes without meaning: the embedder %s failed", self._embedder.model)
+            return {}
+
+    def drop(self, key: str) -> None:
+        """Forget a memory."""
+        with self._lock:
+            self._todo.pop(key, None)
+        self._index.drop(key)
+
+    def _catch_up(self) -> None:
+        while True:
+            with self._lock:
+                batch = dict(list(self._todo.items())[:_TOGETHER])
+            if not batch:
+                return
+            vectors = self._embedder.embed(list(batch.values()))
+            for key, vector in zip(batch, vectors, strict=True):
+                self._memory.attach_vector(key, self._embedder.model, pack_vector(vector))
+            with self._lock:
+                for key, text in batch.items():
+                    if self._todo.get(key) == text:
+                        del self._todo[key]
+
+
+def weigh(
+    memory: TieredMemory,
+    agent: str,
+    question: str,
+    k: int,
+    *,
+    weights: Weights,
+    meaning: Meaning | None,
+    kinds: Sequence[str] = (),
+    after: float | None = None,
+    before: float | None = None,
+) -> list[tuple[Record, float, dict[str, float]]]:
+    """Return the memories that answer a question best, with their scores and the parts of these, best first.
+
+    The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. Where words and meanings find too
+    few, the newest make up for it.
+    """
+    now = memory.clock.time()
+    most = max(_CANDIDATES, 3 * k)
+    of = tuple(kinds) or _KINDS
+    hits = memory.search(question, agent, most, kinds=of, after=after, before=before)
+    found = {hit.record.key: hit.record for hit in hits}
+    text = normalised({hit.record.key: hit.score for hit in hits})
+    near = meaning.nearest(question, most) if meaning is not None else {}
+    for record in memory.records(key for key in near if key not in found).values():
+        if record.agent == agent and record.kind in of and _within(record, after, before):
+            found[record.key] = record
+    nearness = spread({key: score for key, score in near.items() if key in found})
+    if len(found) < k:
+        for record in memory.recent(agent, k, kinds=of, after=after, before=before):
+            found.setdefault(record.key, record)
+    counts = {"text": weights.text, "recency": weights.recency, "importance": weights.importance}
+    if nearness:
+        counts["meaning"] = weights.meaning
+    ranked = []
+    for key, record in found.items():
+        parts = {
+            "text": text.get(key, 0.0),
+            "recency": recency(now - record.created, weights.half_life),
+            "importance": record.importance,
+        }
+        if nearness:
+            parts["meaning"] = nearness.get(key, 0.0)
+        ranked.append((record, convex_sum(parts, counts), parts))
+    ranked.sort(key=lambda each: (each[1], each[0].created, each[0].version), reverse=True)
+    return ranked
+
+
+def _within(record: Record, after: float | None, before: float | None) -> bool:
+    return (after is None or record.created >= after) and (before is None or record.created < before)

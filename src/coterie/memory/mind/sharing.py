@@ -1,0 +1,72 @@
+"""What one agent lets another read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from coterie.errors import NotShared
+from coterie.memory.mind.items import Memory
+from coterie.memory.tiered import TieredMemory
+
+if TYPE_CHECKING:
+    from coterie.memory.mind.agent_memory import AgentMemory
+
+
+class Grants:
+    """Who may read an agent's memories. Kept with them. Safe from many threads as far as one agent writes for itself."""
+
+    def __init__(self, memory: TieredMemory, owner: str) -> None:
+        self._memory = memory
+        self._owner = owner
+        self._key = f"\x1fshared/{owner}"
+
+    def readers(self) -> list[str]:
+        """Return who may read, sorted."""
+        return sorted(self._memory.get_house(self._key) or [])
+
+    def change(self, reader: str, *, granted: bool) -> None:
+        """Let somebody read from now on, or no more."""
+        readers = set(self.readers())
+        (readers.add if granted else readers.discard)(reader)
+        self._memory.put_house(self._key, sorted(readers), self._owner)
+
+    def check(self, reader: str) -> None:
+        """Raise `NotShared` unless `reader` may read."""
+        if reader not in self.readers():
+            raise NotShared(self._owner, reader)
+
+
+class SharedMemory:
+    """Another agent's memories, to be read for as long as their owner permits. Safe from many threads.
+
+    Every method raises `NotShared` once it does no more. Reading does not count as use: the memories are not the reader's.
+    """
+
+    def __init__(self, owner: AgentMemory, reader: str) -> None:
+        self._owner = owner
+        self._reader = reader
+        self._check()
+
+    @property
+    def agent(self) -> str:
+        """Whose they are."""
+        return self._owner.agent
+
+    def get(self, id: str) -> Memory:  # noqa: A002 - the field's own name
+        """Return one memory. Raises `UnknownMemory`."""
+        self._check()
+        return self._owner.get(id)
+
+    def recall(self, question: str, k: int = 10, **options: Any) -> list[Memory]:
+        """Return what answers a question best, as `AgentMemory.recall` does."""
+        self._check()
+        return self._owner.recall(question, k, count=False, **options)
+
+    def recent(self, limit: int = 20, *, kinds: Sequence[str] = (), **options: Any) -> list[Memory]:
+        """Return the newest memories, newest first."""
+        self._check()
+        return self._owner.recent(limit, kinds=kinds, **options)
+
+    def _check(self) -> None:
+        self._owner.grants.check(self._reader)

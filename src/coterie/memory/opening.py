@@ -1,0 +1,34 @@
+"""Opening what a store of memories is kept in, as its configuration says."""
+
+from __future__ import annotations
+
+from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
+from coterie.memory.backends.redis import RedisBackend
+from coterie.memory.compression import CompressedBackend
+from coterie.memory.config import MemoryConfig
+from coterie.memory.contract import Archive, Backend
+from coterie.memory.record import Tier
+
+
+def open_archive(config: MemoryConfig) -> Archive:
+    """Return the archive of that configuration."""
+    if config.path is not None or config.postgres_url is not None:
+        raise NotImplementedError
+    return InProcessArchive()
+
+
+def open_short_term(config: MemoryConfig) -> Backend:
+    """Return the backend of the short-term tier."""
+    return _open_working(config, Tier.SHORT)
+
+
+def open_intermediate(config: MemoryConfig) -> Backend:
+    """Return the backend of the intermediate tier, compressed if so configured."""
+    backend = _open_working(config, Tier.INTERMEDIATE)
+    return CompressedBackend(backend) if config.compression else backend
+
+
+def _open_working(config: MemoryConfig, tier: Tier) -> Backend:
+    if config.redis_url is None:
+        return InProcessBackend()
+    return RedisBackend(config.redis_url, f"{config.namespace}:{tier.name.lower()}")

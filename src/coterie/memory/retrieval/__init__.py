@@ -1,0 +1,1 @@
+"""Finding memories: words, meanings, and the ranking that weighs them together."""

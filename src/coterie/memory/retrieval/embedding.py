@@ -1,0 +1,131 @@
+"""Meanings as vectors: the contract of an embedder, and three of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+import urllib.error
+import urllib.request
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidMemoryConfig, describe
+
+
+class Embedder(Protocol):
+    """Makes vectors of texts. Safe from many threads; may block."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model. Vectors of different names are never compared."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Return one vector for each text, all of one dimension."""
+        ...
+
+
+def pack_vector(vector: Sequence[float]) -> bytes:
+    """Return a vector as little-endian 32-bit floats, of length 1."""
+    length = math.sqrt(sum(value * value for value in vector))
+    if not vector or not math.isfinite(length):
+        raise EmbeddingFailed("a vector", "it is empty, or not finite")
+    return struct.pack(f"<{len(vector)}f", *(value / length if length else 0.0 for value in vector))
+
+
+class CachedEmbedder:
+    """Another embedder, asked once for each text, by the text's content. Safe from many threads; `_lock` guards the cache."""
+
+    def __init__(self, embedder: Embedder, size: int = 10_000) -> None:
+        self.hits = 0
+        self.misses = 0
+        self._embedder = embedder
+        self._size = size
+        self._lock = new_lock(Rank.RECORDS)
+        self._vectors: OrderedDict[bytes, Sequence[float]] = OrderedDict()
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self._embedder.model
+
+    def embed(self, texts: Sequence[str]) -> list[Sequence[float]]:
+        """Return one vector for each text."""
+        digests = [hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest() for text in texts]
+        with self._lock:
+            known = {digest: self._vectors[digest] for digest in digests if digest in self._vectors}
+            for digest in known:
+                self._vectors.move_to_end(digest)
+            self.hits += sum(digest in known for digest in digests)
+        missing = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in known}
+        if missing:
+            made = self._embedder.embed(list(missing.values()))
+            if len(made) != len(missing):
+                raise EmbeddingFailed(self.model, f"{len(missing)} texts were given, and {len(made)} vectors came back")
+            known.update(zip(missing, made, strict=True))
+            with self._lock:
+                self.misses += len(missing)
+                self._vectors.update((digest, known[digest]) for digest in missing)
+                while len(self._vectors) > self._size:
+                    self._vectors.popitem(last=False)
+        return [known[digest] for digest in digests]
+
+
+class OpenAIEmbedder:
+    """Any server that speaks OpenAI's embeddings protocol; many local ones do. Safe from many threads."""
+
+    def __init__(self, model: str, url: str = "https://api.openai.com/v1", api_key: str = "", timeout: float = 30.0) -> None:
+        if not url.startswith(("https://", "http://")):
+            raise InvalidMemoryConfig("embedder url", url, "begin with https:// or http://")
+        self._model = model
+        self._url = f"{url.rstrip('/')}/embeddings"
+        self._key = api_key
+        self._timeout = timeout
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self._model
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return one vector for each text. Raises `EmbeddingFailed`."""
+        body = json.dumps({"model": self._model, "input": list(texts), "encoding_format": "float"}).encode()
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        # The address was checked to be one of the web.
+        request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout) as response:  # noqa: S310
+                answer = json.loads(response.read())
+            rows = sorted(answer["data"], key=lambda row: row["index"])
+            return [[float(value) for value in row["embedding"]] for row in rows]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            # An HTTP error is an OSError; its body says why.
+            detail = error.read(300).decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else ""
+            raise EmbeddingFailed(self._url, f"{describe(error)} {detail}".strip()) from error
+
+
+class LocalEmbedder:
+    """A small model on this machine, by fastembed: the extra `embed`. It is downloaded when it is first used."""
+
+    def __init__(self, model: str = "BAAI/bge-small-en-v1.5") -> None:
+        try:
+            from fastembed import TextEmbedding  # noqa: PLC0415 - it is optional, and slow to import
+        except ImportError as error:
+            raise ExtraMissing("LocalEmbedder", "embed") from error
+        self._model = model
+        self._text: Any = TextEmbedding(model)
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self._model
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return one vector for each text."""
+        return [[float(value) for value in vector] for vector in self._text.embed(list(texts))]

@@ -1,0 +1,85 @@
+"""Words for full-text search: how a text is taken apart, and how a question is made into a query.
+
+A question is cut down to the words that can tell one memory from another. That is a matter of speed first: a common word
+in a long question makes a search visit most of the memories.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import snowballstemmer
+
+MOST_WORDS = 12
+"""Words of a question that are looked for; the longest are kept."""
+
+_WORD = re.compile(r"[^\W_]+")
+_APOSTROPHE = re.compile(r"['\u2019](?:s|d|m|t|ll|re|ve)\b", re.IGNORECASE)
+
+STOP_WORDS = frozenset(
+    """
+    a about above after again against all also am an and any are aren as at be because been before being below between
+    both but by can cannot could couldn did didn do does doesn doing don down during each ever few for from further get
+    gets getting give go goes going got had hadn has hasn have haven having he her here hers herself him himself his how
+    however i if in into is isn it its itself just kind let like ll lot m many me might mightn more most much mustn
+    my myself need no nor not now of off on once one only or other our ours ourselves out over own please re really s
+    same say says shall shan she should shouldn so some someone something such t tell than that the their theirs them
+    themselves then there these they thing things this those through to too type under until up upon us ve very was
+    wasn we were weren what whatever when where whether which while who whom whose why will with won would wouldn yes
+    yet you your yours yourself yourselves
+    """.split()  # noqa: SIM905 - a list of so many would be longer than it is clear
+)
+"""English words that say nothing about what a text is about."""
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in their order, in lower case, without apostrophes and what follows them."""
+    return _WORD.findall(_APOSTROPHE.sub("", text).lower())
+
+
+def stems_of(text: str) -> list[str]:
+    """Return the stems of the words of a text, in their order, without stop words."""
+    return [stem(word) for word in words_of(text) if word not in STOP_WORDS]
+
+
+def query_words(question: str, most: int = MOST_WORDS) -> tuple[str, ...]:
+    """Return the words of a question that are worth looking for: each stem once, without stop words, capped in number.
+
+    If there are more than `most` the longest stay, in their order: a longer word is rarer, as a rule. A question of stop
+    words alone is looked for as it is. Empty if there is no word in it at all.
+    """
+    found = words_of(question)
+    telling: dict[str, str] = {}
+    for word in [each for each in found if each not in STOP_WORDS] or found:
+        telling.setdefault(stem(word), word)
+    words = list(telling.values())
+    if len(words) > most:
+        longest = sorted(words, key=len, reverse=True)[:most]
+        words = [word for word in words if word in longest]
+    return tuple(words)
+
+
+@lru_cache(maxsize=65_536)
+def stem(word: str) -> str:
+    """Return the stem of a word in lower case, by Porter's algorithm ("An algorithm for suffix stripping", 1980)."""
+    # A stemmer keeps the word it is at in itself, so threads may not share one.
+    return str(snowballstemmer.stemmer("porter").stemWord(word)) if word.isascii() else word
+
+
+def text_of(value: Any) -> str:
+    """Return all text that a plain value holds, keys of dictionaries left out, in the order of the value."""
+    return " ".join(_texts(value))
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _texts(each)

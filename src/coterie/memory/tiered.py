@@ -1,0 +1,274 @@
+"""The store of memories, as its users see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from coterie.memory.cache import CacheStatistics
+from coterie.memory.checking import check_agent, check_count, check_importance, check_key, check_seconds
+from coterie.memory.compression import CompressedBackend, CompressionStatistics
+from coterie.memory.contract import Delete, Hit, Search
+from coterie.memory.core import MemoryCore
+from coterie.memory.record import Action, Decision, Kind, Record, Tier
+from coterie.memory.retrieval.words import query_words, text_of
+from coterie.memory.tiers.lane import Urgency
+from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
+
+T = TypeVar("T")
+
+_IMMUTABLE = (str, int, float, bool, bytes, type(None))
+_PLAIN = msgspec.msgpack.Decoder()
+
+
+class _Unknown:
+    """Stands in an entry of the cache for a value that was not decoded, or that its reader might change."""
+
+
+class TieredMemory(MemoryCore):
+    """Four tiers in one: cache, short-term, intermediate and long-term.
+
+    ::
+
+        with TieredMemory(MemoryConfig(path="run.db")) as memory:
+            memory.store("alice/goal", {"text": "find work"}, importance=0.8)
+            memory.get("alice/goal")
+
+    A stored memory is found at once, by every thread, and by key, time and text. It is on disk soon; at once with
+    ``durable=True``, and at the latest after `flush` or `close`. Values are plain data, and what is read is a copy of what
+    was stored: changing one changes nothing else. Methods that begin with `a` are for event loops, and never block one.
+
+    It speaks for nobody: whoever has it may read all of it. An `AgentMemory` is a handle on what one agent owns.
+    Safe from many threads.
+    """
+
+    # Storing
+
+    def store(
+        self,
+        key: str,
+        value: Any,
+        importance: float = 0.5,
+        *,
+        agent: str | None = None,
+        kind: str = Kind.VALUE,
+        ttl: float | None = None,
+        durable: bool = False,
+        text: str | None = None,
+        context: str = "",
+        sources: Sequence[str] = (),
+        valid_from: float | None = None,
+        valid_until: float | None = None,
+        urgency: Urgency = Urgency.NORMAL,
+    ) -> Record:
+        """Keep `value` under `key`, in place of what is there, and return its record.
+
+        `agent` is whose it is: what stands before the first ``/`` of the key, unless given. `ttl` is how many seconds it
+        lives; None is for ever. `text` is what searches look at: all text in the value, unless given. With `durable` it
+        is on disk when this returns. Raises `InvalidMemory`, `EncodeFailed`, `WriteTimeout` and `MemoryClosed`; after a
+        `WriteTimeout` of a durable memory it is still written as soon as that is possible.
+        """
+        check_key(key, self.config.max_key_bytes)
+        importance = check_importance(importance)
+        owner = key.partition("/")[0] if agent is None and "/" in key else agent or ""
+        if owner:
+            check_agent(owner)
+        lives = check_seconds("ttl", ttl)
+        body = self.encode(value)
+        words = text if text is not None else text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
+
+        def make(before: Record | None, version: int, now: float) -> Record:
+            return Record(
+                id=before.id if before is not None else self._store.new_id(version),
+                key=key,
+                version=version,
+                value=body,
+                agent=owner,
+                kind=str(kind),
+                importance=importance,
+                created=before.created if before is not None else now,
+                last_access=before.last_access if before is not None else now,
+                access_count=before.access_count if before is not None else 0,
+                expires=now + lives if lives is not None else None,
+                tier=Tier.SHORT,
+                entered=now,
+                text=words,
+                context=context,
+                sources=tuple(sources),
+                valid_from=valid_from,
+                valid_until=valid_until,
+            )
+
+        return self.put(key, make, durable=durable, urgency=urgency)
+
+    def delete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
+        """Delete the memory under `key` from all tiers. Return whether it was there. A `reason` is kept as a decision."""
+        check_key(key, self.config.max_key_bytes)
+
+        def make(record: Record, version: int) -> Delete:
+            now = self._time()
+            note = Decision(now, record.id, key, record.agent, Action.FORGOTTEN, record.tier, None, reason)
+            return Delete(key, version, note if reason else None)
+
+        waiter = self._waiter() if durable else None
+        there = self._store.delete(key, make, waiter)
+        self._deletes += there
+        if there and waiter is not None:
+            self._await(waiter, f"that {key!r} was deleted was not written")
+        return there
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Return when all that was stored before is on disk, and reads are counted. Raises `WriteTimeout`."""
+        self._store.check_open()
+        self._store.count_uses()
+        self._store.flush(self.config.write_timeout if timeout is None else timeout)
+
+    # Reading
+
+    def get(self, key: str, default: Any = None, *, as_type: Any = Any) -> Any:
+        """Return the value under `key`, or `default` if there is none.
+
+        With `as_type` it is decoded as that: a dataclass, a struct, ``list[int]``. A stored None, 0 or "" is a value; give
+        a `default` of your own to tell them from nothing.
+        """
+        entry = self._cached(key)
+        if entry is not None:
+            now = self._time()
+            if entry.until > now:
+                entry.last = now
+                if as_type is Any:
+                    held = entry.held
+                    if held is None:
+                        held = entry.held = self._held(entry.record.value)
+                    return held if held.__class__ is not _Unknown else self._codec.decode(entry.record.value, Any)
+                return self._codec.decode(entry.record.value, as_type)
+        check_key(key, self.config.max_key_bytes)
+        loaded = self._store.load(key)
+        return default if loaded is None else self._codec.decode(loaded[0].value, as_type)
+
+    def recent(
+        self,
+        agent: str | Sequence[str] | None = None,
+        limit: int = 20,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Record]:
+        """Return the newest memories of an agent, or of several, or of all, newest first.
+
+        Only those of some `kinds`, created at `after` or later and before `before`, if given.
+        """
+        agents = () if agent is None else (agent,) if isinstance(agent, str) else tuple(agent)
+        self._store.check_open()
+        return self._store.recent(agents, check_count("limit", limit), kinds=kinds, after=after, before=before)
+
+    def search(
+        self,
+        question: str,
+        agent: str | Sequence[str] | None = None,
+        limit: int = 10,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Hit]:
+        """Return the memories that share words with a question, best first. A stop word is not looked for."""
+        agents = () if agent is None else (agent,) if isinstance(agent, str) else tuple(agent)
+        query = Search(query_words(question), agents, tuple(kinds), after, before, check_count("limit", limit))
+        self._store.check_open()
+        return self._store.search(query) if limit else []
+
+    # For event loops
+
+    async def astore(self, key: str, value: Any, importance: float = 0.5, **options: Any) -> Record:
+        """`store`, for event loops."""
+        urgency = Urgency.HIGH if options.get("durable") else options.get("urgency", Urgency.NORMAL)
+        return await self.run(lambda: self.store(key, value, importance, **options), urgency)
+
+    async def aget(self, key: str, default: Any = None, *, as_type: Any = Any, urgency: Urgency = Urgency.NORMAL) -> Any:
+        """`get`, for event loops. What is in the cache is answered at once."""
+        cache = self._store.cache
+        if cache is not None and cache.peek(key) is not None:
+            return self.get(key, default, as_type=as_type)
+        return await self.run(lambda: self.get(key, default, as_type=as_type), urgency)
+
+    async def adelete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
+        """`delete`, for event loops."""
+        return await self.run(lambda: self.delete(key, durable=durable, reason=reason))
+
+    async def asearch(self, question: str, agent: str | Sequence[str] | None = None, limit: int = 10) -> list[Hit]:
+        """`search`, for event loops."""
+        return await self.run(lambda: self.search(question, agent, limit))
+
+    async def aflush(self) -> None:
+        """`flush`, for event loops."""
+        await self.run(self.flush)
+
+    async def run(self, work: Callable[[], T], urgency: Urgency = Urgency.NORMAL) -> T:
+        """Have something that reads or writes memories done by a worker, the most urgent first, and return its result."""
+        self._store.check_open()
+        return await asyncio.wrap_future(self._workers.submit(work, urgency))
+
+    # Keeping order
+
+    def maintain(self) -> MaintenanceReport:
+        """Move, keep and delete what is due by now, and return what was done."""
+        self._store.check_open()
+        return self._maintenance.run()
+
+    def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
+        """Return what was decided about memories, newest first; about one key, or about all."""
+        self._store.check_open()
+        return self._store.archive.decisions(key, limit)
+
+    def metrics(self) -> MemoryMetrics:
+        """Return what it holds now and what it has done so far."""
+        store, counts = self._store, self._maintenance.counts
+        intermediate = store.working[1].backend
+        shrunk = (
+            intermediate.compressor.statistics() if isinstance(intermediate, CompressedBackend) else CompressionStatistics()
+        )
+        empty = CacheStatistics(entries=0, capacity=0, hits=0, misses=0, evictions=0, window=0)
+        return MemoryMetrics(
+            cache=store.cache.statistics() if store.cache is not None else empty,
+            tiers=self._tiers(),
+            stores=self._stores,
+            deletes=self._deletes,
+            promotions=counts.promoted,
+            demotions=counts.demoted,
+            expirations=counts.expired,
+            kept=counts.kept,
+            maintenance_runs=counts.runs,
+            maintenance_failures=counts.failures,
+            waiting_reads=len(self._workers),
+            compression=shrunk,
+        )
+
+    def _tiers(self) -> dict[str, TierMetrics]:
+        tally = self._store.tally()
+        found = {}
+        for tier, access, lane in self._store.accesses():
+            found[access.name] = TierMetrics(
+                name=access.name,
+                records=None if tally is None else sum(count for (place, _), count in tally.items() if place == tier),
+                hits=access.hits,
+                misses=access.misses,
+                writes=access.writes,
+                waiting=len(lane) if lane is not None else 0,
+                lost=lane.lost if lane is not None else 0,
+                failures=access.failures,
+                away=access.away,
+            )
+        return found
+
+    def _held(self, value: bytes) -> Any:
+        """Return a value that may be handed to many, or what stands for one that may not."""
+        plain = self._codec.decode(value, Any)
+        return plain if isinstance(plain, _IMMUTABLE) and plain is not None else _UNKNOWN
+
+
+_UNKNOWN = _Unknown()

@@ -1,0 +1,73 @@
+"""One tier as the store sees it: a backend that may be away for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import TierUnavailable
+from coterie.kernel import Countdown
+from coterie.memory.contract import Backend
+
+T = TypeVar("T")
+
+_PAUSE = 1.0
+"""Seconds after a failure in which a tier is not asked again by readers: each would wait for it anew."""
+
+
+class TierAccess:
+    """Reads from a backend, counts, and leaves it alone for a moment when it cannot be reached.
+
+    Safe from many threads; `_lock` guards the counts.
+    """
+
+    def __init__(self, name: str, backend: Backend) -> None:
+        self.name = name
+        self.hits = 0
+        self.misses = 0
+        self.writes = 0
+        self.failures = 0
+        """How often it could not be reached."""
+        self._backend = backend
+        self._lock = new_lock(Rank.RECORDS)
+        self._away: TierUnavailable | None = None
+        self._pause = Countdown(0.0)
+
+    @property
+    def away(self) -> str:
+        """Why it cannot be reached; empty if it can, as far as is known."""
+        return str(self._away) if self._away is not None else ""
+
+    def read(self, what: Callable[[], T]) -> T:
+        """Return what `what` reads from the backend. Raises `TierUnavailable`, at once if it has just failed."""
+        away = self._away
+        if away is not None and not self._pause.over:
+            raise away.with_traceback(None)
+        try:
+            value = what()
+        except TierUnavailable as error:
+            self.failed(error)
+            raise
+        if away is not None:
+            self._away = None
+        return value
+
+    def failed(self, error: TierUnavailable) -> None:
+        """Note that it could not be reached."""
+        with self._lock:
+            self.failures += 1
+            self._away = error
+            self._pause = Countdown(_PAUSE)
+
+    def answered(self, writes: int = 0) -> None:
+        """Note that it has taken so many writes."""
+        with self._lock:
+            self.writes += writes
+            self._away = None
+
+    def count(self, hits: int, misses: int) -> None:
+        """Count memories that were there, and such that were not."""
+        with self._lock:
+            self.hits += hits
+            self.misses += misses

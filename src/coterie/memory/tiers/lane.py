@@ -1,0 +1,320 @@
+"""Writing behind: what is to be written to one tier, most urgent first, many at a time."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from coterie.concurrency import Doorbell, Rank, Signal, Thread, new_lock, start_thread
+from coterie.errors import CoterieError, TierUnavailable, WriteTimeout, describe
+from coterie.kernel import Countdown
+from coterie.memory.contract import ArchiveChange, Delete, Put, Touch
+from coterie.memory.record import Record
+from coterie.memory.tiers.access import TierAccess
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 2.0
+"""Seconds between two tries to reach a tier that is away."""
+
+
+class Urgency(enum.IntEnum):
+    """Which writes go first."""
+
+    HIGH = 0
+    """Somebody waits for it."""
+    NORMAL = 1
+    LOW = 2
+    """Counts of reads, and other things that can wait."""
+
+
+class Written(Signal):
+    """Done when a change was written, or was given up because of `error`."""
+
+    __slots__ = ("error",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: BaseException | None = None
+
+
+class _Writes(Protocol):
+    def __call__(self, changes: Sequence[ArchiveChange], /) -> list[bool]: ...
+
+
+class _Item:
+    __slots__ = ("change", "number", "urgency", "waiters")
+
+    def __init__(self, change: ArchiveChange, urgency: Urgency, number: int) -> None:
+        self.change = change
+        self.urgency = urgency
+        self.number = number
+        self.waiters: list[Written] = []
+
+
+class _Flush(Written):
+    __slots__ = ("left", "patient", "until")
+
+    def __init__(self, until: int, left: int, *, patient: bool) -> None:
+        super().__init__()
+        self.until = until
+        self.left = left
+        self.patient = patient
+
+
+class WriteLane:
+    """Takes changes from many threads, and writes them on one of its own, in batches.
+
+    Of two changes of one key that wait only the later is written. What waits, or is being written, can be looked up, so
+    whoever wrote reads its own write. While the tier is away changes wait, and beyond `capacity` so do those who bring
+    them. A change that the tier cannot take at all is given up: it is logged, counted, and told to who waits for it.
+
+    Safe from many threads; `_lock` guards all tables. Batches are written without it.
+    """
+
+    def __init__(self, access: TierAccess, write: _Writes, *, capacity: int, batch: int) -> None:
+        self.lost = 0
+        """Changes that were given up."""
+        self._access = access
+        self._write = write
+        self._capacity = capacity
+        self._batch = batch
+        self._lock = new_lock(Rank.LANE)
+        self._numbers = itertools.count(1)
+        self._queues: tuple[dict[str, _Item], ...] = ({}, {}, {})
+        self._touches: dict[str, _Item] = {}
+        self._newest: dict[str, Put | Delete] = {}
+        """What will be under a key once all is written. Read without the lock."""
+        self._writing: list[_Item] = []
+        self._flushes: list[_Flush] = []
+        self._room: list[Signal] = []
+        self._bell = Doorbell()
+        self._closed = False
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Start its thread."""
+        self._thread = start_thread(self._run, f"memory-{self._access.name}-writer")
+
+    def __len__(self) -> int:
+        """Return how many changes wait or are being written."""
+        return sum(map(len, self._queues)) + len(self._touches) + len(self._writing)
+
+    def pending(self, key: str) -> Put | Delete | None:
+        """Return the last change of that key that is not written yet, if there is one."""
+        return self._newest.get(key)
+
+    def pending_records(self) -> list[Record]:
+        """Return the records that are not written yet."""
+        with self._lock:
+            return [change.record for change in self._newest.values() if isinstance(change, Put)]
+
+    def wait_for_room(self, timeout: float) -> None:
+        """Return when it can take a change; raise `WriteTimeout` if that is not within `timeout` seconds."""
+        countdown = Countdown(timeout)
+        while True:
+            with self._lock:
+                if len(self) < self._capacity:
+                    return
+                signal = Signal()
+                self._room.append(signal)
+            if not signal.wait(countdown.left()):
+                reason = self._access.away or f"{self._capacity} memories wait to be written already"
+                raise WriteTimeout("a memory was not taken in", timeout, reason)
+
+    def put(self, change: Put | Delete, urgency: Urgency = Urgency.NORMAL, waiter: Written | None = None) -> None:
+        """Take a change to be written. Never waits. `waiter` becomes done when it, or a later one of its key, is written."""
+        key = change.key if isinstance(change, Delete) else change.record.key
+        with self._lock:
+            item = _Item(change, urgency, next(self._numbers))
+            for queue in self._queues:
+                there = queue.get(key)
+                if there is not None:
+                    # It keeps the earlier one's place, or takes a better, and those who wait for it.
+                    item.urgency = min(urgency, there.urgency)
+                    item.number = there.number
+                    item.waiters = there.waiters
+                    if there.urgency != item.urgency:
+                        del queue[key]
+                    break
+            if waiter is not None:
+                item.waiters.append(waiter)
+            self._queues[item.urgency][key] = item
+            self._newest[key] = change
+        self._bell.ring()
+
+    def touch(self, key: str, count: int, last_access: float) -> None:
+        """Have reads counted, in time. Never waits."""
+        with self._lock:
+            there = self._touches.get(key)
+            if there is None:
+                self._touches[key] = _Item(Touch(key, count, last_access), Urgency.LOW, next(self._numbers))
+            else:
+                assert isinstance(there.change, Touch)
+                there.change = Touch(key, there.change.count + count, max(there.change.last_access, last_access))
+        self._bell.ring()
+
+    def flush(self, timeout: float, *, patient: bool = True) -> None:
+        """Return when all that was put before is written. Raises `WriteTimeout`, and what the tier could not take.
+
+        Unless it is `patient`, it raises `TierUnavailable` as soon as it is known that the tier is away.
+        """
+        with self._lock:
+            left = len(self)
+            if not left:
+                return
+            flush = _Flush(next(self._numbers), left, patient=patient)
+            self._flushes.append(flush)
+        self._bell.ring()
+        if not flush.wait(timeout):
+            with self._lock:
+                if flush in self._flushes:
+                    self._flushes.remove(flush)
+            reason = self._access.away or "the disk is slow, or there is very much"
+            raise WriteTimeout(f"{flush.left} memories were not written to the {self._access.name} tier", timeout, reason)
+        if flush.error is not None:
+            raise flush.error
+
+    def close(self, timeout: float) -> int:
+        """Write what is left, end the thread, and return how many changes could not be written in time."""
+        try:
+            self.flush(timeout)
+        except CoterieError as error:
+            _log.warning("closing the %s tier: %s", self._access.name, error)
+        self._closed = True
+        self._bell.ring()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return len(self)
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            items = self._take()
+            if not items:
+                if self._closed:
+                    return
+                self._bell.wait()
+                continue
+            try:
+                self._write([item.change for item in items])
+            except TierUnavailable as error:
+                self._access.failed(error)
+                self._put_back(items)
+                self._end_impatient(error)
+                if self._closed:
+                    return
+                self._bell.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            except Exception as error:  # noqa: BLE001 - it is told to those who wait, logged and counted
+                self._write_singly(items, error)
+            else:
+                self._access.answered(len(items))
+                self._finish(items)
+            pause = _FIRST_PAUSE
+
+    def _take(self) -> list[_Item]:
+        with self._lock:
+            taken: list[_Item] = []
+            for queue in (*self._queues, self._touches):
+                keys = list(itertools.islice(queue, self._batch - len(taken)))
+                taken += [queue.pop(key) for key in keys]
+            self._writing = taken
+            return taken
+
+    def _put_back(self, items: list[_Item]) -> None:
+        """Have changes that could not be written wait again, before all others of their urgency."""
+        with self._lock:
+            self._writing = []
+            again: tuple[dict[str, _Item], ...] = ({}, {}, {}, {})
+            queues = (*self._queues, self._touches)
+            for item in items:
+                key = _key(item.change)
+                touch = isinstance(item.change, Touch)
+                later = next((queue[key] for queue in ((self._touches,) if touch else self._queues) if key in queue), None)
+                if later is None:
+                    again[len(self._queues) if touch else item.urgency][key] = item
+                else:
+                    self._merge(item, later)
+            for queue, first in zip(queues, again, strict=True):
+                rest = dict(queue)
+                queue.clear()
+                queue.update(first)
+                queue.update(rest)
+
+    def _end_impatient(self, error: TierUnavailable) -> None:
+        with self._lock:
+            ended = [flush for flush in self._flushes if not flush.patient]
+            self._flushes = [flush for flush in self._flushes if flush.patient]
+        for flush in ended:
+            flush.error = error
+            flush.set()
+
+    def _merge(self, earlier: _Item, later: _Item) -> None:
+        """Let a later change of the same key stand for one that was not written."""
+        later.waiters = [*earlier.waiters, *later.waiters]
+        if isinstance(earlier.change, Touch) and isinstance(later.change, Touch):
+            last = max(earlier.change.last_access, later.change.last_access)
+            later.change = Touch(earlier.change.key, earlier.change.count + later.change.count, last)
+        # A flush that waits for both waits for one from now on, and is not over with that.
+        for flush in self._flushes:
+            flush.left -= flush.until >= max(earlier.number, later.number)
+        later.number = min(earlier.number, later.number)
+
+    def _write_singly(self, items: list[_Item], error: Exception) -> None:
+        """Find out which of a batch it is that the tier cannot take."""
+        if len(items) > 1:
+            for item in items:
+                try:
+                    self._write([item.change])
+                except TierUnavailable as away:
+                    self._access.failed(away)
+                    rest = items[items.index(item) :]
+                    self._finish(items[: items.index(item)])
+                    self._put_back(rest)
+                    return
+                except Exception as reason:  # noqa: BLE001 - as above
+                    self._give_up(item, reason)
+            self._finish(items)
+            return
+        self._give_up(items[0], error)
+        self._finish(items)
+
+    def _give_up(self, item: _Item, error: BaseException) -> None:
+        self.lost += 1
+        _log.error("the %s tier cannot take %r: %s", self._access.name, _key(item.change), describe(error))
+        for waiter in item.waiters:
+            waiter.error = error
+        with self._lock:
+            for flush in self._flushes:
+                flush.error = flush.error or error
+
+    def _finish(self, items: list[_Item]) -> None:
+        done: list[Signal] = []
+        with self._lock:
+            self._writing = []
+            for item in items:
+                change = item.change
+                if not isinstance(change, Touch):
+                    key = _key(change)
+                    if self._newest.get(key) is change:
+                        del self._newest[key]
+                for flush in self._flushes:
+                    flush.left -= flush.until >= item.number
+                done += item.waiters
+            done += [flush for flush in self._flushes if flush.left <= 0]
+            self._flushes = [flush for flush in self._flushes if flush.left > 0]
+            if self._room and len(self) < self._capacity:
+                done += self._room
+                self._room = []
+        for signal in done:
+            signal.set()
+
+
+def _key(change: ArchiveChange) -> str:
+    return change.record.key if isinstance(change, Put) else change.key

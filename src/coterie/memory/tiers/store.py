@@ -1,0 +1,397 @@
+"""The heart of the store: who may write a memory when, and where it is read from."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from coterie.concurrency import Rank, Signal, new_lock
+from coterie.errors import MemoryClosed, TierUnavailable, WriteTimeout
+from coterie.kernel import Clock, Countdown
+from coterie.memory.backends.in_process import touched
+from coterie.memory.backends.text_index import TextIndex
+from coterie.memory.cache import AdaptiveCache, Entry
+from coterie.memory.config import MemoryConfig
+from coterie.memory.contract import Archive, Backend, Delete, Hit, Put, Search
+from coterie.memory.record import Kind, Record, Tier
+from coterie.memory.tiers.access import TierAccess
+from coterie.memory.tiers.lane import Urgency, WriteLane, Written
+from coterie.memory.tiers.working import WorkingTier
+
+_STRIPES = 1_024
+_MICRO = 1_000_000
+_LEFT_TO_SEARCH = 5_000
+"""Memories of the working tiers that are searched while the archive is away."""
+_MARGIN = 16
+"""Memories that are read beyond those that are wanted, because some may have expired."""
+
+Make = Callable[[Record | None, int, float], Record]
+"""Makes a record of the one that is there, a new version and the time."""
+
+
+class Store:
+    """Versions, the order of reading, and the order of writing.
+
+    Every memory is in the archive, or on its way there; the working tiers and the cache hold copies of what is at hand. A
+    write gets its version, and is put before the readers' eyes everywhere in this process, under `_lock`, which also guards
+    who is moving. `_stamps` counts the writes of the keys of each stripe: a reader that finds its stripe changed does not
+    leave what it read in the cache.
+
+    Safe from many threads.
+    """
+
+    def __init__(
+        self, config: MemoryConfig, clock: Clock, archive: Archive, short_term: Backend, intermediate: Backend
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.archive = archive
+        self.archive_access = TierAccess("long", archive)
+        self.lane = WriteLane(self.archive_access, archive.write, capacity=config.queue_size, batch=config.batch_size)
+        self.cache = AdaptiveCache(config.cache_size) if config.cache_size else None
+        self.working = (
+            WorkingTier(Tier.SHORT, short_term, config),
+            WorkingTier(Tier.INTERMEDIATE, intermediate, config),
+        )
+        self.closed = False
+        self._lock = new_lock(Rank.MEMORY)
+        self._stamps = [0] * _STRIPES
+        self._moving: dict[str, Signal] = {}
+        self._version = archive.newest()
+        # Where several processes give out ids, theirs must differ; where one does, the same run gives the same ids.
+        self._mark = f"-{secrets.token_hex(4)}" if config.shared else ""
+        self.lane.start()
+
+    # Writing
+
+    def write(self, key: str, make: Make, urgency: Urgency, waiter: Written | None = None) -> Record:
+        """Take in the record that `make` makes, and return it. From then on it is what readers find.
+
+        Waits while too much waits to be written, or while that very memory is being moved; raises `WriteTimeout` then.
+        """
+        self.check_open()
+        self.lane.wait_for_room(self.config.write_timeout)
+        stripe = hash(key) % _STRIPES
+        while True:
+            stamp = self._stamps[stripe]
+            before = self._at_hand(key)
+            with self._lock:
+                moving = self._moving.get(key)
+                if moving is None and stamp == self._stamps[stripe]:
+                    now = self.clock.time()
+                    if before is not None and before.expired(now):
+                        before = None
+                    record = make(before, self._next_version(now), now)
+                    self._stamps[stripe] += 1
+                    self.lane.put(Put(record), urgency, waiter)
+                    for working in self.working:
+                        working.write(Put(record) if working.tier == record.tier else Delete(key, record.version))
+                    left = self._cache(record, now, uses=0)
+                    break
+            self._wait_for(moving)
+        self._count_uses(left)
+        return record
+
+    def delete(self, key: str, make: Callable[[Record, int], Delete], waiter: Written | None = None) -> bool:
+        """Delete a memory by the change that `make` makes. Return whether it was there."""
+        self.check_open()
+        self.lane.wait_for_room(self.config.write_timeout)
+        stripe = hash(key) % _STRIPES
+        while True:
+            stamp = self._stamps[stripe]
+            before = self._at_hand(key)
+            with self._lock:
+                moving = self._moving.get(key)
+                if moving is None and stamp == self._stamps[stripe]:
+                    there = before is not None and not before.expired(self.clock.time())
+                    if before is None:
+                        return False
+                    change = make(before, self._next_version(self.clock.time()))
+                    self._stamps[stripe] += 1
+                    for working in self.working:
+                        working.write(Delete(key, change.version))
+                    self.lane.put(change, Urgency.NORMAL, waiter)
+                    if self.cache is not None:
+                        self.cache.discard(key)
+                    return there
+            self._wait_for(moving)
+
+    def new_id(self, version: int) -> str:
+        """Return the id of a memory whose first version this is."""
+        return f"{version:x}{self._mark}"
+
+    def next_version(self) -> int:
+        """Return a version that is greater than all before."""
+        with self._lock:
+            return self._next_version(self.clock.time())
+
+    def flush(self, timeout: float) -> None:
+        """Return when all that was written before is where it belongs. Raises `WriteTimeout`."""
+        self.lane.flush(timeout)
+        for working in self.working:
+            if working.lane is not None and not working.access.away:
+                working.lane.flush(timeout)
+
+    def check_open(self) -> None:
+        """Raise `MemoryClosed` if it is closed."""
+        if self.closed:
+            raise MemoryClosed
+
+    # Moving
+
+    def claim(self, keys: Sequence[str]) -> list[str]:
+        """Return those keys that nobody is writing, and let whoever comes to write them wait until they are released."""
+        claimed = []
+        with self._lock:
+            for key in keys:
+                lanes = (self.lane, *(working.lane for working in self.working if working.lane is not None))
+                if key not in self._moving and all(lane.pending(key) is None for lane in lanes):
+                    self._moving[key] = Signal()
+                    claimed.append(key)
+        return claimed
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Let those who wait go on."""
+        with self._lock:
+            signals = [self._moving.pop(key) for key in keys]
+        for signal in signals:
+            signal.set()
+
+    def moved(self, before: Record, now: Record | None) -> None:
+        """Have the cache know a memory as it is now, after a move."""
+        with self._lock:
+            self._stamps[hash(before.key) % _STRIPES] += 1
+            entry = self.cache.peek(before.key) if self.cache is not None else None
+            if entry is None or self.cache is None:
+                return
+            if now is None:
+                self.cache.discard(before.key)
+            elif entry.record.version == before.version:
+                entry.record = replace(now, access_count=entry.record.access_count, last_access=entry.record.last_access)
+
+    def count_uses(self) -> dict[str, int]:
+        """Have the reads since the last time written down, and return how many there were by key."""
+        uses = self.cache.take_uses() if self.cache is not None else []
+        for key, count, last in uses:
+            self._note_use(key, count, last)
+        return {key: count for key, count, _ in uses}
+
+    # Reading
+
+    def load(self, key: str) -> tuple[Record, Entry] | None:
+        """Read a memory from below the cache, leave it there, and return it; None if there is none."""
+        self.check_open()
+        stripe = hash(key) % _STRIPES
+        stamp = self._stamps[stripe]
+        record = self._find(key)
+        now = self.clock.time()
+        if record is None or record.expired(now):
+            return None
+        with self._lock:
+            left = self._cache(record, now, uses=1) if stamp == self._stamps[stripe] else [self._entry(record, now, 1)]
+        self._count_uses(left)
+        return record, self._entry(record, now, 0)
+
+    def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
+        """Return those records that are there, without counting it as use."""
+        now = self.clock.time()
+        found = {key: record for key in keys if (record := self._at_hand(key)) is not None}
+        return {key: record for key, record in found.items() if not record.expired(now)}
+
+    def recent(
+        self,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Record]:
+        """Return the newest memories, newest first; from what is left if the archive is away."""
+        now = self.clock.time()
+        wanted = limit + _MARGIN
+        while True:
+            try:
+                self.catch_up()
+                found = self.archive_access.read(
+                    lambda most=wanted: self.archive.recent(agents, most, kinds=kinds, after=after, before=before)  # type: ignore[misc]
+                )
+            except TierUnavailable:
+                found = self._left(agents, wanted, kinds=kinds, after=after, before=before)
+            alive = [record for record in found if not record.expired(now)]
+            if len(alive) >= limit or len(found) < wanted:
+                return alive[:limit]
+            wanted *= 4
+
+    def search(self, query: Search) -> list[Hit]:
+        """Return what matches best, best first; from what is left if the archive is away."""
+        now = self.clock.time()
+        if not query.words:
+            return []
+        more = replace(query, limit=query.limit + _MARGIN)
+        try:
+            self.catch_up()
+            hits = self.archive_access.read(lambda: self.archive.search(more))
+        except TierUnavailable:
+            hits = self._search_left(query)
+        return [hit for hit in hits if not hit.record.expired(now)][: query.limit]
+
+    # Keeping house
+
+    def catch_up(self) -> None:
+        """Have all that was written before be in the archive. Raises `TierUnavailable` if it is away."""
+        self.check_open()
+        if len(self.lane):
+            self.archive_access.read(lambda: self.lane.flush(self.config.write_timeout, patient=False))
+
+    def tally(self) -> Mapping[tuple[Tier, str], int] | None:
+        """Return how many memories there are by tier and kind, or None if that cannot be known now."""
+        try:
+            self.catch_up()
+            return self.archive_access.read(self.archive.tally)
+        except (TierUnavailable, WriteTimeout):
+            return None
+
+    def accesses(self) -> list[tuple[Tier, TierAccess, WriteLane | None]]:
+        """Return every tier, with the way to it and what is to be written to it."""
+        working = [(each.tier, each.access, each.lane) for each in self.working]
+        return [*working, (Tier.LONG, self.archive_access, self.lane)]
+
+    def close(self, countdown: Countdown) -> int:
+        """Write what is left, let go of everything, and return how many changes the archive did not get."""
+        left = self.lane.close(countdown.left() or 0.0)
+        for working in self.working:
+            if working.lane is not None:
+                # What is missing there is in the archive, and is put right when the tier is next opened.
+                working.lane.close(0.0 if working.access.away else countdown.left() or 0.0)
+            working.backend.close()
+        self.archive.close()
+        return left
+
+    # The rest is for the store itself
+
+    def _next_version(self, now: float) -> int:
+        self._version = max(self._version + 1, int(now * _MICRO))
+        return self._version
+
+    def _wait_for(self, moving: Signal | None) -> None:
+        if moving is not None and not moving.wait(self.config.write_timeout):
+            raise WriteTimeout("a memory was not taken in", self.config.write_timeout, "it is being moved all the time")
+
+    def _at_hand(self, key: str) -> Record | None:
+        """Return the newest record of a key; None if there is none, or if only the archive could tell and is away."""
+        pending = self.lane.pending(key)
+        if pending is not None:
+            return pending.record if isinstance(pending, Put) else None
+        entry = self.cache.peek(key) if self.cache is not None else None
+        if entry is not None and entry.until > self.clock.time():
+            record: Record = entry.record
+            return record
+        try:
+            return self._find(key, count=False)
+        except TierUnavailable:
+            return None
+
+    def _find(self, key: str, *, count: bool = True) -> Record | None:
+        """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell."""
+        pending = self.lane.pending(key)
+        if pending is not None:
+            return pending.record if isinstance(pending, Put) else None
+        best, certain = self._find_working(key, count=count)
+        if certain:
+            return best
+        try:
+            kept = self.archive_access.read(lambda: self.archive.get([key])).get(key)
+        except TierUnavailable:
+            if best is None:
+                raise
+            return best
+        if count:
+            self.archive_access.count(kept is not None, kept is None)
+        return best if best is not None and (kept is None or best.version > kept.version) else kept
+
+    def _find_working(self, key: str, *, count: bool) -> tuple[Record | None, bool]:
+        """Return the newest record of a key from the working tiers, and whether nobody can have a newer one."""
+        best: Record | None = None
+        for working in self.working:
+            try:
+                record = working.find(key)
+            except TierUnavailable:
+                continue
+            if count:
+                working.access.count(record is not None, record is None)
+            if record is not None:
+                if not working.doubtful:
+                    return record, True
+                best = record if best is None or record.version > best.version else best
+        return best, False
+
+    def _entry(self, record: Record, now: float, uses: int) -> Entry:
+        entry = Entry(record.key, record)
+        entry.uses = uses
+        entry.last = now if uses else 0.0
+        trusted = self.config.trusted_for
+        if trusted is not None:
+            entry.until = now + trusted
+        if record.expires is not None:
+            entry.until = min(entry.until, record.expires)
+        return entry
+
+    def _cache(self, record: Record, now: float, uses: int) -> list[Entry]:
+        """Put a record into the cache, under the lock, and return what had to leave."""
+        entry = self._entry(record, now, uses)
+        if self.cache is None or record.kind == Kind.HOUSE:
+            return [entry] if uses else []
+        return self.cache.put(entry)
+
+    def _count_uses(self, left: Iterable[Entry]) -> None:
+        for entry in left:
+            if entry.uses:
+                self._note_use(entry.key, entry.uses, entry.last)
+
+    def _note_use(self, key: str, count: int, last: float) -> None:
+        self.lane.touch(key, count, last)
+        with self._lock:
+            entry = self.cache.peek(key) if self.cache is not None else None
+            if entry is not None:
+                entry.record = touched(entry.record, count, last)
+            for working in self.working:
+                if working.lane is None and (record := working.backend.get([key]).get(key)) is not None:
+                    working.backend.write([Put(touched(record, count, last), expected=record.version)])
+
+    def _left(
+        self,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Record]:
+        newest: dict[str, Record] = {}
+        for working in self.working:
+            try:
+                found = working.access.read(
+                    lambda tier=working: tier.backend.recent(agents, limit, kinds=kinds, after=after, before=before)  # type: ignore[misc]
+                )
+            except TierUnavailable:
+                continue
+            for record in found:
+                newest.setdefault(record.key, record)
+        for record in self.lane.pending_records():
+            fits = (not agents or record.agent in agents) and (record.kind in kinds if kinds else record.kind != Kind.HOUSE)
+            if fits and (after is None or record.created >= after) and (before is None or record.created < before):
+                newest[record.key] = record
+        return sorted(newest.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
+
+    def _search_left(self, query: Search) -> list[Hit]:
+        records = {
+            record.key: record
+            for record in self._left(query.agents, _LEFT_TO_SEARCH, kinds=query.kinds, after=query.after, before=query.before)
+        }
+        index = TextIndex()
+        for key, record in records.items():
+            index.add(key, record.text, record.context)
+        return [Hit(records[key], score) for score, key in index.search(query.words, query.limit, lambda _: True)]

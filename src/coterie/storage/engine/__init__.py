@@ -1,0 +1,18 @@
+"""What both databases are run by: the queue, the writer that groups commits, the pool of readers, the handle."""
+
+from coterie.storage.engine.contract import ConnectionLost, ReadingConnection, Store, WritingConnection
+from coterie.storage.engine.engine import Engine
+from coterie.storage.engine.grouping import Outcome, Work, run_group
+from coterie.storage.engine.handle import Handle
+
+__all__ = [
+    "ConnectionLost",
+    "Engine",
+    "Handle",
+    "Outcome",
+    "ReadingConnection",
+    "Store",
+    "Work",
+    "WritingConnection",
+    "run_group",
+]

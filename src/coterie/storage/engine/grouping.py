@@ -1,0 +1,152 @@
+"""Many works in one transaction, of which each fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
+
+from coterie.errors import DefinitionError, StatementFailed, StorageError
+from coterie.storage.dialect import Dialect, fault_of
+from coterie.storage.engine.contract import ConnectionLost, WritingConnection
+
+if TYPE_CHECKING:
+    from coterie.kernel import Clock
+    from coterie.storage.database import Parameters, Row, Transaction
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Work: TypeAlias = "Callable[[Transaction], Any]"
+
+_LONGEST = 0.05
+"""Seconds after which a group takes no further work, so that those who were early need not wait for all the others."""
+
+
+class Outcome(NamedTuple):
+    """What came of one work."""
+
+    value: Any
+    error: BaseException | None
+
+
+def run_group(connection: WritingConnection, works: Sequence[Work], where: str, clock: Clock) -> list[Outcome]:
+    """Do the works, or the first few, in the open transaction of `connection`; undo those that fail.
+
+    Raises what took the whole transaction with it: a lost connection, a full disk.
+    """
+    outcomes = []
+    end = clock.monotonic() + _LONGEST
+    # One that is alone is undone by undoing the transaction.
+    guarded = len(works) > 1
+    for work in works:
+        outcomes.append(_run(OpenTransaction(connection, where, guarded=guarded), work))
+        if clock.monotonic() > end:
+            break
+    return outcomes
+
+
+def _run(transaction: OpenTransaction, work: Work) -> Outcome:
+    try:
+        value = work(transaction)
+        if isinstance(value, CoroutineType):
+            value.close()
+            raise DefinitionError(repr(work), "is async, and the writer awaits nothing", "give a plain function")  # noqa: TRY301
+        transaction.finish()
+    except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who waits
+        return Outcome(None, transaction.undo(error))
+    return Outcome(value, None)
+
+
+class OpenTransaction:
+    """The transaction that a work is given: its part of the group's.
+
+    The savepoint that holds it apart is set before its first statement, so that a work which only looks on costs none.
+    """
+
+    __slots__ = ("_connection", "_error", "_guarded", "_over", "_saved", "_where")
+
+    def __init__(self, connection: WritingConnection, where: str, *, guarded: bool) -> None:
+        self._connection = connection
+        self._where = where
+        self._guarded = guarded
+        self._saved = False
+        self._over = False
+        self._error: StorageError | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose SQL it speaks."""
+        return self._connection.dialect
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run a statement, and return how many rows it touched."""
+        self._enter(sql)
+        return self._do(self._connection.execute, sql, parameters)
+
+    def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
+        """Run a statement once for each of `rows`, and return how many rows it touched in all."""
+        self._enter(sql)
+        return self._do(self._connection.execute_many, sql, rows)
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Return all rows."""
+        self._enter(sql)
+        return self._do(self._connection.rows, sql, parameters)
+
+    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """Return the first row, or None if there is none."""
+        self._enter(sql)
+        return self._do(self._connection.row, sql, parameters)
+
+    def each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
+        """Go through the rows without holding all of them in memory."""
+        self._enter(sql)
+        try:
+            yield from self._connection.each(sql, parameters)
+        except StorageError as error:
+            self._error = error
+            raise
+
+    def finish(self) -> None:
+        """Make what was done part of the group's transaction. Raises the error of a statement that failed."""
+        self._over = True
+        if self._error is not None:
+            raise self._error
+        if self._saved:
+            self._do(self._connection.release)
+
+    def undo(self, error: BaseException) -> BaseException:
+        """Undo what was done, and return the error that the work failed with.
+
+        Raises instead what has taken the whole transaction with it.
+        """
+        self._over = True
+        if isinstance(self._error, ConnectionLost):
+            raise self._error
+        if not self._connection.in_transaction:
+            raise self._error or StorageError(self._where, "the transaction ended by itself") from error
+        if self._saved:
+            self._connection.undo()
+        elif not self._guarded:
+            self._connection.rollback()
+        return error
+
+    def _enter(self, sql: str) -> None:
+        if self._over:
+            raise StatementFailed(self._where, "the write of this transaction has ended", sql)
+        if self._error is not None:
+            raise self._error
+        if fault := fault_of(sql):
+            self._error = StatementFailed(self._where, fault, sql)
+            raise self._error
+        if self._guarded and not self._saved:
+            self._do(self._connection.savepoint)
+            self._saved = True
+
+    def _do(self, method: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return method(*arguments, **options)
+        except StorageError as error:
+            self._error = error
+            raise

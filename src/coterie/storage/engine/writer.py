@@ -1,0 +1,118 @@
+"""The one thread that writes to a database."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TypeVar
+
+from coterie.concurrency import start_thread
+from coterie.errors import StorageError, StorageFull, StorageUnavailable, describe
+from coterie.storage.engine.contract import Store
+from coterie.storage.engine.grouping import Outcome, Work
+from coterie.storage.engine.intake import Intake, Write
+from coterie.storage.pending import Pending
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_MOST = 500
+"""Writes that are taken off the queue at once, and so share one commit."""
+
+_REST_AFTER = 1.0
+"""Seconds without a write after which the store may do what it had put off."""
+
+
+class Writer:
+    """Takes writes off a queue, has the store do them in groups, and tells those who wait once a group is committed.
+
+    A group is whatever has gathered while the one before it was being written: nobody waits for a group to fill. Safe
+    from any thread; what it counts only its own thread changes.
+    """
+
+    def __init__(self, where: str, store: Store, capacity: int) -> None:
+        self.where = where
+        self.store = store
+        self.stored = 0
+        self.failed = 0
+        self.commits = 0
+        self._intake = Intake(where, capacity)
+        self._rested = True
+        self._thread = start_thread(self._run, f"storage-writer {where}")
+        self._ident = self._thread.ident or 0
+
+    @property
+    def queued(self) -> int:
+        """How many writes wait."""
+        return len(self._intake)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the calling thread is the writer's."""
+        return threading.get_ident() == self._ident
+
+    def submit(self, work: Work, *, durable: bool, timeout: float | None) -> Pending[T]:
+        """Queue a work. Raises `StorageBusy` without room, `StorageClosed` after `close`."""
+        pending: Pending[T] = Pending(self.where, self._ident)
+        write = Write(work, pending, durable)
+        if self.is_current:
+            # What it asks for itself it cannot wait for.
+            self._intake.force(write)
+        else:
+            self._intake.put(write, timeout)
+        return pending
+
+    def close(self, timeout: float) -> bool:
+        """Do what was accepted and end. What is not done after `timeout` seconds fails. Return whether it has ended."""
+        self._intake.close()
+        if self.is_current:
+            return False
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self.store.give_up()
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while (writes := self._intake.take(_MOST, None if self._rested else _REST_AFTER)) is not None:
+                if writes:
+                    self._rested = False
+                    self._write(writes)
+                else:
+                    self._rested = True
+                    self.store.rest()
+        finally:
+            self.store.close()
+
+    def _write(self, writes: list[Write]) -> None:
+        while writes:
+            outcomes = self._store(writes)
+            done = len(outcomes)
+            for write, outcome in zip(writes[:done], outcomes, strict=True):
+                if outcome.error is None:
+                    self.stored += 1
+                    write.pending.succeed(outcome.value)
+                else:
+                    self.failed += 1
+                    write.pending.fail(outcome.error)
+            writes = writes[done:]
+
+    def _store(self, writes: list[Write]) -> list[Outcome]:
+        try:
+            outcomes = self.store.store([write.work for write in writes], durable=any(write.durable for write in writes))
+        except StorageFull as error:
+            # A full disk takes the whole transaction. What found no room must not fail what would have: one at a time.
+            if len(writes) > 1:
+                return [outcome for write in writes for outcome in self._store([write])]
+            return [Outcome(None, error)]
+        except StorageError as error:
+            return [Outcome(None, error)] * len(writes)
+        except BaseException as error:  # noqa: BLE001 - those who wait are told, and the writer must go on
+            _log.exception("the writer of %s met an error that it does not know", self.where)
+            unknown = StorageUnavailable(self.where, describe(error), doubtful=True)
+            unknown.__cause__ = error
+            return [Outcome(None, unknown)] * len(writes)
+        self.commits += 1
+        return outcomes

@@ -1,0 +1,87 @@
+"""Schemas that grow: each room numbers its steps, and the database remembers which it has taken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from coterie.errors import MigrationError, StatementFailed, StorageError, describe
+from coterie.storage.dialect import Dialect, statements
+
+if TYPE_CHECKING:
+    from coterie.kernel import Clock
+    from coterie.storage.database import Transaction
+
+Step: TypeAlias = "str | Callable[[Transaction], object]"
+"""Statements, each ended by a semicolon, or a function that runs some."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+_LOCK = 0x636F746572696500
+"""The number of the advisory lock of PostgreSQL under which migrations are done, by whatever process."""
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS coterie_migrations (
+    name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    applied_at DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (name, version)
+)
+"""
+
+
+class Schema:
+    """The tables of one room: a name, and the steps that lead from nothing to the present version, which is their number.
+
+    A step that was ever taken somewhere is not changed any more; what is to be different is a new step at the end.
+    """
+
+    def __init__(self, name: str, steps: Sequence[Step]) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a schema: use small letters, digits and underscores")
+        self.name = name
+        self.steps = tuple(steps)
+
+    def __repr__(self) -> str:
+        return f"<Schema {self.name} version {self.version}>"
+
+    @property
+    def version(self) -> int:
+        """The newest version."""
+        return len(self.steps)
+
+
+def apply(schema: Schema, transaction: Transaction, where: str, clock: Clock) -> int:
+    """Take the steps that were not taken yet, within a transaction, and return the version.
+
+    Raises `MigrationError`, after which the transaction is to be undone.
+    """
+    if transaction.dialect is Dialect.POSTGRES:
+        transaction.rows("SELECT pg_advisory_xact_lock(?)", (_LOCK,))
+    transaction.execute(_TABLE)
+    row = transaction.row("SELECT coalesce(max(version), 0) FROM coterie_migrations WHERE name = ?", (schema.name,))
+    assert row is not None
+    present: int = row[0]
+    if present > schema.version:
+        problem = f"has version {present} there, and only {schema.version} is known here; use a later version of the program"
+        raise MigrationError(where, schema.name, problem)
+    for number, step in enumerate(schema.steps[present:], start=present + 1):
+        _take(step, transaction, schema.name, number, where)
+        record = "INSERT INTO coterie_migrations (name, version, applied_at) VALUES (?, ?, ?)"
+        transaction.execute(record, (schema.name, number, clock.time()))
+    return schema.version
+
+
+def _take(step: Step, transaction: Transaction, name: str, number: int, where: str) -> None:
+    try:
+        if isinstance(step, str):
+            for statement in statements(step):
+                transaction.execute(statement)
+        else:
+            step(transaction)
+    except Exception as error:
+        # What befell the database, and not the step, keeps its name: who hears of it must know what to mend.
+        if isinstance(error, StorageError) and not isinstance(error, StatementFailed):
+            raise
+        raise MigrationError(where, name, f"cannot take step {number}: {describe(error)}") from error

@@ -1,0 +1,164 @@
+"""One connection to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.adapt import Buffer, Loader
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
+
+from coterie.errors import StorageError
+from coterie.storage.dialect import Dialect, for_postgres
+from coterie.storage.engine import ConnectionLost
+from coterie.storage.postgres.address import Address
+from coterie.storage.postgres.failures import FAILURES, failure
+
+if TYPE_CHECKING:
+    from coterie.storage.database import Parameters, Row
+
+_BATCH = 500
+"""Rows that are fetched at once where not all are held in memory."""
+
+_DEFAULTS: dict[str, str | int] = {
+    "application_name": "coterie",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""How libpq finds out that a machine at the other end is gone without a word; an address may say otherwise."""
+
+
+class PostgresConnection:
+    """A connection that reads, or the one that writes. One thread uses it at a time.
+
+    psycopg begins no transactions by itself here: what is not within one is a statement alone.
+    """
+
+    dialect = Dialect.POSTGRES
+
+    def __init__(self, address: Address, *, writes: bool = False) -> None:
+        self._address = address
+        settings = {name: value for name, value in _DEFAULTS.items() if name not in address.options}
+        try:
+            self._connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
+                make_conninfo(address.url, **settings), autocommit=True
+            )
+            self._connection.adapters.register_loader("numeric", _NumberLoader)
+            if not writes:
+                self._connection.execute("SET default_transaction_read_only = on")
+        except FAILURES as error:
+            # Not chained: the library's own text may hold the password.
+            raise ConnectionLost(address.shown, f"cannot be reached: {address.clean(error)}") from None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, be it a failed one."""
+        return self._connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be used again."""
+        return not self._connection.closed and self._connection.info.transaction_status == TransactionStatus.IDLE
+
+    def rows(self, sql: str, parameters: Parameters) -> list[Row]:
+        """Return all rows."""
+        try:
+            cursor = self._connection.execute(for_postgres(sql), parameters)
+            return cursor.fetchall() if cursor.description is not None else []
+        except FAILURES as error:
+            raise self._failure(error, sql) from error
+
+    def row(self, sql: str, parameters: Parameters) -> Row | None:
+        """Return the first row, or None."""
+        try:
+            cursor = self._connection.execute(for_postgres(sql), parameters)
+            return cursor.fetchone() if cursor.description is not None else None
+        except FAILURES as error:
+            raise self._failure(error, sql) from error
+
+    def each(self, sql: str, parameters: Parameters) -> Iterator[Row]:
+        """Go through the rows, which the server keeps until they are fetched."""
+        try:
+            with self._connection.cursor(f"each_{id(parameters):x}") as cursor:
+                cursor.itersize = _BATCH
+                yield from cursor.execute(for_postgres(sql), parameters)
+        except FAILURES as error:
+            raise self._failure(error, sql) from error
+
+    def execute(self, sql: str, parameters: Parameters) -> int:
+        """Run a statement, and return how many rows it touched."""
+        try:
+            return self._touched(self._connection.execute(for_postgres(sql), parameters))
+        except FAILURES as error:
+            raise self._failure(error, sql) from error
+
+    def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
+        """Run a statement for each of `rows`, and return how many rows it touched in all."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(for_postgres(sql), rows)
+                return cursor.rowcount
+        except FAILURES as error:
+            raise self._failure(error, sql) from error
+
+    def begin_reading(self) -> None:
+        """Let all that is read be of one moment."""
+        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ())
+
+    def end_reading(self) -> None:
+        """Let what is read be of the present again."""
+        if self.in_transaction:
+            self.execute("ROLLBACK", ())
+
+    def script(self, sql: str) -> None:
+        """Run several statements in one go, which spares the way to the server and back."""
+        try:
+            self._connection.execute(sql.encode())
+        except FAILURES as error:
+            raise self._failure(error, sql) from error
+
+    def commit(self) -> None:
+        """Commit. After `ConnectionLost` only the server knows whether it did."""
+        self.execute("COMMIT", ())
+
+    def savepoint(self) -> None:
+        """Begin what can be undone alone."""
+        self.execute("SAVEPOINT one_work", ())
+
+    def release(self) -> None:
+        """Make it part of the transaction."""
+        self.execute("RELEASE one_work", ())
+
+    def undo(self) -> None:
+        """Undo it."""
+        self.execute("ROLLBACK TO one_work", ())
+        self.execute("RELEASE one_work", ())
+
+    def rollback(self) -> None:
+        """Undo the whole transaction, if one is open."""
+        if self.in_transaction:
+            self.execute("ROLLBACK", ())
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.close()
+
+    def _touched(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> int:
+        command = (cursor.statusmessage or "").partition(" ")[0]
+        return cursor.rowcount if command in ("INSERT", "UPDATE", "DELETE", "MERGE") else -1
+
+    def _failure(self, error: Exception, sql: str) -> StorageError:
+        return failure(error, self._address, sql, broken=self._connection.closed)
+
+
+class _NumberLoader(Loader):
+    """Has ``numeric``, which sums of integers are, come as `int` or `float`, as from SQLite."""
+
+    def load(self, data: Buffer) -> int | float:
+        text = bytes(data).decode()
+        return int(text) if text.lstrip("-").isdigit() else float(text)

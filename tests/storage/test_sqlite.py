@@ -1,0 +1,260 @@
+"""What is particular to a file: who may open it, what can be wrong with it, and what is left of it."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coterie.errors import StorageCorrupt, StorageFull, StorageLocked, StorageUnavailable
+from coterie.storage import Schema, SqliteDatabase
+from coterie.testing import run_together
+from coterie.testing.conformance.base import Gate
+from coterie.testing.conformance.storage import INSERT, NOTES, insert, numbers
+
+HOLD = """
+import sys
+from coterie.storage import SqliteDatabase
+from coterie.testing.conformance.storage import NOTES, insert
+
+database = SqliteDatabase(sys.argv[1])
+database.migrate(NOTES)
+database.write(insert(1)).result(10)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def python(program: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own
+
+
+def lines(program: str, *arguments: object) -> list[str]:
+    with python(program, *arguments) as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out.splitlines()
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended_however_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with python(HOLD, path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        with pytest.raises(StorageLocked, match=rf"run\.db: the process {process.pid} has it open") as caught:
+            SqliteDatabase(path)
+        assert caught.value.pid == process.pid
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        with SqliteDatabase(path) as database:
+            assert numbers(database) == [1]
+
+
+def test_the_lock_is_gone_and_the_log_taken_in_when_it_is_closed(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        database.migrate(NOTES)
+        assert {path.name for path in tmp_path.iterdir()} >= {"run.db", "run.db.lock", "run.db-wal"}
+    assert [path.name for path in tmp_path.iterdir()] == ["run.db"]
+
+
+def test_users_of_one_file_share_its_writer_by_whatever_path_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "run.db")
+    monkeypatch.chdir(tmp_path)
+    with SqliteDatabase(tmp_path / "run.db") as one, SqliteDatabase("run.db") as two, SqliteDatabase("link.db") as three:
+        assert one._engine is two._engine is three._engine
+        one.migrate(NOTES)
+        one.write(insert(1)).result(10)
+        assert numbers(three) == [1]
+        assert three.statistics() == one.statistics()
+
+
+def test_opening_and_closing_from_many_threads_at_once_leaves_nothing_open(tmp_path: Path) -> None:
+    def use() -> None:
+        for _ in range(10):
+            with SqliteDatabase(tmp_path / "run.db") as database:
+                database.migrate(NOTES)
+                database.write(lambda write: write.execute("INSERT INTO notes (body) VALUES ('x')")).result(10)
+
+    run_together(*[use] * 8)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.db"]
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        assert len(numbers(database)) == 80
+        assert database.check() == []
+
+
+def test_a_forked_child_is_told_that_connections_do_not_carry_over(tmp_path: Path) -> None:
+    program = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+from coterie.errors import StorageError
+from coterie.storage import SqliteDatabase
+from coterie.testing.conformance.storage import NOTES, insert, numbers
+
+database = SqliteDatabase(sys.argv[1])
+database.migrate(NOTES)
+numbers(database)
+child = os.fork()
+if child == 0:
+    for use in (lambda: database.write(insert(1)), lambda: numbers(database), lambda: SqliteDatabase(sys.argv[1])):
+        try:
+            use()
+        except StorageError as error:
+            print(type(error).__name__, flush=True)
+    database.close()
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+database.write(insert(2)).result(10)
+print(numbers(database))
+database.close()
+"""
+    assert lines(program, tmp_path / "run.db") == ["StorageForked", "StorageForked", "StorageLocked", "[2]"]
+
+
+def test_a_child_that_outlives_its_parent_does_not_keep_the_file_locked(tmp_path: Path) -> None:
+    program = """
+import os, sys, time, warnings
+warnings.simplefilter("ignore")
+from coterie.storage import SqliteDatabase
+from coterie.testing.conformance.storage import NOTES
+
+database = SqliteDatabase(sys.argv[1])
+database.migrate(NOTES)
+read, write = os.pipe()
+if child := os.fork():
+    print(child, flush=True)
+    os._exit(0)
+os.close(1)
+os.close(2)
+time.sleep(30)
+"""
+    child = int(lines(program, tmp_path / "run.db")[0])
+    try:
+        SqliteDatabase(tmp_path / "run.db").close()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_what_was_accepted_is_written_when_a_program_ends_without_closing(tmp_path: Path) -> None:
+    program = """
+import sys
+from coterie.storage import SqliteDatabase
+from coterie.testing.conformance.storage import NOTES, insert
+
+database = SqliteDatabase(sys.argv[1])
+database.migrate(NOTES)
+for number in range(300):
+    database.write(insert(number), durable=False)
+"""
+    lines(program, tmp_path / "run.db")
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        assert len(numbers(database)) == 300
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    path.write_bytes(b"dear diary, " * 1000)
+    with pytest.raises(StorageCorrupt, match=r"run\.db: it is damaged, or no database"):
+        SqliteDatabase(path)
+    assert path.read_bytes() == b"dear diary, " * 1000
+    assert [each.name for each in tmp_path.iterdir()] == ["run.db"]
+
+
+def test_damage_is_named_when_it_is_met_and_found_when_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with SqliteDatabase(path) as database:
+        database.migrate(NOTES)
+        database.write(lambda write: write.execute_many(INSERT, [(n, "x" * 500) for n in range(500)])).result(10)
+        assert database.check() == []
+    content = bytearray(path.read_bytes())
+    content[20 * 4096 : 40 * 4096] = b"\xff" * (20 * 4096)
+    path.write_bytes(content)
+    with SqliteDatabase(path) as database:
+        with pytest.raises(StorageCorrupt, match=r"run\.db"):
+            database.rows("SELECT * FROM notes")
+        with pytest.raises(StorageCorrupt):
+            database.write(lambda write: write.execute("UPDATE notes SET body = 'y'")).result(10)
+        assert database.check() != []
+
+
+def test_a_full_disk_fails_what_has_no_room_and_later_writes_go_on(tmp_path: Path) -> None:
+    gate = Gate()
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        database.migrate(NOTES)
+        database.write(insert(0)).result(10)
+        pages = database.write(lambda write: write.rows("PRAGMA page_count")).result(10)[0][0]
+        database.write(lambda write: write.rows(f"PRAGMA max_page_count = {pages + 3}")).result(10)
+        database.write(lambda _: gate.wait())
+        gate.wait_for_entry()
+        pending = [database.write(insert(number, "x" * 3000)) for number in range(1, 20)]
+        gate.open()
+        database.flush(10)
+        failed = [each.exception() for each in pending]
+        assert any(isinstance(error, StorageFull) for error in failed)
+        stored = [0, *(number for number, error in enumerate(failed, start=1) if error is None)]
+        assert numbers(database) == stored
+        with pytest.raises(StorageFull, match=r"run\.db: there is no room left"):
+            database.write(insert(100, "x" * 20_000)).result(10)
+        database.write(lambda write: write.rows("PRAGMA max_page_count = 100000")).result(10)
+        assert database.write(insert(101, "x" * 20_000)).result(10) == 101
+        assert numbers(database) == [*stored, 101]
+        assert database.check() == []
+
+
+def test_a_program_that_holds_the_file_for_long_is_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coterie.storage.sqlite.connection._BUSY", 0.05)
+    path = tmp_path / "run.db"
+    with SqliteDatabase(path) as database:
+        database.migrate(NOTES)
+        shell = sqlite3.connect(path, isolation_level=None)
+        shell.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageLocked):
+            database.write(insert(1)).result(10)
+        shell.execute("COMMIT")
+        shell.close()
+        assert database.write(insert(2)).result(10) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("", "is a folder"), ("missing/run.db", "there is no folder"), ("file/run.db", "there is no folder")]
+)
+def test_a_path_where_no_database_can_be_is_refused(tmp_path: Path, name: str, problem: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnavailable, match=problem):
+        SqliteDatabase(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o500)
+    if os.access(folder, os.W_OK):
+        # Root may write everywhere, but not here.
+        folder = Path("/proc")
+    with pytest.raises(StorageUnavailable, match=r"run\.db: cannot be opened: .*; look at its folder"):
+        SqliteDatabase(folder / "run.db")
+
+
+def test_a_copy_of_a_database_is_another_database(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        database.migrate(NOTES)
+        database.write(insert(1)).result(10)
+    shutil.copy(tmp_path / "run.db", tmp_path / "copy.db")
+    with SqliteDatabase(tmp_path / "run.db") as one, SqliteDatabase(tmp_path / "copy.db") as two:
+        two.write(insert(2)).result(10)
+        assert numbers(one) == [1]
+        assert numbers(two) == [1, 2]
+
+
+def test_the_log_is_taken_in_while_the_writer_rests(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        database.migrate(Schema("blobs", ("CREATE TABLE blobs (raw BYTEA)",)))
+        for _ in range(10):
+            database.write(lambda write: write.execute("INSERT INTO blobs VALUES (?)", (b"x" * 100_000,))).result(10)
+        before = (tmp_path / "run.db").stat().st_size
+        database._engine.writer.store.rest()
+        assert (tmp_path / "run.db").stat().st_size > before + 900_000
