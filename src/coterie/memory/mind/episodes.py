@@ -66,6 +66,7 @@ class Episodes:
         self.last: Record | None = None
         """The newest episode, as it was stored."""
         self._load(memory, agent)
+        memory.on_import(lambda: self._reload(memory, agent))
 
     def add(self, record: Record) -> None:
         """Note a new episode."""
@@ -112,6 +113,12 @@ class Episodes:
                 consolidated=counts.consolidated,
                 last_consolidation=counts.last_consolidation,
             )
+
+    def _reload(self, memory: TieredMemory, agent: str) -> None:
+        with self.lock:
+            self.times, self.fresh = {}, {}
+            self._load(memory, agent)
+            self.fresh = {each: None for each in self.fresh if each not in self.given}
 
     def _load(self, memory: TieredMemory, agent: str) -> None:
         found: list[Record] = []
