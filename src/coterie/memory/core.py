@@ -103,8 +103,11 @@ class MemoryCore:
         self._store.check_open()
         found = self._store.find_many(check_key(key, self.config.max_key_bytes) for key in keys)
         cache = self._store.cache
+        if cache is None:
+            return found
+        cache.settle()
         for key, record in found.items():
-            entry = cache.peek(key) if cache is not None else None
+            entry = cache.peek(key)
             if entry is not None and entry.uses:
                 found[key] = touched(record, entry.uses, entry.last)
         return found

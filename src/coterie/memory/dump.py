@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -90,16 +90,16 @@ def _record(number: int, line: bytes, version: int, most_key_bytes: int) -> Reco
     try:
         fields = msgspec.json.decode(line)
         if not isinstance(fields, dict):
-            raise InvalidDump(number, "it is no JSON object")
+            _refuse(number, "it is no JSON object")
         for old in range(version, VERSION):
             fields = _UPGRADES[old](fields)
         if ("value" in fields) == ("packed" in fields):
-            raise InvalidDump(number, 'it has neither "value" nor "packed", or both')
+            _refuse(number, 'it has neither "value" nor "packed", or both')
         packed = fields.pop("packed", None)
         body = msgspec.msgpack.encode(fields.pop("value")) if packed is None else msgspec.convert(packed, bytes)
         unknown = fields.keys() - _FIELDS
         if unknown:
-            raise InvalidDump(number, f"it has the unknown field {min(unknown)!r}")
+            _refuse(number, f"it has the unknown field {min(unknown)!r}")
         record = msgspec.convert([*_in_order(fields, body)], Record)
         if record.kind != Kind.HOUSE:
             check_key(record.key, most_key_bytes)
@@ -120,3 +120,7 @@ def _in_order(fields: dict[str, Any], body: bytes) -> Iterator[Any]:
     for name in Record.__struct_fields__:
         given = known.get(name, defaults[name])
         yield msgspec.convert(given, bytes) if name == "vector" and isinstance(given, str) else given
+
+
+def _refuse(number: int, problem: str) -> NoReturn:
+    raise InvalidDump(number, problem)

@@ -298,6 +298,11 @@ class Store:
         """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell."""
         pending = self.lane.pending(key)
         if pending is not None:
+            if count and isinstance(pending, Put):
+                # It is on its way, and counts as found where it will be at home.
+                next((each.access for each in self.working if each.tier == pending.record.tier), self.archive_access).count(
+                    1, 0
+                )
             return pending.record if isinstance(pending, Put) else None
         best, certain = self._find_working(key, count=count)
         if certain:
