@@ -387,12 +387,7 @@ def test_twenty_threads_store_two_thousand_memories() -> None:
     sys.setswitchinterval(1e-6)
     try:
         with checked_locks() as violations, open_memory() as memory:
-            run_together(
-                *(
-                    lambda me=me: [memory.store(f"{me}/{n}", n) for n in range(100)]  # type: ignore[misc]
-                    for me in range(20)
-                )
-            )
+            run_together(*(lambda me=me: [memory.store(f"{me}/{n}", n) for n in range(100)] for me in range(20)))
             memory.flush()
             assert memory.archive.count() == 2_000
             assert memory.metrics().stores == 2_000
@@ -423,7 +418,7 @@ def test_threads_that_fight_over_keys_agree_with_every_tier_in_the_end() -> None
                     clock.advance(2)
                     memory.maintain()
 
-            run_together(*(lambda me=me: write(me) for me in range(4)), maintain)  # type: ignore[misc]
+            run_together(*(lambda me=me: write(me) for me in range(4)), maintain)
             memory.flush()
             for n in range(7):
                 kept = archive.get([f"k{n}"]).get(f"k{n}")

@@ -88,8 +88,8 @@ def test_it_holds_what_was_put_last_and_counts_each_request_once(steps: list[tup
             uses += gone.uses if gone is not None else 0
         else:
             gets += 1
-            entry = cache.get(key)  # type: ignore[assignment]
-            assert entry is None or entry.record == newest[key]
+            found = cache.get(key)
+            assert found is None or found.record == newest[key]
     statistics = cache.statistics()
     assert statistics.hits + statistics.misses == gets
     assert statistics.entries <= capacity
@@ -144,7 +144,7 @@ def test_threads_lose_no_hit_and_no_entry(shards: int) -> None:
                 else:
                     cache.discard(key)
 
-        run_together(*(lambda me=me: use(me) for me in range(4)))  # type: ignore[misc]
+        run_together(*(lambda me=me: use(me) for me in range(4)))
         statistics = cache.statistics()
         assert statistics.hits + statistics.misses == sum(gets)
         for shard in cache._shards:

@@ -142,7 +142,7 @@ def test_a_memory_that_another_process_has_changed_is_not_moved() -> None:
             archive.write([Put(replace(each, version=2**60)) for each in found])
             return found
 
-        archive.due = changed  # type: ignore[method-assign]
+        archive.due = changed  # type: ignore[assignment,method-assign]
         report = memory.maintain()
         assert (report.promoted, report.skipped) == (0, 1)
         assert archive.get(["k"])["k"].version == 2**60
