@@ -149,30 +149,28 @@ class PostgresText:
             where += f" AND agent IN ({', '.join('?' for _ in query.agents)})"
             values += query.agents
 
-        def count(word: str, limit: int) -> int:
-            sql = f"SELECT count(*) FROM (SELECT 1 FROM memories WHERE words @@ {_QUERY} AND {where} LIMIT ?) AS held"  # noqa: S608 - as above
-            row = view.row(sql, (word, *values, limit))
+        def count(lexemes: str, limit: int) -> int:
+            sql = f"SELECT count(*) FROM (SELECT 1 FROM memories WHERE words @@ ?::tsquery AND {where} LIMIT ?) AS held"  # noqa: S608 - as above
+            row = view.row(sql, (lexemes, *values, limit))
             return int(row[0]) if row is not None else 0
 
-        words = rarest(query.words, count)
+        # Stemmed once, and not again for each row that is looked at.
+        stems = view.row("SELECT " + ", ".join("plainto_tsquery('english', ?)::text" for _ in query.words), query.words)
+        words = rarest([stem for stem in dict.fromkeys(stems or ()) if stem], count)
         if not words:
             return []
         total = view.row("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'memories'::regclass")
         most = max(float(total[0]) if total is not None else 0.0, *(number for _, number in words))
         # As in BM25: a word is worth more the fewer hold it, and a long text is worth less (the 1 in the end).
-        rank = f"ts_rank('{{0, 0, 0.5, 1}}', words, {_QUERY}, 1) * ?::float8"
+        rank = "ts_rank('{0, 0, 0.5, 1}', words, ?::tsquery, 1) * ?::float8"
         score = " + ".join(rank for _ in words)
         scored = [part for word, number in words for part in (word, math.log(1.0 + (most - number + 0.5) / (number + 0.5)))]
-        either = " || ".join(_QUERY for _ in words)
         sql = f"""
             SELECT {", ".join(COLUMNS)}, score FROM memories JOIN (
                 SELECT number, {score} AS score FROM (
-                    SELECT number, words, version FROM memories WHERE words @@ ({either}) AND {where}
+                    SELECT number, words, version FROM memories WHERE words @@ ?::tsquery AND {where}
                     ORDER BY number DESC LIMIT {_MOST}
                 ) AS newest ORDER BY score DESC, version DESC LIMIT ?
             ) AS best USING (number)
             """  # noqa: S608 - as above
-        return view.rows(sql, (*scored, *(word for word, _ in words), *values, query.limit))
-
-
-_QUERY = "plainto_tsquery('english', ?)"
+        return view.rows(sql, (*scored, " | ".join(word for word, _ in words), *values, query.limit))
