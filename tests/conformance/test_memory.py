@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from coterie.memory import Archive, Backend, InProcessArchive, InProcessBackend
+from coterie.memory.backends.redis import RedisBackend
+from coterie.memory.compression import CompressedBackend
 from coterie.testing.conformance import ArchiveConformance, BackendConformance
 
 
@@ -22,3 +24,27 @@ class TestInProcessArchive(ArchiveConformance):
         archive = InProcessArchive()
         yield archive
         archive.close()
+
+
+class TestCompressedBackend(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Iterator[Backend]:
+        backend = CompressedBackend(InProcessBackend())
+        yield backend
+        backend.close()
+
+
+class TestRedisBackend(BackendConformance):
+    @pytest.fixture
+    def backend(self, redis_url: str) -> Iterator[Backend]:
+        backend = RedisBackend(redis_url, "suite:short")
+        yield backend
+        backend.close()
+
+
+class TestCompressedRedisBackend(BackendConformance):
+    @pytest.fixture
+    def backend(self, redis_url: str) -> Iterator[Backend]:
+        backend = CompressedBackend(RedisBackend(redis_url, "suite:intermediate"))
+        yield backend
+        backend.close()

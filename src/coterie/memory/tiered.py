@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
-from coterie.concurrency import PeriodicJob, Timers
-from coterie.errors import InvalidMemory, MemoryClosed, WriteTimeout
-from coterie.kernel import Clock, Codec, Countdown, SystemClock
-from coterie.memory import opening
-from coterie.memory.backends.in_process import touched
 from coterie.memory.cache import CacheStatistics
 from coterie.memory.checking import check_agent, check_count, check_importance, check_key, check_seconds
 from coterie.memory.compression import CompressedBackend, CompressionStatistics
-from coterie.memory.config import MemoryConfig
-from coterie.memory.contract import Archive, Backend, Delete, Hit, Search
+from coterie.memory.contract import Delete, Hit, Search
+from coterie.memory.core import MemoryCore
 from coterie.memory.record import Action, Decision, Kind, Record, Tier
 from coterie.memory.retrieval.words import query_words, text_of
-from coterie.memory.tiers.lane import Urgency, Written
-from coterie.memory.tiers.maintenance import Maintenance
+from coterie.memory.tiers.lane import Urgency
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
-from coterie.memory.tiers.store import Store
-from coterie.memory.tiers.workers import PriorityWorkers
 
 T = TypeVar("T")
 
@@ -40,7 +28,7 @@ class _Unknown:
     """Stands in an entry of the cache for a value that was not decoded, or that its reader might change."""
 
 
-class TieredMemory:
+class TieredMemory(MemoryCore):
     """Four tiers in one: cache, short-term, intermediate and long-term.
 
     ::
@@ -56,48 +44,6 @@ class TieredMemory:
     It speaks for nobody: whoever has it may read all of it. An `AgentMemory` is a handle on what one agent owns.
     Safe from many threads.
     """
-
-    def __init__(
-        self,
-        config: MemoryConfig | None = None,
-        *,
-        clock: Clock | None = None,
-        codec: Codec | None = None,
-        archive: Archive | None = None,
-        short_term: Backend | None = None,
-        intermediate: Backend | None = None,
-    ) -> None:
-        """Open the store.
-
-        Backends that are given are used instead of those of the configuration, and closed with the store. On a clock that
-        is driven, maintenance runs when that is moved.
-        """
-        self.config = config = config if config is not None else MemoryConfig()
-        self.clock = clock if clock is not None else SystemClock()
-        self._codec = codec if codec is not None else Codec()
-        opened = [
-            archive if archive is not None else opening.open_archive(config),
-            short_term if short_term is not None else opening.open_short_term(config),
-            intermediate if intermediate is not None else opening.open_intermediate(config),
-        ]
-        self._store = Store(config, self.clock, opened[0], opened[1], opened[2])  # type: ignore[arg-type]
-        self._maintenance = Maintenance(self._store)
-        self._workers = PriorityWorkers("memory-worker", config.read_workers)
-        self._background = PriorityWorkers("memory-background", 2)
-        self._once: dict[str, Any] = {}
-        self._timers = Timers(self.clock, "memory")
-        self._stores = 0
-        self._deletes = 0
-        self._time = self.clock.time
-        self._cached = self._store.cache.get if self._store.cache is not None else _nothing
-        if config.maintenance_interval is not None:
-            PeriodicJob(self._timers, config.maintenance_interval, self._maintenance.run, "memory maintenance")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self.close()
 
     # Storing
 
@@ -158,25 +104,6 @@ class TieredMemory:
 
         return self.put(key, make, durable=durable, urgency=urgency)
 
-    def put(
-        self,
-        key: str,
-        make: Callable[[Record | None, int, float], Record],
-        *,
-        durable: bool = False,
-        urgency: Urgency = Urgency.NORMAL,
-    ) -> Record:
-        """Keep the record that `make` makes of the one that is there, or None, a new version and the time; return it.
-
-        `make` may be called more than once, must be short, and must use no memory. For those who build upon this store.
-        """
-        waiter = self._waiter() if durable else None
-        record = self._store.write(key, make, Urgency.HIGH if durable else urgency, waiter)
-        self._stores += 1
-        if waiter is not None:
-            self._await(waiter, f"{key!r} was not written")
-        return record
-
     def delete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
         """Delete the memory under `key` from all tiers. Return whether it was there. A `reason` is kept as a decision."""
         check_key(key, self.config.max_key_bytes)
@@ -222,24 +149,6 @@ class TieredMemory:
         loaded = self._store.load(key)
         return default if loaded is None else self._codec.decode(loaded[0].value, as_type)
 
-    def record(self, key: str) -> Record | None:
-        """Return all that is known about the memory under `key`, or None. To look is not to use it."""
-        return self.records([key]).get(key)
-
-    def records(self, keys: Iterable[str]) -> dict[str, Record]:
-        """Return what is known about those memories that are there. To look is not to use them."""
-        self._store.check_open()
-        found = self._store.find_many(check_key(key, self.config.max_key_bytes) for key in keys)
-        cache = self._store.cache
-        for key, record in found.items():
-            entry = cache.peek(key) if cache is not None else None
-            if entry is not None and entry.uses:
-                found[key] = touched(record, entry.uses, entry.last)
-        return found
-
-    def __contains__(self, key: str) -> bool:
-        return self.record(key) is not None
-
     def recent(
         self,
         agent: str | Sequence[str] | None = None,
@@ -272,65 +181,6 @@ class TieredMemory:
         query = Search(query_words(question), agents, tuple(kinds), after, before, check_count("limit", limit))
         self._store.check_open()
         return self._store.search(query) if limit else []
-
-    def value_of(self, record: Record, *, as_type: Any = Any) -> Any:
-        """Return the value of a record."""
-        return self._codec.decode(record.value, as_type)
-
-    def encode(self, value: Any) -> bytes:
-        """Return a value as a record holds it. Raises `EncodeFailed`, and `InvalidMemory` if it is too long."""
-        body = self._codec.encode(value)
-        if len(body) > self.config.max_value_bytes:
-            raise InvalidMemory("value", f"{len(body)} bytes", f"{self.config.max_value_bytes} is the most")
-        return body
-
-    def attach_vector(self, key: str, model: str, vector: bytes) -> None:
-        """Keep the meaning of a memory with it, if it is still there."""
-        if key in self:
-            with suppress(LookupError):
-                self.put(key, lambda before, version, _: replace(present(before), version=version, model=model, vector=vector))
-
-    def catch_up(self) -> None:
-        """Have the archive know all that was stored before. Raises `TierUnavailable` and `WriteTimeout`."""
-        self._store.catch_up()
-
-    def used(self, record: Record) -> None:
-        """Count that a memory was used, which was found otherwise than by `get`."""
-        self._store.lane.touch(record.key, 1, self._time())
-
-    def put_house(self, key: str, value: Any, agent: str) -> None:
-        """Keep a note of the house's own, which no search and no list shows. Its key begins with a control character."""
-
-        def make(before: Record | None, version: int, now: float) -> Record:
-            return Record(key, key, version, self._codec.encode(value), agent, Kind.HOUSE, created=now, entered=now)
-
-        self._store.write(key, make, Urgency.NORMAL)
-
-    def get_house(self, key: str) -> Any:
-        """Return a note of the house's own, or None."""
-        found = self._store.find_many([key]).get(key)
-        return None if found is None else self._codec.decode(found.value, Any)
-
-    def new_id(self) -> str:
-        """Return an id that no memory has."""
-        return self._store.new_id(self._store.next_version())
-
-    def once(self, name: str, make: Callable[[], T]) -> T:
-        """Return what is kept under a name for as long as this store is open, made by `make` when first asked for.
-
-        `make` may be called by two threads that ask at once; one of the two is kept.
-        """
-        made: T = self._once.get(name) or self._once.setdefault(name, make())
-        return made
-
-    def in_background(self, work: Callable[[], T]) -> Future[T]:
-        """Have something done that may take long, on a thread that nobody waits for. `close` waits for it a while."""
-        return self._background.submit(work)
-
-    @property
-    def archive(self) -> Archive:
-        """What the long-term tier is kept in. What was stored a moment ago may not be there yet."""
-        return self._store.archive
 
     # For event loops
 
@@ -398,25 +248,6 @@ class TieredMemory:
             compression=shrunk,
         )
 
-    def close(self) -> None:
-        """Write what is left, end all threads and let go of everything. Twice is no error.
-
-        Raises `WriteTimeout` if something could not be written within `write_timeout`; that is lost then.
-        """
-        if self._store.closed:
-            return
-        countdown = Countdown(self.config.write_timeout)
-        # What is done in the background may still have something to store.
-        self._background.close(countdown.left() or 0.0)
-        self._store.count_uses()
-        self._store.closed = True
-        self._cached = _closed
-        self._timers.close()
-        self._workers.close(countdown.left() or 0.0)
-        left = self._store.close(countdown)
-        if left:
-            raise WriteTimeout(f"{left} memories were not written", self.config.write_timeout, self._store.archive_access.away)
-
     def _tiers(self) -> dict[str, TierMetrics]:
         tally = self._store.tally()
         found = {}
@@ -439,34 +270,5 @@ class TieredMemory:
         plain = self._codec.decode(value, Any)
         return plain if isinstance(plain, _IMMUTABLE) and plain is not None else _UNKNOWN
 
-    def _waiter(self) -> Written:
-        if not self._store.archive.persistent:
-            raise InvalidMemory(
-                "durable memory", self.config.path, "nothing here outlives the process; give a path or postgres_url"
-            )
-        return Written()
-
-    def _await(self, waiter: Written, what: str) -> None:
-        if not waiter.wait(self.config.write_timeout):
-            reason = self._store.archive_access.away or "the disk is slow, or there is very much to write"
-            raise WriteTimeout(f"{what}", self.config.write_timeout, f"{reason}; it is still written when that is possible")
-        if waiter.error is not None:
-            raise waiter.error
-
-
-def present(record: Record | None) -> Record:
-    """Return a record that must be there, for those who change it; raise `LookupError` if it is gone."""
-    if record is None:
-        raise LookupError
-    return record
-
 
 _UNKNOWN = _Unknown()
-
-
-def _nothing(_: str) -> None:
-    return None
-
-
-def _closed(_: str) -> None:
-    raise MemoryClosed

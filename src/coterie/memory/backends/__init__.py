@@ -2,5 +2,6 @@
 
 from coterie.memory.backends.databases import PostgresArchive, SqliteArchive, SqliteBackend
 from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
+from coterie.memory.backends.redis import RedisBackend
 
-__all__ = ["InProcessArchive", "InProcessBackend", "PostgresArchive", "SqliteArchive", "SqliteBackend"]
+__all__ = ["InProcessArchive", "InProcessBackend", "PostgresArchive", "RedisBackend", "SqliteArchive", "SqliteBackend"]

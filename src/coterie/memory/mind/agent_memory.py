@@ -223,27 +223,7 @@ class AgentMemory:
 
     def stats(self) -> MindStatistics:
         """Return what there is now and what was done so far."""
-        state = self._state
-        with state.lock:
-            counts = state.counts
-            return MindStatistics(
-                agent=self.agent,
-                episodes=len(state.times),
-                semantic=state.semantic,
-                max_episodes=self.max_episodes,
-                unconsolidated=len(state.fresh) + len(state.given),
-                remembered=counts.remembered,
-                learnt=counts.learnt,
-                recalled=counts.recalled,
-                forgotten=counts.forgotten,
-                cleaned=counts.cleaned,
-                warnings=counts.warnings,
-                consolidations=counts.consolidations,
-                automatic_consolidations=counts.automatic,
-                failed_consolidations=counts.failed,
-                consolidated=counts.consolidated,
-                last_consolidation=counts.last_consolidation,
-            )
+        return self._state.statistics(self.agent, self.max_episodes)
 
     def __len__(self) -> int:
         """Return how many episodes there are."""
@@ -338,22 +318,7 @@ class AgentMemory:
         raise UnknownMemory(self.agent, str(id))
 
     def _memory(self, record: Record, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
-        return Memory(
-            id=record.id,
-            kind=record.kind,
-            value=self.memory.value_of(record),
-            text=record.text,
-            importance=record.importance,
-            created=record.created,
-            last_access=record.last_access,
-            access_count=record.access_count,
-            sources=record.sources,
-            valid_from=record.valid_from,
-            valid_until=record.valid_until,
-            tier=record.tier,
-            score=score,
-            parts=parts or {},
-        )
+        return Memory.of(record, self.memory.value_of(record), score, parts or {})
 
     def _read(self, ids: Sequence[str]) -> list[Memory]:
         records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in ids)
@@ -363,25 +328,22 @@ class AgentMemory:
         """Delete episodes until no more than `max_episodes` are left, under the lock. The newest always stays."""
         state = self._state
         now = self.memory.clock.time()
-        times = {each: time for each, time in state.times.items() if each != newest.id} if self._must_look(now) else {}
-        victims: list[str] = []
-        if times and self.clean_up is CleanUp.AGE:
-            victims = cleaning.too_old(times, now, self._max_age)
-            state.swept = now
-        excess = len(state.times) - len(victims) - self.max_episodes
-        if excess > 0:
-            match self.clean_up:
-                case CleanUp.FIFO:
-                    victims += cleaning.first_stored(times, excess)
-                case CleanUp.AGE:
-                    victims += cleaning.first_happened(
-                        {each: time for each, time in times.items() if each not in victims}, excess
-                    )
-                case CleanUp.RELEVANCE:
-                    # To weigh them all for one place would take long where there are very many.
-                    excess = max(excess, self.max_episodes // 1_000)
-                    records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in times)
-                    victims += cleaning.least_relevant(list(records.values()), excess, now)
+        sweeps = self._max_age is not None and self.clean_up is CleanUp.AGE and now - state.swept >= self._max_age / 100
+        excess = len(state.times) - self.max_episodes
+        if excess <= 0 and not sweeps:
+            return
+        times = {each: time for each, time in state.times.items() if each != newest.id}
+        match self.clean_up:
+            case CleanUp.FIFO:
+                victims = cleaning.first_stored(times, excess)
+            case CleanUp.AGE:
+                victims = cleaning.oldest(times, excess, now, self._max_age)
+                state.swept = now
+            case CleanUp.RELEVANCE:
+                # To weigh them all for one place would take long where there are very many.
+                excess = max(excess, self.max_episodes // 1_000)
+                records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in times)
+                victims = cleaning.least_relevant(list(records.values()), excess, now)
         for victim in victims:
             key = key_of(self.agent, Kind.EPISODE, victim)
             self.memory.delete(key, reason=f"made room: {self.clean_up}")
@@ -389,11 +351,6 @@ class AgentMemory:
             state.counts.cleaned += 1
             if self._meaning is not None:
                 self._meaning.drop(key)
-
-    def _must_look(self, now: float) -> bool:
-        if len(self._state.times) > self.max_episodes:
-            return True
-        return self.clean_up is CleanUp.AGE and self._max_age is not None and now - self._state.swept >= self._max_age / 100
 
     def _crosses_warning(self) -> bool:
         state = self._state

@@ -21,19 +21,15 @@ class CleanUp(enum.StrEnum):
     """Those that are held least firmly: the least important, the longest unused, the least often used."""
 
 
-def too_old(times: Mapping[str, float], now: float, max_age: float | None) -> list[str]:
-    """Return the ids of what happened more than `max_age` seconds ago; none if there is no such age."""
-    return [] if max_age is None else [each for each, time in times.items() if time < now - max_age]
-
-
 def first_stored(times: Mapping[str, float], count: int) -> list[str]:
     """Return the ids of what was stored first; `times` is in that order."""
     return [each for each, _ in zip(times, range(count), strict=False)]
 
 
-def first_happened(times: Mapping[str, float], count: int) -> list[str]:
-    """Return the ids of what happened first; of what happened at one time, what was stored first."""
-    return heapq.nsmallest(count, times, key=times.__getitem__)
+def oldest(times: Mapping[str, float], count: int, now: float, max_age: float | None) -> list[str]:
+    """Return the ids of what happened more than `max_age` seconds ago, and of what happened first, `count` at least."""
+    old = [] if max_age is None else [each for each, time in times.items() if time < now - max_age]
+    return old if len(old) >= count else heapq.nsmallest(count, times, key=times.__getitem__)
 
 
 def least_relevant(records: Sequence[Record], count: int, now: float) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, Signal, new_lock
+from coterie.memory.mind.items import MindStatistics
 from coterie.memory.record import Kind, Record
 from coterie.memory.tiered import TieredMemory
 
@@ -65,6 +66,7 @@ class Episodes:
         self.last: Record | None = None
         """The newest episode, as it was stored."""
         self._load(memory, agent)
+        memory.on_import(lambda: self._reload(memory, agent))
 
     def add(self, record: Record) -> None:
         """Note a new episode."""
@@ -88,6 +90,35 @@ class Episodes:
         if place < 0:
             return None, None
         return (ids[place - 1] if place else None), (ids[place + 1] if place + 1 < len(ids) else None)
+
+    def statistics(self, agent: str, max_episodes: int) -> MindStatistics:
+        """Return what there is now and what was done so far. Takes the lock itself."""
+        with self.lock:
+            counts = self.counts
+            return MindStatistics(
+                agent=agent,
+                episodes=len(self.times),
+                semantic=self.semantic,
+                max_episodes=max_episodes,
+                unconsolidated=len(self.fresh) + len(self.given),
+                remembered=counts.remembered,
+                learnt=counts.learnt,
+                recalled=counts.recalled,
+                forgotten=counts.forgotten,
+                cleaned=counts.cleaned,
+                warnings=counts.warnings,
+                consolidations=counts.consolidations,
+                automatic_consolidations=counts.automatic,
+                failed_consolidations=counts.failed,
+                consolidated=counts.consolidated,
+                last_consolidation=counts.last_consolidation,
+            )
+
+    def _reload(self, memory: TieredMemory, agent: str) -> None:
+        with self.lock:
+            self.times, self.fresh = {}, {}
+            self._load(memory, agent)
+            self.fresh = {each: None for each in self.fresh if each not in self.given}
 
     def _load(self, memory: TieredMemory, agent: str) -> None:
         found: list[Record] = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coterie.memory.record import Decision, Tier
+from coterie.memory.record import Decision, Record, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,26 @@ class Memory:
     """How well it answers a question, from 0 to 1; 0 if none was asked."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """What the score is made of, each from 0 to 1: text, meaning, recency, importance."""
+
+    @classmethod
+    def of(cls, record: Record, value: Any, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
+        """Return what a record says."""
+        return cls(
+            id=record.id,
+            kind=str(record.kind),
+            value=value,
+            text=record.text,
+            importance=record.importance,
+            created=record.created,
+            last_access=record.last_access,
+            access_count=record.access_count,
+            sources=record.sources,
+            valid_from=record.valid_from,
+            valid_until=record.valid_until,
+            tier=record.tier,
+            score=score,
+            parts=parts or {},
+        )
 
     def valid(self, at: float) -> bool:
         """Whether it is, or was, true at a time."""

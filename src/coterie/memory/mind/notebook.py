@@ -9,11 +9,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from coterie.memory.checking import check_seconds
+from coterie.memory.core import present
 from coterie.memory.mind.episodes import Episodes, key_of
 from coterie.memory.mind.summary import Insight
 from coterie.memory.record import Kind, Record
 from coterie.memory.retrieval.words import text_of
-from coterie.memory.tiered import TieredMemory, present
+from coterie.memory.tiered import TieredMemory
 from coterie.memory.tiers.lane import Urgency
 
 _NEIGHBOUR = 1_000
