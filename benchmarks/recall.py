@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coterie.memory import AgentMemory, Kind, MemoryConfig, OpenAIEmbedder, TieredMemory, Weights
+from coterie.testing import ManualClock
 
 DEPTHS = (5, 10, 20)
 CATEGORIES = (1, 2, 3, 4)
@@ -101,32 +102,39 @@ class Result(NamedTuple):
 def evaluate(samples: list[dict[str, Any]], weights: Weights, embedder: OpenAIEmbedder | None = None) -> list[Result]:
     """Return the results of all questions, each asked of its own conversation's memories."""
     results = []
-    with TieredMemory(MemoryConfig(maintenance_interval=None)) as memory:
-        for number, sample in enumerate(samples):
-            conversation = sample.get("conversation", sample)
-            turns = list(turns_of(conversation))
+    for sample in samples:
+        turns = list(turns_of(sample.get("conversation", sample)))
+        questions = list(questions_of(sample, {turn.id for turn in turns}))
+        # It is asked on the day after the last session.
+        clock = ManualClock(wall=max((turn.time for turn in turns), default=0.0) + 86_400.0)
+        with TieredMemory(MemoryConfig(maintenance_interval=None), clock=clock) as memory:
             mind = AgentMemory(
                 memory,
-                f"conversation-{number}",
-                max_episodes=max(1, len(turns)),
+                "reader",
+                max_episodes=len(turns) + 1,
                 consolidate_at=None,
                 warn_at=2.0,
+                weights=weights,
                 embedder=embedder,
             )
-            ids = {
-                mind.remember(
-                    {"speaker": turn.speaker, "content": turn.text}, text=f"{turn.speaker}: {turn.text}", at=turn.time
-                ): turn.id
-                for turn in turns
-            }
-            for question in questions_of(sample, {turn.id for turn in turns}):
-                began = time.perf_counter()
-                found = mind.recall(question.text, max(DEPTHS), kinds=[Kind.EPISODE], weights=weights, count=False)
-                took = time.perf_counter() - began
-                places = [ids[each.id] for each in found]
-                parts = (len(question.evidence.intersection(places[:depth])) / len(question.evidence) for depth in DEPTHS)
-                results.append(Result(question.category, tuple(parts), took))
+            ids = {remember(mind, turn): turn.id for turn in turns}
+            results += [ask(mind, question, ids) for question in questions]
     return results
+
+
+def remember(mind: AgentMemory, turn: Turn) -> str:
+    """Remember a turn, and return the id of the memory."""
+    return mind.remember({"speaker": turn.speaker, "content": turn.text}, text=f"{turn.speaker}: {turn.text}", at=turn.time)
+
+
+def ask(mind: AgentMemory, question: Question, ids: dict[str, str]) -> Result:
+    """Return what of the evidence is among the first that are recalled."""
+    began = time.perf_counter()
+    found = mind.recall(question.text, max(DEPTHS), kinds=[Kind.EPISODE], count=False)
+    took = time.perf_counter() - began
+    places = [ids[each.id] for each in found]
+    parts = (len(question.evidence.intersection(places[:depth])) / len(question.evidence) for depth in DEPTHS)
+    return Result(question.category, tuple(parts), took)
 
 
 def table(results: list[Result]) -> str:

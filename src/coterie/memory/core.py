@@ -157,7 +157,7 @@ class MemoryCore:
         """Write all memories, or those of one agent, to a file of JSON lines, and return how many."""
         self._store.check_open()
         self._store.count_uses()
-        self._store.catch_up()
+        self._store.flush(self.config.write_timeout)
         return write_dump(self._store.archive, Path(path), agent)
 
     def import_from(self, path: Path | str, *, replace_existing: bool = True) -> int:
