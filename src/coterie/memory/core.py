@@ -138,7 +138,7 @@ class MemoryCore:
 
     def used(self, record: Record) -> None:
         """Count that a memory was used, which was found otherwise than by `get`."""
-        self._store.lane.touch(record.key, 1, self._time())
+        self._store.note_use(record.key, 1, self._time())
 
     def put_house(self, key: str, value: Any, agent: str) -> None:
         """Keep a note of the house's own, which no search and no list shows. Its key begins with a control character."""

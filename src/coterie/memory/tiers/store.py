@@ -179,8 +179,19 @@ class Store:
         """Have the reads since the last time written down, and return how many there were by key."""
         uses = self.cache.take_uses() if self.cache is not None else []
         for key, count, last in uses:
-            self._note_use(key, count, last)
+            self.note_use(key, count, last)
         return {key: count for key, count, _ in uses}
+
+    def note_use(self, key: str, count: int, last: float) -> None:
+        """Have so many reads of a memory counted, wherever it is."""
+        self.lane.touch(key, count, last)
+        with self._lock:
+            entry = self.cache.peek(key) if self.cache is not None else None
+            if entry is not None:
+                entry.record = touched(entry.record, count, last)
+            for working in self.working:
+                if working.lane is None and (record := working.backend.get([key]).get(key)) is not None:
+                    working.backend.write([Put(touched(record, count, last), expected=record.version)])
 
     # Reading
 
@@ -360,14 +371,4 @@ class Store:
     def _count_uses(self, left: Iterable[Entry]) -> None:
         for entry in left:
             if entry.uses:
-                self._note_use(entry.key, entry.uses, entry.last)
-
-    def _note_use(self, key: str, count: int, last: float) -> None:
-        self.lane.touch(key, count, last)
-        with self._lock:
-            entry = self.cache.peek(key) if self.cache is not None else None
-            if entry is not None:
-                entry.record = touched(entry.record, count, last)
-            for working in self.working:
-                if working.lane is None and (record := working.backend.get([key]).get(key)) is not None:
-                    working.backend.write([Put(touched(record, count, last), expected=record.version)])
+                self.note_use(entry.key, entry.uses, entry.last)
