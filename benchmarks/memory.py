@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -213,19 +214,19 @@ def recall() -> list[Row]:
     random = stream(4)
     words = [f"word{n}" for n in range(20_000)]
     # As in English without its stop words: the commonest is in one text of fifty.
-    weights = [1 / (place + 50) for place in range(len(words))]
+    weights = list(accumulate(1 / (place + 50) for place in range(len(words))))
     rows = []
     with opened(queue_size=1_000_000) as memory:
         mind = AgentMemory(memory, "alice", max_episodes=200_000, consolidate_at=None, warn_at=2.0)
         began = time.perf_counter()
         for _ in range(100_000):
-            text = " ".join(random.choices(words, weights, k=8))
+            text = " ".join(random.choices(words, cum_weights=weights, k=8))
             mind.remember(f"I saw {text} and it was fine", importance=random.random())
         memory.flush(300.0)
         stored = 100_000 / (time.perf_counter() - began)
         took = []
         for _ in range(300):
-            question = f"when did I see {' '.join(random.choices(words, weights, k=4))}"
+            question = f"when did I see {' '.join(random.choices(words, cum_weights=weights, k=4))}"
             began = time.perf_counter()
             assert mind.recall(question, 10)
             took.append(time.perf_counter() - began)
