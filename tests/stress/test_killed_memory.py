@@ -51,5 +51,5 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_found_once(tmp_path: P
         assert set(acknowledged) <= set(listed)
         for key in acknowledged:
             if key.startswith("bob/"):
-                _, life, n = key.split("/")
-                assert memory.get(key) == [life, int(n)]
+                _, born, n = key.split("/")
+                assert memory.get(key) == [born, int(n)]

@@ -89,8 +89,12 @@ class SqlBackend:
         setting = ", ".join(f"{column} = ?" for column in COLUMNS)
         self._update = f"UPDATE {name} SET {setting} WHERE key = ? AND version = ?"  # noqa: S608
         self._select = f"SELECT {FIELDS} FROM {name}"  # noqa: S608
+        self._select_one = f"{self._select} WHERE key = ?"
+        self._versions = f"SELECT key, version FROM {name} WHERE key IN ({', '.join('?' * _CHUNK)})"  # noqa: S608
         # PostgreSQL cannot keep the one character that ends texts in C; where it only serves a search, a blank does.
         self._keeps_nul = database.dialect is Dialect.SQLITE
+        # In a file nobody writes between two statements of a transaction; on a server somebody may.
+        self._alone = database.dialect is Dialect.SQLITE
 
     def write(self, changes: Sequence[Change]) -> list[bool]:
         """Do the changes in their order, and return for each whether it was done."""
@@ -101,6 +105,12 @@ class SqlBackend:
 
     def get(self, keys: Sequence[str]) -> dict[str, Record]:
         """Return the records of those keys that are there."""
+        if len(keys) == 1:
+            # The way of every read below the cache, and so the shortest.
+            try:
+                return {row[1]: record_of(row) for row in self._database.rows(self._select_one, keys)}
+            except _AWAY as error:
+                raise TierUnavailable(self._database.name, error) from error
         found: dict[str, Record] = {}
         with self._reaching():
             for begin in range(0, len(keys), _CHUNK):
@@ -153,7 +163,21 @@ class SqlBackend:
             return [record_of(row) for row in self._database.rows(f"{self._select} {rest}", values)]
 
     def _apply_all(self, transaction: Transaction, changes: Sequence[Change | Touch]) -> list[bool]:
+        puts = [change.record for change in changes if isinstance(change, Put) and change.expected is None]
+        if self._alone and len(puts) == len(changes) == len({record.key for record in puts}) > 1:
+            return self._put_all(transaction, puts)
         return [self._apply(transaction, change) for change in changes]
+
+    def _put_all(self, transaction: Transaction, records: Sequence[Record]) -> list[bool]:
+        """Put records of different keys, none of them conditional, all at once: half as long again as one by one."""
+        there: dict[str, int] = {}
+        for begin in range(0, len(records), _CHUNK):
+            keys = [record.key for record in records[begin : begin + _CHUNK]]
+            there.update(transaction.rows(self._versions, keys + keys[-1:] * (_CHUNK - len(keys))))
+        done = [there.get(record.key, 0) <= record.version for record in records]
+        newer = [self._values(record) for record, wanted in zip(records, done, strict=True) if wanted]
+        transaction.execute_many(self._upsert, newer)
+        return done
 
     def _apply(self, transaction: Transaction, change: Change | Touch) -> bool:
         if isinstance(change, Put):
