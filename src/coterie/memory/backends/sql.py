@@ -220,7 +220,7 @@ class SqlBackend:
 def _padded(keys: Sequence[str]) -> tuple[str, list[str]]:
     """Return as many marks as there are keys, and the keys; a few lengths only, so that the statements stay prepared."""
     length = 1 << (len(keys) - 1).bit_length()
-    return ", ".join("?" * length), [*keys, *keys[-1:] * (length - len(keys))]
+    return ", ".join("?" * length), [*keys, *(keys[-1] for _ in range(length - len(keys)))]
 
 
 def record_of(row: Row) -> Record:
