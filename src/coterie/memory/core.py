@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -50,12 +50,16 @@ class MemoryCore:
         self.config = config = config if config is not None else MemoryConfig()
         self.clock = clock if clock is not None else SystemClock()
         self._codec = codec if codec is not None else Codec()
-        opened = [
-            archive if archive is not None else opening.open_archive(config),
-            short_term if short_term is not None else opening.open_short_term(config),
-            intermediate if intermediate is not None else opening.open_intermediate(config),
-        ]
-        self._store = Store(config, self.clock, opened[0], opened[1], opened[2])  # type: ignore[arg-type]
+        with ExitStack() as opened:
+            # What was opened is let go of again if the rest cannot be.
+            long_term = archive if archive is not None else opening.open_archive(config)
+            opened.callback(long_term.close)
+            first = short_term if short_term is not None else opening.open_short_term(config)
+            opened.callback(first.close)
+            second = intermediate if intermediate is not None else opening.open_intermediate(config)
+            opened.callback(second.close)
+            self._store = Store(config, self.clock, long_term, first, second)
+            opened.pop_all()
         self._maintenance = Maintenance(self._store)
         self._workers = PriorityWorkers("memory-worker", config.read_workers)
         self._background = PriorityWorkers("memory-background", 2)

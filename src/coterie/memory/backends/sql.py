@@ -90,7 +90,6 @@ class SqlBackend:
         self._update = f"UPDATE {name} SET {setting} WHERE key = ? AND version = ?"  # noqa: S608
         self._select = f"SELECT {FIELDS} FROM {name}"  # noqa: S608
         self._select_one = f"{self._select} WHERE key = ?"
-        self._versions = f"SELECT key, version FROM {name} WHERE key IN ({', '.join('?' * _CHUNK)})"  # noqa: S608
         # PostgreSQL cannot keep the one character that ends texts in C; where it only serves a search, a blank does.
         self._keeps_nul = database.dialect is Dialect.SQLITE
         # In a file nobody writes between two statements of a transaction; on a server somebody may.
@@ -114,11 +113,7 @@ class SqlBackend:
         found: dict[str, Record] = {}
         with self._reaching():
             for begin in range(0, len(keys), _CHUNK):
-                chunk = list(keys[begin : begin + _CHUNK])
-                # Of few lengths, so that the statements stay prepared.
-                length = 1 << (len(chunk) - 1).bit_length()
-                marks = ", ".join("?" * length)
-                chunk += chunk[-1:] * (length - len(chunk))
+                marks, chunk = _padded(keys[begin : begin + _CHUNK])
                 for row in self._database.rows(f"{self._select} WHERE key IN ({marks})", chunk):
                     found[row[1]] = record_of(row)
         return found
@@ -172,8 +167,8 @@ class SqlBackend:
         """Put records of different keys, none of them conditional, all at once: half as long again as one by one."""
         there: dict[str, int] = {}
         for begin in range(0, len(records), _CHUNK):
-            keys = [record.key for record in records[begin : begin + _CHUNK]]
-            there.update(transaction.rows(self._versions, keys + keys[-1:] * (_CHUNK - len(keys))))
+            marks, keys = _padded([record.key for record in records[begin : begin + _CHUNK]])
+            there.update(transaction.rows(f"SELECT key, version FROM {self._name} WHERE key IN ({marks})", keys))  # noqa: S608 - as above
         done = [there.get(record.key, 0) <= record.version for record in records]
         newer = [self._values(record) for record, wanted in zip(records, done, strict=True) if wanted]
         transaction.execute_many(self._upsert, newer)
@@ -220,6 +215,12 @@ class SqlBackend:
             yield
         except _AWAY as error:
             raise TierUnavailable(self._database.name, error) from error
+
+
+def _padded(keys: Sequence[str]) -> tuple[str, list[str]]:
+    """Return as many marks as there are keys, and the keys; a few lengths only, so that the statements stay prepared."""
+    length = 1 << (len(keys) - 1).bit_length()
+    return ", ".join("?" * length), [*keys, *(keys[-1] for _ in range(length - len(keys)))]
 
 
 def record_of(row: Row) -> Record:
