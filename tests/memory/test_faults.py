@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidMemoryConfig, StorageCorrupt, StorageError, StorageLocked
+from coterie.errors import InvalidSetting, StorageCorrupt, StorageError, StorageLocked
 from coterie.memory import MemoryConfig, TieredMemory, opening
 
 HOLD = """
@@ -60,11 +60,11 @@ def test_what_was_opened_is_let_go_of_when_the_rest_cannot_be(tmp_path: Path, mo
         return archive
 
     def refuse(_: MemoryConfig) -> Any:
-        raise InvalidMemoryConfig("redis_url", "redis://x", "a test does not want it")
+        raise InvalidSetting("redis_url", "redis://x", "a test does not want it")
 
     monkeypatch.setattr(opening, "open_archive", watched)
     monkeypatch.setattr(opening, "open_intermediate", refuse)
-    with pytest.raises(InvalidMemoryConfig):
+    with pytest.raises(InvalidSetting):
         TieredMemory(MemoryConfig(path=tmp_path / "run.db"))
     assert closed == [True]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import EncodeFailed, InvalidMemory, InvalidMemoryConfig, MemoryClosed, WriteTimeout
+from coterie.errors import EncodeFailed, InvalidMemory, InvalidSetting, MemoryClosed, WriteTimeout
 from coterie.memory import Kind, MemoryConfig, Put, Tier, TieredMemory
 from coterie.testing import ManualClock, checked_locks, eventually, run_together
 from tests.memory.stores import FlakyArchive, FlakyBackend, open_memory
@@ -114,7 +114,7 @@ def test_a_value_that_is_huge_is_refused() -> None:
         {"redis_url": "redis://localhost:port"},
         {"redis_url": "redis://"},
         {"postgres_url": "redis://localhost"},
-        {"path": "postgresql://localhost/x"},
+        {"path": "mysql://localhost/x"},
         {"path": "a.db", "postgres_url": "postgresql://localhost/x"},
         {"cache_size": -1},
         {"stm_ttl": 0},
@@ -124,8 +124,21 @@ def test_a_value_that_is_huge_is_refused() -> None:
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_by_name(settings: dict[str, Any]) -> None:
-    with pytest.raises(InvalidMemoryConfig, match=next(iter(settings))):
+    with pytest.raises(InvalidSetting, match=next(iter(settings))):
         MemoryConfig(**settings)
+
+
+def test_the_address_of_a_server_may_stand_where_a_file_could() -> None:
+    config = MemoryConfig(path="postgresql://localhost/x")
+    assert (config.path, config.postgres_url) == (None, "postgresql://localhost/x")
+
+
+@pytest.mark.parametrize("url", ["mysql://ada:secret@host/x", "http://host/x?password=secret", "nowhere://:secret@"])
+def test_no_error_about_an_address_tells_its_password(url: str) -> None:
+    for setting in ("path", "redis_url", "postgres_url"):
+        with pytest.raises(InvalidSetting) as caught:
+            MemoryConfig(**{setting: url})  # type: ignore[arg-type] # a text for each of them
+        assert "secret" not in str(caught.value)
 
 
 def test_what_has_expired_is_not_there_before_anybody_deletes_it(memory: TieredMemory, clock: ManualClock) -> None:

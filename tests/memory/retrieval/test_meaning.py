@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidMemory, InvalidMemoryConfig
+from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidMemory, InvalidSetting
 from coterie.memory import AgentMemory, CachedEmbedder, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
 from coterie.memory.retrieval.embedding import pack_vector
 from coterie.memory.retrieval.ranking import convex_sum, normalised, recency, spread
@@ -143,7 +143,7 @@ def test_a_server_that_speaks_openais_protocol_makes_vectors(url: str) -> None:
         OpenAIEmbedder("large", url, api_key="key").embed(["a"])
     with pytest.raises(EmbeddingFailed, match="refused"):
         OpenAIEmbedder("small", "http://127.0.0.1:9").embed(["a"])
-    with pytest.raises(InvalidMemoryConfig, match="https"):
+    with pytest.raises(InvalidSetting, match="https"):
         OpenAIEmbedder("small", "file:///etc/passwd")
 
 
