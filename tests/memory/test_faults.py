@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidSetting, StorageCorrupt, StorageError, StorageLocked
+from coterie.errors import InvalidSetting, StorageCorrupt, StorageError, StorageLocked, WriteTimeout
 from coterie.memory import MemoryConfig, TieredMemory, opening
+from coterie.storage import open_database
+from coterie.testing import eventually
 
 HOLD = """
 import sys
@@ -81,3 +83,32 @@ def test_memories_of_a_file_are_there_again_with_their_words_and_counts(tmp_path
         assert (record.id, record.created, record.importance) == (first.id, first.created, 0.8)
         assert record.access_count == 2
         assert [hit.record.key for hit in memory.search("working")] == ["alice/goal"]
+
+
+def test_a_full_disk_holds_writes_up_and_loses_none(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    config = MemoryConfig(path=path, write_timeout=0.3, cache_size=0, maintenance_interval=None)
+    with TieredMemory(config) as memory, open_database(path) as database:
+        memory.store("first", 1, durable=True)
+        row = database.row("PRAGMA page_count")
+        assert row is not None
+        database.write(lambda write: write.rows(f"PRAGMA max_page_count = {row[0] + 5}")).result(10)
+        acknowledged: list[str] = []
+
+        def fill() -> None:
+            for number in range(100):
+                memory.store(f"k{number}", bytes(3_000), durable=True)
+                acknowledged.append(f"k{number}")
+
+        with pytest.raises(WriteTimeout, match=r"run\.db: there is no room left.*make room"):
+            fill()
+        memory.store("later", "accepted")
+        with pytest.raises(WriteTimeout, match=r"2 memories were not written"):
+            memory.flush()
+        assert all(memory.get(key) == bytes(3_000) for key in acknowledged)
+        assert memory.get("later") == "accepted"
+        database.write(lambda write: write.rows("PRAGMA max_page_count = 1000000")).result(10)
+        eventually(lambda: memory.metrics().tiers["long"].waiting == 0)
+    with TieredMemory(MemoryConfig(path=path)) as memory:
+        assert all(memory.get(key) == bytes(3_000) for key in [*acknowledged, f"k{len(acknowledged)}"])
+        assert memory.get("later") == "accepted"
