@@ -12,6 +12,8 @@ from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, Ticket
 from coterie.testing import Interleaver
 from tests.runs import runs
 
+pytestmark = pytest.mark.stress
+
 TRACED: list[Callable[..., Any]] = [
     Mailbox.put,
     Mailbox._put_carefully,

@@ -14,6 +14,8 @@ from coterie.runtime.dispatchers.workers import Lease, Worker, WorkerPool
 from coterie.testing import Interleaver, ManualClock
 from tests.runs import runs
 
+pytestmark = pytest.mark.stress
+
 
 class Occupant:
     """Does work that others leave for it, and notices if it is run twice at once."""

@@ -13,6 +13,8 @@ from coterie.storage.pending import Pending
 from coterie.testing import Interleaver
 from tests.runs import runs
 
+pytestmark = pytest.mark.stress
+
 INTAKE = Interleaver([Intake.put, Intake.take, Intake._pop, Intake._await, Intake.close])
 POOL = Interleaver([ReaderPool.take, ReaderPool.give, ReaderPool._wake, ReaderPool._leave, ReaderPool.close, ReaderPool.clear])
 
