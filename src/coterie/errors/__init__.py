@@ -48,6 +48,26 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
     │   ├── EmbeddingFailed               an embedder made no vectors
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
+    ├── WorkError                         a job was not taken, or ended otherwise than its function did
+    │   ├── WorkStopped                   the engine, or the action system, has been stopped
+    │   ├── QueueFull                     a queue refused the job
+    │   ├── JobTimeout (TimeoutError)     it took longer than it may
+    │   ├── JobCancelled                  it was taken back
+    │   ├── JobShed                       it gave up its place to one that is as urgent
+    │   ├── JobExited                     its function raised what is meant to end the worker
+    │   ├── JobRaised                     it raised, in a process, what cannot be sent from there
+    │   ├── JobWaitCycle                  waiting for it would wait for oneself
+    │   ├── NotSendable (TypeError)       what a process needs cannot be sent there
+    │   ├── WorkerDied                    the process that ran it ended in the middle
+    │   │   └── WorkerStartFailed         or before it could begin
+    │   ├── CircuitOpen                   the action's target is left alone for a while
+    │   ├── FeedbackFailed                the action was done, and its result could not be applied
+    │   ├── KeyConflict (ValueError)      an idempotency key was used for something else
+    │   └── UnknownAction (LookupError)   no dead action of that id is kept
+    ├── ComponentError                    a request to a component was not done
+    │   ├── UnknownComponent (LookupError)  there is no such component
+    │   ├── MalformedRequest (ValueError)   the component cannot make sense of it
+    │   └── ComponentDown                 it failed its checks, and could not be restarted
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -65,10 +85,27 @@ or broken is news, not a fault of the one who hears it.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from coterie.errors.components import (
+    ComponentDown,
+    ComponentError,
+    MalformedRequest,
+    UnknownComponent,
+)
+from coterie.errors.delivery import (
+    AgentStopped,
+    AskCancelled,
+    AskTimeout,
+    DeliveryError,
+    HandlerFailed,
+    MailboxFull,
+    RuntimeStopped,
+    Unhandled,
+    UnknownAgent,
+    WaitCycle,
+)
 from coterie.errors.memory import (
     EmbeddingFailed,
     InvalidDump,
@@ -97,12 +134,33 @@ from coterie.errors.storage import (
     WriteInsideWrite,
     WrongUrl,
 )
+from coterie.errors.work import (
+    CircuitOpen,
+    FeedbackFailed,
+    JobCancelled,
+    JobExited,
+    JobRaised,
+    JobShed,
+    JobTimeout,
+    JobWaitCycle,
+    KeyConflict,
+    NotSendable,
+    QueueFull,
+    UnknownAction,
+    WorkerDied,
+    WorkError,
+    WorkerStartFailed,
+    WorkStopped,
+)
 
 __all__ = [
     "AgentStopped",
     "AskCancelled",
     "AskTimeout",
+    "CircuitOpen",
     "CodecError",
+    "ComponentDown",
+    "ComponentError",
     "ConstraintViolated",
     "CoterieError",
     "DecodeFailed",
@@ -111,19 +169,30 @@ __all__ = [
     "EmbeddingFailed",
     "EncodeFailed",
     "ExtraMissing",
+    "FeedbackFailed",
     "HandlerFailed",
     "InvalidAddress",
     "InvalidDump",
     "InvalidMemory",
     "InvalidMemoryConfig",
     "InvalidMessage",
+    "JobCancelled",
+    "JobExited",
+    "JobRaised",
+    "JobShed",
+    "JobTimeout",
+    "JobWaitCycle",
+    "KeyConflict",
     "MailboxFull",
+    "MalformedRequest",
     "MemoryClosed",
     "MemoryFault",
     "MigrationError",
     "NameTaken",
     "NotInAgent",
+    "NotSendable",
     "NotShared",
+    "QueueFull",
     "RemoteError",
     "RestartsExhausted",
     "RunFolderFailed",
@@ -145,10 +214,16 @@ __all__ = [
     "TierUnavailable",
     "TransportError",
     "Unhandled",
+    "UnknownAction",
     "UnknownAgent",
+    "UnknownComponent",
     "UnknownMemory",
     "WaitCycle",
     "WaitTimeout",
+    "WorkError",
+    "WorkStopped",
+    "WorkerDied",
+    "WorkerStartFailed",
     "WriteInsideWrite",
     "WriteTimeout",
     "WrongUrl",
@@ -298,95 +373,6 @@ class ExtraMissing(CoterieError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
-
-
-class DeliveryError(CoterieError):
-    """A message was not answered, or not taken."""
-
-
-class HandlerFailed(DeliveryError):
-    """The handler of a message raised.
-
-    `__cause__` is the handler's error: the object itself where asker and agent share a process, and otherwise a
-    `RemoteError` that carries its text.
-    """
-
-    def __init__(self, agent: object, message: str, reason: str, traceback_text: str = "") -> None:
-        self.agent = agent
-        self.message = message
-        self.reason = reason
-        self._traceback_text = traceback_text
-        super().__init__(f"{agent} failed to handle {message}: {reason}")
-
-    @property
-    def traceback_text(self) -> str:
-        """The traceback of the handler's error, as the agent saw it; empty if there is none."""
-        if self._traceback_text or self.__cause__ is None:
-            return self._traceback_text
-        return "".join(traceback.format_exception(self.__cause__))
-
-
-class Unhandled(HandlerFailed):
-    """The agent has no handler for messages of this type."""
-
-    def __init__(self, agent: object, message: str, known: Sequence[str] = ()) -> None:
-        listed = ", ".join(known) or "nothing"
-        super().__init__(agent, message, f"it has no handler for that type, only for {listed}; add a method with @on")
-
-
-class AskTimeout(DeliveryError, TimeoutError):
-    """The deadline of an ask has passed. Whether the message was handled is unknown."""
-
-    def __init__(self, agent: object, message: str, timeout: float) -> None:
-        self.timeout = timeout
-        super().__init__(f"{agent} did not answer {message} within {timeout:g} s")
-
-
-class AskCancelled(DeliveryError):
-    """An ask was taken back: its await was cancelled, or the agent was restarted or stopped under it."""
-
-    def __init__(self, agent: object, message: str, reason: str) -> None:
-        super().__init__(f"the ask of {agent} for {message} was cancelled: {reason}")
-
-
-class AgentStopped(DeliveryError):
-    """The agent has stopped, or has failed for good. If it failed, its error is the cause."""
-
-    def __init__(self, agent: object, message: str = "", reason: str = "it has stopped") -> None:
-        what = f"cannot handle {message}" if message else "is gone"
-        super().__init__(f"{agent} {what}: {reason}")
-
-
-class RuntimeStopped(AgentStopped):
-    """The runtime has stopped, or is stopping and takes nothing more from outside."""
-
-    def __init__(self, runtime: object, what: str = "takes nothing more") -> None:
-        DeliveryError.__init__(self, f"the runtime {runtime} has stopped and {what}")
-
-
-class UnknownAgent(DeliveryError, LookupError):
-    """No agent of that name or number was ever known at the address."""
-
-    def __init__(self, address: object, reason: str = "no such agent is known there") -> None:
-        super().__init__(f"{address}: {reason}")
-
-
-class MailboxFull(DeliveryError):
-    """The mailbox refused a message, because of its bound and its policy."""
-
-    def __init__(self, agent: object, message: str, capacity: int, reason: str) -> None:
-        super().__init__(f"the mailbox of {agent} refused {message}: it holds {capacity} already, {reason}")
-
-
-class WaitCycle(DeliveryError):
-    """Waiting would close a circle of agents of which each waits for the next. `agents` names them in order."""
-
-    def __init__(self, agents: Sequence[str]) -> None:
-        self.agents = tuple(agents)
-        super().__init__(
-            f"waiting would never end: {' -> '.join(self.agents)}; "
-            "tell instead of ask, or mark the waiting handler @on(interleave=True)"
-        )
 
 
 def describe(error: BaseException) -> str:
