@@ -332,7 +332,7 @@ def test_a_stop_ends_what_waits_for_a_retry() -> None:
         (lambda: ActionSystem(resources={"a": 3}), "resources"),  # type: ignore[dict-item]
         (lambda: ActionSystem(breaker=3), "breaker"),  # type: ignore[arg-type]
         (lambda: ActionSystem(dead=-1), "dead"),
-        (lambda: ResourceLimits(), "at_once, or rate"),
+        (ResourceLimits, "at_once, or rate"),
         (lambda: ResourceLimits(rate=0), "rate"),
         (lambda: Breaker(failures=0), "failures"),
     ],

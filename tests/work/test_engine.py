@@ -16,7 +16,7 @@ from coterie.errors import (
     WaitTimeout,
     WorkStopped,
 )
-from coterie.testing import ManualClock, eventually, run_together
+from coterie.testing import ManualClock, Together, eventually, run_together
 from coterie.work import Bounds, Job, JobState, Keep, Priority, ProcessingEngine, QueueLimits, Retry, TaskType, current_job
 
 ONE = Bounds(1, 1)
@@ -283,8 +283,7 @@ def test_who_submits_waits_for_room_and_gets_it() -> None:
         gate = Gate(engine)
         engine.submit(int)
         jobs: list[Job[int]] = []
-        waiting = threading.Thread(target=lambda: jobs.append(engine.submit(int, "7")))
-        waiting.start()
+        waiting = Together(lambda: jobs.append(engine.submit(int, "7")))
         eventually(lambda: engine._threads.rooms)
         gate.open()
         waiting.join(10)
