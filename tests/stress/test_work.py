@@ -154,7 +154,7 @@ def test_every_action_ends_once_and_every_place_is_given_back() -> None:
             choose = stream(8, sender)
             for _ in range(count // 4):
                 try:
-                    action = system.submit(
+                    action: Job[object] = system.submit(
                         misbehave,
                         choose.random(),
                         resource=choose.choice([None, "a", "b"]),

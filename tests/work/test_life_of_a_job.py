@@ -74,7 +74,8 @@ class Life(RuleBasedStateMachine):
             self.tell(job, what)
             eventually(lambda: job.state is not JobState.RUNNING or job.attempts > attempts)
             if what == "return":
-                assert job.state is JobState.SUCCEEDED
+                assert job.done
+                assert job.exception() is None
         self.settle()
 
     @rule(job=jobs)
