@@ -1,10 +1,13 @@
 """An agent thinks in a process, acts with retries, and talks on meanwhile; what comes of it arrives as a message."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 
 from coterie import Agent, Message, Request, Runtime, on
 from coterie.work import ActionSystem, Job, ProcessingEngine, ResourceLimits, Retry, TaskType
+
+BOTH = 2
 
 
 class Think(Request[int]):
@@ -26,6 +29,7 @@ class Receipts(Request[list[str]]):
 class Clerk(Agent):
     def __init__(self) -> None:
         self.receipts: list[str] = []
+        self.both = asyncio.Event()
 
     @on(interleave=True)
     async def think(self, message: Think) -> int:
@@ -46,13 +50,14 @@ class Clerk(Agent):
         )
 
     @on
-    def paid(self, message: Paid) -> None:
+    async def paid(self, message: Paid) -> None:
         self.receipts.append(message.receipt)
+        if len(self.receipts) == BOTH:
+            self.both.set()
 
     @on(interleave=True)
     async def all_receipts(self, _: Receipts) -> list[str]:
-        while not self.receipts:
-            await self.context.run_blocking(lambda: None)
+        await self.both.wait()
         return self.receipts
 
 
@@ -76,9 +81,10 @@ def main() -> None:
         clerk = runtime.spawn(Clerk)
         thought = clerk.ask(Think(number=2_000))
         clerk.tell(Pay(coins=5))
-        clerk.tell(Pay(coins=5))  # the same key: paid once
+        clerk.tell(Pay(coins=5))  # the same key: both hear of the one payment
         receipts = clerk.ask(Receipts()).result()
-        print(f"{receipts} after {actions.metrics().totals.retries} retries; {thought.result()} bits")
+        totals = actions.metrics().totals
+        print(f"{receipts}: paid {totals.succeeded} time, after {totals.retries} retries; {thought.result()} bits")
 
 
 if __name__ == "__main__":
