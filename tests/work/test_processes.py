@@ -268,6 +268,20 @@ def test_a_session_without_a_file_is_told_that_its_functions_cannot_be_sent() ->
     assert "interactive session" in done.stdout
 
 
+def test_a_program_that_comes_through_a_pipe_can_use_processes() -> None:
+    code = (
+        "import math\n"
+        "from coterie.work import ProcessingEngine\n"
+        "def f(): pass\n"
+        "with ProcessingEngine() as engine:\n"
+        "    print(engine.submit(math.isqrt, 9, cpu_bound=True).result())\n"
+        "    try: engine.submit(f, cpu_bound=True)\n"
+        "    except TypeError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout.startswith("3\nthe function f cannot be sent")
+
+
 def test_a_process_that_cannot_start_fails_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: object) -> None:
         raise OSError("no more processes")

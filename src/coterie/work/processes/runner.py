@@ -6,6 +6,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -14,7 +16,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import JobExited, JobRaised, NotSendable, RemoteError, WorkerDied, WorkerStartFailed, describe
 from coterie.work.jobs.job import Job
 from coterie.work.processes import child
-from coterie.work.processes.sending import PackedCall, read
+from coterie.work.processes.sending import PackedCall, has_program, read
 
 _START = 60.0
 """Seconds that a process gets to come up: it imports the program anew."""
@@ -59,7 +61,8 @@ class ProcessRunner:
         try:
             # A daemon, in the sense of that module: the interpreter does not wait for it at its own end.
             process = context.Process(target=child.serve, args=(theirs, lifeline_end), name="coterie-worker", daemon=True)
-            process.start()
+            with _importable_program():
+                process.start()
         except Exception as error:  # noqa: BLE001 - the next job hears of it
             self._unborn = error
             for end in (ours, theirs, lifeline_end, lifeline):
@@ -137,6 +140,18 @@ class ProcessRunner:
             self._code = process.exitcode
             if self._code is not None:
                 process.close()
+
+
+@contextlib.contextmanager
+def _importable_program() -> Iterator[None]:
+    """Keep a new process from importing a program that came through a pipe and has only the name of a file."""
+    main = vars(sys.modules["__main__"])
+    file = None if has_program() else main.pop("__file__", None)
+    try:
+        yield
+    finally:
+        if file is not None:
+            main["__file__"] = file
 
 
 def _outcome(job: Job[Any], named: str, answer: bytes) -> Any:

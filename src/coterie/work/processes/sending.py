@@ -10,6 +10,7 @@ import functools
 import pickle  # noqa: TID251 - between a process and its own children
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from coterie.errors import NotSendable
@@ -62,10 +63,18 @@ def check_found(function: Callable[..., Any]) -> None:
     if "<locals>" in name:
         reason = "it is defined inside of another function; define it at the top of a module"
         raise NotSendable(f"the function {name}", reason)
-    main = sys.modules.get("__main__")
-    if where == "__main__" and getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None:
+    if where == "__main__" and not has_program():
         reason = "it is defined in an interactive session, which no other process can import; put it into a module"
         raise NotSendable(f"the function {name}", reason)
+
+
+def has_program() -> bool:
+    """Whether what runs as `__main__` can be imported again: it is a file, or a module, and no session and no pipe."""
+    main = sys.modules.get("__main__")
+    if getattr(main, "__spec__", None) is not None:
+        return True
+    file = getattr(main, "__file__", None)
+    return file is not None and Path(file).exists()
 
 
 def _blame(call: Call, error: Exception) -> NotSendable:
