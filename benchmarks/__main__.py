@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, peers, size, storage, throughput, work
+from benchmarks import latency, memory, peers, size, storage, throughput, work
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -22,6 +22,11 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "size": size.all_rows,
     "latency": latency.all_rows,
     "storage": storage.all_rows,
+    "memory-hits": memory.hits,
+    "memory-ratios": memory.ratios,
+    "memory-cold": memory.cold,
+    "memory-stores": memory.stores,
+    "memory-recall": memory.recall,
     "work": work.all_rows,
 }
 

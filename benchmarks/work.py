@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
-from benchmarks.harness import Row, compare, quantile, timed
+from benchmarks.harness import Row, compare, timed
 from benchmarks.throughput import versus
 from coterie.testing import ManualClock
 from coterie.work import ActionSystem, Bounds, JobState, Priority, ProcessingEngine, QueueLimits, Retry, TaskType
@@ -21,6 +21,7 @@ ITEMS = 20_000
 CHUNK = 100
 WAITING = 10_000
 KIB = 1024
+GAP = 2.0 / WAITING
 SPIN = 400_000
 TASKS = 8
 QUEUE = QueueLimits(capacity=20_000)
@@ -89,27 +90,10 @@ def retries() -> Iterator[Row]:
     each = held / WAITING
     row = f"{each / KIB:.2f} KiB each, {metrics.busy} workers held"
     yield Row(f"{WAITING:,} jobs that wait for a retry", row, "2 KiB, none", met=each < 2 * KIB and not metrics.busy)
-    late: list[float] = []
-    with ProcessingEngine(threads=Bounds(2, 2), queue=QUEUE) as engine:
-        due: dict[int, float] = {}
-
-        def note(number: int) -> None:
-            now = time.monotonic()
-            if number not in due:
-                # As the pool reckons it: from the end of the attempt, so this is early rather than late.
-                due[number] = now + 2.0 + number * 2.0 / WAITING
-                raise OSError("not yet")
-            late.append(now - due[number])
-
-        # In the long run, as jitter has it: 5,000 a second, each at a time of its own.
-        jobs = [
-            engine.submit(note, number, retry=Retry(1, initial=2.0 + number * 2.0 / WAITING, jitter=0.0))
-            for number in range(WAITING)
-        ]
-        for job in jobs:
-            job.result()
-    figure = f"p99 {quantile(late, 0.99) * 1000:.1f} ms, worst {max(late) * 1000:.1f} ms late"
-    yield Row(f"the same, begun again 5,000 a second, of {len(late):,}", figure, "20 ms", met=max(late) < 0.02)
+    worst = sorted(max(_late(engine_retries())) for _ in range(3))
+    bare = sorted(max(_late(bare_sleeps())) for _ in range(3))
+    figure = f"latest of all {worst[1] * 1000:.1f} ms late; a bare thread that sleeps {bare[1] * 1000:.1f} ms"
+    yield Row("the same, begun again 5,000 a second, median of 3 rounds", figure, "20 ms", met=worst[1] < 0.02)
 
 
 def _wait_for_retries(system: ActionSystem, retry: Retry) -> object:
@@ -117,6 +101,45 @@ def _wait_for_retries(system: ActionSystem, retry: Retry) -> object:
     while any(action.state is not JobState.WAITING for action in actions):
         time.sleep(0.01)
     return actions
+
+
+def _late(moments: list[tuple[float, float]]) -> list[float]:
+    return [began - due for due, began in moments]
+
+
+def engine_retries() -> list[tuple[float, float]]:
+    """Return when each retry was due, and when it began; each at a time of its own."""
+    due: dict[int, float] = {}
+    moments: list[tuple[float, float]] = []
+
+    def note(number: int) -> None:
+        now = time.monotonic()
+        if number not in due:
+            # The pool reckons from the end of the attempt, so this is early rather than late.
+            due[number] = now + 2.0 + number * GAP
+            raise OSError("not yet")
+        moments.append((due[number], now))
+
+    with ProcessingEngine(threads=Bounds(2, 2), queue=QUEUE) as engine:
+        jobs = [
+            engine.submit(note, number, retry=Retry(1, initial=2.0 + number * GAP, jitter=0.0)) for number in range(WAITING)
+        ]
+        for job in jobs:
+            job.result()
+    return moments
+
+
+def bare_sleeps() -> list[tuple[float, float]]:
+    """Return the same of one thread that sleeps from each time to the next."""
+    began = time.monotonic()
+    moments = []
+    for number in range(WAITING):
+        due = began + number * GAP
+        left = due - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+        moments.append((due, time.monotonic()))
+    return moments
 
 
 def _bytes_of(make: Callable[[], object]) -> int:

@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -27,6 +27,8 @@ import pytest
 
 START_WITHIN = 30.0
 """Seconds that a server may take to answer."""
+
+MISSING = "is not installed, and was not to be had"
 
 
 class Missing(Exception):
@@ -46,7 +48,7 @@ class Server(ABC):
 
     def __init__(self) -> None:
         if self.find() is None:
-            raise Missing(f"{self.program} is not installed, and was not to be had (Debian: {self.package})")
+            raise Missing(f"{self.program} {MISSING} (Debian: {self.package})")
         self.folder = Path(tempfile.mkdtemp(prefix=f"coterie-{self.program}-"))
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -286,6 +288,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for name, kind in KINDS.items():
         if name in wanted:
             install(kind, reporter.write_line if reporter is not None else print)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have all that is skipped for want of one server be told in one line, instead of one a test."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and MISSING in report.longrepr[2]:
+        report.longrepr = (__file__, 0, report.longrepr[2])
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,6 @@ Each error is built from the objects it is about and words itself: what happened
     ├── ExtraMissing (ImportError)        an optional package is needed and not installed
     ├── MemoryFault                       something is wrong about a memory, or with where it is kept
     │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
-    │   ├── InvalidMemoryConfig (ValueError)  so does a setting, or a URL
     │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
     │   ├── MemoryClosed                  the store of memories has been closed
     │   ├── TierUnavailable               where a tier is kept cannot be reached now
@@ -85,6 +84,7 @@ or broken is news, not a fault of the one who hears it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -110,7 +110,6 @@ from coterie.errors.memory import (
     EmbeddingFailed,
     InvalidDump,
     InvalidMemory,
-    InvalidMemoryConfig,
     MemoryClosed,
     MemoryFault,
     NotShared,
@@ -174,7 +173,6 @@ __all__ = [
     "InvalidAddress",
     "InvalidDump",
     "InvalidMemory",
-    "InvalidMemoryConfig",
     "InvalidMessage",
     "JobCancelled",
     "JobExited",
@@ -247,8 +245,18 @@ class InvalidSetting(CoterieError, ValueError):
 
     def __init__(self, where: str, value: object, need: str) -> None:
         self.where = where
-        shown = f"the class {value.__qualname__}" if isinstance(value, type) else repr(value)
+        shown = f"the class {value.__qualname__}" if isinstance(value, type) else _without_secrets(repr(value))
         super().__init__(f"{where}={shown}: need {need}")
+
+
+def _without_secrets(shown: str) -> str:
+    """Return a text, which may be a URL, without the user and the password in it."""
+    return re.sub(
+        r"([?&]\w*(?:password|secret|key|token)\w*=)[^&'\"\s]*",
+        r"\1***",
+        re.sub(r"://.*@", "://***@", shown),
+        flags=re.IGNORECASE,
+    )
 
 
 class InvalidMessage(CoterieError, TypeError):

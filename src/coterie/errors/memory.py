@@ -18,13 +18,6 @@ class InvalidMemory(MemoryFault, ValueError):
         super().__init__(f"{shown} cannot be the {what} of a memory: {remedy}")
 
 
-class InvalidMemoryConfig(MemoryFault, ValueError):
-    """A setting of the memory makes no sense."""
-
-    def __init__(self, setting: str, given: object, remedy: str) -> None:
-        super().__init__(f"MemoryConfig: {setting}={given!r} makes no sense: {remedy}")
-
-
 class InvalidDump(MemoryFault, ValueError):
     """A line of a file of memories cannot be read. Nothing of the file was taken in."""
 

@@ -76,10 +76,12 @@ class StorageForked(StorageError):
 
 
 class WriteInsideWrite(StorageError):
-    """A write waits for another of the same database, which can only come after it."""
+    """A write waits for another of the same database, or closes it: both can only come after it."""
 
     def __init__(self, where: object) -> None:
-        super().__init__(where, "a write cannot wait for another write; use its own transaction, or wait outside")
+        super().__init__(
+            where, "a write can neither wait for another nor close the database; use its own transaction, or do that outside"
+        )
 
 
 class MigrationError(StorageError):

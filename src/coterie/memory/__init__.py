@@ -6,7 +6,14 @@ This room knows nothing of agents but their names. Where a memory is kept is a b
 embedder's, and what many of them say together a summariser's; all three can be given.
 """
 
-from coterie.memory.backends import InProcessArchive, InProcessBackend
+from coterie.memory.backends import (
+    InProcessArchive,
+    InProcessBackend,
+    PostgresArchive,
+    RedisBackend,
+    SqliteArchive,
+    SqliteBackend,
+)
 from coterie.memory.cache import AdaptiveCache, CacheStatistics
 from coterie.memory.compression import CompressionStatistics
 from coterie.memory.config import MemoryConfig
@@ -71,11 +78,15 @@ __all__ = [
     "MemoryMonitor",
     "MindStatistics",
     "OpenAIEmbedder",
+    "PostgresArchive",
     "Put",
     "Record",
+    "RedisBackend",
     "Search",
     "SharedMemory",
     "Snapshot",
+    "SqliteArchive",
+    "SqliteBackend",
     "Summariser",
     "Tier",
     "TierMetrics",

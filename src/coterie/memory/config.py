@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from coterie.errors import InvalidMemoryConfig
+from coterie.errors import InvalidSetting
+from coterie.kernel import check_number
+
+_POSTGRES = ("postgresql://", "postgres://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryConfig:
-    """The settings of a `TieredMemory`. Times are in seconds. Raises `InvalidMemoryConfig` if one makes no sense."""
+    """The settings of a `TieredMemory`. Times are in seconds. Raises `InvalidSetting` if one makes no sense."""
 
     path: Path | str | None = None
     """The SQLite file of the long-term tier. Without it, and without `postgres_url`, all ends with the process."""
@@ -57,32 +59,31 @@ class MemoryConfig:
     """An encoded value."""
 
     def __post_init__(self) -> None:
-        for name in ("stm_ttl", "im_ttl", "write_timeout", "maintenance_interval", "cache_ttl"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0 and not math.isnan(value)):
-                raise InvalidMemoryConfig(name, value, "give seconds above 0")
-        for name, least in (
-            ("cache_size", 0),
-            ("stm_size", 1),
-            ("im_size", 1),
-            ("busy_uses", 1),
-            ("read_workers", 1),
-            ("queue_size", 1),
-            ("batch_size", 1),
-            ("max_key_bytes", 1),
-            ("max_value_bytes", 1),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InvalidMemoryConfig(name, value, f"give a whole number of {least} or more")
-        if not 0.0 <= self.forget_below <= 1.0:
-            raise InvalidMemoryConfig("forget_below", self.forget_below, "give a strength from 0 to 1")
+        for name in ("stm_ttl", "im_ttl", "write_timeout"):
+            check_number(f"MemoryConfig.{name}", getattr(self, name), above=0)
+        for name in ("maintenance_interval", "cache_ttl"):
+            check_number(f"MemoryConfig.{name}", getattr(self, name), above=0, optional=True)
+        for name in ("stm_size", "im_size", "busy_uses", "read_workers", "queue_size", "batch_size", "max_key_bytes"):
+            check_number(f"MemoryConfig.{name}", getattr(self, name), least=1, whole=True)
+        check_number("MemoryConfig.max_value_bytes", self.max_value_bytes, least=1, whole=True)
+        check_number("MemoryConfig.cache_size", self.cache_size, whole=True)
+        check_number("MemoryConfig.forget_below", self.forget_below)
+        if self.forget_below > 1:
+            raise InvalidSetting("MemoryConfig.forget_below", self.forget_below, "a strength from 0 to 1")
+        if self.path is not None and str(self.path).startswith(_POSTGRES):
+            # The address of a server where a file could be: what is meant is clear.
+            if self.postgres_url is not None:
+                raise InvalidSetting(
+                    "MemoryConfig.path", self.path, "one place for long-term memories, and postgres_url is given"
+                )
+            object.__setattr__(self, "postgres_url", str(self.path))
+            object.__setattr__(self, "path", None)
         if self.path is not None and "://" in str(self.path):
-            raise InvalidMemoryConfig("path", self.path, "a server's address belongs in postgres_url or redis_url")
+            raise InvalidSetting("MemoryConfig.path", self.path, "a file, or postgresql://…; Redis belongs in redis_url")
         if self.path is not None and self.postgres_url is not None:
-            raise InvalidMemoryConfig("path", self.path, "long-term memories are kept in a file or in PostgreSQL, not in both")
-        check_url("postgres_url", self.postgres_url, ("postgresql", "postgres"))
-        check_url("redis_url", self.redis_url, ("redis", "rediss", "unix"))
+            raise InvalidSetting("MemoryConfig.path", self.path, "a file or postgres_url for long-term memories, and not both")
+        check_url("MemoryConfig.postgres_url", self.postgres_url, ("postgresql", "postgres"))
+        check_url("MemoryConfig.redis_url", self.redis_url, ("redis", "rediss", "unix"))
 
     @property
     def shared(self) -> bool:
@@ -96,7 +97,7 @@ class MemoryConfig:
 
 
 def check_url(setting: str, url: str | None, schemes: tuple[str, ...]) -> None:
-    """Raise `InvalidMemoryConfig` unless `url` is None or has one of the schemes, and a place to go to."""
+    """Raise `InvalidSetting` unless `url` is None or has one of the schemes, and a place to go to."""
     if url is None:
         return
     listed = " or ".join(f"{scheme}://" for scheme in schemes)
@@ -104,8 +105,8 @@ def check_url(setting: str, url: str | None, schemes: tuple[str, ...]) -> None:
         parts = urlsplit(url)
         port = parts.port
     except (ValueError, AttributeError, TypeError) as error:
-        raise InvalidMemoryConfig(setting, url, f"it is no URL ({error}); begin with {listed}") from None
+        raise InvalidSetting(setting, url, f"a URL that begins with {listed} ({error})") from None
     if parts.scheme not in schemes:
-        raise InvalidMemoryConfig(setting, url, f"begin with {listed}")
+        raise InvalidSetting(setting, url, f"a URL that begins with {listed}")
     if not parts.netloc and not parts.path.strip("/") and not parts.query:
-        raise InvalidMemoryConfig(setting, url, f"name a host, as in {schemes[0]}://localhost:{port or 1234}")
+        raise InvalidSetting(setting, url, f"a URL with a host, such as {schemes[0]}://localhost:{port or 1234}")

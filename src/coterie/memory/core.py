@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,7 +19,8 @@ from coterie.memory.backends.in_process import touched
 from coterie.memory.checking import check_key
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend
-from coterie.memory.record import Kind, Record
+from coterie.memory.dump import read_dump, write_dump
+from coterie.memory.record import Kind, Record, Tier
 from coterie.memory.tiers.lane import Urgency, Written
 from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.store import Store
@@ -48,16 +50,21 @@ class MemoryCore:
         self.config = config = config if config is not None else MemoryConfig()
         self.clock = clock if clock is not None else SystemClock()
         self._codec = codec if codec is not None else Codec()
-        opened = [
-            archive if archive is not None else opening.open_archive(config),
-            short_term if short_term is not None else opening.open_short_term(config),
-            intermediate if intermediate is not None else opening.open_intermediate(config),
-        ]
-        self._store = Store(config, self.clock, opened[0], opened[1], opened[2])  # type: ignore[arg-type]
+        with ExitStack() as opened:
+            # What was opened is let go of again if the rest cannot be.
+            long_term = archive if archive is not None else opening.open_archive(config)
+            opened.callback(long_term.close)
+            first = short_term if short_term is not None else opening.open_short_term(config)
+            opened.callback(first.close)
+            second = intermediate if intermediate is not None else opening.open_intermediate(config)
+            opened.callback(second.close)
+            self._store = Store(config, self.clock, long_term, first, second)
+            opened.pop_all()
         self._maintenance = Maintenance(self._store)
         self._workers = PriorityWorkers("memory-worker", config.read_workers)
         self._background = PriorityWorkers("memory-background", 2)
         self._once: dict[str, Any] = {}
+        self._reloads: list[Callable[[], object]] = []
         self._timers = Timers(self.clock, "memory")
         self._stores = 0
         self._deletes = 0
@@ -100,8 +107,11 @@ class MemoryCore:
         self._store.check_open()
         found = self._store.find_many(check_key(key, self.config.max_key_bytes) for key in keys)
         cache = self._store.cache
+        if cache is None:
+            return found
+        cache.settle()
         for key, record in found.items():
-            entry = cache.peek(key) if cache is not None else None
+            entry = cache.peek(key)
             if entry is not None and entry.uses:
                 found[key] = touched(record, entry.uses, entry.last)
         return found
@@ -132,7 +142,7 @@ class MemoryCore:
 
     def used(self, record: Record) -> None:
         """Count that a memory was used, which was found otherwise than by `get`."""
-        self._store.lane.touch(record.key, 1, self._time())
+        self._store.note_use(record.key, 1, self._time())
 
     def put_house(self, key: str, value: Any, agent: str) -> None:
         """Keep a note of the house's own, which no search and no list shows. Its key begins with a control character."""
@@ -146,6 +156,43 @@ class MemoryCore:
         """Return a note of the house's own, or None."""
         found = self._store.find_many([key]).get(key)
         return None if found is None else self._codec.decode(found.value, Any)
+
+    def export_to(self, path: Path | str, agent: str | None = None) -> int:
+        """Write all memories, or those of one agent, to a file of JSON lines, and return how many."""
+        self._store.check_open()
+        self._store.count_uses()
+        self._store.flush(self.config.write_timeout)
+        return write_dump(self._store.archive, Path(path), agent)
+
+    def import_from(self, path: Path | str, *, replace_existing: bool = True) -> int:
+        """Take in the memories of a file that `export_to` wrote, and return how many.
+
+        They keep their ids, times and counts. A memory that is there under the same key is replaced, or kept. Raises
+        `InvalidDump` if something in the file is no memory; then nothing of it is taken in.
+        """
+        self._store.check_open()
+        for _ in read_dump(Path(path), self.config.max_key_bytes):
+            # The whole file is read once before anything of it is taken in.
+            continue
+        count = 0
+        for record in read_dump(Path(path), self.config.max_key_bytes):
+            if replace_existing or self._store.find_many([record.key]) == {}:
+                moment = self.clock.time()
+                self._store.write(
+                    record.key,
+                    lambda _, version, __, each=record, now=moment: replace(  # type: ignore[misc]
+                        each, version=version, tier=Tier.SHORT, entered=now
+                    ),
+                    Urgency.NORMAL,
+                )
+                count += 1
+        for reload in self._reloads:
+            reload()
+        return count
+
+    def on_import(self, reload: Callable[[], object]) -> None:
+        """Have something called after memories came in otherwise than one by one."""
+        self._reloads.append(reload)
 
     def new_id(self) -> str:
         """Return an id that no memory has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coterie.memory.backends.databases import PostgresArchive, SqliteArchive
 from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
 from coterie.memory.backends.redis import RedisBackend
 from coterie.memory.compression import CompressedBackend
@@ -9,11 +10,16 @@ from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend
 from coterie.memory.record import Tier
 
+_PATIENCE = 1.0
+"""Seconds that one write waits for a server that is away, before the lane takes over the waiting."""
+
 
 def open_archive(config: MemoryConfig) -> Archive:
-    """Return the archive of that configuration."""
-    if config.path is not None or config.postgres_url is not None:
-        raise NotImplementedError
+    """Return the archive of that configuration. Raises the errors of storage if it cannot be opened."""
+    if config.postgres_url is not None:
+        return PostgresArchive(config.postgres_url, patience=_PATIENCE)
+    if config.path is not None:
+        return SqliteArchive(config.path)
     return InProcessArchive()
 
 

@@ -157,7 +157,8 @@ class Database(Protocol):
     def close(self, timeout: float = 10.0) -> None:
         """Write what was accepted, and let go. Writes that are not done in `timeout` seconds fail.
 
-        Another user of the same file in this process is not affected. To close again does nothing.
+        Another user of the same file in this process is not affected. To close again does nothing. A work cannot close
+        the database that it writes to: that raises `WriteInsideWrite`.
         """
         ...
 

@@ -1,5 +1,7 @@
 """Where tiers are kept: in process, in SQLite, in Redis, in PostgreSQL, all behind one contract."""
 
+from coterie.memory.backends.databases import PostgresArchive, SqliteArchive, SqliteBackend
 from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
+from coterie.memory.backends.redis import RedisBackend
 
-__all__ = ["InProcessArchive", "InProcessBackend"]
+__all__ = ["InProcessArchive", "InProcessBackend", "PostgresArchive", "RedisBackend", "SqliteArchive", "SqliteBackend"]

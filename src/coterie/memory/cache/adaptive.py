@@ -68,9 +68,10 @@ class AdaptiveCache:
         """Take out an entry and return it, or None if there is none."""
         return self._shards[hash(key) & self._mask].discard(key)
 
-    def entries(self) -> list[Entry]:
-        """Return all entries, their uses counted up to now."""
-        return [entry for shard in self._shards for entry in shard.settle()]
+    def settle(self) -> None:
+        """Have the uses of all entries counted up to now."""
+        for shard in self._shards:
+            shard.settle()
 
     def take_uses(self) -> list[tuple[str, int, float]]:
         """Return (key, uses, time of the last) of all that was used since the last time, and count anew."""
@@ -78,8 +79,7 @@ class AdaptiveCache:
 
     def statistics(self) -> CacheStatistics:
         """Return what it has done so far."""
-        for shard in self._shards:
-            shard.settle()
+        self.settle()
         return CacheStatistics(
             entries=len(self),
             capacity=self.capacity,

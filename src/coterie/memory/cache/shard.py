@@ -77,11 +77,10 @@ class Shard:
                 self._segments.remove(entry)
             return entry
 
-    def settle(self) -> list[Entry]:
-        """Put the hits so far in order, and return the entries."""
+    def settle(self) -> None:
+        """Put the hits so far in order."""
         with self._lock:
             self._put_in_order()
-            return list(self.entries.values())
 
     def take_uses(self) -> list[tuple[str, int, float]]:
         """Return (key, uses, last use) of all that was used since the last time, and count anew."""

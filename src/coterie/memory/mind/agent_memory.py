@@ -195,13 +195,13 @@ class AgentMemory:
             after=after,
             before=before,
         )
-        memories = [self._memory(record, score, parts) for record, score, parts in found if _valid(record, at)][:k]
+        chosen = [each for each in found if _valid(each[0], at)][:k]
         if count:
-            for record, _, _ in found[: len(memories)]:
+            for record, _, _ in chosen:
                 self.memory.used(record)
             with self._state.lock:
                 self._state.counts.recalled += 1
-        return memories
+        return [self._memory(record, score, parts) for record, score, parts in chosen]
 
     def explain(self, id: str) -> Explanation:  # noqa: A002 - the field's own name
         """Return where a memory comes from, what came of it, and what was decided about it. Raises `UnknownMemory`."""

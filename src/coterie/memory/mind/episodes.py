@@ -10,6 +10,8 @@ from coterie.memory.record import Kind, Record
 from coterie.memory.tiered import TieredMemory
 
 _PAGE = 1_000
+_TICK = 1e-6
+"""Seconds: a time of this century can tell a quarter of that."""
 
 
 def key_of(agent: str, kind: str, id: str) -> str:  # noqa: A002 - the field's own name
@@ -63,9 +65,16 @@ class Episodes:
         """Whether one is about to begin by itself."""
         self.warned = False
         self.semantic = 0
+        self._latest = float("-inf")
         self.last: Record | None = None
         """The newest episode, as it was stored."""
         self._load(memory, agent)
+        memory.on_import(lambda: self._reload(memory, agent))
+
+    def moment(self, now: float) -> float:
+        """Return `now`, or a little later, so that what is stored later has happened later; a clock is not that fine."""
+        self._latest = now if not now <= self._latest < now + 1.0 else self._latest + _TICK
+        return self._latest
 
     def add(self, record: Record) -> None:
         """Note a new episode."""
@@ -113,6 +122,12 @@ class Episodes:
                 last_consolidation=counts.last_consolidation,
             )
 
+    def _reload(self, memory: TieredMemory, agent: str) -> None:
+        with self.lock:
+            self.times, self.fresh = {}, {}
+            self._load(memory, agent)
+            self.fresh = {each: None for each in self.fresh if each not in self.given}
+
     def _load(self, memory: TieredMemory, agent: str) -> None:
         found: list[Record] = []
         cited: set[str] = set()
@@ -133,6 +148,7 @@ class Episodes:
             if record.id not in cited and _number(record.id) > _number(mark):
                 self.fresh[record.id] = None
         self.last = found[-1] if found else None
+        self._latest = self.last.created if self.last is not None else float("-inf")
 
 
 def _number(id: str) -> int:  # noqa: A002 - the field's own name

@@ -61,7 +61,7 @@ class Notebook:
         id = self._memory.new_id()  # noqa: A001 - the field's own name
 
         def make(_: Record | None, version: int, now: float) -> Record:
-            happened = now if at is None else float(at)
+            happened = self._episodes.moment(now) if at is None else float(at)
             return Record(
                 id=id,
                 key=key_of(self._agent, Kind.EPISODE, id),

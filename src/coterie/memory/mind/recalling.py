@@ -92,8 +92,8 @@ def weigh(
 ) -> list[tuple[Record, float, dict[str, float]]]:
     """Return the memories that answer a question best, with their scores and the parts of these, best first.
 
-    The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. Where words and meanings find too
-    few, the newest make up for it.
+    The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. The newest come into question
+    whatever they say.
     """
     now = memory.clock.time()
     most = max(_CANDIDATES, 3 * k)
@@ -106,9 +106,8 @@ def weigh(
         if record.agent == agent and record.kind in of and _within(record, after, before):
             found[record.key] = record
     nearness = spread({key: score for key, score in near.items() if key in found})
-    if len(found) < k:
-        for record in memory.recent(agent, k, kinds=of, after=after, before=before):
-            found.setdefault(record.key, record)
+    for record in memory.recent(agent, k, kinds=of, after=after, before=before):
+        found.setdefault(record.key, record)
     counts = {"text": weights.text, "recency": weights.recency, "importance": weights.importance}
     if nearness:
         counts["meaning"] = weights.meaning

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidMemoryConfig, describe
+from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting, describe
 
 
 class Embedder(Protocol):
@@ -80,7 +80,7 @@ class OpenAIEmbedder:
 
     def __init__(self, model: str, url: str = "https://api.openai.com/v1", api_key: str = "", timeout: float = 30.0) -> None:
         if not url.startswith(("https://", "http://")):
-            raise InvalidMemoryConfig("embedder url", url, "begin with https:// or http://")
+            raise InvalidSetting("OpenAIEmbedder.url", url, "a URL that begins with https:// or http://")
         self._model = model
         self._url = f"{url.rstrip('/')}/embeddings"
         self._key = api_key

@@ -22,6 +22,10 @@ _LONGEST_PAUSE = 2.0
 """Seconds between two tries to reach a tier that is away."""
 
 
+_MANY_TOUCHES = 20_000
+"""Memories of which the counts of reads are kept back, at most."""
+
+
 class Urgency(enum.IntEnum):
     """Which writes go first."""
 
@@ -86,7 +90,10 @@ class WriteLane:
         self._lock = new_lock(Rank.LANE)
         self._numbers = itertools.count(1)
         self._queues: tuple[dict[str, _Item], ...] = ({}, {}, {})
+        self._held: dict[str, Touch] = {}
+        """Reads that were counted, and are written when there is reason to: each would be a write of its own."""
         self._touches: dict[str, _Item] = {}
+        """Those that are to be written now."""
         self._newest: dict[str, Put | Delete] = {}
         """What will be under a key once all is written. Read without the lock."""
         self._writing: list[_Item] = []
@@ -148,22 +155,24 @@ class WriteLane:
         self._bell.ring()
 
     def touch(self, key: str, count: int, last_access: float) -> None:
-        """Have reads counted, in time. Never waits."""
+        """Have reads counted, at the latest when all is flushed. Never waits."""
         with self._lock:
-            there = self._touches.get(key)
-            if there is None:
-                self._touches[key] = _Item(Touch(key, count, last_access), Urgency.LOW, next(self._numbers))
-            else:
-                assert isinstance(there.change, Touch)
-                there.change = Touch(key, there.change.count + count, max(there.change.last_access, last_access))
-        self._bell.ring()
+            self._held[key] = _sum(self._held.get(key), Touch(key, count, last_access))
+            many = len(self._held) >= _MANY_TOUCHES
+            if many:
+                self._release_touches()
+        if many:
+            self._bell.ring()
 
-    def flush(self, timeout: float, *, patient: bool = True) -> None:
+    def flush(self, timeout: float, *, patient: bool = True, touches: bool = True) -> None:
         """Return when all that was put before is written. Raises `WriteTimeout`, and what the tier could not take.
 
-        Unless it is `patient`, it raises `TierUnavailable` as soon as it is known that the tier is away.
+        Unless it is `patient`, it raises `TierUnavailable` as soon as it is known that the tier is away. Without `touches`
+        it does not wait for counts of reads.
         """
         with self._lock:
+            if touches:
+                self._release_touches()
             left = len(self)
             if not left:
                 return
@@ -255,12 +264,22 @@ class WriteLane:
             flush.error = error
             flush.set()
 
+    def _release_touches(self) -> None:
+        """Have the counts of reads written with the next batches, under the lock."""
+        for key, touch in self._held.items():
+            there = self._touches.get(key)
+            if there is None:
+                self._touches[key] = _Item(touch, Urgency.LOW, next(self._numbers))
+            else:
+                assert isinstance(there.change, Touch)
+                there.change = _sum(there.change, touch)
+        self._held = {}
+
     def _merge(self, earlier: _Item, later: _Item) -> None:
         """Let a later change of the same key stand for one that was not written."""
         later.waiters = [*earlier.waiters, *later.waiters]
         if isinstance(earlier.change, Touch) and isinstance(later.change, Touch):
-            last = max(earlier.change.last_access, later.change.last_access)
-            later.change = Touch(earlier.change.key, earlier.change.count + later.change.count, last)
+            later.change = _sum(earlier.change, later.change)
         # A flush that waits for both waits for one from now on, and is not over with that.
         for flush in self._flushes:
             flush.left -= flush.until >= max(earlier.number, later.number)
@@ -318,3 +337,9 @@ class WriteLane:
 
 def _key(change: ArchiveChange) -> str:
     return change.record.key if isinstance(change, Put) else change.key
+
+
+def _sum(one: Touch | None, other: Touch) -> Touch:
+    if one is None:
+        return other
+    return Touch(one.key, one.count + other.count, max(one.last_access, other.last_access))

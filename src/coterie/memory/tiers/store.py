@@ -11,19 +11,18 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import MemoryClosed, TierUnavailable, WriteTimeout
 from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
-from coterie.memory.backends.text_index import TextIndex
 from coterie.memory.cache import AdaptiveCache, Entry
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Hit, Put, Search
 from coterie.memory.record import Kind, Record, Tier
 from coterie.memory.tiers.access import TierAccess
+from coterie.memory.tiers.key_filter import KeyFilter
 from coterie.memory.tiers.lane import Urgency, WriteLane, Written
+from coterie.memory.tiers.leftovers import Leftovers
 from coterie.memory.tiers.working import WorkingTier
 
 _STRIPES = 1_024
 _MICRO = 1_000_000
-_LEFT_TO_SEARCH = 5_000
-"""Memories of the working tiers that are searched while the archive is away."""
 _MARGIN = 16
 """Memories that are read beyond those that are wanted, because some may have expired."""
 
@@ -56,10 +55,13 @@ class Store:
             WorkingTier(Tier.INTERMEDIATE, intermediate, config),
         )
         self.closed = False
+        self._leftovers = Leftovers(self.working, self.lane)
         self._lock = new_lock(Rank.MEMORY)
         self._stamps = [0] * _STRIPES
         self._moving: dict[str, Signal] = {}
         self._version = archive.newest()
+        # Only where this process alone writes, and has seen every key there ever was, can it know that one is new.
+        self._seen = KeyFilter() if not config.shared and not self._version else None
         # Where several processes give out ids, theirs must differ; where one does, the same run gives the same ids.
         self._mark = f"-{secrets.token_hex(4)}" if config.shared else ""
         self.lane.start()
@@ -85,6 +87,8 @@ class Store:
                         before = None
                     record = make(before, self._next_version(now), now)
                     self._stamps[stripe] += 1
+                    if self._seen is not None:
+                        self._seen.add(key)
                     self.lane.put(Put(record), urgency, waiter)
                     for working in self.working:
                         working.write(Put(record) if working.tier == record.tier else Delete(key, record.version))
@@ -175,8 +179,19 @@ class Store:
         """Have the reads since the last time written down, and return how many there were by key."""
         uses = self.cache.take_uses() if self.cache is not None else []
         for key, count, last in uses:
-            self._note_use(key, count, last)
+            self.note_use(key, count, last)
         return {key: count for key, count, _ in uses}
+
+    def note_use(self, key: str, count: int, last: float) -> None:
+        """Have so many reads of a memory counted, wherever it is."""
+        self.lane.touch(key, count, last)
+        with self._lock:
+            entry = self.cache.peek(key) if self.cache is not None else None
+            if entry is not None:
+                entry.record = touched(entry.record, count, last)
+            for working in self.working:
+                if working.lane is None and (record := working.backend.get([key]).get(key)) is not None:
+                    working.backend.write([Put(touched(record, count, last), expected=record.version)])
 
     # Reading
 
@@ -219,7 +234,7 @@ class Store:
                     lambda most=wanted: self.archive.recent(agents, most, kinds=kinds, after=after, before=before)  # type: ignore[misc]
                 )
             except TierUnavailable:
-                found = self._left(agents, wanted, kinds=kinds, after=after, before=before)
+                found = self._leftovers.recent(agents, wanted, kinds=kinds, after=after, before=before)
             alive = [record for record in found if not record.expired(now)]
             if len(alive) >= limit or len(found) < wanted:
                 return alive[:limit]
@@ -235,7 +250,7 @@ class Store:
             self.catch_up()
             hits = self.archive_access.read(lambda: self.archive.search(more))
         except TierUnavailable:
-            hits = self._search_left(query)
+            hits = self._leftovers.search(query)
         return [hit for hit in hits if not hit.record.expired(now)][: query.limit]
 
     # Keeping house
@@ -244,7 +259,7 @@ class Store:
         """Have all that was written before be in the archive. Raises `TierUnavailable` if it is away."""
         self.check_open()
         if len(self.lane):
-            self.archive_access.read(lambda: self.lane.flush(self.config.write_timeout, patient=False))
+            self.archive_access.read(lambda: self.lane.flush(self.config.write_timeout, patient=False, touches=False))
 
     def tally(self) -> Mapping[tuple[Tier, str], int] | None:
         """Return how many memories there are by tier and kind, or None if that cannot be known now."""
@@ -282,6 +297,8 @@ class Store:
 
     def _at_hand(self, key: str) -> Record | None:
         """Return the newest record of a key; None if there is none, or if only the archive could tell and is away."""
+        if self._seen is not None and key not in self._seen:
+            return None
         pending = self.lane.pending(key)
         if pending is not None:
             return pending.record if isinstance(pending, Put) else None
@@ -298,6 +315,11 @@ class Store:
         """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell."""
         pending = self.lane.pending(key)
         if pending is not None:
+            if count and isinstance(pending, Put):
+                # It is on its way, and counts as found where it will be at home.
+                next((each.access for each in self.working if each.tier == pending.record.tier), self.archive_access).count(
+                    1, 0
+                )
             return pending.record if isinstance(pending, Put) else None
         best, certain = self._find_working(key, count=count)
         if certain:
@@ -349,49 +371,4 @@ class Store:
     def _count_uses(self, left: Iterable[Entry]) -> None:
         for entry in left:
             if entry.uses:
-                self._note_use(entry.key, entry.uses, entry.last)
-
-    def _note_use(self, key: str, count: int, last: float) -> None:
-        self.lane.touch(key, count, last)
-        with self._lock:
-            entry = self.cache.peek(key) if self.cache is not None else None
-            if entry is not None:
-                entry.record = touched(entry.record, count, last)
-            for working in self.working:
-                if working.lane is None and (record := working.backend.get([key]).get(key)) is not None:
-                    working.backend.write([Put(touched(record, count, last), expected=record.version)])
-
-    def _left(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[Record]:
-        newest: dict[str, Record] = {}
-        for working in self.working:
-            try:
-                found = working.access.read(
-                    lambda tier=working: tier.backend.recent(agents, limit, kinds=kinds, after=after, before=before)  # type: ignore[misc]
-                )
-            except TierUnavailable:
-                continue
-            for record in found:
-                newest.setdefault(record.key, record)
-        for record in self.lane.pending_records():
-            fits = (not agents or record.agent in agents) and (record.kind in kinds if kinds else record.kind != Kind.HOUSE)
-            if fits and (after is None or record.created >= after) and (before is None or record.created < before):
-                newest[record.key] = record
-        return sorted(newest.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
-
-    def _search_left(self, query: Search) -> list[Hit]:
-        records = {
-            record.key: record
-            for record in self._left(query.agents, _LEFT_TO_SEARCH, kinds=query.kinds, after=query.after, before=query.before)
-        }
-        index = TextIndex()
-        for key, record in records.items():
-            index.add(key, record.text, record.context)
-        return [Hit(records[key], score) for score, key in index.search(query.words, query.limit, lambda _: True)]
+                self.note_use(entry.key, entry.uses, entry.last)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import StatementFailed, StorageClosed
+from coterie.errors import StatementFailed, StorageClosed, WriteInsideWrite
 from coterie.storage import migrations
 from coterie.storage.database import StorageStatistics
 from coterie.storage.dialect import Dialect, fault_of
@@ -117,6 +117,8 @@ class Handle(ABC):
         if not self._engine.is_of_this_process:
             # A child has nothing of its own to close, and must not touch what is its parent's.
             return
+        if self._engine.writer.is_current:
+            raise WriteInsideWrite(self.name)
         with self._lock:
             if self._closed:
                 return

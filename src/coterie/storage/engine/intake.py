@@ -99,6 +99,13 @@ class Intake:
             each.signal.set()
         self._doorbell.ring()
 
+    def drain(self) -> list[Write]:
+        """Return all that waits, which is then nobody else's. Safe from any thread."""
+        with self._lock:
+            writes = list(self._queue)
+            self._queue.clear()
+        return writes
+
     def _pop(self, most: int) -> list[Write]:
         """Take writes off the queue, and let in as many as wait. The lock is held; signals only wake a thread."""
         queue = self._queue

@@ -66,13 +66,15 @@ class Writer:
     def close(self, timeout: float) -> bool:
         """Do what was accepted and end. What is not done after `timeout` seconds fails. Return whether it has ended."""
         self._intake.close()
-        if self.is_current:
-            return False
         self._thread.join(timeout)
         if self._thread.is_alive():
             self.store.give_up()
             self._thread.join(timeout)
-        return not self._thread.is_alive()
+        ended = not self._thread.is_alive()
+        if not ended:
+            for write in self._intake.drain():
+                write.pending.fail(StorageUnavailable(self.where, "it was closed while an earlier write was stuck"))
+        return ended
 
     def _run(self) -> None:
         try:

@@ -48,6 +48,8 @@ class PostgresConnection:
             self._connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
                 make_conninfo(address.url, **settings), autocommit=True
             )
+            # To compile a statement pays where it runs for seconds; here it would take longer than what it speeds up.
+            self._connection.execute("SET jit = off")
             self._connection.adapters.register_loader("numeric", _NumberLoader)
             if not writes:
                 self._connection.execute("SET default_transaction_read_only = on")

@@ -20,6 +20,7 @@ from coterie.errors import (
     StatementFailed,
     StorageBusy,
     StorageClosed,
+    StorageUnavailable,
     WaitTimeout,
     WriteInsideWrite,
 )
@@ -502,6 +503,25 @@ class DatabaseConformance:
         closing.join()
         waiting.join()
         assert accepted.result(0) == 1
+
+    def test_closing_does_not_wait_for_a_stuck_work_for_ever(self) -> None:
+        gate = Gate()
+        database = self.notes()
+        stuck = database.write(partial(_insert_and_wait, gate))
+        gate.wait_for_entry()
+        queued = database.write(insert(2))
+        database.close(0.05)
+        with pytest.raises(StorageUnavailable, match="stuck"):
+            queued.result(0)
+        assert not stuck.done
+        gate.open()
+        stuck.wait(10)
+
+    def test_a_work_cannot_close_its_own_database(self) -> None:
+        with self.notes() as database:
+            with pytest.raises(WriteInsideWrite):
+                database.write(lambda _: database.close()).result(10)
+            assert database.write(insert(1)).result(10) == 1
 
     def test_one_user_who_closes_does_not_disturb_another(self) -> None:
         one, two = self.notes(), self.open()

@@ -1,0 +1,176 @@
+"""Full text in a database: FTS5 in SQLite, `tsvector` in PostgreSQL.
+
+Both first ask how common each word of a query is, and then look for the rarest: what a word that is everywhere adds to
+the ranking is next to nothing, and to visit all that hold it is what takes time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from coterie.memory.backends.sql import COLUMNS, conditions_of
+from coterie.memory.contract import Search
+from coterie.storage import Row, Transaction, View
+
+_BUDGET = 6_000
+"""Postings that one search ranks, at most, beyond those of its rarest word. To count is cheap; to rank takes 1 to 2 µs each."""
+
+_MOST = 2 * _BUDGET
+"""Memories that one search ranks, however common its only word is: the newest."""
+
+
+class FullText(Protocol):
+    """The full-text index of an archive."""
+
+    def make(self, transaction: Transaction) -> None:
+        """Make the index, as a step of a migration."""
+        ...
+
+    def search(self, view: View, query: Search) -> list[Row]:
+        """Return the rows that match best: the columns of a record, and then the score, of which greater is better."""
+        ...
+
+
+def rarest(words: Sequence[str], count: Callable[[str, int], int]) -> list[tuple[str, int]]:
+    """Return the words to look for, rarest first, each with how many documents hold it.
+
+    `count` counts up to a limit. Words that nobody holds are left out, and so are the commonest where there is too much.
+    """
+    counted = sorted(((count(word, _BUDGET), word) for word in words), key=lambda each: each[0])
+    chosen: list[tuple[str, int]] = []
+    visited = 0
+    for number, word in counted:
+        if number == 0:
+            continue
+        if chosen and visited + number > _BUDGET:
+            break
+        visited += number
+        chosen.append((word, number))
+    return chosen
+
+
+class SqliteText:
+    """FTS5 with Porter's stemmer, kept up by triggers. The texts themselves stay in the table of the records.
+
+    A third column holds a word that stands for the agent, so that the index itself restricts a search to it. It ends
+    in a digit, so the stemmer leaves it alone.
+    """
+
+    def make(self, transaction: Transaction) -> None:
+        """Make the index, and what keeps it up."""
+        transaction.execute("ALTER TABLE memories ADD COLUMN owner TEXT GENERATED ALWAYS AS ('a' || hex(agent) || '0') VIRTUAL")
+        transaction.execute(
+            """
+            CREATE VIRTUAL TABLE memory_texts USING fts5 (
+                text, context, owner, content = 'memories', content_rowid = 'number', tokenize = 'porter unicode61'
+            )
+            """
+        )
+        add = "INSERT INTO memory_texts (rowid, text, context, owner) SELECT new.number, new.text, new.context, new.owner"
+        drop = (
+            "INSERT INTO memory_texts (memory_texts, rowid, text, context, owner) "
+            "SELECT 'delete', old.number, old.text, old.context, old.owner"
+        )
+        added, dropped = "new.kind <> 'house'", "old.kind <> 'house'"
+        # A record that only moves to another tier keeps its words.
+        changed = "(old.text, old.context, old.agent, old.kind) IS NOT (new.text, new.context, new.agent, new.kind)"
+        change = f"{drop} WHERE {dropped}; {add} WHERE {added}"
+        for statement in (
+            f"CREATE TRIGGER memory_texts_add AFTER INSERT ON memories WHEN {added} BEGIN {add}; END",
+            f"CREATE TRIGGER memory_texts_drop AFTER DELETE ON memories WHEN {dropped} BEGIN {drop}; END",
+            f"CREATE TRIGGER memory_texts_change AFTER UPDATE ON memories WHEN {changed} BEGIN {change}; END",
+        ):
+            transaction.execute(statement)
+
+    def search(self, view: View, query: Search) -> list[Row]:
+        """Return the rows that match best."""
+
+        def count(word: str, limit: int) -> int:
+            sql = "SELECT count(*) FROM (SELECT 1 FROM memory_texts WHERE memory_texts MATCH ? LIMIT ?)"
+            row = view.row(sql, (self._match([word], query.agents), limit))
+            return int(row[0]) if row is not None else 0
+
+        words = [word for word, _ in rarest(query.words, count)]
+        if not words:
+            return []
+        conditions, values = conditions_of(query.kinds, query.after, query.before, "found.")
+        fields = ", ".join(f"memories.{column}" for column in COLUMNS)
+        join = ""
+        if query.kinds or query.after is not None or query.before is not None:
+            join = f"JOIN memories AS found ON found.number = memory_texts.rowid AND {conditions}"
+        else:
+            # The house's own are not in the index.
+            values = []
+        # The best first, and only then their records: a row is wide, and many match.
+        sql = f"""
+            SELECT {fields}, -best.score FROM (
+                SELECT number, score FROM (
+                    SELECT memory_texts.rowid AS number, bm25(memory_texts, 1.0, 0.5, 0.0) AS score
+                    FROM memory_texts {join} WHERE memory_texts MATCH ? ORDER BY memory_texts.rowid DESC LIMIT {_MOST}
+                ) ORDER BY score LIMIT ?
+            ) AS best JOIN memories ON memories.number = best.number
+            """  # noqa: S608 - the names are our own
+        return view.rows(sql, (*values, self._match(words, query.agents), query.limit))
+
+    @staticmethod
+    def _match(words: Sequence[str], agents: Sequence[str]) -> str:
+        """Return the expression that finds any of the words, in the memories of any of the agents."""
+        wanted = "{text context} : (" + " OR ".join(f'"{word}"' for word in words) + ")"
+        if not agents:
+            return wanted
+        owners = " OR ".join(f'"a{agent.encode().hex()}0"' for agent in dict.fromkeys(agents))
+        return f"owner : ({owners}) AND {wanted}"
+
+
+class PostgresText:
+    """A `tsvector` of the text and the context, English, with an index for it.
+
+    PostgreSQL's own ranking does not know how rare a word is; so each word is ranked by itself, and weighed.
+    """
+
+    def make(self, transaction: Transaction) -> None:
+        """Make the index."""
+        transaction.execute(
+            """
+            ALTER TABLE memories ADD COLUMN words tsvector GENERATED ALWAYS AS (
+                setweight(to_tsvector('english', CASE WHEN kind = 'house' THEN '' ELSE text END), 'A')
+                || setweight(to_tsvector('english', CASE WHEN kind = 'house' THEN '' ELSE context END), 'B')
+            ) STORED
+            """
+        )
+        transaction.execute("CREATE INDEX memories_by_word ON memories USING gin (words)")
+
+    def search(self, view: View, query: Search) -> list[Row]:
+        """Return the rows that match best."""
+        where, values = conditions_of(query.kinds, query.after, query.before)
+        if query.agents:
+            where += f" AND agent IN ({', '.join('?' for _ in query.agents)})"
+            values += query.agents
+
+        def count(lexemes: str, limit: int) -> int:
+            sql = f"SELECT count(*) FROM (SELECT 1 FROM memories WHERE words @@ ?::tsquery AND {where} LIMIT ?) AS held"  # noqa: S608 - as above
+            row = view.row(sql, (lexemes, *values, limit))
+            return int(row[0]) if row is not None else 0
+
+        # Stemmed once, and not again for each row that is looked at.
+        stems = view.row("SELECT " + ", ".join("plainto_tsquery('english', ?)::text" for _ in query.words), query.words)
+        words = rarest([stem for stem in dict.fromkeys(stems or ()) if stem], count)
+        if not words:
+            return []
+        total = view.row("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'memories'::regclass")
+        most = max(float(total[0]) if total is not None else 0.0, *(number for _, number in words))
+        # As in BM25: a word is worth more the fewer hold it, and a long text is worth less (the 1 in the end).
+        rank = "ts_rank('{0, 0, 0.5, 1}', words, ?::tsquery, 1) * ?::float8"
+        score = " + ".join(rank for _ in words)
+        scored = [part for word, number in words for part in (word, math.log(1.0 + (most - number + 0.5) / (number + 0.5)))]
+        sql = f"""
+            SELECT {", ".join(COLUMNS)}, score FROM memories JOIN (
+                SELECT number, {score} AS score FROM (
+                    SELECT number, words, version FROM memories WHERE words @@ ?::tsquery AND {where}
+                    ORDER BY number DESC LIMIT {_MOST}
+                ) AS newest ORDER BY score DESC, version DESC LIMIT ?
+            ) AS best USING (number)
+            """  # noqa: S608 - as above
+        return view.rows(sql, (*scored, " | ".join(word for word, _ in words), *values, query.limit))

@@ -1,0 +1,154 @@
+"""The archive in a database: every memory, what was decided about it, and a full-text index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from coterie.memory.backends.full_text import FullText
+from coterie.memory.backends.sql import SqlBackend, record_of
+from coterie.memory.contract import ArchiveChange, Hit, Put, Search, Touch, Vector
+from coterie.memory.record import Action, Decision, Kind, Record, Tier
+from coterie.storage import Database, Row, Transaction
+
+NAME = "memories"
+
+_MOST_DECISIONS = 100_000
+"""Decisions that are kept, about; the oldest go first."""
+
+_BEGINNING = (float("-inf"), "")
+
+
+def _more_tables(transaction: Transaction) -> None:
+    for statement in (
+        f"CREATE INDEX {NAME}_by_tier ON {NAME} (tier, entered, key)",
+        f"CREATE INDEX {NAME}_by_expiry ON {NAME} (expires, key) WHERE expires IS NOT NULL",
+        f"CREATE INDEX {NAME}_by_model ON {NAME} (agent, model, version) WHERE model <> ''",
+        f"CREATE INDEX {NAME}_with_sources ON {NAME} (agent) WHERE sources <> ''",
+        "CREATE TABLE memory_marks (name TEXT PRIMARY KEY, mark BIGINT NOT NULL)",
+        f"""
+        CREATE TABLE memory_decisions (
+            number {transaction.dialect.sequence},
+            time DOUBLE PRECISION NOT NULL,
+            id TEXT NOT NULL,
+            key TEXT NOT NULL,
+            agent TEXT NOT NULL,
+            action TEXT NOT NULL,
+            source BIGINT NOT NULL,
+            target BIGINT,
+            reason TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX memory_decisions_by_key ON memory_decisions (key, number)",
+    ):
+        transaction.execute(statement)
+
+
+class SqlArchive(SqlBackend):
+    """Keeps every memory in a database. Safe from many threads."""
+
+    def __init__(self, database: Database, full_text: FullText) -> None:
+        super().__init__(database, NAME, _more_tables, full_text.make)
+        self._full_text = full_text
+
+    def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
+        """Do the changes in their order and in one transaction, and return for each whether it was done."""
+        if not changes:
+            return []
+        with self._reaching():
+            return self._database.write(lambda transaction: self._write(transaction, changes)).result()
+
+    def search(self, query: Search) -> list[Hit]:
+        """Return the records that match best, best first."""
+        with self._reaching():
+            rows = self._database.read(lambda view: self._full_text.search(view, query))
+        hits = [Hit(record_of(row), max(float(row[-1]), 1e-9)) for row in rows]
+        hits.sort(key=lambda hit: (-hit.score, -hit.record.version))
+        return hits
+
+    def due(self, tier: Tier, entered_before: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000) -> list[Record]:
+        """Return records of a tier that came into it before a time, by (entered, key)."""
+        rest = "WHERE tier = ? AND entered < ? AND (entered, key) > (?, ?) AND kind <> ? ORDER BY entered, key LIMIT ?"
+        return self._records(rest, (int(tier), entered_before, *after, str(Kind.HOUSE), limit))
+
+    def expired(self, now: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000) -> list[Record]:
+        """Return records that expire at `now` or before, by (expires, key)."""
+        rest = "WHERE expires IS NOT NULL AND expires <= ? AND (expires, key) > (?, ?) ORDER BY expires, key LIMIT ?"
+        return self._records(rest, (now, *after, limit))
+
+    def citing(self, agent: str, id: str) -> list[Record]:  # noqa: A002 - the field's own name
+        """Return the records of `agent` whose sources hold that id, oldest first."""
+        # The few records that cite anything have an index of their own; the pattern finds the id and, at worst, more.
+        quoted = msgspec.json.encode(id).decode().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        rest = "WHERE agent = ? AND sources <> '' AND sources LIKE ? ESCAPE '!' ORDER BY created, version"
+        return [each for each in self._records(rest, (agent, f"%{quoted}%")) if id in each.sources]
+
+    def vectors(self, agent: str, model: str, after: int = 0, limit: int = 10_000) -> list[Vector]:
+        """Return vectors that a model made for an agent's records, by version."""
+        sql = (
+            f"SELECT key, version, vector FROM {NAME} "  # noqa: S608 - the name is our own
+            "WHERE agent = ? AND model = ? AND model <> '' AND version > ? ORDER BY version LIMIT ?"
+        )
+        with self._reaching():
+            return [Vector(*row) for row in self._database.rows(sql, (agent, model, after, limit))]
+
+    def tally(self, agent: str | None = None) -> Mapping[tuple[Tier, str], int]:
+        """Return how many records there are by tier and kind."""
+        where, values = ("", ()) if agent is None else ("WHERE agent = ?", (agent,))
+        sql = f"SELECT tier, kind, count(*) FROM {NAME} {where} GROUP BY tier, kind"  # noqa: S608 - as above
+        with self._reaching():
+            return {(Tier(tier), kind): count for tier, kind, count in self._database.rows(sql, values)}
+
+    def newest(self) -> int:
+        """Return the greatest version that was ever written."""
+        with self._reaching():
+            row = self._database.row("SELECT mark FROM memory_marks WHERE name = 'newest'")
+        return int(row[0]) if row is not None else 0
+
+    def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
+        """Return the newest decisions, newest first."""
+        where, values = ("", list[Any]()) if key is None else ("WHERE key = ?", [key])
+        sql = (
+            "SELECT time, id, key, agent, action, source, target, reason "  # noqa: S608 - as above
+            f"FROM memory_decisions {where} ORDER BY number DESC LIMIT ?"
+        )
+        with self._reaching():
+            return [_decision(row) for row in self._database.rows(sql, [*values, limit])]
+
+    def _write(self, transaction: Transaction, changes: Sequence[ArchiveChange]) -> list[bool]:
+        done = self._apply_all(transaction, changes)
+        newest = max((each.record.version for each in changes if isinstance(each, Put)), default=0)
+        if newest:
+            mark = "INSERT INTO memory_marks (name, mark) VALUES ('newest', ?) ON CONFLICT (name) DO UPDATE SET mark = excluded.mark"
+            transaction.execute(f"{mark} WHERE excluded.mark > memory_marks.mark", (newest,))
+        notes = [_note_of(each) for each, ok in zip(changes, done, strict=True) if ok]
+        self._record(transaction, [note for note in notes if note is not None])
+        return done
+
+    def _record(self, transaction: Transaction, notes: Sequence[Decision]) -> None:
+        """Keep decisions, in their order, and let go of the oldest when there are too many."""
+        if not notes:
+            return
+        sql = (
+            "INSERT INTO memory_decisions (time, id, key, agent, action, source, target, reason) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        transaction.execute_many(sql, [_values(note) for note in notes])
+        limit = "SELECT max(number) FROM memory_decisions"
+        transaction.execute(f"DELETE FROM memory_decisions WHERE number <= ({limit}) - ?", (_MOST_DECISIONS,))  # noqa: S608 - as above
+
+
+def _note_of(change: ArchiveChange) -> Decision | None:
+    return None if isinstance(change, Touch) else change.note
+
+
+def _values(note: Decision) -> tuple[Any, ...]:
+    target = None if note.target is None else int(note.target)
+    return (note.time, note.id, note.key, note.agent, str(note.action), int(note.source), target, note.reason)
+
+
+def _decision(row: Row) -> Decision:
+    time, name, key, agent, action, source, target, reason = row
+    return Decision(time, name, key, agent, Action(action), Tier(source), None if target is None else Tier(target), reason)

@@ -1,0 +1,60 @@
+"""What can be read of memories while their archive is away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coterie.errors import TierUnavailable
+from coterie.memory.backends.text_index import TextIndex
+from coterie.memory.contract import Hit, Search
+from coterie.memory.record import Kind, Record
+from coterie.memory.tiers.lane import WriteLane
+from coterie.memory.tiers.working import WorkingTier
+
+_MOST = 5_000
+"""Memories that are searched, one by one."""
+
+
+class Leftovers:
+    """The working tiers that answer, and what is not written yet. Safe from many threads."""
+
+    def __init__(self, working: Sequence[WorkingTier], lane: WriteLane) -> None:
+        self._working = working
+        self._lane = lane
+
+    def recent(
+        self,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Record]:
+        """Return the newest memories that are left, newest first."""
+        newest: dict[str, Record] = {}
+        for working in self._working:
+            try:
+                found = working.access.read(
+                    lambda tier=working: tier.backend.recent(agents, limit, kinds=kinds, after=after, before=before)  # type: ignore[misc]
+                )
+            except TierUnavailable:
+                continue
+            for record in found:
+                newest.setdefault(record.key, record)
+        for record in self._lane.pending_records():
+            fits = (not agents or record.agent in agents) and (record.kind in kinds if kinds else record.kind != Kind.HOUSE)
+            if fits and (after is None or record.created >= after) and (before is None or record.created < before):
+                newest[record.key] = record
+        return sorted(newest.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
+
+    def search(self, query: Search) -> list[Hit]:
+        """Return what matches best among the newest of what is left, best first."""
+        records = {
+            record.key: record
+            for record in self.recent(query.agents, _MOST, kinds=query.kinds, after=query.after, before=query.before)
+        }
+        index = TextIndex()
+        for key, record in records.items():
+            index.add(key, record.text, record.context)
+        return [Hit(records[key], score) for score, key in index.search(query.words, query.limit, lambda _: True)]
