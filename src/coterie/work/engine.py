@@ -13,6 +13,7 @@ from coterie.concurrency import Timers
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, SystemClock, check_number, choice
 from coterie.work.batches import Chunk, do_chunk, values
+from coterie.work.guarding import new_guard
 from coterie.work.jobs import Call, Job, Priority, Retry, TaskType
 from coterie.work.jobs.call import check_call
 from coterie.work.machine import Ratio, Sizing
@@ -93,6 +94,7 @@ class ProcessingEngine:
             limits=queue, keep=keep, make_runner=ProcessRunner, random=random.Random(seed),  # noqa: S311 - for jitter
  balance_every=balance_every,
         )  # fmt: skip
+        self._guard = new_guard()
         self._pools = {"threads": self._threads, "processes": self._processes}
 
     def __enter__(self) -> Self:
@@ -204,4 +206,5 @@ class ProcessingEngine:
         check_number("stop.timeout", timeout)
         report = stop(list(self._pools.values()), drain=drain, timeout=timeout)
         self._timers.close()
+        self._guard.release()
         return report

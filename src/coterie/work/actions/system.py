@@ -17,6 +17,7 @@ from coterie.work.actions.action import Action, DeadAction
 from coterie.work.actions.breaker import Breaker, Circuit, CircuitState
 from coterie.work.actions.keys import Keys
 from coterie.work.actions.resources import Resource, ResourceLimits
+from coterie.work.guarding import new_guard
 from coterie.work.jobs import ActionStage, Call, Job, JobState, Priority, Retry
 from coterie.work.jobs.call import check_call
 from coterie.work.machine import Ratio, Sizing
@@ -124,6 +125,7 @@ class ActionSystem:
             each: Resource(limits, self._timers, self.pool.enqueue, queue.age_after)
             for each, limits in (resources or {}).items()
         }
+        self._guard = new_guard()
         self._keys = Keys(keep, self._timers.clock)
         self._most_dead = dead
         self._lock = new_lock(Rank.RECORDS)
@@ -253,6 +255,7 @@ class ActionSystem:
         check_number("stop.timeout", timeout)
         report = stop([self.pool], drain=drain, timeout=timeout)
         self._timers.close()
+        self._guard.release()
         return report
 
     # For actions.
