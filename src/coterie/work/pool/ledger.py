@@ -169,15 +169,20 @@ class Ledger:
     def set_alarm(self) -> None:
         """See that there is a timer for the first of those that wait for a time."""
         with self.lock:
-            due = self.delayed.next_due()
-            alarm = self._alarm
-            if due is None or self.closed_for_good or (alarm is not None and alarm[0] <= due):
-                return
-            # The rank of the timers' lock is greater, and none of ours is called by what sets one.
-            self._alarm = due, self.timers.call_at(due, self._sound)
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        due = self.delayed.next_due()
+        alarm = self._alarm
+        if due is None or self.closed_for_good or (alarm is not None and alarm[0] <= due):
+            return
+        # The rank of the timers' lock is greater, and nothing of ours is called by setting one.
+        self._alarm = due, self.timers.call_at(due, self._sound)
         if alarm is not None:
             alarm[1].cancel()
 
+    gated = False
+    """Whether somebody is asked before a job is queued."""
     closed_for_good = False
     """Whether the pool has ended."""
 
@@ -185,9 +190,13 @@ class Ledger:
         with self.lock:
             self._alarm = None
             due = self.delayed.take_due(self.clock.monotonic())
-        for job in due:
-            self.make_ready(job)
-        self.set_alarm()
+            self._set_alarm()
+            called = () if self.gated else [self.push(job) for job in due]
+        for each in called:
+            self.wake(*each)
+        if self.gated:
+            for job in due:
+                self.make_ready(job)
 
     # Ends that come from outside.
 

@@ -45,6 +45,7 @@ class WorkPool(Ledger):
     ) -> None:
         super().__init__(*arguments, **keywords)
         self._gate = gate
+        self.gated = gate is not None
         self._observe = observe
         self._most = most
         self.balancing = PeriodicJob(self.timers, balance_every, self.balance, f"balance of {self.name}")
