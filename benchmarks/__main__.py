@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, memory, peers, size, storage, throughput
+from benchmarks import latency, memory, peers, size, storage, throughput, work
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "memory-cold": memory.cold,
     "memory-stores": memory.stores,
     "memory-recall": memory.recall,
+    "work": work.all_rows,
 }
 
 

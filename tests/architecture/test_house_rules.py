@@ -14,7 +14,7 @@ import coterie
 SOURCE = Path(coterie.__file__).parent
 ROOT = SOURCE.parent.parent
 FILES = sorted(SOURCE.rglob("*.py"))
-ROOMS = ["kernel", "concurrency", "storage", "memory", "messaging", "runtime", "orchestrator", "testing"]
+ROOMS = ["kernel", "concurrency", "storage", "memory", "messaging", "work", "runtime", "orchestrator", "testing"]
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -83,7 +83,10 @@ def test_locks_are_made_with_a_rank() -> None:
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
     assert (
-        offenders(("pickle.loads", "pickle.load", "eval", "exec", "marshal.loads", "importlib.import_module", "__import__"))
+        offenders(
+            ("pickle.loads", "pickle.load", "eval", "exec", "marshal.loads", "importlib.import_module", "__import__"),
+            "work/processes/sending.py",  # between a process and children of its own, through a pipe
+        )
         == []
     )
 

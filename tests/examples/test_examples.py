@@ -13,6 +13,7 @@ PRINTED = {
     "crash": r"(?s)(?=.*balance: 7)(?=.*teller is back after ValueError: -1 coins).*",
     "blocking": r"50 agents sleep; the others answer in \d+\.\d ms",
     "newsroom": r"Fish: what nobody told you\nLakes: .*\nQuotas: .*",
+    "work": r"\['5 coins paid', '5 coins paid'\]: paid 1 time, after 2 retries; 19053 bits",
     "two_nodes": r"answered \d+, lost \d+, in all 100",
 }
 

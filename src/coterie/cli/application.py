@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from coterie.cli.doctor import doctor
 from coterie.cli.run import run
 from coterie.errors import CoterieError
 
@@ -41,6 +42,7 @@ def _common(
 
 
 application.command("run")(run)
+application.command("doctor")(doctor)
 
 
 def main() -> None:

@@ -48,10 +48,14 @@ class Rank(enum.IntEnum):
     """Whether one agent has a thread, is queued for one, or rests."""
     DISPATCHER = 70
     """The agents that are ready and the threads that are idle."""
+    WORK = 72
+    """The jobs of one pool, and its workers."""
     WRITES = 74
     """The writes that wait for the one writer of a database."""
     READERS = 75
     """The connections of a database that are free, and who waits for one."""
+    RESOURCE = 78
+    """Who uses one resource of an action system, and who waits for it; one circuit breaker."""
     COMPLETION = 80
     """One outcome that is awaited."""
     TIMERS = 90

@@ -47,6 +47,26 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
     │   ├── EmbeddingFailed               an embedder made no vectors
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
+    ├── WorkError                         a job was not taken, or ended otherwise than its function did
+    │   ├── WorkStopped                   the engine, or the action system, has been stopped
+    │   ├── QueueFull                     a queue refused the job
+    │   ├── JobTimeout (TimeoutError)     it took longer than it may
+    │   ├── JobCancelled                  it was taken back
+    │   ├── JobShed                       it gave up its place to one that is as urgent
+    │   ├── JobExited                     its function raised what is meant to end the worker
+    │   ├── JobRaised                     it raised, in a process, what cannot be sent from there
+    │   ├── JobWaitCycle                  waiting for it would wait for oneself
+    │   ├── NotSendable (TypeError)       what a process needs cannot be sent there
+    │   ├── WorkerDied                    the process that ran it ended in the middle
+    │   │   └── WorkerStartFailed         or before it could begin
+    │   ├── CircuitOpen                   the action's target is left alone for a while
+    │   ├── FeedbackFailed                the action was done, and its result could not be applied
+    │   ├── KeyConflict (ValueError)      an idempotency key was used for something else
+    │   └── UnknownAction (LookupError)   no dead action of that id is kept
+    ├── ComponentError                    a request to a component was not done
+    │   ├── UnknownComponent (LookupError)  there is no such component
+    │   ├── MalformedRequest (ValueError)   the component cannot make sense of it
+    │   └── ComponentDown                 it failed its checks, and could not be restarted
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -68,6 +88,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from coterie.errors.components import (
+    ComponentDown,
+    ComponentError,
+    MalformedRequest,
+    UnknownComponent,
+)
 from coterie.errors.delivery import (
     AgentStopped,
     AskCancelled,
@@ -107,12 +133,33 @@ from coterie.errors.storage import (
     WriteInsideWrite,
     WrongUrl,
 )
+from coterie.errors.work import (
+    CircuitOpen,
+    FeedbackFailed,
+    JobCancelled,
+    JobExited,
+    JobRaised,
+    JobShed,
+    JobTimeout,
+    JobWaitCycle,
+    KeyConflict,
+    NotSendable,
+    QueueFull,
+    UnknownAction,
+    WorkerDied,
+    WorkError,
+    WorkerStartFailed,
+    WorkStopped,
+)
 
 __all__ = [
     "AgentStopped",
     "AskCancelled",
     "AskTimeout",
+    "CircuitOpen",
     "CodecError",
+    "ComponentDown",
+    "ComponentError",
     "ConstraintViolated",
     "CoterieError",
     "DecodeFailed",
@@ -121,18 +168,29 @@ __all__ = [
     "EmbeddingFailed",
     "EncodeFailed",
     "ExtraMissing",
+    "FeedbackFailed",
     "HandlerFailed",
     "InvalidAddress",
     "InvalidDump",
     "InvalidMemory",
     "InvalidMessage",
+    "JobCancelled",
+    "JobExited",
+    "JobRaised",
+    "JobShed",
+    "JobTimeout",
+    "JobWaitCycle",
+    "KeyConflict",
     "MailboxFull",
+    "MalformedRequest",
     "MemoryClosed",
     "MemoryFault",
     "MigrationError",
     "NameTaken",
     "NotInAgent",
+    "NotSendable",
     "NotShared",
+    "QueueFull",
     "RemoteError",
     "RestartsExhausted",
     "RunFolderFailed",
@@ -154,10 +212,16 @@ __all__ = [
     "TierUnavailable",
     "TransportError",
     "Unhandled",
+    "UnknownAction",
     "UnknownAgent",
+    "UnknownComponent",
     "UnknownMemory",
     "WaitCycle",
     "WaitTimeout",
+    "WorkError",
+    "WorkStopped",
+    "WorkerDied",
+    "WorkerStartFailed",
     "WriteInsideWrite",
     "WriteTimeout",
     "WrongUrl",

@@ -53,6 +53,8 @@ class SystemClock:
     monotonic = staticmethod(machine.monotonic)
     processor = staticmethod(machine.process_time)
     """Seconds of processor time that this process has used, over all its threads."""
+    thread = staticmethod(machine.thread_time)
+    """Seconds of processor time that the calling thread has used."""
 
 
 class Countdown:

@@ -5,6 +5,7 @@ Nothing in Coterie imports it. The suites, in `coterie.testing.conformance`, nee
 """
 
 from coterie.testing.clock import ManualClock
+from coterie.testing.faults import Fault, FaultyCalls, InjectedFault
 from coterie.testing.interleaving import Deadlock, Interleaver, Schedule
 from coterie.testing.locks import LockOrderViolation, checked_locks
 from coterie.testing.sequencer import Sequencer, SequenceTimeout
@@ -14,6 +15,9 @@ from coterie.testing.transport import LossyTransport
 
 __all__ = [
     "Deadlock",
+    "Fault",
+    "FaultyCalls",
+    "InjectedFault",
     "Interleaver",
     "LockOrderViolation",
     "LossyTransport",

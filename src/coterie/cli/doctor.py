@@ -1,0 +1,188 @@
+"""`coterie doctor`: what this machine is, how much it can do at once, and whether what is configured works."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import operator
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from coterie.errors import StorageCorrupt, describe
+from coterie.memory import MemoryConfig, TieredMemory
+from coterie.storage import Database, open_database
+from coterie.work import Bounds, Machine, ProcessingEngine, Sizing
+
+_EXTRAS = {
+    "postgres": "psycopg",
+    "redis": "redis",
+    "prometheus": "prometheus_client",
+    "vectors": "numpy",
+    "embed": "fastembed",
+}
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was tried."""
+
+    name: str
+    well: bool
+    detail: str
+
+
+def doctor(
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="The database to check, a path or an address; else a new file is tried.",
+            envvar="COTERIE_DATABASE",
+            show_default=False,
+        ),
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option(help="The Redis to check.", envvar="COTERIE_REDIS_URL", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> None:
+    """Show the machine, how much it can do at once, and whether what is configured works. Ends with 1 if it does not."""
+    machine = Machine.detect()
+    sizing = Sizing(machine)
+    checks = [
+        _try("threads", _threads),
+        _try("processes", _processes),
+        _try("storage", lambda: _storage(database)),
+        _try("memory", lambda: _memory(redis)),
+    ]
+    extras = {extra: importlib.util.find_spec(module) is not None for extra, module in _EXTRAS.items()}
+    if as_json:
+        typer.echo(json.dumps(_as_dict(machine, sizing, checks, extras), indent=2))
+    else:
+        console = Console(highlight=False)
+        for table in (_machine(machine), _sizing(sizing), _health(checks, extras)):
+            console.print(table)
+    if not all(check.well for check in checks):
+        raise typer.Exit(1)
+
+
+def _try(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, well=True, detail=check())
+    except Exception as error:  # noqa: BLE001 - to tell of it is what this is for
+        return Check(name, well=False, detail=describe(error))
+
+
+def _threads() -> str:
+    with ProcessingEngine(threads=Bounds(1, 1)) as engine:
+        engine.submit(operator.add, 1, 1).result(_PATIENCE)
+    return "a job ran"
+
+
+def _processes() -> str:
+    with ProcessingEngine(processes=Bounds(1, 1)) as engine:
+        pid = engine.submit(os.getpid, cpu_bound=True).result(_PATIENCE)
+    return "a job ran in a process of its own" if pid != os.getpid() else "not needed: threads compute at the same time"
+
+
+def _storage(url: str | None) -> str:
+    if url is None:
+        with tempfile.TemporaryDirectory(prefix="coterie-doctor-") as folder, open_database(Path(folder, "run.db")) as database:
+            return _well(database, "a new file")
+    if "://" not in url and not Path(url).exists():
+        raise FileNotFoundError(f"{url}: there is no such file")
+    with open_database(url) as database:
+        return _well(database, database.name)
+
+
+def _well(database: Database, name: str) -> str:
+    faults = database.check()
+    if faults:
+        raise StorageCorrupt(name, "; ".join(faults[:3]))
+    return f"{name}: {database.dialect.value}, no faults"
+
+
+def _memory(redis: str | None) -> str:
+    with TieredMemory(MemoryConfig(redis_url=redis, maintenance_interval=None)) as memory:
+        memory.store("coterie/doctor", {"text": "a check"})
+        memory.flush()
+        memory.delete("coterie/doctor")
+        memory.flush()
+        away = [f"{tier.name}: {tier.away}" for tier in memory.metrics().tiers.values() if tier.away]
+    if away:
+        raise ConnectionError("; ".join(away))
+    return "stored and deleted" + (", with Redis" if redis is not None else "")
+
+
+def _machine(machine: Machine) -> Table:
+    table = Table(title="the machine", title_justify="left", show_header=False)
+    rows = {
+        "python": f"{platform.python_version()}, coterie {version('coterie')}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": f"{machine.physical} physical, {machine.logical} logical",
+        "affinity": "any" if machine.affinity is None else f"{machine.affinity} of them",
+        "container's quota": "none" if machine.quota is None else f"{machine.quota:g} cores",
+        "memory": _bytes(machine.memory),
+        "container's limit": "none" if machine.memory_limit is None else _bytes(machine.memory_limit),
+        "usable": f"{machine.cores} for what computes, {machine.usable} logical",
+    }
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    return table
+
+
+def _sizing(sizing: Sizing) -> Table:
+    table = Table(title="how much it can do at once", title_justify="left")
+    table.add_column("component")
+    table.add_column("workers")
+    for component, workers in asdict(sizing.workers).items():
+        table.add_row(component, ", ".join(f"{name} {count}" for name, count in workers.items()))
+    table.add_section()
+    table.add_row("CPU-bound", str(sizing.cpu_bound))
+    table.add_row("I/O-bound, waiting 9 of 10 s", str(sizing.io_bound(9.0, 1.0)))
+    table.add_row("mixed", str(sizing.mixed))
+    table.add_row("limits", ", ".join(f"{name} {value}" for name, value in asdict(sizing.limits).items()).replace("_", " "))
+    return table
+
+
+def _health(checks: list[Check], extras: dict[str, bool]) -> Table:
+    table = Table(title="health", title_justify="left", show_header=False)
+    for check in checks:
+        table.add_row(check.name, "[green]well[/]" if check.well else "[bold red]not well[/]", escape(check.detail))
+    table.add_section()
+    for extra, installed in extras.items():
+        table.add_row(extra, "installed" if installed else "[dim]not installed[/]", "" if installed else escape(_hint(extra)))
+    return table
+
+
+def _hint(extra: str) -> str:
+    return f"pip install 'coterie[{extra}]'"
+
+
+def _bytes(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / 2**30:.1f} GiB"
+
+
+def _as_dict(machine: Machine, sizing: Sizing, checks: list[Check], extras: dict[str, bool]) -> dict[str, object]:
+    return {
+        "machine": {**asdict(machine), "cores": machine.cores, "usable": machine.usable},
+        "sizing": {
+            **asdict(sizing.workers),
+            "cpu_bound": sizing.cpu_bound,
+            "mixed": sizing.mixed,
+            "limits": asdict(sizing.limits),
+        },
+        "checks": {check.name: {"well": check.well, "detail": check.detail} for check in checks},
+        "extras": extras,
+    }

@@ -1,0 +1,141 @@
+"""What can become of jobs and actions. The tree is drawn in `coterie.errors`."""
+
+from __future__ import annotations
+
+from coterie.errors.root import CoterieError
+
+
+class WorkError(CoterieError):
+    """A job did not end with what its function returned or raised, or was not taken."""
+
+
+class WorkStopped(WorkError):
+    """The engine or the action system has been stopped and takes nothing more."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where} has been stopped and takes no more jobs: submit before stop(), or make a new one")
+
+
+class QueueFull(WorkError):
+    """A queue refused a job, because of its bound and its policy."""
+
+    def __init__(self, where: str, job: str, lane: str, capacity: int, reason: str) -> None:
+        self.lane = lane
+        super().__init__(f"{where} refused {job}: the queue {lane} holds {capacity} already, {reason}")
+
+
+class JobTimeout(WorkError, TimeoutError):
+    """A job took longer than it may. `ended` tells whether what it was doing has really been ended."""
+
+    def __init__(self, job: object, seconds: float, *, ended: bool, what: str = "its timeout") -> None:
+        self.ended = ended
+        rest = "" if ended else "; a thread cannot be ended, so the function goes on there and its outcome will be dropped"
+        super().__init__(f"{job} exceeded {what} of {seconds:g} s{rest}")
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        return _restore, (type(self), str(self), {"ended": self.ended})
+
+
+class JobCancelled(WorkError):
+    """A job was cancelled, by its owner, by itself, or by a shutdown."""
+
+    def __init__(self, job: object, reason: str = "it was taken back") -> None:
+        super().__init__(f"{job} was cancelled: {reason}")
+
+
+class JobShed(WorkError):
+    """A job gave up its place in a full queue to one that was at least as urgent."""
+
+    def __init__(self, job: object, lane: str, capacity: int) -> None:
+        super().__init__(f"{job} was shed: the queue {lane} holds {capacity}; submit it again when there is less to do")
+
+
+class JobExited(WorkError):
+    """A job's function raised what is meant to end a thread or a process, such as SystemExit. That is the cause."""
+
+    def __init__(self, job: object, error: BaseException) -> None:
+        super().__init__(f"{job} wanted to end the worker: {type(error).__name__}({error}); raise an Exception instead")
+
+
+class JobRaised(WorkError):
+    """A job in another process raised an error that cannot be sent from there. Its text and traceback are the cause."""
+
+    def __init__(self, job: object, text: str) -> None:
+        super().__init__(f"{job} raised {text} (that error itself cannot be sent from the process that it happened in)")
+
+
+class JobWaitCycle(WorkError):
+    """Waiting for this job, from within another, would wait for oneself."""
+
+    def __init__(self, jobs: str) -> None:
+        super().__init__(f"waiting would never end: {jobs}; let the job return, and wait outside")
+
+
+class NotSendable(WorkError, TypeError):
+    """A function, an argument or a result has no form in which another process can have it."""
+
+    def __init__(self, what: str, reason: object) -> None:
+        self.what = what
+        super().__init__(f"{what} cannot be sent to another process: {reason}")
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        return _restore, (type(self), str(self), {"what": self.what})
+
+
+class WorkerDied(WorkError):
+    """The process that ran a job ended in the middle of it. `code` is its exit code, or minus the signal's number."""
+
+    def __init__(self, job: object, code: int | None, hint: str = "") -> None:
+        self.code = code
+        how = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        super().__init__(f"the process that ran {job} {how}{hint}; the pool goes on with another")
+
+
+class WorkerStartFailed(WorkerDied):
+    """A process ended before it could take its first job."""
+
+    def __init__(self, job: object, code: int | None) -> None:
+        hint = (
+            ' before it could begin: a program that uses processes keeps what it does under `if __name__ == "__main__":`, '
+            "for each process imports it anew"
+        )
+        super().__init__(job, code, hint)
+
+
+class CircuitOpen(WorkError):
+    """An action was not tried, because its target has failed too often of late. `retry_in` is in seconds."""
+
+    def __init__(self, target: str, failures: int, retry_in: float) -> None:
+        self.target = target
+        self.retry_in = retry_in
+        super().__init__(f"{target} has failed {failures} times in a row and is left alone for another {retry_in:.3g} s")
+
+
+class FeedbackFailed(WorkError):
+    """An action was done, and its result could not be applied. `result` holds it; the reason is the cause."""
+
+    def __init__(self, action: object, result: object, error: BaseException) -> None:
+        self.result = result
+        super().__init__(f"{action} was done, but applying its result raised {type(error).__name__}: {error}")
+
+
+class KeyConflict(WorkError, ValueError):
+    """An idempotency key was used again for something else."""
+
+    def __init__(self, key: str, before: str, now: str) -> None:
+        super().__init__(f"the key {key!r} stands for {before} and cannot stand for {now}: choose another key")
+
+
+class UnknownAction(WorkError, LookupError):
+    """No dead action of that id is kept."""
+
+    def __init__(self, action: object) -> None:
+        super().__init__(f"no dead action {action!r} is kept; look at what dead() returns")
+
+
+def _restore(kind: type[WorkError], text: str, attributes: dict[str, object]) -> WorkError:
+    """Return an error as another process had it: its words and attributes, without building it from objects again."""
+    error = kind.__new__(kind)
+    error.args = (text,)
+    error.__dict__.update(attributes)
+    return error

@@ -1,0 +1,77 @@
+"""What an orchestrator knows of the parts that it routes to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coterie.errors import InvalidSetting, MalformedRequest, UnknownComponent
+from coterie.kernel import check_instance
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component: its name, what it can do, how it is checked, how it is restarted.
+
+    Operations, `check` and `restart` are called on threads of the runtime's pool, several at once, and must be safe for
+    that. What an operation returns is the reply's value; if it can be awaited, such as a `Job`, it is awaited first.
+    """
+
+    name: str
+    operations: Mapping[str, Callable[..., Any]]
+    check: Callable[[], object] | None = None
+    """Raises, or returns False, if the component is not well."""
+    restart: Callable[[], object] | None = None
+    """Makes it well again, or raises."""
+
+    def __post_init__(self) -> None:
+        check_instance("Component.name", self.name, str, "a text that is not empty")
+        if not self.name:
+            raise InvalidSetting("Component.name", self.name, "a text that is not empty")
+        check_instance("Component.operations", self.operations, Mapping, "a mapping of names to callables")
+        for operation, function in self.operations.items():
+            if not callable(function):
+                raise InvalidSetting(f"Component.operations[{operation!r}]", function, "something that can be called")
+
+    def operation(self, name: object, arguments: object) -> Callable[..., Any]:
+        """Return what does an operation, after a look at its arguments. Raises `MalformedRequest`."""
+        known = ", ".join(sorted(self.operations))
+        function = self.operations.get(name) if isinstance(name, str) else None
+        if function is None:
+            raise MalformedRequest(self.name, f"it has no operation {name!r}, only {known or 'none at all'}")
+        if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
+            raise MalformedRequest(self.name, f"the arguments of {name} must be a mapping by name, not {arguments!r}")
+        try:
+            inspect.signature(function).bind(**arguments)
+        except TypeError as error:
+            raise MalformedRequest(self.name, f"{name}: {error}") from None
+        except ValueError:
+            # Some built-in functions do not tell what they take; the call itself then does.
+            return function
+        return function
+
+
+class Components:
+    """The components of one runtime: give it to `runtime.provide`. Immutable."""
+
+    def __init__(self, components: Iterable[Component]) -> None:
+        self._by_name: dict[str, Component] = {}
+        for component in components:
+            check_instance("Components", component, Component, "components: Component(name, operations)")
+            if component.name in self._by_name:
+                raise InvalidSetting("Components", component.name, "a name that no other component has")
+            self._by_name[component.name] = component
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called, in their order."""
+        return tuple(self._by_name)
+
+    def get(self, name: object) -> Component:
+        """Return one. Raises `UnknownComponent`."""
+        component = self._by_name.get(name) if isinstance(name, str) else None
+        if component is None:
+            raise UnknownComponent(name, self._by_name)
+        return component

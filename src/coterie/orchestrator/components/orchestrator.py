@@ -1,0 +1,193 @@
+"""The agent that routes requests to components."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+
+from coterie.errors import ComponentDown, HandlerFailed, describe
+from coterie.kernel import check_number
+from coterie.messaging import Message
+from coterie.orchestrator.components.component import Component, Components
+from coterie.orchestrator.components.requests import (
+    ComponentReply,
+    ComponentRequest,
+    ComponentState,
+    ComponentStatus,
+    GetStatus,
+)
+from coterie.orchestrator.components.router import OperationFailed, Router
+from coterie.runtime import Agent, AgentRef, on
+
+
+class _Look(Message):
+    """Time to check the components, and to see how many routers there should be."""
+
+
+class Orchestrator(Agent):
+    """Routes component requests, with their correlation, and keeps the components' status.
+
+    ::
+
+        runtime.provide(Components([memory_component(memory), processing_component(engine, {"plan": plan})]))
+        orchestrator = runtime.spawn(Orchestrator, name="orchestrator")
+        reply = await orchestrator.ask(ComponentRequest("processing", "plan", {"board": board}))
+        reply.value
+
+    Requests are served by routers, children of the orchestrator: one more whenever each has `per_router` in hand, up to
+    `most_routers`, and fewer again when there is less to do. An unknown component, a request that makes no sense, a
+    component that is down and an operation that raises are errors of the asker's (`HandlerFailed`, with that error as
+    its cause) and of nobody else. Every `check_every` seconds each component is checked; one that fails, or does not
+    answer within `check_timeout`, is restarted, if it can be.
+    """
+
+    def __init__(
+        self,
+        *,
+        per_router: int = 32,
+        most_routers: int = 8,
+        check_every: float = 5.0,
+        check_timeout: float = 5.0,
+    ) -> None:
+        check_number("Orchestrator.per_router", per_router, least=1, whole=True)
+        check_number("Orchestrator.most_routers", most_routers, least=1, whole=True)
+        check_number("Orchestrator.check_every", check_every, above=0)
+        check_number("Orchestrator.check_timeout", check_timeout, above=0)
+        self.per_router = per_router
+        self.most_routers = most_routers
+        self.check_every = check_every
+        self.check_timeout = check_timeout
+        self._routers: dict[AgentRef, int] = {}
+        """What each has in hand."""
+        self._status: dict[str, ComponentStatus] = {}
+        self._numbers = itertools.count(1)
+        self._checking: set[str] = set()
+
+    async def on_start(self) -> None:
+        """Begin to look after the components."""
+        components = self.context.use(Components)
+        for name in components.names:
+            operations = tuple(sorted(components.get(name).operations))
+            self._status[name] = ComponentStatus(name, ComponentState.UNKNOWN, operations=operations)
+        self._add_router()
+        self.context.every(self.check_every, _Look())
+        self._look()
+
+    @on(interleave=True, raises=Exception)
+    async def route(self, request: ComponentRequest) -> ComponentReply:
+        """Route a request to its component, and answer with what came of it."""
+        component = self.context.use(Components).get(request.component)
+        component.operation(request.operation, request.arguments)
+        status = self._status[component.name]
+        if status.state is ComponentState.DOWN:
+            raise ComponentDown(component.name, status.last_error)
+        if not request.correlation:
+            request = ComponentRequest(
+                request.component, request.operation, request.arguments, correlation=str(next(self._numbers))
+            )
+        router = self._least_busy()
+        self._routers[router] += 1
+        self._note(component.name, requests=1, in_hand=1)
+        try:
+            # The asker's deadline ends this handler, and with it the ask.
+            return await router.ask(request, timeout=None)
+        except HandlerFailed as failed:
+            cause = failed.__cause__
+            error = cause.__cause__ if isinstance(cause, OperationFailed) and cause.__cause__ is not None else failed
+            self._note(component.name, failed=1, last_error=describe(error))
+            raise error from None
+        finally:
+            self._note(component.name, in_hand=-1)
+            if router in self._routers:
+                self._routers[router] -= 1
+
+    @on(interleave=True)
+    async def status(self, _: GetStatus) -> dict[str, ComponentStatus]:
+        """Tell how the components are."""
+        return dict(self._status)
+
+    @on
+    def look(self, _: _Look) -> None:
+        """Check the components, and let go of routers that are not needed."""
+        self._look()
+        wanted = max(1, math.ceil(sum(self._routers.values()) / self.per_router))
+        for router in [router for router, in_hand in self._routers.items() if not in_hand][: len(self._routers) - wanted]:
+            del self._routers[router]
+            router.stop()
+
+    def _look(self) -> None:
+        components = self.context.use(Components)
+        for name in components.names:
+            if name not in self._checking:
+                self._checking.add(name)
+                self.context.create_task(self._check(components.get(name)))
+
+    async def _check(self, component: Component) -> None:
+        """Check a component, and restart it if it fails."""
+        try:
+            problem = await self._problem(component.check)
+            if problem and component.restart is not None:
+                self._note(component.name, state=ComponentState.RESTARTING, last_error=problem)
+                self.context.log.warning("the component %s failed its check and is restarted: %s", component.name, problem)
+                problem = await self._problem(component.restart, false_is_fine=True)
+                if not problem:
+                    self._note(component.name, restarts=1)
+                    problem = await self._problem(component.check)
+            if problem:
+                if self._status[component.name].state is not ComponentState.DOWN:
+                    self.context.log.error("the component %s is down: %s", component.name, problem)
+                self._note(component.name, checks=1, state=ComponentState.DOWN, last_error=problem)
+            else:
+                self._note(component.name, checks=1, state=ComponentState.HEALTHY)
+        finally:
+            self._checking.discard(component.name)
+
+    async def _problem(self, call: object, *, false_is_fine: bool = False) -> str:
+        """Return what is wrong by a check, or with a restart; empty if nothing is."""
+        if not callable(call):
+            return ""
+        try:
+            async with asyncio.timeout(self.check_timeout):
+                answer = await self.context.run_blocking(call)
+        except TimeoutError:
+            return f"no answer within {self.check_timeout:g} s"
+        except Exception as error:  # noqa: BLE001 - it becomes the component's status
+            return describe(error)
+        return "its check says that it is not well" if answer is False and not false_is_fine else ""
+
+    def _least_busy(self) -> AgentRef:
+        router = min(self._routers, key=self._routers.__getitem__)
+        if self._routers[router] >= self.per_router and len(self._routers) < self.most_routers:
+            router = self._add_router()
+        return router
+
+    def _add_router(self) -> AgentRef:
+        router = self.context.spawn(Router)
+        self._routers[router] = 0
+        return router
+
+    def _note(
+        self,
+        name: str,
+        *,
+        requests: int = 0,
+        failed: int = 0,
+        in_hand: int = 0,
+        restarts: int = 0,
+        checks: int = 0,
+        state: ComponentState | None = None,
+        last_error: str | None = None,
+    ) -> None:
+        old = self._status[name]
+        self._status[name] = ComponentStatus(
+            name,
+            operations=old.operations,
+            requests=old.requests + requests,
+            failed=old.failed + failed,
+            in_hand=old.in_hand + in_hand,
+            restarts=old.restarts + restarts,
+            checks=old.checks + checks,
+            state=old.state if state is None else state,
+            last_error=old.last_error if last_error is None else last_error,
+        )

@@ -1,0 +1,57 @@
+"""What is asked of components, and what comes back."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from coterie.messaging import Message, Request
+
+
+class ComponentState(enum.StrEnum):
+    """How a component is."""
+
+    UNKNOWN = "unknown"
+    """It has not been checked yet."""
+    HEALTHY = "healthy"
+    RESTARTING = "restarting"
+    DOWN = "down"
+    """It fails its checks and cannot be restarted. It is still checked, and may come back."""
+
+
+class ComponentReply(Message):
+    """What came of a request."""
+
+    correlation: str
+    component: str
+    operation: str
+    value: Any = None
+
+
+class ComponentRequest(Request[ComponentReply]):
+    """Ask a component to do something: ``ComponentRequest("memory", "get", {"key": "alice/goal"})``."""
+
+    component: str
+    """Its name: memory, processing, action, environment, or another that is configured."""
+    operation: str
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - each request gets its own
+    correlation: str = ""
+    """Comes back with the reply; if it is empty the orchestrator numbers the request."""
+
+
+class ComponentStatus(Message):
+    """How one component is, and what has been asked of it."""
+
+    name: str
+    state: ComponentState
+    requests: int = 0
+    failed: int = 0
+    in_hand: int = 0
+    restarts: int = 0
+    checks: int = 0
+    last_error: str = ""
+    operations: tuple[str, ...] = ()
+
+
+class GetStatus(Request[dict[str, ComponentStatus]]):
+    """Ask an orchestrator how its components are, by name."""

@@ -1,0 +1,32 @@
+"""The agents that do what the orchestrator is asked for."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from coterie.errors import MalformedRequest, UnknownComponent
+from coterie.orchestrator.components.component import Components
+from coterie.orchestrator.components.requests import ComponentReply, ComponentRequest
+from coterie.runtime import Agent, on
+
+
+class OperationFailed(Exception):
+    """Carries what an operation raised past the agent, which has not failed."""
+
+
+class Router(Agent):
+    """Serves a few requests at once: each waits, on a thread of a pool or for a job, and holds no thread of the agent."""
+
+    @on(interleave=True, raises=(OperationFailed, MalformedRequest, UnknownComponent))
+    async def route(self, request: ComponentRequest) -> ComponentReply:
+        """Have a component do what is asked."""
+        component = self.context.use(Components).get(request.component)
+        operation = component.operation(request.operation, request.arguments)
+        try:
+            value: Any = await self.context.run_blocking(operation, **request.arguments)
+            if inspect.isawaitable(value):
+                value = await value
+        except Exception as error:
+            raise OperationFailed from error
+        return ComponentReply(request.correlation, request.component, request.operation, value)

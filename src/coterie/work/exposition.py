@@ -1,0 +1,103 @@
+"""The metrics of engines and action systems as Prometheus reads them. Needs the extra `prometheus`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from coterie.errors import ExtraMissing
+from coterie.work.metrics import WorkMetrics
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+_OUTCOMES = ("succeeded", "failed", "timed_out", "cancelled", "shed")
+_QUANTILES = {"0.5": "median", "0.95": "p95", "0.99": "p99"}
+
+
+class Source(Protocol):
+    """What has metrics: a `ProcessingEngine`, an `ActionSystem`."""
+
+    def metrics(self) -> WorkMetrics:
+        """Return those of this moment."""
+        ...
+
+
+class WorkCollector:
+    """A collector for `prometheus_client`: ``REGISTRY.register(WorkCollector(engine, system))``.
+
+    Each scrape takes a snapshot and holds up no worker. Raises `ExtraMissing` without `prometheus-client`.
+    """
+
+    def __init__(self, *sources: Source) -> None:
+        try:
+            import prometheus_client  # noqa: F401, PLC0415 - only with the extra
+        except ImportError as error:
+            raise ExtraMissing("Prometheus exposition", "prometheus") from error
+        self._sources = sources
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: the names are known only once there are counts. Registries ask for it."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics of this moment."""
+        from prometheus_client.core import (  # noqa: PLC0415 - as above
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            SummaryMetricFamily,
+        )
+
+        lane = ["engine", "type"]
+        submitted = CounterMetricFamily("coterie_jobs_submitted", "Jobs that were taken.", labels=lane)
+        ended = CounterMetricFamily("coterie_jobs_ended", "Jobs that have ended.", labels=[*lane, "outcome"])
+        refused = CounterMetricFamily("coterie_jobs_refused", "Jobs that were not taken, for want of room.", labels=lane)
+        retries = CounterMetricFamily("coterie_job_retries", "Attempts after the first.", labels=lane)
+        queued = GaugeMetricFamily("coterie_jobs_queued", "Jobs that wait for a worker.", labels=lane)
+        running = GaugeMetricFamily("coterie_jobs_running", "Jobs that run.", labels=lane)
+        oldest = GaugeMetricFamily("coterie_job_oldest_wait_seconds", "How long the first has waited.", labels=lane)
+        wait = SummaryMetricFamily("coterie_job_wait_seconds", "How long attempts waited for a worker.", labels=lane)
+        run = SummaryMetricFamily("coterie_job_run_seconds", "How long attempts ran.", labels=lane)
+        waits = GaugeMetricFamily("coterie_job_wait_quantile_seconds", "Latest waits.", labels=[*lane, "quantile"])
+        runs = GaugeMetricFamily("coterie_job_run_quantile_seconds", "Latest run times.", labels=[*lane, "quantile"])
+        workers = GaugeMetricFamily("coterie_workers", "Workers.", labels=["engine", "kind"])
+        utilisation = GaugeMetricFamily("coterie_worker_utilisation_ratio", "The part that is busy.", labels=["engine"])
+        abandoned = GaugeMetricFamily("coterie_workers_abandoned", "Threads that were given up.", labels=["engine"])
+        scaling = GaugeMetricFamily("coterie_scaling_events", "Latest changes of the number of workers.", labels=["engine"])
+        errors = CounterMetricFamily("coterie_callback_errors", "Callbacks that raised.", labels=["engine"])
+        for source in self._sources:
+            metrics = source.metrics()
+            for name, counts in metrics.lanes.items():
+                labels = [metrics.name, str(name)]
+                submitted.add_metric(labels, counts.submitted)
+                refused.add_metric(labels, counts.refused)
+                retries.add_metric(labels, counts.retries)
+                queued.add_metric(labels, counts.queued)
+                running.add_metric(labels, counts.running)
+                oldest.add_metric(labels, counts.oldest_wait)
+                for outcome in _OUTCOMES:
+                    ended.add_metric([*labels, outcome], getattr(counts, outcome))
+                for summary, quantiles, spread in ((wait, waits, counts.wait), (run, runs, counts.run)):
+                    summary.add_metric(labels, spread.samples, spread.mean * spread.samples)
+                    for quantile, field in _QUANTILES.items():
+                        quantiles.add_metric([*labels, quantile], getattr(spread, field))
+            for kind, count in metrics.workers.items():
+                workers.add_metric([metrics.name, kind], count)
+            utilisation.add_metric([metrics.name], metrics.utilisation)
+            abandoned.add_metric([metrics.name], metrics.abandoned)
+            scaling.add_metric([metrics.name], len(metrics.scaling))
+            errors.add_metric([metrics.name], metrics.callback_errors)
+        yield from (
+            submitted, ended, refused, retries, queued, running, oldest, wait, run, waits, runs, workers, utilisation,
+            abandoned, scaling, errors,
+        )  # fmt: skip
+
+
+def exposition(*sources: Source) -> str:
+    """Return the metrics of engines and action systems in Prometheus's text format. Raises `ExtraMissing`."""
+    collector = WorkCollector(*sources)
+    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only with the extra
+
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return generate_latest(registry).decode()

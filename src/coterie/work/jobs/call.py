@@ -1,0 +1,50 @@
+"""What a job calls."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from coterie.errors import InvalidSetting
+
+
+class Call:
+    """A function with its arguments. Immutable; `run` may be called from any thread."""
+
+    __slots__ = ("arguments", "function", "keywords")
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any] | None) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.keywords = keywords
+
+    def run(self) -> Any:
+        """Call it."""
+        if self.keywords:
+            return self.function(*self.arguments, **self.keywords)
+        return self.function(*self.arguments)
+
+    @property
+    def name(self) -> str:
+        """What the function is called, for people."""
+        return name_of(self.function)
+
+
+def name_of(function: object) -> str:
+    """Return what people call a function: its qualified name, or its type's."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__qualname__", None) or type(function).__qualname__
+
+
+def check_call(where: str, function: Any, keywords: Any) -> None:
+    """See that a function can be called by a worker. Raises `InvalidSetting`."""
+    if not callable(function):
+        raise InvalidSetting(f"{where}.function", function, "something that can be called")
+    if inspect.iscoroutinefunction(function):
+        need = "a synchronous function: a worker has no event loop; await the coroutine, or give it to an agent's create_task"
+        raise InvalidSetting(f"{where}.function", function, need)
+    if keywords is not None and not isinstance(keywords, Mapping):
+        raise InvalidSetting(f"{where}.keywords", keywords, "a mapping of the function's keyword arguments")

@@ -1,0 +1,99 @@
+"""What goes to a process of our own and back, as bytes.
+
+This is the one place that pickles. What is read here was written by this program, or by a child that it started, and
+has come through a pipe that nobody else holds. A function goes by its module and qualified name.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle  # noqa: TID251 - between a process and its own children
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from coterie.errors import NotSendable
+from coterie.work.jobs.call import Call, name_of
+
+
+class PackedCall(Call):
+    """A call that has been made ready for another process."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, call: Call, payload: bytes) -> None:
+        super().__init__(call.function, (), None)
+        self.payload = payload
+
+
+def pack(call: Call) -> PackedCall:
+    """Make a call ready to be sent. Raises `NotSendable`, which names what cannot be sent."""
+    check_found(call.function)
+    try:
+        return PackedCall(call, pickle.dumps((call.function, call.arguments, dict(call.keywords or {})), protocol=5))
+    except Exception as error:
+        raise _blame(call, error) from error
+
+
+def unpack(payload: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]:
+    """Return function, arguments and keywords."""
+    call: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]] = pickle.loads(payload)  # noqa: S301 - see above
+    return call
+
+
+def write(value: Any) -> bytes:
+    """Return a value as bytes. Raises whatever its own ways of being pickled raise."""
+    return pickle.dumps(value, protocol=5)
+
+
+def read(payload: bytes) -> Any:
+    """Return the value that bytes stand for."""
+    return pickle.loads(payload)  # noqa: S301 - see above
+
+
+def check_found(function: Callable[..., Any]) -> None:
+    """See that another process can find a function by its name. Raises `NotSendable`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = name_of(function)
+    where = getattr(function, "__module__", None)
+    if "<lambda>" in name:
+        raise NotSendable(f"the function {name}", "a lambda has no name to find it by; define it with def in a module")
+    if "<locals>" in name:
+        reason = "it is defined inside of another function; define it at the top of a module"
+        raise NotSendable(f"the function {name}", reason)
+    if where == "__main__" and not has_program():
+        reason = "it is defined in an interactive session, which no other process can import; put it into a module"
+        raise NotSendable(f"the function {name}", reason)
+
+
+def has_program() -> bool:
+    """Whether what runs as `__main__` can be imported again: it is a file, or a module, and no session and no pipe."""
+    main = sys.modules.get("__main__")
+    if getattr(main, "__spec__", None) is not None:
+        return True
+    file = getattr(main, "__file__", None)
+    return file is not None and Path(file).exists()
+
+
+def _blame(call: Call, error: Exception) -> NotSendable:
+    """Return an error that names the first part of a call that cannot be sent."""
+    name = call.name
+    if not _sendable(call.function):
+        return NotSendable(f"the function {name}", error)
+    for number, argument in enumerate(call.arguments, 1):
+        if not _sendable(argument):
+            return NotSendable(f"argument {number} of {name}, a {type(argument).__qualname__},", error)
+    for keyword, argument in (call.keywords or {}).items():
+        if not _sendable(argument):
+            return NotSendable(f"the argument {keyword} of {name}, a {type(argument).__qualname__},", error)
+    return NotSendable(f"the call of {name}", error)
+
+
+def _sendable(value: Any) -> bool:
+    try:
+        write(value)
+    except Exception:  # noqa: BLE001 - that it raises is the answer
+        return False
+    return True
