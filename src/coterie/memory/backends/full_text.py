@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from coterie.memory.backends.sql import COLUMNS, conditions_of
+from coterie.memory.backends.sql import FIELDS, conditions_of
 from coterie.memory.contract import Search
 from coterie.storage import Row, Transaction, View
 
@@ -96,7 +96,7 @@ class SqliteText:
         if not words:
             return []
         conditions, values = conditions_of(query.kinds, query.after, query.before, "found.")
-        fields = ", ".join(f"memories.{column}" for column in COLUMNS)
+        fields = ", ".join(f"memories.{column}" for column in FIELDS)
         join = ""
         if query.kinds or query.after is not None or query.before is not None:
             join = f"JOIN memories AS found ON found.number = memory_texts.rowid AND {conditions}"
@@ -166,7 +166,7 @@ class PostgresText:
         score = " + ".join(rank for _ in words)
         scored = [part for word, number in words for part in (word, math.log(1.0 + (most - number + 0.5) / (number + 0.5)))]
         sql = f"""
-            SELECT {", ".join(COLUMNS)}, score FROM memories JOIN (
+            SELECT {", ".join(FIELDS)}, score FROM memories JOIN (
                 SELECT number, {score} AS score FROM (
                     SELECT number, words, version FROM memories WHERE words @@ ?::tsquery AND {where}
                     ORDER BY number DESC LIMIT {_MOST}

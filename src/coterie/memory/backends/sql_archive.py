@@ -87,12 +87,8 @@ class SqlArchive(SqlBackend):
 
     def vectors(self, agent: str, model: str, after: int = 0, limit: int = 10_000) -> list[Vector]:
         """Return vectors that a model made for an agent's records, by version."""
-        sql = (
-            f"SELECT key, version, vector FROM {NAME} "  # noqa: S608 - the name is our own
-            "WHERE agent = ? AND model = ? AND model <> '' AND version > ? ORDER BY version LIMIT ?"
-        )
-        with self._reaching():
-            return [Vector(*row) for row in self._database.rows(sql, (agent, model, after, limit))]
+        rest = "WHERE agent = ? AND model = ? AND model <> '' AND version > ? ORDER BY version LIMIT ?"
+        return [Vector(each.key, each.version, each.vector) for each in self._records(rest, (agent, model, after, limit))]
 
     def tally(self, agent: str | None = None) -> Mapping[tuple[Tier, str], int]:
         """Return how many records there are by tier and kind."""
