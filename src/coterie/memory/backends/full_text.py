@@ -28,6 +28,14 @@ class FullText(Protocol):
         """Make the index, as a step of a migration."""
         ...
 
+    def due(self, view: View) -> int:
+        """Return how many records are not in the index yet, about; 0 only if all are. A search does not find those."""
+        ...
+
+    def fill(self, transaction: Transaction, most: int) -> None:
+        """Take the oldest `most` records that are due into the index."""
+        ...
+
     def search(self, view: View, query: Search) -> list[Row]:
         """Return the rows that match best: the columns of a record, and then the score, of which greater is better."""
         ...
@@ -52,7 +60,12 @@ def rarest(words: Sequence[str], count: Callable[[str, int], int]) -> list[tuple
 
 
 class SqliteText:
-    """FTS5 with Porter's stemmer, kept up by triggers. The texts themselves stay in the table of the records.
+    """FTS5 with Porter's stemmer. The texts themselves stay in the table of the records.
+
+    To index a record takes several times as long as to write it, so new ones are indexed later. A record gets a greater
+    `number` than all before it when it is first written, and keeps that: so those up to a mark are in the index, and those
+    beyond it are due. The mark is in the same database, and moves in the transaction that indexes. What is in the index
+    already and is changed or deleted is changed there at once, by triggers.
 
     A third column holds a word that stands for the agent, so that the index itself restricts a search to it. It ends
     in a digit, so the stemmer leaves it alone.
@@ -68,21 +81,40 @@ class SqliteText:
             )
             """
         )
+        transaction.execute("INSERT INTO memory_marks (name, mark) VALUES ('indexed', 0)")
         add = "INSERT INTO memory_texts (rowid, text, context, owner) SELECT new.number, new.text, new.context, new.owner"
         drop = (
             "INSERT INTO memory_texts (memory_texts, rowid, text, context, owner) "
             "SELECT 'delete', old.number, old.text, old.context, old.owner"
         )
+        indexed = f"old.number <= {self._MARK}"
         added, dropped = "new.kind <> 'house'", "old.kind <> 'house'"
         # A record that only moves to another tier keeps its words.
         changed = "(old.text, old.context, old.agent, old.kind) IS NOT (new.text, new.context, new.agent, new.kind)"
         change = f"{drop} WHERE {dropped}; {add} WHERE {added}"
         for statement in (
-            f"CREATE TRIGGER memory_texts_add AFTER INSERT ON memories WHEN {added} BEGIN {add}; END",
-            f"CREATE TRIGGER memory_texts_drop AFTER DELETE ON memories WHEN {dropped} BEGIN {drop}; END",
-            f"CREATE TRIGGER memory_texts_change AFTER UPDATE ON memories WHEN {changed} BEGIN {change}; END",
+            f"CREATE TRIGGER memory_texts_drop AFTER DELETE ON memories WHEN {dropped} AND {indexed} BEGIN {drop}; END",
+            f"CREATE TRIGGER memory_texts_change AFTER UPDATE ON memories WHEN {changed} AND {indexed} BEGIN {change}; END",
         ):
             transaction.execute(statement)
+
+    def due(self, view: View) -> int:
+        """Return how many records are not in the index yet, about."""
+        row = view.row(f"SELECT coalesce(max(number), 0) - {self._MARK} FROM memories")  # noqa: S608 - our own text
+        return max(0, row[0]) if row is not None else 0
+
+    def fill(self, transaction: Transaction, most: int) -> None:
+        """Take the oldest `most` records that are due into the index."""
+        next_ones = f"SELECT number FROM memories WHERE number > {self._MARK} ORDER BY number LIMIT ?"  # noqa: S608 - as above
+        last = transaction.row(f"SELECT max(number) FROM ({next_ones})", (most,))  # noqa: S608 - as above
+        if last is None or last[0] is None:
+            return
+        transaction.execute(
+            "INSERT INTO memory_texts (rowid, text, context, owner) SELECT number, text, context, owner FROM memories "  # noqa: S608 - as above
+            f"WHERE number > {self._MARK} AND number <= ? AND kind <> 'house'",
+            last,
+        )
+        transaction.execute("UPDATE memory_marks SET mark = ? WHERE name = 'indexed'", last)
 
     def search(self, view: View, query: Search) -> list[Row]:
         """Return the rows that match best."""
@@ -114,6 +146,8 @@ class SqliteText:
             """  # noqa: S608 - the names are our own
         return view.rows(sql, (*values, self._match(words, query.agents), query.limit))
 
+    _MARK = "(SELECT mark FROM memory_marks WHERE name = 'indexed')"
+
     @staticmethod
     def _match(words: Sequence[str], agents: Sequence[str]) -> str:
         """Return the expression that finds any of the words, in the memories of any of the agents."""
@@ -141,6 +175,13 @@ class PostgresText:
             """
         )
         transaction.execute("CREATE INDEX memories_by_word ON memories USING gin (words)")
+
+    def due(self, view: View) -> int:  # noqa: ARG002 - the contract's
+        """Return 0: the server keeps its index up by itself."""
+        return 0
+
+    def fill(self, transaction: Transaction, most: int) -> None:
+        """Do nothing, for the same reason."""
 
     def search(self, view: View, query: Search) -> list[Row]:
         """Return the rows that match best."""

@@ -143,6 +143,10 @@ class InProcessArchive(InProcessBackend):
                     found += ((score, self._records[key].version, key) for score, key in best)
             return [Hit(self._records[key], score) for score, _, key in heapq.nlargest(query.limit, found)]
 
+    def rest(self) -> bool:
+        """Return False: nothing is put off."""
+        return False
+
     def due(
         self, tier: Tier, entered_before: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000
     ) -> list[Record]:

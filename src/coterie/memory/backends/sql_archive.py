@@ -18,6 +18,11 @@ NAME = "memories"
 _MOST_DECISIONS = 100_000
 """Decisions that are kept, about; the oldest go first."""
 
+_MOST_DUE = 20_000
+"""Records that wait to be indexed, at most; a search that comes then waits about half a second for them."""
+_AT_ONCE = 500
+"""Records that are indexed in one go, in about ten milliseconds: so long may a write have to wait."""
+
 _BEGINNING = (float("-inf"), "")
 
 
@@ -63,10 +68,19 @@ class SqlArchive(SqlBackend):
     def search(self, query: Search) -> list[Hit]:
         """Return the records that match best, best first."""
         with self._reaching():
+            while self._database.read(self._full_text.due):
+                self._fill()
             rows = self._database.read(lambda view: self._full_text.search(view, query))
         hits = [Hit(record_of(row), max(float(row[-1]), 1e-9)) for row in rows]
         hits.sort(key=lambda hit: (-hit.score, -hit.record.version))
         return hits
+
+    def rest(self) -> bool:
+        """Index some of what is due, and return whether there is more."""
+        with self._reaching():
+            if self._database.read(self._full_text.due):
+                self._fill()
+            return self._database.read(self._full_text.due) > 0
 
     def due(self, tier: Tier, entered_before: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000) -> list[Record]:
         """Return records of a tier that came into it before a time, by (entered, key)."""
@@ -113,6 +127,10 @@ class SqlArchive(SqlBackend):
         with self._reaching():
             return [_decision(row) for row in self._database.rows(sql, [*values, limit])]
 
+    def _fill(self) -> None:
+        # What is indexed can be indexed again, so no disk need be waited for.
+        self._database.write(lambda transaction: self._full_text.fill(transaction, _AT_ONCE), durable=False).result()
+
     def _write(self, transaction: Transaction, changes: Sequence[ArchiveChange]) -> list[bool]:
         done = self._apply_all(transaction, changes)
         newest = max((each.record.version for each in changes if isinstance(each, Put)), default=0)
@@ -121,6 +139,8 @@ class SqlArchive(SqlBackend):
             transaction.execute(f"{mark} WHERE excluded.mark > memory_marks.mark", (newest,))
         notes = [_note_of(each) for each, ok in zip(changes, done, strict=True) if ok]
         self._record(transaction, [note for note in notes if note is not None])
+        if (due := self._full_text.due(transaction)) > _MOST_DUE:
+            self._full_text.fill(transaction, due - _MOST_DUE)
         return done
 
     def _record(self, transaction: Transaction, notes: Sequence[Decision]) -> None:

@@ -48,7 +48,9 @@ class Store:
         self.clock = clock
         self.archive = archive
         self.archive_access = TierAccess("long", archive)
-        self.lane = WriteLane(self.archive_access, archive.write, capacity=config.queue_size, batch=config.batch_size)
+        self.lane = WriteLane(
+            self.archive_access, archive.write, capacity=config.queue_size, batch=config.batch_size, rest=archive.rest
+        )
         self.cache = AdaptiveCache(config.cache_size) if config.cache_size else None
         self.working = (
             WorkingTier(Tier.SHORT, short_term, config),
