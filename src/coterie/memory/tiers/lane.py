@@ -128,6 +128,9 @@ class WriteLane:
 
     def wait_for_room(self, timeout: float) -> None:
         """Return when it can take a change; raise `WriteTimeout` if that is not within `timeout` seconds."""
+        if len(self._newest) < self._capacity - self._batch:
+            # Without the lock. What waits has a key of its own each, counts of reads and what is being written apart.
+            return
         countdown = Countdown(timeout)
         while True:
             with self._lock:
@@ -144,21 +147,25 @@ class WriteLane:
         key = change.key if isinstance(change, Delete) else change.record.key
         with self._lock:
             item = _Item(change, urgency, next(self._numbers))
-            for queue in self._queues:
-                there = queue.get(key)
-                if there is not None:
-                    # It keeps the earlier one's place, or takes a better, and those who wait for it.
-                    item.urgency = min(urgency, there.urgency)
-                    item.number = there.number
-                    item.waiters = there.waiters
-                    if there.urgency != item.urgency:
-                        del queue[key]
-                    break
+            if key in self._newest:
+                self._replace(key, item)
             if waiter is not None:
                 item.waiters.append(waiter)
             self._queues[item.urgency][key] = item
             self._newest[key] = change
         self._bell.ring()
+
+    def _replace(self, key: str, item: _Item) -> None:
+        """Let an item take the place of one of its key that waits, or a better one, and those who wait for it."""
+        for queue in self._queues:
+            there = queue.get(key)
+            if there is not None:
+                item.number = there.number
+                item.waiters = there.waiters
+                item.urgency = min(item.urgency, there.urgency)
+                if there.urgency != item.urgency:
+                    del queue[key]
+                return
 
     def touch(self, key: str, count: int, last_access: float) -> None:
         """Have reads counted, at the latest when all is flushed. Never waits."""

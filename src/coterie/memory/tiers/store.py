@@ -66,6 +66,8 @@ class Store:
         self._seen = KeyFilter() if not config.shared and not self._version else None
         # Where several processes give out ids, theirs must differ; where one does, the same run gives the same ids.
         self._mark = f"-{secrets.token_hex(4)}" if config.shared else ""
+        # The cache is for what is read. What is written is at hand as well, unless the short-term tier is on a server.
+        self._far = self.working[0].lane is not None
         self.lane.start()
 
     # Writing
@@ -80,7 +82,9 @@ class Store:
         stripe = hash(key) % _STRIPES
         while True:
             stamp = self._stamps[stripe]
-            before = self._at_hand(key)
+            seen = self._seen
+            new = seen is not None and key not in seen
+            before = None if new else self._at_hand(key)
             with self._lock:
                 moving = self._moving.get(key)
                 if moving is None and stamp == self._stamps[stripe]:
@@ -89,15 +93,20 @@ class Store:
                         before = None
                     record = make(before, self._next_version(now), now)
                     self._stamps[stripe] += 1
-                    if self._seen is not None:
-                        self._seen.add(key)
-                    self.lane.put(Put(record), urgency, waiter)
+                    change = Put(record)
+                    if new and seen is not None:
+                        seen.add(key)
+                    self.lane.put(change, urgency, waiter)
                     for working in self.working:
-                        working.write(Put(record) if working.tier == record.tier else Delete(key, record.version))
-                    left = self._cache(record, now, uses=0)
+                        if working.tier == record.tier:
+                            working.write(change)
+                        elif not new:
+                            working.write(Delete(key, record.version))
+                    left = self._cache(record, now, uses=0) if self._far or (not new and self._is_cached(key)) else []
                     break
             self._wait_for(moving)
-        self._count_uses(left)
+        if left:
+            self._count_uses(left)
         return record
 
     def delete(self, key: str, make: Callable[[Record, int], Delete], waiter: Written | None = None) -> bool:
@@ -369,6 +378,9 @@ class Store:
         if self.cache is None or record.kind == Kind.HOUSE:
             return [entry] if uses else []
         return self.cache.put(entry)
+
+    def _is_cached(self, key: str) -> bool:
+        return self.cache is not None and self.cache.peek(key) is not None
 
     def _count_uses(self, left: Iterable[Entry]) -> None:
         for entry in left:

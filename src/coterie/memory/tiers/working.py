@@ -32,8 +32,9 @@ class WorkingTier:
         if self.lane is not None:
             self.lane.put(change)
         else:
-            self.backend.write([change])
-            self.access.answered(isinstance(change, Put))
+            self.backend.write((change,))
+            # Only the store writes here, one change at a time.
+            self.access.writes += isinstance(change, Put)
 
     def find(self, key: str) -> Record | None:
         """Return the record of that key if it is here, or on its way here. Raises `TierUnavailable`."""
