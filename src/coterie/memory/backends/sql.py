@@ -30,7 +30,7 @@ _COLUMNS = (
 _CHUNK = 512
 """Keys that one statement looks for, at most: both databases bound the parameters of a statement."""
 
-_TOGETHER = 100
+_TOGETHER = 500
 """Records that one statement puts: it runs without the lock of the interpreter, so others run meanwhile."""
 
 _encode = msgspec.msgpack.Encoder().encode
