@@ -206,7 +206,7 @@ class Store:
 
     # Reading
 
-    def load(self, key: str) -> tuple[Record, Entry] | None:
+    def load(self, key: str) -> Record | None:
         """Read a memory from below the cache, leave it there, and return it; None if there is none."""
         self.check_open()
         stripe = hash(key) % _STRIPES
@@ -217,8 +217,9 @@ class Store:
             return None
         with self._lock:
             left = self._cache(record, now, uses=1) if stamp == self._stamps[stripe] else [self._entry(record, now, 1)]
-        self._count_uses(left)
-        return record, self._entry(record, now, 0)
+        if left:
+            self._count_uses(left)
+        return record
 
     def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
         """Return those records that are there, without counting it as use."""
@@ -328,9 +329,8 @@ class Store:
         if pending is not None:
             if count and isinstance(pending, Put):
                 # It is on its way, and counts as found where it will be at home.
-                next((each.access for each in self.working if each.tier == pending.record.tier), self.archive_access).count(
-                    1, 0
-                )
+                home = (each.access for each in self.working if each.tier == pending.record.tier)
+                next(home, self.archive_access).count(found=True)
             return pending.record if isinstance(pending, Put) else None
         best, certain = self._find_working(key, count=count)
         if certain:
@@ -342,7 +342,7 @@ class Store:
                 raise
             return best
         if count:
-            self.archive_access.count(kept is not None, kept is None)
+            self.archive_access.count(found=kept is not None)
         return best if best is not None and (kept is None or best.version > kept.version) else kept
 
     def _find_working(self, key: str, *, count: bool) -> tuple[Record | None, bool]:
@@ -354,7 +354,7 @@ class Store:
             except TierUnavailable:
                 continue
             if count:
-                working.access.count(record is not None, record is None)
+                working.access.count(found=record is not None)
             if record is not None:
                 if not working.doubtful:
                     return record, True
@@ -363,8 +363,9 @@ class Store:
 
     def _entry(self, record: Record, now: float, uses: int) -> Entry:
         entry = Entry(record.key, record)
-        entry.uses = uses
-        entry.last = now if uses else 0.0
+        if uses:
+            entry.uses = uses
+            entry.last = now
         trusted = self.config.trusted_for
         if trusted is not None:
             entry.until = now + trusted
