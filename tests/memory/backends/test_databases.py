@@ -147,5 +147,6 @@ def test_what_was_put_off_is_done_while_nothing_is_written(archive: SqliteArchiv
 
 def test_what_waits_to_be_indexed_is_bounded(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coterie.memory.backends.sql_archive._MOST_DUE", 100)
+    monkeypatch.setattr("coterie.memory.backends.sql_archive._LOOK_AFTER", 200)
     archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(300)])
     assert archive._database.read(archive._full_text.due) == 100

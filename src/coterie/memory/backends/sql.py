@@ -30,8 +30,9 @@ _COLUMNS = (
 _CHUNK = 512
 """Keys that one statement looks for, at most: both databases bound the parameters of a statement."""
 
-_TOGETHER = 500
-"""Records that one statement puts: it runs without the lock of the interpreter, so others run meanwhile."""
+_TOGETHER = 512
+"""Records that one statement puts, at most. It runs without the lock of the interpreter, so others run meanwhile; and each
+statement has to wait until it gets that lock again."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
@@ -91,8 +92,9 @@ class SqlBackend:
         update = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)
         newer = f"ON CONFLICT (key) DO UPDATE SET {update} WHERE {name}.version <= excluded.version"
         self._insert = f"{insert} {places} ON CONFLICT (key) DO NOTHING"
-        self._upsert = f"{insert} {places} {newer}"
-        self._upsert_many = f"{insert} {', '.join([places] * _TOGETHER)} {newer}"
+        # Of a few lengths only, so that the statements stay prepared.
+        lengths = [1 << power for power in range(_TOGETHER.bit_length())]
+        self._upserts = {length: f"{insert} {', '.join([places] * length)} {newer}" for length in lengths}
         setting = ", ".join(f"{column} = ?" for column in _COLUMNS)
         self._update = f"UPDATE {name} SET {setting} WHERE key = ? AND version = ?"  # noqa: S608
         self._select = f"SELECT {', '.join(FIELDS)} FROM {name}"  # noqa: S608
@@ -177,12 +179,12 @@ class SqlBackend:
     def _put_all(self, transaction: Transaction, records: Sequence[Record]) -> list[bool]:
         """Put records of different keys, none of them conditional."""
         rows = [self._values(record) for record in records]
-        whole = len(rows) - len(rows) % _TOGETHER
-        count = 0
-        for begin in range(0, whole, _TOGETHER):
-            count += transaction.execute(self._upsert_many, [*chain.from_iterable(rows[begin : begin + _TOGETHER])])
-        if whole < len(rows):
-            count += transaction.execute_many(self._upsert, rows[whole:])
+        begin = count = 0
+        while begin < len(rows):
+            length = min(_TOGETHER, 1 << (len(rows) - begin).bit_length() - 1)
+            together = chain.from_iterable(rows[begin : begin + length])
+            count += transaction.execute(self._upserts[length], [*together])
+            begin += length
         if count == len(records):
             return [True] * count
         # Some of them are there in a later version; that is rare.
@@ -206,7 +208,7 @@ class SqlBackend:
     def _put(self, transaction: Transaction, change: Put) -> bool:
         values = self._values(change.record)
         if change.expected is None:
-            return transaction.execute(self._upsert, values) > 0
+            return transaction.execute(self._upserts[1], values) > 0
         if change.expected == 0:
             return transaction.execute(self._insert, values) > 0
         return transaction.execute(self._update, (*values, change.record.key, change.expected)) > 0
