@@ -12,6 +12,9 @@ def check_key(key: Any, most_bytes: int) -> str:
     """Return `key` if it can be the key of a memory; raise `InvalidMemory` if not."""
     if not isinstance(key, str):
         raise InvalidMemory("key", key, "a key is text")
+    if key.isascii() and key.isprintable() and len(key) <= most_bytes and not key.isspace() and key:
+        # Nearly all of them.
+        return key
     if not key or key.isspace():
         raise InvalidMemory("key", key, "a key is not empty")
     if any(ord(character) < 32 for character in key):  # noqa: PLR2004 - where the control characters end

@@ -49,7 +49,7 @@ class MemoryConfig:
     """Threads that do the reading and writing for event loops; each is started when it is first needed."""
     queue_size: int = 100_000
     """Memories that may wait to be written; a store that comes then waits."""
-    batch_size: int = 1_000
+    batch_size: int = 1_024
     """Memories that are written together, at most."""
     write_timeout: float = 10.0
     """How long `store` waits for room, and for the disk if it is durable, and `flush` and `close` for all."""

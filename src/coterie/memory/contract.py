@@ -156,6 +156,13 @@ class Archive(Backend, Protocol):
         """
         ...
 
+    def rest(self) -> bool:
+        """Do a little of what was put off, such as indexing, and return whether there is more. Called while nothing is written.
+
+        Should take a few milliseconds: whoever writes meanwhile waits for it.
+        """
+        ...
+
     def due(
         self, tier: Tier, entered_before: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000
     ) -> list[Record]:

@@ -147,7 +147,7 @@ class TieredMemory(MemoryCore):
                 return self._codec.decode(entry.record.value, as_type)
         check_key(key, self.config.max_key_bytes)
         loaded = self._store.load(key)
-        return default if loaded is None else self._codec.decode(loaded[0].value, as_type)
+        return default if loaded is None else self._codec.decode(loaded.value, as_type)
 
     def recent(
         self,

@@ -110,3 +110,43 @@ def test_a_server_that_is_away_is_unavailable_and_found_again(postgres_url: str,
     assert archive.get(["k"]) == {"k": record("k")}
     assert archive.write([Put(record("l"))]) == [True]
     archive.close()
+
+
+def test_what_is_not_indexed_yet_is_found_whatever_happens_to_it_before_or_after(tmp_path: Path) -> None:
+    archive = SqliteArchive(tmp_path / "run.db")
+    count = archive._full_text.due
+    chance = random.Random(6)
+    there: dict[str, str] = {}
+    for version in range(1, 2_000):
+        key = f"k{chance.randrange(400)}"
+        step = chance.random()
+        if step < 0.1:
+            archive.write([Delete(key, version)])
+            there.pop(key, None)
+        elif step < 0.12:
+            archive._database.write(lambda write: archive._full_text.fill(write, 7)).result(10)
+        elif step < 0.13:
+            archive.close()
+            archive = SqliteArchive(tmp_path / "run.db")
+        else:
+            there[key] = chance.choice(WORDS)
+            archive.write([Put(record(key, version, text=there[key]))])
+    assert archive._database.read(count)
+    for word in WORDS:
+        found = {hit.record.key for hit in archive.search(Search((word,), limit=1_000))}
+        assert found >= {key for key, text in there.items() if text == word}, word
+        assert found <= set(there)
+    assert not archive._database.read(count)
+    archive.close()
+
+
+def test_what_was_put_off_is_done_while_nothing_is_written(archive: SqliteArchive) -> None:
+    archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(1_200)])
+    assert [archive.rest() for _ in range(4)] == [True, True, False, False]
+
+
+def test_what_waits_to_be_indexed_is_bounded(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coterie.memory.backends.sql_archive._MOST_DUE", 100)
+    monkeypatch.setattr("coterie.memory.backends.sql_archive._LOOK_AFTER", 200)
+    archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(300)])
+    assert archive._database.read(archive._full_text.due) == 100

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from coterie.memory.backends.sql import COLUMNS, conditions_of
+from coterie.memory.backends.sql import FIELDS, conditions_of
 from coterie.memory.contract import Search
 from coterie.storage import Row, Transaction, View
 
@@ -26,6 +26,14 @@ class FullText(Protocol):
 
     def make(self, transaction: Transaction) -> None:
         """Make the index, as a step of a migration."""
+        ...
+
+    def due(self, view: View) -> int:
+        """Return how many records are not in the index yet, about; 0 only if all are. A search does not find those."""
+        ...
+
+    def fill(self, transaction: Transaction, most: int) -> None:
+        """Take the oldest `most` records that are due into the index."""
         ...
 
     def search(self, view: View, query: Search) -> list[Row]:
@@ -52,7 +60,12 @@ def rarest(words: Sequence[str], count: Callable[[str, int], int]) -> list[tuple
 
 
 class SqliteText:
-    """FTS5 with Porter's stemmer, kept up by triggers. The texts themselves stay in the table of the records.
+    """FTS5 with Porter's stemmer. The texts themselves stay in the table of the records.
+
+    To index a record takes several times as long as to write it, so new ones are indexed later. A record gets a greater
+    `number` than all before it when it is first written, and keeps that: so those up to a mark are in the index, and those
+    beyond it are due. The mark is in the same database, and moves in the transaction that indexes. What is in the index
+    already and is changed or deleted is changed there at once, by triggers.
 
     A third column holds a word that stands for the agent, so that the index itself restricts a search to it. It ends
     in a digit, so the stemmer leaves it alone.
@@ -68,21 +81,40 @@ class SqliteText:
             )
             """
         )
+        transaction.execute("INSERT INTO memory_marks (name, mark) VALUES ('indexed', 0)")
         add = "INSERT INTO memory_texts (rowid, text, context, owner) SELECT new.number, new.text, new.context, new.owner"
         drop = (
             "INSERT INTO memory_texts (memory_texts, rowid, text, context, owner) "
             "SELECT 'delete', old.number, old.text, old.context, old.owner"
         )
+        indexed = f"old.number <= {self._MARK}"
         added, dropped = "new.kind <> 'house'", "old.kind <> 'house'"
         # A record that only moves to another tier keeps its words.
         changed = "(old.text, old.context, old.agent, old.kind) IS NOT (new.text, new.context, new.agent, new.kind)"
         change = f"{drop} WHERE {dropped}; {add} WHERE {added}"
         for statement in (
-            f"CREATE TRIGGER memory_texts_add AFTER INSERT ON memories WHEN {added} BEGIN {add}; END",
-            f"CREATE TRIGGER memory_texts_drop AFTER DELETE ON memories WHEN {dropped} BEGIN {drop}; END",
-            f"CREATE TRIGGER memory_texts_change AFTER UPDATE ON memories WHEN {changed} BEGIN {change}; END",
+            f"CREATE TRIGGER memory_texts_drop AFTER DELETE ON memories WHEN {dropped} AND {indexed} BEGIN {drop}; END",
+            f"CREATE TRIGGER memory_texts_change AFTER UPDATE ON memories WHEN {changed} AND {indexed} BEGIN {change}; END",
         ):
             transaction.execute(statement)
+
+    def due(self, view: View) -> int:
+        """Return how many records are not in the index yet, about."""
+        row = view.row(f"SELECT coalesce(max(number), 0) - {self._MARK} FROM memories")  # noqa: S608 - our own text
+        return max(0, row[0]) if row is not None else 0
+
+    def fill(self, transaction: Transaction, most: int) -> None:
+        """Take the oldest `most` records that are due into the index."""
+        next_ones = f"SELECT number FROM memories WHERE number > {self._MARK} ORDER BY number LIMIT ?"  # noqa: S608 - as above
+        last = transaction.row(f"SELECT max(number) FROM ({next_ones})", (most,))  # noqa: S608 - as above
+        if last is None or last[0] is None:
+            return
+        transaction.execute(
+            "INSERT INTO memory_texts (rowid, text, context, owner) SELECT number, text, context, owner FROM memories "  # noqa: S608 - as above
+            f"WHERE number > {self._MARK} AND number <= ? AND kind <> 'house'",
+            last,
+        )
+        transaction.execute("UPDATE memory_marks SET mark = ? WHERE name = 'indexed'", last)
 
     def search(self, view: View, query: Search) -> list[Row]:
         """Return the rows that match best."""
@@ -96,7 +128,7 @@ class SqliteText:
         if not words:
             return []
         conditions, values = conditions_of(query.kinds, query.after, query.before, "found.")
-        fields = ", ".join(f"memories.{column}" for column in COLUMNS)
+        fields = ", ".join(f"memories.{column}" for column in FIELDS)
         join = ""
         if query.kinds or query.after is not None or query.before is not None:
             join = f"JOIN memories AS found ON found.number = memory_texts.rowid AND {conditions}"
@@ -113,6 +145,8 @@ class SqliteText:
             ) AS best JOIN memories ON memories.number = best.number
             """  # noqa: S608 - the names are our own
         return view.rows(sql, (*values, self._match(words, query.agents), query.limit))
+
+    _MARK = "(SELECT mark FROM memory_marks WHERE name = 'indexed')"
 
     @staticmethod
     def _match(words: Sequence[str], agents: Sequence[str]) -> str:
@@ -142,6 +176,13 @@ class PostgresText:
         )
         transaction.execute("CREATE INDEX memories_by_word ON memories USING gin (words)")
 
+    def due(self, view: View) -> int:  # noqa: ARG002 - the contract's
+        """Return 0: the server keeps its index up by itself."""
+        return 0
+
+    def fill(self, transaction: Transaction, most: int) -> None:
+        """Do nothing, for the same reason."""
+
     def search(self, view: View, query: Search) -> list[Row]:
         """Return the rows that match best."""
         where, values = conditions_of(query.kinds, query.after, query.before)
@@ -166,7 +207,7 @@ class PostgresText:
         score = " + ".join(rank for _ in words)
         scored = [part for word, number in words for part in (word, math.log(1.0 + (most - number + 0.5) / (number + 0.5)))]
         sql = f"""
-            SELECT {", ".join(COLUMNS)}, score FROM memories JOIN (
+            SELECT {", ".join(FIELDS)}, score FROM memories JOIN (
                 SELECT number, {score} AS score FROM (
                     SELECT number, words, version FROM memories WHERE words @@ ?::tsquery AND {where}
                     ORDER BY number DESC LIMIT {_MOST}

@@ -5,27 +5,37 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, groupby, islice
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from coterie.errors import StorageBusy, StorageFull, StorageLocked, StorageUnavailable, TierUnavailable
 from coterie.memory.contract import Change, Delete, Put, Touch
-from coterie.memory.record import Kind, Record, Tier
+from coterie.memory.record import Kind, Record
 from coterie.storage import Database, Dialect, Row, Schema, Transaction
 
 T = TypeVar("T")
 
-COLUMNS = Record.__struct_fields__
-"""The columns of a record are its fields, under their names and in their order."""
+FIELDS = ("body", "access_count", "last_access")
+"""The columns that a record is made of: itself, as MessagePack, and what is counted without writing it anew."""
 
-FIELDS = ", ".join(COLUMNS)
+_COLUMNS = (
+    *("key", "version", "body", "agent", "kind", "created", "last_access", "access_count"),
+    *("expires", "tier", "entered", "text", "context", "sources", "model"),
+)
+"""All columns: a record, and what of it is searched, sorted, compared or counted."""
 
 _CHUNK = 512
 """Keys that one statement looks for, at most: both databases bound the parameters of a statement."""
 
-_TIERS = {tier.value: tier for tier in Tier}
+_TOGETHER = 512
+"""Records that one statement puts, at most. It runs without the lock of the interpreter, so others run meanwhile; and each
+statement has to wait until it gets that lock again."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Record).decode
 _AWAY = (StorageUnavailable, StorageBusy, StorageLocked, StorageFull)
 """What may be over by the time of another try."""
 
@@ -39,13 +49,11 @@ def tables(name: str) -> Callable[[Transaction], None]:
             f"""
             CREATE TABLE {name} (
                 number {dialect.sequence},
-                id TEXT NOT NULL,
                 key TEXT {dialect.bytewise} NOT NULL UNIQUE,
                 version BIGINT NOT NULL,
-                value BYTEA NOT NULL,
+                body BYTEA NOT NULL,
                 agent TEXT NOT NULL,
                 kind TEXT NOT NULL,
-                importance DOUBLE PRECISION NOT NULL,
                 created DOUBLE PRECISION NOT NULL,
                 last_access DOUBLE PRECISION NOT NULL,
                 access_count BIGINT NOT NULL,
@@ -55,10 +63,7 @@ def tables(name: str) -> Callable[[Transaction], None]:
                 text TEXT NOT NULL,
                 context TEXT NOT NULL,
                 sources TEXT NOT NULL,
-                valid_from DOUBLE PRECISION,
-                valid_until DOUBLE PRECISION,
-                model TEXT NOT NULL,
-                vector BYTEA NOT NULL
+                model TEXT NOT NULL
             )
             """
         )
@@ -81,19 +86,21 @@ class SqlBackend:
         except BaseException:
             database.close()
             raise
-        places = ", ".join("?" for _ in COLUMNS)
-        update = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS)
+        places = f"({', '.join('?' for _ in _COLUMNS)})"
         # The names are our own.
-        self._insert = f"INSERT INTO {name} ({FIELDS}) VALUES ({places}) ON CONFLICT (key) DO "  # noqa: S608
-        self._upsert = f"{self._insert} UPDATE SET {update} WHERE {name}.version <= excluded.version"
-        setting = ", ".join(f"{column} = ?" for column in COLUMNS)
+        insert = f"INSERT INTO {name} ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608
+        update = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)
+        newer = f"ON CONFLICT (key) DO UPDATE SET {update} WHERE {name}.version <= excluded.version"
+        self._insert = f"{insert} {places} ON CONFLICT (key) DO NOTHING"
+        # Of a few lengths only, so that the statements stay prepared.
+        lengths = [1 << power for power in range(_TOGETHER.bit_length())]
+        self._upserts = {length: f"{insert} {', '.join([places] * length)} {newer}" for length in lengths}
+        setting = ", ".join(f"{column} = ?" for column in _COLUMNS)
         self._update = f"UPDATE {name} SET {setting} WHERE key = ? AND version = ?"  # noqa: S608
-        self._select = f"SELECT {FIELDS} FROM {name}"  # noqa: S608
+        self._select = f"SELECT {', '.join(FIELDS)} FROM {name}"  # noqa: S608
         self._select_one = f"{self._select} WHERE key = ?"
         # PostgreSQL cannot keep the one character that ends texts in C; where it only serves a search, a blank does.
         self._keeps_nul = database.dialect is Dialect.SQLITE
-        # In a file nobody writes between two statements of a transaction; on a server somebody may.
-        self._alone = database.dialect is Dialect.SQLITE
 
     def write(self, changes: Sequence[Change]) -> list[bool]:
         """Do the changes in their order, and return for each whether it was done."""
@@ -107,15 +114,16 @@ class SqlBackend:
         if len(keys) == 1:
             # The way of every read below the cache, and so the shortest.
             try:
-                return {row[1]: record_of(row) for row in self._database.rows(self._select_one, keys)}
+                row = self._database.row(self._select_one, keys)
             except _AWAY as error:
                 raise TierUnavailable(self._database.name, error) from error
+            return {} if row is None else {keys[0]: record_of(row)}
         found: dict[str, Record] = {}
         with self._reaching():
             for begin in range(0, len(keys), _CHUNK):
                 marks, chunk = _padded(keys[begin : begin + _CHUNK])
-                for row in self._database.rows(f"{self._select} WHERE key IN ({marks})", chunk):
-                    found[row[1]] = record_of(row)
+                for record in map(record_of, self._database.rows(f"{self._select} WHERE key IN ({marks})", chunk)):
+                    found[record.key] = record
         return found
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
@@ -158,21 +166,33 @@ class SqlBackend:
             return [record_of(row) for row in self._database.rows(f"{self._select} {rest}", values)]
 
     def _apply_all(self, transaction: Transaction, changes: Sequence[Change | Touch]) -> list[bool]:
-        puts = [change.record for change in changes if isinstance(change, Put) and change.expected is None]
-        if self._alone and len(puts) == len(changes) == len({record.key for record in puts}) > 1:
-            return self._put_all(transaction, puts)
-        return [self._apply(transaction, change) for change in changes]
+        done: list[bool] = []
+        for plain, group in groupby(changes, lambda change: isinstance(change, Put) and change.expected is None):
+            alike = list(group)
+            records = [change.record for change in alike if isinstance(change, Put)] if plain else []
+            if len(records) > 1 and len({record.key for record in records}) == len(records):
+                done += self._put_all(transaction, records)
+            else:
+                done += [self._apply(transaction, change) for change in alike]
+        return done
 
     def _put_all(self, transaction: Transaction, records: Sequence[Record]) -> list[bool]:
-        """Put records of different keys, none of them conditional, all at once: half as long again as one by one."""
+        """Put records of different keys, none of them conditional."""
+        rows = [self._values(record) for record in records]
+        begin = count = 0
+        while begin < len(rows):
+            length = min(_TOGETHER, 1 << (len(rows) - begin).bit_length() - 1)
+            together = chain.from_iterable(rows[begin : begin + length])
+            count += transaction.execute(self._upserts[length], [*together])
+            begin += length
+        if count == len(records):
+            return [True] * count
+        # Some of them are there in a later version; that is rare.
         there: dict[str, int] = {}
         for begin in range(0, len(records), _CHUNK):
             marks, keys = _padded([record.key for record in records[begin : begin + _CHUNK]])
             there.update(transaction.rows(f"SELECT key, version FROM {self._name} WHERE key IN ({marks})", keys))  # noqa: S608 - as above
-        done = [there.get(record.key, 0) <= record.version for record in records]
-        newer = [self._values(record) for record, wanted in zip(records, done, strict=True) if wanted]
-        transaction.execute_many(self._upsert, newer)
-        return done
+        return [there.get(record.key) == record.version for record in records]
 
     def _apply(self, transaction: Transaction, change: Change | Touch) -> bool:
         if isinstance(change, Put):
@@ -188,9 +208,9 @@ class SqlBackend:
     def _put(self, transaction: Transaction, change: Put) -> bool:
         values = self._values(change.record)
         if change.expected is None:
-            return transaction.execute(self._upsert, values) > 0
+            return transaction.execute(self._upserts[1], values) > 0
         if change.expected == 0:
-            return transaction.execute(f"{self._insert} NOTHING", values) > 0
+            return transaction.execute(self._insert, values) > 0
         return transaction.execute(self._update, (*values, change.record.key, change.expected)) > 0
 
     def _delete(self, transaction: Transaction, change: Delete) -> bool:
@@ -199,15 +219,27 @@ class SqlBackend:
             return True
         return transaction.row(f"SELECT 1 FROM {self._name} WHERE key = ?", (change.key,)) is None  # noqa: S608 - as above
 
-    def _values(self, record: Record) -> list[Any]:
-        values = list(msgspec.structs.astuple(record))
-        values[5] = str(record.kind)
-        values[11] = int(record.tier)
-        values[15] = msgspec.json.encode(record.sources).decode() if record.sources else ""
+    def _values(self, record: Record) -> tuple[Any, ...]:
+        text, context = record.text, record.context
         if not self._keeps_nul:
-            values[13] = record.text.replace("\0", " ")
-            values[14] = record.context.replace("\0", " ")
-        return values
+            text, context = text.replace("\0", " "), context.replace("\0", " ")
+        return (
+            record.key,
+            record.version,
+            _encode(record),
+            record.agent,
+            str(record.kind),
+            record.created,
+            record.last_access,
+            record.access_count,
+            record.expires,
+            int(record.tier),
+            record.entered,
+            text,
+            context,
+            msgspec.json.encode(record.sources).decode() if record.sources else "",
+            record.model,
+        )
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -224,11 +256,11 @@ def _padded(keys: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def record_of(row: Row) -> Record:
-    """Return the record of a row whose first columns are `COLUMNS`."""
-    values = list(row[: len(COLUMNS)])
-    values[11] = _TIERS[values[11]]
-    values[15] = msgspec.json.decode(values[15], type=tuple[str, ...]) if values[15] else ()
-    return Record(*values)
+    """Return the record of a row whose first columns are `FIELDS`."""
+    record = _decode(row[0])
+    if row[1] != record.access_count or row[2] != record.last_access:
+        return replace(record, access_count=row[1], last_access=row[2])
+    return record
 
 
 def conditions_of(

@@ -18,6 +18,16 @@ NAME = "memories"
 _MOST_DECISIONS = 100_000
 """Decisions that are kept, about; the oldest go first."""
 
+_MOST_DUE = 20_000
+"""Records that wait to be indexed, at most; a search that comes then waits about half a second for them."""
+_LOOK_AFTER = 1_000
+"""Changes after which it is counted how many wait."""
+_AT_ONCE = 500
+"""Records that are indexed in one go, in about ten milliseconds: so long may a write have to wait."""
+
+_AHEAD = 60_000_000
+"""How far the mark of versions is set ahead: a minute of them, so that it need not be moved with each write."""
+
 _BEGINNING = (float("-inf"), "")
 
 
@@ -52,21 +62,39 @@ class SqlArchive(SqlBackend):
     def __init__(self, database: Database, full_text: FullText) -> None:
         super().__init__(database, NAME, _more_tables, full_text.make)
         self._full_text = full_text
+        self._mark = 0
+        """A mark that is on the disk. Several threads may set it: each to one that is, so whichever stays is true."""
+        self._uncounted = 0
+        """Only the writer's thread changes it."""
 
     def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
         """Do the changes in their order and in one transaction, and return for each whether it was done."""
         if not changes:
             return []
         with self._reaching():
-            return self._database.write(lambda transaction: self._write(transaction, changes)).result()
+            newest = max((each.record.version for each in changes if isinstance(each, Put)), default=0)
+            done = self._database.write(lambda transaction: self._write(transaction, changes, newest)).result()
+        if newest > self._mark:
+            # Only now that it is committed.
+            self._mark = newest + _AHEAD
+        return done
 
     def search(self, query: Search) -> list[Hit]:
         """Return the records that match best, best first."""
         with self._reaching():
+            while self._database.read(self._full_text.due):
+                self._fill()
             rows = self._database.read(lambda view: self._full_text.search(view, query))
         hits = [Hit(record_of(row), max(float(row[-1]), 1e-9)) for row in rows]
         hits.sort(key=lambda hit: (-hit.score, -hit.record.version))
         return hits
+
+    def rest(self) -> bool:
+        """Index some of what is due, and return whether there is more."""
+        with self._reaching():
+            if self._database.read(self._full_text.due):
+                self._fill()
+            return self._database.read(self._full_text.due) > 0
 
     def due(self, tier: Tier, entered_before: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000) -> list[Record]:
         """Return records of a tier that came into it before a time, by (entered, key)."""
@@ -87,12 +115,8 @@ class SqlArchive(SqlBackend):
 
     def vectors(self, agent: str, model: str, after: int = 0, limit: int = 10_000) -> list[Vector]:
         """Return vectors that a model made for an agent's records, by version."""
-        sql = (
-            f"SELECT key, version, vector FROM {NAME} "  # noqa: S608 - the name is our own
-            "WHERE agent = ? AND model = ? AND model <> '' AND version > ? ORDER BY version LIMIT ?"
-        )
-        with self._reaching():
-            return [Vector(*row) for row in self._database.rows(sql, (agent, model, after, limit))]
+        rest = "WHERE agent = ? AND model = ? AND model <> '' AND version > ? ORDER BY version LIMIT ?"
+        return [Vector(each.key, each.version, each.vector) for each in self._records(rest, (agent, model, after, limit))]
 
     def tally(self, agent: str | None = None) -> Mapping[tuple[Tier, str], int]:
         """Return how many records there are by tier and kind."""
@@ -117,14 +141,24 @@ class SqlArchive(SqlBackend):
         with self._reaching():
             return [_decision(row) for row in self._database.rows(sql, [*values, limit])]
 
-    def _write(self, transaction: Transaction, changes: Sequence[ArchiveChange]) -> list[bool]:
+    def _fill(self) -> None:
+        # What is indexed can be indexed again, so no disk need be waited for.
+        self._database.write(lambda transaction: self._full_text.fill(transaction, _AT_ONCE), durable=False).result()
+
+    def _write(self, transaction: Transaction, changes: Sequence[ArchiveChange], newest: int) -> list[bool]:
         done = self._apply_all(transaction, changes)
-        newest = max((each.record.version for each in changes if isinstance(each, Put)), default=0)
-        if newest:
+        if newest > self._mark:
             mark = "INSERT INTO memory_marks (name, mark) VALUES ('newest', ?) ON CONFLICT (name) DO UPDATE SET mark = excluded.mark"
-            transaction.execute(f"{mark} WHERE excluded.mark > memory_marks.mark", (newest,))
-        notes = [_note_of(each) for each, ok in zip(changes, done, strict=True) if ok]
-        self._record(transaction, [note for note in notes if note is not None])
+            transaction.execute(f"{mark} WHERE excluded.mark > memory_marks.mark", (newest + _AHEAD,))
+        self._record(
+            transaction,
+            [each.note for each, ok in zip(changes, done, strict=True) if ok and not isinstance(each, Touch) and each.note],
+        )
+        self._uncounted += len(changes)
+        if self._uncounted >= _LOOK_AFTER:
+            self._uncounted = 0
+            if (due := self._full_text.due(transaction)) > _MOST_DUE:
+                self._full_text.fill(transaction, due - _MOST_DUE)
         return done
 
     def _record(self, transaction: Transaction, notes: Sequence[Decision]) -> None:
@@ -138,10 +172,6 @@ class SqlArchive(SqlBackend):
         transaction.execute_many(sql, [_values(note) for note in notes])
         limit = "SELECT max(number) FROM memory_decisions"
         transaction.execute(f"DELETE FROM memory_decisions WHERE number <= ({limit}) - ?", (_MOST_DECISIONS,))  # noqa: S608 - as above
-
-
-def _note_of(change: ArchiveChange) -> Decision | None:
-    return None if isinstance(change, Touch) else change.note
 
 
 def _values(note: Decision) -> tuple[Any, ...]:

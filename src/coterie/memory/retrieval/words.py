@@ -7,7 +7,6 @@ in a long question makes a search visit most of the memories.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -71,15 +70,21 @@ def stem(word: str) -> str:
 
 def text_of(value: Any) -> str:
     """Return all text that a plain value holds, keys of dictionaries left out, in the order of the value."""
-    return " ".join(_texts(value))
+    found: list[str] = []
+    _gather(value, found)
+    return " ".join(found)
 
 
-def _texts(value: Any) -> Iterable[str]:
+def _gather(value: Any, found: list[str]) -> None:
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for each in value:
-            yield from _texts(each)
+        found.append(value)
+        return
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set | frozenset):
+        return
+    for each in value:
+        if isinstance(each, str):
+            found.append(each)
+        else:
+            _gather(each, found)

@@ -66,8 +66,10 @@ class TierAccess:
             self.writes += writes
             self._away = None
 
-    def count(self, hits: int, misses: int) -> None:
-        """Count memories that were there, and such that were not."""
+    def count(self, *, found: bool) -> None:
+        """Count a memory that was there, or one that was not."""
         with self._lock:
-            self.hits += hits
-            self.misses += misses
+            if found:
+                self.hits += 1
+            else:
+                self.misses += 1

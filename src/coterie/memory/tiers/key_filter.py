@@ -20,25 +20,32 @@ class KeyFilter:
         self._left = _BITS_FIRST // _BITS_EACH
 
     def add(self, key: str) -> None:
-        """Note a key."""
-        if key in self:
-            return
+        """Note a key that was not added before, as far as it knows."""
         if not self._left:
             layer = bytearray(len(self._layers[-1]) * 2)
             self._left = len(layer) * 8 // _BITS_EACH
             self._layers = [*self._layers, layer]
         self._left -= 1
         newest = self._layers[-1]
-        for place in _places(key, len(newest) * 8):
+        number = hash(key)
+        mask = len(newest) * 8 - 1
+        for place in (number & mask, number * _SPREAD >> 20 & mask, number >> 24 & mask):
             newest[place >> 3] |= 1 << (place & 7)
 
     def __contains__(self, key: str) -> bool:
-        return any(
-            all(layer[place >> 3] & 1 << (place & 7) for place in _places(key, len(layer) * 8)) for layer in self._layers
-        )
-
-
-def _places(key: str, bits: int) -> tuple[int, int, int]:
-    number = hash(key)
-    other = number * _SPREAD >> 20
-    return number & bits - 1, other & bits - 1, (number >> 24 ^ other >> 16) & bits - 1
+        number = hash(key)
+        other = number * _SPREAD >> 20
+        third = number >> 24
+        for layer in self._layers:
+            mask = len(layer) * 8 - 1
+            place = number & mask
+            # Most that were never added end here.
+            if not layer[place >> 3] & 1 << (place & 7):
+                continue
+            place = other & mask
+            if not layer[place >> 3] & 1 << (place & 7):
+                continue
+            place = third & mask
+            if layer[place >> 3] & 1 << (place & 7):
+                return True
+        return False

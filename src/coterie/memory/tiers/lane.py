@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from coterie.concurrency import Doorbell, Rank, Signal, Thread, new_lock, start_thread
@@ -21,6 +21,8 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 """Seconds between two tries to reach a tier that is away."""
 
+_QUIET = 0.05
+"""Seconds without a write after which the tier may do what it had put off."""
 
 _MANY_TOUCHES = 20_000
 """Memories of which the counts of reads are kept back, at most."""
@@ -75,16 +77,20 @@ class WriteLane:
 
     Of two changes of one key that wait only the later is written. What waits, or is being written, can be looked up, so
     whoever wrote reads its own write. While the tier is away changes wait, and beyond `capacity` so do those who bring
-    them. A change that the tier cannot take at all is given up: it is logged, counted, and told to who waits for it.
+    them. A change that the tier cannot take at all is given up: it is logged, counted, and told to who waits for it. When
+    nothing was written for a while `rest` is called, again and again until it returns False.
 
     Safe from many threads; `_lock` guards all tables. Batches are written without it.
     """
 
-    def __init__(self, access: TierAccess, write: _Writes, *, capacity: int, batch: int) -> None:
+    def __init__(
+        self, access: TierAccess, write: _Writes, *, capacity: int, batch: int, rest: Callable[[], bool] = lambda: False
+    ) -> None:
         self.lost = 0
         """Changes that were given up."""
         self._access = access
         self._write = write
+        self._rest = rest
         self._capacity = capacity
         self._batch = batch
         self._lock = new_lock(Rank.LANE)
@@ -122,6 +128,9 @@ class WriteLane:
 
     def wait_for_room(self, timeout: float) -> None:
         """Return when it can take a change; raise `WriteTimeout` if that is not within `timeout` seconds."""
+        if len(self._newest) < self._capacity - self._batch:
+            # Without the lock. What waits has a key of its own each, counts of reads and what is being written apart.
+            return
         countdown = Countdown(timeout)
         while True:
             with self._lock:
@@ -138,21 +147,25 @@ class WriteLane:
         key = change.key if isinstance(change, Delete) else change.record.key
         with self._lock:
             item = _Item(change, urgency, next(self._numbers))
-            for queue in self._queues:
-                there = queue.get(key)
-                if there is not None:
-                    # It keeps the earlier one's place, or takes a better, and those who wait for it.
-                    item.urgency = min(urgency, there.urgency)
-                    item.number = there.number
-                    item.waiters = there.waiters
-                    if there.urgency != item.urgency:
-                        del queue[key]
-                    break
+            if key in self._newest:
+                self._replace(key, item)
             if waiter is not None:
                 item.waiters.append(waiter)
             self._queues[item.urgency][key] = item
             self._newest[key] = change
         self._bell.ring()
+
+    def _replace(self, key: str, item: _Item) -> None:
+        """Let an item take the place of one of its key that waits, or a better one, and those who wait for it."""
+        for queue in self._queues:
+            there = queue.get(key)
+            if there is not None:
+                item.number = there.number
+                item.waiters = there.waiters
+                item.urgency = min(item.urgency, there.urgency)
+                if there.urgency != item.urgency:
+                    del queue[key]
+                return
 
     def touch(self, key: str, count: int, last_access: float) -> None:
         """Have reads counted, at the latest when all is flushed. Never waits."""
@@ -202,13 +215,16 @@ class WriteLane:
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE
+        quiet: float | None = _QUIET
         while True:
             items = self._take()
             if not items:
                 if self._closed:
                     return
-                self._bell.wait()
+                if not self._bell.wait(quiet):
+                    quiet = 0.0 if self._has_more_to_do() else None
                 continue
+            quiet = _QUIET
             try:
                 self._write([item.change for item in items])
             except TierUnavailable as error:
@@ -226,6 +242,14 @@ class WriteLane:
                 self._access.answered(len(items))
                 self._finish(items)
             pause = _FIRST_PAUSE
+
+    def _has_more_to_do(self) -> bool:
+        try:
+            return self._rest()
+        except CoterieError as error:
+            # It is tried again after the next write, and by whoever needs it done.
+            _log.warning("the %s tier could not do what it had put off: %s", self._access.name, error)
+            return False
 
     def _take(self) -> list[_Item]:
         with self._lock:

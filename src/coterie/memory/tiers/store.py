@@ -48,7 +48,9 @@ class Store:
         self.clock = clock
         self.archive = archive
         self.archive_access = TierAccess("long", archive)
-        self.lane = WriteLane(self.archive_access, archive.write, capacity=config.queue_size, batch=config.batch_size)
+        self.lane = WriteLane(
+            self.archive_access, archive.write, capacity=config.queue_size, batch=config.batch_size, rest=archive.rest
+        )
         self.cache = AdaptiveCache(config.cache_size) if config.cache_size else None
         self.working = (
             WorkingTier(Tier.SHORT, short_term, config),
@@ -64,6 +66,8 @@ class Store:
         self._seen = KeyFilter() if not config.shared and not self._version else None
         # Where several processes give out ids, theirs must differ; where one does, the same run gives the same ids.
         self._mark = f"-{secrets.token_hex(4)}" if config.shared else ""
+        # The cache is for what is read. What is written is at hand as well, unless the short-term tier is on a server.
+        self._far = self.working[0].lane is not None
         self.lane.start()
 
     # Writing
@@ -78,7 +82,9 @@ class Store:
         stripe = hash(key) % _STRIPES
         while True:
             stamp = self._stamps[stripe]
-            before = self._at_hand(key)
+            seen = self._seen
+            new = seen is not None and key not in seen
+            before = None if new else self._at_hand(key)
             with self._lock:
                 moving = self._moving.get(key)
                 if moving is None and stamp == self._stamps[stripe]:
@@ -87,15 +93,20 @@ class Store:
                         before = None
                     record = make(before, self._next_version(now), now)
                     self._stamps[stripe] += 1
-                    if self._seen is not None:
-                        self._seen.add(key)
-                    self.lane.put(Put(record), urgency, waiter)
+                    change = Put(record)
+                    if new and seen is not None:
+                        seen.add(key)
+                    self.lane.put(change, urgency, waiter)
                     for working in self.working:
-                        working.write(Put(record) if working.tier == record.tier else Delete(key, record.version))
-                    left = self._cache(record, now, uses=0)
+                        if working.tier == record.tier:
+                            working.write(change)
+                        elif not new:
+                            working.write(Delete(key, record.version))
+                    left = self._cache(record, now, uses=0) if self._far or (not new and self._is_cached(key)) else []
                     break
             self._wait_for(moving)
-        self._count_uses(left)
+        if left:
+            self._count_uses(left)
         return record
 
     def delete(self, key: str, make: Callable[[Record, int], Delete], waiter: Written | None = None) -> bool:
@@ -195,7 +206,7 @@ class Store:
 
     # Reading
 
-    def load(self, key: str) -> tuple[Record, Entry] | None:
+    def load(self, key: str) -> Record | None:
         """Read a memory from below the cache, leave it there, and return it; None if there is none."""
         self.check_open()
         stripe = hash(key) % _STRIPES
@@ -206,8 +217,9 @@ class Store:
             return None
         with self._lock:
             left = self._cache(record, now, uses=1) if stamp == self._stamps[stripe] else [self._entry(record, now, 1)]
-        self._count_uses(left)
-        return record, self._entry(record, now, 0)
+        if left:
+            self._count_uses(left)
+        return record
 
     def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
         """Return those records that are there, without counting it as use."""
@@ -317,9 +329,8 @@ class Store:
         if pending is not None:
             if count and isinstance(pending, Put):
                 # It is on its way, and counts as found where it will be at home.
-                next((each.access for each in self.working if each.tier == pending.record.tier), self.archive_access).count(
-                    1, 0
-                )
+                home = (each.access for each in self.working if each.tier == pending.record.tier)
+                next(home, self.archive_access).count(found=True)
             return pending.record if isinstance(pending, Put) else None
         best, certain = self._find_working(key, count=count)
         if certain:
@@ -331,7 +342,7 @@ class Store:
                 raise
             return best
         if count:
-            self.archive_access.count(kept is not None, kept is None)
+            self.archive_access.count(found=kept is not None)
         return best if best is not None and (kept is None or best.version > kept.version) else kept
 
     def _find_working(self, key: str, *, count: bool) -> tuple[Record | None, bool]:
@@ -343,7 +354,7 @@ class Store:
             except TierUnavailable:
                 continue
             if count:
-                working.access.count(record is not None, record is None)
+                working.access.count(found=record is not None)
             if record is not None:
                 if not working.doubtful:
                     return record, True
@@ -352,8 +363,9 @@ class Store:
 
     def _entry(self, record: Record, now: float, uses: int) -> Entry:
         entry = Entry(record.key, record)
-        entry.uses = uses
-        entry.last = now if uses else 0.0
+        if uses:
+            entry.uses = uses
+            entry.last = now
         trusted = self.config.trusted_for
         if trusted is not None:
             entry.until = now + trusted
@@ -367,6 +379,9 @@ class Store:
         if self.cache is None or record.kind == Kind.HOUSE:
             return [entry] if uses else []
         return self.cache.put(entry)
+
+    def _is_cached(self, key: str) -> bool:
+        return self.cache is not None and self.cache.peek(key) is not None
 
     def _count_uses(self, left: Iterable[Entry]) -> None:
         for entry in left:

@@ -32,11 +32,15 @@ class WorkingTier:
         if self.lane is not None:
             self.lane.put(change)
         else:
-            self.backend.write([change])
-            self.access.answered(isinstance(change, Put))
+            self.backend.write((change,))
+            # Only the store writes here, one change at a time.
+            self.access.writes += isinstance(change, Put)
 
     def find(self, key: str) -> Record | None:
         """Return the record of that key if it is here, or on its way here. Raises `TierUnavailable`."""
-        if self.lane is not None and (pending := self.lane.pending(key)) is not None:
+        if self.lane is None:
+            # In this process, and so never away.
+            return self.backend.get((key,)).get(key)
+        if (pending := self.lane.pending(key)) is not None:
             return pending.record if isinstance(pending, Put) else None
         return self.access.read(lambda: self.backend.get([key])).get(key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -140,12 +139,13 @@ class Handle(ABC):
 
     def _lend(self, use: Callable[[ReadingConnection], T]) -> T:
         pool = self._engine.readers
-        with contextlib.suppress(ConnectionLost):
-            connection = pool.take()
-            try:
-                return use(connection)
-            finally:
-                pool.give(connection)
+        connection = pool.take()
+        try:
+            return use(connection)
+        except ConnectionLost:
+            pass
+        finally:
+            pool.give(connection)
         # The server may be back already, and this connection just a leftover of before: once more, over a new one.
         pool.clear()
         try:
