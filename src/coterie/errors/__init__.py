@@ -48,6 +48,25 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
     │   ├── EmbeddingFailed               an embedder made no vectors
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
+    ├── WorldError                        something is wrong about a world, or was to be done to it
+    │   ├── InvalidValue (ValueError)     a key or a value cannot be part of a world
+    │   ├── InvalidIntent (ValueError)    nor can that be committed
+    │   ├── ResolverFailed                a resolver raised, or did not decide on each intent once
+    │   ├── RuleFailed                    a validation rule raised, or returned no reason
+    │   ├── UpdateRefused                 a validation rule refused an update
+    │   ├── CommitInsideCommit            a resolver or a rule changes the world that it judges
+    │   ├── WorldClosed                   it was used after it was closed
+    │   ├── HistoryGone (LookupError)     a moment is not, or no longer, known
+    │   ├── LogDamaged                    an event log does not hold together
+    │   ├── LogTaken                      another world has appended to the same log
+    │   └── ResourcesExhausted            a declared limit of a resource has been reached
+    ├── RoundsError                       something has gone wrong in a simulation
+    │   ├── InvalidGraph (ValueError)     stages and edges make no graph that could be walked
+    │   ├── TurnForfeited                 a turn was forfeited, and intends nothing more
+    │   ├── StageFailed                   what is done together raised, or never returned
+    │   ├── CheckpointRefused             an agent cannot be kept in a checkpoint
+    │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
+    │   └── ReplayDiverged                a replay came to something else than what was recorded
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -65,10 +84,21 @@ or broken is news, not a fault of the one who hears it.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from coterie.errors.delivery import (
+    AgentStopped,
+    AskCancelled,
+    AskTimeout,
+    DeliveryError,
+    HandlerFailed,
+    MailboxFull,
+    RuntimeStopped,
+    Unhandled,
+    UnknownAgent,
+    WaitCycle,
+)
 from coterie.errors.memory import (
     EmbeddingFailed,
     InvalidDump,
@@ -82,6 +112,15 @@ from coterie.errors.memory import (
     WriteTimeout,
 )
 from coterie.errors.root import CoterieError
+from coterie.errors.rounds import (
+    CheckpointMissing,
+    CheckpointRefused,
+    InvalidGraph,
+    ReplayDiverged,
+    RoundsError,
+    StageFailed,
+    TurnForfeited,
+)
 from coterie.errors.storage import (
     ConstraintViolated,
     MigrationError,
@@ -97,12 +136,29 @@ from coterie.errors.storage import (
     WriteInsideWrite,
     WrongUrl,
 )
+from coterie.errors.world import (
+    CommitInsideCommit,
+    HistoryGone,
+    InvalidIntent,
+    InvalidValue,
+    LogDamaged,
+    LogTaken,
+    ResolverFailed,
+    ResourcesExhausted,
+    RuleFailed,
+    UpdateRefused,
+    WorldClosed,
+    WorldError,
+)
 
 __all__ = [
     "AgentStopped",
     "AskCancelled",
     "AskTimeout",
+    "CheckpointMissing",
+    "CheckpointRefused",
     "CodecError",
+    "CommitInsideCommit",
     "ConstraintViolated",
     "CoterieError",
     "DecodeFailed",
@@ -112,11 +168,17 @@ __all__ = [
     "EncodeFailed",
     "ExtraMissing",
     "HandlerFailed",
+    "HistoryGone",
     "InvalidAddress",
     "InvalidDump",
+    "InvalidGraph",
+    "InvalidIntent",
     "InvalidMemory",
     "InvalidMemoryConfig",
     "InvalidMessage",
+    "InvalidValue",
+    "LogDamaged",
+    "LogTaken",
     "MailboxFull",
     "MemoryClosed",
     "MemoryFault",
@@ -125,13 +187,19 @@ __all__ = [
     "NotInAgent",
     "NotShared",
     "RemoteError",
+    "ReplayDiverged",
+    "ResolverFailed",
+    "ResourcesExhausted",
     "RestartsExhausted",
+    "RoundsError",
+    "RuleFailed",
     "RunFolderFailed",
     "RuntimeStopped",
     "ScenarioError",
     "ServiceMissing",
     "SnapshotFailed",
     "SpawnError",
+    "StageFailed",
     "StartFailed",
     "StatementFailed",
     "StorageBusy",
@@ -144,11 +212,15 @@ __all__ = [
     "StorageUnavailable",
     "TierUnavailable",
     "TransportError",
+    "TurnForfeited",
     "Unhandled",
     "UnknownAgent",
     "UnknownMemory",
+    "UpdateRefused",
     "WaitCycle",
     "WaitTimeout",
+    "WorldClosed",
+    "WorldError",
     "WriteInsideWrite",
     "WriteTimeout",
     "WrongUrl",
@@ -298,95 +370,6 @@ class ExtraMissing(CoterieError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
-
-
-class DeliveryError(CoterieError):
-    """A message was not answered, or not taken."""
-
-
-class HandlerFailed(DeliveryError):
-    """The handler of a message raised.
-
-    `__cause__` is the handler's error: the object itself where asker and agent share a process, and otherwise a
-    `RemoteError` that carries its text.
-    """
-
-    def __init__(self, agent: object, message: str, reason: str, traceback_text: str = "") -> None:
-        self.agent = agent
-        self.message = message
-        self.reason = reason
-        self._traceback_text = traceback_text
-        super().__init__(f"{agent} failed to handle {message}: {reason}")
-
-    @property
-    def traceback_text(self) -> str:
-        """The traceback of the handler's error, as the agent saw it; empty if there is none."""
-        if self._traceback_text or self.__cause__ is None:
-            return self._traceback_text
-        return "".join(traceback.format_exception(self.__cause__))
-
-
-class Unhandled(HandlerFailed):
-    """The agent has no handler for messages of this type."""
-
-    def __init__(self, agent: object, message: str, known: Sequence[str] = ()) -> None:
-        listed = ", ".join(known) or "nothing"
-        super().__init__(agent, message, f"it has no handler for that type, only for {listed}; add a method with @on")
-
-
-class AskTimeout(DeliveryError, TimeoutError):
-    """The deadline of an ask has passed. Whether the message was handled is unknown."""
-
-    def __init__(self, agent: object, message: str, timeout: float) -> None:
-        self.timeout = timeout
-        super().__init__(f"{agent} did not answer {message} within {timeout:g} s")
-
-
-class AskCancelled(DeliveryError):
-    """An ask was taken back: its await was cancelled, or the agent was restarted or stopped under it."""
-
-    def __init__(self, agent: object, message: str, reason: str) -> None:
-        super().__init__(f"the ask of {agent} for {message} was cancelled: {reason}")
-
-
-class AgentStopped(DeliveryError):
-    """The agent has stopped, or has failed for good. If it failed, its error is the cause."""
-
-    def __init__(self, agent: object, message: str = "", reason: str = "it has stopped") -> None:
-        what = f"cannot handle {message}" if message else "is gone"
-        super().__init__(f"{agent} {what}: {reason}")
-
-
-class RuntimeStopped(AgentStopped):
-    """The runtime has stopped, or is stopping and takes nothing more from outside."""
-
-    def __init__(self, runtime: object, what: str = "takes nothing more") -> None:
-        DeliveryError.__init__(self, f"the runtime {runtime} has stopped and {what}")
-
-
-class UnknownAgent(DeliveryError, LookupError):
-    """No agent of that name or number was ever known at the address."""
-
-    def __init__(self, address: object, reason: str = "no such agent is known there") -> None:
-        super().__init__(f"{address}: {reason}")
-
-
-class MailboxFull(DeliveryError):
-    """The mailbox refused a message, because of its bound and its policy."""
-
-    def __init__(self, agent: object, message: str, capacity: int, reason: str) -> None:
-        super().__init__(f"the mailbox of {agent} refused {message}: it holds {capacity} already, {reason}")
-
-
-class WaitCycle(DeliveryError):
-    """Waiting would close a circle of agents of which each waits for the next. `agents` names them in order."""
-
-    def __init__(self, agents: Sequence[str]) -> None:
-        self.agents = tuple(agents)
-        super().__init__(
-            f"waiting would never end: {' -> '.join(self.agents)}; "
-            "tell instead of ask, or mark the waiting handler @on(interleave=True)"
-        )
 
 
 def describe(error: BaseException) -> str:
