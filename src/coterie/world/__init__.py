@@ -6,7 +6,7 @@ health and resources. The world knows nothing of agents, and can be used alone.
 """
 
 from coterie.world import resolvers
-from coterie.world.committing import Rule
+from coterie.world.committing import Note, Rule
 from coterie.world.intent import Intent
 from coterie.world.journal.log import EventLog
 from coterie.world.monitors.controller import Limit, ResourceController
@@ -31,6 +31,7 @@ __all__ = [
     "Intent",
     "Kind",
     "Limit",
+    "Note",
     "Observer",
     "RateMonitor",
     "Rates",

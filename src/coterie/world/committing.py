@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
+import msgspec
+
 from coterie.errors import ResolverFailed, RuleFailed, describe
 from coterie.world.intent import Intent
 from coterie.world.resolvers import Decision, Outcome, Resolver, refused
@@ -20,6 +22,21 @@ Rule: TypeAlias = Callable[[View, View], str | None]
 Pure; it runs on the thread that commits, and must not change the world."""
 
 _KINDS = {Outcome.GRANTED: "granted", Outcome.CUT: "cut", Outcome.REFUSED: "refused"}
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something that happens beside intents: a name for it, whose it is, what it changes, and what else is to be told."""
+
+    kind: str
+    agent: str = ""
+    reason: str = ""
+    changes: Mapping[str, Any] = {}
+    remove: tuple[str, ...] = ()
+    details: Mapping[str, Any] = {}
+    round: int = 0
+    stage: int = 0
+    expires: Mapping[str, float] = {}
+    """When what it changes expires, on the world's time."""
 
 
 class Draft:
@@ -70,9 +87,19 @@ class Draft:
             )
         )
 
+    def noted(self, note: Note) -> None:
+        """Let a note happen."""
+        changes = {key: freeze(value, key) for key, value in note.changes.items()}
+        expires = dict(note.expires)
+        details = freeze(note.details, "details")
+        number = self.fold.sequence + 1
+        place = (note.round, note.stage, self._time)
+        self.happened(Event(number, note.kind, note.agent, "", note.reason, changes, note.remove, expires, details, *place))
+
     def happened(self, event: Event) -> None:
         """Let something happen that is nobody's intent. Its values are frozen."""
         self.fold.apply(event)
+        self.fold.touched.update(event.changes)
         self.events.append(event)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import HistoryGone, InvalidIntent, InvalidValue, UpdateRefused, WorldClosed
 from coterie.kernel import Clock, SystemClock, check_instance, check_number, stream
-from coterie.world.committing import Draft, Rule, draft, objection
+from coterie.world.committing import Draft, Note, Rule, draft, objection
 from coterie.world.intent import Intent, in_order
 from coterie.world.journal.history import History
 from coterie.world.journal.log import EventLog
@@ -178,13 +178,14 @@ class World:
         intents: Iterable[Intent],
         *,
         resolver: Resolver | None = None,
-        seed: int | str = 0,
+        seed: int | str | None = None,
+        notes: Sequence[Note] = (),
         time: float | None = None,
     ) -> tuple[Event, ...]:
         """Have `resolver` (by default `FirstCome`) decide on intents, and return what happened: an event for each.
 
-        The order of `intents` does not matter. What is random in the decision comes from `seed` and the number of the
-        last event. All of it happens, or nothing: raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`,
+        The order of `intents` does not matter. What is random in the decision comes from `seed`, by default the number of
+        the last event. `notes` happen after the intents, in the same commit. All of it happens, or nothing: raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`,
         what the log raises, and what `admit` raises. When it returns, the events are in the log.
         """
         batch = in_order(intents)
@@ -193,10 +194,13 @@ class World:
             self._admit(len(batch))
 
         def make(view: View, now: float) -> Draft:
-            random = partial(stream, seed, "commit", view.sequence)
-            return draft(view, batch, deciding, random, self._rules, now)
+            random = partial(stream, view.sequence if seed is None else seed, "commit")
+            made = draft(view, batch, deciding, random, self._rules, now)
+            for note in notes:
+                made.noted(note)
+            return made
 
-        return self._make(make, time) if batch else ()
+        return self._make(make, time) if batch or notes else ()
 
     def update(
         self,
@@ -226,7 +230,6 @@ class World:
             gone = tuple(_key(key) for key in remove if key not in frozen)
             number = view.sequence + 1
             made.happened(Event(number, str(kind), agent, "", reason, frozen, gone, expires, told, round, 0, now))
-            made.fold.touched.update(frozen)
             if self._rules and (frozen or gone):
                 trial = fold(view, made.events)
                 if (why := objection(self._rules, view, trial)) is not None:
@@ -249,6 +252,7 @@ class World:
 
         if self._closed or not len(self._view.deadlines_map):
             return ()
+        # Most looks find nothing, and need not wait for whoever commits.
         self._make(make, now)
         return tuple(gone)
 
@@ -275,6 +279,22 @@ class World:
         """
         check_instance("World.subscribe", observer, Callable, "a function of a view and events")  # type: ignore[arg-type] # as above
         return self._observers.add(observer)
+
+    def cut_back(self, sequence: int) -> View:
+        """Go back to the moment after event `sequence`, and forget what came after it, in the log too; return that moment.
+
+        For going on from a checkpoint, after a crash: what is forgotten must not have been told to anybody as done.
+        Observers are not called. Raises `HistoryGone`.
+        """
+        with self._turnstile:
+            view = self.at(sequence)
+            if self.log is not None and sequence < self._view.sequence:
+                self.log.cut_back(sequence)
+            with self._lock:
+                self._view, self._digest = view, Digest.of(view)
+                self._history = History(view, self._history.most)
+                self._kept = min(self._kept, sequence)
+        return view
 
     # The end, and before it.
 

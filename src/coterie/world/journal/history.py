@@ -18,7 +18,7 @@ class History:
     """
 
     def __init__(self, view: View, most: int) -> None:
-        self._most = most
+        self.most = most
         self._before = view
         self._moments: deque[tuple[View, tuple[Event, ...]]] = deque()
         self._count = 0
@@ -32,7 +32,7 @@ class History:
         """Note a commit."""
         self._moments.append((view, events))
         self._count += len(events)
-        while self._count > self._most and len(self._moments) > 1:
+        while self._count > self.most and len(self._moments) > 1:
             self._before, gone = self._moments.popleft()
             self._count -= len(gone)
 
