@@ -24,6 +24,7 @@ Each error is built from the objects it is about and words itself: what happened
     ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file does not make sense
     ├── RunFolderFailed                   the folder of a run cannot be written
+    ├── RunUnknown (LookupError)          a folder is not that of a run
     ├── StorageError                      a database did not do what was asked of it
     │   ├── WrongUrl (ValueError)         a text names no database that can be opened
     │   ├── StorageLocked                 another process has the file
@@ -194,6 +195,7 @@ __all__ = [
     "RoundsError",
     "RuleFailed",
     "RunFolderFailed",
+    "RunUnknown",
     "RuntimeStopped",
     "ScenarioError",
     "ServiceMissing",
@@ -363,6 +365,13 @@ class RunFolderFailed(CoterieError):
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         super().__init__(f"{path}: cannot be written: {error.strerror or error}; choose another place for the run")
+
+
+class RunUnknown(CoterieError, LookupError):
+    """A folder is not the folder of a run, or of one that cannot be gone on with."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}; give the folder that `coterie run` has made")
 
 
 class ExtraMissing(CoterieError, ImportError):

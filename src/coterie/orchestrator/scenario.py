@@ -5,19 +5,21 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from coterie.errors import ScenarioError
 from coterie.kernel import Address
+from coterie.orchestrator.commons.fishing import Fisher
+from coterie.orchestrator.commons.judging import Judge, Prudent
+from coterie.orchestrator.commons.mechanisms import Proposes
+from coterie.orchestrator.commons.strategies import Strategy
 from coterie.orchestrator.problems import problem
-from coterie.orchestrator.strategies import Strategy
 from coterie.runtime import Dedicated, Dispatcher, Leased
 
 LAKE = "lake"
-"""The name of the agent that is the lake."""
-
+"""The name that no fisher may have."""
 
 _MOST = 10**12
 """Units that a lake can hold; beyond that, rounding would show."""
@@ -56,6 +58,8 @@ class Agents(_Part):
     """Its name; of several, what their names begin with."""
     count: int = Field(default=1, ge=1, le=100_000)
     strategy: Strategy
+    proposes: Proposes | None = None
+    """The mechanism that it proposes, if any."""
 
     def names(self) -> list[str]:
         """Return the names of the agents."""
@@ -66,8 +70,14 @@ class RuntimeSettings(_Part):
     """How the agents are run. It changes what a run costs, not how it ends."""
 
     dispatcher: Literal["leased", "dedicated"] = "leased"
+    threads: int | None = Field(default=None, ge=1, le=8_192)
+    """Threads at most that leased agents share; without it, as many as they need."""
     turn_timeout: float = Field(default=30.0, gt=0)
-    """Seconds that a fisher has to decide; after that its month is forfeited."""
+    """Seconds that a fisher has for each stage; after that its month is forfeited."""
+    delay: float = Field(default=0.0, ge=0, le=3600)
+    """Seconds that fishers take at most to perceive, and to decide, by chance."""
+    max_lead: int = Field(default=1, ge=0, le=1_000_000)
+    """In mode tokens, how many months a fisher may be ahead of the slowest."""
 
 
 class Expectation(_Part):
@@ -88,7 +98,11 @@ class Scenario(_Part):
     seed: int = 0
     """What everything random in the run follows from."""
     months: int = Field(default=12, ge=1, le=1_000_000)
+    mode: Literal["lockstep", "sync_points", "pipelines", "tokens"] = "sync_points"
+    """Where fishers wait for each other."""
     lake: Lake = Lake()
+    judge: Judge = Prudent()
+    """Who decides about what is proposed."""
     agents: Annotated[tuple[Agents, ...], Field(strict=False)]
     runtime: RuntimeSettings = RuntimeSettings()
     expect: Expectation = Expectation()
@@ -99,8 +113,8 @@ class Scenario(_Part):
         if not counts:
             raise ValueError("agents: there is none; add at least one [[agents]]")
         for name, count in counts.items():
-            if not Address.is_name(name):
-                raise ValueError(f"agents: {name!r} cannot name an agent; use text without '#' and control characters")
+            if not Address.is_name(name) or "/" in name:
+                raise ValueError(f"agents: {name!r} cannot name an agent; use text without '#', '/' and control characters")
             if count > 1:
                 raise ValueError(f"agents: the name {name!r} is used {count} times; give every agent a name of its own")
         if LAKE in counts:
@@ -109,7 +123,15 @@ class Scenario(_Part):
 
     def dispatcher(self) -> Dispatcher:
         """Return what gives the agents their threads."""
-        return Dedicated() if self.runtime.dispatcher == "dedicated" else Leased()
+        if self.runtime.dispatcher == "dedicated":
+            return Dedicated()
+        threads = self.runtime.threads
+        return Leased() if threads is None else Leased(least=min(2, threads), most=threads)
+
+    def fishers(self) -> dict[str, Fisher]:
+        """Return the fishers by name."""
+        delay = self.runtime.delay
+        return {name: Fisher(each.strategy, each.proposes, delay) for each in self.agents for name in each.names()}
 
 
 def read_scenario(path: Path | str) -> str:
@@ -130,6 +152,11 @@ def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(Path(path), [f"it is not TOML: {error}"]) from error
+    return check_scenario(data, path)
+
+
+def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
+    """Check what a scenario file says, as tables. Raises `ScenarioError` as `parse_scenario` does."""
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:

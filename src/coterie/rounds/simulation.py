@@ -20,7 +20,7 @@ from coterie.rounds.keeping.script import STARTED, Script
 from coterie.rounds.mode import Mode
 from coterie.rounds.plan import Change, Membership, Plan, Settle
 from coterie.rounds.turns.proposals import Binding
-from coterie.runtime import Agent, Dispatcher
+from coterie.runtime import Agent, Dispatcher, RuntimeMetrics
 from coterie.world import Event, EventLog, Note, View, World
 from coterie.world.resolvers import FirstCome, Resolver
 
@@ -54,6 +54,8 @@ class Result(msgspec.Struct, frozen=True):
     """Seconds of waiting, over all agents."""
     seconds: float
     """What this run took."""
+    runtime: RuntimeMetrics
+    """What the runtime of its agents has counted."""
 
 
 OnRound: TypeAlias = Callable[[RoundResult], object]
@@ -185,6 +187,13 @@ class Simulation:
         finally:
             engine.close()
 
+    @property
+    def checkpointed(self) -> int:
+        """The round of the newest checkpoint, from which `resume` would go on; 0 if there is none."""
+        checkpoints = self._checkpoints()
+        newest = checkpoints.newest() if checkpoints is not None else None
+        return newest.round if newest is not None else 0
+
     def join(self, name: str) -> None:
         """Have an agent take part from the next round that begins."""
         if name not in self.plan.agents:
@@ -255,6 +264,7 @@ class Simulation:
             tuple(engine.timeline.spans),
             engine.timeline.waited,
             clock.monotonic() - began,
+            engine.crew.metrics(),
         )
 
     def _settled(self, engine: Engine, on_round: OnRound | None, checkpoints: Checkpoints | None) -> None:

@@ -11,7 +11,7 @@ from coterie.rounds.agents.host import Act, Host, Inbox
 from coterie.rounds.agents.subject import Subject
 from coterie.rounds.engine.token import Token
 from coterie.rounds.turns.turn import Turn
-from coterie.runtime import AgentRef, Dispatcher, Runtime
+from coterie.runtime import AgentRef, Dispatcher, Runtime, RuntimeMetrics
 
 _LEFT_BEHIND = 0.2
 """Seconds that are waited at the end for a thread that is known to be stuck."""
@@ -63,6 +63,10 @@ class Crew:
         host, token.host = token.host, None
         if host is not None:
             host.stop(drain=False)
+
+    def metrics(self) -> RuntimeMetrics:
+        """Return what the runtime has counted."""
+        return self._runtime.metrics()
 
     def close(self) -> None:
         """End all hosts."""

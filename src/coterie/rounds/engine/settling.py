@@ -54,7 +54,7 @@ class Settling:
         plan = self._plan
         stopped = ""
         if plan.settle is not None:
-            closing = Closing(opened.number, self._world.view(), plan.seed, self.time(opened.number))
+            closing = Closing(opened.number, self._world.view(), plan.seed, self.time(opened.number), opened.events)
             try:
                 plan.settle(closing)
             except CoterieError:

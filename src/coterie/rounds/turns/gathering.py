@@ -10,7 +10,7 @@ from coterie.errors import InvalidIntent
 from coterie.kernel import stream
 from coterie.rounds.turns.proposals import Proposal, Verdict
 from coterie.rounds.turns.turn import Turn
-from coterie.world import View
+from coterie.world import Event, View
 
 if TYPE_CHECKING:
     from coterie.rounds.graph.stage import Stage
@@ -84,7 +84,16 @@ class Closing:
     Given to the function `settle` of a simulation, on the thread that runs it. That function must be pure, and quick.
     """
 
-    def __init__(self, round: int, view: View, seed: int | str, time: float) -> None:  # noqa: A002 - the field's own name
+    def __init__(
+        self,
+        round: int,  # noqa: A002 - the field's own name
+        view: View,
+        seed: int | str,
+        time: float,
+        events: Sequence[Event] = (),
+    ) -> None:
+        self.events = tuple(events)
+        """What has happened in the round, in its order."""
         self.time = time
         """The world's time, in seconds."""
         self.expires: dict[str, float] = {}
