@@ -14,7 +14,7 @@ import coterie
 SOURCE = Path(coterie.__file__).parent
 ROOT = SOURCE.parent.parent
 FILES = sorted(SOURCE.rglob("*.py"))
-ROOMS = ["kernel", "concurrency", "storage", "memory", "messaging", "runtime", "orchestrator", "testing"]
+ROOMS = ["kernel", "concurrency", "storage", "memory", "messaging", "world", "runtime", "rounds", "orchestrator", "testing"]
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, int]]:

@@ -26,7 +26,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         (HEAD + "sed = 7\n" + AGENT, "sed: no such key; did you mean 'seed'?"),
         (
             HEAD + "zzz = 7\n" + AGENT,
-            "zzz: no such key; there are agents, description, expect, kind, lake, months, name, runtime, seed",
+            "zzz: no such key; there are agents, description, expect, judge, kind, lake, mode, months, name, runtime, seed",
         ),
         (HEAD + AGENT + "[lake]\nstok = 1\n", "lake.stok: no such key; did you mean 'stock'?"),
         (HEAD + AGENT + "[lake]\nstock = -1\n", "lake.stock: -1 is out of range; it must be at least 0"),
@@ -55,7 +55,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         (HEAD + AGENT.replace('"a"', '"lake"'), "agents: 'lake' is the name of the lake itself; give the agent another"),
         (
             HEAD + AGENT.replace('"a"', '"a#1"'),
-            "agents: 'a#1' cannot name an agent; use text without '#' and control characters",
+            "agents: 'a#1' cannot name an agent; use text without '#', '/' and control characters",
         ),
         (HEAD + AGENT.replace('"a"', '""'), "agents[0].name: '' is not possible; it must be text that is not empty"),
         (HEAD + AGENT.replace("greedy", "greddy"), "agents[0].strategy.rule: 'greddy' is no rule; did you mean 'greedy'?"),
