@@ -132,12 +132,13 @@ class World:
 
     def at(self, sequence: int) -> View:
         """Return the world as it was after event `sequence`. Raises `HistoryGone`."""
+        whole = sequence.__class__ is int
         with self._lock:
-            newest, known = self._view, self._history.at(sequence)
+            newest, known = self._view, self._history.at(sequence) if whole else None
             first = self._history.first
         if known is not None:
             return known
-        if sequence.__class__ is not int or not 0 <= sequence <= newest.sequence or self.log is None:
+        if not whole or not 0 <= sequence <= newest.sequence or self.log is None:
             raise HistoryGone(sequence, 0 if self.log is not None else first, newest.sequence)
         kept = self.log.newest(sequence)
         base = kept.view if kept is not None else EMPTY

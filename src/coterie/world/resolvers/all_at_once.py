@@ -82,7 +82,8 @@ class Merge:
     def _is_part(self, key: str, value: Any, whole: Any) -> bool:
         if self._combine_for(key) is not None or value == whole:
             return True
-        return isinstance(value, Mapping) and all(whole[name] == each for name, each in value.items())
+        both = isinstance(value, Mapping) and isinstance(whole, Mapping)
+        return both and all(whole[name] == each for name, each in value.items())
 
     def _combine_for(self, key: str) -> Combine | None:
         fitting = [prefix for prefix in self.combine if key.startswith(prefix)]

@@ -47,22 +47,31 @@ class Rationing:
         """Return one decision for each intent: first those who take, then the others."""
         there = view.get(self.key, 0)
         if there.__class__ not in (int, float):
-            there = 0
+            # Nothing to share out: who takes is told so, as everybody is who adds to what is no number.
+            there = None
         takers = [each for each in intents if each.action == "take" and key_of(each, default=self.key) == self.key]
         mine = set(map(id, takers))
         others = [each for each in intents if id(each) not in mine]
+        if there is None:
+            decisions = [refused(each, f"{self.key} is no number") for each in takers]
+            return [*decisions, *self.otherwise(view, others, random)]
         asked = [0 if isinstance(amount := amount_of(each), str) else amount for each in takers]
         shares = RULES[self.sharing](asked, max(0, there), random)
-        decisions = [self._decide(each, want, got) for each, want, got in zip(takers, asked, shares, strict=True)]
+        decisions = [self._decide(view, *each) for each in zip(takers, asked, shares, strict=True)]
         if others:
-            left = there - sum(shares)
-            decisions += self.otherwise(_After(view, {self.key: left}), others, random)
+            changed: dict[str, Any] = {}
+            for decision in decisions:
+                for key, change in decision.effects.adds.items():
+                    changed[key] = changed.get(key, view.get(key, 0)) + change
+            decisions += self.otherwise(_After(view, changed), others, random)
         return decisions
 
-    def _decide(self, intent: Intent, asked: float, got: float) -> Decision:
+    def _decide(self, view: Mapping[str, Any], intent: Intent, asked: float, got: float) -> Decision:
         if isinstance(problem := amount_of(intent), str):
             return refused(intent, problem)
         into = key_of(intent, "into", self.into.format(agent=intent.agent) if self.into is not None else None)
+        if into is not None and view.get(into, 0).__class__ not in (int, float):
+            return refused(intent, f"{into} is no number")
         effects = taken(self.key, into, got)
         if got == asked:
             return granted(intent, effects, amount=got)
