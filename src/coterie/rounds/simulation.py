@@ -139,7 +139,7 @@ class Simulation:
             keeps,
             spans,
         )
-        self._engine: Engine | None = None
+        self._engine: Engine | None = None  # the latest
         self._joins: list[str] = []
         self._leaves: list[str] = []
         self._stop = ""
@@ -209,7 +209,7 @@ class Simulation:
         self._stop = reason
 
     def _run(self, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None, *, resume: bool) -> Result:
-        engine = Engine(self.plan, None)
+        engine = self._engine = Engine(self.plan, None)
         try:
             if checkpoints is not None:
                 for subject in engine.crew.subjects.values():
