@@ -160,7 +160,7 @@ def test_what_settles_and_raises_and_a_resolver_that_fails_are_clear_errors() ->
         turn.intend("anything")
 
     with pytest.raises(ResolverFailed):
-        Simulation(World(), ["a"], Graph.chain(act), resolver=lambda *_: []).run(1)  # type: ignore[arg-type]
+        Simulation(World(), ["a"], Graph.chain(act), resolver=lambda *_: []).run(1)
 
 
 def test_intents_and_conditions_that_make_no_sense_forfeit_the_turn() -> None:

@@ -88,7 +88,7 @@ def test_a_replay_that_comes_to_something_else_is_found(mode: Mode, tmp_path: Pa
         simulation(mode, world).run(3)
         assert world.log is not None
         other = simulation(mode)
-        other.plan.agents["ada"].turns = 1  # type: ignore[index]
+        other.plan.agents["ada"].turns = 1
         with pytest.raises(ReplayDiverged, match=r"round \d"):
             simulation(mode, seed=9).replay(world.log)
 

@@ -85,11 +85,15 @@ class Engine:
                 hosts = token.hosts + 1 if token is not None else 0
                 self.tokens[name] = Token(name, number - 1, since=self._now(), hosts=hosts)
                 notes.append(Note(JOINED, name, round=number))
+            elif token.last >= 0:
+                # It has yet to come to the end of the rounds that it takes part in.
+                token.back = number
+                notes.append(Note(JOINED, name, round=number))
         for name in sorted(set(change.leave)):
             token = self.tokens.get(name)
-            if token is not None and token.status is not Status.GONE:
-                token.status = Status.GONE
-                self.crew.end(token)
+            if token is not None and token.status is not Status.GONE and token.last < 0:
+                token.last = number - 1
+                self._go(token)
                 notes.append(Note(LEFT, name, round=number))
         first = self.world.sequence + 1
         if notes:
@@ -262,6 +266,17 @@ class Engine:
         token.proposals = []
         token.kept = state
         token.status, token.since, token.turn, token.stage = Status.AT_GATE, self._now(), None, ""
+        self._go(token)
+
+    def _go(self, token: Token) -> None:
+        """Have a token that is to leave do so, if it has left its last round."""
+        if token.last < 0 or token.status is not Status.AT_GATE or token.round < token.last:
+            return
+        if token.back:
+            token.round, token.last, token.back = token.back - 1, -1, 0
+        else:
+            token.status = Status.GONE
+            self.crew.end(token)
 
     def _forfeit(self, token: Token, turn: Turn, reason: str, *, stuck: bool) -> None:
         turn.forfeit(reason)

@@ -89,6 +89,8 @@ def _state_of(token: Token) -> TokenState:
         token.proposals,
         token.kept,
         token.latest,
+        token.last,
+        token.back,
     )
 
 
@@ -105,6 +107,8 @@ def _token_of(state: TokenState, engine: Engine) -> Token:
         state.proposals,
         state.kept,
         state.latest,
+        state.last,
+        state.back,
         since=engine.world.clock.monotonic(),
     )
 

@@ -46,6 +46,10 @@ class Token(msgspec.Struct, eq=False):
     """Its agent's state at the end of its last round: what it is rebuilt from."""
     latest: bytes | None = None
     """Its agent's state after its last turn."""
+    last: int = -1
+    """The last round that it takes part in, once it is to leave; -1 before that."""
+    back: int = 0
+    """The round in which it takes part again, if that was said before it had left."""
     since: float = 0.0
     """When it came to where it is, on the clock."""
     host: AgentRef | None = None

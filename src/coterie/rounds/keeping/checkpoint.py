@@ -50,6 +50,8 @@ class TokenState(msgspec.Struct):
     proposals: list[Proposal]
     kept: bytes | None
     latest: bytes | None
+    last: int = -1
+    back: int = 0
 
 
 class RoundState(msgspec.Struct):
