@@ -13,6 +13,14 @@ PRINTED = {
     "crash": r"(?s)(?=.*balance: 7)(?=.*teller is back after ValueError: -1 coins).*",
     "blocking": r"50 agents sleep; the others answer in \d+\.\d ms",
     "newsroom": r"Fish: what nobody told you\nLakes: .*\nQuotas: .*",
+    "commons_in_code": (
+        r"10 each: 12 months, no collapse, harvest 600\n11 each: collapse in month 4, harvest 195\n"
+        r"12 each: collapse in month 3, harvest 160\n20 each: collapse in month 1, harvest 100\n"
+        r"one greedy: collapse in month 4, harvest 184"
+    ),
+    "dilemma": r"cooperators: \d+ digests: 1",
+    "life": r"moved by \(1, 1\): True",
+    "trade": r"(?:(?:lockstep|sync-points|pipelines|tokens): 40 coins, the poorest has 0, refused: True\n?){4}",
     "two_nodes": r"answered \d+, lost \d+, in all 100",
 }
 

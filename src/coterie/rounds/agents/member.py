@@ -40,7 +40,8 @@ class Member(Agent):
             Simulation(world, {"ada": runtime.spawn(Fisher)}, Graph.chain("fish")).run(rounds=12)
 
     The methods run on the agent's own thread and may be ``async``. With `snapshot` and `restore` it can be kept in
-    checkpoints.
+    checkpoints; without
+    checkpoints it is not rebuilt after a forfeit, but by its own supervision.
     """
 
     @on
@@ -49,7 +50,7 @@ class Member(Agent):
         answer = getattr(self, message.turn.stage)(message.turn)
         return await answer if hasattr(answer, "__await__") else answer
 
-    @on
+    @on(raises=CheckpointRefused)
     def keep(self, message: Keep) -> Any:  # noqa: ARG002 - it says all by its type
         """Return the state."""
         if not isinstance(self, Checkpointable):

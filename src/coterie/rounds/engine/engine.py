@@ -124,7 +124,9 @@ class Engine:
             self._forfeit(token, turn, forfeit, stuck=False)
             return
         self.running[id(turn)] = (turn, [token])
-        keeps = self.crew.subject(token.name).keeps_state
+        subject = self.crew.subject(token.name)
+        # A runtime agent may have no snapshot, and it need not, where there are no checkpoints.
+        keeps = subject.keeps_state and (self.plan.checkpoints or subject.reference is None)
         self.crew.act(token, turn, keep=keeps and (self.freezes or self.graph.may_be_last(token.stage)))
         self.deadlines.begin(turn)
 
