@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, peers, size, storage, throughput
+from benchmarks import latency, peers, rounds, size, storage, throughput, wealth, world
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -22,6 +22,9 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "size": size.all_rows,
     "latency": latency.all_rows,
     "storage": storage.all_rows,
+    "world": world.all_rows,
+    "rounds": rounds.all_rows,
+    "wealth": wealth.all_rows,
 }
 
 
