@@ -71,10 +71,11 @@ def views() -> list[Row]:
 def replay(folder: Path) -> list[Row]:
     """A million events, folded from the first, and taken up from a snapshot."""
     log = EventLog(folder / "run.db", durable=False)
-    world = filled(1_000, log)
-    one = [Intent(f"a{n}", "add", {"key": f"k{n}", "amount": 1}) for n in range(1_000)]
+    world = filled(KEYS, log)
+    number = 0
     while world.sequence < EVENTS:
-        world.commit(one)
+        world.commit(batch(number))
+        number += 1
     digest = world.digest()
     world.close()
     log = EventLog(folder / "run.db")
@@ -87,7 +88,7 @@ def replay(folder: Path) -> list[Row]:
     same = replayed.digest() == opened.digest() == digest
     opened.close()
     return [
-        Row("replay of 1,000,000 events", f"{whole:.2f} s", "under 10 s", whole < 10 and same),
+        Row("replay of 1,000,000 events on 100,000 keys", f"{whole:.2f} s", "under 10 s", whole < 10 and same),
         Row("… from a snapshot", f"{snapshot:.3f} s", "under 1 s", snapshot < 1 and same),
     ]
 

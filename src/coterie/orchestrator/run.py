@@ -169,7 +169,7 @@ def _simulation(scenario: Scenario, world: World) -> Simulation:
     return Simulation(
         world,
         scenario.fishers(),
-        graph(scenario.judge, terms),
+        graph(scenario.judge, terms, scenario.graph.stages, scenario.graph.edges),
         mode=scenario.mode,
         seed=scenario.seed,
         resolver=Rationing(LAKE, into="basket/{agent}", sharing=scenario.lake.sharing),

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from coterie.errors import ScenarioError
+from coterie.errors import InvalidGraph, ScenarioError
 from coterie.kernel import Address
-from coterie.orchestrator.commons.fishing import Fisher
+from coterie.orchestrator.commons.fishing import STAGES, Fisher, StageName, Terms, graph
 from coterie.orchestrator.commons.judging import Judge, Prudent
 from coterie.orchestrator.commons.mechanisms import Proposes
 from coterie.orchestrator.commons.strategies import Strategy
@@ -66,6 +66,23 @@ class Agents(_Part):
         return [self.name] if self.count == 1 else [f"{self.name}-{number}" for number in range(1, self.count + 1)]
 
 
+class GraphSettings(_Part):
+    """The stages of a month, and the ways between them."""
+
+    stages: Annotated[tuple[StageName, ...], Field(strict=False)] = STAGES
+    """In the order in which what is intended in them counts. The first is where a month begins."""
+    edges: Annotated[tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None, Field(strict=False)] = None
+    """From which stage to which; without it, from each to the next."""
+
+    @model_validator(mode="after")
+    def _closes(self) -> GraphSettings:
+        try:
+            graph(Prudent(), Terms(1, 1.0, 0), self.stages, self.edges)
+        except InvalidGraph as error:
+            raise ValueError(f"the graph does not close: {'; '.join(error.problems)}") from error
+        return self
+
+
 class RuntimeSettings(_Part):
     """How the agents are run. It changes what a run costs, not how it ends."""
 
@@ -101,6 +118,7 @@ class Scenario(_Part):
     mode: Literal["lockstep", "sync_points", "pipelines", "tokens"] = "sync_points"
     """Where fishers wait for each other."""
     lake: Lake = Lake()
+    graph: GraphSettings = GraphSettings()
     judge: Judge = Prudent()
     """Who decides about what is proposed."""
     agents: Annotated[tuple[Agents, ...], Field(strict=False)]

@@ -9,17 +9,17 @@ propose, are judged, decide and fish.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from coterie.orchestrator.commons.judging import JudgeRule
 from coterie.orchestrator.commons.mechanisms import LAKE, Proposes
 from coterie.orchestrator.commons.strategies import Catch, Rule, Situation
-from coterie.rounds import Closing, Gathering, Graph, Turn, per_agent, together
+from coterie.rounds import Closing, Edge, Gathering, Graph, Turn, per_agent, together
 from coterie.world import Event
 
 BASKET = "basket/"
@@ -67,8 +67,16 @@ class Terms:
     collapse_below: int
 
 
-def graph(judge: JudgeRule, terms: Terms) -> Graph:
-    """Return the round of the commons."""
+StageName: TypeAlias = Literal["perceive", "propose", "judge", "decide", "fish"]
+
+STAGES: tuple[StageName, ...] = ("perceive", "propose", "judge", "decide", "fish")
+"""The stages of a month, in their usual order."""
+
+
+def graph(
+    judge: JudgeRule, terms: Terms, stages: Sequence[str] = STAGES, edges: Sequence[tuple[str, str]] | None = None
+) -> Graph:
+    """Return the round of the commons: these stages, one after the other, or as `edges` say. Raises `InvalidGraph`."""
 
     @per_agent
     async def perceive(turn: Turn) -> int:
@@ -78,13 +86,12 @@ def graph(judge: JudgeRule, terms: Terms) -> Graph:
     @per_agent
     def propose(turn: Turn) -> None:
         wish = turn.agent.proposes
-        if wish is None or (wish.below is not None and turn.inputs["perceive"] >= wish.below):
+        if wish is None or (wish.below is not None and turn.inputs.get("perceive", turn.view[LAKE]) >= wish.below):
             return
         force = turn.view.get(f"mechanism/{wish.kind}")
         if force is None or dict(force["parameters"]) != wish.parameters():
             turn.propose(wish.kind, **wish.parameters())
 
-    @together
     def judged(gathering: Gathering) -> int:
         return judge.judge(gathering)
 
@@ -99,9 +106,14 @@ def graph(judge: JudgeRule, terms: Terms) -> Graph:
 
     @per_agent
     def fish(turn: Turn) -> None:
-        turn.intend("take", amount=turn.inputs["decide"])
+        turn.intend("take", amount=turn.inputs.get("decide", 0))
 
-    return Graph.chain(perceive, propose, judged, decide, fish)
+    judged.__name__ = "judge"
+    known = {stage.name: stage for stage in (perceive, propose, together(judged), decide, fish)}
+    made = [known[name] for name in stages]
+    if edges is None:
+        return Graph.chain(*made)
+    return Graph(made, [Edge(source, target) for source, target in edges])
 
 
 class Lake:

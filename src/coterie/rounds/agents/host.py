@@ -42,6 +42,14 @@ class Act(Message):
     keep: bool
 
 
+class ActAsync(Message):
+    """Has a host do a turn whose stage is known to be ``async``."""
+
+    turn: Turn
+    inbox: Any
+    keep: bool
+
+
 class Go(Message):
     """Has a host await what a turn has begun."""
 
@@ -79,6 +87,19 @@ class Host(Agent):
             message.inbox.put(Report(turn, error=describe(error), began=began, ended=clock.monotonic()))
             return
         message.inbox.put(Report(turn, value, "", state, began=began, ended=clock.monotonic()))
+
+    @on
+    async def act_async(self, message: ActAsync) -> None:
+        """Do a turn that is known to need the event loop."""
+        turn = message.turn
+        turn.agent = self.agent
+        began = self.context.runtime.clock.monotonic()
+        try:
+            rest = self._begin(turn)
+        except BaseException as error:  # noqa: BLE001 - as above
+            message.inbox.put(Report(turn, error=describe(error), began=began, ended=began))
+            return
+        await self.go(Go(turn, message.inbox, message.keep, rest, began))
 
     @on
     async def go(self, message: Go) -> None:

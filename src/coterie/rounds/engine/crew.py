@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from coterie.errors import UnknownAgent
 from coterie.kernel import Clock
-from coterie.rounds.agents.host import Act, Host, Inbox
+from coterie.rounds.agents.host import Act, ActAsync, Host, Inbox
 from coterie.rounds.agents.subject import Subject
 from coterie.rounds.engine.token import Token
 from coterie.rounds.turns.turn import Turn
@@ -38,7 +39,8 @@ class Crew:
         """Have an agent do a turn."""
         if token.host is None:
             token.host = self._host(token.name, self.subject(token.name), token.latest, token.hosts)
-        token.host.tell(Act(turn, self.inbox, keep))
+        kind = ActAsync if inspect.iscoroutinefunction(turn.work) else Act
+        token.host.tell(kind(turn, self.inbox, keep))
 
     def act_together(self, turn: Turn) -> None:
         """Have what is done together done."""

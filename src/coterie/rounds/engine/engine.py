@@ -9,6 +9,7 @@ from typing import Any
 from coterie.concurrency import waits
 from coterie.errors import StageFailed, describe
 from coterie.rounds.agents.host import Inbox, Report
+from coterie.rounds.engine.board import Board
 from coterie.rounds.engine.crew import Crew
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.settling import Settling, in_order, refused_notes, verdict_notes
@@ -43,7 +44,7 @@ class Engine:
         self.deadlines = Deadlines(self.world.clock, plan.turn_timeout if script is None else None, self.inbox)
         self.settling = Settling(plan)
         self.timeline = Timeline(self.world.clock.monotonic(), plan.spans)
-        self.tokens: dict[str, Token] = {}
+        self.board = Board()
         self.open: dict[int, OpenRound] = {}
         self.settled = 0
         self.digests: list[str] = []
@@ -68,29 +69,24 @@ class Engine:
 
     # What a pace asks for.
 
-    @property
-    def live(self) -> list[Token]:
-        """The tokens that take part, in the order of their names."""
-        return [token for _, token in sorted(self.tokens.items()) if token.status is not Status.GONE]
-
     def open_round(self, number: int) -> OpenRound:
         """Begin a round: who joins and leaves, and what has expired, before anybody enters."""
         change = self._membership(number)
         joining, self.first_members = [*self.first_members, *change.join], []
         notes = []
         for name in sorted(set(joining)):
-            token = self.tokens.get(name)
+            token = self.board.tokens.get(name)
             if token is None or token.status is Status.GONE:
                 self.crew.subject(name)
                 hosts = token.hosts + 1 if token is not None else 0
-                self.tokens[name] = Token(name, number - 1, since=self._now(), hosts=hosts)
+                self.board.add(Token(name, number - 1, since=self._now(), hosts=hosts))
                 notes.append(Note(JOINED, name, round=number))
             elif token.last >= 0:
                 # It has yet to come to the end of the rounds that it takes part in.
                 token.back = number
                 notes.append(Note(JOINED, name, round=number))
         for name in sorted(set(change.leave)):
-            token = self.tokens.get(name)
+            token = self.board.tokens.get(name)
             if token is not None and token.status is not Status.GONE and token.last < 0:
                 token.last = number - 1
                 self._go(token)
@@ -104,8 +100,8 @@ class Engine:
 
     def enter(self, token: Token, opened: OpenRound) -> None:
         """Have a token enter a round."""
-        token.round = opened.number
-        token.stage, token.status, token.since = self.graph.start, Status.READY, self._now()
+        self.board.move(token, Status.READY, opened.number)
+        token.stage, token.since = self.graph.start, self._now()
         token.inputs, token.visits, token.intended, token.proposals = {}, {}, 0, []
         opened.inside.add(token.name)
 
@@ -116,7 +112,8 @@ class Engine:
         place = self.graph.places[token.stage]
         turn = Turn(token.name, token.round, stage, place, view, dict(token.inputs), self.plan.seed, visit, token.intended)
         token.visits = {**token.visits, token.stage: visit + 1}
-        token.status, token.turn, token.sequence = Status.RUNNING, turn, view.sequence
+        self.board.move(token, Status.RUNNING, token.round)
+        token.turn, token.sequence = turn, view.sequence
         forfeit = "" if self.script is None else self.script.forfeits.get((token.name, token.round, token.stage, visit), "")
         if visit >= _MOST_VISITS:
             forfeit = f"it came to {token.stage} more than {_MOST_VISITS} times"
@@ -143,11 +140,12 @@ class Engine:
         # Alone, each agent's gathering has a number of its own, whatever the order of arrival.
         alone = self.plan.mode.alone
         visit = tokens[0].visits.get(stage.name, 0) if alone else opened.gatherings
-        first = 0 if not alone else sorted(self.tokens).index(tokens[0].name) * 1_000
+        first = 0 if not alone else sorted(self.board.tokens).index(tokens[0].name) * 1_000
         names = [token.name for token in tokens]
         gathering = Gathering(names, outputs, sound, opened.number, stage, place, view, self.plan.seed, visit, first)
         for token in tokens:
-            token.status, token.turn, token.sequence = Status.RUNNING, gathering, view.sequence
+            self.board.move(token, Status.RUNNING, token.round)
+            token.turn, token.sequence = gathering, view.sequence
         self.serving = gathering
         self.running[id(gathering)] = (gathering, tokens)
         self.crew.act_together(gathering)
@@ -173,8 +171,12 @@ class Engine:
     # Hearing of turns.
 
     def hear(self) -> None:
-        """Wait for a turn to end, and have it ended."""
-        report = _take(self.inbox)
+        """Wait for a turn to end, and have it ended; and all that have ended meanwhile."""
+        self._hear(_take(self.inbox))
+        while not self.inbox.empty():
+            self._hear(_take(self.inbox))
+
+    def _hear(self, report: Report | BaseException) -> None:
         if isinstance(report, BaseException):
             raise report
         found = self.running.pop(id(report.turn), None)
@@ -258,7 +260,8 @@ class Engine:
         if target == END:
             self._leave(token, token.latest)
         else:
-            token.stage, token.status, token.since, token.turn = target, Status.READY, self._now(), None
+            self.board.move(token, Status.READY, token.round)
+            token.stage, token.since, token.turn = target, self._now(), None
 
     def _leave(self, token: Token, state: bytes | None) -> None:
         """Have a token leave its round."""
@@ -267,7 +270,8 @@ class Engine:
         opened.verdicts.extend(Verdict(each, False, "nobody judged it") for each in token.proposals)  # noqa: FBT003
         token.proposals = []
         token.kept = state
-        token.status, token.since, token.turn, token.stage = Status.AT_GATE, self._now(), None, ""
+        self.board.move(token, Status.AT_GATE, token.round)
+        token.since, token.turn, token.stage = self._now(), None, ""
         self._go(token)
 
     def _go(self, token: Token) -> None:
@@ -275,9 +279,10 @@ class Engine:
         if token.last < 0 or token.status is not Status.AT_GATE or token.round < token.last:
             return
         if token.back:
-            token.round, token.last, token.back = token.back - 1, -1, 0
+            self.board.move(token, Status.AT_GATE, token.back - 1)
+            token.last, token.back = -1, 0
         else:
-            token.status = Status.GONE
+            self.board.move(token, Status.GONE, token.round)
             self.crew.end(token)
 
     def _forfeit(self, token: Token, turn: Turn, reason: str, *, stuck: bool) -> None:

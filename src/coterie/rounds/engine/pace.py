@@ -28,11 +28,11 @@ class ByRounds:
         """Do what can be done next."""
         if not engine.open:
             opened = engine.open_round(engine.settled + 1)
-            for token in engine.live:
+            for token in engine.board.live:
                 engine.enter(token, opened)
             return True
         (opened,) = engine.open.values()
-        ready = [token for token in engine.live if token.status is Status.READY]
+        ready = [token for _, token in sorted(engine.board.ready.items())]
         apart = [token for token in ready if not engine.graph.stage(token.stage).together]
         if apart and not (self._mode is Mode.LOCKSTEP and engine.running):
             if self._mode is Mode.LOCKSTEP:
@@ -68,7 +68,7 @@ class ByRounds:
         (opened,) = engine.open.values()
         if opened.inside:
             return False
-        engine.waited(engine.live, opened.number, "the end of the round")
+        engine.waited(engine.board.live, opened.number, "the end of the round")
         engine.settle(opened)
         return True
 
@@ -81,20 +81,19 @@ class ByTokens:
         if self._settle(engine):
             return True
         went = False
-        live = engine.live
-        if not live and not engine.open and not engine.tokens:
+        board = engine.board
+        if not board.tokens and not engine.open:
             open_round(engine, engine.settled + 1)
             return True
-        slowest = min((token.round + (token.status is Status.AT_GATE) for token in live), default=0)
-        for token in live:
-            if token.status is Status.AT_GATE and self._may_enter(engine, token.round + 1, slowest, rounds):
-                if engine.world.clock.monotonic() > token.since:
-                    engine.waited([token], token.round + 1, "the slowest")
+        for _, token in sorted(board.gate.items()):
+            if token.status is Status.AT_GATE and self._may_enter(engine, token.round + 1, board.slowest, rounds):
+                engine.waited([token], token.round + 1, "the slowest")
                 went = enter(engine, token) or went
-            if token.status is Status.READY and not engine.graph.stage(token.stage).together:
+        for _, token in sorted(board.ready.items()):
+            if not engine.graph.stage(token.stage).together:
                 begin(engine, token)
                 went = True
-        come = [token for token in live if token.status is Status.READY and engine.graph.stage(token.stage).together]
+        come = [token for token in board.ready.values() if engine.graph.stage(token.stage).together]
         if come and engine.serving is None:
             serve(engine, min(come, key=lambda token: (token.since, token.name)))
             went = True
@@ -126,7 +125,7 @@ class ByScript:
         return True
 
     def _do(self, engine: Engine, step: Step) -> bool:
-        token = engine.tokens.get(step.agent)
+        token = engine.board.tokens.get(step.agent)
         if token is not None and step.what in ("turn", "serve"):
             return self._move(engine, token, step)
         if step.what == "settle":
@@ -185,9 +184,10 @@ def serve(engine: Engine, token: Token) -> None:
 
 def may_settle(engine: Engine, number: int) -> bool:
     """Return whether everybody has left a round, and nobody can enter it any more."""
-    return number in engine.open and all(
-        token.round > number or (token.round == number and token.status is Status.AT_GATE) for token in engine.live
-    )
+    if number not in engine.open or engine.open[number].inside:
+        return False
+    slowest = engine.board.slowest
+    return slowest == 0 or slowest > number
 
 
 def settle(engine: Engine, number: int) -> None:

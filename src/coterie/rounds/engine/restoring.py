@@ -20,7 +20,7 @@ def take(engine: Engine) -> Checkpoint:
         mode=plan.mode.value,
         seed=plan.seed,
         graph=[stage.name for stage in engine.graph.stages],
-        tokens=[_state_of(token) for token in engine.tokens.values()],
+        tokens=[_state_of(token) for token in engine.board.tokens.values()],
         rounds=[_state_of_round(opened) for opened in engine.open.values()],
         digests=engine.digests,
         forfeits=engine.forfeits,
@@ -43,8 +43,8 @@ def put_back(engine: Engine, checkpoint: Checkpoint, where: str) -> None:
     for opened in checkpoint.rounds:
         engine.open[opened.number] = _round_of(opened, engine)
     for each in checkpoint.tokens:
-        engine.tokens[each.name] = _token_of(each, engine)
-    for token in list(engine.tokens.values()):
+        engine.board.add(_token_of(each, engine))
+    for token in list(engine.board.tokens.values()):
         if token.status is Status.RUNNING:
             _begin_again(engine, token)
 
