@@ -93,6 +93,30 @@ if autogen_core is not None:
                 await self.send_message(AutoGenAdd(1), AgentId("counter", "one"))
             return AutoGenAdd(message.count)
 
+    @dataclass
+    class AutoGenStep:
+        to: str
+
+    @dataclass
+    class AutoGenGift:
+        coins: int
+
+    class AutoGenHolder(RoutedAgent):
+        def __init__(self) -> None:
+            super().__init__("holds coins")
+            self.coins = 1
+
+        @message_handler
+        async def step(self, message: AutoGenStep, ctx: MessageContext) -> AutoGenGift:  # noqa: ARG002
+            if self.coins:
+                self.coins -= 1
+                await self.publish_message(AutoGenGift(1), TopicId("gifts", message.to))
+            return AutoGenGift(self.coins)
+
+        @message_handler
+        async def gift(self, message: AutoGenGift, ctx: MessageContext) -> None:  # noqa: ARG002
+            self.coins += message.coins
+
 
 class AutoGen:
     """An AutoGen runtime on an event loop of its own, driven from outside."""
@@ -104,10 +128,14 @@ class AutoGen:
         self.runtime = SingleThreadedAgentRuntime()
         self.call(self._start)
 
+    async def step(self, number: int, to: int) -> None:
+        await self.runtime.send_message(AutoGenStep(str(to)), AgentId("holder", str(number)))
+
     async def _start(self) -> None:
         await AutoGenCounter.register(self.runtime, "counter", AutoGenCounter)
         await AutoGenAsker.register(self.runtime, "asker", AutoGenAsker)
         await self.runtime.add_subscription(TypeSubscription("notes", "counter"))
+        await self.runtime.add_subscription(TypeSubscription("gifts", "holder"))
         self.runtime.start()
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -14,7 +14,19 @@ import coterie
 SOURCE = Path(coterie.__file__).parent
 ROOT = SOURCE.parent.parent
 FILES = sorted(SOURCE.rglob("*.py"))
-ROOMS = ["kernel", "concurrency", "storage", "memory", "messaging", "work", "runtime", "orchestrator", "testing"]
+ROOMS = [
+    "kernel",
+    "concurrency",
+    "storage",
+    "memory",
+    "messaging",
+    "work",
+    "world",
+    "runtime",
+    "rounds",
+    "orchestrator",
+    "testing",
+]
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, int]]:

@@ -25,11 +25,15 @@ def test_a_run_shows_its_months_and_its_result_and_leaves_a_folder(tmp_path: Pat
     out, err = coterie("run", FISHING, "--out", tmp_path)
     assert err == ""
     assert "month 1: stock 100, caught 48, left 52, grows to 100" in out
-    assert re.search(r"fishing: (collapsed in month \d+|12 months, no collapse)", out)
+    assert "fishing: 12 months, no collapse" in out
     for name in ("Ada", "Ben", "Cleo", "Dag", "Esi", "imitate-the-best (first 8)"):
         assert name in out
     (folder,) = tmp_path.iterdir()
     assert f"What happened is in {folder}" in out
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert "href=" not in page.replace('xlink:href="#', "").replace("<metadata", "")
+    assert re.search(r"digest ([0-9a-f]{64})", out)[1] in page  # type: ignore[index] # it is there
     assert len((folder / "events.jsonl").read_text().splitlines()) >= 3
 
 

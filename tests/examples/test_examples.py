@@ -14,6 +14,14 @@ PRINTED = {
     "blocking": r"50 agents sleep; the others answer in \d+\.\d ms",
     "newsroom": r"Fish: what nobody told you\nLakes: .*\nQuotas: .*",
     "work": r"\['5 coins paid', '5 coins paid'\]: paid 1 time, after 2 retries; 19053 bits",
+    "commons_in_code": (
+        r"10 each: 12 months, no collapse, harvest 600\n11 each: collapse in month 4, harvest 195\n"
+        r"12 each: collapse in month 3, harvest 160\n20 each: collapse in month 1, harvest 100\n"
+        r"one greedy: collapse in month 4, harvest 184"
+    ),
+    "dilemma": r"cooperators: \d+ digests: 1",
+    "life": r"moved by \(1, 1\): True",
+    "trade": r"(?:(?:lockstep|sync-points|pipelines|tokens): 40 coins, the poorest has 0, refused: True\n?){4}",
     "two_nodes": r"answered \d+, lost \d+, in all 100",
 }
 

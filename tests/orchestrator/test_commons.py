@@ -1,14 +1,26 @@
 import json
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
 
-from coterie import Agent, on
-from coterie.errors import CoterieError, RunFolderFailed
-from coterie.orchestrator import Outcome, RunFolder, Scenario, load_scenario, run_scenario
-from coterie.orchestrator import run as run_module
-from coterie.orchestrator.commons import Decide, Month
+from coterie.errors import CoterieError, RunFolderFailed, RunUnknown
+from coterie.orchestrator import (
+    Month,
+    Outcome,
+    RunFolder,
+    Scenario,
+    load_scenario,
+    outcome_of,
+    play,
+    recorded,
+    replay,
+    run_scenario,
+    scenario_of,
+)
+from coterie.orchestrator.commons.judging import RejectAll
+from coterie.orchestrator.commons.strategies import Constant, Situation
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "commons"
 
@@ -21,17 +33,18 @@ ORACLE = {
 }
 
 
-def play(scenario: Scenario, folder: Path) -> Outcome:
+def run(scenario: Scenario, folder: Path) -> Outcome:
     with RunFolder.create(folder, scenario.name, "a copy") as made:
         return run_scenario(scenario, made)
 
 
 @pytest.mark.parametrize("name", ORACLE)
 @pytest.mark.parametrize("dispatcher", ["leased", "dedicated"])
-def test_the_known_outcomes_come_out_exactly(name: str, dispatcher: str, tmp_path: Path) -> None:
-    scenario = load_scenario(EXAMPLES / f"{name}.toml")
+@pytest.mark.parametrize("mode", ["lockstep", "sync_points", "pipelines"])
+def test_the_known_outcomes_come_out_exactly(name: str, dispatcher: str, mode: str, tmp_path: Path) -> None:
+    scenario = load_scenario(EXAMPLES / f"{name}.toml").model_copy(update={"mode": mode})
     settings = scenario.runtime.model_copy(update={"dispatcher": dispatcher})
-    outcome = play(scenario.model_copy(update={"runtime": settings}), tmp_path)
+    outcome = run(scenario.model_copy(update={"runtime": settings}), tmp_path)
     assert (outcome.months, outcome.collapsed, outcome.total) == ORACLE[name]
     assert outcome.surprises == ()
     expected = scenario.expect
@@ -40,15 +53,22 @@ def test_the_known_outcomes_come_out_exactly(name: str, dispatcher: str, tmp_pat
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path) -> None:
     scenario = load_scenario(EXAMPLES / "fishing.toml")
-    outcomes = [play(scenario.model_copy(update={"seed": seed}), tmp_path) for seed in (7, 7, 8)]
+    outcomes = [run(scenario.model_copy(update={"seed": seed}), tmp_path) for seed in (7, 7, 8)]
     assert outcomes[0] == outcomes[1] != outcomes[2]
 
 
 def test_what_was_caught_is_what_the_lake_lost_and_all_of_it_is_recorded(tmp_path: Path) -> None:
     scenario = load_scenario(EXAMPLES / "fishing.toml")
-    outcome = play(scenario, tmp_path)
+    outcome = run(scenario, tmp_path)
     (folder,) = tmp_path.iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["events.jsonl", "metrics.json", "scenario.json", "scenario.toml"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "events.jsonl",
+        "metrics.json",
+        "run.db",
+        "scenario.json",
+        "scenario.toml",
+        "timeline.json",
+    ]
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["run started", *["month settled"] * outcome.months, "run ended"]
     months = [msgspec.convert({key: value for key, value in event.items() if key != "event"}, Month) for event in events[1:-1]]
@@ -71,7 +91,7 @@ def test_what_was_caught_is_what_the_lake_lost_and_all_of_it_is_recorded(tmp_pat
 def test_a_run_that_does_not_end_as_expected_says_where(tmp_path: Path) -> None:
     scenario = load_scenario(EXAMPLES / "ten-each.toml")
     expect = scenario.expect.model_copy(update={"months": 11, "collapse": True, "harvest": 1})
-    outcome = play(scenario.model_copy(update={"expect": expect}), tmp_path)
+    outcome = run(scenario.model_copy(update={"expect": expect}), tmp_path)
     assert outcome.surprises == (
         "months: expected 11, got 12",
         "collapse: expected True, got False",
@@ -79,22 +99,16 @@ def test_a_run_that_does_not_end_as_expected_says_where(tmp_path: Path) -> None:
     )
 
 
-class Broken(Agent):
-    """Fails in the second month."""
+class Broken(Constant):
+    """Raises in the second month, and asks for less than nothing in the third."""
 
-    def __init__(self, rule: object, seed: int) -> None: ...
-
-    @on
-    def decide(self, message: Decide) -> int:
-        if message.situation.month == 2:
+    def ask(self, situation: Situation, random: Random) -> int:
+        if situation.month == 2:
             raise ValueError("seasick")
-        return -5 if message.situation.month == 3 else 10
+        return -5 if situation.month == 3 else 10
 
 
-def test_a_fisher_that_fails_forfeits_its_month_and_is_back_in_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_module, "Fisher", Broken)
+def test_a_fisher_that_fails_forfeits_its_month_and_is_back_in_the_next(tmp_path: Path) -> None:
     seen: list[Month] = []
 
     class Onlooker:
@@ -102,21 +116,68 @@ def test_a_fisher_that_fails_forfeits_its_month_and_is_back_in_the_next(
             seen.append(month)
 
     scenario = load_scenario(EXAMPLES / "ten-each.toml").model_copy(update={"months": 3})
-    with RunFolder.create(tmp_path, "broken", "") as folder:
-        run_scenario(scenario, folder, Onlooker())
+    (agents,) = scenario.agents
+    broken = agents.model_copy(update={"strategy": Broken(rule="constant", amount=0)})
+    months, result = play(scenario.model_copy(update={"agents": (broken,)}), None, Onlooker())
+    assert months == seen
     assert [sum(month.caught.values()) for month in seen] == [50, 0, 0]
     assert set(seen[1].forfeits) == {f"fisher-{n}" for n in range(1, 6)}
     assert "ValueError: seasick" in seen[1].forfeits["fisher-1"]
     assert seen[2].forfeits == {}
-    log = [json.loads(line) for line in next(tmp_path.glob("*/log.jsonl")).read_text().splitlines()]
-    assert {"fisher-1", "fisher-5"} <= {entry["agent"] for entry in log}
+    assert result.forfeits == 5
 
 
 def test_books_that_do_not_balance_are_an_error() -> None:
     scenario = load_scenario(EXAMPLES / "ten-each.toml")
-    month = Month(1, 100, {"a": 10}, {"a": 10}, 95, 100, collapsed=False, forfeits={})
+    names = scenario.fishers()
+    caught = dict.fromkeys(names, 2)
+    month = Month(1, 100, caught, caught, 95, 100, collapsed=False, forfeits={}, accepted={})
     with pytest.raises(CoterieError, match="the fishers caught 10 and the lake lost 5"):
-        run_module._outcome(scenario, ["a"], [month])
+        outcome_of(scenario, [month])
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "sync_points", "pipelines"])
+def test_threads_delays_and_dispatchers_change_the_time_line_and_not_the_digest(mode: str) -> None:
+    scenario = load_scenario(EXAMPLES / "fishing.toml").model_copy(update={"mode": mode, "months": 4})
+    digests = set()
+    for settings in (
+        {"delay": 0.0},
+        {"delay": 0.01},
+        {"threads": 1, "delay": 0.002},
+        {"dispatcher": "dedicated", "delay": 0.005},
+    ):
+        runtime = scenario.runtime.model_copy(update=settings)
+        digests.add(play(scenario.model_copy(update={"runtime": runtime}), None)[1].digest)
+    assert len(digests) == 1
+
+
+def test_a_mechanism_binds_once_the_judge_has_accepted_it() -> None:
+    scenario = load_scenario(EXAMPLES / "fishing.toml")
+    months, _ = play(scenario, None)
+    assert months[0].accepted == {"quota": {"by": "Ada", "most": 10}}
+    assert all(caught <= 10 for month in months for caught in month.caught.values())
+    assert len(months) == 12
+    without, _ = play(scenario.model_copy(update={"judge": RejectAll(rule="reject-all")}), None)
+    assert any(caught > 10 for month in without for caught in month.caught.values())
+    assert all(month.accepted == {} for month in without)
+
+
+def test_a_run_in_tokens_is_replayed_as_it_went(tmp_path: Path) -> None:
+    scenario = load_scenario(EXAMPLES / "fishing.toml").model_copy(update={"mode": "tokens"})
+    outcome = run(scenario, tmp_path)
+    (folder,) = tmp_path.iterdir()
+    digests: list[str] = []
+    result = replay(folder, lambda _, digest: digests.append(digest))
+    assert digests[-1] == outcome.digest == result.digest == recorded(folder).digest
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    for use in (recorded, scenario_of, RunFolder.open):
+        with pytest.raises(RunUnknown, match="give the folder that"):
+            use(tmp_path)
+    (tmp_path / "scenario.json").write_text("{}")
+    with pytest.raises(RunUnknown, match="makes no sense"):
+        scenario_of(tmp_path)
 
 
 def test_runs_never_share_a_folder_and_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         (HEAD + "sed = 7\n" + AGENT, "sed: no such key; did you mean 'seed'?"),
         (
             HEAD + "zzz = 7\n" + AGENT,
-            "zzz: no such key; there are agents, description, expect, kind, lake, months, name, runtime, seed",
+            "zzz: no such key; there are agents, description, expect, graph, judge, kind, lake, mode, months, name, runtime, seed",
         ),
         (HEAD + AGENT + "[lake]\nstok = 1\n", "lake.stok: no such key; did you mean 'stock'?"),
         (HEAD + AGENT + "[lake]\nstock = -1\n", "lake.stock: -1 is out of range; it must be at least 0"),
@@ -55,7 +55,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         (HEAD + AGENT.replace('"a"', '"lake"'), "agents: 'lake' is the name of the lake itself; give the agent another"),
         (
             HEAD + AGENT.replace('"a"', '"a#1"'),
-            "agents: 'a#1' cannot name an agent; use text without '#' and control characters",
+            "agents: 'a#1' cannot name an agent; use text without '#', '/' and control characters",
         ),
         (HEAD + AGENT.replace('"a"', '""'), "agents[0].name: '' is not possible; it must be text that is not empty"),
         (HEAD + AGENT.replace("greedy", "greddy"), "agents[0].strategy.rule: 'greddy' is no rule; did you mean 'greedy'?"),
@@ -78,6 +78,22 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         ),
         (HEAD + AGENT + "count = 0\n", "agents[0].count: 0 is out of range; it must be at least 1"),
         (HEAD.replace("commons", "comons") + AGENT, "kind: 'comons' is not possible; it must be 'commons'"),
+        (
+            HEAD + AGENT + '[graph]\nstages = ["decide", "fish"]\nedges = [["decide", "fsh"]]\n',
+            "graph: the graph does not close: an edge leads from 'decide' to 'fsh', and 'fsh' is no stage; did you mean 'fish'?",
+        ),
+        (
+            HEAD + AGENT + '[graph]\nstages = ["decide", "fish"]\nedges = [["decide", "fish"], ["fish", "decide"]]\n',
+            "graph: the graph does not close: "
+            + "; ".join(
+                f"from '{name}' there is no way out of a circle; add an edge to 'end', or a condition"
+                for name in ("decide", "fish")
+            ),
+        ),
+        (
+            HEAD + AGENT + '[graph]\nstages = ["decide", "sail"]\n',
+            "graph.stages[1]: 'sail' is not possible; it must be 'perceive', 'propose', 'judge', 'decide' or 'fish'",
+        ),
         ("months = \n", "it is not TOML: Invalid value (at line 1, column 10)"),
     ],
 )

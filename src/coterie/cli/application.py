@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.cli.doctor import doctor
+from coterie.cli.many import compare_modes, sweep
 from coterie.cli.run import run
+from coterie.cli.runs import replay_run, resume_run, show_run
 from coterie.errors import CoterieError
 
 application = typer.Typer(
@@ -43,6 +45,11 @@ def _common(
 
 application.command("run")(run)
 application.command("doctor")(doctor)
+application.command("resume")(resume_run)
+application.command("replay")(replay_run)
+application.command("show")(show_run)
+application.command("compare")(compare_modes)
+application.command("sweep")(sweep)
 
 
 def main() -> None:

@@ -42,6 +42,8 @@ class Rank(enum.IntEnum):
     """The records that one tier holds in process."""
     CACHE = 48
     """One shard of a cache."""
+    WORLD = 49
+    """The newest moment of one world, its history, and who waits to change it."""
     MAILBOX = 50
     """One mailbox: what is queued, who waits for room, whether its agent wants to be called."""
     SEAT = 60

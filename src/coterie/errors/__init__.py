@@ -24,6 +24,7 @@ Each error is built from the objects it is about and words itself: what happened
     ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file does not make sense
     ├── RunFolderFailed                   the folder of a run cannot be written
+    ├── RunUnknown (LookupError)          a folder is not that of a run
     ├── StorageError                      a database did not do what was asked of it
     │   ├── WrongUrl (ValueError)         a text names no database that can be opened
     │   ├── StorageLocked                 another process has the file
@@ -67,6 +68,25 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── UnknownComponent (LookupError)  there is no such component
     │   ├── MalformedRequest (ValueError)   the component cannot make sense of it
     │   └── ComponentDown                 it failed its checks, and could not be restarted
+    ├── WorldError                        something is wrong about a world, or was to be done to it
+    │   ├── InvalidValue (ValueError)     a key or a value cannot be part of a world
+    │   ├── InvalidIntent (ValueError)    nor can that be committed
+    │   ├── ResolverFailed                a resolver raised, or did not decide on each intent once
+    │   ├── RuleFailed                    a validation rule raised, or returned no reason
+    │   ├── UpdateRefused                 a validation rule refused an update
+    │   ├── CommitInsideCommit            a resolver or a rule changes the world that it judges
+    │   ├── WorldClosed                   it was used after it was closed
+    │   ├── HistoryGone (LookupError)     a moment is not, or no longer, known
+    │   ├── LogDamaged                    an event log does not hold together
+    │   ├── LogTaken                      another world has appended to the same log
+    │   └── ResourcesExhausted            a declared limit of a resource has been reached
+    ├── RoundsError                       something has gone wrong in a simulation
+    │   ├── InvalidGraph (ValueError)     stages and edges make no graph that could be walked
+    │   ├── TurnForfeited                 a turn was forfeited, and intends nothing more
+    │   ├── StageFailed                   what is done together raised, or never returned
+    │   ├── CheckpointRefused             an agent cannot be kept in a checkpoint
+    │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
+    │   └── ReplayDiverged                a replay came to something else than what was recorded
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -84,7 +104,6 @@ or broken is news, not a fault of the one who hears it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,6 +112,15 @@ from coterie.errors.components import (
     ComponentError,
     MalformedRequest,
     UnknownComponent,
+)
+from coterie.errors.definition import (
+    CodecError,
+    DecodeFailed,
+    DefinitionError,
+    EncodeFailed,
+    InvalidAddress,
+    InvalidMessage,
+    InvalidSetting,
 )
 from coterie.errors.delivery import (
     AgentStopped,
@@ -117,7 +145,17 @@ from coterie.errors.memory import (
     UnknownMemory,
     WriteTimeout,
 )
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
 from coterie.errors.root import CoterieError
+from coterie.errors.rounds import (
+    CheckpointMissing,
+    CheckpointRefused,
+    InvalidGraph,
+    ReplayDiverged,
+    RoundsError,
+    StageFailed,
+    TurnForfeited,
+)
 from coterie.errors.storage import (
     ConstraintViolated,
     MigrationError,
@@ -151,13 +189,30 @@ from coterie.errors.work import (
     WorkerStartFailed,
     WorkStopped,
 )
+from coterie.errors.world import (
+    CommitInsideCommit,
+    HistoryGone,
+    InvalidIntent,
+    InvalidValue,
+    LogDamaged,
+    LogTaken,
+    ResolverFailed,
+    ResourcesExhausted,
+    RuleFailed,
+    UpdateRefused,
+    WorldClosed,
+    WorldError,
+)
 
 __all__ = [
     "AgentStopped",
     "AskCancelled",
     "AskTimeout",
+    "CheckpointMissing",
+    "CheckpointRefused",
     "CircuitOpen",
     "CodecError",
+    "CommitInsideCommit",
     "ComponentDown",
     "ComponentError",
     "ConstraintViolated",
@@ -170,10 +225,15 @@ __all__ = [
     "ExtraMissing",
     "FeedbackFailed",
     "HandlerFailed",
+    "HistoryGone",
     "InvalidAddress",
     "InvalidDump",
+    "InvalidGraph",
+    "InvalidIntent",
     "InvalidMemory",
     "InvalidMessage",
+    "InvalidSetting",
+    "InvalidValue",
     "JobCancelled",
     "JobExited",
     "JobRaised",
@@ -181,6 +241,8 @@ __all__ = [
     "JobTimeout",
     "JobWaitCycle",
     "KeyConflict",
+    "LogDamaged",
+    "LogTaken",
     "MailboxFull",
     "MalformedRequest",
     "MemoryClosed",
@@ -192,13 +254,20 @@ __all__ = [
     "NotShared",
     "QueueFull",
     "RemoteError",
+    "ReplayDiverged",
+    "ResolverFailed",
+    "ResourcesExhausted",
     "RestartsExhausted",
+    "RoundsError",
+    "RuleFailed",
     "RunFolderFailed",
+    "RunUnknown",
     "RuntimeStopped",
     "ScenarioError",
     "ServiceMissing",
     "SnapshotFailed",
     "SpawnError",
+    "StageFailed",
     "StartFailed",
     "StatementFailed",
     "StorageBusy",
@@ -211,88 +280,25 @@ __all__ = [
     "StorageUnavailable",
     "TierUnavailable",
     "TransportError",
+    "TurnForfeited",
     "Unhandled",
     "UnknownAction",
     "UnknownAgent",
     "UnknownComponent",
     "UnknownMemory",
+    "UpdateRefused",
     "WaitCycle",
     "WaitTimeout",
     "WorkError",
     "WorkStopped",
     "WorkerDied",
     "WorkerStartFailed",
+    "WorldClosed",
+    "WorldError",
     "WriteInsideWrite",
     "WriteTimeout",
     "WrongUrl",
-    "describe",
 ]
-
-
-class DefinitionError(CoterieError, TypeError):
-    """A class is declared wrongly.
-
-    Raised when the class is defined, or at the latest when an agent of it is spawned.
-    """
-
-    def __init__(self, where: str, problem: str, remedy: str) -> None:
-        self.where = where
-        super().__init__(f"{where}: {problem}; {remedy}")
-
-
-class InvalidSetting(CoterieError, ValueError):
-    """An option was given a value that makes no sense."""
-
-    def __init__(self, where: str, value: object, need: str) -> None:
-        self.where = where
-        shown = f"the class {value.__qualname__}" if isinstance(value, type) else _without_secrets(repr(value))
-        super().__init__(f"{where}={shown}: need {need}")
-
-
-def _without_secrets(shown: str) -> str:
-    """Return a text, which may be a URL, without the user and the password in it."""
-    return re.sub(
-        r"([?&]\w*(?:password|secret|key|token)\w*=)[^&'\"\s]*",
-        r"\1***",
-        re.sub(r"://.*@", "://***@", shown),
-        flags=re.IGNORECASE,
-    )
-
-
-class InvalidMessage(CoterieError, TypeError):
-    """What was sent is not an instance of `Message`."""
-
-    def __init__(self, value: object, recipient: object) -> None:
-        kind = f"the class {value.__qualname__}" if isinstance(value, type) else f"a {type(value).__qualname__}"
-        super().__init__(f"{kind} was sent to {recipient}: send an instance of a subclass of Message or Request")
-
-
-class InvalidAddress(CoterieError, ValueError):
-    """A text that should name an agent does not."""
-
-    def __init__(self, text: object) -> None:
-        super().__init__(f"{text!r} is not an address: expected coterie://NODE/NAME or coterie://NODE/NAME#NUMBER")
-
-
-class CodecError(CoterieError):
-    """A value cannot cross the wire."""
-
-
-class EncodeFailed(CodecError):
-    """A value has no form on the wire. The reason is the cause."""
-
-    def __init__(self, what: str, reason: object) -> None:
-        super().__init__(
-            f"cannot encode {what}: {reason}; use numbers, text, bytes, lists, dicts, dates, dataclasses, "
-            "messages or agent references"
-        )
-
-
-class DecodeFailed(CodecError):
-    """Bytes do not decode to what was expected of them. The reason is the cause."""
-
-    def __init__(self, what: str, reason: object) -> None:
-        super().__init__(f"cannot decode {what}: {reason}")
 
 
 class SpawnError(CoterieError):
@@ -358,22 +364,6 @@ class TransportError(CoterieError):
 
 class RemoteError(CoterieError):
     """The text of an error that happened in another process; only ever a cause."""
-
-
-class ScenarioError(CoterieError, ValueError):
-    """A scenario file does not make sense. `problems` holds one line for each fault: the key, and what mends it."""
-
-    def __init__(self, path: Path | str, problems: Sequence[str]) -> None:
-        self.path = path
-        self.problems = tuple(problems)
-        super().__init__("\n".join((f"{path}:", *(f"  {problem}" for problem in problems))))
-
-
-class RunFolderFailed(CoterieError):
-    """The folder of a run cannot be written. The reason is the cause."""
-
-    def __init__(self, path: Path | str, error: OSError) -> None:
-        super().__init__(f"{path}: cannot be written: {error.strerror or error}; choose another place for the run")
 
 
 class ExtraMissing(CoterieError, ImportError):

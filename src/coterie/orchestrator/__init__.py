@@ -1,10 +1,11 @@
-"""Scenarios: read, checked whole, assembled from concrete parts, run, and recorded.
+"""Scenarios: read, checked whole, assembled from concrete parts, run, resumed, replayed, and recorded.
 
 The one place that names concrete parts. A scenario is a TOML file; a run of it leaves a folder with what happened. The
 first kind of scenario is the commons: fishers who share a lake. `Orchestrator` is an agent that routes requests to
 components: memory, processing, action, environment.
 """
 
+from coterie.orchestrator.commons.fishing import Month
 from coterie.orchestrator.components import (
     Component,
     ComponentReply,
@@ -19,8 +20,8 @@ from coterie.orchestrator.components import (
     processing_component,
 )
 from coterie.orchestrator.folder import RunFolder
-from coterie.orchestrator.run import Observer, Outcome, run_scenario
-from coterie.orchestrator.scenario import Scenario, load_scenario, parse_scenario, read_scenario
+from coterie.orchestrator.run import Observer, Outcome, Recorded, outcome_of, play, recorded, replay, run_scenario, scenario_of
+from coterie.orchestrator.scenario import Scenario, check_scenario, load_scenario, parse_scenario, read_scenario
 
 __all__ = [
     "Component",
@@ -30,16 +31,24 @@ __all__ = [
     "ComponentStatus",
     "Components",
     "GetStatus",
+    "Month",
     "Observer",
     "Orchestrator",
     "Outcome",
+    "Recorded",
     "RunFolder",
     "Scenario",
     "action_component",
+    "check_scenario",
     "load_scenario",
     "memory_component",
+    "outcome_of",
     "parse_scenario",
+    "play",
     "processing_component",
     "read_scenario",
+    "recorded",
+    "replay",
     "run_scenario",
+    "scenario_of",
 ]

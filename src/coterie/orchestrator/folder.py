@@ -13,12 +13,16 @@ from typing import Any, Self
 import msgspec
 from pythonjsonlogger.json import JsonFormatter
 
-from coterie.errors import RunFolderFailed
+from coterie.errors import RunFolderFailed, RunUnknown
 from coterie.runtime import AgentLogFilter
+
+SCENARIO = "scenario.json"
+"""The scenario with all of its settings, as it was run."""
+LOG = "run.db"
 
 
 class RunFolder:
-    """A folder of its own for one run: the scenario file, events and logs as JSON lines, settings and metrics as JSON.
+    """A folder of its own for one run: the scenario file, events and logs as JSON lines, metrics, event log, report.
 
     An event is on its way to the disk when `event` returns, so a run that is killed has what happened so far. Used by
     one thread, but for the log. Use it in a ``with`` block.
@@ -47,6 +51,31 @@ class RunFolder:
             return cls(path)
         except OSError as error:
             raise RunFolderFailed(parent, error) from error
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open the folder of a run that has been made, to go on with it. Its events are told anew.
+
+        Raises `RunUnknown`, `RunFolderFailed`.
+        """
+        if not (path / SCENARIO).is_file():
+            raise RunUnknown(path, f"there is no {SCENARIO} in it")
+        try:
+            (path / "events.jsonl").unlink(missing_ok=True)
+            return cls(path)
+        except OSError as error:
+            raise RunFolderFailed(path, error) from error
+
+    @property
+    def log(self) -> Path:
+        """Where the events of the world and the checkpoints are."""
+        return self.path / LOG
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file, whole or not at all, and return its path."""
+        temporary = self.path / f".{name}.part"
+        temporary.write_text(text, encoding="utf-8")
+        return temporary.replace(self.path / name)
 
     def event(self, kind: str, /, **fields: Any) -> None:
         """Append an event."""

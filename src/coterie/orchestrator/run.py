@@ -1,16 +1,22 @@
-"""One run of a scenario, from its first event to its last."""
+"""One run of a scenario: from its first event to its last, on from where it stopped, and again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from pydantic import ValidationError
 
-from coterie.errors import CoterieError
-from coterie.orchestrator.commons import Fisher, Lake, Month, Settle
-from coterie.orchestrator.folder import RunFolder
-from coterie.orchestrator.scenario import LAKE, Scenario
-from coterie.runtime import Runtime
+from coterie.errors import CoterieError, RunUnknown
+from coterie.orchestrator.commons.fishing import Lake, Month, Terms, beginning, graph, months_of
+from coterie.orchestrator.commons.mechanisms import LAKE, MECHANISMS
+from coterie.orchestrator.folder import LOG, SCENARIO, RunFolder
+from coterie.orchestrator.scenario import Scenario
+from coterie.rounds import Result, RoundResult, Simulation
+from coterie.world import EventLog, World
+from coterie.world.resolvers import Rationing
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -25,6 +31,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What is in the lake at the end."""
     surprises: tuple[str, ...]
     """Where the run did not end as the scenario expects."""
+    digest: str = ""
+    """Of the world at the end."""
 
     @property
     def total(self) -> int:
@@ -40,39 +48,109 @@ class Observer(Protocol):
         ...
 
 
-def run_scenario(scenario: Scenario, folder: RunFolder, observer: Observer | None = None) -> Outcome:
-    """Run a scenario to its end, record it in a folder, and return how it ended.
+class Recorded(msgspec.Struct, frozen=True):
+    """What the folder of a run tells."""
+
+    scenario: Scenario
+    months: list[Month]
+    digest: str
+    finished: bool
+    """Whether it came to its end."""
+    events: int
+
+
+def play(
+    scenario: Scenario, log: EventLog | None, observer: Observer | None = None, *, resume: bool = False
+) -> tuple[list[Month], Result]:
+    """Run a scenario, or go on with it, and return its months and how its simulation ended.
 
     The same scenario with the same seed ends the same way, whatever the dispatcher, the machine and its load.
     """
-    names = [name for agents in scenario.agents for name in agents.names()]
-    rules = [agents.strategy for agents in scenario.agents for _ in range(agents.count)]
-    folder.write("scenario.json", scenario.model_dump())
+    fishers = scenario.fishers()
+    world = World(beginning(scenario.lake.stock, fishers, _terms(scenario)), log=log)
+    try:
+        simulation = _simulation(scenario, world)
+        months: list[Month] = []
+        if resume and log is not None:
+            done = simulation.checkpointed
+            months = [month for month in months_of(log.events()) if month.number <= done]
+            for month in months:
+                _tell(observer, month)
+
+        def settled(result: RoundResult) -> None:
+            month = months_of((*result.events, *world.history(world.sequence, world.sequence)))[0]
+            if len(months) < month.number:
+                months.append(month)
+                _tell(observer, month)
+
+        result = (simulation.resume if resume else simulation.run)(scenario.months, settled)
+    finally:
+        world.close()
+    return months, result
+
+
+def run_scenario(scenario: Scenario, folder: RunFolder, observer: Observer | None = None, *, resume: bool = False) -> Outcome:
+    """Run a scenario to its end, record it in a folder, and return how it ended; with `resume`, go on from its checkpoint."""
+    names = list(scenario.fishers())
+    folder.write(SCENARIO, scenario.model_dump())
     folder.event("run started", scenario=scenario.name, kind=scenario.kind, seed=scenario.seed, agents=names)
-    months: list[Month] = []
-    with Runtime(scenario.kind, dispatcher=scenario.dispatcher()) as runtime:
-        fishers = [runtime.spawn(Fisher, rule, scenario.seed, name=name) for name, rule in zip(names, rules, strict=True)]
-        lake = runtime.spawn(Lake, scenario.lake, fishers, scenario.seed, scenario.runtime.turn_timeout, name=LAKE)
-        while len(months) < scenario.months and not (months and months[-1].collapsed):
-            month = lake.ask(Settle(), timeout=None).result()
-            months.append(month)
+
+    class Recorder:
+        def month(self, month: Month) -> None:
             folder.event("month settled", **msgspec.structs.asdict(month))
-            if observer is not None:
-                observer.month(month)
-        metrics = runtime.metrics()
-    outcome = _outcome(scenario, names, months)
+            _tell(observer, month)
+
+    months, result = play(scenario, EventLog(folder.log), Recorder(), resume=resume)
+    outcome = outcome_of(scenario, months, result.digest)
     folder.event("run ended", **msgspec.structs.asdict(outcome), total=outcome.total)
-    folder.write("metrics.json", {"outcome": outcome, "total": outcome.total, "runtime": metrics})
+    timing = {"seconds": result.seconds, "waited": result.waited, "forfeits": result.forfeits, "mode": scenario.mode}
+    folder.write("metrics.json", {"outcome": outcome, "total": outcome.total, "timing": timing, "runtime": result.runtime})
+    if result.timeline:
+        # A run that was over when it was resumed has nothing to add.
+        folder.write("timeline.json", result.timeline)
     return outcome
 
 
-def _outcome(scenario: Scenario, names: list[str], months: list[Month]) -> Outcome:
-    harvest = {name: sum(month.caught[name] for month in months) for name in names}
+def recorded(path: Path) -> Recorded:
+    """Return what the folder of a run tells. Raises `RunUnknown`, and the errors of storage and of the log."""
+    scenario = scenario_of(path)
+    with EventLog(_log(path)) as log:
+        events = list(log.events())
+        months = months_of(events)
+        world = World.replay(log)
+    finished = bool(months) and (months[-1].collapsed or len(months) >= scenario.months)
+    return Recorded(scenario, months, world.digest(), finished, len(events))
+
+
+def replay(path: Path, observer: Callable[[int, str], object]) -> Result:
+    """Do a recorded run again, and see that each month comes to the digest that it had; tell `observer` of each.
+
+    Raises `ReplayDiverged` at the first that does not, and as `recorded` does.
+    """
+    scenario = scenario_of(path)
+    with EventLog(_log(path)) as log:
+        simulation = _simulation(scenario, World())
+        return simulation.replay(log, lambda result: observer(result.number, result.digest))
+
+
+def scenario_of(path: Path) -> Scenario:
+    """Return the scenario of a run, as it was run. Raises `RunUnknown`."""
+    try:
+        return Scenario.model_validate_json((path / SCENARIO).read_bytes())
+    except OSError as error:
+        raise RunUnknown(path, f"there is no {SCENARIO} that could be read in it ({error.strerror})") from error
+    except ValidationError as error:
+        raise RunUnknown(path, f"its {SCENARIO} makes no sense, or is of a later version") from error
+
+
+def outcome_of(scenario: Scenario, months: list[Month], digest: str = "") -> Outcome:
+    """Return how a run ended, once the books balance."""
+    harvest = {name: sum(month.caught[name] for month in months) for name in scenario.fishers()}
     lost = sum(month.before - month.left for month in months)
     if sum(harvest.values()) != lost:
         raise CoterieError(f"the fishers caught {sum(harvest.values())} and the lake lost {lost}: the books do not balance")
     last = months[-1]
-    outcome = Outcome(len(months), last.collapsed, harvest, last.after, ())
+    outcome = Outcome(len(months), last.collapsed, harvest, last.after, (), digest)
     expected = scenario.expect
     surprises = [
         f"{what}: expected {wanted}, got {got}"
@@ -84,3 +162,37 @@ def _outcome(scenario: Scenario, names: list[str], months: list[Month]) -> Outco
         if wanted is not None and wanted != got
     ]
     return msgspec.structs.replace(outcome, surprises=tuple(surprises))
+
+
+def _simulation(scenario: Scenario, world: World) -> Simulation:
+    terms = _terms(scenario)
+    return Simulation(
+        world,
+        scenario.fishers(),
+        graph(scenario.judge, terms, scenario.graph.stages, scenario.graph.edges),
+        mode=scenario.mode,
+        seed=scenario.seed,
+        resolver=Rationing(LAKE, into="basket/{agent}", sharing=scenario.lake.sharing),
+        settle=Lake(terms),
+        mechanisms=MECHANISMS,
+        turn_timeout=scenario.runtime.turn_timeout,
+        max_lead=scenario.runtime.max_lead,
+        dispatcher=scenario.dispatcher(),
+    )
+
+
+def _terms(scenario: Scenario) -> Terms:
+    lake = scenario.lake
+    return Terms(lake.capacity, lake.growth, lake.collapse_below)
+
+
+def _log(path: Path) -> Path:
+    log = path / LOG
+    if not log.is_file():
+        raise RunUnknown(path, f"there is no {LOG} in it")
+    return log
+
+
+def _tell(observer: Observer | None, month: Month) -> None:
+    if observer is not None:
+        observer.month(month)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from coterie.errors import ScenarioError
+from coterie.errors import InvalidGraph, ScenarioError
 from coterie.kernel import Address
+from coterie.orchestrator.commons.fishing import STAGES, Fisher, StageName, Terms, graph
+from coterie.orchestrator.commons.judging import Judge, Prudent
+from coterie.orchestrator.commons.mechanisms import Proposes
+from coterie.orchestrator.commons.strategies import Strategy
 from coterie.orchestrator.problems import problem
-from coterie.orchestrator.strategies import Strategy
 from coterie.runtime import Dedicated, Dispatcher, Leased
 
 LAKE = "lake"
-"""The name of the agent that is the lake."""
-
+"""The name that no fisher may have."""
 
 _MOST = 10**12
 """Units that a lake can hold; beyond that, rounding would show."""
@@ -56,18 +58,43 @@ class Agents(_Part):
     """Its name; of several, what their names begin with."""
     count: int = Field(default=1, ge=1, le=100_000)
     strategy: Strategy
+    proposes: Proposes | None = None
+    """The mechanism that it proposes, if any."""
 
     def names(self) -> list[str]:
         """Return the names of the agents."""
         return [self.name] if self.count == 1 else [f"{self.name}-{number}" for number in range(1, self.count + 1)]
 
 
+class GraphSettings(_Part):
+    """The stages of a month, and the ways between them."""
+
+    stages: Annotated[tuple[StageName, ...], Field(strict=False)] = STAGES
+    """In the order in which what is intended in them counts. The first is where a month begins."""
+    edges: Annotated[tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None, Field(strict=False)] = None
+    """From which stage to which; without it, from each to the next."""
+
+    @model_validator(mode="after")
+    def _closes(self) -> GraphSettings:
+        try:
+            graph(Prudent(), Terms(1, 1.0, 0), self.stages, self.edges)
+        except InvalidGraph as error:
+            raise ValueError(f"the graph does not close: {'; '.join(error.problems)}") from error
+        return self
+
+
 class RuntimeSettings(_Part):
     """How the agents are run. It changes what a run costs, not how it ends."""
 
     dispatcher: Literal["leased", "dedicated"] = "leased"
+    threads: int | None = Field(default=None, ge=1, le=8_192)
+    """Threads at most that leased agents share; without it, as many as they need."""
     turn_timeout: float = Field(default=30.0, gt=0)
-    """Seconds that a fisher has to decide; after that its month is forfeited."""
+    """Seconds that a fisher has for each stage; after that its month is forfeited."""
+    delay: float = Field(default=0.0, ge=0, le=3600)
+    """Seconds that fishers take at most to perceive, and to decide, by chance."""
+    max_lead: int = Field(default=1, ge=0, le=1_000_000)
+    """In mode tokens, how many months a fisher may be ahead of the slowest."""
 
 
 class Expectation(_Part):
@@ -88,7 +115,12 @@ class Scenario(_Part):
     seed: int = 0
     """What everything random in the run follows from."""
     months: int = Field(default=12, ge=1, le=1_000_000)
+    mode: Literal["lockstep", "sync_points", "pipelines", "tokens"] = "sync_points"
+    """Where fishers wait for each other."""
     lake: Lake = Lake()
+    graph: GraphSettings = GraphSettings()
+    judge: Judge = Prudent()
+    """Who decides about what is proposed."""
     agents: Annotated[tuple[Agents, ...], Field(strict=False)]
     runtime: RuntimeSettings = RuntimeSettings()
     expect: Expectation = Expectation()
@@ -99,8 +131,8 @@ class Scenario(_Part):
         if not counts:
             raise ValueError("agents: there is none; add at least one [[agents]]")
         for name, count in counts.items():
-            if not Address.is_name(name):
-                raise ValueError(f"agents: {name!r} cannot name an agent; use text without '#' and control characters")
+            if not Address.is_name(name) or "/" in name:
+                raise ValueError(f"agents: {name!r} cannot name an agent; use text without '#', '/' and control characters")
             if count > 1:
                 raise ValueError(f"agents: the name {name!r} is used {count} times; give every agent a name of its own")
         if LAKE in counts:
@@ -109,7 +141,15 @@ class Scenario(_Part):
 
     def dispatcher(self) -> Dispatcher:
         """Return what gives the agents their threads."""
-        return Dedicated() if self.runtime.dispatcher == "dedicated" else Leased()
+        if self.runtime.dispatcher == "dedicated":
+            return Dedicated()
+        threads = self.runtime.threads
+        return Leased() if threads is None else Leased(least=min(2, threads), most=threads)
+
+    def fishers(self) -> dict[str, Fisher]:
+        """Return the fishers by name."""
+        delay = self.runtime.delay
+        return {name: Fisher(each.strategy, each.proposes, delay) for each in self.agents for name in each.names()}
 
 
 def read_scenario(path: Path | str) -> str:
@@ -130,6 +170,11 @@ def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(Path(path), [f"it is not TOML: {error}"]) from error
+    return check_scenario(data, path)
+
+
+def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
+    """Check what a scenario file says, as tables. Raises `ScenarioError` as `parse_scenario` does."""
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from coterie.orchestrator.strategies import Catch, Situation, Strategy
+from coterie.orchestrator.commons.strategies import Catch, Situation, Strategy
 
 RULES: TypeAdapter[Any] = TypeAdapter(Strategy)
 

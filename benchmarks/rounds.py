@@ -1,0 +1,79 @@
+"""Simulations in rounds, beside what would be ideal: agents that await, that block, and stragglers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.harness import Row
+from coterie import Dedicated, Leased
+from coterie.rounds import Graph, Mode, Simulation, Turn, per_agent
+from coterie.runtime import Dispatcher
+from coterie.world import World
+
+AGENTS = 100
+STAGE = 0.05
+ROUNDS = 10
+NAMES = [f"agent-{number}" for number in range(AGENTS)]
+
+
+async def awaits(turn: Turn) -> None:  # noqa: ARG001
+    await asyncio.sleep(STAGE)
+
+
+def blocks(turn: Turn) -> None:  # noqa: ARG001
+    time.sleep(STAGE)
+
+
+def seconds_of(mode: Mode, stage: Callable[[Turn], Any], dispatcher: Dispatcher, names: list[str], rounds: int) -> float:
+    simulation = Simulation(
+        World({"n": 0}), names, Graph.chain(per_agent(stage)), mode=mode, dispatcher=dispatcher, max_lead=None
+    )
+    return simulation.run(rounds).seconds
+
+
+def one_stage() -> list[Row]:
+    """A hundred agents take 50 ms each, ten rounds of one stage: ideally half a second."""
+    ideal = STAGE * ROUNDS
+    rows = []
+    for name, stage, dispatcher in (
+        ("await, leased", awaits, Leased()),
+        ("await, dedicated", awaits, Dedicated()),
+        ("block their threads, dedicated", blocks, Dedicated()),
+        ("block their threads, leased", blocks, Leased()),
+    ):
+        took = sorted(seconds_of(Mode.LOCKSTEP, stage, dispatcher, NAMES, ROUNDS) for _ in range(3))[1]
+        # What the table of targets asks for is the default dispatcher that awaits, and the dedicated one that blocks.
+        target = "within 20 %" if name in ("await, leased", "block their threads, dedicated") else ""
+        figure = f"{took:.3f} s, ideally {ideal:.3f} s: {took / ideal:.2f}"
+        rows.append(Row(f"100 agents {name}, 10 rounds of 50 ms", figure, target, took / ideal <= 1.2 if target else None))
+    return rows
+
+
+def stragglers() -> list[Row]:
+    """Twenty agents draw from 10 to 200 ms a turn, 20 rounds: each mode beside its ideal."""
+    names, rounds = NAMES[:20], 20
+    chance = random.Random(1)  # noqa: S311 - not for secrets
+    times = {name: [chance.uniform(0.01, 0.2) for _ in range(rounds)] for name in names}
+
+    async def work(turn: Turn) -> None:
+        await asyncio.sleep(times[turn.name][turn.round - 1])
+
+    slowest = max(sum(each) for each in times.values())
+    barrier = sum(max(each[number] for each in times.values()) for number in range(rounds))
+    rows = []
+    for mode in Mode:
+        ideal = slowest if mode is Mode.TOKENS else barrier
+        took = seconds_of(mode, work, Leased(), names, rounds)
+        target = "within 10 %" if mode is Mode.TOKENS else ""
+        what = "the slowest agent's own sum" if mode is Mode.TOKENS else "the slowest of each round"
+        figure = f"{took:.2f} s, {what} {ideal:.2f} s: {took / ideal:.3f}"
+        rows.append(Row(f"stragglers, {mode}", figure, target, took / ideal <= 1.1 if target else None))
+    return rows
+
+
+def all_rows() -> list[Row]:
+    return one_stage() + stragglers()

@@ -1,0 +1,80 @@
+"""`coterie compare` and `coterie sweep`: one scenario many times."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from coterie.cli.run import changed
+from coterie.errors import RunFolderFailed
+from coterie.orchestrator import parse_scenario, read_scenario
+from coterie.orchestrator.batch.compare import compare
+from coterie.orchestrator.batch.sweep import jobs, means, parse_seeds, parse_setting, run_jobs, table
+
+ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a TOML file.", show_default=False)]
+
+
+def compare_modes(
+    scenario: ScenarioFile,
+    delay: Annotated[
+        float | None, typer.Option(min=0, max=3600, help="Seconds that agents take at most, by chance.", show_default=False)
+    ] = None,
+) -> None:
+    """Run a scenario in all four modes, and show times, waits and digests side by side."""
+    loaded = changed(parse_scenario(read_scenario(scenario), scenario), {}, {"delay": delay})
+    shown = Table(title=escape(loaded.name), title_justify="left")
+    shown.add_column("mode")
+    for column in ("seconds", "waited", "forfeits", "months", "harvest"):
+        shown.add_column(column, justify="right")
+    shown.add_column("digest")
+    for each in compare(loaded):
+        months = f"{each.outcome.months}{' †' if each.outcome.collapsed else ''}"
+        figures = (f"{each.seconds:.3f}", f"{each.waited:.3f}", str(each.forfeits), months, str(each.outcome.total))
+        shown.add_row(each.mode, *figures, each.outcome.digest[:16])
+    console = Console(highlight=False)
+    console.print(shown)
+    console.print("waited: seconds, over all agents; † collapsed")
+
+
+def sweep(
+    scenario: ScenarioFile,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=A,B,C", help="A key and its values; may be given again.", show_default=False),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="1..20", help="The seeds.")] = "1..5",
+    out: Annotated[Path, typer.Option(help="The table; the plot gets its name, and .png.")] = Path("sweep.csv"),
+    processes: Annotated[
+        int, typer.Option(min=1, max=1024, help="Processes that work at the same time.", show_default="one for each processor")
+    ] = os.cpu_count() or 1,
+) -> None:
+    """Run all combinations of settings and seeds in parallel processes, and write a table and a plot."""
+    settings = dict(parse_setting(each) for each in set_ or [])
+    todo = jobs(read_scenario(scenario), scenario, settings, parse_seeds(seeds))
+    console = Console(highlight=False)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
+    with bar:
+        task = bar.add_task("runs", total=len(todo))
+        rows = run_jobs(todo, processes, lambda _: bar.advance(task))
+    # Half a second of imports that nobody else needs.
+    from coterie.orchestrator.report.plots import table_of_means  # noqa: PLC0415
+
+    plot = out.with_suffix(".png")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(table(rows), encoding="utf-8")
+        plot.write_bytes(table_of_means(list(means(rows)), "harvest in all: mean and deviation over the seeds"))
+    except OSError as error:
+        raise RunFolderFailed(out, error) from error
+    failed = sum(bool(row.error) for row in rows)
+    console.print(f"{len(rows)} runs are in {escape(str(out))}, their plot in {escape(str(plot))}", soft_wrap=True)
+    if failed:
+        console.print(f"[bold red]{failed} did not end[/]; the table says why")
+        raise typer.Exit(1)

@@ -1,0 +1,64 @@
+"""`coterie resume`, `coterie replay` and `coterie show`: what can be done with the folder of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from coterie.cli.display import result_table
+from coterie.cli.run import finish
+from coterie.orchestrator import RunFolder, outcome_of, recorded, replay, scenario_of
+
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+
+
+def resume_run(
+    run: Folder,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the result only.")] = False,
+    report: Annotated[bool, typer.Option(help="Write a report with plots.")] = True,
+) -> None:
+    """Go on with a run that was interrupted or killed, from its last settled month, to its end."""
+    scenario = scenario_of(run)
+    with RunFolder.open(run) as folder:
+        finish(Console(highlight=False), scenario, folder, resume=True, pace=0.0, quiet=quiet, report=report)
+
+
+def replay_run(run: Folder) -> None:
+    """Do a run again from its record, and see that each month comes to the digest that it had."""
+    console = Console(highlight=False)
+    result = replay(run, lambda month, digest: console.print(f"month {month}: {digest}, as recorded", soft_wrap=True))
+    console.print(f"{result.rounds} months, each as recorded; digest {result.digest}", soft_wrap=True)
+
+
+def show_run(run: Folder) -> None:
+    """Show what is recorded of a run."""
+    found = recorded(run)
+    console = Console(highlight=False)
+    table = Table(title=f"{escape(found.scenario.name)}, mode {found.scenario.mode}", title_justify="left")
+    for column in ("month", "stock", "asked", "caught", "left"):
+        table.add_column(column, justify="right")
+    table.add_column("accepted")
+    table.add_column("forfeited")
+    table.add_column("digest")
+    for month in found.months:
+        table.add_row(
+            str(month.number),
+            str(month.before),
+            str(sum(month.asked.values())),
+            str(sum(month.caught.values())),
+            str(month.left),
+            escape(", ".join(sorted(month.accepted))),
+            escape(", ".join(sorted(month.forfeits))),
+            month.digest[:12],
+        )
+    console.print(table)
+    if found.months:
+        console.print(result_table(found.scenario, outcome_of(found.scenario, found.months, found.digest)))
+    console.print(f"{found.events} events; digest {found.digest}", soft_wrap=True)
+    if not found.finished:
+        console.print(f"not finished; go on with: coterie resume {escape(str(run))}", soft_wrap=True)

@@ -1,0 +1,73 @@
+"""What is declared, set, sent or encoded wrongly. The tree is drawn in `coterie.errors`."""
+
+from __future__ import annotations
+
+import re
+
+from coterie.errors.root import CoterieError
+
+
+class DefinitionError(CoterieError, TypeError):
+    """A class is declared wrongly.
+
+    Raised when the class is defined, or at the latest when an agent of it is spawned.
+    """
+
+    def __init__(self, where: str, problem: str, remedy: str) -> None:
+        self.where = where
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+
+class InvalidSetting(CoterieError, ValueError):
+    """An option was given a value that makes no sense."""
+
+    def __init__(self, where: str, value: object, need: str) -> None:
+        self.where = where
+        shown = f"the class {value.__qualname__}" if isinstance(value, type) else _without_secrets(repr(value))
+        super().__init__(f"{where}={shown}: need {need}")
+
+
+def _without_secrets(shown: str) -> str:
+    """Return a text, which may be a URL, without the user and the password in it."""
+    return re.sub(
+        r"([?&]\w*(?:password|secret|key|token)\w*=)[^&'\"\s]*",
+        r"\1***",
+        re.sub(r"://.*@", "://***@", shown),
+        flags=re.IGNORECASE,
+    )
+
+
+class InvalidMessage(CoterieError, TypeError):
+    """What was sent is not an instance of `Message`."""
+
+    def __init__(self, value: object, recipient: object) -> None:
+        kind = f"the class {value.__qualname__}" if isinstance(value, type) else f"a {type(value).__qualname__}"
+        super().__init__(f"{kind} was sent to {recipient}: send an instance of a subclass of Message or Request")
+
+
+class InvalidAddress(CoterieError, ValueError):
+    """A text that should name an agent does not."""
+
+    def __init__(self, text: object) -> None:
+        super().__init__(f"{text!r} is not an address: expected coterie://NODE/NAME or coterie://NODE/NAME#NUMBER")
+
+
+class CodecError(CoterieError):
+    """A value cannot cross the wire."""
+
+
+class EncodeFailed(CodecError):
+    """A value has no form on the wire. The reason is the cause."""
+
+    def __init__(self, what: str, reason: object) -> None:
+        super().__init__(
+            f"cannot encode {what}: {reason}; use numbers, text, bytes, lists, dicts, dates, dataclasses, "
+            "messages or agent references"
+        )
+
+
+class DecodeFailed(CodecError):
+    """Bytes do not decode to what was expected of them. The reason is the cause."""
+
+    def __init__(self, what: str, reason: object) -> None:
+        super().__init__(f"cannot decode {what}: {reason}")

@@ -1,0 +1,174 @@
+"""One scenario over combinations of settings and seeds, in parallel processes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import multiprocessing
+import statistics
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from coterie.errors import ScenarioError, describe
+from coterie.orchestrator.report.inequality import gini
+from coterie.orchestrator.run import outcome_of, play
+from coterie.orchestrator.scenario import Scenario, check_scenario
+
+_MOST = 100_000
+"""Runs of one sweep."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One run of a sweep."""
+
+    settings: dict[str, Any]
+    seed: int
+    scenario: Scenario
+
+
+class Row(msgspec.Struct, frozen=True):
+    """How one run of a sweep ended."""
+
+    settings: dict[str, Any]
+    seed: int
+    months: int = 0
+    collapsed: bool = False
+    total: int = 0
+    stock: int = 0
+    gini: float = 0.0
+    forfeits: int = 0
+    digest: str = ""
+    error: str = ""
+    """Why it did not end; empty if it did."""
+
+
+def parse_setting(text: str) -> tuple[str, list[Any]]:
+    """Return the key and the values of ``key=a,b,c``; a value is what TOML makes of it, or else text. Raises `ScenarioError`."""
+    key, equals, values = text.partition("=")
+    if not equals or not key.strip() or not values.strip():
+        raise ScenarioError("--set", [f"{text!r} sets nothing; write key=a,b,c, such as lake.growth=1.5,2.0"])
+    return key.strip(), [_value(each.strip()) for each in values.split(",")]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of ``1..20``, ``3``, or ``1,5,9``. Raises `ScenarioError`."""
+    try:
+        seeds: list[int] = []
+        for part in text.split(","):
+            first, dots, last = part.partition("..")
+            seeds += range(int(first), int(last) + 1) if dots else [int(first)]
+    except ValueError as error:
+        raise ScenarioError("--seeds", [f"{text!r} names no seeds; write 1..20, or 1,5,9"]) from error
+    if not seeds:
+        raise ScenarioError("--seeds", [f"{text!r} names no seeds; the first must not be greater than the last"])
+    return seeds
+
+
+def jobs(text: str, path: Path, settings: Mapping[str, Sequence[Any]], seeds: Sequence[int]) -> list[Job]:
+    """Return the runs of a sweep, each checked before the first is begun. Raises `ScenarioError`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(path, [f"it is not TOML: {error}"]) from error
+    check_scenario(data, path)
+    made = []
+    for values in itertools.product(*settings.values()):
+        chosen = dict(zip(settings, values, strict=True))
+        changed = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
+        for key, value in chosen.items():
+            _put(changed, key, value, path)
+        scenario = check_scenario(changed, f"{path} with {', '.join(f'{key}={value}' for key, value in chosen.items())}")
+        made += [Job(chosen, seed, scenario.model_copy(update={"seed": seed})) for seed in seeds]
+        if len(made) > _MOST:
+            raise ScenarioError("sweep", [f"these are more than {_MOST} runs; set fewer values, or fewer seeds"])
+    return made
+
+
+def run_jobs(todo: Sequence[Job], processes: int, done: Callable[[Row], object]) -> list[Row]:
+    """Do the runs in so many processes, tell `done` of each as it ends, and return the rows in the order of the runs."""
+    rows: dict[int, Row] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(todo)), mp_context=context) as pool:
+        futures = {pool.submit(run_job, job): place for place, job in enumerate(todo)}
+        try:
+            for future in as_completed(futures):
+                place = futures[future]
+                error = future.exception()
+                job = todo[place]
+                rows[place] = future.result() if error is None else Row(job.settings, job.seed, error=describe(error))
+                done(rows[place])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [rows[place] for place in range(len(todo))]
+
+
+def run_job(job: Job) -> Row:
+    """Do one run, in memory."""
+    try:
+        months, result = play(job.scenario, None)
+        outcome = outcome_of(job.scenario, months, result.digest)
+    except Exception as error:  # noqa: BLE001 - it is in the row, and the other runs go on
+        return Row(job.settings, job.seed, error=describe(error))
+    inequality = round(gini(list(outcome.harvest.values())), 6)
+    return Row(
+        job.settings,
+        job.seed,
+        outcome.months,
+        outcome.collapsed,
+        outcome.total,
+        outcome.stock,
+        inequality,
+        result.forfeits,
+        outcome.digest,
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as CSV, one column for each setting."""
+    out = io.StringIO()
+    keys = list(rows[0].settings) if rows else []
+    fields = ["seed", "months", "collapsed", "total", "stock", "gini", "forfeits", "digest", "error"]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*keys, *fields])
+    for row in rows:
+        writer.writerow([*(row.settings[key] for key in keys), *(getattr(row, field) for field in fields)])
+    return out.getvalue()
+
+
+def means(rows: Sequence[Row]) -> Iterator[tuple[str, float, float]]:
+    """Yield, for each combination of settings, its name and the mean and deviation of the total harvest."""
+    for name, group in itertools.groupby((row for row in rows if not row.error), key=lambda row: str(row.settings)):
+        totals = [(row.total, row.settings) for row in group]
+        values = [total for total, _ in totals]
+        shown = ", ".join(f"{key}={value}" for key, value in totals[0][1].items()) or name.strip("{}") or "all"
+        yield shown, statistics.fmean(values), statistics.pstdev(values)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(data: dict[str, Any], key: str, value: Any, path: Path) -> None:
+    *parents, last = key.split(".")
+    target: Any = data
+    try:
+        for parent in parents:
+            target = target[int(parent)] if isinstance(target, list) else target.setdefault(parent, {})
+        if isinstance(target, list):
+            target[int(last)] = value
+        else:
+            target[last] = value
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ScenarioError(
+            path, [f"{key}: there is nothing of that name to set; write lake.growth, or agents.0.count"]
+        ) from error

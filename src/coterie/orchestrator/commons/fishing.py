@@ -1,0 +1,176 @@
+"""The commons: fishers, each with a rule, and a lake that settles each month.
+
+The rules of the lake are those published with GovSim (Piatti et al., "Cooperate or Collapse", 2024): all ask at the
+same time; if together they ask for more than there is, what there is gets shared out; if too little is left the lake
+has collapsed, and otherwise the stock multiplies, up to what the lake can hold. A month is a round: the fishers perceive,
+propose, are judged, decide and fish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from coterie.orchestrator.commons.judging import JudgeRule
+from coterie.orchestrator.commons.mechanisms import LAKE, Proposes
+from coterie.orchestrator.commons.strategies import Catch, Rule, Situation
+from coterie.rounds import Closing, Edge, Gathering, Graph, Turn, per_agent, together
+from coterie.world import Event
+
+BASKET = "basket/"
+"""What begins the keys of what each has caught in all."""
+_LAST = "last"
+
+
+class Month(msgspec.Struct, frozen=True):
+    """What happened in one month."""
+
+    number: int
+    before: int
+    """The stock when the month began."""
+    asked: dict[str, int]
+    caught: dict[str, int]
+    left: int
+    """The stock after the catch."""
+    after: int
+    """The stock when the next month begins."""
+    collapsed: bool
+    forfeits: dict[str, str]
+    """Fishers whose turn was forfeited, and why; they asked for nothing."""
+    accepted: dict[str, dict[str, Any]]
+    """Mechanisms that were accepted this month, by kind: their parameters, and who proposed them."""
+    digest: str = ""
+    """Of the world after the month."""
+
+
+@dataclass(frozen=True)
+class Fisher:
+    """Decides by a rule, and may propose a mechanism. It keeps nothing: all it knows is in the world."""
+
+    rule: Rule
+    proposes: Proposes | None = None
+    delay: float = 0.0
+    """Seconds that it takes at most to perceive and to decide, by chance that is no part of the outcome."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What fishers know of the lake beside its stock."""
+
+    capacity: int
+    growth: float
+    collapse_below: int
+
+
+StageName: TypeAlias = Literal["perceive", "propose", "judge", "decide", "fish"]
+
+STAGES: tuple[StageName, ...] = ("perceive", "propose", "judge", "decide", "fish")
+"""The stages of a month, in their usual order."""
+
+
+def graph(
+    judge: JudgeRule, terms: Terms, stages: Sequence[str] = STAGES, edges: Sequence[tuple[str, str]] | None = None
+) -> Graph:
+    """Return the round of the commons: these stages, one after the other, or as `edges` say. Raises `InvalidGraph`."""
+
+    @per_agent
+    async def perceive(turn: Turn) -> int:
+        await _hesitate(turn.agent.delay)
+        return int(turn.view[LAKE])
+
+    @per_agent
+    def propose(turn: Turn) -> None:
+        wish = turn.agent.proposes
+        if wish is None or (wish.below is not None and turn.inputs.get("perceive", turn.view[LAKE]) >= wish.below):
+            return
+        force = turn.view.get(f"mechanism/{wish.kind}")
+        if force is None or dict(force["parameters"]) != wish.parameters():
+            turn.propose(wish.kind, **wish.parameters())
+
+    def judged(gathering: Gathering) -> int:
+        return judge.judge(gathering)
+
+    @per_agent
+    async def decide(turn: Turn) -> int:
+        await _hesitate(turn.agent.delay)
+        last = {name: Catch(each["asked"], each["got"]) for name, each in turn.view.get(_LAST, {}).items()}
+        fishers = len(turn.view.under(BASKET))
+        stock = turn.view[LAKE]
+        situation = Situation(turn.round, stock, terms.capacity, terms.growth, fishers, dict(sorted(last.items())))
+        return max(0, int(turn.agent.rule.ask(situation, turn.random)))
+
+    @per_agent
+    def fish(turn: Turn) -> None:
+        turn.intend("take", amount=turn.inputs.get("decide", 0))
+
+    judged.__name__ = "judge"
+    known = {stage.name: stage for stage in (perceive, propose, together(judged), decide, fish)}
+    made = [known[name] for name in stages]
+    if edges is None:
+        return Graph.chain(*made)
+    return Graph(made, [Edge(source, target) for source, target in edges])
+
+
+class Lake:
+    """What becomes of the lake at the end of a month."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+
+    def __call__(self, closing: Closing) -> None:
+        """Count the catches, and let the stock collapse or grow."""
+        names = list(closing.view.under(BASKET))
+        asked, caught = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+        for event in closing.events:
+            if event.action == "take" and event.agent in asked:
+                asked[event.agent] += int(event.details.get("asked", event.details.get("amount", 0)))
+                caught[event.agent] += int(event.details["amount"]) if event.kind in ("granted", "cut") else 0
+        left = int(closing.view[LAKE])
+        collapsed = left < self._terms.collapse_below
+        after = left if collapsed else min(self._terms.capacity, int(left * self._terms.growth))
+        closing.set(LAKE, after)
+        closing.set(_LAST, {name: {"asked": asked[name], "got": caught[name]} for name in names})
+        before = left + sum(caught.values())
+        closing.tell(before=before, asked=asked, caught=caught, left=left, after=after, collapsed=collapsed)
+        if collapsed:
+            closing.stop("the lake has collapsed")
+
+
+def beginning(stock: int, names: Iterable[str], terms: Terms) -> dict[str, Any]:
+    """Return what the world of a commons begins with."""
+    baskets = {f"{BASKET}{name}": 0 for name in names}
+    lasting = int(round((terms.capacity - terms.capacity / terms.growth) / max(1, len(baskets)), 9))
+    return {LAKE: stock, "lasting": lasting, _LAST: {}, **baskets}
+
+
+def months_of(events: Iterable[Event]) -> list[Month]:
+    """Return the settled months that a log tells of."""
+    months: list[Month] = []
+    forfeits: dict[str, str] = {}
+    accepted: dict[str, dict[str, Any]] = {}
+    settled: dict[str, Any] | None = None
+    for event in events:
+        if event.kind == "forfeited":
+            forfeits[event.agent] = event.reason
+        elif event.kind == "accepted":
+            about = event.details
+            accepted[about["kind"]] = {"by": event.agent, **dict(about["parameters"])}
+        elif event.kind == "settled":
+            settled = {key: event.details[key] for key in ("before", "asked", "caught", "left", "after", "collapsed")}
+        elif event.kind == "round ended" and settled is not None:
+            told = {**settled, "asked": dict(settled["asked"]), "caught": dict(settled["caught"])}
+            digest = event.details["digest"]
+            months.append(Month(event.round, **told, forfeits=forfeits, accepted=accepted, digest=digest))
+            forfeits, accepted, settled = {}, {}, None
+    return months
+
+
+async def _hesitate(most: float) -> None:
+    if most > 0:
+        # Of no consequence for the outcome, so not from the seed: this is what shows it.
+        await asyncio.sleep(Random().uniform(0, most))  # noqa: S311 - simulation, not secrets

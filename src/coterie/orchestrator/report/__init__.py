@@ -1,0 +1,1 @@
+"""What a run looked like: one HTML page that needs nothing beside it."""

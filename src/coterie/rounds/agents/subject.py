@@ -1,0 +1,84 @@
+"""What is to take part, kept as it was given, so that it can be made anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import msgspec
+
+from coterie.errors import CheckpointRefused, InvalidSetting
+from coterie.kernel import Checkpointable, detach
+from coterie.runtime import Agent, AgentRef
+from coterie.world import freeze
+
+_STATELESS = (str, bytes, bool, int, float, type(None))
+
+
+class Subject:
+    """One agent of a simulation, as it was given: a runtime agent's reference, an object, a function, or nothing.
+
+    It is copied when it is given, and each time it is made, so that one that is rebuilt starts as the first did.
+    """
+
+    def __init__(self, name: str, given: Any) -> None:
+        if inspect.isclass(given) or isinstance(given, Agent):
+            need = "an object, a function, or the reference of a runtime agent that has been spawned"
+            raise InvalidSetting(f"Simulation.agents[{name!r}]", given, need)
+        self.name = name
+        self._given = detach(given)
+
+    def make(self) -> Any:
+        """Return the agent, new."""
+        return detach(self._given)
+
+    @property
+    def reference(self) -> AgentRef | None:
+        """Its reference if it is a runtime agent."""
+        return self._given if isinstance(self._given, AgentRef) else None
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether it has a state to keep."""
+        return isinstance(self._given, Checkpointable | AgentRef)
+
+    @property
+    def is_stateless(self) -> bool:
+        """Whether it has no state that could change."""
+        return _is_stateless(self._given)
+
+    def check(self) -> None:
+        """See that it can be kept in a checkpoint. Raises `CheckpointRefused`."""
+        if not (self.keeps_state or _is_stateless(self._given)):
+            raise CheckpointRefused(self.name, f"a {type(self._given).__qualname__} has no snapshot")
+
+    def __deepcopy__(self, memo: object) -> Subject:
+        return self
+
+
+def state_as_bytes(name: str, state: Any) -> bytes:
+    """Return a state as bytes. Raises `CheckpointRefused` if it is no plain data."""
+    try:
+        return msgspec.msgpack.encode(freeze(state), order="deterministic", enc_hook=dict)
+    except Exception as error:
+        raise CheckpointRefused(name, f"its snapshot is no plain data: {error}") from error
+
+
+def state_from_bytes(data: bytes) -> Any:
+    """Return the state that was kept."""
+    return msgspec.msgpack.decode(data)
+
+
+def _is_stateless(value: Any) -> bool:
+    """Return whether a value has no state that could change: plain values, functions, and what is declared frozen."""
+    if isinstance(value, _STATELESS) or inspect.isroutine(value):
+        return True
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_stateless, value))
+    if isinstance(value, msgspec.Struct):
+        return bool(value.__struct_config__.frozen)
+    if dataclasses.is_dataclass(value):
+        return bool(getattr(type(value), "__dataclass_params__").frozen)  # noqa: B009 - not in the types
+    config = getattr(type(value), "model_config", None)
+    return isinstance(config, dict) and config.get("frozen") is True

@@ -1,0 +1,331 @@
+"""The engine: hears of turns that ended, and does what can be done next."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterable
+from typing import Any
+
+from coterie.concurrency import waits
+from coterie.errors import StageFailed, describe
+from coterie.rounds.agents.host import Inbox, Report
+from coterie.rounds.engine.board import Board
+from coterie.rounds.engine.crew import Crew
+from coterie.rounds.engine.deadlines import Deadlines
+from coterie.rounds.engine.settling import Settling, in_order, refused_notes, verdict_notes
+from coterie.rounds.engine.timeline import Timeline
+from coterie.rounds.engine.token import OpenRound, Status, Token
+from coterie.rounds.graph.graph import END
+from coterie.rounds.keeping.script import FORFEITED, JOINED, LEFT, Script, Step
+from coterie.rounds.mode import Mode
+from coterie.rounds.plan import Change, Plan
+from coterie.rounds.turns.gathering import Gathering
+from coterie.rounds.turns.proposals import Verdict, problem_of
+from coterie.rounds.turns.turn import Turn
+from coterie.world import Event, Note, freeze
+
+_MOST_VISITS = 10_000
+"""How often an agent may come to one stage in one round."""
+
+
+class Engine:
+    """Moves tokens through the graph. One thread runs it: the caller's; turns are done by hosts on theirs.
+
+    What the modes differ in is here only as where a token may go on; see `Pace`.
+    """
+
+    def __init__(self, plan: Plan, script: Script | None) -> None:
+        self.plan = plan
+        self.world = plan.world
+        self.graph = plan.graph
+        self.script = script
+        self.inbox: Inbox = queue.SimpleQueue()
+        self.crew = Crew(plan.agents, plan.dispatcher, self.world.clock, self.inbox)
+        self.deadlines = Deadlines(self.world.clock, plan.turn_timeout if script is None else None, self.inbox)
+        self.settling = Settling(plan)
+        self.timeline = Timeline(self.world.clock.monotonic(), plan.spans)
+        self.board = Board()
+        self.open: dict[int, OpenRound] = {}
+        self.settled = 0
+        self.digests: list[str] = []
+        self.forfeits = 0
+        self.stopped = ""
+        self.running: dict[int, tuple[Turn, list[Token]]] = {}
+        """Turns that hosts are at, by identity, and whose they are."""
+        self.serving: Gathering | None = None
+        self.last = ""
+        """Whose turn ended last."""
+        self.freezes = plan.mode is Mode.TOKENS and plan.checkpoints
+        self.unsound: list[Verdict] = []
+        """What was rejected before it could be judged, in what is being done together."""
+        self.holds = script is not None and plan.mode is Mode.TOKENS
+        """Whether what was done together counts only when the script says so."""
+        self.held: tuple[Gathering, list[Token], Report] | None = None
+        self.happened: list[Event] = []
+        """The events of the round that was settled last."""
+        self.first_members: list[str] = []
+        self.joins: list[str] = []
+        self.leaves: list[str] = []
+
+    # What a pace asks for.
+
+    def open_round(self, number: int) -> OpenRound:
+        """Begin a round: who joins and leaves, and what has expired, before anybody enters."""
+        change = self._membership(number)
+        joining, self.first_members = [*self.first_members, *change.join], []
+        notes = []
+        for name in sorted(set(joining)):
+            token = self.board.tokens.get(name)
+            if token is None or token.status is Status.GONE:
+                self.crew.subject(name)
+                hosts = token.hosts + 1 if token is not None else 0
+                self.board.add(Token(name, number - 1, since=self._now(), hosts=hosts))
+                notes.append(Note(JOINED, name, round=number))
+            elif token.last >= 0:
+                # It has yet to come to the end of the rounds that it takes part in.
+                token.back = number
+                notes.append(Note(JOINED, name, round=number))
+        for name in sorted(set(change.leave)):
+            token = self.board.tokens.get(name)
+            if token is not None and token.status is not Status.GONE and token.last < 0:
+                token.last = number - 1
+                self._go(token)
+                notes.append(Note(LEFT, name, round=number))
+        first = self.world.sequence + 1
+        if notes:
+            self.settling.note(notes, number)
+        self.world.expire(self.settling.time(number))
+        opened = self.open[number] = OpenRound(number, self.world.view(), first)
+        return opened
+
+    def enter(self, token: Token, opened: OpenRound) -> None:
+        """Have a token enter a round."""
+        self.board.move(token, Status.READY, opened.number)
+        token.stage, token.since = self.graph.start, self._now()
+        token.inputs, token.visits, token.intended, token.proposals = {}, {}, 0, []
+        opened.inside.add(token.name)
+
+    def start(self, token: Token, view: Any) -> None:
+        """Have a token's agent begin the stage that it has come to."""
+        stage = self.graph.stage(token.stage)
+        visit = token.visits.get(token.stage, 0)
+        place = self.graph.places[token.stage]
+        turn = Turn(token.name, token.round, stage, place, view, dict(token.inputs), self.plan.seed, visit, token.intended)
+        token.visits = {**token.visits, token.stage: visit + 1}
+        self.board.move(token, Status.RUNNING, token.round)
+        token.turn, token.sequence = turn, view.sequence
+        forfeit = "" if self.script is None else self.script.forfeits.get((token.name, token.round, token.stage, visit), "")
+        if visit >= _MOST_VISITS:
+            forfeit = f"it came to {token.stage} more than {_MOST_VISITS} times"
+        if forfeit:
+            self._forfeit(token, turn, forfeit, stuck=False)
+            return
+        self.running[id(turn)] = (turn, [token])
+        subject = self.crew.subject(token.name)
+        # A runtime agent may have no snapshot, and it need not, where there are no checkpoints.
+        keeps = subject.keeps_state and (self.plan.checkpoints or subject.reference is None)
+        self.crew.act(token, turn, keep=keeps and (self.freezes or self.graph.may_be_last(token.stage)))
+        self.deadlines.begin(turn)
+
+    def serve(self, tokens: list[Token], opened: OpenRound, view: Any) -> None:
+        """Have what is done together done for tokens that have come to it."""
+        stage = self.graph.stage(tokens[0].stage)
+        opened.gatherings += 1
+        proposals = [each for token in tokens for each in token.proposals]
+        problems = [problem_of(each, self.plan.mechanisms, self.plan.resolver) for each in proposals]
+        self.unsound = [Verdict(each, False, why) for each, why in zip(proposals, problems, strict=True) if why]  # noqa: FBT003 - a field
+        sound = [each for each, why in zip(proposals, problems, strict=True) if not why]
+        outputs = {token.name: dict(token.inputs) for token in tokens}
+        place = self.graph.places[stage.name]
+        # Alone, each agent's gathering has a number of its own, whatever the order of arrival.
+        alone = self.plan.mode.alone
+        visit = tokens[0].visits.get(stage.name, 0) if alone else opened.gatherings
+        first = 0 if not alone else sorted(self.board.tokens).index(tokens[0].name) * 1_000
+        names = [token.name for token in tokens]
+        gathering = Gathering(names, outputs, sound, opened.number, stage, place, view, self.plan.seed, visit, first)
+        for token in tokens:
+            self.board.move(token, Status.RUNNING, token.round)
+            token.turn, token.sequence = gathering, view.sequence
+        self.serving = gathering
+        self.running[id(gathering)] = (gathering, tokens)
+        self.crew.act_together(gathering)
+        self.deadlines.begin(gathering)
+
+    def settle(self, opened: OpenRound) -> None:
+        """Close a round that everybody has left."""
+        plan = self.plan
+        notes = in_order(opened.notes) + verdict_notes(sorted(opened.verdicts, key=_place))
+        self.settling.commit(opened, opened.intents, notes, view=opened.view if plan.mode is Mode.PIPELINES else None)
+        forfeits = sum(note.kind == FORFEITED for note in opened.notes)
+        self.stopped = self.stopped or self.settling.settle(opened)
+        self.digests.append(self.settling.end(opened, forfeits))
+        self.forfeits += forfeits
+        self.happened = opened.events
+        del self.open[opened.number]
+        self.settled = opened.number
+
+    def record(self, what: str, agent: str, number: int, stage: str = "") -> None:
+        """Note a step of the interleaving, for the next commit."""
+        self.settling.steps.append(Step(what, agent, number, stage))
+
+    # Hearing of turns.
+
+    def hear(self) -> None:
+        """Wait for a turn to end, and have it ended; and all that have ended meanwhile."""
+        self._hear(_take(self.inbox))
+        while not self.inbox.empty():
+            self._hear(_take(self.inbox))
+
+    def _hear(self, report: Report | BaseException) -> None:
+        if isinstance(report, BaseException):
+            raise report
+        found = self.running.pop(id(report.turn), None)
+        if found is None:
+            # It was forfeited before, and nobody waits for it.
+            return
+        turn, tokens = found
+        turn.over = True
+        self.deadlines.ended(turn)
+        if isinstance(turn, Gathering):
+            self.held = (turn, tokens, report)
+            if not self.holds:
+                self.judge()
+        else:
+            self._ended(tokens[0], turn, report)
+
+    def _ended(self, token: Token, turn: Turn, report: Report) -> None:
+        if report.late or report.error:
+            reason = f"it took longer than {self.plan.turn_timeout:g} s" if report.late else f"it raised {report.error}"
+            self._forfeit(token, turn, reason, stuck=report.late)
+            return
+        self.timeline.turn(token.name, token.round, turn.stage, report.began, report.ended)
+        opened = self.open[token.round]
+        intents, proposals = turn.wanted()
+        token.intended += len(intents)
+        opened.intents.extend(intents)
+        token.proposals = [*token.proposals, *proposals]
+        if report.state is not None:
+            token.latest = report.state
+        self._pass(token, turn, report.value)
+
+    def judge(self) -> None:
+        """Let count what was done together."""
+        if self.held is None:
+            return
+        (gathering, tokens, report), self.held = self.held, None
+        opened = self.open[gathering.round]
+        if report.late or report.error:
+            self.crew.give_up_table()
+            timeout = self.plan.turn_timeout or 0.0
+            raise StageFailed(
+                gathering.stage, gathering.round, f"it took longer than {timeout:g} s" if report.late else report.error
+            )
+        self.serving = None
+        self.timeline.turn(f"({gathering.stage})", gathering.round, gathering.stage, report.began, report.ended)
+        intents, _ = gathering.wanted()
+        opened.verdicts.extend([*self.unsound, *gathering.judged()])
+        for token in tokens:
+            token.proposals = []
+        if self.plan.mode.alone:
+            opened.intents.extend(intents)
+        if self.plan.mode is not Mode.PIPELINES:
+            if self.plan.mode is Mode.TOKENS:
+                self.record("judged", tokens[0].name, gathering.round, gathering.stage)
+            notes = verdict_notes(sorted(opened.verdicts, key=_place))
+            opened.verdicts = []
+            self.settling.commit(opened, () if self.plan.mode.alone else intents, notes)
+            if not self.plan.mode.alone:
+                opened.view = self.world.view()
+        for token in tokens:
+            token.visits = {**token.visits, gathering.stage: token.visits.get(gathering.stage, 0) + 1}
+            self._pass(token, gathering, report.value)
+
+    def _pass(self, token: Token, turn: Turn, value: Any) -> None:
+        """Have a token go on from a stage that has ended."""
+        self.last = token.name
+        try:
+            kept = freeze(value, turn.stage) if self.freezes else value
+            token.inputs = {**token.inputs, turn.stage: kept}
+            passage = turn
+            if isinstance(turn, Gathering):
+                stage = self.graph.stage(turn.stage)
+                passage = Turn(
+                    token.name, token.round, stage, turn.place, turn.view, token.inputs, self.plan.seed, turn.visit, 0
+                )
+            passage.inputs = token.inputs
+            target = self.graph.next(turn.stage, passage)
+        except Exception as error:  # noqa: BLE001 - a condition is as much the agent's as its stages are
+            self._forfeit(token, turn, f"the way on from {turn.stage} raised {describe(error)}", stuck=False)
+            return
+        if target == END:
+            self._leave(token, token.latest)
+        else:
+            self.board.move(token, Status.READY, token.round)
+            token.stage, token.since, token.turn = target, self._now(), None
+
+    def _leave(self, token: Token, state: bytes | None) -> None:
+        """Have a token leave its round."""
+        opened = self.open[token.round]
+        opened.inside.discard(token.name)
+        opened.verdicts.extend(Verdict(each, False, "nobody judged it") for each in token.proposals)  # noqa: FBT003
+        token.proposals = []
+        token.kept = state
+        self.board.move(token, Status.AT_GATE, token.round)
+        token.since, token.turn, token.stage = self._now(), None, ""
+        self._go(token)
+
+    def _go(self, token: Token) -> None:
+        """Have a token that is to leave do so, if it has left its last round."""
+        if token.last < 0 or token.status is not Status.AT_GATE or token.round < token.last:
+            return
+        if token.back:
+            self.board.move(token, Status.AT_GATE, token.back - 1)
+            token.last, token.back = -1, 0
+        else:
+            self.board.move(token, Status.GONE, token.round)
+            self.crew.end(token)
+
+    def _forfeit(self, token: Token, turn: Turn, reason: str, *, stuck: bool) -> None:
+        turn.forfeit(reason)
+        turn.over = True
+        details = {"stage": turn.stage, "visit": turn.visit}
+        opened = self.open[token.round]
+        opened.notes.append(Note(FORFEITED, token.name, reason, details=details, round=token.round, stage=turn.place))
+        if not isinstance(turn, Gathering):
+            opened.notes.extend(refused_notes(turn, reason))
+        self.last = token.name
+        self.crew.rebuild(token, stuck=stuck)
+        self._leave(token, token.kept)
+
+    def _membership(self, number: int) -> Change:
+        if self.script is not None:
+            joins, leaves = self.script.joined.get(number, []), self.script.left.get(number, [])
+            return Change(tuple(joins), tuple(leaves))
+        joins, self.joins = self.joins, []
+        leaves, self.leaves = self.leaves, []
+        change = self.plan.membership(number, self.world.view()) if self.plan.membership is not None else None
+        if change is not None:
+            joins, leaves = [*joins, *change.join], [*leaves, *change.leave]
+        return Change(tuple(joins), tuple(leaves))
+
+    def waited(self, tokens: Iterable[Token], number: int, stage: str) -> None:
+        """Note that tokens have waited until now, for the one that came last."""
+        self.timeline.waits(((token.name, token.since) for token in tokens), number, stage, self._now(), self.last)
+
+    def close(self) -> None:
+        """End all threads."""
+        self.deadlines.close()
+        self.crew.close()
+
+    def _now(self) -> float:
+        return self.world.clock.monotonic()
+
+
+def _place(verdict: Verdict) -> tuple[int, str, int]:
+    proposal = verdict.proposal
+    return (proposal.stage, proposal.agent, proposal.index)
+
+
+@waits
+def _take(inbox: Inbox) -> Report | BaseException:
+    return inbox.get()

@@ -1,0 +1,124 @@
+"""What has gathered in a round, put into the world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from coterie.errors import CoterieError, StageFailed, describe
+from coterie.rounds.engine.token import OpenRound
+from coterie.rounds.keeping.script import ACCEPTED, INTERLEAVING, PROPOSED, REJECTED, ROUND, SETTLED, Step
+from coterie.rounds.plan import Plan
+from coterie.rounds.turns.gathering import Closing
+from coterie.rounds.turns.proposals import Verdict, bound
+from coterie.rounds.turns.turn import Turn
+from coterie.world import Event, Intent, Note, View
+from coterie.world.resolvers import Decision, refused
+
+
+class Settling:
+    """Makes the commits of a simulation: at what is done together, and at the end of each round.
+
+    What is random in them follows from the seed, the round and the number of the commit in it. Only the engine's thread
+    uses it.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._world = plan.world
+        self.steps: list[Step] = []
+        """What the next commit records of the interleaving."""
+
+    def time(self, number: int) -> float:
+        """Return the world's time in a round."""
+        return number * self._plan.round_seconds
+
+    def note(self, notes: Sequence[Note], number: int) -> tuple[Event, ...]:
+        """Have notes happen."""
+        return self._world.commit([], notes=notes, time=self.time(number))
+
+    def commit(
+        self, opened: OpenRound, intents: Iterable[Intent], notes: Sequence[Note] = (), *, view: View | None = None
+    ) -> None:
+        """Commit intents of a round, by the resolver and the mechanisms that are in force in `view`, or now."""
+        plan = self._plan
+        everything = [*notes, *self._interleaving()]
+        resolver = bound(plan.resolver, plan.mechanisms, view if view is not None else self._world.view())
+        opened.commits += 1
+        seed = f"{plan.seed}/{opened.number}/{opened.commits}"
+        made = self._world.commit(intents, resolver=resolver, seed=seed, notes=everything, time=self.time(opened.number))
+        opened.events.extend(made)
+
+    def settle(self, opened: OpenRound) -> str:
+        """Let a round close, after its last commit; return why it is to be the last one, or an empty text."""
+        plan = self._plan
+        stopped = ""
+        if plan.settle is not None:
+            closing = Closing(opened.number, self._world.view(), plan.seed, self.time(opened.number), opened.events)
+            try:
+                plan.settle(closing)
+            except CoterieError:
+                raise
+            except Exception as error:
+                raise StageFailed("settle", opened.number, f"it raised {describe(error)}") from error
+            stopped = closing.stopped
+            details: dict[str, Any] = {**closing.details, **({"stopped": stopped} if stopped else {})}
+            removed = tuple(sorted(closing.removed))
+            if closing.changes or removed or details:
+                note = Note(SETTLED, "", stopped, closing.changes, removed, details, opened.number, 0, closing.expires)
+                opened.events.extend(self.note([note], opened.number))
+        return stopped
+
+    def end(self, opened: OpenRound, forfeits: int) -> str:
+        """Record the digest of a settled round, and return it."""
+        digest = self._world.digest()
+        details = {"digest": digest, "forfeits": forfeits}
+        self.note([Note(ROUND, details=details, round=opened.number)], opened.number)
+        return digest
+
+    def give_up(self, opened: OpenRound, reason: str) -> None:
+        """Refuse all that is left in a round that will not be settled."""
+
+        def refuse(view: Any, intents: Sequence[Intent], random: Any) -> list[Decision]:  # noqa: ARG001 - as every resolver
+            return [refused(intent, reason) for intent in intents]
+
+        notes = [*opened.notes, *self._interleaving()]
+        if opened.intents or notes:
+            self._world.commit(opened.intents, resolver=refuse, notes=notes, time=self.time(opened.number))
+        opened.intents.clear()
+
+    def _interleaving(self) -> list[Note]:
+        if not self.steps:
+            return []
+        rows = [[step.what, step.agent, step.round, step.stage, step.reason] for step in self.steps]
+        self.steps.clear()
+        return [Note(INTERLEAVING, details={"steps": rows})]
+
+
+def verdict_notes(verdicts: Iterable[Verdict]) -> list[Note]:
+    """Return the events of proposals and what was decided about them; what is accepted is in the world by them."""
+    notes = []
+    for verdict in verdicts:
+        proposal = verdict.proposal
+        about = {"kind": proposal.kind, "parameters": proposal.parameters}
+        place = (proposal.round, proposal.stage)
+        notes.append(Note(PROPOSED, proposal.agent, "", {}, (), about, *place))
+        changes = proposal.accepted(verdict.reason) if verdict.accepted else {}
+        kind = ACCEPTED if verdict.accepted else REJECTED
+        notes.append(Note(kind, proposal.agent, verdict.reason, changes, (), about, *place))
+    return notes
+
+
+def refused_notes(turn: Turn, reason: str) -> list[Note]:
+    """Return the events of what a forfeited turn had wanted."""
+    intents, _ = turn.wanted()
+    why = f"the turn was forfeited: {reason}"
+    return [
+        Note("refused", each.agent, why, details={**each.arguments, "action": each.action}, round=each.round, stage=each.stage)
+        for each in intents
+    ]
+
+
+def in_order(notes: Iterable[Note]) -> list[Note]:
+    """Return notes of one commit in an order that does not depend on when they were made."""
+    return sorted(notes, key=lambda note: (note.stage, note.agent, note.kind))

@@ -1,0 +1,1 @@
+"""The stages of a round, and the ways between them."""

@@ -1,0 +1,71 @@
+"""What time has decided in a run, as it was recorded: forfeits, joins and leaves, and the interleaving of tokens."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from coterie.world import Event
+
+STARTED = "simulation started"
+SETTLED = "settled"
+ROUND = "round ended"
+FORFEITED = "forfeited"
+JOINED = "joined"
+LEFT = "left"
+INTERLEAVING = "interleaving"
+PROPOSED = "proposed"
+ACCEPTED = "accepted"
+REJECTED = "rejected"
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """One step of the engine in `Mode.TOKENS`."""
+
+    what: str
+    """``open``, ``turn``, ``serve``, ``judged`` or ``settle``."""
+    agent: str
+    round: int
+    stage: str = ""
+    reason: str = ""
+
+
+class Script:
+    """The decisions of time in a recorded run, to be taken again in a replay."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.started: Event | None = None
+        self.digests: dict[int, str] = {}
+        """The digest after each round."""
+        self.forfeits: dict[tuple[str, int, str, int], str] = {}
+        """Forfeited turns by agent, round, stage and visit, and why."""
+        self.joined: dict[int, list[str]] = {}
+        self.left: dict[int, list[str]] = {}
+        """Who joined, and who left, before which round."""
+        self.steps: deque[Step] = deque()
+        """In `Mode.TOKENS`, all steps in their order."""
+        self.finished = False
+        for event in events:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        details = event.details
+        if event.kind == STARTED and self.started is None:
+            self.started = event
+        elif event.kind == ROUND:
+            self.digests[event.round] = details["digest"]
+        elif event.kind == FORFEITED:
+            self.forfeits[event.agent, event.round, details["stage"], details["visit"]] = event.reason
+        elif event.kind == JOINED:
+            self.joined.setdefault(event.round, []).append(event.agent)
+        elif event.kind == LEFT:
+            self.left.setdefault(event.round, []).append(event.agent)
+        elif event.kind == INTERLEAVING:
+            self.steps.extend(_steps(details["steps"]))
+
+
+def _steps(rows: Any) -> list[Step]:
+    return [Step(*row) for row in rows]

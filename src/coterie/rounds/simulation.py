@@ -1,0 +1,320 @@
+"""Many agents, one world, round after round."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from coterie.errors import CheckpointMissing, InvalidSetting, ReplayDiverged, RoundsError
+from coterie.kernel import Address, Checkpointable, check_instance, check_number, choice
+from coterie.rounds.engine.engine import Engine
+from coterie.rounds.engine.pace import pace_of
+from coterie.rounds.engine.restoring import put_back, take
+from coterie.rounds.engine.timeline import Span
+from coterie.rounds.graph.graph import Graph
+from coterie.rounds.keeping.checkpoint import Checkpoints
+from coterie.rounds.keeping.script import STARTED, Script
+from coterie.rounds.mode import Mode
+from coterie.rounds.plan import Change, Membership, Plan, Settle
+from coterie.rounds.turns.proposals import Binding
+from coterie.runtime import Agent, Dispatcher, RuntimeMetrics
+from coterie.world import Event, EventLog, Note, View, World
+from coterie.world.resolvers import FirstCome, Resolver
+
+
+class RoundResult(msgspec.Struct, frozen=True):
+    """A round that has been settled."""
+
+    number: int
+    digest: str
+    view: View
+    """The world afterwards."""
+    events: tuple[Event, ...]
+    """What happened in it: how intents ended, verdicts, forfeits, what it settled to."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How a simulation ended."""
+
+    rounds: int
+    """How many were settled, over all runs of it."""
+    digest: str
+    digests: tuple[str, ...]
+    """After each round."""
+    stopped: str
+    """Why it ended before its last round; empty if it did not."""
+    forfeits: int
+    view: View
+    timeline: tuple[Span, ...]
+    """Who did what when and who waited for whom, in this run."""
+    waited: float
+    """Seconds of waiting, over all agents."""
+    seconds: float
+    """What this run took."""
+    runtime: RuntimeMetrics
+    """What the runtime of its agents has counted."""
+
+
+OnRound: TypeAlias = Callable[[RoundResult], object]
+"""Called after each settled round, on the thread that runs the simulation."""
+
+
+class Simulation:
+    """Agents that act on a world in rounds. The same seed gives the same digest, whatever the timing.
+
+    ::
+
+        graph = Graph.chain(analyse, propose, together(judge), decide)
+        result = Simulation(world, agents, graph, mode=Mode.SYNC_POINTS, seed=7, turn_timeout=30).run(rounds=12)
+
+    `agents` are names, or a mapping of names to what takes part: objects (with or without ``async`` methods), functions,
+    coroutine functions, or references of runtime agents (see `Member`). Objects are copied, and each lives on a thread of
+    its own that `dispatcher` gives it; `members` says who takes part from the beginning, by default all, and
+    `membership`, `join` and `leave` who does later. A stage runs on its agent's thread, with a `Turn`.
+
+    Intents are decided by `resolver`, as changed by the mechanisms that are in force: `mechanisms` says how each kind
+    binds. After each round `settle` says what becomes of the world by itself. A turn that raises, or takes more than
+    `turn_timeout` seconds of the world's clock, is forfeited, and its agent rebuilt from its last checkpoint. In
+    `Mode.TOKENS` nobody enters a round more than `max_lead` rounds ahead of the slowest; None sets no limit. On the world's own
+    time a round lasts `round_seconds`; the first is at that number.
+
+    If the world has a log, a checkpoint is stored after every round (unless `checkpoints` is false), with all agents,
+    and with `keep`: what else is to be restored by `resume`. Every agent must then have a snapshot, or no state.
+
+    One thread at a time may run it; `join`, `leave` and `stop` are safe from any.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        agents: Mapping[str, Any] | Iterable[str],
+        graph: Graph,
+        *,
+        mode: Mode | str = Mode.SYNC_POINTS,
+        seed: int | str = 0,
+        resolver: Resolver | None = None,
+        settle: Settle | None = None,
+        mechanisms: Mapping[str, Binding] | None = None,
+        membership: Membership | None = None,
+        members: Iterable[str] | None = None,
+        turn_timeout: float | None = 30.0,
+        max_lead: int | None = 1,
+        round_seconds: float = 1.0,
+        dispatcher: Dispatcher | None = None,
+        keep: Mapping[str, Checkpointable] | None = None,
+        checkpoints: bool | None = None,
+        spans: int = 100_000,
+    ) -> None:
+        check_instance("Simulation.world", world, World, "a World")
+        check_instance("Simulation.graph", graph, Graph, "a Graph: Graph.chain(...)")
+        check_number("Simulation.turn_timeout", turn_timeout, above=0, optional=True)
+        check_number("Simulation.max_lead", max_lead, whole=True, optional=True)
+        check_number("Simulation.round_seconds", round_seconds, above=0)
+        check_number("Simulation.spans", spans, whole=True)
+        check_instance("Simulation.seed", seed, (int, str), "a whole number or text")
+        given = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(agents)
+        _check_agents(given)
+        keeps = world.log is not None if checkpoints is None else checkpoints
+        if keeps and world.log is None:
+            raise InvalidSetting("Simulation.checkpoints", checkpoints, "a world with a log to keep them in")
+        self.plan = Plan(
+            world,
+            given,
+            graph,
+            choice("Simulation.mode", mode, Mode),
+            seed,
+            resolver if resolver is not None else FirstCome(),
+            dict(mechanisms or {}),
+            settle,
+            membership,
+            None if members is None else tuple(members),
+            turn_timeout,
+            max_lead,
+            round_seconds,
+            dispatcher,
+            dict(keep or {}),
+            keeps,
+            spans,
+        )
+        self._engine: Engine | None = None  # the latest
+        self._joins: list[str] = []
+        self._leaves: list[str] = []
+        self._stop = ""
+
+    def run(self, rounds: int, on_round: OnRound | None = None) -> Result:
+        """Go through `rounds` rounds, and return how that ended.
+
+        Raises `RoundsError` if the world's log holds checkpoints already, `CheckpointRefused` for an agent that cannot be
+        kept, `StageFailed` if what is done together raises, and what the world raises. What was settled before is kept.
+        """
+        check_number("run.rounds", rounds, whole=True)
+        checkpoints = self._checkpoints()
+        if checkpoints is not None and checkpoints.newest() is not None:
+            raise RoundsError(f"{self._where()}: a simulation was begun there; resume it, or choose another place")
+        return self._run(rounds, on_round, checkpoints, resume=False)
+
+    def resume(self, rounds: int, on_round: OnRound | None = None) -> Result:
+        """Go on from the newest checkpoint until `rounds` rounds are settled in all, and return how that ended.
+
+        Without a checkpoint, because the run was killed before its first round was settled, begin anew. Agents, graph, mode
+        and seed must be as they were. Raises `CheckpointMissing` if they are not, and as `run`.
+        """
+        check_number("resume.rounds", rounds, whole=True)
+        checkpoints = self._checkpoints()
+        if checkpoints is None:
+            raise CheckpointMissing(self._where(), "this world has no checkpoints; give it a log, and run it with them")
+        return self._run(rounds, on_round, checkpoints, resume=True)
+
+    def replay(self, log: EventLog, on_round: OnRound | None = None) -> Result:
+        """Do again what a log says was done, in a world in memory, and see that every round comes to the digest it had.
+
+        What time decided is taken from the log: forfeits, who joined and left, and in `Mode.TOKENS` the interleaving.
+        The simulation's own world is not touched. Raises `ReplayDiverged`, `CheckpointMissing` for a log without a simulation.
+        """
+        script = Script(log.events())
+        if script.started is None:
+            raise CheckpointMissing(repr(log), "it holds no simulation")
+        world = World.replay(log, script.started.sequence - 1)
+        plan = msgspec.structs.replace(self.plan, world=world, checkpoints=False)
+        members = [str(name) for name in script.started.details["agents"]]
+        engine = Engine(plan, script)
+        try:
+            _begin(engine, members)
+            return self._drive(engine, len(script.digests), on_round, None)
+        finally:
+            engine.close()
+
+    @property
+    def checkpointed(self) -> int:
+        """The round of the newest checkpoint, from which `resume` would go on; 0 if there is none."""
+        checkpoints = self._checkpoints()
+        newest = checkpoints.newest() if checkpoints is not None else None
+        return newest.round if newest is not None else 0
+
+    def join(self, name: str) -> None:
+        """Have an agent take part from the next round that begins."""
+        if name not in self.plan.agents:
+            raise InvalidSetting("Simulation.join", name, f"one of {', '.join(self.plan.agents)}")
+        self._joins.append(name)
+
+    def leave(self, name: str) -> None:
+        """Have an agent take no part any more from the next round that begins."""
+        self._leaves.append(name)
+
+    def stop(self, reason: str = "it was stopped") -> None:
+        """End after the round that is settled next."""
+        self._stop = reason
+
+    def _run(self, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None, *, resume: bool) -> Result:
+        engine = self._engine = Engine(self.plan, None)
+        try:
+            if checkpoints is not None:
+                for subject in engine.crew.subjects.values():
+                    subject.check()
+            checkpoint = checkpoints.newest() if resume and checkpoints is not None else None
+            if checkpoint is not None:
+                put_back(engine, checkpoint, self._where())
+            else:
+                if resume:
+                    self._begin_anew()
+                members = self.plan.members if self.plan.members is not None else self.plan.agents
+                _begin(engine, sorted(members))
+            return self._drive(engine, rounds, on_round, checkpoints)
+        finally:
+            engine.close()
+
+    def _begin_anew(self) -> None:
+        """Set the world back to before a simulation that did not settle its first round."""
+        world = self.plan.world
+        if world.log is not None:
+            started = Script(world.log.events()).started
+            if started is not None:
+                world.cut_back(started.sequence - 1)
+
+    def _drive(self, engine: Engine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
+        scripted = engine.script is not None
+        pace = pace_of(self.plan.mode, scripted=scripted)
+        clock = engine.world.clock
+        began = clock.monotonic()
+        settled = engine.settled
+        while engine.settled < rounds and not engine.stopped:
+            self._pass_on(engine)
+            if not pace.step(engine, rounds):
+                if not engine.running:
+                    if scripted:
+                        raise ReplayDiverged(engine.settled + 1, "something that can go on", "something that cannot")
+                    engine.stopped = "nobody takes part any more"
+                    break
+                engine.hear()
+            if engine.settled != settled:
+                settled = engine.settled
+                self._settled(engine, on_round, checkpoints)
+        for opened in list(engine.open.values()):
+            engine.settling.give_up(opened, f"the simulation ended: {engine.stopped or 'its rounds are over'}")
+        return Result(
+            engine.settled,
+            engine.world.digest(),
+            tuple(engine.digests),
+            engine.stopped,
+            engine.forfeits,
+            engine.world.view(),
+            tuple(engine.timeline.spans),
+            engine.timeline.waited,
+            clock.monotonic() - began,
+            engine.crew.metrics(),
+        )
+
+    def _settled(self, engine: Engine, on_round: OnRound | None, checkpoints: Checkpoints | None) -> None:
+        digest = engine.digests[-1]
+        if engine.script is not None:
+            recorded = engine.script.digests.get(engine.settled)
+            if recorded != digest:
+                raise ReplayDiverged(engine.settled, str(recorded), digest)
+        if self._stop:
+            engine.stopped = engine.stopped or self._stop
+        if checkpoints is not None:
+            checkpoints.store(take(engine))
+        if on_round is not None:
+            on_round(RoundResult(engine.settled, digest, engine.world.view(), tuple(engine.happened)))
+
+    def _pass_on(self, engine: Engine) -> None:
+        """Hand over what other threads have asked for."""
+        while self._joins:
+            engine.joins.append(self._joins.pop(0))
+        while self._leaves:
+            engine.leaves.append(self._leaves.pop(0))
+
+    def _checkpoints(self) -> Checkpoints | None:
+        log = self.plan.world.log
+        return Checkpoints(log.database, log.world) if log is not None and self.plan.checkpoints else None
+
+    def _where(self) -> str:
+        log = self.plan.world.log
+        return repr(log) if log is not None else "a world in memory"
+
+
+def _begin(engine: Engine, members: Iterable[str]) -> None:
+    plan = engine.plan
+    names = list(members)
+    details = {
+        "agents": names,
+        "mode": plan.mode.value,
+        "seed": plan.seed,
+        "graph": [stage.name for stage in plan.graph.stages],
+    }
+    engine.settling.note([Note(STARTED, details=details)], 0)
+    engine.first_members = names
+
+
+def _check_agents(agents: Mapping[str, Any]) -> None:
+    for name, agent in agents.items():
+        if not Address.is_name(name) or "/" in name:
+            raise InvalidSetting("Simulation.agents", name, "names that are text without '#' and '/'")
+        if isinstance(agent, Agent) or inspect.isclass(agent):
+            raise InvalidSetting(f"Simulation.agents[{name!r}]", agent, "an object, a function, or an agent's reference")
+
+
+__all__ = ["Change", "OnRound", "Result", "RoundResult", "Simulation"]

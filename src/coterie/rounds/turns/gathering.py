@@ -1,0 +1,131 @@
+"""What a stage that is done together is given, and what closes a round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from coterie.errors import InvalidIntent
+from coterie.kernel import stream
+from coterie.rounds.turns.proposals import Proposal, Verdict
+from coterie.rounds.turns.turn import Turn
+from coterie.world import Event, View
+
+if TYPE_CHECKING:
+    from coterie.rounds.graph.stage import Stage
+
+
+class Gathering(Turn):
+    """Those who have come to a stage that is done together, and what they propose.
+
+    What it intends is in the name of the stage. Proposals that it says nothing about are rejected. In `Mode.PIPELINES`
+    and `Mode.TOKENS` it is one agent alone.
+    """
+
+    __slots__ = ("agents", "outputs", "proposals", "verdicts")
+
+    def __init__(
+        self,
+        agents: Sequence[str],
+        outputs: Mapping[str, Mapping[str, Any]],
+        proposals: Sequence[Proposal],
+        round: int,  # noqa: A002 - the field's own name
+        stage: Stage,
+        place: int,
+        view: View,
+        seed: int | str,
+        visit: int,
+        first: int,
+    ) -> None:
+        super().__init__(stage.name, round, stage, place, view, {}, seed, visit, first)
+        self.agents = tuple(agents)
+        """Who has come, in the order of their names."""
+        self.outputs = outputs
+        """What the stages have returned for each of them, by agent and stage."""
+        self.proposals = tuple(proposals)
+        """What is to be judged, in the order of agents."""
+        self.verdicts: dict[int, Verdict] = {}
+
+    @property
+    def random(self) -> Random:
+        """A random stream of this stage's, round's and visit's own, and of the agent's where it is alone."""
+        if self._random is None:
+            self._random = stream(
+                self._seed, "gathering", self.stage, self.round, self.visit, *self.agents[: len(self.agents) == 1]
+            )
+        return self._random
+
+    def accept(self, proposal: Proposal, reason: str = "") -> None:
+        """Have a proposal bind, from the next stage on; in `Mode.PIPELINES` from the next round on."""
+        self._judge(proposal, reason, accepted=True)
+
+    def reject(self, proposal: Proposal, reason: str) -> None:
+        """Have a proposal not bind."""
+        self._judge(proposal, reason, accepted=False)
+
+    def _judge(self, proposal: Proposal, reason: str, *, accepted: bool) -> None:
+        self._enter()
+        for place, each in enumerate(self.proposals):
+            if each is proposal:
+                self.verdicts[place] = Verdict(proposal, accepted, reason)
+                return
+        raise InvalidIntent(repr(proposal), "judge what is in the gathering's proposals")
+
+    def judged(self) -> list[Verdict]:
+        """Return a verdict for each proposal. For the engine."""
+        unsaid = f"{self.stage} said nothing about it"
+        return [self.verdicts.get(place, Verdict(each, False, unsaid)) for place, each in enumerate(self.proposals)]  # noqa: FBT003
+
+
+class Closing:
+    """A round that closes: the world after all of its intents, and what becomes of it by itself.
+
+    Given to the function `settle` of a simulation, on the thread that runs it. That function must be pure, and quick.
+    """
+
+    def __init__(
+        self,
+        round: int,  # noqa: A002 - the field's own name
+        view: View,
+        seed: int | str,
+        time: float,
+        events: Sequence[Event] = (),
+    ) -> None:
+        self.events = tuple(events)
+        """What has happened in the round, in its order."""
+        self.time = time
+        """The world's time, in seconds."""
+        self.expires: dict[str, float] = {}
+        self.round = round
+        """Counted from 1."""
+        self.view = view
+        """The world after the intents of the round."""
+        self.random = stream(seed, "closing", round)
+        """A random stream of this round's own."""
+        self.changes: dict[str, Any] = {}
+        self.removed: set[str] = set()
+        self.details: dict[str, Any] = {}
+        self.stopped = ""
+
+    def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:
+        """Set a key; with `ttl` it expires after so many seconds of the world's time."""
+        self.changes[key] = value
+        self.expires.pop(key, None)
+        if ttl is not None:
+            self.expires[key] = self.time + ttl
+        self.removed.discard(key)
+
+    def remove(self, key: str) -> None:
+        """Remove a key."""
+        self.removed.add(key)
+        self.changes.pop(key, None)
+        self.expires.pop(key, None)
+
+    def tell(self, **details: Any) -> None:
+        """Add something to the event of the settled round, in plain data."""
+        self.details.update(details)
+
+    def stop(self, reason: str) -> None:
+        """Let this be the last round."""
+        self.stopped = reason

@@ -1,0 +1,203 @@
+"""From intents to events: the part of a commit that is pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any, TypeAlias
+
+import msgspec
+
+from coterie.errors import ResolverFailed, RuleFailed, describe
+from coterie.world.intent import Intent
+from coterie.world.resolvers import Decision, Outcome, Resolver, refused
+from coterie.world.state.event import Event
+from coterie.world.state.fold import Fold
+from coterie.world.state.values import freeze
+from coterie.world.state.view import View
+
+Rule: TypeAlias = Callable[[View, View], str | None]
+"""A validation rule: takes the world as it was and as it would be; returns None, or the reason why it must not be so.
+
+Pure; it runs on the thread that commits, and must not change the world."""
+
+_KINDS = {Outcome.GRANTED: "granted", Outcome.CUT: "cut", Outcome.REFUSED: "refused"}
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something that happens beside intents: a name for it, whose it is, what it changes, and what else is to be told."""
+
+    kind: str
+    agent: str = ""
+    reason: str = ""
+    changes: Mapping[str, Any] = {}
+    remove: tuple[str, ...] = ()
+    details: Mapping[str, Any] = {}
+    round: int = 0
+    stage: int = 0
+    expires: Mapping[str, float] = {}
+    """When what it changes expires, on the world's time."""
+
+
+class Draft:
+    """What a commit would do: events, and the fold that they lead to."""
+
+    __slots__ = ("_time", "events", "fold")
+
+    def __init__(self, view: View, time: float) -> None:
+        self.fold = Fold(view)
+        self.fold.time = time
+        self._time = time
+        self.events: list[Event] = []
+
+    def decided(self, decision: Decision, resolver: object) -> None:
+        """Carry a decision out."""
+        intent = decision.intent
+        effects = decision.effects
+        fold = self.fold
+        changes: dict[str, Any] = {}
+        if decision.outcome is not Outcome.REFUSED:
+            for key, value in effects.sets.items():
+                changes[key] = frozen = freeze(value, key)
+                fold.set(key, frozen)
+            for key, change in effects.adds.items():
+                before = fold.get(key, 0)
+                if before.__class__ not in (int, float) or change.__class__ not in (int, float):
+                    raise ResolverFailed(resolver, f"adds {change!r} to {key}, which is {before!r}")
+                changes[key] = after = freeze(before + change, key)
+                fold.set(key, after)
+            for key in effects.removes:
+                changes.pop(key, None)
+                fold.remove(key)
+        fold.sequence = sequence = fold.sequence + 1
+        self.events.append(
+            Event(
+                sequence,
+                _KINDS[decision.outcome],
+                intent.agent,
+                intent.action,
+                decision.reason,
+                changes,
+                tuple(effects.removes),
+                {},
+                {**intent.arguments, **decision.details} if decision.details else intent.arguments,
+                intent.round,
+                intent.stage,
+                self._time,
+            )
+        )
+
+    def noted(self, note: Note) -> None:
+        """Let a note happen."""
+        changes = {key: freeze(value, key) for key, value in note.changes.items()}
+        expires = dict(note.expires)
+        details = freeze(note.details, "details")
+        number = self.fold.sequence + 1
+        place = (note.round, note.stage, self._time)
+        self.happened(Event(number, note.kind, note.agent, "", note.reason, changes, note.remove, expires, details, *place))
+
+    def happened(self, event: Event) -> None:
+        """Let something happen that is nobody's intent. Its values are frozen."""
+        self.fold.apply(event)
+        self.fold.touched.update(event.changes)
+        self.events.append(event)
+
+
+def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Random) -> Sequence[Decision]:
+    """Return what a resolver decides, having seen that it decides on each intent once. Raises `ResolverFailed`."""
+    try:
+        decisions = resolver(view, intents, random)
+    except Exception as error:
+        raise ResolverFailed(resolver, f"raised {describe(error)}") from error
+    if not isinstance(decisions, list | tuple):
+        raise ResolverFailed(resolver, f"returned a {type(decisions).__qualname__}")
+    open_ones = {id(intent) for intent in intents}
+    for decision in decisions:
+        if not isinstance(decision, Decision):
+            raise ResolverFailed(resolver, f"returned a {type(decision).__qualname__} among its decisions")
+        if id(decision.intent) not in open_ones:
+            raise ResolverFailed(resolver, f"decided twice on {decision.intent}, or was never asked about it")
+        open_ones.remove(id(decision.intent))
+        if decision.outcome is not Outcome.GRANTED and not decision.reason:
+            raise ResolverFailed(resolver, f"gives no reason why {decision.intent} is {decision.outcome.value}")
+    if open_ones:
+        raise ResolverFailed(resolver, f"left {len(open_ones)} of {len(intents)} intents undecided")
+    return decisions
+
+
+def draft(
+    view: View,
+    intents: Sequence[Intent],
+    resolver: Resolver,
+    random: Callable[[], Random],
+    rules: Mapping[int, Rule],
+    time: float,
+) -> Draft:
+    """Return what becomes of `intents`, which are in order. What rules object to is refused, for the reason they give.
+
+    An objection is looked for intent by intent, in the order in which they are carried out; those that met one are
+    left out, and the resolver decides anew on the others, until none is objected to.
+    """
+    objections: dict[int, str] = {}
+    while True:
+        remaining = [intent for intent in intents if id(intent) not in objections]
+        decisions = decide(resolver, view, remaining, random())
+        made = Draft(view, time)
+        for intent in intents:
+            if id(intent) in objections:
+                made.decided(refused(intent, objections[id(intent)]), resolver)
+        for decision in decisions:
+            made.decided(decision, resolver)
+        if not rules or objection(rules, view, _peek(view, made.events)) is None:
+            return made
+        found = _objectors(view, decisions, rules, resolver, time)
+        if not found:
+            # Together they break a rule that none of them breaks alone: the last that changed something gives way.
+            last = next((each for each in reversed(decisions) if each.outcome is not Outcome.REFUSED), None)
+            if last is None:
+                return made
+            reason = objection(rules, view, _peek(view, made.events)) or ""
+            found = {id(last.intent): reason}
+        objections |= found
+
+
+def objection(rules: Mapping[int, Rule], before: View, after: View) -> str | None:
+    """Return the first reason that a rule gives against a change; None if there is none. Raises `RuleFailed`."""
+    for rule in rules.values():
+        name = getattr(rule, "__name__", repr(rule))
+        try:
+            reason = rule(before, after)
+        except Exception as error:
+            raise RuleFailed(name, f"raised {describe(error)}") from error
+        if reason is None:
+            continue
+        if reason.__class__ is not str or not reason:
+            raise RuleFailed(name, f"returned {reason!r}")
+        return reason
+    return None
+
+
+def _objectors(
+    view: View, decisions: Sequence[Decision], rules: Mapping[int, Rule], resolver: object, time: float
+) -> dict[int, str]:
+    found: dict[int, str] = {}
+    current = view
+    for decision in decisions:
+        if decision.outcome is Outcome.REFUSED:
+            continue
+        trial = Draft(current, time)
+        trial.decided(decision, resolver)
+        after = trial.fold.view()
+        reason = objection(rules, view, after)
+        if reason is None:
+            current = after
+        else:
+            found[id(decision.intent)] = reason
+    return found
+
+
+def _peek(view: View, events: Sequence[Event]) -> View:
+    trial = Fold(view)
+    for event in events:
+        trial.apply(event)
+    return trial.view()

@@ -1,0 +1,1 @@
+"""What happened: the event log on the disk, and the recent past in memory."""

@@ -1,0 +1,57 @@
+"""The recent past of a world, in memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+
+from coterie.world.state.event import Event
+from coterie.world.state.fold import fold
+from coterie.world.state.view import View
+
+
+class History:
+    """The last commits: their events, and the views after them, which share all that has not changed.
+
+    Bounded by the number of events: whole commits are forgotten, oldest first, but never the newest. Not safe from
+    several threads: the world guards it.
+    """
+
+    def __init__(self, view: View, most: int) -> None:
+        self.most = most
+        self._before = view
+        self._moments: deque[tuple[View, tuple[Event, ...]]] = deque()
+        self._count = 0
+
+    @property
+    def first(self) -> int:
+        """The number of the first event after which the world is known."""
+        return self._before.sequence
+
+    def add(self, view: View, events: tuple[Event, ...]) -> None:
+        """Note a commit."""
+        self._moments.append((view, events))
+        self._count += len(events)
+        while self._count > self.most and len(self._moments) > 1:
+            self._before, gone = self._moments.popleft()
+            self._count -= len(gone)
+
+    def at(self, sequence: int) -> View | None:
+        """Return the world after event `sequence`; None if that is not known here."""
+        if sequence <= self._before.sequence:
+            return self._before if sequence == self._before.sequence else None
+        moments = list(self._moments)
+        place = bisect_left(moments, sequence, key=lambda moment: moment[0].sequence)
+        if place == len(moments):
+            return None
+        view, events = moments[place]
+        if view.sequence == sequence:
+            return view
+        before = moments[place - 1][0] if place else self._before
+        return fold(before, (event for event in events if event.sequence <= sequence))
+
+    def events(self, first: int, last: int) -> list[Event] | None:
+        """Return the events from number `first` to number `last`; None if some of them are not known here."""
+        if first <= self._before.sequence:
+            return None
+        return [event for _, events in self._moments for event in events if first <= event.sequence <= last]

@@ -1,0 +1,236 @@
+"""The event log: what happened to a world, on the disk."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from coterie import storage
+from coterie.errors import ConstraintViolated, LogDamaged, LogTaken
+from coterie.kernel import check_number
+from coterie.storage import Database, Pending, Row, Schema, Transaction, open_database
+from coterie.world.state.event import Event
+from coterie.world.state.fold import start
+from coterie.world.state.values import encoder
+from coterie.world.state.view import View
+
+_SCHEMA = Schema(
+    "world",
+    (
+        """
+        CREATE TABLE world_commits (
+            world TEXT NOT NULL,
+            first BIGINT NOT NULL,
+            last BIGINT NOT NULL,
+            body BYTEA NOT NULL,
+            checksum BIGINT NOT NULL,
+            PRIMARY KEY (world, first)
+        );
+        CREATE TABLE world_snapshots (
+            world TEXT NOT NULL,
+            sequence BIGINT NOT NULL,
+            body BYTEA NOT NULL,
+            checksum BIGINT NOT NULL,
+            PRIMARY KEY (world, sequence)
+        );
+        """,
+    ),
+)
+_APPEND = "INSERT INTO world_commits (world, first, last, body, checksum) VALUES (?, ?, ?, ?, ?)"
+_READ = "SELECT first, last, body, checksum FROM world_commits WHERE world = ? AND last >= ? AND first <= ? ORDER BY first"
+_SNAPSHOT = """
+INSERT INTO world_snapshots (world, sequence, body, checksum) VALUES (?, ?, ?, ?)
+ON CONFLICT (world, sequence) DO NOTHING
+"""
+_NEWEST = """
+SELECT sequence, body, checksum FROM world_snapshots
+WHERE world = ? AND sequence <= ? ORDER BY sequence DESC LIMIT 1
+"""
+_THIN = """
+DELETE FROM world_snapshots WHERE world = ? AND sequence NOT IN
+(SELECT sequence FROM world_snapshots WHERE world = ? ORDER BY sequence DESC LIMIT ?)
+"""
+_MOST = 2**62
+
+
+class _Snapshot(msgspec.Struct, array_like=True, gc=False):
+    sequence: int
+    time: float
+    keys: dict[str, Any]
+    deadlines: dict[str, float]
+    total: str
+    """The sum of the fingerprints, in hexadecimal: it has more than 64 bits."""
+
+
+class Kept(NamedTuple):
+    """A snapshot that was read."""
+
+    view: View
+    total: int
+    """The sum of its fingerprints."""
+
+
+class EventLog:
+    """The events of one world in a database: a row for each commit, and now and then a snapshot.
+
+    ::
+
+        world = World({"lake": 100}, log=EventLog("run.db"))
+
+    `database` is a path, an address of PostgreSQL, or a database that is open already and then stays open. `world` tells
+    worlds in one database apart. With `durable` a commit has reached the disk when it returns, so it survives a loss of
+    power; without, it survives the end of the process. `snapshots` is how many are kept.
+
+    Each row has a checksum, and rows follow each other without a gap: what is damaged is found when it is read, and is
+    an error (`LogDamaged`), never a wrong world. Another process that has the file is an error too (`StorageLocked`),
+    and so is a file of a later version (`MigrationError`). Safe from any thread.
+    """
+
+    def __init__(
+        self,
+        database: str | os.PathLike[str] | Database,
+        *,
+        world: str = "world",
+        durable: bool = True,
+        snapshots: int = 10,
+    ) -> None:
+        check_number("EventLog.snapshots", snapshots, least=1, whole=True)
+        self._mine = isinstance(database, str | os.PathLike)
+        self.database: Database = open_database(database) if isinstance(database, str | os.PathLike) else database
+        """Where it is."""
+        self.world = world
+        self.durable = durable
+        self._kept = snapshots
+        self._decoder = msgspec.msgpack.Decoder(list[Event])
+        self._snapshots = msgspec.msgpack.Decoder(_Snapshot)
+        try:
+            self.database.migrate(_SCHEMA)
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<EventLog {self.world!r} in {self.database.name}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.close()
+
+    def append(self, events: Sequence[Event], also: Callable[[Transaction], object] | None = None) -> Pending[None]:
+        """Append events that follow the last ones, in one commit; `also` is done in the same transaction.
+
+        Returns at once; wait for what it returns. That raises `LogTaken` if another world has appended meanwhile.
+        """
+        body = encoder.encode(events)
+        row = (self.world, events[0].sequence, events[-1].sequence, body, zlib.crc32(body))
+
+        def write(transaction: Transaction) -> None:
+            try:
+                transaction.execute(_APPEND, row)
+            except ConstraintViolated as error:
+                raise LogTaken(self.database.name, events[0].sequence) from error
+            if also is not None:
+                also(transaction)
+
+        return self.database.write(write, durable=self.durable)
+
+    def events(self, first: int = 1, last: int | None = None) -> Iterator[Event]:
+        """Go through the events from number `first` to number `last`. Raises `LogDamaged`."""
+        end = _MOST if last is None else last
+        follows, more = -1, True
+        # Row by row within one view of the database would hold a reader while the caller works; so a thousand at a time.
+        while more:
+            batches, follows, more = self.database.read(partial(self._batch, first=first, last=end, expected=follows))
+            for batch in batches:
+                for event in batch:
+                    if first <= event.sequence <= end:
+                        yield event
+            first = follows
+
+    def last(self) -> int:
+        """Return the number of the last event, 0 if there is none."""
+        row = self.database.row("SELECT coalesce(max(last), 0) FROM world_commits WHERE world = ?", (self.world,))
+        return int(row[0]) if row is not None else 0
+
+    def keep(self, view: View, total: int) -> Pending[None]:
+        """Store a snapshot of `view`, the sum of whose fingerprints is `total`. Returns at once."""
+        made = _Snapshot(view.sequence, view.time, dict(view.keys_map), dict(view.deadlines_map), f"{total:x}")
+        body = encoder.encode(made)
+
+        def write(transaction: Transaction) -> None:
+            transaction.execute(_SNAPSHOT, (self.world, view.sequence, body, zlib.crc32(body)))
+            transaction.execute(_THIN, (self.world, self.world, self._kept))
+
+        return self.database.write(write, durable=False)
+
+    def newest(self, until: int | None = None) -> Kept | None:
+        """Return the newest snapshot, of those up to event `until` if that is given; None if there is none."""
+        row = self.database.row(_NEWEST, (self.world, _MOST if until is None else until))
+        if row is None:
+            return None
+        sequence, body, checksum = row
+        if zlib.crc32(body) != checksum:
+            raise LogDamaged(self.database.name, f"the snapshot after event {sequence} is not what was written")
+        try:
+            made = self._snapshots.decode(body)
+        except msgspec.MsgspecError as error:
+            raise LogDamaged(self.database.name, f"the snapshot after event {sequence} cannot be read: {error}") from error
+        return Kept(start(made.keys, made.deadlines, made.sequence, made.time), int(made.total, 16))
+
+    def cut_back(self, sequence: int) -> None:
+        """Forget the events after number `sequence`, which must be the last of its commit, and their snapshots.
+
+        For going on from a checkpoint: what came after it was never told to anybody as done.
+        """
+
+        def cut(transaction: Transaction) -> None:
+            row = transaction.row(
+                "SELECT count(*) FROM world_commits WHERE world = ? AND first <= ? AND last > ?",
+                (self.world, sequence, sequence),
+            )
+            if row is not None and row[0]:
+                raise LogDamaged(self.database.name, f"event {sequence} is in the middle of a commit")
+            transaction.execute("DELETE FROM world_commits WHERE world = ? AND first > ?", (self.world, sequence))
+            transaction.execute("DELETE FROM world_snapshots WHERE world = ? AND sequence > ?", (self.world, sequence))
+
+        self.database.write(cut).result()
+
+    def close(self) -> None:
+        """Let go of the database, if it was opened here."""
+        if self._mine:
+            self.database.close()
+
+    def _batch(self, view: storage.View, *, first: int, last: int, expected: int) -> tuple[list[list[Event]], int, bool]:
+        batches = []
+        for number, row in enumerate(view.each(_READ, (self.world, first, last)), start=1):
+            batches.append(self._decode(row, expected))
+            expected = row[1] + 1
+            if number == _ROWS:
+                return batches, expected, True
+        return batches, expected, False
+
+    def _decode(self, row: Row, expected: int) -> list[Event]:
+        first, last, body, checksum = row
+        if expected not in (-1, first):
+            raise LogDamaged(self.database.name, f"after event {expected - 1} comes event {first}")
+        if zlib.crc32(body) != checksum:
+            raise LogDamaged(self.database.name, f"the events {first} to {last} are not what was written")
+        try:
+            events = self._decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            raise LogDamaged(self.database.name, f"the events {first} to {last} cannot be read: {error}") from error
+        if [event.sequence for event in events] != list(range(first, last + 1)):
+            raise LogDamaged(self.database.name, f"the events {first} to {last} are not numbered one after the other")
+        return events
+
+
+_ROWS = 1_000
+"""Commits that are read at a time."""

@@ -1,0 +1,93 @@
+"""Limits that are kept: who asks for more is slowed, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from coterie.concurrency import Rank, Signal, Timers, new_lock
+from coterie.errors import InvalidSetting, ResourcesExhausted
+from coterie.kernel import Clock, check_number
+from coterie.world.monitors.resources import ResourceMonitor
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """What is done about one resource of a `ResourceMonitor`: above `slow` wait, above `refuse` refuse."""
+
+    resource: str
+    """Its name, such as ``process.memory``."""
+    slow: float | None = None
+    """Above this, who asks waits for `delay` seconds."""
+    refuse: float | None = None
+    """Above this, who asks is refused."""
+    delay: float = 0.1
+    """Seconds, at `slow`; it grows in proportion to how far the resource is above that."""
+
+    def __post_init__(self) -> None:
+        check_number("Limit.slow", self.slow, least=float("-inf"), optional=True)
+        check_number("Limit.refuse", self.refuse, least=float("-inf"), optional=True)
+        check_number("Limit.delay", self.delay, above=0)
+        if self.slow is None and self.refuse is None:
+            raise InvalidSetting("Limit", self.resource, "at least one of slow and refuse")
+
+
+class ResourceController:
+    """Slows or refuses by declared limits, from what a monitor found last.
+
+    ::
+
+        controller = ResourceController(monitor, [Limit("process.memory", slow=2e9, refuse=4e9)])
+        world = World(admit=controller.admit)
+
+    It decides whether and when something is done, never what comes of it. A resource that the monitor could not look at
+    limits nothing. Safe from any thread; `_lock` guards the counts.
+    """
+
+    def __init__(self, monitor: ResourceMonitor, limits: Iterable[Limit], *, clock: Clock | None = None) -> None:
+        self.monitor = monitor
+        self.limits = tuple(limits)
+        self.clock = clock if clock is not None else monitor.clock
+        self._lock = new_lock(Rank.RECORDS)
+        self._timers: Timers | None = None
+        self.slowed = 0
+        """How often somebody had to wait."""
+        self.refused = 0
+        """How often somebody was refused."""
+
+    def delay(self) -> float:
+        """Return how many seconds to wait now, 0 for none. Raises `ResourcesExhausted` where a limit says so."""
+        values = self.monitor.latest().values
+        delay = 0.0
+        for limit in self.limits:
+            value = values.get(limit.resource)
+            if value is None:
+                continue
+            if limit.refuse is not None and value > limit.refuse:
+                with self._lock:
+                    self.refused += 1
+                raise ResourcesExhausted(limit.resource, value, limit.refuse)
+            if limit.slow is not None and value > limit.slow:
+                delay = max(delay, limit.delay * (value / limit.slow if limit.slow > 0 else 1.0))
+        return delay
+
+    def admit(self, amount: int = 1) -> float:  # noqa: ARG002 - each asks once, whatever it brings
+        """Wait as long as the limits ask for, on the clock, and return how long that was; or raise `ResourcesExhausted`."""
+        delay = self.delay()
+        if delay > 0:
+            with self._lock:
+                self.slowed += 1
+                if self._timers is None:
+                    self._timers = Timers(self.clock, "resource-controller")
+                timers = self._timers
+            over = Signal()
+            timers.call_later(delay, over.set)
+            over.wait()
+        return delay
+
+    def close(self) -> None:
+        """End the thread, if there was one."""
+        with self._lock:
+            timers, self._timers = self._timers, None
+        if timers is not None:
+            timers.close()

@@ -1,0 +1,108 @@
+"""Health checks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import describe
+from coterie.kernel import Clock
+from coterie.world.monitors.cadence import Cadence
+
+Check: TypeAlias = Callable[[], bool | str | None]
+"""Returns None or True if all is well, and otherwise what is not, or False. One that raises is not well either."""
+
+_log = logging.getLogger(__name__)
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How one component was when it was last looked at."""
+
+    name: str
+    well: bool
+    problem: str
+    """What is not well; empty if all is."""
+    since: float
+    """Seconds on the clock since when it has been so."""
+    failures: int
+    """Looks in a row that found it not well."""
+
+
+class HealthMonitor(Cadence):
+    """Looks after components by checks of their own, every `every` seconds; tells of each that changes.
+
+    ::
+
+        with HealthMonitor({"log": lambda: log.database.statistics().queued < 1_000}) as monitor:
+            monitor.status()
+
+    `notify` is called with the health of a component that has become well or unwell. Safe from any thread; `_lock`
+    guards the findings, and neither checks nor `notify` run under it.
+    """
+
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        *,
+        every: float = 5.0,
+        clock: Clock | None = None,
+        notify: Callable[[Health], object] | None = None,
+    ) -> None:
+        super().__init__(every, clock, "health-monitor")
+        self._checks = dict(checks)
+        self._notify = notify
+        self._lock = new_lock(Rank.RECORDS)
+        self._found: dict[str, Health] = {}
+        self.looks = 0
+        """How often it has looked."""
+
+    def look(self) -> dict[str, Health]:
+        """Run all checks now, and return what they found."""
+        for name, check in self._checks.items():
+            problem = _run(check)
+            now = self.clock.monotonic()
+            with self._lock:
+                before = self._found.get(name)
+                changed = before is None or before.well is bool(problem)
+                since = now if before is None or changed else before.since
+                failures = 0 if not problem else 1 + (before.failures if before is not None else 0)
+                health = self._found[name] = Health(name, not problem, problem, since, failures)
+            if changed and (before is not None or problem):
+                self._tell(health)
+        self.looks += 1
+        return self.status()
+
+    def status(self) -> dict[str, Health]:
+        """Return what was found last, by component."""
+        with self._lock:
+            return dict(self._found)
+
+    @property
+    def well(self) -> bool:
+        """Whether all components were well when they were last looked at."""
+        return all(health.well for health in self.status().values())
+
+    def _tell(self, health: Health) -> None:
+        if not health.well:
+            _log.warning("%s is not well: %s", health.name, health.problem)
+        else:
+            _log.info("%s is well again", health.name)
+        if self._notify is not None:
+            try:
+                self._notify(health)
+            except Exception:  # noqa: BLE001 - it is logged, and the other checks are run
+                _log.exception("who is told of the health of %s raised", health.name)
+
+
+def _run(check: Check) -> str:
+    try:
+        found = check()
+    except Exception as error:  # noqa: BLE001 - that it raised is what was found
+        return describe(error)
+    if found is None or found is True:
+        return ""
+    return found if isinstance(found, str) and found else "the check says no"

@@ -1,0 +1,83 @@
+"""What the process and the machine use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+import msgspec
+import psutil
+
+from coterie.kernel import Clock
+from coterie.world.monitors.cadence import Cadence
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What was in use at one moment. Sizes are in bytes, parts from 0 to 1."""
+
+    moment: float
+    """Seconds on the clock."""
+    values: Mapping[str, float]
+    """By name: ``process.memory``, ``process.cpu`` (in processors), ``process.threads``, ``process.descriptors``,
+    ``machine.memory``, ``machine.cpu``, ``machine.disk`` (all three as parts), and what was added."""
+
+
+class ResourceMonitor(Cadence):
+    """Looks every `every` seconds at what process and machine use, and keeps the last looks.
+
+    `extra` adds resources of one's own: functions that return a number. One that raises is left out of that look, and
+    named in `problems`. `folder` says which disk is looked at. Safe from any thread: each look is kept by one assignment.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: float = 1.0,
+        clock: Clock | None = None,
+        extra: Mapping[str, Callable[[], float]] | None = None,
+        folder: str | os.PathLike[str] = ".",
+        keep: int = 600,
+    ) -> None:
+        super().__init__(every, clock, "resource-monitor")
+        self._process = psutil.Process()
+        self._extra = dict(extra or {})
+        self._folder = os.fspath(folder)
+        self._keep = keep
+        self._looks: tuple[Resources, ...] = ()
+        self.problems: dict[str, str] = {}
+        """Resources that could not be looked at the last time, and why."""
+
+    def look(self) -> Resources:
+        """Look now, and return what is in use."""
+        values: dict[str, float] = {}
+        problems: dict[str, str] = {}
+        for name, read in {**self._builtin(), **self._extra}.items():
+            try:
+                values[name] = float(read())
+            except Exception as error:  # noqa: BLE001 - a platform may not tell, and the others are still of use
+                problems[name] = str(error) or type(error).__name__
+        self.problems = problems
+        found = Resources(self.clock.monotonic(), values)
+        self._looks = (*self._looks, found)[-self._keep :]
+        return found
+
+    def latest(self) -> Resources:
+        """Return what was found last; look now if nobody has looked yet."""
+        looks = self._looks
+        return looks[-1] if looks else self.look()
+
+    def history(self) -> tuple[Resources, ...]:
+        """Return the last looks, oldest first."""
+        return self._looks
+
+    def _builtin(self) -> dict[str, Callable[[], float]]:
+        process = self._process
+        return {
+            "process.memory": lambda: process.memory_info().rss,
+            "process.cpu": lambda: process.cpu_percent() / 100,
+            "process.threads": process.num_threads,
+            "process.descriptors": process.num_fds,
+            "machine.memory": lambda: psutil.virtual_memory().percent / 100,
+            "machine.cpu": lambda: psutil.cpu_percent() / 100,
+            "machine.disk": lambda: psutil.disk_usage(self._folder).percent / 100,
+        }

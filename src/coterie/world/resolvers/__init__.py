@@ -1,0 +1,31 @@
+"""Resolvers: pure, seeded, total functions from a view and intents to one decision for each intent.
+
+A resolver of one's own is a function of a view, a sequence of intents and a random stream; `granted`, `cut` and
+`refused` make its decisions. What is shipped: first come by priority, a seeded lottery, rationing, merging, and
+refusing all that meets.
+"""
+
+from coterie.world.resolvers.actions import Action
+from coterie.world.resolvers.all_at_once import Merge, RefuseOnConflict
+from coterie.world.resolvers.contract import Resolver
+from coterie.world.resolvers.decision import Decision, Effects, Outcome, cut, granted, refused
+from coterie.world.resolvers.rationing import Rationing
+from coterie.world.resolvers.shares import Sharing
+from coterie.world.resolvers.taking_turns import FirstCome, Lottery
+
+__all__ = [
+    "Action",
+    "Decision",
+    "Effects",
+    "FirstCome",
+    "Lottery",
+    "Merge",
+    "Outcome",
+    "Rationing",
+    "RefuseOnConflict",
+    "Resolver",
+    "Sharing",
+    "cut",
+    "granted",
+    "refused",
+]

@@ -1,0 +1,96 @@
+"""The actions that all resolvers know, and what they do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from coterie.world.intent import Intent
+from coterie.world.resolvers.decision import Effects
+
+Action: TypeAlias = Callable[[Mapping[str, Any], Intent], Effects | str]
+"""Takes a view and an intent; returns what that does, or the reason why it makes no sense."""
+
+
+def amount_of(intent: Intent) -> int | float | str:
+    """Return the amount that an intent names: a number of 0 or more; or why it names none."""
+    amount = intent.arguments.get("amount")
+    if amount.__class__ in (int, float) and math.isfinite(amount) and amount >= 0:
+        return amount
+    return f"amount={amount!r} is no number of 0 or more"
+
+
+def key_of(intent: Intent, name: str = "key", default: str | None = None) -> str | None:
+    """Return the key that an intent names under `name`; None if there is none, or it cannot be one."""
+    key = intent.arguments.get(name, default)
+    return key if isinstance(key, str) and key else None
+
+
+def _set(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: ARG001 - as every action
+    key = key_of(intent)
+    if key is None or "value" not in intent.arguments:
+        return "set needs a key and a value"
+    return Effects(sets={key: intent.arguments["value"]})
+
+
+def _remove(view: Mapping[str, Any], intent: Intent) -> Effects | str:
+    key = key_of(intent)
+    if key is None:
+        return "remove needs a key"
+    return Effects(removes=(key,)) if key in view else f"there is no {key}"
+
+
+def _add(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: ARG001 - as every action
+    key, amount = key_of(intent), intent.arguments.get("amount")
+    if key is None:
+        return "add needs a key"
+    if amount.__class__ not in (int, float) or not math.isfinite(amount):
+        return f"amount={amount!r} is no number"
+    return Effects(adds={key: amount})
+
+
+def _take(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: ARG001 - as every action
+    key, amount = key_of(intent), amount_of(intent)
+    if key is None:
+        return "take needs a key"
+    if isinstance(amount, str):
+        return amount
+    return taken(key, key_of(intent, "into"), amount)
+
+
+def _move(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: ARG001 - as every action
+    source, target, amount = key_of(intent, "source"), key_of(intent, "target"), amount_of(intent)
+    if source is None or target is None:
+        return "move needs a source and a target"
+    if isinstance(amount, str):
+        return amount
+    return taken(source, target, amount)
+
+
+def taken(source: str, into: str | None, amount: float) -> Effects:
+    """Return what it does to take an amount out of one key, and put it into another if there is one."""
+    if into is None:
+        return Effects(adds={source: -amount})
+    return Effects(adds={source: -amount, into: amount}) if into != source else Effects(adds={source: 0})
+
+
+ACTIONS: Mapping[str, Action] = {"set": _set, "remove": _remove, "add": _add, "take": _take, "move": _move}
+"""By name."""
+
+FLOORED = frozenset(("take", "move"))
+"""The actions that never leave less than nothing where they take from."""
+
+
+def effects_of(view: Mapping[str, Any], intent: Intent, actions: Mapping[str, Action]) -> Effects | str:
+    """Return what an intent does, or the reason why it makes no sense. Numbers are added to numbers only."""
+    action = actions.get(intent.action) or ACTIONS.get(intent.action)
+    if action is None:
+        return f"no such action: {intent.action}; there are {', '.join(sorted({*ACTIONS, *actions}))}"
+    effects = action(view, intent)
+    if effects.__class__ is str:
+        return effects
+    for key in effects.adds:  # type: ignore[union-attr] # it is no text
+        if view.get(key, 0).__class__ not in (int, float):
+            return f"{key} is no number"
+    return effects

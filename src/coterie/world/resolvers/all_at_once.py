@@ -1,0 +1,126 @@
+"""All intents together: merged, or refused where they meet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any, TypeAlias
+
+from coterie.world.intent import Intent
+from coterie.world.resolvers.actions import FLOORED, Action, effects_of
+from coterie.world.resolvers.decision import Decision, Effects, granted, refused
+from coterie.world.state.values import freeze
+
+Combine: TypeAlias = Callable[[Sequence[Any]], Any]
+"""Takes the values that several set one key to, in the order of their intents; returns the one that it is to be."""
+
+
+class Merge:
+    """Carries out all that can be merged: sums add up, equal values agree, and others are combined.
+
+    `combine` says how: functions by the beginning of the keys they are for, of which the longest counts, such as
+    ``{"bids/": max}``. Where there is none, mappings that agree are joined, and of values that contradict each other
+    the first stays. What takes or moves more than there was to begin with is refused, as is what removes a key that
+    others set.
+    """
+
+    def __init__(self, combine: Mapping[str, Combine] | None = None, actions: Mapping[str, Action] | None = None) -> None:
+        self.combine = dict(combine or {})
+        self.actions = dict(actions or {})
+
+    def __repr__(self) -> str:
+        return f"Merge({', '.join(self.combine)})"
+
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Decision]:  # noqa: ARG002
+        """Return one decision for each intent, in their order."""
+        found = [effects_of(view, intent, self.actions) for intent in intents]
+        set_to: dict[str, list[Any]] = {}
+        for effects in found:
+            if not isinstance(effects, str):
+                for key, value in effects.sets.items():
+                    set_to.setdefault(key, []).append(freeze(value, key))
+        merged = {key: self._merge(key, values) for key, values in set_to.items()}
+        left: dict[str, Any] = {}
+        return [self._decide(view, each, effects, merged, left) for each, effects in zip(intents, found, strict=True)]
+
+    def _decide(
+        self,
+        view: Mapping[str, Any],
+        intent: Intent,
+        effects: Effects | str,
+        merged: Mapping[str, Any],
+        left: dict[str, Any],
+    ) -> Decision:
+        if isinstance(effects, str):
+            return refused(intent, effects)
+        for key in (*effects.removes, *effects.adds):
+            if key in merged:
+                return refused(intent, f"others set {key}")
+        for key, value in effects.sets.items():
+            if not self._is_part(key, freeze(value, key), merged[key]):
+                return refused(intent, f"{key} was set to something else")
+        if intent.action in FLOORED and intent.action not in self.actions:
+            for key, change in effects.adds.items():
+                there = left.setdefault(key, view.get(key, 0))
+                if change < 0 and -change > there:
+                    return refused(intent, f"{key} has {there} left")
+                if change < 0:
+                    left[key] = there + change
+        return granted(intent, Effects({key: merged[key] for key in effects.sets}, effects.adds, effects.removes))
+
+    def _merge(self, key: str, values: Sequence[Any]) -> Any:
+        combine = self._combine_for(key)
+        if combine is not None:
+            return freeze(combine(values), key)
+        whole = values[0]
+        for value in values[1:]:
+            if isinstance(whole, Mapping) and isinstance(value, Mapping):
+                whole = freeze({**value, **whole}, key)
+        return whole
+
+    def _is_part(self, key: str, value: Any, whole: Any) -> bool:
+        if self._combine_for(key) is not None or value == whole:
+            return True
+        both = isinstance(value, Mapping) and isinstance(whole, Mapping)
+        return both and all(whole[name] == each for name, each in value.items())
+
+    def _combine_for(self, key: str) -> Combine | None:
+        fitting = [prefix for prefix in self.combine if key.startswith(prefix)]
+        return self.combine[max(fitting, key=len)] if fitting else None
+
+
+class RefuseOnConflict:
+    """Refuses all intents that meet: that set or remove a key which another touches, or together take too much."""
+
+    def __init__(self, actions: Mapping[str, Action] | None = None) -> None:
+        self.actions = dict(actions or {})
+
+    def __repr__(self) -> str:
+        return "RefuseOnConflict()"
+
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Decision]:  # noqa: ARG002
+        """Return one decision for each intent, in their order."""
+        found = [effects_of(view, intent, self.actions) for intent in intents]
+        sound = [effects for effects in found if not isinstance(effects, str)]
+        touching = Counter(key for effects in sound for key in effects.touched())
+        writing = Counter(key for effects in sound for key in {*effects.sets, *effects.removes})
+        drawn: dict[str, float] = {}
+        for intent, effects in zip(intents, found, strict=True):
+            if not isinstance(effects, str) and intent.action in FLOORED:
+                for key, change in effects.adds.items():
+                    drawn[key] = drawn.get(key, 0) - min(0, change)
+        decisions = []
+        for intent, effects in zip(intents, found, strict=True):
+            if isinstance(effects, str):
+                decisions.append(refused(intent, effects))
+                continue
+            met = [key for key in effects.touched() if writing[key] and touching[key] > 1]
+            over = [key for key, change in effects.adds.items() if change < 0 and drawn.get(key, 0) > view.get(key, 0)]
+            if met:
+                decisions.append(refused(intent, f"{touching[min(met)] - 1} more want {min(met)}"))
+            elif over and intent.action in FLOORED:
+                decisions.append(refused(intent, f"together they want {drawn[min(over)]} of {min(over)}"))
+            else:
+                decisions.append(granted(intent, effects))
+        return decisions

@@ -1,0 +1,106 @@
+"""One moment of a world, to be read by anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import immutables
+
+from coterie.world.state.values import fingerprint
+
+_NOTHING: immutables.Map[str, float] = immutables.Map()
+
+
+class View(Mapping[str, Any]):
+    """One moment of a world: a persistent mapping of keys to frozen values. Made in O(1); never changes.
+
+    It is walked in the order of its keys, so that nothing that depends on that walk depends on the process. Lists come
+    as tuples, mappings as mappings that cannot be changed. Safe from any thread.
+    """
+
+    __slots__ = ("_deadlines", "_keys", "_sorted", "sequence", "time")
+
+    def __init__(
+        self,
+        keys: immutables.Map[str, Any],
+        deadlines: immutables.Map[str, float] = _NOTHING,
+        sequence: int = 0,
+        time: float = 0.0,
+    ) -> None:
+        self._keys = keys
+        self._deadlines = deadlines
+        self._sorted: tuple[str, ...] | None = None
+        self.sequence = sequence
+        """The number of the last event that it has seen."""
+        self.time = time
+        """The world's time at that event, in seconds."""
+
+    def __getitem__(self, key: str) -> Any:
+        return self._keys[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, or `default` if there is none."""
+        return self._keys.get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[str]:
+        # Two threads may sort at the same time; they come to the same.
+        if self._sorted is None:
+            self._sorted = tuple(sorted(self._keys))
+        return iter(self._sorted)
+
+    def under(self, prefix: str) -> dict[str, Any]:
+        """Return what is under the keys that begin with `prefix`, by what follows it, in order."""
+        return {key[len(prefix) :]: self._keys[key] for key in self if key.startswith(prefix)}
+
+    def expiry(self, key: str) -> float | None:
+        """Return when a key expires, on the world's time; None if it does not."""
+        return self._deadlines.get(key)
+
+    def digest(self) -> str:
+        """Return the canonical hash of all that is in it, computed anew in O(n); see `World.digest`."""
+        deadline = self._deadlines.get
+        return seal(sum(fingerprint(key, value, deadline(key)) for key, value in self._keys.items()), len(self._keys))
+
+    @property
+    def keys_map(self) -> immutables.Map[str, Any]:
+        """The persistent map itself, whose own order depends on the process."""
+        return self._keys
+
+    @property
+    def deadlines_map(self) -> immutables.Map[str, float]:
+        """When keys expire."""
+        return self._deadlines
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, View):
+            return bool(self._keys == other._keys and self._deadlines == other._deadlines)
+        return Mapping.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        return hash((self.sequence, len(self._keys)))
+
+    def __repr__(self) -> str:
+        return f"<View of {len(self)} keys after event {self.sequence}>"
+
+    def __copy__(self) -> View:
+        return self
+
+    def __deepcopy__(self, memo: object) -> View:
+        return self
+
+
+def seal(total: int, count: int) -> str:
+    """Return the digest of a world whose entries' fingerprints add up to `total`, modulo 2**256.
+
+    Sums of hashes do not depend on any order, and one entry is exchanged at the cost of one entry (Bellare and
+    Micciancio, "A new paradigm for collision-free hashing: incrementality at reduced cost", 1997: AdHash). It tells
+    worlds apart by accident, not against somebody who computes collisions for weeks.
+    """
+    return f"{(total + count) % (1 << 256):064x}"

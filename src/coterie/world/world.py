@@ -1,0 +1,392 @@
+"""The world: a state that many read and nobody writes, for it is made of what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import HistoryGone, InvalidIntent, InvalidValue, UpdateRefused, WorldClosed
+from coterie.kernel import Clock, SystemClock, check_instance, check_number, stream
+from coterie.world.committing import Draft, Note, Rule, draft, objection
+from coterie.world.intent import Intent, in_order
+from coterie.world.journal.history import History
+from coterie.world.journal.log import EventLog
+from coterie.world.observers import Observer, Observers
+from coterie.world.resolvers import FirstCome, Resolver
+from coterie.world.state.differences import Difference, differences
+from coterie.world.state.digest import Digest
+from coterie.world.state.event import Event, Kind
+from coterie.world.state.fold import EMPTY, fold
+from coterie.world.state.values import freeze
+from coterie.world.state.view import View
+from coterie.world.turnstile import Turnstile
+from coterie.world.upkeep import Upkeep
+
+_REMEMBERED = 10_000
+"""Events that are kept in memory unless it is set."""
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """What a world has done since it was opened."""
+
+    keys: int
+    events: int
+    """Events in all, those before it was opened included."""
+    commits: int
+    snapshots: int
+    observer_failures: int
+    last_failure: str
+    """The last error of an observer, as text."""
+
+
+class World:
+    """A state that is the fold of its events. Everybody reads views of it; intents change it, once they are decided.
+
+    ::
+
+        with World({"lake": 100}, log=EventLog("run.db")) as world:
+            view = world.view()
+            events = world.commit([Intent("ada", "take", {"amount": 10})], resolver=resolvers.Rationing("lake"))
+
+    `initial` is what a new world begins with; a log that holds events is taken up where it stands, from its newest
+    snapshot on, and `initial` is then not looked at. Without a log it lives in memory only.
+
+    `clock` tells the world's time, in seconds since 1970, where a commit does not. `history` is how many events are
+    kept in memory. A snapshot goes to the log after every `snapshot_every` events, or as many as there are keys if those
+    are more; every `snapshot_seconds` if given; and when the world is closed. Every `expire_every` seconds, if given,
+    what has reached its time is removed. `admit` is asked before each commit with the number of its intents, and may
+    wait, or raise: see `ResourceController`.
+
+    Safe from any thread. Commits are made one after the other, in the order in which they come; readers never wait for
+    them. `_lock` guards the newest view, the digest and the history, and no code but the world's own runs under it.
+    """
+
+    def __init__(
+        self,
+        initial: Mapping[str, Any] | None = None,
+        *,
+        log: EventLog | None = None,
+        clock: Clock | None = None,
+        history: int = _REMEMBERED,
+        snapshot_every: int = 10_000,
+        snapshot_seconds: float | None = None,
+        expire_every: float | None = None,
+        admit: Callable[[int], object] | None = None,
+    ) -> None:
+        check_number("World.history", history, least=1, whole=True)
+        check_number("World.snapshot_every", snapshot_every, least=1, whole=True)
+        self.clock = clock if clock is not None else SystemClock()
+        self.log = log
+        self._admit = admit
+        self._snapshot_every = snapshot_every
+        self._turnstile = Turnstile()
+        self._lock = new_lock(Rank.WORLD)
+        self._rules: dict[int, Rule] = {}
+        self._observers = Observers()
+        self._closed = False
+        self._commits = self._snapshots = 0
+        self._view, self._digest = (EMPTY, Digest()) if log is None else _newest(log)
+        self._kept = self._view.sequence
+        if log is not None:
+            before, self._view = self._view, fold(self._view, log.events(self._view.sequence + 1))
+            self._touched(before, log)
+        self._history = History(self._view, history)
+        if self._view.sequence == 0:
+            self._begin(initial or {})
+        self._upkeep = Upkeep(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
+
+    @classmethod
+    def replay(cls, log: EventLog, until: int | None = None) -> World:
+        """Return a world in memory that is folded from the first event of a log on, snapshots left aside.
+
+        `until` is the last event that is taken. The log stays open, and as it is.
+        """
+        world = cls()
+        view = fold(EMPTY, log.events(1, until))
+        world._view, world._digest, world._history = view, Digest.of(view), History(view, _REMEMBERED)
+        return world
+
+    # Reading.
+
+    def view(self) -> View:
+        """Return the newest moment. It takes the same time whatever the size, and never changes."""
+        return self._view
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last event."""
+        return self._view.sequence
+
+    def digest(self) -> str:
+        """Return the canonical hash of keys, values and expiries: 64 hexadecimal digits, the same in every process.
+
+        It costs as much as there were keys changed since it was last asked for.
+        """
+        with self._lock:
+            return self._digest.text(self._view)
+
+    def at(self, sequence: int) -> View:
+        """Return the world as it was after event `sequence`. Raises `HistoryGone`."""
+        whole = sequence.__class__ is int
+        with self._lock:
+            newest, known = self._view, self._history.at(sequence) if whole else None
+            first = self._history.first
+        if known is not None:
+            return known
+        if not whole or not 0 <= sequence <= newest.sequence or self.log is None:
+            raise HistoryGone(sequence, 0 if self.log is not None else first, newest.sequence)
+        kept = self.log.newest(sequence)
+        base = kept.view if kept is not None else EMPTY
+        return fold(base, self.log.events(base.sequence + 1, sequence))
+
+    def history(self, first: int = 1, last: int | None = None) -> list[Event]:
+        """Return the events from number `first` to number `last`: from memory, or else from the log.
+
+        Raises `HistoryGone` if some are in neither.
+        """
+        with self._lock:
+            end = self._view.sequence if last is None else last
+            found = self._history.events(first, end)
+            kept = self._history.first
+        if found is not None:
+            return found
+        if self.log is None:
+            raise HistoryGone(first, kept + 1, self._view.sequence)
+        return list(self.log.events(first, end))
+
+    def differences(self, first: int, last: int | None = None) -> tuple[Difference, ...]:
+        """Return what leads from the world after event `first` to that after event `last`, or now. Raises `HistoryGone`."""
+        end = self.sequence if last is None else last
+        before, after = self.at(first), self.at(end)
+        events = self.history(min(first, end) + 1, max(first, end))
+        return differences(before, after, {key for event in events for key in (*event.changes, *event.removed)})
+
+    def statistics(self) -> Statistics:
+        """Return what it has done."""
+        view = self._view
+        observers = self._observers
+        return Statistics(len(view), view.sequence, self._commits, self._snapshots, observers.failures, observers.last_failure)
+
+    # Changing.
+
+    def commit(
+        self,
+        intents: Iterable[Intent],
+        *,
+        resolver: Resolver | None = None,
+        seed: int | str | None = None,
+        notes: Sequence[Note] = (),
+        time: float | None = None,
+    ) -> tuple[Event, ...]:
+        """Have `resolver` (by default `FirstCome`) decide on intents, and return what happened: an event for each.
+
+        The order of `intents` does not matter. What is random in the decision comes from `seed`, by default the number of
+        the last event. `notes` happen after the intents, in the same commit. All of it happens, or nothing: raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`,
+        what the log raises, and what `admit` raises. When it returns, the events are in the log.
+        """
+        batch = in_order(intents)
+        deciding = resolver if resolver is not None else FirstCome()
+        if self._admit is not None:
+            self._admit(len(batch))
+
+        def make(view: View, now: float) -> Draft:
+            random = partial(stream, view.sequence if seed is None else seed, "commit")
+            made = draft(view, batch, deciding, random, self._rules, now)
+            for note in notes:
+                made.noted(note)
+            return made
+
+        return self._make(make, time) if batch or notes else ()
+
+    def update(
+        self,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: Collection[str] = (),
+        ttl: float | None = None,
+        kind: str = Kind.CHANGED,
+        agent: str = "",
+        reason: str = "",
+        round: int = 0,  # noqa: A002 - the field's own name
+        details: Mapping[str, Any] | None = None,
+        time: float | None = None,
+    ) -> Event:
+        """Change the world from outside, by one event, and return that. Without changes it is a note in the log.
+
+        What is set expires after `ttl` seconds of the world's time, if that is given. Raises `UpdateRefused` if a rule
+        objects, and `InvalidValue`.
+        """
+        check_number("World.update.ttl", ttl, above=0, optional=True)
+        frozen = {_key(key): freeze(value, key) for key, value in (changes or {}).items()}
+        told = freeze(details or {}, "details")
+
+        def make(view: View, now: float) -> Draft:
+            made = Draft(view, now)
+            expires = {} if ttl is None else dict.fromkeys(frozen, now + ttl)
+            gone = tuple(_key(key) for key in remove if key not in frozen)
+            number = view.sequence + 1
+            made.happened(Event(number, str(kind), agent, "", reason, frozen, gone, expires, told, round, 0, now))
+            if self._rules and (frozen or gone):
+                trial = fold(view, made.events)
+                if (why := objection(self._rules, view, trial)) is not None:
+                    raise UpdateRefused(f"a change of {', '.join(sorted({*frozen, *gone})[:3])}", why)
+            return made
+
+        return self._make(make, time)[0]
+
+    def expire(self, now: float | None = None) -> tuple[str, ...]:
+        """Remove what has reached its time by `now`, as an event, and return the keys. Without any there is no event."""
+        gone: list[str] = []
+
+        def make(view: View, time: float) -> Draft:
+            due = sorted(key for key, when in view.deadlines_map.items() if when <= time)
+            gone.extend(due)
+            made = Draft(view, time)
+            if due:
+                made.happened(Event(view.sequence + 1, Kind.EXPIRED, removed=tuple(due), time=time))
+            return made
+
+        if self._closed or not len(self._view.deadlines_map):
+            return ()
+        # Most looks find nothing, and need not wait for whoever commits.
+        self._make(make, now)
+        return tuple(gone)
+
+    def validate(self, rule: Rule) -> Callable[[], None]:
+        """Have `rule` see each change before it counts; return what ends that.
+
+        What it objects to does not happen: an intent is refused for the reason it gives, an update raises.
+        """
+        check_instance("World.validate", rule, Callable, "a function of the view before and the view after")  # type: ignore[arg-type] # an abstract class will do
+        with self._lock:
+            number = max(self._rules, default=0) + 1
+            self._rules = {**self._rules, number: rule}
+
+        def end() -> None:
+            with self._lock:
+                self._rules = {key: each for key, each in self._rules.items() if key != number}
+
+        return end
+
+    def subscribe(self, observer: Observer) -> Callable[[], None]:
+        """Have `observer` called with the view and the events after each commit; return what ends that.
+
+        It is called on a thread that commits. One that raises is logged and counted, and goes on being called.
+        """
+        check_instance("World.subscribe", observer, Callable, "a function of a view and events")  # type: ignore[arg-type] # as above
+        return self._observers.add(observer)
+
+    def cut_back(self, sequence: int) -> View:
+        """Go back to the moment after event `sequence`, and forget what came after it, in the log too; return that moment.
+
+        For going on from a checkpoint, after a crash: what is forgotten must not have been told to anybody as done.
+        Observers are not called. Raises `HistoryGone`.
+        """
+        with self._turnstile:
+            view = self.at(sequence)
+            if self.log is not None and sequence < self._view.sequence:
+                self.log.cut_back(sequence)
+            with self._lock:
+                self._view, self._digest = view, Digest.of(view)
+                self._history = History(view, self._history.most)
+                self._kept = min(self._kept, sequence)
+        return view
+
+    # The end, and before it.
+
+    def snapshot(self) -> View:
+        """Keep the newest moment in the log, if there is one, so that it opens quickly; return it. Nothing is copied."""
+        with self._lock:
+            view = self._view
+            total = self._digest.total(view)
+            fresh, self._kept = view.sequence > self._kept, view.sequence
+            self._snapshots += fresh
+        if self.log is not None and fresh:
+            self.log.keep(view, total).result()
+        return view
+
+    def close(self) -> None:
+        """Keep a snapshot, and close the log. Views stay; nothing changes any more. To close again does nothing."""
+        self._upkeep.close()
+        with self._turnstile:
+            if self._closed:
+                return
+            self._closed = True
+        try:
+            self.snapshot()
+        finally:
+            if self.log is not None:
+                self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<World of {len(self._view)} keys after event {self._view.sequence}>"
+
+    def __deepcopy__(self, memo: object) -> World:
+        return self
+
+    def _make(self, make: Callable[[View, float], Draft], time: float | None) -> tuple[Event, ...]:
+        """Make a commit: in the log first, then for all to see."""
+        with self._turnstile:
+            if self._closed:
+                raise WorldClosed("it cannot be changed")
+            before = self._view
+            made = make(before, self.clock.time() if time is None else time)
+            events = tuple(made.events)
+            if not events:
+                return ()
+            self._append(events)
+            view = made.fold.view()
+            with self._lock:
+                for key in made.fold.touched:
+                    self._digest.touch(key, before)
+                self._view = view
+                self._history.add(view, events)
+                self._commits += 1
+                due = self.log is not None and view.sequence - self._kept >= max(self._snapshot_every, len(view))
+            if due:
+                self.snapshot()
+            self._observers.queue(view, events)
+        self._observers.tell()
+        return events
+
+    def _append(self, events: Sequence[Event]) -> None:
+        try:
+            if self.log is not None:
+                self.log.append(events).result()
+        except (TypeError, OverflowError) as error:
+            raise InvalidIntent("one of the intents", f"its details are no plain data ({error})") from error
+
+    def _begin(self, initial: Mapping[str, Any]) -> None:
+        if initial:
+            self.update(initial, kind=Kind.BEGAN)
+
+    def _touched(self, before: View, log: EventLog) -> None:
+        """Have the digest count what the events after the snapshot changed."""
+        if before is EMPTY:
+            self._digest = Digest.of(self._view)
+            return
+        for event in log.events(before.sequence + 1):
+            for key in (*event.changes, *event.removed):
+                self._digest.touch(key, before)
+
+
+def _newest(log: EventLog) -> tuple[View, Digest]:
+    kept = log.newest()
+    return (EMPTY, Digest()) if kept is None else (kept.view, Digest(kept.total))
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str) or not key:
+        raise InvalidValue(key, "it is no key")
+    return key

@@ -1,0 +1,61 @@
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_run import FISHING, ROOT, coterie
+
+
+def test_a_run_can_be_shown_and_replayed(tmp_path: Path) -> None:
+    coterie("run", FISHING, "--out", tmp_path, "-q", "--no-report", "--mode", "tokens")
+    (folder,) = tmp_path.iterdir()
+    out, _ = coterie("show", folder)
+    assert "quota" in out
+    assert "fishing: 12 months, no collapse" in out
+    assert "not finished" not in out
+    out, _ = coterie("replay", folder)
+    assert out.count("as recorded") == 13
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_ended_too_early_is_shown_and_resumed_to_the_same_digest(sent: signal.Signals, tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "coterie"), "run", FISHING, "--out", str(tmp_path / "a"), "--pace", "0.2"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    process.send_signal(sent)
+    process.communicate(timeout=20)
+    (folder,) = (tmp_path / "a").iterdir()
+    out, _ = coterie("show", folder)
+    assert f"not finished; go on with: coterie resume {folder}" in out
+    out, _ = coterie("resume", folder)
+    whole, _ = coterie("run", FISHING, "--out", tmp_path / "b", "-q", "--no-report")
+    assert [line for line in out.splitlines() if line.startswith("digest")] == [
+        line for line in whole.splitlines() if line.startswith("digest")
+    ]
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["number"] for event in events if event["event"] == "month settled"] == list(range(1, 13))
+    assert (folder / "report.html").is_file()
+    again, _ = coterie("resume", folder, "-q", "--no-report")
+    assert "fishing: 12 months" in again
+
+
+def test_what_is_no_run_gets_one_clear_error(tmp_path: Path) -> None:
+    for command in ("show", "replay", "resume"):
+        _, err = coterie(command, tmp_path, code=1)
+        assert "give the folder that `coterie run` has made" in err
+        assert "Traceback" not in err
+
+
+def test_a_record_that_was_changed_is_found(tmp_path: Path) -> None:
+    coterie("run", "examples/commons/ten-each.toml", "--out", tmp_path, "-q", "--no-report")
+    (folder,) = tmp_path.iterdir()
+    settings = json.loads((folder / "scenario.json").read_text())
+    settings["agents"][0]["strategy"]["amount"] = 9
+    (folder / "scenario.json").write_text(json.dumps(settings))
+    _, err = coterie("replay", folder, code=1)
+    assert "round 1 was recorded as" in err

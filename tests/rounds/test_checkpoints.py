@@ -1,0 +1,145 @@
+"""A run that was interrupted, at whatever moment, goes on to the same end."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from coterie.errors import CheckpointMissing, RoundsError, StageFailed
+from coterie.rounds import Closing, Mode
+from coterie.world import EventLog, World
+from tests.rounds.fishing import settle, simulation
+from tests.runs import LONG
+
+RUN = """
+import sys
+from coterie.world import EventLog, World
+from tests.rounds.fishing import simulation
+
+with World({"lake": 100}, log=EventLog(sys.argv[2])) as world:
+    made = simulation(sys.argv[1], world, delay=0.002, max_lead=3)
+    print("begins", flush=True)
+    print(made.resume(int(sys.argv[3])).digest)
+"""
+ROOT = Path(__file__).parents[2]
+
+
+def begin(mode: Mode, path: Path, rounds: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", RUN, mode.value, str(path), str(rounds)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_run_that_is_killed_again_and_again_comes_to_the_same_end(mode: Mode, tmp_path: Path) -> None:
+    rounds, kills, wanted = (120, 0, 60) if LONG else (40, 0, 3)
+    chance = random.Random(mode.value)
+    whole = simulation(mode).run(rounds)
+    tries = 0
+    while kills < wanted:
+        path = tmp_path / f"{tries}.db"
+        tries += 1
+        while True:
+            with begin(mode, path, rounds) as process:
+                assert process.stdout is not None
+                assert process.stderr is not None
+                assert process.stdout.readline() == "begins\n", process.stderr.read()
+                try:
+                    out, err = process.communicate(timeout=chance.uniform(0.0, 0.3) if kills < wanted else None)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
+                    kills += 1
+                    continue
+            break
+        assert process.returncode == 0, err
+        digest = out.strip()
+        if mode is not Mode.TOKENS:
+            assert digest == whole.digest
+        with World(log=EventLog(path)) as world:
+            assert world.digest() == digest
+            assert world.log is not None
+            assert simulation(mode, max_lead=3).replay(world.log).digest == digest
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_run_that_broke_is_mended_and_resumed_to_the_same_end(mode: Mode, tmp_path: Path) -> None:
+    broken = {"at": 4}
+
+    def fragile(closing: Closing) -> None:
+        if closing.round == broken["at"]:
+            raise OSError("the dam broke")
+        settle(closing)
+
+    def made(world: World) -> Any:
+        return simulation(mode, world, max_lead=0, delay=0.001)
+
+    with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
+        first = made(world)
+        first.plan = replace(first.plan, settle=fragile)
+        with pytest.raises(StageFailed, match="settle of round 4 failed: it raised OSError: the dam broke"):
+            first.run(8)
+        assert first.checkpointed == 3
+        with pytest.raises(RoundsError, match="a simulation was begun there; resume it"):
+            made(world).run(8)
+        result = made(world).resume(8)
+        assert len(result.digests) == 8
+        assert made(world).resume(8).digest == result.digest
+        assert made(world).resume(10).rounds == 10
+    if mode is not Mode.TOKENS:
+        assert simulation(mode).run(8).digests == result.digests
+
+
+def test_a_run_that_settled_nothing_is_begun_anew(tmp_path: Path) -> None:
+    with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
+        assert simulation("lockstep", world).run(0).rounds == 0
+        assert simulation("lockstep", world).resume(3).digest == simulation("lockstep").run(3).digest
+
+
+def test_what_does_not_fit_a_checkpoint_is_named(tmp_path: Path) -> None:
+    with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
+        simulation("lockstep", world).run(2)
+        for other, problem in (
+            (simulation("tokens", world), "its mode is 'lockstep', not 'tokens'"),
+            (simulation("lockstep", world, seed=9), "its seed is 3, not 9"),
+        ):
+            with pytest.raises(CheckpointMissing, match=problem):
+                other.resume(3)
+        fewer = simulation("lockstep", world)
+        del fewer.plan.agents["esi"]  # type: ignore[attr-defined]
+        with pytest.raises(CheckpointMissing, match="the agents esi take part, and were not given"):
+            fewer.resume(3)
+        world.log.database.write(lambda write: write.execute("UPDATE rounds_checkpoints SET body = ?", (b"x",))).result()  # type: ignore[union-attr]
+        with pytest.raises(CheckpointMissing, match="is not what was written"):
+            simulation("lockstep", world).resume(3)
+    with pytest.raises(CheckpointMissing, match="give it a log"):
+        simulation("lockstep").resume(1)
+    with EventLog(tmp_path / "empty.db") as log, pytest.raises(CheckpointMissing, match="it holds no simulation"):
+        simulation("lockstep").replay(log)
+
+
+def test_what_else_is_to_be_kept_is_kept_and_given_back(tmp_path: Path) -> None:
+    class Diary:
+        def __init__(self) -> None:
+            self.lines: list[int] = []
+
+        def snapshot(self) -> list[int]:
+            return self.lines
+
+        def restore(self, state: list[int]) -> None:
+            self.lines = list(state)
+
+    with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
+        diary = Diary()
+        made = simulation("lockstep", world, keep={"diary": diary})
+        made.run(3, lambda result: diary.lines.append(result.number))
+        other = Diary()
+        simulation("lockstep", world, keep={"diary": other}).resume(4)
+        assert other.lines == [1, 2]
+        with pytest.raises(CheckpointMissing, match="it keeps diary too"):
+            simulation("lockstep", world).resume(5)

@@ -1,0 +1,56 @@
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coterie.world.resolvers.shares import RULES, Share, Sharing
+
+asks = st.lists(st.integers(0, 200), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@given(asked=asks, available=st.integers(0, 300), seed=st.integers(0, 9))
+def test_all_that_can_be_given_is_given_and_nobody_gets_more_than_it_asked_for(
+    rule: Share, asked: list[int], available: int, seed: int
+) -> None:
+    shares = rule(asked, available, Random(seed))
+    assert sum(shares) == min(available, sum(asked))
+    assert all(0 <= share <= amount for share, amount in zip(shares, asked, strict=True))
+    assert all(isinstance(share, int) for share in shares)
+    assert shares == rule(asked, available, Random(seed))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@given(asked=st.lists(st.floats(0, 1e6), min_size=1, max_size=8), available=st.floats(0, 1e6))
+def test_fractions_are_shared_out_too(rule: Share, asked: list[float], available: float) -> None:
+    shares = rule(asked, available, Random(0))
+    assert sum(shares) == pytest.approx(min(available, sum(asked)))
+    assert all(share <= amount * (1 + 1e-9) + 1e-9 for share, amount in zip(shares, asked, strict=True))
+
+
+@given(asked=asks, available=st.integers(0, 300))
+def test_a_proportional_share_is_within_one_of_the_exact_part(asked: list[int], available: int) -> None:
+    total = sum(asked)
+    shares = RULES[Sharing.PROPORTIONAL](asked, available, Random(0))
+    for share, amount in zip(shares, asked, strict=True):
+        exact = amount if total <= available else amount * available / total
+        assert abs(share - exact) < 1
+
+
+@given(asked=asks, available=st.integers(0, 300))
+def test_an_equal_share_takes_from_nobody_who_has_less(asked: list[int], available: int) -> None:
+    shares = RULES[Sharing.EQUAL](asked, available, Random(0))
+    most = max(shares)
+    assert all(share >= most - 1 for share, amount in zip(shares, asked, strict=True) if share < amount)
+
+
+def test_what_does_not_divide_goes_to_those_who_come_first() -> None:
+    assert RULES[Sharing.EQUAL]([5, 5, 5], 10, Random(0)) == [4, 3, 3]
+    assert RULES[Sharing.PROPORTIONAL]([5, 5, 5], 10, Random(0)) == [4, 3, 3]
+
+
+def test_a_lottery_serves_in_random_order_and_first_come_in_order() -> None:
+    outcomes = {tuple(RULES[Sharing.LOTTERY]([6, 6, 6], 10, Random(seed))) for seed in range(50)}
+    assert outcomes == {(6, 4, 0), (6, 0, 4), (4, 6, 0), (0, 6, 4), (4, 0, 6), (0, 4, 6)}
+    assert RULES[Sharing.FIRST_COME]([6, 6, 6], 10, Random(0)) == [6, 4, 0]
