@@ -143,3 +143,21 @@ def test_what_else_is_to_be_kept_is_kept_and_given_back(tmp_path: Path) -> None:
         assert other.lines == [1, 2]
         with pytest.raises(CheckpointMissing, match="it keeps diary too"):
             simulation("lockstep", world).resume(5)
+
+
+def test_what_was_stopped_from_outside_can_be_gone_on_with(tmp_path: Path) -> None:
+    with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
+        first = simulation("lockstep", world)
+        stopped = first.run(8, lambda result: first.stop() if result.number == 3 else None)
+        assert (stopped.rounds, stopped.stopped) == (4, "it was stopped")
+        assert simulation("lockstep", world).resume(8).digests == simulation("lockstep").run(8).digests
+
+
+def test_a_simulation_is_kept_on_a_server_too(postgres_url: str) -> None:
+    for rounds in (3, 6):
+        with World({"lake": 100}, log=EventLog(postgres_url), snapshot_every=5) as world:
+            result = simulation("tokens", world).resume(rounds)
+            assert world.log is not None
+            assert simulation("tokens").replay(world.log).digests == result.digests
+            assert World.replay(world.log).digest() == result.digest
+    assert result.rounds == 6

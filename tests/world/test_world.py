@@ -324,3 +324,35 @@ def test_options_are_checked() -> None:
         World().validate("rule")  # type: ignore[arg-type]
     with pytest.raises(InvalidValue):
         World({"": 1})
+
+
+def test_an_interrupt_in_a_commit_leaves_no_world_behind_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with World({"n": 0}, log=EventLog(tmp_path / "run.db")) as world:
+        assert world.log is not None
+        append = world.log.append
+
+        class Interrupted:
+            def __init__(self, pending: Any) -> None:
+                self.wait, self.exception = pending.wait, pending.exception
+
+            def result(self) -> None:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(world.log, "append", lambda events: Interrupted(append(events)))
+        with pytest.raises(KeyboardInterrupt):
+            world.update({"n": 1})
+        monkeypatch.undo()
+        assert world.view()["n"] == 1
+        world.update({"n": 2})
+        assert World.replay(world.log).view()["n"] == 2
+
+
+def test_what_is_no_plain_data_in_an_intent_is_refused_before_anything_happens(tmp_path: Path) -> None:
+    def anything(view: Any, intents: Any, random: Any) -> Any:
+        return [resolvers.granted(each) for each in intents]
+
+    with World({"n": 0}, log=EventLog(tmp_path / "run.db")) as world:
+        with pytest.raises(InvalidIntent, match="no plain data"):
+            world.commit([Intent("ada", "x", {"what": object()})], resolver=anything)
+        assert world.sequence == 1
+        world.update({"n": 1})

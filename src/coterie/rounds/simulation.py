@@ -273,10 +273,11 @@ class Simulation:
             recorded = engine.script.digests.get(engine.settled)
             if recorded != digest:
                 raise ReplayDiverged(engine.settled, str(recorded), digest)
-        if self._stop:
-            engine.stopped = engine.stopped or self._stop
         if checkpoints is not None:
             checkpoints.store(take(engine))
+        if self._stop:
+            # Not in the checkpoint: what was stopped from outside can be gone on with.
+            engine.stopped = engine.stopped or self._stop
         if on_round is not None:
             on_round(RoundResult(engine.settled, digest, engine.world.view(), tuple(engine.happened)))
 

@@ -80,7 +80,7 @@ class Draft:
                 changes,
                 tuple(effects.removes),
                 {},
-                {**intent.arguments, **decision.details} if decision.details else intent.arguments,
+                {**intent.arguments, **decision.details},
                 intent.round,
                 intent.stage,
                 self._time,

@@ -345,7 +345,7 @@ class World:
             events = tuple(made.events)
             if not events:
                 return ()
-            self._append(events)
+            interrupted = self._append(events)
             view = made.fold.view()
             with self._lock:
                 for key in made.fold.touched:
@@ -358,14 +358,28 @@ class World:
                 self.snapshot()
             self._observers.queue(view, events)
         self._observers.tell()
+        if interrupted is not None:
+            raise interrupted
         return events
 
-    def _append(self, events: Sequence[Event]) -> None:
+    def _append(self, events: Sequence[Event]) -> BaseException | None:
+        """Put events into the log. Return what interrupted the wait for that, once they are there."""
+        if self.log is None:
+            return None
         try:
-            if self.log is not None:
-                self.log.append(events).result()
+            pending = self.log.append(events)
         except (TypeError, OverflowError) as error:
             raise InvalidIntent("one of the intents", f"its details are no plain data ({error})") from error
+        try:
+            pending.result()
+        except Exception:
+            raise
+        except BaseException as interrupt:
+            pending.wait()
+            if pending.exception() is not None:
+                raise
+            return interrupt
+        return None
 
     def _begin(self, initial: Mapping[str, Any]) -> None:
         if initial:
