@@ -105,7 +105,6 @@ or broken is news, not a fault of the one who hears it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from coterie.errors.components import (
     ComponentDown,
