@@ -99,9 +99,14 @@ def test_options_are_checked() -> None:
         {"round_seconds": 0},
         {"seed": 1.5},
         {"checkpoints": True},
+        {"members": ["zoe"]},
+        {"resolver": 3},
+        {"settle": "now"},
     ):
         with pytest.raises(InvalidSetting):
             Simulation(World(), ["a"], graph, **options)
+    with pytest.raises(InvalidSetting, match="a mapping of names to agents"):
+        Simulation(World(), "abc", graph)
     with pytest.raises(InvalidSetting, match="a World"):
         Simulation({}, ["a"], graph)  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting):

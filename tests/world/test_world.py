@@ -320,6 +320,12 @@ def test_options_are_checked() -> None:
     for options in ({"history": 0}, {"snapshot_every": 0.5}, {"expire_every": 0}, {"snapshot_seconds": -1}):
         with pytest.raises(InvalidSetting):
             World(**options)
+    for nonsense in (lambda: World(5), lambda: World(log="run.db"), lambda: World().commit([], resolver="x")):  # type: ignore[arg-type]
+        with pytest.raises(InvalidSetting):
+            nonsense()
+    for change in ({"changes": [1]}, {"remove": "abc"}, {"ttl": 0}):
+        with pytest.raises(InvalidSetting):
+            World().update(**change)
     with pytest.raises(InvalidSetting):
         World().validate("rule")  # type: ignore[arg-type]
     with pytest.raises(InvalidValue):

@@ -115,8 +115,17 @@ class Simulation:
         check_number("Simulation.round_seconds", round_seconds, above=0)
         check_number("Simulation.spans", spans, whole=True)
         check_instance("Simulation.seed", seed, (int, str), "a whole number or text")
+        if isinstance(agents, str) or not isinstance(agents, Iterable):
+            raise InvalidSetting("Simulation.agents", agents, "names, or a mapping of names to agents")
         given = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(agents)
         _check_agents(given)
+        chosen = None if members is None else tuple(members)
+        for name in chosen or ():
+            if name not in given:
+                raise InvalidSetting("Simulation.members", name, f"one of {', '.join(given)}")
+        for what, function in (("resolver", resolver), ("settle", settle), ("membership", membership)):
+            if function is not None and not callable(function):
+                raise InvalidSetting(f"Simulation.{what}", function, "a function")
         keeps = world.log is not None if checkpoints is None else checkpoints
         if keeps and world.log is None:
             raise InvalidSetting("Simulation.checkpoints", checkpoints, "a world with a log to keep them in")
@@ -130,7 +139,7 @@ class Simulation:
             dict(mechanisms or {}),
             settle,
             membership,
-            None if members is None else tuple(members),
+            chosen,
             turn_timeout,
             max_lead,
             round_seconds,

@@ -19,7 +19,8 @@ from coterie.world.state.differences import Difference, differences, patched
 from coterie.world.state.event import Event, Kind
 from coterie.world.state.values import freeze, thaw
 from coterie.world.state.view import View
-from coterie.world.world import Statistics, World
+from coterie.world.statistics import Statistics
+from coterie.world.world import World
 
 __all__ = [
     "Check",

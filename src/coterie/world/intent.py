@@ -39,6 +39,8 @@ def in_order(intents: Iterable[Intent]) -> list[Intent]:
     When they were made and when they arrived says nothing; of what is equal in all five, so is the outcome, for they
     are then ordered by action and arguments. Raises `InvalidIntent` for what is none.
     """
+    if not isinstance(intents, Iterable):
+        raise InvalidIntent(f"a {type(intents).__qualname__}", "give several, in a list")
     batch = list(intents)
     for intent in batch:
         if intent.__class__ is not Intent:

@@ -7,10 +7,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import HistoryGone, InvalidIntent, InvalidValue, UpdateRefused, WorldClosed
+from coterie.errors import HistoryGone, InvalidIntent, InvalidSetting, InvalidValue, UpdateRefused, WorldClosed
 from coterie.kernel import Clock, SystemClock, check_instance, check_number, stream
 from coterie.world.committing import Draft, Note, Rule, draft, objection
 from coterie.world.intent import Intent, in_order
@@ -24,24 +22,12 @@ from coterie.world.state.event import Event, Kind
 from coterie.world.state.fold import EMPTY, fold
 from coterie.world.state.values import freeze
 from coterie.world.state.view import View
+from coterie.world.statistics import Statistics
 from coterie.world.turnstile import Turnstile
 from coterie.world.upkeep import Upkeep
 
 _REMEMBERED = 10_000
 """Events that are kept in memory unless it is set."""
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """What a world has done since it was opened."""
-
-    keys: int
-    events: int
-    """Events in all, those before it was opened included."""
-    commits: int
-    snapshots: int
-    observer_failures: int
-    last_failure: str
-    """The last error of an observer, as text."""
 
 
 class World:
@@ -78,6 +64,8 @@ class World:
         expire_every: float | None = None,
         admit: Callable[[int], object] | None = None,
     ) -> None:
+        check_instance("World.initial", initial, (Mapping, type(None)), "a mapping of keys to values")
+        check_instance("World.log", log, (EventLog, type(None)), 'an EventLog: EventLog("run.db")')
         check_number("World.history", history, least=1, whole=True)
         check_number("World.snapshot_every", snapshot_every, least=1, whole=True)
         self.clock = clock if clock is not None else SystemClock()
@@ -191,6 +179,7 @@ class World:
         """
         batch = in_order(intents)
         deciding = resolver if resolver is not None else FirstCome()
+        check_instance("World.commit.resolver", deciding, Callable, "a function, or one of coterie.world.resolvers")  # type: ignore[arg-type] # an abstract class will do
         if self._admit is not None:
             self._admit(len(batch))
 
@@ -221,6 +210,9 @@ class World:
         What is set expires after `ttl` seconds of the world's time, if that is given. Raises `UpdateRefused` if a rule
         objects, and `InvalidValue`.
         """
+        check_instance("World.update.changes", changes, (Mapping, type(None)), "a mapping of keys to values")
+        if isinstance(remove, str):
+            raise InvalidSetting("World.update.remove", remove, "several keys: [...]")
         check_number("World.update.ttl", ttl, above=0, optional=True)
         frozen = {_key(key): freeze(value, key) for key, value in (changes or {}).items()}
         told = freeze(details or {}, "details")
