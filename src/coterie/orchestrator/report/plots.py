@@ -124,6 +124,6 @@ def _svg(draw: Callable[[Any], None], height: float = 3.2) -> str:
     draw(axes)
     out = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "coterie", "svg.fonttype": "none"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     return text[text.index("<svg") :]
