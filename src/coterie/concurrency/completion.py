@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 from coterie.concurrency.interrupts import waits
 from coterie.concurrency.locks import Rank, new_lock
@@ -62,6 +64,24 @@ class Completion:
             self.remove_callback(doorbell.release)
         return self._done
 
+    def suspend(self) -> Generator[Any, None, None]:
+        """Wait for the outcome on the running event loop, without blocking its thread: for an ``__await__``."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            try:
+                loop.call_soon_threadsafe(_set, future)
+            except RuntimeError:
+                # The loop has been closed, so nobody awaits on it any more.
+                return
+
+        self.add_callback(wake)
+        try:
+            yield from future
+        finally:
+            self.remove_callback(wake)
+
     def _finish(self) -> None:
         """Call the callbacks. The lock is held, and `_done` was set under it; returns with the lock released."""
         callbacks = self._callbacks
@@ -70,6 +90,11 @@ class Completion:
         if callbacks is not None:
             for callback in callbacks:
                 callback()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 @waits

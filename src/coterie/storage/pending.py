@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Generator
@@ -58,21 +57,7 @@ class Pending(Completion, Generic[T_co]):
     def __await__(self) -> Generator[Any, None, T_co]:
         if not self._done:
             self._refuse_to_wait_for_itself()
-            loop = asyncio.get_running_loop()
-            future: asyncio.Future[None] = loop.create_future()
-
-            def wake() -> None:
-                try:
-                    loop.call_soon_threadsafe(_set, future)
-                except RuntimeError:
-                    # The loop has been closed, so nobody awaits on it any more.
-                    return
-
-            self.add_callback(wake)
-            try:
-                yield from future
-            finally:
-                self.remove_callback(wake)
+            yield from self.suspend()
         return self._outcome()
 
     def exception(self) -> BaseException | None:
@@ -103,8 +88,3 @@ class Pending(Completion, Generic[T_co]):
     def _refuse_to_wait_for_itself(self) -> None:
         if threading.get_ident() == self._writer:
             raise WriteInsideWrite(self._where)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

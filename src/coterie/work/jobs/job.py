@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Generator
@@ -163,21 +162,7 @@ class Job(Completion, Generic[R]):
 
     def __await__(self) -> Generator[Any, None, R]:
         if not self._done:
-            loop = asyncio.get_running_loop()
-            future: asyncio.Future[None] = loop.create_future()
-
-            def wake() -> None:
-                try:
-                    loop.call_soon_threadsafe(_set, future)
-                except RuntimeError:
-                    # The loop has been closed, so nobody awaits on it any more.
-                    return
-
-            self.add_callback(wake)
-            try:
-                yield from future
-            finally:
-                self.remove_callback(wake)
+            yield from self.suspend()
         return self._outcome()
 
     def exception(self) -> BaseException | None:
@@ -282,8 +267,3 @@ class Job(Completion, Generic[R]):
         while (following := chain[-1]._waits_for) is not None and following not in chain:  # noqa: SLF001 - as above
             chain.append(following)
         return chain
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
@@ -31,7 +32,7 @@ _EVENTS = 256
 """The latest changes of the number of workers that are kept."""
 
 
-class Ledger:
+class Ledger(ABC):
     """Keeps the books of a pool. Safe from any thread.
 
     `lock` guards the states of jobs and all tables; no job, callback or gate is called under it, no thread started, no
@@ -81,13 +82,13 @@ class Ledger:
 
     # What the pool does for it.
 
+    @abstractmethod
     def wake(self, idle: Worker | None, hired: Worker | None) -> None:
         """Ring for a worker, or start one. No lock is held."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make_ready(self, job: AnyJob) -> None:
         """Queue a job whose time has come."""
-        raise NotImplementedError
 
     # Where jobs are. The lock is held.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +10,7 @@ from coterie.concurrency import PeriodicJob, Timers
 from coterie.kernel import Clock, SystemClock, check_number
 
 
-class Cadence:
+class Cadence(ABC):
     """The base of monitors: `look` is called every `every` seconds of the given clock, from `start` to `close`.
 
     On the system's clock that is on a thread of the monitor's own; on a driven clock whoever moves it looks. `look` may
@@ -24,9 +25,9 @@ class Cadence:
         self._timers: Timers | None = None
         self._job: PeriodicJob | None = None
 
+    @abstractmethod
     def look(self) -> object:
         """Take a look."""
-        raise NotImplementedError
 
     def start(self) -> Self:
         """Look now, and then again and again."""
