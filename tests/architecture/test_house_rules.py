@@ -22,6 +22,7 @@ ROOMS = [
     "messaging",
     "work",
     "world",
+    "models",
     "runtime",
     "rounds",
     "orchestrator",

@@ -87,6 +87,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CheckpointRefused             an agent cannot be kept in a checkpoint
     │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
     │   └── ReplayDiverged                a replay came to something else than what was recorded
+    ├── ModelError                        a language model did not answer
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -144,6 +145,7 @@ from coterie.errors.memory import (
     UnknownMemory,
     WriteTimeout,
 )
+from coterie.errors.models import ModelError
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
 from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
@@ -247,6 +249,7 @@ __all__ = [
     "MemoryClosed",
     "MemoryFault",
     "MigrationError",
+    "ModelError",
     "NameTaken",
     "NotInAgent",
     "NotSendable",
