@@ -5,6 +5,7 @@ Every thread of Coterie is started here, and every lock is made here, with its p
 
 from coterie.concurrency.completion import Completion, Signal
 from coterie.concurrency.doorbell import Doorbell
+from coterie.concurrency.forks import tell_no_more, tell_of_forks
 from coterie.concurrency.interrupts import InterruptGuard, waits
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.periodic import PeriodicJob
@@ -30,5 +31,7 @@ __all__ = [
     "new_lock",
     "stack_of",
     "start_thread",
+    "tell_no_more",
+    "tell_of_forks",
     "waits",
 ]

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from coterie.concurrency import Timers
+from coterie.concurrency import Timers, tell_of_forks
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, SystemClock, check_number, choice
-from coterie.work.batches import Chunk, do_chunk, values
+from coterie.work.batches import Chunk, Chunked, values
 from coterie.work.guarding import new_guard
 from coterie.work.jobs import Call, Job, Priority, Retry, TaskType
 from coterie.work.jobs.call import check_call
@@ -96,6 +96,7 @@ class ProcessingEngine:
         )  # fmt: skip
         self._guard = new_guard()
         self._pools = {"threads": self._threads, "processes": self._processes}
+        tell_of_forks(self)
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +129,7 @@ class ProcessingEngine:
 
         Where the queue is full it waits for room, is refused with `QueueFull`, or sheds, as the engine's `queue` says;
         on the thread of a running event loop the job waits by itself. Raises `NotSendable` for what no process can
-        have, `WorkStopped` after `stop`, and `InvalidSetting`.
+        have, `WorkStopped` after `stop` and in a forked process, and `InvalidSetting`.
         """
         check_call("submit", function, keywords)
         if timeout is not None or deadline is not None or retry is not None:
@@ -169,13 +170,17 @@ class ProcessingEngine:
         check_number("map.chunk", chunk, least=1, whole=True)
         check_call("map", function, None)
         chunks = iter(items)
+        work = Chunked(function)
         jobs: list[Job[Chunk[R]]] = []
-        while batch := tuple(itertools.islice(chunks, chunk)):
-            jobs.append(
-                self.submit(
-                    do_chunk, function, batch, type=type, priority=priority, timeout=timeout, retry=retry, cpu_bound=cpu_bound
+        try:
+            while batch := tuple(itertools.islice(chunks, chunk)):
+                jobs.append(
+                    self.submit(work, *batch, type=type, priority=priority, timeout=timeout, retry=retry, cpu_bound=cpu_bound)
                 )
-            )
+        except BaseException:
+            for job in jobs:
+                job.cancel("the rest of its map could not be submitted")
+            raise
         return values(jobs)
 
     def job(self, id: str) -> Job[Any] | None:  # noqa: A002 - the field's own name
@@ -208,3 +213,10 @@ class ProcessingEngine:
         self._timers.close()
         self._guard.release()
         return report
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process: it has been stopped, for threads are not inherited."""
+        self._timers.become_orphan()
+        self.ratio.become_orphan()
+        for pool in self._pools.values():
+            pool.become_orphan()

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from coterie.concurrency import Rank, Signal, Timer, Timers, new_lock
-from coterie.errors import JobCancelled, JobTimeout, describe
+from coterie.errors import JobCancelled, JobTimeout, WorkForked, WorkStopped, describe
 from coterie.work.jobs.job import Job
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.bounds import Bounds
@@ -73,6 +73,8 @@ class Ledger(ABC):
         """What those wait at who wait for room for their job."""
         self.closed = False
         """Whether no more jobs are taken."""
+        self.orphaned = False
+        """Whether this is a copy in a forked process, without workers."""
         self.hurried = False
         """Whether nothing is tried again any more."""
         self.quiet: list[Signal] = []
@@ -122,7 +124,7 @@ class Ledger(ABC):
 
     def forget(self, job: AnyJob) -> None:
         """Count a job no more that was not taken in after all."""
-        counts = self.counts[job.lane]
+        counts = self.counts[job.origin]
         counts.submitted -= 1
         counts.refused += 1
         del self.live[job.number]
@@ -255,6 +257,25 @@ class Ledger(ABC):
             cancelled = job.stop_reason is error
         worker.runner.end(job)
         return cancelled or None
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process: it has ended, and so have its jobs."""
+        self.lock = new_lock(Rank.WORK)
+        self.closed = self.closed_for_good = self.hurried = self.orphaned = True
+        error = WorkForked(self.name)
+        for job in self.live.values():
+            self.counts[job.origin].ended[JobState.CANCELLED] += 1
+            job.become_orphan(error)
+        self.live, self.rooms, self.quiet = {}, {}, []
+        self.staff.become_orphan()
+        for counts in self.counts:
+            counts.running = 0
+        self.ready = ReadyQueue(len(self.lanes), self.limits.age_after)
+
+    def check_open(self) -> None:
+        """See that jobs are taken. Raises `WorkStopped`."""
+        if self.closed:
+            raise WorkForked(self.name) if self.orphaned else WorkStopped(self.name)
 
     # Looking.
 

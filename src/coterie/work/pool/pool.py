@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from coterie.concurrency import PeriodicJob, Signal, start_thread
-from coterie.errors import JobExited, JobShed, JobWaitCycle, QueueFull, WorkStopped
+from coterie.errors import JobExited, JobShed, JobWaitCycle, QueueFull
 from coterie.kernel import SystemClock
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.bounds import Bounds
@@ -48,6 +48,8 @@ class WorkPool(Ledger):
         self.gated = gate is not None
         self._observe = observe
         self._most = most
+        self._bounds = self.staff.bounds
+        """As they were given; those of the staff follow what is measured."""
         self.balancing = PeriodicJob(self.timers, balance_every, self.balance, f"balance of {self.name}")
 
     # Submission.
@@ -58,11 +60,11 @@ class WorkPool(Ledger):
         Where it has to wait for room this blocks, but not on the thread of a running event loop: there the job waits by
         itself, and ends with `QueueFull` if there is none in time.
         """
-        counts = self.counts[job.lane]
+        counts = self.counts[job.origin]
         called: tuple[Worker | None, Worker | None] = (None, None)
         with self.lock:
             if self.closed:
-                raise WorkStopped(self.name)
+                self.check_open()
             try:
                 victim = self.intake.admit(job)
             except QueueFull:
@@ -158,7 +160,8 @@ class WorkPool(Ledger):
         with self.lock:
             staff = self.staff
             if self._most is not None:
-                staff.bounds = Bounds(min(staff.bounds.least, self._most()), self._most())
+                most = self._most()
+                staff.bounds = Bounds(min(self._bounds.least, most), most)
             before, queued, busy = staff.active, len(self.ready), staff.busy
             wanted = max(staff.bounds.wanted(before, busy / max(1, before), queued), min(queued, staff.bounds.least))
             hired = [staff.hire() for _ in range(wanted - before)]
