@@ -180,7 +180,10 @@ def test_what_cannot_be_sent_is_named_at_submission() -> None:
             ),
             (lambda: engine.submit(threading.Lock().acquire, cpu_bound=True), "the function lock.acquire"),
             (lambda: engine.submit(id, {"a": [1, Unwritable()]}, cpu_bound=True), r"because of its \['a'\]\[1\].lock, a lock"),
-            (lambda: engine.map(lambda _: local(), [1], cpu_bound=True), "the function .*lambda> cannot .* no name to find it by"),
+            (
+                lambda: engine.map(lambda _: local(), [1], cpu_bound=True),
+                "the function .*lambda> cannot .* no name to find it by",
+            ),
             (lambda: engine.map(id, [1, threading.Lock()], chunk=2, cpu_bound=True), "argument 2 of id, a lock"),
         ):
             with pytest.raises(NotSendable, match=words):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 from coterie.errors import InvalidSetting
+
+_ASYNC = inspect.CO_COROUTINE
 
 
 class Call:
@@ -56,6 +59,14 @@ def vars_of(value: object) -> dict[str, Any]:
 
 def check_call(where: str, function: Any, keywords: Any) -> None:
     """See that a function can be called by a worker. Raises `InvalidSetting`."""
+    if (
+        keywords is None
+        and type(function) is FunctionType
+        and not function.__dict__
+        and not function.__code__.co_flags & _ASYNC
+    ):
+        # Nearly every call; what follows would take longer than all else that a submission does.
+        return
     if not callable(function):
         raise InvalidSetting(f"{where}.function", function, "something that can be called")
     if inspect.iscoroutinefunction(function):

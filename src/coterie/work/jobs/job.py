@@ -248,10 +248,12 @@ class Job(Completion, Generic[R]):
 
     def announce(self) -> None:
         """Wake those who wait, and call back. Called once, without a lock."""
-        for timer in (self.timer, self.expiry):
-            if timer is not None:
-                timer.cancel()
-        self.timer = self.expiry = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
         self._lock.acquire()
         self._done = True
         self._finish()

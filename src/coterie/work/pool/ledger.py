@@ -94,12 +94,16 @@ class Ledger(ABC):
 
     # Where jobs are. The lock is held.
 
-    def push(self, job: AnyJob) -> Called:
+    def push(self, job: AnyJob, now: float) -> Called:
         """Queue a job; `wake` follows."""
-        job.state = JobState.QUEUED
-        job.ready_at = self.clock.monotonic()
-        self.ready.push(job)
+        self.put(job, now)
         return self.staff.call()
+
+    def put(self, job: AnyJob, now: float) -> None:
+        """Queue a job, for a worker that is there already."""
+        job.state = JobState.QUEUED
+        job.ready_at = now
+        self.ready.push(job)
 
     def set_waiting(self, job: AnyJob, counts: LaneCounts) -> None:
         """Take a job from its worker, to be queued again later. `counts` are those of the lane in which it ran."""
@@ -107,7 +111,7 @@ class Ledger(ABC):
         job.worker = None
         counts.running -= 1
 
-    def settle(self, job: AnyJob, state: JobState, value: Any, error: BaseException | None) -> Ended:
+    def settle(self, job: AnyJob, state: JobState, value: Any, error: BaseException | None, now: float | None = None) -> Ended:
         """End a job that has not ended; `announce` follows."""
         before = job.state
         if before is JobState.QUEUED:
@@ -118,7 +122,7 @@ class Ledger(ABC):
             self.counts[job.lane].running -= 1
         self.counts[job.origin].ended[state] += 1
         del self.live[job.number]
-        self.kept.add(job.number, job, self.clock.monotonic())
+        self.kept.add(job.number, job, self.clock.monotonic() if now is None else now)
         job.settle(state, value, error)
         return before, self.intake.release(job) if job.held else ()
 
@@ -192,9 +196,10 @@ class Ledger(ABC):
     def _sound(self) -> None:
         with self.lock:
             self._alarm = None
-            due = self.delayed.take_due(self.clock.monotonic())
+            now = self.clock.monotonic()
+            due = self.delayed.take_due(now)
             self._set_alarm()
-            called = () if self.gated else [self.push(job) for job in due]
+            called = () if self.gated else [self.push(job, now) for job in due]
         for each in called:
             self.wake(*each)
         if self.gated:
