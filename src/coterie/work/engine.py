@@ -29,8 +29,14 @@ T = TypeVar("T")
 
 _LANES = list(TaskType)
 _INDEX = {lane: number for number, lane in enumerate(TaskType)}
-_FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
-"""Whether threads compute at the same time, so that no process is needed for that."""
+
+
+def _free_threaded() -> bool:
+    """Return whether threads compute at the same time, so that no process is needed for that.
+
+    Asked each time, for an extension that is imported later can bring the interpreter lock back.
+    """
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class ProcessingEngine:
@@ -138,7 +144,7 @@ class ProcessingEngine:
         level = priority if priority.__class__ is Priority else choice("submit.priority", priority, Priority)
         pool = self._threads
         call = Call(function, arguments, keywords)
-        if (cpu_bound if cpu_bound is not None else lane in self._cpu_bound) and not _FREE_THREADED:
+        if (cpu_bound if cpu_bound is not None else lane in self._cpu_bound) and not _free_threaded():
             pool = self._processes
             call = pack(call)
         job: Job[R] = Job(
@@ -190,6 +196,11 @@ class ProcessingEngine:
             if pool.name == name and number.isdigit():
                 return pool.find(int(number))
         return None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it takes nothing more."""
+        return any(pool.closed for pool in self._pools.values())
 
     def metrics(self) -> WorkMetrics:
         """Return counts, waits, run times and utilisation of this moment, by type. Holds up no worker."""

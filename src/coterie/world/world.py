@@ -106,6 +106,11 @@ class World:
         return self._view
 
     @property
+    def closed(self) -> bool:
+        """Whether it takes no more changes."""
+        return self._closed
+
+    @property
     def sequence(self) -> int:
         """The number of the last event."""
         return self._view.sequence

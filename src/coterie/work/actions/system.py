@@ -239,6 +239,11 @@ class ActionSystem:
             circuit = self._circuits.get(target)
         return CircuitState.CLOSED if circuit is None else circuit.state
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it takes nothing more."""
+        return self.pool.closed
+
     def metrics(self) -> ActionMetrics:
         """Return counts, waits, run times and utilisation of this moment, by stage. Holds up no worker."""
         work = measure(self.name, {"threads": self.pool}, self.ratio.wait_per_compute)
