@@ -8,8 +8,22 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from coterie.kernel import check_number
 from coterie.memory.cache import CacheStatistics
-from coterie.memory.checking import check_agent, check_count, check_importance, check_key, check_seconds
+from coterie.memory.checking import (
+    check_agent,
+    check_agents,
+    check_count,
+    check_importance,
+    check_key,
+    check_kind,
+    check_kinds,
+    check_question,
+    check_seconds,
+    check_text,
+    check_texts,
+    check_time,
+)
 from coterie.memory.compression import CompressedBackend, CompressionStatistics
 from coterie.memory.contract import Delete, Hit, Search
 from coterie.memory.core import MemoryCore
@@ -77,8 +91,16 @@ class TieredMemory(MemoryCore):
         if owner:
             check_agent(owner)
         lives = check_seconds("ttl", ttl)
+        sort = check_kind(kind)
         body = self.encode(value)
-        words = text if text is not None else text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
+        if text is None:
+            words = text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
+        else:
+            words = check_text("text", text)
+        if context:
+            check_text("context", context)
+        cited = check_texts("sources", sources) if sources != () else ()
+        since, until = check_time("valid_from", valid_from), check_time("valid_until", valid_until)
 
         def make(before: Record | None, version: int, now: float) -> Record:
             return Record(
@@ -87,7 +109,7 @@ class TieredMemory(MemoryCore):
                 version=version,
                 value=body,
                 agent=owner,
-                kind=str(kind),
+                kind=sort,
                 importance=importance,
                 created=before.created if before is not None else now,
                 last_access=before.last_access if before is not None else now,
@@ -97,9 +119,9 @@ class TieredMemory(MemoryCore):
                 entered=now,
                 text=words,
                 context=context,
-                sources=tuple(sources),
-                valid_from=valid_from,
-                valid_until=valid_until,
+                sources=cited,
+                valid_from=since,
+                valid_until=until,
             )
 
         return self.put(key, make, durable=durable, urgency=urgency)
@@ -124,6 +146,7 @@ class TieredMemory(MemoryCore):
         """Return when all that was stored before is on disk, and reads are counted. Raises `WriteTimeout`."""
         self._store.check_open()
         self._store.count_uses()
+        check_number("TieredMemory.flush.timeout", timeout, optional=True)
         self._store.flush(self.config.write_timeout if timeout is None else timeout)
 
     # Reading
@@ -162,9 +185,14 @@ class TieredMemory(MemoryCore):
 
         Only those of some `kinds`, created at `after` or later and before `before`, if given.
         """
-        agents = () if agent is None else (agent,) if isinstance(agent, str) else tuple(agent)
         self._store.check_open()
-        return self._store.recent(agents, check_count("limit", limit), kinds=kinds, after=after, before=before)
+        return self._store.recent(
+            check_agents(agent),
+            check_count("limit", limit),
+            kinds=check_kinds(kinds),
+            after=check_time("after", after),
+            before=check_time("before", before),
+        )
 
     def search(
         self,
@@ -177,8 +205,14 @@ class TieredMemory(MemoryCore):
         before: float | None = None,
     ) -> list[Hit]:
         """Return the memories that share words with a question, best first. A stop word is not looked for."""
-        agents = () if agent is None else (agent,) if isinstance(agent, str) else tuple(agent)
-        query = Search(query_words(question), agents, tuple(kinds), after, before, check_count("limit", limit))
+        query = Search(
+            words=query_words(check_question(question)),
+            agents=check_agents(agent),
+            kinds=check_kinds(kinds),
+            after=check_time("after", after),
+            before=check_time("before", before),
+            limit=check_count("limit", limit),
+        )
         self._store.check_open()
         return self._store.search(query) if limit else []
 
@@ -223,7 +257,9 @@ class TieredMemory(MemoryCore):
     def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
         """Return what was decided about memories, newest first; about one key, or about all."""
         self._store.check_open()
-        return self._store.archive.decisions(key, limit)
+        if key is not None:
+            check_text("key", key)
+        return self._store.archive.decisions(key, check_count("limit", limit))
 
     def metrics(self) -> MemoryMetrics:
         """Return what it holds now and what it has done so far."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from coterie.errors import ExtraMissing, InvalidSetting, TierUnavailable
+from coterie.memory.config import without_secrets
 from coterie.memory.contract import Change, Delete, Put
 from coterie.memory.record import Kind, Record
 
@@ -78,7 +79,9 @@ class RedisBackend:
                 url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, health_check_interval=30
             )
         except (ValueError, redis.exceptions.RedisError) as error:
-            raise InvalidSetting("MemoryConfig.redis_url", url, f"an address that Redis understands ({error})") from error
+            raise InvalidSetting(
+                "MemoryConfig.redis_url", without_secrets(url), f"an address that Redis understands ({error})"
+            ) from error
         self._put = self._client.register_script(_PUT)
         self._delete = self._client.register_script(_DELETE)
 

@@ -63,10 +63,11 @@ class _Item:
 
 
 class _Flush(Written):
-    __slots__ = ("left", "patient", "until")
+    __slots__ = ("left", "patient", "touches", "until")
 
-    def __init__(self, until: int, left: int, *, patient: bool) -> None:
+    def __init__(self, until: int, left: int, *, patient: bool, touches: bool) -> None:
         super().__init__()
+        self.touches = touches
         self.until = until
         self.left = left
         self.patient = patient
@@ -88,6 +89,8 @@ class WriteLane:
     ) -> None:
         self.lost = 0
         """Changes that were given up."""
+        self._untold: BaseException | None = None
+        """Why one was given up that nobody waited for. The next who flushes to be sure hears of it."""
         self._access = access
         self._write = write
         self._rest = rest
@@ -187,10 +190,15 @@ class WriteLane:
             if touches:
                 self._release_touches()
             left = len(self)
-            if not left:
+            untold, self._untold = (self._untold, None) if touches else (None, self._untold)
+            if not left and untold is None:
                 return
-            flush = _Flush(next(self._numbers), left, patient=patient)
-            self._flushes.append(flush)
+            flush = _Flush(next(self._numbers), left, patient=patient, touches=touches)
+            flush.error = untold
+            if left:
+                self._flushes.append(flush)
+            else:
+                flush.set()
         self._bell.ring()
         if not flush.wait(timeout):
             with self._lock:
@@ -334,8 +342,12 @@ class WriteLane:
         for waiter in item.waiters:
             waiter.error = error
         with self._lock:
+            told = bool(item.waiters)
             for flush in self._flushes:
                 flush.error = flush.error or error
+                told = told or flush.touches
+            if not told:
+                self._untold = error
 
     def _finish(self, items: list[_Item]) -> None:
         done: list[Signal] = []

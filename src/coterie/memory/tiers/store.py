@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from coterie.concurrency import Rank, Signal, new_lock
-from coterie.errors import MemoryClosed, TierUnavailable, WriteTimeout
+from coterie.errors import MemoryClosed, MemoryForked, TierUnavailable, WriteTimeout
 from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
 from coterie.memory.cache import AdaptiveCache, Entry
@@ -19,10 +19,10 @@ from coterie.memory.tiers.access import TierAccess
 from coterie.memory.tiers.key_filter import KeyFilter
 from coterie.memory.tiers.lane import Urgency, WriteLane, Written
 from coterie.memory.tiers.leftovers import Leftovers
+from coterie.memory.tiers.numbering import Numbering
 from coterie.memory.tiers.working import WorkingTier
 
 _STRIPES = 1_024
-_MICRO = 1_000_000
 _MARGIN = 16
 """Memories that are read beyond those that are wanted, because some may have expired."""
 
@@ -57,15 +57,17 @@ class Store:
             WorkingTier(Tier.INTERMEDIATE, intermediate, config),
         )
         self.closed = False
+        self.listeners: dict[str, Callable[[str], object]] = {}
+        """Who hears, by agent and under `_lock`, of the ids of memories that are gone."""
         self._leftovers = Leftovers(self.working, self.lane)
         self._lock = new_lock(Rank.MEMORY)
         self._stamps = [0] * _STRIPES
         self._moving: dict[str, Signal] = {}
-        self._version = archive.newest()
+        newest = archive.newest()
+        self._numbering = Numbering(newest, shared=config.shared)
         # Only where this process alone writes, and has seen every key there ever was, can it know that one is new.
-        self._seen = KeyFilter() if not config.shared and not self._version else None
-        # Where several processes give out ids, theirs must differ; where one does, the same run gives the same ids.
-        self._mark = f"-{secrets.token_hex(4)}" if config.shared else ""
+        self._seen = KeyFilter() if not config.shared and not newest else None
+        self._process = os.getpid()
         # The cache is for what is read. What is written is at hand as well, unless the short-term tier is on a server.
         self._far = self.working[0].lane is not None
         self.lane.start()
@@ -86,12 +88,15 @@ class Store:
             new = seen is not None and key not in seen
             before = None if new else self._at_hand(key)
             with self._lock:
+                if self.closed:
+                    # Since it was looked: who closes it writes only what is there by then.
+                    raise MemoryClosed
                 moving = self._moving.get(key)
                 if moving is None and stamp == self._stamps[stripe]:
                     now = self.clock.time()
                     if before is not None and before.expired(now):
                         before = None
-                    record = make(before, self._next_version(now), now)
+                    record = make(before, self._numbering.next(now), now)
                     self._stamps[stripe] += 1
                     change = Put(record)
                     if new and seen is not None:
@@ -118,29 +123,32 @@ class Store:
             stamp = self._stamps[stripe]
             before = self._at_hand(key)
             with self._lock:
+                if self.closed:
+                    raise MemoryClosed
                 moving = self._moving.get(key)
                 if moving is None and stamp == self._stamps[stripe]:
                     there = before is not None and not before.expired(self.clock.time())
                     if before is None:
                         return False
-                    change = make(before, self._next_version(self.clock.time()))
+                    change = make(before, self._numbering.next(self.clock.time()))
                     self._stamps[stripe] += 1
                     for working in self.working:
                         working.write(Delete(key, change.version))
                     self.lane.put(change, Urgency.NORMAL, waiter)
                     if self.cache is not None:
                         self.cache.discard(key)
+                    self._tell_gone(before)
                     return there
             self._wait_for(moving)
 
     def new_id(self, version: int) -> str:
         """Return the id of a memory whose first version this is."""
-        return f"{version:x}{self._mark}"
+        return self._numbering.id_of(version)
 
     def next_version(self) -> int:
         """Return a version that is greater than all before."""
         with self._lock:
-            return self._next_version(self.clock.time())
+            return self._numbering.next(self.clock.time())
 
     def flush(self, timeout: float) -> None:
         """Return when all that was written before is where it belongs. Raises `WriteTimeout`."""
@@ -150,9 +158,19 @@ class Store:
                 working.lane.flush(timeout)
 
     def check_open(self) -> None:
-        """Raise `MemoryClosed` if it is closed."""
-        if self.closed:
-            raise MemoryClosed
+        """Raise `MemoryClosed` if it is closed, and `MemoryForked` in a child of the process that opened it."""
+        if self.closed or self.forked:
+            raise MemoryForked if self.forked else MemoryClosed
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a copy in a child of the process that opened it."""
+        return os.getpid() != self._process
+
+    def shut(self) -> None:
+        """Take nothing more. What was taken before can still be written."""
+        with self._lock:
+            self.closed = True
 
     # Moving
 
@@ -178,6 +196,8 @@ class Store:
         """Have the cache know a memory as it is now, after a move."""
         with self._lock:
             self._stamps[hash(before.key) % _STRIPES] += 1
+            if now is None:
+                self._tell_gone(before)
             entry = self.cache.peek(before.key) if self.cache is not None else None
             if entry is None or self.cache is None:
                 return
@@ -299,9 +319,10 @@ class Store:
 
     # The rest is for the store itself
 
-    def _next_version(self, now: float) -> int:
-        self._version = max(self._version + 1, int(now * _MICRO))
-        return self._version
+    def _tell_gone(self, record: Record) -> None:
+        listener = self.listeners.get(record.agent)
+        if listener is not None:
+            listener(record.id)
 
     def _wait_for(self, moving: Signal | None) -> None:
         if moving is not None and not moving.wait(self.config.write_timeout):

@@ -54,6 +54,9 @@ class SqliteDatabase(Handle):
 def _refuse_what_is_no_file(path: Path) -> None:
     if path.is_dir():
         raise StorageUnavailable(path, "is a folder; name a file in it")
+    if path.exists() and not os.access(path, os.W_OK):
+        # It could be read; but what would be written would be refused, much later.
+        raise StorageUnavailable(path, "cannot be written; look at its permissions, and its disk's")
     if not path.parent.is_dir():
         raise StorageUnavailable(path, f"there is no folder {path.parent}; make it first")
 
