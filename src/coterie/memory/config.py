@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance, check_number
 
+_NO_FILE = (":memory:", "file:")
 _POSTGRES = ("postgresql://", "postgres://")
 
 
@@ -80,7 +81,7 @@ class MemoryConfig:
 
     def _check_path(self) -> None:
         check_instance("MemoryConfig.path", self.path, (str, PathLike, type(None)), "a path, or None")
-        if self.path is not None and (not str(self.path) or "\0" in str(self.path)):
+        if self.path is not None and ("\0" in str(self.path) or str(self.path).startswith(_NO_FILE) or not str(self.path)):
             raise InvalidSetting("MemoryConfig.path", self.path, "the name of a file, or None to keep nothing")
         if self.path is not None and str(self.path).startswith(_POSTGRES):
             # The address of a server where a file could be: what is meant is clear.

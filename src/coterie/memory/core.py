@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -28,6 +28,8 @@ from coterie.memory.tiers.store import Store
 from coterie.memory.tiers.workers import PriorityWorkers
 
 T = TypeVar("T")
+
+_PAGE = 1_000
 
 
 class MemoryCore:
@@ -139,9 +141,18 @@ class MemoryCore:
             with suppress(LookupError):
                 self.put(key, lambda there, version, _: replace(present(there), version=version, model=model, vector=vector))
 
+    def every(self, agent: str, kinds: Sequence[str]) -> list[Record]:
+        """Return all memories of an agent that are of those kinds, newest first. Raises `TierUnavailable`."""
+        self._store.check_open()
+        wanted = _PAGE
+        while len(found := self._store.lists.recent((agent,), wanted, kinds=kinds, whole=True)) == wanted:
+            wanted *= 4
+        return found
+
     def catch_up(self) -> None:
         """Have the archive know all that was stored before. Raises `TierUnavailable` and `WriteTimeout`."""
-        self._store.catch_up()
+        self._store.check_open()
+        self._store.lists.catch_up()
 
     def used(self, record: Record) -> None:
         """Count that a memory was used, which was found otherwise than by `get`."""

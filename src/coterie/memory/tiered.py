@@ -186,7 +186,7 @@ class TieredMemory(MemoryCore):
         Only those of some `kinds`, created at `after` or later and before `before`, if given.
         """
         self._store.check_open()
-        return self._store.recent(
+        return self._store.lists.recent(
             check_agents(agent),
             check_count("limit", limit),
             kinds=check_kinds(kinds),
@@ -214,7 +214,7 @@ class TieredMemory(MemoryCore):
             limit=check_count("limit", limit),
         )
         self._store.check_open()
-        return self._store.search(query) if limit else []
+        return self._store.lists.search(query) if limit else []
 
     # For event loops
 
@@ -285,7 +285,8 @@ class TieredMemory(MemoryCore):
         )
 
     def _tiers(self) -> dict[str, TierMetrics]:
-        tally = self._store.tally()
+        self._store.check_open()
+        tally = self._store.lists.tally()
         found = {}
         for tier, access, lane in self._store.accesses():
             found[access.name] = TierMetrics(

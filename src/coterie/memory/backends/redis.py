@@ -17,6 +17,19 @@ T = TypeVar("T")
 
 _TIMEOUT = 5.0
 """Seconds that an answer may take."""
+_STATES = (
+    "DB index",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+    "MISCONF",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "BUSY",
+    "max number",
+)
+"""In a refusal, that which may be over by the time of another try, once somebody has mended it."""
 _PIPELINE = 500
 """Changes that are sent at once."""
 
@@ -73,6 +86,7 @@ class RedisBackend:
             redis.exceptions.OutOfMemoryError,
             OSError,
         )
+        self._refusal: type[Exception] = redis.exceptions.ResponseError
         self._name = name
         try:
             self._client: Any = redis.Redis.from_url(
@@ -202,3 +216,8 @@ class RedisBackend:
             return what()
         except self._faults as error:
             raise TierUnavailable(f"Redis ({self._name})", error) from error
+        except self._refusal as error:
+            # Of what a server refuses, this is about its own state or who asks, and not about what is asked.
+            if any(state in str(error) for state in _STATES):
+                raise TierUnavailable(f"Redis ({self._name})", error) from error
+            raise

@@ -11,7 +11,6 @@ from coterie.memory.mind.items import MindStatistics
 from coterie.memory.record import Kind, Record
 from coterie.memory.tiered import TieredMemory
 
-_PAGE = 1_000
 _TICK = 1e-6
 """Seconds: a time of this century can tell a quarter of that."""
 
@@ -164,11 +163,8 @@ class Episodes:
         found: list[Record] = []
         cited: set[str] = set()
         for kind in (Kind.EPISODE, Kind.SEMANTIC):
-            wanted = _PAGE
-            while len(page := memory.recent(agent, wanted, kinds=[kind])) == wanted:
-                wanted *= 4
             # What was stored under a key of its own making is not one of this handle's.
-            page = [record for record in page if record.key == key_of(agent, kind, record.id)]
+            page = [each for each in memory.every(agent, (kind,)) if each.key == key_of(agent, kind, each.id)]
             if kind == Kind.EPISODE:
                 found = page
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -13,18 +13,17 @@ from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
 from coterie.memory.cache import AdaptiveCache, Entry
 from coterie.memory.config import MemoryConfig
-from coterie.memory.contract import Archive, Backend, Delete, Hit, Put, Search
+from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import Kind, Record, Tier
 from coterie.memory.tiers.access import TierAccess
 from coterie.memory.tiers.key_filter import KeyFilter
 from coterie.memory.tiers.lane import Urgency, WriteLane, Written
 from coterie.memory.tiers.leftovers import Leftovers
+from coterie.memory.tiers.listing import Listing
 from coterie.memory.tiers.numbering import Numbering
 from coterie.memory.tiers.working import WorkingTier
 
 _STRIPES = 1_024
-_MARGIN = 16
-"""Memories that are read beyond those that are wanted, because some may have expired."""
 
 Make = Callable[[Record | None, int, float], Record]
 """Makes a record of the one that is there, a new version and the time."""
@@ -59,7 +58,8 @@ class Store:
         self.closed = False
         self.listeners: dict[str, Callable[[str], object]] = {}
         """Who hears, by agent and under `_lock`, of the ids of memories that are gone."""
-        self._leftovers = Leftovers(self.working, self.lane)
+        leftovers = Leftovers(self.working, self.lane)
+        self.lists = Listing(archive, self.archive_access, self.lane, leftovers, clock, config.write_timeout)
         self._lock = new_lock(Rank.MEMORY)
         self._stamps = [0] * _STRIPES
         self._moving: dict[str, Signal] = {}
@@ -115,13 +115,16 @@ class Store:
         return record
 
     def delete(self, key: str, make: Callable[[Record, int], Delete], waiter: Written | None = None) -> bool:
-        """Delete a memory by the change that `make` makes. Return whether it was there."""
+        """Delete a memory by the change that `make` makes. Return whether it was there.
+
+        Raises `TierUnavailable` if only the archive could tell, and is away: then nothing is deleted.
+        """
         self.check_open()
         self.lane.wait_for_room(self.config.write_timeout)
         stripe = hash(key) % _STRIPES
         while True:
             stamp = self._stamps[stripe]
-            before = self._at_hand(key)
+            before = self._known(key)
             with self._lock:
                 if self.closed:
                     raise MemoryClosed
@@ -242,64 +245,12 @@ class Store:
         return record
 
     def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
-        """Return those records that are there, without counting it as use."""
+        """Return those records that are there, without counting it as use. Raises `TierUnavailable` if nobody left can tell."""
         now = self.clock.time()
-        found = {key: record for key in keys if (record := self._at_hand(key)) is not None}
+        found = {key: record for key in keys if (record := self._known(key)) is not None}
         return {key: record for key, record in found.items() if not record.expired(now)}
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[Record]:
-        """Return the newest memories, newest first; from what is left if the archive is away."""
-        now = self.clock.time()
-        wanted = limit + _MARGIN
-        while True:
-            try:
-                self.catch_up()
-                found = self.archive_access.read(
-                    lambda most=wanted: self.archive.recent(agents, most, kinds=kinds, after=after, before=before)  # type: ignore[misc]
-                )
-            except TierUnavailable:
-                found = self._leftovers.recent(agents, wanted, kinds=kinds, after=after, before=before)
-            alive = [record for record in found if not record.expired(now)]
-            if len(alive) >= limit or len(found) < wanted:
-                return alive[:limit]
-            wanted *= 4
-
-    def search(self, query: Search) -> list[Hit]:
-        """Return what matches best, best first; from what is left if the archive is away."""
-        now = self.clock.time()
-        if not query.words:
-            return []
-        more = replace(query, limit=query.limit + _MARGIN)
-        try:
-            self.catch_up()
-            hits = self.archive_access.read(lambda: self.archive.search(more))
-        except TierUnavailable:
-            hits = self._leftovers.search(query)
-        return [hit for hit in hits if not hit.record.expired(now)][: query.limit]
-
     # Keeping house
-
-    def catch_up(self) -> None:
-        """Have all that was written before be in the archive. Raises `TierUnavailable` if it is away."""
-        self.check_open()
-        if len(self.lane):
-            self.archive_access.read(lambda: self.lane.flush(self.config.write_timeout, patient=False, touches=False))
-
-    def tally(self) -> Mapping[tuple[Tier, str], int] | None:
-        """Return how many memories there are by tier and kind, or None if that cannot be known now."""
-        try:
-            self.catch_up()
-            return self.archive_access.read(self.archive.tally)
-        except (TierUnavailable, WriteTimeout):
-            return None
 
     def accesses(self) -> list[tuple[Tier, TierAccess, WriteLane | None]]:
         """Return every tier, with the way to it and what is to be written to it."""
@@ -330,6 +281,13 @@ class Store:
 
     def _at_hand(self, key: str) -> Record | None:
         """Return the newest record of a key; None if there is none, or if only the archive could tell and is away."""
+        try:
+            return self._known(key)
+        except TierUnavailable:
+            return None
+
+    def _known(self, key: str) -> Record | None:
+        """Return the newest record of a key without counting it as use. Raises `TierUnavailable` if nobody left can tell."""
         if self._seen is not None and key not in self._seen:
             return None
         pending = self.lane.pending(key)
@@ -339,10 +297,7 @@ class Store:
         if entry is not None and entry.until > self.clock.time():
             record: Record = entry.record
             return record
-        try:
-            return self._find(key, count=False)
-        except TierUnavailable:
-            return None
+        return self._find(key, count=False)
 
     def _find(self, key: str, *, count: bool = True) -> Record | None:
         """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell."""
