@@ -127,7 +127,15 @@ def test_a_handle_needs_a_memory() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"keep": 1}, {"keep": "x"}, {"usage_above": "x"}, {"growth_above": NAN}, {"interval": 0}, {"interval": -1}, {"interval": "x"}],
+    [
+        {"keep": 1},
+        {"keep": "x"},
+        {"usage_above": "x"},
+        {"growth_above": NAN},
+        {"interval": 0},
+        {"interval": -1},
+        {"interval": "x"},
+    ],
     ids=repr,
 )
 def test_settings_of_a_monitor_that_make_no_sense_are_refused(memory: TieredMemory, options: dict[str, Any]) -> None:
@@ -135,7 +143,9 @@ def test_settings_of_a_monitor_that_make_no_sense_are_refused(memory: TieredMemo
         MemoryMonitor(AgentMemory(memory, "alice"), **options)
 
 
-@pytest.mark.parametrize("options", [{"text": "x"}, {"text": True}, {"recency": NAN}, {"half_life": 0}, {"half_life": "x"}], ids=repr)
+@pytest.mark.parametrize(
+    "options", [{"text": "x"}, {"text": True}, {"recency": NAN}, {"half_life": 0}, {"half_life": "x"}], ids=repr
+)
 def test_weights_are_numbers(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidSetting):
         Weights(**options)
@@ -261,7 +271,9 @@ def test_a_version_is_a_number(tmp_path: Path) -> None:
 
 def test_an_id_of_another_house_is_only_an_id(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text(HEAD + '{"id": "zz", "key": "bob/episode/zz", "agent": "bob", "kind": "episode", "value": "hi", "text": "hi"}')
+    path.write_text(
+        HEAD + '{"id": "zz", "key": "bob/episode/zz", "agent": "bob", "kind": "episode", "value": "hi", "text": "hi"}'
+    )
     with open_memory() as memory:
         memory.import_from(path)
         mind = AgentMemory(memory, "bob")

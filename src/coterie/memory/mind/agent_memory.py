@@ -327,6 +327,8 @@ class AgentMemory:
                 newest = next(reversed(state.times))
                 state.last = self._memory.record(key_of(self.agent, Kind.EPISODE, newest))
             state.counts.forgotten += len(gone)
+            # The store's word of these is taken now: what was derived may be derived again, under the same id.
+            state.settle()
         return [each.id for each in gone]
 
     # Sharing

@@ -104,6 +104,7 @@ class Consolidator:
     def _keep_all(self, insights: list[Insight], batch: list[str]) -> tuple[str, ...]:
         """Keep insights, under the lock, but for those that rest on what was forgotten meanwhile."""
         state = self._episodes
+        state.settle()
         made: list[str] = []
         for insight in insights:
             if state.forgotten.intersection(insight.sources):

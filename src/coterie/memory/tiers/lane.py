@@ -181,10 +181,10 @@ class WriteLane:
             self._bell.ring()
 
     def flush(self, timeout: float, *, patient: bool = True, touches: bool = True) -> None:
-        """Return when all that was put before is written. Raises `WriteTimeout`, and what the tier could not take.
+        """Return when all that was put before is written. Raises `WriteTimeout`, and why the tier could not take something.
 
         Unless it is `patient`, it raises `TierUnavailable` as soon as it is known that the tier is away. Without `touches`
-        it does not wait for counts of reads.
+        it does not wait for counts of reads, nor raise what the tier could not take: that is for who wants to read.
         """
         with self._lock:
             if touches:
@@ -213,8 +213,8 @@ class WriteLane:
         """Write what is left, end the thread, and return how many changes could not be written in time."""
         try:
             self.flush(timeout)
-        except CoterieError as error:
-            _log.warning("closing the %s tier: %s", self._access.name, error)
+        except Exception as error:  # noqa: BLE001 - it was told to who waited for it; here all else is to be let go of
+            _log.warning("closing the %s tier: %s", self._access.name, describe(error))
         self._closed = True
         self._bell.ring()
         if self._thread is not None:
@@ -344,8 +344,10 @@ class WriteLane:
         with self._lock:
             told = bool(item.waiters)
             for flush in self._flushes:
-                flush.error = flush.error or error
-                told = told or flush.touches
+                # Whoever only wants to read what can be read is not to fail for another's memory.
+                if flush.touches:
+                    flush.error = flush.error or error
+                    told = True
             if not told:
                 self._untold = error
 
