@@ -190,6 +190,6 @@ def test_workers_do_the_most_urgent_first_and_hand_over_what_is_raised() -> None
 def test_a_key_that_was_added_is_never_said_to_be_new_and_few_others_are_said_to_be_known() -> None:
     keys = KeyFilter()
     for n in range(300_000):
-        keys.add(f"key{n}")
+        keys.note(f"key{n}")
     assert all(f"key{n}" in keys for n in range(0, 300_000, 97))
     assert sum(f"other{n}" in keys for n in range(10_000)) < 1_000

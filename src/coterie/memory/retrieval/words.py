@@ -76,6 +76,8 @@ def stem(word: str) -> str:
 
 def text_of(value: Any) -> str:
     """Return all text that a plain value holds, keys of dictionaries left out, in the order of the value."""
+    if isinstance(value, str):
+        return value
     found: list[str] = []
     _gather(value, found)
     return " ".join(found)

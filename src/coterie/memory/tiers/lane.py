@@ -109,6 +109,8 @@ class WriteLane:
         self._flushes: list[_Flush] = []
         self._room: list[Signal] = []
         self._bell = Doorbell()
+        self._resting = False
+        """Whether its thread has found nothing to do, and must be woken."""
         self._closed = False
         self._thread: Thread | None = None
 
@@ -156,7 +158,9 @@ class WriteLane:
                 item.waiters.append(waiter)
             self._queues[item.urgency][key] = item
             self._newest[key] = change
-        self._bell.ring()
+            resting, self._resting = self._resting, False
+        if resting:
+            self._bell.ring()
 
     def _replace(self, key: str, item: _Item) -> None:
         """Let an item take the place of one of its key that waits, or a better one, and those who wait for it."""
@@ -266,6 +270,7 @@ class WriteLane:
                 keys = list(itertools.islice(queue, self._batch - len(taken)))
                 taken += [queue.pop(key) for key in keys]
             self._writing = taken
+            self._resting = not taken
             return taken
 
     def _put_back(self, items: list[_Item]) -> None:

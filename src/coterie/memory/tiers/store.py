@@ -24,6 +24,7 @@ from coterie.memory.tiers.numbering import Numbering
 from coterie.memory.tiers.working import WorkingTier
 
 _STRIPES = 1_024
+_NOT_LOOKED = -1
 
 Make = Callable[[Record | None, int, float], Record]
 """Makes a record of the one that is there, a new version and the time."""
@@ -68,6 +69,7 @@ class Store:
         # Only where this process alone writes, and has seen every key there ever was, can it know that one is new.
         self._seen = KeyFilter() if not config.shared and not newest else None
         self._process = os.getpid()
+        self._trusted_for = config.trusted_for
         # The cache is for what is read. What is written is at hand as well, unless the short-term tier is on a server.
         self._far = self.working[0].lane is not None
         self.lane.start()
@@ -79,40 +81,51 @@ class Store:
 
         Waits while too much waits to be written, or while that very memory is being moved; raises `WriteTimeout` then.
         """
-        self.check_open()
+        if self.closed or os.getpid() != self._process:
+            self.check_open()
         self.lane.wait_for_room(self.config.write_timeout)
         stripe = hash(key) % _STRIPES
+        seen = self._seen
+        before: Record | None = None
+        # What is not known to be new is looked for first, without the lock; the stamp tells if that still holds.
+        stamp = _NOT_LOOKED
         while True:
-            stamp = self._stamps[stripe]
-            seen = self._seen
-            new = seen is not None and key not in seen
-            before = None if new else self._at_hand(key)
             with self._lock:
                 if self.closed:
                     # Since it was looked: who closes it writes only what is there by then.
                     raise MemoryClosed
                 moving = self._moving.get(key)
-                if moving is None and stamp == self._stamps[stripe]:
-                    now = self.clock.time()
-                    if before is not None and before.expired(now):
-                        before = None
-                    record = make(before, self._numbering.next(now), now)
-                    self._stamps[stripe] += 1
-                    change = Put(record)
-                    if new and seen is not None:
-                        seen.add(key)
-                    self.lane.put(change, urgency, waiter)
-                    for working in self.working:
-                        if working.tier == record.tier:
-                            working.write(change)
-                        elif not new:
-                            working.write(Delete(key, record.version))
-                    left = self._cache(record, now, uses=0) if self._far or (not new and self._is_cached(key)) else []
-                    break
+                if moving is None:
+                    new = stamp == _NOT_LOOKED and seen is not None and seen.note(key)
+                    if new or stamp == self._stamps[stripe]:
+                        record, left = self._take_in(key, None if new else before, make, urgency, waiter, new=new)
+                        self._stamps[stripe] += 1
+                        break
             self._wait_for(moving)
+            stamp = self._stamps[stripe]
+            before = self._at_hand(key)
         if left:
             self._count_uses(left)
         return record
+
+    def _take_in(
+        self, key: str, before: Record | None, make: Make, urgency: Urgency, waiter: Written | None, *, new: bool
+    ) -> tuple[Record, Sequence[Entry]]:
+        """Put a record before the eyes of all readers, under the lock. Return it, and what had to leave the cache."""
+        now = self.clock.time()
+        if before is not None and before.expired(now):
+            before = None
+        record = make(before, self._numbering.next(now), now)
+        change = Put(record)
+        self.lane.put(change, urgency, waiter)
+        for working in self.working:
+            if working.tier == record.tier:
+                working.write(change)
+            elif not new:
+                working.write(Delete(key, record.version))
+        if self._far or (not new and self._is_cached(key)):
+            return record, self._cache(record, now, uses=0)
+        return record, ()
 
     def delete(self, key: str, make: Callable[[Record, int], Delete], waiter: Written | None = None) -> bool:
         """Delete a memory by the change that `make` makes. Return whether it was there.
@@ -231,15 +244,24 @@ class Store:
 
     def load(self, key: str) -> Record | None:
         """Read a memory from below the cache, leave it there, and return it; None if there is none."""
-        self.check_open()
+        if self.closed or os.getpid() != self._process:
+            self.check_open()
         stripe = hash(key) % _STRIPES
         stamp = self._stamps[stripe]
-        record = self._find(key)
+        asked: list[tuple[TierAccess, bool]] = []
+        record = self._find(key, asked)
         now = self.clock.time()
-        if record is None or record.expired(now):
-            return None
+        if record is not None and record.expired(now):
+            record = None
+        left: Sequence[Entry] = ()
         with self._lock:
-            left = self._cache(record, now, uses=1) if stamp == self._stamps[stripe] else [self._entry(record, now, 1)]
+            for access, found in asked:
+                if found:
+                    access.hits += 1
+                else:
+                    access.misses += 1
+            if record is not None:
+                left = self._cache(record, now, uses=1) if stamp == self._stamps[stripe] else [self._entry(record, now, 1)]
         if left:
             self._count_uses(left)
         return record
@@ -297,52 +319,48 @@ class Store:
         if entry is not None and entry.until > self.clock.time():
             record: Record = entry.record
             return record
-        return self._find(key, count=False)
+        return self._find(key)
 
-    def _find(self, key: str, *, count: bool = True) -> Record | None:
-        """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell."""
+    def _find(self, key: str, asked: list[tuple[TierAccess, bool]] | None = None) -> Record | None:
+        """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell.
+
+        `asked` gets each tier that was asked, and whether it had it; that of what is only on its way is its home to be.
+        """
+        asked = [] if asked is None else asked
         pending = self.lane.pending(key)
         if pending is not None:
-            if count and isinstance(pending, Put):
-                # It is on its way, and counts as found where it will be at home.
-                home = (each.access for each in self.working if each.tier == pending.record.tier)
-                next(home, self.archive_access).count(found=True)
-            return pending.record if isinstance(pending, Put) else None
-        best, certain = self._find_working(key, count=count)
-        if certain:
-            return best
-        try:
-            kept = self.archive_access.read(lambda: self.archive.get([key])).get(key)
-        except TierUnavailable:
-            if best is None:
-                raise
-            return best
-        if count:
-            self.archive_access.count(found=kept is not None)
-        return best if best is not None and (kept is None or best.version > kept.version) else kept
-
-    def _find_working(self, key: str, *, count: bool) -> tuple[Record | None, bool]:
-        """Return the newest record of a key from the working tiers, and whether nobody can have a newer one."""
+            if not isinstance(pending, Put):
+                return None
+            home = next((each.access for each in self.working if each.tier == pending.record.tier), self.archive_access)
+            asked.append((home, True))
+            return pending.record
         best: Record | None = None
         for working in self.working:
             try:
                 record = working.find(key)
             except TierUnavailable:
                 continue
-            if count:
-                working.access.count(found=record is not None)
+            asked.append((working.access, record is not None))
             if record is not None:
                 if not working.doubtful:
-                    return record, True
+                    # Nobody can have a newer one.
+                    return record
                 best = record if best is None or record.version > best.version else best
-        return best, False
+        try:
+            kept = self.archive_access.read_one(key)
+        except TierUnavailable:
+            if best is None:
+                raise
+            return best
+        asked.append((self.archive_access, kept is not None))
+        return best if best is not None and (kept is None or best.version > kept.version) else kept
 
     def _entry(self, record: Record, now: float, uses: int) -> Entry:
         entry = Entry(record.key, record)
         if uses:
             entry.uses = uses
             entry.last = now
-        trusted = self.config.trusted_for
+        trusted = self._trusted_for
         if trusted is not None:
             entry.until = now + trusted
         if record.expires is not None:

@@ -40,7 +40,8 @@ class WorkingTier:
         """Return the record of that key if it is here, or on its way here. Raises `TierUnavailable`."""
         if self.lane is None:
             # In this process, and so never away.
-            return self.backend.get((key,)).get(key)
+            found = self.backend.get((key,))
+            return found[key] if found else None
         if (pending := self.lane.pending(key)) is not None:
             return pending.record if isinstance(pending, Put) else None
         return self.access.read(lambda: self.backend.get([key])).get(key)
