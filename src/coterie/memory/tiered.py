@@ -35,6 +35,9 @@ from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierM
 T = TypeVar("T")
 
 _IMMUTABLE = (str, int, float, bool, bytes, type(None))
+_VALUE = str(Kind.VALUE)
+_SHORT = 100
+"""Characters that a name may have, whatever they are."""
 _PLAIN = msgspec.msgpack.Decoder()
 
 
@@ -87,11 +90,15 @@ class TieredMemory(MemoryCore):
         """
         check_key(key, self.config.max_key_bytes)
         importance = check_importance(importance)
-        owner = key.partition("/")[0] if agent is None and "/" in key else agent or ""
-        if owner:
-            check_agent(owner)
+        if agent is None and "/" in key:
+            # Of a key that is right, what is too long or blank is left to be found.
+            owner = key.partition("/")[0]
+            if len(owner) > _SHORT or owner.isspace():
+                check_agent(owner)
+        else:
+            owner = check_agent(agent) if agent else ""
         lives = check_seconds("ttl", ttl)
-        sort = check_kind(kind)
+        sort = _VALUE if kind is Kind.VALUE else check_kind(kind)
         body = self.encode(value)
         if text is None:
             words = text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
@@ -103,25 +110,26 @@ class TieredMemory(MemoryCore):
         since, until = check_time("valid_from", valid_from), check_time("valid_until", valid_until)
 
         def make(before: Record | None, version: int, now: float) -> Record:
+            # In their order: to name so many fields takes five times as long as to make the record.
             return Record(
-                id=before.id if before is not None else self._store.new_id(version),
-                key=key,
-                version=version,
-                value=body,
-                agent=owner,
-                kind=sort,
-                importance=importance,
-                created=before.created if before is not None else now,
-                last_access=before.last_access if before is not None else now,
-                access_count=before.access_count if before is not None else 0,
-                expires=now + lives if lives is not None else None,
-                tier=Tier.SHORT,
-                entered=now,
-                text=words,
-                context=context,
-                sources=cited,
-                valid_from=since,
-                valid_until=until,
+                self._store.new_id(version) if before is None else before.id,
+                key,
+                version,
+                body,
+                owner,
+                sort,
+                importance,
+                now if before is None else before.created,
+                now if before is None else before.last_access,
+                0 if before is None else before.access_count,
+                None if lives is None else now + lives,
+                Tier.SHORT,
+                now,
+                words,
+                context,
+                cited,
+                since,
+                until,
             )
 
         return self.put(key, make, durable=durable, urgency=urgency)

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from coterie.concurrency import Doorbell, Rank, Signal, Thread, new_lock, start_thread
 from coterie.errors import CoterieError, TierUnavailable, WriteTimeout, describe
 from coterie.kernel import Countdown
@@ -52,14 +54,13 @@ class _Writes(Protocol):
     def __call__(self, changes: Sequence[ArchiveChange], /) -> list[bool]: ...
 
 
-class _Item:
-    __slots__ = ("change", "number", "urgency", "waiters")
+class _Item(msgspec.Struct, gc=False):
+    """A change that waits. Many do, and so it is none that the garbage collector goes through."""
 
-    def __init__(self, change: ArchiveChange, urgency: Urgency, number: int) -> None:
-        self.change = change
-        self.urgency = urgency
-        self.number = number
-        self.waiters: list[Written] = []
+    change: ArchiveChange
+    urgency: int
+    number: int
+    waiters: tuple[Written, ...] = ()
 
 
 class _Flush(Written):
@@ -155,7 +156,7 @@ class WriteLane:
             if key in self._newest:
                 self._replace(key, item)
             if waiter is not None:
-                item.waiters.append(waiter)
+                item.waiters += (waiter,)
             self._queues[item.urgency][key] = item
             self._newest[key] = change
             resting, self._resting = self._resting, False
@@ -314,7 +315,7 @@ class WriteLane:
 
     def _merge(self, earlier: _Item, later: _Item) -> None:
         """Let a later change of the same key stand for one that was not written."""
-        later.waiters = [*earlier.waiters, *later.waiters]
+        later.waiters = (*earlier.waiters, *later.waiters)
         if isinstance(earlier.change, Touch) and isinstance(later.change, Touch):
             later.change = _sum(earlier.change, later.change)
         # A flush that waits for both waits for one from now on, and is not over with that.
