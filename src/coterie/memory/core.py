@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from msgspec.structs import replace
 
-from coterie.concurrency import PeriodicJob, Timers
+from coterie.concurrency import PeriodicJob, SwitchInterval, Timers
 from coterie.errors import InvalidMemory, MemoryClosed, WriteTimeout
 from coterie.kernel import Clock, Codec, Countdown, SystemClock, check_instance
 from coterie.memory import opening
@@ -30,6 +30,8 @@ from coterie.memory.tiers.workers import PriorityWorkers
 T = TypeVar("T")
 
 _PAGE = 1_000
+_SWITCH_AFTER = 0.0005
+"""Seconds; as a runtime has it."""
 
 
 class MemoryCore:
@@ -69,6 +71,10 @@ class MemoryCore:
         self._once: dict[str, Any] = {}
         self._reloads: list[Callable[[], object]] = []
         self._timers = Timers(self.clock, "memory")
+        # Who writes needs the interpreter's lock a dozen times for each batch, and the usual 5 ms each time would be most of
+        # what it takes to write it.
+        self._interval = SwitchInterval(_SWITCH_AFTER)
+        self._interval.hold()
         self._stores = 0
         self._deletes = 0
         self._time = self.clock.time
@@ -251,6 +257,7 @@ class MemoryCore:
         if self._store.forked:
             # All of it is the parent's.
             self._store.closed = True
+            self._interval.release()
             return
         countdown = Countdown(self.config.write_timeout)
         # What is done in the background may still have something to store.
@@ -259,6 +266,7 @@ class MemoryCore:
         self._store.shut()
         self._cached = _closed
         self._timers.close()
+        self._interval.release()
         self._workers.close(countdown.left() or 0.0)
         left = self._store.close(countdown)
         if left:
