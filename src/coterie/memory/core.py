@@ -22,9 +22,9 @@ from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend
 from coterie.memory.dump import read_dump, write_dump
 from coterie.memory.record import Kind, Record, Tier
-from coterie.memory.tiers.lane import Urgency, Written
 from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.store import Store
+from coterie.memory.tiers.waiting import Urgency, Written
 from coterie.memory.tiers.workers import PriorityWorkers
 
 T = TypeVar("T")

@@ -29,8 +29,8 @@ from coterie.memory.contract import Delete, Hit, Search
 from coterie.memory.core import MemoryCore
 from coterie.memory.record import Action, Decision, Kind, Record, Tier
 from coterie.memory.retrieval.words import query_words, text_of
-from coterie.memory.tiers.lane import Urgency
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
+from coterie.memory.tiers.waiting import Urgency
 
 T = TypeVar("T")
 

@@ -36,7 +36,7 @@ statement has to wait until it gets that lock again."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
-_AWAY = (StorageUnavailable, StorageBusy, StorageLocked, StorageFull)
+AWAY = (StorageUnavailable, StorageBusy, StorageLocked, StorageFull)
 """What may be over by the time of another try."""
 
 
@@ -115,7 +115,7 @@ class SqlBackend:
             # The way of every read below the cache, and so the shortest.
             try:
                 row = self._database.row(self._select_one, keys)
-            except _AWAY as error:
+            except AWAY as error:
                 raise TierUnavailable(self._database.name, error) from error
             return {} if row is None else {keys[0]: record_of(row)}
         found: dict[str, Record] = {}
@@ -245,7 +245,7 @@ class SqlBackend:
     def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except _AWAY as error:
+        except AWAY as error:
             raise TierUnavailable(self._database.name, error) from error
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
-
-import msgspec
 
 from coterie.concurrency import Doorbell, Rank, Signal, Thread, new_lock, start_thread
 from coterie.errors import CoterieError, TierUnavailable, WriteTimeout, describe
@@ -16,6 +13,7 @@ from coterie.kernel import Countdown
 from coterie.memory.contract import ArchiveChange, Delete, Put, Touch
 from coterie.memory.record import Record
 from coterie.memory.tiers.access import TierAccess
+from coterie.memory.tiers.waiting import Flush, Item, Urgency, Written, key_of_change, sum_of
 
 _log = logging.getLogger(__name__)
 
@@ -30,48 +28,14 @@ _MANY_TOUCHES = 20_000
 """Memories of which the counts of reads are kept back, at most."""
 
 
-class Urgency(enum.IntEnum):
-    """Which writes go first."""
-
-    HIGH = 0
-    """Somebody waits for it."""
-    NORMAL = 1
-    LOW = 2
-    """Counts of reads, and other things that can wait."""
-
-
-class Written(Signal):
-    """Done when a change was written, or was given up because of `error`."""
-
-    __slots__ = ("error",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: BaseException | None = None
-
-
 class _Writes(Protocol):
     def __call__(self, changes: Sequence[ArchiveChange], /) -> list[bool]: ...
 
 
-class _Item(msgspec.Struct, gc=False):
-    """A change that waits. Many do, and so it is none that the garbage collector goes through."""
-
-    change: ArchiveChange
-    urgency: int
-    number: int
-    waiters: tuple[Written, ...] = ()
-
-
-class _Flush(Written):
-    __slots__ = ("left", "patient", "touches", "until")
-
-    def __init__(self, until: int, left: int, *, patient: bool, touches: bool) -> None:
-        super().__init__()
-        self.touches = touches
-        self.until = until
-        self.left = left
-        self.patient = patient
+class _WritesSoon(Protocol):
+    def __call__(
+        self, take: Callable[[], Sequence[ArchiveChange]], ended: Callable[[BaseException | None], object]
+    ) -> None: ...
 
 
 class WriteLane:
@@ -82,11 +46,23 @@ class WriteLane:
     them. A change that the tier cannot take at all is given up: it is logged, counted, and told to who waits for it. When
     nothing was written for a while `rest` is called, again and again until it returns False.
 
+    Where the tier has a writer of its own, `soon`, a change that somebody waits for does not wait for the thread of the lane:
+    that writer is asked to take what waits when its turn comes, which may be the changes of many, and tells when that has
+    ended. Never at once with the lane's own thread, so that a change cannot overtake a later one of its key; and not while
+    something is wrong, which the lane's thread alone deals with.
+
     Safe from many threads; `_lock` guards all tables. Batches are written without it.
     """
 
     def __init__(
-        self, access: TierAccess, write: _Writes, *, capacity: int, batch: int, rest: Callable[[], bool] = lambda: False
+        self,
+        access: TierAccess,
+        write: _Writes,
+        *,
+        capacity: int,
+        batch: int,
+        rest: Callable[[], bool] = lambda: False,
+        soon: _WritesSoon | None = None,
     ) -> None:
         self.lost = 0
         """Changes that were given up."""
@@ -99,15 +75,25 @@ class WriteLane:
         self._batch = batch
         self._lock = new_lock(Rank.LANE)
         self._numbers = itertools.count(1)
-        self._queues: tuple[dict[str, _Item], ...] = ({}, {}, {})
+        self._queues: tuple[dict[str, Item], ...] = ({}, {}, {})
         self._held: dict[str, Touch] = {}
         """Reads that were counted, and are written when there is reason to: each would be a write of its own."""
-        self._touches: dict[str, _Item] = {}
+        self._touches: dict[str, Item] = {}
         """Those that are to be written now."""
         self._newest: dict[str, Put | Delete] = {}
         """What will be under a key once all is written. Read without the lock."""
-        self._writing: list[_Item] = []
-        self._flushes: list[_Flush] = []
+        self._writing: list[Item] = []
+        """What its own thread writes."""
+        self._soon = soon
+        self._called = False
+        """Whether the tier's writer was asked to take what waits, and has not come yet."""
+        self._lent = 0
+        """Changes that the tier's writer has."""
+        self._lent_last: dict[str, Item] = {}
+        """The last of each key among them."""
+        self._trouble = False
+        """Whether the last that was written could not be."""
+        self._flushes: list[Flush] = []
         self._room: list[Signal] = []
         self._bell = Doorbell()
         self._resting = False
@@ -121,7 +107,7 @@ class WriteLane:
 
     def __len__(self) -> int:
         """Return how many changes wait or are being written."""
-        return sum(map(len, self._queues)) + len(self._touches) + len(self._writing)
+        return sum(map(len, self._queues)) + len(self._touches) + len(self._writing) + self._lent
 
     def pending(self, key: str) -> Put | Delete | None:
         """Return the last change of that key that is not written yet, if there is one."""
@@ -152,18 +138,39 @@ class WriteLane:
         """Take a change to be written. Never waits. `waiter` becomes done when it, or a later one of its key, is written."""
         key = change.key if isinstance(change, Delete) else change.record.key
         with self._lock:
-            item = _Item(change, urgency, next(self._numbers))
+            item = Item(change, urgency, next(self._numbers))
             if key in self._newest:
                 self._replace(key, item)
             if waiter is not None:
                 item.waiters += (waiter,)
             self._queues[item.urgency][key] = item
             self._newest[key] = change
-            resting, self._resting = self._resting, False
-        if resting:
+            call = ring = False
+            if waiter is None or self._soon is None or self._trouble:
+                ring, self._resting = self._resting, False
+            elif not self._called and not self._writing:
+                call = self._called = True
+            # Else whoever was called takes this too; so does the lane's thread, which always looks again.
+        if call:
+            self._call()
+        elif ring:
             self._bell.ring()
 
-    def _replace(self, key: str, item: _Item) -> None:
+    def _call(self) -> None:
+        """Ask the tier's writer to take what waits."""
+        assert self._soon is not None
+        lent: list[Item] = []
+
+        def take() -> list[ArchiveChange]:
+            lent.extend(self._lend())
+            return [item.change for item in lent]
+
+        try:
+            self._soon(take, lambda error: self._returned(lent, error))
+        except Exception as error:  # noqa: BLE001 - the lane's own thread will meet it again, and deals with it
+            self._returned(lent, error)
+
+    def _replace(self, key: str, item: Item) -> None:
         """Let an item take the place of one of its key that waits, or a better one, and those who wait for it."""
         for queue in self._queues:
             there = queue.get(key)
@@ -178,7 +185,7 @@ class WriteLane:
     def touch(self, key: str, count: int, last_access: float) -> None:
         """Have reads counted, at the latest when all is flushed. Never waits."""
         with self._lock:
-            self._held[key] = _sum(self._held.get(key), Touch(key, count, last_access))
+            self._held[key] = sum_of(self._held.get(key), Touch(key, count, last_access))
             many = len(self._held) >= _MANY_TOUCHES
             if many:
                 self._release_touches()
@@ -198,7 +205,7 @@ class WriteLane:
             untold, self._untold = (self._untold, None) if touches else (None, self._untold)
             if not left and untold is None:
                 return
-            flush = _Flush(next(self._numbers), left, patient=patient, touches=touches)
+            flush = Flush(next(self._numbers), left, patient=patient, touches=touches)
             flush.error = untold
             if left:
                 self._flushes.append(flush)
@@ -242,6 +249,7 @@ class WriteLane:
                 self._write([item.change for item in items])
             except TierUnavailable as error:
                 self._access.failed(error)
+                self._trouble = True
                 self._put_back(items)
                 self._end_impatient(error)
                 if self._closed:
@@ -253,6 +261,7 @@ class WriteLane:
                 self._write_singly(items, error)
             else:
                 self._access.answered(len(items))
+                self._trouble = False
                 self._finish(items)
             pause = _FIRST_PAUSE
 
@@ -264,26 +273,75 @@ class WriteLane:
             _log.warning("the %s tier could not do what it had put off: %s", self._access.name, error)
             return False
 
-    def _take(self) -> list[_Item]:
+    def _take(self) -> list[Item]:
         with self._lock:
-            taken: list[_Item] = []
-            for queue in (*self._queues, self._touches):
-                keys = list(itertools.islice(queue, self._batch - len(taken)))
-                taken += [queue.pop(key) for key in keys]
+            # What the tier's writer has comes first; it rings when that has ended.
+            taken = [] if self._lent else self._pick(*self._queues, self._touches)
             self._writing = taken
             self._resting = not taken
+            if not len(self):
+                self._trouble = False
             return taken
 
-    def _put_back(self, items: list[_Item]) -> None:
+    def _pick(self, *queues: dict[str, Item]) -> list[Item]:
+        taken: list[Item] = []
+        for queue in queues:
+            keys = list(itertools.islice(queue, self._batch - len(taken)))
+            taken += [queue.pop(key) for key in keys]
+        return taken
+
+    def _lend(self) -> list[Item]:
+        """Give the tier's writer what waits; nothing if the lane's thread is at it, or must be."""
+        with self._lock:
+            self._called = False
+            if self._writing or self._trouble:
+                return []
+            lent = self._pick(*self._queues)
+            self._lent += len(lent)
+            self._lent_last.update((key_of_change(item.change), item) for item in lent)
+            return lent
+
+    def _returned(self, lent: list[Item], error: BaseException | None) -> None:
+        """Hear what became of what the tier's writer had."""
+        with self._lock:
+            self._lent -= len(lent)
+            for item in lent:
+                key = key_of_change(item.change)
+                if self._lent_last.get(key) is item:
+                    del self._lent_last[key]
+            if error is not None:
+                self._called = False
+                self._trouble = True
+            # Unless the tier's writer will come again for what has come since.
+            ring = self._resting and not self._lent and (bool(self._touches) or (not self._called and len(self) > 0))
+        if error is None:
+            self._access.answered(len(lent))
+            self._finish(lent)
+        else:
+            if isinstance(error, TierUnavailable):
+                self._access.failed(error)
+                self._end_impatient(error)
+            self._put_back(lent)
+        if ring or error is not None:
+            self._bell.ring()
+
+    def _put_back(self, items: list[Item]) -> None:
         """Have changes that could not be written wait again, before all others of their urgency."""
+        over: list[Item] = []
         with self._lock:
             self._writing = []
-            again: tuple[dict[str, _Item], ...] = ({}, {}, {}, {})
+            again: tuple[dict[str, Item], ...] = ({}, {}, {}, {})
             queues = (*self._queues, self._touches)
             for item in items:
-                key = _key(item.change)
+                key = key_of_change(item.change)
                 touch = isinstance(item.change, Touch)
                 later = next((queue[key] for queue in ((self._touches,) if touch else self._queues) if key in queue), None)
+                if later is None and not touch and self._newest.get(key) is not item.change:
+                    # A later one is being written, or was.
+                    later = self._lent_last.get(key)
+                    if later is None:
+                        over.append(item)
+                        continue
                 if later is None:
                     again[len(self._queues) if touch else item.urgency][key] = item
                 else:
@@ -293,6 +351,8 @@ class WriteLane:
                 queue.clear()
                 queue.update(first)
                 queue.update(rest)
+        if over:
+            self._finish(over)
 
     def _end_impatient(self, error: TierUnavailable) -> None:
         with self._lock:
@@ -307,23 +367,23 @@ class WriteLane:
         for key, touch in self._held.items():
             there = self._touches.get(key)
             if there is None:
-                self._touches[key] = _Item(touch, Urgency.LOW, next(self._numbers))
+                self._touches[key] = Item(touch, Urgency.LOW, next(self._numbers))
             else:
                 assert isinstance(there.change, Touch)
-                there.change = _sum(there.change, touch)
+                there.change = sum_of(there.change, touch)
         self._held = {}
 
-    def _merge(self, earlier: _Item, later: _Item) -> None:
+    def _merge(self, earlier: Item, later: Item) -> None:
         """Let a later change of the same key stand for one that was not written."""
         later.waiters = (*earlier.waiters, *later.waiters)
         if isinstance(earlier.change, Touch) and isinstance(later.change, Touch):
-            later.change = _sum(earlier.change, later.change)
+            later.change = sum_of(earlier.change, later.change)
         # A flush that waits for both waits for one from now on, and is not over with that.
         for flush in self._flushes:
             flush.left -= flush.until >= max(earlier.number, later.number)
         later.number = min(earlier.number, later.number)
 
-    def _write_singly(self, items: list[_Item], error: Exception) -> None:
+    def _write_singly(self, items: list[Item], error: Exception) -> None:
         """Find out which of a batch it is that the tier cannot take."""
         if len(items) > 1:
             for item in items:
@@ -342,9 +402,9 @@ class WriteLane:
         self._give_up(items[0], error)
         self._finish(items)
 
-    def _give_up(self, item: _Item, error: BaseException) -> None:
+    def _give_up(self, item: Item, error: BaseException) -> None:
         self.lost += 1
-        _log.error("the %s tier cannot take %r: %s", self._access.name, _key(item.change), describe(error))
+        _log.error("the %s tier cannot take %r: %s", self._access.name, key_of_change(item.change), describe(error))
         for waiter in item.waiters:
             waiter.error = error
         with self._lock:
@@ -357,14 +417,14 @@ class WriteLane:
             if not told:
                 self._untold = error
 
-    def _finish(self, items: list[_Item]) -> None:
+    def _finish(self, items: list[Item]) -> None:
         done: list[Signal] = []
         with self._lock:
             self._writing = []
             for item in items:
                 change = item.change
                 if not isinstance(change, Touch):
-                    key = _key(change)
+                    key = key_of_change(change)
                     if self._newest.get(key) is change:
                         del self._newest[key]
                 for flush in self._flushes:
@@ -377,13 +437,3 @@ class WriteLane:
                 self._room = []
         for signal in done:
             signal.set()
-
-
-def _key(change: ArchiveChange) -> str:
-    return change.record.key if isinstance(change, Put) else change.key
-
-
-def _sum(one: Touch | None, other: Touch) -> Touch:
-    if one is None:
-        return other
-    return Touch(one.key, one.count + other.count, max(one.last_access, other.last_access))

@@ -17,10 +17,11 @@ from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import Kind, Record, Tier
 from coterie.memory.tiers.access import TierAccess
 from coterie.memory.tiers.key_filter import KeyFilter
-from coterie.memory.tiers.lane import Urgency, WriteLane, Written
+from coterie.memory.tiers.lane import WriteLane
 from coterie.memory.tiers.leftovers import Leftovers
 from coterie.memory.tiers.listing import Listing
 from coterie.memory.tiers.numbering import Numbering
+from coterie.memory.tiers.waiting import Urgency, Written
 from coterie.memory.tiers.working import WorkingTier
 
 _STRIPES = 1_024
@@ -49,7 +50,12 @@ class Store:
         self.archive = archive
         self.archive_access = TierAccess("long", archive)
         self.lane = WriteLane(
-            self.archive_access, archive.write, capacity=config.queue_size, batch=config.batch_size, rest=archive.rest
+            self.archive_access,
+            archive.write,
+            capacity=config.queue_size,
+            batch=config.batch_size,
+            rest=archive.rest,
+            soon=getattr(archive, "write_soon", None),
         )
         self.cache = AdaptiveCache(config.cache_size) if config.cache_size else None
         self.working = (
