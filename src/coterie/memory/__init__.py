@@ -47,7 +47,7 @@ from coterie.memory.retrieval.embedding import CachedEmbedder, Embedder, LocalEm
 from coterie.memory.retrieval.ranking import Weights
 from coterie.memory.tiered import TieredMemory
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
-from coterie.memory.tiers.waiting import Urgency
+from coterie.memory.writing.waiting import Urgency
 
 __all__ = [
     "Action",

@@ -24,8 +24,8 @@ from coterie.memory.dump import read_dump, write_dump
 from coterie.memory.record import Kind, Record, Tier
 from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.store import Store
-from coterie.memory.tiers.waiting import Urgency, Written
-from coterie.memory.tiers.workers import PriorityWorkers
+from coterie.memory.writing.waiting import Urgency, Written
+from coterie.memory.writing.workers import PriorityWorkers
 
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ from coterie.memory.core import MemoryCore
 from coterie.memory.record import Action, Decision, Kind, Record, Tier
 from coterie.memory.retrieval.words import query_words, text_of
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
-from coterie.memory.tiers.waiting import Urgency
+from coterie.memory.writing.waiting import Urgency
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from coterie.memory.mind.summary import Insight
 from coterie.memory.record import Kind, Record
 from coterie.memory.retrieval.words import text_of
 from coterie.memory.tiered import TieredMemory
-from coterie.memory.tiers.waiting import Urgency
+from coterie.memory.writing.waiting import Urgency
 
 _NEIGHBOUR = 1_000
 """Characters of a neighbour's text that an episode is found by."""

@@ -10,9 +10,9 @@ from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import Clock
 from coterie.memory.contract import Archive, Hit, Search
 from coterie.memory.record import Record, Tier
-from coterie.memory.tiers.access import TierAccess
-from coterie.memory.tiers.lane import WriteLane
 from coterie.memory.tiers.leftovers import Leftovers
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
 
 _MARGIN = 16
 """Memories that are read beyond those that are wanted, because some may have expired."""

@@ -15,14 +15,14 @@ from coterie.memory.cache import AdaptiveCache, Entry
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import Kind, Record, Tier
-from coterie.memory.tiers.access import TierAccess
 from coterie.memory.tiers.key_filter import KeyFilter
-from coterie.memory.tiers.lane import WriteLane
 from coterie.memory.tiers.leftovers import Leftovers
 from coterie.memory.tiers.listing import Listing
 from coterie.memory.tiers.numbering import Numbering
-from coterie.memory.tiers.waiting import Urgency, Written
 from coterie.memory.tiers.working import WorkingTier
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
+from coterie.memory.writing.waiting import Urgency, Written
 
 _STRIPES = 1_024
 _NOT_LOOKED = -1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Backend, Change, Put
 from coterie.memory.record import Record, Tier
-from coterie.memory.tiers.access import TierAccess
-from coterie.memory.tiers.lane import WriteLane
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
 
 
 class WorkingTier:

@@ -9,11 +9,11 @@ import pytest
 from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import stream
 from coterie.memory import Delete, Put, Record
-from coterie.memory.tiers.access import TierAccess
 from coterie.memory.tiers.key_filter import KeyFilter
-from coterie.memory.tiers.lane import WriteLane
-from coterie.memory.tiers.waiting import Urgency, Written
-from coterie.memory.tiers.workers import PriorityWorkers
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
+from coterie.memory.writing.waiting import Urgency, Written
+from coterie.memory.writing.workers import PriorityWorkers
 from coterie.testing import Together, eventually, run_together
 from tests.memory.stores import FlakyArchive
 
