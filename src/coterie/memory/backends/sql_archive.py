@@ -61,7 +61,7 @@ class SqlArchive(SqlBackend):
     """Keeps every memory in a database. Safe from many threads."""
 
     def __init__(self, database: Database, full_text: FullText) -> None:
-        super().__init__(database, NAME, _more_tables, full_text.make)
+        super().__init__(database, NAME, _more_tables, full_text.make, full_text.tune)
         self._full_text = full_text
         self._mark = 0
         """A mark that is on the disk. Several threads may set it: each to one that is, so whichever stays is true."""
