@@ -47,7 +47,7 @@ class Episodes:
     """The ids of one agent's episodes in the order in which they were stored, and when each happened.
 
     Whoever uses it holds `lock`, which guards all of it. It is read from the store when the agent's first handle is made:
-    some 200 bytes of memory an episode. `settle` takes out what went without its doing: what has expired, by time or by a
+    about 130 bytes an episode, up to `max_episodes`. `settle` takes out what went without its doing: what has expired, by time or by a
     maintenance, and what was deleted from below.
     """
 

@@ -23,7 +23,7 @@ class SqliteDatabase(Handle):
 
     Several of them with the same path in one process share one writer and one set of readers, which are as the first
     asked for them; another process gets `StorageLocked`, with the number of the process that has the file. The lock
-    ends with that process, however it ends. The file must be on a local disk: network file systems neither lock nor
+    ends with that process, however it ends; it is `flock`, so files need a POSIX system. The file must be on a local disk: network file systems neither lock nor
     keep a write-ahead log reliably.
 
     `readers` is how many may read at once, others wait; `capacity` is how many writes may be queued. Raises the errors
