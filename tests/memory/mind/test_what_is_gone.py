@@ -1,5 +1,6 @@
 """Memories that go without their handle's doing: by time, by maintenance, or deleted from below."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -151,5 +152,6 @@ def test_a_handle_is_not_made_of_half_of_its_memories() -> None:
 
 
 @pytest.fixture
-def memory() -> TieredMemory:
-    return open_memory()
+def memory() -> Iterator[TieredMemory]:
+    with open_memory() as memory:
+        yield memory
