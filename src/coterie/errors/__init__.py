@@ -42,7 +42,9 @@ Each error is built from the objects it is about and words itself: what happened
     ├── MemoryFault                       something is wrong about a memory, or with where it is kept
     │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
     │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
+    │   ├── DumpUnavailable (OSError)     a file of memories cannot be read or written
     │   ├── MemoryClosed                  the store of memories has been closed
+    │   │   └── MemoryForked              it was used in a child of the process that opened it
     │   ├── TierUnavailable               where a tier is kept cannot be reached now
     │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
@@ -136,11 +138,13 @@ from coterie.errors.delivery import (
     WaitCycle,
 )
 from coterie.errors.memory import (
+    DumpUnavailable,
     EmbeddingFailed,
     InvalidDump,
     InvalidMemory,
     MemoryClosed,
     MemoryFault,
+    MemoryForked,
     NotShared,
     TierUnavailable,
     UnknownMemory,
@@ -223,6 +227,7 @@ __all__ = [
     "DecodeFailed",
     "DefinitionError",
     "DeliveryError",
+    "DumpUnavailable",
     "EmbeddingFailed",
     "EncodeFailed",
     "ExtraMissing",
@@ -250,6 +255,7 @@ __all__ = [
     "MalformedRequest",
     "MemoryClosed",
     "MemoryFault",
+    "MemoryForked",
     "MigrationError",
     "ModelError",
     "NameTaken",

@@ -33,6 +33,7 @@ class SqliteConnection(Transacting):
 
     def __init__(self, path: Path, *, writes: bool = False) -> None:
         self._path = path
+        self._writes = writes
         self._durable: bool | None = None
         try:
             self._connection = sqlite3.connect(
@@ -61,7 +62,7 @@ class SqliteConnection(Transacting):
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except FAILURES as error:
-            raise failure(error, self._path, sql) from error
+            raise failure(error, self._path, sql, writes=self._writes) from error
 
     def row(self, sql: str, parameters: Parameters) -> Row | None:
         """Return the first row, or None."""
@@ -71,7 +72,7 @@ class SqliteConnection(Transacting):
             # A statement with rows left would keep its moment, and the log from being taken in.
             cursor.close()
         except FAILURES as error:
-            raise failure(error, self._path, sql) from error
+            raise failure(error, self._path, sql, writes=self._writes) from error
         return row
 
     def each(self, sql: str, parameters: Parameters) -> Iterator[Row]:
@@ -81,27 +82,27 @@ class SqliteConnection(Transacting):
                 cursor.execute(sql, parameters)
                 row = cursor.fetchone()
             except FAILURES as error:
-                raise failure(error, self._path, sql) from error
+                raise failure(error, self._path, sql, writes=self._writes) from error
             while row is not None:
                 yield row
                 try:
                     row = cursor.fetchone()
                 except FAILURES as error:
-                    raise failure(error, self._path, sql) from error
+                    raise failure(error, self._path, sql, writes=self._writes) from error
 
     def execute(self, sql: str, parameters: Parameters) -> int:
         """Run a statement, and return how many rows it touched."""
         try:
             return self._connection.execute(sql, parameters).rowcount
         except FAILURES as error:
-            raise failure(error, self._path, sql) from error
+            raise failure(error, self._path, sql, writes=self._writes) from error
 
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
         """Run a statement for each of `rows`, and return how many rows it touched in all."""
         try:
             return self._connection.executemany(sql, rows).rowcount
         except FAILURES as error:
-            raise failure(error, self._path, sql) from error
+            raise failure(error, self._path, sql, writes=self._writes) from error
 
     def begin_reading(self) -> None:
         """Let all that is read be of one moment."""
