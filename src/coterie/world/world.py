@@ -7,13 +7,16 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import HistoryGone, InvalidIntent, InvalidSetting, InvalidValue, UpdateRefused, WorldClosed
+from coterie.errors import HistoryGone, InvalidIntent, InvalidSetting, UpdateRefused, WorldClosed
 from coterie.kernel import Clock, SystemClock, check_instance, check_number, stream
-from coterie.world.committing import Draft, Note, Rule, draft, objection
+from coterie.world.committing import Draft, Rule, draft, objection
 from coterie.world.intent import Intent, in_order
 from coterie.world.journal.history import History
 from coterie.world.journal.log import EventLog
+from coterie.world.note import Note
 from coterie.world.observers import Observer, Observers
 from coterie.world.resolvers import FirstCome, Resolver
 from coterie.world.state.differences import Difference, differences
@@ -28,6 +31,7 @@ from coterie.world.upkeep import Upkeep
 
 _REMEMBERED = 10_000
 """Events that are kept in memory unless it is set."""
+_FOREVER = float("inf")
 
 
 class World:
@@ -174,9 +178,13 @@ class World:
         """Have `resolver` (by default `FirstCome`) decide on intents, and return what happened: an event for each.
 
         The order of `intents` does not matter. What is random in the decision comes from `seed`, by default the number of
-        the last event. `notes` happen after the intents, in the same commit. All of it happens, or nothing: raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`,
-        what the log raises, and what `admit` raises. When it returns, the events are in the log.
+        the last event. `notes` happen after the intents, in the same commit. All of it happens, or nothing: raises `InvalidIntent`,
+        `ResolverFailed`, `RuleFailed`, `InvalidValue`, `UpdateRefused` if a rule objects to a note, what the log raises, and what `admit` raises. When it returns, the events are in the log.
         """
+        check_number("World.commit.time", time, least=-_FOREVER, optional=True)
+        check_instance("World.commit.seed", seed, (int, str, type(None)), "a whole number or text")
+        if isinstance(seed, str):
+            freeze(seed, "seed")
         batch = in_order(intents)
         deciding = resolver if resolver is not None else FirstCome()
         check_instance("World.commit.resolver", deciding, Callable, "a function, or one of coterie.world.resolvers")  # type: ignore[arg-type] # an abstract class will do
@@ -188,6 +196,7 @@ class World:
             made = draft(view, batch, deciding, random, self._rules, now)
             for note in notes:
                 made.noted(note)
+            self._permit(view, made, notes)
             return made
 
         return self._make(make, time) if batch or notes else ()
@@ -211,28 +220,23 @@ class World:
         objects, and `InvalidValue`.
         """
         check_instance("World.update.changes", changes, (Mapping, type(None)), "a mapping of keys to values")
-        if isinstance(remove, str):
+        if isinstance(remove, str) or not isinstance(remove, Collection):
             raise InvalidSetting("World.update.remove", remove, "several keys: [...]")
+        check_number("World.update.time", time, least=-_FOREVER, optional=True)
         check_number("World.update.ttl", ttl, above=0, optional=True)
-        frozen = {_key(key): freeze(value, key) for key, value in (changes or {}).items()}
-        told = freeze(details or {}, "details")
+        note = Note(kind, agent, reason, changes or {}, remove, {} if details is None else details, round).frozen()
 
         def make(view: View, now: float) -> Draft:
             made = Draft(view, now)
-            expires = {} if ttl is None else dict.fromkeys(frozen, now + ttl)
-            gone = tuple(_key(key) for key in remove if key not in frozen)
-            number = view.sequence + 1
-            made.happened(Event(number, str(kind), agent, "", reason, frozen, gone, expires, told, round, 0, now))
-            if self._rules and (frozen or gone):
-                trial = fold(view, made.events)
-                if (why := objection(self._rules, view, trial)) is not None:
-                    raise UpdateRefused(f"a change of {', '.join(sorted({*frozen, *gone})[:3])}", why)
+            made.noted(note if ttl is None else msgspec.structs.replace(note, expires=dict.fromkeys(note.changes, now + ttl)))
+            self._permit(view, made, [note])
             return made
 
         return self._make(make, time)[0]
 
     def expire(self, now: float | None = None) -> tuple[str, ...]:
         """Remove what has reached its time by `now`, as an event, and return the keys. Without any there is no event."""
+        check_number("World.expire.now", now, least=-_FOREVER, optional=True)
         gone: list[str] = []
 
         def make(view: View, time: float) -> Draft:
@@ -333,7 +337,7 @@ class World:
             if self._closed:
                 raise WorldClosed("it cannot be changed")
             before = self._view
-            made = make(before, self.clock.time() if time is None else time)
+            made = make(before, self.clock.time() if time is None else float(time))
             events = tuple(made.events)
             if not events:
                 return ()
@@ -354,14 +358,20 @@ class World:
             raise interrupted
         return events
 
+    def _permit(self, before: View, made: Draft, notes: Sequence[Note]) -> None:
+        """Have the rules see what is nobody's intent. Raises `UpdateRefused`."""
+        changed = sorted({key for note in notes for key in (*note.changes, *note.remove)})
+        if self._rules and changed and (why := objection(self._rules, before, fold(before, made.events))) is not None:
+            raise UpdateRefused(f"a change of {', '.join(changed[:3])}", why)
+
     def _append(self, events: Sequence[Event]) -> BaseException | None:
         """Put events into the log. Return what interrupted the wait for that, once they are there."""
         if self.log is None:
             return None
         try:
             pending = self.log.append(events)
-        except (TypeError, OverflowError) as error:
-            raise InvalidIntent("one of the intents", f"its details are no plain data ({error})") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidIntent("one of these", f"it cannot be recorded ({error})") from error
         try:
             pending.result()
         except Exception:
@@ -390,9 +400,3 @@ class World:
 def _newest(log: EventLog) -> tuple[View, Digest]:
     kept = log.newest()
     return (EMPTY, Digest()) if kept is None else (kept.view, Digest(kept.total))
-
-
-def _key(key: Any) -> str:
-    if not isinstance(key, str) or not key:
-        raise InvalidValue(key, "it is no key")
-    return key

@@ -127,9 +127,12 @@ class EventLog:
     def append(self, events: Sequence[Event], also: Callable[[Transaction], object] | None = None) -> Pending[None]:
         """Append events that follow the last ones, in one commit; `also` is done in the same transaction.
 
-        Returns at once; wait for what it returns. That raises `LogTaken` if another world has appended meanwhile.
+        Returns at once; wait for what it returns. That raises `LogTaken` if another world has appended meanwhile. Raises
+        `TypeError`, `ValueError` or `OverflowError` for events that could not be read again; nothing is written then.
         """
         body = encoder.encode(events)
+        # What the types of Python let pass, such as a number for a name, would make the whole log unreadable.
+        self._decoder.decode(body)
         row = (self.world, events[0].sequence, events[-1].sequence, body, zlib.crc32(body))
 
         def write(transaction: Transaction) -> None:
