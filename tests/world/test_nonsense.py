@@ -9,12 +9,26 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidIntent, InvalidSetting, InvalidValue, ResolverFailed, UpdateRefused, WorldError
+from coterie.errors import InvalidIntent, InvalidSetting, InvalidValue, PatchRefused, ResolverFailed, UpdateRefused, WorldError
 from coterie.testing import ManualClock
-from coterie.world import EventLog, Intent, Note, World, resolvers
+from coterie.world import (
+    Difference,
+    EventLog,
+    HealthMonitor,
+    Intent,
+    Limit,
+    Note,
+    RateMonitor,
+    ResourceController,
+    ResourceMonitor,
+    World,
+    differences,
+    patched,
+    resolvers,
+)
 
 NONSENSE = [math.nan, math.inf, 2**70, 10**400, None, 5, True, [1], "\ud800", object(), {1}, {"a": math.nan}, {"a": {2}}]
-ADDED = {"agent": "ada", "action": "add", "arguments": {"key": "n", "amount": 1}}
+ADDED: dict[str, Any] = {"agent": "ada", "action": "add", "arguments": {"key": "n", "amount": 1}}
 
 
 def change(field: str, value: Any) -> Callable[[World], object]:
@@ -31,7 +45,9 @@ def change(field: str, value: Any) -> Callable[[World], object]:
         return lambda world: world.commit([Intent(**ADDED)], **{name: value})
 
     def decide(view: object, intents: Any, random: object) -> Any:
-        effects = {name: (value,) if name == "removes" else {"n": value}} if name in ("sets", "adds", "removes") else {}
+        effects: dict[str, Any] = (
+            {name: (value,) if name == "removes" else {"n": value}} if name in ("sets", "adds", "removes") else {}
+        )
         said = {name: value} if name in ("reason", "details", "effects", "outcome") else {}
         given = {"outcome": resolvers.Outcome.CUT, "effects": resolvers.Effects(**effects), "reason": "so", **said}
         return [resolvers.Decision(intent, **given) for intent in intents]
@@ -116,8 +132,65 @@ def test_rules_see_notes_too() -> None:
     world.validate(lambda before, after: "too much" if after["n"] > 5 else None)
     with pytest.raises(UpdateRefused, match="too much"):
         world.commit([], notes=[Note("k", changes={"n": 9})])
-    with pytest.raises(ResolverFailed, match="adds"):
+    with pytest.raises(ResolverFailed, match="unsupported"):
         world.commit([Intent("ada", "x")], resolver=resolvers.FirstCome({"x": lambda *_: resolvers.Effects(adds={"n": "1"})}))  # type: ignore[dict-item] # the point
     with pytest.raises(InvalidValue, match="expire"):
         world.commit([], notes=[Note("k", expires={"n": 5.0})])
     assert world.view()["n"] == 1
+
+
+WRONG: Any = 5
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: resolvers.Rationing("lake", into="basket/{who}"), "{agent}"),
+        (lambda: resolvers.Rationing("lake", otherwise=WRONG), "a resolver"),
+        (lambda: resolvers.Merge({"k": WRONG}), "a function"),
+        (lambda: resolvers.FirstCome({"k": WRONG}), "a function"),
+        (lambda: World(clock=WRONG), "a clock"),
+        (lambda: World(admit=WRONG), "a function"),
+        (lambda: World().history(WRONG / 2), "a whole number"),
+        (lambda: World.replay(WRONG), "an EventLog"),
+        (lambda: EventLog(WRONG), "a path"),
+        (lambda: Limit("n", slow=5, refuse=1), "less than refuse"),
+        (lambda: Limit(WRONG, slow=5), "the name of a resource"),
+        (lambda: ResourceController(WRONG, []), "a ResourceMonitor"),
+        (lambda: ResourceController(ResourceMonitor(), [WRONG]), "limits"),
+        (lambda: ResourceController(ResourceMonitor(), [Limit("process.memroy", slow=1)]), "process.memory"),
+        (lambda: ResourceMonitor(keep=0), "at least 1"),
+        (lambda: HealthMonitor({"log": WRONG}), "a function"),
+        (lambda: RateMonitor(WRONG), "a World"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named_where_it_is_set(make: Any, problem: str) -> None:
+    with pytest.raises(InvalidSetting, match=problem):
+        make()
+
+
+def test_an_action_that_returns_nothing_is_named() -> None:
+    with pytest.raises(ResolverFailed, match="the action x returned None"):
+        World().commit([Intent("ada", "x")], resolver=resolvers.FirstCome({"x": lambda *_: None}))  # type: ignore[dict-item] # the point
+
+
+@pytest.mark.parametrize(
+    "path", ["", "n", "/n/m", "/m", "/list/0"], ids=["root", "no slash", "into a number", "not there", "into a list"]
+)
+def test_a_difference_that_does_not_fit_is_named(path: str) -> None:
+    with pytest.raises(PatchRefused, match="apply differences"):
+        patched({"n": 1, "list": [1]}, [Difference("replace", path, 1)])
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), ((1,), (1.0,)), ({"a": [1]}, {"a": [True]}), ((0.0,), (-0.0,))])
+def test_differences_tell_apart_what_the_digest_tells_apart(one: Any, other: Any) -> None:
+    before, after = World({"k": one}), World({"k": other})
+    assert before.digest() != after.digest()
+    assert World(patched(before.view(), differences(before.view(), after.view()))).digest() == after.digest()
+
+
+def test_merging_does_not_remove_what_others_add_to() -> None:
+    world = World({"n": 5})
+    wanted = [Intent("ada", "remove", {"key": "n"}), Intent("ben", "add", {"key": "n", "amount": 1})]
+    assert [event.kind for event in world.commit(wanted, resolver=resolvers.Merge())] == ["refused", "granted"]
+    assert world.view()["n"] == 6

@@ -68,8 +68,8 @@ class Draft:
         fold.sequence = sequence = fold.sequence + 1
         # Whoever made the intent keeps its arguments, and may change them.
         details: dict[str, Any] = {**intent.arguments}
-        for name, value in decision.details.items():
-            details[name] = fits(value, name)
+        if decision.details:
+            details |= _frozen(decision.details, resolver)
         self.events.append(
             Event(
                 sequence,
@@ -102,8 +102,14 @@ class Draft:
         self.events.append(event)
 
 
+def _frozen(details: Mapping[str, Any], resolver: object) -> dict[str, Any]:
+    if details.__class__ is not dict and not isinstance(details, Mapping):
+        raise ResolverFailed(resolver, f"tells {details!r}, and details are a mapping of names to plain data")
+    return {name: fits(value, name) for name, value in details.items()}
+
+
 def _check_key(key: object) -> None:
-    if key.__class__ is not str or not key or not key.isascii():  # type: ignore[attr-defined] # it is text
+    if key.__class__ is not str or not key or not key.isascii():
         as_key(key)
 
 
@@ -122,15 +128,22 @@ def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Ra
         if id(decision.intent) not in open_ones:
             raise ResolverFailed(resolver, f"decided twice on {decision.intent}, or was never asked about it")
         open_ones.remove(id(decision.intent))
-        if decision.reason.__class__ is not str or not isinstance(decision.details, Mapping):
-            raise ResolverFailed(resolver, f"gives no reason as text, or no details by name, with {decision.intent}")
-        if decision.effects.__class__ is not Effects or decision.outcome.__class__ is not Outcome:
-            raise ResolverFailed(resolver, f"says nothing about {decision.intent} that could be carried out")
-        if decision.outcome is not Outcome.GRANTED and not decision.reason:
-            raise ResolverFailed(resolver, f"gives no reason why {decision.intent} is {decision.outcome.value}")
+        if decision.outcome is not Outcome.GRANTED or decision.reason or decision.effects.__class__ is not Effects:
+            _check_decision(decision, resolver)
     if open_ones:
         raise ResolverFailed(resolver, f"left {len(open_ones)} of {len(intents)} intents undecided")
     return decisions
+
+
+def _check_decision(decision: Decision, resolver: object) -> None:
+    if decision.reason.__class__ is not str:
+        raise ResolverFailed(resolver, f"gives {decision.reason!r} as a reason, which is no text, with {decision.intent}")
+    if not decision.reason.isascii():
+        freeze(decision.reason, "reason")
+    if decision.effects.__class__ is not Effects or decision.outcome.__class__ is not Outcome:
+        raise ResolverFailed(resolver, f"says nothing about {decision.intent} that could be carried out")
+    if decision.outcome is not Outcome.GRANTED and not decision.reason:
+        raise ResolverFailed(resolver, f"gives no reason why {decision.intent} is {decision.outcome.value}")
 
 
 def draft(

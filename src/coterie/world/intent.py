@@ -90,7 +90,7 @@ def _made_plain(intent: Any) -> Intent:
     numbers = [bare(number) for number in given if not isinstance(number, bool)]
     if not all(number.__class__ is int and -_WIDE < number < _WIDE for number in numbers) or len(numbers) < len(given):
         raise InvalidIntent(repr(intent), "priority, round, stage and index are whole numbers")
-    if not (isinstance(intent.agent, str) and isinstance(intent.action, str)):
+    if not all(isinstance(text, str) for text in (intent.agent, intent.action)):
         raise InvalidIntent(repr(intent), "agent and action are text")
     if not isinstance(intent.arguments, Mapping):
         raise InvalidIntent(repr(intent), "arguments are a mapping of names to plain data")

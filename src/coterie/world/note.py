@@ -30,7 +30,7 @@ class Note(msgspec.Struct, frozen=True):
         """Return it with all that it holds frozen, as it is recorded. Raises `InvalidValue` for what cannot be."""
         if not isinstance(self.changes, Mapping):
             raise InvalidValue("changes", f"{self.changes!r} is no mapping of keys to values")
-        if not isinstance(self.remove, Collection) or isinstance(self.remove, str | bytes):
+        if isinstance(self.remove, str | bytes) or not isinstance(self.remove, Collection):
             raise InvalidValue("remove", f"{self.remove!r} does not name several keys")
         if not isinstance(self.details, Mapping):
             raise InvalidValue("details", f"{self.details!r} is no mapping of names to plain data")
@@ -50,6 +50,7 @@ class Note(msgspec.Struct, frozen=True):
     def _moments(self, changes: Mapping[str, Any]) -> dict[str, float]:
         if not isinstance(self.expires, Mapping):
             raise InvalidValue("expires", f"{self.expires!r} is no mapping of keys to seconds")
+        when: Any
         for key, when in self.expires.items():
             if key not in changes:
                 raise InvalidValue(key, "it is to expire, and is not among what is set")
@@ -65,6 +66,6 @@ def _text(field: str, value: Any) -> str:
 
 
 def _whole(field: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidValue(field, f"{value!r} is no whole number")
     return int(freeze(bare(value), field))

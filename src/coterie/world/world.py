@@ -72,6 +72,9 @@ class World:
         check_instance("World.log", log, (EventLog, type(None)), 'an EventLog: EventLog("run.db")')
         check_number("World.history", history, least=1, whole=True)
         check_number("World.snapshot_every", snapshot_every, least=1, whole=True)
+        if clock is not None and not callable(getattr(clock, "monotonic", None)):
+            raise InvalidSetting("World.clock", clock, "a clock, such as SystemClock()")
+        check_instance("World.admit", admit, (Callable, type(None)), "a function, such as ResourceController.admit")  # type: ignore[arg-type] # an abstract class will do
         self.clock = clock if clock is not None else SystemClock()
         self.log = log
         self._admit = admit
@@ -98,6 +101,8 @@ class World:
 
         `until` is the last event that is taken. The log stays open, and as it is.
         """
+        check_instance("World.replay.log", log, EventLog, 'an EventLog: EventLog("run.db")')
+        check_number("World.replay.until", until, whole=True, optional=True)
         world = cls()
         view = fold(EMPTY, log.events(1, until))
         world._view, world._digest, world._history = view, Digest.of(view), History(view, _REMEMBERED)
@@ -141,6 +146,8 @@ class World:
 
         Raises `HistoryGone` if some are in neither.
         """
+        check_number("World.history.first", first, least=-_FOREVER, whole=True)
+        check_number("World.history.last", last, least=-_FOREVER, whole=True, optional=True)
         with self._lock:
             end = self._view.sequence if last is None else last
             found = self._history.events(first, end)

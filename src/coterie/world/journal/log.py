@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from coterie import storage
-from coterie.errors import ConstraintViolated, LogDamaged, LogTaken
-from coterie.kernel import check_number
+from coterie.errors import ConstraintViolated, InvalidSetting, LogDamaged, LogTaken
+from coterie.kernel import check_instance, check_number
 from coterie.storage import Database, Pending, Row, Schema, Transaction, open_database
 from coterie.world.state.event import Event
 from coterie.world.state.fold import start
@@ -101,6 +101,9 @@ class EventLog:
         snapshots: int = 10,
     ) -> None:
         check_number("EventLog.snapshots", snapshots, least=1, whole=True)
+        if not isinstance(database, str | os.PathLike) and not hasattr(database, "migrate"):
+            raise InvalidSetting("EventLog.database", database, "a path, an address, or a database that is open")
+        check_instance("EventLog.world", world, str, "text")
         self._mine = isinstance(database, str | os.PathLike)
         self.database: Database = open_database(database) if isinstance(database, str | os.PathLike) else database
         """Where it is."""
