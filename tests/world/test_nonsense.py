@@ -27,7 +27,7 @@ from coterie.world import (
     resolvers,
 )
 
-NONSENSE = [math.nan, math.inf, 2**70, 10**400, None, 5, True, [1], "\ud800", object(), {1}, {"a": math.nan}, {"a": {2}}]
+NONSENSE = [math.nan, 2**70, None, 5, True, [1], "\ud800", object(), {"a": math.nan}]
 ADDED: dict[str, Any] = {"agent": "ada", "action": "add", "arguments": {"key": "n", "amount": 1}}
 
 

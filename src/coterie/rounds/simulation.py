@@ -231,19 +231,21 @@ class Simulation:
                 put_back(engine, checkpoint, self._where())
             else:
                 if resume:
-                    self._begin_anew()
+                    self._begin_anew(engine)
                 members = self.plan.members if self.plan.members is not None else self.plan.agents
                 _begin(engine, sorted(members))
             return self._drive(engine, rounds, on_round, checkpoints)
         finally:
             engine.close()
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, engine: Engine) -> None:
         """Set the world back to before a simulation that did not settle its first round."""
         world = self.plan.world
         if world.log is not None:
-            started = Script(world.log.events()).started
+            recorded = Script(world.log.events())
+            started = recorded.started
             if started is not None:
+                engine.recorded = recorded
                 world.cut_back(started.sequence - 1)
 
     def _drive(self, engine: Engine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:

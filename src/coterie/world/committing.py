@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
-from coterie.errors import InvalidValue, ResolverFailed, RuleFailed, describe
+from coterie.errors import InvalidValue, ResolverFailed, RuleFailed, UpdateRefused, describe
 from coterie.world.intent import Intent
 from coterie.world.note import Note
 from coterie.world.resolvers import Decision, Effects, Outcome, Resolver, refused
@@ -187,6 +187,13 @@ def draft(
             reason = objection(rules, view, _peek(view, made.events)) or ""
             found[id(last.intent)] = reason
         objections |= found
+
+
+def permit(rules: Mapping[int, Rule], before: View, made: Draft, notes: Sequence[Note]) -> None:
+    """Have the rules see what is nobody's intent. Raises `UpdateRefused`, `RuleFailed`."""
+    changed = sorted({key for note in notes for key in (*note.changes, *note.remove)})
+    if rules and changed and (why := objection(rules, before, _peek(before, made.events))) is not None:
+        raise UpdateRefused(f"a change of {', '.join(changed[:3])}", why)
 
 
 def objection(rules: Mapping[int, Rule], before: View, after: View) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -10,10 +11,11 @@ from typing import Any, Self
 import msgspec
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import HistoryGone, InvalidIntent, InvalidSetting, UpdateRefused, WorldClosed
+from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClosed
 from coterie.kernel import Clock, SystemClock, check_instance, check_number, stream
-from coterie.world.committing import Draft, Rule, draft, objection
+from coterie.world.committing import Draft, Rule, draft, permit
 from coterie.world.intent import Intent, in_order
+from coterie.world.journal.appending import append
 from coterie.world.journal.history import History
 from coterie.world.journal.log import EventLog
 from coterie.world.note import Note
@@ -28,6 +30,8 @@ from coterie.world.state.view import View
 from coterie.world.statistics import Statistics
 from coterie.world.turnstile import Turnstile
 from coterie.world.upkeep import Upkeep
+
+_log = logging.getLogger(__name__)
 
 _REMEMBERED = 10_000
 """Events that are kept in memory unless it is set."""
@@ -203,7 +207,7 @@ class World:
             made = draft(view, batch, deciding, random, self._rules, now)
             for note in notes:
                 made.noted(note)
-            self._permit(view, made, notes)
+            permit(self._rules, view, made, notes)
             return made
 
         return self._make(make, time) if batch or notes else ()
@@ -236,7 +240,7 @@ class World:
         def make(view: View, now: float) -> Draft:
             made = Draft(view, now)
             made.noted(note if ttl is None else msgspec.structs.replace(note, expires=dict.fromkeys(note.changes, now + ttl)))
-            self._permit(view, made, [note])
+            permit(self._rules, view, made, [note])
             return made
 
         return self._make(make, time)[0]
@@ -307,10 +311,13 @@ class World:
         with self._lock:
             view = self._view
             total = self._digest.total(view)
-            fresh, self._kept = view.sequence > self._kept, view.sequence
-            self._snapshots += fresh
-        if self.log is not None and fresh:
+            before, self._kept = self._kept, view.sequence
+            fresh = view.sequence > before
+        if fresh and self.log is not None:
+            # Not tried again at each commit if it fails, but after as many events as there are between two.
             self.log.keep(view, total).result()
+        with self._lock:
+            self._snapshots += fresh
         return view
 
     def close(self) -> None:
@@ -348,9 +355,10 @@ class World:
             events = tuple(made.events)
             if not events:
                 return ()
-            interrupted = self._append(events)
+            interrupted = None if self.log is None else append(self.log, events)
             view = made.fold.view()
             with self._lock:
+                self._digest.lighten(before)
                 for key in made.fold.touched:
                     self._digest.touch(key, before)
                 self._view = view
@@ -358,37 +366,19 @@ class World:
                 self._commits += 1
                 due = self.log is not None and view.sequence - self._kept >= max(self._snapshot_every, len(view))
             if due:
-                self.snapshot()
+                self._keep_if_possible()
             self._observers.queue(view, events)
         self._observers.tell()
         if interrupted is not None:
             raise interrupted
         return events
 
-    def _permit(self, before: View, made: Draft, notes: Sequence[Note]) -> None:
-        """Have the rules see what is nobody's intent. Raises `UpdateRefused`."""
-        changed = sorted({key for note in notes for key in (*note.changes, *note.remove)})
-        if self._rules and changed and (why := objection(self._rules, before, fold(before, made.events))) is not None:
-            raise UpdateRefused(f"a change of {', '.join(changed[:3])}", why)
-
-    def _append(self, events: Sequence[Event]) -> BaseException | None:
-        """Put events into the log. Return what interrupted the wait for that, once they are there."""
-        if self.log is None:
-            return None
+    def _keep_if_possible(self) -> None:
+        """Keep a snapshot that is due. What was committed stays so if that fails: it only opens less quickly."""
         try:
-            pending = self.log.append(events)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InvalidIntent("one of these", f"it cannot be recorded ({error})") from error
-        try:
-            pending.result()
-        except Exception:
-            raise
-        except BaseException as interrupt:
-            pending.wait()
-            if pending.exception() is not None:
-                raise
-            return interrupt
-        return None
+            self.snapshot()
+        except CoterieError:
+            _log.exception("a snapshot of a world could not be kept; its events are in the log all the same")
 
     def _begin(self, initial: Mapping[str, Any]) -> None:
         if initial:

@@ -134,15 +134,21 @@ def run_jobs(todo: Sequence[Job], processes: int, done: Callable[[Row], object])
 
 @contextmanager
 def _children_deaf_to_interrupts() -> Iterator[None]:
-    """Have processes that are started meanwhile not hear of Ctrl-C; this one hears of it afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Have processes that are started meanwhile not hear of Ctrl-C; this one hears of it afterwards, once all have begun."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda *told: heard.append(told[0]))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # What is pending comes in here, and is noted.
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if heard:
+        raise KeyboardInterrupt
 
 
 @contextmanager

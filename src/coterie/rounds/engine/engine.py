@@ -64,6 +64,8 @@ class Engine:
         self.held: tuple[Gathering, list[Token], Report] | None = None
         self.happened: list[Event] = []
         """The events of the round that was settled last."""
+        self.recorded = script if script is not None else Script(())
+        """What time has decided before, and is not decided again: the whole of a run, or what it had begun when it broke off."""
         self.first_members: list[str] = []
         self.joins: list[str] = []
         self.leaves: list[str] = []
@@ -115,7 +117,7 @@ class Engine:
         token.visits = {**token.visits, token.stage: visit + 1}
         self.board.move(token, Status.RUNNING, token.round)
         token.turn, token.sequence = turn, view.sequence
-        forfeit = "" if self.script is None else self.script.forfeits.get((token.name, token.round, token.stage, visit), "")
+        forfeit = self.recorded.forfeits.get((token.name, token.round, token.stage, visit), "")
         if visit >= _MOST_VISITS:
             forfeit = f"it came to {token.stage} more than {_MOST_VISITS} times"
         if forfeit:
@@ -301,11 +303,11 @@ class Engine:
         self._leave(token, token.kept)
 
     def _membership(self, number: int) -> Change:
+        joins, leaves = self.recorded.joined.get(number, []), self.recorded.left.get(number, [])
         if self.script is not None:
-            joins, leaves = self.script.joined.get(number, []), self.script.left.get(number, [])
             return Change(tuple(joins), tuple(leaves))
-        joins, self.joins = self.joins, []
-        leaves, self.leaves = self.leaves, []
+        joins, self.joins = [*joins, *self.joins], []
+        leaves, self.leaves = [*leaves, *self.leaves], []
         change = self._asked(number)
         if change is not None:
             joins, leaves = [*joins, *change.join], [*leaves, *change.leave]

@@ -115,6 +115,7 @@ class EventLog:
         try:
             self.database.migrate(_SCHEMA)
         except BaseException:
+            # Whatever it was, an interrupt too, nobody else has the database that was opened here.
             self.close()
             raise
 
