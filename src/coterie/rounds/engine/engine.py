@@ -257,7 +257,10 @@ class Engine:
                     token.name, token.round, stage, turn.place, turn.view, token.inputs, self.plan.seed, turn.visit, 0
                 )
             passage.inputs = token.inputs
-            with self.watch.during(f"the way on from {turn.stage} of {token.name} in round {token.round}"):
+            if turn.stage in self.graph.conditional:
+                with self.watch.during(f"the way on from {turn.stage} of {token.name} in round {token.round}"):
+                    target = self.graph.next(turn.stage, passage)
+            else:
                 target = self.graph.next(turn.stage, passage)
         except Exception as error:  # noqa: BLE001 - a condition is as much the agent's as its stages are
             self._forfeit(token, turn, f"the way on from {turn.stage} raised {describe(error)}", stuck=False)

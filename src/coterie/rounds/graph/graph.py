@@ -53,6 +53,8 @@ class Graph:
         self.places = {stage.name: place for place, stage in enumerate(self.stages)}
         """The place of each stage, by its name: the order in which what was intended counts."""
         self.start = start if start is not None else (self.stages[0].name if self.stages else END)
+        self.conditional = frozenset(edge.source for edge in self.edges if edge.when is not None)
+        """The stages that a condition leads on from."""
         problems = list(self._problems())
         if problems:
             raise InvalidGraph(problems)
