@@ -80,6 +80,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CommitInsideCommit            a resolver or a rule changes the world that it judges
     │   ├── WorldClosed                   it was used after it was closed
     │   ├── HistoryGone (LookupError)     a moment is not, or no longer, known
+    │   ├── PatchRefused (KeyError)       a difference does not fit what it is applied to
     │   ├── LogDamaged                    an event log does not hold together
     │   ├── LogTaken                      another world has appended to the same log
     │   └── ResourcesExhausted            a declared limit of a resource has been reached
@@ -203,6 +204,7 @@ from coterie.errors.world import (
     InvalidValue,
     LogDamaged,
     LogTaken,
+    PatchRefused,
     ResolverFailed,
     ResourcesExhausted,
     RuleFailed,
@@ -262,6 +264,7 @@ __all__ = [
     "NotInAgent",
     "NotSendable",
     "NotShared",
+    "PatchRefused",
     "QueueFull",
     "RemoteError",
     "ReplayDiverged",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -20,7 +21,8 @@ def check_number(
     """
     if value is None and optional:
         return
-    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    fits = number and (isinstance(value, int) or math.isfinite(value)) and (whole or abs(value) <= sys.float_info.max)
     if fits and (value > above if above is not None else value >= least):
         return
     need = "a whole number" if whole else "a number"
