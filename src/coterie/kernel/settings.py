@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from coterie.errors import InvalidSetting
+from coterie.kernel.clock import Clock, SystemClock
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -44,3 +45,12 @@ def choice(where: str, value: Any, kind: type[E]) -> E:
             if member == name:
                 return member
     raise InvalidSetting(where, value, "one of " + ", ".join(f'"{member}"' for member in kind))
+
+
+def clock_or_system(where: str, clock: Clock | None) -> Clock:
+    """Return the clock that was given, or the machine's if none was. Raises `InvalidSetting` for what is no clock."""
+    if clock is None:
+        return SystemClock()
+    if not (callable(getattr(clock, "time", None)) and callable(getattr(clock, "monotonic", None))):
+        raise InvalidSetting(where, clock, "a clock, such as SystemClock()")
+    return clock

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from coterie.concurrency import PeriodicJob, SwitchInterval, Timers
 from coterie.errors import InvalidMemory, MemoryClosed, WriteTimeout
-from coterie.kernel import Clock, Codec, Countdown, SystemClock, check_instance
+from coterie.kernel import Clock, Codec, Countdown, check_instance, clock_or_system
 from coterie.memory import opening
 from coterie.memory.backends.in_process import touched
 from coterie.memory.checking import check_agent, check_key
@@ -53,7 +53,7 @@ class MemoryCore:
         is driven, maintenance runs when that is moved.
         """
         self.config = config = config if config is not None else MemoryConfig()
-        self.clock = clock if clock is not None else SystemClock()
+        self.clock = clock_or_system("TieredMemory.clock", clock)
         self._codec = codec if codec is not None else Codec()
         with ExitStack() as opened:
             # What was opened is let go of again if the rest cannot be.

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from coterie.concurrency import Timers, tell_of_forks
 from coterie.errors import InvalidSetting
-from coterie.kernel import Clock, SystemClock, check_number, choice
+from coterie.kernel import Clock, check_number, choice, clock_or_system
 from coterie.work.batches import Chunk, Chunked, values
 from coterie.work.guarding import new_guard
 from coterie.work.jobs import Call, Job, Priority, Retry, TaskType
@@ -86,7 +86,7 @@ class ProcessingEngine:
         self.ratio = Ratio(self.sizing)
         """What jobs on threads really wait and compute."""
         self._cpu_bound = frozenset(choice("ProcessingEngine.cpu_bound", each, TaskType) for each in cpu_bound)
-        self._timers = Timers(clock if clock is not None else SystemClock(), name)
+        self._timers = Timers(clock_or_system("ProcessingEngine.clock", clock), name)
         bounds = threads if threads is not None else self.sizing.processing
         most = None if threads is not None else (lambda: self.ratio.workers(bounds.most))
         # Two pools, each with its own queues: what computes never waits behind what waits.

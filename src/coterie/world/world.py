@@ -12,7 +12,7 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClosed
-from coterie.kernel import Clock, SystemClock, check_instance, check_number, stream
+from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
 from coterie.world.committing import Draft, Rule, draft, permit
 from coterie.world.intent import Intent, in_order
 from coterie.world.journal.appending import append
@@ -76,10 +76,8 @@ class World:
         check_instance("World.log", log, (EventLog, type(None)), 'an EventLog: EventLog("run.db")')
         check_number("World.history", history, least=1, whole=True)
         check_number("World.snapshot_every", snapshot_every, least=1, whole=True)
-        if clock is not None and not callable(getattr(clock, "monotonic", None)):
-            raise InvalidSetting("World.clock", clock, "a clock, such as SystemClock()")
         check_instance("World.admit", admit, (Callable, type(None)), "a function, such as ResourceController.admit")  # type: ignore[arg-type] # an abstract class will do
-        self.clock = clock if clock is not None else SystemClock()
+        self.clock = clock_or_system("World.clock", clock)
         self.log = log
         self._admit = admit
         self._snapshot_every = snapshot_every

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from coterie.errors import StorageCorrupt, StorageUnavailable
-from coterie.kernel import Clock, SystemClock
+from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import Engine, Handle
 from coterie.storage.sqlite import sharing
@@ -35,7 +35,7 @@ class SqliteDatabase(Handle):
     ) -> None:
         self.path = Path(path).resolve()
         _refuse_what_is_no_file(self.path)
-        make = partial(_make, self.path, readers, capacity, clock or SystemClock())
+        make = partial(_make, self.path, readers, capacity, clock_or_system("SqliteDatabase.clock", clock))
         self._file, engine = sharing.join(self.path, make)
         super().__init__(engine)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from coterie.concurrency import Rank, Timers, new_lock, tell_of_forks
 from coterie.errors import InvalidSetting, UnknownAction, WorkError
-from coterie.kernel import Clock, SystemClock, check_instance, check_number, choice
+from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
 from coterie.work.actions.action import Action, DeadAction
 from coterie.work.actions.breaker import Breaker, Circuit, CircuitState
 from coterie.work.actions.keys import Keys
@@ -113,7 +113,7 @@ class ActionSystem:
         self._apply = apply
         self._breaker = breaker
         self._breakers = dict(breakers or {})
-        self._timers = Timers(clock if clock is not None else SystemClock(), name)
+        self._timers = Timers(clock_or_system("ActionSystem.clock", clock), name)
         bounds = workers if workers is not None else self.sizing.action
         most = None if workers is not None else (lambda: self.ratio.workers(bounds.most))
         self.pool = WorkPool(
