@@ -23,6 +23,7 @@ ROOMS = [
     "work",
     "world",
     "runtime",
+    "meetings",
     "rounds",
     "orchestrator",
     "testing",
