@@ -155,8 +155,8 @@ from coterie.errors.general import (
     StartFailed,
     TransportError,
     WaitTimeout,
-    describe,
 )
+from coterie.errors.general import describe as describe
 from coterie.errors.meetings import (
     ContributionRefused,
     GuestUnreachable,
