@@ -55,6 +55,8 @@ class Clerk(Agent):
         self._planned = 0.0
         self._due: dict[str, float | None] = {}
         self._refs: dict[str, AgentRef] = {}
+        self._known: dict[str, str] = {}
+        """Where letters from others came from."""
         self._linger: float | None = None
 
     def on_start(self) -> None:
@@ -251,6 +253,7 @@ class Clerk(Agent):
         dirty = {}
         now = self.desk.now()
         for post in message.posts:
+            self._known[post.by] = message.where
             seat = self.desk.seats.get(post.to) or self.desk.past.get(post.to)
             if seat is not None:
                 seat.replica.receive(post.by, post.letter, now)
@@ -301,7 +304,7 @@ class Clerk(Agent):
             if future is not None and not future.done():
                 future.set_result(Answered(ruling.sequence, ruling.refusal))
         for where, posts in came.elsewhere.items():
-            self._reference(where).post(Mail(tuple(posts)))
+            self._reference(where).post(Mail(str(self.context.self_ref.address), tuple(posts)))
         for name, seat in came.touched.items():
             seat.settle()
             self._due[name] = seat.replica.next_deadline()
@@ -340,8 +343,9 @@ class Clerk(Agent):
 
     def _address(self, seat: Seat, effect: Send, elsewhere: dict[str, list[Post]]) -> None:
         place = seat.replica.log.members.get(effect.to) or self.desk.place(effect.to)
-        if place is not None and place.where != seat.replica.where:
-            elsewhere.setdefault(place.where, []).append(Post(effect.to, seat.name, effect.letter))
+        where = self._known.get(effect.to, "") if place is None else place.where
+        if where and where != seat.replica.where:
+            elsewhere.setdefault(where, []).append(Post(effect.to, seat.name, effect.letter))
         elif effect.to in self.desk.past:
             self.desk.past[effect.to].replica.receive(seat.name, effect.letter, self.desk.now())
 
