@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from coterie.errors import GuestUnreachable, InvitationDeclined, NoQuorum
 from coterie.meetings import Decline, MeetingCancelled, Meetings, Welcome
 from coterie.meetings.minutes.events import Spoke
 from coterie.messaging import LocalTransport
-from coterie.testing import LossyTransport, ManualClock, settle
+from coterie.testing import LossyTransport, ManualClock, eventually, settle
 from tests.meetings.people import Do, House, Member
 from tests.runs import runs
 
@@ -48,8 +49,9 @@ def test_members_on_three_nodes_hear_each_other_and_agree() -> None:
         two.use(ben, id_, lambda meeting: meeting.say("hi"))
         three.use(cleo, id_, lambda meeting: meeting.say({"fish": [1, 2]}))
         for each, agent in ((one, ada), (two, ben), (three, cleo)):
-            said = each.see(agent, id_, lambda meeting: [utterance.content for utterance in meeting.transcript])
-            assert said == ["hello", "hi", {"fish": [1, 2]}]
+            said = partial(each.see, agent, id_, lambda meeting: [utterance.content for utterance in meeting.transcript])
+            # Who is elsewhere is told a moment after a majority has it.
+            eventually(lambda: said() == ["hello", "hi", {"fish": [1, 2]}])
         one.use(ada, id_, lambda meeting: meeting.close("fine"))
 
 
