@@ -13,7 +13,8 @@ from coterie.errors import CoterieError, RunUnknown
 from coterie.orchestrator.commons.fishing import Lake, Month, Terms, beginning, graph, months_of
 from coterie.orchestrator.commons.mechanisms import LAKE, MECHANISMS
 from coterie.orchestrator.folder import LOG, SCENARIO, RunFolder
-from coterie.orchestrator.scenario import Scenario
+from coterie.orchestrator.games.scenario import GameScenario
+from coterie.orchestrator.scenario import AnyScenario, Scenario, as_commons
 from coterie.rounds import Result, RoundResult, Simulation
 from coterie.world import EventLog, World
 from coterie.world.resolvers import Rationing
@@ -113,7 +114,7 @@ def run_scenario(scenario: Scenario, folder: RunFolder, observer: Observer | Non
 
 def recorded(path: Path) -> Recorded:
     """Return what the folder of a run tells. Raises `RunUnknown`, and the errors of storage and of the log."""
-    scenario = scenario_of(path)
+    scenario = as_commons(scenario_of(path), path)
     with EventLog(_log(path)) as log:
         events = list(log.events())
         months = months_of(events)
@@ -127,19 +128,21 @@ def replay(path: Path, observer: Callable[[int, str], object]) -> Result:
 
     Raises `ReplayDiverged` at the first that does not, and as `recorded` does.
     """
-    scenario = scenario_of(path)
+    scenario = as_commons(scenario_of(path), path)
     with EventLog(_log(path)) as log:
         simulation = _simulation(scenario, World())
         return simulation.replay(log, lambda result: observer(result.number, result.digest))
 
 
-def scenario_of(path: Path) -> Scenario:
+def scenario_of(path: Path) -> AnyScenario:
     """Return the scenario of a run, as it was run. Raises `RunUnknown`."""
     try:
-        return Scenario.model_validate_json((path / SCENARIO).read_bytes())
+        text = (path / SCENARIO).read_bytes()
+        kind = msgspec.json.decode(text).get("kind")
+        return (GameScenario if kind == "tic-tac-toe" else Scenario).model_validate_json(text)
     except OSError as error:
         raise RunUnknown(path, f"there is no {SCENARIO} that could be read in it ({error.strerror})") from error
-    except ValidationError as error:
+    except (ValidationError, msgspec.DecodeError, AttributeError) as error:
         raise RunUnknown(path, f"its {SCENARIO} makes no sense, or is of a later version") from error
 
 
