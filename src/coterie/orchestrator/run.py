@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -10,9 +11,10 @@ import msgspec
 from pydantic import ValidationError
 
 from coterie.errors import CoterieError, RunUnknown
+from coterie.orchestrator.commons.bargaining import Council
 from coterie.orchestrator.commons.fishing import Lake, Month, Terms, beginning, graph, months_of
 from coterie.orchestrator.commons.mechanisms import LAKE, MECHANISMS
-from coterie.orchestrator.folder import LOG, SCENARIO, RunFolder
+from coterie.orchestrator.folder import LOG, MEETINGS, SCENARIO, RunFolder
 from coterie.orchestrator.games.scenario import GameScenario
 from coterie.orchestrator.scenario import AnyScenario, Scenario, as_commons
 from coterie.rounds import Result, RoundResult, Simulation
@@ -61,16 +63,22 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 def play(
-    scenario: Scenario, log: EventLog | None, observer: Observer | None = None, *, resume: bool = False
+    scenario: Scenario,
+    log: EventLog | None,
+    observer: Observer | None = None,
+    *,
+    resume: bool = False,
+    minutes: Path | None = None,
 ) -> tuple[list[Month], Result]:
     """Run a scenario, or go on with it, and return its months and how its simulation ended.
 
-    The same scenario with the same seed ends the same way, whatever the dispatcher, the machine and its load.
+    The same scenario with the same seed ends the same way, whatever the dispatcher, the machine and its load. `minutes`
+    is the folder for those of the fishers' meetings, if they hold any.
     """
     fishers = scenario.fishers()
     world = World(beginning(scenario.lake.stock, fishers, _terms(scenario)), log=log)
-    try:
-        simulation = _simulation(scenario, world)
+    with world, _council(scenario, minutes) as council:
+        simulation = _simulation(scenario, world, council)
         months: list[Month] = []
         if resume and log is not None:
             done = simulation.checkpointed
@@ -85,8 +93,6 @@ def play(
                 _tell(observer, month)
 
         result = (simulation.resume if resume else simulation.run)(scenario.months, settled)
-    finally:
-        world.close()
     return months, result
 
 
@@ -101,7 +107,7 @@ def run_scenario(scenario: Scenario, folder: RunFolder, observer: Observer | Non
             folder.event("month settled", **msgspec.structs.asdict(month))
             _tell(observer, month)
 
-    months, result = play(scenario, EventLog(folder.log), Recorder(), resume=resume)
+    months, result = play(scenario, EventLog(folder.log), Recorder(), resume=resume, minutes=folder.path / MEETINGS)
     outcome = outcome_of(scenario, months, result.digest)
     folder.event("run ended", **msgspec.structs.asdict(outcome), total=outcome.total)
     timing = {"seconds": result.seconds, "waited": result.waited, "forfeits": result.forfeits, "mode": scenario.mode}
@@ -129,8 +135,8 @@ def replay(path: Path, observer: Callable[[int, str], object]) -> Result:
     Raises `ReplayDiverged` at the first that does not, and as `recorded` does.
     """
     scenario = as_commons(scenario_of(path), path)
-    with EventLog(_log(path)) as log:
-        simulation = _simulation(scenario, World())
+    with EventLog(_log(path)) as log, _council(scenario, None) as council:
+        simulation = _simulation(scenario, World(), council)
         return simulation.replay(log, lambda result: observer(result.number, result.digest))
 
 
@@ -167,12 +173,20 @@ def outcome_of(scenario: Scenario, months: list[Month], digest: str = "") -> Out
     return msgspec.structs.replace(outcome, surprises=tuple(surprises))
 
 
-def _simulation(scenario: Scenario, world: World) -> Simulation:
+def _council(scenario: Scenario, minutes: Path | None) -> AbstractContextManager[Council | None]:
+    """Return where the fishers meet, if they do."""
+    if scenario.bargaining is None:
+        return nullcontext()
+    return Council(scenario.bargaining, sorted(scenario.fishers()), scenario.dispatcher(), minutes)
+
+
+def _simulation(scenario: Scenario, world: World, council: Council | None) -> Simulation:
     terms = _terms(scenario)
+    fishers = scenario.fishers()
     return Simulation(
         world,
-        scenario.fishers(),
-        graph(scenario.judge, terms, scenario.graph.stages, scenario.graph.edges),
+        fishers,
+        graph(scenario.judge, terms, scenario.stages(), scenario.graph.edges, council, fishers),
         mode=scenario.mode,
         seed=scenario.seed,
         resolver=Rationing(LAKE, into="basket/{agent}", sharing=scenario.lake.sharing),

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from coterie.errors import InvalidGraph, ScenarioError
 from coterie.kernel import Address
-from coterie.orchestrator.commons.fishing import STAGES, Fisher, StageName, Terms, graph
+from coterie.orchestrator.commons.bargaining import Bargaining
+from coterie.orchestrator.commons.fishing import MEETING, STAGES, Fisher, StageName, Terms, graph
 from coterie.orchestrator.commons.judging import Judge, Prudent
 from coterie.orchestrator.commons.mechanisms import Proposes
 from coterie.orchestrator.commons.strategies import Strategy
@@ -122,6 +123,8 @@ class Scenario(_Part):
     graph: GraphSettings = GraphSettings()
     judge: Judge = Prudent()
     """Who decides about what is proposed."""
+    bargaining: Bargaining | None = None
+    """How the fishers bargain about a quota before they decide; without it, they do not meet."""
     agents: Annotated[tuple[Agents, ...], Field(strict=False)]
     runtime: RuntimeSettings = RuntimeSettings()
     expect: Expectation = Expectation()
@@ -139,6 +142,16 @@ class Scenario(_Part):
         if LAKE in counts:
             raise ValueError(f"agents: {LAKE!r} is the name of the lake itself; give the agent another")
         return self
+
+    @model_validator(mode="after")
+    def _meets(self) -> Scenario:
+        if ("meet" in self.graph.stages) and self.bargaining is None:
+            raise ValueError("graph.stages: 'meet' needs the table [bargaining]; add it, or leave that stage out")
+        return self
+
+    def stages(self) -> tuple[StageName, ...]:
+        """Return the stages of a month: those that are set, or the usual ones, with a meeting if there is bargaining."""
+        return MEETING if self.bargaining is not None and self.graph.stages == STAGES else self.graph.stages
 
     def dispatcher(self) -> Dispatcher:
         """Return what gives the agents their threads."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from coterie.errors import RunFolderFailed
-from coterie.orchestrator.games.run import MEETINGS, recorded_games
+from coterie.orchestrator.folder import MEETINGS
+from coterie.orchestrator.games.run import recorded_games
 from coterie.orchestrator.games.scenario import GameScenario
 from coterie.orchestrator.run import outcome_of, recorded, scenario_of
 from coterie.rounds import Span

@@ -11,13 +11,10 @@ import msgspec
 
 from coterie.errors import ReplayDiverged, RunUnknown
 from coterie.meetings import Meetings
-from coterie.orchestrator.folder import SCENARIO, RunFolder
+from coterie.orchestrator.folder import MEETINGS, SCENARIO, RunFolder
 from coterie.orchestrator.games.playing import Game, Play, Player, Referee
 from coterie.orchestrator.games.scenario import GameScenario, Match
 from coterie.runtime import Runtime
-
-MEETINGS = "meetings"
-"""The folder of the minutes, in the folder of the run."""
 
 
 class GamesOutcome(msgspec.Struct, frozen=True):
