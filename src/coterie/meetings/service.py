@@ -12,6 +12,7 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import (
+    EncodeFailed,
     GuestUnreachable,
     InvalidSetting,
     InvitationDeclined,
@@ -98,7 +99,6 @@ class Meetings:
         self._lock = new_lock(Rank.RECORDS)
         self._runtime: Runtime | None = None
         self._codec = Codec()
-        self._functions: dict[str, Selector] = {}
         self._numbers = itertools.count(1)
         self._desks: dict[str, Desk] = {}
         self._past: dict[str, Desk] = {}
@@ -164,7 +164,7 @@ class Meetings:
         meeting = f"{next(self._numbers)}@{runtime.node}"
         terms = Terms(
             topic,
-            self._pack(meeting, policy),
+            self._pack(policy),
             type(policy).__name__,
             quorum,
             _ending(ending, max_turns, time_limit),
@@ -173,7 +173,7 @@ class Meetings:
             closes_with_caller,
             limit,
         )
-        desk = self._make_desk(meeting, topic)
+        desk = self._make_desk(meeting, topic, policy)
         desk.caller = me.name, me
         desk.terms = terms
         if record is not None and self.folder is not None:
@@ -265,11 +265,8 @@ class Meetings:
         return kind(topic, verdict.reason, declined=verdict.declined, silent=verdict.silent, unreachable=verdict.unreachable)
 
     def resolve(self, packed: Packed) -> Floor:
-        """Return the policy that was packed; a selector with its function, where that is known. Raises `DecodeFailed`."""
-        floor = self._codec.unpack(packed, Floor)
-        if isinstance(floor, Selector):
-            return self._functions.get(str(floor.function), floor)
-        return floor
+        """Return the policy of a meeting that was called elsewhere. Raises `DecodeFailed`."""
+        return self._codec.unpack(packed, Floor)
 
     def desk_for(self, meeting: str, topic: str) -> Desk:
         """Return the desk of a meeting that was called elsewhere; make it if this is the first guest here."""
@@ -313,15 +310,16 @@ class Meetings:
             found[name] = reference
         return found
 
-    def _pack(self, meeting: str, floor: Floor) -> Packed:
-        if isinstance(floor, Selector) and callable(floor.function):
-            with self._lock:
-                self._functions[meeting] = floor
-            return self._codec.pack(msgspec.structs.replace(floor, function=meeting))
-        return self._codec.pack(floor)
+    def _pack(self, floor: Floor) -> Packed:
+        """Return a policy as other nodes get it. One with parts that cannot be sent serves on this node alone."""
+        try:
+            return self._codec.pack(msgspec.structs.replace(floor, function="") if isinstance(floor, Selector) else floor)
+        except EncodeFailed:
+            return Packed("", b"")
 
-    def _make_desk(self, meeting: str, topic: str) -> Desk:
-        desk = Desk(meeting, topic, self._bound(), self.resolve, self.timing, self._record, self._forget)
+    def _make_desk(self, meeting: str, topic: str, floor: Floor | None = None) -> Desk:
+        resolve = self.resolve if floor is None else lambda _: floor
+        desk = Desk(meeting, topic, self._bound(), resolve, self.timing, self._record, self._forget)
         with self._lock:
             return self._desks.setdefault(meeting, desk)
 
@@ -353,7 +351,6 @@ class Meetings:
         with self._lock:
             if self._desks.pop(desk.meeting, None) is None:
                 return
-            self._functions.pop(desk.meeting, None)
             if desk.recorded:
                 self._past[desk.meeting] = desk
             for name in (*desk.seats, *desk.past):

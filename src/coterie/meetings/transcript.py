@@ -72,14 +72,15 @@ def markdown(meeting: str, topic: str, entries: Iterable[Entry]) -> str:
     """Return minutes as Markdown."""
     lines = [f"# {_line(topic)}", "", f"Meeting {meeting}", ""]
     for entry in entries:
-        told = _told(entry)
-        if told:
+        line = told(entry)
+        if line:
             when = datetime.fromtimestamp(entry.at, UTC).strftime("%H:%M:%S")
-            lines.append(f"- {entry.sequence}. {when} {told}")
+            lines.append(f"- {entry.sequence}. {when} {line}")
     return "\n".join(lines) + "\n"
 
 
-def _told(entry: Entry) -> str:
+def told(entry: Entry) -> str:
+    """Return an entry as a line of Markdown; an empty text for what is not worth one."""
     event: Any = entry.event
     by = f"**{_line(entry.by)}**"
     if isinstance(event, events.Spoke):
