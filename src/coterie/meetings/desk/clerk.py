@@ -228,17 +228,19 @@ class Clerk(Agent):
         seat = self.desk.seats.get(message.member)
         if seat is None or seat.replica.over:
             return Answered(refusal=Refusal("not-a-member", f"{message.member} is no member of this meeting"))
-        future = self._submit(seat, message.event, message.patience)
+        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self._submit(seat, message.event, message.patience, future)
         return future.result() if future.done() else await future
 
-    def _submit(self, seat: Seat, event: AnyEvent, patience: float) -> asyncio.Future[Answered]:
+    def _submit(self, seat: Seat, event: AnyEvent, patience: float, future: asyncio.Future[Answered] | None = None) -> None:
+        """Bring something to who orders; `future` is told what became of it."""
         seat.submissions += 1
         id_ = f"{seat.name}/{seat.submissions}"
-        future = self._waiting[id_] = asyncio.get_running_loop().create_future()
+        if future is not None:
+            self._waiting[id_] = future
         now = self.desk.now()
         seat.replica.submit(id_, event, now, now + patience)
         self._pump({seat.name: seat})
-        return future
 
     @on
     def take_seat(self, message: TakeSeat) -> Place:
@@ -264,7 +266,8 @@ class Clerk(Agent):
     def tick(self, message: Tick) -> None:  # noqa: ARG002 - it says nothing more
         """Do what is due."""
         self._reminder = None
-        now = self.desk.now()
+        # What was planned is due now, whatever the last digit of the clock says.
+        now = max(self.desk.now(), self._planned)
         for seat in self.desk.seats.values():
             seat.replica.tick(now)
             seat.due(now)
