@@ -36,7 +36,11 @@ try:
 except ImportError:
     BaseChatAgent = None
 
-MISSING = [name for name, module in (("Pykka", pykka), ("AutoGen Core", autogen_core), ("AutoGen AgentChat", BaseChatAgent)) if module is None]
+MISSING = [
+    name
+    for name, module in (("Pykka", pykka), ("AutoGen Core", autogen_core), ("AutoGen AgentChat", BaseChatAgent))
+    if module is None
+]
 
 if pykka is not None:
 

@@ -102,7 +102,9 @@ def test_a_meeting_within_a_meeting_is_linked_both_ways(tmp_path: Path) -> None:
         inner = each.do(ben, side)
         assert each.see(ada, outer, lambda meeting: meeting.state.nested) == ((inner, "a word"),)
         assert each.see(cleo, inner, lambda meeting: meeting.state.parent) == outer
-        assert f"called meeting {inner} within this one" in each.see(ada, outer, lambda meeting: meeting.transcript.to_markdown())
+        assert f"called meeting {inner} within this one" in each.see(
+            ada, outer, lambda meeting: meeting.transcript.to_markdown()
+        )
 
 
 def test_minutes_are_in_the_folder_as_they_happen_and_as_markdown_at_the_end(tmp_path: Path) -> None:
@@ -141,7 +143,11 @@ def test_a_person_reads_and_writes_lines() -> None:
         each.use(ada, id_, lambda meeting: meeting.raise_hand())
         each.use(ada, id_, lambda meeting: meeting.say({"welcome": "paul"}))
         eventually(lambda: 'ada: {"welcome":"paul"}' in written)
-        assert written[:3] == ["ada invites you to 'budget'", "/accept, or /decline REASON?", "You are in 'budget' with ada, paul, ben"]
+        assert written[:3] == [
+            "ada invites you to 'budget'",
+            "/accept, or /decline REASON?",
+            "You are in 'budget' with ada, paul, ben",
+        ]
         assert any(line.startswith("! ") and "raise a hand" in line for line in written)
         lines.put("")  # the end of the input: the person has gone
         eventually(lambda: each.see(ada, id_, lambda meeting: meeting.members) == ("ada", "ben"))
@@ -155,7 +161,7 @@ def test_a_busy_member_hears_later_and_holds_nobody_up() -> None:
         each.runtime.pause(ben)
         each.runtime.pause(cleo)  # with the caller, a minority of agents; their replicas answer nevertheless
         for number in range(20):
-            each.use(ada, id_, lambda meeting, number=number: meeting.say(number))
+            each.use(ada, id_, lambda meeting: meeting.say(number))
         assert each.meetings.status(id_).sequence == 21
         each.runtime.resume(ben)
         each.runtime.resume(cleo)

@@ -15,6 +15,10 @@ from coterie.meetings.minutes.events import Entry
 from coterie.meetings.minutes.records import Utterance
 
 
+# Built while the module is imported, by one thread: see the codec.
+_DECODER = msgspec.json.Decoder(Entry)
+
+
 class Transcript:
     """All that happened in a meeting, in order. Immutable; iterate it for its utterances."""
 
@@ -53,12 +57,11 @@ def json_line(entry: Entry) -> str:
 
 def read_json_lines(text: str) -> list[Entry]:
     """Return the entries that `to_json_lines` wrote. A last line that was cut off is left out. Raises `DecodeFailed`."""
-    decoder = msgspec.json.Decoder(Entry)
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
     try:
-        return [decoder.decode(line) for line in lines]
+        return [_DECODER.decode(line) for line in lines]
     except msgspec.DecodeError as error:
         raise DecodeFailed("the minutes of a meeting", error) from error
 

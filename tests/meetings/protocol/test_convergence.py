@@ -14,7 +14,9 @@ from tests.runs import runs
 ACTIONS = st.lists(
     st.tuples(
         st.integers(0, 6),
-        st.sampled_from(["say", "say", "say", "raise", "motion", "vote", "pass", "leave", "join", "kill", "cut", "heal", "wait"]),
+        st.sampled_from(
+            ["say", "say", "say", "raise", "motion", "vote", "pass", "leave", "join", "kill", "cut", "heal", "wait"]
+        ),
         st.floats(0, 2),
     ),
     max_size=25,
@@ -22,14 +24,15 @@ ACTIONS = st.lists(
 
 
 def event_of(what: str, number: int, member: str) -> AnyEvent:
-    return {
+    made: dict[str, AnyEvent] = {
         "say": Spoke(number),
         "raise": HandRaised(),
         "motion": MotionPut(f"m{number % 3}"),
         "vote": Voted(f"m{number % 3}", "yes"),
         "pass": TurnPassed(),
         "leave": Left(member),
-    }[what]
+    }
+    return made[what]
 
 
 def act(hall: Hall, what: str, who: int, number: int, random: Random) -> None:

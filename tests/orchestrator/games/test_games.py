@@ -7,7 +7,16 @@ import pytest
 from coterie.errors import RunUnknown, ScenarioError
 from coterie.meetings import read_minutes
 from coterie.meetings.minutes.events import Closed, Spoke
-from coterie.orchestrator import Game, GameScenario, RunFolder, parse_scenario, play_games, read_scenario, recorded_games, run_games
+from coterie.orchestrator import (
+    Game,
+    GameScenario,
+    RunFolder,
+    parse_scenario,
+    play_games,
+    read_scenario,
+    recorded_games,
+    run_games,
+)
 from coterie.orchestrator.games import board
 
 FILE = Path(__file__).parents[3] / "examples" / "tic_tac_toe" / "game.toml"
@@ -39,9 +48,15 @@ def test_the_known_games_end_as_they_must_and_perfect_play_is_a_draw() -> None:
 def test_illegal_moves_are_refused_and_never_in_the_minutes(tmp_path: Path) -> None:
     outcome = play_games(scenario(), tmp_path, lambda _: None)
     (game,) = [game for game in outcome.games if game.refused]
-    assert game.refused == (("X", 4, "cell 4 is taken"), ("X", 0, "cell 0 is taken"), ("X", 9, "9 is no cell; cells are numbered from 0 to 8"))
+    assert game.refused == (
+        ("X", 4, "cell 4 is taken"),
+        ("X", 0, "cell 0 is taken"),
+        ("X", 9, "9 is no cell; cells are numbered from 0 to 8"),
+    )
     entries = read_minutes(tmp_path / "x-tries-what-is-taken.jsonl")
-    moves = [entry.event.content["move"] for entry in entries if isinstance(entry.event, Spoke) and "move" in entry.event.content]
+    moves = [
+        entry.event.content["move"] for entry in entries if isinstance(entry.event, Spoke) and "move" in entry.event.content
+    ]
     assert tuple(moves) == game.moves == (0, 4, 1, 8, 2)
     assert isinstance(entries[-1].event, Closed)
     assert entries[-1].event.outcome["result"] == "X"

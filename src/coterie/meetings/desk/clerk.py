@@ -26,6 +26,8 @@ class TakeSeat(Request[Place]):
     guest: AgentRef
     name: str
     accepted: Accept
+    timeout: float
+    """Seconds that all guests have to answer."""
 
 
 class _Came:
@@ -58,6 +60,7 @@ class Clerk(Agent):
         self._known: dict[str, str] = {}
         """Where letters from others came from."""
         self._linger: float | None = None
+        self._opens_by: float | None = None
 
     def on_start(self) -> None:
         """Go on with what is on the desk, if this clerk was rebuilt."""
@@ -247,6 +250,10 @@ class Clerk(Agent):
         """Give a guest a seat, before it is a member, for the minutes to be brought to."""
         if message.name not in self.desk.seats:
             self._seat(message.name, message.guest, message.accepted)
+            if not self.desk.recorded:
+                # By then it has been opened, or never will be: whoever called it is lost.
+                self._opens_by = self.desk.now() + message.timeout + self.desk.timing.absent
+                self._plan(self.desk.now())
         return self._place(message.name, message.guest, message.accepted)
 
     @on
@@ -382,7 +389,14 @@ class Clerk(Agent):
             if finished and now >= self._linger:
                 self._end()
                 return
-        times = [when for when in self._due.values() if when is not None]
+        if self.desk.recorded:
+            self._opens_by = None
+        elif self._opens_by is not None and now >= self._opens_by:
+            for seat in seats.values():
+                self._tell_cancelled(seat.agent, "nothing more was heard of who called it")
+            self._end()
+            return
+        times = [when for when in (*self._due.values(), self._opens_by) if when is not None]
         times += [when for seat in seats.values() if (when := seat.batch_deadline) is not None]
         if self._linger is not None:
             times.append(max(self._linger, now + self.desk.timing.beat))

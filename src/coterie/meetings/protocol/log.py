@@ -5,7 +5,6 @@ from __future__ import annotations
 from coterie.meetings.minutes import events
 from coterie.meetings.minutes.events import Entry, Place
 
-
 _ABOUT_MEMBERS = frozenset((events.Opened, events.Joined, events.Left))
 
 

@@ -103,8 +103,7 @@ class Replica:
 
     def receive(self, sender: str, letter: AnyLetter, now: float) -> None:
         """Take a letter from another member."""
-        if now > self.now:
-            self.now = now
+        self.now = max(self.now, now)
         if self.over and not isinstance(letter, letters.Poll | letters.Digest):
             return
         _HANDLERS[type(letter)](self, sender, letter)
