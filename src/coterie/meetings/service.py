@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,9 @@ from coterie.meetings.desk.clerk import Clerk
 from coterie.meetings.desk.desk import Desk, Terms
 from coterie.meetings.desk.inviting import RECEPTION, Gathering
 from coterie.meetings.desk.letters import Hold, NotHeld
+from coterie.meetings.desk.options import ending_of, plain_parameters, slug
 from coterie.meetings.desk.reception import Reception
-from coterie.meetings.ending import Condition, Ending, Lasted, MaxTurns
+from coterie.meetings.ending import Condition
 from coterie.meetings.floor.chaired import Selector
 from coterie.meetings.floor.policy import Floor, Open
 from coterie.meetings.meeting import Meeting
@@ -167,8 +167,8 @@ class Meetings:
             self._pack(policy),
             type(policy).__name__,
             quorum,
-            _ending(ending, max_turns, time_limit),
-            _plain_parameters(parameters),
+            ending_of(ending, max_turns, time_limit),
+            plain_parameters(parameters),
             parent.id if parent is not None else "",
             closes_with_caller,
             limit,
@@ -177,7 +177,7 @@ class Meetings:
         desk.caller = me.name, me
         desk.terms = terms
         if record is not None and self.folder is not None:
-            desk.path = self.folder / f"{_slug(record)}.jsonl"
+            desk.path = self.folder / f"{slug(record)}.jsonl"
         desk.gathering = Gathering(required, others, quorum)
         clerk = self._employ(desk)
         verdict = await clerk.ask(Hold(), timeout=None)
@@ -368,37 +368,7 @@ class Meetings:
         if desk.path is None:
             number, _, node = desk.meeting.partition("@")
             mine = node == self._bound().node
-            desk.path = self.folder / f"{int(number):04d}-{_slug(desk.topic)}{'' if mine else f'-{node}'}.jsonl"
+            desk.path = self.folder / f"{int(number):04d}-{slug(desk.topic)}{'' if mine else f'-{node}'}.jsonl"
         # What is there of a meeting of that name is from a run that was killed in the middle of it.
         with desk.path.open("w" if entries[0].sequence == 1 else "a", encoding="utf-8") as file:
             file.write("".join(map(json_line, entries)))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()[:60] or "meeting"
-
-
-def _ending(ending: Condition | None, max_turns: int | None, time_limit: float | None) -> Condition | None:
-    """Return the one condition that all limits come to."""
-    if ending is not None:
-        check_instance("call.ending", ending, Ending, "a condition such as MaxTurns(20) | Said('done')")
-    parts: list[Any] = [ending] if ending is not None else []
-    if max_turns is not None:
-        parts.append(MaxTurns(max_turns))
-    if time_limit is not None:
-        parts.append(Lasted(time_limit))
-    whole: Any = None
-    for part in parts:
-        whole = part if whole is None else whole | part
-    return whole  # type: ignore[no-any-return] # only conditions were put there
-
-
-def _plain_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    if parameters is None:
-        return {}
-    check_instance("call.parameters", parameters, Mapping, "a mapping of names to plain data")
-    try:
-        plain: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(dict(parameters)))
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidSetting("call.parameters", parameters, f"plain data: {error}") from error
-    return plain

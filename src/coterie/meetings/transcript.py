@@ -14,7 +14,6 @@ from coterie.meetings.minutes import events
 from coterie.meetings.minutes.events import Entry
 from coterie.meetings.minutes.records import Utterance
 
-
 # Built while the module is imported, by one thread: see the codec.
 _DECODER = msgspec.json.Decoder(Entry)
 
