@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, memory, peers, rounds, size, storage, throughput, wealth, work, world
+from benchmarks import latency, meetings, memory, peers, rounds, size, storage, throughput, wealth, work, world
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -30,6 +30,9 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "work": work.all_rows,
     "world": world.all_rows,
     "rounds": rounds.all_rows,
+    "meetings-broadcast": meetings.broadcast,
+    "meetings-many": meetings.many,
+    "meetings-turns": meetings.turns,
     "wealth": wealth.all_rows,
 }
 
