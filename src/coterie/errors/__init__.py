@@ -88,6 +88,19 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
     │   └── ReplayDiverged                a replay came to something else than what was recorded
     ├── ModelError                        a language model did not answer
+    │   ├── ModelUnavailable              its provider cannot be reached, or has a fault of its own
+    │   ├── ModelTimeout (TimeoutError)   it took longer than it may
+    │   ├── RateLimited                   it was asked too often
+    │   ├── ModelRefused                  it will not answer this request
+    │   │   ├── ContextTooLong            because the prompt is longer than its context
+    │   │   └── KeyRefused                because the API key is not accepted
+    │   ├── KeyMissing                    it needs an API key, and the environment holds none
+    │   ├── MalformedReply                a reply came, and makes no sense
+    │   ├── StreamBroken                  a stream ended in the middle of a reply
+    │   ├── BudgetExhausted               a budget does not permit another request
+    │   ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
+    │   ├── RecordingDamaged              a file of recordings cannot be used
+    │   └── GatewayClosed                 the gateway has been closed
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -145,7 +158,22 @@ from coterie.errors.memory import (
     UnknownMemory,
     WriteTimeout,
 )
-from coterie.errors.models import ModelError
+from coterie.errors.models import (
+    BudgetExhausted,
+    ContextTooLong,
+    GatewayClosed,
+    KeyMissing,
+    KeyRefused,
+    MalformedReply,
+    ModelError,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    RateLimited,
+    RecordingDamaged,
+    RecordingMissing,
+    StreamBroken,
+)
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
 from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
@@ -209,6 +237,7 @@ __all__ = [
     "AgentStopped",
     "AskCancelled",
     "AskTimeout",
+    "BudgetExhausted",
     "CheckpointMissing",
     "CheckpointRefused",
     "CircuitOpen",
@@ -217,6 +246,7 @@ __all__ = [
     "ComponentDown",
     "ComponentError",
     "ConstraintViolated",
+    "ContextTooLong",
     "CoterieError",
     "DecodeFailed",
     "DefinitionError",
@@ -225,6 +255,7 @@ __all__ = [
     "EncodeFailed",
     "ExtraMissing",
     "FeedbackFailed",
+    "GatewayClosed",
     "HandlerFailed",
     "HistoryGone",
     "InvalidAddress",
@@ -242,19 +273,28 @@ __all__ = [
     "JobTimeout",
     "JobWaitCycle",
     "KeyConflict",
+    "KeyMissing",
+    "KeyRefused",
     "LogDamaged",
     "LogTaken",
     "MailboxFull",
+    "MalformedReply",
     "MalformedRequest",
     "MemoryClosed",
     "MemoryFault",
     "MigrationError",
     "ModelError",
+    "ModelRefused",
+    "ModelTimeout",
+    "ModelUnavailable",
     "NameTaken",
     "NotInAgent",
     "NotSendable",
     "NotShared",
     "QueueFull",
+    "RateLimited",
+    "RecordingDamaged",
+    "RecordingMissing",
     "RemoteError",
     "ReplayDiverged",
     "ResolverFailed",
@@ -280,6 +320,7 @@ __all__ = [
     "StorageFull",
     "StorageLocked",
     "StorageUnavailable",
+    "StreamBroken",
     "TierUnavailable",
     "TransportError",
     "TurnForfeited",
