@@ -66,6 +66,7 @@ class LoopThread:
     def __init__(self, clock: Clock, name: str) -> None:
         self.name = name
         self.loop = ClockedLoop(clock, name)
+        self._serving = True
         self._thread = start_thread(self._run, name)
 
     @property
@@ -88,16 +89,22 @@ class LoopThread:
     def stop(self, timeout: float = 5.0) -> bool:
         """Cancel what still runs, end the loop and its thread; return whether it ended within `timeout` seconds."""
         with contextlib.suppress(RuntimeError):  # it has been stopped already
-            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.loop.call_soon_threadsafe(self.halt)
         if not self.here:
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def halt(self) -> None:
+        """Have the loop end; on its own thread. Once it is ending, more does no harm."""
+        if self._serving:
+            self.loop.stop()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
         finally:
+            self._serving = False
             self._drain()
             asyncio.set_event_loop(None)
             self.loop.close()
