@@ -83,8 +83,16 @@ class LoopThread:
         return True
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises.
+
+        Raises `RuntimeError` after `stop`.
+        """
+        try:
+            ending = asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:
+            work.close()
+            raise
+        return ending.result(timeout)
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Cancel what still runs, end the loop and its thread; return whether it ended within `timeout` seconds."""
