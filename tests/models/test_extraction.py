@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_shown_to_the_model_with_what_is_wrong() -> None:
     assert asyncio.run(extract(model, Judged, question(agent="ann", step="1"))) == Judged(score=5, why="x")
     first, second, third = model.requests
     assert [first.agent, second.agent, third.step] == ["ann", "ann", "1"]
-    assert [each.text for each in second.exchanges[1:]][0] == '{"score": 9}'  # type: ignore[union-attr]
+    assert second.exchanges[1].text == '{"score": 9}'  # type: ignore[union-attr]
     told = second.exchanges[-1].text  # type: ignore[union-attr]
     assert "score: Input should be less than or equal to 5" in told
     assert "why: Field required" in told

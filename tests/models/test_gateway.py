@@ -22,7 +22,7 @@ def test_sixteen_agents_on_sixteen_threads_with_a_loop_each_lose_none_of_four_hu
 
             asyncio.run(ask())
 
-        run_together(*[lambda name=f"agent-{n}": agent(name) for n in range(16)], timeout=50)  # type: ignore[misc]
+        run_together(*[lambda name=f"agent-{n}": agent(name) for n in range(16)], timeout=50)
         assert answers == {f"agent-{n}": [f"you said agent-{n} {k}" for k in range(25)] for n in range(16)}
         assert len(server.requests) == 400
         assert gateway.metrics().answered == 400
@@ -41,7 +41,7 @@ def test_sixteen_threads_that_block_and_sixteen_streams_lose_nothing_either(serv
                 *pieces, whole = gateway.stream_blocking(question(f"{name} {n}"), 30)
                 assert "".join(piece.text for piece in pieces) == whole.text == f"you said {name} {n}"
 
-        bodies = [lambda name=f"b{n}": block(name) for n in range(8)] + [lambda name=f"s{n}": stream(name) for n in range(8)]  # type: ignore[misc]
+        bodies = [lambda name=f"b{n}": block(name) for n in range(8)] + [lambda name=f"s{n}": stream(name) for n in range(8)]
         run_together(*bodies, timeout=50)
         assert len(server.requests) == 120
 

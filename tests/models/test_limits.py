@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ class Slow:
         loop.call_soon_threadsafe(future.set_result, None)
 
 
-def submit(gateway: ModelGateway, *steps: str, **settings: object) -> list[PendingReply]:
+def submit(gateway: ModelGateway, *steps: str, **settings: Any) -> list[PendingReply]:
     return [gateway.submit(question(step=step, **settings)) for step in steps]
 
 

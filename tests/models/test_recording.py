@@ -63,7 +63,7 @@ def test_the_replay_is_the_same_under_any_timing_of_threads(tmp_path: Path) -> N
                 heard = "/".join(each.result(20).text for each in pending)
                 said.setdefault(name, []).append(heard)
 
-        bodies = [lambda name=f"a{n}": agent(name) for n in range(8)]  # type: ignore[misc]
+        bodies = [lambda name=f"a{n}": agent(name) for n in range(8)]
         random.Random(seed).shuffle(bodies)
         run_together(*bodies)
         return said
