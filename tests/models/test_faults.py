@@ -31,7 +31,7 @@ TOOL = ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": 
     [
         (Served.failing(500), ModelUnavailable, "The server had an error"),
         (Served.failing(503), ModelUnavailable, "see whether its server runs"),
-        (Served.rate_limited(3), RateLimited, "it wants 3 s of rest"),
+        (Served.rate_limited(1), RateLimited, "it wants 1 s of rest"),
         (Served.rate_limited(), RateLimited, "it did not say for how long"),
         (Served(status=429, error="no money", code="insufficient_quota"), ModelRefused, "quota is used up"),
         (Served.too_long(), ContextTooLong, "shorten the prompt"),
