@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from coterie.concurrency import Rank, new_lock
+from coterie.errors import describe
 from coterie.kernel import SystemClock
 from coterie.models.gateway.loop import LoopThread
 from coterie.testing.models.behaviour import Served
@@ -146,7 +147,12 @@ class ModelServer:
             writer.write(whole(200 if "/models" in lines[0] else 404, json.dumps(models).encode()))
             await writer.drain()
             return True
-        request = json.loads(body)
+        try:
+            request = json.loads(body)
+        except ValueError:
+            writer.write(whole(400, error(Served(error="the body is no JSON"))))
+            await writer.drain()
+            return True
         served, number = self._arrived(request, headers)
         answering = asyncio.ensure_future(self._answer(request, served, number, writer))
         # While a request is answered its client says nothing: what can be read is that it has gone.
@@ -174,7 +180,10 @@ class ModelServer:
             self._most = max(self._most, self._running)
             script = self._script
         if callable(script):
-            return script(request), number
+            try:
+                return script(request), number
+            except Exception as error:  # noqa: BLE001 - it is told to the client, as a server would
+                return Served(status=500, error=f"the script raised {describe(error)}"), number
         return script[number] if number < len(script) else Served(), number
 
     async def _answer(self, request: Mapping[str, Any], served: Served, number: int, writer: asyncio.StreamWriter) -> bool:
