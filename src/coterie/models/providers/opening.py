@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
@@ -130,4 +130,4 @@ def _ask_once(model: Model) -> None:
 def _expect_an_end(model: Model) -> None:
     """Have a stream of chat completions that was cut off told from one that is whole."""
     if isinstance(model, OpenAIChatModel):
-        model.profile = merge_profile(model.profile, _WHOLE)
+        model.profile = cast("OpenAIModelProfile", merge_profile(model.profile, _WHOLE))
