@@ -213,6 +213,10 @@ def test_metrics_count_every_end_and_are_taken_while_requests_run() -> None:
         ({"timeouts": None}, "ModelGateway.timeouts"),
         ({"budget": {"requests": 1}}, "ModelGateway.budget"),
         ({"base_url": "http://x"}, "ModelGateway.base_url"),
+        ({"record": 5}, "ModelGateway.record"),
+        ({"replay": b"x"}, "ModelGateway.replay"),
+        ({"prices": {"x": 5}}, "ModelGateway.prices"),
+        ({"agent_budgets": [1]}, "ModelGateway.agent_budgets"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(settings: dict[str, object], named: str) -> None:

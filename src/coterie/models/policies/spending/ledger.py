@@ -11,7 +11,7 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import BudgetExhausted
 from coterie.models.options import Budget
 from coterie.models.policies.around import tokens
-from coterie.models.policies.estimating import Estimator
+from coterie.models.policies.spending.estimating import Estimator
 from coterie.models.values import ModelRequest, Usage
 
 
