@@ -114,6 +114,22 @@ def test_a_spent_budget_turns_away_at_once_all_who_wait_for_their_turn() -> None
         assert 60.0 not in planned(gateway)
 
 
+def test_one_agents_spent_budget_turns_away_only_its_own() -> None:
+    clock = ManualClock()
+    with ModelGateway(
+        ScriptedModel(lambda _: "ok"), agent_budget=Budget(requests=1), limits=Limits(requests_per_minute=2), clock=clock
+    ) as gateway:
+        ann = [gateway.submit(question(str(n), agent="ann")) for n in range(5)]
+        bob = [gateway.submit(question(str(n), agent="bob")) for n in range(1)]
+        cleo = [gateway.submit(question(str(n), agent="cleo")) for n in range(1)]
+        eventually(lambda: all(reply.done for reply in (*ann, *bob)))
+        assert gateway.metrics_by_agent()["ann"].errors == {"BudgetExhausted": 4}
+        eventually(lambda: 60.0 in planned(gateway))
+        assert not cleo[0].done
+        clock.advance(60)
+        assert [each.result(10).text for each in (*bob, *cleo)] == ["ok", "ok"]
+
+
 def test_what_was_spent_is_taken_up_by_a_gateway_with_a_larger_budget() -> None:
     codec = Codec()
     model = ScriptedModel(lambda _: ModelReply(text="x", usage=Usage(3, 4)))

@@ -134,7 +134,7 @@ def test_what_is_replayed_costs_nothing(server: ModelServer, tmp_path: Path) -> 
         paid = gateway.ask_blocking(question()).usage.cost
     with gateway_to(server, record=path, replay=path) as gateway:
         assert gateway.ask_blocking(question()).usage.cost == paid
-        assert list(gateway.stream_blocking(question("more")))[-1]
+        assert len(list(gateway.stream_blocking(question("more")))) > 1
         total = cost_table(gateway)[-1]
     assert (total.requests, total.replayed, total.unpriced) == (2, 1, 0)
     assert paid is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -24,8 +24,8 @@ class Gate(Protocol):
     """What may turn a request away before its turn comes."""
 
     @property
-    def exhaustions(self) -> int:
-        """How often it has begun to turn away more."""
+    def exhausted(self) -> Sequence[str]:
+        """The agents that it has begun to turn away, in that order; an empty name is everybody."""
         ...
 
     def check(self, request: ModelRequest) -> None:
@@ -179,11 +179,13 @@ class Limited(Around):
 
     def _sweep(self) -> None:
         """Turn away those who wait in vain since a budget was exhausted."""
-        if self._gate.exhaustions == self._swept:
+        new = self._gate.exhausted[self._swept :]
+        if not new:
             return
-        self._swept = self._gate.exhaustions
+        self._swept += len(new)
+        names = set(new)
         for _, _, waiter in self._line:
-            if waiter.future.done():
+            if waiter.future.done() or ("" not in names and waiter.request.agent not in names):
                 continue
             try:
                 self._gate.check(waiter.request)
