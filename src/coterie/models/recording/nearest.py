@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from coterie.models.recording.file import Entry
@@ -47,14 +47,28 @@ def _alike(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other, autojunk=True).quick_ratio()
 
 
-def _diff(before: list[str], after: list[str]) -> Iterable[str]:
-    for line in difflib.unified_diff(before, after, n=0, lineterm=""):
-        if not line.startswith(("---", "+++", "@@")):
-            yield line if len(line) <= _WIDTH else _around_change(line)
+def _diff(before: list[str], after: list[str]) -> Iterator[str]:
+    """Return the lines that differ, those of a block side by side, long ones only around what differs in them."""
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
+        if kind != "equal":
+            for old, new in itertools.zip_longest(before[start:end], after[other_start:other_end]):
+                same = sum(
+                    1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(old or "", new or "", strict=False))
+                )
+                if old is not None:
+                    yield f"- {_around(old, same)}"
+                if new is not None:
+                    yield f"+ {_around(new, same)}"
 
 
-def _around_change(line: str) -> str:
-    return f"{line[:_WIDTH]}…"
+def _around(line: str, same: int) -> str:
+    """Return a line, or if it is long what stands around the place from which on it is not the same."""
+    if len(line) <= _WIDTH:
+        return line
+    start = max(0, min(same, len(line)) - _WIDTH // 3)
+    end = start + _WIDTH
+    return f"{'…' if start else ''}{line[start:end]}{'…' if end < len(line) else ''}"
 
 
 def _lines(prompt: dict[str, Any]) -> list[str]:
