@@ -121,7 +121,7 @@ def test_closing_ends_what_is_under_way_with_an_error_and_leaves_no_thread(serve
         gateway.submit(question())
     assert gateway.closed
     eventually(lambda: server.running == 0)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("models")]
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("models")])
 
 
 def test_whoever_asks_while_it_closes_gets_a_reply_or_an_error_and_never_hangs() -> None:
