@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -240,9 +241,13 @@ def test_a_storm_of_faults_ends_every_request(server: ModelServer) -> None:
         ended = [each() for each in outcomes]
         assert len(ended) == 200
         assert set(ended) <= {"answered", *(kind.__name__ for kind in (ContextTooLong, *_PASSING))}
-        assert ended.count("answered") > 100
+        # How many are answered within half a second is the machine's affair; that all are accounted for is ours.
+        counts = Counter(ended)
+        answered = counts.pop("answered")
         metrics = gateway.metrics()
-        assert (metrics.asked, metrics.answered) == (200, ended.count("answered"))
+        assert (metrics.asked, metrics.answered, metrics.errors) == (200, answered, dict(counts))
+        assert gateway.spent().requests == 200 + metrics.retries
+        eventually(lambda: server.running == 0)
 
 
 _PASSING = (ModelUnavailable, RateLimited, MalformedReply, ModelTimeout)
