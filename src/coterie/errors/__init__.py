@@ -92,6 +92,19 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
     │   └── ReplayDiverged                a replay came to something else than what was recorded
     ├── ModelError                        a language model did not answer
+    │   ├── ModelUnavailable              its provider cannot be reached, or has a fault of its own
+    │   ├── ModelTimeout (TimeoutError)   it took longer than it may
+    │   ├── RateLimited                   it was asked too often
+    │   ├── ModelRefused                  it will not answer this request
+    │   │   ├── ContextTooLong            because the prompt is longer than its context
+    │   │   └── KeyRefused                because the API key is not accepted
+    │   ├── KeyMissing                    it needs an API key, and the environment holds none
+    │   ├── MalformedReply                a reply came, and makes no sense
+    │   ├── StreamBroken                  a stream ended in the middle of a reply
+    │   ├── BudgetExhausted               a budget does not permit another request
+    │   ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
+    │   ├── RecordingDamaged              a file of recordings cannot be used
+    │   └── GatewayClosed                 the gateway has been closed
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -184,7 +197,22 @@ from coterie.errors.memory import (
     UnknownMemory,
     WriteTimeout,
 )
-from coterie.errors.models import ModelError
+from coterie.errors.models import (
+    BudgetExhausted,
+    ContextTooLong,
+    GatewayClosed,
+    KeyMissing,
+    KeyRefused,
+    MalformedReply,
+    ModelError,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    RateLimited,
+    RecordingDamaged,
+    RecordingMissing,
+    StreamBroken,
+)
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
 from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
@@ -249,22 +277,25 @@ from coterie.errors.world import (
 # Packed, for the file is a list of names as it is.
 # fmt: off
 __all__ = [
-    "AgentStopped", "AskCancelled", "AskTimeout", "CheckpointMissing", "CheckpointRefused", "CircuitOpen", "CodecError",
-    "CommitInsideCommit", "ComponentDown", "ComponentError", "ConstraintViolated", "ContributionRefused",
-    "CoterieError", "DecodeFailed", "DefinitionError", "DeliveryError", "DumpUnavailable", "EmbeddingFailed",
-    "EncodeFailed", "ExtraMissing", "FeedbackFailed", "GuestUnreachable", "HandlerFailed", "HistoryGone",
-    "InvalidAddress", "InvalidDump", "InvalidGraph", "InvalidIntent", "InvalidMemory", "InvalidMessage",
-    "InvalidSetting", "InvalidValue", "InvitationDeclined", "InvitationUnanswered", "JobCancelled", "JobExited",
-    "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle", "KeyConflict", "LogDamaged", "LogTaken", "MailboxFull",
+    "AgentStopped", "AskCancelled", "AskTimeout", "BudgetExhausted", "CheckpointMissing", "CheckpointRefused",
+    "CircuitOpen", "CodecError", "CommitInsideCommit", "ComponentDown", "ComponentError", "ConstraintViolated",
+    "ContextTooLong", "ContributionRefused", "CoterieError", "DecodeFailed", "DefinitionError", "DeliveryError",
+    "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FeedbackFailed", "GatewayClosed",
+    "GuestUnreachable", "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidDump", "InvalidGraph",
+    "InvalidIntent", "InvalidMemory", "InvalidMessage", "InvalidSetting", "InvalidValue", "InvitationDeclined",
+    "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
+    "KeyConflict", "KeyMissing", "KeyRefused", "LogDamaged", "LogTaken", "MailboxFull", "MalformedReply",
     "MalformedRequest", "MeetingClosed", "MeetingError", "MeetingNotHeld", "MemoryClosed", "MemoryFault",
-    "MemoryForked", "MigrationError", "ModelError", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable",
-    "NotShared", "NotYourTurn", "PatchRefused", "QueueFull", "QuorumMissed", "RemoteError", "ReplayDiverged",
+    "MemoryForked", "MigrationError", "ModelError", "ModelRefused", "ModelTimeout", "ModelUnavailable", "NameTaken",
+    "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn", "PatchRefused", "QueueFull",
+    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RemoteError", "ReplayDiverged",
     "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError", "RuleFailed", "RunFolderFailed",
     "RunUnknown", "RuntimeStopped", "ScenarioError", "ServiceMissing", "SnapshotFailed", "SpawnError", "StageFailed",
     "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed", "StorageCorrupt", "StorageError", "StorageForked",
-    "StorageFull", "StorageLocked", "StorageUnavailable", "TierUnavailable", "TransportError", "TurnForfeited",
-    "Unhandled", "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory",
-    "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped", "WorkerDied",
-    "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
+    "StorageFull", "StorageLocked", "StorageUnavailable", "StreamBroken", "TierUnavailable", "TransportError",
+    "TurnForfeited", "Unhandled", "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting",
+    "UnknownMemory", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped",
+    "WorkerDied", "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl",
+    "describe",
 ]
 # fmt: on
