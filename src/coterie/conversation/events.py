@@ -24,8 +24,6 @@ class TurnOutcome(enum.StrEnum):
     """How a turn ended."""
 
     ANSWERED = "answered"
-    BACKGROUND = "background"
-    """Its operation went to the background without another word, because the user spoke on; the result will be delivered."""
     CUT = "cut"
     """The answer was cut short, because a result had waited for its end long enough. What was said is kept."""
     FAILED = "failed"
@@ -116,13 +114,6 @@ class Delivered(_Event, frozen=True, kw_only=True, tag="delivered"):
 
 
 Event: TypeAlias = (
-    TurnBegan
-    | TextWritten
-    | ToolCalled
-    | ToolReturned
-    | OperationChanged
-    | OperationProgressed
-    | TurnEnded
-    | Delivered
+    TurnBegan | TextWritten | ToolCalled | ToolReturned | OperationChanged | OperationProgressed | TurnEnded | Delivered
 )
 """All that there is. The id of one that is in the log is the same after a restart."""
