@@ -53,7 +53,7 @@ class Rules:
 def tools(over: threading.Event) -> list[Any]:
     @tool(long_running=True)
     async def waits() -> str:
-        while not over.is_set():
+        while not over.is_set():  # noqa: ASYNC110 - another thread sets it
             await asyncio.sleep(0.01)
         return "done"
 
@@ -100,6 +100,10 @@ async def first_tokens(name: str) -> float:
     return quantile(took, 0.95) * 1_000
 
 
+def threads_now() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
 async def sessions(count: int) -> dict[str, float]:
     """Begin a long operation in each of many conversations, answer each meanwhile, and let all end."""
 
@@ -129,7 +133,7 @@ async def sessions(count: int) -> dict[str, float]:
             took = time.perf_counter() - began
             ended = sum(chat.operations()[0].state is OperationState.SUCCEEDED for chat in chats)
             told = sum(chat.operations()[0].delivered for chat in chats)
-            threads = len(list(Path("/proc/self/task").iterdir()))
+            threads = threads_now()
     return {"bytes": each, "ended": ended, "told": told, "seconds": took, "running": running, "threads": threads}
 
 
@@ -196,7 +200,9 @@ def ledger() -> Row:
         ours.database.close()
         bare.connection.close()
     ratio = found.ratio("ours", "bare")
-    return Row("transitions of the ledger, compare and swap, each on the disk", f"{ratio:.2f} ({found})", "0.5 of bare", ratio >= 0.5)
+    return Row(
+        "transitions of the ledger, compare and swap, each on the disk", f"{ratio:.2f} ({found})", "0.5 of bare", ratio >= 0.5
+    )
 
 
 def all_rows() -> list[Row]:

@@ -76,9 +76,7 @@ def test_without_a_check_the_outcome_is_unknown_and_the_user_is_asked(tmp_path: 
     run(work)
 
 
-@pytest.mark.parametrize(
-    ("word", "state"), [("succeeded", S.SUCCEEDED), ("failed", S.FAILED), ("retry", S.SUCCEEDED)]
-)
+@pytest.mark.parametrize(("word", "state"), [("succeeded", S.SUCCEEDED), ("failed", S.FAILED), ("retry", S.SUCCEEDED)])
 @pytest.mark.parametrize("door", ["model", "front end"])
 def test_what_the_user_says_settles_it(tmp_path: Path, word: str, state: OperationState, door: str) -> None:
     async def work() -> None:

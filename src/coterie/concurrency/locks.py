@@ -23,7 +23,7 @@ class Rank(enum.IntEnum):
     DATABASES = 5
     """Which database files this process has open."""
     CONVERSATIONS = 8
-    """The conversations of one host, while one is opened or closed."""
+    """Which conversations one host has open."""
     LINK = 10
     """What one link has heard from one peer, while it hands messages over in their order."""
     FAMILY = 20

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import Rank, Signal, new_lock
 from coterie.conversation.history.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.host import Host
 from coterie.conversation.operations.operation import OperationState
@@ -96,6 +96,7 @@ class Conversations:
             undo.pop_all()
         self._lock = new_lock(Rank.CONVERSATIONS)
         self._open: dict[str, tuple[Port, AgentRef, Conversation]] = {}
+        self._opening: dict[str, Signal] = {}
         self._closed = False
 
     def open(self, namespace: str | Iterable[str], *, user: str = "") -> Conversation:
@@ -109,17 +110,34 @@ class Conversations:
         key = key_of(parts)
         if not isinstance(user, str):
             raise InvalidNamespace(user, "the user is no text")
-        with self._lock:
-            if self._closed:
-                raise ConversationClosed("/".join(parts))
-            there = self._open.get(key)
-            if there is not None and there[1].is_alive:
-                return there[2]
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise ConversationClosed("/".join(parts))
+                there = self._open.get(key)
+                if there is not None and there[1].is_alive:
+                    return there[2]
+                opening = self._opening.get(key)
+                if opening is None:
+                    opened = self._opening[key] = Signal()
+                    break
+            opening.wait()
+        # One at a time for each namespace, for an opening takes the conversation over from the one before.
+        try:
             port = Port(self._host, parts, user)
-            # Under the lock: each opening takes the conversation over from the one before.
             ref = self._runtime.spawn(Session, port)
             chat = Conversation.attach(self, port, ref)
-            self._open[key] = (port, ref, chat)
+            with self._lock:
+                closed = self._closed
+                if not closed:
+                    self._open[key] = (port, ref, chat)
+        finally:
+            with self._lock:
+                del self._opening[key]
+            opened.set()
+        if closed:
+            ref.stop(drain=False)
+            raise ConversationClosed(port.name)
         return chat
 
     @property
