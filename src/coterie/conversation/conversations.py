@@ -127,18 +127,22 @@ class Conversations:
             port = Port(self._host, parts, user)
             ref = self._runtime.spawn(Session, port)
             chat = Conversation.attach(self, port, ref)
-            with self._lock:
-                closed = self._closed
-                if not closed:
-                    self._open[key] = (port, ref, chat)
+            in_time = self._keep(key, port, ref, chat)
         finally:
             with self._lock:
                 del self._opening[key]
             opened.set()
-        if closed:
+        if not in_time:
             ref.stop(drain=False)
             raise ConversationClosed(port.name)
         return chat
+
+    def _keep(self, key: str, port: Port, ref: AgentRef, chat: Conversation) -> bool:
+        """Keep what was opened; return False if the host was closed meanwhile."""
+        with self._lock:
+            if not self._closed:
+                self._open[key] = (port, ref, chat)
+            return not self._closed
 
     @property
     def settings(self) -> ConversationSettings:
