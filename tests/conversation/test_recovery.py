@@ -8,6 +8,7 @@ import pytest
 from coterie.conversation import (
     CancelAnswer,
     Conversation,
+    Conversations,
     ConversationSettings,
     Delivered,
     Finding,
@@ -16,7 +17,7 @@ from coterie.conversation import (
     TurnEnded,
     tool,
 )
-from coterie.errors import TransitionRefused
+from coterie.errors import ConversationFailed, TransitionRefused
 from coterie.models import ModelRequest
 
 from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of
@@ -229,5 +230,32 @@ def test_a_result_is_delivered_to_who_comes_back_after_a_restart(tmp_path: Path)
             last = chat.last_event
         async with Life(check=lambda: Finding.done("it was done")).chat(tmp_path) as chat:
             assert (await next_delivery(chat, last)).text == "it was done"
+
+    run(work)
+
+
+def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path) -> None:
+    class Fatal(Script):
+        async def stream(self, request: ModelRequest) -> Any:
+            for each in self.requests:
+                yield each
+            raise SystemExit(3)
+
+    async def work() -> None:
+        async with Conversations(Fatal(by_words), store=tmp_path / "x.db") as host:
+            chat = host.open("a")
+            reading = chat.events(0)
+            with pytest.raises(ConversationFailed, match="failed for good"):
+                await chat.send("hello").answer()
+
+            async def read() -> None:
+                while True:
+                    await anext(reading)
+
+            with pytest.raises(ConversationFailed):
+                await read()
+        async with Conversations(Script(by_words), store=tmp_path / "x.db") as host:
+            await host.open("a").settle()
+            assert [each.text for each in host.open("a").transcript()] == ["hello", "you said hello"]
 
     run(work)

@@ -177,15 +177,14 @@ class Conversation:
             _check_text(id, "the id", _LONGEST_ID)
         return TurnStream(self._port, self._ask(Speak(text=text, id=id or "")))
 
-    async def events(self, after: int | None = None) -> AsyncIterator[Event]:
+    def events(self, after: int | None = None) -> AsyncIterator[Event]:
         """Return all events of the conversation from now on, or those behind the one of that id, without an end.
 
         0 begins at the beginning. What came long ago is told from the log, without the pieces of texts. It ends when the
         conversation is closed, and raises what has befallen it, such as `ConversationTaken`.
         """
         check_number("events.after", after, whole=True, optional=True)
-        async for event in self._port.feed.read(self._port.feed.last if after is None else after):
-            yield event
+        return self._port.feed.read(self._port.feed.last if after is None else after)
 
     async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
         """Ask an operation to stop, and return what came of it; one that only waits is cut from the queue.

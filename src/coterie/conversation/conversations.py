@@ -19,6 +19,7 @@ from coterie.conversation.host import Host
 from coterie.conversation.operations.operation import OperationState
 from coterie.conversation.port import Port
 from coterie.conversation.session.session import Session
+from coterie.conversation.session.watcher import Look, Roll, Watcher
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
@@ -93,6 +94,8 @@ class Conversations:
                 provide,
                 self._runtime.clock,
             )
+            self._roll = Roll()
+            self._watcher = self._runtime.spawn(Watcher, self._roll)
             undo.pop_all()
         self._lock = new_lock(Rank.CONVERSATIONS)
         self._open: dict[str, tuple[Port, AgentRef, Conversation]] = {}
@@ -126,6 +129,8 @@ class Conversations:
         try:
             port = Port(self._host, parts, user)
             ref = self._runtime.spawn(Session, port)
+            self._roll.add(ref, port)
+            self._watcher.tell(Look(agent=ref))
             chat = Conversation.attach(self, port, ref)
             in_time = self._keep(key, port, ref, chat)
         finally:
@@ -200,7 +205,7 @@ class Conversations:
             there, self._open = list(self._open.values()), {}
         for port, _, _ in there:
             port.feed.close()
-        return [ref for _, ref, _ in there]
+        return [*(ref for _, ref, _ in there), self._watcher]
 
     def _let_go(self) -> None:
         if self._owns_database:

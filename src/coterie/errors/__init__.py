@@ -91,6 +91,7 @@ Each error is built from the objects it is about and words itself: what happened
     ├── ConversationError                 something is wrong about a conversation, or was to be done to it
     │   ├── ConversationClosed            it was used after it was closed
     │   ├── ConversationTaken             it has been opened elsewhere since
+    │   ├── ConversationFailed            it has failed too often, and was given up
     │   ├── ConversationFull              too many of its messages wait for their answer
     │   ├── ConversationDamaged           what is kept of it cannot be read
     │   ├── InvalidText (ValueError)      what was to be said is no text, or cannot be kept
@@ -139,6 +140,7 @@ from coterie.errors.conversation import (
     ConversationClosed,
     ConversationDamaged,
     ConversationError,
+    ConversationFailed,
     ConversationFull,
     ConversationTaken,
     InvalidNamespace,
@@ -254,6 +256,7 @@ __all__ = [
     "ConversationClosed",
     "ConversationDamaged",
     "ConversationError",
+    "ConversationFailed",
     "ConversationFull",
     "ConversationTaken",
     "CoterieError",
