@@ -24,7 +24,7 @@ from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import ConversationClosed, InvalidNamespace, InvalidSetting
-from coterie.kernel import Clock, check_instance
+from coterie.kernel import Clock, check_instance, clock_or_system
 from coterie.models import Model
 from coterie.runtime import AgentRef, Runtime
 from coterie.storage import Database, open_database
@@ -68,6 +68,7 @@ class Conversations:
             raise InvalidSetting("model", model, "a model, with ask and stream")
         check_instance("settings", settings, (ConversationSettings, type(None)), "ConversationSettings, or None")
         check_instance("runtime", runtime, (Runtime, type(None)), "a Runtime, or None")
+        when = clock_or_system("clock", clock)
         tools = list(tools)
         with contextlib.ExitStack() as undo:
             self._folder = Path(tempfile.mkdtemp(prefix="coterie-conversations-")) if store is None else None
@@ -81,7 +82,7 @@ class Conversations:
             self._database: Database = database
             self._owns_runtime = runtime is None
             self._runtime = (
-                runtime if runtime is not None else Runtime("chat", clock=clock, stall_after=_STALL, stop_timeout=_STOP)
+                runtime if runtime is not None else Runtime("chat", clock=when, stall_after=_STALL, stop_timeout=_STOP)
             )
             if self._owns_runtime:
                 undo.callback(self._runtime.stop, drain=False)

@@ -42,7 +42,9 @@ Each error is built from the objects it is about and words itself: what happened
     ├── MemoryFault                       something is wrong about a memory, or with where it is kept
     │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
     │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
+    │   ├── DumpUnavailable (OSError)     a file of memories cannot be read or written
     │   ├── MemoryClosed                  the store of memories has been closed
+    │   │   └── MemoryForked              it was used in a child of the process that opened it
     │   ├── TierUnavailable               where a tier is kept cannot be reached now
     │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
@@ -50,6 +52,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     ├── WorkError                         a job was not taken, or ended otherwise than its function did
     │   ├── WorkStopped                   the engine, or the action system, has been stopped
+    │   │   └── WorkForked                it was made by the parent of this process
     │   ├── QueueFull                     a queue refused the job
     │   ├── JobTimeout (TimeoutError)     it took longer than it may
     │   ├── JobCancelled                  it was taken back
@@ -77,6 +80,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CommitInsideCommit            a resolver or a rule changes the world that it judges
     │   ├── WorldClosed                   it was used after it was closed
     │   ├── HistoryGone (LookupError)     a moment is not, or no longer, known
+    │   ├── PatchRefused (KeyError)       a difference does not fit what it is applied to
     │   ├── LogDamaged                    an event log does not hold together
     │   ├── LogTaken                      another world has appended to the same log
     │   └── ResourcesExhausted            a declared limit of a resource has been reached
@@ -171,11 +175,13 @@ from coterie.errors.delivery import (
     WaitCycle,
 )
 from coterie.errors.memory import (
+    DumpUnavailable,
     EmbeddingFailed,
     InvalidDump,
     InvalidMemory,
     MemoryClosed,
     MemoryFault,
+    MemoryForked,
     NotShared,
     TierUnavailable,
     UnknownMemory,
@@ -224,6 +230,7 @@ from coterie.errors.work import (
     WorkerDied,
     WorkError,
     WorkerStartFailed,
+    WorkForked,
     WorkStopped,
 )
 from coterie.errors.world import (
@@ -233,6 +240,7 @@ from coterie.errors.world import (
     InvalidValue,
     LogDamaged,
     LogTaken,
+    PatchRefused,
     ResolverFailed,
     ResourcesExhausted,
     RuleFailed,
@@ -263,6 +271,7 @@ __all__ = [
     "DecodeFailed",
     "DefinitionError",
     "DeliveryError",
+    "DumpUnavailable",
     "EmbeddingFailed",
     "EncodeFailed",
     "ExtraMissing",
@@ -292,6 +301,7 @@ __all__ = [
     "MalformedRequest",
     "MemoryClosed",
     "MemoryFault",
+    "MemoryForked",
     "MigrationError",
     "ModelError",
     "NameTaken",
@@ -299,6 +309,7 @@ __all__ = [
     "NotSendable",
     "NotShared",
     "OperationStopped",
+    "PatchRefused",
     "QueueFull",
     "RemoteError",
     "ReplayDiverged",
@@ -339,6 +350,7 @@ __all__ = [
     "WaitCycle",
     "WaitTimeout",
     "WorkError",
+    "WorkForked",
     "WorkStopped",
     "WorkerDied",
     "WorkerStartFailed",
