@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from coterie.conversation.calls.commands import number_of
 from coterie.conversation.conversations import Conversations
 from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
 from coterie.conversation.history.entries import Answered, Said, Told
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.operations.schedule import queue
 from coterie.conversation.port import Port
-from coterie.conversation.session.commands import number_of
 from coterie.conversation.session.messages import Cancel, Reorder, Resolve, Settle, Speak, Taken
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.tools.tool import Tool

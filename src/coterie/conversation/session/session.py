@@ -7,14 +7,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from coterie.conversation.calls.admission import Calls
+from coterie.conversation.calls.commands import Commands
 from coterie.conversation.history.entries import Said, identify
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.port import Port
 from coterie.conversation.running.runner import Runner
 from coterie.conversation.session.book import Book
-from coterie.conversation.session.calls import Calls
-from coterie.conversation.session.commands import Commands
-from coterie.conversation.session.delivering import Deliveries
 from coterie.conversation.session.messages import (
     AttemptEnded,
     AttemptNews,
@@ -26,8 +25,9 @@ from coterie.conversation.session.messages import (
     Taken,
 )
 from coterie.conversation.session.recovery import recover
-from coterie.conversation.session.speaking import Speaker
-from coterie.conversation.session.turns import Turns
+from coterie.conversation.turns.answering import Turns
+from coterie.conversation.turns.delivering import Deliveries
+from coterie.conversation.turns.speaking import Speaker
 from coterie.errors import (
     ConversationError,
     ConversationFull,
