@@ -9,7 +9,21 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, meetings, memory, models, peers, rounds, size, storage, throughput, wealth, work, world
+from benchmarks import (
+    conversation,
+    latency,
+    meetings,
+    memory,
+    models,
+    peers,
+    rounds,
+    size,
+    storage,
+    throughput,
+    wealth,
+    work,
+    world,
+)
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -35,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "meetings-many": meetings.many,
     "meetings-turns": meetings.turns,
     "wealth": wealth.all_rows,
+    "conversation": conversation.all_rows,
 }
 
 

@@ -26,6 +26,7 @@ ROOMS = [
     "runtime",
     "meetings",
     "rounds",
+    "conversation",
     "orchestrator",
     "testing",
 ]

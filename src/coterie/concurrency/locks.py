@@ -26,6 +26,8 @@ class Rank(enum.IntEnum):
     """One database file, while it is opened or closed."""
     DATABASES = 5
     """Which database files this process has open."""
+    CONVERSATIONS = 8
+    """Which conversations one host has open."""
     LINK = 10
     """What one link has heard from one peer, while it hands messages over in their order."""
     FAMILY = 20

@@ -105,6 +105,17 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
     │   ├── RecordingDamaged              a file of recordings cannot be used
     │   └── GatewayClosed                 the gateway has been closed
+    ├── ConversationError                 something is wrong about a conversation, or was to be done to it
+    │   ├── ConversationClosed            it was used after it was closed
+    │   ├── ConversationTaken             it has been opened elsewhere since
+    │   ├── ConversationFailed            it has failed too often, and was given up
+    │   ├── ConversationFull              too many of its messages wait for their answer
+    │   ├── ConversationDamaged           what is kept of it cannot be read
+    │   ├── InvalidText (ValueError)      what was to be said is no text, or cannot be kept
+    │   ├── InvalidNamespace (ValueError)  what was given names no conversation
+    │   ├── UnknownOperation (LookupError)  it has no operation of that id
+    │   ├── TransitionRefused             an operation cannot go there, or not any more
+    │   └── OperationStopped              told to a tool whose operation is to stop
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -135,6 +146,19 @@ or broken is news, not a fault of the one who hears it.
 from __future__ import annotations
 
 from coterie.errors.components import ComponentDown, ComponentError, MalformedRequest, UnknownComponent
+from coterie.errors.conversation import (
+    ConversationClosed,
+    ConversationDamaged,
+    ConversationError,
+    ConversationFailed,
+    ConversationFull,
+    ConversationTaken,
+    InvalidNamespace,
+    InvalidText,
+    OperationStopped,
+    TransitionRefused,
+    UnknownOperation,
+)
 from coterie.errors.definition import (
     CodecError,
     DecodeFailed,
@@ -279,23 +303,24 @@ from coterie.errors.world import (
 __all__ = [
     "AgentStopped", "AskCancelled", "AskTimeout", "BudgetExhausted", "CheckpointMissing", "CheckpointRefused",
     "CircuitOpen", "CodecError", "CommitInsideCommit", "ComponentDown", "ComponentError", "ConstraintViolated",
-    "ContextTooLong", "ContributionRefused", "CoterieError", "DecodeFailed", "DefinitionError", "DeliveryError",
-    "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FeedbackFailed", "GatewayClosed",
-    "GuestUnreachable", "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidDump", "InvalidGraph",
-    "InvalidIntent", "InvalidMemory", "InvalidMessage", "InvalidSetting", "InvalidValue", "InvitationDeclined",
-    "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
-    "KeyConflict", "KeyMissing", "KeyRefused", "LogDamaged", "LogTaken", "MailboxFull", "MalformedReply",
-    "MalformedRequest", "MeetingClosed", "MeetingError", "MeetingNotHeld", "MemoryClosed", "MemoryFault",
-    "MemoryForked", "MigrationError", "ModelError", "ModelRefused", "ModelTimeout", "ModelUnavailable", "NameTaken",
-    "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn", "PatchRefused", "QueueFull",
-    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RemoteError", "ReplayDiverged",
-    "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError", "RuleFailed", "RunFolderFailed",
-    "RunUnknown", "RuntimeStopped", "ScenarioError", "ServiceMissing", "SnapshotFailed", "SpawnError", "StageFailed",
-    "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed", "StorageCorrupt", "StorageError", "StorageForked",
-    "StorageFull", "StorageLocked", "StorageUnavailable", "StreamBroken", "TierUnavailable", "TransportError",
-    "TurnForfeited", "Unhandled", "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting",
-    "UnknownMemory", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped",
-    "WorkerDied", "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl",
-    "describe",
+    "ContextTooLong", "ContributionRefused", "ConversationClosed", "ConversationDamaged", "ConversationError",
+    "ConversationFailed", "ConversationFull", "ConversationTaken", "CoterieError", "DecodeFailed", "DefinitionError",
+    "DeliveryError", "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FeedbackFailed",
+    "GatewayClosed", "GuestUnreachable", "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidDump",
+    "InvalidGraph", "InvalidIntent", "InvalidMemory", "InvalidMessage", "InvalidNamespace", "InvalidSetting",
+    "InvalidText", "InvalidValue", "InvitationDeclined", "InvitationUnanswered", "JobCancelled", "JobExited",
+    "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle", "KeyConflict", "KeyMissing", "KeyRefused", "LogDamaged",
+    "LogTaken", "MailboxFull", "MalformedReply", "MalformedRequest", "MeetingClosed", "MeetingError", "MeetingNotHeld",
+    "MemoryClosed", "MemoryFault", "MemoryForked", "MigrationError", "ModelError", "ModelRefused", "ModelTimeout",
+    "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
+    "OperationStopped", "PatchRefused", "QueueFull", "QuorumMissed", "RateLimited", "RecordingDamaged",
+    "RecordingMissing", "RemoteError", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted",
+    "RoundsError", "RuleFailed", "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServiceMissing",
+    "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed",
+    "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable",
+    "StreamBroken", "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited", "Unhandled",
+    "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
+    "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped", "WorkerDied",
+    "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
 ]
 # fmt: on
