@@ -88,6 +88,14 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
     │   └── ReplayDiverged                a replay came to something else than what was recorded
     ├── ModelError                        a language model did not answer
+    ├── PersonaError                      something is wrong about a persona
+    │   ├── InvalidPersona (ValueError)   a persona's file, or what it says, makes no sense
+    │   │   └── PersonaTooLarge           or it is too large to be one
+    │   ├── FragmentConflict (ValueError) a fragment says otherwise than what it is merged into
+    │   ├── PersonaUnknown (LookupError)  nobody of that name takes part
+    │   ├── MindFailed                    a mind did not decide, and had nothing to fall back on
+    │   ├── UnusableReply (ValueError)    what a model answered cannot be made sense of
+    │   └── ExtractionFailed              no answer of the type could be made of what was said
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -147,6 +155,16 @@ from coterie.errors.memory import (
 )
 from coterie.errors.models import ModelError
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
+from coterie.errors.personas import (
+    ExtractionFailed,
+    FragmentConflict,
+    InvalidPersona,
+    MindFailed,
+    PersonaError,
+    PersonaTooLarge,
+    PersonaUnknown,
+    UnusableReply,
+)
 from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
     CheckpointMissing,
@@ -224,7 +242,9 @@ __all__ = [
     "EmbeddingFailed",
     "EncodeFailed",
     "ExtraMissing",
+    "ExtractionFailed",
     "FeedbackFailed",
+    "FragmentConflict",
     "HandlerFailed",
     "HistoryGone",
     "InvalidAddress",
@@ -233,6 +253,7 @@ __all__ = [
     "InvalidIntent",
     "InvalidMemory",
     "InvalidMessage",
+    "InvalidPersona",
     "InvalidSetting",
     "InvalidValue",
     "JobCancelled",
@@ -249,11 +270,15 @@ __all__ = [
     "MemoryClosed",
     "MemoryFault",
     "MigrationError",
+    "MindFailed",
     "ModelError",
     "NameTaken",
     "NotInAgent",
     "NotSendable",
     "NotShared",
+    "PersonaError",
+    "PersonaTooLarge",
+    "PersonaUnknown",
     "QueueFull",
     "RemoteError",
     "ReplayDiverged",
@@ -288,6 +313,7 @@ __all__ = [
     "UnknownAgent",
     "UnknownComponent",
     "UnknownMemory",
+    "UnusableReply",
     "UpdateRefused",
     "WaitCycle",
     "WaitTimeout",
