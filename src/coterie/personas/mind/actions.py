@@ -51,7 +51,7 @@ class ActionKind:
     """Whether it ends the episode."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not _NAME.fullmatch(self.name):
             raise InvalidSetting("ActionKind.name", self.name, "a name in capitals, such as 'REACH_OUT'")
         if not callable(self.run):
             raise InvalidSetting("ActionKind.run", self.run, "a function of the agent and the action")

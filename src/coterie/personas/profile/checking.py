@@ -53,8 +53,8 @@ def _check_fields(persona: Mapping[str, Any], path: Path | str, prefix: str, *, 
     if not (fragment and name is None) and not (isinstance(name, str) and name.strip()):
         problem = "missing; a persona has a name" if "name" not in persona else f"{name!r} is no name; it is text"
         raise InvalidPersona(path, f"{prefix}name", problem)
-    if (problem := _age_problem(persona.get("age"))) is not None:
-        raise InvalidPersona(path, f"{prefix}age", problem)
+    if (reason := _age_problem(persona.get("age"))) is not None:
+        raise InvalidPersona(path, f"{prefix}age", reason)
     for field in (*_TEXTS, *_LISTS, *_OBJECTS):
         value = persona.get(field)
         if isinstance(value, bool | int | float):

@@ -14,7 +14,7 @@ def _refuse(self: object, *_: object, **__: object) -> NoReturn:
 class FrozenDict(dict[str, V]):
     """A dict that refuses to be changed: equal to a plain one, in the same order, encodable as one. Safe to share."""
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
     def __copy__(self) -> Self:
         return self
@@ -30,8 +30,8 @@ class FrozenDict(dict[str, V]):
 class FrozenList(list[V]):
     """A list that refuses to be changed: equal to a plain one, encodable as one. Safe to share."""
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = extend = insert = remove = pop = clear = sort = reverse = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
 
     def __copy__(self) -> Self:
         return self

@@ -106,6 +106,6 @@ def called(value: Any) -> str:
         (list | tuple, "a list"),
         (_NUMBER, "a number"),
     ):
-        if isinstance(value, kind):  # type: ignore[arg-type] # a tuple of kinds and of unions
+        if isinstance(value, kind):
             return name
     return f"a {type(value).__qualname__}"
