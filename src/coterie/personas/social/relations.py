@@ -88,7 +88,7 @@ class Relations:
         `InvalidSetting` for somebody and itself.
         """
         for where, name in (("relate.one", one), ("relate.other", other)):
-            if not isinstance(name, str) or not name:
+            if not name:
                 raise InvalidSetting(where, name, "a name")
         check_instance("relate.description", description, str, "text")
         if one == other:
@@ -153,8 +153,9 @@ class Relations:
 
     def snapshot(self) -> Any:
         """Return all relations as plain data."""
-        view = self.view()
-        return {"changes": self._changes, "relations": [msgspec.to_builtins(each) for each in relations_in(view)]}
+        with self._lock:
+            view, changes = self.view(), self._changes
+        return {"changes": changes, "relations": [msgspec.to_builtins(each) for each in relations_in(view)]}
 
     def restore(self, state: Any) -> None:
         """Take up what `snapshot` returned, in place of what there is."""
@@ -169,6 +170,4 @@ class Relations:
 
 def relations_in(view: RelationsView) -> list[Relation]:
     """Return each relation of a view once, sorted by its two names."""
-    return [
-        relation for name in sorted(view) for other, relation in sorted(view[name].items()) if name == relation.first and other
-    ]
+    return [relation for name in sorted(view) for _, relation in sorted(view[name].items()) if name == relation.first]
