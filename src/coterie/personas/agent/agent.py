@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from coterie.errors import CheckpointRefused, ModelError, PersonaError, ServiceMissing
+from coterie.errors import CheckpointRefused, InvalidSetting, ModelError, PersonaError, ServiceMissing
 from coterie.kernel import Checkpointable, check_instance, check_number
 from coterie.memory import AgentMemory, TieredMemory
 from coterie.personas.agent import messages, rounds
@@ -154,7 +154,7 @@ class PersonaAgent(Member):
 
     # What it does.
 
-    @on(raises=(PersonaError, ModelError))
+    @on(raises=(PersonaError, ModelError, InvalidSetting))
     async def act(self, message: messages.Act) -> Episode:
         """Act for one episode."""
         for stimulus in message.stimuli:

@@ -17,6 +17,8 @@ from coterie.personas.profile.reading import called
 MIND = "CHANGE_MIND"
 """The tool by which a model says how the mind stands."""
 _MOST_ACTIONS = 20
+_MOST_STARTS = 50
+"""Braces at which an object is looked for: a text of nothing but braces is not searched for ever."""
 _STATE = {
     "goals": {"type": "array", "items": {"type": "string"}, "description": "what you pursue now, the most urgent first"},
     "context": {"type": "array", "items": {"type": "string"}, "description": "what you take for given about what goes on"},
@@ -81,7 +83,9 @@ def decision_of(reply: ModelReply, actions: ActionSet, before: MentalState) -> D
 def object_in(text: str) -> Any:
     """Return the first JSON object in a text, be it fenced or between words; None if there is none."""
     start = text.find("{")
-    while start >= 0:
+    for _ in range(_MOST_STARTS):
+        if start < 0:
+            break
         try:
             return _DECODER.raw_decode(text, start)[0]
         except (ValueError, RecursionError):
