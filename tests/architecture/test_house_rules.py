@@ -24,6 +24,7 @@ ROOMS = [
     "world",
     "models",
     "runtime",
+    "meetings",
     "rounds",
     "orchestrator",
     "testing",

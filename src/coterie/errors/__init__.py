@@ -105,6 +105,18 @@ Each error is built from the objects it is about and words itself: what happened
         │   └── RuntimeStopped            so has its runtime
         ├── UnknownAgent (LookupError)    no such agent was ever known there
         ├── MailboxFull                   the mailbox refused the message
+        ├── MeetingError                  a meeting did not take something, or is not held
+        │   ├── MeetingNotHeld            its guests do not come
+        │   │   ├── InvitationDeclined    one that is required said no
+        │   │   ├── InvitationUnanswered  or did not answer in time
+        │   │   ├── GuestUnreachable      or is unknown, or has stopped
+        │   │   └── QuorumMissed          or fewer came than are needed
+        │   ├── MeetingClosed             it is over
+        │   ├── NotAMember                only members are heard
+        │   ├── NotYourTurn               the floor is somebody else's
+        │   ├── ContributionRefused       it makes no sense there, or is for others to do
+        │   ├── NoQuorum                  no majority of its members can be reached
+        │   └── UnknownMeeting (LookupError)  there is none of that id
         └── WaitCycle                     waiting for this reply would wait for oneself
 
 A `DeliveryError` that leaves a handler fails the message in hand and not the agent: that another agent is gone, slow
@@ -112,8 +124,6 @@ or broken is news, not a fault of the one who hears it.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from coterie.errors.components import (
     ComponentDown,
@@ -141,6 +151,34 @@ from coterie.errors.delivery import (
     Unhandled,
     UnknownAgent,
     WaitCycle,
+)
+from coterie.errors.general import (
+    ExtraMissing,
+    NameTaken,
+    NotInAgent,
+    RemoteError,
+    RestartsExhausted,
+    ServiceMissing,
+    SnapshotFailed,
+    SpawnError,
+    StartFailed,
+    TransportError,
+    WaitTimeout,
+    describe,
+)
+from coterie.errors.meetings import (
+    ContributionRefused,
+    GuestUnreachable,
+    InvitationDeclined,
+    InvitationUnanswered,
+    MeetingClosed,
+    MeetingError,
+    MeetingNotHeld,
+    NoQuorum,
+    NotAMember,
+    NotYourTurn,
+    QuorumMissed,
+    UnknownMeeting,
 )
 from coterie.errors.memory import (
     EmbeddingFailed,
@@ -235,6 +273,7 @@ __all__ = [
     "ComponentDown",
     "ComponentError",
     "ConstraintViolated",
+    "ContributionRefused",
     "CoterieError",
     "DecodeFailed",
     "DefinitionError",
@@ -245,6 +284,7 @@ __all__ = [
     "ExtractionFailed",
     "FeedbackFailed",
     "FragmentConflict",
+    "GuestUnreachable",
     "HandlerFailed",
     "HistoryGone",
     "InvalidAddress",
@@ -256,6 +296,8 @@ __all__ = [
     "InvalidPersona",
     "InvalidSetting",
     "InvalidValue",
+    "InvitationDeclined",
+    "InvitationUnanswered",
     "JobCancelled",
     "JobExited",
     "JobRaised",
@@ -267,19 +309,26 @@ __all__ = [
     "LogTaken",
     "MailboxFull",
     "MalformedRequest",
+    "MeetingClosed",
+    "MeetingError",
+    "MeetingNotHeld",
     "MemoryClosed",
     "MemoryFault",
     "MigrationError",
     "MindFailed",
     "ModelError",
     "NameTaken",
+    "NoQuorum",
+    "NotAMember",
     "NotInAgent",
     "NotSendable",
     "NotShared",
+    "NotYourTurn",
     "PersonaError",
     "PersonaTooLarge",
     "PersonaUnknown",
     "QueueFull",
+    "QuorumMissed",
     "RemoteError",
     "ReplayDiverged",
     "ResolverFailed",
@@ -312,6 +361,7 @@ __all__ = [
     "UnknownAction",
     "UnknownAgent",
     "UnknownComponent",
+    "UnknownMeeting",
     "UnknownMemory",
     "UnusableReply",
     "UpdateRefused",
@@ -327,81 +377,3 @@ __all__ = [
     "WriteTimeout",
     "WrongUrl",
 ]
-
-
-class SpawnError(CoterieError):
-    """An agent cannot come to life."""
-
-
-class NameTaken(SpawnError):
-    """A living agent of this runtime has that name already."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"an agent named {name!r} is alive: choose another name, or stop that agent first")
-
-
-class StartFailed(SpawnError):
-    """The constructor of an agent raised, so it never lived. Its error is the cause."""
-
-    def __init__(self, agent: object, kind: str, error: BaseException) -> None:
-        super().__init__(f"{agent}: {kind}.__init__ raised {describe(error)}")
-
-
-class NotInAgent(CoterieError):
-    """Something was asked for that only a running agent has."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} exists only while the agent runs: spawn it in a Runtime")
-
-
-class ServiceMissing(CoterieError, LookupError):
-    """`context.use` found nothing of that type."""
-
-    def __init__(self, service: type, provided: Sequence[type]) -> None:
-        names = ", ".join(sorted(each.__qualname__ for each in provided)) or "nothing"
-        super().__init__(
-            f"no {service.__qualname__} was provided (there is: {names}): call runtime.provide(...) before agents use it"
-        )
-
-
-class RestartsExhausted(CoterieError):
-    """An agent failed more often than its supervision permits. Its last error is the cause."""
-
-    def __init__(self, agent: object, restarts: int, within: float) -> None:
-        super().__init__(f"{agent} failed again after {restarts} restarts within {within:g} s")
-
-
-class SnapshotFailed(CoterieError):
-    """`snapshot` or `restore` of an agent raised. Its error is the cause."""
-
-    def __init__(self, agent: object, hook: str, error: BaseException) -> None:
-        super().__init__(f"{agent}: {hook} raised {describe(error)}")
-
-
-class WaitTimeout(CoterieError, TimeoutError):
-    """`.result(timeout)` ran out. Only the waiting has stopped."""
-
-    def __init__(self, what: object, timeout: float) -> None:
-        super().__init__(f"{what} has not ended after {timeout:g} s of waiting; it goes on, wait again or cancel it")
-
-
-class TransportError(CoterieError):
-    """A transport cannot carry a frame to where it should go."""
-
-
-class RemoteError(CoterieError):
-    """The text of an error that happened in another process; only ever a cause."""
-
-
-class ExtraMissing(CoterieError, ImportError):
-    """An optional package is needed and not installed."""
-
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
-
-
-def describe(error: BaseException) -> str:
-    """Return an error as `Type: text`, on one line where its text is one."""
-    text = str(error)
-    return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__
