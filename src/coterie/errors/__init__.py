@@ -164,7 +164,9 @@ from coterie.errors.general import (
     StartFailed,
     TransportError,
     WaitTimeout,
-    describe,
+)
+from coterie.errors.general import (
+    describe as describe,
 )
 from coterie.errors.meetings import (
     ContributionRefused,

@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from coterie.errors import CheckpointRefused, InvalidSetting, ModelError, PersonaError, ServiceMissing
+from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, ModelError, PersonaError, ServiceMissing
 from coterie.kernel import Checkpointable, check_instance, check_number
+from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
 from coterie.memory import AgentMemory, TieredMemory
 from coterie.personas.agent import messages, rounds
 from coterie.personas.agent.acting import Acting
+from coterie.personas.agent.floor import OnTheFloor
 from coterie.personas.agent.outlets import InTurn, Mailboxes, Outlet, Silence
 from coterie.personas.agent.remembering import LastingMemory, Notes, Remembrance
 from coterie.personas.agent.standard import STANDARD
@@ -21,6 +23,7 @@ from coterie.personas.mind.actions import ActionKind, ActionSet, declared_in
 from coterie.personas.mind.contract import Decision, Mind
 from coterie.personas.mind.rules import RuleMind
 from coterie.personas.mind.state import TALK, Action, ActionRecord, MentalState, Outcome, Stimulus, StimulusKind
+from coterie.personas.profile.describing import told
 from coterie.personas.profile.persona import Persona
 from coterie.personas.social.society import Society
 from coterie.rounds import Keep, Member, Turn
@@ -194,6 +197,42 @@ class PersonaAgent(Member):
             return await Acting(self, steps=steps, label=label, random=random, world=world or {}).run()
         finally:
             self.outlet = self._usual_outlet()
+
+    # What it does in meetings.
+
+    @on
+    def be_invited(self, message: Invitation) -> Accept:
+        """Come, and know what it is about."""
+        self.take_in(Stimulus(StimulusKind.SOCIAL, f"a meeting about {message.topic} begins", message.caller))
+        return Accept()
+
+    @on
+    def be_welcomed(self, message: Welcome) -> None:
+        """Hear what was said before."""
+        for utterance in () if message.again else message.history:
+            self.hear(utterance)
+
+    @on
+    def hear(self, message: Utterance) -> None:
+        """Hear what another says."""
+        if message.by != self._who:
+            self.take_in(Stimulus(StimulusKind.CONVERSATION, told(message.content), message.by))
+
+    @on(raises=(PersonaError, ModelError, MeetingError))
+    async def take_the_floor(self, message: YourTurn) -> None:
+        """Say something, or pass. A mind that fails passes too, so that the others need not wait."""
+        meeting = self.context.use(Meetings).meeting(message.meeting)
+        floor = OnTheFloor(meeting, self._who)
+        try:
+            await self.live_through(floor, label=f"meeting {meeting.topic}/turn {message.turn}")
+        finally:
+            if refused := await floor.speak():
+                self.log.warning("turn %d of the meeting %r: %s", message.turn, meeting.topic, refused)
+
+    @on
+    def leave_meeting(self, message: MeetingEnded | MeetingCancelled) -> None:
+        """Know that it is over."""
+        self.take_in(Stimulus(StimulusKind.SOCIAL, f"the meeting about {message.topic} is over"))
 
     # What it remembers.
 
