@@ -88,6 +88,19 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
     │   └── ReplayDiverged                a replay came to something else than what was recorded
     ├── ModelError                        a language model did not answer
+    │   ├── ModelUnavailable              its provider cannot be reached, or has a fault of its own
+    │   ├── ModelTimeout (TimeoutError)   it took longer than it may
+    │   ├── RateLimited                   it was asked too often
+    │   ├── ModelRefused                  it will not answer this request
+    │   │   ├── ContextTooLong            because the prompt is longer than its context
+    │   │   └── KeyRefused                because the API key is not accepted
+    │   ├── KeyMissing                    it needs an API key, and the environment holds none
+    │   ├── MalformedReply                a reply came, and makes no sense
+    │   ├── StreamBroken                  a stream ended in the middle of a reply
+    │   ├── BudgetExhausted               a budget does not permit another request
+    │   ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
+    │   ├── RecordingDamaged              a file of recordings cannot be used
+    │   └── GatewayClosed                 the gateway has been closed
     ├── PersonaError                      something is wrong about a persona
     │   ├── InvalidPersona (ValueError)   a persona's file, or what it says, makes no sense
     │   │   └── PersonaTooLarge           or it is too large to be one
@@ -193,7 +206,22 @@ from coterie.errors.memory import (
     UnknownMemory,
     WriteTimeout,
 )
-from coterie.errors.models import ModelError
+from coterie.errors.models import (
+    BudgetExhausted,
+    ContextTooLong,
+    GatewayClosed,
+    KeyMissing,
+    KeyRefused,
+    MalformedReply,
+    ModelError,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    RateLimited,
+    RecordingDamaged,
+    RecordingMissing,
+    StreamBroken,
+)
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
 from coterie.errors.personas import (
     ExtractionFailed,
@@ -267,6 +295,7 @@ __all__ = [
     "AgentStopped",
     "AskCancelled",
     "AskTimeout",
+    "BudgetExhausted",
     "CheckpointMissing",
     "CheckpointRefused",
     "CircuitOpen",
@@ -275,6 +304,7 @@ __all__ = [
     "ComponentDown",
     "ComponentError",
     "ConstraintViolated",
+    "ContextTooLong",
     "ContributionRefused",
     "CoterieError",
     "DecodeFailed",
@@ -286,6 +316,7 @@ __all__ = [
     "ExtractionFailed",
     "FeedbackFailed",
     "FragmentConflict",
+    "GatewayClosed",
     "GuestUnreachable",
     "HandlerFailed",
     "HistoryGone",
@@ -307,9 +338,12 @@ __all__ = [
     "JobTimeout",
     "JobWaitCycle",
     "KeyConflict",
+    "KeyMissing",
+    "KeyRefused",
     "LogDamaged",
     "LogTaken",
     "MailboxFull",
+    "MalformedReply",
     "MalformedRequest",
     "MeetingClosed",
     "MeetingError",
@@ -319,6 +353,9 @@ __all__ = [
     "MigrationError",
     "MindFailed",
     "ModelError",
+    "ModelRefused",
+    "ModelTimeout",
+    "ModelUnavailable",
     "NameTaken",
     "NoQuorum",
     "NotAMember",
@@ -331,6 +368,9 @@ __all__ = [
     "PersonaUnknown",
     "QueueFull",
     "QuorumMissed",
+    "RateLimited",
+    "RecordingDamaged",
+    "RecordingMissing",
     "RemoteError",
     "ReplayDiverged",
     "ResolverFailed",
@@ -356,6 +396,7 @@ __all__ = [
     "StorageFull",
     "StorageLocked",
     "StorageUnavailable",
+    "StreamBroken",
     "TierUnavailable",
     "TransportError",
     "TurnForfeited",
