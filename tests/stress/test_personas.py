@@ -106,7 +106,7 @@ def test_no_reader_ever_sees_half_a_change(cast: Cast) -> None:
 
     readers = Together(read, read)
     try:
-        run_together(*[lambda number=number: change(number) for number in range(1, 5)], timeout=300)  # type: ignore[misc]
+        run_together(*[lambda number=number: change(number) for number in range(1, 5)], timeout=300)
     finally:
         stop.append(True)
     readers.join(30)
@@ -142,7 +142,7 @@ def test_both_sides_of_every_relation_are_equal_in_a_storm_and_after_it(cast: Ca
 
     readers = Together(read, read)
     try:
-        run_together(*[lambda number=number: change(number) for number in range(6)], timeout=300)  # type: ignore[misc]
+        run_together(*[lambda number=number: change(number) for number in range(6)], timeout=300)
         for each in personas:
             settled(each)
     finally:
@@ -172,7 +172,7 @@ def test_personas_that_talk_at_once_lose_no_word_and_do_not_lock_up(cast: Cast) 
         for _ in range(rounds):
             persona.listen_and_act("go").result(30)
 
-    run_together(*[lambda persona=persona: go(persona) for persona in personas], timeout=300)  # type: ignore[misc]
+    run_together(*[lambda persona=persona: go(persona) for persona in personas], timeout=300)
     for each in personas:
         counts = settled(each).counts
         assert counts.stimuli == rounds + rounds * (len(personas) - 1)
@@ -191,7 +191,7 @@ def test_conversations_of_several_at_once_end(cast: Cast) -> None:
             assert len(transcript.lines) == 8
             assert transcript.ended == "its turns were over"
 
-    run_together(*[lambda number=number: talk(number) for number in range(4)], timeout=300)  # type: ignore[misc]
+    run_together(*[lambda number=number: talk(number) for number in range(4)], timeout=300)
 
 
 @pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])

@@ -178,9 +178,7 @@ from coterie.errors.general import (
     TransportError,
     WaitTimeout,
 )
-from coterie.errors.general import (
-    describe as describe,
-)
+from coterie.errors.general import describe as describe
 from coterie.errors.meetings import (
     ContributionRefused,
     GuestUnreachable,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -42,7 +43,7 @@ class Decline(msgspec.Struct, frozen=True, tag=True):
 
 
 class Invitation(Request[Accept | Decline | bool]):
-    """Please come to a meeting. Answer with `Accept()` or `Decline(reason)`; True and False will do."""
+    """Somebody invites to a meeting. Answer with `Accept()` or `Decline(reason)`; True and False will do."""
 
     meeting: str
     """The meeting's id."""
@@ -55,7 +56,7 @@ class Invitation(Request[Accept | Decline | bool]):
     """Who else is invited."""
     floor: str = "Open"
     """The name of the policy of the floor."""
-    parameters: dict[str, Any] = {}
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """What the caller wants you to know."""
     parent: str = ""
     """The meeting in which this one was called; empty if in none."""
@@ -71,7 +72,7 @@ class Welcome(Message):
     members: tuple[str, ...]
     history: tuple[Utterance, ...] = ()
     """All that was said before."""
-    parameters: dict[str, Any] = {}
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
     again: bool = False
     """Whether you were one before, and have lost what you knew."""
 
@@ -93,7 +94,7 @@ class Utterances(Message):
 
 
 class MeetingNews(Message):
-    """Something has happened that is no utterance: somebody joined, left, reacted, voted, missed a turn, …"""
+    """Something has happened that is no utterance: somebody joined, left, reacted, voted, missed a turn, or the like."""
 
     meeting: str
     sequence: int

@@ -142,7 +142,7 @@ def test_further_actions_are_registered_by_class_and_by_instance() -> None:
 
 
 def test_an_action_that_raises_is_recorded_and_hurts_nobody(cast: Cast) -> None:
-    broken = ActionKind("BREAK", "Breaks.", lambda *_: 1 / 0)
+    broken = ActionKind("BREAK", "Breaks.", lambda *_: str(1 / 0))
     ada = cast.add(ADA, Does(lambda situation: [Action("BREAK"), DONE]), actions=[broken])
     episode = ada.act().result()
     assert (episode.records[0].outcome, episode.records[0].result) == (Outcome.FAILED, "ZeroDivisionError: division by zero")
@@ -306,7 +306,8 @@ def test_memories_are_kept_in_the_runtimes_memory() -> None:
 
 
 def test_what_makes_no_sense_is_refused_where_it_is_said(cast: Cast) -> None:
-    for wrong in ({"max_steps": 0}, {"patience": -1}, {"buffer": 0}, {"most_repeats": -1}, {"similarity": 0}):
+    wrongs: list[dict[str, Any]] = [{"max_steps": 0}, {"patience": -1}, {"buffer": 0}, {"most_repeats": -1}, {"similarity": 0}]
+    for wrong in wrongs:
         with pytest.raises(InvalidSetting, match="PersonaAgent"):
             cast.add(Persona.of("Zed"), **wrong)
     with pytest.raises(InvalidSetting, match=r"Cast\.add"):

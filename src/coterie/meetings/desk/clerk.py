@@ -28,6 +28,18 @@ class TakeSeat(Request[Place]):
     accepted: Accept
 
 
+class _Came:
+    """What came of an exchange of letters."""
+
+    __slots__ = ("elsewhere", "news", "rulings", "touched")
+
+    def __init__(self, touched: dict[str, Seat]) -> None:
+        self.touched = touched
+        self.news: list[tuple[Seat, Entry]] = []
+        self.rulings: list[Ruled] = []
+        self.elsewhere: dict[str, list[Post]] = {}
+
+
 class Clerk(Agent):
     """Keeps the replicas of a meeting's members beside their agents, so that they answer while those are busy.
 
@@ -43,9 +55,12 @@ class Clerk(Agent):
         self._planned = 0.0
         self._due: dict[str, float | None] = {}
         self._refs: dict[str, AgentRef] = {}
+        self._known: dict[str, str] = {}
+        """Where letters from others came from."""
         self._linger: float | None = None
 
     def on_start(self) -> None:
+        """Go on with what is on the desk, if this clerk was rebuilt."""
         for seat in self.desk.seats.values():
             self.context.watch(seat.agent)
         self._pump(dict(self.desk.seats))
@@ -61,7 +76,7 @@ class Clerk(Agent):
         gathering, terms = desk.gathering, desk.terms
         self._decided = asyncio.Event()
         for name, guest in gathering.guests.items():
-            self.context.create_task(self._invite(name, guest, required=name in gathering.required, timeout=terms.timeout))
+            self.context.create_task(self._invite(name, guest, required=name in gathering.required, limit=terms.timeout))
         try:
             while (verdict := gathering.verdict()) is False:
                 self._decided.clear()
@@ -74,9 +89,9 @@ class Clerk(Agent):
             return verdict
         return await self._open()
 
-    async def _invite(self, name: str, guest: AgentRef, *, required: bool, timeout: float) -> None:
+    async def _invite(self, name: str, guest: AgentRef, *, required: bool, limit: float) -> None:
         """Ask a guest, and see to its answer, which may come before the meeting is opened or after."""
-        answer = await self._ask(name, guest, required=required, timeout=timeout)
+        answer = await self._ask(name, guest, required=required, limit=limit)
         gathering = self.desk.gathering
         if gathering is None or self._linger is not None:
             if answer.kind == "accepted":
@@ -89,7 +104,7 @@ class Clerk(Agent):
             else:
                 self._settle_late(name, guest, answer)
 
-    async def _ask(self, name: str, guest: AgentRef, *, required: bool, timeout: float) -> Answer:
+    async def _ask(self, name: str, guest: AgentRef, *, required: bool, limit: float) -> Answer:
         desk = self.desk
         terms, caller, gathering = desk.terms, desk.caller, desk.gathering
         assert terms is not None
@@ -104,11 +119,11 @@ class Clerk(Agent):
             terms.floor_name,
             terms.parameters,
             terms.parent,
-            desk.now() + timeout,
+            desk.now() + limit,
         )
         if guest.address.node != self.context.runtime.node:
-            return await ask_there(self.context.runtime, Host(guest, name, invitation, terms.floor, timeout))
-        return await ask_here(guest, invitation, timeout)
+            return await ask_there(self.context.runtime, Host(guest, name, invitation, terms.floor, limit))
+        return await ask_here(guest, invitation, limit)
 
     async def _open(self) -> NotHeld | None:
         """Open the meeting with those who have accepted by now."""
@@ -201,7 +216,7 @@ class Clerk(Agent):
         refusal = await self.submit(Submit(message.member, events.Invited(message.name), message.timeout))
         if refusal.refusal is not None:
             return NotHeld(refusal.refusal.kind, refusal.refusal.text)
-        answer = await self._ask(message.name, message.guest, required=False, timeout=message.timeout)
+        answer = await self._ask(message.name, message.guest, required=False, limit=message.timeout)
         self._settle_late(message.name, message.guest, answer)
         if answer.kind == "accepted":
             return None
@@ -238,6 +253,7 @@ class Clerk(Agent):
         dirty = {}
         now = self.desk.now()
         for post in message.posts:
+            self._known[post.by] = message.where
             seat = self.desk.seats.get(post.to) or self.desk.past.get(post.to)
             if seat is not None:
                 seat.replica.receive(post.by, post.letter, now)
@@ -278,42 +294,18 @@ class Clerk(Agent):
 
     def _pump(self, dirty: dict[str, Seat]) -> None:
         """Carry letters between replicas until there are none, then keep, tell, and send what came of it."""
-        seats = self.desk.seats
         now = self.desk.now()
-        touched = dict(dirty)
-        news: list[tuple[Seat, Entry]] = []
-        rulings: list[Ruled] = []
-        elsewhere: dict[str, list[Post]] = {}
-        while dirty:
-            name, seat = next(iter(dirty.items()))
-            del dirty[name]
-            for effect in seat.replica.drain():
-                if type(effect) is Send:
-                    target = seats.get(effect.to)
-                    if target is not None:
-                        target.replica.receive(name, effect.letter, now)
-                        dirty[effect.to] = touched[effect.to] = target
-                    else:
-                        self._address(seat, effect, elsewhere)
-                elif type(effect) is Committed:
-                    if effect.counts:
-                        news.append((seat, effect.entry))
-                elif type(effect) is Ruled:
-                    rulings.append(effect)
-                elif type(effect) is Diverged:
-                    self.context.log.error(
-                        "%s: %s has come to something else by the same minutes", self.desk.meeting, effect.member
-                    )
-        self._keep(touched)
-        for seat, entry in news:
+        came = self._exchange(dirty, now)
+        self._keep(came.touched)
+        for seat, entry in came.news:
             seat.tell(entry, now)
-        for ruling in rulings:
+        for ruling in came.rulings:
             future = self._waiting.pop(ruling.id, None)
             if future is not None and not future.done():
                 future.set_result(Answered(ruling.sequence, ruling.refusal))
-        for where, posts in elsewhere.items():
-            self._reference(where).post(Mail(tuple(posts)))
-        for name, seat in touched.items():
+        for where, posts in came.elsewhere.items():
+            self._reference(where).post(Mail(str(self.context.self_ref.address), tuple(posts)))
+        for name, seat in came.touched.items():
             seat.settle()
             self._due[name] = seat.replica.next_deadline()
             if seat.replica.over and name in self.desk.seats:
@@ -324,10 +316,36 @@ class Clerk(Agent):
             self._opened.set_result(None)
         self._plan(now)
 
+    def _exchange(self, dirty: dict[str, Seat], now: float) -> _Came:
+        """Carry letters between the replicas here until there are none, and return what else came of it."""
+        seats = self.desk.seats
+        came = _Came(dict(dirty))
+        while dirty:
+            name, seat = next(iter(dirty.items()))
+            del dirty[name]
+            for effect in seat.replica.drain():
+                if type(effect) is Send:
+                    target = seats.get(effect.to)
+                    if target is None:
+                        self._address(seat, effect, came.elsewhere)
+                        continue
+                    target.replica.receive(name, effect.letter, now)
+                    dirty[effect.to] = came.touched[effect.to] = target
+                elif type(effect) is Committed:
+                    if effect.counts:
+                        came.news.append((seat, effect.entry))
+                elif type(effect) is Ruled:
+                    came.rulings.append(effect)
+                elif type(effect) is Diverged:
+                    meeting = self.desk.meeting
+                    self.context.log.error("%s: %s has come to something else by the same minutes", meeting, effect.member)
+        return came
+
     def _address(self, seat: Seat, effect: Send, elsewhere: dict[str, list[Post]]) -> None:
         place = seat.replica.log.members.get(effect.to) or self.desk.place(effect.to)
-        if place is not None and place.where != seat.replica.where:
-            elsewhere.setdefault(place.where, []).append(Post(effect.to, seat.name, effect.letter))
+        where = self._known.get(effect.to, "") if place is None else place.where
+        if where and where != seat.replica.where:
+            elsewhere.setdefault(where, []).append(Post(effect.to, seat.name, effect.letter))
         elif effect.to in self.desk.past:
             self.desk.past[effect.to].replica.receive(seat.name, effect.letter, self.desk.now())
 

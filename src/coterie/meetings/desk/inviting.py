@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import Any
 
-from coterie.errors import (
-    AgentStopped,
-    AskCancelled,
-    AskTimeout,
-    DeliveryError,
-    HandlerFailed,
-    MailboxFull,
-    Unhandled,
-    UnknownAgent,
-    WaitCycle,
-)
+from coterie.errors import AskTimeout, DeliveryError, HandlerFailed, Unhandled
 from coterie.kernel import Address
 from coterie.meetings.desk.letters import Answer, Host, NotHeld
 from coterie.meetings.messages import Accept, Decline, Invitation
@@ -26,25 +16,29 @@ _TRY = 2.0
 """Seconds after which another node is asked again, for letters get lost."""
 
 
-async def ask_here(guest: AgentRef, invitation: Invitation, timeout: float) -> Answer:
-    """Ask a guest on this node, and return its answer in words."""
+async def ask_here(guest: AgentRef, invitation: Invitation, limit: float) -> Answer:
+    """Ask a guest on this node, within so many seconds, and return its answer in words."""
     try:
-        answer = await guest.ask(invitation, timeout=timeout)
-    except AskTimeout:
-        return Answer("silent", f"it did not answer within {timeout:g} s")
-    except Unhandled:
-        return Answer("declined", "it has no handler for Invitation")
-    except (UnknownAgent, AgentStopped, MailboxFull, AskCancelled, WaitCycle) as error:
-        return Answer("unreachable", str(error))
-    except HandlerFailed as error:
-        return Answer("declined", f"its handler failed: {error.reason}")
+        answer: Any = await guest.ask(invitation, timeout=limit)
+    except DeliveryError as error:
+        return _failed(error, limit)
+    if isinstance(answer, bool):
+        answer = Accept() if answer else Decline()
     if isinstance(answer, Accept):
         return Answer("accepted", accepted=answer)
     if isinstance(answer, Decline):
         return Answer("declined", answer.reason)
-    if isinstance(answer, bool):
-        return Answer("accepted", accepted=Accept()) if answer else Answer("declined", Decline().reason)
     return Answer("declined", f"its handler returned {answer!r}, which is neither Accept() nor Decline(reason)")
+
+
+def _failed(error: DeliveryError, limit: float) -> Answer:
+    if isinstance(error, AskTimeout):
+        return Answer("silent", f"it did not answer within {limit:g} s")
+    if isinstance(error, Unhandled):
+        return Answer("declined", "it has no handler for Invitation")
+    if isinstance(error, HandlerFailed):
+        return Answer("declined", f"its handler failed: {error.reason}")
+    return Answer("unreachable", str(error))
 
 
 async def ask_there(runtime: Runtime, host: Host) -> Answer:
@@ -60,8 +54,6 @@ async def ask_there(runtime: Runtime, host: Host) -> Answer:
         except AskTimeout:
             continue
         except DeliveryError as error:
-            if isinstance(error, AskCancelled):
-                await asyncio.sleep(0)
             return Answer("unreachable", f"no meetings are held there: {error}")
 
 

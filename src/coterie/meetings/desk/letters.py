@@ -23,6 +23,8 @@ class Post(msgspec.Struct, frozen=True):
 class Mail(Message):
     """Letters for replicas that this clerk keeps."""
 
+    where: str
+    """The address of the clerk that sends them, for a member that has no minutes yet knows nobody's."""
     posts: tuple[Post, ...]
 
 

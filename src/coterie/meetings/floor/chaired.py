@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from coterie.errors import InvalidSetting
 from coterie.meetings.floor.policy import Floor, not_its_turn
 
@@ -20,7 +22,11 @@ class Chair(Floor, frozen=True, kw_only=True):
     """
 
     chair: str = ""
-    """Its name; empty for the caller."""
+    """Its name (or a reference, of which the name is kept); empty for the caller."""
+
+    def __post_init__(self) -> None:
+        Floor.__post_init__(self)
+        msgspec.structs.force_setattr(self, "chair", getattr(self.chair, "name", self.chair))
 
     def presides(self, state: MeetingState) -> str:
         """Return who the chair is at present."""

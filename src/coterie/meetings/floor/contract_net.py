@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coterie.meetings.floor.policy import Floor, not_its_turn
-from coterie.meetings.minutes.events import Announced, Awarded, Bid, Reported
+from coterie.meetings.minutes.events import Announced, Awarded, Bid, Event, Reported
 
 if TYPE_CHECKING:
-    from coterie.meetings.minutes.events import Event
     from coterie.meetings.minutes.state import MeetingState
+
+
+_ALLOWED: dict[str, tuple[type[Event], ...]] = {
+    "idle": (Announced,),
+    "bidding": (Bid,),
+    "awarding": (Announced, Awarded),
+    "working": (Reported,),
+}
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -39,7 +46,11 @@ class ContractNet(Floor, frozen=True, kw_only=True):
     """
 
     manager: str = ""
-    """Its name; empty for the caller."""
+    """Its name (or a reference, of which the name is kept); empty for the caller."""
+
+    def __post_init__(self) -> None:
+        Floor.__post_init__(self)
+        msgspec.structs.force_setattr(self, "manager", getattr(self.manager, "name", self.manager))
 
     def manages(self, state: MeetingState) -> str:
         """Return who the manager is at present: if it is gone, who has been a member for longest."""
@@ -59,7 +70,7 @@ class ContractNet(Floor, frozen=True, kw_only=True):
         contract = state.contract
         phase = contract.state if contract is not None and contract.state not in ("done", "failed") else "idle"
         manager = self.manages(state)
-        allowed = {"idle": Announced, "bidding": Bid, "awarding": (Announced, Awarded), "working": Reported}[phase]
+        allowed = _ALLOWED[phase]
         if by == manager and not isinstance(event, Announced | Bid | Awarded | Reported):
             return ""  # the manager may always say something
         if turn := not_its_turn(state, by):

@@ -7,7 +7,7 @@ it what is out of turn, and every member folds by it, so what one let through wr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -103,13 +103,15 @@ class Open(Floor, frozen=True, kw_only=True):
 class RoundRobin(Floor, frozen=True, kw_only=True):
     """One after the other, an utterance each, in the order of joining with the caller first; or as `order` says."""
 
-    order: tuple[str, ...] = ()
-    """Names of those who take turns; the others only listen. Empty for all."""
+    order: tuple[Any, ...] = ()
+    """Names (or references, of which the names are kept) of those who take turns; the others only listen. Empty for all."""
 
     def __post_init__(self) -> None:
         Floor.__post_init__(self)
-        if not isinstance(self.order, tuple) or not all(isinstance(name, str) for name in self.order):
-            raise InvalidSetting("RoundRobin.order", self.order, "a tuple of names")
+        names = tuple(getattr(member, "name", member) for member in self.order)
+        if not all(isinstance(name, str) for name in names):
+            raise InvalidSetting("RoundRobin.order", self.order, "names or references, in their order")
+        msgspec.structs.force_setattr(self, "order", names)
 
     def next(self, state: MeetingState, last: str) -> tuple[str, ...]:  # noqa: D102 - see Floor
         return following(state, last, self.order)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coterie.errors import describe
 from coterie.meetings.floor.chaired import Chair
@@ -161,7 +161,7 @@ def over(state: MeetingState, now: float) -> str:
     return state.ending.met(state, now + _DUE) if state.ending is not None else ""
 
 
-_CHECKS = {
+_CHECKS: dict[type, Any] = {
     events.Opened: _opened,
     events.TurnMissed: _missed,
     events.Crashed: _crashed,

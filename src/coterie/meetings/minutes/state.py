@@ -27,7 +27,7 @@ class MeetingState:
     Whoever folds owns it: one thread at a time may touch it. What its properties return is immutable, or a copy.
     """
 
-    def __init__(self, meeting: str, resolve: Callable[[Packed], Floor]) -> None:
+    def __init__(self, meeting: str, resolve: Callable[[Packed], Floor]) -> None:  # noqa: PLR0915 - one line for each part
         self.meeting = meeting
         """The meeting's id."""
         self.resolve = resolve

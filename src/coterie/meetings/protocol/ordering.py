@@ -126,9 +126,8 @@ class Ordering:
         state = self.draft
         times = [self._beat_at] if apart and not self.finished() else []
         if state.is_open:
-            for when in (state.turn.until, state.ending.deadline(state) if state.ending is not None else None):
-                if when is not None and when > self._checked:
-                    times.append(when)
+            coming = (state.turn.until, state.ending.deadline(state) if state.ending is not None else None)
+            times.extend(when for when in coming if when is not None and when > self._checked)
         return min(times, default=None)
 
     def finished(self) -> bool:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
-from coterie.errors import ModelError, UnusableReply, describe
+from coterie.errors import (
+    BudgetExhausted,
+    ContextTooLong,
+    GatewayClosed,
+    ModelError,
+    RecordingDamaged,
+    RecordingMissing,
+    UnusableReply,
+    describe,
+)
 from coterie.kernel import check_number
 from coterie.models import Exchange, Finish, Model, ModelReply, ModelRequest, Spoken
 from coterie.personas.mind import prompt
 from coterie.personas.mind.contract import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.parsing import decision_of, schema_of, tools_of
 
+STOPPING: tuple[type[ModelError], ...] = (BudgetExhausted, GatewayClosed, RecordingDamaged, RecordingMissing)
+"""Errors that are meant to stop a run: a budget that is spent is not to be worked around, nor a replay that has come off its record."""
+
+_LONGEST = 1_000_000
 _SHOWN = 2_000
 """Characters of an unusable reply that the model is shown again."""
 
@@ -21,8 +35,8 @@ class ModelMind:
     The model answers by a JSON object that fits a schema made of the actions ("schema"), or by calling them as tools
     ("tools"). An answer that makes no sense - broken JSON, an unknown action, a missing argument - is sent back with what is wrong
     about it, `retries` times. If that is in vain, or the model does not answer at all, `fallback` decides, and the decision says why;
-    without a fallback the error is raised. Errors named in `raises` are never fallen back from: a budget that is spent is
-    meant to stop a run, not to be worked around.
+    without a fallback the error is raised. Errors named in `raises` are never fallen back from. A prompt that is longer
+    than the model's context is tried once more with a quarter of the description and without what is remembered.
 
     Keeps nothing; safe to share as far as the model is. Requests carry the agent and a label, by which they are recorded.
     """
@@ -34,7 +48,7 @@ class ModelMind:
         fallback: Mind | None = None,
         style: Literal["schema", "tools"] = "schema",
         retries: int = 2,
-        raises: tuple[type[BaseException], ...] = (),
+        raises: tuple[type[ModelError], ...] = STOPPING,
         temperature: float | None = None,
         max_tokens: int | None = None,
         max_description: int | None = 20_000,
@@ -62,15 +76,20 @@ class ModelMind:
 
         Raises what the model raises, or `UnusableReply`, if there is no fallback.
         """
-        attempts = 0
+        attempts, shorter = 0, False
         exchanges: list[Exchange] = [Spoken("user", prompt.told_now(situation))]
         try:
             while True:
                 attempts += 1
                 label = situation.label if attempts == 1 else f"{situation.label}/attempt {attempts}"
-                reply = await self.model.ask(self._request(situation, tuple(exchanges), label))
                 try:
+                    reply = await self.model.ask(self._request(situation, tuple(exchanges), label, shorter=shorter))
                     found = self._decision(reply, situation)
+                except ContextTooLong:
+                    if shorter:
+                        raise
+                    shorter = True
+                    exchanges = [Spoken("user", prompt.told_now(dataclasses.replace(situation, recent=())))]
                 except UnusableReply as error:
                     if attempts > self._retries:
                         raise
@@ -85,10 +104,13 @@ class ModelMind:
             decision = as_decision(await self.fallback.decide(situation))
             return Decision(decision.actions, decision.mental_state, describe(error), attempts)
 
-    def _request(self, situation: Situation, exchanges: tuple[Exchange, ...], label: str) -> ModelRequest:
+    def _request(self, situation: Situation, exchanges: tuple[Exchange, ...], label: str, *, shorter: bool) -> ModelRequest:
         as_tools = self._style == "tools"
+        most = self._max_description
+        if shorter:
+            most = max(1, min(most or _LONGEST, len(situation.persona.description())) // 4)
         return ModelRequest(
-            instructions=prompt.instructions(situation, most=self._max_description, as_tools=as_tools),
+            instructions=prompt.instructions(situation, most=most, as_tools=as_tools),
             exchanges=exchanges,
             tools=tools_of(situation.actions) if as_tools else (),
             schema=None if as_tools else schema_of(situation.actions),
