@@ -32,6 +32,7 @@ from coterie.personas.agent.state import Counts, EndReason, Episode, PersonaStat
 from coterie.personas.mind.actions import ActionKind, ActionSet, action
 from coterie.personas.mind.contract import Decision, Mind, Situation
 from coterie.personas.mind.falling_back import FallbackMind
+from coterie.personas.mind.from_profile import answer_from_profile
 from coterie.personas.mind.model import ModelMind
 from coterie.personas.mind.rules import (
     Rule,
@@ -50,6 +51,9 @@ from coterie.personas.mind.rules import (
 )
 from coterie.personas.mind.state import Action, ActionRecord, MentalState, Outcome, Stimulus, StimulusKind, done, talk
 from coterie.personas.profile.persona import Fragment, Persona
+from coterie.personas.results.answers import Answer, AnswerTable, Row, answers_type, table_by_model, table_by_rules
+from coterie.personas.results.focus_group import FocusGroup, Interviewer
+from coterie.personas.results.questions import AnswerKind, Question
 from coterie.personas.social.cast import Cast, load_personas
 from coterie.personas.social.moderator import Converse, Moderator
 from coterie.personas.social.reference import PersonaRef
@@ -64,6 +68,9 @@ __all__ = [
     "ActionKind",
     "ActionRecord",
     "ActionSet",
+    "Answer",
+    "AnswerKind",
+    "AnswerTable",
     "Cast",
     "ChangeMind",
     "Consolidate",
@@ -74,8 +81,10 @@ __all__ = [
     "Episode",
     "FallbackMind",
     "FellBack",
+    "FocusGroup",
     "Fragment",
     "GetState",
+    "Interviewer",
     "Keep",
     "Line",
     "Listen",
@@ -93,10 +102,12 @@ __all__ = [
     "PersonaRef",
     "PersonaState",
     "Pursue",
+    "Question",
     "Recollect",
     "Relation",
     "Relations",
     "RelationsView",
+    "Row",
     "Rule",
     "RuleMind",
     "See",
@@ -109,6 +120,8 @@ __all__ = [
     "act",
     "action",
     "all_of",
+    "answer_from_profile",
+    "answers_type",
     "done",
     "feel",
     "first_of",
@@ -123,6 +136,8 @@ __all__ = [
     "social_round",
     "social_world",
     "sometimes",
+    "table_by_model",
+    "table_by_rules",
     "talk",
     "when",
 ]

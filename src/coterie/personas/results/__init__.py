@@ -1,1 +1,1 @@
-"""x."""
+"""What comes of asking personas: a focus group, answers as typed values, a table of them, a transcript."""

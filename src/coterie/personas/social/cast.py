@@ -18,12 +18,15 @@ from coterie.errors import (
     StartFailed,
 )
 from coterie.kernel import check_number
+from coterie.meetings import Meetings
 from coterie.memory import TieredMemory
 from coterie.personas.agent.agent import PersonaAgent
 from coterie.personas.agent.messages import GetState, Transcript
 from coterie.personas.mind.contract import Mind
 from coterie.personas.profile.persona import Persona
 from coterie.personas.profile.reading import MOST_BYTES
+from coterie.personas.results.focus_group import FocusGroup, HoldFocusGroup, Interviewer
+from coterie.personas.results.questions import Question
 from coterie.personas.social.moderator import Converse, Moderator
 from coterie.personas.social.reference import PersonaRef
 from coterie.personas.social.relations import Relation, Relations
@@ -46,7 +49,8 @@ class Cast:
             print(cast.converse(ada, ben, opening="What about breakfast?").result())
 
     `mind` makes the minds of those that are not given one; by default they have no rules and say nothing. `memory` is
-    given to the runtime, for all to remember in; `documents` is what they can consult. The runtime stops them.
+    given to the runtime, for all to remember in; `documents` is what they can consult; `meetings` are those that the runtime
+    has been given, if it has: else it is given some when they are needed. The runtime stops the personas.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Cast:
         memory: TieredMemory | None = None,
         relations: Relations | None = None,
         documents: Mapping[str, str] | None = None,
+        meetings: Meetings | None = None,
         timeout: float | None = 300.0,
     ) -> None:
         check_number("Cast.timeout", timeout, above=0, optional=True)
@@ -64,6 +69,7 @@ class Cast:
         self.society = runtime.provide(Society(relations, documents))
         """What its personas share."""
         self._memory = runtime.provide(memory, TieredMemory) if memory is not None else None
+        self._meetings = meetings
         self._mind = mind
         self._timeout = timeout
         self._lock = new_lock(Rank.RECORDS)  # guards who is here, and the moderator
@@ -160,6 +166,36 @@ class Cast:
             raise InvalidSetting("converse.personas", personas, "at least one persona")
         request = Converse(tuple(each.agent for each in members), opening, turns, steps, label)
         return self._get_moderator().ask(request, timeout=self._timeout)
+
+    def focus_group(
+        self,
+        topic: str,
+        questions: Iterable[Question],
+        personas: Iterable[PersonaRef | str] | None = None,
+        *,
+        turn_limit: float | None = 120.0,
+        interviewer: str = "Interviewer",
+    ) -> Reply[FocusGroup]:
+        """Have several personas, by default all, asked questions in a meeting, in which each hears what the others say.
+
+        A persona has `turn_limit` seconds for an answer. Raises `InvalidSetting` for nobody or no question, `PersonaUnknown`,
+        and `NameTaken` if somebody is called as the interviewer is.
+        """
+        check_number("focus_group.turn_limit", turn_limit, above=0, optional=True)
+        asked = tuple(questions)
+        members = [self[each] if isinstance(each, str) else each for each in (personas if personas is not None else self)]
+        if not asked or len({question.name for question in asked}) < len(asked):
+            raise InvalidSetting("focus_group.questions", asked, "at least one question, and a name of its own for each")
+        if not members:
+            raise InvalidSetting("focus_group.personas", members, "at least one persona")
+        with self._lock:
+            if self._meetings is None:
+                self._meetings = self.runtime.provide(Meetings())
+        agent = self.runtime.spawn(Interviewer, name=interviewer)
+        request = HoldFocusGroup(topic, tuple(each.agent for each in members), asked, turn_limit)
+        reply = agent.ask(request, timeout=None)
+        reply.add_callback(agent.stop)
+        return reply
 
     def __getitem__(self, name: str) -> PersonaRef:
         with self._lock:
