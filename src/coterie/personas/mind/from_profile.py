@@ -17,6 +17,9 @@ _HINT = re.compile(r"\s*\([^()]*\)\s*$")
 _ASKS = re.compile(r"\?")
 _LONG = 4
 """Letters from which a word tells what a text is about."""
+_COMMON = frozenset(
+    ["what", "when", "where", "which", "with", "would", "your", "about", "this", "that", "than", "from", "have", "does", "good", "like", "more", "most", "much", "very", "well", "them", "they", "into", "than", "some", "small", "large", "long", "make", "made", "take", "thing", "things", "think", "care", "dislike", "often", "only", "over", "just", "also", "been", "being"]
+)
 _LEFT_OUT = ("name", "age", "gender", "nationality", "residence", "occupation", "relationships", "routines")
 _AGAINST = re.compile(r"\b(?:not?|never|dislikes?|hates?|can't|cannot|avoids?)\b", re.IGNORECASE)
 
@@ -78,7 +81,7 @@ def _statements(value: Any, key: str) -> Iterator[str]:
 
 def _words(text: str) -> set[str]:
     """Return the longer words of a text, without endings that only grammar gives them."""
-    words = (word for word in re.findall(r"\w+", text.casefold()) if len(word) >= _LONG)
+    words = (word for word in re.findall(r"\w+", text.casefold()) if len(word) >= _LONG and word not in _COMMON)
     return {re.sub(r"(?:ing|ed|es|s)$", "", word) for word in words}
 
 

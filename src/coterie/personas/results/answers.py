@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from pydantic import create_model
 
-from coterie.errors import BudgetExhausted, GatewayClosed, MalformedReply, ModelError, RecordingMissing, describe
+from coterie.errors import BudgetExhausted, GatewayClosed, ModelError, RecordingMissing, describe
+from coterie.messaging import Request
 from coterie.models import Model, ModelRequest, Spoken, extract
 from coterie.personas.results.questions import Question, Value
+from coterie.runtime import Agent, on
 
 _TOLD = """\
 You turn what a person said in an interview into values. Take only what they said; where they gave no answer, give null."""
@@ -80,23 +83,42 @@ def table_by_rules(questions: Sequence[Question], answers: Sequence[Answer]) -> 
 
 
 async def table_by_model(model: Model, questions: Sequence[Question], answers: Sequence[Answer]) -> AnswerTable:
-    """Return the table of answers, with values extracted by a model, a request for each persona.
+    """Return the table of answers, with values extracted by a model, a request for each persona, all at once.
 
     Where the model fails, or gives what does not fit, rules find the values, and the row says why. Raises
     `BudgetExhausted`, `GatewayClosed` and `RecordingMissing`.
     """
     kind = answers_type(questions)
-    rows = []
-    for name in _names(answers):
+
+    async def row(name: str) -> Row:
         try:
             found = await extract(model, kind, _request(name, questions, answers))
         except _STOPPING:
             raise
-        except (ModelError, MalformedReply) as error:
-            rows.append(msgspec.structs.replace(_row(name, questions, answers), reason=describe(error)))
-        else:
-            rows.append(Row(name, found.model_dump(), "model"))
-    return AnswerTable(tuple(questions), tuple(rows))
+        except ModelError as error:
+            return msgspec.structs.replace(_row(name, questions, answers), reason=describe(error))
+        return Row(name, found.model_dump(), "model")
+
+    return AnswerTable(tuple(questions), tuple(await asyncio.gather(*map(row, _names(answers)))))
+
+
+class Tabulate(Request[AnswerTable]):
+    """Asks for the table of answers."""
+
+    questions: tuple[Question, ...]
+    answers: tuple[Answer, ...]
+
+
+class Tabulator(Agent):
+    """Makes tables of answers by a model, which `get` returns: a function, so that the model itself is not copied."""
+
+    def __init__(self, get: Callable[[], Model]) -> None:
+        self._get = get
+
+    @on(interleave=True, raises=ModelError)
+    async def tabulate(self, message: Tabulate) -> AnswerTable:
+        """Return the table."""
+        return await table_by_model(self._get(), message.questions, message.answers)
 
 
 def answers_type(questions: Sequence[Question]) -> Any:

@@ -20,11 +20,13 @@ from coterie.errors import (
 from coterie.kernel import check_number
 from coterie.meetings import Meetings
 from coterie.memory import TieredMemory
+from coterie.models import Model
 from coterie.personas.agent.agent import PersonaAgent
 from coterie.personas.agent.messages import GetState, Transcript
 from coterie.personas.mind.contract import Mind
 from coterie.personas.profile.persona import Persona
 from coterie.personas.profile.reading import MOST_BYTES
+from coterie.personas.results.answers import Answer, AnswerTable, Tabulate, Tabulator
 from coterie.personas.results.focus_group import FocusGroup, HoldFocusGroup, Interviewer
 from coterie.personas.results.questions import Question
 from coterie.personas.social.moderator import Converse, Moderator
@@ -194,6 +196,13 @@ class Cast:
         agent = self.runtime.spawn(Interviewer, name=interviewer)
         request = HoldFocusGroup(topic, tuple(each.agent for each in members), asked, turn_limit)
         reply = agent.ask(request, timeout=None)
+        reply.add_callback(agent.stop)
+        return reply
+
+    def tabulate(self, questions: Iterable[Question], answers: Iterable[Answer], model: Model) -> Reply[AnswerTable]:
+        """Have a model extract the values of answers; see `table_by_model`. Without a model there is `table_by_rules`."""
+        agent = self.runtime.spawn(Tabulator, lambda: model)
+        reply = agent.ask(Tabulate(tuple(questions), tuple(answers)), timeout=None)
         reply.add_callback(agent.stop)
         return reply
 

@@ -1,0 +1,101 @@
+"""The model of a scenario: its settings, the gateway that they come to, and what stops a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coterie.errors import ModelError
+from coterie.models import Budget, Limits, Model, ModelGateway, ModelReply, ModelRequest, TextDelta, Timeouts, cost_table
+from coterie.orchestrator.folder import RunFolder
+from coterie.personas.mind.model import STOPPING
+
+RECORDING = "model.jsonl"
+"""What was asked of the model and what it answered, in the folder of a run."""
+
+
+class ModelSettings(BaseModel):
+    """Which language model decides, and what it may cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    name: str = Field(min_length=1)
+    """A Pydantic AI model string, such as "openai:gpt-5-mini" or "ollama:qwen3"."""
+    base_url: str | None = None
+    """Where an OpenAI-compatible server is."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    concurrency: int = Field(default=32, ge=1)
+    """Requests at once."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    timeout: float = Field(default=120.0, gt=0)
+    """Seconds that one attempt may take."""
+    max_requests: int | None = Field(default=None, ge=0)
+    """What the run may ask in all."""
+    max_tokens: int | None = Field(default=None, ge=0)
+    """What the run may spend in all, in tokens."""
+    max_dollars: float | None = Field(default=None, ge=0)
+    """The same, in US dollars."""
+    fallback: bool = True
+    """Whether rules decide where the model fails; otherwise that is an error."""
+
+
+def open_gateway(settings: ModelSettings, recording: Path, *, replay: bool = False) -> ModelGateway:
+    """Return a gateway that records; what is recorded already is taken from there. With `replay` from there alone.
+
+    Raises `ModelError` and `ExtraMissing`.
+    """
+    return ModelGateway(
+        settings.name,
+        base_url=None if replay else settings.base_url,
+        limits=Limits(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
+        timeouts=Timeouts(total=5 * settings.timeout, attempt=settings.timeout, first_token=settings.timeout),
+        budget=Budget() if replay else Budget(settings.max_requests, settings.max_tokens, settings.max_dollars),
+        record=None if replay else recording,
+        replay=recording,
+    )
+
+
+class Halting:
+    """A model that notes the first error that is meant to stop a run. Safe from any thread as far as its model is."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.stopped: ModelError | None = None
+        """The first such error. Set once or more, each time by one assignment; any of them will do."""
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self._model.name
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Ask the model."""
+        try:
+            return await self._model.ask(request)
+        except STOPPING as error:
+            self.stopped = self.stopped or error
+            raise
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Stream from the model."""
+        return self._model.stream(request)
+
+    def check(self) -> None:
+        """Raise the error that is to stop the run, if there was one."""
+        if self.stopped is not None:
+            raise self.stopped
+
+    def __deepcopy__(self, memo: object) -> Halting:
+        return self
+
+
+def write_costs(folder: RunFolder, gateway: ModelGateway) -> list[dict[str, Any]]:
+    """Write what a run has cost, by agent and in all, as CSV and JSON; return it as plain values."""
+    table = cost_table(gateway)
+    folder.write_text("costs.csv", table.csv())
+    folder.write("costs.json", table.rows())
+    return table.rows()
