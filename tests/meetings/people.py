@@ -66,9 +66,7 @@ class Member(Agent):
             await meeting.say(f"{meeting.me} in turn {message.turn}")
 
     @on
-    def told(
-        self, message: Utterance | Utterances | Welcome | MeetingEnded | MeetingCancelled | MeetingNews
-    ) -> None:
+    def told(self, message: Utterance | Utterances | Welcome | MeetingEnded | MeetingCancelled | MeetingNews) -> None:
         self.sent.append(message)
 
     def meeting(self, id: str) -> Meeting:  # noqa: A002

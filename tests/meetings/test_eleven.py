@@ -228,5 +228,3 @@ def test_everybody_who_was_invited_is_told_that_a_meeting_is_not_held() -> None:
             (cancelled,) = each.sent(guest, MeetingCancelled)
             assert "no declined: busy" in cancelled.reason
         assert each.sent(ben, Utterance) == []
-
-

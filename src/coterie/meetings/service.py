@@ -131,6 +131,7 @@ class Meetings:
         parameters: Mapping[str, Any] | None = None,
         closes_with_caller: bool = False,
         parent: Meeting | None = None,
+        record: str | None = None,
         caller: AgentRef | None = None,
     ) -> Meeting:
         """Invite guests, and hold a meeting with those who come; return it once it is open.
@@ -138,7 +139,7 @@ class Meetings:
         All of `invite` must come, and nobody waits for those who are `optional`: they may join for as long as `timeout`
         seconds. `quorum` is the least number of members, the caller among them, with which the meeting is held, and
         goes on. It is closed by somebody, by `ending`, or after `max_turns` turns or `time_limit` seconds.
-        `parameters` are plain data for every guest to know. `floor` is `Open()` unless given. The caller is the agent
+        `parameters` are plain data for every guest to know. `record` names the file of the minutes. `floor` is `Open()` unless given. The caller is the agent
         that calls this, unless `caller` says which. When the caller is gone the others go on, unless
         `closes_with_caller`.
 
@@ -175,6 +176,8 @@ class Meetings:
         desk = self._make_desk(meeting, topic)
         desk.caller = me.name, me
         desk.terms = terms
+        if record is not None and self.folder is not None:
+            desk.path = self.folder / f"{_slug(record)}.jsonl"
         desk.gathering = Gathering(required, others, quorum)
         clerk = self._employ(desk)
         verdict = await clerk.ask(Hold(), timeout=None)
@@ -364,14 +367,18 @@ class Meetings:
     def _record(self, desk: Desk, entries: list[Entry]) -> None:
         if self.folder is None:
             return
+        self.folder.mkdir(parents=True, exist_ok=True)
         if desk.path is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
             number, _, node = desk.meeting.partition("@")
             mine = node == self._bound().node
-            slug = re.sub(r"[^A-Za-z0-9]+", "-", desk.topic).strip("-").lower()[:40] or "meeting"
-            desk.path = self.folder / f"{int(number):04d}-{slug}{'' if mine else f'-{node}'}.jsonl"
-        with desk.path.open("a", encoding="utf-8") as file:
+            desk.path = self.folder / f"{int(number):04d}-{_slug(desk.topic)}{'' if mine else f'-{node}'}.jsonl"
+        # What is there of a meeting of that name is from a run that was killed in the middle of it.
+        with desk.path.open("w" if entries[0].sequence == 1 else "a", encoding="utf-8") as file:
             file.write("".join(map(json_line, entries)))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()[:60] or "meeting"
 
 
 def _ending(ending: Condition | None, max_turns: int | None, time_limit: float | None) -> Condition | None:

@@ -1,7 +1,7 @@
 """Scenarios: read, checked whole, assembled from concrete parts, run, resumed, replayed, and recorded.
 
-The one place that names concrete parts. A scenario is a TOML file; a run of it leaves a folder with what happened. The
-first kind of scenario is the commons: fishers who share a lake. `Orchestrator` is an agent that routes requests to
+The one place that names concrete parts. A scenario is a TOML file; a run of it leaves a folder with what happened. There
+are two kinds: the commons, fishers who share a lake, and games of tic-tac-toe, each a meeting. `Orchestrator` is an agent that routes requests to
 components: memory, processing, action, environment.
 """
 
@@ -20,16 +20,32 @@ from coterie.orchestrator.components import (
     processing_component,
 )
 from coterie.orchestrator.folder import RunFolder
+from coterie.orchestrator.games.playing import Game
+from coterie.orchestrator.games.run import GamesOutcome, play_games, recorded_games, replay_games, run_games
+from coterie.orchestrator.games.scenario import GameScenario
 from coterie.orchestrator.run import Observer, Outcome, Recorded, outcome_of, play, recorded, replay, run_scenario, scenario_of
-from coterie.orchestrator.scenario import Scenario, check_scenario, load_scenario, parse_scenario, read_scenario
+from coterie.orchestrator.scenario import (
+    AnyScenario,
+    Scenario,
+    as_commons,
+    check_commons,
+    check_scenario,
+    load_scenario,
+    parse_scenario,
+    read_scenario,
+)
 
 __all__ = [
+    "AnyScenario",
     "Component",
     "ComponentReply",
     "ComponentRequest",
     "ComponentState",
     "ComponentStatus",
     "Components",
+    "Game",
+    "GameScenario",
+    "GamesOutcome",
     "GetStatus",
     "Month",
     "Observer",
@@ -39,16 +55,22 @@ __all__ = [
     "RunFolder",
     "Scenario",
     "action_component",
+    "as_commons",
+    "check_commons",
     "check_scenario",
     "load_scenario",
     "memory_component",
     "outcome_of",
     "parse_scenario",
     "play",
+    "play_games",
     "processing_component",
     "read_scenario",
     "recorded",
+    "recorded_games",
     "replay",
+    "replay_games",
+    "run_games",
     "run_scenario",
     "scenario_of",
 ]

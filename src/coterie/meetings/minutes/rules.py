@@ -58,7 +58,9 @@ def _turn(state: MeetingState, by: str, event: AnyEvent) -> Refusal | None:
     except Exception as error:  # noqa: BLE001 - somebody's policy; the orderer gets it into the minutes
         state.failure = state.failure or describe(error)
         problem = not_its_turn(state, by)
-    return Refusal("not-your-turn", problem) if problem else None
+    if not problem:
+        return None
+    return Refusal("not-your-turn" if not_its_turn(state, by) else "not-allowed", problem)
 
 
 def _opened(state: MeetingState, by: str, event: events.Opened, at: float) -> str:  # noqa: ARG001

@@ -9,13 +9,14 @@ propose, are judged, decide and fish.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from coterie.orchestrator.commons.bargaining import Agreement, Council
 from coterie.orchestrator.commons.judging import JudgeRule
 from coterie.orchestrator.commons.mechanisms import LAKE, Proposes
 from coterie.orchestrator.commons.strategies import Catch, Rule, Situation
@@ -67,24 +68,49 @@ class Terms:
     collapse_below: int
 
 
-StageName: TypeAlias = Literal["perceive", "propose", "judge", "decide", "fish"]
+StageName: TypeAlias = Literal["perceive", "meet", "propose", "judge", "decide", "fish"]
 
 STAGES: tuple[StageName, ...] = ("perceive", "propose", "judge", "decide", "fish")
 """The stages of a month, in their usual order."""
+MEETING: tuple[StageName, ...] = ("perceive", "meet", *STAGES[1:])
+"""The stages of a month in which the fishers meet."""
 
 
 def graph(
-    judge: JudgeRule, terms: Terms, stages: Sequence[str] = STAGES, edges: Sequence[tuple[str, str]] | None = None
+    judge: JudgeRule,
+    terms: Terms,
+    stages: Sequence[str] = STAGES,
+    edges: Sequence[tuple[str, str]] | None = None,
+    council: Council | None = None,
+    fishers: Mapping[str, Fisher] | None = None,
 ) -> Graph:
-    """Return the round of the commons: these stages, one after the other, or as `edges` say. Raises `InvalidGraph`."""
+    """Return the round of the commons: these stages, one after the other, or as `edges` say. Raises `InvalidGraph`.
+
+    In the stage "meet" the `fishers` bargain in the `council` about a quota.
+    """
 
     @per_agent
     async def perceive(turn: Turn) -> int:
         await _hesitate(turn.agent.delay)
         return int(turn.view[LAKE])
 
+    async def met(gathering: Gathering) -> Agreement:
+        assert council is not None
+        assert fishers is not None
+        situation = _situation(gathering, terms)
+        wishes = {}
+        for name in gathering.agents:
+            # Nobody can hope for more than there is.
+            wishes[name] = min(situation.stock, max(0, int(fishers[name].rule.ask(situation, gathering.random))))
+        return await council.bargain(gathering.round, wishes)
+
     @per_agent
     def propose(turn: Turn) -> None:
+        agreement = turn.inputs.get("meet")
+        if agreement is not None and agreement.spokesman == turn.name:
+            force = turn.view.get("mechanism/quota")
+            if force is None or dict(force["parameters"]) != {"most": agreement.quota}:
+                turn.propose("quota", most=agreement.quota)
         wish = turn.agent.proposes
         if wish is None or (wish.below is not None and turn.inputs.get("perceive", turn.view[LAKE]) >= wish.below):
             return
@@ -98,22 +124,26 @@ def graph(
     @per_agent
     async def decide(turn: Turn) -> int:
         await _hesitate(turn.agent.delay)
-        last = {name: Catch(each["asked"], each["got"]) for name, each in turn.view.get(_LAST, {}).items()}
-        fishers = len(turn.view.under(BASKET))
-        stock = turn.view[LAKE]
-        situation = Situation(turn.round, stock, terms.capacity, terms.growth, fishers, dict(sorted(last.items())))
-        return max(0, int(turn.agent.rule.ask(situation, turn.random)))
+        return max(0, int(turn.agent.rule.ask(_situation(turn, terms), turn.random)))
 
     @per_agent
     def fish(turn: Turn) -> None:
         turn.intend("take", amount=turn.inputs.get("decide", 0))
 
     judged.__name__ = "judge"
-    known = {stage.name: stage for stage in (perceive, propose, together(judged), decide, fish)}
+    met.__name__ = "meet"
+    known = {stage.name: stage for stage in (perceive, together(met), propose, together(judged), decide, fish)}
     made = [known[name] for name in stages]
     if edges is None:
         return Graph.chain(*made)
     return Graph(made, [Edge(source, target) for source, target in edges])
+
+
+def _situation(turn: Turn, terms: Terms) -> Situation:
+    """Return what a fisher knows."""
+    last = {name: Catch(each["asked"], each["got"]) for name, each in turn.view.get(_LAST, {}).items()}
+    fishers = len(turn.view.under(BASKET))
+    return Situation(turn.round, turn.view[LAKE], terms.capacity, terms.growth, fishers, dict(sorted(last.items())))
 
 
 class Lake:
