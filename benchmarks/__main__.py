@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, memory, peers, rounds, size, storage, throughput, wealth, work, world
+from benchmarks import latency, memory, models, peers, rounds, size, storage, throughput, wealth, work, world
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "memory-stores": memory.stores,
     "memory-recall": memory.recall,
     "work": work.all_rows,
+    "models": models.all_rows,
     "world": world.all_rows,
     "rounds": rounds.all_rows,
     "wealth": wealth.all_rows,

@@ -66,6 +66,7 @@ class LoopThread:
     def __init__(self, clock: Clock, name: str) -> None:
         self.name = name
         self.loop = ClockedLoop(clock, name)
+        self._serving = True
         self._thread = start_thread(self._run, name)
 
     @property
@@ -82,22 +83,36 @@ class LoopThread:
         return True
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises.
+
+        Raises `RuntimeError` after `stop`.
+        """
+        try:
+            ending = asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:
+            work.close()
+            raise
+        return ending.result(timeout)
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Cancel what still runs, end the loop and its thread; return whether it ended within `timeout` seconds."""
         with contextlib.suppress(RuntimeError):  # it has been stopped already
-            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.loop.call_soon_threadsafe(self.halt)
         if not self.here:
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def halt(self) -> None:
+        """Have the loop end; on its own thread. Once it is ending, more does no harm."""
+        if self._serving:
+            self.loop.stop()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
         finally:
+            self._serving = False
             self._drain()
             asyncio.set_event_loop(None)
             self.loop.close()

@@ -129,7 +129,7 @@ class Running:
         finally:
             self._ended.set()
             if own is not None:
-                own.add_done_callback(lambda _: self._thread.loop.stop())
+                own.add_done_callback(lambda _: self._thread.halt())
 
     async def _within(self, seconds: float, work: Awaitable[None]) -> None:
         try:

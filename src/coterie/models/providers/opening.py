@@ -11,6 +11,7 @@ import httpx2
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, create_async_httpx2_client, infer_model, parse_model_id
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -19,6 +20,9 @@ from coterie.models.redaction import Redactor
 
 _CHAT = ("openai", "openai-chat")
 """Providers that speak chat completions at an address of one's own."""
+
+_WHOLE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+"""A stream that does not say why it ended was cut off, however politely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor)
         redactor = Redactor([part for part in address.user if part])
     if kind in _CHAT:
         provider = OpenAIProvider(base_url=address.url, http_client=client)
-        return Opened(OpenAIChatModel(short, provider=provider), client, redactor)
+        return Opened(OpenAIChatModel(short, provider=provider, profile=_WHOLE), client, redactor)
 
     def make(which: str) -> Provider[Any]:
         if which != kind:

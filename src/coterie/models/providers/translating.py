@@ -77,9 +77,10 @@ class Translator:
     def price(self, input_tokens: int, output_tokens: int, model: Model) -> float | None:
         """Return the price of so many tokens of a model; None where it is not known."""
         usage = RequestUsage(input_tokens=input_tokens, output_tokens=output_tokens)
+        # By its provider, as the cost of a reply is: what speaks for another costs the same.
         try:
-            return float(calc_price(usage, model.model_name, provider_api_url=model.base_url).total_price)
-        except (LookupError, ValueError, AttributeError):
+            return float(calc_price(usage, model.model_name, provider_id=model.system).total_price)
+        except (LookupError, ValueError):
             return None
 
     def _reply(self, response: messages.ModelResponse) -> ModelReply:
