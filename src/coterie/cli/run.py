@@ -12,17 +12,29 @@ from rich.markup import escape
 
 from coterie.cli.display import Display, result_table
 from coterie.cli.games import changed_game, finish_games
+from coterie.cli.interviews import changed_interview, finish_interview, tell_how_to_go_on
+from coterie.errors import BudgetExhausted, ScenarioError
 from coterie.orchestrator import (
+    AnyScenario,
     GameScenario,
+    InterviewScenario,
     Outcome,
     RunFolder,
     Scenario,
     check_commons,
+    check_scenario,
     parse_scenario,
     read_scenario,
     run_scenario,
 )
 from coterie.orchestrator.writing import write_report
+
+MaxRequests = Annotated[
+    int | None, typer.Option(min=0, help="What the model may be asked in all, in requests.", show_default=False)
+]
+MaxDollars = Annotated[
+    float | None, typer.Option(min=0, help="What the model may cost in all, in US dollars.", show_default=False)
+]
 
 
 class DispatcherName(StrEnum):
@@ -61,10 +73,22 @@ def run(
     pace: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to pause after each month, to look on.")] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the result only.")] = False,
     report: Annotated[bool, typer.Option(help="Write a report with plots.")] = True,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Have this language model decide, such as openai:gpt-5-mini or ollama:qwen3.", show_default=False),
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Where an OpenAI-compatible server for the model is.", show_default=False)
+    ] = None,
+    max_requests: MaxRequests = None,
+    max_dollars: MaxDollars = None,
 ) -> None:
     """Run a scenario, show its progress, and leave a folder with what happened."""
     text = read_scenario(scenario)
-    parsed = parse_scenario(text, scenario)
+    parsed = with_model(
+        parse_scenario(text, scenario),
+        {"name": model, "base_url": base_url, "max_requests": max_requests, "max_dollars": max_dollars},
+    )
     console = Console(highlight=False)
     chosen = {"dispatcher": dispatcher, "threads": threads, "delay": delay}
     if isinstance(parsed, GameScenario):
@@ -72,9 +96,28 @@ def run(
         with RunFolder.create(out, game.name, text) as folder:
             finish_games(console, game, folder, quiet=quiet, report=report)
         return
+    if isinstance(parsed, InterviewScenario):
+        interview = changed_interview(parsed, {"seed": seed, "mode": mode}, chosen)
+        interview.load_personas(scenario.parent)  # what is wrong with them is said before a folder is made
+        with RunFolder.create(out, interview.name, text) as folder:
+            finish_interview(console, interview, folder, scenario.parent, quiet=quiet, report=report)
+        return
     loaded = changed(parsed, {"seed": seed, "mode": mode}, chosen)
     with RunFolder.create(out, loaded.name, text) as folder:
         finish(console, loaded, folder, resume=False, pace=pace, quiet=quiet, report=report)
+
+
+def with_model(scenario: AnyScenario, settings: dict[str, Any]) -> AnyScenario:
+    """Return a scenario with settings of its model changed, as far as they are given. Raises `ScenarioError` without one."""
+    given = {key: value for key, value in settings.items() if value is not None}
+    if not given:
+        return scenario
+    if isinstance(scenario, GameScenario):
+        raise ScenarioError(scenario.name, ["--model: games are played by rules; leave it out"])
+    before = scenario.model.model_dump() if scenario.model is not None else {}
+    if "name" not in given and "name" not in before:
+        raise ScenarioError(scenario.name, ["model.name: there is no model; say which one with --model"])
+    return check_scenario({**scenario.model_dump(), "model": before | given}, scenario.name)
 
 
 def changed(scenario: Scenario, settings: dict[str, Any], runtime: dict[str, Any]) -> Scenario:
@@ -92,6 +135,9 @@ def finish(
     try:
         with Display(console, scenario, pace=pace, quiet=quiet) as display:
             outcome = run_scenario(scenario, folder, display, resume=resume)
+    except BudgetExhausted:
+        tell_how_to_go_on(folder)
+        raise
     except KeyboardInterrupt:
         Console(stderr=True, highlight=False).print(
             f"interrupted; what happened until then is in {escape(str(folder.path))}", soft_wrap=True

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.errors import ModelError
@@ -15,6 +17,10 @@ from coterie.personas.mind.model import STOPPING
 
 RECORDING = "model.jsonl"
 """What was asked of the model and what it answered, in the folder of a run."""
+COSTS = "costs.json"
+"""What each agent has cost, in the folder of a run."""
+SPENT = "spent.json"
+"""What counts against the budgets, in the folder of a run, so that a resumed run goes on counting."""
 
 
 class ModelSettings(BaseModel):
@@ -42,17 +48,22 @@ class ModelSettings(BaseModel):
     fallback: bool = True
     """Whether rules decide where the model fails; otherwise that is an error."""
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a request may take with all its attempts."""
+        return 5 * self.timeout
 
-def open_gateway(settings: ModelSettings, recording: Path, *, replay: bool = False) -> ModelGateway:
+
+def open_gateway(settings: ModelSettings, recording: Path | None, *, replay: bool = False) -> ModelGateway:
     """Return a gateway that records; what is recorded already is taken from there. With `replay` from there alone.
 
-    Raises `ModelError` and `ExtraMissing`.
+    Without a recording, it neither records nor replays. Raises `ModelError` and `ExtraMissing`.
     """
     return ModelGateway(
         settings.name,
         base_url=None if replay else settings.base_url,
         limits=Limits(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
-        timeouts=Timeouts(total=5 * settings.timeout, attempt=settings.timeout, first_token=settings.timeout),
+        timeouts=Timeouts(total=settings.patience, attempt=settings.timeout, first_token=settings.timeout),
         budget=Budget() if replay else Budget(settings.max_requests, settings.max_tokens, settings.max_dollars),
         record=None if replay else recording,
         replay=recording,
@@ -93,9 +104,56 @@ class Halting:
         return self
 
 
+@contextmanager
+def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterator[Halting | None]:
+    """Open the model of a run, if it has one; record what it answers, and at the end what it has cost.
+
+    What the run had spent before it was interrupted counts against its budgets. Raises `ModelError`, `ExtraMissing`.
+    """
+    if settings is None:
+        yield None
+        return
+    with open_gateway(settings, folder.path / RECORDING) as gateway:
+        spent = folder.path / SPENT
+        if spent.is_file():
+            gateway.restore(msgspec.json.decode(spent.read_bytes()))
+        try:
+            yield Halting(gateway)
+        finally:
+            folder.write(SPENT, gateway.snapshot())
+            write_costs(folder, gateway)
+
+
+@contextmanager
+def replayed_model(settings: ModelSettings | None, path: Path) -> Iterator[Halting | None]:
+    """Open the recording of a run, if it has a model: no network, no cost. Raises `ModelError`, `ExtraMissing`."""
+    if settings is None:
+        yield None
+        return
+    with open_gateway(settings, path / RECORDING, replay=True) as gateway:
+        yield Halting(gateway)
+
+
+@contextmanager
+def unrecorded_model(settings: ModelSettings | None) -> Iterator[Halting | None]:
+    """Open the model of a run that leaves no folder, if it has one. Raises `ModelError`, `ExtraMissing`."""
+    if settings is None:
+        yield None
+        return
+    with open_gateway(settings, None) as gateway:
+        yield Halting(gateway)
+
+
+def costs_of(path: Path) -> list[dict[str, Any]]:
+    """Return what a run has cost, by agent and in all; empty if it had no model, or has not ended."""
+    file = path / COSTS
+    costs: list[dict[str, Any]] = msgspec.json.decode(file.read_bytes()) if file.is_file() else []
+    return costs
+
+
 def write_costs(folder: RunFolder, gateway: ModelGateway) -> list[dict[str, Any]]:
     """Write what a run has cost, by agent and in all, as CSV and JSON; return it as plain values."""
     table = cost_table(gateway)
     folder.write_text("costs.csv", table.csv())
-    folder.write("costs.json", table.rows())
+    folder.write(COSTS, table.rows())
     return table.rows()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import msgspec
 
 from coterie.errors import ReplayDiverged, RunUnknown
 from coterie.meetings import Meetings
-from coterie.orchestrator.folder import SCENARIO, RunFolder
+from coterie.orchestrator.folder import MEETINGS, SCENARIO, RunFolder
 from coterie.orchestrator.interview.scenario import InterviewScenario, SpokenRule
-from coterie.orchestrator.modelling import RECORDING, Halting, open_gateway, write_costs
+from coterie.orchestrator.modelling import Halting, costs_of, recorded_model, replayed_model
 from coterie.personas import (
     AnswerTable,
     Cast,
@@ -35,8 +34,6 @@ from coterie.personas import (
 )
 from coterie.runtime import Runtime
 
-MEETINGS = "meetings"
-"""The folder of the minutes, in the folder of the run."""
 PERSONAS = "personas"
 """The folder of the personas as they were, in the folder of the run."""
 RESULT = "interview.json"
@@ -101,14 +98,9 @@ def run_interview(
     folder.event(
         "run started", scenario=scenario.name, kind=scenario.kind, seed=scenario.seed, personas=[each.name for each in personas]
     )
-    costs: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        halting = None
-        if scenario.model is not None:
-            gateway = stack.enter_context(open_gateway(scenario.model, folder.path / RECORDING))
-            halting = Halting(gateway)
-            stack.callback(lambda: costs.extend(write_costs(folder, gateway)))
-        group, table, fallbacks = hold_interview(scenario, personas, folder=_minutes(folder), model=halting)
+    with recorded_model(scenario.model, folder) as model:
+        group, table, fallbacks = hold_interview(scenario, personas, folder=_minutes(folder), model=model)
+    costs = costs_of(folder.path)
     outcome = InterviewOutcome(group, table, fallbacks, costs, _digest(group, table))
     for line in group.transcript.lines:
         folder.event("said", speaker=line.speaker, text=line.text)
@@ -141,11 +133,8 @@ def replay_interview(scenario: InterviewScenario, path: Path) -> InterviewOutcom
     recorded = recorded_interview(path)
     if recorded is None:
         raise RunUnknown(path, "it did not come to its end, so there is nothing to compare with; resume it first")
-    with ExitStack() as stack:
-        halting = None
-        if scenario.model is not None:
-            halting = Halting(stack.enter_context(open_gateway(scenario.model, path / RECORDING, replay=True)))
-        group, table, fallbacks = hold_interview(scenario, scenario.load_personas(path), model=halting)
+    with replayed_model(scenario.model, path) as model:
+        group, table, fallbacks = hold_interview(scenario, scenario.load_personas(path), model=model)
     digest = _digest(group, table)
     if digest != recorded.digest:
         raise ReplayDiverged(_differing(recorded.group, group), recorded.digest, digest)

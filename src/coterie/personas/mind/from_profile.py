@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from coterie.personas.mind.contract import Situation
+from coterie.personas.mind.reading import first_named, first_number
 from coterie.personas.mind.state import Action, talk
 from coterie.personas.profile.describing import told
 
@@ -18,9 +19,54 @@ _ASKS = re.compile(r"\?")
 _LONG = 4
 """Letters from which a word tells what a text is about."""
 _COMMON = frozenset(
-    ["what", "when", "where", "which", "with", "would", "your", "about", "this", "that", "than", "from", "have", "does", "good", "like", "more", "most", "much", "very", "well", "them", "they", "into", "than", "some", "small", "large", "long", "make", "made", "take", "thing", "things", "think", "care", "dislike", "often", "only", "over", "just", "also", "been", "being"]
+    [
+        "what",
+        "when",
+        "where",
+        "which",
+        "with",
+        "would",
+        "your",
+        "about",
+        "this",
+        "that",
+        "than",
+        "from",
+        "have",
+        "does",
+        "good",
+        "like",
+        "more",
+        "most",
+        "much",
+        "very",
+        "well",
+        "them",
+        "they",
+        "into",
+        "than",
+        "some",
+        "small",
+        "large",
+        "long",
+        "make",
+        "made",
+        "take",
+        "thing",
+        "things",
+        "think",
+        "care",
+        "dislike",
+        "often",
+        "only",
+        "over",
+        "just",
+        "also",
+        "been",
+        "being",
+    ]
 )
-_LEFT_OUT = ("name", "age", "gender", "nationality", "residence", "occupation", "relationships", "routines")
+_LEFT_OUT = ("name", "age", "gender", "nationality", "residence", "occupation", "relationships")
 _AGAINST = re.compile(r"\b(?:not?|never|dislikes?|hates?|can't|cannot|avoids?)\b", re.IGNORECASE)
 
 
@@ -47,13 +93,13 @@ def answer_from_profile(situation: Situation) -> Action | None:
 def _head(question: str, about: str, statements: list[str], situation: Situation) -> str:
     if found := _OPTIONS.search(question):
         options = [each.strip() for each in found[1].split(",") if each.strip()]
-        said = [
-            (sum(bool(_words(option) & _words(text)) for text in statements), -place) for place, option in enumerate(options)
-        ]
-        count, place = max(said)
-        return f"{options[-place] if count else situation.random.choice(options)}."
+        named = [first_named(text, options) for text in (about, *statements)]
+        return f"{next((each for each in named if each), None) or situation.random.choice(options)}."
     if found := _RANGE.search(question):
         least, most = float(found[1]), float(found[2])
+        said = first_number(about, lambda value: value == int(value) and least <= value <= most)
+        if said is not None:
+            return f"{said:g}."
         part = 0.5 if not about else 0.2 if _AGAINST.search(about) else 0.8
         wobble = situation.random.uniform(-0.2, 0.2)
         return f"{round(least + (most - least) * min(1.0, max(0.0, part + wobble)))}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,13 +11,11 @@ from pydantic import Field
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance, choice
+from coterie.personas.mind.reading import first_named, first_number
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _YES = re.compile(r"\b(?:yes|yeah|sure|certainly|of course|i do|i would|always)\b", re.IGNORECASE)
 _NO = re.compile(r"\b(?:no|not|never|don't|wouldn't|hardly)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)?(?![\w]|[.,]\d)")
-_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_WORD_NUMBER = re.compile(rf"\b({'|'.join(_WORDS)})\b", re.IGNORECASE)
 
 
 class AnswerKind(enum.StrEnum):
@@ -102,14 +99,9 @@ class Question(msgspec.Struct, frozen=True):
         return text.strip()
 
     def _number(self, text: str) -> int | float | None:
-        found = [(match.start(), float(match[0].replace(",", "."))) for match in _NUMBER.finditer(text)]
-        found += [(match.start(), float(_WORDS.index(match[0].lower()))) for match in _WORD_NUMBER.finditer(text)]
-        for _, value in sorted(found):
-            whole = value == int(value)
-            if (self.kind is AnswerKind.INTEGER and not whole) or not self._fits(value):
-                continue
-            return int(value) if self.kind is AnswerKind.INTEGER else value
-        return None
+        whole = self.kind is AnswerKind.INTEGER
+        found = first_number(text, lambda value: self._fits(value) and (not whole or value == int(value)))
+        return int(found) if whole and found is not None else found
 
     def _fits(self, value: float) -> bool:
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
@@ -124,13 +116,3 @@ class Question(msgspec.Struct, frozen=True):
             if self.most is not None
             else ""
         )
-
-
-def first_named(text: str, options: Sequence[str]) -> str | None:
-    """Return the option that a text names first, as whole words and whatever its capitals; of several there the longest."""
-    places = []
-    for option in options:
-        match = re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE)
-        if match is not None:
-            places.append((match.start(), -len(option), option))
-    return min(places)[2] if places else None
