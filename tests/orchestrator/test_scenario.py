@@ -26,7 +26,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         (HEAD + "sed = 7\n" + AGENT, "sed: no such key; did you mean 'seed'?"),
         (
             HEAD + "zzz = 7\n" + AGENT,
-            "zzz: no such key; there are agents, description, expect, graph, judge, kind, lake, mode, months, name, runtime, seed",
+            "zzz: no such key; there are agents, bargaining, description, expect, graph, judge, kind, lake, mode, model, months, name, runtime, seed",
         ),
         (HEAD + AGENT + "[lake]\nstok = 1\n", "lake.stok: no such key; did you mean 'stock'?"),
         (HEAD + AGENT + "[lake]\nstock = -1\n", "lake.stock: -1 is out of range; it must be at least 0"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any, ClassVar
 
 import msgspec
 
-from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, ModelError, PersonaError, ServiceMissing
+from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, MindFailed, ModelError, PersonaError, ServiceMissing
 from coterie.kernel import Checkpointable, check_instance, check_number
 from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
 from coterie.memory import AgentMemory, TieredMemory
@@ -220,11 +221,14 @@ class PersonaAgent(Member):
 
     @on(raises=(PersonaError, ModelError, MeetingError))
     async def take_the_floor(self, message: YourTurn) -> None:
-        """Say something, or pass. A mind that fails passes too, so that the others need not wait."""
+        """Say something, or pass. A mind that fails passes too, so that the others need not wait; nor does it outlast the turn."""
         meeting = self.context.use(Meetings).meeting(message.meeting)
         floor = OnTheFloor(meeting, self._who)
         try:
-            await self.live_through(floor, label=f"meeting {meeting.topic}/turn {message.turn}")
+            async with asyncio.timeout(message.limit):
+                await self.live_through(floor, label=f"meeting {meeting.topic}/turn {message.turn}")
+        except TimeoutError as error:
+            raise MindFailed(self._who, f"turn {message.turn} was over before it had decided") from error
         finally:
             if refused := await floor.speak():
                 self.log.warning("turn %d of the meeting %r: %s", message.turn, meeting.topic, refused)
