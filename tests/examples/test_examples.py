@@ -21,6 +21,10 @@ PRINTED = {
     ),
     "dilemma": r"cooperators: \d+ digests: 1",
     "life": r"moved by \(1, 1\): True",
+    "models": (
+        r"\['you said fish\? 0', 'you said fish\? 1', '\(no more requests\)'\]\n8 answers, at most [12] at once\n"
+        r"replayed the same: True"
+    ),
     "trade": r"(?:(?:lockstep|sync-points|pipelines|tokens): 40 coins, the poorest has 0, refused: True\n?){4}",
     "two_nodes": r"answered \d+, lost \d+, in all 100",
 }

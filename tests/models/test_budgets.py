@@ -131,7 +131,7 @@ def test_what_was_spent_is_taken_up_by_a_gateway_with_a_larger_budget() -> None:
 
 def test_a_state_that_is_none_is_refused() -> None:
     with ModelGateway(ScriptedModel([])) as gateway, pytest.raises(InvalidSetting, match="what snapshot returned"):
-        gateway.restore({"run": {"requests": "many"}})
+        gateway.restore({"asked": [], "spent": {"run": {"requests": "many"}}})
 
 
 def test_a_stream_that_is_left_early_costs_what_was_estimated() -> None:
@@ -140,7 +140,7 @@ def test_a_stream_that_is_left_early_costs_what_was_estimated() -> None:
         await anext(stream)
         await stream.aclose()  # type: ignore[attr-defined] # it is a generator
 
-    with ModelGateway(ScriptedModel(lambda _: "one two " * 50_000)) as gateway:
+    with ModelGateway(ScriptedModel(lambda _: "one two " * 2_000)) as gateway:
         asyncio.run(leave(gateway))
         eventually(lambda: gateway.metrics().asked == 1)
         assert gateway.spent().tokens > 0

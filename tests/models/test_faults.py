@@ -31,7 +31,7 @@ TOOL = ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": 
     [
         (Served.failing(500), ModelUnavailable, "The server had an error"),
         (Served.failing(503), ModelUnavailable, "see whether its server runs"),
-        (Served.rate_limited(3), RateLimited, "it wants 3 s of rest"),
+        (Served.rate_limited(1), RateLimited, "it wants 1 s of rest"),
         (Served.rate_limited(), RateLimited, "it did not say for how long"),
         (Served(status=429, error="no money", code="insufficient_quota"), ModelRefused, "quota is used up"),
         (Served.too_long(), ContextTooLong, "shorten the prompt"),
@@ -205,10 +205,11 @@ def test_a_stream_that_breaks_after_a_piece_is_an_error_and_not_begun_again(serv
     assert len(server.requests) == 1
 
 
-def test_a_stream_that_ends_politely_but_too_soon_is_noticed(server: ModelServer) -> None:
+@pytest.mark.parametrize("model", ["openai:any", "openai-chat:any", "ollama:any", "vllm:any"])
+def test_a_stream_that_ends_politely_but_too_soon_is_noticed(server: ModelServer, model: str) -> None:
     cut = '{"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []}\n\ndata: [DONE]'
     server.play([Served(text="a b c", body=cut)])
-    with gateway_to(server, retry=NEVER) as gateway, pytest.raises(StreamBroken):
+    with ModelGateway(model, base_url=server.url, retry=NEVER) as gateway, pytest.raises(StreamBroken):
         asyncio.run(read(gateway, question()))
 
 

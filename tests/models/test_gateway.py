@@ -229,3 +229,31 @@ def test_neither_does_a_model_that_is_none_nor_a_request_that_is_none() -> None:
         Limits(concurrency=0)
     with pytest.raises(InvalidSetting, match=r"Timeouts\.total"):
         Timeouts(total=0)
+
+
+def test_a_cancel_that_comes_before_the_loop_has_begun_is_not_lost(server: ModelServer) -> None:
+    server.play(lambda _: Served(hang=True))
+    with gateway_to(server) as gateway:
+        for n in range(50):
+            pending = gateway.submit(question(str(n)))
+            pending.cancel()
+            assert pending.wait(10)
+        eventually(lambda: server.running == 0)
+
+
+def test_those_who_wait_for_a_model_that_blocks_the_loop_hear_of_the_end_all_the_same() -> None:
+    blocked = threading.Event()
+
+    def block(_: ModelRequest) -> str:
+        blocked.wait(20)
+        return "late"
+
+    gateway = ModelGateway(ScriptedModel(block))
+    pending = gateway.submit(question())
+    try:
+        with pytest.raises(ModelError, match="something in it blocks"):
+            gateway.close(timeout=0.1)
+        with pytest.raises(GatewayClosed):
+            pending.result(5)
+    finally:
+        blocked.set()

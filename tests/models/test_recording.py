@@ -209,6 +209,19 @@ def test_an_interrupted_run_goes_on_from_its_recording_and_asks_errors_anew(tmp_
         ]
 
 
+def test_a_run_that_is_resumed_from_a_checkpoint_counts_its_repeats_on_from_there(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with ModelGateway(ScriptedModel(["one", "two", "three"]), record=path) as gateway:
+        said = [gateway.ask_blocking(question(agent="ann"), 10).text]
+        kept = gateway.snapshot()
+        said += [gateway.ask_blocking(question(agent="ann"), 10).text for _ in range(2)]
+    with ModelGateway(ScriptedModel(["four"]), record=path, replay=path) as gateway:
+        gateway.restore(kept)
+        assert gateway.snapshot() == kept
+        assert [gateway.ask_blocking(question(agent="ann"), 10).text for _ in range(3)] == ["two", "three", "four"]
+    assert said == ["one", "two", "three"]
+
+
 def test_a_torn_last_line_is_ignored_with_a_note_and_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "run.jsonl"
     model = Recorded(ScriptedModel(["one", "two"]), path)
@@ -281,7 +294,7 @@ gateway = ModelGateway(ScriptedModel(lambda request: "x" * 200 + request.step), 
 def agent(name):
     for n in range(100_000):
         gateway.ask_blocking(ModelRequest(agent=name, step=str(n)))
-        if n == 20: print("going", flush=True)
+        if n == 20 and name == "a0": print("going", flush=True)
 run_together(*[lambda name=f"a{k}": agent(name) for k in range(4)], timeout=60)
 """
 

@@ -134,6 +134,11 @@ def test_a_model_string_that_makes_no_sense_is_refused(model: str) -> None:
         ModelGateway(model)
 
 
+def test_the_model_for_tests_of_pydantic_ai_is_a_model_string_too() -> None:
+    with ModelGateway("test") as gateway:
+        assert gateway.ask_blocking(question(), 10).text == list(gateway.stream_blocking(question()))[-1].text
+
+
 def test_a_redactor_takes_out_what_looks_like_a_secret_and_nothing_else() -> None:
     environment = {
         "A_API_KEY": "abcdef123",

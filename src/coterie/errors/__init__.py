@@ -417,4 +417,5 @@ __all__ = [
     "WriteInsideWrite",
     "WriteTimeout",
     "WrongUrl",
+    "describe",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 from coterie.errors import InvalidSetting, MalformedReply, ModelTimeout, ModelUnavailable, RateLimited
 from coterie.kernel import Clock
@@ -47,16 +47,25 @@ class Assembly:
     model: Model
     meter: Meter
     ledger: Ledger
-    closing: tuple[object, ...]
-    """What has to be closed, outermost first."""
+    tape: Recorded | Replayed | None
+    core: Model | None
 
     async def close(self) -> None:
         """Close files and clients."""
-        for each in self.closing:
-            if isinstance(each, Recorded | Replayed):
-                each.close()
-            elif isinstance(each, ProviderModel):
-                await each.aclose()
+        if self.tape is not None:
+            self.tape.close()
+        if isinstance(self.core, ProviderModel):
+            await self.core.aclose()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what was spent, and how often each request was asked."""
+        return {"spent": self.ledger.snapshot(), "asked": self.tape.snapshot() if self.tape is not None else []}
+
+    def restore(self, state: Any) -> None:
+        """Take up a state that `snapshot` returned. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+        if self.tape is not None:
+            self.tape.restore(state["asked"])
+        self.ledger.restore(state["spent"])
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -79,7 +88,7 @@ def assemble(parts: Parts) -> Assembly:
     meter = Meter(name)
     live = _around(priced, parts, estimator, ledger, meter) if priced is not None else None
     model, tape = _taped(live, parts)
-    return Assembly(Measured(model, meter, parts.clock.monotonic), meter, ledger, (tape, core))
+    return Assembly(Measured(model, meter, parts.clock.monotonic), meter, ledger, tape, core)
 
 
 def check_model(model: object) -> Model:

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from coterie.concurrency import ElasticPool, Timers, start_thread
+from coterie.concurrency import ElasticPool, Rank, Timers, new_lock, start_thread
 from coterie.kernel import Clock, DrivenClock
 
 T = TypeVar("T")
@@ -60,12 +60,15 @@ class ClockedLoop(asyncio.SelectorEventLoop):
 class LoopThread:
     """An event loop that runs on its own thread from now until `stop`.
 
-    Safe from any thread. What is run on the loop is touched by its thread alone, and so needs no lock.
+    Safe from any thread. What is run on the loop is touched by its thread alone, and so needs no lock; `_lock` guards
+    whether calls are taken, so that each call that is taken is made.
     """
 
     def __init__(self, clock: Clock, name: str) -> None:
         self.name = name
         self.loop = ClockedLoop(clock, name)
+        self._lock = new_lock(Rank.RECORDS)
+        self._taking = True
         self._serving = True
         self._thread = start_thread(self._run, name)
 
@@ -75,12 +78,11 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[[], object]) -> bool:
-        """Have a function called on the loop, soon. Return whether the loop still takes it."""
-        try:
-            self.loop.call_soon_threadsafe(function, context=Context())
-        except RuntimeError:
-            return False
-        return True
+        """Have a function called on the loop, soon. Return whether it will be."""
+        with self._lock:
+            if self._taking:
+                self.loop.call_soon_threadsafe(function, context=Context())
+            return self._taking
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises.
@@ -114,6 +116,11 @@ class LoopThread:
         finally:
             self._serving = False
             self._drain()
+            with self._lock:
+                self._taking = False
+            # What was taken until now.
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
             asyncio.set_event_loop(None)
             self.loop.close()
 

@@ -65,9 +65,6 @@ class Translator:
                 # Nobody reads any more: the call ends now, not when somebody collects the garbage.
                 await response.cancel()
                 raise
-            if response.finish_reason is None:
-                # A whole reply says why it ended; this one was cut off on its way.
-                raise ConnectionError("the stream broke off before the reply was whole")
             yield self._reply(response.get())
 
     def error(self, error: Exception) -> ModelError:

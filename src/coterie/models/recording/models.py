@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from coterie.errors import GatewayClosed, ModelError, RecordingDamaged, RecordingMissing
 from coterie.models.contract import Model
@@ -89,6 +90,14 @@ class Recorded:
         """Stream from the model, and record the whole reply once it is there."""
         return self._live.stream(self._numbering.key(request), request)
 
+    def snapshot(self) -> Any:
+        """Return how often each request was asked, so that a run that is resumed counts on from there."""
+        return self._numbering.snapshot()
+
+    def restore(self, state: Any) -> None:
+        """Count on from a state that `snapshot` returned. Raises `ValueError` for anything else."""
+        self._numbering.restore(state)
+
     def close(self) -> None:
         """Close the file. Replies that come later cannot be recorded, and raise `RecordingDamaged`."""
         self._live.close()
@@ -134,6 +143,14 @@ class Replayed:
         for start in range(0, len(reply.text), _PIECE):
             yield TextDelta(reply.text[start : start + _PIECE])
         yield reply
+
+    def snapshot(self) -> Any:
+        """Return how often each request was asked, so that a run that is resumed counts on from there."""
+        return self._numbering.snapshot()
+
+    def restore(self, state: Any) -> None:
+        """Count on from a state that `snapshot` returned. Raises `ValueError` for anything else."""
+        self._numbering.restore(state)
 
     def close(self) -> None:
         """Close the file that is recorded to, if there is one."""
