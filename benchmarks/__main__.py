@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, memory, models, peers, rounds, size, storage, throughput, wealth, work, world
+from benchmarks import latency, memory, models, peers, personas, rounds, size, storage, throughput, wealth, work, world
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "models": models.all_rows,
     "world": world.all_rows,
     "rounds": rounds.all_rows,
+    "personas": personas.all_rows,
     "wealth": wealth.all_rows,
 }
 
