@@ -44,7 +44,7 @@ _TEXT = json.dumps({"actions": [{"type": "TALK", "content": "Good morning to you
 def served(call: float) -> Iterator[str]:
     """Run a model server that takes `call` seconds for a reply in a process of its own, and yield its address."""
     command = [sys.executable, "-m", "benchmarks.personas", str(call)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip()
