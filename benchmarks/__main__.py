@@ -9,7 +9,21 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, memory, models, peers, personas, rounds, size, storage, throughput, wealth, work, world
+from benchmarks import (
+    latency,
+    meetings,
+    memory,
+    models,
+    peers,
+    personas,
+    rounds,
+    size,
+    storage,
+    throughput,
+    wealth,
+    work,
+    world,
+)
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -32,6 +46,9 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "world": world.all_rows,
     "rounds": rounds.all_rows,
     "personas": personas.all_rows,
+    "meetings-broadcast": meetings.broadcast,
+    "meetings-many": meetings.many,
+    "meetings-turns": meetings.turns,
     "wealth": wealth.all_rows,
 }
 

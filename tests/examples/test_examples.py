@@ -15,6 +15,7 @@ PRINTED = {
     ),
     "counter": r"answers: \[11, 12, 13, 14, 15\]",
     "crash": r"(?s)(?=.*balance: 7)(?=.*teller is back after ValueError: -1 coins).*",
+    "budget_meeting": r"\d+ each, after \d+ utterances; left at the end: nets, boats",
     "blocking": r"50 agents sleep; the others answer in \d+\.\d ms",
     "newsroom": r"Fish: what nobody told you\nLakes: .*\nQuotas: .*",
     "work": r"\['5 coins paid', '5 coins paid'\]: paid 1 time, after 2 retries; 19053 bits",

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from coterie import Agent, AgentRef, HandlerFailed, Request, Runtime, on
+from coterie import Agent, AgentRef, CoterieError, HandlerFailed, Request, Runtime, on
 from coterie.meetings import (
     Accept,
     Decline,
@@ -40,7 +40,7 @@ class Member(Agent):
         self.speaks = speaks
         self.sent: list[Any] = []
 
-    @on(interleave=True)
+    @on(interleave=True, raises=CoterieError)
     async def do(self, message: Do) -> Any:
         return await message.work(self)
 
@@ -88,8 +88,7 @@ class House:
         try:
             return agent.ask(Do(work), timeout=30).result(30)
         except HandlerFailed as error:
-            assert error.__cause__ is not None
-            raise error.__cause__ from None
+            raise (error.__cause__ or error) from None
 
     def call(self, caller: AgentRef, invite: Any = (), **options: Any) -> str:
         """Have an agent call a meeting, and return its id."""

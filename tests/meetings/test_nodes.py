@@ -68,9 +68,27 @@ def test_guests_elsewhere_decline_and_are_told() -> None:
         ada, ben, no = one.member("ada"), two.member("ben"), two.member("no", Decline("busy"))
         with pytest.raises(InvitationDeclined, match="no declined: busy"):
             one.call(ada, [far(one, ben), far(one, no)])
-        settle(two.runtime)
-        assert len(two.sent(ben, MeetingCancelled)) == 1
-        assert two.meetings.held == ()
+        eventually(lambda: len(two.sent(ben, MeetingCancelled)) == 1)
+        eventually(lambda: two.meetings.held == ())
+
+
+def test_a_guest_whose_caller_is_lost_before_the_opening_is_told() -> None:
+    clock = ManualClock()
+    wire = LossyTransport(1, clock=clock)
+    with nodes(2, wire, clock) as (one, two):
+        ada, zoe, ben = one.member("ada"), one.member("zoe", "silence"), two.member("ben")
+
+        async def call(agent: Member) -> str:
+            return (await agent.context.use(Meetings).call("lake", [far(one, ben), zoe], timeout=5)).id
+
+        ada.ask(Do(call), timeout=90)
+        pass_together(clock, [one, two], 1)
+        assert len(two.meetings.held) == 1
+        wire.partition([one.runtime.node], [two.runtime.node])
+        pass_together(clock, [one, two], 7)
+        clock.advance(60)
+        eventually(lambda: two.meetings.held == ())
+        assert "nothing more was heard" in two.sent(ben, MeetingCancelled)[0].reason
 
 
 def test_a_node_without_meetings_has_no_guests() -> None:

@@ -23,6 +23,7 @@ from coterie.meetings.messages import (
 from coterie.meetings.minutes.events import Entry
 from coterie.meetings.minutes.records import Missed, Motion, Reaction, Utterance
 from coterie.meetings.minutes.state import MeetingState
+from coterie.meetings.person import Person
 from coterie.meetings.protocol.timing import Timing
 from coterie.meetings.service import Meetings, MeetingStatus
 from coterie.meetings.transcript import Transcript, read_minutes
@@ -54,6 +55,7 @@ __all__ = [
     "Missed",
     "Motion",
     "Open",
+    "Person",
     "RaisedHands",
     "Reaction",
     "RoundRobin",

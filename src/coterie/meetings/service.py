@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import (
+    EncodeFailed,
     GuestUnreachable,
     InvalidSetting,
     InvitationDeclined,
@@ -26,8 +26,9 @@ from coterie.meetings.desk.clerk import Clerk
 from coterie.meetings.desk.desk import Desk, Terms
 from coterie.meetings.desk.inviting import RECEPTION, Gathering
 from coterie.meetings.desk.letters import Hold, NotHeld
+from coterie.meetings.desk.options import ending_of, plain_parameters, slug
 from coterie.meetings.desk.reception import Reception
-from coterie.meetings.ending import Condition, Ending, Lasted, MaxTurns
+from coterie.meetings.ending import Condition
 from coterie.meetings.floor.chaired import Selector
 from coterie.meetings.floor.policy import Floor, Open
 from coterie.meetings.meeting import Meeting
@@ -98,7 +99,6 @@ class Meetings:
         self._lock = new_lock(Rank.RECORDS)
         self._runtime: Runtime | None = None
         self._codec = Codec()
-        self._functions: dict[str, Selector] = {}
         self._numbers = itertools.count(1)
         self._desks: dict[str, Desk] = {}
         self._past: dict[str, Desk] = {}
@@ -164,20 +164,20 @@ class Meetings:
         meeting = f"{next(self._numbers)}@{runtime.node}"
         terms = Terms(
             topic,
-            self._pack(meeting, policy),
+            self._pack(policy),
             type(policy).__name__,
             quorum,
-            _ending(ending, max_turns, time_limit),
-            _plain_parameters(parameters),
+            ending_of(ending, max_turns, time_limit),
+            plain_parameters(parameters),
             parent.id if parent is not None else "",
             closes_with_caller,
             limit,
         )
-        desk = self._make_desk(meeting, topic)
+        desk = self._make_desk(meeting, topic, policy)
         desk.caller = me.name, me
         desk.terms = terms
         if record is not None and self.folder is not None:
-            desk.path = self.folder / f"{_slug(record)}.jsonl"
+            desk.path = self.folder / f"{slug(record)}.jsonl"
         desk.gathering = Gathering(required, others, quorum)
         clerk = self._employ(desk)
         verdict = await clerk.ask(Hold(), timeout=None)
@@ -265,11 +265,8 @@ class Meetings:
         return kind(topic, verdict.reason, declined=verdict.declined, silent=verdict.silent, unreachable=verdict.unreachable)
 
     def resolve(self, packed: Packed) -> Floor:
-        """Return the policy that was packed; a selector with its function, where that is known. Raises `DecodeFailed`."""
-        floor = self._codec.unpack(packed, Floor)
-        if isinstance(floor, Selector):
-            return self._functions.get(str(floor.function), floor)
-        return floor
+        """Return the policy of a meeting that was called elsewhere. Raises `DecodeFailed`."""
+        return self._codec.unpack(packed, Floor)
 
     def desk_for(self, meeting: str, topic: str) -> Desk:
         """Return the desk of a meeting that was called elsewhere; make it if this is the first guest here."""
@@ -313,15 +310,16 @@ class Meetings:
             found[name] = reference
         return found
 
-    def _pack(self, meeting: str, floor: Floor) -> Packed:
-        if isinstance(floor, Selector) and callable(floor.function):
-            with self._lock:
-                self._functions[meeting] = floor
-            return self._codec.pack(msgspec.structs.replace(floor, function=meeting))
-        return self._codec.pack(floor)
+    def _pack(self, floor: Floor) -> Packed:
+        """Return a policy as other nodes get it. One with parts that cannot be sent serves on this node alone."""
+        try:
+            return self._codec.pack(msgspec.structs.replace(floor, function="") if isinstance(floor, Selector) else floor)
+        except EncodeFailed:
+            return Packed("", b"")
 
-    def _make_desk(self, meeting: str, topic: str) -> Desk:
-        desk = Desk(meeting, topic, self._bound(), self.resolve, self.timing, self._record, self._forget)
+    def _make_desk(self, meeting: str, topic: str, floor: Floor | None = None) -> Desk:
+        resolve = self.resolve if floor is None else lambda _: floor
+        desk = Desk(meeting, topic, self._bound(), resolve, self.timing, self._record, self._forget)
         with self._lock:
             return self._desks.setdefault(meeting, desk)
 
@@ -353,7 +351,6 @@ class Meetings:
         with self._lock:
             if self._desks.pop(desk.meeting, None) is None:
                 return
-            self._functions.pop(desk.meeting, None)
             if desk.recorded:
                 self._past[desk.meeting] = desk
             for name in (*desk.seats, *desk.past):
@@ -371,37 +368,7 @@ class Meetings:
         if desk.path is None:
             number, _, node = desk.meeting.partition("@")
             mine = node == self._bound().node
-            desk.path = self.folder / f"{int(number):04d}-{_slug(desk.topic)}{'' if mine else f'-{node}'}.jsonl"
+            desk.path = self.folder / f"{int(number):04d}-{slug(desk.topic)}{'' if mine else f'-{node}'}.jsonl"
         # What is there of a meeting of that name is from a run that was killed in the middle of it.
         with desk.path.open("w" if entries[0].sequence == 1 else "a", encoding="utf-8") as file:
             file.write("".join(map(json_line, entries)))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()[:60] or "meeting"
-
-
-def _ending(ending: Condition | None, max_turns: int | None, time_limit: float | None) -> Condition | None:
-    """Return the one condition that all limits come to."""
-    if ending is not None:
-        check_instance("call.ending", ending, Ending, "a condition such as MaxTurns(20) | Said('done')")
-    parts: list[Any] = [ending] if ending is not None else []
-    if max_turns is not None:
-        parts.append(MaxTurns(max_turns))
-    if time_limit is not None:
-        parts.append(Lasted(time_limit))
-    whole: Any = None
-    for part in parts:
-        whole = part if whole is None else whole | part
-    return whole  # type: ignore[no-any-return] # only conditions were put there
-
-
-def _plain_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    if parameters is None:
-        return {}
-    check_instance("call.parameters", parameters, Mapping, "a mapping of names to plain data")
-    try:
-        plain: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(dict(parameters)))
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidSetting("call.parameters", parameters, f"plain data: {error}") from error
-    return plain

@@ -14,6 +14,9 @@ from coterie.meetings.minutes import events
 from coterie.meetings.minutes.events import Entry
 from coterie.meetings.minutes.records import Utterance
 
+# Built while the module is imported, by one thread: see the codec.
+_DECODER = msgspec.json.Decoder(Entry)
+
 
 class Transcript:
     """All that happened in a meeting, in order. Immutable; iterate it for its utterances."""
@@ -53,12 +56,11 @@ def json_line(entry: Entry) -> str:
 
 def read_json_lines(text: str) -> list[Entry]:
     """Return the entries that `to_json_lines` wrote. A last line that was cut off is left out. Raises `DecodeFailed`."""
-    decoder = msgspec.json.Decoder(Entry)
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
     try:
-        return [decoder.decode(line) for line in lines]
+        return [_DECODER.decode(line) for line in lines]
     except msgspec.DecodeError as error:
         raise DecodeFailed("the minutes of a meeting", error) from error
 
@@ -72,14 +74,15 @@ def markdown(meeting: str, topic: str, entries: Iterable[Entry]) -> str:
     """Return minutes as Markdown."""
     lines = [f"# {_line(topic)}", "", f"Meeting {meeting}", ""]
     for entry in entries:
-        told = _told(entry)
-        if told:
+        line = told(entry)
+        if line:
             when = datetime.fromtimestamp(entry.at, UTC).strftime("%H:%M:%S")
-            lines.append(f"- {entry.sequence}. {when} {told}")
+            lines.append(f"- {entry.sequence}. {when} {line}")
     return "\n".join(lines) + "\n"
 
 
-def _told(entry: Entry) -> str:
+def told(entry: Entry) -> str:
+    """Return an entry as a line of Markdown; an empty text for what is not worth one."""
     event: Any = entry.event
     by = f"**{_line(entry.by)}**"
     if isinstance(event, events.Spoke):

@@ -14,10 +14,10 @@ from coterie.personas import Answer, Question, answers_type, table_by_model, tab
 from coterie.testing import ScriptedModel
 
 MEAL = Question("meal", "What do you eat?")
-PRICE = Question("price", "How much?", "integer", least=1, most=10)  # type: ignore[arg-type]
-SURE = Question("sure", "Are you sure?", "boolean")  # type: ignore[arg-type]
-DRINK = Question("drink", "Which?", "choice", ("tea", "green tea", "coffee"))  # type: ignore[arg-type]
-WEIGHT = Question("weight", "How heavy?", "number", least=0)  # type: ignore[arg-type]
+PRICE = Question("price", "How much?", "integer", least=1, most=10)
+SURE = Question("sure", "Are you sure?", "boolean")
+DRINK = Question("drink", "Which?", "choice", ("tea", "green tea", "coffee"))
+WEIGHT = Question("weight", "How heavy?", "number", least=0)
 ALL = (MEAL, PRICE, SURE, DRINK, WEIGHT)
 
 

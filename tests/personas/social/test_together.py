@@ -108,7 +108,7 @@ def test_nobody_and_somebody_unknown_are_refused(cast: Cast) -> None:
 
 # Focus groups.
 
-QUESTIONS = [Question("bread", "Do you like bread?"), Question("price", "How much?", "integer", least=1, most=9)]  # type: ignore[arg-type]
+QUESTIONS = [Question("bread", "Do you like bread?"), Question("price", "How much?", "integer", least=1, most=9)]
 
 
 def test_a_focus_group_asks_each_in_turn_and_all_hear_one_another(cast: Cast) -> None:
@@ -151,7 +151,7 @@ def test_a_profile_answers_by_itself_and_the_same_each_time() -> None:
     group = hold()
     assert hold() == group
     assert group.answers[0].text == "Bread should be cheap."
-    assert all(Question("n", "?", "integer", least=1, most=9).read(each.text) for each in group.answers[2:])  # type: ignore[arg-type]
+    assert all(Question("n", "?", "integer", least=1, most=9).read(each.text) for each in group.answers[2:])
 
 
 def test_a_folder_of_personas_is_loaded_whole_or_not_at_all(cast: Cast, tmp_path: Path) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 
 from coterie.errors import describe
-from coterie.kernel import Address
 from coterie.meetings.desk.desk import Desk
-from coterie.meetings.desk.inviting import RECEPTION, ask_here, ask_there
-from coterie.meetings.desk.letters import Answer, Answered, CallOff, Hold, Host, Invite, Mail, NotHeld, Post, Submit, Tick
+from coterie.meetings.desk.letters import Answered, Mail, Post, Submit, Tick
+from coterie.meetings.desk.opening import Opening
 from coterie.meetings.desk.seat import Seat
-from coterie.meetings.messages import Accept, Invitation, MeetingCancelled
+from coterie.meetings.messages import Accept
 from coterie.meetings.minutes import events
 from coterie.meetings.minutes.events import AnyEvent, Entry, Place, Refusal
 from coterie.meetings.protocol.letters import Committed, Diverged, Ruled, Send
-from coterie.meetings.protocol.replica import Replica
 from coterie.messaging import Message, Request
-from coterie.runtime import Agent, AgentDown, AgentRef, AgentRestarted, Reminder, on
+from coterie.runtime import AgentDown, AgentRef, AgentRestarted, Reminder, on
 
 
 class TakeSeat(Request[Place]):
@@ -26,6 +23,8 @@ class TakeSeat(Request[Place]):
     guest: AgentRef
     name: str
     accepted: Accept
+    timeout: float
+    """Seconds that all guests have to answer."""
 
 
 class _Came:
@@ -40,17 +39,15 @@ class _Came:
         self.elsewhere: dict[str, list[Post]] = {}
 
 
-class Clerk(Agent):
+class Clerk(Opening):
     """Keeps the replicas of a meeting's members beside their agents, so that they answer while those are busy.
 
     Replicas that live here exchange their letters within one call; those elsewhere get them by post.
     """
 
     def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+        super().__init__(desk)
         self._waiting: dict[str, asyncio.Future[Answered]] = {}
-        self._opened: asyncio.Future[None] | None = None
-        self._decided: asyncio.Event | None = None
         self._reminder: Reminder | None = None
         self._planned = 0.0
         self._due: dict[str, float | None] = {}
@@ -58,6 +55,7 @@ class Clerk(Agent):
         self._known: dict[str, str] = {}
         """Where letters from others came from."""
         self._linger: float | None = None
+        self._opens_by: float | None = None
 
     def on_start(self) -> None:
         """Go on with what is on the desk, if this clerk was rebuilt."""
@@ -65,162 +63,7 @@ class Clerk(Agent):
             self.context.watch(seat.agent)
         self._pump(dict(self.desk.seats))
 
-    # The beginning.
-
-    @on(interleave=True)
-    async def hold(self, message: Hold) -> NotHeld | None:  # noqa: ARG002 - what there is to know is on the desk
-        """Invite, wait for the answers that matter, and open."""
-        desk = self.desk
-        assert desk.gathering is not None
-        assert desk.terms is not None
-        gathering, terms = desk.gathering, desk.terms
-        self._decided = asyncio.Event()
-        for name, guest in gathering.guests.items():
-            self.context.create_task(self._invite(name, guest, required=name in gathering.required, limit=terms.timeout))
-        try:
-            while (verdict := gathering.verdict()) is False:
-                self._decided.clear()
-                await self._decided.wait()
-        except asyncio.CancelledError:
-            self._call_off("the caller took it back")
-            raise
-        if isinstance(verdict, NotHeld):
-            self._call_off(verdict.reason)
-            return verdict
-        return await self._open()
-
-    async def _invite(self, name: str, guest: AgentRef, *, required: bool, limit: float) -> None:
-        """Ask a guest, and see to its answer, which may come before the meeting is opened or after."""
-        answer = await self._ask(name, guest, required=required, limit=limit)
-        gathering = self.desk.gathering
-        if gathering is None or self._linger is not None:
-            if answer.kind == "accepted":
-                self._tell_cancelled(guest, "it was called off, or is over")
-            return
-        if gathering.answer(name, answer):
-            if self._opened is None:
-                assert self._decided is not None
-                self._decided.set()
-            else:
-                self._settle_late(name, guest, answer)
-
-    async def _ask(self, name: str, guest: AgentRef, *, required: bool, limit: float) -> Answer:
-        desk = self.desk
-        terms, caller, gathering = desk.terms, desk.caller, desk.gathering
-        assert terms is not None
-        assert caller is not None
-        guests = tuple(gathering.guests) if gathering is not None else ()
-        invitation = Invitation(
-            desk.meeting,
-            terms.topic,
-            caller[0],
-            required,
-            guests,
-            terms.floor_name,
-            terms.parameters,
-            terms.parent,
-            desk.now() + limit,
-        )
-        if guest.address.node != self.context.runtime.node:
-            return await ask_there(self.context.runtime, Host(guest, name, invitation, terms.floor, limit))
-        return await ask_here(guest, invitation, limit)
-
-    async def _open(self) -> NotHeld | None:
-        """Open the meeting with those who have accepted by now."""
-        desk = self.desk
-        assert desk.gathering is not None
-        assert desk.terms is not None
-        assert desk.caller is not None
-        gathering, terms = desk.gathering, desk.terms
-        caller, agent = desk.caller
-        self._seat(caller, agent, Accept())
-        places = [self._place(caller, agent, Accept())]
-        for name in gathering.coming:
-            answer, guest = gathering.answers[name], gathering.guests[name]
-            places.append(answer.place or self._place(name, guest, answer.accepted or Accept()))
-            if answer.place is None:
-                self._seat(name, guest, answer.accepted or Accept())
-        self._opened = asyncio.get_running_loop().create_future()
-        desk.seats[caller].replica.open(
-            events.Opened(
-                terms.topic,
-                caller,
-                tuple(places),
-                terms.floor,
-                gathering.open,
-                gathering.not_coming,
-                terms.quorum,
-                terms.ending,
-                terms.parameters,
-                terms.parent,
-                terms.closes_with_caller,
-            ),
-            desk.now(),
-        )
-        self._pump({caller: desk.seats[caller]})
-        await self._opened
-        return None
-
-    def _settle_late(self, name: str, guest: AgentRef, answer: Answer) -> None:
-        """Have an answer that came after the opening taken into the minutes, in the name of somebody who is here."""
-        sponsor = next((seat for seat in self.desk.seats.values() if not seat.replica.over), None)
-        if sponsor is None:
-            return
-        if answer.kind != "accepted":
-            self._submit(sponsor, events.Declined(name, answer.reason), 60.0)
-            return
-        accepted = answer.accepted or Accept()
-        place = answer.place or self._place(name, guest, accepted)
-        if answer.place is None:
-            self._seat(name, guest, accepted)
-        self._submit(sponsor, events.Joined(place), 60.0)
-
-    def _seat(self, name: str, agent: AgentRef, accepted: Accept) -> Seat:
-        desk = self.desk
-        where = str(self.context.self_ref.address)
-        replica = Replica(name, desk.meeting, where, desk.resolve, desk.timing, desk.now())
-        seat = Seat(name, agent, accepted, replica)
-        desk.add(seat)
-        self.context.watch(agent)
-        return seat
-
-    def _place(self, name: str, agent: AgentRef, accepted: Accept) -> Place:
-        return Place(name, str(agent.address), str(self.context.self_ref.address), accepted.person)
-
-    def _call_off(self, reason: str) -> None:
-        """Tell everybody who was invited that the meeting is not held."""
-        desk = self.desk
-        assert desk.gathering is not None
-        guests, desk.gathering = desk.gathering.guests, None
-        node = self.context.runtime.node
-        elsewhere: dict[str, list[AgentRef]] = defaultdict(list)
-        for guest in guests.values():
-            if guest.address.node == node:
-                self._tell_cancelled(guest, reason)
-            else:
-                elsewhere[guest.address.node].append(guest)
-        for other, theirs in elsewhere.items():
-            reception = self.context.runtime.reference(Address(other, RECEPTION))
-            reception.post(CallOff(desk.meeting, desk.topic, reason, tuple(theirs)))
-        self._end()
-
-    def _tell_cancelled(self, guest: AgentRef, reason: str) -> None:
-        if guest.is_alive and guest.handles(MeetingCancelled):
-            guest.post(MeetingCancelled(self.desk.meeting, self.desk.topic, reason))
-
     # While it lasts.
-
-    @on(interleave=True)
-    async def invite(self, message: Invite) -> NotHeld | None:
-        """Invite somebody to a meeting that is being held."""
-        refusal = await self.submit(Submit(message.member, events.Invited(message.name), message.timeout))
-        if refusal.refusal is not None:
-            return NotHeld(refusal.refusal.kind, refusal.refusal.text)
-        answer = await self._ask(message.name, message.guest, required=False, limit=message.timeout)
-        self._settle_late(message.name, message.guest, answer)
-        if answer.kind == "accepted":
-            return None
-        return NotHeld(answer.kind, f"{message.name}: {answer.reason}", declined={message.name: answer.reason})
 
     @on(interleave=True)
     async def submit(self, message: Submit) -> Answered:
@@ -228,23 +71,29 @@ class Clerk(Agent):
         seat = self.desk.seats.get(message.member)
         if seat is None or seat.replica.over:
             return Answered(refusal=Refusal("not-a-member", f"{message.member} is no member of this meeting"))
-        future = self._submit(seat, message.event, message.patience)
+        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self._submit(seat, message.event, message.patience, future)
         return future.result() if future.done() else await future
 
-    def _submit(self, seat: Seat, event: AnyEvent, patience: float) -> asyncio.Future[Answered]:
+    def _submit(self, seat: Seat, event: AnyEvent, patience: float, future: asyncio.Future[Answered] | None = None) -> None:
+        """Bring something to who orders; `future` is told what became of it."""
         seat.submissions += 1
         id_ = f"{seat.name}/{seat.submissions}"
-        future = self._waiting[id_] = asyncio.get_running_loop().create_future()
+        if future is not None:
+            self._waiting[id_] = future
         now = self.desk.now()
         seat.replica.submit(id_, event, now, now + patience)
         self._pump({seat.name: seat})
-        return future
 
     @on
     def take_seat(self, message: TakeSeat) -> Place:
         """Give a guest a seat, before it is a member, for the minutes to be brought to."""
         if message.name not in self.desk.seats:
             self._seat(message.name, message.guest, message.accepted)
+            if not self.desk.recorded:
+                # By then it has been opened, or never will be: whoever called it is lost.
+                self._opens_by = self.desk.now() + message.timeout + self.desk.timing.absent
+                self._plan(self.desk.now())
         return self._place(message.name, message.guest, message.accepted)
 
     @on
@@ -264,7 +113,8 @@ class Clerk(Agent):
     def tick(self, message: Tick) -> None:  # noqa: ARG002 - it says nothing more
         """Do what is due."""
         self._reminder = None
-        now = self.desk.now()
+        # What was planned is due now, whatever the last digit of the clock says.
+        now = max(self.desk.now(), self._planned)
         for seat in self.desk.seats.values():
             seat.replica.tick(now)
             seat.due(now)
@@ -370,17 +220,11 @@ class Clerk(Agent):
 
     def _plan(self, now: float) -> None:
         """Have the clerk called when something is due, or end if nothing ever will be."""
-        seats = self.desk.seats
-        if self.desk.recorded and all(not seat.replica.state.is_open for seat in seats.values()):
-            if self._linger is None:
-                apart = any(seat.replica.apart() for seat in seats.values())
-                self._linger = now + (3 * self.desk.timing.patience if apart else 0.0)
-            finished = all(seat.replica.ordering is None or seat.replica.ordering.finished() for seat in seats.values())
-            if finished and now >= self._linger:
-                self._end()
-                return
-        times = [when for when in self._due.values() if when is not None]
-        times += [when for seat in seats.values() if (when := seat.batch_deadline) is not None]
+        if self._is_done(now):
+            self._end()
+            return
+        times = [when for when in (*self._due.values(), self._opens_by) if when is not None]
+        times += [when for seat in self.desk.seats.values() if (when := seat.batch_deadline) is not None]
         if self._linger is not None:
             times.append(max(self._linger, now + self.desk.timing.beat))
         if not times:
@@ -393,8 +237,27 @@ class Clerk(Agent):
         self._planned = when
         self._reminder = self.context.after(max(0.0, when - now), Tick())
 
+    def _is_done(self, now: float) -> bool:
+        """Return whether the meeting is over and everybody knows, or will never be opened."""
+        seats = self.desk.seats.values()
+        if not self.desk.recorded:
+            if self._opens_by is None or now < self._opens_by:
+                return False
+            for seat in seats:
+                self._tell_cancelled(seat.agent, "nothing more was heard of who called it")
+            return True
+        self._opens_by = None
+        if any(seat.replica.state.is_open for seat in seats):
+            return False
+        if self._linger is None:
+            apart = any(seat.replica.apart() for seat in seats)
+            self._linger = now + (3 * self.desk.timing.patience if apart else 0.0)
+        finished = all(seat.replica.ordering is None or seat.replica.ordering.finished() for seat in seats)
+        return finished and now >= self._linger
+
     def _end(self) -> None:
         """There is nothing more to do here."""
+        self._ended = True
         self.desk.forget(self.desk)
         for future in self._waiting.values():
             if not future.done():

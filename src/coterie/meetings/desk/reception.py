@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from coterie.meetings.service import Meetings
 
 _REMEMBERED = 10_000
+_TOO_LATE = Answer("unreachable", "it accepted after the meeting had been called off")
 
 
 class Reception(Agent):
@@ -27,6 +28,8 @@ class Reception(Agent):
     def __init__(self, meetings: Meetings) -> None:
         self._meetings = meetings
         self._asked: dict[tuple[str, str], asyncio.Task[Answer]] = {}
+        self._called_off: dict[str, None] = {}
+        """The latest meetings that are not held: a guest may accept after that is known."""
 
     @on(interleave=True)
     async def host(self, message: Host) -> Answer:
@@ -46,9 +49,14 @@ class Reception(Agent):
             if answer.kind != "accepted":
                 return answer
             invitation = message.invitation
+            if invitation.meeting in self._called_off:
+                return _TOO_LATE
             desk = self._meetings.desk_for(invitation.meeting, invitation.topic)
             assert desk.clerk is not None
-            place = await desk.clerk.ask(TakeSeat(message.guest, message.name, answer.accepted or Accept()))
+            place = await desk.clerk.ask(TakeSeat(message.guest, message.name, answer.accepted or Accept(), message.timeout))
+            if invitation.meeting in self._called_off:
+                self._meetings.drop(invitation.meeting)
+                return _TOO_LATE
             return msgspec.structs.replace(answer, place=place)
         except CoterieError as error:
             return Answer("unreachable", describe(error))
@@ -59,6 +67,9 @@ class Reception(Agent):
         for guest in message.guests:
             if guest.is_alive and guest.handles(MeetingCancelled):
                 guest.post(MeetingCancelled(message.meeting, message.topic, message.reason))
+        self._called_off[message.meeting] = None
+        if len(self._called_off) > _REMEMBERED:
+            del self._called_off[next(iter(self._called_off))]
         self._meetings.drop(message.meeting)
 
     @on

@@ -17,7 +17,7 @@ from coterie.meetings.minutes.records import Utterance
 from coterie.meetings.protocol.replica import Replica
 from coterie.runtime import AgentRef
 
-_ENDS = (events.Closed, events.Left)
+_UTTERANCES = frozenset(rules.UTTERANCES)
 
 
 class Seat:
@@ -52,7 +52,7 @@ class Seat:
         """Tell the member of an entry that is final."""
         event = entry.event
         state = self.replica.state
-        if isinstance(event, rules.UTTERANCES):
+        if type(event) in _UTTERANCES:
             utterance = state.spoken[self._told]
             self._told += 1
             if self.welcomed and utterance.by != self.name and (not utterance.to or self.name in utterance.to):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,8 +59,8 @@ class Selector(Floor, frozen=True, kw_only=True):
     It must be quick, and must not touch an agent.
     """
 
-    function: Callable[[MeetingState], Any] | str
-    """The function; on the wire its name."""
+    function: Any
+    """The function, of the meeting's state; on the wire an empty text."""
 
     def __post_init__(self) -> None:
         Floor.__post_init__(self)

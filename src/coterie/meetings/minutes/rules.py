@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CONTRACT_NET = (events.Announced, events.Bid, events.Awarded, events.Reported)
 UTTERANCES = (events.Spoke, *CONTRACT_NET)
 """What is delivered as an utterance, and uses a turn."""
+_TURNS = frozenset((*UTTERANCES, events.TurnPassed))
 _DUE = 1e-6
 """Seconds by which two clocks may differ in the last digit."""
 
@@ -30,7 +31,7 @@ def objection(state: MeetingState, by: str, event: AnyEvent, at: float) -> Refus
         return Refusal("closed", f"the meeting is over: {state.reason or 'it was closed'}")
     if by not in state.places:
         return Refusal("not-a-member", f"{by} is no member of this meeting")
-    if kind in UTTERANCES or kind is events.TurnPassed:
+    if kind in _TURNS:
         return _turn(state, by, event)
     check = _CHECKS.get(kind)
     problem = check(state, by, event, at) if check is not None else ""
@@ -41,16 +42,14 @@ def objection(state: MeetingState, by: str, event: AnyEvent, at: float) -> Refus
 
 def _turn(state: MeetingState, by: str, event: AnyEvent) -> Refusal | None:
     floor = state.floor
-    if isinstance(event, CONTRACT_NET) and not isinstance(floor, ContractNet):
-        return Refusal("not-allowed", f"the floor of this meeting is {type(floor).__name__}, no contract net")
-    if isinstance(event, events.Spoke) and event.to:
+    if type(event) is events.Spoke:
         for name in event.to:
             if name not in state.places:
                 return Refusal("invalid", f"{name} is no member of this meeting, so nothing can be said to it")
-    if isinstance(event, events.TurnPassed):
-        if by not in state.turn.holders:
-            return Refusal("not-your-turn", not_its_turn(state, by) or "nobody has the floor")
-        return None
+    elif type(event) is events.TurnPassed:
+        return _passed(state, by)
+    elif not isinstance(floor, ContractNet):
+        return Refusal("not-allowed", f"the floor of this meeting is {type(floor).__name__}, no contract net")
     if state.turn.choosing:
         return Refusal("not-your-turn", not_its_turn(state, by))
     try:
@@ -61,6 +60,12 @@ def _turn(state: MeetingState, by: str, event: AnyEvent) -> Refusal | None:
     if not problem:
         return None
     return Refusal("not-your-turn" if not_its_turn(state, by) else "not-allowed", problem)
+
+
+def _passed(state: MeetingState, by: str) -> Refusal | None:
+    if by in state.turn.holders:
+        return None
+    return Refusal("not-your-turn", not_its_turn(state, by) or "nobody has the floor")
 
 
 def _opened(state: MeetingState, by: str, event: events.Opened, at: float) -> str:  # noqa: ARG001

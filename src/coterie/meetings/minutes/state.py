@@ -13,7 +13,7 @@ from coterie.errors import describe
 from coterie.kernel import Packed
 from coterie.meetings.ending import Condition
 from coterie.meetings.floor.contract_net import Contract
-from coterie.meetings.floor.policy import Floor, Open, RoundRobin, Turn
+from coterie.meetings.floor.policy import Floor, Open, Turn, following
 from coterie.meetings.minutes import changes, rules
 from coterie.meetings.minutes.events import AnyEvent, Entry, Place, Refusal
 from coterie.meetings.minutes.records import Missed, Motion, Reaction, Utterance
@@ -181,8 +181,11 @@ class MeetingState:
         """Have a turn be over because somebody used it, or missed it."""
         self.turns += 1
         holders = self.turn.holders
-        if self._ask(lambda floor: floor.keeps_floor(self, event), lambda _: False):
-            return
+        try:
+            if self.floor.keeps_floor(self, event):
+                return
+        except Exception as error:  # noqa: BLE001 - somebody's policy; it gets into the minutes
+            self._note_failure(error)
         if by in holders and len(holders) > 1:
             self.turn = msgspec.structs.replace(self.turn, holders=tuple(name for name in holders if name != by))
         elif by in holders or not holders:
@@ -190,22 +193,26 @@ class MeetingState:
 
     def next_turn(self, last: str, at: float) -> None:
         """Give the floor to who comes after `last`."""
-        number = self.turn.number + 1
-        if self.floor.chooses:
-            self.turn = Turn(number, (), at, self.floor.turn_limit, choosing=True)
+        floor = self.floor
+        if floor.chooses:
+            self.turn = Turn(self.turn.number + 1, (), at, floor.turn_limit, choosing=True)
             return
-        self.give_turn(self._ask(lambda floor: floor.next(self, last), lambda floor: floor.next(self, last)), at)
+        try:
+            holders = floor.next(self, last)
+        except Exception as error:  # noqa: BLE001 - as above; every member asks the round robin instead
+            self._note_failure(error)
+            holders = following(self, last)
+        self.give_turn(holders, at)
 
     def give_turn(self, holders: tuple[str, ...], at: float) -> None:
         """Give the floor to somebody."""
         number = self.turn.number if self.turn.choosing else self.turn.number + 1
-        limit = self._ask(lambda floor: floor.limit(self, holders), lambda floor: floor.turn_limit)
+        try:
+            limit = self.floor.limit(self, holders)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._note_failure(error)
+            limit = self.floor.turn_limit
         self.turn = Turn(number, holders, at, limit)
 
-    def _ask(self, question: Callable[[Floor], Any], instead: Callable[[Floor], Any]) -> Any:
-        """Ask the policy; if it raises, note that and ask the round robin instead, as every other member does."""
-        try:
-            return question(self.floor)
-        except Exception as error:  # noqa: BLE001 - somebody's policy; it gets into the minutes
-            self.failure = self.failure or describe(error)
-            return instead(RoundRobin(turn_limit=self.floor.turn_limit))
+    def _note_failure(self, error: Exception) -> None:
+        self.failure = self.failure or describe(error)

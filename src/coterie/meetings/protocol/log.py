@@ -5,6 +5,8 @@ from __future__ import annotations
 from coterie.meetings.minutes import events
 from coterie.meetings.minutes.events import Entry, Place
 
+_ABOUT_MEMBERS = frozenset((events.Opened, events.Joined, events.Left))
+
 
 class Log:
     """Entries in order, and who is a member by them. The newest membership counts at once, final or not.
@@ -48,9 +50,10 @@ class Log:
 
     def append(self, entry: Entry) -> None:
         """Add an entry, whose number must be the next."""
-        assert entry.sequence == len(self.entries) + 1
         self.entries.append(entry)
         event = entry.event
+        if type(event) not in _ABOUT_MEMBERS:
+            return
         if isinstance(event, events.Opened):
             self._memberships.append((entry.sequence, {place.name: place for place in event.members}))
         elif isinstance(event, events.Joined):

@@ -95,9 +95,12 @@ class Ordering:
         if have.sequence > before:
             self._match[sender] = have.sequence
             if sender in replica.log.members:
+                acks = self._acks
                 for sequence in range(max(before, replica.committed) + 1, have.sequence + 1):
-                    self._acks[sequence] += 1
-                self._commit()
+                    acks[sequence] += 1
+                    # It is one vote more than half that makes the difference; those that follow change nothing.
+                    if replica.majority(acks[sequence] + 1):
+                        self._commit()
         if self._next.get(sender, 1) <= have.sequence:
             self._next[sender] = have.sequence + 1
         if replica.ordering is self and self._next[sender] <= len(replica.log):
@@ -137,6 +140,7 @@ class Ordering:
             return False
         return all(
             self._confirmed.get(name, 0) >= len(replica.log)
+            or not replica.apart(name)
             or name in replica.lost
             or replica.now - self._contact.get(name, replica.now) > replica.timing.absent
             for name in self._followers()
@@ -271,6 +275,8 @@ class Ordering:
                 tidings[following_] = self._append(following_)
             replica.send(name, tidings[following_])
             self._next[name] = following_ + len(tidings[following_].entries)
+            if name in self._leavers and not replica.apart(name) and self._leavers[name] <= final:
+                del self._leavers[name]
         self._settle_later()
 
     def _resign(self) -> None:

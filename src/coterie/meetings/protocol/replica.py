@@ -103,8 +103,8 @@ class Replica:
 
     def receive(self, sender: str, letter: AnyLetter, now: float) -> None:
         """Take a letter from another member."""
-        self.now = max(now, self.now)
-        if sender == self.me or (self.over and not isinstance(letter, letters.Poll | letters.Digest)):
+        self.now = max(self.now, now)
+        if self.over and not isinstance(letter, letters.Poll | letters.Digest):
             return
         _HANDLERS[type(letter)](self, sender, letter)
 
@@ -233,16 +233,21 @@ class Replica:
         if letter.epoch > self.epoch or self.leader != letter.orderer or self.election.state:
             self.follow(letter.epoch, letter.orderer)
         self.heard = self.now
-        self.lost.pop(letter.orderer, None)
+        if self.lost:
+            self.lost.pop(letter.orderer, None)
         log = self.log
         found = log.epoch_at(letter.before)
         if found != letter.before_epoch:
             have = len(log) if found == -1 else self.committed
             self.send(sender, letters.Have(self.epoch, have, self.committed, fits=False))
             return
-        self._extend(letter.entries)
         until = letter.before + len(letter.entries)
-        self.commit(min(letter.committed, until))
+        if letter.entries:
+            self._extend(letter.entries)
+        if letter.committed > self.state.sequence:
+            self.commit(min(letter.committed, until))
+        if not letter.entries and not self.apart(sender):
+            return  # nothing was brought, and between replicas of one clerk nothing gets lost
         self.send(sender, letters.Have(self.epoch, until, self.committed, fits=True))
 
     def _extend(self, entries: tuple[Entry, ...]) -> None:

@@ -21,7 +21,7 @@ from coterie.orchestrator.commons.judging import JudgeRule
 from coterie.orchestrator.commons.mechanisms import LAKE, Proposes
 from coterie.orchestrator.commons.modelled import Angler
 from coterie.orchestrator.commons.strategies import Catch, Rule, Situation
-from coterie.rounds import Closing, Edge, Gathering, Graph, Turn, per_agent, together
+from coterie.rounds import Closing, Edge, Gathering, Graph, Stage, Turn, per_agent, together
 from coterie.world import Event
 
 BASKET = "basket/"
@@ -106,16 +106,7 @@ def graph(
     async def met(gathering: Gathering) -> Agreement:
         assert council is not None
         assert fishers is not None
-        situation = _situation(gathering, terms)
-        wishes = {}
-        for name in gathering.agents:
-            # Nobody can hope for more than there is.
-            wishes[name] = min(situation.stock, max(0, int(fishers[name].rule.ask(situation, gathering.random))))
-        return await council.bargain(gathering.round, wishes)
-
-    @per_agent
-    def propose(turn: Turn) -> None:
-        _propose(turn)
+        return await council.bargain(gathering.round, _wishes(gathering, _situation(gathering, terms), fishers))
 
     def judged(gathering: Gathering) -> int:
         return judge.judge(gathering)
@@ -130,7 +121,7 @@ def graph(
         turn.intend("take", amount=turn.inputs.get("decide", 0))
 
     judged.__name__ = "judge"
-    met.__name__ = "meet"
+    met.__name__, propose = "meet", Stage("propose", _propose, together=False)
     known = {stage.name: stage for stage in (perceive, together(met), propose, together(judged), decide, fish)}
     made = [known[name] for name in stages]
     if edges is None:
@@ -138,19 +129,27 @@ def graph(
     return Graph(made, [Edge(source, target) for source, target in edges])
 
 
+def _wishes(gathering: Gathering, situation: Situation, fishers: Mapping[str, Fisher]) -> dict[str, int]:
+    """Return what each would ask for if nobody else were there; nobody can hope for more than there is."""
+    asks = {name: int(fishers[name].rule.ask(situation, gathering.random)) for name in gathering.agents}
+    return {name: min(situation.stock, max(0, ask)) for name, ask in asks.items()}
+
+
 def _propose(turn: Turn) -> None:
-    """Propose what the meeting agreed on, if this is who speaks for it, and what the fisher itself wishes for."""
+    """Propose what the meeting came to, if one is its spokesman, and what one wants oneself."""
     agreement = turn.inputs.get("meet")
     if agreement is not None and agreement.spokesman == turn.name:
-        force = turn.view.get("mechanism/quota")
-        if force is None or dict(force["parameters"]) != {"most": agreement.quota}:
-            turn.propose("quota", most=agreement.quota)
+        _propose_anew(turn, "quota", {"most": agreement.quota})
     wish = turn.agent.proposes
-    if wish is None or (wish.below is not None and turn.inputs.get("perceive", turn.view[LAKE]) >= wish.below):
-        return
-    force = turn.view.get(f"mechanism/{wish.kind}")
-    if force is None or dict(force["parameters"]) != wish.parameters():
-        turn.propose(wish.kind, **wish.parameters())
+    if wish is not None and (wish.below is None or turn.inputs.get("perceive", turn.view[LAKE]) < wish.below):
+        _propose_anew(turn, wish.kind, wish.parameters())
+
+
+def _propose_anew(turn: Turn, kind: str, parameters: dict[str, Any]) -> None:
+    """Propose a mechanism, unless it is in force."""
+    force = turn.view.get(f"mechanism/{kind}")
+    if force is None or dict(force["parameters"]) != parameters:
+        turn.propose(kind, **parameters)
 
 
 async def _amount(turn: Turn, situation: Situation, angler: Angler | None) -> int:

@@ -8,7 +8,7 @@ import jinja2
 
 from coterie.orchestrator.interview.run import INTERVIEWER, InterviewOutcome
 from coterie.orchestrator.interview.scenario import InterviewScenario
-from coterie.personas import AnswerKind, Persona, Question
+from coterie.personas import Persona, Question
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -65,7 +65,7 @@ def page_of_interview(scenario: InterviewScenario, outcome: InterviewOutcome, pe
         questions=questions,
         interviewer=INTERVIEWER,
         shown=_shown,
-        tallies=[(each, _tally(outcome, each)) for each in questions if each.kind is not AnswerKind.TEXT],
+        tallies=[(each, _tally(outcome, each)) for each in questions if each.kind != "text"],
     )
 
 

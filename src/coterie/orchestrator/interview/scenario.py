@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from coterie.errors import InvalidSetting
 from coterie.orchestrator.modelling import ModelSettings
-from coterie.personas import Fragment, Persona, Question, load_personas
+from coterie.personas import AnswerKind, Fragment, Persona, Question, load_personas
 from coterie.runtime import Dedicated, Dispatcher, Leased
 
 _Texts = Annotated[tuple[str, ...], Field(strict=False)]
@@ -27,7 +27,7 @@ class QuestionSettings(_Part):
     name: str
     """The name of its column, in small letters."""
     text: str
-    kind: Literal["text", "integer", "number", "boolean", "choice"] = "text"
+    kind: AnswerKind = "text"
     options: _Texts = ()
     """What can be answered to a choice."""
     least: float | None = None

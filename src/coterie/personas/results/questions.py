@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import msgspec
 from pydantic import Field
 
 from coterie.errors import InvalidSetting
-from coterie.kernel import check_instance, choice
+from coterie.kernel import check_instance
 from coterie.personas.mind.reading import first_named, first_number
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -18,15 +17,9 @@ _YES = re.compile(r"\b(?:yes|yeah|sure|certainly|of course|i do|i would|always)\
 _NO = re.compile(r"\b(?:no|not|never|don't|wouldn't|hardly)\b", re.IGNORECASE)
 
 
-class AnswerKind(enum.StrEnum):
-    """The type of an answer."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    CHOICE = "choice"
-
+AnswerKind: TypeAlias = Literal["text", "integer", "number", "boolean", "choice"]
+"""The type of an answer."""
+_KINDS = get_args(AnswerKind)
 
 Value = str | int | float | bool | None
 """An answer as a value; None where there is none."""
@@ -38,7 +31,7 @@ class Question(msgspec.Struct, frozen=True):
     name: str
     """The name of its column, in small letters."""
     text: str
-    kind: AnswerKind = AnswerKind.TEXT
+    kind: AnswerKind = "text"
     options: tuple[str, ...] = ()
     """What can be answered to a choice."""
     least: float | None = None
@@ -53,8 +46,9 @@ class Question(msgspec.Struct, frozen=True):
         check_instance("Question.text", self.text, str, "text")
         if not self.text.strip():
             raise InvalidSetting("Question.text", self.text, "a question")
-        msgspec.structs.force_setattr(self, "kind", choice("Question.kind", self.kind, AnswerKind))
-        if (self.kind is AnswerKind.CHOICE) is not bool(self.options) or len(set(self.options)) < len(self.options):
+        if self.kind not in _KINDS:
+            raise InvalidSetting("Question.kind", self.kind, f"one of {', '.join(_KINDS)}")
+        if (self.kind == "choice") is not bool(self.options) or len(set(self.options)) < len(self.options):
             raise InvalidSetting("Question.options", self.options, "different texts for a choice, and none for any other kind")
         if self.least is not None and self.most is not None and self.least > self.most:
             raise InvalidSetting("Question.least", self.least, f"at most {self.most:g}, which is `most`")
@@ -63,10 +57,10 @@ class Question(msgspec.Struct, frozen=True):
     def wording(self) -> str:
         """The question as it is asked, with what can be answered."""
         hint = {
-            AnswerKind.CHOICE: f"Answer with one of: {', '.join(self.options)}.",
-            AnswerKind.BOOLEAN: "Answer yes or no, and why.",
-            AnswerKind.INTEGER: f"Answer with a whole number{self._range()}, and why.",
-            AnswerKind.NUMBER: f"Answer with a number{self._range()}, and why.",
+            "choice": f"Answer with one of: {', '.join(self.options)}.",
+            "boolean": "Answer yes or no, and why.",
+            "integer": f"Answer with a whole number{self._range()}, and why.",
+            "number": f"Answer with a number{self._range()}, and why.",
         }.get(self.kind, "")
         return f"{self.text} ({hint})" if hint else self.text
 
@@ -75,12 +69,12 @@ class Question(msgspec.Struct, frozen=True):
         """The Python type of an answer, as a model is told of it."""
         bounds = Field(ge=self.least, le=self.most)
         kinds: dict[AnswerKind, Any] = {
-            AnswerKind.TEXT: str,
-            AnswerKind.BOOLEAN: bool,
-            AnswerKind.INTEGER: Annotated[int, bounds],
-            AnswerKind.NUMBER: Annotated[float, bounds],
+            "text": str,
+            "boolean": bool,
+            "integer": Annotated[int, bounds],
+            "number": Annotated[float, bounds],
         }
-        return Literal[self.options] if self.kind is AnswerKind.CHOICE else kinds[self.kind]
+        return Literal[self.options] if self.kind == "choice" else kinds[self.kind]
 
     def read(self, text: str) -> Value:
         """Return the value that a text answers with, found by rules; None if none is found.
@@ -89,17 +83,17 @@ class Question(msgspec.Struct, frozen=True):
         """
         if not text.strip():
             return None
-        if self.kind is AnswerKind.CHOICE:
+        if self.kind == "choice":
             return first_named(text, self.options)
-        if self.kind is AnswerKind.BOOLEAN:
+        if self.kind == "boolean":
             yes, no = _YES.search(text), _NO.search(text)
             return None if not (yes or no) else no is None or (yes is not None and yes.start() < no.start())
-        if self.kind in (AnswerKind.INTEGER, AnswerKind.NUMBER):
+        if self.kind in ("integer", "number"):
             return self._number(text)
         return text.strip()
 
     def _number(self, text: str) -> int | float | None:
-        whole = self.kind is AnswerKind.INTEGER
+        whole = self.kind == "integer"
         found = first_number(text, lambda value: self._fits(value) and (not whole or value == int(value)))
         return int(found) if whole and found is not None else found
 
