@@ -77,7 +77,10 @@ def problems(text: str, tmp_path: Path) -> list[str]:
             "agents[0].strategy.part: 1.5 is out of range; it must be at most 1.0",
         ),
         (HEAD + AGENT + "count = 0\n", "agents[0].count: 0 is out of range; it must be at least 1"),
-        (HEAD.replace("commons", "comons") + AGENT, "kind: 'comons' is not possible; it must be 'commons'"),
+        (
+            HEAD.replace("commons", "comons") + AGENT,
+            "kind: 'comons' is not possible; it must be 'commons' or 'interview' or 'tic-tac-toe'",
+        ),
         (
             HEAD + AGENT + '[graph]\nstages = ["decide", "fish"]\nedges = [["decide", "fsh"]]\n',
             "graph: the graph does not close: an edge leads from 'decide' to 'fsh', and 'fsh' is no stage; did you mean 'fish'?",
@@ -92,7 +95,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         ),
         (
             HEAD + AGENT + '[graph]\nstages = ["decide", "sail"]\n',
-            "graph.stages[1]: 'sail' is not possible; it must be 'perceive', 'propose', 'judge', 'decide' or 'fish'",
+            "graph.stages[1]: 'sail' is not possible; it must be 'perceive', 'meet', 'propose', 'judge', 'decide' or 'fish'",
         ),
         ("months = \n", "it is not TOML: Invalid value (at line 1, column 10)"),
     ],

@@ -120,7 +120,8 @@ def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterato
         try:
             yield Halting(gateway)
         finally:
-            folder.write(SPENT, gateway.snapshot())
+            # Not how often each request was asked: what was not settled is asked for again, under the keys it had.
+            folder.write(SPENT, {**gateway.snapshot(), "asked": []})
             write_costs(folder, gateway)
 
 
