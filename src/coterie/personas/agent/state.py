@@ -53,6 +53,10 @@ class PersonaState(msgspec.Struct, frozen=True):
         return self
 
 
+# msgspec crashes where threads learn of a class for the first time at once; here one thread does, while it imports this.
+_KNOWN = msgspec.msgpack.Decoder(PersonaState)
+
+
 class EndReason(enum.StrEnum):
     """Why an episode ended."""
 

@@ -35,6 +35,10 @@ class Relation(msgspec.Struct, frozen=True):
         return self.of_first if name == self.first else self.of_second
 
 
+# msgspec crashes where threads learn of a class for the first time at once; here one thread does, while it imports this.
+_KNOWN = msgspec.msgpack.Decoder(Relation)
+
+
 class RelationsView(Mapping[str, Mapping[str, Relation]]):
     """All relations at one moment, by name and by the other's name. Immutable: both sides of each are the same record."""
 
