@@ -20,6 +20,7 @@ from coterie.errors import (
     UnknownMeeting,
 )
 from coterie.meetings import MeetingCancelled, MeetingEnded, MeetingNews, Meetings, RoundRobin, Welcome
+from coterie.meetings.desk.letters import Mail
 from coterie.meetings.minutes.events import Crashed, Left, OrdererChanged
 from coterie.testing import ManualClock, eventually, settle
 from tests.meetings.people import Do, Member, house
@@ -122,8 +123,13 @@ def test_what_cannot_be_written_down_cannot_be_said() -> None:
     with house() as each:
         ada = each.member("ada")
         id_ = each.call(ada)
+        for content in (object(), 2**70, "half \ud800 a character", {"a": [2**70]}, {1, object()}):
+            with pytest.raises(EncodeFailed):
+                each.use(ada, id_, lambda meeting: meeting.say(content))
         with pytest.raises(EncodeFailed):
-            each.use(ada, id_, lambda meeting: meeting.say(object()))
+            each.use(ada, id_, lambda meeting: meeting.leave("\ud800"))
+        with pytest.raises(InvalidSetting):
+            each.call(ada, topic="\ud800")
         said = {"list": [1]}
         each.use(ada, id_, lambda meeting: meeting.say(said))
         said["list"].append(2)  # nobody can change the minutes behind their back
@@ -234,6 +240,33 @@ def test_a_member_that_crashes_elsewhere_is_told_all_again_and_the_others_of_its
         eventually(lambda: any(isinstance(news.event, Crashed) for news in each.sent(ben, MeetingNews)))
         eventually(lambda: each.sent(ada, Welcome))
         assert [said.content for said in each.sent(ada, Welcome)[0].history] == ["one"]
+
+
+def test_a_call_that_is_taken_back_is_called_off() -> None:
+    with house() as each:
+        ada, ben, zoe = each.member("ada"), each.member("ben"), each.member("zoe", "silence")
+
+        async def call(agent: Member) -> Any:
+            return await agent.context.use(Meetings).call("budget", [ben, zoe], timeout=30)
+
+        reply = ada.ask(Do(call), timeout=60)
+        eventually(lambda: each.meetings.held)
+        reply.cancel()
+        eventually(lambda: each.sent(ben, MeetingCancelled))
+        eventually(lambda: not each.meetings.held)
+
+
+def test_a_clerk_that_fails_is_rebuilt_with_what_is_on_its_desk() -> None:
+    with house() as each:
+        ada, ben = each.member("ada"), each.member("ben")
+        id_ = each.call(ada, [ben])
+        each.use(ada, id_, lambda meeting: meeting.say("before"))
+        desk = each.meetings._desk(id_)
+        assert desk.clerk is not None
+        desk.clerk.tell(Mail("", None))  # type: ignore[arg-type] # that is the point
+        each.use(ben, id_, lambda meeting: meeting.say("after"))
+        settle(each.runtime)
+        assert [each.contents(ada), each.contents(ben)] == [["after"], ["before"]]
 
 
 def test_minutes_that_cannot_be_written_do_not_end_a_meeting(tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ class Meeting:
         state = self.state
         if state.sequence and not state.is_open:
             raise MeetingClosed(self.topic, f"it is over: {state.reason}")
+        _check(event, "what was to be said or done")
         patience = self._meetings.patience
         answer = await self._ask(Submit(self.me, event, patience), patience)
         if answer.refusal is not None:
@@ -230,10 +231,15 @@ def _plain(content: Any) -> Any:
     """Return a copy that nobody can change behind the minutes' back. Raises `EncodeFailed` for what is no plain data."""
     if content is None or isinstance(content, str | int | float | bool):
         return content
+    return msgspec.msgpack.decode(_check(content, f"a {type(content).__qualname__} that was to be said"))
+
+
+def _check(value: Any, what: str) -> bytes:
+    """See that something can be written down. Raises `EncodeFailed`, say for a number beyond 64 bits or half a character."""
     try:
-        return msgspec.msgpack.decode(msgspec.msgpack.encode(content))
+        return msgspec.msgpack.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise EncodeFailed(f"a {type(content).__qualname__} that was to be said", error) from error
+        raise EncodeFailed(what, error) from error
 
 
 def _names(members: Any) -> tuple[str, ...]:

@@ -151,6 +151,7 @@ class Meetings:
         if me is None:
             raise NotInAgent("a meeting's caller")
         check_instance("call.topic", topic, str, "text")
+        plain_parameters({"topic": topic})
         required = self._guests("call.invite", invite, me, {me.name: str(me.address)})
         known = {me.name: str(me.address), **{name: str(ref.address) for name, ref in required.items()}}
         others = self._guests("call.optional", optional, me, known)
