@@ -3,10 +3,14 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coterie.errors import BudgetExhausted, InvalidSetting
 from coterie.kernel import Checkpointable, Codec
 from coterie.models import Budget, Limits, ModelGateway, ModelReply, Price, Usage
+from coterie.models.policies.spending.estimating import Estimator
+from coterie.models.policies.spending.ledger import Ledger, Reservation
 from coterie.testing import ManualClock, ModelServer, ScriptedModel, Served, eventually, run_together
 from tests.models.asking import SOON, gateway_to, planned, question
 
@@ -114,6 +118,22 @@ def test_a_spent_budget_turns_away_at_once_all_who_wait_for_their_turn() -> None
         assert 60.0 not in planned(gateway)
 
 
+def test_one_agents_spent_budget_turns_away_only_its_own() -> None:
+    clock = ManualClock()
+    with ModelGateway(
+        ScriptedModel(lambda _: "ok"), agent_budget=Budget(requests=1), limits=Limits(requests_per_minute=2), clock=clock
+    ) as gateway:
+        ann = [gateway.submit(question(str(n), agent="ann")) for n in range(5)]
+        bob = [gateway.submit(question(str(n), agent="bob")) for n in range(1)]
+        cleo = [gateway.submit(question(str(n), agent="cleo")) for n in range(1)]
+        eventually(lambda: all(reply.done for reply in (*ann, *bob)))
+        assert gateway.metrics_by_agent()["ann"].errors == {"BudgetExhausted": 4}
+        eventually(lambda: 60.0 in planned(gateway))
+        assert not cleo[0].done
+        clock.advance(60)
+        assert [each.result(10).text for each in (*bob, *cleo)] == ["ok", "ok"]
+
+
 def test_what_was_spent_is_taken_up_by_a_gateway_with_a_larger_budget() -> None:
     codec = Codec()
     model = ScriptedModel(lambda _: ModelReply(text="x", usage=Usage(3, 4)))
@@ -144,6 +164,44 @@ def test_a_stream_that_is_left_early_costs_what_was_estimated() -> None:
         asyncio.run(leave(gateway))
         eventually(lambda: gateway.metrics().asked == 1)
         assert gateway.spent().tokens > 0
+
+
+OPERATIONS = st.lists(st.tuples(st.sampled_from(["reserve", "reserve", "settle", "release"]), st.integers(0, 120)), max_size=60)
+
+
+@given(OPERATIONS, st.integers(0, 15), st.integers(0, 600))
+def test_a_ledger_never_spends_more_than_it_has_if_nothing_takes_more_than_expected(
+    operations: list[tuple[str, int]], requests: int, tokens: int
+) -> None:
+    async def run() -> None:
+        ledger = Ledger(Budget(requests=requests, tokens=tokens), Budget(), {}, Estimator(), lambda _prompt, _reply: None)
+        held: list[Reservation] = []
+        settled = sent = 0
+        for what, amount in operations:
+            if what == "reserve":
+                waiting = asyncio.ensure_future(ledger.reserve(question("x" * 40, max_tokens=amount)))
+                await asyncio.sleep(0)
+                if not waiting.done():
+                    assert held, "it waits only for what is under way"
+                    waiting.cancel()
+                await asyncio.wait([waiting])
+                if not waiting.cancelled() and waiting.exception() is None:
+                    held.append(waiting.result())
+                    sent += 1
+            elif held and what == "settle":
+                reservation = held.pop(amount % len(held))
+                took = min(amount, reservation.tokens)
+                ledger.settle(reservation, Usage(took, 0))
+                ledger.release(reservation)
+                settled += took
+            elif held:
+                ledger.release(held.pop())
+            assert ledger.spent.requests == sent <= requests
+            assert ledger.spent.tokens == settled
+            alone = len(held) == 1
+            assert alone or settled + sum(each.tokens for each in held) <= max(tokens, settled)
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("settings", [{"requests": -1}, {"requests": 1.5}, {"tokens": True}, {"dollars": "much"}])

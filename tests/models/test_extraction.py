@@ -3,6 +3,7 @@
 import asyncio
 import enum
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 
 from coterie.errors import InvalidSetting, MalformedReply
 from coterie.models import Finish, ModelGateway, ModelReply, cost_table, extract, extract_blocking
-from coterie.testing import ModelServer, ScriptedModel
+from coterie.testing import ModelServer, ScriptedModel, Served
 from tests.models.asking import gateway_to, question
 
 
@@ -123,8 +124,30 @@ def test_the_cost_table_has_a_line_for_each_agent_and_the_total(server: ModelSer
     assert table[-1].dollars == pytest.approx(sum(row.dollars for row in table[:-1]))
     header, first, *_ = table.csv().splitlines()
     assert header.startswith("agent,model,requests")
-    assert first.startswith("ann,openai:gpt-4o-mini,2,0,0,4,")
+    assert first.startswith("ann,openai:gpt-4o-mini,2,0,0,0,4,")
     assert table.rows()[0]["agent"] == "ann"
+
+
+def test_what_is_replayed_costs_nothing(server: ModelServer, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with gateway_to(server, record=path) as gateway:
+        paid = gateway.ask_blocking(question()).usage.cost
+    with gateway_to(server, record=path, replay=path) as gateway:
+        assert gateway.ask_blocking(question()).usage.cost == paid
+        assert len(list(gateway.stream_blocking(question("more")))) > 1
+        total = cost_table(gateway)[-1]
+    assert (total.requests, total.replayed, total.unpriced) == (2, 1, 0)
+    assert paid is not None
+    assert 0 < total.dollars < paid * 1.5
+
+
+def test_a_model_that_knows_no_schemas_is_told_in_words(server: ModelServer) -> None:
+    server.play([Served(text='{"value": 3}')])
+    with ModelGateway("openai:gpt-3.5-turbo", base_url=server.url) as gateway:
+        gateway._assembly.core._opened.model.profile = {"supports_json_schema_output": False}  # type: ignore[union-attr]
+        assert extract_blocking(gateway, int, question()) == 3
+    assert "response_format" not in server.requests[0] or server.requests[0]["response_format"]["type"] != "json_schema"
+    assert '"value"' in str(server.requests[0]["messages"])
 
 
 def test_a_cost_table_of_nothing_is_a_total_of_nothing() -> None:

@@ -136,6 +136,15 @@ def test_a_retry_after_that_is_longer_than_a_request_may_take_is_an_error_at_onc
         gateway.ask_blocking(question(), 20)
 
 
+def test_a_retry_after_that_is_too_long_to_wait_for_makes_nobody_else_wait(server: ModelServer) -> None:
+    server.play([Served.rate_limited(3600)])
+    with gateway_to(server, timeouts=Timeouts(total=60), limits=Limits(concurrency=1)) as gateway:
+        first, second = gateway.submit(question("1")), gateway.submit(question("2"))
+        with pytest.raises(RateLimited):
+            first.result(10)
+        assert second.result(10).text == "you said 2"
+
+
 def test_an_attempt_that_hangs_is_given_up_and_made_again(server: ModelServer) -> None:
     clock = ManualClock()
     server.play([Served(hang=True), Served(text="second")])

@@ -121,7 +121,7 @@ def test_closing_ends_what_is_under_way_with_an_error_and_leaves_no_thread(serve
         gateway.submit(question())
     assert gateway.closed
     eventually(lambda: server.running == 0)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("models")]
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("models")])
 
 
 def test_whoever_asks_while_it_closes_gets_a_reply_or_an_error_and_never_hangs() -> None:
@@ -213,6 +213,10 @@ def test_metrics_count_every_end_and_are_taken_while_requests_run() -> None:
         ({"timeouts": None}, "ModelGateway.timeouts"),
         ({"budget": {"requests": 1}}, "ModelGateway.budget"),
         ({"base_url": "http://x"}, "ModelGateway.base_url"),
+        ({"record": 5}, "ModelGateway.record"),
+        ({"replay": b"x"}, "ModelGateway.replay"),
+        ({"prices": {"x": 5}}, "ModelGateway.prices"),
+        ({"agent_budgets": [1]}, "ModelGateway.agent_budgets"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(settings: dict[str, object], named: str) -> None:

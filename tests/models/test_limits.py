@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.models import Limits, ModelGateway, ModelReply, ModelRequest, PendingReply, Usage
-from coterie.models.policies.window import Window
+from coterie.models.policies.turns.window import Window
 from coterie.testing import ManualClock, ScriptedModel, eventually
 from tests.models.asking import planned, question
 
@@ -59,6 +59,16 @@ def test_requests_a_minute_hold_within_any_minute() -> None:
         eventually(lambda: len(model.requests) == 20 and 120.0 in planned(gateway))
         clock.advance(60)
         assert [reply.result(10).text for reply in pending] == ["ok"] * 25
+
+
+def test_what_rounding_leaves_of_a_pause_is_not_waited_for_on_a_clock_that_stands_still() -> None:
+    clock = ManualClock()
+    model = ScriptedModel(lambda _: "ok")
+    with ModelGateway(model, limits=Limits(requests_per_minute=1), clock=clock) as gateway:
+        for n in range(1, 12):
+            assert gateway.ask_blocking(question(str(n)), 10).text == "ok"
+            for part in (0.1, 59.7, 0.1, 0.1, 1e-7):
+                clock.advance(part)
 
 
 def test_tokens_a_minute_are_estimated_before_and_corrected_after() -> None:

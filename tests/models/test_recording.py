@@ -121,11 +121,24 @@ def test_a_miss_shows_the_nearest_entry_and_what_differs(tmp_path: Path) -> None
         ask(Replayed(path), question("How many fish are left?\nAnswer in one word.", agent="ann", step="1"))
     words = str(caught.value)
     assert "holds no reply for agent 'ann', step '1' with this prompt" in words
-    assert '-   "text": "How many fish are there?' in words
-    assert '+   "text": "How many fish are left?' in words
+    assert '-    "text": "How many fish are there?' in words
+    assert '+    "text": "How many fish are left?' in words
     assert "Who are you" not in words
     with pytest.raises(RecordingMissing, match="the same prompt was recorded for agent 'bob', step '7'"):
         ask(Replayed(path), question("How many fish are left?", agent="ann", step="9"))
+
+
+def test_a_difference_deep_in_a_long_prompt_is_what_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    model = Recorded(ScriptedModel(["x"]), path)
+    ask(model, question("word " * 1000 + "ten fish " + "word " * 1000, agent="ann"))
+    model.close()
+    with pytest.raises(RecordingMissing) as caught:
+        ask(Replayed(path), question("word " * 1000 + "two fish " + "word " * 1000, agent="ann"))
+    words = str(caught.value)
+    assert "ten fish" in words
+    assert "two fish" in words
+    assert len(words) < 900
 
 
 def test_an_empty_recording_says_so(tmp_path: Path) -> None:

@@ -107,8 +107,14 @@ def test_an_address_that_makes_no_sense_is_refused_without_its_secrets(url: str)
 def test_a_missing_key_is_told_when_the_gateway_is_made(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     for name in [name for name in os.environ if name.startswith("OPENAI")]:
         monkeypatch.delenv(name)
-    with pytest.raises(KeyMissing, match=f"{model} needs an API key: Set the `OPENAI_API_KEY` environment variable"):
+    with pytest.raises(KeyMissing, match=f"{model} needs an API key: set the environment variable OPENAI_API_KEY; keys are"):
         ModelGateway(model)
+
+
+def test_a_missing_address_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OLLAMA_BASE_URL", raising=False)
+    with pytest.raises(InvalidSetting, match="need its address: give base_url, or set OLLAMA_BASE_URL"):
+        ModelGateway("ollama:qwen3")
 
 
 def test_the_address_may_stand_in_the_environment(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     ├── WorkError                         a job was not taken, or ended otherwise than its function did
     │   ├── WorkStopped                   the engine, or the action system, has been stopped
+    │   │   └── WorkForked                it was made by the parent of this process
     │   ├── QueueFull                     a queue refused the job
     │   ├── JobTimeout (TimeoutError)     it took longer than it may
     │   ├── JobCancelled                  it was taken back
@@ -272,6 +273,7 @@ from coterie.errors.work import (
     WorkerDied,
     WorkError,
     WorkerStartFailed,
+    WorkForked,
     WorkStopped,
 )
 from coterie.errors.world import (
@@ -309,7 +311,7 @@ __all__ = [
     "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed", "StorageCorrupt", "StorageError", "StorageForked",
     "StorageFull", "StorageLocked", "StorageUnavailable", "StreamBroken", "TierUnavailable", "TransportError",
     "TurnForfeited", "Unhandled", "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory",
-    "UnusableReply", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied",
+    "UnusableReply", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped", "WorkerDied",
     "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
 ]
 # fmt: on

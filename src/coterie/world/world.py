@@ -76,7 +76,8 @@ class World:
         self._lock = new_lock(Rank.WORLD)
         self._rules: dict[int, Rule] = {}
         self._observers = Observers()
-        self._closed = False
+        self.closed = False
+        """Whether it takes no more changes. Only `close` sets it."""
         self._commits = self._snapshots = 0
         self._view, self._digest = (EMPTY, Digest()) if log is None else _newest(log)
         self._kept = self._view.sequence
@@ -243,7 +244,7 @@ class World:
                 made.happened(Event(view.sequence + 1, Kind.EXPIRED, removed=tuple(due), time=time))
             return made
 
-        if self._closed or not len(self._view.deadlines_map):
+        if self.closed or not len(self._view.deadlines_map):
             return ()
         # Most looks find nothing, and need not wait for whoever commits.
         self._make(make, now)
@@ -306,9 +307,9 @@ class World:
         """Keep a snapshot, and close the log. Views stay; nothing changes any more. To close again does nothing."""
         self._upkeep.close()
         with self._turnstile:
-            if self._closed:
+            if self.closed:
                 return
-            self._closed = True
+            self.closed = True
         try:
             self.snapshot()
         finally:
@@ -330,7 +331,7 @@ class World:
     def _make(self, make: Callable[[View, float], Draft], time: float | None) -> tuple[Event, ...]:
         """Make a commit: in the log first, then for all to see."""
         with self._turnstile:
-            if self._closed:
+            if self.closed:
                 raise WorldClosed("it cannot be changed")
             before = self._view
             made = make(before, self.clock.time() if time is None else time)

@@ -12,7 +12,7 @@ from typing import Any, Self
 from coterie.errors import InvalidSetting, ModelError
 from coterie.kernel import Clock, SystemClock, check_instance
 from coterie.models.contract import Model
-from coterie.models.gateway.assembly import RETRY, Parts, assemble
+from coterie.models.gateway.assembly import RETRY, Parts, assemble, check_table
 from coterie.models.gateway.loop import LoopThread
 from coterie.models.gateway.pending import Channel, PendingReply
 from coterie.models.gateway.running import Running
@@ -86,6 +86,10 @@ class ModelGateway:
             ("name", name, str),
         ):
             check_instance(f"ModelGateway.{where}", value, kind, f"a {kind.__name__}")
+        for where, path in (("record", record), ("replay", replay)):
+            check_instance(f"ModelGateway.{where}", path, (str, Path, type(None)), "a path, or None")
+        check_table("agent_budgets", agent_budgets, Budget)
+        check_table("prices", prices, Price)
         self._clock = clock if clock is not None else SystemClock()
         parts = Parts(
             model=model, base_url=base_url, limits=limits, timeouts=timeouts, retry=retry, budget=budget,

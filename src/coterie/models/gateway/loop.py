@@ -55,6 +55,8 @@ class ClockedLoop(asyncio.SelectorEventLoop):
         if self._timers is not None:
             self._timers.close()
         self._blocking.shutdown(wait=False, cancel_futures=True)
+        # What still blocks, such as the look-up of a name, ends by itself, and is not waited for.
+        self._blocking.join(_PATIENCE)
 
 
 class LoopThread:
@@ -136,5 +138,7 @@ class LoopThread:
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
 
+_PATIENCE = 1.0
+"""Seconds for which threads that block are waited for."""
 _ROUNDS = 3
 """How often tasks are cancelled that go on all the same."""

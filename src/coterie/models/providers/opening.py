@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -21,6 +22,7 @@ from coterie.models.redaction import Redactor
 
 _TEST = "test"
 """Pydantic AI's own model for tests, the one without a provider."""
+_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _CHAT = ("openai", "openai-chat")
 """Providers that speak chat completions at an address of one's own."""
 
@@ -62,9 +64,7 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
         else:
             opened = _at(kind or name, short, name, _Address(setting, base_url), redactor)
     except UserError as error:
-        text = redactor.text(str(error))
-        missing = "API_KEY" in text.upper() or "api key" in text.lower()
-        failed = KeyMissing(name, text) if missing else InvalidSetting("ModelGateway.model", name, text)
+        failed = _refused(name, redactor.text(str(error)))
     except ImportError as error:
         need = f"a provider whose package is installed: {redactor.text(str(error))}"
         failed = InvalidSetting("ModelGateway.model", name, need)
@@ -77,6 +77,17 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
         _expect_an_end(opened.model)
         return opened
     raise failed
+
+
+def _refused(name: str, text: str) -> ModelError | InvalidSetting:
+    """Return what Pydantic AI says of a model that it cannot make, which mostly is that a variable is not set."""
+    variables = list(dict.fromkeys(_VARIABLE.findall(text)))
+    keys = [each for each in variables if each.endswith(("KEY", "TOKEN"))]
+    if keys:
+        return KeyMissing(name, f"set the environment variable {' or '.join(keys)}")
+    if variables:
+        return InvalidSetting("ModelGateway.model", name, f"its address: give base_url, or set {' or '.join(variables)}")
+    return InvalidSetting("ModelGateway.model", name, f"a model that there is: {text}")
 
 
 class _Address:

@@ -46,14 +46,14 @@ class Translator:
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
         """Return the reply of a model."""
         response = await model_request(
-            model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request)
+            model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request, model)
         )
         return self._reply(response)
 
     async def stream(self, model: Model, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
         """Return the reply of a model as it is written."""
         opened = model_request_stream(
-            model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request)
+            model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request, model)
         )
         async with opened as response:
             try:
@@ -123,7 +123,7 @@ def _settings(request: ModelRequest) -> ModelSettings:
     return settings
 
 
-def _parameters(request: ModelRequest) -> ModelRequestParameters:
+def _parameters(request: ModelRequest, model: Model) -> ModelRequestParameters:
     tools = [
         ProviderTool(name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters))
         for tool in request.tools
@@ -131,7 +131,9 @@ def _parameters(request: ModelRequest) -> ModelRequestParameters:
     if request.schema is None:
         return ModelRequestParameters(function_tools=tools)
     wanted = OutputObjectDefinition(json_schema=dict(request.schema), name=str(request.schema.get("title") or "answer"))
-    return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=wanted)
+    # A model that cannot be held to a schema is told it in words.
+    mode: Any = "native" if model.profile.get("supports_json_schema_output") else "prompted"
+    return ModelRequestParameters(function_tools=tools, output_mode=mode, output_object=wanted)
 
 
 def _history(request: ModelRequest) -> list[messages.ModelMessage]:

@@ -114,6 +114,8 @@ class Replayed:
     def __init__(self, path: str | Path, *, otherwise: Model | None = None, record: str | Path | None = None) -> None:
         self._path = Path(path)
         self._entries = read(self._path)
+        # The entries live as long as this does, so no other reply has one of these.
+        self._replies = frozenset(id(entry.reply) for entry in self._entries.values() if entry.reply is not None)
         self._numbering = Numbering()
         self._live = _Live(otherwise, Tape(Path(record)) if record is not None else None) if otherwise is not None else None
 
@@ -121,6 +123,10 @@ class Replayed:
     def name(self) -> str:
         """The name of the model that goes on, or of the recording."""
         return self._live.model.name if self._live is not None else f"the recording {self._path.name}"
+
+    def holds(self, reply: ModelReply) -> bool:
+        """Return whether a reply is one that was recorded before: that very one, not one that is equal."""
+        return id(reply) in self._replies
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Return the recorded reply. Raises the recorded error, or `RecordingMissing`."""

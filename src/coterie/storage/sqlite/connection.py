@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from coterie.errors import StorageUnavailable
 from coterie.storage.dialect import Dialect
+from coterie.storage.engine import Transacting
 from coterie.storage.sqlite.failures import FAILURES, failure
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _AUTOCHECKPOINT = 10_000
 """Pages of the log at which a commit itself moves them into the file. The store does so earlier, after commits."""
 
 
-class SqliteConnection:
+class SqliteConnection(Transacting):
     """A connection that reads, or the one that writes. One thread uses it at a time.
 
     The module `sqlite3` begins no transactions by itself here: what is not within one is a statement alone.
@@ -117,28 +118,6 @@ class SqliteConnection:
             self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}", ())
             self._durable = durable
         self.execute("BEGIN IMMEDIATE", ())
-
-    def commit(self) -> None:
-        """Commit. If that fails the transaction is still open."""
-        self.execute("COMMIT", ())
-
-    def savepoint(self) -> None:
-        """Begin what can be undone alone."""
-        self.execute("SAVEPOINT one_work", ())
-
-    def release(self) -> None:
-        """Make it part of the transaction."""
-        self.execute("RELEASE one_work", ())
-
-    def undo(self) -> None:
-        """Undo it."""
-        self.execute("ROLLBACK TO one_work", ())
-        self.execute("RELEASE one_work", ())
-
-    def rollback(self) -> None:
-        """Undo the whole transaction, if one is open."""
-        if self._connection.in_transaction:
-            self.execute("ROLLBACK", ())
 
     def close(self) -> None:
         """Close it. The last connection to a file takes its log in."""
