@@ -101,10 +101,11 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── KeyMissing                    it needs an API key, and the environment holds none
     │   ├── MalformedReply                a reply came, and makes no sense
     │   ├── StreamBroken                  a stream ended in the middle of a reply
-    │   ├── BudgetExhausted               a budget does not permit another request
-    │   ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
-    │   ├── RecordingDamaged              a file of recordings cannot be used
-    │   └── GatewayClosed                 the gateway has been closed
+    │   └── ModelHalted                   none will answer any more, whoever asks
+    │       ├── BudgetExhausted           a budget does not permit another request
+    │       ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
+    │       ├── RecordingDamaged          a file of recordings cannot be used
+    │       └── GatewayClosed             the gateway has been closed
     ├── ConversationError                 something is wrong about a conversation, or was to be done to it
     │   ├── ConversationClosed            it was used after it was closed
     │   ├── ConversationTaken             it has been opened elsewhere since
@@ -237,6 +238,7 @@ from coterie.errors.models import (
     KeyRefused,
     MalformedReply,
     ModelError,
+    ModelHalted,
     ModelRefused,
     ModelTimeout,
     ModelUnavailable,
@@ -330,17 +332,17 @@ __all__ = [
     "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
     "KeyConflict", "KeyMissing", "KeyRefused", "LogDamaged", "LogTaken", "MailboxFull", "MalformedReply",
     "MalformedRequest", "MeetingClosed", "MeetingError", "MeetingNotHeld", "MemoryClosed", "MemoryFault",
-    "MemoryForked", "MigrationError", "MindFailed", "ModelError", "ModelRefused", "ModelTimeout", "ModelUnavailable",
-    "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn", "OperationStopped",
-    "PatchRefused", "PersonaError", "PersonaTooLarge", "PersonaUnknown", "QueueFull", "QuorumMissed", "RateLimited",
-    "RecordingDamaged", "RecordingMissing", "RemoteError", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted",
-    "RestartsExhausted", "RoundsError", "RuleFailed", "RunFolderFailed", "RunUnknown", "RuntimeStopped",
-    "ScenarioError", "ServiceMissing", "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed",
-    "StorageBusy", "StorageClosed", "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked",
-    "StorageUnavailable", "StreamBroken", "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited",
-    "Unhandled", "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory",
-    "UnknownOperation", "UnusableReply", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked",
-    "WorkStopped", "WorkerDied", "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout",
-    "WrongUrl", "describe",
+    "MemoryForked", "MigrationError", "MindFailed", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout",
+    "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
+    "OperationStopped", "PatchRefused", "PersonaError", "PersonaTooLarge", "PersonaUnknown", "QueueFull",
+    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RemoteError", "ReplayDiverged",
+    "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError", "RuleFailed", "RunFolderFailed",
+    "RunUnknown", "RuntimeStopped", "ScenarioError", "ServiceMissing", "SnapshotFailed", "SpawnError", "StageFailed",
+    "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed", "StorageCorrupt", "StorageError", "StorageForked",
+    "StorageFull", "StorageLocked", "StorageUnavailable", "StreamBroken", "TierUnavailable", "TransitionRefused",
+    "TransportError", "TurnForfeited", "Unhandled", "UnknownAction", "UnknownAgent", "UnknownComponent",
+    "UnknownMeeting", "UnknownMemory", "UnknownOperation", "UnusableReply", "UpdateRefused", "WaitCycle", "WaitTimeout",
+    "WorkError", "WorkForked", "WorkStopped", "WorkerDied", "WorkerStartFailed", "WorldClosed", "WorldError",
+    "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
 ]
 # fmt: on

@@ -10,10 +10,9 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from coterie.errors import ModelError
+from coterie.errors import ModelError, ModelHalted
 from coterie.models import Budget, Limits, Model, ModelGateway, ModelReply, ModelRequest, TextDelta, Timeouts, cost_table
 from coterie.orchestrator.folder import RunFolder
-from coterie.personas.mind.model import STOPPING
 
 RECORDING = "model.jsonl"
 """What was asked of the model and what it answered, in the folder of a run."""
@@ -87,7 +86,7 @@ class Halting:
         """Ask the model."""
         try:
             return await self._model.ask(request)
-        except STOPPING as error:
+        except ModelHalted as error:
             self.stopped = self.stopped or error
             raise
 

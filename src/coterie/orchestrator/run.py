@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 from pydantic import ValidationError
 
-from coterie.errors import CoterieError, RunUnknown
+from coterie.errors import CoterieError, ModelHalted, RunUnknown
 from coterie.orchestrator.commons.bargaining import Council
 from coterie.orchestrator.commons.fishing import FALL_BACK, Lake, Month, Terms, beginning, graph, months_of
 from coterie.orchestrator.commons.mechanisms import LAKE, MECHANISMS
@@ -217,7 +217,8 @@ def _simulation(scenario: Scenario, world: World, council: Council | None, model
         resolver=Rationing(
             LAKE, into="basket/{agent}", sharing=scenario.lake.sharing, otherwise=FirstCome({FALL_BACK: _noted})
         ),
-        settle=Lake(terms, model.check if model is not None else None),
+        settle=Lake(terms),
+        halt_on=(ModelHalted,),
         mechanisms=MECHANISMS,
         turn_timeout=timeout,
         max_lead=scenario.runtime.max_lead,

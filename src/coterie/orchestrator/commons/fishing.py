@@ -9,7 +9,7 @@ propose, are judged, decide and fish.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, TypeAlias
@@ -171,16 +171,13 @@ def _situation(turn: Turn, terms: Terms) -> Situation:
 
 
 class Lake:
-    """What becomes of the lake at the end of a month. `check` raises what is to stop the run before the month is settled."""
+    """What becomes of the lake at the end of a month."""
 
-    def __init__(self, terms: Terms, check: Callable[[], object] | None = None) -> None:
+    def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        self._check = check
 
     def __call__(self, closing: Closing) -> None:
         """Count the catches, and let the stock collapse or grow."""
-        if self._check is not None:
-            self._check()
         names = list(closing.view.under(BASKET))
         asked, caught = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
         for event in closing.events:

@@ -5,24 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from coterie.errors import (
-    BudgetExhausted,
-    ContextTooLong,
-    GatewayClosed,
-    ModelError,
-    RecordingDamaged,
-    RecordingMissing,
-    UnusableReply,
-    describe,
-)
+from coterie.errors import ContextTooLong, ModelError, ModelHalted, UnusableReply, describe
 from coterie.kernel import check_number
 from coterie.models import Exchange, Finish, Model, ModelReply, ModelRequest, Spoken
 from coterie.personas.mind import prompt
 from coterie.personas.mind.contract import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.parsing import decision_of, schema_of, tools_of
-
-STOPPING: tuple[type[ModelError], ...] = (BudgetExhausted, GatewayClosed, RecordingDamaged, RecordingMissing)
-"""Errors that are meant to stop a run: a budget that is spent is not to be worked around, nor a replay that has come off its record."""
 
 _LONGEST = 1_000_000
 _SHOWN = 2_000
@@ -35,7 +23,8 @@ class ModelMind:
     The model answers by a JSON object that fits a schema made of the actions ("schema"), or by calling them as tools
     ("tools"). An answer that makes no sense - broken JSON, an unknown action, a missing argument - is sent back with what is wrong
     about it, `retries` times. If that is in vain, or the model does not answer at all, `fallback` decides, and the decision says why;
-    without a fallback the error is raised. Errors named in `raises` are never fallen back from. A prompt that is longer
+    without a fallback the error is raised. Errors of the kinds `raises` are never fallen back from: a
+    budget that is spent is not to be worked around. A prompt that is longer
     than the model's context is tried once more with a quarter of the description and without what is remembered.
 
     Keeps nothing; safe to share as far as the model is. Requests carry the agent and a label, by which they are recorded.
@@ -48,7 +37,7 @@ class ModelMind:
         fallback: Mind | None = None,
         style: Literal["schema", "tools"] = "schema",
         retries: int = 2,
-        raises: tuple[type[ModelError], ...] = STOPPING,
+        raises: tuple[type[ModelError], ...] = (ModelHalted,),
         temperature: float | None = None,
         max_tokens: int | None = None,
         max_description: int | None = 20_000,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from pydantic import create_model
 
-from coterie.errors import BudgetExhausted, GatewayClosed, ModelError, RecordingMissing, describe
+from coterie.errors import ModelError, ModelHalted, describe
 from coterie.messaging import Request
 from coterie.models import Model, ModelRequest, Spoken, extract
 from coterie.personas.results.questions import Question, Value
@@ -19,7 +19,6 @@ from coterie.runtime import Agent, on
 
 _TOLD = """\
 You turn what a person said in an interview into values. Take only what they said; where they gave no answer, give null."""
-_STOPPING = (BudgetExhausted, GatewayClosed, RecordingMissing)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -93,7 +92,7 @@ async def table_by_model(model: Model, questions: Sequence[Question], answers: S
     async def row(name: str) -> Row:
         try:
             found = await extract(model, kind, _request(name, questions, answers))
-        except _STOPPING:
+        except ModelHalted:
             raise
         except ModelError as error:
             return msgspec.structs.replace(_row(name, questions, answers), reason=describe(error))
