@@ -13,7 +13,6 @@ from ..numbers import ending, money
 from ..refusal import Refusal
 from .accounts import customer, package
 from .catalogue import place, roaming_pass
-from .consent import Consent
 from .identity import Identity
 
 
@@ -23,10 +22,7 @@ class Order:
 
     namespace: str
     number: str
-    turn: int
     key: str
-    confirmation: str = ""
-    """The code that came with the question, once the customer has said yes."""
 
 
 @dataclass(frozen=True)
@@ -35,51 +31,58 @@ class Changes:
 
     database: Database
     identity: Identity
-    consent: Consent
     clock: Clock
 
-    async def ask_to_close(self, order: Order) -> str:
-        """Return what closing the contract will mean, with the code to confirm it. Nothing is done."""
-        return await self.database.write(lambda write: self._ask_to_close(write, order))
+    def what_closing_means(self, namespace: str, number: str) -> str:
+        """Return what closing the contract would come to. Raises `Refusal`."""
 
-    async def confirm_close(self, order: Order) -> None:
-        """Take the confirmation. Raises `Refusal` if it does not count."""
-        await self.database.write(lambda write: self._confirm(write, order, "close_contract", ""))
+        def look(view: View) -> str:
+            called = self.identity.require(view, namespace, number)
+            row = _open(customer(view, called))
+            fee = self._fee(view, row[2], row[4])
+            cost = f"It runs until {row[4]}, so ending it now costs {money(fee)}." if fee else "It can be ended without a fee."
+            return f"Contract {row[3]} of {ending(called)} would be closed for good, and the number given up. {cost}"
+
+        return self.database.read(look)
+
+    def what_changing_means(self, namespace: str, number: str, wanted: str) -> str:
+        """Return what another package would come to. Raises `Refusal`."""
+
+        def look(view: View) -> str:
+            called = self.identity.require(view, namespace, number)
+            held = package(view, _open(customer(view, called))[2])
+            new = _other(held, package(view, wanted))
+            return (
+                f"{held[1]} ({money(held[4])} a month) would become {new[1]} ({money(new[4])} a month), "
+                f"with a new contract of {new[5]} months."
+            )
+
+        return self.database.read(look)
+
+    def what_buying_means(self, namespace: str, number: str, country: str, wanted: str) -> str:
+        """Return what a roaming pass would cost. Raises `Refusal`."""
+
+        def look(view: View) -> str:
+            called = self.identity.require(view, namespace, number)
+            _open(customer(view, called))
+            row = _fitting(view, country, wanted)
+            return (
+                f"{row[2]}, {row[4]} GB for {row[3]} days in {row[1]}, would cost {money(row[5])}, "
+                "from the credit or on the next bill, and is not paid back once it is used."
+            )
+
+        return self.database.read(look)
 
     async def close(self, order: Order) -> str:
-        """Close the contract, once it is confirmed."""
+        """Close the contract."""
         return await self._once(order, "close_contract", self._close)
 
-    async def ask_to_change(self, order: Order, wanted: str) -> str:
-        """Return what another package will mean, with the code to confirm it. Nothing is done."""
-        return await self.database.write(lambda write: self._ask_to_change(write, order, wanted))
-
-    async def confirm_change(self, order: Order, wanted: str) -> None:
-        """Take the confirmation. Raises `Refusal` if it does not count."""
-
-        def take(write: Transaction) -> None:
-            self._confirm(write, order, "change_package", package(write, wanted)[0])
-
-        await self.database.write(take)
-
     async def change(self, order: Order, wanted: str) -> str:
-        """Move to another package, once it is confirmed."""
+        """Move to another package."""
         return await self._once(order, "change_package", lambda write, number: self._change(write, number, wanted))
 
-    async def ask_to_buy(self, order: Order, country: str, wanted: str) -> str:
-        """Return what a roaming pass costs, with the code to confirm it. Nothing is bought."""
-        return await self.database.write(lambda write: self._ask_to_buy(write, order, country, wanted))
-
-    async def confirm_buy(self, order: Order, country: str, wanted: str) -> None:
-        """Take the confirmation. Raises `Refusal` if it does not count."""
-
-        def take(write: Transaction) -> None:
-            self._confirm(write, order, "purchase_roaming_pass", _fitting(write, country, wanted)[0])
-
-        await self.database.write(take)
-
     async def buy(self, order: Order, country: str, wanted: str) -> str:
-        """Buy a roaming pass, once it is confirmed."""
+        """Buy a roaming pass."""
 
         def work(write: Transaction, number: str) -> tuple[str, str]:
             return self._buy(write, number, country, wanted, order.key)
@@ -116,29 +119,6 @@ class Changes:
 
         return await self.database.write(take)
 
-    def _confirm(self, write: Transaction, order: Order, action: str, subject: str) -> None:
-        number = self.identity.require(write, order.namespace, order.number)
-        problem = self.consent.problem(
-            write, order.namespace, action, number, subject, order.turn, order.confirmation, order.key
-        )
-        if problem:
-            raise Refusal(f"{problem}. Nothing was done; call {action} without a confirmation, and ask the customer anew")
-
-    def _question(self, write: Transaction, order: Order, action: str, number: str, subject: str, text: str) -> str:
-        code = self.consent.ask(write, order.namespace, action, number, subject, order.turn)
-        return (
-            f"Not done yet. {text} Ask the customer whether to go on; after a yes, and not in this turn, "
-            f'call {action} again with the same arguments and confirmation "{code}".'
-        )
-
-    def _ask_to_close(self, write: Transaction, order: Order) -> str:
-        number = self.identity.require(write, order.namespace, order.number)
-        row = _open(customer(write, number))
-        fee = self._fee(write, row[2], row[4])
-        cost = f"It runs until {row[4]}, so ending it now costs {money(fee)}." if fee else "It can be ended without a fee."
-        text = f"Contract {row[3]} of {ending(number)} would be closed for good, and the number is given up. {cost}"
-        return self._question(write, order, "close_contract", number, "", text)
-
     def _close(self, write: Transaction, number: str) -> tuple[str, str]:
         row = _open(customer(write, number))
         due = self._fee(write, row[2], row[4]) - row[6]
@@ -147,16 +127,9 @@ class Changes:
         rest = f"The final bill is {money(due)}" if due > 0 else f"{money(-due)} of credit is paid back"
         return row[2], f"Contract {row[3]} is closed. {rest}."
 
-    def _fee(self, write: Transaction, held: str, ends: str) -> int:
+    def _fee(self, view: View, held: str, ends: str) -> int:
         months = max(0, (date.fromisoformat(ends) - self._today()).days // 30)
-        return int(months * package(write, held)[4] * 0.4)
-
-    def _ask_to_change(self, write: Transaction, order: Order, wanted: str) -> str:
-        number = self.identity.require(write, order.namespace, order.number)
-        held = package(write, _open(customer(write, number))[2])
-        new = _other(held, package(write, wanted))
-        text = f"{held[1]} ({money(held[4])} a month) would become {new[1]} ({money(new[4])} a month), for {new[5]} months."
-        return self._question(write, order, "change_package", number, new[0], text)
+        return int(months * package(view, held)[4] * 0.4)
 
     def _change(self, write: Transaction, number: str, wanted: str) -> tuple[str, str]:
         row = _open(customer(write, number))
@@ -167,15 +140,6 @@ class Changes:
             "UPDATE telco_customers SET package = ?, contract_ends = ? WHERE number = ?", (new[0], ends.isoformat(), number)
         )
         return f"{row[2]} {row[4]}", f"The package is {new[1]} now, at {money(new[4])} a month until {ends.isoformat()}."
-
-    def _ask_to_buy(self, write: Transaction, order: Order, country: str, wanted: str) -> str:
-        number = self.identity.require(write, order.namespace, order.number)
-        _open(customer(write, number))
-        row = _fitting(write, country, wanted)
-        text = (
-            f"{row[2]}, {row[4]} GB for {row[3]} days in {row[1]}, costs {money(row[5])}, from the credit or on the next bill."
-        )
-        return self._question(write, order, "purchase_roaming_pass", number, row[0], text)
 
     def _buy(self, write: Transaction, number: str, country: str, wanted: str, key: str) -> tuple[str, str]:
         credit = _open(customer(write, number))[6]

@@ -113,8 +113,6 @@ class Identity:
             return "", f"that is not the code that was sent; ask for it again ({left})"
         write.execute("DELETE FROM telco_codes WHERE namespace = ?", (namespace,))
         write.execute("DELETE FROM telco_sessions WHERE namespace = ?", (namespace,))
-        # What somebody else agreed to here before counts no more.
-        write.execute("DELETE FROM telco_consents WHERE namespace = ?", (namespace,))
         write.execute("INSERT INTO telco_sessions VALUES (?, ?, ?)", (namespace, number, now + SESSION_LASTS))
         name = write.row("SELECT name FROM telco_customers WHERE number = ?", (number,))
         return (str(name[0]) if name is not None else ""), ""

@@ -32,9 +32,6 @@ SCHEMA = Schema(
             expires_at DOUBLE PRECISION NOT NULL, tries BIGINT NOT NULL);
         CREATE TABLE telco_code_requests (number TEXT NOT NULL, at DOUBLE PRECISION NOT NULL);
         CREATE TABLE telco_sessions (namespace TEXT PRIMARY KEY, number TEXT NOT NULL, expires_at DOUBLE PRECISION NOT NULL);
-        CREATE TABLE telco_consents (namespace TEXT NOT NULL, action TEXT NOT NULL, number TEXT NOT NULL, subject TEXT NOT NULL,
-            code TEXT NOT NULL, turn BIGINT NOT NULL, expires_at DOUBLE PRECISION NOT NULL, key TEXT,
-            PRIMARY KEY (namespace, action));
         CREATE TABLE telco_changes (key TEXT PRIMARY KEY, number TEXT NOT NULL, action TEXT NOT NULL, before TEXT NOT NULL,
             said TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, undone BIGINT NOT NULL DEFAULT 0);
         """,
