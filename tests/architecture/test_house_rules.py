@@ -25,6 +25,7 @@ ROOMS = [
     "models",
     "runtime",
     "rounds",
+    "conversation",
     "orchestrator",
     "testing",
 ]

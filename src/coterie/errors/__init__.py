@@ -88,6 +88,16 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
     │   └── ReplayDiverged                a replay came to something else than what was recorded
     ├── ModelError                        a language model did not answer
+    ├── ConversationError                 something is wrong about a conversation, or was to be done to it
+    │   ├── ConversationClosed            it was used after it was closed
+    │   ├── ConversationTaken             it has been opened elsewhere since
+    │   ├── ConversationFull              too many of its messages wait for their answer
+    │   ├── ConversationDamaged           what is kept of it cannot be read
+    │   ├── InvalidText (ValueError)      what was to be said is no text, or cannot be kept
+    │   ├── InvalidNamespace (ValueError)  what was given names no conversation
+    │   ├── UnknownOperation (LookupError)  it has no operation of that id
+    │   ├── TransitionRefused             an operation cannot go there, or not any more
+    │   └── OperationStopped              told to a tool whose operation is to stop
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -112,6 +122,18 @@ from coterie.errors.components import (
     ComponentError,
     MalformedRequest,
     UnknownComponent,
+)
+from coterie.errors.conversation import (
+    ConversationClosed,
+    ConversationDamaged,
+    ConversationError,
+    ConversationFull,
+    ConversationTaken,
+    InvalidNamespace,
+    InvalidText,
+    OperationStopped,
+    TransitionRefused,
+    UnknownOperation,
 )
 from coterie.errors.definition import (
     CodecError,
@@ -217,6 +239,11 @@ __all__ = [
     "ComponentDown",
     "ComponentError",
     "ConstraintViolated",
+    "ConversationClosed",
+    "ConversationDamaged",
+    "ConversationError",
+    "ConversationFull",
+    "ConversationTaken",
     "CoterieError",
     "DecodeFailed",
     "DefinitionError",
@@ -233,7 +260,9 @@ __all__ = [
     "InvalidIntent",
     "InvalidMemory",
     "InvalidMessage",
+    "InvalidNamespace",
     "InvalidSetting",
+    "InvalidText",
     "InvalidValue",
     "JobCancelled",
     "JobExited",
@@ -254,6 +283,7 @@ __all__ = [
     "NotInAgent",
     "NotSendable",
     "NotShared",
+    "OperationStopped",
     "QueueFull",
     "RemoteError",
     "ReplayDiverged",
@@ -281,6 +311,7 @@ __all__ = [
     "StorageLocked",
     "StorageUnavailable",
     "TierUnavailable",
+    "TransitionRefused",
     "TransportError",
     "TurnForfeited",
     "Unhandled",
@@ -288,6 +319,7 @@ __all__ = [
     "UnknownAgent",
     "UnknownComponent",
     "UnknownMemory",
+    "UnknownOperation",
     "UpdateRefused",
     "WaitCycle",
     "WaitTimeout",

@@ -1,0 +1,1 @@
+"""One conversation as an agent: turns, running operations, deliveries."""

@@ -1,0 +1,194 @@
+"""`@tool`: a function that a model may call, and what the runtime has to know of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, overload
+
+from coterie.conversation.operations.operation import Effect, Operation
+from coterie.conversation.tools.calling import Callee
+from coterie.conversation.tools.schema import Arguments, description_of
+from coterie.errors import DefinitionError, InvalidSetting
+from coterie.kernel import check_number, choice
+from coterie.models import ToolDefinition
+from coterie.work import Retry
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RESERVED = frozenset({"check_status", "cancel", "list", "request", "resolve"})
+"""The names of the tools that every conversation has."""
+
+EVERYTHING = "*"
+"""The resource that stands for all others."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+class Tool:
+    """A function that a model may call. Made by `tool`; immutable; may serve any number of conversations.
+
+    It can still be called as the function that it was.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        effect: Effect | str = Effect.WRITE,
+        resources: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+        long_running: bool = False,
+        expected: float | None = None,
+        patience: float | None = None,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        retry: Retry | None = None,
+        idempotent: bool = False,
+        idempotency_key: Callable[..., str] | None = None,
+        confirm: bool | str = False,
+        guard: Callable[..., Any] | None = None,
+        check: Callable[..., Any] | None = None,
+        compensate: Callable[..., Any] | None = None,
+        report: Callable[[Operation], str] | None = None,
+        names: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not callable(function) or isinstance(function, type):
+            raise DefinitionError(repr(function), "@tool needs a function", "put @tool above a def")
+        where = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
+        self.name = name if name is not None else str(getattr(function, "__name__", ""))
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise DefinitionError(where, f"{self.name!r} cannot name a tool", "use up to 64 letters, digits and underscores")
+        if self.name in RESERVED:
+            raise DefinitionError(where, f"every conversation has a tool {self.name} of its own", "choose another name")
+        at = f"tool {self.name}"
+        for setting, value in (("expected", expected), ("patience", patience)):
+            check_number(f"{at}: {setting}", value, optional=True)
+        for setting, value in (("timeout", timeout), ("idle_timeout", idle_timeout)):
+            check_number(f"{at}: {setting}", value, above=0, optional=True)
+        if retry is not None and not isinstance(retry, Retry):
+            raise InvalidSetting(f"{at}: retry", retry, "a Retry, such as Retry(3), or None")
+        self.effect = choice(f"{at}: effect", effect, Effect)
+        if retry is not None and self.effect is Effect.WRITE and not idempotent and idempotency_key is None:
+            remedy = "say idempotent=True if it uses context.idempotency_key, or give idempotency_key; or leave retry out"
+            raise DefinitionError(where, "a write is not tried again without an idempotency key", remedy)
+        for setting, value in (("idempotency_key", idempotency_key), ("guard", guard), ("check", check), ("compensate", compensate), ("report", report)):
+            if value is not None and not callable(value):
+                raise InvalidSetting(f"{at}: {setting}", value, "a function, or None")
+        if not callable(resources) and resources is not None:
+            if isinstance(resources, str):
+                raise InvalidSetting(f"{at}: resources", resources, f"a list of texts, such as [{resources!r}]")
+            resources = tuple(resources)
+            if not all(isinstance(each, str) and each for each in resources):
+                raise InvalidSetting(f"{at}: resources", resources, "a list of texts, or a function that returns one")
+        self.description = description if description is not None else description_of(function)
+        self.arguments = Arguments(function, names or {}, where)
+        self.long_running = long_running
+        self.expected = expected
+        self.patience = patience
+        self.timeout = timeout
+        self.idle_timeout = idle_timeout
+        self.retry = retry
+        self.confirm = confirm
+        self.report = report
+        self.run = Callee(function)
+        self.guard = Callee(guard) if guard is not None else None
+        self.check = Callee(check) if check is not None else None
+        self.compensate = Callee(compensate) if compensate is not None else None
+        self._resources = resources
+        self._key = idempotency_key
+
+    def __repr__(self) -> str:
+        return f"<Tool {self.name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, without a runtime."""
+        return self.run.function(*args, **kwargs)
+
+    def __deepcopy__(self, memo: object) -> Tool:
+        return self
+
+    @property
+    def definition(self) -> ToolDefinition:
+        """What a model is told of it."""
+        return ToolDefinition(self.name, self.description, self.arguments.schema)
+
+    def resources(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what a call with these arguments touches. Raises what the tool's own function for it raises.
+
+        A write that does not say what it touches touches everything; a read that does not, nothing that anybody writes.
+        """
+        if self._resources is None:
+            return (EVERYTHING,) if self.effect is Effect.WRITE else ()
+        found = self._resources(**arguments) if callable(self._resources) else self._resources
+        if isinstance(found, str) or not all(isinstance(each, str) for each in found):
+            raise InvalidSetting(f"tool {self.name}: resources", found, "a list of texts")
+        return tuple(dict.fromkeys(found))
+
+    def key(self, arguments: Mapping[str, Any]) -> str:
+        """Return the idempotency key of a call with these arguments, or an empty text if the tool makes none."""
+        return "" if self._key is None else f"{self.name}/{self._key(**arguments)}"
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    effect: Effect | str = Effect.WRITE,
+    resources: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+    long_running: bool = False,
+    expected: float | None = None,
+    patience: float | None = None,
+    timeout: float | None = None,
+    idle_timeout: float | None = None,
+    retry: Retry | None = None,
+    idempotent: bool = False,
+    idempotency_key: Callable[..., str] | None = None,
+    confirm: bool | str = False,
+    guard: Callable[..., Any] | None = None,
+    check: Callable[..., Any] | None = None,
+    compensate: Callable[..., Any] | None = None,
+    report: Callable[[Operation], str] | None = None,
+) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
+def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a function a tool. Its schema comes from its signature, its description from its docstring.
+
+    ::
+
+        @tool(effect=Effect.WRITE, resources=["contract"], long_running=True)
+        async def close_contract(context: ToolContext, number: str) -> str:
+            await context.progress(0.2, "checking the balance")
+            ...
+
+    A parameter that is annotated with `ToolContext` gets one; the model gives all others. A synchronous function runs on
+    a thread of its own. What is returned must be encodable; a text is told as it is. Times are in seconds.
+
+    `effect` is ``write`` unless set. `resources` are the names of what it touches, or a function of the arguments that
+    returns them: calls that share a resource run one after the other if one of them writes. Without it a write touches
+    everything. `long_running` sends it to the background at once; any other goes there when it has outlived its
+    `patience` (the conversation's unless set), or if it is known by now to take longer. `expected` is how long it takes,
+    until that has been learned.
+
+    `timeout` limits one attempt, `idle_timeout` the time since it last reported progress. `retry` tries failed attempts
+    again; a write needs `idempotent` (it passes ``context.idempotency_key`` on) or an `idempotency_key`, a function of the
+    arguments: two calls with the same key are one operation.
+
+    `confirm` has the user asked first, in the words given if it is a text: a call counts only if the same call was
+    refused in an earlier turn, so that the user has spoken in between. The functions `guard`, `check` and `compensate`
+    take the context, if they have a parameter for it, and those arguments of the call that they name. `guard` returns why
+    the call is refused, or None. `check` says after a crash what became of an attempt, as a `Finding`. `compensate` undoes
+    a write that was cancelled after it had begun. `report` words the delivery of an operation that has ended.
+
+    Raises `DefinitionError` and `InvalidSetting` where the tool is defined.
+    """
+    names = dict(sys._getframe(1).f_locals)  # noqa: SLF001 - annotations may name what only the function around knows
+    if function is not None:
+        return Tool(function, names=names)
+    return lambda target: Tool(target, names=names, **options)
