@@ -116,13 +116,6 @@ class Delivered(_Event, frozen=True, kw_only=True, tag="delivered"):
 
 
 Event: TypeAlias = (
-    TurnBegan
-    | TextWritten
-    | ToolCalled
-    | ToolReturned
-    | OperationChanged
-    | OperationProgressed
-    | TurnEnded
-    | Delivered
+    TurnBegan | TextWritten | ToolCalled | ToolReturned | OperationChanged | OperationProgressed | TurnEnded | Delivered
 )
 """All that there is. The id of one that is in the log is the same after a restart."""

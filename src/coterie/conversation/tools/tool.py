@@ -74,7 +74,13 @@ class Tool:
         if retry is not None and self.effect is Effect.WRITE and not idempotent and idempotency_key is None:
             remedy = "say idempotent=True if it uses context.idempotency_key, or give idempotency_key; or leave retry out"
             raise DefinitionError(where, "a write is not tried again without an idempotency key", remedy)
-        for setting, value in (("idempotency_key", idempotency_key), ("guard", guard), ("check", check), ("compensate", compensate), ("report", report)):
+        for setting, value in (
+            ("idempotency_key", idempotency_key),
+            ("guard", guard),
+            ("check", check),
+            ("compensate", compensate),
+            ("report", report),
+        ):
             if value is not None and not callable(value):
                 raise InvalidSetting(f"{at}: {setting}", value, "a function, or None")
         if not callable(resources) and resources is not None:

@@ -1,0 +1,154 @@
+"""What is said: results of tools in sentences, and the questions that are asked back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from coterie.models import ToolCall, ToolResult
+
+ASK_NUMBER = "For that I need to know who you are. What is your telephone number?"
+ASK_CODE = "Please tell me the 6 digits of the code."
+ASK_COUNTRY = "Which country are you asking about?"
+ASK_DESTINATION = "Where are you going?"
+ASK_PASS = "Which pass would you like?"  # noqa: S105 - it opens networks, not accounts
+ASK_PACKAGE = "Which package would you like to move to: Starter 5, Everyday 20, Plus 60 or Max Unlimited?"
+ASK_ALERT = "When shall I tell you: at how many percent used, or with how many GB left?"
+HELP = (
+    "I can tell you about packages and roaming, and, once you are logged in with your telephone number, about your package, "
+    "data, add-ons and bills. I can set data alerts, change your package, buy a roaming pass, or close your contract."
+)
+GREETING = f"Hello! This is the desk of the telephone company. {HELP}"
+LOST = f"I did not understand that. {HELP}"
+NAMES = {
+    "close_contract": "the closing of your contract",
+    "change_package": "the change of your package",
+    "purchase_roaming_pass": "the purchase of your roaming pass",
+    "get_billing_summary": "your billing summary",
+    "set_data_alerts": "your data alerts",
+}
+_STATUS = re.compile(
+    r"(op-\d+) (\w+) (?:is running|is being cancelled), (\d+)% done(?:, for ([^:;]+))?(?:: ([^;]+))?(?:; usually takes about (.*))?"
+)
+_WAITS = re.compile(r"(op-\d+) (\w+) waits in the queue(?: at place (\d+) of (\d+))?")
+_ENDED = re.compile(r"(op-\d+) (\w+) (succeeded|failed|cancelled|compensated|timed out)(?: \([^)]*\))?(?:: (.*))?", re.DOTALL)
+
+
+def spoken(call: ToolCall, result: ToolResult) -> str:
+    """Return what came of a call, as it is told to the customer."""
+    if result.failed:
+        return _refused(result.content)
+    value = _value(result.content)
+    form = _FORMS.get(call.name)
+    try:
+        return form(value) if form is not None else str(value)
+    except (KeyError, TypeError, AttributeError):
+        # It goes on in the background, or is told otherwise: then what is told is a sentence.
+        return str(value)
+
+
+def outcome(line: str) -> str:
+    """Return what became of an operation, as it is told to the customer."""
+    ended = _ENDED.match(line)
+    if ended is None:
+        return line
+    _, tool, state, content = ended.groups()
+    name = NAMES.get(tool, tool.replace("_", " "))
+    if state == "succeeded":
+        text = spoken(ToolCall("", tool), ToolResult("", tool, content or "it is done"))
+        return text if text[:1].isupper() else f"{name.capitalize()}: {text}"
+    if state == "compensated":
+        return f"{name.capitalize()} was cancelled, and what had been done was undone."
+    if state == "cancelled":
+        return f"{name.capitalize()} was cancelled before anything was done."
+    return f"{name.capitalize()} {'took too long and was given up' if state == 'timed out' else 'has failed'}: {content or 'I do not know why'}"
+
+
+def standing(text: str) -> str:
+    """Return how operations stand, as it is told to the customer: `text` has a line for each."""
+    said = []
+    for line in filter(None, (each.strip() for each in text.splitlines())):
+        if running := _STATUS.search(line):
+            _, tool, percent, _, doing, usually = running.groups()
+            name = NAMES.get(tool, tool.replace("_", " "))
+            at = f", {doing.strip()}" if doing else ""
+            left = f" It usually takes about {usually.strip()} in all." if usually else ""
+            said.append(f"{name.capitalize()} is {percent} % done{at}.{left}")
+        elif waiting := _WAITS.search(line):
+            name = NAMES.get(waiting[2], waiting[2].replace("_", " "))
+            said.append(f"{name.capitalize()} waits for its turn{f', at place {waiting[3]}' if waiting[3] else ''}.")
+        elif _ENDED.search(line):
+            said.append(outcome(line))
+        else:
+            said.append(line)
+    return " ".join(said)
+
+
+def _refused(content: str) -> str:
+    text = re.sub(r"^[\w.]*(?:Refusal|Error): ", "", content.strip())
+    text = re.split(r"; log in first: ", text)[0]
+    return f"I am sorry: {text}" + ("" if text.endswith((".", "?", "!", ")")) else ".")
+
+
+def _value(content: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content
+
+
+def _packages(value: Any) -> str:
+    return "These are our packages. " + " ".join(f"{line}." for line in value)
+
+
+def _recommended(value: Any) -> str:
+    return f"For {value['why']} I recommend " + ", or ".join(value["recommended"]) + "."
+
+
+def _roaming(value: Any) -> str:
+    return (
+        f"{value['country']} is in zone {value['zone']}. Without a pass, data costs {value['without a pass']}. "
+        f"Passes: {'; '.join(value['passes'])}."
+    )
+
+
+def _package(value: Any) -> str:
+    closed = "" if value["status"] == "active" else f" The contract is {value['status']}."
+    return (
+        f"You have {value['package']}. Contract {value['contract']} runs until {value['contract ends']}, "
+        f"and your credit is {value['credit']}.{closed}"
+    )
+
+
+def _balance(value: Any) -> str:
+    left = (
+        "Your data is unlimited"
+        if value["left GB"] == "unlimited"
+        else f"You have {value['left GB']} of {value['of GB']} GB left"
+    )
+    passes = f" Passes: {'; '.join(value['passes'])}." if value["passes"] else ""
+    return f"{left}, and have used {value['used GB']} GB this month. Alert: {value['alert']}.{passes}"
+
+
+def _addons(value: Any) -> str:
+    return f"Your add-ons: {'; '.join(value['active']) or 'none'}. To be had: {'; '.join(value['available']) or 'no others'}."
+
+
+def _bills(value: Any) -> str:
+    months = ", ".join(f"{month} {amount}" for month, amount in value["bills"].items())
+    return f"Your bills: {months}. The latest has {'; '.join(value['latest'])}. The highest was that of {value['highest']}. Your credit is {value['credit']}."
+
+
+_FORMS: dict[str, Callable[[Any], str]] = {
+    "list_available_packages": _packages,
+    "recommend_packages": _recommended,
+    "get_roaming_info": _roaming,
+    "get_current_package": _package,
+    "get_data_balance": _balance,
+    "list_addons": _addons,
+    "get_billing_summary": _bills,
+    "check_status": lambda value: standing(str(value)),
+    "list": lambda value: standing(str(value)),
+}
