@@ -62,7 +62,7 @@ def test_the_clocks_are_read_in_one_place() -> None:
     assert offenders(clocks, "kernel/clock.py", "orchestrator/folder.py") == []
 
 
-def test_event_loops_are_made_by_the_dispatchers() -> None:
+def test_event_loops_are_made_by_the_dispatchers_and_the_model_gateway() -> None:
     loops = ("asyncio.new_event_loop", "asyncio.SelectorEventLoop", "asyncio.run", "asyncio.Runner")
     assert offenders(loops) == []
     subclasses = [
@@ -71,7 +71,11 @@ def test_event_loops_are_made_by_the_dispatchers() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef) and any("EventLoop" in ast.unparse(base) for base in node.bases)
     ]
-    assert sorted(subclasses) == ["runtime/dispatchers/dedicated.py", "runtime/dispatchers/parking.py"]
+    assert sorted(subclasses) == [
+        "models/gateway/loop.py",
+        "runtime/dispatchers/dedicated.py",
+        "runtime/dispatchers/parking.py",
+    ]
 
 
 def test_locks_are_made_with_a_rank() -> None:

@@ -103,9 +103,13 @@ def _take(doorbell: threading.Lock, timeout: float | None) -> bool:
 
 
 class Signal(Completion):
-    """A completion that says nothing but that the time has come."""
+    """A completion that says nothing but that the time has come. It may be awaited on any event loop."""
 
     __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if not self._done:
+            yield from self.suspend()
 
     def set(self) -> None:
         """Say so. Once is enough; more does no harm."""

@@ -58,6 +58,8 @@ class Rank(enum.IntEnum):
     """The connections of a database that are free, and who waits for one."""
     RESOURCE = 78
     """Who uses one resource of an action system, and who waits for it; one circuit breaker."""
+    STREAM = 79
+    """What a stream of a model has delivered and nobody has read."""
     COMPLETION = 80
     """One outcome that is awaited."""
     TIMERS = 90

@@ -88,6 +88,19 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
     │   └── ReplayDiverged                a replay came to something else than what was recorded
     ├── ModelError                        a language model did not answer
+    │   ├── ModelUnavailable              its provider cannot be reached, or has a fault of its own
+    │   ├── ModelTimeout (TimeoutError)   it took longer than it may
+    │   ├── RateLimited                   it was asked too often
+    │   ├── ModelRefused                  it will not answer this request
+    │   │   ├── ContextTooLong            because the prompt is longer than its context
+    │   │   └── KeyRefused                because the API key is not accepted
+    │   ├── KeyMissing                    it needs an API key, and the environment holds none
+    │   ├── MalformedReply                a reply came, and makes no sense
+    │   ├── StreamBroken                  a stream ended in the middle of a reply
+    │   ├── BudgetExhausted               a budget does not permit another request
+    │   ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
+    │   ├── RecordingDamaged              a file of recordings cannot be used
+    │   └── GatewayClosed                 the gateway has been closed
     ├── ConversationError                 something is wrong about a conversation, or was to be done to it
     │   ├── ConversationClosed            it was used after it was closed
     │   ├── ConversationTaken             it has been opened elsewhere since
@@ -167,7 +180,22 @@ from coterie.errors.memory import (
     UnknownMemory,
     WriteTimeout,
 )
-from coterie.errors.models import ModelError
+from coterie.errors.models import (
+    BudgetExhausted,
+    ContextTooLong,
+    GatewayClosed,
+    KeyMissing,
+    KeyRefused,
+    MalformedReply,
+    ModelError,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    RateLimited,
+    RecordingDamaged,
+    RecordingMissing,
+    StreamBroken,
+)
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
 from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
@@ -231,6 +259,7 @@ __all__ = [
     "AgentStopped",
     "AskCancelled",
     "AskTimeout",
+    "BudgetExhausted",
     "CheckpointMissing",
     "CheckpointRefused",
     "CircuitOpen",
@@ -239,6 +268,7 @@ __all__ = [
     "ComponentDown",
     "ComponentError",
     "ConstraintViolated",
+    "ContextTooLong",
     "ConversationClosed",
     "ConversationDamaged",
     "ConversationError",
@@ -252,6 +282,7 @@ __all__ = [
     "EncodeFailed",
     "ExtraMissing",
     "FeedbackFailed",
+    "GatewayClosed",
     "HandlerFailed",
     "HistoryGone",
     "InvalidAddress",
@@ -271,20 +302,29 @@ __all__ = [
     "JobTimeout",
     "JobWaitCycle",
     "KeyConflict",
+    "KeyMissing",
+    "KeyRefused",
     "LogDamaged",
     "LogTaken",
     "MailboxFull",
+    "MalformedReply",
     "MalformedRequest",
     "MemoryClosed",
     "MemoryFault",
     "MigrationError",
     "ModelError",
+    "ModelRefused",
+    "ModelTimeout",
+    "ModelUnavailable",
     "NameTaken",
     "NotInAgent",
     "NotSendable",
     "NotShared",
     "OperationStopped",
     "QueueFull",
+    "RateLimited",
+    "RecordingDamaged",
+    "RecordingMissing",
     "RemoteError",
     "ReplayDiverged",
     "ResolverFailed",
@@ -310,6 +350,7 @@ __all__ = [
     "StorageFull",
     "StorageLocked",
     "StorageUnavailable",
+    "StreamBroken",
     "TierUnavailable",
     "TransitionRefused",
     "TransportError",

@@ -1,4 +1,7 @@
-"""What can become of requests to language models. The tree is drawn in `coterie.errors`."""
+"""What can become of requests to language models. The tree is drawn in `coterie.errors`.
+
+No text here ever holds a key: what a provider said is passed through `coterie.models.providers.redaction` first.
+"""
 
 from __future__ import annotations
 
@@ -7,3 +10,151 @@ from coterie.errors.root import CoterieError
 
 class ModelError(CoterieError):
     """A language model did not answer a request."""
+
+
+class ModelUnavailable(ModelError):
+    """The provider cannot be reached, broke off, or has a fault of its own. Another attempt may succeed."""
+
+    def __init__(self, model: str, reason: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{model} is unavailable: {reason}; see whether its server runs and its address is right")
+
+
+class ModelTimeout(ModelError, TimeoutError):
+    """A request took longer than it may."""
+
+    def __init__(self, model: str, seconds: float, what: str) -> None:
+        super().__init__(f"{model} exceeded {seconds:g} s ({what}): raise that limit in Timeouts, or ask for less")
+
+
+class RateLimited(ModelError):
+    """The provider answers that it was asked too often."""
+
+    def __init__(self, model: str, reason: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        """Seconds that the provider wants to be left alone; None if it did not say."""
+        wait = f"it wants {retry_after:g} s of rest" if retry_after is not None else "it did not say for how long"
+        super().__init__(f"{model} limits the rate, {wait}: {reason}; lower requests or tokens a minute in Limits")
+
+
+class ModelRefused(ModelError):
+    """The provider will not answer this request, however often it is asked."""
+
+    def __init__(self, model: str, reason: str, *, status: int | None = None) -> None:
+        self.status = status
+        """The HTTP status, where there is one."""
+        code = f" (HTTP {status})" if status is not None else ""
+        super().__init__(f"{model} refused the request{code}: {reason}; {self._advice()}")
+
+    def _advice(self) -> str:
+        return "it has to be asked differently"
+
+
+class ContextTooLong(ModelRefused):
+    """The prompt, with the reply it asks for, is longer than the model's context."""
+
+    def _advice(self) -> str:
+        return "shorten the prompt, lower max_tokens, or choose a model with a larger context"
+
+
+class KeyRefused(ModelRefused):
+    """The provider does not accept the API key, or not for this model."""
+
+    def _advice(self) -> str:
+        return "see whether the key in the environment is right, and may use this model"
+
+
+class KeyMissing(ModelError):
+    """A provider needs an API key, and the environment holds none."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model} needs an API key: {reason}; keys are taken from the environment only")
+
+
+class MalformedReply(ModelError):
+    """A reply came, and makes no sense."""
+
+    def __init__(self, model: str, reason: str, text: str = "", *, attempts: int = 1) -> None:
+        self.text = text
+        """The reply as it came."""
+        self.reason = reason
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        tries = f" after {attempts} attempts" if attempts > 1 else ""
+        super().__init__(
+            f"{model} gave a malformed reply{tries}: {reason}; it was {shown!r}: ask more plainly, or choose an abler model"
+        )
+
+
+class StreamBroken(ModelError):
+    """A stream ended in the middle of a reply, after a part of it had been delivered. It cannot be begun again unseen."""
+
+    def __init__(self, model: str, text: str, reason: str) -> None:
+        self.text = text
+        """What had been delivered."""
+        super().__init__(f"{model} broke off after {len(text)} characters: {reason}; ask again, and drop what came so far")
+
+
+class BudgetExhausted(ModelError):
+    """A budget does not permit another request. Nothing was sent."""
+
+    def __init__(self, which: str, agent: str, limit: float, spent: float, *, wanted: float | None = None) -> None:
+        self.which = which
+        """``requests``, ``tokens`` or ``dollars``."""
+        self.agent = agent
+        """Whose budget it is; empty for that of the whole run."""
+        self.limit = limit
+        self.spent = spent
+        owner = f"the agent {agent!r}" if agent else "the run"
+        more = f", and the next would take about {wanted:g}" if wanted is not None else ""
+        super().__init__(
+            f"the budget of {which} of {owner} is exhausted: {spent:g} of {limit:g} are spent{more}; to go on, restore the "
+            "gateway's snapshot in one with a larger budget"
+        )
+
+
+class RecordingMissing(ModelError, LookupError):
+    """A request was not recorded, so it cannot be replayed."""
+
+    def __init__(self, path: object, agent: str, step: str, number: int, nearest: str) -> None:
+        who = f"agent {agent!r}, step {step!r}" + (f", repeat {number}" if number else "")
+        super().__init__(
+            f"{path} holds no reply for {who} with this prompt; {nearest}; record the run anew, or mend the prompt"
+        )
+
+
+class RecordingDamaged(ModelError):
+    """A file of recordings is none, is from a later version, or cannot be read or written."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; give another file, or delete it and record anew")
+
+
+class GatewayClosed(ModelError):
+    """A gateway was asked after, or while, it was closed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the model gateway {name} is closed: keep it open for as long as agents ask")
+
+
+_SHOWN = 300
+"""Characters of a malformed reply that its error shows; all of it is in `text`."""
+_KINDS = (
+    ModelUnavailable,
+    ModelTimeout,
+    RateLimited,
+    ModelRefused,
+    ContextTooLong,
+    KeyRefused,
+    MalformedReply,
+    StreamBroken,
+    BudgetExhausted,
+)
+
+
+def restored(kind: str, text: str, details: dict[str, object]) -> ModelError:
+    """Return an error as it was recorded: its words and attributes. An unknown kind becomes a plain `ModelError`."""
+    found = next((each for each in _KINDS if each.__name__ == kind), ModelError)
+    error: ModelError = found.__new__(found)
+    error.args = (text,)
+    error.__dict__.update(details)
+    return error

@@ -8,6 +8,7 @@ from coterie.testing.clock import ManualClock
 from coterie.testing.faults import Fault, FaultyCalls, InjectedFault
 from coterie.testing.interleaving import Deadlock, Interleaver, Schedule
 from coterie.testing.locks import LockOrderViolation, checked_locks
+from coterie.testing.models import ModelServer, ScriptedModel, Served
 from coterie.testing.sequencer import Sequencer, SequenceTimeout
 from coterie.testing.settling import eventually, settle
 from coterie.testing.together import Together, run_together
@@ -22,9 +23,12 @@ __all__ = [
     "LockOrderViolation",
     "LossyTransport",
     "ManualClock",
+    "ModelServer",
     "Schedule",
+    "ScriptedModel",
     "SequenceTimeout",
     "Sequencer",
+    "Served",
     "Together",
     "checked_locks",
     "eventually",

@@ -22,6 +22,16 @@ class Spread(msgspec.Struct, frozen=True):
     p95: float = 0.0
     p99: float = 0.0
 
+    @classmethod
+    def over(cls, samples: int, total: float, recent: Sequence[float]) -> Spread:
+        """Return the spread of so many samples that add up to `total`, with quantiles over the `recent` ones."""
+        if not samples or not recent:
+            return cls()
+        ordered = sorted(recent)
+        last = len(ordered) - 1
+        median, p95, p99 = (ordered[min(last, len(ordered) * part // 100)] for part in (50, 95, 99))
+        return cls(samples, total / samples, median, p95, p99)
+
 
 class LaneMetrics(msgspec.Struct, frozen=True):
     """The counts of one type of work.
@@ -98,18 +108,9 @@ class LaneCounts:
             queued=queued,
             running=self.running,
             oldest_wait=oldest_wait,
-            wait=_spread(self.measured, self.wait_time, [waited for waited, _ in recent]),
-            run=_spread(self.measured, self.run_time, [took for _, took in recent]),
+            wait=Spread.over(self.measured, self.wait_time, [waited for waited, _ in recent]),
+            run=Spread.over(self.measured, self.run_time, [took for _, took in recent]),
         )
-
-
-def _spread(samples: int, total: float, recent: Sequence[float]) -> Spread:
-    if not samples or not recent:
-        return Spread()
-    ordered = sorted(recent)
-    last = len(ordered) - 1
-    median, p95, p99 = (ordered[min(last, len(ordered) * part // 100)] for part in (50, 95, 99))
-    return Spread(samples, total / samples, median, p95, p99)
 
 
 def add(one: LaneMetrics, other: LaneMetrics) -> LaneMetrics:

@@ -1,0 +1,170 @@
+"""Answers of a model as values of a type, whatever it takes within reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from coterie.errors import InvalidSetting, MalformedReply
+from coterie.kernel import check_instance, check_number
+from coterie.models.contract import Model
+from coterie.models.values import Finish, ModelReply, ModelRequest, Spoken
+
+T = TypeVar("T")
+
+_FENCED = re.compile(r"```(?:json)?\s*\n?(.*?)```", re.DOTALL | re.IGNORECASE)
+
+
+class Asker(Protocol):
+    """Answers a request to whom may block, as a `ModelGateway` does."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    def ask_blocking(self, request: ModelRequest) -> ModelReply:
+        """Return the reply; raise a `ModelError`."""
+        ...
+
+
+async def extract(model: Model, kind: type[T] | Any, request: ModelRequest, *, attempts: int = 3) -> T:
+    """Ask for a value of the type `kind`, and return it.
+
+    `kind` is a msgspec struct, a pydantic model, a dataclass, or any type that pydantic understands, `list[int]` too.
+    A reply that does not fit is shown to the model with what is wrong, up to `attempts` replies in all. Raises
+    `MalformedReply` with the last reply as it came, any other `ModelError`, and `InvalidSetting`.
+    """
+    extraction: Extraction[T] = Extraction(model.name, kind, request, attempts=attempts)
+    while not extraction.take(await model.ask(extraction.request)):
+        pass
+    return extraction.value
+
+
+def extract_blocking(model: Asker, kind: type[T] | Any, request: ModelRequest, *, attempts: int = 3) -> T:
+    """Do as `extract` does, and block the calling thread meanwhile."""
+    extraction: Extraction[T] = Extraction(model.name, kind, request, attempts=attempts)
+    while not extraction.take(model.ask_blocking(extraction.request)):
+        pass
+    return extraction.value
+
+
+class Extraction(Generic[T]):
+    """One value on its way out of a model, without asking anybody itself: ask `request`, and `take` the reply.
+
+    For one thread.
+    """
+
+    def __init__(self, name: str, kind: type[T] | Any, request: ModelRequest, *, attempts: int = 3) -> None:
+        check_number("extract.attempts", attempts, least=1, whole=True)
+        check_instance("extract.request", request, ModelRequest, "a ModelRequest")
+        self._name = name
+        self._form = _Form(kind)
+        self._attempts = attempts
+        self._taken = 0
+        self.request = msgspec.structs.replace(request, schema=self._form.schema)
+        """What to ask next."""
+        self._value: T | None = None
+
+    @property
+    def value(self) -> T:
+        """What was extracted, once `take` has returned true."""
+        return cast("T", self._value)
+
+    def take(self, reply: ModelReply) -> bool:
+        """Take a reply; return whether it holds the value. If not, `request` asks again.
+
+        Raises `MalformedReply` when no attempt is left.
+        """
+        self._taken += 1
+        try:
+            self._value = self._form.value(reply.text)
+        except ValueError as error:
+            wrong = _wrong(reply, error)
+        else:
+            return True
+        if self._taken >= self._attempts:
+            raise MalformedReply(self._name, wrong, reply.text, attempts=self._taken)
+        told = f"That does not fit the schema: {wrong}\nAnswer again, with nothing but JSON that fits it."
+        exchanges = (*self.request.exchanges, Spoken("assistant", reply.text), Spoken("user", told))
+        self.request = msgspec.structs.replace(self.request, exchanges=exchanges)
+        return False
+
+
+class _Form:
+    """The schema of a type, an object, and how its values are read."""
+
+    def __init__(self, kind: Any) -> None:
+        self._adapter: TypeAdapter[Any] | None = None
+        self._kind = kind
+        try:
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                schema = _root(msgspec.json.schema(kind))
+            else:
+                self._adapter = TypeAdapter(kind)
+                schema = _root(self._adapter.json_schema())
+        except (TypeError, ValueError, PydanticUserError) as error:
+            need = f"a type that can be told as a JSON schema: {str(error).splitlines()[0]}"
+            raise InvalidSetting("extract.kind", kind, need) from None
+        self._wrapped = schema.get("type") != "object"
+        if self._wrapped:
+            # Providers want an object, whatever the type.
+            definitions = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
+            schema = {"type": "object", "properties": {"value": schema}, "required": ["value"], **definitions}
+        self.schema: Mapping[str, Any] = schema
+
+    def value(self, text: str) -> Any:
+        """Return the value that a text holds. Raises `ValueError` with what is wrong."""
+        found = _json(text)
+        if self._wrapped:
+            if not isinstance(found, dict) or "value" not in found:
+                raise ValueError('it has no key "value"')
+            found = found["value"]
+        if self._adapter is not None:
+            return self._adapter.validate_json(json.dumps(found))
+        return msgspec.json.decode(json.dumps(found), type=self._kind)
+
+
+def _root(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema whose root is no reference, as providers want it."""
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    definitions: dict[str, Any] = schema.get("$defs", {})
+    root = dict(definitions[reference.rpartition("/")[2]])
+    return {**root, "$defs": definitions} if json.dumps(schema).count(reference) > 1 or len(definitions) > 1 else root
+
+
+def _json(text: str) -> Any:
+    """Return what a text holds as JSON, in a fence or with words around it."""
+    fenced = _FENCED.search(text)
+    candidates = [text, *([fenced.group(1)] if fenced else [])]
+    start, end = text.find("{"), text.rfind("}")
+    if 0 <= start < end:
+        candidates.append(text[start : end + 1])
+    wrong: ValueError | None = None
+    for candidate in candidates:
+        try:
+            return json.loads(candidate)
+        except ValueError as error:
+            wrong = wrong or error
+        except RecursionError:
+            wrong = wrong or ValueError("it is nested too deeply")
+    raise ValueError(f"it is no JSON: {wrong}")
+
+
+def _wrong(reply: ModelReply, error: ValueError) -> str:
+    if reply.finish is Finish.LENGTH:
+        return f"it was cut at max_tokens ({error})"
+    if reply.finish is Finish.FILTERED:
+        return "the provider's filter refused it"
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False)[:5]
+        return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}" for each in found)
+    return str(error)

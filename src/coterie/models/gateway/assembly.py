@@ -1,0 +1,122 @@
+"""How the models of a gateway are put around one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import cast
+
+from coterie.errors import InvalidSetting, MalformedReply, ModelTimeout, ModelUnavailable, RateLimited
+from coterie.kernel import Clock
+from coterie.models.contract import Model
+from coterie.models.options import Budget, Limits, Price, Timeouts
+from coterie.models.policies import Budgeted, Estimator, Ledger, Limited, Measured, Meter, Priced, Retrying, Timed
+from coterie.models.providers import ProviderModel
+from coterie.models.recording import Recorded, Replayed
+from coterie.work import Retry
+
+RETRY = Retry(4, initial=0.5, maximum=30.0, jitter=0.5, on=(ModelUnavailable, ModelTimeout, RateLimited, MalformedReply))
+"""What is worth another attempt unless a gateway is told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a gateway was given."""
+
+    model: Model | str
+    base_url: str | None
+    limits: Limits
+    timeouts: Timeouts
+    retry: Retry
+    budget: Budget
+    agent_budget: Budget
+    agent_budgets: Mapping[str, Budget]
+    prices: Mapping[str, Price]
+    record: Path | None
+    replay: Path | None
+    clock: Clock
+    random: Random
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The models around one another, and what they share."""
+
+    model: Model
+    meter: Meter
+    ledger: Ledger
+    closing: tuple[object, ...]
+    """What has to be closed, outermost first."""
+
+    async def close(self) -> None:
+        """Close files and clients."""
+        for each in self.closing:
+            if isinstance(each, Recorded | Replayed):
+                each.close()
+            elif isinstance(each, ProviderModel):
+                await each.aclose()
+
+
+def assemble(parts: Parts) -> Assembly:
+    """Put the models around one another; the order is told in `ModelGateway`."""
+    if parts.replay is not None and (parts.record is None) and not isinstance(parts.model, str):
+        check_model(parts.model)
+    offline = parts.replay is not None and parts.record is None
+    core = None if offline else _core(parts)
+    priced = Priced(core, parts.prices) if core is not None else None
+    name = priced.name if priced is not None else str(getattr(parts.model, "name", parts.model))
+    estimator = Estimator()
+    ledger = Ledger(
+        parts.budget, parts.agent_budget, parts.agent_budgets, estimator, priced.price if priced is not None else _free
+    )
+    budgets = (parts.budget, parts.agent_budget, *parts.agent_budgets.values())
+    if priced is not None and any(each.dollars is not None for each in budgets) and priced.price(1, 1) is None:
+        raise InvalidSetting(
+            "Budget.dollars", name, f"a model whose price is known: prices={{{name!r}: Price(input=…, output=…)}}"
+        )
+    meter = Meter(name)
+    live = _around(priced, parts, estimator, ledger, meter) if priced is not None else None
+    model, tape = _taped(live, parts)
+    return Assembly(Measured(model, meter, parts.clock.monotonic), meter, ledger, (tape, core))
+
+
+def check_model(model: object) -> Model:
+    """Return what is a `Model`. Raises `InvalidSetting`."""
+    if not callable(getattr(model, "ask", None)) or not callable(getattr(model, "stream", None)):
+        raise InvalidSetting("ModelGateway.model", model, "a Model, or a model string such as 'openai:gpt-5-mini'")
+    return cast("Model", model)
+
+
+def _taped(live: Model | None, parts: Parts) -> tuple[Model, Recorded | Replayed | None]:
+    """Put the recording, and what is replayed of it, around the model."""
+    going_on = parts.record is not None and parts.replay == parts.record and not parts.record.exists()
+    if parts.replay is not None and not going_on:
+        replayed = Replayed(parts.replay, otherwise=live, record=parts.record)
+        return replayed, replayed
+    assert live is not None
+    if parts.record is None:
+        return live, None
+    recorded = Recorded(live, parts.record)
+    return recorded, recorded
+
+
+def _core(parts: Parts) -> Model:
+    if isinstance(parts.model, str):
+        return ProviderModel(parts.model, base_url=parts.base_url, clock=parts.clock)
+    if parts.base_url is not None:
+        raise InvalidSetting("ModelGateway.base_url", parts.base_url, "a model that is given by its name")
+    return check_model(parts.model)
+
+
+def _free(_prompt: int, _reply: int) -> float:
+    return 0.0
+
+
+def _around(core: Model, parts: Parts, estimator: Estimator, ledger: Ledger, meter: Meter) -> Model:
+    timeouts = parts.timeouts
+    attempt = Timed(core, timeouts.attempt, "one attempt", first_token=timeouts.first_token)
+    turns = Limited(Budgeted(attempt, ledger), parts.limits, estimator, meter, ledger)
+    retrying = Retrying(turns, parts.retry, parts.random, meter, timeouts.total)
+    return Timed(retrying, timeouts.total, "its turn, all attempts, and the pauses between them")

@@ -1,0 +1,207 @@
+"""The one door to a language model, for all agents of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from coterie.errors import InvalidSetting, ModelError
+from coterie.kernel import Clock, SystemClock, check_instance
+from coterie.models.contract import Model
+from coterie.models.gateway.assembly import RETRY, Parts, assemble
+from coterie.models.gateway.loop import LoopThread
+from coterie.models.gateway.pending import Channel, PendingReply
+from coterie.models.gateway.running import Running
+from coterie.models.options import Budget, Limits, Price, Timeouts
+from coterie.models.policies import CallMetrics, Spent
+from coterie.models.values import ModelReply, ModelRequest, TextDelta
+from coterie.work import Retry
+
+
+class ModelGateway:
+    """A model that any number of agents may ask at once, from any thread and any event loop.
+
+    ::
+
+        with ModelGateway("openai:gpt-5-mini", limits=Limits(concurrency=16), budget=Budget(dollars=2.0)) as gateway:
+            reply = await gateway.ask(request)            # on any event loop
+            reply = gateway.ask_blocking(request)         # on any thread
+            async for piece in gateway.stream(request): ...
+
+    It owns one event loop, on one thread of its own, on which all HTTP clients live: clients that several loops share
+    fail or hang. Around the model it is given, from the inside out: a time limit for an attempt, budgets, turns and
+    rates, retries, a time limit for all, recording or replaying, counting. Each is a model around a model.
+
+    Every request ends: with a reply or a `ModelError`. A request whose await is cancelled ends its HTTP call.
+
+    Args:
+        model: A Pydantic AI model string, such as ``"openai:gpt-5-mini"``, ``"anthropic:claude-haiku-4-5"`` or
+            ``"ollama:qwen3"`` (needs the extra `models`), or any `Model`.
+        base_url: Where an OpenAI-compatible server is, such as ``"http://localhost:11434/v1"``, for a model string.
+        limits: What may be asked at once and in a minute.
+        timeouts: How long is waited.
+        retry: What is asked again, and when. A `Retry-After` of the provider is always respected.
+        budget: What the whole run may spend.
+        agent_budget: What each agent may spend.
+        agent_budgets: What certain agents may spend instead, by name.
+        prices: What models cost, by model string or by the provider's name, before what is known publicly.
+        record: A file to which requests and replies are appended.
+        replay: A recording from which replies are taken, without any network. If `record` is given too, what the
+            recording does not hold is asked for and recorded; so an interrupted run goes on and pays for nothing twice.
+        clock: What limits, timeouts and pauses go by.
+        seed: Of the jitter of retries.
+        name: What its thread is called.
+
+    Raises `ExtraMissing` without Pydantic AI, `KeyMissing`, `RecordingDamaged`, and `InvalidSetting`.
+    """
+
+    def __init__(
+        self,
+        model: Model | str,
+        *,
+        base_url: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - it is immutable
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - as above
+        retry: Retry = RETRY,
+        budget: Budget = Budget(),  # noqa: B008 - as above
+        agent_budget: Budget = Budget(),  # noqa: B008 - as above
+        agent_budgets: Mapping[str, Budget] | None = None,
+        prices: Mapping[str, Price] | None = None,
+        record: str | Path | None = None,
+        replay: str | Path | None = None,
+        clock: Clock | None = None,
+        seed: int | None = None,
+        name: str = "models",
+    ) -> None:
+        for where, value, kind in (
+            ("limits", limits, Limits),
+            ("timeouts", timeouts, Timeouts),
+            ("retry", retry, Retry),
+            ("budget", budget, Budget),
+            ("agent_budget", agent_budget, Budget),
+            ("name", name, str),
+        ):
+            check_instance(f"ModelGateway.{where}", value, kind, f"a {kind.__name__}")
+        self._clock = clock if clock is not None else SystemClock()
+        parts = Parts(
+            model=model, base_url=base_url, limits=limits, timeouts=timeouts, retry=retry, budget=budget,
+            agent_budget=agent_budget, agent_budgets=dict(agent_budgets or {}), prices=dict(prices or {}),
+            record=Path(record) if record is not None else None, replay=Path(replay) if replay is not None else None,
+            clock=self._clock, random=random.Random(seed),  # noqa: S311 - for jitter
+        )  # fmt: skip
+        self._assembly = assemble(parts)
+        self._running = Running(LoopThread(self._clock, name), self._assembly, name)
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self._assembly.model.name
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more requests."""
+        return self._running.closed
+
+    def __repr__(self) -> str:
+        return f"<ModelGateway {self.name}{' closed' if self.closed else ''}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def submit(self, request: ModelRequest) -> PendingReply:
+        """Ask, and return the reply that is to come, to be awaited or waited for. Raises `GatewayClosed`."""
+        check_instance("ModelGateway.ask", request, ModelRequest, "a ModelRequest")
+        return self._running.submit(request)
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Return the reply; raise a `ModelError`. To cancel this ends the HTTP call."""
+        return await self.submit(request)
+
+    def ask_blocking(self, request: ModelRequest, timeout: float | None = None) -> ModelReply:
+        """Return the reply, and block the calling thread until it is there; raise a `ModelError`.
+
+        After `timeout` seconds of real time the request is cancelled, and `WaitTimeout` raised.
+        """
+        self._running.refuse_own_thread("ask_blocking")
+        pending = self.submit(request)
+        try:
+            return pending.result(timeout)
+        finally:
+            pending.cancel()
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Return the reply as it is written, and whole at the end. Whoever stops reading ends the HTTP call."""
+        check_instance("ModelGateway.stream", request, ModelRequest, "a ModelRequest")
+        channel = Channel()
+        leave = self._running.stream(request, channel)
+        try:
+            while (item := await channel.take()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            leave()
+
+    def stream_blocking(self, request: ModelRequest, timeout: float | None = None) -> Iterator[TextDelta | ModelReply]:
+        """Return the same to a thread that may block. Raises `WaitTimeout` if a piece takes longer than `timeout`."""
+        check_instance("ModelGateway.stream", request, ModelRequest, "a ModelRequest")
+        self._running.refuse_own_thread("stream_blocking")
+        channel = Channel()
+        leave = self._running.stream(request, channel)
+        try:
+            while (item := channel.take_blocking(timeout)) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            leave()
+
+    def metrics(self) -> CallMetrics:
+        """Return what was asked, answered and spent in all, with the quantiles of its times. Blocks nobody."""
+        return self._assembly.meter.total()
+
+    def metrics_by_agent(self) -> dict[str, CallMetrics]:
+        """Return the same for each agent."""
+        return self._assembly.meter.by_agent()
+
+    def spent(self, agent: str | None = None) -> Spent:
+        """Return what counts against the budget of an agent, or of the whole run."""
+        ledger = self._assembly.ledger
+        return ledger.spent if agent is None else ledger.spent_by(agent)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what has been spent, as a plain value, for a checkpoint."""
+        return self._assembly.ledger.snapshot()
+
+    def restore(self, state: Any) -> None:
+        """Take up what had been spent, as `snapshot` returned it. Budgets are those of this gateway."""
+        try:
+            self._assembly.ledger.restore(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidSetting("ModelGateway.restore", state, "what snapshot returned") from error
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Take no more requests, end all that are under way with `GatewayClosed`, and end the thread.
+
+        Waits for that for `timeout` seconds of real time; raises `ModelError` if something does not end. To close twice
+        is harmless.
+        """
+        if not self._running.close(timeout):
+            raise ModelError(
+                f"the model gateway {self._running.name} has not ended within {timeout:g} s: something in it blocks"
+            )

@@ -1,0 +1,125 @@
+"""The one event loop of a gateway, on a thread of its own: where all HTTP clients live."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+from coterie.concurrency import ElasticPool, Timers, start_thread
+from coterie.kernel import Clock, DrivenClock
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class ClockedLoop(asyncio.SelectorEventLoop):
+    """An ordinary event loop on a given clock, with threads of ours for what blocks (the look-up of names)."""
+
+    def __init__(self, clock: Clock, name: str) -> None:
+        self._clock = clock
+        self._timers = Timers(clock, name) if isinstance(clock, DrivenClock) else None
+        self._blocking = ElasticPool(f"{name}-blocking", most=8)
+        super().__init__()
+
+    def time(self) -> float:
+        """Return the clock's monotonic time."""
+        return self._clock.monotonic()
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back at a time. Where somebody moves the clock, have that wake this loop, which sleeps in real time."""
+        if self._timers is not None:
+            self._timers.call_at(when, self.nudge)
+        return super().call_at(when, callback, *args, context=context)
+
+    def run_in_executor(  # type: ignore[override] # the types of `args` are of no interest here
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Run a function in `executor`, by default on the loop's own threads."""
+        return super().run_in_executor(executor or self._blocking, func, *args)
+
+    def nudge(self) -> None:
+        """Have the loop look at its time."""
+        with contextlib.suppress(RuntimeError):  # it is closed, and has nothing left to do
+            self.call_soon_threadsafe(lambda: None)
+
+    def close(self) -> None:
+        """Close it, its timers and its threads."""
+        super().close()
+        if self._timers is not None:
+            self._timers.close()
+        self._blocking.shutdown(wait=False, cancel_futures=True)
+
+
+class LoopThread:
+    """An event loop that runs on its own thread from now until `stop`.
+
+    Safe from any thread. What is run on the loop is touched by its thread alone, and so needs no lock.
+    """
+
+    def __init__(self, clock: Clock, name: str) -> None:
+        self.name = name
+        self.loop = ClockedLoop(clock, name)
+        self._serving = True
+        self._thread = start_thread(self._run, name)
+
+    @property
+    def here(self) -> bool:
+        """Whether the calling thread is that of the loop."""
+        return threading.current_thread() is self._thread
+
+    def call(self, function: Callable[[], object]) -> bool:
+        """Have a function called on the loop, soon. Return whether the loop still takes it."""
+        try:
+            self.loop.call_soon_threadsafe(function, context=Context())
+        except RuntimeError:
+            return False
+        return True
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """Cancel what still runs, end the loop and its thread; return whether it ended within `timeout` seconds."""
+        with contextlib.suppress(RuntimeError):  # it has been stopped already
+            self.loop.call_soon_threadsafe(self.halt)
+        if not self.here:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def halt(self) -> None:
+        """Have the loop end; on its own thread. Once it is ending, more does no harm."""
+        if self._serving:
+            self.loop.stop()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self._serving = False
+            self._drain()
+            asyncio.set_event_loop(None)
+            self.loop.close()
+
+    def _drain(self) -> None:
+        """Cancel all tasks and let them end; `stop` may have left some."""
+        for _ in range(_ROUNDS):
+            tasks = asyncio.all_tasks(self.loop)
+            if not tasks:
+                break
+            for task in tasks:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+
+
+_ROUNDS = 3
+"""How often tasks are cancelled that go on all the same."""

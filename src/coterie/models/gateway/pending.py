@@ -1,0 +1,128 @@
+"""What a gateway owes to those who asked: a reply, or a stream, wherever they wait for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any
+
+from coterie.concurrency import Completion, Rank, Signal, new_lock
+from coterie.errors import ModelError, WaitTimeout
+from coterie.models.values import ModelReply, ModelRequest, TextDelta
+
+
+class PendingReply(Completion):
+    """The reply to one request. ``await pending`` on any event loop, or block a thread in ``pending.result()``.
+
+    It ends once: with the reply, or with a `ModelError`. To cancel the await cancels the request, and ends its HTTP call.
+    Safe from any thread.
+    """
+
+    __slots__ = ("_cancel", "_error", "_reply", "request")
+
+    def __init__(self, request: ModelRequest) -> None:
+        super().__init__()
+        self.request = request
+        """What was asked."""
+        self._reply: ModelReply | None = None
+        self._error: BaseException | None = None
+        self._cancel: Callable[[], object] | None = None
+
+    def __repr__(self) -> str:
+        state = "pending" if not self._done else "failed" if self._error is not None else "answered"
+        return f"<PendingReply {self.request.agent or 'nobody'}/{self.request.step or '-'}: {state}>"
+
+    def result(self, timeout: float | None = None) -> ModelReply:
+        """Block until the reply is there and return it, or raise the error that the request ended with.
+
+        Raises `WaitTimeout` after `timeout` seconds of real time; the request goes on.
+        """
+        if not self.wait(timeout):
+            raise WaitTimeout(repr(self), timeout or 0.0)
+        return self._outcome()
+
+    def __await__(self) -> Generator[Any, None, ModelReply]:
+        try:
+            if not self._done:
+                yield from self.suspend()
+        finally:
+            # Nothing to do when it has ended; else the await was cancelled, or closed.
+            self.cancel()
+        return self._outcome()
+
+    def cancel(self) -> None:
+        """End the request, and its HTTP call with it. Does nothing once it has ended."""
+        cancel = self._cancel
+        if not self._done and cancel is not None:
+            cancel()
+
+    def begun(self, cancel: Callable[[], object]) -> None:
+        """Be told how to cancel it."""
+        self._cancel = cancel
+
+    def end(self, reply: ModelReply | None, error: BaseException | None = None) -> bool:
+        """End it with a reply or an error. Return whether this was in time to count."""
+        self._lock.acquire()
+        if self._done:
+            self._lock.release()
+            return False
+        self._reply, self._error, self._cancel = reply, error, None
+        self._done = True
+        self._finish()
+        return True
+
+    def _outcome(self) -> ModelReply:
+        if self._error is not None:
+            raise self._error
+        if self._reply is None:
+            raise ModelError("the request was cancelled: ask again")
+        return self._reply
+
+
+Item = TextDelta | ModelReply | BaseException | None
+"""A piece, the whole reply, an error; None when nothing follows."""
+
+
+class Channel:
+    """What a stream has delivered and its one reader has not taken yet.
+
+    Put in by the gateway's thread, taken by any. `_lock` guards all. It holds one reply at most, so it needs no bound.
+    """
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.STREAM)
+        self._items: deque[Item] = deque()
+        self._waiting: Signal | None = None
+
+    def put(self, item: Item) -> None:
+        """Deliver an item."""
+        with self._lock:
+            self._items.append(item)
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.set()
+
+    async def take(self) -> Item:
+        """Return the next item, once it is there."""
+        while True:
+            signal = self._look()
+            if not isinstance(signal, Signal):
+                return signal
+            await signal
+
+    def take_blocking(self, timeout: float | None) -> Item:
+        """Block the thread until the next item is there, and return it. Raises `WaitTimeout`."""
+        while True:
+            signal = self._look()
+            if not isinstance(signal, Signal):
+                return signal
+            if not signal.wait(timeout):
+                raise WaitTimeout("the next piece of a stream", timeout or 0.0)
+
+    def _look(self) -> Item | Signal:
+        with self._lock:
+            if self._items:
+                return self._items.popleft()
+            if self._waiting is None:
+                self._waiting = Signal()
+            return self._waiting

@@ -1,0 +1,208 @@
+"""What a gateway counts of its requests, by agent and model."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from coterie.models.contract import Model
+from coterie.models.policies.around import Around
+from coterie.models.reading import reading
+from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
+from coterie.work import Spread
+
+_KEPT = 512
+"""The latest times that quantiles are taken over."""
+
+
+class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests of one agent to one model, or of many. All times are in seconds."""
+
+    agent: str = ""
+    """Who asked; empty for all together."""
+    model: str = ""
+    """The model, as the gateway calls it."""
+    asked: int = 0
+    """Requests that have ended: ``asked == answered + failed + cancelled``."""
+    answered: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    retries: int = 0
+    """Attempts after the first."""
+    errors: dict[str, int] = {}
+    """How often each kind of error was the end of a request."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    dollars: float = 0.0
+    """The sum over all replies whose price is known."""
+    unpriced: int = 0
+    """Replies whose price is not known."""
+    latency: Spread = Spread()
+    """From when it was asked to the end of the reply, waiting and retries included."""
+    first_piece: Spread = Spread()
+    """Of streams: from when it was asked to the first piece."""
+    wait: Spread = Spread()
+    """For the turn of each attempt."""
+
+
+class _Times:
+    __slots__ = ("recent", "samples", "total")
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.total = 0.0
+        self.recent: deque[float] = deque(maxlen=_KEPT)
+
+    def add(self, seconds: float) -> None:
+        self.samples += 1
+        self.total += seconds
+        self.recent.append(seconds)
+
+
+class _Counts:
+    __slots__ = (
+        "answered",
+        "cancelled",
+        "cost",
+        "errors",
+        "failed",
+        "first",
+        "input",
+        "latency",
+        "output",
+        "retries",
+        "unpriced",
+        "wait",
+    )
+
+    def __init__(self) -> None:
+        self.answered = self.failed = self.cancelled = self.retries = self.unpriced = self.input = self.output = 0
+        self.cost = 0.0
+        self.errors: dict[str, int] = {}
+        self.latency, self.first, self.wait = _Times(), _Times(), _Times()
+
+
+class Meter:
+    """The counts of one gateway. Written by the thread of its loop alone; a snapshot copies, and holds nobody up."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._table: dict[str, _Counts] = {}
+
+    def waited(self, request: ModelRequest, seconds: float) -> None:
+        """Count how long an attempt waited for its turn."""
+        self._of(request).wait.add(seconds)
+
+    def retried(self, request: ModelRequest) -> None:
+        """Count another attempt."""
+        self._of(request).retries += 1
+
+    def began_to_answer(self, request: ModelRequest, seconds: float) -> None:
+        """Count the first piece of a stream."""
+        self._of(request).first.add(seconds)
+
+    def answered(self, request: ModelRequest, usage: Usage, seconds: float) -> None:
+        """Count a reply."""
+        counts = self._of(request)
+        counts.answered += 1
+        counts.input += usage.input_tokens
+        counts.output += usage.output_tokens
+        if usage.cost is None:
+            counts.unpriced += 1
+        else:
+            counts.cost += usage.cost
+        counts.latency.add(seconds)
+
+    def failed(self, request: ModelRequest, error: BaseException) -> None:
+        """Count a request that ended otherwise."""
+        counts = self._of(request)
+        if isinstance(error, Exception):
+            counts.failed += 1
+            kind = type(error).__name__
+            counts.errors[kind] = counts.errors.get(kind, 0) + 1
+        else:
+            counts.cancelled += 1
+
+    def by_agent(self) -> dict[str, CallMetrics]:
+        """Return the counts of this moment of each agent."""
+        return {agent: self._view(agent, [counts]) for agent, counts in self._table.copy().items()}
+
+    def total(self) -> CallMetrics:
+        """Return the counts of this moment of all agents together."""
+        return self._view("", list(self._table.copy().values()))
+
+    def _of(self, request: ModelRequest) -> _Counts:
+        counts = self._table.get(request.agent)
+        if counts is None:
+            counts = self._table[request.agent] = _Counts()
+        return counts
+
+    def _view(self, agent: str, parts: list[_Counts]) -> CallMetrics:
+        errors: dict[str, int] = {}
+        for part in parts:
+            for kind, count in part.errors.copy().items():
+                errors[kind] = errors.get(kind, 0) + count
+        answered, failed, cancelled = (
+            sum(getattr(part, name) for part in parts) for name in ("answered", "failed", "cancelled")
+        )
+        return CallMetrics(
+            agent=agent,
+            model=self._model,
+            asked=answered + failed + cancelled,
+            answered=answered,
+            failed=failed,
+            cancelled=cancelled,
+            retries=sum(part.retries for part in parts),
+            errors=errors,
+            input_tokens=sum(part.input for part in parts),
+            output_tokens=sum(part.output for part in parts),
+            dollars=sum(part.cost for part in parts),
+            unpriced=sum(part.unpriced for part in parts),
+            latency=_spread([part.latency for part in parts]),
+            first_piece=_spread([part.first for part in parts]),
+            wait=_spread([part.wait for part in parts]),
+        )
+
+
+def _spread(parts: list[_Times]) -> Spread:
+    recent = [seconds for part in parts for seconds in part.recent.copy()]
+    return Spread.over(sum(part.samples for part in parts), sum(part.total for part in parts), recent)
+
+
+class Measured(Around):
+    """Counts what becomes of requests, and how long it takes. For one event loop: that of the gateway."""
+
+    def __init__(self, model: Model, meter: Meter, now: Callable[[], float]) -> None:
+        super().__init__(model)
+        self._meter = meter
+        self._now = now
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Ask, and count."""
+        began = self._now()
+        try:
+            reply = await self._model.ask(request)
+        except BaseException as error:
+            self._meter.failed(request, error)
+            raise
+        self._meter.answered(request, reply.usage, self._now() - began)
+        return reply
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Stream, and count; a stream that is left before its end counts as cancelled."""
+        began = self._now()
+        first = True
+        try:
+            async with reading(self._model.stream(request)) as pieces:
+                async for piece in pieces:
+                    if first:
+                        self._meter.began_to_answer(request, self._now() - began)
+                        first = False
+                    if isinstance(piece, ModelReply):
+                        self._meter.answered(request, piece.usage, self._now() - began)
+                    yield piece
+        except BaseException as error:
+            self._meter.failed(request, error)
+            raise

@@ -1,0 +1,83 @@
+"""Asking again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from random import Random
+
+from coterie.errors import ModelError, StreamBroken
+from coterie.models.contract import Model
+from coterie.models.policies.around import Around
+from coterie.models.policies.metering import Meter
+from coterie.models.reading import reading
+from coterie.models.values import ModelReply, ModelRequest, TextDelta
+from coterie.work import Retry
+
+_log = logging.getLogger(__name__)
+
+
+class Retrying(Around):
+    """Asks again where another attempt may help, after a growing pause, and never before the provider wants to be asked.
+
+    A stream is begun again only while nothing of it has been delivered. For one event loop: that of the gateway.
+    """
+
+    def __init__(self, model: Model, retry: Retry, random: Random, meter: Meter, patience: float | None) -> None:
+        super().__init__(model)
+        self._retry = retry
+        self._random = random
+        self._meter = meter
+        self._patience = patience
+        """Seconds beyond which no `Retry-After` is waited for."""
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Ask until there is a reply, or an error that is final."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._model.ask(request)
+            except ModelError as error:
+                delay = self._delay(attempt, error)
+                if delay is None:
+                    raise
+                self._note(request, attempt, error, delay)
+            await asyncio.sleep(delay)
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Stream, from a first piece that comes at the first attempt or a later one."""
+        attempt = 0
+        delivered: list[str] = []
+        while True:
+            attempt += 1
+            try:
+                async with reading(self._model.stream(request)) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, TextDelta):
+                            delivered.append(piece.text)
+                        yield piece
+            except ModelError as error:
+                if delivered:
+                    raise StreamBroken(self.name, "".join(delivered), str(error)) from error
+                delay = self._delay(attempt, error)
+                if delay is None:
+                    raise
+                self._note(request, attempt, error, delay)
+            else:
+                return
+            await asyncio.sleep(delay)
+
+    def _delay(self, attempt: int, error: ModelError) -> float | None:
+        delay = self._retry.delay(attempt, error, self._random)
+        wanted: float | None = getattr(error, "retry_after", None)
+        if delay is None or wanted is None:
+            return delay
+        if self._patience is not None and wanted > self._patience:
+            return None
+        return max(delay, wanted)
+
+    def _note(self, request: ModelRequest, attempt: int, error: ModelError, delay: float) -> None:
+        self._meter.retried(request)
+        _log.info("attempt %d of %s/%s failed, the next in %.3g s: %s", attempt, request.agent, request.step, delay, error)

@@ -1,0 +1,87 @@
+"""What providers raise, in our words."""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Mapping
+
+from pydantic_ai import exceptions
+
+from coterie.errors import (
+    ContextTooLong,
+    KeyRefused,
+    MalformedReply,
+    ModelError,
+    ModelRefused,
+    ModelUnavailable,
+    RateLimited,
+    describe,
+)
+from coterie.kernel import Clock
+from coterie.models.redaction import Redactor
+
+_SHOWN = 500
+"""Characters of what a provider says that an error repeats."""
+_TOO_MANY = 429
+_SERVER = 500
+_TIMED_OUT = 408
+
+
+def translate_error(model: str, error: Exception, redactor: Redactor, clock: Clock) -> ModelError:
+    """Return an error of Pydantic AI, or of a provider's client below it, as one of ours. It keeps nothing of it but words."""
+    text = redactor.text(_short(error))
+    status = error.status_code if isinstance(error, exceptions.ModelHTTPError) else None
+    if isinstance(error, exceptions.ModelQuotaExceededError):
+        return ModelRefused(model, f"its quota is used up: {text}", status=status)
+    if isinstance(error, exceptions.ModelRateLimitError) or status == _TOO_MANY:
+        return RateLimited(model, text, retry_after=_retry_after(error, clock))
+    refusal = _refusal(error, status)
+    if refusal is not None:
+        return refusal(model, text, status=status)
+    if isinstance(error, exceptions.UnexpectedModelBehavior):
+        return MalformedReply(model, text, redactor.text(error.body or ""))
+    if isinstance(error, ValueError | TypeError | LookupError | AttributeError):
+        # A client stumbled over what it was sent.
+        return MalformedReply(model, f"it makes no sense to its client: {text}")
+    return ModelUnavailable(model, text, retry_after=_retry_after(error, clock))
+
+
+def _refusal(error: Exception, status: int | None) -> type[ModelRefused] | None:
+    """Return how a provider refuses for good; None if it does not."""
+    if isinstance(error, exceptions.ModelContextWindowExceededError) or _speaks_of_context(error, status):
+        return ContextTooLong
+    if isinstance(error, exceptions.ModelAuthenticationError):
+        return KeyRefused
+    final = (exceptions.ModelRequestRejectedError, exceptions.ContentFilterError, exceptions.UserError)
+    if isinstance(error, final) or (status is not None and status < _SERVER and status != _TIMED_OUT):
+        return ModelRefused
+    return None
+
+
+def _short(error: Exception) -> str:
+    text = describe(error)
+    cause = error.__cause__
+    while cause is not None and isinstance(error, exceptions.ModelConnectionError):
+        text += f" ({describe(cause)})"
+        cause = cause.__cause__
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _speaks_of_context(error: Exception, status: int | None) -> bool:
+    """Whether a server that has no code for it says that the prompt is too long, as small servers do."""
+    text = str(error).lower()
+    return (
+        status in (400, 413, 422) and "context" in text and any(word in text for word in ("length", "window", "exceed", "long"))
+    )
+
+
+def _retry_after(error: Exception, clock: Clock) -> float | None:
+    headers: Mapping[str, str] = getattr(error, "headers", None) or {}
+    said = headers.get("retry-after")
+    if said is not None and "retry-after-ms" not in headers and not said.strip().isdigit():
+        # A date is compared with the clock that is waited by.
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - clock.time())
+        except (ValueError, TypeError):
+            return None
+    return getattr(error, "retry_after", None)

@@ -1,0 +1,119 @@
+"""Making a model of Pydantic AI from its name, the address, and the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import httpx2
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import Model, create_async_httpx2_client, infer_model, parse_model_id
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from coterie.errors import InvalidSetting, KeyMissing, ModelError
+from coterie.models.redaction import Redactor
+
+_CHAT = ("openai", "openai-chat")
+"""Providers that speak chat completions at an address of one's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model, with the HTTP client that is ours to close."""
+
+    model: Model
+    client: httpx2.AsyncClient | None
+    redactor: Redactor
+
+    async def aclose(self) -> None:
+        """Close the HTTP client."""
+        if self.client is not None:
+            await self.client.aclose()
+            return
+        provider = getattr(self.model, "_provider", None)
+        own = getattr(provider, "_own_http_client", None)
+        if own is not None:
+            await own.aclose()
+
+
+def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
+    """Return the model of that name. Raises `InvalidSetting` and `KeyMissing`."""
+    kind, short = parse_model_id(name)
+    if kind is None or not short:
+        raise InvalidSetting("ModelGateway.model", name, "provider:name, for example 'openai:gpt-5-mini' or 'ollama:qwen3'")
+    setting = "ModelGateway.base_url"
+    if base_url is None and kind in _CHAT and os.environ.get("OPENAI_BASE_URL"):
+        base_url, setting = os.environ["OPENAI_BASE_URL"], "OPENAI_BASE_URL"
+    failed: ModelError | InvalidSetting
+    try:
+        if base_url is None:
+            opened = Opened(infer_model(name), None, redactor)
+        else:
+            opened = _at(kind, short, name, _Address(setting, base_url), redactor)
+    except UserError as error:
+        text = redactor.text(str(error))
+        missing = "API_KEY" in text.upper() or "api key" in text.lower()
+        failed = KeyMissing(name, text) if missing else InvalidSetting("ModelGateway.model", name, text)
+    except ImportError as error:
+        need = f"a provider whose package is installed: {redactor.text(str(error))}"
+        failed = InvalidSetting("ModelGateway.model", name, need)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, InvalidSetting):
+            raise
+        failed = InvalidSetting("ModelGateway.model", name, f"something else: {redactor.text(str(error))}")
+    else:
+        _ask_once(opened.model)
+        return opened
+    raise failed
+
+
+class _Address:
+    """An address without its user and password, and those apart."""
+
+    def __init__(self, where: str, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+            port = f":{parts.port}" if parts.port is not None else ""
+        except (ValueError, AttributeError, TypeError):
+            valid = False
+        if not valid:
+            shown = Redactor().text(str(url))
+            raise InvalidSetting(where, shown, "an address such as 'http://localhost:11434/v1', without a query")
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        self.url = urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+        self.user = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username or parts.password else None
+
+
+def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor) -> Opened:
+    client = create_async_httpx2_client()
+    if address.user is not None:
+        client.auth = httpx2.BasicAuth(*address.user)
+        redactor = Redactor([part for part in address.user if part])
+    if kind in _CHAT:
+        provider = OpenAIProvider(base_url=address.url, http_client=client)
+        return Opened(OpenAIChatModel(short, provider=provider), client, redactor)
+
+    def make(which: str) -> Provider[Any]:
+        if which != kind:
+            return infer_provider(which)
+        try:
+            found: Any = infer_provider_class(which)
+            made: Provider[Any] = found(base_url=address.url, http_client=client)
+        except TypeError:
+            need = f"no address for {which}, or openai:NAME for an OpenAI-compatible server"
+            raise InvalidSetting("ModelGateway.base_url", address.url, need) from None
+        return made
+
+    return Opened(infer_model(name, make), client, redactor)
+
+
+def _ask_once(model: Model) -> None:
+    """Keep the provider's own client from asking again by itself: the gateway does, within its limits and budgets."""
+    client: Any = getattr(getattr(model, "_provider", None), "client", None)
+    if hasattr(client, "max_retries"):
+        client.max_retries = 0

@@ -1,0 +1,5 @@
+"""Recording what models answer, and answering from it."""
+
+from coterie.models.recording.models import Recorded, Replayed
+
+__all__ = ["Recorded", "Replayed"]

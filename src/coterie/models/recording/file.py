@@ -1,0 +1,175 @@
+"""The file of a recording: JSON lines, one entry each, that are only ever appended."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import ModelError, RecordingDamaged
+from coterie.errors.models import restored
+from coterie.models.recording.key import Key, prompt_of
+from coterie.models.redaction import Redactor
+from coterie.models.values import ModelReply, ModelRequest
+
+_log = logging.getLogger(__name__)
+
+SCHEMA = 1
+"""The version of the lines; a reader takes its own and earlier ones."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An error that a request ended with."""
+
+    kind: str
+    text: str
+    details: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, error: ModelError) -> Failure:
+        """Return an error as a plain value."""
+        plain = {name: value for name, value in vars(error).items() if isinstance(value, str | int | float | None)}
+        return cls(type(error).__name__, str(error), plain)
+
+    def error(self) -> ModelError:
+        """Return the error again."""
+        return restored(self.kind, self.text, self.details)
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The first line of a recording."""
+
+    coterie: str = "recording"
+    schema: int = SCHEMA
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line: what was asked, and what came of it; one of `reply` and `failure` is there."""
+
+    agent: str
+    step: str
+    digest: str
+    number: int
+    prompt: dict[str, Any]
+    reply: ModelReply | None = None
+    failure: Failure | None = None
+
+    @property
+    def key(self) -> Key:
+        """By what it is found."""
+        return Key(self.agent, self.step, self.digest, self.number)
+
+
+class Tape:
+    """Appends entries to a recording. Safe from any thread: `_lock` guards the file, and each line is one write.
+
+    A line that a crash has torn is cut off when the file is opened again. Keys that stand in the environment are never
+    written. Raises `RecordingDamaged` if the file is no recording, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = new_lock(Rank.RECORDS)
+        self._redactor = Redactor()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole = _whole_length(path)
+            self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+            os.ftruncate(self._file, whole)
+            if whole:
+                _check_header(path)
+            else:
+                self._write(msgspec.json.encode(Header()))
+        except OSError as error:
+            raise RecordingDamaged(path, f"it cannot be written: {error.strerror or error}") from None
+
+    def append(self, key: Key, request: ModelRequest, outcome: ModelReply | ModelError) -> None:
+        """Append what came of a request. Raises `RecordingDamaged`."""
+        entry = Entry(
+            agent=key.agent,
+            step=key.step,
+            digest=key.digest,
+            number=key.number,
+            prompt=prompt_of(request),
+            reply=outcome if isinstance(outcome, ModelReply) else None,
+            failure=Failure.of(outcome) if isinstance(outcome, ModelError) else None,
+        )
+        line = self._redactor.bytes(msgspec.json.encode(entry))
+        with self._lock:
+            try:
+                self._write(line)
+            except OSError as error:
+                raise RecordingDamaged(self.path, f"it cannot be written: {error.strerror or error}") from None
+
+    def close(self) -> None:
+        """Append no more."""
+        with self._lock:
+            file, self._file = self._file, None
+            if file is not None:
+                os.close(file)
+
+    def _write(self, line: bytes) -> None:
+        if self._file is None:
+            raise RecordingDamaged(self.path, "it has been closed")
+        data = memoryview(line + b"\n")
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
+def read(path: Path) -> dict[Key, Entry]:
+    """Return the entries of a recording by their keys; of several with one key the last counts.
+
+    A torn last line is ignored, with a warning in the log. Raises `RecordingDamaged`.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RecordingDamaged(path, f"it cannot be read: {error.strerror or error}") from None
+    torn = lines.pop()
+    if torn:
+        _log.warning("%s ends in a torn line of %d bytes, which is ignored", path, len(torn))
+    if not lines:
+        raise RecordingDamaged(path, "it is no recording: its first line is missing")
+    _header(path, lines[0])
+    decoder = msgspec.json.Decoder(Entry)
+    entries: dict[Key, Entry] = {}
+    for number, line in enumerate(lines[1:], 2):
+        try:
+            entry = decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise RecordingDamaged(path, f"line {number} makes no sense: {error}") from None
+        entries[entry.key] = entry
+    return entries
+
+
+def _whole_length(path: Path) -> int:
+    """Return the length of a file without the torn line at its end; 0 if there is no file."""
+    if not path.exists():
+        return 0
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        if not whole and not b'{"coterie":"recording"'.startswith(data[:22]):
+            raise RecordingDamaged(path, "it is no recording")
+        _log.warning("%s ended in a torn line of %d bytes, which is cut off", path, len(data) - whole)
+    return whole
+
+
+def _check_header(path: Path) -> None:
+    with path.open("rb") as file:
+        _header(path, file.readline())
+
+
+def _header(path: Path, line: bytes) -> None:
+    try:
+        header = msgspec.json.decode(line, type=Header)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise RecordingDamaged(path, "it is no recording: its first line is another") from None
+    if header.coterie != "recording":
+        raise RecordingDamaged(path, "it is no recording: its first line is another")
+    if header.schema > SCHEMA:
+        raise RecordingDamaged(path, f"it is of version {header.schema}, and this program knows those up to {SCHEMA}")

@@ -1,0 +1,56 @@
+"""By what a recorded reply is found again: who asked, at which step, what exactly, and for the how-manieth time."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from coterie.concurrency import Rank, new_lock
+from coterie.models.values import ModelRequest
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One entry of a recording."""
+
+    agent: str
+    step: str
+    digest: str
+    """Of the prompt as the model sees it."""
+    number: int
+    """How often this agent had asked just this at this step before."""
+
+
+def prompt_of(request: ModelRequest) -> dict[str, Any]:
+    """Return what the model sees of a request, as a plain value: not who asks, nor how urgently."""
+    seen: dict[str, Any] = msgspec.to_builtins(request)
+    for name in ("agent", "step", "priority"):
+        seen.pop(name)
+    return seen
+
+
+def digest_of(prompt: dict[str, Any]) -> str:
+    """Return the digest of a prompt: 128 bits of BLAKE2b over its canonical JSON. The same in every process."""
+    return hashlib.blake2b(_ENCODER.encode(prompt), digest_size=16).hexdigest()
+
+
+class Numbering:
+    """Numbers identical requests in the order in which they are asked. Safe from any thread; `_lock` guards the counts.
+
+    Only the same agent's own repeats share a count, so that the order of agents and threads does not matter.
+    """
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._counts: dict[tuple[str, str, str], int] = {}
+
+    def key(self, request: ModelRequest) -> Key:
+        """Return the key of a request that is asked now."""
+        place = (request.agent, request.step, digest_of(prompt_of(request)))
+        with self._lock:
+            number = self._counts.get(place, 0)
+            self._counts[place] = number + 1
+        return Key(*place, number)

@@ -1,0 +1,149 @@
+"""A model that is recorded, and one that answers from a recording."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from coterie.errors import GatewayClosed, ModelError, RecordingDamaged, RecordingMissing
+from coterie.models.contract import Model
+from coterie.models.reading import reading
+from coterie.models.recording.file import Entry, Tape, read
+from coterie.models.recording.key import Key, Numbering, prompt_of
+from coterie.models.recording.nearest import nearest
+from coterie.models.values import ModelReply, ModelRequest, TextDelta
+
+_PIECE = 24
+"""Characters of a piece when a reply is streamed from a recording."""
+_NOT_RECORDED = (GatewayClosed, RecordingDamaged, RecordingMissing)
+"""Errors that say nothing about the model."""
+
+
+class _Live:
+    """Asks a model, and puts what comes of it on a tape. What is cancelled, or left early, leaves nothing there."""
+
+    def __init__(self, model: Model, tape: Tape | None) -> None:
+        self.model = model
+        self._tape = tape
+
+    async def ask(self, key: Key, request: ModelRequest) -> ModelReply:
+        try:
+            reply = await self.model.ask(request)
+        except ModelError as error:
+            self._fail(key, request, error)
+            raise
+        self._keep(key, request, reply)
+        return reply
+
+    async def stream(self, key: Key, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        try:
+            async with reading(self.model.stream(request)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, ModelReply):
+                        self._keep(key, request, piece)
+                    yield piece
+        except ModelError as error:
+            self._fail(key, request, error)
+            raise
+
+    def close(self) -> None:
+        if self._tape is not None:
+            self._tape.close()
+
+    def _keep(self, key: Key, request: ModelRequest, reply: ModelReply) -> None:
+        if self._tape is not None:
+            self._tape.append(key, request, reply)
+
+    def _fail(self, key: Key, request: ModelRequest, error: ModelError) -> None:
+        if self._tape is not None and not isinstance(error, _NOT_RECORDED):
+            self._tape.append(key, request, error)
+
+
+class Recorded:
+    """A model whose requests and replies are appended to a file, errors included. Safe from any thread and event loop.
+
+    ::
+
+        model = Recorded(gateway, "run.jsonl")
+        ...
+        model = Replayed("run.jsonl")
+
+    An entry is found by its agent, its step, the digest of the prompt as the model sees it, and a count of the same
+    agent's identical requests; never by order or time. Raises `RecordingDamaged`.
+    """
+
+    def __init__(self, model: Model, path: str | Path) -> None:
+        self._live = _Live(model, Tape(Path(path)))
+        self._numbering = Numbering()
+
+    @property
+    def name(self) -> str:
+        """The name of the model that is recorded."""
+        return self._live.model.name
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Ask the model, and record what comes of it."""
+        return await self._live.ask(self._numbering.key(request), request)
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Stream from the model, and record the whole reply once it is there."""
+        return self._live.stream(self._numbering.key(request), request)
+
+    def close(self) -> None:
+        """Close the file. Replies that come later cannot be recorded, and raise `RecordingDamaged`."""
+        self._live.close()
+
+
+class Replayed:
+    """Answers from a recording, without a network and at no cost. Safe from any thread and event loop.
+
+    What was recorded as an error is raised again. What was not recorded raises `RecordingMissing`, which shows the
+    nearest entry and what differs; or, if there is a model to go on with, is asked of it and appended to `record`, errors
+    that were recorded being asked anew. Raises `RecordingDamaged`.
+    """
+
+    def __init__(self, path: str | Path, *, otherwise: Model | None = None, record: str | Path | None = None) -> None:
+        self._path = Path(path)
+        self._entries = read(self._path)
+        self._numbering = Numbering()
+        self._live = _Live(otherwise, Tape(Path(record)) if record is not None else None) if otherwise is not None else None
+
+    @property
+    def name(self) -> str:
+        """The name of the model that goes on, or of the recording."""
+        return self._live.model.name if self._live is not None else f"the recording {self._path.name}"
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Return the recorded reply. Raises the recorded error, or `RecordingMissing`."""
+        key = self._numbering.key(request)
+        entry = self._entries.get(key)
+        if self._live is not None and (entry is None or entry.reply is None):
+            return await self._live.ask(key, request)
+        return self._reply(key, request, entry)
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Return the recorded reply in pieces, and whole at the end."""
+        key = self._numbering.key(request)
+        entry = self._entries.get(key)
+        if self._live is not None and (entry is None or entry.reply is None):
+            async with reading(self._live.stream(key, request)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        reply = self._reply(key, request, entry)
+        for start in range(0, len(reply.text), _PIECE):
+            yield TextDelta(reply.text[start : start + _PIECE])
+        yield reply
+
+    def close(self) -> None:
+        """Close the file that is recorded to, if there is one."""
+        if self._live is not None:
+            self._live.close()
+
+    def _reply(self, key: Key, request: ModelRequest, entry: Entry | None) -> ModelReply:
+        if entry is None:
+            near = nearest(self._entries.values(), key, prompt_of(request))
+            raise RecordingMissing(self._path, key.agent, key.step, key.number, near)
+        if entry.reply is None:
+            raise entry.failure.error() if entry.failure is not None else RecordingDamaged(self._path, "an entry is empty")
+        return entry.reply

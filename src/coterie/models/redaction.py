@@ -1,0 +1,42 @@
+"""Keeping secrets out of what is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+
+_SECRET = re.compile(r"(?:^|_)(?:API_?)?(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)(?:_|$)", re.IGNORECASE)
+_SHORTEST = 6
+"""Characters below which a value is no secret, but could be a part of any word."""
+_URL_USER = re.compile(r"(?<=://)[^/@\s'\"]+@")
+_BEARER = re.compile(r"(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}")
+_MARK = "[redacted]"
+
+
+class Redactor:
+    """Takes out the values of all environment variables that look like keys, and users and passwords in addresses.
+
+    The environment is read when it is made. Safe from any thread, for it never changes.
+    """
+
+    def __init__(self, more: Iterable[str] = (), environment: Mapping[str, str] | None = None) -> None:
+        values = os.environ if environment is None else environment
+        secrets = {value for name, value in values.items() if _SECRET.search(name)} | set(more)
+        found = sorted((each for each in secrets if len(each) >= _SHORTEST), key=len, reverse=True)
+        self._text = re.compile("|".join(map(re.escape, found))) if found else None
+        escaped = {
+            form for each in found for form in (each, json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1])
+        }
+        forms = sorted(escaped, key=len, reverse=True)
+        self._bytes = re.compile(b"|".join(re.escape(each.encode()) for each in forms)) if forms else None
+
+    def text(self, text: str) -> str:
+        """Return a text without secrets."""
+        text = _BEARER.sub(rf"\1{_MARK}", _URL_USER.sub(f"{_MARK}@", text))
+        return self._text.sub(_MARK, text) if self._text is not None else text
+
+    def bytes(self, data: bytes) -> bytes:
+        """Return JSON without secrets; addresses are left as they are."""
+        return self._bytes.sub(_MARK.encode(), data) if self._bytes is not None else data

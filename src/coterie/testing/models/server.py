@@ -1,0 +1,217 @@
+"""A small server that speaks to HTTP clients as OpenAI's chat completions do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from coterie.concurrency import Rank, new_lock
+from coterie.kernel import SystemClock
+from coterie.models.gateway.loop import LoopThread
+from coterie.testing.models.behaviour import Served
+from coterie.testing.models.wire import Reply, chunk, error, head, whole
+
+Script = Sequence[Served] | Callable[[Mapping[str, Any]], Served]
+
+
+class ModelServer:
+    """Serves chat completions on a free port of this machine, as well or as badly as a script says.
+
+    ::
+
+        with ModelServer([Served.rate_limited(2), Served(break_after=3)]) as server:
+            gateway = ModelGateway("openai:any", base_url=server.url)
+
+    It knows streams, tool calls and JSON schemas, and counts what it was asked. Requests are served as the script says
+    in their order of arrival, and plainly once it has run out; or by a function of the request's JSON, called on the
+    server's thread. It is written on asyncio alone, so that it can break off, hang and be broken where it likes; one
+    loop on one thread serves hundreds at once. Safe from any thread; `_lock` guards the counts.
+    """
+
+    def __init__(self, script: Script = ()) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._script: Script = script
+        self._received: list[dict[str, Any]] = []
+        self._headers: list[dict[str, str]] = []
+        self._running = self._most = self._left = self._served = 0
+        self._thread = LoopThread(SystemClock(), "model-server")
+        self._connections: set[asyncio.Task[None]] = set()
+        try:
+            self._server = self._thread.run(self._listen(0), 10.0)
+            self._port: int = self._server.sockets[0].getsockname()[1]
+        except BaseException:
+            self._thread.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Its address, for `base_url`."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The JSON of all requests that came, in order."""
+        with self._lock:
+            return list(self._received)
+
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        """The headers of all requests, with names in small letters."""
+        with self._lock:
+            return list(self._headers)
+
+    @property
+    def answered(self) -> int:
+        """How many requests were answered to the end, errors included."""
+        return self._served
+
+    @property
+    def running(self) -> int:
+        """How many requests are being answered."""
+        return self._running
+
+    @property
+    def most_at_once(self) -> int:
+        """How many requests were being answered at once, at most."""
+        return self._most
+
+    @property
+    def left(self) -> int:
+        """How many clients went away before they were answered to the end."""
+        return self._left
+
+    def play(self, script: Script) -> None:
+        """Go on with another script, from the next request on."""
+        with self._lock:
+            self._script = script
+            self._received, self._headers = [], []
+            self._most = self._left = self._served = 0
+
+    def stop(self) -> None:
+        """Refuse connections and cut those there are, as a server that is down. `start` ends that."""
+        self._thread.run(self._cut(), 10.0)
+
+    def start(self) -> None:
+        """Take connections again, on the same port."""
+        self._server = self._thread.run(self._listen(self._port), 10.0)
+
+    def close(self) -> None:
+        """Cut all connections, and end its thread."""
+        with contextlib.suppress(RuntimeError):  # it has been closed
+            self._thread.run(self._cut(), 10.0)
+        self._thread.stop()
+
+    async def _listen(self, port: int) -> asyncio.Server:
+        return await asyncio.start_server(self._connected, "127.0.0.1", port, backlog=512)
+
+    async def _cut(self) -> None:
+        self._server.close()
+        for connection in list(self._connections):
+            connection.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=5.0)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        own = asyncio.current_task()
+        assert own is not None
+        self._connections.add(own)
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            return
+        finally:
+            self._connections.discard(own)
+            writer.transport.abort()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Read a request and answer it; return whether the connection is to live on."""
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)
+        }
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        if not lines[0].startswith("POST") or "/chat/completions" not in lines[0]:
+            models = {"object": "list", "data": [{"id": "served", "object": "model"}]}
+            writer.write(whole(200 if "/models" in lines[0] else 404, json.dumps(models).encode()))
+            await writer.drain()
+            return True
+        request = json.loads(body)
+        served, number = self._arrived(request, headers)
+        answering = asyncio.ensure_future(self._answer(request, served, number, writer))
+        # While a request is answered its client says nothing: what can be read is that it has gone.
+        watching = asyncio.ensure_future(reader.read(1))
+        try:
+            await asyncio.wait((answering, watching), return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                with self._lock:
+                    self._left += 1
+                return False
+            return answering.result()
+        finally:
+            for task in (answering, watching):
+                task.cancel()
+            await asyncio.wait((answering, watching))
+            with self._lock:
+                self._running -= 1
+
+    def _arrived(self, request: dict[str, Any], headers: dict[str, str]) -> tuple[Served, int]:
+        with self._lock:
+            number = len(self._received)
+            self._received.append(request)
+            self._headers.append(headers)
+            self._running += 1
+            self._most = max(self._most, self._running)
+            script = self._script
+        if callable(script):
+            return script(request), number
+        return script[number] if number < len(script) else Served(), number
+
+    async def _answer(self, request: Mapping[str, Any], served: Served, number: int, writer: asyncio.StreamWriter) -> bool:
+        if served.delay:
+            await asyncio.sleep(served.delay)
+        if served.hang and served.break_after is None:
+            await asyncio.Event().wait()
+        reply = Reply(request, served, number)
+        if served.status >= 400:
+            data = served.body.encode() if served.body is not None else error(served)
+            writer.write(whole(served.status, data, served.headers))
+        elif request.get("stream"):
+            if not await self._stream(reply, served, writer):
+                return False
+        elif served.break_after is not None:
+            return False
+        else:
+            writer.write(whole(200, reply.body() if served.body is None else served.body.encode(), served.headers))
+        await writer.drain()
+        with self._lock:
+            self._served += 1
+        return True
+
+    async def _stream(self, reply: Reply, served: Served, writer: asyncio.StreamWriter) -> bool:
+        """Write a stream; return whether it came to its end."""
+        form = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **served.headers}
+        writer.write(head(200, form))
+        for number, piece in enumerate(reply.pieces()):
+            if served.break_after == number:
+                await writer.drain()
+                if served.hang:
+                    await asyncio.Event().wait()
+                return False
+            wrong = served.body is not None and number == 1
+            writer.write(chunk(f"data: {served.body}\n\n".encode() if wrong else piece))
+            await writer.drain()
+            if served.pace:
+                await asyncio.sleep(served.pace)
+        writer.write(chunk(b""))
+        return True
