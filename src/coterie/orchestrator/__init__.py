@@ -5,6 +5,8 @@ first kind of scenario is the commons: fishers who share a lake. `Orchestrator` 
 components: memory, processing, action, environment.
 """
 
+from coterie.orchestrator.assistants.assistant import Assistant, Place
+from coterie.orchestrator.assistants.opening import LoadedAssistant, OpenAssistant, load_assistant, open_assistant
 from coterie.orchestrator.commons.fishing import Month
 from coterie.orchestrator.components import (
     Component,
@@ -24,6 +26,7 @@ from coterie.orchestrator.run import Observer, Outcome, Recorded, outcome_of, pl
 from coterie.orchestrator.scenario import Scenario, check_scenario, load_scenario, parse_scenario, read_scenario
 
 __all__ = [
+    "Assistant",
     "Component",
     "ComponentReply",
     "ComponentRequest",
@@ -31,17 +34,22 @@ __all__ = [
     "ComponentStatus",
     "Components",
     "GetStatus",
+    "LoadedAssistant",
     "Month",
     "Observer",
+    "OpenAssistant",
     "Orchestrator",
     "Outcome",
+    "Place",
     "Recorded",
     "RunFolder",
     "Scenario",
     "action_component",
     "check_scenario",
+    "load_assistant",
     "load_scenario",
     "memory_component",
+    "open_assistant",
     "outcome_of",
     "parse_scenario",
     "play",

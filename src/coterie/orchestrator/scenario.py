@@ -175,6 +175,8 @@ def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
 
 def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
     """Check what a scenario file says, as tables. Raises `ScenarioError` as `parse_scenario` does."""
+    if data.get("kind") == "conversation":
+        raise ScenarioError(Path(path), ["kind: a conversation is not run; use `coterie chat` or `coterie serve`"])
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from coterie.conversation import ConversationSettings
-from coterie.errors import ScenarioError
-from coterie.orchestrator.problems import problem
-from coterie.orchestrator.scenario import read_scenario
+from coterie.errors import InvalidSetting
 
 KIND = "conversation"
 
 
 class _Part(BaseModel):
+    # Strict, as all scenario files are: text that looks like a number is no number.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class AssistantSettings(_Part):
     """Which code the assistant is."""
 
-    provider: str = Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")
+    provider: str
     """``module:function``: a Python file or package beside the scenario file, and the function in it that is called with
     a `Place` and, if it takes two arguments, with its settings."""
+
+    @field_validator("provider")
+    @classmethod
+    def _has_two_names(cls, provider: str) -> str:
+        module, _, function = provider.partition(":")
+        if not (module.isidentifier() and function.isidentifier()):
+            raise ValueError(
+                f"{provider!r} names no function; write module:function, for a Python file or package beside the scenario"
+            )
+        return provider
 
     @property
     def module(self) -> str:
@@ -44,23 +51,20 @@ class ModelSettings(_Part):
 
     name: str = Field(default="rules", min_length=1)
     """A model string such as ``openai:gpt-5-mini``, or ``rules`` for the model that the provider brings."""
-    base_url: str | None = Field(default=None, pattern=r"^https?://")
+    base_url: str | None = None
     """Where an OpenAI-compatible server is."""
 
 
-def _limits() -> type[_Part]:
-    """Return the settings of conversations as a table of the file: the same names, the same defaults."""
-    fields: dict[str, Any] = {
-        field.name: (field.type if "None" in str(field.type) else field.type, field.default)
+ConversationTable: type[BaseModel] = create_model(
+    "ConversationTable",
+    __base__=_Part,
+    **{
+        field.name: (field.type, field.default)
         for field in msgspec.structs.fields(ConversationSettings)
         if field.name != "instructions"
-    }
-    hints = {name: (kind, default) for name, (kind, default) in fields.items()}
-    return create_model("ConversationTable", __base__=_Part, **hints)
-
-
-ConversationTable = _limits()
-"""The table ``[conversation]``."""
+    },
+)  # type: ignore[call-overload] # its fields are those of the settings, whatever they are
+"""The table ``[conversation]``: the settings of conversations, by the same names."""
 
 
 class AssistantScenario(_Part):
@@ -68,24 +72,29 @@ class AssistantScenario(_Part):
 
     kind: Literal["conversation"]
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
+    """What the assistant is called, and its folder."""
     description: str = ""
-    assistant: AssistantSettings
-    model: ModelSettings = ModelSettings()
-    conversation: ConversationTable = ConversationTable()  # type: ignore[valid-type] # it is made of another's fields
-    settings: dict[str, Any] = {}
-    """What the provider is given; it says what there may be."""
     instructions: str | None = None
     """Who the model is to be, instead of the provider's own words."""
+    assistant: AssistantSettings
+    model: ModelSettings = ModelSettings()
+    conversation: ConversationTable = ConversationTable()  # type: ignore[valid-type] # it is made above
+    """How the conversation behaves."""
+    settings: dict[str, Any] = {}
+    """What the provider is given. It says itself what there may be."""
 
-    @field_validator("name")
-    @classmethod
-    def _names_a_folder(cls, name: str) -> str:
-        if name.endswith((".", " ")):
-            raise ValueError(f"{name!r} ends with a dot or a space; it is to name a folder")
-        return name
+    @model_validator(mode="after")
+    def _behaves(self) -> AssistantScenario:
+        try:
+            self.behaviour("")
+        except InvalidSetting as error:
+            raise ValueError(str(error).replace("ConversationSettings.", "conversation.")) from error
+        return self
 
-    def conversation_settings(self, instructions: str) -> ConversationSettings:
+    def behaviour(self, instructions: str) -> ConversationSettings:
         """Return how conversations behave, with these instructions unless the file has its own."""
         told = self.instructions if self.instructions is not None else instructions
-        given = self.conversation.model_dump()  # type: ignore[attr-defined] # as above
-        return ConversationSettings(**given, **({"instructions": told} if told else {}))
+        given: dict[str, Any] = self.conversation.model_dump()  # type: ignore[attr-defined] # as above
+        if told:
+            given["instructions"] = told
+        return ConversationSettings(**given)
