@@ -85,8 +85,6 @@ class _Answer:
         wish = self.wish
         if wish.kind not in ("status", "cancel"):
             return None
-        if wish.kind not in self.offered and "check_status" not in self.offered:
-            return _say("There is nothing under way at the moment.")
         if wish.kind == "cancel" and wish.operation is not None:
             return self._call("cancel", operation=wish.operation)
         return self._call("check_status")
@@ -186,12 +184,13 @@ class _Answer:
 
 def is_question(result: ToolResult) -> bool:
     """Return whether a call was not done because the customer is to be asked first."""
-    return "ask the user" in result.content.lower() and "confirm" in result.content.lower()
+    return result.content.startswith("Not done yet: the user must agree first.")
 
 
 def question_of(result: ToolResult) -> str:
     """Return what the customer is to be asked."""
-    return f"{result.content} Shall I go on?"
+    found = re.search(r"Ask: (.*) When the user has agreed", result.content, re.DOTALL)
+    return f"{found[1] if found else result.content} Shall I go on?"
 
 
 def _table(value: object) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def spoken(call: ToolCall, result: ToolResult) -> str:
     """Return what came of a call, as it is told to the customer."""
     if result.failed:
         return _refused(result.content)
+    if result.content.startswith(("In the background: ", "Taken: ")):
+        return _begun(result.content)
     value = _value(result.content)
     form = _FORMS.get(call.name)
     try:
@@ -69,8 +71,10 @@ def outcome(line: str) -> str:
 def standing(text: str) -> str:
     """Return how operations stand, as it is told to the customer: `text` has a line for each."""
     said = []
-    for line in filter(None, (each.strip() for each in text.splitlines())):
-        if running := _STATUS.search(line):
+    for line in filter(None, (each.strip().removeprefix("- ") for each in text.splitlines())):
+        if line == "There are no operations.":
+            said.append("There is nothing under way.")
+        elif running := _STATUS.search(line):
             _, tool, percent, _, doing, usually = running.groups()
             name = NAMES.get(tool, tool.replace("_", " "))
             at = f", {doing.strip()}" if doing else ""
@@ -84,6 +88,27 @@ def standing(text: str) -> str:
         else:
             said.append(line)
     return " ".join(said)
+
+
+def _begun(content: str) -> str:
+    found = _WAITS.search(content) or _STATUS.search(content)
+    if found is None:
+        return content
+    name = NAMES.get(found[2], found[2].replace("_", " "))
+    usually = re.search(r"usually takes about (\d+(?:\.\d)? \w+)", content)
+    takes = f" It usually takes about {usually[1]}." if usually else ""
+    begun = "waits for its turn" if _WAITS.search(content) else "is under way"
+    return f"{name.capitalize()} {begun}.{takes} I will tell you when it is done; until then, ask me whatever you like."
+
+
+def _cancelled(content: str) -> str:
+    if "stopped before effect" in content:
+        return "It is cancelled. Nothing has been done."
+    if "compensating" in content:
+        return "It had begun to take effect already; it is being undone."
+    if "too late" in content:
+        return f"It is too late for that. {standing(content.partition('too late.')[2].strip())}".strip()
+    return content
 
 
 def _refused(content: str) -> str:
@@ -149,6 +174,7 @@ _FORMS: dict[str, Callable[[Any], str]] = {
     "get_data_balance": _balance,
     "list_addons": _addons,
     "get_billing_summary": _bills,
+    "cancel": lambda value: _cancelled(str(value)),
     "check_status": lambda value: standing(str(value)),
     "list": lambda value: standing(str(value)),
 }

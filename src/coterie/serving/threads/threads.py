@@ -1,0 +1,65 @@
+"""The conversations that front ends talk to, and what each front end was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from coterie.conversation import Conversation, Conversations
+from coterie.serving.threads.records import Records
+
+
+class Seat:
+    """One thread of a front end: its conversation, and how far it was told. Only the server's loop touches it."""
+
+    def __init__(self, key: str, chat: Conversation, told: int, records: Records) -> None:
+        self.chat = chat
+        self.listeners = 0
+        """Streams that stay open between the turns. While there is one, results are told there and not in runs."""
+        self.reading: set[int] = set()
+        """Turns that some request is being told now."""
+        self._key = key
+        self._told = told
+        self._claimed: set[int] = set()
+        self._records = records
+
+    @property
+    def told(self) -> int:
+        """The id of the event up to which all was told."""
+        return self._told
+
+    def claim(self, event: int) -> bool:
+        """Take it upon oneself to tell an event; return whether nobody else has."""
+        if event <= self._told or event in self._claimed:
+            return False
+        self._claimed.add(event)
+        return True
+
+    def disclaim(self, event: int) -> None:
+        """Give back what was claimed and not told after all."""
+        self._claimed.discard(event)
+
+    def advance(self, event: int) -> None:
+        """Note that everything up to an event was told."""
+        if event > self._told:
+            self._told = event
+            self._claimed = {each for each in self._claimed if each > event}
+            self._records.tell(self._key, event)
+
+
+class Threads:
+    """All threads that were asked for. Only the server's loop touches it."""
+
+    def __init__(self, conversations: Conversations, records: Records) -> None:
+        self._conversations = conversations
+        self._records = records
+        self._seats: dict[tuple[str, ...], Seat] = {}
+
+    async def open(self, namespace: tuple[str, ...]) -> Seat:
+        """Return the seat of a namespace. Raises what `Conversations.open` does."""
+        seat = self._seats.get(namespace)
+        if seat is None:
+            key = json.dumps(namespace)
+            chat, told = await asyncio.to_thread(lambda: (self._conversations.open(namespace), self._records.told(key)))
+            seat = self._seats.setdefault(namespace, Seat(key, chat, told, self._records))
+        return seat
