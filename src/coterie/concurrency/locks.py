@@ -22,6 +22,8 @@ class Rank(enum.IntEnum):
     """One database file, while it is opened or closed."""
     DATABASES = 5
     """Which database files this process has open."""
+    CONVERSATIONS = 8
+    """The conversations of one host, while one is opened or closed."""
     LINK = 10
     """What one link has heard from one peer, while it hands messages over in their order."""
     FAMILY = 20

@@ -5,35 +5,91 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from coterie.conversation.conversations import Conversations
-from coterie.conversation.events import Event, TurnEnded
+from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
+from coterie.conversation.history.entries import Answered, Said, Told
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
+from coterie.conversation.operations.schedule import queue
+from coterie.conversation.port import Port
+from coterie.conversation.session.commands import number_of
+from coterie.conversation.session.messages import Cancel, Reorder, Resolve, Settle, Speak, Taken
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.tools.tool import Tool
-from coterie.kernel import Clock
+from coterie.errors import (
+    AgentStopped,
+    ConversationClosed,
+    ConversationError,
+    HandlerFailed,
+    InvalidText,
+    StorageError,
+    UnknownOperation,
+)
+from coterie.kernel import Clock, check_number
+from coterie.messaging import Request
 from coterie.models import Model, Spoken
-from coterie.runtime import Runtime
+from coterie.runtime import AgentRef, Reply, Runtime
 from coterie.storage import Database
+
+T = TypeVar("T")
+
+_LONGEST_ID = 200
 
 
 class TurnStream(AsyncIterator[Event]):
     """The events of one turn: ``async for event in chat.send("…")``. Who stops reading stops nothing.
 
-    The message is under way as soon as `Conversation.send` has returned.
+    The message is under way as soon as `Conversation.send` has returned. What befalls the taking in of it is raised by
+    the first reading: `ConversationFull`, `ConversationTaken`, `ConversationClosed`, `StorageError`. For one reader.
     """
 
-    async def __anext__(self) -> Event:
-        raise NotImplementedError
+    def __init__(self, port: Port, reply: Reply[Taken]) -> None:
+        self._port = port
+        self._reply = reply
+        self._events: AsyncIterator[Event] | None = None
+        self._turn = 0
+        self._over = False
 
-    async def answer(self) -> str:
-        """Read to the end, and return what was said."""
-        raise NotImplementedError
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._over:
+            raise StopAsyncIteration
+        if self._events is None:
+            taken = await heard(self._reply, self._port)
+            self._turn = taken.turn
+            self._events = self._port.feed.read(taken.after)
+        async for event in self._events:
+            if self._is_of_it(event):
+                self._over = isinstance(event, TurnEnded)
+                return event
+        self._over = True
+        raise ConversationClosed(self._port.name)
 
     async def end(self) -> TurnEnded:
         """Read to the end, and return how the turn ended."""
-        raise NotImplementedError
+        async for event in self:
+            if isinstance(event, TurnEnded):
+                return event
+        raise ConversationClosed(self._port.name)
+
+    async def answer(self) -> str:
+        """Read to the end, and return what was said."""
+        return (await self.end()).text
+
+    def _is_of_it(self, event: Event) -> bool:
+        match event:
+            case OperationChanged():
+                return event.operation.turn == self._turn
+            case OperationProgressed():
+                operation = self._port.live.get(event.operation)
+                return operation is not None and operation.turn == self._turn
+            case TextWritten():
+                return event.turn == self._turn and not event.delivery
+            case _:
+                return getattr(event, "turn", None) == self._turn
 
 
 class Conversation:
@@ -45,11 +101,17 @@ class Conversation:
             async for event in chat.send("close my contract"):
                 ...
 
-    All methods may be called from any thread and any event loop.
+    Made like this it has a host of its own, with the options of `Conversations`, which is what holds many. All methods
+    may be called from any thread and any event loop. Raises as `Conversations`, and `InvalidNamespace`.
     """
 
-    def __init__(
-        self,
+    _host: Conversations
+    _port: Port
+    _ref: AgentRef
+    _owns_host: bool
+
+    def __new__(
+        cls,
         model: Model,
         tools: Iterable[Tool] = (),
         *,
@@ -60,13 +122,47 @@ class Conversation:
         settings: ConversationSettings | None = None,
         runtime: Runtime | None = None,
         clock: Clock | None = None,
-    ) -> None:
-        raise NotImplementedError
+    ) -> Self:
+        """Return the conversation of a new host."""
+        host = Conversations(model, tools, store=store, provide=provide, settings=settings, runtime=runtime, clock=clock)
+        try:
+            chat = host.open(namespace, user=user)
+        except BaseException:
+            host.close()
+            raise
+        chat._owns_host = True  # noqa: SLF001 - it is the one that is being made
+        assert isinstance(chat, cls)
+        return chat
+
+    @classmethod
+    def attach(cls, host: Conversations, port: Port, ref: AgentRef) -> Self:
+        """Return the conversation that an agent of a host is. Only its host calls this."""
+        chat = object.__new__(cls)
+        chat._host, chat._port, chat._ref, chat._owns_host = host, port, ref, False
+        return chat
+
+    def __repr__(self) -> str:
+        return f"<Conversation {self._port.name}>"
 
     @property
     def namespace(self) -> tuple[str, ...]:
         """Under which it is kept."""
-        raise NotImplementedError
+        return self._port.namespace
+
+    @property
+    def user(self) -> str:
+        """Who the user is, as it was opened for."""
+        return self._port.user
+
+    @property
+    def conversations(self) -> Conversations:
+        """What holds it: its metrics, for example."""
+        return self._host
+
+    @property
+    def last_event(self) -> int:
+        """The id of the newest event, to read on from; 0 before the first."""
+        return self._port.feed.last
 
     def send(self, text: str, *, id: str | None = None) -> TurnStream:  # noqa: A002 - what it is
         """Say something as the user, and return the events of its turn, from the first on.
@@ -74,55 +170,99 @@ class Conversation:
         Turns are answered one after the other, in the order of the calls. `id` is the front end's own name for the
         message: one that was taken in before is not answered again; its turn's events are returned.
 
-        Raises `InvalidText`, `ConversationClosed`; what else befalls it is raised while the events are read
-        (`ConversationFull`, `ConversationTaken`, `StorageError`).
+        Raises `InvalidText` and `ConversationClosed`; what else befalls it is raised while the events are read.
         """
-        raise NotImplementedError
+        _check_text(text, "the text", self._host.settings.longest)
+        if id is not None:
+            _check_text(id, "the id", _LONGEST_ID)
+        return TurnStream(self._port, self._ask(Speak(text=text, id=id or "")))
 
-    def events(self, after: int | None = None) -> AsyncIterator[Event]:
+    async def events(self, after: int | None = None) -> AsyncIterator[Event]:
         """Return all events of the conversation from now on, or those behind the one of that id, without an end.
 
-        0 begins at the beginning. What came long ago is told from the log, without the pieces of texts.
+        0 begins at the beginning. What came long ago is told from the log, without the pieces of texts. It ends when the
+        conversation is closed, and raises what has befallen it, such as `ConversationTaken`.
         """
-        raise NotImplementedError
+        check_number("events.after", after, whole=True, optional=True)
+        async for event in self._port.feed.read(self._port.feed.last if after is None else after):
+            yield event
 
     async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
-        """Ask an operation to stop, and return what came of it. Raises `UnknownOperation`."""
-        raise NotImplementedError
+        """Ask an operation to stop, and return what came of it; one that only waits is cut from the queue.
+
+        Raises `UnknownOperation`.
+        """
+        return await heard(self._ask(Cancel(number=self._number(operation))), self._port)
 
     def operations(self, *, unfinished: bool = False) -> tuple[Operation, ...]:
-        """Return the operations, oldest first; those that wait in the order in which they will begin."""
-        raise NotImplementedError
+        """Return the operations, oldest first; with `unfinished` only those that have not ended.
+
+        Those that wait come last, in the order in which they will begin.
+        """
+        live = self._port.live
+        known = [live.get(each.number, each) for each in self._port.host.journal.ledger.all(self._port.key)]
+        waiting = queue(known)
+        rest = [each for each in known if each not in waiting and not (unfinished and each.ended)]
+        return (*rest, *waiting)
 
     async def reorder(self, operation: Operation | str | int, place: int = 0) -> tuple[Operation, ...]:
         """Put a queued operation at a place among those that wait, counted from 0, and return the queue.
 
         Raises `UnknownOperation`, and `TransitionRefused` if it does not wait.
         """
-        raise NotImplementedError
+        check_number("reorder.place", place, whole=True)
+        return await heard(self._ask(Reorder(number=self._number(operation), place=place)), self._port)
 
     async def resolve(self, operation: Operation | str | int, state: OperationState | str, detail: str = "") -> Operation:
         """Say what became of an operation whose outcome is unknown: ``succeeded``, ``failed``, or ``queued`` to run it again.
 
         Raises `UnknownOperation`, and `TransitionRefused` if its outcome is known.
         """
-        raise NotImplementedError
+        return await heard(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self._port)
 
     def transcript(self) -> tuple[Spoken, ...]:
-        """Return what was said, oldest first: each question with its answer, and the deliveries."""
-        raise NotImplementedError
+        """Return what was said, oldest first: the questions, the answers, and the deliveries."""
+        said: list[Spoken] = []
+        for record in self._port.host.journal.between(self._port.key, 0, 2**62, 2**31):
+            match record.entry:
+                case Said():
+                    said.append(Spoken("user", record.entry.text))
+                case Answered():
+                    said.append(Spoken("assistant", record.entry.whole))
+                case Told():
+                    said.append(Spoken("assistant", record.entry.text))
+                case _:
+                    continue
+        return tuple(said)
 
     async def settle(self) -> None:
         """Return when nothing is being said and no operation runs or waits, and all is delivered."""
-        raise NotImplementedError
+        await heard(self._ask(Settle()), self._port)
 
     async def aclose(self) -> None:
-        """End what runs here, as a crash would but in order: what is unfinished is taken up when it is opened again."""
-        raise NotImplementedError
+        """End what runs here. What is unfinished is taken up when the conversation is opened again."""
+        ref = self._host.close_one(self._port)
+        if ref is not None:
+            await ref.stop(drain=False)
+        if self._owns_host:
+            await self._host.aclose()
 
     def close(self) -> None:
         """Do as `aclose`, and block this thread meanwhile."""
-        raise NotImplementedError
+        ref = self._host.close_one(self._port)
+        if ref is not None:
+            ref.stop(drain=False).result()
+        if self._owns_host:
+            self._host.close()
+
+    def _ask(self, request: Request[T]) -> Reply[T]:
+        return self._ref.ask(request, timeout=None)
+
+    def _number(self, operation: Operation | str | int) -> int:
+        number = number_of(operation)
+        if number is None:
+            raise UnknownOperation(operation, self._port.name)
+        return number
 
     def __enter__(self) -> Self:
         return self
@@ -137,3 +277,30 @@ class Conversation:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+async def heard(reply: Reply[T], port: Port) -> T:
+    """Return what a conversation's agent answers. Raises its own errors as they are, and `ConversationClosed`."""
+    try:
+        return await reply
+    except HandlerFailed as error:
+        if isinstance(error.__cause__, ConversationError | StorageError | ValueError):
+            raise error.__cause__ from None
+        raise
+    except AgentStopped as error:
+        if isinstance(error.__cause__, ConversationError | StorageError):
+            raise error.__cause__ from None
+        raise ConversationClosed(port.name) from error
+
+
+def _check_text(text: object, what: str, longest: int) -> None:
+    if not isinstance(text, str):
+        raise InvalidText(f"{what} is a {type(text).__name__}, not a text")
+    if not text.strip():
+        raise InvalidText(f"{what} is empty")
+    if len(text) > longest:
+        raise InvalidText(f"{what} has {len(text)} characters, and {longest} are permitted")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidText(f"{what} has a character that is none: {error.reason} at {error.start}") from error

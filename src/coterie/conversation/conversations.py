@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
+from coterie.concurrency import Rank, new_lock
+from coterie.conversation.history.journal import Journal, key_of, namespace_of, parts_of
+from coterie.conversation.host import Host
+from coterie.conversation.operations.operation import OperationState
+from coterie.conversation.port import Port
+from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
-from coterie.kernel import Clock
+from coterie.errors import ConversationClosed, InvalidNamespace, InvalidSetting
+from coterie.kernel import Clock, check_instance
 from coterie.models import Model
-from coterie.runtime import Runtime
-from coterie.storage import Database
+from coterie.runtime import AgentRef, Runtime
+from coterie.storage import Database, open_database
 
 if TYPE_CHECKING:
     from coterie.conversation.conversation import Conversation
+
+_STALL = 3600.0
+"""Seconds that a tool may hold its thread, on a runtime of our own, before it counts as stalled: tools are long."""
+_STOP = 2.0
+"""Seconds that our own runtime waits for tools to stop when it is closed."""
 
 
 class Conversations:
@@ -29,7 +47,9 @@ class Conversations:
 
     Each conversation is an agent, and so is each running operation, on `runtime`, or on one of its own. `store` is a path,
     an address of PostgreSQL, or an open database, which then stays open; without one, all is forgotten at the end.
-    `provide` is what tools get by ``context.use(kind)``. Safe from any thread.
+    `provide` is what tools get by ``context.use(kind)``. `clock` is for a runtime of its own; with `runtime` it is that
+    one's. Safe from any thread; `_lock` guards the tables. Raises `InvalidSetting`, `DefinitionError` for two tools of one
+    name, and what the database raises when it is opened.
     """
 
     def __init__(
@@ -43,30 +63,128 @@ class Conversations:
         runtime: Runtime | None = None,
         clock: Clock | None = None,
     ) -> None:
-        raise NotImplementedError
+        if not callable(getattr(model, "stream", None)):
+            raise InvalidSetting("model", model, "a model, with ask and stream")
+        check_instance("settings", settings, (ConversationSettings, type(None)), "ConversationSettings, or None")
+        check_instance("runtime", runtime, (Runtime, type(None)), "a Runtime, or None")
+        tools = list(tools)
+        with contextlib.ExitStack() as undo:
+            self._folder = Path(tempfile.mkdtemp(prefix="coterie-conversations-")) if store is None else None
+            if self._folder is not None:
+                undo.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            place = self._folder / "conversations.db" if self._folder is not None else store
+            self._owns_database = isinstance(place, str | os.PathLike)
+            database: Any = open_database(place) if isinstance(place, str | os.PathLike) else place
+            if self._owns_database:
+                undo.callback(database.close)
+            self._database: Database = database
+            self._owns_runtime = runtime is None
+            self._runtime = (
+                runtime if runtime is not None else Runtime("chat", clock=clock, stall_after=_STALL, stop_timeout=_STOP)
+            )
+            if self._owns_runtime:
+                undo.callback(self._runtime.stop, drain=False)
+            journal = Journal(database, self._runtime.clock)
+            self._host = Host(
+                model,
+                tools,
+                journal,
+                settings if settings is not None else ConversationSettings(),
+                provide,
+                self._runtime.clock,
+            )
+            undo.pop_all()
+        self._lock = new_lock(Rank.CONVERSATIONS)
+        self._open: dict[str, tuple[Port, AgentRef, Conversation]] = {}
+        self._closed = False
 
     def open(self, namespace: str | Iterable[str], *, user: str = "") -> Conversation:
         """Return the conversation of a namespace, as it was left. While it is open this is the same one.
 
         Raises `InvalidNamespace` and `ConversationClosed`.
         """
-        raise NotImplementedError
+        from coterie.conversation.conversation import Conversation  # noqa: PLC0415 - the two know each other
+
+        parts = namespace_of(namespace)
+        key = key_of(parts)
+        if not isinstance(user, str):
+            raise InvalidNamespace(user, "the user is no text")
+        with self._lock:
+            if self._closed:
+                raise ConversationClosed("/".join(parts))
+            there = self._open.get(key)
+            if there is not None and there[1].is_alive:
+                return there[2]
+            port = Port(self._host, parts, user)
+            # Under the lock: each opening takes the conversation over from the one before.
+            ref = self._runtime.spawn(Session, port)
+            chat = Conversation.attach(self, port, ref)
+            self._open[key] = (port, ref, chat)
+        return chat
+
+    @property
+    def settings(self) -> ConversationSettings:
+        """How they behave."""
+        return self._host.settings
 
     def namespaces(self) -> tuple[tuple[str, ...], ...]:
         """Return the namespaces that anything is kept of."""
-        raise NotImplementedError
+        return tuple(parts_of(key) for key in self._host.journal.namespaces())
 
     def metrics(self) -> ConversationMetrics:
         """Return what has been done, by tool. Taking it holds up nobody."""
-        raise NotImplementedError
+        with self._lock:
+            ports = [port for port, _, _ in self._open.values()]
+        states = [each.state for port in ports for each in port.live.values()]
+        return msgspec.structs.replace(
+            self._host.telemetry.snapshot(),
+            conversations=len(ports),
+            running=sum(state in (OperationState.RUNNING, OperationState.CANCELLING) for state in states),
+            queued=states.count(OperationState.QUEUED),
+        )
 
     async def aclose(self) -> None:
         """Close all conversations. What is unfinished is taken up when they are opened again."""
-        raise NotImplementedError
+        refs = self._begin_to_close()
+        for ref in refs:
+            await ref.stop(drain=False)
+        if self._owns_runtime:
+            async with self._runtime:
+                self._runtime.stop_timeout = _STOP
+        self._let_go()
 
     def close(self) -> None:
         """Do as `aclose`, and block this thread meanwhile."""
-        raise NotImplementedError
+        replies = [ref.stop(drain=False) for ref in self._begin_to_close()]
+        for reply in replies:
+            reply.result()
+        if self._owns_runtime:
+            self._runtime.stop(drain=False)
+        self._let_go()
+
+    def close_one(self, port: Port) -> AgentRef | None:
+        """Take a conversation out; return its agent, which the caller stops, or None if it is out already."""
+        with self._lock:
+            there = self._open.get(port.key)
+            if there is None or there[0] is not port:
+                return None
+            del self._open[port.key]
+        port.feed.close()
+        return there[1]
+
+    def _begin_to_close(self) -> list[AgentRef]:
+        with self._lock:
+            self._closed = True
+            there, self._open = list(self._open.values()), {}
+        for port, _, _ in there:
+            port.feed.close()
+        return [ref for _, ref, _ in there]
+
+    def _let_go(self) -> None:
+        if self._owns_database:
+            self._database.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self

@@ -24,8 +24,6 @@ class TurnOutcome(enum.StrEnum):
     """How a turn ended."""
 
     ANSWERED = "answered"
-    BACKGROUND = "background"
-    """Its operation went to the background without another word, because the user spoke on; the result will be delivered."""
     CUT = "cut"
     """The answer was cut short, because a result had waited for its end long enough. What was said is kept."""
     FAILED = "failed"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from coterie.work.pool.counts import Spread
+from coterie.concurrency import Rank, new_lock
+from coterie.work import Spread
+
+_KEPT = 512
+"""The latest times that quantiles are taken over."""
 
 
 class ToolMetrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,3 +54,89 @@ class ConversationMetrics(msgspec.Struct, frozen=True, kw_only=True):
     running: int
     queued: int
     tools: Mapping[str, ToolMetrics]
+
+
+class _Counts:
+    """What is counted of one tool. Written under the lock of `Telemetry`."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.waits: deque[float] = deque(maxlen=_KEPT)
+        self.runs: deque[float] = deque(maxlen=_KEPT)
+        self.waited = self.ran = 0.0
+        self.begun = self.done = 0
+
+
+class Telemetry:
+    """Counts what the conversations of a host do. Safe from any thread; `_lock` guards all."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._tools: dict[str, _Counts] = {}
+        self._totals: Counter[str] = Counter()
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Count something about conversations: turns, answered, cut, failed, deliveries, merged, open, running, queued."""
+        with self._lock:
+            self._totals[what] += by
+
+    def count_tool(self, tool: str, what: str, by: int = 1) -> None:
+        """Count something about a tool, by the name of the field of `ToolMetrics`."""
+        with self._lock:
+            self._of(tool).counts[what] += by
+
+    def began(self, tool: str, waited: float) -> None:
+        """Take in how long an operation waited for its first attempt, in seconds."""
+        with self._lock:
+            counts = self._of(tool)
+            counts.waits.append(waited)
+            counts.waited += waited
+            counts.begun += 1
+
+    def ran(self, tool: str, seconds: float) -> None:
+        """Take in how long an attempt ran."""
+        with self._lock:
+            counts = self._of(tool)
+            counts.runs.append(seconds)
+            counts.ran += seconds
+            counts.done += 1
+
+    def snapshot(self) -> ConversationMetrics:
+        """Return the counts of this moment."""
+        with self._lock:
+            tools = {
+                name: ToolMetrics(
+                    **each.counts,
+                    wait=_spread(each.begun, each.waited, each.waits),
+                    run=_spread(each.done, each.ran, each.runs),
+                )
+                for name, each in sorted(self._tools.items())
+            }
+            totals = self._totals
+            return ConversationMetrics(
+                conversations=totals["open"],
+                turns=totals["turns"],
+                answered=totals["answered"],
+                cut=totals["cut"],
+                failed=totals["failed"],
+                deliveries=totals["deliveries"],
+                merged=totals["merged"],
+                running=totals["running"],
+                queued=totals["queued"],
+                tools=tools,
+            )
+
+    def _of(self, tool: str) -> _Counts:
+        counts = self._tools.get(tool)
+        if counts is None:
+            counts = self._tools[tool] = _Counts()
+        return counts
+
+
+def _spread(samples: int, total: float, latest: Iterable[float]) -> Spread:
+    ordered = sorted(latest)
+    if not ordered:
+        return Spread()
+    last = len(ordered) - 1
+    median, p95, p99 = (ordered[min(last, len(ordered) * part // 100)] for part in (50, 95, 99))
+    return Spread(samples, total / samples, median, p95, p99)

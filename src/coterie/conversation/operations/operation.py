@@ -95,10 +95,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What the tool said last of what it does."""
     estimate: float | None = None
     """Seconds that it was expected to run, when it was called for; None if nothing is known of its tool."""
-    committed: bool = False
-    """Whether it has passed its point of no return."""
-    checkpoint: bytes | None = None
-    """What the tool kept for a later attempt, encoded."""
+    stopping: bool = False
+    """Whether it was asked to stop."""
     content: str = ""
     """What it returned, as the model reads it; or what went wrong."""
     detail: str = ""

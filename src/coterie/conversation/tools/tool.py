@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 from coterie.conversation.operations.operation import Effect, Operation
+from coterie.conversation.operations.schedule import EVERYTHING
 from coterie.conversation.tools.calling import Callee
 from coterie.conversation.tools.schema import Arguments, description_of
 from coterie.errors import DefinitionError, InvalidSetting
@@ -19,9 +20,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 RESERVED = frozenset({"check_status", "cancel", "list", "request", "resolve"})
 """The names of the tools that every conversation has."""
-
-EVERYTHING = "*"
-"""The resource that stands for all others."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 

@@ -1,0 +1,147 @@
+"""What stands in the log of a conversation, entry by entry, and which events each entry is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from coterie.conversation.events import (
+    Delivered,
+    Event,
+    Lane,
+    OperationChanged,
+    ToolCalled,
+    ToolReturned,
+    TurnBegan,
+    TurnEnded,
+    TurnOutcome,
+)
+from coterie.conversation.operations.operation import Operation
+from coterie.models import ToolCall
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
+    """The user said something."""
+
+    turn: int
+    text: str
+    id: str = ""
+    """The front end's own name for it."""
+
+
+class Called(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
+    """The model called tools, all at once."""
+
+    turn: int
+    text: str
+    """What it said before."""
+    calls: tuple[ToolCall, ...]
+    """With ids that no other call of the conversation has."""
+
+
+class Returned(msgspec.Struct, frozen=True, kw_only=True, tag="returned"):
+    """The model is told what became of one call."""
+
+    turn: int
+    call: str
+    tool: str
+    content: str
+    failed: bool = False
+    operation: int | None = None
+    """The operation that goes on in the background."""
+
+
+class Confirming(msgspec.Struct, frozen=True, kw_only=True, tag="confirming"):
+    """A call waits for the user's consent."""
+
+    turn: int
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
+    """A turn is over."""
+
+    turn: int
+    lane: Lane
+    outcome: TurnOutcome
+    text: str
+    """What was said last, after all calls."""
+    whole: str
+    """All that was said."""
+    problem: str = ""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
+    """An operation has ended, or its outcome is unknown."""
+
+    operation: Operation
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+    """The user was told, between two turns, what became of operations."""
+
+    operations: tuple[Operation, ...]
+    text: str
+    merged: bool
+
+
+Entry: TypeAlias = Said | Called | Returned | Confirming | Answered | Ended | Told
+
+PARTS = 20
+"""Bits of an event's id that count the events between two entries of the log."""
+FIRST_PART = 1 << 10
+"""From here on they count; before it are those that the entry itself is."""
+
+
+def identify(sequence: int, part: int = 0) -> int:
+    """Return the id of an event: that of an entry, or of what happened after it."""
+    return sequence << PARTS | min(part, (1 << PARTS) - 1)
+
+
+def events_of(sequence: int, at: float, entry: Entry) -> list[Event]:
+    """Return the events that an entry of the log is."""
+    first = identify(sequence)
+    match entry:
+        case Said():
+            return [TurnBegan(id=first, at=at, turn=entry.turn, text=entry.text)]
+        case Called():
+            return [
+                ToolCalled(
+                    id=identify(sequence, part), at=at, turn=entry.turn, call=call.id, tool=call.name, arguments=call.arguments
+                )
+                for part, call in enumerate(entry.calls)
+            ]
+        case Returned():
+            return [
+                ToolReturned(
+                    id=first,
+                    at=at,
+                    turn=entry.turn,
+                    call=entry.call,
+                    tool=entry.tool,
+                    content=entry.content,
+                    failed=entry.failed,
+                    operation=entry.operation,
+                )
+            ]
+        case Answered():
+            return [
+                TurnEnded(
+                    id=first,
+                    at=at,
+                    turn=entry.turn,
+                    lane=entry.lane,
+                    outcome=entry.outcome,
+                    text=entry.whole,
+                    problem=entry.problem,
+                )
+            ]
+        case Ended():
+            return [OperationChanged(id=first, at=at, operation=entry.operation)]
+        case Told():
+            return [Delivered(id=first, at=at, operations=entry.operations, text=entry.text, merged=entry.merged)]
+        case Confirming():
+            return []

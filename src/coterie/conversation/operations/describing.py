@@ -1,0 +1,66 @@
+"""Operations in words, for models and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coterie.conversation.operations.operation import Operation, OperationState
+
+_MINUTE = 90.0
+
+
+def seconds(value: float) -> str:
+    """Return a time in words, such as ``40 s`` or ``3 min``."""
+    return f"{value / 60:.0f} min" if value >= _MINUTE else f"{value:.0f} s" if value >= 1 else f"{value:.1f} s"
+
+
+def outcome_line(operation: Operation) -> str:
+    """Return what became of an operation, in full, for a model."""
+    more = f" ({operation.detail})" if operation.detail else ""
+    what = f": {operation.content}" if operation.content else ""
+    if operation.state is OperationState.UNKNOWN:
+        return (
+            f"{operation.id} {operation.tool}: it is unknown whether it took effect{more}. "
+            "Ask the user, and tell what they say by resolve."
+        )
+    return f"{operation.id} {operation.tool} {operation.state}{more}{what}"
+
+
+def status_line(operation: Operation, queue: Sequence[Operation], now: float) -> str:
+    """Return how an operation stands, in full, for a model."""
+    if operation.ended or operation.state is OperationState.UNKNOWN:
+        return outcome_line(operation)
+    name = f"{operation.id} {operation.tool}"
+    estimate = f"; usually takes about {seconds(operation.estimate)}" if operation.estimate is not None else ""
+    if operation.state is OperationState.QUEUED:
+        places = [each.number for each in queue]
+        place = f" at place {places.index(operation.number) + 1} of {len(places)}" if operation.number in places else ""
+        return f"{name} waits in the queue{place}{estimate}"
+    line = f": {operation.line}" if operation.line else ""
+    since = f", for {seconds(max(0.0, now - operation.started_at))}" if operation.started_at is not None else ""
+    word = "is being cancelled" if operation.state is OperationState.CANCELLING else "is running"
+    return f"{name} {word}, {operation.fraction:.0%} done{since}{line}{estimate}"
+
+
+def told(operation: Operation) -> str:
+    """Return what the user is told of an operation that has ended, where nobody words it better."""
+    match operation.state:
+        case OperationState.SUCCEEDED:
+            return operation.content or f"{_title(operation)} is done."
+        case OperationState.FAILED:
+            return f"{_title(operation)} failed: {operation.content or operation.detail or 'nobody knows why'}"
+        case OperationState.CANCELLED:
+            return f"{_title(operation)} was cancelled before it took effect."
+        case OperationState.COMPENSATED:
+            return f"{_title(operation)} was cancelled, and what it had done was undone."
+        case OperationState.TIMED_OUT:
+            return f"{_title(operation)} took too long and was given up. {operation.detail}".rstrip()
+        case _:
+            return (
+                f"I was interrupted during {_title(operation)} ({operation.id}), and I do not know whether it took effect. "
+                "Do you know, or shall I try again?"
+            )
+
+
+def _title(operation: Operation) -> str:
+    return operation.tool.replace("_", " ")

@@ -1,0 +1,157 @@
+"""The ledger: every operation of every conversation, in a database, changed by compare and swap.
+
+A row is replaced only by the value that follows it: the writer names the epoch that it knows. Whoever knows an older one,
+because it lives in a process that was given up, or runs an attempt that was, is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.errors import ConversationDamaged, DecodeFailed, TransitionRefused
+from coterie.kernel import Codec
+from coterie.storage import Database, Pending, Row, Schema, Transaction, View
+
+SCHEMA = Schema(
+    "conversation_operations",
+    (
+        """
+        CREATE TABLE conversation_operations (
+            namespace TEXT NOT NULL,
+            number BIGINT NOT NULL,
+            epoch BIGINT NOT NULL,
+            attempt BIGINT NOT NULL,
+            state TEXT NOT NULL,
+            owed BIGINT NOT NULL,
+            tool TEXT NOT NULL,
+            idempotency TEXT NOT NULL,
+            seconds DOUBLE PRECISION,
+            ended_at DOUBLE PRECISION,
+            checkpoint BYTEA,
+            body BYTEA NOT NULL,
+            PRIMARY KEY (namespace, number)
+        );
+        CREATE INDEX conversation_operations_owed ON conversation_operations (namespace, owed);
+        CREATE INDEX conversation_operations_keys ON conversation_operations (namespace, idempotency);
+        CREATE INDEX conversation_operations_times ON conversation_operations (tool, ended_at);
+        """,
+    ),
+)
+_INSERT = """
+INSERT INTO conversation_operations
+(namespace, number, epoch, attempt, state, owed, tool, idempotency, seconds, ended_at, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, number) DO NOTHING
+"""
+_SWAP = """
+UPDATE conversation_operations SET epoch = ?, attempt = ?, state = ?, owed = ?, seconds = ?, ended_at = ?, body = ?
+WHERE namespace = ? AND number = ? AND epoch = ?
+"""
+_KEEP = """
+UPDATE conversation_operations SET checkpoint = ?
+WHERE namespace = ? AND number = ? AND attempt = ? AND state IN ('running', 'cancelling')
+"""
+_ALL = "SELECT body FROM conversation_operations WHERE namespace = ? ORDER BY number"
+_OWED = "SELECT body FROM conversation_operations WHERE namespace = ? AND owed = 1 ORDER BY number"
+_ONE = "SELECT body FROM conversation_operations WHERE namespace = ? AND number = ?"
+_LATEST = "SELECT body FROM conversation_operations WHERE namespace = ? ORDER BY number DESC LIMIT ?"
+_BY_KEY = "SELECT body FROM conversation_operations WHERE namespace = ? AND idempotency = ? ORDER BY number DESC LIMIT 1"
+_TIMES = """
+SELECT seconds FROM conversation_operations
+WHERE tool = ? AND state = 'succeeded' AND seconds IS NOT NULL ORDER BY ended_at DESC LIMIT 256
+"""
+
+
+class Ledger:
+    """The operations of all conversations in one database. Safe from any thread: it keeps nothing itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._codec = Codec()
+        database.migrate(SCHEMA)
+
+    def add(self, write: Transaction, namespace: str, operation: Operation) -> None:
+        """Write the intent of a new operation. Raises `TransitionRefused` if there is one of its number."""
+        epoch, attempt, state, owed, seconds = self._facts(operation)
+        body = self._codec.encode(operation)
+        values = (
+            namespace, operation.number, epoch, attempt, state, owed, operation.tool, as_ascii(operation.key), seconds,
+            operation.ended_at, body,
+        )  # fmt: skip
+        if write.execute(_INSERT, values) != 1:
+            raise TransitionRefused(operation.id, "nothing", operation.state, "there is one already")
+
+    def swap(self, write: Transaction, namespace: str, operation: Operation, expected: int) -> None:
+        """Replace an operation by what follows it. Raises `TransitionRefused` unless it was at the epoch `expected`."""
+        epoch, attempt, state, owed, seconds = self._facts(operation)
+        body = self._codec.encode(operation)
+        values = (epoch, attempt, state, owed, seconds, operation.ended_at, body, namespace, operation.number, expected)
+        if write.execute(_SWAP, values) != 1:
+            reason = f"it is not at epoch {expected} any more"
+            raise TransitionRefused(operation.id, f"epoch {expected}", operation.state, reason)
+
+    def transition(self, namespace: str, operation: Operation) -> Pending[None]:
+        """Write the operation in place of the one an epoch before it. Ends with `TransitionRefused` as `swap` does."""
+        return self._database.write(lambda write: self.swap(write, namespace, operation, operation.epoch - 1))
+
+    def keep(self, namespace: str, number: int, attempt: int, checkpoint: bytes) -> Pending[bool]:
+        """Keep what an attempt leaves for later ones; the result tells whether it was in time to count."""
+        values = (checkpoint, namespace, number, attempt)
+        return self._database.write(lambda write: write.execute(_KEEP, values) == 1)
+
+    def checkpoint(self, namespace: str, number: int) -> bytes | None:
+        """Return what was kept last."""
+        row = self._database.row(
+            "SELECT checkpoint FROM conversation_operations WHERE namespace = ? AND number = ?", (namespace, number)
+        )
+        return row[0] if row is not None else None
+
+    def all(self, namespace: str) -> list[Operation]:
+        """Return all operations of a conversation, oldest first."""
+        return self._read(namespace, self._database.rows(_ALL, (namespace,)))
+
+    def owed(self, view: View, namespace: str) -> list[Operation]:
+        """Return those that have not ended, or that the user was not told of, oldest first."""
+        return self._read(namespace, view.rows(_OWED, (namespace,)))
+
+    def one(self, namespace: str, number: int) -> Operation | None:
+        """Return the operation of a number, or None."""
+        row = self._database.row(_ONE, (namespace, number))
+        return self._read(namespace, [row])[0] if row is not None else None
+
+    def latest(self, namespace: str, most: int) -> list[Operation]:
+        """Return the newest operations of a conversation, the newest first."""
+        return self._read(namespace, self._database.rows(_LATEST, (namespace, most)))
+
+    def by_key(self, namespace: str, key: str) -> Operation | None:
+        """Return the latest operation with an idempotency key, or None."""
+        row = self._database.row(_BY_KEY, (namespace, as_ascii(key)))
+        return self._read(namespace, [row])[0] if row is not None else None
+
+    def last_number(self, view: View, namespace: str) -> int:
+        """Return the number of the newest operation, or 0."""
+        row = view.row("SELECT max(number) FROM conversation_operations WHERE namespace = ?", (namespace,))
+        return int(row[0]) if row is not None and row[0] is not None else 0
+
+    def times(self, tool: str) -> list[float]:
+        """Return how long the latest successful runs of a tool took, in seconds, oldest first."""
+        return [float(row[0]) for row in reversed(self._database.rows(_TIMES, (tool,)))]
+
+    def _facts(self, operation: Operation) -> tuple[int, int, str, int, float | None]:
+        unsettled = not operation.ended or not operation.delivered
+        seconds = None
+        if operation.state is OperationState.SUCCEEDED and operation.started_at is not None and operation.ended_at is not None:
+            seconds = operation.ended_at - operation.started_at
+        return operation.epoch, operation.attempt, str(operation.state), int(unsettled), seconds
+
+    def _read(self, namespace: str, rows: Iterable[Row]) -> list[Operation]:
+        try:
+            return [self._codec.decode(row[0], Operation) for row in rows]
+        except DecodeFailed as error:
+            raise ConversationDamaged(namespace, error) from error
+
+
+def as_ascii(text: str) -> str:
+    """Return a text that every database can hold and compare, whatever was in it: others have others."""
+    return text.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,91 @@
+"""What follows when an attempt has ended: pure rules, without threads or clocks."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+import msgspec
+
+from coterie.conversation.operations.operation import Effect, Operation, OperationState
+from coterie.conversation.tools.attempt import Ending, Outcome
+from coterie.conversation.tools.finding import Finding, Found
+from coterie.conversation.tools.results import encode_result
+from coterie.conversation.tools.tool import Tool
+from coterie.errors import JobTimeout, describe
+
+_S = OperationState
+_LONGEST = 2_000
+"""Characters of an error that are told."""
+_LIMIT = re.compile(r"([\d.]+) s$")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What is to be done with an operation: end it, undo it, try it again after a while, or leave it as it is."""
+
+    state: OperationState | None = None
+    """The end that it comes to."""
+    content: str = ""
+    detail: str = ""
+    undo: bool = False
+    delay: float | None = None
+    """Seconds until it is tried again."""
+
+
+def must_undo(tool: Tool, operation: Operation) -> bool:
+    """Return whether an operation that has begun is undone when it is cancelled."""
+    return tool.compensate is not None and operation.effect is Effect.WRITE
+
+
+def after_run(operation: Operation, tool: Tool, outcome: Outcome, timed_out: str, random: Random) -> Step:
+    """Return what follows from an attempt at an operation. `timed_out` says why it was stopped, if it took too long."""
+    if operation.stopping and must_undo(tool, operation):
+        return Step(undo=True)
+    if outcome.ending is Ending.RETURNED:
+        return _returned(outcome.value)
+    if operation.stopping and outcome.ending is Ending.STOPPED:
+        return Step(_S.CANCELLED)
+    error = outcome.error if outcome.error is not None else RuntimeError("it stopped")
+    if timed_out:
+        limit = _LIMIT.search(timed_out)
+        error = JobTimeout(operation.id, float(limit[1]) if limit is not None else 0.0, ended=True)
+    delay = None
+    if tool.retry is not None and not operation.stopping:
+        delay = tool.retry.delay(operation.attempt, error, random)
+    why = timed_out or _described(error)
+    if delay is not None:
+        return Step(delay=delay, detail=f"attempt {operation.attempt} failed: {why}")
+    return Step(_S.TIMED_OUT, detail=why) if timed_out else Step(_S.FAILED, why)
+
+
+def after_check(operation: Operation, tool: Tool, outcome: Outcome) -> Step:
+    """Return what follows from what a tool's own check found out about an operation whose outcome is unknown."""
+    finding = outcome.value if isinstance(outcome.value, Finding) else Finding.unknown()
+    if finding.found is Found.DONE:
+        if operation.stopping and must_undo(tool, operation):
+            return Step(undo=True)
+        return _returned(finding.value)
+    if finding.found is Found.NOT_DONE:
+        return Step(_S.CANCELLED) if operation.stopping else Step(_S.FAILED, str(finding.value))
+    if finding.found is Found.RESUMABLE:
+        return Step(_S.CANCELLED) if operation.stopping else Step(delay=0.0, detail="it goes on after a restart")
+    return Step()
+
+
+def after_compensation(outcome: Outcome) -> Step:
+    """Return what follows when a tool has undone what it did, or could not."""
+    if outcome.ending is Ending.RETURNED:
+        return Step(_S.COMPENSATED)
+    what = _described(outcome.error) if outcome.error is not None else "it stopped"
+    return Step(_S.FAILED, what, "it was cancelled, and undoing it failed: it may be half done")
+
+
+def _returned(value: object) -> Step:
+    try:
+        return Step(_S.SUCCEEDED, encode_result(value))
+    except (TypeError, ValueError) as error:
+        return Step(_S.FAILED, str(error), "it ran to its end, and what it did may stand")
+
+
+def _described(error: BaseException) -> str:
+    return describe(error).encode(errors="replace").decode()[:_LONGEST]

@@ -1,0 +1,176 @@
+"""What one conversation is at this moment, and how that is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from coterie.conversation.events import Event, OperationChanged
+from coterie.conversation.history.entries import FIRST_PART, PARTS, Answered, Confirming, Entry, Said, events_of, identify
+from coterie.conversation.history.journal import Record
+from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.port import Port
+from coterie.storage import Pending
+
+_ENTRIES_A_TURN = 25
+"""Entries of the log that are held in memory, for each turn that a prompt goes back."""
+_CONSENT = 5
+"""Turns for which a call that was to be confirmed may be repeated."""
+
+
+class _Slot:
+    """Events that wait for their entries to be committed."""
+
+    __slots__ = ("events", "ready")
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+        self.ready = False
+
+
+class Book:
+    """The log's end, the operations in hand, and the way to change them. Only the conversation's thread touches it.
+
+    A change is made here first and is written at once, in order; it is told to front ends when it is committed.
+    """
+
+    def __init__(self, port: Port, failed: Callable[[BaseException], None]) -> None:
+        self.port = port
+        self.host = port.host
+        self._failed = failed
+        self._memory = self.host.settings.history * _ENTRIES_A_TURN
+        opened = self.host.journal.open(port.key, self._memory)
+        port.opened(opened.epoch, opened.notes)
+        self._epoch = opened.epoch
+        self.records: deque[Record] = deque(opened.records, maxlen=self._memory)
+        self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
+        self.last_operation = opened.last_operation
+        self.last_turn = opened.last_turn
+        self.answered = max((each.turn for each in self.entries() if isinstance(each, Answered)), default=0)
+        """The latest turn that has been answered."""
+        self._confirming: dict[str, int] = {}
+        for entry in self.entries():
+            if isinstance(entry, Confirming):
+                self._confirming[_canonical(entry.tool, entry.arguments)] = entry.turn
+        self._sequence = opened.records[-1].sequence if opened.records else 0
+        self._published = self._sequence
+        self._slots: deque[_Slot] = deque()
+        self._part = port.feed.begin(self._sequence)
+        self._show()
+
+    @property
+    def now(self) -> float:
+        """The wall time, in seconds."""
+        return self.host.clock.time()
+
+    @property
+    def next_sequence(self) -> int:
+        """The number of the next entry of the log."""
+        return self._sequence + 1
+
+    def entries(self) -> list[Entry]:
+        """Return the end of the log."""
+        return [record.entry for record in self.records]
+
+    def questions(self) -> list[Said]:
+        """Return what was said and not answered yet, oldest first."""
+        answered = {each.turn for each in self.entries() if isinstance(each, Answered)}
+        return [each for each in self.entries() if isinstance(each, Said) and each.turn not in answered]
+
+    def new_operation(self) -> int:
+        """Return the number of the next operation."""
+        self.last_operation += 1
+        return self.last_operation
+
+    # Writing.
+
+    def record(
+        self, *entries: Entry, operations: Iterable[Operation] = (), durable: bool = True, tell: bool = True
+    ) -> Pending[None]:
+        """Append to the log and change operations; await the result to know that it is written.
+
+        With `tell`, changed operations that have not ended are told of; of those that have, their entry tells.
+        """
+        at = self.now
+        records, events = [], []
+        for entry in entries:
+            self._sequence += 1
+            record = Record(self._sequence, at, entry)
+            records.append(record)
+            self.records.append(record)
+            events += events_of(record.sequence, at, entry)
+            if isinstance(entry, Answered):
+                self.answered = max(self.answered, entry.turn)
+            elif isinstance(entry, Confirming):
+                self._confirming[_canonical(entry.tool, entry.arguments)] = entry.turn
+        changed = list(operations)
+        for operation in changed:
+            if operation.ended and operation.delivered:
+                self.operations.pop(operation.number, None)
+            else:
+                self.operations[operation.number] = operation
+        self._show()
+        told = [each for each in changed if tell and not each.ended and each.state is not OperationState.UNKNOWN]
+        slot = _Slot(events)
+        self._slots.append(slot)
+        pending = self.host.journal.write(self.port.key, self._epoch, records, changed, durable=durable)
+        loop = asyncio.get_running_loop()
+        pending.add_callback(lambda: _later(loop, self._committed, slot, pending, told))
+        return pending
+
+    def announce(self, make: Callable[..., Event], **facts: Any) -> None:
+        """Tell front ends something that is not kept."""
+        self._part += 1
+        self.port.feed.publish([make(id=identify(self._published, self._part), at=self.now, **facts)])
+
+    def follow(self, operation: Operation) -> None:
+        """Note the progress of an operation, which is written with its next transition."""
+        if operation.number in self.operations:
+            self.operations[operation.number] = operation
+            self._show()
+
+    # Consent.
+
+    def may_go_ahead(self, tool: str, arguments: Mapping[str, Any], turn: int) -> bool:
+        """Return whether the same call was held back in an earlier turn, not long ago; consent is used up by that."""
+        key = _canonical(tool, arguments)
+        asked = self._confirming.get(key)
+        if asked is None or asked >= turn or turn - asked > _CONSENT:
+            return False
+        del self._confirming[key]
+        return True
+
+    def _committed(self, slot: _Slot, pending: Pending[None], told: list[Operation]) -> None:
+        error = pending.exception()
+        if error is not None:
+            self._failed(error)
+            return
+        slot.ready = True
+        while self._slots and self._slots[0].ready:
+            events = self._slots.popleft().events
+            if events:
+                self._published = events[-1].id >> PARTS
+                self._part = FIRST_PART
+                self.port.feed.publish(events)
+        for operation in told:
+            self.announce(OperationChanged, operation=operation)
+
+    def _show(self) -> None:
+        self.port.live = dict(self.operations)
+
+
+def _canonical(tool: str, arguments: Mapping[str, Any]) -> str:
+    return json.dumps([tool, msgspec.to_builtins(dict(arguments))], sort_keys=True, default=str)
+
+
+def _later(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        # The agent has ended meanwhile; what was written is found again when the conversation is opened.
+        return

@@ -1,0 +1,166 @@
+"""What becomes of a model's call before anything runs: it is refused, answered at once, or becomes an operation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from coterie.conversation.events import Lane
+from coterie.conversation.history.entries import Confirming
+from coterie.conversation.operations.describing import outcome_line
+from coterie.conversation.operations.operation import Effect, Operation, OperationState
+from coterie.conversation.session.lanes import refusal
+from coterie.conversation.tools.attempt import Attempt, Purpose
+from coterie.conversation.tools.context import ToolContext
+from coterie.conversation.tools.tool import Tool
+from coterie.errors import describe
+
+if TYPE_CHECKING:
+    from coterie.conversation.running.runner import Runner
+    from coterie.conversation.session.book import Book
+    from coterie.runtime import Context
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A call that is answered without an operation of its own."""
+
+    content: str
+    failed: bool = False
+    mistaken: bool = False
+    """Whether the model did not know how to call it."""
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A call that becomes an operation."""
+
+    operation: Operation
+    patience: float
+    """Seconds that the turn waits for it."""
+
+
+class Calls:
+    """Decides on calls, by the schema, the lane, the guard, the user's consent and the idempotency key.
+
+    Only the conversation's thread touches it.
+    """
+
+    def __init__(self, book: Book, runner: Runner, context: Context) -> None:
+        self._book = book
+        self._host = book.host
+        self._runner = runner
+        self._context = context
+
+    async def admit(
+        self,
+        name: str,
+        given: object,
+        *,
+        turn: int,
+        call: str,
+        lane: Lane,
+        drafts: Sequence[Draft] = (),
+        requested: bool = False,
+    ) -> Reply | Draft:
+        """Return what becomes of a call. `drafts` are the operations of the same reply that come before it."""
+        tool = self._host.tools.get(name)
+        if tool is None:
+            known = ", ".join(self._host.tools) or "none"
+            return self._refused(name, f"there is no tool {name!r}; there are: {known}", mistaken=True)
+        try:
+            arguments, plain = tool.arguments.check(given)
+        except ValueError as error:
+            return self._refused(name, f"the arguments do not fit: {error}. Mend them and call again.", mistaken=True)
+        try:
+            resources, key = tool.resources(arguments), tool.key(arguments)
+        except Exception as error:  # noqa: BLE001 - of the tool's own functions; the model hears of it
+            return self._refused(name, f"the call cannot be judged: {describe(error)}")
+        known_already = self._known(key, drafts)
+        if known_already is not None:
+            return known_already
+        unfinished = [*self._runner.unfinished, *(draft.operation for draft in drafts)]
+        why = refusal(tool, resources, lane, unfinished, self._runner.blocking, requested=requested)
+        if not why and len(unfinished) >= self._host.settings.queue:
+            why = f"{len(unfinished)} operations are under way already: wait until one has ended, or cancel one"
+        if why:
+            return self._refused(name, why)
+        operation = self._draft(tool, plain, resources, key, turn, call)
+        why = await self._guarded(tool, operation, arguments)
+        if why:
+            return self._refused(name, why)
+        if tool.confirm and not self._book.may_go_ahead(name, plain, turn):
+            await self._book.record(Confirming(turn=turn, tool=name, arguments=plain))
+            question = tool.confirm if isinstance(tool.confirm, str) else f"really {name.replace('_', ' ')}?"
+            return Reply(
+                f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
+                "make the same call again, with the same arguments."
+            )
+        number = self._book.new_operation()
+        # What is read in the second lane goes before what waits: nobody writes it now.
+        place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
+        operation = msgspec.structs.replace(operation, number=number, place=place)
+        return Draft(operation, self._patience(tool, operation) if not requested else 0.0)
+
+    def _draft(
+        self, tool: Tool, plain: Mapping[str, Any], resources: tuple[str, ...], key: str, turn: int, call: str
+    ) -> Operation:
+        estimate = self._host.durations.estimate(tool.name, tool.expected)
+        return Operation(
+            number=self._book.last_operation + 1,
+            tool=tool.name,
+            arguments=plain,
+            effect=tool.effect,
+            resources=resources,
+            key=key,
+            turn=turn,
+            call=call,
+            estimate=estimate.median if estimate is not None else None,
+            created_at=self._book.now,
+        )
+
+    def _patience(self, tool: Tool, operation: Operation) -> float:
+        """Return how long the turn waits: not at all for what is long, or has turned out to be."""
+        patience = tool.patience if tool.patience is not None else self._host.settings.patience
+        learnt = self._host.durations.estimate(tool.name)
+        too_long = learnt is not None and learnt.learnt and learnt.median > patience
+        return 0.0 if tool.long_running or too_long else patience
+
+    def _known(self, key: str, drafts: Sequence[Draft]) -> Reply | None:
+        """Return what is said of a call that is one with an earlier one, by its idempotency key."""
+        if not key:
+            return None
+        before = next((draft.operation for draft in drafts if draft.operation.key == key), None)
+        if before is None:
+            before = self._host.journal.ledger.by_key(self._book.port.key, key)
+        if before is None or (before.ended and before.state is not OperationState.SUCCEEDED):
+            return None
+        if before.ended or before.state is OperationState.UNKNOWN:
+            return Reply(f"This was called before. {outcome_line(before)}")
+        return Reply(f"This was called before, and goes on as {before.id}; the user will be told its result.")
+
+    async def _guarded(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
+        if tool.guard is None:
+            return ""
+        nothing = _Nothing()
+        attempt = Attempt(
+            operation, Purpose.CHECK, tool.guard, arguments, self._book.port,
+            key=operation.key, checkpoint=None, on_progress=nothing, on_end=nothing,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(self._host.settings.model_timeout):
+                why = await tool.guard.call(ToolContext(attempt), arguments, self._context.run_blocking)
+        except Exception as error:  # noqa: BLE001 - of the tool's own guard: who cannot judge refuses
+            return f"it could not be seen whether this is permitted: {describe(error)}"
+        return str(why) if why else ""
+
+    def _refused(self, name: str, why: str, *, mistaken: bool = False) -> Reply:
+        if name in self._host.tools:
+            self._host.telemetry.count_tool(name, "refused")
+        return Reply(why, failed=True, mistaken=mistaken)
+
+
+class _Nothing:
+    def __call__(self, attempt: Attempt) -> None:
+        return

@@ -1,0 +1,110 @@
+"""What the built-in tools do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from coterie.conversation.events import Lane
+from coterie.conversation.operations import machine
+from coterie.conversation.operations.describing import outcome_line, status_line
+from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
+from coterie.conversation.session.builtins import BUILTINS
+from coterie.conversation.session.calls import Calls, Draft, Reply
+from coterie.models import ToolCall
+
+if TYPE_CHECKING:
+    from coterie.conversation.running.runner import Runner
+    from coterie.conversation.session.book import Book
+
+_SHOWN = 5
+"""Ended operations that are listed."""
+_OUTCOMES = {
+    "succeeded": OperationState.SUCCEEDED,
+    "failed": OperationState.FAILED,
+    "retry": OperationState.QUEUED,
+}
+
+
+class Commands:
+    """Obeys the calls of built-in tools. Only the conversation's thread touches it."""
+
+    def __init__(self, book: Book, runner: Runner, calls: Calls) -> None:
+        self._book = book
+        self._runner = runner
+        self._calls = calls
+
+    async def obey(self, call: ToolCall, *, turn: int, lane: Lane) -> Reply:
+        """Do what a call says, and return what the model is told."""
+        try:
+            given, _ = BUILTINS[call.name].arguments.check(call.arguments)
+        except ValueError as error:
+            return Reply(f"the arguments do not fit: {error}. Mend them and call again.", failed=True, mistaken=True)
+        match call.name:
+            case "list":
+                return Reply(self._list())
+            case "request":
+                return await self._request(given, call, turn, lane)
+            case "check_status":
+                if not given["operation"]:
+                    return Reply(self._list())
+        number = number_of(given["operation"])
+        operation = self.find(number) if number is not None else None
+        if operation is None:
+            known = ", ".join(each.id for each in self._runner.unfinished) or "none"
+            return Reply(f"there is no operation {given['operation']!r}; under way: {known}", failed=True, mistaken=True)
+        if call.name == "check_status":
+            return Reply(status_line(operation, self._runner.queue, self._book.now))
+        if call.name == "resolve":
+            return await self._resolve(operation, given["outcome"])
+        return await self._cancel(operation)
+
+    def find(self, number: int) -> Operation | None:
+        """Return an operation of this conversation, however old."""
+        return self._book.operations.get(number) or self._book.host.journal.ledger.one(self._book.port.key, number)
+
+    async def _cancel(self, operation: Operation) -> Reply:
+        if operation.number not in self._book.operations:
+            return Reply(f"{CancelAnswer.TOO_LATE}: {outcome_line(operation)}")
+        answer = await self._runner.cancel(operation.number)
+        now = self.find(operation.number)
+        if answer is CancelAnswer.STOPPED and now is not None and not now.delivered and now.ended:
+            # Who asked is told here and now, and not once more.
+            await self._book.record(operations=[machine.change(now, delivered=True)], tell=False)
+        more = f" {outcome_line(now)}" if now is not None and now.ended else ""
+        return Reply(f"{operation.id}: {answer}.{more}")
+
+    async def _resolve(self, operation: Operation, outcome: str) -> Reply:
+        if operation.state is not OperationState.UNKNOWN:
+            return Reply(f"its outcome is known: {outcome_line(operation)}", failed=True)
+        after = await self._runner.resolve(operation.number, _OUTCOMES[outcome], "")
+        return Reply(outcome_line(after) if after.ended else f"{after.id} {after.tool} is tried again")
+
+    async def _request(self, given: dict[str, Any], call: ToolCall, turn: int, lane: Lane) -> Reply:
+        found = await self._calls.admit(given["tool"], given["arguments"], turn=turn, call=call.id, lane=lane, requested=True)
+        if not isinstance(found, Draft):
+            return found
+        operation = msgspec.structs.replace(found.operation, background=True)
+        taken = await self._runner.submit(None, [operation])
+        return Reply(
+            f"Taken: {status_line(taken[0], self._runner.queue, self._book.now)}. The user will be told the result by itself."
+        )
+
+    def _list(self) -> str:
+        running = [each for each in self._runner.unfinished if each.state is not OperationState.QUEUED]
+        ended = [each for each in self._book.host.journal.ledger.latest(self._book.port.key, _SHOWN) if each.ended]
+        unknown = [each for each in self._book.operations.values() if each.state is OperationState.UNKNOWN]
+        queue = self._runner.queue
+        lines = [f"- {status_line(each, queue, self._book.now)}" for each in [*running, *queue, *unknown, *ended]]
+        return "\n".join(lines) or "There are no operations."
+
+
+def number_of(operation: Operation | str | int) -> int | None:
+    """Return the number of an operation, by whatever it is called; None if that is no name of one."""
+    if isinstance(operation, Operation):
+        return operation.number
+    if isinstance(operation, int):
+        return operation
+    digits = str(operation).strip().removeprefix("op-").removeprefix("#")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None  # noqa: PLR2004 - 64 bits

@@ -1,0 +1,60 @@
+"""What is said to the agent of a conversation."""
+
+from __future__ import annotations
+
+import msgspec
+
+from coterie.conversation.operations.operation import CancelAnswer, Operation
+from coterie.messaging import Message, Request
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A message of the user is in the log."""
+
+    turn: int
+    after: int
+    """The id of an event before its first."""
+
+
+class Speak(Request[Taken]):
+    """The user says something."""
+
+    text: str
+    id: str = ""
+
+
+class Cancel(Request[CancelAnswer]):
+    """An operation is to stop."""
+
+    number: int
+
+
+class Reorder(Request[tuple[Operation, ...]]):
+    """A queued operation is to have another place."""
+
+    number: int
+    place: int
+
+
+class Resolve(Request[Operation]):
+    """Somebody knows what became of an operation."""
+
+    number: int
+    state: str
+    detail: str = ""
+
+
+class Settle(Request[None]):
+    """Somebody waits for all to be quiet."""
+
+
+class AttemptNews(Message):
+    """An attempt has made progress."""
+
+    serial: int
+
+
+class AttemptEnded(Message):
+    """An attempt has ended."""
+
+    serial: int

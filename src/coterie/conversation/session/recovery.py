@@ -1,0 +1,90 @@
+"""What is done about a conversation that ended in the middle: nothing runs again that may have run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coterie.conversation.history.entries import Called, Ended, Entry, Returned
+from coterie.conversation.history.projection import INTERRUPTED
+from coterie.conversation.operations import machine
+from coterie.conversation.operations.describing import outcome_line
+from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.tools.attempt import Purpose
+
+if TYPE_CHECKING:
+    from coterie.conversation.running.runner import Runner
+    from coterie.conversation.session.book import Book
+
+_S = OperationState
+
+
+async def recover(book: Book, runner: Runner) -> None:
+    """Bring a conversation that was just opened to where it can go on.
+
+    What had run and not ended is of unknown outcome, until the tool's own check tells; without one the user is asked.
+    What had only been queued is still to be done. A call whose turn never heard of its outcome hears of it now.
+    """
+    entries: list[Entry] = []
+    changed: dict[int, Operation] = {}
+    for operation in book.operations.values():
+        if operation.state in (_S.RUNNING, _S.CANCELLING):
+            changed[operation.number] = lost = machine.lose(operation)
+            entries.append(Ended(operation=lost))
+            book.host.telemetry.count_tool(operation.tool, "unknown")
+        elif operation.state is _S.QUEUED and not operation.background:
+            changed[operation.number] = machine.change(operation, background=True)
+    for returned, operation in _unheard(book, changed):
+        entries.append(returned)
+        if operation is not None:
+            changed[operation.number] = operation
+    for operation in book.operations.values():
+        # It ended for a turn that cannot hear of it any more.
+        now = changed.get(operation.number, operation)
+        if now.ended and not now.delivered and not now.background:
+            changed[now.number] = machine.change(now, background=True)
+    if entries or changed:
+        # An operation may have been changed twice; each change is one epoch, and they are written one by one.
+        await book.record(*entries, operations=[_one_step(each, book.operations[each.number]) for each in changed.values()])
+    for operation in list(book.operations.values()):
+        if operation.state is _S.UNKNOWN:
+            tool = book.host.tools.get(operation.tool)
+            if tool is not None and tool.check is not None:
+                runner.checking.add(operation.number)
+                runner.launch(operation, Purpose.CHECK)
+    runner.schedule()
+
+
+def _unheard(book: Book, changed: dict[int, Operation]) -> list[tuple[Returned, Operation | None]]:
+    """Return the results of calls that the log has none of, with their operations as they are when that is told."""
+    log = book.entries()
+    heard = {each.call for each in log if isinstance(each, Returned)}
+    found: list[tuple[Returned, Operation | None]] = []
+    by_call = {each.call: changed.get(each.number, each) for each in book.operations.values()}
+    for entry in log:
+        if not isinstance(entry, Called):
+            continue
+        for call in entry.calls:
+            if call.id in heard:
+                continue
+            operation = by_call.get(call.id)
+            returned = Returned(turn=entry.turn, call=call.id, tool=call.name, content=INTERRUPTED, failed=True)
+            if operation is not None and not operation.background and operation.ended:
+                failed = operation.state is not _S.SUCCEEDED
+                content = outcome_line(operation) if failed else operation.content or "Done."
+                returned = _told(returned, content, failed=failed)
+                operation = machine.change(operation, delivered=True)
+            elif operation is not None:
+                returned = _told(returned, outcome_line(operation), failed=False, operation=operation.number)
+            found.append((returned, operation))
+    return found
+
+
+def _told(returned: Returned, content: str, *, failed: bool, operation: int | None = None) -> Returned:
+    return Returned(
+        turn=returned.turn, call=returned.call, tool=returned.tool, content=content, failed=failed, operation=operation
+    )
+
+
+def _one_step(after: Operation, before: Operation) -> Operation:
+    """Return the operation as one change away from what is written."""
+    return machine.change(before, **{name: getattr(after, name) for name in before.__struct_fields__ if name != "epoch"})

@@ -1,0 +1,92 @@
+"""A model's reply as it is written, which may be cut."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from coterie.conversation.events import TextWritten
+from coterie.errors import ModelError, describe
+from coterie.models import ModelReply, ModelRequest, TextDelta
+
+if TYPE_CHECKING:
+    from coterie.conversation.session.book import Book
+
+
+class Cut(Exception):  # noqa: N818 - a signal, as all of the house
+    """What was being said was cut short. `text` is what had been said."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__("it was cut short")
+
+
+class Speaker:
+    """Asks the model, and passes on what it says, piece by piece. Only the conversation's thread touches it."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._host = book.host
+        self._asking: asyncio.Task[ModelReply] | None = None
+        self._cut = False
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the model is being asked now."""
+        return self._asking is not None
+
+    def cut(self) -> bool:
+        """Cut what is being said; return whether there was anything."""
+        if self._asking is None:
+            return False
+        self._cut = True
+        self._asking.cancel()
+        return True
+
+    async def speak(self, request: ModelRequest, *, turn: int, delivery: bool = False) -> ModelReply:
+        """Return the model's whole reply, told piece by piece meanwhile.
+
+        Raises `Cut`, `ModelError`, and `TimeoutError` when the model took too long.
+        """
+        said: list[str] = []
+        self._cut = False
+        asking = asyncio.get_running_loop().create_task(self._read(request, turn, said, delivery=delivery))
+        self._asking = asking
+        try:
+            done, _ = await asyncio.wait({asking}, timeout=self._host.settings.model_timeout)
+            if not done:
+                asking.cancel()
+                raise TimeoutError(f"the model gave no answer within {self._host.settings.model_timeout:g} s")
+            if asking.cancelled():
+                if self._cut:
+                    raise Cut("".join(said))
+                raise ModelError("the model cancelled its own answer")
+            return asking.result()
+        finally:
+            self._asking = None
+            asking.cancel()
+
+    async def _read(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool) -> ModelReply:
+        reply: ModelReply | None = None
+        stream = self._host.model.stream(request)
+        try:
+            async for piece in stream:
+                if isinstance(piece, ModelReply):
+                    reply = piece
+                elif isinstance(piece, TextDelta) and piece.text:
+                    said.append(piece.text)
+                    self._book.announce(TextWritten, turn=turn, text=piece.text, delivery=delivery)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{self._host.model.name} failed: {describe(error)}") from error
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+        whole = "".join(said)
+        if reply is None:
+            return ModelReply(text=whole)
+        if reply.text and not whole:
+            self._book.announce(TextWritten, turn=turn, text=reply.text, delivery=delivery)
+        return reply
