@@ -30,6 +30,15 @@ _WORDS = {
     "log_out": "You are logged out as soon as this conversation is an hour old; close this window to be safe.",
 }
 
+_CALLED = {
+    "close_contract": ("clos", "contract"),
+    "change_package": ("change", "package", "upgrade", "switch", "plan"),
+    "purchase_roaming_pass": ("pass", "purchase", "roaming"),
+    "get_billing_summary": ("bill", "invoice"),
+    "get_data_balance": ("data", "balance"),
+}
+"""By which words an operation is meant."""
+
 
 def answer(request: ModelRequest) -> ModelReply:
     """Answer a request as a language model would: with calls of tools, or with a text."""
@@ -104,9 +113,14 @@ class _Answer:
             return following
         if "nobody is logged in" in result.content:
             return _say(phrases.ASK_NUMBER)
+        if result.failed and "queue it with request" in result.content and call.name != "request" and "request" in self.offered:
+            return self._call("request", tool=call.name, arguments=dict(call.arguments))
         if is_question(result):
             return _say(question_of(result))
-        return _say(" ".join(phrases.spoken(*each) for each in done if each[0].name != "verify_login" or each[1].failed))
+        told = (
+            done[-1:] if call.name == "request" else [each for each in done if each[0].name != "verify_login" or each[1].failed]
+        )
+        return _say(" ".join(phrases.spoken(*each) for each in told))
 
     def _next(self, call: ToolCall, result: ToolResult) -> ModelReply | None:
         if call.name == "start_login":
@@ -114,10 +128,23 @@ class _Answer:
         if call.name == "verify_login":
             task = self._waiting_task()
             return self._task(*task) if task else _say(f"{phrases.spoken(call, result)} What can I do for you?")
-        if call.name == "check_status" and self.wish.kind == "cancel" and (found := re.search(r"\bop-\d+\b", result.content)):
-            return self._call("cancel", operation=found[0])
+        if call.name == "check_status" and self.wish.kind == "cancel":
+            return self._cancel(phrases.under_way(result.content))
         if call.name == "get_roaming_info" and self._task_now() == "purchase_roaming_pass":
             return _say(f"{phrases.spoken(call, result)} {phrases.ASK_PASS}")
+        return None
+
+    def _cancel(self, operations: Mapping[str, str]) -> ModelReply | None:
+        """Cancel the one that is meant: by its name in the question, or because there is no other."""
+        words = self.dialogue.now.question.lower()
+        meant = [each for each, tool in operations.items() if any(word in words for word in _CALLED.get(tool, ()))]
+        found = meant or list(operations)
+        if len(found) == 1:
+            return self._call("cancel", operation=found[0])
+        if found:
+            return _say(
+                f"Which one? {'; '.join(f'{each}: {phrases.NAMES.get(operations[each], operations[each])}' for each in found)}."
+            )
         return None
 
     def _task(self, kind: str, wish: Wish | None = None) -> ModelReply:

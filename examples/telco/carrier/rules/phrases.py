@@ -28,7 +28,11 @@ NAMES = {
     "purchase_roaming_pass": "the purchase of your roaming pass",
     "get_billing_summary": "your billing summary",
     "set_data_alerts": "your data alerts",
+    "get_data_balance": "your data balance",
+    "get_current_package": "the look at your package",
+    "list_addons": "the list of your add-ons",
 }
+"""What operations are called before the customer."""
 _STATUS = re.compile(
     r"(op-\d+) (\w+) (?:is running|is being cancelled), (\d+)% done(?:, for ([^:;]+))?(?:: ([^;]+))?(?:; usually takes about (.*))?"
 )
@@ -51,68 +55,90 @@ def spoken(call: ToolCall, result: ToolResult) -> str:
         return str(value)
 
 
+def under_way(text: str) -> dict[str, str]:
+    """Return the operations that run or wait, by their ids, with their tools."""
+    found = [*_STATUS.findall(text), *_WAITS.findall(text)]
+    return {each[0]: each[1] for each in found}
+
+
 def outcome(line: str) -> str:
     """Return what became of an operation, as it is told to the customer."""
     ended = _ENDED.match(line)
     if ended is None:
         return line
     _, tool, state, content = ended.groups()
-    name = NAMES.get(tool, tool.replace("_", " "))
+    name = _name(tool)
     if state == "succeeded":
-        text = spoken(ToolCall("", tool), ToolResult("", tool, content or "it is done"))
-        return text if text[:1].isupper() else f"{name.capitalize()}: {text}"
+        return spoken(ToolCall("", tool), ToolResult("", tool, content or f"{name} is done."))
     if state == "compensated":
-        return f"{name.capitalize()} was cancelled, and what had been done was undone."
+        return f"{name} was cancelled, and what had been done was undone."
     if state == "cancelled":
-        return f"{name.capitalize()} was cancelled before anything was done."
-    return f"{name.capitalize()} {'took too long and was given up' if state == 'timed out' else 'has failed'}: {content or 'I do not know why'}"
+        return f"{name} was cancelled before anything was done."
+    return (
+        f"{name} {'took too long and was given up' if state == 'timed out' else 'has failed'}: {content or 'I do not know why'}"
+    )
 
 
 def standing(text: str) -> str:
-    """Return how operations stand, as it is told to the customer: `text` has a line for each."""
-    said = []
+    """Return how operations stand, as it is told to the customer: `text` has a line for each, those under way first."""
+    busy, others = [], []
     for line in filter(None, (each.strip().removeprefix("- ") for each in text.splitlines())):
-        if line == "There are no operations.":
-            said.append("There is nothing under way.")
-        elif running := _STATUS.search(line):
+        if running := _STATUS.search(line):
             _, tool, percent, _, doing, usually = running.groups()
-            name = NAMES.get(tool, tool.replace("_", " "))
             at = f", {doing.strip()}" if doing else ""
-            left = f" It usually takes about {usually.strip()} in all." if usually else ""
-            said.append(f"{name.capitalize()} is {percent} % done{at}.{left}")
+            takes = f" It usually takes about {usually.strip()} in all." if usually else ""
+            busy.append(f"{_name(tool)} is {percent} % done{at}.{takes}")
         elif waiting := _WAITS.search(line):
-            name = NAMES.get(waiting[2], waiting[2].replace("_", " "))
-            said.append(f"{name.capitalize()} waits for its turn{f', at place {waiting[3]}' if waiting[3] else ''}.")
-        elif _ENDED.search(line):
-            said.append(outcome(line))
-        else:
-            said.append(line)
-    return " ".join(said)
+            place = f", at place {waiting[3]} of {waiting[4]}" if waiting[3] else ""
+            busy.append(f"{_name(waiting[2])} waits for its turn{place}.")
+        elif "it is unknown whether" in line:
+            busy.append(_unknown(line))
+        elif (ended := _ENDED.match(line)) is None or ended[2] in NAMES:
+            others.append(outcome(line))
+    if busy:
+        return " ".join(busy)
+    if others and not text.startswith("There are no operations."):
+        return f"Nothing is under way now. The last: {others[0]}"
+    return "There is nothing under way."
+
+
+def _unknown(line: str) -> str:
+    found = re.search(r"(op-\d+) (\w+): it is unknown", line)
+    name = _name(found[2]) if found else "It"
+    return f"{name} was interrupted, and I do not know whether it was done. Do you know, or shall I try again?"
+
+
+def _name(tool: str) -> str:
+    name = NAMES.get(tool, tool.replace("_", " "))
+    return f"{name[:1].upper()}{name[1:]}"
 
 
 def _begun(content: str) -> str:
     found = _WAITS.search(content) or _STATUS.search(content)
     if found is None:
         return content
-    name = NAMES.get(found[2], found[2].replace("_", " "))
+    name = _name(found[2])
     usually = re.search(r"usually takes about (\d+(?:\.\d)? \w+)", content)
     takes = f" It usually takes about {usually[1]}." if usually else ""
     begun = "waits for its turn" if _WAITS.search(content) else "is under way"
-    return f"{name.capitalize()} {begun}.{takes} I will tell you when it is done; until then, ask me whatever you like."
+    return f"{name} {begun}.{takes} I will tell you when it is done; until then, ask me whatever you like."
 
 
 def _cancelled(content: str) -> str:
     if "stopped before effect" in content:
         return "It is cancelled. Nothing has been done."
     if "compensating" in content:
-        return "It had begun to take effect already; it is being undone."
+        return "It is cancelled, and whatever it had begun is undone."
     if "too late" in content:
         return f"It is too late for that. {standing(content.partition('too late.')[2].strip())}".strip()
     return content
 
 
 def _refused(content: str) -> str:
-    text = re.sub(r"^[\w.]*(?:Refusal|Error): ", "", content.strip())
+    text = _ENDED.sub(lambda ended: ended[4] or "", content.strip()) if _ENDED.match(content.strip()) else content.strip()
+    text = re.sub(r"^[\w.]*(?:Refusal|Error): ", "", text)
+    if changing := re.match(r"op-\d+ (\w+) is changing what", text):
+        return f"{_name(changing[1])} is changing that just now. Ask me again when it is done."
     text = re.split(r"; log in first: ", text)[0]
     return f"I am sorry: {text}" + ("" if text.endswith((".", "?", "!", ")")) else ".")
 

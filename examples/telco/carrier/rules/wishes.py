@@ -26,7 +26,8 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
         r"\bstill (running|working|going|busy|at it)|\bany (news|update)|where are we|update me|how does it (look|stand)",
     ),
     ("cancel", r"\b(cancel|stop|abort|call off|undo)\b[^.?!]*\b(it|that|this|op-\d+|operation|everything|request|purchase)\b"),
-    ("cancel", r"\b(cancel|stop|abort|call off|undo)\b[^.?!]*\b(closing|closure|change|upgrade|billing)\b"),
+    ("cancel", r"\b(cancel|stop|abort|call off|undo)\b[^.?!]*\b(closing|closure|change|upgrade|billing|pass|bill|switch)\b"),
+    ("cancel", r"^\W*op-\d+\W*$"),
     ("cancel", r"^\W*(please )?(cancel|stop|abort|halt)( please)?\W*$"),
     ("cancel", r"\b(never ?mind|forget (it|that)|call (it|that) off|changed my mind)\b"),
     (

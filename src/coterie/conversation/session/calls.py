@@ -14,6 +14,7 @@ from coterie.conversation.operations.describing import outcome_line
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
 from coterie.conversation.session.lanes import refusal
 from coterie.conversation.tools.attempt import Attempt, Purpose
+from coterie.conversation.tools.calling import Callee
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import describe
@@ -91,8 +92,11 @@ class Calls:
         if why:
             return self._refused(name, why)
         if tool.confirm and not self._book.may_go_ahead(name, plain, turn):
+            try:
+                question = await self._question(tool, operation, arguments)
+            except Exception as error:  # noqa: BLE001 - of the tool's own words: what cannot be asked is not done
+                return self._refused(name, describe(error))
             await self._book.record(Confirming(turn=turn, tool=name, arguments=plain))
-            question = tool.confirm if isinstance(tool.confirm, str) else f"really {name.replace('_', ' ')}?"
             return Reply(
                 f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
                 "make the same call again, with the same arguments."
@@ -143,17 +147,28 @@ class Calls:
     async def _guarded(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
         if tool.guard is None:
             return ""
-        nothing = _Nothing()
-        attempt = Attempt(
-            operation, Purpose.CHECK, tool.guard, arguments, self._book.port,
-            key=operation.key, checkpoint=None, on_progress=nothing, on_end=nothing,
-        )  # fmt: skip
         try:
             async with asyncio.timeout(self._host.settings.model_timeout):
-                why = await tool.guard.call(ToolContext(attempt), arguments, self._context.run_blocking)
+                why = await self._judge(tool.guard, operation, arguments)
         except Exception as error:  # noqa: BLE001 - of the tool's own guard: who cannot judge refuses
             return f"it could not be seen whether this is permitted: {describe(error)}"
         return str(why) if why else ""
+
+    async def _question(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
+        """Return what the user is to be asked before a call is done. Raises what the tool's own function for it raises."""
+        if tool.asks is None:
+            return tool.confirm if isinstance(tool.confirm, str) else f"really {tool.name.replace('_', ' ')}?"
+        async with asyncio.timeout(self._host.settings.model_timeout):
+            return str(await self._judge(tool.asks, operation, arguments))
+
+    async def _judge(self, callee: Callee, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+        """Call a function that looks at a call before it becomes an operation."""
+        nothing = _Nothing()
+        attempt = Attempt(
+            operation, Purpose.CHECK, callee, arguments, self._book.port,
+            key=operation.key, checkpoint=None, on_progress=nothing, on_end=nothing,
+        )  # fmt: skip
+        return await callee.call(ToolContext(attempt), arguments, self._context.run_blocking)
 
     def _refused(self, name: str, why: str, *, mistaken: bool = False) -> Reply:
         if name in self._host.tools:

@@ -50,7 +50,7 @@ async def exchange(
             async for event in answering:
                 yield Told(event, own=True)
             return
-    end = own.id if own is not None else seat.chat.position
+    end = own.id if own is not None else seat.chat.last_event
     if own is not None:
         seat.reading.add(own.turn)
     try:
