@@ -25,6 +25,7 @@ Each error is built from the objects it is about and words itself: what happened
     ├── ScenarioError (ValueError)        a scenario file does not make sense
     ├── RunFolderFailed                   the folder of a run cannot be written
     ├── RunUnknown (LookupError)          a folder is not that of a run
+    ├── ServerFailed                      an address cannot be served on
     ├── StorageError                      a database did not do what was asked of it
     │   ├── WrongUrl (ValueError)         a text names no database that can be opened
     │   ├── StorageLocked                 another process has the file
@@ -196,7 +197,7 @@ from coterie.errors.models import (
     RecordingMissing,
     StreamBroken,
 )
-from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError, ServerFailed
 from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
     CheckpointMissing,
@@ -336,6 +337,7 @@ __all__ = [
     "RunUnknown",
     "RuntimeStopped",
     "ScenarioError",
+    "ServerFailed",
     "ServiceMissing",
     "SnapshotFailed",
     "SpawnError",

@@ -27,7 +27,7 @@ class Token:
     __slots__ = ("_digest", "_text", "generated")
 
     def __init__(self, text: str, *, generated: bool = False) -> None:
-        if not isinstance(text, str) or len(text) < SHORTEST or not text.isprintable() or " " in text:
+        if len(text) < SHORTEST or not text.isprintable() or " " in text:
             need = f"at least {SHORTEST} printable characters without spaces, such as the output of `openssl rand -hex 24`"
             raise InvalidSetting("token", "***", need)
         self._text = text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.responses import StreamingResponse
 
@@ -28,7 +29,8 @@ async def _alive(pieces: AsyncIterator[str], heartbeat: float, closing: asyncio.
         while True:
             if coming is None:
                 coming = asyncio.ensure_future(anext(pieces))
-            done, _ = await asyncio.wait({coming, ended}, timeout=heartbeat, return_when=asyncio.FIRST_COMPLETED)
+            waiting: list[asyncio.Future[Any]] = [coming, ended]
+            done, _ = await asyncio.wait(waiting, timeout=heartbeat, return_when=asyncio.FIRST_COMPLETED)
             if coming in done:
                 try:
                     piece = coming.result()

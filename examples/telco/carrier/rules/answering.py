@@ -30,10 +30,11 @@ _WORDS = {
     "log_out": "You are logged out as soon as this conversation is an hour old; close this window to be safe.",
 }
 
+_WHICH = "Which one shall I cancel?"
 _CALLED = {
     "close_contract": ("clos", "contract"),
     "change_package": ("change", "package", "upgrade", "switch", "plan"),
-    "purchase_roaming_pass": ("pass", "purchase", "roaming"),
+    "purchase_roaming_pass": ("pass", "purchas", "roaming"),
     "get_billing_summary": ("bill", "invoice"),
     "get_data_balance": ("data", "balance"),
 }
@@ -92,9 +93,9 @@ class _Answer:
 
     def _of_operations(self) -> ModelReply | None:
         wish = self.wish
-        if wish.kind not in ("status", "cancel"):
+        if wish.kind != "status" and not self._cancels():
             return None
-        if wish.kind == "cancel" and wish.operation is not None:
+        if wish.operation is not None and self._cancels():
             return self._call("cancel", operation=wish.operation)
         return self._call("check_status")
 
@@ -128,11 +129,18 @@ class _Answer:
         if call.name == "verify_login":
             task = self._waiting_task()
             return self._task(*task) if task else _say(f"{phrases.spoken(call, result)} What can I do for you?")
-        if call.name == "check_status" and self.wish.kind == "cancel":
+        if call.name == "check_status" and self._cancels():
             return self._cancel(phrases.under_way(result.content))
         if call.name == "get_roaming_info" and self._task_now() == "purchase_roaming_pass":
             return _say(f"{phrases.spoken(call, result)} {phrases.ASK_PASS}")
         return None
+
+    def _cancels(self) -> bool:
+        """Return whether something is to be cancelled: it was said now, or this says which."""
+        if self.wish.kind == "cancel":
+            return True
+        asked = self.dialogue.last_said().startswith(_WHICH)
+        return asked and not self.wish.no and (self.wish.kind in TASKS or not self.wish.kind)
 
     def _cancel(self, operations: Mapping[str, str]) -> ModelReply | None:
         """Cancel the one that is meant: by its name in the question, or because there is no other."""

@@ -58,34 +58,49 @@ class Translator:
             case TurnBegan():
                 self._began[event.turn] = event.id
                 self._parts, self._written = 0, False
-                return []
             case TextWritten(delivery=False):
                 return self._text(event)
-            case ToolCalled():
-                return [*self._close(), *self._call(event)]
-            case ToolReturned():
-                result = ToolCallResultEvent(
-                    message_id=f"result-{event.call}", tool_call_id=event.call, content=event.content, role="tool"
-                )
-                return [_at(result, event)]
+            case ToolCalled() | ToolReturned():
+                return self._call(event)
             case OperationChanged():
-                return [self._snapshot(event.operation, event)]
+                return [_at(self.snapshot(event.operation), event)]
             case OperationProgressed():
                 return self._progress(event)
-            case TurnEnded():
-                return self._close() if self._written else self.whole(f"answer-{self._began.get(event.turn, event.id)}", event)
-            case Delivered():
-                # Whole, so that it has its own name from the first word on.
-                return self.whole(f"delivery-{event.id}", event)
+            case TurnEnded() | Delivered():
+                return self._end(event)
             case _:
-                return []
+                pass
+        return []
+
+    def snapshot(self, operation: Operation) -> BaseEvent:
+        """Return an operation as an activity, whole."""
+        self._shown.add(operation.number)
+        self._operations[operation.number] = operation
+        return ActivitySnapshotEvent(
+            message_id=_name(operation.number), activity_type=ACTIVITY, content=content(operation), replace=True
+        )
+
+    def close(self) -> list[BaseEvent]:
+        """End the message that is open, if there is one."""
+        if self._open is None:
+            return []
+        name, self._open = self._open, None
+        return [TextMessageEndEvent(message_id=name)]
+
+    def _end(self, event: TurnEnded | Delivered) -> list[BaseEvent]:
+        if isinstance(event, Delivered):
+            # Whole, so that it has its own name from the first word on.
+            return self.whole(f"delivery-{event.id}", event)
+        if self._written:
+            return self.close()
+        return self.whole(f"answer-{self._began.get(event.turn, event.id)}", event)
 
     def whole(self, name: str, event: TurnEnded | Delivered) -> list[BaseEvent]:
         """Return a text that is complete as one message, under that name."""
         if not event.text:
-            return self._close()
+            return self.close()
         return [
-            *self._close(),
+            *self.close(),
             _at(TextMessageStartEvent(message_id=name, role="assistant"), event),
             _at(TextMessageContentEvent(message_id=name, delta=event.text), event),
             _at(TextMessageEndEvent(message_id=name), event),
@@ -103,29 +118,19 @@ class Translator:
             events.append(_at(TextMessageContentEvent(message_id=self._open, delta=event.text), event))
         return events
 
-    def _close(self) -> list[BaseEvent]:
-        if self._open is None:
-            return []
-        name, self._open = self._open, None
-        return [TextMessageEndEvent(message_id=name)]
-
-    def _call(self, event: ToolCalled) -> list[BaseEvent]:
+    def _call(self, event: ToolCalled | ToolReturned) -> list[BaseEvent]:
+        if isinstance(event, ToolReturned):
+            name = f"result-{event.call}"
+            return [
+                _at(ToolCallResultEvent(message_id=name, tool_call_id=event.call, content=event.content, role="tool"), event)
+            ]
         arguments = json.dumps(msgspec.to_builtins(event.arguments), ensure_ascii=False)
         return [
+            *self.close(),
             _at(ToolCallStartEvent(tool_call_id=event.call, tool_call_name=event.tool), event),
             _at(ToolCallArgsEvent(tool_call_id=event.call, delta=arguments), event),
             _at(ToolCallEndEvent(tool_call_id=event.call), event),
         ]
-
-    def _snapshot(self, operation: Operation, event: Event) -> BaseEvent:
-        self._shown.add(operation.number)
-        self._operations[operation.number] = operation
-        return _at(
-            ActivitySnapshotEvent(
-                message_id=_name(operation.number), activity_type=ACTIVITY, content=content(operation), replace=True
-            ),
-            event,
-        )
 
     def _progress(self, event: OperationProgressed) -> list[BaseEvent]:
         events: list[BaseEvent] = []
@@ -133,8 +138,8 @@ class Translator:
             operation = self._operations.get(event.operation)
             if operation is None:
                 return []
-            events.append(self._snapshot(operation, event))
-        patch = [
+            events.append(_at(self.snapshot(operation), event))
+        patch: list[Any] = [
             {"op": "replace", "path": "/fraction", "value": event.fraction},
             {"op": "replace", "path": "/line", "value": event.line},
         ]
