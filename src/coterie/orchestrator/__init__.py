@@ -6,6 +6,7 @@ components: memory, processing, action, environment.
 """
 
 from coterie.orchestrator.assistants.assistant import Assistant, Place
+from coterie.orchestrator.assistants.folder import ChatFolder
 from coterie.orchestrator.assistants.opening import LoadedAssistant, OpenAssistant, load_assistant, open_assistant
 from coterie.orchestrator.commons.fishing import Month
 from coterie.orchestrator.components import (
@@ -27,6 +28,7 @@ from coterie.orchestrator.scenario import Scenario, check_scenario, load_scenari
 
 __all__ = [
     "Assistant",
+    "ChatFolder",
     "Component",
     "ComponentReply",
     "ComponentRequest",
