@@ -11,6 +11,7 @@ from .company import Company, key_of
 from .desk.changes import Order
 from .numbers import same
 from .refusal import Refusal
+from .rules.phrases import report
 
 CLOSING = (
     (0.1, "checking the balance"),
@@ -291,7 +292,9 @@ def tools(time_scale: float) -> list[Tool]:
         tool(effect=read, guard=speaks_for, resources=_account)(get_current_package),
         tool(effect=read, guard=speaks_for, resources=_line)(get_data_balance),
         tool(effect=read, guard=speaks_for, resources=_line)(list_addons),
-        tool(effect=read, guard=speaks_for, resources=_bills, long_running=True, expected=six)(get_billing_summary),
+        tool(effect=read, guard=speaks_for, resources=_bills, long_running=True, expected=six, report=report)(
+            get_billing_summary
+        ),
         tool(effect=write, guard=speaks_for, resources=_alerts, check=was_done, idempotent=True)(set_data_alerts),
         tool(**changing, resources=_account, expected=ten, confirm=_what_closing_means)(close_contract),
         tool(**changing, resources=_account, expected=ten, confirm=_what_changing_means, compensate=take_back)(change_package),

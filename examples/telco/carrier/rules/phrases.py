@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from coterie.conversation import Operation
 from coterie.models import ToolCall, ToolResult
 
 ASK_NUMBER = "For that I need to know who you are. What is your telephone number?"
@@ -53,6 +54,11 @@ def spoken(call: ToolCall, result: ToolResult) -> str:
     except (KeyError, TypeError, AttributeError):
         # It goes on in the background, or is told otherwise: then what is told is a sentence.
         return str(value)
+
+
+def report(operation: Operation) -> str:
+    """Return what the customer is told when an operation has ended, where no model puts it into words."""
+    return outcome(f"{operation.id} {operation.tool} {operation.state}: {operation.content or operation.detail}")
 
 
 def under_way(text: str) -> dict[str, str]:

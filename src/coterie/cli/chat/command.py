@@ -69,7 +69,7 @@ def _converse(
     """Talk until the end, and return how many operations are unfinished then."""
     screen = _screen(assistant, chat, interactive=interactive)
     shown.append(screen)
-    if greet and assistant.greeting and not chat.last_event:
+    if greet and assistant.greeting and not chat.transcript():
         screen.line(wrapped(assistant.name, assistant.greeting, screen.width), style="class:answer")
     with Runtime() as runtime:
         runtime.provide(screen, kind=Screen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.teller import Cancel, Move, Settle
 from coterie.cli.chat.words import step
+from coterie.messaging import Request
 from coterie.runtime import AgentRef
 
 HELP = """\
@@ -18,9 +19,10 @@ HELP = """\
 class Commands:
     """Obeys them. What takes time is done by the teller."""
 
-    def __init__(self, screen: Screen, teller: AgentRef) -> None:
+    def __init__(self, screen: Screen, teller: AgentRef, *, blocking: bool) -> None:
         self._screen = screen
         self._teller = teller
+        self._blocking = blocking
 
     def obey(self, text: str) -> bool | None:
         """Obey a command; return None if it is none, and False if it ends the conversation."""
@@ -34,11 +36,16 @@ class Commands:
                 shown = [step(each) for each in self._screen.chat.operations()]
                 self._screen.line("\n".join(shown) or "  there are none", style="class:note")
             case "/cancel", [operation]:
-                self._teller.ask(Cancel(operation=operation), timeout=None).result()
+                self._do(Cancel(operation=operation))
             case "/move", [operation, place] if place.isascii() and place.isdigit():
-                self._teller.ask(Move(operation=operation, place=int(place)), timeout=None).result()
+                self._do(Move(operation=operation, place=int(place)))
             case "/wait", []:
-                self._teller.ask(Settle(), timeout=None).result()
+                self._do(Settle())
             case _:
                 self._screen.line(HELP, style="class:note")
         return True
+
+    def _do(self, request: Request[bool]) -> None:
+        reply = self._teller.ask(request, timeout=None)
+        if self._blocking:
+            reply.result()

@@ -46,7 +46,7 @@ class PlainScreen(Screen):
 
 def converse(lines: Iterable[str], screen: PlainScreen, teller: AgentRef, *, wait: bool) -> None:
     """Send each line when the one before it has been answered; at the end wait for what still runs, if `wait`."""
-    commands = Commands(screen, teller)
+    commands = Commands(screen, teller, blocking=True)
     for line in lines:
         text = line.rstrip("\r\n")
         if not text.strip():
