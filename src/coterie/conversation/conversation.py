@@ -221,19 +221,20 @@ class Conversation:
         return await heard(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self._port)
 
     def transcript(self) -> tuple[Spoken, ...]:
-        """Return what was said, oldest first: the questions, the answers, and the deliveries."""
+        """Return what was said, oldest first: each question with its answer, and the deliveries."""
+        records = self._port.host.journal.between(self._port.key, 0, 2**62, 2**31)
+        questions = {each.entry.turn: each.entry.text for each in records if isinstance(each.entry, Said)}
         said: list[Spoken] = []
-        for record in self._port.host.journal.between(self._port.key, 0, 2**62, 2**31):
+        for record in records:
             match record.entry:
-                case Said():
-                    said.append(Spoken("user", record.entry.text))
                 case Answered():
-                    said.append(Spoken("assistant", record.entry.whole))
+                    said += [Spoken("user", questions.pop(record.entry.turn, "")), Spoken("assistant", record.entry.whole)]
                 case Told():
                     said.append(Spoken("assistant", record.entry.text))
                 case _:
                     continue
-        return tuple(said)
+        # What has not been answered yet comes last.
+        return (*said, *(Spoken("user", text) for text in questions.values()))
 
     async def settle(self) -> None:
         """Return when nothing is being said and no operation runs or waits, and all is delivered."""

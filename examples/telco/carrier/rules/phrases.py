@@ -25,6 +25,8 @@ GREETING = f"Hello! This is the desk of the telephone company. {HELP}"
 LOST = f"I did not understand that. {HELP}"
 NAMES = {
     "close_contract": "the closing of your contract",
+    "start_login": "the sending of the code",
+    "verify_login": "the login",
     "change_package": "the change of your package",
     "purchase_roaming_pass": "the purchase of your roaming pass",
     "get_billing_summary": "your billing summary",
@@ -80,9 +82,10 @@ def outcome(line: str) -> str:
         return f"{name} was cancelled, and what had been done was undone."
     if state == "cancelled":
         return f"{name} was cancelled before anything was done."
-    return (
-        f"{name} {'took too long and was given up' if state == 'timed out' else 'has failed'}: {content or 'I do not know why'}"
-    )
+    if state == "timed out":
+        return f"{name} took too long and was given up."
+    why = re.sub(r"^[\w.]*(?:Refusal|Error): ", "", content or "I do not know why")
+    return f"{name} was not done: {why}" + ("" if why.endswith(".") else ".")
 
 
 def standing(text: str) -> str:

@@ -103,45 +103,28 @@ def identify(sequence: int, part: int = 0) -> int:
 
 def events_of(sequence: int, at: float, entry: Entry) -> list[Event]:
     """Return the events that an entry of the log is."""
-    first = identify(sequence)
+    where: dict[str, Any] = {"id": identify(sequence), "at": at}
+    found: list[Event] = []
     match entry:
         case Said():
-            return [TurnBegan(id=first, at=at, turn=entry.turn, text=entry.text)]
+            found.append(TurnBegan(**where, turn=entry.turn, text=entry.text))
         case Called():
-            return [
+            found.extend(
                 ToolCalled(
                     id=identify(sequence, part), at=at, turn=entry.turn, call=call.id, tool=call.name, arguments=call.arguments
                 )
                 for part, call in enumerate(entry.calls)
-            ]
+            )
         case Returned():
-            return [
-                ToolReturned(
-                    id=first,
-                    at=at,
-                    turn=entry.turn,
-                    call=entry.call,
-                    tool=entry.tool,
-                    content=entry.content,
-                    failed=entry.failed,
-                    operation=entry.operation,
-                )
-            ]
+            facts = {name: getattr(entry, name) for name in entry.__struct_fields__}
+            found.append(ToolReturned(**where, **facts))
         case Answered():
-            return [
-                TurnEnded(
-                    id=first,
-                    at=at,
-                    turn=entry.turn,
-                    lane=entry.lane,
-                    outcome=entry.outcome,
-                    text=entry.whole,
-                    problem=entry.problem,
-                )
-            ]
+            facts = {name: getattr(entry, name) for name in ("turn", "lane", "outcome", "problem")}
+            found.append(TurnEnded(**where, **facts, text=entry.whole))
         case Ended():
-            return [OperationChanged(id=first, at=at, operation=entry.operation)]
+            found.append(OperationChanged(**where, operation=entry.operation))
         case Told():
-            return [Delivered(id=first, at=at, operations=entry.operations, text=entry.text, merged=entry.merged)]
+            found.append(Delivered(**where, operations=entry.operations, text=entry.text, merged=entry.merged))
         case Confirming():
-            return []
+            pass
+    return found

@@ -43,8 +43,9 @@ def project(entries: Iterable[Entry], *, turn: int | None = None, limit: int = 4
             units["told", place] = [Spoken("assistant", entry.text)]
         else:
             assert isinstance(entry, Said | Returned | Confirming | Ended | Told)
-    if turn is not None and turn in questions and ("turn", turn) not in units:
-        units["turn", turn] = _question(questions[turn])
+    if turn is not None and turn in questions:
+        # What came in the middle of it stands before it, so that the last word is what is to be answered.
+        units["turn", turn] = units.pop(("turn", turn), None) or _question(questions[turn])
     latest = list(units.values())[-limit:]
     return tuple(exchange for unit in latest for exchange in unit)
 

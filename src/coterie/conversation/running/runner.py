@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.events import OperationChanged, OperationProgressed
+from coterie.conversation.events import OperationProgressed
 from coterie.conversation.history.entries import Ended, Entry
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState

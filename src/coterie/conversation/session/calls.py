@@ -66,6 +66,27 @@ class Calls:
         requested: bool = False,
     ) -> Reply | Draft:
         """Return what becomes of a call. `drafts` are the operations of the same reply that come before it."""
+        found = self._understand(name, given, turn, call)
+        if isinstance(found, Reply):
+            return found
+        tool, operation, arguments = found
+        before = self._known(operation.key, drafts)
+        if before is not None:
+            return before
+        why = self._barred(tool, operation, lane, drafts, requested=requested)
+        why = why or await self._guarded(tool, operation, arguments)
+        if why:
+            return self._refused(name, why)
+        if tool.confirm and not self._book.may_go_ahead(name, operation.arguments, turn):
+            return await self._ask_first(tool, operation, arguments, turn)
+        number = self._book.new_operation()
+        # What is read in the second lane goes before what waits: nobody writes it now.
+        place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
+        operation = msgspec.structs.replace(operation, number=number, place=place)
+        return Draft(operation, self._patience(tool) if not requested else 0.0)
+
+    def _understand(self, name: str, given: object, turn: int, call: str) -> Reply | tuple[Tool, Operation, Mapping[str, Any]]:
+        """Return the tool that is called, the operation as it would be, and its arguments; or what is wrong with it."""
         tool = self._host.tools.get(name)
         if tool is None:
             known = ", ".join(self._host.tools) or "none"
@@ -75,56 +96,47 @@ class Calls:
         except ValueError as error:
             return self._refused(name, f"the arguments do not fit: {error}. Mend them and call again.", mistaken=True)
         try:
-            resources, key = tool.resources(arguments), tool.key(arguments)
+            return tool, self._draft(tool, arguments, plain, turn, call), arguments
         except Exception as error:  # noqa: BLE001 - of the tool's own functions; the model hears of it
             return self._refused(name, f"the call cannot be judged: {describe(error)}")
-        known_already = self._known(key, drafts)
-        if known_already is not None:
-            return known_already
+
+    def _barred(self, tool: Tool, operation: Operation, lane: Lane, drafts: Sequence[Draft], *, requested: bool) -> str:
+        """Return why a call may not be made now, or an empty text."""
         unfinished = [*self._runner.unfinished, *(draft.operation for draft in drafts)]
-        why = refusal(tool, resources, lane, unfinished, self._runner.blocking, requested=requested)
+        why = refusal(tool, operation.resources, lane, unfinished, self._runner.blocking, requested=requested)
         if not why and len(unfinished) >= self._host.settings.queue:
             why = f"{len(unfinished)} operations are under way already: wait until one has ended, or cancel one"
-        if why:
-            return self._refused(name, why)
-        operation = self._draft(tool, plain, resources, key, turn, call)
-        why = await self._guarded(tool, operation, arguments)
-        if why:
-            return self._refused(name, why)
-        if tool.confirm and not self._book.may_go_ahead(name, plain, turn):
-            try:
-                question = await self._question(tool, operation, arguments)
-            except Exception as error:  # noqa: BLE001 - of the tool's own words: what cannot be asked is not done
-                return self._refused(name, describe(error))
-            await self._book.record(Confirming(turn=turn, tool=name, arguments=plain))
-            return Reply(
-                f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
-                "make the same call again, with the same arguments."
-            )
-        number = self._book.new_operation()
-        # What is read in the second lane goes before what waits: nobody writes it now.
-        place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
-        operation = msgspec.structs.replace(operation, number=number, place=place)
-        return Draft(operation, self._patience(tool, operation) if not requested else 0.0)
+        return why
 
-    def _draft(
-        self, tool: Tool, plain: Mapping[str, Any], resources: tuple[str, ...], key: str, turn: int, call: str
-    ) -> Operation:
+    async def _ask_first(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], turn: int) -> Reply:
+        question = tool.confirm if isinstance(tool.confirm, str) else f"really {tool.name.replace('_', ' ')}?"
+        if tool.asks is not None:
+            try:
+                question = str(await self._judge(tool.asks, operation, arguments))
+            except Exception as error:  # noqa: BLE001 - of the tool's own words: what cannot be asked is not done
+                return self._refused(tool.name, describe(error))
+        await self._book.record(Confirming(turn=turn, tool=tool.name, arguments=operation.arguments))
+        return Reply(
+            f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
+            "make the same call again, with the same arguments."
+        )
+
+    def _draft(self, tool: Tool, arguments: Mapping[str, Any], plain: Mapping[str, Any], turn: int, call: str) -> Operation:
         estimate = self._host.durations.estimate(tool.name, tool.expected)
         return Operation(
             number=self._book.last_operation + 1,
             tool=tool.name,
             arguments=plain,
             effect=tool.effect,
-            resources=resources,
-            key=key,
+            resources=tool.resources(arguments),
+            key=tool.key(arguments),
             turn=turn,
             call=call,
             estimate=estimate.median if estimate is not None else None,
             created_at=self._book.now,
         )
 
-    def _patience(self, tool: Tool, operation: Operation) -> float:
+    def _patience(self, tool: Tool) -> float:
         """Return how long the turn waits: not at all for what is long, or has turned out to be."""
         patience = tool.patience if tool.patience is not None else self._host.settings.patience
         learnt = self._host.durations.estimate(tool.name)
@@ -148,27 +160,19 @@ class Calls:
         if tool.guard is None:
             return ""
         try:
-            async with asyncio.timeout(self._host.settings.model_timeout):
-                why = await self._judge(tool.guard, operation, arguments)
+            why = await self._judge(tool.guard, operation, arguments)
         except Exception as error:  # noqa: BLE001 - of the tool's own guard: who cannot judge refuses
             return f"it could not be seen whether this is permitted: {describe(error)}"
         return str(why) if why else ""
 
-    async def _question(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
-        """Return what the user is to be asked before a call is done. Raises what the tool's own function for it raises."""
-        if tool.asks is None:
-            return tool.confirm if isinstance(tool.confirm, str) else f"really {tool.name.replace('_', ' ')}?"
-        async with asyncio.timeout(self._host.settings.model_timeout):
-            return str(await self._judge(tool.asks, operation, arguments))
-
     async def _judge(self, callee: Callee, operation: Operation, arguments: Mapping[str, Any]) -> Any:
-        """Call a function that looks at a call before it becomes an operation."""
-        nothing = _Nothing()
+        """Call a tool's own function that looks at a call before it becomes an operation."""
         attempt = Attempt(
             operation, Purpose.CHECK, callee, arguments, self._book.port,
-            key=operation.key, checkpoint=None, on_progress=nothing, on_end=nothing,
+            key=operation.key, checkpoint=None, on_progress=_ignore, on_end=_ignore,
         )  # fmt: skip
-        return await callee.call(ToolContext(attempt), arguments, self._context.run_blocking)
+        async with asyncio.timeout(self._host.settings.model_timeout):
+            return await callee.call(ToolContext(attempt), arguments, self._context.run_blocking)
 
     def _refused(self, name: str, why: str, *, mistaken: bool = False) -> Reply:
         if name in self._host.tools:
@@ -176,6 +180,5 @@ class Calls:
         return Reply(why, failed=True, mistaken=mistaken)
 
 
-class _Nothing:
-    def __call__(self, attempt: Attempt) -> None:
-        return
+def _ignore(_attempt: Attempt) -> None:
+    """A guard has no progress and no end of its own."""

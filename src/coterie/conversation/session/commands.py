@@ -41,24 +41,24 @@ class Commands:
             given, _ = BUILTINS[call.name].arguments.check(call.arguments)
         except ValueError as error:
             return Reply(f"the arguments do not fit: {error}. Mend them and call again.", failed=True, mistaken=True)
-        match call.name:
-            case "list":
-                return Reply(self._list())
-            case "request":
-                return await self._request(given, call, turn, lane)
-            case "check_status":
-                if not given["operation"]:
-                    return Reply(self._list())
+        if call.name == "request":
+            return await self._request(given, call, turn, lane)
+        if not given.get("operation"):
+            return Reply(self._list())
         number = number_of(given["operation"])
         operation = self.find(number) if number is not None else None
         if operation is None:
             known = ", ".join(each.id for each in self._runner.unfinished) or "none"
             return Reply(f"there is no operation {given['operation']!r}; under way: {known}", failed=True, mistaken=True)
-        if call.name == "check_status":
-            return Reply(status_line(operation, self._runner.queue, self._book.now))
-        if call.name == "resolve":
-            return await self._resolve(operation, given["outcome"])
-        return await self._cancel(operation)
+        return await self._about(call.name, operation, given.get("outcome", ""))
+
+    async def _about(self, name: str, operation: Operation, outcome: str) -> Reply:
+        match name:
+            case "resolve":
+                return await self._resolve(operation, outcome)
+            case "cancel":
+                return await self._cancel(operation)
+        return Reply(status_line(operation, self._runner.queue, self._book.now))
 
     def find(self, number: int) -> Operation | None:
         """Return an operation of this conversation, however old."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coterie.conversation.events import TextWritten
 from coterie.conversation.history.entries import Told
 from coterie.conversation.history.projection import project
 from coterie.conversation.operations import machine

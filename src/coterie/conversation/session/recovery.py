@@ -33,25 +33,29 @@ async def recover(book: Book, runner: Runner) -> None:
             book.host.telemetry.count_tool(operation.tool, "unknown")
         elif operation.state is _S.QUEUED and not operation.background:
             changed[operation.number] = machine.change(operation, background=True)
-    for returned, operation in _unheard(book, changed):
+    for returned, heard in _unheard(book, changed):
         entries.append(returned)
-        if operation is not None:
-            changed[operation.number] = operation
+        if heard is not None:
+            changed[heard.number] = heard
     for operation in book.operations.values():
-        # It ended for a turn that cannot hear of it any more.
         now = changed.get(operation.number, operation)
         if now.ended and not now.delivered and not now.background:
+            # It ended for a turn that cannot hear of it any more.
             changed[now.number] = machine.change(now, background=True)
     if entries or changed:
-        # An operation may have been changed twice; each change is one epoch, and they are written one by one.
+        # An operation may have been changed twice; it is written as one change.
         await book.record(*entries, operations=[_one_step(each, book.operations[each.number]) for each in changed.values()])
-    for operation in list(book.operations.values()):
-        if operation.state is _S.UNKNOWN:
-            tool = book.host.tools.get(operation.tool)
-            if tool is not None and tool.check is not None:
-                runner.checking.add(operation.number)
-                runner.launch(operation, Purpose.CHECK)
+    _reconcile(book, runner)
     runner.schedule()
+
+
+def _reconcile(book: Book, runner: Runner) -> None:
+    """Have the tools' own checks find out what became of operations of unknown outcome."""
+    for operation in list(book.operations.values()):
+        tool = book.host.tools.get(operation.tool)
+        if operation.state is _S.UNKNOWN and tool is not None and tool.check is not None:
+            runner.checking.add(operation.number)
+            runner.launch(operation, Purpose.CHECK)
 
 
 def _unheard(book: Book, changed: dict[int, Operation]) -> list[tuple[Returned, Operation | None]]:

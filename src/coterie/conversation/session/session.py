@@ -49,6 +49,8 @@ class Session(Agent):
         self._port = port
         self._host = port.host
         self._inbox: deque[Said] = deque()
+        self._taking = 0
+        """Messages that are being written down."""
         self._wake = asyncio.Event()
         self._busy = False
         self._ready = False
@@ -90,12 +92,17 @@ class Session(Agent):
             if before is not None:
                 first = self._host.journal.of_turn(self._port.key, before)
                 return Taken(before, identify(first[0].sequence) - 1 if first else 0)
-        if len(self._inbox) >= self._host.settings.waiting:
-            raise ConversationFull(self._port.name, len(self._inbox))
+        waiting = len(self._inbox) + self._taking
+        if waiting >= self._host.settings.waiting:
+            raise ConversationFull(self._port.name, waiting)
         self._book.last_turn += 1
         said = Said(turn=self._book.last_turn, text=message.text, id=message.id)
         after = identify(self._book.next_sequence) - 1
-        await self._book.record(said)
+        self._taking += 1
+        try:
+            await self._book.record(said)
+        finally:
+            self._taking -= 1
         self._inbox.append(said)
         self._turns.spoken_on.set()
         self._wake.set()

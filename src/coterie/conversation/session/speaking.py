@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from coterie.conversation.events import TextWritten
 from coterie.errors import ModelError, describe
-from coterie.models import ModelReply, ModelRequest, TextDelta
+from coterie.models import ModelReply, ModelRequest
 
 if TYPE_CHECKING:
     from coterie.conversation.session.book import Book
 
 
-class Cut(Exception):  # noqa: N818 - a signal, as all of the house
+class Cut(Exception):
     """What was being said was cut short. `text` is what had been said."""
 
     def __init__(self, text: str) -> None:
@@ -73,7 +73,7 @@ class Speaker:
             async for piece in stream:
                 if isinstance(piece, ModelReply):
                     reply = piece
-                elif isinstance(piece, TextDelta) and piece.text:
+                elif piece.text:
                     said.append(piece.text)
                     self._book.announce(TextWritten, turn=turn, text=piece.text, delivery=delivery)
         except ModelError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coterie.conversation.events import Lane, TextWritten, TurnOutcome
 from coterie.conversation.history.entries import Answered, Called, Returned, Said
@@ -169,7 +169,8 @@ class Turns:
             await asyncio.wait({ending}, timeout=max(0.0, began + grace - loop.time()))
             if not ending.done() and draft.patience > grace:
                 left = max(0.0, began + draft.patience - loop.time())
-                await asyncio.wait({ending, spoken}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                waited: set[asyncio.Future[Any]] = {ending, spoken}
+                await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             spoken.cancel()
         operation = self._book.operations.get(number)

@@ -12,7 +12,7 @@ from coterie.conversation.operations.schedule import EVERYTHING
 from coterie.conversation.tools.calling import Callee
 from coterie.conversation.tools.schema import Arguments, description_of
 from coterie.errors import DefinitionError, InvalidSetting
-from coterie.kernel import check_number, choice
+from coterie.kernel import check_instance, check_number, choice
 from coterie.models import ToolDefinition
 from coterie.work import Retry
 
@@ -53,40 +53,24 @@ class Tool:
         report: Callable[[Operation], str] | None = None,
         names: Mapping[str, Any] | None = None,
     ) -> None:
-        if not callable(function) or isinstance(function, type):
-            raise DefinitionError(repr(function), "@tool needs a function", "put @tool above a def")
-        where = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
-        self.name = name if name is not None else str(getattr(function, "__name__", ""))
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise DefinitionError(where, f"{self.name!r} cannot name a tool", "use up to 64 letters, digits and underscores")
-        if self.name in RESERVED:
-            raise DefinitionError(where, f"every conversation has a tool {self.name} of its own", "choose another name")
+        where = _checked(function)
+        self.name = _named(name if name is not None else str(getattr(function, "__name__", "")), where)
         at = f"tool {self.name}"
-        for setting, value in (("expected", expected), ("patience", patience)):
+        for setting, value in {"expected": expected, "patience": patience}.items():
             check_number(f"{at}: {setting}", value, optional=True)
-        for setting, value in (("timeout", timeout), ("idle_timeout", idle_timeout)):
+        for setting, value in {"timeout": timeout, "idle_timeout": idle_timeout}.items():
             check_number(f"{at}: {setting}", value, above=0, optional=True)
-        if retry is not None and not isinstance(retry, Retry):
-            raise InvalidSetting(f"{at}: retry", retry, "a Retry, such as Retry(3), or None")
+        check_instance(f"{at}: retry", retry, (Retry, type(None)), "a Retry, such as Retry(3), or None")
         self.effect = choice(f"{at}: effect", effect, Effect)
         if retry is not None and self.effect is Effect.WRITE and not idempotent and idempotency_key is None:
             remedy = "say idempotent=True if it uses context.idempotency_key, or give idempotency_key; or leave retry out"
             raise DefinitionError(where, "a write is not tried again without an idempotency key", remedy)
-        for setting, value in (
-            ("idempotency_key", idempotency_key),
-            ("guard", guard),
-            ("check", check),
-            ("compensate", compensate),
-            ("report", report),
-        ):
-            if value is not None and not callable(value):
-                raise InvalidSetting(f"{at}: {setting}", value, "a function, or None")
-        if not callable(resources) and resources is not None:
-            if isinstance(resources, str):
-                raise InvalidSetting(f"{at}: resources", resources, f"a list of texts, such as [{resources!r}]")
-            resources = tuple(resources)
-            if not all(isinstance(each, str) and each for each in resources):
-                raise InvalidSetting(f"{at}: resources", resources, "a list of texts, or a function that returns one")
+        functions = {
+            "idempotency_key": idempotency_key, "guard": guard, "check": check, "compensate": compensate, "report": report
+        }  # fmt: skip
+        for setting, given in functions.items():
+            if given is not None and not callable(given):
+                raise InvalidSetting(f"{at}: {setting}", given, "a function, or None")
         self.description = description if description is not None else description_of(function)
         self.arguments = Arguments(function, names or {}, where)
         self.long_running = long_running
@@ -102,7 +86,7 @@ class Tool:
         self.guard = Callee(guard) if guard is not None else None
         self.check = Callee(check) if check is not None else None
         self.compensate = Callee(compensate) if compensate is not None else None
-        self._resources = resources
+        self._resources = _touched(at, resources)
         self._key = idempotency_key
 
     def __repr__(self) -> str:
@@ -135,6 +119,33 @@ class Tool:
     def key(self, arguments: Mapping[str, Any]) -> str:
         """Return the idempotency key of a call with these arguments, or an empty text if the tool makes none."""
         return "" if self._key is None else f"{self.name}/{self._key(**arguments)}"
+
+
+def _checked(function: Any) -> str:
+    """Return where a function is defined. Raises `DefinitionError` for what is none."""
+    if not callable(function) or isinstance(function, type):
+        raise DefinitionError(repr(function), "@tool needs a function", "put @tool above a def")
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
+
+
+def _named(name: Any, where: str) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise DefinitionError(where, f"{name!r} cannot name a tool", "use up to 64 letters, digits and underscores")
+    if name in RESERVED:
+        raise DefinitionError(where, f"every conversation has a tool {name} of its own", "choose another name")
+    return name
+
+
+def _touched(at: str, resources: Any) -> Any:
+    """Return the resources of a tool: a tuple, a function, or None. Raises `InvalidSetting`."""
+    if resources is None or callable(resources):
+        return resources
+    if isinstance(resources, str) or not isinstance(resources, Iterable):
+        raise InvalidSetting(f"{at}: resources", resources, "a list of texts, or a function that returns one")
+    found = tuple(resources)
+    if not all(isinstance(each, str) and each for each in found):
+        raise InvalidSetting(f"{at}: resources", found, "a list of texts, or a function that returns one")
+    return found
 
 
 @overload

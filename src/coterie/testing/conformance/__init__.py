@@ -20,8 +20,9 @@ and that of the memory's tiers over a backend of your own::
             backend.close()
 """
 
+from coterie.testing.conformance.journal import JournalConformance
 from coterie.testing.conformance.memory import ArchiveConformance, BackendConformance
 from coterie.testing.conformance.storage import DatabaseConformance
 from coterie.testing.conformance.suite import RuntimeConformance
 
-__all__ = ["ArchiveConformance", "BackendConformance", "DatabaseConformance", "RuntimeConformance"]
+__all__ = ["ArchiveConformance", "BackendConformance", "DatabaseConformance", "JournalConformance", "RuntimeConformance"]

@@ -1,0 +1,222 @@
+"""What may be done while something runs; and that it is the runtime that holds it, not the prompt."""
+
+from typing import Any
+
+import pytest
+
+from coterie.conversation import Conversation, ConversationSettings, Lane, OperationState, tool
+from coterie.models import ModelReply, ModelRequest, Spoken
+
+from .scripted import Gate, Script, by_words, operation, run, state_of
+
+QUICK = ConversationSettings(patience=0.2, grace=0.02, cancel_grace=0.2)
+
+
+class Shop:
+    """A long write on ``contract``, another write, and reads."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.began = Gate()
+        self.changed: list[str] = []
+
+        @tool(effect="write", resources=["contract"], long_running=True)
+        async def close_contract() -> str:
+            self.began.set()
+            await self.gate
+            return "the contract is closed"
+
+        @tool(effect="write", resources=["alerts"])
+        def set_alert(level: int) -> str:
+            self.changed.append(f"alert {level}")
+            return f"alert at {level}"
+
+        @tool(effect="read", resources=["balance"])
+        def balance() -> int:
+            return 42
+
+        @tool(effect="read", resources=["contract"])
+        def contract() -> str:
+            return "contract 7"
+
+        self.tools: list[Any] = [close_contract, set_alert, balance, contract]
+
+    def chat(self, script: Script | None = None, **options: Any) -> Conversation:
+        return Conversation(script or Script(by_words), self.tools, settings=QUICK, **options)
+
+
+def test_while_something_runs_the_user_is_answered_by_the_second_lane() -> None:
+    shop = Shop()
+
+    async def work() -> None:
+        async with shop.chat() as chat:
+            assert (await chat.send("hello").end()).lane is Lane.MAIN
+            # The very first message after the beginning already goes the right way.
+            assert (await chat.send("!close_contract").end()).lane is Lane.MAIN
+            assert (await chat.send("how are you").end()).lane is Lane.SECOND
+            shop.gate.set()
+            await chat.settle()
+            assert (await chat.send("hello").end()).lane is Lane.MAIN
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("call", "told", "permitted"),
+    [
+        ("!balance", "42", True),
+        ("!contract", "op-1 close_contract is changing what contract reads", False),
+        ('!set_alert {"level": 3}', "something else is running: queue it with request", False),
+        ("!close_contract", "something else is running: queue it with request", False),
+    ],
+)
+def test_the_runtime_permits_only_what_is_safe_whatever_the_model_calls(call: str, told: str, *, permitted: bool) -> None:
+    shop = Shop()
+
+    async def work() -> None:
+        async with shop.chat() as chat:
+            await chat.send("!close_contract").answer()
+            await shop.began
+            assert told in await chat.send(call).answer()
+            assert len(chat.operations()) == 1 + permitted
+            assert shop.changed == []
+
+    run(work)
+
+
+def test_the_second_lane_is_shown_only_safe_tools_and_what_is_under_way() -> None:
+    shop, script = Shop(), Script(by_words)
+
+    async def work() -> None:
+        async with shop.chat(script) as chat:
+            await chat.send("!close_contract").answer()
+            await chat.send("hello").answer()
+
+    run(work)
+    names = {each.name for each in script.requests[-1].tools}
+    assert names == {"balance", "contract", "check_status", "cancel", "list", "request"}
+    assert "op-1 close_contract is running" in script.requests[-1].instructions
+
+
+def test_what_is_requested_meanwhile_is_queued_and_delivered() -> None:
+    shop = Shop()
+
+    async def work() -> None:
+        async with shop.chat() as chat:
+            await chat.send("!close_contract").answer()
+            answer = await chat.send('!request {"tool": "close_contract", "arguments": {}}').answer()
+            assert "op-2 close_contract waits in the queue" in answer
+            answer = await chat.send('!request {"tool": "set_alert", "arguments": {"level": 5}}').answer()
+            assert "Taken: op-3 set_alert" in answer
+            assert "do not fit" in await chat.send('!request {"tool": "set_alert", "arguments": {}}').answer()
+            assert "no tool" in await chat.send('!request {"tool": "nothing", "arguments": {}}').answer()
+            shop.gate.set()
+            await chat.settle()
+            assert shop.changed == ["alert 5"]
+            assert [each.delivered for each in chat.operations()] == [True] * 3
+
+    run(work)
+
+
+def test_the_status_can_be_asked_listed_and_the_operation_cancelled_by_the_model() -> None:
+    shop = Shop()
+
+    async def work() -> None:
+        async with shop.chat() as chat:
+            await chat.send("!close_contract").answer()
+            await shop.began
+            assert "op-1 close_contract is running, 0% done" in await chat.send("!check_status").answer()
+            assert "op-1 close_contract" in await chat.send("!list").answer()
+            assert "no operation 'op-9'" in await chat.send('!check_status {"operation": "op-9"}').answer()
+            answer = await chat.send('!cancel {"operation": "op-1"}').answer()
+            assert "stopped before effect" in answer
+            await chat.settle()
+            assert state_of(chat, 1) is OperationState.CANCELLED
+            assert operation(chat, 1).delivered
+
+    run(work)
+
+
+def test_two_messages_at_once_are_both_answered_in_their_order() -> None:
+    async def work() -> None:
+        async with Shop().chat() as chat:
+            streams = [chat.send(f"message {number}") for number in range(20)]
+            assert [await each.answer() for each in streams] == [f"you said message {number}" for number in range(20)]
+            said = [each.text for each in chat.transcript()]
+            assert said == [text for number in range(20) for text in (f"message {number}", f"you said message {number}")]
+
+    run(work)
+
+
+def test_a_message_with_an_id_is_answered_once_however_often_it_is_sent() -> None:
+    script = Script(by_words)
+
+    async def work() -> None:
+        async with Shop().chat(script) as chat:
+            streams = [chat.send("hello", id="m1") for _ in range(5)]
+            assert [await each.answer() for each in streams] == ["you said hello"] * 5
+            assert await chat.send("hello", id="m1").answer() == "you said hello"
+            assert await chat.send("hello", id="m2").answer() == "you said hello"
+        assert len(script.requests) == 2
+
+    run(work)
+
+
+def test_what_cannot_be_undone_needs_the_users_word_in_between() -> None:
+    done: list[str] = []
+
+    @tool(confirm="Really delete it?")
+    def delete(name: str) -> str:
+        done.append(name)
+        return f"{name} is gone"
+
+    def eager(request: ModelRequest) -> ModelReply | str:
+        # A model that would confirm by itself, in the same turn, as often as it is let.
+        last = request.exchanges[-1]
+        if isinstance(last, Spoken) or "Not done yet" in getattr(last, "content", ""):
+            asked = sum(isinstance(each, Spoken) and each.role == "user" for each in request.exchanges)
+            repeats = sum("Not done yet" in getattr(each, "content", "") for each in request.exchanges)
+            if repeats < 3 * asked and "no" not in getattr(last, "text", ""):
+                return by_words(
+                    ModelRequest(exchanges=(Spoken("user", '!delete {"name": "x"}'),))
+                )
+        return by_words(request)
+
+    async def work() -> None:
+        async with Conversation(Script(eager), [delete]) as chat:
+            assert "Really delete it?" in await chat.send("delete x").answer()
+            assert done == []
+            assert "x is gone" in await chat.send("yes").answer()
+            assert done == ["x"]
+            # Consent is used up.
+            assert "Really delete it?" in await chat.send("again").answer()
+            assert done == ["x"]
+
+    run(work)
+
+
+def test_a_guard_refuses_before_anything_is_written() -> None:
+    @tool(guard=lambda context, name: None if context.values.get("user") else f"log in before you touch {name}")
+    def touch(name: str) -> str:
+        return f"touched {name}"
+
+    @tool(guard=lambda: 1 / 0)
+    def broken() -> str:
+        return "never"
+
+    log_in = tool(name="log_in")(log_in_function)
+
+    async def work() -> None:
+        async with Conversation(Script(by_words), [touch, broken, log_in]) as chat:
+            assert "log in before you touch a" in await chat.send('!touch {"name": "a"}').answer()
+            assert "ZeroDivisionError" in await chat.send("!broken").answer()
+            assert chat.operations() == ()
+            await chat.send("!log_in").answer()
+            assert await chat.send('!touch {"name": "a"}').answer() == "touched a"
+
+    run(work)
+
+
+def log_in_function(context) -> str:  # type: ignore[no-untyped-def] # by its name alone it gets the context
+    context.note("user", 1)
+    return "in"

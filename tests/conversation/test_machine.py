@@ -1,0 +1,90 @@
+"""The life of an operation: every way that there is, and none that there is not."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coterie.conversation import Effect, Operation, OperationState
+from coterie.conversation.operations import machine
+from coterie.conversation.operations.schedule import conflict, queue, runnable
+from coterie.errors import TransitionRefused
+
+STATES = st.sampled_from(list(OperationState))
+ENDS = [state for state in OperationState if state.ended]
+
+
+def an_operation(number: int = 1, **facts: object) -> Operation:
+    return Operation(number=number, tool="t", arguments={}, **facts)  # type: ignore[arg-type] # by name
+
+
+@given(st.lists(STATES, max_size=30))
+def test_an_operation_reaches_at_most_one_end_and_never_leaves_it(wanted: list[OperationState]) -> None:
+    operation = an_operation()
+    ends = []
+    for state in wanted:
+        before = operation
+        try:
+            operation = machine.move(operation, state)
+        except TransitionRefused:
+            assert state not in machine.WAYS.get(before.state, ())
+            assert operation == before
+        else:
+            assert operation.epoch == before.epoch + 1
+            if state.ended:
+                ends.append(state)
+    assert len(ends) <= 1
+    assert operation.ended == bool(ends)
+
+
+def test_from_every_state_that_is_no_end_some_end_can_be_reached() -> None:
+    for state in OperationState:
+        reachable, todo = set(), [state]
+        while todo:
+            for after in machine.WAYS.get(todo.pop(), ()):
+                if after not in reachable:
+                    reachable.add(after)
+                    todo.append(after)
+        assert state.ended or reachable & set(ENDS)
+        assert not (state.ended and reachable)
+
+
+def test_what_succeeds_is_done_in_full_and_what_is_no_end_is_refused_as_one() -> None:
+    running = machine.begin(an_operation(), now=5)
+    assert (running.state, running.attempt, running.started_at) == (OperationState.RUNNING, 1, 5)
+    done = machine.end(running, OperationState.SUCCEEDED, 9, "yes")
+    assert (done.fraction, done.ended_at, done.content) == (1.0, 9, "yes")
+    try:
+        machine.end(running, OperationState.CANCELLING, 9)
+    except TransitionRefused as error:
+        assert "no end" in str(error)
+    else:
+        raise AssertionError
+
+
+OPERATIONS = st.lists(
+    st.builds(
+        lambda effect, resources, state, place: (effect, tuple(resources), state, place),
+        st.sampled_from(list(Effect)),
+        st.lists(st.sampled_from(["a", "b", "c", "*"]), max_size=2, unique=True),
+        st.sampled_from([OperationState.QUEUED, OperationState.RUNNING, OperationState.SUCCEEDED]),
+        st.integers(0, 3),
+    ),
+    max_size=8,
+)
+
+
+@given(OPERATIONS)
+def test_what_may_begin_conflicts_with_nothing_that_runs_nor_with_one_another(facts: list[tuple]) -> None:  # type: ignore[type-arg] # as built above
+    known = [
+        an_operation(number, effect=effect, resources=resources, state=state, place=place)
+        for number, (effect, resources, state, place) in enumerate(facts, 1)
+    ]
+    ready = runnable(known)
+    active = [each for each in known if each.state is OperationState.RUNNING]
+    for each in ready:
+        assert not any(conflict(each, other) for other in active if other is not each)
+        assert not any(conflict(each, other) for other in ready if other is not each)
+    # Nobody is passed over but by those that he does not conflict with, and the first that waits only waits for what runs.
+    waiting = queue(known)
+    for index, each in enumerate(waiting):
+        if each not in ready:
+            assert any(conflict(each, other) for other in [*active, *waiting[:index]])
