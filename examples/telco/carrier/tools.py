@@ -282,6 +282,7 @@ def tools(time_scale: float) -> list[Tool]:
         "check": was_done,
         "idempotent": True,
         "long_running": True,
+        "report": report,
     }
     return [
         tool(effect=write, resources=["login"])(start_login),

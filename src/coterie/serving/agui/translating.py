@@ -74,6 +74,10 @@ class Translator:
 
     def snapshot(self, operation: Operation) -> BaseEvent:
         """Return an operation as an activity, whole."""
+        before = self._operations.get(operation.number)
+        if before is not None and before.attempt == operation.attempt and before.fraction > operation.fraction:
+            # Progress is told when it is made, and noted in the operation later.
+            operation = msgspec.structs.replace(operation, fraction=before.fraction, line=before.line)
         self._shown.add(operation.number)
         self._operations[operation.number] = operation
         return ActivitySnapshotEvent(
@@ -134,10 +138,12 @@ class Translator:
 
     def _progress(self, event: OperationProgressed) -> list[BaseEvent]:
         events: list[BaseEvent] = []
+        operation = self._operations.get(event.operation)
+        if operation is None:
+            return []
+        operation = msgspec.structs.replace(operation, fraction=event.fraction, line=event.line)
+        self._operations[event.operation] = operation
         if event.operation not in self._shown:
-            operation = self._operations.get(event.operation)
-            if operation is None:
-                return []
             events.append(_at(self.snapshot(operation), event))
         patch: list[Any] = [
             {"op": "replace", "path": "/fraction", "value": event.fraction},
