@@ -46,6 +46,8 @@ def take(body: Any) -> Intake:
     for name, value in (("threadId", given.thread_id), ("runId", given.run_id)):
         if not value:
             raise Refused(422, f"{name} is empty; give each thread, and each run, a name of its own", param=name)
+        if not value.isprintable():
+            raise Refused(422, f"{name} has a control character; use letters, digits and signs", param=name)
     if given.resume:
         raise Refused(422, "resume: nothing here interrupts a run; say yes or no as a message", param="resume")
     text, message = _said(given.messages)

@@ -54,14 +54,17 @@ async def exchange(
     if own is not None:
         seat.reading.add(own.turn)
     try:
-        async for told in _until(seat, own, start, end, known):
+        async for told in _until(seat, own, start, end, known, trusted=after is not None):
             yield told
     finally:
         if own is not None:
             seat.reading.discard(own.turn)
 
 
-async def _until(seat: Seat, own: TurnBegan | None, start: int, end: int, known: Container[int]) -> AsyncIterator[Told]:
+async def _until(
+    seat: Seat, own: TurnBegan | None, start: int, end: int, known: Container[int], *, trusted: bool
+) -> AsyncIterator[Told]:
+    """Yield what is to be told, to the end of the turn, or up to an event. `trusted`: the front end says what it has."""
     if own is None and start >= end:
         return
     async for event in seat.chat.events(after=start):
@@ -70,20 +73,25 @@ async def _until(seat: Seat, own: TurnBegan | None, start: int, end: int, known:
         mine = own is not None and _turn(event) == own.turn
         if mine or isinstance(event, OperationChanged | OperationProgressed):
             yield Told(event, own=mine)
-        elif isinstance(event, Delivered) or (isinstance(event, TurnEnded) and event.turn not in seat.reading):
-            waited = seat.listeners == 0 and event.id not in known and seat.claim(event.id)
-            if waited:
-                try:
-                    yield Told(event, own=False)
-                except BaseException:
-                    seat.disclaim(event.id)
-                    raise
-        if isinstance(event, TurnEnded) and mine:
+        elif _waits(seat, event, known, trusted=trusted):
+            try:
+                yield Told(event, own=False)
+            except BaseException:
+                seat.disclaim(event.id)
+                raise
+        if (isinstance(event, TurnEnded) and mine) or (own is None and event.id >= end):
             seat.advance(event.id)
             return
-        if own is None and event.id >= end:
-            seat.advance(event.id)
-            return
+
+
+def _waits(seat: Seat, event: Event, known: Container[int], *, trusted: bool) -> bool:
+    """Return whether an event has waited to be told, and is now claimed for that."""
+    if isinstance(event, TurnEnded):
+        # Whether an answer arrived whole, no front end can say; whether it was sent whole, we know.
+        return event.turn not in seat.reading and seat.claim(event.id)
+    if not isinstance(event, Delivered) or seat.listeners or event.id in known:
+        return False
+    return seat.claim(event.id, again=trusted)
 
 
 def _turn(event: Event) -> int | None:

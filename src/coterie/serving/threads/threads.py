@@ -28,9 +28,9 @@ class Seat:
         """The id of the event up to which all was told."""
         return self._told
 
-    def claim(self, event: int) -> bool:
-        """Take it upon oneself to tell an event; return whether nobody else has."""
-        if event <= self._told or event in self._claimed:
+    def claim(self, event: int, *, again: bool = False) -> bool:
+        """Take it upon oneself to tell an event; return whether nobody else has, or, if `again`, does just now."""
+        if event in self._claimed or (event <= self._told and not again):
             return False
         self._claimed.add(event)
         return True
