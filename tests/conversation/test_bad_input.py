@@ -106,7 +106,9 @@ def test_what_a_tool_returns_is_told_or_it_is_told_that_it_cannot_be(returned: A
     run(work)
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), RuntimeError("\ud800")])
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), RuntimeError("\ud800")]
+)
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_whatever_a_tool_raises_is_its_outcome_and_nothing_else_suffers(error: BaseException, kind: str) -> None:
     if kind == "sync":

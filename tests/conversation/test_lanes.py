@@ -177,9 +177,7 @@ def test_what_cannot_be_undone_needs_the_users_word_in_between() -> None:
             asked = sum(isinstance(each, Spoken) and each.role == "user" for each in request.exchanges)
             repeats = sum("Not done yet" in getattr(each, "content", "") for each in request.exchanges)
             if repeats < 3 * asked and "no" not in getattr(last, "text", ""):
-                return by_words(
-                    ModelRequest(exchanges=(Spoken("user", '!delete {"name": "x"}'),))
-                )
+                return by_words(ModelRequest(exchanges=(Spoken("user", '!delete {"name": "x"}'),)))
         return by_words(request)
 
     async def work() -> None:

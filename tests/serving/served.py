@@ -86,7 +86,9 @@ class Served:
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         return httpx.Client(base_url=self.address, headers=headers, timeout=30, **options)
 
-    def run(self, thread: str, text: str | None, *, message: str = "", messages: list[Any] | None = None, **headers: str) -> list[Any]:
+    def run(
+        self, thread: str, text: str | None, *, message: str = "", messages: list[Any] | None = None, **headers: str
+    ) -> list[Any]:
         """Do a run of AG-UI, and return its events, each decoded by the protocol's own types."""
         with self.client() as client:
             given = messages if messages is not None else [] if text is None else [user(text, message or f"m-{text}")]

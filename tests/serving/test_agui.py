@@ -60,7 +60,7 @@ def test_a_front_end_says_by_its_messages_what_it_has(server: Served) -> None:
     first = server.run("t", "work a")
     server.held.go.set()
     settle(server, "t")
-    (answer,) = [name for name in texts(first)]
+    (answer,) = texts(first)
     history = [user("work a", "m-work a"), {"id": answer, "role": "assistant", "content": "…"}]
     second = server.run("t", None, messages=[*history, user("one", "m1")])
     assert "a is done" in texts(second).values()
@@ -68,7 +68,9 @@ def test_a_front_end_says_by_its_messages_what_it_has(server: Served) -> None:
     third = server.run("t", None, messages=[*history, user("two", "m2")])
     assert "a is done" in texts(third).values()
     delivery = next(name for name, text in texts(third).items() if text == "a is done")
-    fourth = server.run("t", None, messages=[*history, {"id": delivery, "role": "assistant", "content": "…"}, user("three", "m3")])
+    fourth = server.run(
+        "t", None, messages=[*history, {"id": delivery, "role": "assistant", "content": "…"}, user("three", "m3")]
+    )
     assert list(texts(fourth).values()) == ["you said three"]
 
 
@@ -153,7 +155,11 @@ def test_operations_are_listed_moved_and_cancelled(server: Served) -> None:
         server.run("t", "work a", message=f"more {number}")
     with server.client() as client:
         listed = client.get("/agui/t/operations").json()["operations"]
-        assert [(each["operation"], each["state"]) for each in listed] == [("op-1", "running"), ("op-2", "queued"), ("op-3", "queued")]
+        assert [(each["operation"], each["state"]) for each in listed] == [
+            ("op-1", "running"),
+            ("op-2", "queued"),
+            ("op-3", "queued"),
+        ]
         moved = client.post("/agui/t/operations/op-3/place", json={"place": 0}).json()["queue"]
         assert [each["operation"] for each in moved] == ["op-3", "op-2"]
         assert client.post("/agui/t/operations/op-2/cancel").json() == {"answer": "stopped before effect"}
@@ -197,7 +203,11 @@ def test_odd_threads_and_users_stay_apart(server: Served) -> None:
                 "threadId": "t",
                 "runId": "r",
                 "messages": [
-                    {"id": "m", "role": "user", "content": [{"type": "image", "source": {"type": "url", "value": "https://x/y.png"}}]}
+                    {
+                        "id": "m",
+                        "role": "user",
+                        "content": [{"type": "image", "source": {"type": "url", "value": "https://x/y.png"}}],
+                    }
                 ],
             },
             "messages",

@@ -56,7 +56,9 @@ def test_a_history_goes_on_in_its_conversation(server: Served, client: openai.Op
 
 def test_a_stream_is_the_answer_in_pieces(server: Served, client: openai.OpenAI) -> None:
     history: SAYS = [{"role": "user", "content": "hello"}]
-    chunks = list(client.chat.completions.create(model="test", messages=history, stream=True, stream_options={"include_usage": True}))
+    chunks = list(
+        client.chat.completions.create(model="test", messages=history, stream=True, stream_options={"include_usage": True})
+    )
     pieces = [each.choices[0].delta.content or "" for each in chunks if each.choices]
     assert "".join(pieces) == "you said hello"
     assert len([piece for piece in pieces if piece]) == 3
@@ -139,7 +141,11 @@ def test_parts_of_text_are_taken_together(client: openai.OpenAI) -> None:
         ({"messages": [{"role": "assistant", "content": "hi"}]}, 400, "messages"),
         ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "hi"}]}, 400, "messages"),
         ({"messages": [{"role": "robot", "content": "x"}]}, 400, "messages.0.role"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, 400, "messages.0.content"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            400,
+            "messages.0.content",
+        ),
         ({"n": 2}, 400, "n"),
         ({"tools": [{"type": "function"}]}, 400, "tools"),
         ({"stream": "perhaps"}, 400, "stream"),

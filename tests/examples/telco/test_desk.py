@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from coterie.testing import ManualClock
 from examples.telco.carrier.company import Company, key_of
 from examples.telco.carrier.desk.changes import Order
 from examples.telco.carrier.numbers import find, money, normal
 from examples.telco.carrier.refusal import Refusal
+
+from coterie.testing import ManualClock
 
 ALICE, BOB = "+447700900101", "+447700900102"
 
@@ -194,5 +194,15 @@ def test_the_customers_outlive_the_process(tmp_path: Path) -> None:
 
 
 def test_odd_namespaces_stay_apart() -> None:
-    odd = [("a/b",), ("a", "b"), ("a%2Fb",), ("a/", "b"), ("a", "/b"), ("ü", "\N{SNOWMAN}"), ("'; DROP TABLE",), ("",), ("", "")]
+    odd = [
+        ("a/b",),
+        ("a", "b"),
+        ("a%2Fb",),
+        ("a/", "b"),
+        ("a", "/b"),
+        ("ü", "\N{SNOWMAN}"),
+        ("'; DROP TABLE",),
+        ("",),
+        ("", ""),
+    ]
     assert len({key_of(each) for each in odd}) == len(odd)

@@ -1,7 +1,6 @@
 """Several ways of saying a thing are understood, and nothing is understood as more than it says."""
 
 import pytest
-
 from examples.telco.carrier.rules.wishes import understand
 
 

@@ -46,7 +46,9 @@ def answer(request: ModelRequest) -> ModelReply:
     dialogue = Dialogue.of(request.exchanges)
     offered = {tool.name for tool in request.tools}
     if not offered:
-        return ModelReply(text=" ".join(phrases.outcome(line) for line in dialogue.news) or phrases.LOST)
+        # Results are to be merged with what was said meanwhile: they stand at the end of the instructions, a line each.
+        _, _, outcomes = request.instructions.partition("The outcomes:\n")
+        return _say(" ".join(phrases.outcome(line.removeprefix("- ")) for line in outcomes.splitlines()) or phrases.LOST)
     return _Answer(dialogue, offered).reply()
 
 

@@ -24,28 +24,22 @@ class Dialogue:
     """A prompt, sorted into turns. The last is the one that is to be answered."""
 
     turns: list[Turn]
-    news: list[str]
-    """Outcomes that came by themselves and have not been told yet."""
 
     @classmethod
     def of(cls, exchanges: Iterable[Exchange]) -> Dialogue:
         """Sort a prompt."""
         turns = [Turn("")]
-        news: list[str] = []
         calls: dict[str, ToolCall] = {}
         for each in exchanges:
             if isinstance(each, Spoken) and each.role == "user":
                 turns.append(Turn(each.text))
             elif isinstance(each, Spoken):
                 turns[-1].said.append(each.text)
-                news.clear()
             elif isinstance(each, ToolCall):
                 calls[each.id] = each
             elif (call := calls.get(each.id)) is not None:
                 turns[-1].done.append((call, each))
-                if each.id.startswith("status-"):
-                    news.append(each.content)
-        return cls(turns, news)
+        return cls(turns)
 
     @property
     def now(self) -> Turn:

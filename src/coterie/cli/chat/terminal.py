@@ -25,7 +25,7 @@ _STYLE = Style.from_dict({"you": "bold", "bar": "ansicyan"})
 _COLOURS = {"you": "1", "result": "32", "past": "90", "note": "90", "problem": "31"}
 """How lines that stay are coloured, as terminals number it."""
 _REFRESH = 0.5
-"""Seconds after which the times at the bars are counted anew."""
+"""Seconds after which the times at the bars are counted anew, and after which what a turn waits for has a bar too."""
 
 
 class TerminalScreen(Screen):
@@ -67,9 +67,10 @@ class TerminalScreen(Screen):
         """Do nothing: the bars are drawn with the prompt."""
 
     def _prompt(self) -> FormattedText:
-        width, writing, operations = self.width, self.writing, self.operations
+        width, writing, now = self.width, self.writing, self._clock.time()
+        operations = [each for each in self.operations if each.background or now - (each.started_at or now) >= _REFRESH]
         parts = [("", wrapped(self.name, writing, width) + "\n")] if writing else []
-        parts += [("class:bar", line + "\n") for line in bars(operations, width, self._clock.time())]
+        parts += [("class:bar", line + "\n") for line in bars(operations, width, now)]
         return FormattedText([*parts, ("class:you", f"{YOU}: ")])
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from coterie.conversation import Conversations
-from coterie.errors import RunFolderFailed, ScenarioError, describe
+from coterie.errors import RunFolderFailed, ScenarioError, StorageError, describe
 from coterie.kernel import Clock, SystemClock
 from coterie.models import Model, ModelGateway
 from coterie.orchestrator.assistants.assistant import Assistant, Place
@@ -134,6 +134,8 @@ def open_assistant(
 def _open(loaded: LoadedAssistant, place: Place) -> Assistant:
     try:
         return loaded.provider.open(place, loaded.scenario.settings)
+    except StorageError:
+        raise  # it says itself where, and what to do
     except Exception as error:
         line = f"assistant.provider: {loaded.scenario.assistant.provider} failed: {describe(error)}"
         raise ScenarioError(loaded.path, [line]) from error
