@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import latency, memory, peers, rounds, size, storage, throughput, wealth, work, world
+from benchmarks import conversation, latency, memory, peers, rounds, size, storage, throughput, wealth, work, world
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "world": world.all_rows,
     "rounds": rounds.all_rows,
     "wealth": wealth.all_rows,
+    "conversation": conversation.all_rows,
 }
 
 

@@ -108,25 +108,22 @@ def _late(moments: list[tuple[float, float]]) -> list[float]:
 
 
 def engine_retries() -> list[tuple[float, float]]:
-    """Return when each retry was due, and when it began; each at a time of its own."""
-    due: dict[int, float] = {}
-    moments: list[tuple[float, float]] = []
+    """Return when each retry was due, by the end of its first attempt, and when it began; each at a time of its own."""
+    begun: dict[int, float] = {}
+    tried: set[int] = set()
 
     def note(number: int) -> None:
-        now = time.monotonic()
-        if number not in due:
-            # The pool reckons from the end of the attempt, so this is early rather than late.
-            due[number] = now + 2.0 + number * GAP
+        if number not in tried:
+            tried.add(number)
             raise OSError("not yet")
-        moments.append((due[number], now))
+        begun[number] = time.monotonic()
 
     with ProcessingEngine(threads=Bounds(2, 2), queue=QUEUE) as engine:
-        jobs = [
-            engine.submit(note, number, retry=Retry(1, initial=2.0 + number * GAP, jitter=0.0)) for number in range(WAITING)
-        ]
+        delays = [2.0 + number * GAP for number in range(WAITING)]
+        jobs = [engine.submit(note, number, retry=Retry(1, initial=delay, jitter=0.0)) for number, delay in enumerate(delays)]
         for job in jobs:
             job.result()
-    return moments
+    return [(jobs[number].history[0].ended + delays[number], began) for number, began in begun.items()]
 
 
 def bare_sleeps() -> list[tuple[float, float]]:

@@ -1,4 +1,6 @@
-"""What all tests share: the servers, each started only when a test asks for it."""
+"""What all tests share: the servers, each started only when a test asks for it; and Ctrl-C as a terminal gives it."""
+
+import signal
 
 from tests.servers import (
     postgres_process,
@@ -16,8 +18,16 @@ __all__ = [
     "postgres_server",
     "postgres_url",
     "pytest_collection_finish",
+    "pytest_configure",
     "pytest_runtest_makereport",
     "redis_process",
     "redis_server",
     "redis_url",
 ]
+
+
+def pytest_configure() -> None:
+    # A shell starts what it puts in the background with SIGINT ignored, which all its children would inherit; the tests
+    # interrupt themselves and their children, and are to pass there too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

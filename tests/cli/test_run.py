@@ -100,6 +100,6 @@ def test_an_interrupted_run_ends_at_once_and_keeps_what_happened(sent: signal.Si
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     (folder,) = tmp_path.iterdir()
-    assert err == f"interrupted; what happened until then is in {folder}\n"
+    assert err == f"interrupted; what happened until then is in {folder}; go on with: coterie resume {folder}\n"
     events = (folder / "events.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in events] == ["run started", "month settled"]

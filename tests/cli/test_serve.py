@@ -174,9 +174,9 @@ def test_the_token_is_made_up_and_printed_once(tmp_path: Path) -> None:
     assert token.encode() not in kept
 
 
-def refused(*arguments: object, token: str = SECRET) -> str:
+def refused(*arguments: object, key: str = SECRET) -> str:
     done = subprocess.run(  # noqa: S603 - our own command
-        [COTERIE, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, env={"COTERIE_TOKEN": token}
+        [COTERIE, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, env={"COTERIE_TOKEN": key}
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -186,8 +186,8 @@ def refused(*arguments: object, token: str = SECRET) -> str:
 def test_what_is_unsafe_or_impossible_is_refused_with_a_remedy(tmp_path: Path) -> None:
     path, runs = scenario(tmp_path), tmp_path / "runs"
     assert "expose it and set a token" in refused("serve", path, "--out", runs, "--host", "0.0.0.0")  # noqa: S104 - refused
-    assert "of your own" in refused("serve", path, "--out", runs, "--host", "0.0.0.0", "--expose", token="")  # noqa: S104
-    assert "at least 16 printable characters" in refused("serve", path, "--out", runs, token="weak")
+    assert "of your own" in refused("serve", path, "--out", runs, "--host", "0.0.0.0", "--expose", key="")  # noqa: S104
+    assert "at least 16 printable characters" in refused("serve", path, "--out", runs, key="weak")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"127.0.0.1:{port} cannot be served on" in refused("serve", path, "--out", runs, "--port", port)

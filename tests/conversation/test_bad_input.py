@@ -36,7 +36,7 @@ def double(number: int) -> int:
 
 
 def test_an_unknown_tool_and_unfit_arguments_are_told_to_the_model_which_may_mend_them() -> None:
-    replies = iter(
+    replies: Any = iter(
         [calls(("tripple", {"number": 1})), calls(("double", {"number": "x"})), calls(("double", {"number": 4})), "it is 8"]
     )
     script = Script(lambda _: next(replies))
@@ -250,12 +250,15 @@ def test_what_was_closed_says_so() -> None:
     async def work() -> None:
         chat = Conversation(Script(by_words))
         await chat.send("hello").answer()
-        reader = asyncio.create_task(anext(chat.events()))
+
+        async def read() -> list[Any]:
+            return [each async for each in chat.events()]
+
+        reader = asyncio.create_task(read())
         await asyncio.sleep(0)
         await chat.aclose()
         await chat.aclose()
-        with pytest.raises(StopAsyncIteration):
-            await reader
+        assert await reader == []
         with pytest.raises(ConversationClosed):
             await chat.send("hello").answer()
         with pytest.raises(ConversationClosed):

@@ -72,13 +72,13 @@ def test_no_question_and_no_answer_is_lost_and_each_answer_follows_its_question(
 
 
 def test_a_call_that_nobody_answered_is_shown_as_interrupted() -> None:
-    log = [Said(turn=1, text="do it"), Called(turn=1, text="", calls=(ToolCall("c1", "tool", {}),))]
+    log: list[Entry] = [Said(turn=1, text="do it"), Called(turn=1, text="", calls=(ToolCall("c1", "tool", {}),))]
     assert project(log, turn=1)[-1] == ToolResult("c1", "tool", INTERRUPTED, failed=True)
 
 
 def test_a_question_that_came_while_another_was_answered_stands_with_its_own_answer() -> None:
     one = Operation(number=1, tool="tool", arguments={}, state=OperationState.SUCCEEDED, background=True)
-    log = [
+    log: list[Entry] = [
         Said(turn=1, text="first"),
         Said(turn=2, text="second"),
         Answered(turn=1, lane=Lane.MAIN, outcome=TurnOutcome.ANSWERED, text="one", whole="one"),

@@ -164,7 +164,7 @@ def test_a_tool_may_word_its_own_delivery() -> None:
     async def send() -> str:
         return "on its way"
 
-    @tool(long_running=True, report=lambda operation: 1 / 0)
+    @tool(long_running=True, report=lambda operation: str(1 / 0))
     async def other() -> str:
         return "other result"
 
@@ -216,7 +216,7 @@ def test_a_front_end_that_went_away_reads_on_where_it_was() -> None:
             gate.set()
             await chat.settle()
             later = [each async for each in until_delivered(chat, last)]
-            assert [each.text for each in later if isinstance(each, TurnEnded)][0] == "you said one two three"
+            assert next(each.text for each in later if isinstance(each, TurnEnded)) == "you said one two three"
             assert isinstance(later[-1], Delivered)
             assert [each.id for each in later] == sorted({each.id for each in later})
             assert all(each.id > last for each in later)

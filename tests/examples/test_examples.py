@@ -14,6 +14,10 @@ PRINTED = {
     "blocking": r"50 agents sleep; the others answer in \d+\.\d ms",
     "newsroom": r"Fish: what nobody told you\nLakes: .*\nQuotas: .*",
     "work": r"\['5 coins paid', '5 coins paid'\]: paid 1 time, after 2 retries; 19053 bits",
+    "conversation": (
+        r"(?s)clerk: op-1 send_parcel is changing what weigh_parcel reads\nclerk: It rains in Oslo\.\n"
+        r".*67% handing over\nclerk: Meanwhile your parcel has left for Oslo\."
+    ),
     "commons_in_code": (
         r"10 each: 12 months, no collapse, harvest 600\n11 each: collapse in month 4, harvest 195\n"
         r"12 each: collapse in month 3, harvest 160\n20 each: collapse in month 1, harvest 100\n"

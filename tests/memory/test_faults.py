@@ -1,16 +1,30 @@
 """Files that are damaged, taken or unreachable: a clear error each, and nothing lost."""
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidSetting, StorageCorrupt, StorageError, StorageLocked, WriteTimeout
+from coterie.concurrency import start_thread
+from coterie.errors import (
+    InvalidSetting,
+    MemoryClosed,
+    MemoryForked,
+    StorageCorrupt,
+    StorageError,
+    StorageLocked,
+    StorageUnavailable,
+    TierUnavailable,
+    WriteTimeout,
+)
 from coterie.memory import MemoryConfig, TieredMemory, opening
 from coterie.storage import open_database
 from coterie.testing import eventually
+from tests.memory.stores import FlakyArchive, open_memory
 
 HOLD = """
 import sys
@@ -112,3 +126,99 @@ def test_a_full_disk_holds_writes_up_and_loses_none(tmp_path: Path) -> None:
     with TieredMemory(MemoryConfig(path=path)) as memory:
         assert all(memory.get(key) == bytes(3_000) for key in [*acknowledged, f"k{len(acknowledged)}"])
         assert memory.get("later") == "accepted"
+
+
+def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.db"
+    with TieredMemory(MemoryConfig(path=path)) as memory:
+        memory.store("k", 1)
+    access = os.access
+    # The tests may run as root, who may write everything.
+    monkeypatch.setattr(os, "access", lambda file, mode: not (Path(file) == path and mode == os.W_OK) and access(file, mode))
+    with pytest.raises(StorageUnavailable, match=r"run\.db: cannot be written"):
+        TieredMemory(MemoryConfig(path=path))
+
+
+def test_what_cannot_be_told_now_is_not_told_to_be_missing() -> None:
+    archive = FlakyArchive()
+    with open_memory(archive=archive) as memory:
+        memory.store("k", 1)
+        memory.flush()
+    with open_memory(archive=archive, cache_size=0) as memory:
+        archive.away = True
+        for ask in (memory.get, memory.record, memory.delete, memory.__contains__):
+            with pytest.raises(TierUnavailable):
+                ask("k")
+        archive.away = False
+    with open_memory(archive=archive) as memory:
+        assert memory.get("k") == 1
+
+
+def test_who_flushes_to_be_sure_hears_of_what_was_given_up_before() -> None:
+    archive = FlakyArchive()
+    with open_memory(archive=archive) as memory:
+        archive.refuses = "poison"
+        memory.store("poison", 1)
+        memory.store("good", 1)
+        # A reader is not to fail for it, nor to take the word of it from whoever flushes.
+        eventually(lambda: memory.metrics().tiers["long"].lost == 1)
+        memory.search("anything")
+        with pytest.raises(ValueError, match="does not want it"):
+            memory.flush()
+        memory.flush()
+        assert set(archive.get(["poison", "good"])) == {"good"}
+
+
+def test_a_child_that_was_forked_is_told_so_at_once(tmp_path: Path) -> None:
+    for path in (None, tmp_path / "run.db"):
+        with open_memory(path=path) as memory:
+            memory.store("k", 1)
+            memory.flush()
+            child = os.fork()
+            if not child:
+                told = 0
+                for use in (
+                    lambda: memory.store("x", 1),
+                    memory.flush,
+                    memory.recent,
+                    memory.maintain,
+                    lambda: memory.get("x"),
+                ):
+                    try:
+                        use()
+                    except MemoryForked:
+                        told += 1
+                memory.close()
+                os._exit(told)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+            memory.store("y", 2)
+            memory.flush()
+            assert (memory.get("k"), memory.get("y")) == (1, 2)
+
+
+def test_a_store_that_meets_the_close_is_kept_or_refused_and_never_lost(tmp_path: Path) -> None:
+    memory = TieredMemory(MemoryConfig(path=tmp_path / "run.db"))
+    looked, closing = threading.Event(), threading.Event()
+    wait_for_room = memory._store.lane.wait_for_room
+
+    def late(timeout: float) -> None:
+        # It has seen that the memory is open; now that is closed.
+        looked.set()
+        assert closing.wait(20)
+        wait_for_room(timeout)
+
+    memory._store.lane.wait_for_room = late  # type: ignore[method-assign]
+    outcome: list[object] = []
+
+    def store() -> None:
+        try:
+            outcome.append(memory.store("k", 1))
+        except MemoryClosed as error:
+            outcome.append(error)
+
+    thread = start_thread(store, "late")
+    assert looked.wait(20)
+    memory.close()
+    closing.set()
+    thread.join(20)
+    assert isinstance(outcome[0], MemoryClosed)

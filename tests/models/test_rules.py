@@ -48,7 +48,7 @@ def test_what_rules_raise_the_asker_hears() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(InvalidSetting, match="RuleModel.rules"):
+    with pytest.raises(InvalidSetting, match=r"RuleModel\.rules"):
         RuleModel("hello")  # type: ignore[arg-type] # it is wrong on purpose
-    with pytest.raises(InvalidSetting, match="RuleModel.pause"):
+    with pytest.raises(InvalidSetting, match=r"RuleModel\.pause"):
         RuleModel(lambda _: "", pause=-1)

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +18,16 @@ from coterie.orchestrator.components import (
     ComponentStatus,
     GetStatus,
     Orchestrator,
+    WorldFeedback,
     action_component,
+    environment_component,
     memory_component,
     processing_component,
 )
 from coterie.runtime import AgentState
 from coterie.testing import ManualClock, eventually
 from coterie.work import ActionSystem, ProcessingEngine
+from coterie.world import Intent, World, resolvers
 
 
 class Fragile:
@@ -219,3 +223,67 @@ def test_it_can_be_asked_from_an_event_loop(runtime: Runtime) -> None:
         return [await reply for reply in asks]
 
     assert [reply.value for reply in asyncio.run(main())] == list(range(50))
+
+
+def test_the_environment_is_a_world_that_is_read_and_takes_intents(runtime: Runtime) -> None:
+    with World({"lake": 10}) as world, ActionSystem(apply=WorldFeedback(world)) as system:
+        orchestrator = start(runtime, environment_component(world, system))
+        assert ask(orchestrator, "environment", "read", key="lake").value == 10
+        taken = ask(
+            orchestrator, "environment", "intend", agent="ada", action="move",
+            arguments={"source": "lake", "target": "ada/fish", "amount": 8}, priority="high",
+        ).value  # fmt: skip
+        assert [(event["kind"], event["changes"]) for event in taken] == [("granted", {"lake": 2, "ada/fish": 8})]
+        more = {"source": "lake", "target": "bob/fish", "amount": 8}
+        refused = ask(orchestrator, "environment", "intend", agent="bob", action="move", arguments=more).value
+        assert [event["kind"] for event in refused] == ["refused"]
+        assert refused[0]["reason"]
+        assert ask(orchestrator, "environment", "view", prefix="ada/").value == {"fish": 8}
+        assert [event.sequence for event in world.history(2)] == [taken[0]["sequence"], refused[0]["sequence"]]
+
+
+def test_what_actions_return_is_committed_if_it_is_an_intent() -> None:
+    catch = {"key": "lake", "amount": 6}
+    with (
+        World({"lake": 10}) as world,
+        ActionSystem(apply=WorldFeedback(world, resolvers.Rationing("lake"), seed=7)) as system,
+    ):
+        both = [Intent("ada", "take", catch), Intent("bob", "take", catch)]
+        for what in (list, both, 7, [], [1, 2]):
+            system.submit(lambda value=what: value).result(10)
+        assert world.view().get("lake") == 0
+        assert world.sequence == 3
+        system.submit(Intent, "cyd", "add", {"key": "lake", "amount": 1}).result(10)
+        assert world.view().get("lake") == 1
+
+
+def test_a_component_that_was_stopped_is_down(runtime: Runtime, clock: ManualClock) -> None:
+    world, engine, system = World(), ProcessingEngine(), ActionSystem()
+    orchestrator = start(
+        runtime,
+        processing_component(engine, {"sum": sum_of}),
+        action_component(system, {"sum": sum_of}),
+        environment_component(world, system),
+        check_every=1.0,
+    )
+    names = ("processing", "action", "environment")
+    eventually(lambda: {status(orchestrator, name).state for name in names} == {ComponentState.HEALTHY})
+    world.close()
+    engine.stop()
+    system.stop()
+    clock.advance(1.0)
+    eventually(lambda: {status(orchestrator, name).state for name in names} == {ComponentState.DOWN})
+    assert "stopped" in status(orchestrator, "action").last_error
+
+
+def test_the_memory_component_works_over_a_database(runtime: Runtime, tmp_path: Path) -> None:
+    path = str(tmp_path / "memory.db")
+    with TieredMemory(MemoryConfig(path=path)) as memory:
+        orchestrator = start(runtime, memory_component(memory))
+        ask(orchestrator, "memory", "store", key="alice/goal", value={"text": "find work"}, durable=True)
+        assert ask(orchestrator, "memory", "get", key="alice/goal").value == {"text": "find work"}
+        ask(orchestrator, "memory", "store", key="bob/goal", value={"text": "rest"}, durable=True)
+        ask(orchestrator, "memory", "delete", key="bob/goal")
+    with TieredMemory(MemoryConfig(path=path)) as again:
+        assert again.get("alice/goal") == {"text": "find work"}
+        assert again.get("bob/goal") is None

@@ -1,8 +1,10 @@
 """A run that was interrupted, at whatever moment, goes on to the same end."""
 
 import random
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from coterie.errors import CheckpointMissing, RoundsError, StageFailed
-from coterie.rounds import Closing, Mode
+from coterie.rounds import Closing, Gathering, Graph, Mode, Simulation, Turn, together
 from coterie.world import EventLog, World
 from tests.rounds.fishing import settle, simulation
 from tests.runs import LONG
@@ -161,3 +163,82 @@ def test_a_simulation_is_kept_on_a_server_too(postgres_url: str) -> None:
             assert simulation("tokens").replay(world.log).digests == result.digests
             assert World.replay(world.log).digest() == result.digest
     assert result.rounds == 6
+
+
+class Fisher:
+    """Counts its months; in the third it takes its time, once."""
+
+    def __init__(self, late: threading.Event) -> None:
+        self.late = late
+        self.months = 0
+
+    def fish(self, turn: Turn) -> None:
+        self.months += 1
+        if turn.round == 3 and turn.name == "ada" and not self.late.is_set():
+            self.late.set()
+            threading.Event().wait(0.8)
+        turn.intend("set", key=turn.name, value=self.months)
+
+    def snapshot(self) -> int:
+        return self.months
+
+    def restore(self, state: int) -> None:
+        self.months = state
+
+    def __deepcopy__(self, memo: object) -> "Fisher":
+        return Fisher(self.late)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_forfeit_that_was_recorded_before_the_crash_is_a_forfeit_after_it(mode: Mode, tmp_path: Path) -> None:
+    late = threading.Event()
+    agents = {name: Fisher(late) for name in ("ada", "ben")}
+
+    def made(world: World) -> Simulation:
+        return Simulation(world, agents, Graph.chain("fish"), mode=mode, turn_timeout=0.3, max_lead=0)
+
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        whole = made(world).run(3)
+        assert whole.forfeits == 1
+    # As if it was killed between the events of the last round and their checkpoint.
+    with sqlite3.connect(tmp_path / "run.db") as database:
+        assert database.execute("DELETE FROM rounds_checkpoints WHERE round = 3").rowcount == 1
+    database.close()
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        again = made(world).resume(3)
+        assert (again.digests, again.forfeits) == (whole.digests, 1)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("settled", [0, 1])
+def test_who_had_joined_or_left_before_the_crash_has_done_so_after_it(mode: Mode, settled: int, tmp_path: Path) -> None:
+    broken = [True]
+
+    def count(turn: Turn) -> None:
+        turn.intend("add", key=turn.name, amount=1)
+
+    def judge(gathering: Gathering) -> None:
+        if broken[0] and gathering.round == settled + 1 and "cleo" in gathering.agents:
+            raise RuntimeError("not yet")
+
+    def made(world: World) -> Simulation:
+        graph = Graph.chain(count, together(judge))
+        return Simulation(world, ["ada", "ben", "cleo"], graph, mode=mode, members=["ada", "ben"], max_lead=0)
+
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        simulation = made(world)
+
+        def change(*_: object) -> None:
+            simulation.join("cleo")
+            simulation.leave("ben")
+
+        if settled == 0:
+            change()
+        with pytest.raises(StageFailed, match="not yet"):
+            simulation.run(3, change)
+    broken.clear()
+    broken.append(False)
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        view = made(world).resume(3).view
+        assert dict(view) == ({"ada": 3, "ben": 1, "cleo": 2} if settled else {"ada": 3, "cleo": 3})
+        assert made(World()).replay(world.log).view == view  # type: ignore[arg-type] # it has one

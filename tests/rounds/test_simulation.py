@@ -274,7 +274,7 @@ def test_what_has_state_and_no_snapshot_is_refused_where_it_would_be_kept(tmp_pa
 
     with World(log=EventLog(tmp_path / "run.db")) as world:
         with pytest.raises(CheckpointRefused, match="ben cannot be kept in a checkpoint: a Plain has no snapshot"):
-            Simulation(world, {"ada": None, "ben": Plain()}, Graph.chain("fish")).run(1)
+            Simulation(world, {"ada": Frozen(1), "ben": Plain()}, Graph.chain("fish")).run(1)
 
         class Odd:
             def fish(self, turn: Turn) -> None: ...

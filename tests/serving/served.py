@@ -87,13 +87,13 @@ class Served:
         return httpx.Client(base_url=self.address, headers=headers, timeout=30, **options)
 
     def run(
-        self, thread: str, text: str | None, *, message: str = "", messages: list[Any] | None = None, **headers: str
+        self, thread: str, text: str | None, *, message: str = "", messages: list[Any] | None = None, who: str = ""
     ) -> list[Any]:
         """Do a run of AG-UI, and return its events, each decoded by the protocol's own types."""
         with self.client() as client:
             given = messages if messages is not None else [] if text is None else [user(text, message or f"m-{text}")]
             body = {"threadId": thread, "runId": f"run of {text}", "messages": given}
-            reply = client.post("/agui", json=body, headers=headers)
+            reply = client.post("/agui", json=body, headers={"X-User": who} if who else {})
             assert reply.status_code == 200, reply.text
             assert reply.headers["content-type"].startswith("text/event-stream")
             return decoded(reply.text)

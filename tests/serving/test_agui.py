@@ -181,8 +181,8 @@ def test_odd_threads_and_users_stay_apart(server: Served) -> None:
             assert listed.json() == {"operations": []}, listed.text
     for thread in ODD:
         assert len(server.conversations.open(("agui", "-", thread)).transcript()) == 2
-    server.run("shared", "from alice", **{"X-User": "alice"})
-    server.run("shared", "from bob", **{"X-User": "bob"})
+    server.run("shared", "from alice", who="alice")
+    server.run("shared", "from bob", who="bob")
     assert len(server.conversations.open(("agui", "alice", "shared")).transcript()) == 2
 
 
@@ -252,6 +252,7 @@ def test_what_was_told_is_known_after_a_restart(tmp_path: Path) -> None:
     with served(tmp_path, Held()) as server:
         assert list(texts(server.run("t", "hello")).values()) == ["a is done", "you said hello"]
     with served(tmp_path, Held()) as server:
+        assert types(server.run("t", None)) == ["RUN_STARTED", "RUN_FINISHED"]
         assert list(texts(server.run("t", "again")).values()) == ["you said again"]
 
 

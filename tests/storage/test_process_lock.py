@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import StorageLocked
+from coterie.errors import StorageLocked, StorageUnavailable
+from coterie.storage.sqlite import process_lock
 from coterie.storage.sqlite.process_lock import ProcessLock
 
 
@@ -45,3 +46,10 @@ def test_a_lock_file_that_was_left_behind_locks_nobody_out(tmp_path: Path) -> No
     lock = ProcessLock(tmp_path / "run.db")
     lock.acquire()
     lock.release()
+
+
+def test_a_system_without_such_locks_is_told_what_else_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_lock, "_flock", None)
+    with pytest.raises(StorageUnavailable, match="PostgreSQL"):
+        ProcessLock(tmp_path / "run.db").acquire()
+    assert list(tmp_path.iterdir()) == []

@@ -258,3 +258,13 @@ def test_the_log_is_taken_in_while_the_writer_rests(tmp_path: Path) -> None:
         before = (tmp_path / "run.db").stat().st_size
         database._engine.writer.store.rest()
         assert (tmp_path / "run.db").stat().st_size > before + 900_000
+
+
+def test_a_file_that_can_be_written_no_more_is_unavailable_and_its_statements_are_not_blamed(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        database.migrate(NOTES)
+        # As after an error of the disk, when a system makes a file system read-only.
+        database.write(lambda transaction: transaction.rows("PRAGMA query_only = ON")).result(10)
+        with pytest.raises(StorageUnavailable, match="permissions"):
+            database.write(insert(1)).result(10)
+        assert numbers(database) == []

@@ -340,3 +340,44 @@ def test_a_stop_ends_what_waits_for_a_retry() -> None:
 def test_what_makes_no_sense_is_said_where_it_is_given(make: Callable[[], object], word: str) -> None:
     with pytest.raises(InvalidSetting, match=word):
         make()
+
+
+@pytest.mark.parametrize("how", ["cancelled", "shed"])
+def test_the_key_of_what_never_began_can_be_used_again(how: str) -> None:
+    with ActionSystem(workers=ONE, queue=QueueLimits(capacity=1, overflow="shed")) as system:
+        _, over = hold(system)
+        first = system.submit(int, key="k", priority=Priority.LOW)
+        if how == "cancelled":
+            first.cancel()
+        system.submit(int)
+        assert first.state == how
+        over.set()
+        eventually(lambda: system.metrics().totals.queued == 0)
+        assert system.submit(int, key="k").result(10) == 0
+
+
+def test_who_waits_for_a_resource_is_counted_as_long_as_it_waits() -> None:
+    with ActionSystem(resources={"r": ResourceLimits(at_once=1)}) as system:
+        _, over = hold(system, resource="r")
+        waiting = [system.submit(int, resource="r") for _ in range(5)]
+        assert system.metrics().resources["r"].waiting == 5
+        for action in waiting:
+            action.cancel()
+        assert system.metrics().resources["r"].waiting == 0
+        over.set()
+
+
+def test_an_action_that_is_submitted_again_for_feedback_is_counted_once() -> None:
+    broken = True
+
+    def apply(*_: object) -> None:
+        if broken:
+            raise OSError("down")
+
+    with ActionSystem(apply=apply) as system:
+        with pytest.raises(FeedbackFailed):
+            system.submit(int, retry=None).result(10)
+        broken = False
+        assert system.resubmit(system.dead()[0]).result(10) == 0
+        totals = system.metrics().totals
+        assert (totals.submitted, totals.succeeded, totals.failed, totals.pending) == (2, 1, 1, 0)

@@ -17,7 +17,20 @@ from coterie.errors import (
     WorkStopped,
 )
 from coterie.testing import ManualClock, Together, eventually, run_together
-from coterie.work import Bounds, Job, JobState, Keep, Priority, ProcessingEngine, QueueLimits, Retry, TaskType, current_job
+from coterie.work import (
+    Bounds,
+    Job,
+    JobState,
+    Keep,
+    Machine,
+    Priority,
+    ProcessingEngine,
+    QueueLimits,
+    Retry,
+    Sizing,
+    TaskType,
+    current_job,
+)
 
 ONE = Bounds(1, 1)
 
@@ -523,3 +536,18 @@ def test_a_map_returns_in_order_and_raises_in_its_place() -> None:
         assert (next(results), next(results)) == (2, 5)
         with pytest.raises(ZeroDivisionError):
             next(results)
+
+
+def test_the_bounds_follow_what_is_measured_down_and_up_again() -> None:
+    with ProcessingEngine(Sizing(Machine(logical=8, physical=8)), clock=ManualClock()) as engine:
+        begun = threading.Barrier(31)
+        for _ in range(400):
+            engine.ratio.observe(1.0, 1.0)
+        engine.balance()
+        for _ in range(400):
+            engine.ratio.observe(100.0, 1.0)
+        engine.balance()
+        # By the sizing, one for each would be started at once; what was measured in between must not keep that down.
+        for job in [engine.submit(begun.wait, 10) for _ in range(30)]:
+            assert not job.done
+        begun.wait(10)

@@ -179,6 +179,12 @@ def test_what_cannot_be_sent_is_named_at_submission() -> None:
                 "the argument base of int, a lock",
             ),
             (lambda: engine.submit(threading.Lock().acquire, cpu_bound=True), "the function lock.acquire"),
+            (lambda: engine.submit(id, {"a": [1, Unwritable()]}, cpu_bound=True), r"because of its \['a'\]\[1\].lock, a lock"),
+            (
+                lambda: engine.map(lambda _: local(), [1], cpu_bound=True),
+                "the function .*lambda> cannot .* no name to find it by",
+            ),
+            (lambda: engine.map(id, [1, threading.Lock()], chunk=2, cpu_bound=True), "argument 2 of id, a lock"),
         ):
             with pytest.raises(NotSendable, match=words):
                 submit()
@@ -295,3 +301,23 @@ def test_a_process_that_cannot_start_fails_its_job(monkeypatch: pytest.MonkeyPat
         patch.undo()
         # A worker that could not begin was made ready for the next job before it knew better.
         eventually(lambda: engine.submit(int, cpu_bound=True, retry=Retry(1, initial=0.0)).result(30) == 0)
+
+
+def rest(seconds: object) -> None:
+    time.sleep(float(str(seconds)))
+
+
+def test_a_map_that_cannot_be_submitted_whole_leaves_nothing_behind() -> None:
+    with ProcessingEngine(processes=ONE) as engine:
+        with pytest.raises(NotSendable):
+            engine.map(rest, [60, 60, threading.Lock()], cpu_bound=True)
+        eventually(lambda: engine.metrics().totals.cancelled == 2)
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+def test_what_would_end_a_process_is_named_once() -> None:
+    with ProcessingEngine(processes=ONE) as engine, pytest.raises(JobExited, match=r"worker: SystemExit\(3\); raise"):
+        engine.submit(leave, cpu_bound=True).result(30)

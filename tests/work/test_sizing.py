@@ -157,3 +157,13 @@ def test_growth_and_shrinkage_stay_within_bounds(least: int, more: int, workers:
     wanted = bounds.wanted(min(workers, bounds.most), utilisation, queued)
     assert wanted <= bounds.most
     assert wanted >= min(workers, least)
+
+
+def test_where_the_mounts_cannot_be_read_the_usual_places_are_looked_at(tmp_path: Path) -> None:
+    base = tmp_path / "sys/fs/cgroup"
+    (base / "cpu").mkdir(parents=True)
+    (base / "cpu.max").write_text("150000 100000\n")
+    assert limits(tmp_path) == GroupLimits(1.5, None)
+    (base / "cpu/cpu.cfs_quota_us").write_text("50000\n")
+    (base / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    assert limits(tmp_path) == GroupLimits(0.5, None)

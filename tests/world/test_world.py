@@ -17,11 +17,13 @@ from coterie.errors import (
     LogTaken,
     ResolverFailed,
     RuleFailed,
+    StorageFull,
     UpdateRefused,
     WorldClosed,
 )
 from coterie.testing import ManualClock, checked_locks, eventually, run_together
 from coterie.world import Event, EventLog, Intent, View, World, patched, resolvers
+from coterie.world.state import digest
 
 
 def add(agent: str, key: str, amount: float = 1) -> Intent:
@@ -362,3 +364,35 @@ def test_what_is_no_plain_data_in_an_intent_is_refused_before_anything_happens(t
             world.commit([Intent("ada", "x", {"what": object()})], resolver=anything)
         assert world.sequence == 1
         world.update({"n": 1})
+
+
+def test_a_snapshot_that_cannot_be_kept_takes_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EventLog(tmp_path / "run.db")
+    seen: list[int] = []
+    with World({"n": 0}, log=log, snapshot_every=2) as world:
+        world.subscribe(lambda view, events: seen.append(view["n"]))
+        keep = log.keep
+
+        def full(view: View, total: int) -> Any:
+            raise StorageFull("run.db", "no room")
+
+        monkeypatch.setattr(log, "keep", full)
+        for _ in range(5):
+            world.commit([Intent("ada", "add", {"key": "n", "amount": 1})])
+        assert (seen, world.statistics().snapshots) == ([1, 2, 3, 4, 5], 0)
+        monkeypatch.setattr(log, "keep", keep)
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        assert world.view()["n"] == 5
+
+
+def test_changes_that_nobody_asks_the_digest_of_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest, "_MOST", 50)
+    counting, world = digest.Digest(), World()
+    for number in range(1_000):
+        before = world.view()
+        world.update({f"{number}": number}, remove=[f"{number - 1}"])
+        counting.lighten(before)
+        for key in (f"{number}", f"{number - 1}"):
+            counting.touch(key, before)
+        assert counting.waiting <= 53
+    assert counting.text(world.view()) == world.digest() == World(world.view()).digest()

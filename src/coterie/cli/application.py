@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -59,6 +60,8 @@ application.command("sweep")(sweep)
 def main() -> None:
     """Run the command line. Ends the process: 0 if all went well, 1 if not, 2 for wrong use, 130 when interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # What is logged is in the folder of a run; between the lines of a command it would only confuse.
+    logging.getLogger("coterie").addHandler(logging.NullHandler())
     try:
         application()
     except CoterieError as error:

@@ -12,11 +12,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from coterie.cli.interrupting import interruptible
 from coterie.cli.run import changed
 from coterie.errors import RunFolderFailed
 from coterie.orchestrator import parse_scenario, read_scenario
 from coterie.orchestrator.batch.compare import compare
-from coterie.orchestrator.batch.sweep import jobs, means, parse_seeds, parse_setting, run_jobs, table
+from coterie.orchestrator.batch.sweep import Row, jobs, means, parse_seeds, parse_settings, run_jobs, table
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a TOML file.", show_default=False)]
 
@@ -34,11 +35,19 @@ def compare_modes(
     for column in ("seconds", "waited", "forfeits", "months", "harvest"):
         shown.add_column(column, justify="right")
     shown.add_column("digest")
-    for each in compare(loaded):
-        months = f"{each.outcome.months}{' †' if each.outcome.collapsed else ''}"
-        figures = (f"{each.seconds:.3f}", f"{each.waited:.3f}", str(each.forfeits), months, str(each.outcome.total))
-        shown.add_row(each.mode, *figures, each.outcome.digest[:16])
     console = Console(highlight=False)
+    waiting = Console(stderr=True, highlight=False)
+    compared: list[str] = []
+
+    def left() -> str:
+        return f"nothing is kept of a comparison; it had done {', '.join(compared) or 'no mode'}"
+
+    with interruptible(left), waiting.status("comparing") as status:
+        for each in compare(loaded, lambda mode: status.update(f"comparing: {mode}")):
+            months = f"{each.outcome.months}{' †' if each.outcome.collapsed else ''}"
+            figures = (f"{each.seconds:.3f}", f"{each.waited:.3f}", str(each.forfeits), months, str(each.outcome.total))
+            shown.add_row(each.mode, *figures, each.outcome.digest[:16])
+            compared.append(each.mode)
     console.print(shown)
     console.print("waited: seconds, over all agents; † collapsed")
 
@@ -56,25 +65,44 @@ def sweep(
     ] = os.cpu_count() or 1,
 ) -> None:
     """Run all combinations of settings and seeds in parallel processes, and write a table and a plot."""
-    settings = dict(parse_setting(each) for each in set_ or [])
+    settings = parse_settings(set_ or [])
     todo = jobs(read_scenario(scenario), scenario, settings, parse_seeds(seeds))
+    plot = out.with_suffix(".png")
+    if plot == out:
+        raise RunFolderFailed(out, OSError("the plot gets that name; name the table otherwise, such as sweep.csv"))
+    # Before the first run, and not after the last.
+    _write(out, "")
     console = Console(highlight=False)
+    rows: list[Row] = []
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
-    with bar:
+
+    def ended(row: Row) -> None:
+        rows.append(row)
+        bar.advance(task)
+
+    def kept() -> str:
+        _write(out, table(rows))
+        return f"what {len(rows)} of {len(todo)} runs came to is in {out}"
+
+    with interruptible(kept), bar:
         task = bar.add_task("runs", total=len(todo))
-        rows = run_jobs(todo, processes, lambda _: bar.advance(task))
+        rows = run_jobs(todo, processes, ended)
     # Half a second of imports that nobody else needs.
     from coterie.orchestrator.report.plots import table_of_means  # noqa: PLC0415
 
-    plot = out.with_suffix(".png")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(table(rows), encoding="utf-8")
-        plot.write_bytes(table_of_means(list(means(rows)), "harvest in all: mean and deviation over the seeds"))
-    except OSError as error:
-        raise RunFolderFailed(out, error) from error
+    _write(out, table(rows))
+    _write(plot, table_of_means(list(means(rows)), "harvest in all: mean and deviation over the seeds"))
     failed = sum(bool(row.error) for row in rows)
-    console.print(f"{len(rows)} runs are in {escape(str(out))}, their plot in {escape(str(plot))}", soft_wrap=True)
+    runs = "1 run is" if len(rows) == 1 else f"{len(rows)} runs are"
+    console.print(f"{runs} in {escape(str(out))}, the plot in {escape(str(plot))}", soft_wrap=True)
     if failed:
         console.print(f"[bold red]{failed} did not end[/]; the table says why")
         raise typer.Exit(1)
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        raise RunFolderFailed(path, error) from error

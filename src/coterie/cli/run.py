@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.cli.display import Display, result_table
+from coterie.cli.interrupting import interruptible
 from coterie.orchestrator import Outcome, RunFolder, Scenario, check_scenario, parse_scenario, read_scenario, run_scenario
 from coterie.orchestrator.writing import write_report
 
@@ -73,19 +74,15 @@ def finish(
     console: Console, scenario: Scenario, folder: RunFolder, *, resume: bool, pace: float, quiet: bool, report: bool
 ) -> None:
     """Run a scenario to its end, or go on with it, and show how it ended. Ends the process with 1 for a surprise."""
-    try:
+    left = f"what happened until then is in {folder.path}; go on with: coterie resume {folder.path}"
+    with interruptible(lambda: left):
         with Display(console, scenario, pace=pace, quiet=quiet) as display:
             outcome = run_scenario(scenario, folder, display, resume=resume)
-    except KeyboardInterrupt:
-        Console(stderr=True, highlight=False).print(
-            f"interrupted; what happened until then is in {escape(str(folder.path))}", soft_wrap=True
-        )
-        raise typer.Exit(130) from None
-    console.print(result_table(scenario, outcome))
-    console.print(f"digest {outcome.digest}", soft_wrap=True)
-    console.print(f"What happened is in {escape(str(folder.path))}", soft_wrap=True)
-    if report:
-        console.print(f"The report is {escape(str(write_report(folder.path)))}", soft_wrap=True)
+        console.print(result_table(scenario, outcome))
+        console.print(f"digest {outcome.digest}", soft_wrap=True)
+        console.print(f"What happened is in {escape(str(folder.path))}", soft_wrap=True)
+        if report:
+            console.print(f"The report is {escape(str(write_report(folder.path)))}", soft_wrap=True)
     _end(console, outcome)
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from coterie.cli.display import result_table
+from coterie.cli.interrupting import interruptible
 from coterie.cli.run import finish
 from coterie.orchestrator import RunFolder, outcome_of, recorded, replay, scenario_of
 
@@ -31,7 +32,8 @@ def resume_run(
 def replay_run(run: Folder) -> None:
     """Do a run again from its record, and see that each month comes to the digest that it had."""
     console = Console(highlight=False)
-    result = replay(run, lambda month, digest: console.print(f"month {month}: {digest}, as recorded", soft_wrap=True))
+    with interruptible(lambda: "the run is as it was"):
+        result = replay(run, lambda month, digest: console.print(f"month {month}: {digest}, as recorded", soft_wrap=True))
     console.print(f"{result.rounds} months, each as recorded; digest {result.digest}", soft_wrap=True)
 
 

@@ -5,8 +5,9 @@ Every thread of Coterie is started here, and every lock is made here, with its p
 
 from coterie.concurrency.completion import Completion, Signal
 from coterie.concurrency.doorbell import Doorbell
+from coterie.concurrency.forks import tell_no_more, tell_of_forks
 from coterie.concurrency.interrupts import InterruptGuard, waits
-from coterie.concurrency.locks import Rank, new_lock
+from coterie.concurrency.locks import Rank, acquire_in_turn, new_lock
 from coterie.concurrency.periodic import PeriodicJob
 from coterie.concurrency.pool import ElasticPool
 from coterie.concurrency.stacks import dump_stacks, stack_of
@@ -26,9 +27,12 @@ __all__ = [
     "Thread",
     "Timer",
     "Timers",
+    "acquire_in_turn",
     "dump_stacks",
     "new_lock",
     "stack_of",
     "start_thread",
+    "tell_no_more",
+    "tell_of_forks",
     "waits",
 ]

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from coterie.conversation.calls.commands import number_of
 from coterie.conversation.conversations import Conversations
 from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
 from coterie.conversation.history.entries import Answered, Said, Told
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.operations.schedule import queue
 from coterie.conversation.port import Port
-from coterie.conversation.session.commands import number_of
 from coterie.conversation.session.messages import Cancel, Reorder, Resolve, Settle, Speak, Taken
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.tools.tool import Tool
@@ -177,15 +177,15 @@ class Conversation:
             _check_text(id, "the id", _LONGEST_ID)
         return TurnStream(self._port, self._ask(Speak(text=text, id=id or "")))
 
-    async def events(self, after: int | None = None) -> AsyncIterator[Event]:
+    def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
         """Return all events of the conversation from now on, or those behind the one of that id, without an end.
 
         0 begins at the beginning. What came long ago is told from the log, without the pieces of texts. It ends when the
-        conversation is closed, and raises what has befallen it, such as `ConversationTaken`.
+        conversation is closed, and raises what has befallen it, such as `ConversationTaken`. Without `follow` it ends
+        with what there is by now.
         """
         check_number("events.after", after, whole=True, optional=True)
-        async for event in self._port.feed.read(self._port.feed.last if after is None else after):
-            yield event
+        return self._port.feed.read(self._port.feed.last if after is None else after, follow=follow)
 
     async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
         """Ask an operation to stop, and return what came of it; one that only waits is cut from the queue.

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import Rank, Signal, new_lock
 from coterie.conversation.history.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.host import Host
 from coterie.conversation.operations.operation import OperationState
 from coterie.conversation.port import Port
 from coterie.conversation.session.session import Session
+from coterie.conversation.session.watcher import Look, Roll, Watcher
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import ConversationClosed, InvalidNamespace, InvalidSetting
-from coterie.kernel import Clock, check_instance
+from coterie.kernel import Clock, check_instance, clock_or_system
 from coterie.models import Model
 from coterie.runtime import AgentRef, Runtime
 from coterie.storage import Database, open_database
@@ -67,6 +68,7 @@ class Conversations:
             raise InvalidSetting("model", model, "a model, with ask and stream")
         check_instance("settings", settings, (ConversationSettings, type(None)), "ConversationSettings, or None")
         check_instance("runtime", runtime, (Runtime, type(None)), "a Runtime, or None")
+        when = clock_or_system("clock", clock)
         tools = list(tools)
         with contextlib.ExitStack() as undo:
             self._folder = Path(tempfile.mkdtemp(prefix="coterie-conversations-")) if store is None else None
@@ -80,7 +82,7 @@ class Conversations:
             self._database: Database = database
             self._owns_runtime = runtime is None
             self._runtime = (
-                runtime if runtime is not None else Runtime("chat", clock=clock, stall_after=_STALL, stop_timeout=_STOP)
+                runtime if runtime is not None else Runtime("chat", clock=when, stall_after=_STALL, stop_timeout=_STOP)
             )
             if self._owns_runtime:
                 undo.callback(self._runtime.stop, drain=False)
@@ -93,9 +95,12 @@ class Conversations:
                 provide,
                 self._runtime.clock,
             )
+            self._roll = Roll()
+            self._watcher = self._runtime.spawn(Watcher, self._roll)
             undo.pop_all()
         self._lock = new_lock(Rank.CONVERSATIONS)
         self._open: dict[str, tuple[Port, AgentRef, Conversation]] = {}
+        self._opening: dict[str, Signal] = {}
         self._closed = False
 
     def open(self, namespace: str | Iterable[str], *, user: str = "") -> Conversation:
@@ -109,18 +114,41 @@ class Conversations:
         key = key_of(parts)
         if not isinstance(user, str):
             raise InvalidNamespace(user, "the user is no text")
-        with self._lock:
-            if self._closed:
-                raise ConversationClosed("/".join(parts))
-            there = self._open.get(key)
-            if there is not None and there[1].is_alive:
-                return there[2]
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise ConversationClosed("/".join(parts))
+                there = self._open.get(key)
+                if there is not None and there[1].is_alive:
+                    return there[2]
+                opening = self._opening.get(key)
+                if opening is None:
+                    opened = self._opening[key] = Signal()
+                    break
+            opening.wait()
+        # One at a time for each namespace, for an opening takes the conversation over from the one before.
+        try:
             port = Port(self._host, parts, user)
-            # Under the lock: each opening takes the conversation over from the one before.
             ref = self._runtime.spawn(Session, port)
+            self._roll.add(ref, port)
+            self._watcher.tell(Look(agent=ref))
             chat = Conversation.attach(self, port, ref)
-            self._open[key] = (port, ref, chat)
+            in_time = self._keep(key, port, ref, chat)
+        finally:
+            with self._lock:
+                del self._opening[key]
+            opened.set()
+        if not in_time:
+            ref.stop(drain=False)
+            raise ConversationClosed(port.name)
         return chat
+
+    def _keep(self, key: str, port: Port, ref: AgentRef, chat: Conversation) -> bool:
+        """Keep what was opened; return False if the host was closed meanwhile."""
+        with self._lock:
+            if not self._closed:
+                self._open[key] = (port, ref, chat)
+            return not self._closed
 
     @property
     def settings(self) -> ConversationSettings:
@@ -178,7 +206,7 @@ class Conversations:
             there, self._open = list(self._open.values()), {}
         for port, _, _ in there:
             port.feed.close()
-        return [ref for _, ref, _ in there]
+        return [*(ref for _, ref, _ in there), self._watcher]
 
     def _let_go(self) -> None:
         if self._owns_database:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Self
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.events import Event
@@ -60,49 +62,41 @@ class Feed:
         self._ring()
 
     def close(self, error: BaseException | None = None) -> None:
-        """End all reading: in order, or with an error."""
+        """End all reading: in order, or with an error. Only the first close counts."""
         with self._lock:
-            self._closed = True
-            self._error = error
+            if not self._closed:
+                self._closed = True
+                self._error = error
         self._ring()
 
-    async def read(self, after: int) -> AsyncIterator[Event]:
-        """Yield the events behind the one of that id, as they come, until the feed is closed."""
-        loop = asyncio.get_running_loop()
-        news = asyncio.Event()
+    def read(self, after: int, *, follow: bool = True) -> Reading:
+        """Return the events behind the one of that id, as they come, until the feed is closed; else those there are now."""
+        return Reading(self, after, follow=follow)
 
-        def wake() -> None:
-            try:
-                loop.call_soon_threadsafe(news.set)
-            except RuntimeError:
-                # The loop has been closed, and its readers with it.
-                self._forget(wake)
+    def behind(self, after: int) -> tuple[list[Event], int, bool]:
+        """Return the next events behind an id, where to go on after them, and whether nothing more will come.
 
+        Raises the error that the feed was closed with, once all that is there has been read.
+        """
+        with self._lock:
+            floor, closed, error = self._floor, self._closed, self._error
+            if after >= floor:
+                found = [event for event in self._events if event.id > after]
+                if not found and closed and error is not None:
+                    raise error
+                return found, found[-1].id if found else after, closed
+        page = list(itertools.islice(self._from_log(after, floor), _PAGE))
+        return page, page[-1].id if len(page) == _PAGE else floor, False
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from any thread, whenever there is news."""
         with self._lock:
             self._wakes.add(wake)
-        try:
-            while True:
-                news.clear()
-                with self._lock:
-                    floor, closed = self._floor, self._closed
-                    found = [event for event in self._events if event.id > after] if after >= floor else None
-                if found is None:
-                    for event in self._from_log(after, floor):
-                        after = event.id
-                        yield event
-                    after = max(after, floor)
-                    continue
-                for event in found:
-                    after = event.id
-                    yield event
-                if not found:
-                    if closed:
-                        if self._error is not None:
-                            raise self._error
-                        return
-                    await news.wait()
-        finally:
-            self._forget(wake)
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Call it no more."""
+        with self._lock:
+            self._wakes.discard(wake)
 
     def _from_log(self, after: int, until: int) -> Iterable[Event]:
         # Events of one entry share its sequence number, so the one at hand is looked at again.
@@ -115,12 +109,60 @@ class Feed:
             if len(records) < _PAGE:
                 return
 
-    def _forget(self, wake: Callable[[], None]) -> None:
-        with self._lock:
-            self._wakes.discard(wake)
-
     def _ring(self) -> None:
         with self._lock:
             wakes = list(self._wakes)
         for wake in wakes:
             wake()
+
+
+class Reading(AsyncIterator[Event]):
+    """One reader's place in a feed. A reading that was cancelled goes on where it was. For one task at a time."""
+
+    def __init__(self, feed: Feed, after: int, *, follow: bool = True) -> None:
+        self._follow = follow
+        self._feed = feed
+        self._after = after
+        self._found: deque[Event] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._found:
+            news = asyncio.get_running_loop().create_future()
+            wake = _waker(news)
+            # Before looking, so that nothing comes unseen in between.
+            self._feed.listen(wake)
+            try:
+                found, after, over = self._feed.behind(self._after)
+                self._found.extend(found)
+                if not found and after == self._after:
+                    if over or not self._follow:
+                        raise StopAsyncIteration
+                    await news
+                self._after = after
+            finally:
+                self._feed.forget(wake)
+        return self._found.popleft()
+
+    async def aclose(self) -> None:
+        """Read no more. Nothing is held for a reader, so there is nothing to let go."""
+        self._found.clear()
+
+
+def _waker(news: asyncio.Future[None]) -> Callable[[], None]:
+    loop = news.get_loop()
+
+    def set_it() -> None:
+        if not news.done():
+            news.set_result(None)
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(set_it)
+        except RuntimeError:
+            # The loop has been closed, and its readers with it.
+            return
+
+    return wake

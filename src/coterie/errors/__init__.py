@@ -43,7 +43,9 @@ Each error is built from the objects it is about and words itself: what happened
     ├── MemoryFault                       something is wrong about a memory, or with where it is kept
     │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
     │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
+    │   ├── DumpUnavailable (OSError)     a file of memories cannot be read or written
     │   ├── MemoryClosed                  the store of memories has been closed
+    │   │   └── MemoryForked              it was used in a child of the process that opened it
     │   ├── TierUnavailable               where a tier is kept cannot be reached now
     │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
@@ -51,6 +53,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     ├── WorkError                         a job was not taken, or ended otherwise than its function did
     │   ├── WorkStopped                   the engine, or the action system, has been stopped
+    │   │   └── WorkForked                it was made by the parent of this process
     │   ├── QueueFull                     a queue refused the job
     │   ├── JobTimeout (TimeoutError)     it took longer than it may
     │   ├── JobCancelled                  it was taken back
@@ -78,6 +81,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── CommitInsideCommit            a resolver or a rule changes the world that it judges
     │   ├── WorldClosed                   it was used after it was closed
     │   ├── HistoryGone (LookupError)     a moment is not, or no longer, known
+    │   ├── PatchRefused (KeyError)       a difference does not fit what it is applied to
     │   ├── LogDamaged                    an event log does not hold together
     │   ├── LogTaken                      another world has appended to the same log
     │   └── ResourcesExhausted            a declared limit of a resource has been reached
@@ -105,6 +109,7 @@ Each error is built from the objects it is about and words itself: what happened
     ├── ConversationError                 something is wrong about a conversation, or was to be done to it
     │   ├── ConversationClosed            it was used after it was closed
     │   ├── ConversationTaken             it has been opened elsewhere since
+    │   ├── ConversationFailed            it has failed too often, and was given up
     │   ├── ConversationFull              too many of its messages wait for their answer
     │   ├── ConversationDamaged           what is kept of it cannot be read
     │   ├── InvalidText (ValueError)      what was to be said is no text, or cannot be kept
@@ -129,8 +134,20 @@ or broken is news, not a fault of the one who hears it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from coterie.errors.agents import (
+    ExtraMissing,
+    NameTaken,
+    NotInAgent,
+    RemoteError,
+    RestartsExhausted,
+    ServiceMissing,
+    SnapshotFailed,
+    SpawnError,
+    StartFailed,
+    TransportError,
+    WaitTimeout,
+    describe,
+)
 from coterie.errors.components import (
     ComponentDown,
     ComponentError,
@@ -141,6 +158,7 @@ from coterie.errors.conversation import (
     ConversationClosed,
     ConversationDamaged,
     ConversationError,
+    ConversationFailed,
     ConversationFull,
     ConversationTaken,
     InvalidNamespace,
@@ -171,11 +189,13 @@ from coterie.errors.delivery import (
     WaitCycle,
 )
 from coterie.errors.memory import (
+    DumpUnavailable,
     EmbeddingFailed,
     InvalidDump,
     InvalidMemory,
     MemoryClosed,
     MemoryFault,
+    MemoryForked,
     NotShared,
     TierUnavailable,
     UnknownMemory,
@@ -239,6 +259,7 @@ from coterie.errors.work import (
     WorkerDied,
     WorkError,
     WorkerStartFailed,
+    WorkForked,
     WorkStopped,
 )
 from coterie.errors.world import (
@@ -248,6 +269,7 @@ from coterie.errors.world import (
     InvalidValue,
     LogDamaged,
     LogTaken,
+    PatchRefused,
     ResolverFailed,
     ResourcesExhausted,
     RuleFailed,
@@ -273,12 +295,14 @@ __all__ = [
     "ConversationClosed",
     "ConversationDamaged",
     "ConversationError",
+    "ConversationFailed",
     "ConversationFull",
     "ConversationTaken",
     "CoterieError",
     "DecodeFailed",
     "DefinitionError",
     "DeliveryError",
+    "DumpUnavailable",
     "EmbeddingFailed",
     "EncodeFailed",
     "ExtraMissing",
@@ -312,6 +336,7 @@ __all__ = [
     "MalformedRequest",
     "MemoryClosed",
     "MemoryFault",
+    "MemoryForked",
     "MigrationError",
     "ModelError",
     "ModelRefused",
@@ -322,6 +347,7 @@ __all__ = [
     "NotSendable",
     "NotShared",
     "OperationStopped",
+    "PatchRefused",
     "QueueFull",
     "RateLimited",
     "RecordingDamaged",
@@ -367,6 +393,7 @@ __all__ = [
     "WaitCycle",
     "WaitTimeout",
     "WorkError",
+    "WorkForked",
     "WorkStopped",
     "WorkerDied",
     "WorkerStartFailed",
@@ -375,82 +402,5 @@ __all__ = [
     "WriteInsideWrite",
     "WriteTimeout",
     "WrongUrl",
+    "describe",
 ]
-
-
-class SpawnError(CoterieError):
-    """An agent cannot come to life."""
-
-
-class NameTaken(SpawnError):
-    """A living agent of this runtime has that name already."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"an agent named {name!r} is alive: choose another name, or stop that agent first")
-
-
-class StartFailed(SpawnError):
-    """The constructor of an agent raised, so it never lived. Its error is the cause."""
-
-    def __init__(self, agent: object, kind: str, error: BaseException) -> None:
-        super().__init__(f"{agent}: {kind}.__init__ raised {describe(error)}")
-
-
-class NotInAgent(CoterieError):
-    """Something was asked for that only a running agent has."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} exists only while the agent runs: spawn it in a Runtime")
-
-
-class ServiceMissing(CoterieError, LookupError):
-    """`context.use` found nothing of that type."""
-
-    def __init__(self, service: type, provided: Sequence[type]) -> None:
-        names = ", ".join(sorted(each.__qualname__ for each in provided)) or "nothing"
-        super().__init__(
-            f"no {service.__qualname__} was provided (there is: {names}): call runtime.provide(...) before agents use it"
-        )
-
-
-class RestartsExhausted(CoterieError):
-    """An agent failed more often than its supervision permits. Its last error is the cause."""
-
-    def __init__(self, agent: object, restarts: int, within: float) -> None:
-        super().__init__(f"{agent} failed again after {restarts} restarts within {within:g} s")
-
-
-class SnapshotFailed(CoterieError):
-    """`snapshot` or `restore` of an agent raised. Its error is the cause."""
-
-    def __init__(self, agent: object, hook: str, error: BaseException) -> None:
-        super().__init__(f"{agent}: {hook} raised {describe(error)}")
-
-
-class WaitTimeout(CoterieError, TimeoutError):
-    """`.result(timeout)` ran out. Only the waiting has stopped."""
-
-    def __init__(self, what: object, timeout: float) -> None:
-        super().__init__(f"{what} has not ended after {timeout:g} s of waiting; it goes on, wait again or cancel it")
-
-
-class TransportError(CoterieError):
-    """A transport cannot carry a frame to where it should go."""
-
-
-class RemoteError(CoterieError):
-    """The text of an error that happened in another process; only ever a cause."""
-
-
-class ExtraMissing(CoterieError, ImportError):
-    """An optional package is needed and not installed."""
-
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
-
-
-def describe(error: BaseException) -> str:
-    """Return an error as `Type: text`, on one line where its text is one."""
-    text = str(error)
-    return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

@@ -25,6 +25,13 @@ class ConversationTaken(ConversationError):
         )
 
 
+class ConversationFailed(ConversationError):
+    """The agent of a conversation has failed too often, and was given up."""
+
+    def __init__(self, name: str, error: str) -> None:
+        super().__init__(f"the conversation {name} has failed for good: {error}; what it had is kept, open it again")
+
+
 class ConversationFull(ConversationError):
     """Too many messages of one conversation wait for their answer."""
 

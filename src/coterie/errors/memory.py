@@ -33,6 +33,20 @@ class MemoryClosed(MemoryFault):
         super().__init__(f"this memory has been closed: {what}")
 
 
+class MemoryForked(MemoryClosed):
+    """It was used in a child of the process that opened it, which has none of its threads."""
+
+    def __init__(self) -> None:
+        super().__init__("it was opened by the parent of this process; open one anew here, or spawn instead of fork")
+
+
+class DumpUnavailable(MemoryFault, OSError):
+    """A file of memories cannot be read or written. The reason is the cause."""
+
+    def __init__(self, path: object, what: str, reason: object) -> None:
+        super().__init__(f"{path} cannot be {what}: {reason}")
+
+
 class TierUnavailable(MemoryFault):
     """Where a tier is kept cannot be reached now. The reason is the cause."""
 

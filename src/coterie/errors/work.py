@@ -16,6 +16,14 @@ class WorkStopped(WorkError):
         super().__init__(f"{where} has been stopped and takes no more jobs: submit before stop(), or make a new one")
 
 
+class WorkForked(WorkStopped):
+    """The engine or the action system was made by the parent of this process, and has no workers here."""
+
+    def __init__(self, where: str) -> None:
+        text = "belongs to the parent of this process, and its threads are not here: make a new one, or spawn instead of fork"
+        CoterieError.__init__(self, f"{where} {text}")
+
+
 class QueueFull(WorkError):
     """A queue refused a job, because of its bound and its policy."""
 
@@ -53,8 +61,9 @@ class JobShed(WorkError):
 class JobExited(WorkError):
     """A job's function raised what is meant to end a thread or a process, such as SystemExit. That is the cause."""
 
-    def __init__(self, job: object, error: BaseException) -> None:
-        super().__init__(f"{job} wanted to end the worker: {type(error).__name__}({error}); raise an Exception instead")
+    def __init__(self, job: object, error: object) -> None:
+        what = f"{type(error).__name__}({error})" if isinstance(error, BaseException) else error
+        super().__init__(f"{job} wanted to end the worker: {what}; raise an Exception instead")
 
 
 class JobRaised(WorkError):

@@ -75,6 +75,17 @@ class HistoryGone(WorldError, LookupError):
         )
 
 
+class PatchRefused(WorldError, KeyError):
+    """A difference does not fit what it is applied to. `path` is where."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path!r}: {problem}; apply differences to the moment that they begin with")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class LogDamaged(WorldError):
     """An event log does not hold together. Nothing was changed in it."""
 

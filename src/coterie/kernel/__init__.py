@@ -8,7 +8,7 @@ from coterie.kernel.checkpoint import Checkpointable, detach
 from coterie.kernel.clock import Clock, Countdown, DrivenClock, SystemClock, TimerSource
 from coterie.kernel.codec import Codec, Extension, Packed
 from coterie.kernel.randomness import stream
-from coterie.kernel.settings import check_instance, check_number, choice
+from coterie.kernel.settings import check_instance, check_number, choice, clock_or_system
 
 __all__ = [
     "Address",
@@ -24,6 +24,7 @@ __all__ = [
     "check_instance",
     "check_number",
     "choice",
+    "clock_or_system",
     "detach",
     "stream",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from coterie.errors import InvalidSetting
+from coterie.kernel.clock import Clock, SystemClock
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -20,7 +22,8 @@ def check_number(
     """
     if value is None and optional:
         return
-    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    fits = number and (isinstance(value, int) or math.isfinite(value)) and (whole or abs(value) <= sys.float_info.max)
     if fits and (value > above if above is not None else value >= least):
         return
     need = "a whole number" if whole else "a number"
@@ -42,3 +45,12 @@ def choice(where: str, value: Any, kind: type[E]) -> E:
             if member == name:
                 return member
     raise InvalidSetting(where, value, "one of " + ", ".join(f'"{member}"' for member in kind))
+
+
+def clock_or_system(where: str, clock: Clock | None) -> Clock:
+    """Return the clock that was given, or the machine's if none was. Raises `InvalidSetting` for what is no clock."""
+    if clock is None:
+        return SystemClock()
+    if not (callable(getattr(clock, "time", None)) and callable(getattr(clock, "monotonic", None))):
+        raise InvalidSetting(where, clock, "a clock, such as SystemClock()")
+    return clock

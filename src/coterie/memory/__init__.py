@@ -46,8 +46,8 @@ from coterie.memory.record import Action, Decision, Kind, Record, Tier
 from coterie.memory.retrieval.embedding import CachedEmbedder, Embedder, LocalEmbedder, OpenAIEmbedder
 from coterie.memory.retrieval.ranking import Weights
 from coterie.memory.tiered import TieredMemory
-from coterie.memory.tiers.lane import Urgency
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
+from coterie.memory.writing.waiting import Urgency
 
 __all__ = [
     "Action",

@@ -1,11 +1,19 @@
-"""What a memory may be: keys, importances and times that make sense."""
+"""What a memory may be: keys, importances, texts and times that make sense.
+
+All that a memory is made of is checked before it is taken in: what a tier could not write later would be lost after it was
+acknowledged, and one record that cannot be read would hide its whole list.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from coterie.errors import InvalidMemory
+from coterie.memory.record import Kind
+
+_KINDS = tuple(str(kind) for kind in Kind if kind is not Kind.HOUSE)
 
 
 def check_key(key: Any, most_bytes: int) -> str:
@@ -44,13 +52,84 @@ def check_seconds(what: str, seconds: Any) -> float | None:
     """Return `seconds` as a float, or None; raise `InvalidMemory` unless they are more than 0."""
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0 or math.isinf(seconds):
+    number = _finite(seconds)
+    if number is None or number <= 0:
         raise InvalidMemory(what, seconds, "give seconds above 0, or None")
-    return float(seconds)
+    return number
+
+
+def check_time(what: str, time: Any) -> float | None:
+    """Return a time in seconds since 1970 as a float, or None; raise `InvalidMemory` for what is no finite number."""
+    if time is None:
+        return None
+    number = _finite(time)
+    if number is None:
+        raise InvalidMemory(what, time, "give seconds since 1970 as a finite number, or None")
+    return number
+
+
+def check_text(what: str, text: Any) -> str:
+    """Return `text`; raise `InvalidMemory` unless it is text that can be written as UTF-8."""
+    if not isinstance(text, str):
+        raise InvalidMemory(what, text, "give text")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidMemory(what, text, "give text that can be written as UTF-8") from None
+    return text
+
+
+def check_question(question: Any) -> str:
+    """Return `question`; raise `InvalidMemory` unless it is text. What of it is no word is not looked for."""
+    if not isinstance(question, str):
+        raise InvalidMemory("question", question, "ask in text")
+    return question
+
+
+def check_texts(what: str, texts: Any) -> tuple[str, ...]:
+    """Return several texts, such as the ids of sources; raise `InvalidMemory` for what is not several, and for one alone."""
+    if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
+        raise InvalidMemory(what, texts, "give a list of texts")
+    return tuple(check_text(what, text) for text in texts)
+
+
+def check_kind(kind: Any) -> str:
+    """Return `kind` as text; raise `InvalidMemory` unless it is one of `Kind` that users have."""
+    if isinstance(kind, str) and kind in _KINDS:
+        return str(kind)
+    raise InvalidMemory("kind", kind, f"give one of {', '.join(_KINDS)}")
+
+
+def check_kinds(kinds: Any) -> tuple[str, ...]:
+    """Return kinds, of which one may stand alone; raise `InvalidMemory` for what is none."""
+    if isinstance(kinds, str):
+        return (check_kind(kinds),)
+    if not isinstance(kinds, Sequence):
+        raise InvalidMemory("kinds", kinds, f"give a list of {', '.join(_KINDS)}")
+    return tuple(check_kind(kind) for kind in kinds)
+
+
+def check_agents(agents: Any) -> tuple[str, ...]:
+    """Return whose memories are meant: one name, several, or none for everybody's. Raise `InvalidMemory` otherwise."""
+    if agents is None:
+        return ()
+    return (check_text("agent", agents),) if isinstance(agents, str) else check_texts("agents", agents)
 
 
 def check_count(what: str, count: Any, least: int = 0) -> int:
-    """Return `count`; raise `InvalidMemory` unless it is a whole number of at least `least`."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < least:
+    """Return `count`; raise `InvalidMemory` unless it is a whole number of at least `least`, and no absurd one."""
+    if isinstance(count, bool) or not isinstance(count, int) or not least <= count < 1 << 31:
         raise InvalidMemory(what, count, f"give a whole number of {least} or more")
     return count
+
+
+def _finite(value: Any) -> float | None:
+    """Return a number as a float, or None if it is none, or none that is finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -166,7 +166,8 @@ class CompressedBackend:
 
     def get(self, keys: Sequence[str]) -> dict[str, Record]:
         """Return the records of those keys that are there."""
-        return {key: self._unpack(record) for key, record in self._backend.get(keys).items()}
+        found = self._backend.get(keys)
+        return {key: self._unpack(record) for key, record in found.items()} if found else found
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
         """Return records in the order of their keys."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from coterie.errors import InvalidSetting
-from coterie.kernel import check_number
+from coterie.kernel import check_instance, check_number
 
+_NO_FILE = (":memory:", "file:")
 _POSTGRES = ("postgresql://", "postgres://")
 
 
@@ -18,9 +20,9 @@ class MemoryConfig:
 
     path: Path | str | None = None
     """The SQLite file of the long-term tier. Without it, and without `postgres_url`, all ends with the process."""
-    postgres_url: str | None = None
+    postgres_url: str | None = field(default=None, repr=False)
     """``postgresql://…``: the long-term tier is kept there instead of in a file."""
-    redis_url: str | None = None
+    redis_url: str | None = field(default=None, repr=False)
     """``redis://…``, ``rediss://…`` or ``unix://…``: the short-term and the intermediate tier are kept there, and so are
     shared by processes, instead of in this one."""
     namespace: str = "coterie"
@@ -70,20 +72,44 @@ class MemoryConfig:
         check_number("MemoryConfig.forget_below", self.forget_below)
         if self.forget_below > 1:
             raise InvalidSetting("MemoryConfig.forget_below", self.forget_below, "a strength from 0 to 1")
+        check_instance("MemoryConfig.compression", self.compression, bool, "True or False")
+        check_instance("MemoryConfig.namespace", self.namespace, str, "text")
+        if not self.namespace or not self.namespace.isprintable():
+            raise InvalidSetting("MemoryConfig.namespace", self.namespace, "a name that can be printed")
+        self._check_path()
+        self._check_servers()
+
+    def _check_path(self) -> None:
+        check_instance("MemoryConfig.path", self.path, (str, PathLike, type(None)), "a path, or None")
+        if self.path is not None and ("\0" in str(self.path) or str(self.path).startswith(_NO_FILE) or not str(self.path)):
+            raise InvalidSetting("MemoryConfig.path", self.path, "the name of a file, or None to keep nothing")
         if self.path is not None and str(self.path).startswith(_POSTGRES):
             # The address of a server where a file could be: what is meant is clear.
             if self.postgres_url is not None:
                 raise InvalidSetting(
-                    "MemoryConfig.path", self.path, "one place for long-term memories, and postgres_url is given"
+                    "MemoryConfig.path",
+                    without_secrets(self.path),
+                    "one place for long-term memories, and postgres_url is given",
                 )
             object.__setattr__(self, "postgres_url", str(self.path))
             object.__setattr__(self, "path", None)
         if self.path is not None and "://" in str(self.path):
-            raise InvalidSetting("MemoryConfig.path", self.path, "a file, or postgresql://…; Redis belongs in redis_url")
+            raise InvalidSetting(
+                "MemoryConfig.path", without_secrets(self.path), "a file, or postgresql://…; Redis belongs in redis_url"
+            )
         if self.path is not None and self.postgres_url is not None:
             raise InvalidSetting("MemoryConfig.path", self.path, "a file or postgres_url for long-term memories, and not both")
+
+    def _check_servers(self) -> None:
         check_url("MemoryConfig.postgres_url", self.postgres_url, ("postgresql", "postgres"))
         check_url("MemoryConfig.redis_url", self.redis_url, ("redis", "rediss", "unix"))
+        if self.redis_url is not None and not self.redis_url.startswith("unix"):
+            database = urlsplit(self.redis_url).path.strip("/")
+            if database and not database.isdecimal():
+                # The client would take the first instead.
+                raise InvalidSetting(
+                    "MemoryConfig.redis_url", without_secrets(self.redis_url), "the number of a database behind the host"
+                )
 
     @property
     def shared(self) -> bool:
@@ -96,17 +122,27 @@ class MemoryConfig:
         return 1.0 if self.cache_ttl is None and self.shared else self.cache_ttl
 
 
+def without_secrets(url: object) -> str:
+    """Return an address as it may be shown: no more than its scheme if it may hold a password anywhere."""
+    text = str(url)
+    return text if "@" not in text and "?" not in text else f"{text.partition(':')[0]}://…"
+
+
 def check_url(setting: str, url: str | None, schemes: tuple[str, ...]) -> None:
     """Raise `InvalidSetting` unless `url` is None or has one of the schemes, and a place to go to."""
     if url is None:
         return
     listed = " or ".join(f"{scheme}://" for scheme in schemes)
+    check_instance(setting, url, str, f"a URL that begins with {listed}")
     try:
         parts = urlsplit(url)
         port = parts.port
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InvalidSetting(setting, url, f"a URL that begins with {listed} ({error})") from None
+    except ValueError:
+        need = f"a URL that begins with {listed}, with a number for its port and its password quoted"
+        raise InvalidSetting(setting, without_secrets(url), need) from None
     if parts.scheme not in schemes:
-        raise InvalidSetting(setting, url, f"a URL that begins with {listed}")
+        raise InvalidSetting(setting, without_secrets(url), f"a URL that begins with {listed}")
     if not parts.netloc and not parts.path.strip("/") and not parts.query:
-        raise InvalidSetting(setting, url, f"a URL with a host, such as {schemes[0]}://localhost:{port or 1234}")
+        raise InvalidSetting(
+            setting, without_secrets(url), f"a URL with a host, such as {schemes[0]}://localhost:{port or 1234}"
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -11,22 +12,26 @@ from typing import Any, Self, TypeVar
 
 from msgspec.structs import replace
 
-from coterie.concurrency import PeriodicJob, Timers
+from coterie.concurrency import PeriodicJob, SwitchInterval, Timers
 from coterie.errors import InvalidMemory, MemoryClosed, WriteTimeout
-from coterie.kernel import Clock, Codec, Countdown, SystemClock
+from coterie.kernel import Clock, Codec, Countdown, check_instance, clock_or_system
 from coterie.memory import opening
 from coterie.memory.backends.in_process import touched
-from coterie.memory.checking import check_key
+from coterie.memory.checking import check_agent, check_key
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend
 from coterie.memory.dump import read_dump, write_dump
 from coterie.memory.record import Kind, Record, Tier
-from coterie.memory.tiers.lane import Urgency, Written
 from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.store import Store
-from coterie.memory.tiers.workers import PriorityWorkers
+from coterie.memory.writing.waiting import Urgency, Written
+from coterie.memory.writing.workers import PriorityWorkers
 
 T = TypeVar("T")
+
+_PAGE = 1_000
+_SWITCH_AFTER = 0.0005
+"""Seconds; as a runtime has it."""
 
 
 class MemoryCore:
@@ -48,7 +53,7 @@ class MemoryCore:
         is driven, maintenance runs when that is moved.
         """
         self.config = config = config if config is not None else MemoryConfig()
-        self.clock = clock if clock is not None else SystemClock()
+        self.clock = clock_or_system("TieredMemory.clock", clock)
         self._codec = codec if codec is not None else Codec()
         with ExitStack() as opened:
             # What was opened is let go of again if the rest cannot be.
@@ -66,6 +71,10 @@ class MemoryCore:
         self._once: dict[str, Any] = {}
         self._reloads: list[Callable[[], object]] = []
         self._timers = Timers(self.clock, "memory")
+        # Who writes needs the interpreter's lock a dozen times for each batch, and the usual 5 ms each time would be most of
+        # what it takes to write it.
+        self._interval = SwitchInterval(_SWITCH_AFTER)
+        self._interval.hold()
         self._stores = 0
         self._deletes = 0
         self._time = self.clock.time
@@ -92,6 +101,8 @@ class MemoryCore:
         `make` may be called more than once, must be short, and must use no memory. For those who build upon this store.
         """
         waiter = self._waiter() if durable else None
+        if not isinstance(urgency, Urgency):
+            raise InvalidMemory("urgency", urgency, "give one of Urgency")
         record = self._store.write(key, make, Urgency.HIGH if durable else urgency, waiter)
         self._stores += 1
         if waiter is not None:
@@ -136,9 +147,18 @@ class MemoryCore:
             with suppress(LookupError):
                 self.put(key, lambda there, version, _: replace(present(there), version=version, model=model, vector=vector))
 
+    def every(self, agent: str, kinds: Sequence[str]) -> list[Record]:
+        """Return all memories of an agent that are of those kinds, newest first. Raises `TierUnavailable`."""
+        self._store.check_open()
+        wanted = _PAGE
+        while len(found := self._store.lists.recent((agent,), wanted, kinds=kinds, whole=True)) == wanted:
+            wanted *= 4
+        return found
+
     def catch_up(self) -> None:
         """Have the archive know all that was stored before. Raises `TierUnavailable` and `WriteTimeout`."""
-        self._store.catch_up()
+        self._store.check_open()
+        self._store.lists.catch_up()
 
     def used(self, record: Record) -> None:
         """Count that a memory was used, which was found otherwise than by `get`."""
@@ -154,15 +174,19 @@ class MemoryCore:
 
     def get_house(self, key: str) -> Any:
         """Return a note of the house's own, or None."""
+        self._store.check_open()
         found = self._store.find_many([key]).get(key)
         return None if found is None else self._codec.decode(found.value, Any)
 
     def export_to(self, path: Path | str, agent: str | None = None) -> int:
         """Write all memories, or those of one agent, to a file of JSON lines, and return how many."""
         self._store.check_open()
+        target = _file("export_to", path)
+        if agent is not None:
+            check_agent(agent)
         self._store.count_uses()
         self._store.flush(self.config.write_timeout)
-        return write_dump(self._store.archive, Path(path), agent)
+        return write_dump(self._store.archive, target, agent)
 
     def import_from(self, path: Path | str, *, replace_existing: bool = True) -> int:
         """Take in the memories of a file that `export_to` wrote, and return how many.
@@ -171,11 +195,12 @@ class MemoryCore:
         `InvalidDump` if something in the file is no memory; then nothing of it is taken in.
         """
         self._store.check_open()
-        for _ in read_dump(Path(path), self.config.max_key_bytes):
+        source = _file("import_from", path)
+        for _ in read_dump(source, self.config.max_key_bytes, self.config.max_value_bytes):
             # The whole file is read once before anything of it is taken in.
             continue
         count = 0
-        for record in read_dump(Path(path), self.config.max_key_bytes):
+        for record in read_dump(source, self.config.max_key_bytes, self.config.max_value_bytes):
             if replace_existing or self._store.find_many([record.key]) == {}:
                 moment = self.clock.time()
                 self._store.write(
@@ -189,6 +214,13 @@ class MemoryCore:
         for reload in self._reloads:
             reload()
         return count
+
+    def on_gone(self, agent: str, listener: Callable[[str], object]) -> None:
+        """Have something called with the id of each memory of an agent that is deleted, or expires by maintenance.
+
+        It is called under the lock of the store, so it must only note the id. An agent has one listener.
+        """
+        self._store.listeners[agent] = listener
 
     def on_import(self, reload: Callable[[], object]) -> None:
         """Have something called after memories came in otherwise than one by one."""
@@ -222,23 +254,33 @@ class MemoryCore:
         """
         if self._store.closed:
             return
+        if self._store.forked:
+            # All of it is the parent's.
+            self._store.closed = True
+            self._interval.release()
+            return
         countdown = Countdown(self.config.write_timeout)
         # What is done in the background may still have something to store.
         self._background.close(countdown.left() or 0.0)
         self._store.count_uses()
-        self._store.closed = True
+        self._store.shut()
         self._cached = _closed
         self._timers.close()
+        self._interval.release()
         self._workers.close(countdown.left() or 0.0)
         left = self._store.close(countdown)
         if left:
             raise WriteTimeout(f"{left} memories were not written", self.config.write_timeout, self._store.archive_access.away)
 
-    def _waiter(self) -> Written:
+    def check_durable(self) -> None:
+        """Raise `InvalidMemory` where nothing outlives the process."""
         if not self._store.archive.persistent:
             raise InvalidMemory(
-                "durable memory", self.config.path, "nothing here outlives the process; give a path or postgres_url"
+                "way to store", "durable=True", "nothing here outlives the process; give a path or postgres_url"
             )
+
+    def _waiter(self) -> Written:
+        self.check_durable()
         return Written()
 
     def _await(self, waiter: Written, what: str) -> None:
@@ -254,6 +296,11 @@ def present(record: Record | None) -> Record:
     if record is None:
         raise LookupError
     return record
+
+
+def _file(where: str, path: Any) -> Path:
+    check_instance(f"TieredMemory.{where}.path", path, (str, os.PathLike), "a path")
+    return Path(path)
 
 
 def _nothing(_: str) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 from msgspec.structs import asdict, replace
 
-from coterie.errors import CoterieError, InvalidDump, InvalidMemory
-from coterie.memory.checking import check_importance, check_key
+from coterie.errors import CoterieError, DumpUnavailable, InvalidDump, InvalidMemory
+from coterie.memory.checking import check_agent, check_importance, check_key, check_kind
 from coterie.memory.contract import Archive
 from coterie.memory.record import Kind, Record, Tier
 
@@ -24,14 +25,32 @@ VERSION = 1
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """By version: how a line of it becomes one of the next. Each stays for as long as files of it may be about."""
 _WHAT = "coterie memories"
+HOUSE_MARK = "\x1f"
+"""What the keys of the house's own notes begin with, and no other key does."""
 _PAGE = 500
 _FIELDS = frozenset(Record.__struct_fields__)
 _NAMES = msgspec.json.Encoder(order="deterministic")
 
 
 def write_dump(archive: Archive, path: Path, agent: str | None) -> int:
-    """Write all memories, or those of one agent, to a file, and return how many. The file is there whole or not at all."""
+    """Write all memories, or those of one agent, to a file, and return how many. The file is there whole or not at all.
+
+    Raises `DumpUnavailable` if it cannot be written.
+    """
+    if path.is_dir() or not path.name:
+        raise DumpUnavailable(path, "written", "it is a folder; name a file in it")
     unfinished = path.with_name(f"{path.name}.part")
+    try:
+        return _write(archive, path, unfinished, agent)
+    except BaseException as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, CoterieError):
+            raise DumpUnavailable(path, "written", f"{error.strerror or error}; look at its folder and its disk") from error
+        raise
+
+
+def _write(archive: Archive, path: Path, unfinished: Path, agent: str | None) -> int:
     count = 0
     with unfinished.open("wb") as file:
         file.write(_NAMES.encode({"what": _WHAT, "version": VERSION}) + b"\n")
@@ -45,13 +64,22 @@ def write_dump(archive: Archive, path: Path, agent: str | None) -> int:
     return count
 
 
-def read_dump(path: Path, most_key_bytes: int) -> Iterator[Record]:
-    """Return the memories in a file, one by one. Raises `InvalidDump` where a line is none."""
-    with path.open("rb") as file:
+def read_dump(path: Path, most_key_bytes: int, most_value_bytes: int) -> Iterator[Record]:
+    """Return the memories in a file, one by one. Raises `InvalidDump` where a line is none, and `DumpUnavailable`."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DumpUnavailable(path, "read", error.strerror or error) from error
+    with file:
         version = _version(file.readline())
         for number, line in enumerate(file, start=2):
             if line.strip():
-                yield _record(number, line, version, most_key_bytes)
+                record = _record(number, line, version)
+                try:
+                    _check(record, most_key_bytes, most_value_bytes)
+                except CoterieError as error:
+                    raise InvalidDump(number, error) from None
+                yield record
 
 
 def _records(archive: Archive) -> Iterator[Record]:
@@ -78,7 +106,7 @@ def _version(line: bytes) -> int:
         head = msgspec.json.decode(line)
     except msgspec.MsgspecError as error:
         raise InvalidDump(1, f"it is no JSON ({error})") from None
-    if not isinstance(head, dict) or head.get("what") != _WHAT or not isinstance(head.get("version"), int):
+    if not isinstance(head, dict) or head.get("what") != _WHAT or type(head.get("version")) is not int:
         raise InvalidDump(1, f'it does not say "what": "{_WHAT}" and a version')
     version: int = head["version"]
     if not 1 <= version <= VERSION:
@@ -86,7 +114,7 @@ def _version(line: bytes) -> int:
     return version
 
 
-def _record(number: int, line: bytes, version: int, most_key_bytes: int) -> Record:
+def _record(number: int, line: bytes, version: int) -> Record:
     try:
         fields = msgspec.json.decode(line)
         if not isinstance(fields, dict):
@@ -101,13 +129,30 @@ def _record(number: int, line: bytes, version: int, most_key_bytes: int) -> Reco
         if unknown:
             _refuse(number, f"it has the unknown field {min(unknown)!r}")
         record = msgspec.convert([*_in_order(fields, body)], Record)
-        if record.kind != Kind.HOUSE:
-            check_key(record.key, most_key_bytes)
+        msgspec.msgpack.decode(record.value)
         return replace(record, importance=check_importance(record.importance), tier=Tier(record.tier))
     except InvalidDump:
         raise
     except (msgspec.MsgspecError, InvalidMemory, CoterieError, TypeError, ValueError) as error:
         raise InvalidDump(number, error) from None
+
+
+def _check(record: Record, most_key_bytes: int, most_value_bytes: int) -> None:
+    """Raise `InvalidMemory` for what `store` would not have taken, or the house not have written."""
+    if record.kind == Kind.HOUSE:
+        if not record.key.startswith(HOUSE_MARK):
+            raise InvalidMemory("key", record.key, "the house's own notes have keys that begin with a control character")
+    else:
+        check_key(record.key, most_key_bytes)
+        check_kind(record.kind)
+    if not record.id:
+        raise InvalidMemory("id", record.id, "an id is not empty")
+    if record.agent:
+        check_agent(record.agent)
+    if len(record.value) > most_value_bytes:
+        raise InvalidMemory("value", f"{len(record.value)} bytes", f"{most_value_bytes} is the most")
+    if len(record.vector) % 4 or bool(record.vector) != bool(record.model):
+        raise InvalidMemory("vector", record.model, "a vector has 4 bytes for each number, and a model that made it")
 
 
 def _in_order(fields: dict[str, Any], body: bytes) -> Iterator[Any]:

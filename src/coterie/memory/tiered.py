@@ -8,19 +8,36 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from coterie.kernel import check_number
 from coterie.memory.cache import CacheStatistics
-from coterie.memory.checking import check_agent, check_count, check_importance, check_key, check_seconds
+from coterie.memory.checking import (
+    check_agent,
+    check_agents,
+    check_count,
+    check_importance,
+    check_key,
+    check_kind,
+    check_kinds,
+    check_question,
+    check_seconds,
+    check_text,
+    check_texts,
+    check_time,
+)
 from coterie.memory.compression import CompressedBackend, CompressionStatistics
 from coterie.memory.contract import Delete, Hit, Search
 from coterie.memory.core import MemoryCore
 from coterie.memory.record import Action, Decision, Kind, Record, Tier
 from coterie.memory.retrieval.words import query_words, text_of
-from coterie.memory.tiers.lane import Urgency
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
+from coterie.memory.writing.waiting import Urgency
 
 T = TypeVar("T")
 
 _IMMUTABLE = (str, int, float, bool, bytes, type(None))
+_VALUE = str(Kind.VALUE)
+_SHORT = 100
+"""Characters that a name may have, whatever they are."""
 _PLAIN = msgspec.msgpack.Decoder()
 
 
@@ -73,33 +90,46 @@ class TieredMemory(MemoryCore):
         """
         check_key(key, self.config.max_key_bytes)
         importance = check_importance(importance)
-        owner = key.partition("/")[0] if agent is None and "/" in key else agent or ""
-        if owner:
-            check_agent(owner)
+        if agent is None and "/" in key:
+            # Of a key that is right, what is too long or blank is left to be found.
+            owner = key.partition("/")[0]
+            if len(owner) > _SHORT or owner.isspace():
+                check_agent(owner)
+        else:
+            owner = check_agent(agent) if agent else ""
         lives = check_seconds("ttl", ttl)
+        sort = _VALUE if kind is Kind.VALUE else check_kind(kind)
         body = self.encode(value)
-        words = text if text is not None else text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
+        if text is None:
+            words = text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
+        else:
+            words = check_text("text", text)
+        if context:
+            check_text("context", context)
+        cited = check_texts("sources", sources) if sources != () else ()
+        since, until = check_time("valid_from", valid_from), check_time("valid_until", valid_until)
 
         def make(before: Record | None, version: int, now: float) -> Record:
+            # In their order: to name so many fields takes five times as long as to make the record.
             return Record(
-                id=before.id if before is not None else self._store.new_id(version),
-                key=key,
-                version=version,
-                value=body,
-                agent=owner,
-                kind=str(kind),
-                importance=importance,
-                created=before.created if before is not None else now,
-                last_access=before.last_access if before is not None else now,
-                access_count=before.access_count if before is not None else 0,
-                expires=now + lives if lives is not None else None,
-                tier=Tier.SHORT,
-                entered=now,
-                text=words,
-                context=context,
-                sources=tuple(sources),
-                valid_from=valid_from,
-                valid_until=valid_until,
+                self._store.new_id(version) if before is None else before.id,
+                key,
+                version,
+                body,
+                owner,
+                sort,
+                importance,
+                now if before is None else before.created,
+                now if before is None else before.last_access,
+                0 if before is None else before.access_count,
+                None if lives is None else now + lives,
+                Tier.SHORT,
+                now,
+                words,
+                context,
+                cited,
+                since,
+                until,
             )
 
         return self.put(key, make, durable=durable, urgency=urgency)
@@ -124,6 +154,7 @@ class TieredMemory(MemoryCore):
         """Return when all that was stored before is on disk, and reads are counted. Raises `WriteTimeout`."""
         self._store.check_open()
         self._store.count_uses()
+        check_number("TieredMemory.flush.timeout", timeout, optional=True)
         self._store.flush(self.config.write_timeout if timeout is None else timeout)
 
     # Reading
@@ -162,9 +193,14 @@ class TieredMemory(MemoryCore):
 
         Only those of some `kinds`, created at `after` or later and before `before`, if given.
         """
-        agents = () if agent is None else (agent,) if isinstance(agent, str) else tuple(agent)
         self._store.check_open()
-        return self._store.recent(agents, check_count("limit", limit), kinds=kinds, after=after, before=before)
+        return self._store.lists.recent(
+            check_agents(agent),
+            check_count("limit", limit),
+            kinds=check_kinds(kinds),
+            after=check_time("after", after),
+            before=check_time("before", before),
+        )
 
     def search(
         self,
@@ -177,10 +213,16 @@ class TieredMemory(MemoryCore):
         before: float | None = None,
     ) -> list[Hit]:
         """Return the memories that share words with a question, best first. A stop word is not looked for."""
-        agents = () if agent is None else (agent,) if isinstance(agent, str) else tuple(agent)
-        query = Search(query_words(question), agents, tuple(kinds), after, before, check_count("limit", limit))
+        query = Search(
+            words=query_words(check_question(question)),
+            agents=check_agents(agent),
+            kinds=check_kinds(kinds),
+            after=check_time("after", after),
+            before=check_time("before", before),
+            limit=check_count("limit", limit),
+        )
         self._store.check_open()
-        return self._store.search(query) if limit else []
+        return self._store.lists.search(query) if limit else []
 
     # For event loops
 
@@ -223,7 +265,9 @@ class TieredMemory(MemoryCore):
     def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
         """Return what was decided about memories, newest first; about one key, or about all."""
         self._store.check_open()
-        return self._store.archive.decisions(key, limit)
+        if key is not None:
+            check_text("key", key)
+        return self._store.archive.decisions(key, check_count("limit", limit))
 
     def metrics(self) -> MemoryMetrics:
         """Return what it holds now and what it has done so far."""
@@ -249,7 +293,8 @@ class TieredMemory(MemoryCore):
         )
 
     def _tiers(self) -> dict[str, TierMetrics]:
-        tally = self._store.tally()
+        self._store.check_open()
+        tally = self._store.lists.tally()
         found = {}
         for tier, access, lane in self._store.accesses():
             found[access.name] = TierMetrics(

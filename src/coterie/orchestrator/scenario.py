@@ -112,7 +112,7 @@ class Scenario(_Part):
     """What is simulated."""
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     description: str = ""
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
     """What everything random in the run follows from."""
     months: int = Field(default=12, ge=1, le=1_000_000)
     mode: Literal["lockstep", "sync_points", "pipelines", "tokens"] = "sync_points"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
 from coterie.errors import CheckpointMissing, InvalidSetting, ReplayDiverged, RoundsError
-from coterie.kernel import Address, Checkpointable, check_instance, check_number, choice
+from coterie.kernel import Checkpointable, check_instance, check_number, choice
+from coterie.rounds.checking import agents_of, check_functions, check_mappings, check_stages, members_of
 from coterie.rounds.engine.engine import Engine
 from coterie.rounds.engine.pace import pace_of
 from coterie.rounds.engine.restoring import put_back, take
@@ -20,7 +20,7 @@ from coterie.rounds.keeping.script import STARTED, Script
 from coterie.rounds.mode import Mode
 from coterie.rounds.plan import Change, Membership, Plan, Settle
 from coterie.rounds.turns.proposals import Binding
-from coterie.runtime import Agent, Dispatcher, RuntimeMetrics
+from coterie.runtime import Dispatcher, RuntimeMetrics
 from coterie.world import Event, EventLog, Note, View, World
 from coterie.world.resolvers import FirstCome, Resolver
 
@@ -115,17 +115,11 @@ class Simulation:
         check_number("Simulation.round_seconds", round_seconds, above=0)
         check_number("Simulation.spans", spans, whole=True)
         check_instance("Simulation.seed", seed, (int, str), "a whole number or text")
-        if isinstance(agents, str) or not isinstance(agents, Iterable):
-            raise InvalidSetting("Simulation.agents", agents, "names, or a mapping of names to agents")
-        given = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(agents)
-        _check_agents(given)
-        chosen = None if members is None else tuple(members)
-        for name in chosen or ():
-            if name not in given:
-                raise InvalidSetting("Simulation.members", name, f"one of {', '.join(given)}")
-        for what, function in (("resolver", resolver), ("settle", settle), ("membership", membership)):
-            if function is not None and not callable(function):
-                raise InvalidSetting(f"Simulation.{what}", function, "a function")
+        given = agents_of(agents)
+        chosen = members_of(members, given)
+        check_functions(resolver=resolver, settle=settle, membership=membership)
+        check_mappings(mechanisms, keep, dispatcher)
+        check_stages(graph, given)
         keeps = world.log is not None if checkpoints is None else checkpoints
         if keeps and world.log is None:
             raise InvalidSetting("Simulation.checkpoints", checkpoints, "a world with a log to keep them in")
@@ -160,6 +154,7 @@ class Simulation:
         kept, `StageFailed` if what is done together raises, and what the world raises. What was settled before is kept.
         """
         check_number("run.rounds", rounds, whole=True)
+        check_functions(on_round=on_round)
         checkpoints = self._checkpoints()
         if checkpoints is not None and checkpoints.newest() is not None:
             raise RoundsError(f"{self._where()}: a simulation was begun there; resume it, or choose another place")
@@ -172,6 +167,7 @@ class Simulation:
         and seed must be as they were. Raises `CheckpointMissing` if they are not, and as `run`.
         """
         check_number("resume.rounds", rounds, whole=True)
+        check_functions(on_round=on_round)
         checkpoints = self._checkpoints()
         if checkpoints is None:
             raise CheckpointMissing(self._where(), "this world has no checkpoints; give it a log, and run it with them")
@@ -183,6 +179,8 @@ class Simulation:
         What time decided is taken from the log: forfeits, who joined and left, and in `Mode.TOKENS` the interleaving.
         The simulation's own world is not touched. Raises `ReplayDiverged`, `CheckpointMissing` for a log without a simulation.
         """
+        check_instance("replay.log", log, EventLog, 'an EventLog: EventLog("run.db")')
+        check_functions(on_round=on_round)
         script = Script(log.events())
         if script.started is None:
             raise CheckpointMissing(repr(log), "it holds no simulation")
@@ -211,10 +209,15 @@ class Simulation:
 
     def leave(self, name: str) -> None:
         """Have an agent take no part any more from the next round that begins."""
+        if name not in self.plan.agents:
+            raise InvalidSetting("Simulation.leave", name, f"one of {', '.join(self.plan.agents)}")
         self._leaves.append(name)
 
     def stop(self, reason: str = "it was stopped") -> None:
         """End after the round that is settled next."""
+        check_instance("Simulation.stop", reason, str, "a reason, as text")
+        if not reason:
+            raise InvalidSetting("Simulation.stop", reason, "a reason, as text")
         self._stop = reason
 
     def _run(self, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None, *, resume: bool) -> Result:
@@ -228,19 +231,21 @@ class Simulation:
                 put_back(engine, checkpoint, self._where())
             else:
                 if resume:
-                    self._begin_anew()
+                    self._begin_anew(engine)
                 members = self.plan.members if self.plan.members is not None else self.plan.agents
                 _begin(engine, sorted(members))
             return self._drive(engine, rounds, on_round, checkpoints)
         finally:
             engine.close()
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, engine: Engine) -> None:
         """Set the world back to before a simulation that did not settle its first round."""
         world = self.plan.world
         if world.log is not None:
-            started = Script(world.log.events()).started
+            recorded = Script(world.log.events())
+            started = recorded.started
             if started is not None:
+                engine.recorded = recorded
                 world.cut_back(started.sequence - 1)
 
     def _drive(self, engine: Engine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
@@ -317,14 +322,6 @@ def _begin(engine: Engine, members: Iterable[str]) -> None:
     }
     engine.settling.note([Note(STARTED, details=details)], 0)
     engine.first_members = names
-
-
-def _check_agents(agents: Mapping[str, Any]) -> None:
-    for name, agent in agents.items():
-        if not Address.is_name(name) or "/" in name:
-            raise InvalidSetting("Simulation.agents", name, "names that are text without '#' and '/'")
-        if isinstance(agent, Agent) or inspect.isclass(agent):
-            raise InvalidSetting(f"Simulation.agents[{name!r}]", agent, "an object, a function, or an agent's reference")
 
 
 __all__ = ["Change", "OnRound", "Result", "RoundResult", "Simulation"]

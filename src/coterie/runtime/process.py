@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Protocol
 import coterie.concurrency
 import coterie.kernel
 import coterie.messaging
-from coterie.concurrency import InterruptGuard, SwitchInterval
+from coterie.concurrency import InterruptGuard, SwitchInterval, tell_no_more, tell_of_forks
 
 _BOOKKEEPING = [
     str(Path(path).parent)
@@ -50,21 +49,24 @@ class ProcessHooks:
         self._interval.hold()
         self._interrupts.hold()
         atexit.register(self._at_exit)
-        _INSTALLED.add(self)
+        tell_of_forks(self)
 
     def uninstall(self) -> None:
         """End all but the guard."""
         self._interval.release()
         atexit.unregister(self._at_exit)
-        _INSTALLED.discard(self)
+        tell_no_more(self)
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process, and tell the tenant."""
+        self.uninstall()
+        tenant = self.tenant()
+        if tenant is not None:
+            tenant.become_orphan()
 
     def let_go_of_interrupts(self) -> None:
         """End the guard: on the main thread, if that can be, for no other thread may change who handles signals."""
         self._interrupts.release()
-
-
-_INSTALLED: weakref.WeakSet[ProcessHooks] = weakref.WeakSet()
-"""For a child that is forked. Runtimes share nothing by it."""
 
 
 def _at_exit(tenant: weakref.ref[Tenant]) -> Callable[[], None]:
@@ -74,15 +76,3 @@ def _at_exit(tenant: weakref.ref[Tenant]) -> Callable[[], None]:
             alive.stop_at_exit()
 
     return at_exit
-
-
-def _after_fork() -> None:
-    for hooks in list(_INSTALLED):
-        hooks.uninstall()
-        tenant = hooks.tenant()
-        if tenant is not None:
-            tenant.become_orphan()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from coterie.concurrency import Rank, Signal, Thread, new_lock, start_thread
 from coterie.errors import InvalidMessage, UnknownAgent
-from coterie.kernel import Address, Clock, SystemClock, check_number
+from coterie.kernel import Address, Clock, check_number, clock_or_system
 from coterie.messaging import DeadLetters, MailboxPolicy, Message, Priority, Transport
 from coterie.runtime import inspection
 from coterie.runtime.activation import CURRENT
@@ -93,7 +93,7 @@ class Runtime:
             dispatcher=dispatcher if dispatcher is not None else Leased(),
             supervision=supervision if supervision is not None else Supervision(),
             mailbox=mailbox if mailbox is not None else MailboxPolicy(),
-            clock=clock if clock is not None else SystemClock(),
+            clock=clock_or_system("Runtime.clock", clock),
             transport=transport,
             strict=strict,
             link_patience=link_patience,

@@ -8,6 +8,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from coterie.conversation.exposition import exposition
+from coterie.errors import ExtraMissing
 from coterie.serving.bodies import Refused
 
 if TYPE_CHECKING:
@@ -27,11 +29,7 @@ class Telemetry:
     async def expose(self, request: Request) -> Response:  # noqa: ARG002 - as above
         """``GET /metrics``, for Prometheus. Needs the extra `prometheus`."""
         try:
-            from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest  # noqa: PLC0415
-
-            from coterie.serving.exposition import ConversationCollector  # noqa: PLC0415 - both only with the extra
-        except ImportError as error:
+            text = exposition(self._service.conversations)
+        except ExtraMissing as error:
             raise Refused(501, "this needs the extra prometheus; /telemetry has the same as JSON") from error
-        registry = CollectorRegistry()
-        registry.register(ConversationCollector(self._service.conversations))
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

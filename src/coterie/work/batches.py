@@ -20,17 +20,24 @@ class Chunk(msgspec.Struct, Generic[R], frozen=True):
     error: Exception | None = None
 
 
-def do_chunk(function: Callable[[T], R], items: Sequence[T]) -> Chunk[R]:
-    """Call a function for each item."""
-    done: list[R] = []
-    try:
-        for item in items:
-            done.append(function(item))  # noqa: PERF401 - what was done before an error counts
-    except Exception as error:
-        if not done:
-            raise
-        return Chunk(done, error)
-    return Chunk(done)
+class Chunked(Generic[T, R]):
+    """A function that is called for each of some items. It has the name of what it calls. Immutable."""
+
+    def __init__(self, function: Callable[[T], R]) -> None:
+        self.__wrapped__ = function
+
+    def __call__(self, *items: T) -> Chunk[R]:
+        """Call the function for each item."""
+        function = self.__wrapped__
+        done: list[R] = []
+        try:
+            for item in items:
+                done.append(function(item))  # noqa: PERF401 - what was done before an error counts
+        except Exception as error:
+            if not done:
+                raise
+            return Chunk(done, error)
+        return Chunk(done)
 
 
 def values(jobs: Sequence[Job[Chunk[R]]]) -> Iterator[R]:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from coterie.concurrency import Timers
+from coterie.concurrency import Timers, tell_of_forks
 from coterie.errors import InvalidSetting
-from coterie.kernel import Clock, SystemClock, check_number, choice
-from coterie.work.batches import Chunk, do_chunk, values
+from coterie.kernel import Clock, check_number, choice, clock_or_system
+from coterie.work.batches import Chunk, Chunked, values
 from coterie.work.guarding import new_guard
 from coterie.work.jobs import Call, Job, Priority, Retry, TaskType
 from coterie.work.jobs.call import check_call
@@ -29,8 +29,14 @@ T = TypeVar("T")
 
 _LANES = list(TaskType)
 _INDEX = {lane: number for number, lane in enumerate(TaskType)}
-_FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
-"""Whether threads compute at the same time, so that no process is needed for that."""
+
+
+def _free_threaded() -> bool:
+    """Return whether threads compute at the same time, so that no process is needed for that.
+
+    Asked each time, for an extension that is imported later can bring the interpreter lock back.
+    """
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class ProcessingEngine:
@@ -80,7 +86,7 @@ class ProcessingEngine:
         self.ratio = Ratio(self.sizing)
         """What jobs on threads really wait and compute."""
         self._cpu_bound = frozenset(choice("ProcessingEngine.cpu_bound", each, TaskType) for each in cpu_bound)
-        self._timers = Timers(clock if clock is not None else SystemClock(), name)
+        self._timers = Timers(clock_or_system("ProcessingEngine.clock", clock), name)
         bounds = threads if threads is not None else self.sizing.processing
         most = None if threads is not None else (lambda: self.ratio.workers(bounds.most))
         # Two pools, each with its own queues: what computes never waits behind what waits.
@@ -96,6 +102,7 @@ class ProcessingEngine:
         )  # fmt: skip
         self._guard = new_guard()
         self._pools = {"threads": self._threads, "processes": self._processes}
+        tell_of_forks(self)
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +135,7 @@ class ProcessingEngine:
 
         Where the queue is full it waits for room, is refused with `QueueFull`, or sheds, as the engine's `queue` says;
         on the thread of a running event loop the job waits by itself. Raises `NotSendable` for what no process can
-        have, `WorkStopped` after `stop`, and `InvalidSetting`.
+        have, `WorkStopped` after `stop` and in a forked process, and `InvalidSetting`.
         """
         check_call("submit", function, keywords)
         if timeout is not None or deadline is not None or retry is not None:
@@ -137,7 +144,7 @@ class ProcessingEngine:
         level = priority if priority.__class__ is Priority else choice("submit.priority", priority, Priority)
         pool = self._threads
         call = Call(function, arguments, keywords)
-        if (cpu_bound if cpu_bound is not None else lane in self._cpu_bound) and not _FREE_THREADED:
+        if (cpu_bound if cpu_bound is not None else lane in self._cpu_bound) and not _free_threaded():
             pool = self._processes
             call = pack(call)
         job: Job[R] = Job(
@@ -169,13 +176,17 @@ class ProcessingEngine:
         check_number("map.chunk", chunk, least=1, whole=True)
         check_call("map", function, None)
         chunks = iter(items)
+        work = Chunked(function)
         jobs: list[Job[Chunk[R]]] = []
-        while batch := tuple(itertools.islice(chunks, chunk)):
-            jobs.append(
-                self.submit(
-                    do_chunk, function, batch, type=type, priority=priority, timeout=timeout, retry=retry, cpu_bound=cpu_bound
+        try:
+            while batch := tuple(itertools.islice(chunks, chunk)):
+                jobs.append(
+                    self.submit(work, *batch, type=type, priority=priority, timeout=timeout, retry=retry, cpu_bound=cpu_bound)
                 )
-            )
+        except BaseException:
+            for job in jobs:
+                job.cancel("the rest of its map could not be submitted")
+            raise
         return values(jobs)
 
     def job(self, id: str) -> Job[Any] | None:  # noqa: A002 - the field's own name
@@ -185,6 +196,11 @@ class ProcessingEngine:
             if pool.name == name and number.isdigit():
                 return pool.find(int(number))
         return None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it takes nothing more."""
+        return any(pool.closed for pool in self._pools.values())
 
     def metrics(self) -> WorkMetrics:
         """Return counts, waits, run times and utilisation of this moment, by type. Holds up no worker."""
@@ -208,3 +224,10 @@ class ProcessingEngine:
         self._timers.close()
         self._guard.release()
         return report
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process: it has been stopped, for threads are not inherited."""
+        self._timers.become_orphan()
+        self.ratio.become_orphan()
+        for pool in self._pools.values():
+            pool.become_orphan()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from coterie.errors import ExtraMissing
+from coterie.work.actions import ActionMetrics, CircuitState
 from coterie.work.metrics import WorkMetrics
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ class WorkCollector:
         abandoned = GaugeMetricFamily("coterie_workers_abandoned", "Threads that were given up.", labels=["engine"])
         scaling = GaugeMetricFamily("coterie_scaling_events", "Latest changes of the number of workers.", labels=["engine"])
         errors = CounterMetricFamily("coterie_callback_errors", "Callbacks that raised.", labels=["engine"])
-        for source in self._sources:
-            metrics = source.metrics()
+        late = CounterMetricFamily("coterie_attempts_late", "Attempts that came back after their end.", labels=["engine"])
+        taken = [source.metrics() for source in self._sources]
+        for metrics in taken:
+            late.add_metric([metrics.name], metrics.late)
             for name, counts in metrics.lanes.items():
                 labels = [metrics.name, str(name)]
                 submitted.add_metric(labels, counts.submitted)
@@ -89,8 +92,28 @@ class WorkCollector:
             errors.add_metric([metrics.name], metrics.callback_errors)
         yield from (
             submitted, ended, refused, retries, queued, running, oldest, wait, run, waits, runs, workers, utilisation,
-            abandoned, scaling, errors,
+            abandoned, scaling, errors, late,
         )  # fmt: skip
+        yield from _of_actions([metrics for metrics in taken if isinstance(metrics, ActionMetrics)])
+
+
+def _of_actions(systems: Sequence[ActionMetrics]) -> Iterator[Metric]:
+    """Yield what only action systems have."""
+    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - as above
+
+    dead = GaugeMetricFamily("coterie_actions_dead", "Dead actions that are kept.", labels=["engine"])
+    using = GaugeMetricFamily("coterie_resource_in_use", "Actions that use it.", labels=["engine", "resource"])
+    waiting = GaugeMetricFamily("coterie_resource_waiting", "Actions that wait for it.", labels=["engine", "resource"])
+    circuit = GaugeMetricFamily("coterie_circuit", "1 for the state it is in.", labels=["engine", "target", "state"])
+    for system in systems:
+        dead.add_metric([system.name], system.dead)
+        for name, resource in system.resources.items():
+            using.add_metric([system.name, name], resource.in_use)
+            waiting.add_metric([system.name, name], resource.waiting)
+        for target, now in system.circuits.items():
+            for state in CircuitState:
+                circuit.add_metric([system.name, target, state], float(state is now))
+    yield from (dead, using, waiting, circuit)
 
 
 def exposition(*sources: Source) -> str:

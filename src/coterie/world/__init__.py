@@ -6,13 +6,14 @@ health and resources. The world knows nothing of agents, and can be used alone.
 """
 
 from coterie.world import resolvers
-from coterie.world.committing import Note, Rule
+from coterie.world.committing import Rule
 from coterie.world.intent import Intent
 from coterie.world.journal.log import EventLog
 from coterie.world.monitors.controller import Limit, ResourceController
 from coterie.world.monitors.health import Check, Health, HealthMonitor
 from coterie.world.monitors.rates import RateMonitor, Rates
 from coterie.world.monitors.resources import ResourceMonitor, Resources
+from coterie.world.note import Note
 from coterie.world.observers import Observer
 from coterie.world.resolvers import Resolver
 from coterie.world.state.differences import Difference, differences, patched

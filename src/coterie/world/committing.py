@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
-import msgspec
-
-from coterie.errors import ResolverFailed, RuleFailed, describe
+from coterie.errors import InvalidValue, ResolverFailed, RuleFailed, UpdateRefused, describe
 from coterie.world.intent import Intent
-from coterie.world.resolvers import Decision, Outcome, Resolver, refused
+from coterie.world.note import Note
+from coterie.world.resolvers import Decision, Effects, Outcome, Resolver, refused
 from coterie.world.state.event import Event
 from coterie.world.state.fold import Fold
-from coterie.world.state.values import freeze
+from coterie.world.state.values import as_key, fits, freeze
 from coterie.world.state.view import View
 
 Rule: TypeAlias = Callable[[View, View], str | None]
@@ -24,19 +23,11 @@ Pure; it runs on the thread that commits, and must not change the world."""
 _KINDS = {Outcome.GRANTED: "granted", Outcome.CUT: "cut", Outcome.REFUSED: "refused"}
 
 
-class Note(msgspec.Struct, frozen=True):
-    """Something that happens beside intents: a name for it, whose it is, what it changes, and what else is to be told."""
+_NOTHING = Effects()
 
-    kind: str
-    agent: str = ""
-    reason: str = ""
-    changes: Mapping[str, Any] = {}
-    remove: tuple[str, ...] = ()
-    details: Mapping[str, Any] = {}
-    round: int = 0
-    stage: int = 0
-    expires: Mapping[str, float] = {}
-    """When what it changes expires, on the world's time."""
+
+class _TooLarge(Exception):
+    """What an intent adds to leads to a number that cannot be kept."""
 
 
 class Draft:
@@ -53,23 +44,32 @@ class Draft:
     def decided(self, decision: Decision, resolver: object) -> None:
         """Carry a decision out."""
         intent = decision.intent
-        effects = decision.effects
+        effects = decision.effects if decision.outcome is not Outcome.REFUSED else _NOTHING
         fold = self.fold
         changes: dict[str, Any] = {}
-        if decision.outcome is not Outcome.REFUSED:
-            for key, value in effects.sets.items():
-                changes[key] = frozen = freeze(value, key)
-                fold.set(key, frozen)
-            for key, change in effects.adds.items():
-                before = fold.get(key, 0)
-                if before.__class__ not in (int, float) or change.__class__ not in (int, float):
-                    raise ResolverFailed(resolver, f"adds {change!r} to {key}, which is {before!r}")
+        for key, value in effects.sets.items():
+            _check_key(key)
+            changes[key] = frozen = freeze(value, key)
+            fold.set(key, frozen)
+        for key, change in effects.adds.items():
+            _check_key(key)
+            before = fold.get(key, 0)
+            if before.__class__ not in (int, float) or change.__class__ not in (int, float):
+                raise ResolverFailed(resolver, f"adds {change!r} to {key}, which is {before!r}")
+            try:
                 changes[key] = after = freeze(before + change, key)
-                fold.set(key, after)
-            for key in effects.removes:
-                changes.pop(key, None)
-                fold.remove(key)
+            except (InvalidValue, OverflowError) as error:
+                raise _TooLarge(f"{key} would be a number that cannot be kept") from error
+            fold.set(key, after)
+        for key in effects.removes:
+            _check_key(key)
+            changes.pop(key, None)
+            fold.remove(key)
         fold.sequence = sequence = fold.sequence + 1
+        # Whoever made the intent keeps its arguments, and may change them.
+        details: dict[str, Any] = {**intent.arguments}
+        if decision.details:
+            details |= _frozen(decision.details, resolver)
         self.events.append(
             Event(
                 sequence,
@@ -80,7 +80,7 @@ class Draft:
                 changes,
                 tuple(effects.removes),
                 {},
-                {**intent.arguments, **decision.details},
+                details,
                 intent.round,
                 intent.stage,
                 self._time,
@@ -89,18 +89,28 @@ class Draft:
 
     def noted(self, note: Note) -> None:
         """Let a note happen."""
-        changes = {key: freeze(value, key) for key, value in note.changes.items()}
-        expires = dict(note.expires)
-        details = freeze(note.details, "details")
+        made = note.frozen()
         number = self.fold.sequence + 1
-        place = (note.round, note.stage, self._time)
-        self.happened(Event(number, note.kind, note.agent, "", note.reason, changes, note.remove, expires, details, *place))
+        place = (made.round, made.stage, self._time)
+        told = (made.changes, tuple(made.remove), made.expires, made.details)
+        self.happened(Event(number, made.kind, made.agent, "", made.reason, *told, *place))
 
     def happened(self, event: Event) -> None:
         """Let something happen that is nobody's intent. Its values are frozen."""
         self.fold.apply(event)
         self.fold.touched.update(event.changes)
         self.events.append(event)
+
+
+def _frozen(details: Mapping[str, Any], resolver: object) -> dict[str, Any]:
+    if details.__class__ is not dict and not isinstance(details, Mapping):
+        raise ResolverFailed(resolver, f"tells {details!r}, and details are a mapping of names to plain data")
+    return {name: fits(value, name) for name, value in details.items()}
+
+
+def _check_key(key: object) -> None:
+    if key.__class__ is not str or not key or not key.isascii():
+        as_key(key)
 
 
 def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Random) -> Sequence[Decision]:
@@ -118,11 +128,22 @@ def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Ra
         if id(decision.intent) not in open_ones:
             raise ResolverFailed(resolver, f"decided twice on {decision.intent}, or was never asked about it")
         open_ones.remove(id(decision.intent))
-        if decision.outcome is not Outcome.GRANTED and not decision.reason:
-            raise ResolverFailed(resolver, f"gives no reason why {decision.intent} is {decision.outcome.value}")
+        if decision.outcome is not Outcome.GRANTED or decision.reason or decision.effects.__class__ is not Effects:
+            _check_decision(decision, resolver)
     if open_ones:
         raise ResolverFailed(resolver, f"left {len(open_ones)} of {len(intents)} intents undecided")
     return decisions
+
+
+def _check_decision(decision: Decision, resolver: object) -> None:
+    if decision.reason.__class__ is not str:
+        raise ResolverFailed(resolver, f"gives {decision.reason!r} as a reason, which is no text, with {decision.intent}")
+    if not decision.reason.isascii():
+        freeze(decision.reason, "reason")
+    if decision.effects.__class__ is not Effects or decision.outcome.__class__ is not Outcome:
+        raise ResolverFailed(resolver, f"says nothing about {decision.intent} that could be carried out")
+    if decision.outcome is not Outcome.GRANTED and not decision.reason:
+        raise ResolverFailed(resolver, f"gives no reason why {decision.intent} is {decision.outcome.value}")
 
 
 def draft(
@@ -146,8 +167,15 @@ def draft(
         for intent in intents:
             if id(intent) in objections:
                 made.decided(refused(intent, objections[id(intent)]), resolver)
+        found: dict[int, str] = {}
         for decision in decisions:
-            made.decided(decision, resolver)
+            try:
+                made.decided(decision, resolver)
+            except _TooLarge as error:
+                found[id(decision.intent)] = str(error)
+        if found:
+            objections |= found
+            continue
         if not rules or objection(rules, view, _peek(view, made.events)) is None:
             return made
         found = _objectors(view, decisions, rules, resolver, time)
@@ -157,8 +185,15 @@ def draft(
             if last is None:
                 return made
             reason = objection(rules, view, _peek(view, made.events)) or ""
-            found = {id(last.intent): reason}
+            found[id(last.intent)] = reason
         objections |= found
+
+
+def permit(rules: Mapping[int, Rule], before: View, made: Draft, notes: Sequence[Note]) -> None:
+    """Have the rules see what is nobody's intent. Raises `UpdateRefused`, `RuleFailed`."""
+    changed = sorted({key for note in notes for key in (*note.changes, *note.remove)})
+    if rules and changed and (why := objection(rules, before, _peek(before, made.events))) is not None:
+        raise UpdateRefused(f"a change of {', '.join(changed[:3])}", why)
 
 
 def objection(rules: Mapping[int, Rule], before: View, after: View) -> str | None:
@@ -186,7 +221,11 @@ def _objectors(
         if decision.outcome is Outcome.REFUSED:
             continue
         trial = Draft(current, time)
-        trial.decided(decision, resolver)
+        try:
+            trial.decided(decision, resolver)
+        except _TooLarge as error:
+            found[id(decision.intent)] = str(error)
+            continue
         after = trial.fold.view()
         reason = objection(rules, view, after)
         if reason is None:

@@ -35,6 +35,7 @@ class Turnstile:
         try:
             signal.wait()
         except BaseException:
+            # An interrupt, too: a place in the queue that nobody takes would hold up all others for ever.
             self._go_away(me, signal)
             raise
 

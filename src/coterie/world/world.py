@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import HistoryGone, InvalidIntent, InvalidSetting, InvalidValue, UpdateRefused, WorldClosed
-from coterie.kernel import Clock, SystemClock, check_instance, check_number, stream
-from coterie.world.committing import Draft, Note, Rule, draft, objection
+from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClosed
+from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
+from coterie.world.committing import Draft, Rule, draft, permit
 from coterie.world.intent import Intent, in_order
+from coterie.world.journal.appending import append
 from coterie.world.journal.history import History
 from coterie.world.journal.log import EventLog
+from coterie.world.note import Note
 from coterie.world.observers import Observer, Observers
 from coterie.world.resolvers import FirstCome, Resolver
 from coterie.world.state.differences import Difference, differences
@@ -26,8 +31,11 @@ from coterie.world.statistics import Statistics
 from coterie.world.turnstile import Turnstile
 from coterie.world.upkeep import Upkeep
 
+_log = logging.getLogger(__name__)
+
 _REMEMBERED = 10_000
 """Events that are kept in memory unless it is set."""
+_FOREVER = float("inf")
 
 
 class World:
@@ -68,7 +76,8 @@ class World:
         check_instance("World.log", log, (EventLog, type(None)), 'an EventLog: EventLog("run.db")')
         check_number("World.history", history, least=1, whole=True)
         check_number("World.snapshot_every", snapshot_every, least=1, whole=True)
-        self.clock = clock if clock is not None else SystemClock()
+        check_instance("World.admit", admit, (Callable, type(None)), "a function, such as ResourceController.admit")  # type: ignore[arg-type] # an abstract class will do
+        self.clock = clock_or_system("World.clock", clock)
         self.log = log
         self._admit = admit
         self._snapshot_every = snapshot_every
@@ -76,7 +85,8 @@ class World:
         self._lock = new_lock(Rank.WORLD)
         self._rules: dict[int, Rule] = {}
         self._observers = Observers()
-        self._closed = False
+        self.closed = False
+        """Whether it takes no more changes. Only `close` sets it."""
         self._commits = self._snapshots = 0
         self._view, self._digest = (EMPTY, Digest()) if log is None else _newest(log)
         self._kept = self._view.sequence
@@ -94,6 +104,8 @@ class World:
 
         `until` is the last event that is taken. The log stays open, and as it is.
         """
+        check_instance("World.replay.log", log, EventLog, 'an EventLog: EventLog("run.db")')
+        check_number("World.replay.until", until, whole=True, optional=True)
         world = cls()
         view = fold(EMPTY, log.events(1, until))
         world._view, world._digest, world._history = view, Digest.of(view), History(view, _REMEMBERED)
@@ -137,6 +149,8 @@ class World:
 
         Raises `HistoryGone` if some are in neither.
         """
+        check_number("World.history.first", first, least=-_FOREVER, whole=True)
+        check_number("World.history.last", last, least=-_FOREVER, whole=True, optional=True)
         with self._lock:
             end = self._view.sequence if last is None else last
             found = self._history.events(first, end)
@@ -174,9 +188,13 @@ class World:
         """Have `resolver` (by default `FirstCome`) decide on intents, and return what happened: an event for each.
 
         The order of `intents` does not matter. What is random in the decision comes from `seed`, by default the number of
-        the last event. `notes` happen after the intents, in the same commit. All of it happens, or nothing: raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`,
-        what the log raises, and what `admit` raises. When it returns, the events are in the log.
+        the last event. `notes` happen after the intents, in the same commit. All of it happens, or nothing: raises `InvalidIntent`,
+        `ResolverFailed`, `RuleFailed`, `InvalidValue`, `UpdateRefused` if a rule objects to a note, what the log raises, and what `admit` raises. When it returns, the events are in the log.
         """
+        check_number("World.commit.time", time, least=-_FOREVER, optional=True)
+        check_instance("World.commit.seed", seed, (int, str, type(None)), "a whole number or text")
+        if isinstance(seed, str):
+            freeze(seed, "seed")
         batch = in_order(intents)
         deciding = resolver if resolver is not None else FirstCome()
         check_instance("World.commit.resolver", deciding, Callable, "a function, or one of coterie.world.resolvers")  # type: ignore[arg-type] # an abstract class will do
@@ -188,6 +206,7 @@ class World:
             made = draft(view, batch, deciding, random, self._rules, now)
             for note in notes:
                 made.noted(note)
+            permit(self._rules, view, made, notes)
             return made
 
         return self._make(make, time) if batch or notes else ()
@@ -211,28 +230,23 @@ class World:
         objects, and `InvalidValue`.
         """
         check_instance("World.update.changes", changes, (Mapping, type(None)), "a mapping of keys to values")
-        if isinstance(remove, str):
+        if isinstance(remove, str) or not isinstance(remove, Collection):
             raise InvalidSetting("World.update.remove", remove, "several keys: [...]")
+        check_number("World.update.time", time, least=-_FOREVER, optional=True)
         check_number("World.update.ttl", ttl, above=0, optional=True)
-        frozen = {_key(key): freeze(value, key) for key, value in (changes or {}).items()}
-        told = freeze(details or {}, "details")
+        note = Note(kind, agent, reason, changes or {}, remove, {} if details is None else details, round).frozen()
 
         def make(view: View, now: float) -> Draft:
             made = Draft(view, now)
-            expires = {} if ttl is None else dict.fromkeys(frozen, now + ttl)
-            gone = tuple(_key(key) for key in remove if key not in frozen)
-            number = view.sequence + 1
-            made.happened(Event(number, str(kind), agent, "", reason, frozen, gone, expires, told, round, 0, now))
-            if self._rules and (frozen or gone):
-                trial = fold(view, made.events)
-                if (why := objection(self._rules, view, trial)) is not None:
-                    raise UpdateRefused(f"a change of {', '.join(sorted({*frozen, *gone})[:3])}", why)
+            made.noted(note if ttl is None else msgspec.structs.replace(note, expires=dict.fromkeys(note.changes, now + ttl)))
+            permit(self._rules, view, made, [note])
             return made
 
         return self._make(make, time)[0]
 
     def expire(self, now: float | None = None) -> tuple[str, ...]:
         """Remove what has reached its time by `now`, as an event, and return the keys. Without any there is no event."""
+        check_number("World.expire.now", now, least=-_FOREVER, optional=True)
         gone: list[str] = []
 
         def make(view: View, time: float) -> Draft:
@@ -243,7 +257,7 @@ class World:
                 made.happened(Event(view.sequence + 1, Kind.EXPIRED, removed=tuple(due), time=time))
             return made
 
-        if self._closed or not len(self._view.deadlines_map):
+        if self.closed or not len(self._view.deadlines_map):
             return ()
         # Most looks find nothing, and need not wait for whoever commits.
         self._make(make, now)
@@ -296,19 +310,22 @@ class World:
         with self._lock:
             view = self._view
             total = self._digest.total(view)
-            fresh, self._kept = view.sequence > self._kept, view.sequence
-            self._snapshots += fresh
-        if self.log is not None and fresh:
+            before, self._kept = self._kept, view.sequence
+            fresh = view.sequence > before
+        if fresh and self.log is not None:
+            # Not tried again at each commit if it fails, but after as many events as there are between two.
             self.log.keep(view, total).result()
+        with self._lock:
+            self._snapshots += fresh
         return view
 
     def close(self) -> None:
         """Keep a snapshot, and close the log. Views stay; nothing changes any more. To close again does nothing."""
         self._upkeep.close()
         with self._turnstile:
-            if self._closed:
+            if self.closed:
                 return
-            self._closed = True
+            self.closed = True
         try:
             self.snapshot()
         finally:
@@ -330,16 +347,17 @@ class World:
     def _make(self, make: Callable[[View, float], Draft], time: float | None) -> tuple[Event, ...]:
         """Make a commit: in the log first, then for all to see."""
         with self._turnstile:
-            if self._closed:
+            if self.closed:
                 raise WorldClosed("it cannot be changed")
             before = self._view
-            made = make(before, self.clock.time() if time is None else time)
+            made = make(before, self.clock.time() if time is None else float(time))
             events = tuple(made.events)
             if not events:
                 return ()
-            interrupted = self._append(events)
+            interrupted = None if self.log is None else append(self.log, events)
             view = made.fold.view()
             with self._lock:
+                self._digest.lighten(before)
                 for key in made.fold.touched:
                     self._digest.touch(key, before)
                 self._view = view
@@ -347,31 +365,19 @@ class World:
                 self._commits += 1
                 due = self.log is not None and view.sequence - self._kept >= max(self._snapshot_every, len(view))
             if due:
-                self.snapshot()
+                self._keep_if_possible()
             self._observers.queue(view, events)
         self._observers.tell()
         if interrupted is not None:
             raise interrupted
         return events
 
-    def _append(self, events: Sequence[Event]) -> BaseException | None:
-        """Put events into the log. Return what interrupted the wait for that, once they are there."""
-        if self.log is None:
-            return None
+    def _keep_if_possible(self) -> None:
+        """Keep a snapshot that is due. What was committed stays so if that fails: it only opens less quickly."""
         try:
-            pending = self.log.append(events)
-        except (TypeError, OverflowError) as error:
-            raise InvalidIntent("one of the intents", f"its details are no plain data ({error})") from error
-        try:
-            pending.result()
-        except Exception:
-            raise
-        except BaseException as interrupt:
-            pending.wait()
-            if pending.exception() is not None:
-                raise
-            return interrupt
-        return None
+            self.snapshot()
+        except CoterieError:
+            _log.exception("a snapshot of a world could not be kept; its events are in the log all the same")
 
     def _begin(self, initial: Mapping[str, Any]) -> None:
         if initial:
@@ -390,9 +396,3 @@ class World:
 def _newest(log: EventLog) -> tuple[View, Digest]:
     kept = log.newest()
     return (EMPTY, Digest()) if kept is None else (kept.view, Digest(kept.total))
-
-
-def _key(key: Any) -> str:
-    if not isinstance(key, str) or not key:
-        raise InvalidValue(key, "it is no key")
-    return key

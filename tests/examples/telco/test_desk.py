@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from examples.telco.carrier.company import Company, key_of
@@ -136,12 +137,12 @@ def test_only_so_many_codes_are_sent_to_a_number(desk: Desk) -> None:
         lambda changes, order: changes.set_alert(order, 80, None),
     ],
 )
-def test_the_same_key_twice_is_one_change(desk: Desk, work: Callable[..., object]) -> None:
+def test_the_same_key_twice_is_one_change(desk: Desk, work: Callable[..., Any]) -> None:
     desk.log_in("a", ALICE)
     order = Order("a", ALICE, "a:key")
     assert desk.company.changes.done("a:key") is None
-    first = asyncio.run(work(desk.company.changes, order))  # type: ignore[arg-type] # each is a coroutine
-    again = asyncio.run(work(desk.company.changes, order))  # type: ignore[arg-type] # as above
+    first = asyncio.run(work(desk.company.changes, order))
+    again = asyncio.run(work(desk.company.changes, order))
     assert first == again == desk.company.changes.done("a:key")
     row = desk.company.database.row("SELECT count(*) FROM telco_changes")
     assert row == (1,)
@@ -165,14 +166,15 @@ def test_a_change_of_package_and_a_pass_can_be_taken_back_once(desk: Desk) -> No
 def test_what_makes_no_sense_is_refused_and_says_what_would(desk: Desk) -> None:
     desk.log_in("a", ALICE)
     order, changes, catalogue = Order("a", ALICE, "k"), desk.company.changes, desk.company.catalogue
-    for work, words in (
+    refusals: tuple[tuple[Callable[[], Any], str], ...] = (
         (lambda: changes.change(order, "gold"), "there is no package 'gold'; there are Starter 5"),
         (lambda: changes.change(order, "everyday"), "the package is Everyday 20 already"),
         (lambda: changes.buy(order, "Japan", "europe-7"), "Japan is in World; choose one of world-7, world-30"),
         (lambda: changes.buy(order, "Spian", "europe-7"), "did you mean Spain"),
         (lambda: changes.set_alert(order, 101, None), "give 1 to 100"),
         (lambda: changes.set_alert(order, None, -1.0), "more than 0"),
-    ):
+    )
+    for work, words in refusals:
         with pytest.raises(Refusal, match=words):
             asyncio.run(work())
     with pytest.raises(Refusal, match="data_gb = -1"):

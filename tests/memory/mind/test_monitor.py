@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidMemory
+from coterie.errors import InvalidSetting
 from coterie.memory import AgentMemory, Alert, Insight, Memory, MemoryMonitor
 from coterie.testing import ManualClock
 from tests.memory.stores import open_memory
@@ -79,5 +79,5 @@ def test_it_takes_snapshots_by_itself_when_time_passes() -> None:
 
 
 def test_growth_needs_two_snapshots() -> None:
-    with open_memory() as memory, pytest.raises(InvalidMemory):
+    with open_memory() as memory, pytest.raises(InvalidSetting):
         MemoryMonitor(AgentMemory(memory, "alice"), keep=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidMemory, InvalidSetting
+from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting
 from coterie.memory import AgentMemory, CachedEmbedder, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
 from coterie.memory.retrieval.embedding import pack_vector
 from coterie.memory.retrieval.ranking import convex_sum, normalised, recency, spread
@@ -174,5 +174,5 @@ def test_scores_are_weighed_after_they_are_made_comparable() -> None:
     assert convex_sum({"text": 1.0, "recency": 0.5}, {"text": 3.0, "recency": 1.0, "importance": 0.0}) == 0.875
     assert convex_sum({}, {}) == 0.0
     for bad in ({"text": -1.0}, {"meaning": math.nan}, {"half_life": 0.0}):
-        with pytest.raises(InvalidMemory):
+        with pytest.raises(InvalidSetting):
             Weights(**bad)

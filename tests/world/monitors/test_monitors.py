@@ -84,8 +84,8 @@ def test_resources_of_process_and_machine_are_seen() -> None:
 def test_a_controller_slows_and_refuses_by_its_limits() -> None:
     clock = ManualClock()
     load = {"value": 0.0}
-    monitor = ResourceMonitor(clock=clock, extra={"load": lambda: load["value"]})
-    controller = ResourceController(monitor, [Limit("load", slow=1, refuse=2, delay=3), Limit("unknown", refuse=0)])
+    monitor = ResourceMonitor(clock=clock, extra={"load": lambda: load["value"], "heat": lambda: 1 / 0})
+    controller = ResourceController(monitor, [Limit("load", slow=1, refuse=2, delay=3), Limit("heat", refuse=0)])
     world = World({"n": 0}, admit=controller.admit, clock=clock)
     intents = [Intent("ada", "add", {"key": "n", "amount": 1})]
     monitor.look()

@@ -26,7 +26,25 @@ def test_all_that_can_be_given_is_given_and_nobody_gets_more_than_it_asked_for(
 def test_fractions_are_shared_out_too(rule: Share, asked: list[float], available: float) -> None:
     shares = rule(asked, available, Random(0))
     assert sum(shares) == pytest.approx(min(available, sum(asked)))
-    assert all(share <= amount * (1 + 1e-9) + 1e-9 for share, amount in zip(shares, asked, strict=True))
+    assert all(0 <= share <= amount for share, amount in zip(shares, asked, strict=True))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@given(
+    asked=st.lists(st.floats(0, 1e308) | st.floats(0, 1) | st.integers(0, 9), min_size=1, max_size=8),
+    available=st.floats(0, 1e308) | st.floats(0, 3) | st.integers(0, 20),
+    seed=st.integers(0, 9),
+)
+def test_what_is_shared_out_never_leaves_less_than_nothing(
+    rule: Share, asked: list[float], available: float, seed: int
+) -> None:
+    left = available
+    for share, amount in zip(rule(asked, available, Random(seed)), asked, strict=True):
+        assert 0 <= share <= amount
+        left -= share
+    assert left >= 0
+    if sum(asked) >= available:
+        assert left <= 1e-6 * available
 
 
 @given(asked=asks, available=st.integers(0, 300))

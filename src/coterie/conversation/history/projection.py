@@ -45,7 +45,8 @@ def project(entries: Iterable[Entry], *, turn: int | None = None, limit: int = 4
             assert isinstance(entry, Said | Returned | Confirming | Ended | Told)
     if turn is not None and turn in questions:
         # What came in the middle of it stands before it, so that the last word is what is to be answered.
-        units["turn", turn] = units.pop(("turn", turn), None) or _question(questions[turn])
+        begun = units.pop(("turn", turn), [])
+        units["turn", turn] = begun or _question(questions[turn])
     latest = list(units.values())[-limit:]
     return tuple(exchange for unit in latest for exchange in unit)
 

@@ -7,8 +7,10 @@ because it lives in a process that was given up, or runs an attempt that was, is
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.operations.swaps import Swap, Swaps
 from coterie.errors import ConversationDamaged, DecodeFailed, TransitionRefused
 from coterie.kernel import Codec
 from coterie.storage import Database, Pending, Row, Schema, Transaction, View
@@ -69,6 +71,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._codec = Codec()
+        self._swaps = Swaps(database, _SWAP)
         database.migrate(SCHEMA)
 
     def add(self, write: Transaction, namespace: str, operation: Operation) -> None:
@@ -84,16 +87,15 @@ class Ledger:
 
     def swap(self, write: Transaction, namespace: str, operation: Operation, expected: int) -> None:
         """Replace an operation by what follows it. Raises `TransitionRefused` unless it was at the epoch `expected`."""
-        epoch, attempt, state, owed, seconds = self._facts(operation)
-        body = self._codec.encode(operation)
-        values = (epoch, attempt, state, owed, seconds, operation.ended_at, body, namespace, operation.number, expected)
-        if write.execute(_SWAP, values) != 1:
-            reason = f"it is not at epoch {expected} any more"
-            raise TransitionRefused(operation.id, f"epoch {expected}", operation.state, reason)
+        if write.execute(_SWAP, self._values(namespace, operation, expected)) != 1:
+            raise _late(operation, expected)
 
     def transition(self, namespace: str, operation: Operation) -> Pending[None]:
         """Write the operation in place of the one an epoch before it. Ends with `TransitionRefused` as `swap` does."""
-        return self._database.write(lambda write: self.swap(write, namespace, operation, operation.epoch - 1))
+        expected = operation.epoch - 1
+        return self._swaps.put(
+            Swap(self._database.name, self._values(namespace, operation, expected), lambda: _late(operation, expected))
+        )
 
     def keep(self, namespace: str, number: int, attempt: int, checkpoint: bytes) -> Pending[bool]:
         """Keep what an attempt leaves for later ones; the result tells whether it was in time to count."""
@@ -138,6 +140,10 @@ class Ledger:
         """Return how long the latest successful runs of a tool took, in seconds, oldest first."""
         return [float(row[0]) for row in reversed(self._database.rows(_TIMES, (tool,)))]
 
+    def _values(self, namespace: str, operation: Operation, expected: int) -> tuple[Any, ...]:
+        body = self._codec.encode(operation)
+        return (*self._facts(operation), operation.ended_at, body, namespace, operation.number, expected)
+
     def _facts(self, operation: Operation) -> tuple[int, int, str, int, float | None]:
         unsettled = not operation.ended or not operation.delivered
         seconds = None
@@ -150,6 +156,11 @@ class Ledger:
             return [self._codec.decode(row[0], Operation) for row in rows]
         except DecodeFailed as error:
             raise ConversationDamaged(namespace, error) from error
+
+
+def _late(operation: Operation, expected: int) -> TransitionRefused:
+    reason = f"it is not at epoch {expected} any more"
+    return TransitionRefused(operation.id, f"epoch {expected}", operation.state, reason)
 
 
 def as_ascii(text: str) -> str:

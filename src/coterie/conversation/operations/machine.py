@@ -6,6 +6,8 @@ writers only the first succeeds, and one that comes late is refused (see `ledger
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,12 +16,14 @@ from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.errors import TransitionRefused
 
 _S = OperationState
-WAYS: dict[OperationState, frozenset[OperationState]] = {
-    _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED, _S.CANCELLING, _S.FAILED}),
-    _S.RUNNING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLING, _S.UNKNOWN, _S.QUEUED}),
-    _S.CANCELLING: frozenset({_S.CANCELLED, _S.COMPENSATED, _S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.UNKNOWN}),
-    _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.CANCELLING, _S.QUEUED}),
-}
+WAYS: Mapping[OperationState, frozenset[OperationState]] = MappingProxyType(
+    {
+        _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED, _S.CANCELLING, _S.FAILED}),
+        _S.RUNNING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLING, _S.UNKNOWN, _S.QUEUED}),
+        _S.CANCELLING: frozenset({_S.CANCELLED, _S.COMPENSATED, _S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.UNKNOWN}),
+        _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.CANCELLING, _S.QUEUED}),
+    }
+)
 """Where an operation may go from each state that is no end. From an end there is no way."""
 
 

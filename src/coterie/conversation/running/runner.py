@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -16,47 +15,31 @@ from coterie.conversation.operations import machine
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
 from coterie.conversation.operations.schedule import queue, runnable
 from coterie.conversation.running.outcomes import Step, after_check, after_compensation, after_run, must_undo
+from coterie.conversation.running.under_way import Running
 from coterie.conversation.running.watch import Watch
-from coterie.conversation.running.worker import Halt, Worker
+from coterie.conversation.running.worker import Worker
 from coterie.conversation.session.book import Book
 from coterie.conversation.session.messages import AttemptEnded, AttemptNews
 from coterie.conversation.tools.attempt import Attempt, Purpose
-from coterie.runtime import AgentRef, Context
+from coterie.runtime import Context
 
 _S = OperationState
 
-
-class Running:
-    """One attempt that is under way."""
-
-    __slots__ = ("attempt", "began", "ref", "serial", "watch")
-
-    def __init__(self, serial: int, attempt: Attempt, began: float) -> None:
-        self.serial = serial
-        self.attempt = attempt
-        self.began = began
-        self.ref: AgentRef | None = None
-        self.watch: Watch | None = None
-
-    def stop(self, *, anyway: bool = False) -> bool:
-        """Ask the tool to stop; return whether it is to."""
-        asked = self.attempt.ask_to_stop(anyway=anyway)
-        if asked and self.ref is not None:
-            self.ref.tell(Halt())
-        return asked
+_PROGRESS_EVERY = 1.0
+"""Seconds between two writings of an operation's progress."""
 
 
 class Runner:
     """Begins operations when what they touch is free, and sees each to exactly one end.
 
-    Only the conversation's thread touches it. `spawn` runs a coroutine beside; `changed` is called when something ended.
+    Only the conversation's thread touches it. `spawn` runs an asynchronous function beside; `changed` is called when something ended.
     """
 
     def __init__(
         self,
         book: Book,
         context: Context,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Callable[..., object],
         changed: Callable[[], None],
     ) -> None:
         self.book = book
@@ -136,7 +119,7 @@ class Runner:
                     if (now := self.book.operations.get(each.number)) is not None and now.attempt == each.attempt:
                         self._launch(now, Purpose.RUN)
 
-            self._spawn(launch())
+            self._spawn(launch)
 
     async def reorder(self, number: int, place: int) -> tuple[Operation, ...]:
         """Put a waiting operation at a place of the queue, and return the queue."""
@@ -178,14 +161,14 @@ class Runner:
     def _launch(self, operation: Operation, purpose: Purpose) -> None:
         tool = self.host.tools.get(operation.tool)
         if tool is None:
-            self._spawn(self._finish(operation.number, _S.FAILED, f"there is no tool {operation.tool} any more"))
+            self._spawn(self._finish, operation.number, _S.FAILED, f"there is no tool {operation.tool} any more")
             return
         callee = {Purpose.RUN: tool.run, Purpose.CHECK: tool.check, Purpose.COMPENSATE: tool.compensate}[purpose]
         assert callee is not None
         try:
             arguments, _ = tool.arguments.check(operation.arguments)
         except ValueError as error:
-            self._spawn(self._finish(operation.number, _S.FAILED, f"its arguments do not fit any more: {error}"))
+            self._spawn(self._finish, operation.number, _S.FAILED, f"its arguments do not fit any more: {error}")
             return
         serial = next(self._serials)
         again = operation.attempt > 1 or purpose is not Purpose.RUN
@@ -225,11 +208,19 @@ class Runner:
             running.watch.alive()
         operation = self.book.operations.get(running.attempt.operation.number)
         if operation is not None and not operation.ended:
-            # In memory alone: it is written with the next transition, and nothing depends on it.
-            self.book.follow(msgspec.structs.replace(operation, fraction=fraction, line=line))
+            self._follow(running, msgspec.structs.replace(operation, fraction=fraction, line=line))
             self.book.announce(
                 OperationProgressed, operation=operation.number, tool=operation.tool, fraction=fraction, line=line
             )
+
+    def _follow(self, running: Running, operation: Operation) -> None:
+        """Note progress in memory, and now and then in the ledger; nothing but what people see depends on it."""
+        now = asyncio.get_running_loop().time()
+        if now < running.written + _PROGRESS_EVERY:
+            self.book.follow(operation)
+        else:
+            running.written = now
+            self.book.record(operations=[machine.change(operation)], durable=False, tell=False)
 
     async def ended(self, serial: int) -> None:
         """Be told that an attempt has ended."""
@@ -304,10 +295,10 @@ class Runner:
             self._changed()
             return
         if running.attempt.purpose is Purpose.COMPENSATE:
-            self._spawn(self._finish(number, _S.FAILED, "undoing it did not end", "it was cancelled, and may be half done"))
+            self._spawn(self._finish, number, _S.FAILED, "undoing it did not end", "it was cancelled, and may be half done")
             return
         detail = f"{why}; it did not stop, so it may go on and take effect, and what it still returns is dropped"
-        self._spawn(self._finish(number, _S.TIMED_OUT, "", detail))
+        self._spawn(self._finish, number, _S.TIMED_OUT, "", detail)
 
     async def cancel(self, number: int) -> CancelAnswer:
         """Ask an operation to stop, and return what came of it."""

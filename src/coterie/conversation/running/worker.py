@@ -40,6 +40,10 @@ class Worker(Agent):
         except OperationStopped as error:
             outcome = Outcome(Ending.STOPPED, error=error)
         except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() and not attempt.cancelled:
+                # It is this agent that is stopped, with the whole conversation: nothing is known of the attempt.
+                raise
             # Of its own accord a tool that raises this has failed; asked to, it has stopped.
             outcome = Outcome(Ending.STOPPED if attempt.cancelled else Ending.RAISED, error=error)
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its outcome, SystemExit included

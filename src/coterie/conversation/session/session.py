@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from coterie.conversation.calls.admission import Calls
+from coterie.conversation.calls.commands import Commands
 from coterie.conversation.history.entries import Said, identify
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.port import Port
 from coterie.conversation.running.runner import Runner
 from coterie.conversation.session.book import Book
-from coterie.conversation.session.calls import Calls
-from coterie.conversation.session.commands import Commands
-from coterie.conversation.session.delivering import Deliveries
 from coterie.conversation.session.messages import (
     AttemptEnded,
     AttemptNews,
@@ -26,8 +25,9 @@ from coterie.conversation.session.messages import (
     Taken,
 )
 from coterie.conversation.session.recovery import recover
-from coterie.conversation.session.speaking import Speaker
-from coterie.conversation.session.turns import Turns
+from coterie.conversation.turns.answering import Turns
+from coterie.conversation.turns.delivering import Deliveries
+from coterie.conversation.turns.speaking import Speaker
 from coterie.errors import (
     ConversationError,
     ConversationFull,
@@ -74,7 +74,7 @@ class Session(Agent):
         await recover(self._book, self._runner)
         self._inbox.extend(questions)
         self._ready = True
-        self._beside(self._pump())
+        self._beside(self._pump)
 
     def on_stop(self) -> None:
         """Leave what runs."""
@@ -145,8 +145,8 @@ class Session(Agent):
 
     # What attempts tell.
 
-    @on
-    def attempt_news(self, message: AttemptNews) -> None:
+    @on(interleave=True)
+    async def attempt_news(self, message: AttemptNews) -> None:
         """Hear that an attempt has made progress."""
         self._runner.news(message.serial)
 
@@ -170,11 +170,11 @@ class Session(Agent):
                 if not self._inbox:
                     self._turns.spoken_on.clear()
                 await self._turns.answer(said)
-                self._stop_cutting()
             else:
                 self._busy = False
                 self._look_if_quiet()
                 await self._wake.wait()
+            self._stop_cutting()
 
     def _changed(self) -> None:
         """Be told that an operation has ended, or that it is known now that nobody knows."""
@@ -187,7 +187,7 @@ class Session(Agent):
     def _cut(self) -> None:
         """Cut the answer that is being given, for a result has waited for its end long enough."""
         self._cutting = None
-        if self._busy and not self._speaker.cut():
+        if self._busy and self._deliveries.due and not self._speaker.cut():
             # It is not the model that is waited for, but a tool, and that has its own patience.
             self._cutting = asyncio.get_running_loop().call_later(self._host.settings.grace, self._cut)
 
@@ -210,12 +210,13 @@ class Session(Agent):
 
     # What goes on beside.
 
-    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        self.context.create_task(self._contained(work))
+    def _beside(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        # Called only in the task: one that is cancelled before it begins leaves no coroutine behind.
+        self.context.create_task(self._contained(work, *arguments))
 
-    async def _contained(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _contained(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         try:
-            await work
+            await work(*arguments)
         except ConversationTaken:
             # It was told to all readers, and this agent ends; see `_write_failed`.
             self.context.log.warning("%s was opened elsewhere, and is left to that", self._port.name)

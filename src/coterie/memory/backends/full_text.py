@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from coterie.memory.backends.sql import FIELDS, conditions_of
 from coterie.memory.contract import Search
 from coterie.storage import Row, Transaction, View
@@ -21,11 +23,22 @@ _MOST = 2 * _BUDGET
 """Memories that one search ranks, however common its only word is: the newest."""
 
 
+_KNOWN = """
+SELECT 1 FROM pg_stats
+WHERE schemaname = current_schema() AND tablename = 'memories' AND attname = 'words' AND most_common_elems IS NOT NULL
+"""
+"""Whether PostgreSQL has gathered how common words are, which it does by itself, a minute after there is enough of them."""
+
+
 class FullText(Protocol):
     """The full-text index of an archive."""
 
     def make(self, transaction: Transaction) -> None:
         """Make the index, as a step of a migration."""
+        ...
+
+    def tune(self, transaction: Transaction) -> None:
+        """Set the index up as it is to be used, as a later step."""
         ...
 
     def due(self, view: View) -> int:
@@ -97,6 +110,9 @@ class SqliteText:
             f"CREATE TRIGGER memory_texts_change AFTER UPDATE ON memories WHEN {changed} AND {indexed} BEGIN {change}; END",
         ):
             transaction.execute(statement)
+
+    def tune(self, transaction: Transaction) -> None:
+        """Do nothing: it is as it is to be."""
 
     def due(self, view: View) -> int:
         """Return how many records are not in the index yet, about."""
@@ -176,6 +192,11 @@ class PostgresText:
         )
         transaction.execute("CREATE INDEX memories_by_word ON memories USING gin (words)")
 
+    def tune(self, transaction: Transaction) -> None:
+        """Have new words go into the index itself. Else they are put aside, and each search goes through all of them."""
+        transaction.execute("ALTER INDEX memories_by_word SET (fastupdate = off)")
+        transaction.rows("SELECT gin_clean_pending_list('memories_by_word'::regclass)")
+
     def due(self, view: View) -> int:  # noqa: ARG002 - the contract's
         """Return 0: the server keeps its index up by itself."""
         return 0
@@ -195,9 +216,18 @@ class PostgresText:
             row = view.row(sql, (lexemes, *values, limit))
             return int(row[0]) if row is not None else 0
 
+        def estimate(lexemes: str, limit: int) -> int:
+            # To count is to visit every row that holds the word; the planner knows how many there are, about.
+            sql = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM memories WHERE words @@ ?::tsquery AND {where}"  # noqa: S608 - as above
+            row = view.row(sql, (lexemes, *values))
+            assert row is not None
+            plan = msgspec.json.decode(row[0]) if isinstance(row[0], str | bytes) else row[0]
+            return min(limit, max(1, int(plan[0]["Plan"]["Plan Rows"])))
+
         # Stemmed once, and not again for each row that is looked at.
         stems = view.row("SELECT " + ", ".join("plainto_tsquery('english', ?)::text" for _ in query.words), query.words)
-        words = rarest([stem for stem in dict.fromkeys(stems or ()) if stem], count)
+        known = view.row(_KNOWN)
+        words = rarest([stem for stem in dict.fromkeys(stems or ()) if stem], count if known is None else estimate)
         if not words:
             return []
         total = view.row("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'memories'::regclass")

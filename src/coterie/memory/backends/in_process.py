@@ -32,6 +32,9 @@ class InProcessBackend:
     def write(self, changes: Sequence[Change]) -> list[bool]:
         """Do the changes in their order, and return for each whether it was done."""
         with self._lock:
+            if len(changes) == 1:
+                change = changes[0]
+                return [self._put(change) if isinstance(change, Put) else self._delete(change)]
             return [self._put(each) if isinstance(each, Put) else self._delete(each) for each in changes]
 
     def get(self, keys: Sequence[str]) -> dict[str, Record]:
@@ -76,23 +79,30 @@ class InProcessBackend:
 
     def _put(self, change: Put) -> bool:
         record = change.record
-        there = self._records.get(record.key)
-        if change.expected is None:
-            if there is not None and there.version > record.version:
+        key = record.key
+        there = self._records.get(key)
+        if there is None:
+            if change.expected:
                 return False
-        elif change.expected != (there.version if there is not None else 0):
-            return False
-        if there is None or (there.agent, there.created, there.version) != (record.agent, record.created, record.version):
-            if there is not None:
+            self._note_time(record)
+        else:
+            if there.version > record.version if change.expected is None else there.version != change.expected:
+                return False
+            if (there.agent, there.created, there.version) != (record.agent, record.created, record.version):
                 self._forget_time(there)
-            times = self._times.setdefault(record.agent, [])
-            moment = (record.created, record.version, record.key)
-            if times and moment < times[-1]:
-                insort(times, moment)
-            else:
-                times.append(moment)
-        self._records[record.key] = record
+                self._note_time(record)
+        self._records[key] = record
         return True
+
+    def _note_time(self, record: Record) -> None:
+        moment = (record.created, record.version, record.key)
+        times = self._times.get(record.agent)
+        if times is None:
+            self._times[record.agent] = [moment]
+        elif moment < times[-1]:
+            insort(times, moment)
+        else:
+            times.append(moment)
 
     def _delete(self, change: Delete) -> bool:
         there = self._records.get(change.key)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from coterie.errors import ExtraMissing, InvalidSetting, TierUnavailable
+from coterie.memory.config import without_secrets
 from coterie.memory.contract import Change, Delete, Put
 from coterie.memory.record import Kind, Record
 
@@ -16,6 +17,19 @@ T = TypeVar("T")
 
 _TIMEOUT = 5.0
 """Seconds that an answer may take."""
+_STATES = (
+    "DB index",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+    "MISCONF",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "BUSY",
+    "max number",
+)
+"""In a refusal, that which may be over by the time of another try, once somebody has mended it."""
 _PIPELINE = 500
 """Changes that are sent at once."""
 
@@ -72,13 +86,16 @@ class RedisBackend:
             redis.exceptions.OutOfMemoryError,
             OSError,
         )
+        self._refusal: type[Exception] = redis.exceptions.ResponseError
         self._name = name
         try:
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, health_check_interval=30
             )
         except (ValueError, redis.exceptions.RedisError) as error:
-            raise InvalidSetting("MemoryConfig.redis_url", url, f"an address that Redis understands ({error})") from error
+            raise InvalidSetting(
+                "MemoryConfig.redis_url", without_secrets(url), f"an address that Redis understands ({error})"
+            ) from error
         self._put = self._client.register_script(_PUT)
         self._delete = self._client.register_script(_DELETE)
 
@@ -199,3 +216,8 @@ class RedisBackend:
             return what()
         except self._faults as error:
             raise TierUnavailable(f"Redis ({self._name})", error) from error
+        except self._refusal as error:
+            # Of what a server refuses, this is about its own state or who asks, and not about what is asked.
+            if any(state in str(error) for state in _STATES):
+                raise TierUnavailable(f"Redis ({self._name})", error) from error
+            raise

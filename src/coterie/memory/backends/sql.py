@@ -34,9 +34,12 @@ _TOGETHER = 512
 """Records that one statement puts, at most. It runs without the lock of the interpreter, so others run meanwhile; and each
 statement has to wait until it gets that lock again."""
 
+_FEW = 24
+"""Records that are put by one statement, whatever their number."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
-_AWAY = (StorageUnavailable, StorageBusy, StorageLocked, StorageFull)
+AWAY = (StorageUnavailable, StorageBusy, StorageLocked, StorageFull)
 """What may be over by the time of another try."""
 
 
@@ -92,8 +95,9 @@ class SqlBackend:
         update = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)
         newer = f"ON CONFLICT (key) DO UPDATE SET {update} WHERE {name}.version <= excluded.version"
         self._insert = f"{insert} {places} ON CONFLICT (key) DO NOTHING"
-        # Of a few lengths only, so that the statements stay prepared.
-        lengths = [1 << power for power in range(_TOGETHER.bit_length())]
+        # Of a few lengths only, so that the statements stay prepared: all that a group of durable stores has, as a rule, and
+        # powers of two.
+        lengths = [*range(1, _FEW + 1), *(1 << power for power in range(_FEW.bit_length(), _TOGETHER.bit_length()))]
         self._upserts = {length: f"{insert} {', '.join([places] * length)} {newer}" for length in lengths}
         setting = ", ".join(f"{column} = ?" for column in _COLUMNS)
         self._update = f"UPDATE {name} SET {setting} WHERE key = ? AND version = ?"  # noqa: S608
@@ -115,7 +119,7 @@ class SqlBackend:
             # The way of every read below the cache, and so the shortest.
             try:
                 row = self._database.row(self._select_one, keys)
-            except _AWAY as error:
+            except AWAY as error:
                 raise TierUnavailable(self._database.name, error) from error
             return {} if row is None else {keys[0]: record_of(row)}
         found: dict[str, Record] = {}
@@ -181,7 +185,8 @@ class SqlBackend:
         rows = [self._values(record) for record in records]
         begin = count = 0
         while begin < len(rows):
-            length = min(_TOGETHER, 1 << (len(rows) - begin).bit_length() - 1)
+            left = len(rows) - begin
+            length = left if left <= _FEW else min(_TOGETHER, 1 << left.bit_length() - 1)
             together = chain.from_iterable(rows[begin : begin + length])
             count += transaction.execute(self._upserts[length], [*together])
             begin += length
@@ -245,7 +250,7 @@ class SqlBackend:
     def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except _AWAY as error:
+        except AWAY as error:
             raise TierUnavailable(self._database.name, error) from error
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from coterie.errors import TierUnavailable
 from coterie.memory.backends.full_text import FullText
-from coterie.memory.backends.sql import SqlBackend, record_of
+from coterie.memory.backends.sql import AWAY, SqlBackend, record_of
 from coterie.memory.contract import ArchiveChange, Hit, Put, Search, Touch, Vector
 from coterie.memory.record import Action, Decision, Kind, Record, Tier
 from coterie.storage import Database, Row, Transaction
@@ -60,7 +61,7 @@ class SqlArchive(SqlBackend):
     """Keeps every memory in a database. Safe from many threads."""
 
     def __init__(self, database: Database, full_text: FullText) -> None:
-        super().__init__(database, NAME, _more_tables, full_text.make)
+        super().__init__(database, NAME, _more_tables, full_text.make, full_text.tune)
         self._full_text = full_text
         self._mark = 0
         """A mark that is on the disk. Several threads may set it: each to one that is, so whichever stays is true."""
@@ -78,6 +79,34 @@ class SqlArchive(SqlBackend):
             # Only now that it is committed.
             self._mark = newest + _AHEAD
         return done
+
+    def write_soon(self, take: Callable[[], Sequence[ArchiveChange]], ended: Callable[[BaseException | None], object]) -> None:
+        """Have the database's writer `take` changes when its turn comes, and do them in one transaction with all else then.
+
+        `take` is called once, at most, and `ended` once, with why they were not done, or with None; both on that writer's
+        thread, and both must be short. Raises `TierUnavailable` if the writer cannot be asked now; then neither is called.
+        """
+        taken: Sequence[ArchiveChange] | None = None
+        newest = 0
+
+        def work(transaction: Transaction) -> None:
+            nonlocal taken, newest
+            if taken is None:
+                taken = take()
+                newest = max((each.record.version for each in taken if isinstance(each, Put)), default=0)
+            # Else it is done again, because the whole group was undone.
+            if taken:
+                self._write(transaction, taken, newest)
+
+        def end() -> None:
+            error = pending.exception()
+            if error is None and newest > self._mark:
+                self._mark = newest + _AHEAD
+            ended(TierUnavailable(self._database.name, error) if isinstance(error, AWAY) else error)
+
+        with self._reaching():
+            pending = self._database.write(work, timeout=0)
+        pending.add_callback(end)
 
     def search(self, query: Search) -> list[Hit]:
         """Return the records that match best, best first."""

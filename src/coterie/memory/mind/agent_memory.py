@@ -7,9 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from coterie.errors import UnknownMemory
-from coterie.kernel import Countdown
-from coterie.memory.checking import check_agent, check_count, check_importance
-from coterie.memory.mind import cleaning
+from coterie.kernel import Clock, Countdown, check_instance, check_number
+from coterie.memory.checking import (
+    check_agent,
+    check_count,
+    check_importance,
+    check_kinds,
+    check_question,
+    check_text,
+    check_texts,
+    check_time,
+)
+from coterie.memory.mind.bounds import Bounds, check_callable
 from coterie.memory.mind.cleaning import CleanUp
 from coterie.memory.mind.consolidation import Consolidation, Consolidator
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
@@ -65,16 +74,20 @@ class AgentMemory:
         `on_warning` called. At `consolidate_at` episodes that were not consolidated they are, on a thread of the memory's;
         None: only by hand.
         """
-        self.agent = check_agent(agent)
-        self.memory = memory
-        self.max_episodes = check_count("max_episodes", max_episodes, 1)
-        self.clean_up = CleanUp(clean_up)
-        self.weights = weights if weights is not None else Weights()
-        self.grants = Grants(memory, agent)
-        self._max_age = max_age
-        self._warn_at = warn_at
-        self._on_warning = on_warning
-        self._consolidate_at = None if consolidate_at is None else check_count("consolidate_at", consolidate_at, 1)
+        check_instance("AgentMemory.memory", memory, TieredMemory, "a TieredMemory")
+        check_number("AgentMemory.consolidate_at", consolidate_at, least=1, whole=True, optional=True)
+        check_callable("AgentMemory.summariser", summariser)
+        if embedder is not None:
+            check_instance("AgentMemory.embedder", embedder, Embedder, "something with a `model` and `embed`, or None")
+        self._agent = check_agent(agent)
+        self._memory = memory
+        self._bounds = Bounds(
+            memory, agent, most=max_episodes, clean_up=clean_up, max_age=max_age, warn_at=warn_at, on_warning=on_warning
+        )
+        self._weights = weights if weights is not None else Weights()
+        check_instance("AgentMemory.weights", self._weights, Weights, "Weights")
+        self._grants = Grants(memory, agent)
+        self._consolidate_at = consolidate_at
         self._state: Episodes = memory.once(f"episodes of {agent}", lambda: Episodes(memory, agent))
         self._meaning = Meaning(memory, agent, embedder) if embedder is not None else None
         self._notebook = Notebook(memory, agent, self._state)
@@ -86,6 +99,21 @@ class AgentMemory:
             mark=lambda last: memory.put_house(mark_of(agent), last, agent),
             time=memory.clock.time,
         )
+
+    @property
+    def agent(self) -> str:
+        """Whose memories these are."""
+        return self._agent
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that their times are on."""
+        return self._memory.clock
+
+    @property
+    def max_episodes(self) -> int:
+        """How many episodes there may be."""
+        return self._bounds.most
 
     # Storing
 
@@ -107,35 +135,41 @@ class AgentMemory:
         unless given. Raises as `TieredMemory.store` does.
         """
         importance = check_importance(importance)
-        words = text if text is not None else _text(value)
+        words = check_text("text", text) if text is not None else _text(value)
+        if durable:
+            self._memory.check_durable()
         state = self._state
         with state.lock:
+            state.settle()
             record = self._notebook.write(
                 value, importance, words, at=at, ttl=ttl, valid_from=valid_from, valid_until=valid_until
             )
-            self._make_room(record)
-            warning = self._crosses_warning()
+            gone = self._bounds.make_room(state, record)
+            warning = self._bounds.crosses(state)
             least = self._consolidate_at
             plan = least is not None and len(state.fresh) >= least and not state.planned and state.running is None
             state.planned = state.planned or plan
         if self._meaning is not None:
+            for key in gone:
+                self._meaning.drop(key)
             self._meaning.note(record.key, record.text)
         if plan:
-            self.memory.in_background(self._consolidate_by_itself)
+            self._memory.in_background(self._consolidate_by_itself)
         if warning:
-            self._warn()
+            self._bounds.warn(self.stats())
         if durable:
-            self.memory.flush()
+            self._memory.flush()
         return record.id
 
     def learn(self, value: Any, importance: float = 0.5, *, sources: Sequence[str] = (), **options: Any) -> str:
         """Keep a semantic memory, made by hand, and return its id. Raises `UnknownMemory` for sources that are not there."""
-        for source in sources:
+        for source in check_texts("sources", sources):
             self.get(source)
         insight = Insight(value, tuple(sources), check_importance(importance), **options)
         with self._state.lock:
-            id = self.memory.new_id()  # noqa: A001 - the field's own name
-            self._state.semantic += self._notebook.learn(id, insight)
+            id = self._memory.new_id()  # noqa: A001 - the field's own name
+            self._state.semantic.add(id)
+            self._notebook.learn(id, insight)
             self._state.counts.learnt += 1
         if self._meaning is not None:
             self._meaning.note(*self._notebook.words_of(id, insight))
@@ -143,14 +177,14 @@ class AgentMemory:
 
     def invalidate(self, id: str, at: float | None = None) -> None:  # noqa: A002 - the field's own name
         """Note that a memory is not true any more; since now, unless `at` is given. It stays, but is not recalled."""
-        until = at if at is not None else self.memory.clock.time()
+        until = check_time("end", at) if at is not None else self._memory.clock.time()
         self._notebook.change(self._record(id).key, valid_until=until)
 
     # Reading
 
     def get(self, id: str) -> Memory:  # noqa: A002 - the field's own name
         """Return one memory of this agent. Raises `UnknownMemory`."""
-        return self._memory(self._record(id))
+        return self._seen(self._record(id))
 
     def recent(
         self,
@@ -161,8 +195,8 @@ class AgentMemory:
         before: float | None = None,
     ) -> list[Memory]:
         """Return the newest episodes, or memories of other `kinds`, newest first."""
-        found = self.memory.recent(self.agent, limit, kinds=tuple(kinds) or _KINDS, after=after, before=before)
-        return [self._memory(record) for record in found]
+        found = self._memory.recent(self.agent, limit, kinds=check_kinds(kinds) or _KINDS, after=after, before=before)
+        return [self._seen(record) for record in found]
 
     def recall(
         self,
@@ -183,41 +217,44 @@ class AgentMemory:
         `count` is off.
         """
         check_count("k", k)
-        at = valid_at if valid_at is not None else self.memory.clock.time()
+        at = check_time("time to be valid at", valid_at)
+        at = at if at is not None else self._memory.clock.time()
+        if weights is not None:
+            check_instance("weights", weights, Weights, "Weights, or None")
         found = weigh(
-            self.memory,
+            self._memory,
             self.agent,
-            question,
+            check_question(question),
             k,
-            weights=weights if weights is not None else self.weights,
+            weights=weights if weights is not None else self._weights,
             meaning=self._meaning,
-            kinds=kinds,
-            after=after,
-            before=before,
+            kinds=check_kinds(kinds),
+            after=check_time("after", after),
+            before=check_time("before", before),
         )
         chosen = [each for each in found if _valid(each[0], at)][:k]
         if count:
             for record, _, _ in chosen:
-                self.memory.used(record)
+                self._memory.used(record)
             with self._state.lock:
                 self._state.counts.recalled += 1
-        return [self._memory(record, score, parts) for record, score, parts in chosen]
+        return [self._seen(record, score, parts) for record, score, parts in chosen]
 
     def explain(self, id: str) -> Explanation:  # noqa: A002 - the field's own name
         """Return where a memory comes from, what came of it, and what was decided about it. Raises `UnknownMemory`."""
         record = self._record(id)
         keys = {source: [key_of(self.agent, kind, source) for kind in _KINDS] for source in record.sources}
-        there = self.memory.records(key for pair in keys.values() for key in pair)
+        there = self._memory.records(key for pair in keys.values() for key in pair)
         sources = {source: next((there[key] for key in pair if key in there), None) for source, pair in keys.items()}
         with self._state.lock:
             consolidated = id not in self._state.fresh and id not in self._state.given
         return Explanation(
-            memory=self._memory(record),
-            strength=strength(record, self.memory.clock.time()),
-            sources=tuple(self._memory(each) for each in sources.values() if each is not None),
+            memory=self._seen(record),
+            strength=strength(record, self._memory.clock.time()),
+            sources=tuple(self._seen(each) for each in sources.values() if each is not None),
             missing=tuple(source for source, each in sources.items() if each is None),
-            derived=tuple(self._memory(each) for each in self._notebook.citing(id)),
-            decisions=tuple(self.memory.decisions(record.key)),
+            derived=tuple(self._seen(each) for each in self._notebook.citing(id)),
+            decisions=tuple(self._memory.decisions(record.key)),
             consolidated=consolidated,
         )
 
@@ -227,7 +264,9 @@ class AgentMemory:
 
     def __len__(self) -> int:
         """Return how many episodes there are."""
-        return len(self._state.times)
+        with self._state.lock:
+            self._state.settle()
+            return len(self._state.times)
 
     # Changing
 
@@ -253,7 +292,7 @@ class AgentMemory:
                 running.wait(countdown.left())
             else:
                 # It is behind others in the background's queue; so is this.
-                self.memory.in_background(lambda: None).exception(countdown.left())
+                self._memory.in_background(lambda: None).exception(countdown.left())
 
     def forget(self, id: str) -> list[str]:  # noqa: A002 - the field's own name
         """Delete a memory and what was derived from it, and return the ids of all that is gone.
@@ -263,6 +302,7 @@ class AgentMemory:
         """
         state = self._state
         with state.lock:
+            state.settle()
             record = self._record(id)
             gone = [record]
             for each in gone:
@@ -273,11 +313,11 @@ class AgentMemory:
             if state.running is not None:
                 state.forgotten |= lost
             for each in gone:
-                self.memory.delete(each.key, reason=f"forgotten, with {id}" if each is not record else "forgotten")
+                self._memory.delete(each.key, reason=f"forgotten, with {id}" if each is not record else "forgotten")
                 if each.kind == Kind.EPISODE:
                     state.discard(each.id)
                 else:
-                    state.semantic -= 1
+                    state.semantic.discard(each.id)
                     again = [source for source in each.sources if source in state.times and source not in lost]
                     state.fresh.update(dict.fromkeys(again))
                 if self._meaning is not None:
@@ -285,8 +325,10 @@ class AgentMemory:
             state.fresh = {each: None for each in state.times if each in state.fresh}
             if state.last is None and state.times:
                 newest = next(reversed(state.times))
-                state.last = self.memory.record(key_of(self.agent, Kind.EPISODE, newest))
+                state.last = self._memory.record(key_of(self.agent, Kind.EPISODE, newest))
             state.counts.forgotten += len(gone)
+            # The store's word of these is taken now: what was derived may be derived again, under the same id.
+            state.settle()
         return [each.id for each in gone]
 
     # Sharing
@@ -294,77 +336,37 @@ class AgentMemory:
     def share_with(self, reader: str) -> None:
         """Let another agent read all memories of this one, from now on."""
         with self._state.lock:
-            self.grants.change(check_agent(reader), granted=True)
+            self._grants.change(check_agent(reader), granted=True)
 
     def unshare(self, reader: str) -> None:
         """Let another agent read nothing any more."""
         with self._state.lock:
-            self.grants.change(check_agent(reader), granted=False)
+            self._grants.change(check_agent(reader), granted=False)
 
     def shared_with(self) -> list[str]:
         """Return who may read the memories of this agent, sorted."""
-        return self.grants.readers()
+        return self._grants.readers()
 
     def of(self, agent: str) -> SharedMemory:
         """Return the memories that another agent shares with this one. Raises `NotShared`."""
-        return SharedMemory(AgentMemory(self.memory, agent, weights=self.weights), self.agent)
+        grants = Grants(self._memory, check_agent(agent))
+        grants.check(self.agent)
+        return SharedMemory(AgentMemory(self._memory, agent, weights=self._weights), grants, self.agent)
 
     # The rest is for the handle itself
 
     def _record(self, id: str) -> Record:  # noqa: A002 - the field's own name
-        for record in self.memory.records(key_of(self.agent, kind, str(id)) for kind in _KINDS).values():
+        for record in self._memory.records(key_of(self.agent, kind, str(id)) for kind in _KINDS).values():
             if record.agent == self.agent:
                 return record
         raise UnknownMemory(self.agent, str(id))
 
-    def _memory(self, record: Record, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
-        return Memory.of(record, self.memory.value_of(record), score, parts or {})
+    def _seen(self, record: Record, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
+        return Memory.of(record, self._memory.value_of(record), score, parts or {})
 
     def _read(self, ids: Sequence[str]) -> list[Memory]:
-        records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in ids)
-        return [self._memory(record) for record in records.values()]
-
-    def _make_room(self, newest: Record) -> None:
-        """Delete episodes until no more than `max_episodes` are left, under the lock. The newest always stays."""
-        state = self._state
-        now = self.memory.clock.time()
-        sweeps = self._max_age is not None and self.clean_up is CleanUp.AGE and now - state.swept >= self._max_age / 100
-        excess = len(state.times) - self.max_episodes
-        if excess <= 0 and not sweeps:
-            return
-        times = {each: time for each, time in state.times.items() if each != newest.id}
-        match self.clean_up:
-            case CleanUp.FIFO:
-                victims = cleaning.first_stored(times, excess)
-            case CleanUp.AGE:
-                victims = cleaning.oldest(times, excess, now, self._max_age)
-                state.swept = now
-            case CleanUp.RELEVANCE:
-                # To weigh them all for one place would take long where there are very many.
-                excess = max(excess, self.max_episodes // 1_000)
-                records = self.memory.records(key_of(self.agent, Kind.EPISODE, each) for each in times)
-                victims = cleaning.least_relevant(list(records.values()), excess, now)
-        for victim in victims:
-            key = key_of(self.agent, Kind.EPISODE, victim)
-            self.memory.delete(key, reason=f"made room: {self.clean_up}")
-            state.discard(victim)
-            state.counts.cleaned += 1
-            if self._meaning is not None:
-                self._meaning.drop(key)
-
-    def _crosses_warning(self) -> bool:
-        state = self._state
-        above = len(state.times) >= self._warn_at * self.max_episodes
-        crosses = above and not state.warned
-        state.warned = above
-        state.counts.warnings += crosses
-        return crosses
-
-    def _warn(self) -> None:
-        statistics = self.stats()
-        _log.warning("%s has %d episodes, and %d at most", self.agent, statistics.episodes, self.max_episodes)
-        if self._on_warning is not None:
-            self._on_warning(statistics)
+        records = self._memory.records(key_of(self.agent, Kind.EPISODE, each) for each in ids)
+        return [self._seen(record) for record in records.values()]
 
     def _consolidate_by_itself(self) -> None:
         try:
@@ -378,4 +380,5 @@ def _text(value: Any) -> str:
 
 
 def _valid(record: Record, at: float) -> bool:
-    return record.valid_until is None or at < record.valid_until
+    since, until = record.valid_from, record.valid_until
+    return (since is None or since <= at) and (until is None or at < until)

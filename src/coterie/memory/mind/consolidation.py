@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from coterie.concurrency import Signal
 from coterie.errors import InvalidMemory
+from coterie.memory.checking import check_importance
 from coterie.memory.mind.episodes import Episodes
 from coterie.memory.mind.items import Memory
 from coterie.memory.mind.summary import Insight, Summariser
@@ -42,7 +43,7 @@ class Consolidator:
         summarise: Summariser,
         *,
         read: Callable[[Sequence[str]], list[Memory]],
-        keep: Callable[[str, Insight], bool],
+        keep: Callable[[str, Insight], None],
         mark: Callable[[str], None],
         time: Callable[[], float],
     ) -> None:
@@ -87,8 +88,15 @@ class Consolidator:
         """Have insights made, without the lock."""
         memories = self._read(batch)
         known = {memory.id for memory in memories}
-        insights = list(self._summarise(memories)) if memories else []
-        for insight in insights:
+        answer: object = self._summarise(memories) if memories else []
+        if isinstance(answer, str | bytes) or not isinstance(answer, Iterable):
+            raise InvalidMemory("summary", answer, "a summariser returns a list of Insight")
+        insights = []
+        for insight in answer:
+            if not isinstance(insight, Insight):
+                raise InvalidMemory("summary", insight, "a summariser returns a list of Insight")
+            check_importance(insight.importance)
+            insights.append(insight)
             if not insight.sources or not known.issuperset(insight.sources):
                 raise InvalidMemory("source", insight.sources, "an insight cites ids of the episodes that it was made of")
         return insights
@@ -96,6 +104,7 @@ class Consolidator:
     def _keep_all(self, insights: list[Insight], batch: list[str]) -> tuple[str, ...]:
         """Keep insights, under the lock, but for those that rest on what was forgotten meanwhile."""
         state = self._episodes
+        state.settle()
         made: list[str] = []
         for insight in insights:
             if state.forgotten.intersection(insight.sources):
@@ -106,7 +115,9 @@ class Consolidator:
             id = _digest("\n".join(insight.sources))  # noqa: A001 - the field's own name
             while id in made:
                 id = _digest(id)  # noqa: A001 - as above
-            state.semantic += self._keep(id, insight)
+            # First noted, then kept: word of its deletion comes later than both.
+            state.semantic.add(id)
+            self._keep(id, insight)
             state.counts.learnt += 1
             made.append(id)
         if not state.fresh.keys() & set(batch):

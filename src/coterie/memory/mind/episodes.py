@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import deque
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, Signal, new_lock
@@ -9,7 +11,6 @@ from coterie.memory.mind.items import MindStatistics
 from coterie.memory.record import Kind, Record
 from coterie.memory.tiered import TieredMemory
 
-_PAGE = 1_000
 _TICK = 1e-6
 """Seconds: a time of this century can tell a quarter of that."""
 
@@ -33,6 +34,7 @@ class Counts:
     recalled: int = 0
     forgotten: int = 0
     cleaned: int = 0
+    expired: int = 0
     warnings: int = 0
     consolidations: int = 0
     automatic: int = 0
@@ -44,7 +46,9 @@ class Counts:
 class Episodes:
     """The ids of one agent's episodes in the order in which they were stored, and when each happened.
 
-    Whoever uses it holds `lock`, which guards all of it. It is read from the store when the agent's first handle is made.
+    Whoever uses it holds `lock`, which guards all of it. It is read from the store when the agent's first handle is made:
+    about 130 bytes an episode, up to `max_episodes`. `settle` takes out what went without its doing: what has expired, by time or by a
+    maintenance, and what was deleted from below.
     """
 
     def __init__(self, memory: TieredMemory, agent: str) -> None:
@@ -64,10 +68,17 @@ class Episodes:
         self.planned = False
         """Whether one is about to begin by itself."""
         self.warned = False
-        self.semantic = 0
+        self.semantic: set[str] = set()
+        """The ids of the semantic memories."""
+        self._expiring: list[tuple[float, str]] = []
+        """A heap: when an episode expires, and its id."""
+        self._gone: deque[str] = deque()
+        """What the store has deleted. It is added to under the store's lock, and so without this one."""
+        self._time = memory.clock.time
         self._latest = float("-inf")
         self.last: Record | None = None
         """The newest episode, as it was stored."""
+        memory.on_gone(agent, self._gone.append)
         self._load(memory, agent)
         memory.on_import(lambda: self._reload(memory, agent))
 
@@ -76,9 +87,27 @@ class Episodes:
         self._latest = now if not now <= self._latest < now + 1.0 else self._latest + _TICK
         return self._latest
 
+    def settle(self) -> None:
+        """Take out what has gone without its doing."""
+        while self._gone:
+            id = self._gone.popleft()  # noqa: A001 - the field's own name
+            self.semantic.discard(id)
+            self._expire(id)
+        if self._expiring:
+            now = self._time()
+            while self._expiring and self._expiring[0][0] <= now:
+                self._expire(heapq.heappop(self._expiring)[1])
+
+    def _expire(self, id: str) -> None:  # noqa: A002 - the field's own name
+        if id in self.times:
+            self.discard(id)
+            self.counts.expired += 1
+
     def add(self, record: Record) -> None:
         """Note a new episode."""
         self.times[record.id] = record.created
+        if record.expires is not None:
+            heapq.heappush(self._expiring, (record.expires, record.id))
         self.fresh[record.id] = None
         self.last = record
         self.counts.remembered += 1
@@ -102,11 +131,12 @@ class Episodes:
     def statistics(self, agent: str, max_episodes: int) -> MindStatistics:
         """Return what there is now and what was done so far. Takes the lock itself."""
         with self.lock:
+            self.settle()
             counts = self.counts
             return MindStatistics(
                 agent=agent,
                 episodes=len(self.times),
-                semantic=self.semantic,
+                semantic=len(self.semantic),
                 max_episodes=max_episodes,
                 unconsolidated=len(self.fresh) + len(self.given),
                 remembered=counts.remembered,
@@ -114,6 +144,7 @@ class Episodes:
                 recalled=counts.recalled,
                 forgotten=counts.forgotten,
                 cleaned=counts.cleaned,
+                expired=counts.expired,
                 warnings=counts.warnings,
                 consolidations=counts.consolidations,
                 automatic_consolidations=counts.automatic,
@@ -124,7 +155,7 @@ class Episodes:
 
     def _reload(self, memory: TieredMemory, agent: str) -> None:
         with self.lock:
-            self.times, self.fresh = {}, {}
+            self.times, self.fresh, self._expiring = {}, {}, []
             self._load(memory, agent)
             self.fresh = {each: None for each in self.fresh if each not in self.given}
 
@@ -132,19 +163,20 @@ class Episodes:
         found: list[Record] = []
         cited: set[str] = set()
         for kind in (Kind.EPISODE, Kind.SEMANTIC):
-            wanted = _PAGE
-            while len(page := memory.recent(agent, wanted, kinds=[kind])) == wanted:
-                wanted *= 4
+            # What was stored under a key of its own making is not one of this handle's.
+            page = [each for each in memory.every(agent, (kind,)) if each.key == key_of(agent, kind, each.id)]
             if kind == Kind.EPISODE:
                 found = page
             else:
-                self.semantic = len(page)
+                self.semantic = {record.id for record in page}
                 cited = {source for record in page for source in record.sources}
         # Ids grow with time, so they tell the order in which the episodes were stored.
         found.sort(key=lambda record: (_number(record.id), record.id))
         mark = memory.get_house(mark_of(agent)) or ""
         for record in found:
             self.times[record.id] = record.created
+            if record.expires is not None:
+                heapq.heappush(self._expiring, (record.expires, record.id))
             if record.id not in cited and _number(record.id) > _number(mark):
                 self.fresh[record.id] = None
         self.last = found[-1] if found else None
@@ -152,4 +184,8 @@ class Episodes:
 
 
 def _number(id: str) -> int:  # noqa: A002 - the field's own name
-    return int(id.partition("-")[0], 16) if id else -1
+    try:
+        return int(id.partition("-")[0], 16)
+    except ValueError:
+        # Not given out by this house; or no id at all.
+        return -1

@@ -97,6 +97,8 @@ class MindStatistics:
     """Memories that `forget` deleted."""
     cleaned: int
     """Episodes that had to make room."""
+    expired: int
+    """Episodes whose time to live was over, which had faded, or which were deleted from below."""
     warnings: int
     """How often the number of episodes has come up to the warning threshold."""
     consolidations: int

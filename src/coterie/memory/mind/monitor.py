@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from coterie.concurrency import PeriodicJob, Rank, Timers, new_lock
-from coterie.errors import InvalidMemory, describe
+from coterie.errors import describe
+from coterie.kernel import check_instance, check_number
 from coterie.memory.mind.agent_memory import AgentMemory
+from coterie.memory.mind.bounds import check_callable
 from coterie.memory.mind.items import MindStatistics
 
 _log = logging.getLogger(__name__)
@@ -59,8 +61,12 @@ class MemoryMonitor:
         snapshots; consolidations that failed. With an `interval`, in seconds of the memory's clock, snapshots are taken by
         themselves until `close`.
         """
-        if keep < 2:  # noqa: PLR2004 - growth is between two
-            raise InvalidMemory("keep", keep, "keep at least two snapshots")
+        check_instance("MemoryMonitor.mind", mind, AgentMemory, "an AgentMemory")
+        # Growth is between two.
+        check_number("MemoryMonitor.keep", keep, least=2, whole=True)
+        check_number("MemoryMonitor.usage_above", usage_above)
+        check_number("MemoryMonitor.growth_above", growth_above, optional=True)
+        check_number("MemoryMonitor.interval", interval, above=0, optional=True)
         self.mind = mind
         self.failed_callbacks = 0
         self._usage_above = usage_above
@@ -72,18 +78,19 @@ class MemoryMonitor:
         self._alarmed: set[str] = set()
         self._timers: Timers | None = None
         if interval is not None:
-            self._timers = Timers(mind.memory.clock, f"monitor-{mind.agent}")
+            self._timers = Timers(mind.clock, f"monitor-{mind.agent}")
             PeriodicJob(self._timers, interval, self.snapshot, f"monitor of {mind.agent}")
 
     def on_alert(self, callback: Callable[[Alert], object]) -> None:
         """Have every alert from now on handed to `callback`, on the thread that takes the snapshot."""
+        check_callable("MemoryMonitor.on_alert.callback", callback)
         with self._lock:
             self._callbacks.append(callback)
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot, give the alerts that are due, and return it."""
         statistics = self.mind.stats()
-        taken = Snapshot(self.mind.memory.clock.time(), statistics)
+        taken = Snapshot(self.mind.clock.time(), statistics)
         with self._lock:
             before = self._snapshots[-1] if self._snapshots else None
             self._snapshots.append(taken)

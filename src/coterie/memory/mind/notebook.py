@@ -8,14 +8,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from coterie.memory.checking import check_seconds
+from coterie.memory.checking import check_importance, check_seconds, check_text, check_texts, check_time
 from coterie.memory.core import present
 from coterie.memory.mind.episodes import Episodes, key_of
 from coterie.memory.mind.summary import Insight
 from coterie.memory.record import Kind, Record
 from coterie.memory.retrieval.words import text_of
 from coterie.memory.tiered import TieredMemory
-from coterie.memory.tiers.lane import Urgency
+from coterie.memory.writing.waiting import Urgency
 
 _NEIGHBOUR = 1_000
 """Characters of a neighbour's text that an episode is found by."""
@@ -56,12 +56,15 @@ class Notebook:
     ) -> Record:
         """Keep an episode behind the newest, have the two know each other, and return its record."""
         lives = check_seconds("ttl", ttl)
+        at = check_time("time", at)
+        valid_from, valid_until = check_time("valid_from", valid_from), check_time("valid_until", valid_until)
+        check_text("text", text)
         body = self._memory.encode(value)
-        newest = self._episodes.last
+        newest = self._newest()
         id = self._memory.new_id()  # noqa: A001 - the field's own name
 
         def make(_: Record | None, version: int, now: float) -> Record:
-            happened = self._episodes.moment(now) if at is None else float(at)
+            happened = self._episodes.moment(now) if at is None else at
             return Record(
                 id=id,
                 key=key_of(self._agent, Kind.EPISODE, id),
@@ -87,15 +90,23 @@ class Notebook:
         self._episodes.add(record)
         return record
 
-    def learn(self, id: str, insight: Insight) -> bool:  # noqa: A002 - the field's own name
-        """Keep a semantic memory, and return whether there was none of that id."""
+    def _newest(self) -> Record | None:
+        """Return the episode that was stored last and is still there."""
+        state = self._episodes
+        if state.last is None and state.times:
+            state.last = self._read(next(reversed(state.times)))
+        return state.last
+
+    def learn(self, id: str, insight: Insight) -> None:  # noqa: A002 - the field's own name
+        """Keep a semantic memory."""
         key, text = self.words_of(id, insight)
+        check_text("text", text)
         body = self._memory.encode(insight.value)
-        new = True
+        importance = check_importance(insight.importance)
+        sources = check_texts("sources", insight.sources)
+        since, until = check_time("valid_from", insight.valid_from), check_time("valid_until", insight.valid_until)
 
         def make(before: Record | None, version: int, now: float) -> Record:
-            nonlocal new
-            new = before is None
             return Record(
                 id=id,
                 key=key,
@@ -103,19 +114,18 @@ class Notebook:
                 value=body,
                 agent=self._agent,
                 kind=Kind.SEMANTIC,
-                importance=insight.importance,
+                importance=importance,
                 created=before.created if before is not None else now,
                 last_access=now,
                 entered=now,
                 text=text,
                 context=date_words(now),
-                sources=insight.sources,
-                valid_from=insight.valid_from,
-                valid_until=insight.valid_until,
+                sources=sources,
+                valid_from=since,
+                valid_until=until,
             )
 
         self._memory.put(key, make)
-        return new
 
     def words_of(self, id: str, insight: Insight) -> tuple[str, str]:  # noqa: A002 - the field's own name
         """Return the key of a semantic memory, and its words."""

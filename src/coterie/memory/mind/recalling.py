@@ -32,10 +32,7 @@ class Meaning:
         self._index = VectorIndex(agent, embedder.model)
         self._lock = new_lock(Rank.RECORDS)
         self._todo: dict[str, str] = {}
-        found: list[Record] = []
-        wanted = 1_000
-        while len(found := memory.recent(agent, wanted, kinds=_KINDS)) == wanted:
-            wanted *= 4
+        found = memory.every(agent, _KINDS)
         self._todo = {record.key: record.text for record in reversed(found) if record.model != embedder.model}
 
     def note(self, key: str, text: str) -> None:

@@ -43,8 +43,9 @@ class SharedMemory:
     Every method raises `NotShared` once it does no more. Reading does not count as use: the memories are not the reader's.
     """
 
-    def __init__(self, owner: AgentMemory, reader: str) -> None:
+    def __init__(self, owner: AgentMemory, grants: Grants, reader: str) -> None:
         self._owner = owner
+        self._grants = grants
         self._reader = reader
         self._check()
 
@@ -69,4 +70,4 @@ class SharedMemory:
         return self._owner.recent(limit, kinds=kinds, **options)
 
     def _check(self) -> None:
-        self._owner.grants.check(self._reader)
+        self._grants.check(self._reader)

@@ -10,12 +10,13 @@ import urllib.error
 import urllib.request
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting, describe
 
 
+@runtime_checkable
 class Embedder(Protocol):
     """Makes vectors of texts. Safe from many threads; may block."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from coterie.errors import InvalidMemory
+from coterie.kernel import check_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,8 @@ class Weights:
 
     def __post_init__(self) -> None:
         for name in ("text", "meaning", "recency", "importance"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InvalidMemory(f"{name} weight", value, "give a number of 0 or more")
-        if not self.half_life > 0:
-            raise InvalidMemory("half_life", self.half_life, "give seconds above 0")
+            check_number(f"Weights.{name}", getattr(self, name))
+        check_number("Weights.half_life", self.half_life, above=0)
 
 
 def recency(age: float, half_life: float) -> float:

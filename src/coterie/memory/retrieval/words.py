@@ -15,6 +15,9 @@ import snowballstemmer
 MOST_WORDS = 12
 """Words of a question that are looked for; the longest are kept."""
 
+_LONGEST = 64
+"""Characters of a word that count, as in the databases' own stemmers."""
+
 _WORD = re.compile(r"[^\W_]+")
 _APOSTROPHE = re.compile(r"['\u2019](?:s|d|m|t|ll|re|ve)\b", re.IGNORECASE)
 
@@ -64,12 +67,17 @@ def query_words(question: str, most: int = MOST_WORDS) -> tuple[str, ...]:
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """Return the stem of a word in lower case, by Porter's algorithm ("An algorithm for suffix stripping", 1980)."""
-    # A stemmer keeps the word it is at in itself, so threads may not share one.
-    return str(snowballstemmer.stemmer("porter").stemWord(word)) if word.isascii() else word
+    # A stemmer keeps the word it is at in itself, so threads may not share one. What is so long is no word, but may be
+    # megabytes of something else.
+    return (
+        str(snowballstemmer.stemmer("porter").stemWord(word)) if word.isascii() and len(word) <= _LONGEST else word[:_LONGEST]
+    )
 
 
 def text_of(value: Any) -> str:
     """Return all text that a plain value holds, keys of dictionaries left out, in the order of the value."""
+    if isinstance(value, str):
+        return value
     found: list[str] = []
     _gather(value, found)
     return " ".join(found)

@@ -1,1 +1,1 @@
-"""The four tiers as one store: reading through them, writing behind, and moving memories between them."""
+"""The four tiers as one store: reading through them, and moving memories between them."""

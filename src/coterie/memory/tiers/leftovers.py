@@ -8,8 +8,8 @@ from coterie.errors import TierUnavailable
 from coterie.memory.backends.text_index import TextIndex
 from coterie.memory.contract import Hit, Search
 from coterie.memory.record import Kind, Record
-from coterie.memory.tiers.lane import WriteLane
 from coterie.memory.tiers.working import WorkingTier
+from coterie.memory.writing.lane import WriteLane
 
 _MOST = 5_000
 """Memories that are searched, one by one."""

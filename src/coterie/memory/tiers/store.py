@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
 from coterie.concurrency import Rank, Signal, new_lock
-from coterie.errors import MemoryClosed, TierUnavailable, WriteTimeout
+from coterie.errors import MemoryClosed, MemoryForked, TierUnavailable, WriteTimeout
 from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
 from coterie.memory.cache import AdaptiveCache, Entry
 from coterie.memory.config import MemoryConfig
-from coterie.memory.contract import Archive, Backend, Delete, Hit, Put, Search
+from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import Kind, Record, Tier
-from coterie.memory.tiers.access import TierAccess
 from coterie.memory.tiers.key_filter import KeyFilter
-from coterie.memory.tiers.lane import Urgency, WriteLane, Written
 from coterie.memory.tiers.leftovers import Leftovers
+from coterie.memory.tiers.listing import Listing
+from coterie.memory.tiers.numbering import Numbering
 from coterie.memory.tiers.working import WorkingTier
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
+from coterie.memory.writing.waiting import Urgency, Written
 
 _STRIPES = 1_024
-_MICRO = 1_000_000
-_MARGIN = 16
-"""Memories that are read beyond those that are wanted, because some may have expired."""
+_NOT_LOOKED = -1
 
 Make = Callable[[Record | None, int, float], Record]
 """Makes a record of the one that is there, a new version and the time."""
@@ -49,7 +50,12 @@ class Store:
         self.archive = archive
         self.archive_access = TierAccess("long", archive)
         self.lane = WriteLane(
-            self.archive_access, archive.write, capacity=config.queue_size, batch=config.batch_size, rest=archive.rest
+            self.archive_access,
+            archive.write,
+            capacity=config.queue_size,
+            batch=config.batch_size,
+            rest=archive.rest,
+            soon=getattr(archive, "write_soon", None),
         )
         self.cache = AdaptiveCache(config.cache_size) if config.cache_size else None
         self.working = (
@@ -57,15 +63,19 @@ class Store:
             WorkingTier(Tier.INTERMEDIATE, intermediate, config),
         )
         self.closed = False
-        self._leftovers = Leftovers(self.working, self.lane)
+        self.listeners: dict[str, Callable[[str], object]] = {}
+        """Who hears, by agent and under `_lock`, of the ids of memories that are gone."""
+        leftovers = Leftovers(self.working, self.lane)
+        self.lists = Listing(archive, self.archive_access, self.lane, leftovers, clock, config.write_timeout)
         self._lock = new_lock(Rank.MEMORY)
         self._stamps = [0] * _STRIPES
         self._moving: dict[str, Signal] = {}
-        self._version = archive.newest()
+        newest = archive.newest()
+        self._numbering = Numbering(newest, shared=config.shared)
         # Only where this process alone writes, and has seen every key there ever was, can it know that one is new.
-        self._seen = KeyFilter() if not config.shared and not self._version else None
-        # Where several processes give out ids, theirs must differ; where one does, the same run gives the same ids.
-        self._mark = f"-{secrets.token_hex(4)}" if config.shared else ""
+        self._seen = KeyFilter() if not config.shared and not newest else None
+        self._process = os.getpid()
+        self._trusted_for = config.trusted_for
         # The cache is for what is read. What is written is at hand as well, unless the short-term tier is on a server.
         self._far = self.working[0].lane is not None
         self.lane.start()
@@ -77,70 +87,90 @@ class Store:
 
         Waits while too much waits to be written, or while that very memory is being moved; raises `WriteTimeout` then.
         """
-        self.check_open()
+        if self.closed or os.getpid() != self._process:
+            self.check_open()
         self.lane.wait_for_room(self.config.write_timeout)
         stripe = hash(key) % _STRIPES
+        seen = self._seen
+        before: Record | None = None
+        # What is not known to be new is looked for first, without the lock; the stamp tells if that still holds.
+        stamp = _NOT_LOOKED
         while True:
-            stamp = self._stamps[stripe]
-            seen = self._seen
-            new = seen is not None and key not in seen
-            before = None if new else self._at_hand(key)
             with self._lock:
+                if self.closed:
+                    # Since it was looked: who closes it writes only what is there by then.
+                    raise MemoryClosed
                 moving = self._moving.get(key)
-                if moving is None and stamp == self._stamps[stripe]:
-                    now = self.clock.time()
-                    if before is not None and before.expired(now):
-                        before = None
-                    record = make(before, self._next_version(now), now)
-                    self._stamps[stripe] += 1
-                    change = Put(record)
-                    if new and seen is not None:
-                        seen.add(key)
-                    self.lane.put(change, urgency, waiter)
-                    for working in self.working:
-                        if working.tier == record.tier:
-                            working.write(change)
-                        elif not new:
-                            working.write(Delete(key, record.version))
-                    left = self._cache(record, now, uses=0) if self._far or (not new and self._is_cached(key)) else []
-                    break
+                if moving is None:
+                    new = stamp == _NOT_LOOKED and seen is not None and seen.note(key)
+                    if new or stamp == self._stamps[stripe]:
+                        record, left = self._take_in(key, None if new else before, make, urgency, waiter, new=new)
+                        self._stamps[stripe] += 1
+                        break
             self._wait_for(moving)
+            stamp = self._stamps[stripe]
+            before = self._at_hand(key)
         if left:
             self._count_uses(left)
         return record
 
+    def _take_in(
+        self, key: str, before: Record | None, make: Make, urgency: Urgency, waiter: Written | None, *, new: bool
+    ) -> tuple[Record, Sequence[Entry]]:
+        """Put a record before the eyes of all readers, under the lock. Return it, and what had to leave the cache."""
+        now = self.clock.time()
+        if before is not None and before.expired(now):
+            before = None
+        record = make(before, self._numbering.next(now), now)
+        change = Put(record)
+        self.lane.put(change, urgency, waiter)
+        for working in self.working:
+            if working.tier == record.tier:
+                working.write(change)
+            elif not new:
+                working.write(Delete(key, record.version))
+        if self._far or (not new and self._is_cached(key)):
+            return record, self._cache(record, now, uses=0)
+        return record, ()
+
     def delete(self, key: str, make: Callable[[Record, int], Delete], waiter: Written | None = None) -> bool:
-        """Delete a memory by the change that `make` makes. Return whether it was there."""
+        """Delete a memory by the change that `make` makes. Return whether it was there.
+
+        Raises `TierUnavailable` if only the archive could tell, and is away: then nothing is deleted.
+        """
         self.check_open()
         self.lane.wait_for_room(self.config.write_timeout)
         stripe = hash(key) % _STRIPES
         while True:
             stamp = self._stamps[stripe]
-            before = self._at_hand(key)
+            before = self._known(key)
             with self._lock:
+                if self.closed:
+                    raise MemoryClosed
                 moving = self._moving.get(key)
                 if moving is None and stamp == self._stamps[stripe]:
                     there = before is not None and not before.expired(self.clock.time())
                     if before is None:
                         return False
-                    change = make(before, self._next_version(self.clock.time()))
+                    change = make(before, self._numbering.next(self.clock.time()))
                     self._stamps[stripe] += 1
                     for working in self.working:
                         working.write(Delete(key, change.version))
                     self.lane.put(change, Urgency.NORMAL, waiter)
                     if self.cache is not None:
                         self.cache.discard(key)
+                    self._tell_gone(before)
                     return there
             self._wait_for(moving)
 
     def new_id(self, version: int) -> str:
         """Return the id of a memory whose first version this is."""
-        return f"{version:x}{self._mark}"
+        return self._numbering.id_of(version)
 
     def next_version(self) -> int:
         """Return a version that is greater than all before."""
         with self._lock:
-            return self._next_version(self.clock.time())
+            return self._numbering.next(self.clock.time())
 
     def flush(self, timeout: float) -> None:
         """Return when all that was written before is where it belongs. Raises `WriteTimeout`."""
@@ -150,9 +180,19 @@ class Store:
                 working.lane.flush(timeout)
 
     def check_open(self) -> None:
-        """Raise `MemoryClosed` if it is closed."""
-        if self.closed:
-            raise MemoryClosed
+        """Raise `MemoryClosed` if it is closed, and `MemoryForked` in a child of the process that opened it."""
+        if self.closed or self.forked:
+            raise MemoryForked if self.forked else MemoryClosed
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a copy in a child of the process that opened it."""
+        return os.getpid() != self._process
+
+    def shut(self) -> None:
+        """Take nothing more. What was taken before can still be written."""
+        with self._lock:
+            self.closed = True
 
     # Moving
 
@@ -178,6 +218,8 @@ class Store:
         """Have the cache know a memory as it is now, after a move."""
         with self._lock:
             self._stamps[hash(before.key) % _STRIPES] += 1
+            if now is None:
+                self._tell_gone(before)
             entry = self.cache.peek(before.key) if self.cache is not None else None
             if entry is None or self.cache is None:
                 return
@@ -208,78 +250,35 @@ class Store:
 
     def load(self, key: str) -> Record | None:
         """Read a memory from below the cache, leave it there, and return it; None if there is none."""
-        self.check_open()
+        if self.closed or os.getpid() != self._process:
+            self.check_open()
         stripe = hash(key) % _STRIPES
         stamp = self._stamps[stripe]
-        record = self._find(key)
+        asked: list[tuple[TierAccess, bool]] = []
+        record = self._find(key, asked)
         now = self.clock.time()
-        if record is None or record.expired(now):
-            return None
+        if record is not None and record.expired(now):
+            record = None
+        left: Sequence[Entry] = ()
         with self._lock:
-            left = self._cache(record, now, uses=1) if stamp == self._stamps[stripe] else [self._entry(record, now, 1)]
+            for access, found in asked:
+                if found:
+                    access.hits += 1
+                else:
+                    access.misses += 1
+            if record is not None:
+                left = self._cache(record, now, uses=1) if stamp == self._stamps[stripe] else [self._entry(record, now, 1)]
         if left:
             self._count_uses(left)
         return record
 
     def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
-        """Return those records that are there, without counting it as use."""
+        """Return those records that are there, without counting it as use. Raises `TierUnavailable` if nobody left can tell."""
         now = self.clock.time()
-        found = {key: record for key in keys if (record := self._at_hand(key)) is not None}
+        found = {key: record for key in keys if (record := self._known(key)) is not None}
         return {key: record for key, record in found.items() if not record.expired(now)}
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[Record]:
-        """Return the newest memories, newest first; from what is left if the archive is away."""
-        now = self.clock.time()
-        wanted = limit + _MARGIN
-        while True:
-            try:
-                self.catch_up()
-                found = self.archive_access.read(
-                    lambda most=wanted: self.archive.recent(agents, most, kinds=kinds, after=after, before=before)  # type: ignore[misc]
-                )
-            except TierUnavailable:
-                found = self._leftovers.recent(agents, wanted, kinds=kinds, after=after, before=before)
-            alive = [record for record in found if not record.expired(now)]
-            if len(alive) >= limit or len(found) < wanted:
-                return alive[:limit]
-            wanted *= 4
-
-    def search(self, query: Search) -> list[Hit]:
-        """Return what matches best, best first; from what is left if the archive is away."""
-        now = self.clock.time()
-        if not query.words:
-            return []
-        more = replace(query, limit=query.limit + _MARGIN)
-        try:
-            self.catch_up()
-            hits = self.archive_access.read(lambda: self.archive.search(more))
-        except TierUnavailable:
-            hits = self._leftovers.search(query)
-        return [hit for hit in hits if not hit.record.expired(now)][: query.limit]
-
     # Keeping house
-
-    def catch_up(self) -> None:
-        """Have all that was written before be in the archive. Raises `TierUnavailable` if it is away."""
-        self.check_open()
-        if len(self.lane):
-            self.archive_access.read(lambda: self.lane.flush(self.config.write_timeout, patient=False, touches=False))
-
-    def tally(self) -> Mapping[tuple[Tier, str], int] | None:
-        """Return how many memories there are by tier and kind, or None if that cannot be known now."""
-        try:
-            self.catch_up()
-            return self.archive_access.read(self.archive.tally)
-        except (TierUnavailable, WriteTimeout):
-            return None
 
     def accesses(self) -> list[tuple[Tier, TierAccess, WriteLane | None]]:
         """Return every tier, with the way to it and what is to be written to it."""
@@ -299,9 +298,10 @@ class Store:
 
     # The rest is for the store itself
 
-    def _next_version(self, now: float) -> int:
-        self._version = max(self._version + 1, int(now * _MICRO))
-        return self._version
+    def _tell_gone(self, record: Record) -> None:
+        listener = self.listeners.get(record.agent)
+        if listener is not None:
+            listener(record.id)
 
     def _wait_for(self, moving: Signal | None) -> None:
         if moving is not None and not moving.wait(self.config.write_timeout):
@@ -309,6 +309,13 @@ class Store:
 
     def _at_hand(self, key: str) -> Record | None:
         """Return the newest record of a key; None if there is none, or if only the archive could tell and is away."""
+        try:
+            return self._known(key)
+        except TierUnavailable:
+            return None
+
+    def _known(self, key: str) -> Record | None:
+        """Return the newest record of a key without counting it as use. Raises `TierUnavailable` if nobody left can tell."""
         if self._seen is not None and key not in self._seen:
             return None
         pending = self.lane.pending(key)
@@ -318,55 +325,48 @@ class Store:
         if entry is not None and entry.until > self.clock.time():
             record: Record = entry.record
             return record
-        try:
-            return self._find(key, count=False)
-        except TierUnavailable:
-            return None
+        return self._find(key)
 
-    def _find(self, key: str, *, count: bool = True) -> Record | None:
-        """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell."""
+    def _find(self, key: str, asked: list[tuple[TierAccess, bool]] | None = None) -> Record | None:
+        """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell.
+
+        `asked` gets each tier that was asked, and whether it had it; that of what is only on its way is its home to be.
+        """
+        asked = [] if asked is None else asked
         pending = self.lane.pending(key)
         if pending is not None:
-            if count and isinstance(pending, Put):
-                # It is on its way, and counts as found where it will be at home.
-                home = (each.access for each in self.working if each.tier == pending.record.tier)
-                next(home, self.archive_access).count(found=True)
-            return pending.record if isinstance(pending, Put) else None
-        best, certain = self._find_working(key, count=count)
-        if certain:
-            return best
-        try:
-            kept = self.archive_access.read(lambda: self.archive.get([key])).get(key)
-        except TierUnavailable:
-            if best is None:
-                raise
-            return best
-        if count:
-            self.archive_access.count(found=kept is not None)
-        return best if best is not None and (kept is None or best.version > kept.version) else kept
-
-    def _find_working(self, key: str, *, count: bool) -> tuple[Record | None, bool]:
-        """Return the newest record of a key from the working tiers, and whether nobody can have a newer one."""
+            if not isinstance(pending, Put):
+                return None
+            home = next((each.access for each in self.working if each.tier == pending.record.tier), self.archive_access)
+            asked.append((home, True))
+            return pending.record
         best: Record | None = None
         for working in self.working:
             try:
                 record = working.find(key)
             except TierUnavailable:
                 continue
-            if count:
-                working.access.count(found=record is not None)
+            asked.append((working.access, record is not None))
             if record is not None:
                 if not working.doubtful:
-                    return record, True
+                    # Nobody can have a newer one.
+                    return record
                 best = record if best is None or record.version > best.version else best
-        return best, False
+        try:
+            kept = self.archive_access.read_one(key)
+        except TierUnavailable:
+            if best is None:
+                raise
+            return best
+        asked.append((self.archive_access, kept is not None))
+        return best if best is not None and (kept is None or best.version > kept.version) else kept
 
     def _entry(self, record: Record, now: float, uses: int) -> Entry:
         entry = Entry(record.key, record)
         if uses:
             entry.uses = uses
             entry.last = now
-        trusted = self.config.trusted_for
+        trusted = self._trusted_for
         if trusted is not None:
             entry.until = now + trusted
         if record.expires is not None:

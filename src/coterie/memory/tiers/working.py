@@ -5,8 +5,8 @@ from __future__ import annotations
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Backend, Change, Put
 from coterie.memory.record import Record, Tier
-from coterie.memory.tiers.access import TierAccess
-from coterie.memory.tiers.lane import WriteLane
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
 
 
 class WorkingTier:
@@ -40,7 +40,8 @@ class WorkingTier:
         """Return the record of that key if it is here, or on its way here. Raises `TierUnavailable`."""
         if self.lane is None:
             # In this process, and so never away.
-            return self.backend.get((key,)).get(key)
+            found = self.backend.get((key,))
+            return found[key] if found else None
         if (pending := self.lane.pending(key)) is not None:
             return pending.record if isinstance(pending, Put) else None
         return self.access.read(lambda: self.backend.get([key])).get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -22,10 +22,11 @@ class Compared(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
-def compare(scenario: Scenario) -> Iterator[Compared]:
-    """Run a scenario in each mode, in memory, and yield how it went."""
+def compare(scenario: Scenario, begins: Callable[[str], object] = str) -> Iterator[Compared]:
+    """Run a scenario in each mode, in memory, and yield how it went; `begins` is told of each mode before."""
     for mode in Mode:
         name = mode.value.replace("-", "_")
+        begins(name)
         chosen = scenario.model_copy(update={"mode": name})
         months, result = play(chosen, None)
         yield Compared(name, result.seconds, result.waited, result.forfeits, outcome_of(chosen, months, result.digest))

@@ -6,10 +6,13 @@ import csv
 import io
 import itertools
 import multiprocessing
+import signal
 import statistics
+import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +59,31 @@ def parse_setting(text: str) -> tuple[str, list[Any]]:
     return key.strip(), [_value(each.strip()) for each in values.split(",")]
 
 
+def parse_settings(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the values of each key, as `parse_setting` does. Raises `ScenarioError` for a key that is given twice."""
+    settings: dict[str, list[Any]] = {}
+    for key, values in map(parse_setting, texts):
+        if key == "seed":
+            raise ScenarioError("--set", ["seed: the seeds are given by --seeds"])
+        if key in settings:
+            raise ScenarioError("--set", [f"{key} is given twice; write all of its values in one: {key}=a,b,c"])
+        settings[key] = values
+    return settings
+
+
 def parse_seeds(text: str) -> list[int]:
     """Return the seeds of ``1..20``, ``3``, or ``1,5,9``. Raises `ScenarioError`."""
     try:
-        seeds: list[int] = []
-        for part in text.split(","):
-            first, dots, last = part.partition("..")
-            seeds += range(int(first), int(last) + 1) if dots else [int(first)]
+        parts = [part.partition("..") for part in text.split(",")]
+        ranges = [range(int(first), int(last if dots else first) + 1) for first, dots, last in parts]
     except ValueError as error:
         raise ScenarioError("--seeds", [f"{text!r} names no seeds; write 1..20, or 1,5,9"]) from error
+    if sum(max(0, several.stop - several.start) for several in ranges) > _MOST:
+        raise ScenarioError("--seeds", [f"{text!r} names more than {_MOST} seeds; name fewer"])
+    seeds = dict.fromkeys(seed for several in ranges for seed in several)
     if not seeds:
         raise ScenarioError("--seeds", [f"{text!r} names no seeds; the first must not be greater than the last"])
-    return seeds
+    return list(seeds)
 
 
 def jobs(text: str, path: Path, settings: Mapping[str, Sequence[Any]], seeds: Sequence[int]) -> list[Job]:
@@ -94,9 +110,12 @@ def run_jobs(todo: Sequence[Job], processes: int, done: Callable[[Row], object])
     """Do the runs in so many processes, tell `done` of each as it ends, and return the rows in the order of the runs."""
     rows: dict[int, Row] = {}
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(min(processes, len(todo)), mp_context=context) as pool:
-        futures = {pool.submit(run_job, job): place for place, job in enumerate(todo)}
         try:
+            with _children_deaf_to_interrupts():
+                # The first starts all processes.
+                futures = {pool.submit(run_job, job): place for place, job in enumerate(todo)}
             for future in as_completed(futures):
                 place = futures[future]
                 error = future.exception()
@@ -104,9 +123,45 @@ def run_jobs(todo: Sequence[Job], processes: int, done: Callable[[Row], object])
                 rows[place] = future.result() if error is None else Row(job.settings, job.seed, error=describe(error))
                 done(rows[place])
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Nobody waits for a run that may take hours. The pool sees that its processes are gone, and ends.
+            with _deaf_to_interrupts():
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
+                pool.shutdown(cancel_futures=True)
             raise
     return [rows[place] for place in range(len(todo))]
+
+
+@contextmanager
+def _children_deaf_to_interrupts() -> Iterator[None]:
+    """Have processes that are started meanwhile not hear of Ctrl-C; this one hears of it afterwards, once all have begun."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda *told: heard.append(told[0]))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        # What is pending comes in here, and is noted.
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if heard:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Not hear of Ctrl-C any more: it was heard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run_job(job: Job) -> Row:

@@ -5,6 +5,7 @@ checks. What a component can do is a table of callables; the ready-made ones nam
 """
 
 from coterie.orchestrator.components.component import Component, Components
+from coterie.orchestrator.components.environment import WorldFeedback, environment_component
 from coterie.orchestrator.components.orchestrator import Orchestrator
 from coterie.orchestrator.components.ready_made import action_component, memory_component, processing_component
 from coterie.orchestrator.components.requests import (
@@ -24,7 +25,9 @@ __all__ = [
     "Components",
     "GetStatus",
     "Orchestrator",
+    "WorldFeedback",
     "action_component",
+    "environment_component",
     "memory_component",
     "processing_component",
 ]

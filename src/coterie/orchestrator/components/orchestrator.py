@@ -112,7 +112,9 @@ class Orchestrator(Agent):
         """Check the components, and let go of routers that are not needed."""
         self._look()
         wanted = max(1, math.ceil(sum(self._routers.values()) / self.per_router))
-        for router in [router for router, in_hand in self._routers.items() if not in_hand][: len(self._routers) - wanted]:
+        for router in [router for router, in_hand in self._routers.items() if not in_hand][
+            : max(0, len(self._routers) - wanted)
+        ]:
             del self._routers[router]
             router.stop()
 

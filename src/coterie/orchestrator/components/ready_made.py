@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from coterie.errors import WorkStopped
 from coterie.memory import TieredMemory
 from coterie.orchestrator.components.component import Component
 from coterie.work import ActionSystem, Job, ProcessingEngine
@@ -30,7 +31,9 @@ def processing_component(
     def operation(function: Callable[..., Any]) -> Callable[..., Job[Any]]:
         return _Submit(function, lambda keywords: engine.submit(function, keywords=keywords, **options))
 
-    return Component(name, {each: operation(function) for each, function in functions.items()}, check=engine.metrics)
+    return Component(
+        name, {each: operation(function) for each, function in functions.items()}, check=lambda: check_serving(engine)
+    )
 
 
 def action_component(
@@ -44,7 +47,16 @@ def action_component(
     def operation(function: Callable[..., Any]) -> Callable[..., Job[Any]]:
         return _Submit(function, lambda keywords: system.submit(function, keywords=keywords, **options))
 
-    return Component(name, {each: operation(function) for each, function in functions.items()}, check=system.metrics)
+    return Component(
+        name, {each: operation(function) for each, function in functions.items()}, check=lambda: check_serving(system)
+    )
+
+
+def check_serving(engine: ProcessingEngine | ActionSystem) -> bool:
+    """Return True if an engine takes jobs. Raises `WorkStopped`."""
+    if engine.stopped:
+        raise WorkStopped(engine.name)
+    return True
 
 
 class _Submit:

@@ -20,7 +20,8 @@ _PAGE = """<!DOCTYPE html>
 <title>{{ scenario.name }}</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2rem; } svg { max-width: 100%; height: auto; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2rem; } .plot { overflow-x: auto; } svg { width: 100%; min-width: 34rem; height: auto; }
+.wide { overflow-x: auto; } summary { cursor: pointer; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid #ddd; }
 td.number, th.number { text-align: right; } code { font-size: 13px; overflow-wrap: anywhere; }
 </style>
@@ -32,13 +33,14 @@ td.number, th.number { text-align: right; } code { font-size: 13px; overflow-wra
 Gini coefficient {{ "%.3f"|format(inequality) }}{% if forfeits %} · {{ forfeits }} turns forfeited{% endif %}</p>
 <p>Digest of the world at the end: <code>{{ outcome.digest }}</code></p>
 {% for surprise in outcome.surprises %}<p><strong>Not as expected:</strong> {{ surprise }}</p>{% endfor %}
-<h2>Stock</h2>{{ stock|safe }}
-<h2>Harvest by agent</h2>{{ harvest|safe }}
+<h2>Stock</h2><div class="plot">{{ stock|safe }}</div>
+<h2>Harvest by agent</h2><div class="plot">{{ harvest|safe }}</div>
+<details{% if fishers|length <= 12 %} open{% endif %}><summary>{{ fishers|length }} fishers</summary>
 <table>
 <tr><th>fisher</th><th>strategy</th><th class="number">harvest</th></tr>
 {% for name, rule, caught in fishers %}<tr><td>{{ name }}</td><td>{{ rule }}</td><td class="number">{{ caught }}</td></tr>
-{% endfor %}</table>
-<h2>Inequality</h2>{{ gini_plot|safe }}
+{% endfor %}</table></details>
+<h2>Inequality</h2><div class="plot">{{ gini_plot|safe }}</div>
 <h2>Accepted mechanisms</h2>
 {% if accepted %}<table>
 <tr><th class="number">month</th><th>mechanism</th><th>parameters</th><th>proposed by</th></tr>
@@ -47,7 +49,7 @@ Gini coefficient {{ "%.3f"|format(inequality) }}{% if forfeits %} · {{ forfeits
 {% endfor %}</table>{% else %}<p>None.</p>{% endif %}
 <h2>Time line</h2>
 <p>Who waited for whom, in mode {{ scenario.mode }}. It differs from run to run; the digest does not.</p>
-{{ timeline|safe }}
+<div class="plot">{{ timeline|safe }}</div>
 <h2>Digests</h2>
 <table><tr><th class="number">month</th><th>digest</th></tr>
 {% for month in months %}<tr><td class="number">{{ month.number }}</td><td><code>{{ month.digest }}</code></td></tr>

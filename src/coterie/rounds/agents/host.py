@@ -124,6 +124,8 @@ class Host(Agent):
         if turn.work is not None:
             return turn.work(turn)
         method = getattr(self.agent, turn.stage, None)
+        if method is None and not callable(self.agent):
+            raise AttributeError(f"a {type(self.agent).__qualname__} has no method {turn.stage!r}, and is no function")
         return method(turn) if method is not None else self.agent(turn)
 
     async def _of_reference(self, agent: AgentRef, turn: Turn) -> Any:

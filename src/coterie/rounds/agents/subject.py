@@ -28,6 +28,11 @@ class Subject:
             raise InvalidSetting(f"Simulation.agents[{name!r}]", given, need)
         self.name = name
         self._given = detach(given)
+        # Found out once: to ask a protocol costs as much as a turn does.
+        self.keeps_state = isinstance(self._given, Checkpointable | AgentRef)
+        """Whether it has a state to keep."""
+        self.is_stateless = _is_stateless(self._given)
+        """Whether it has no state that could change."""
 
     def make(self) -> Any:
         """Return the agent, new."""
@@ -38,19 +43,9 @@ class Subject:
         """Its reference if it is a runtime agent."""
         return self._given if isinstance(self._given, AgentRef) else None
 
-    @property
-    def keeps_state(self) -> bool:
-        """Whether it has a state to keep."""
-        return isinstance(self._given, Checkpointable | AgentRef)
-
-    @property
-    def is_stateless(self) -> bool:
-        """Whether it has no state that could change."""
-        return _is_stateless(self._given)
-
     def check(self) -> None:
         """See that it can be kept in a checkpoint. Raises `CheckpointRefused`."""
-        if not (self.keeps_state or _is_stateless(self._given)):
+        if not (self.keeps_state or self.is_stateless):
             raise CheckpointRefused(self.name, f"a {type(self._given).__qualname__} has no snapshot")
 
     def __deepcopy__(self, memo: object) -> Subject:

@@ -7,6 +7,7 @@ from collections import deque
 from coterie.concurrency import Rank, Timer, Timers, new_lock
 from coterie.kernel import Clock
 from coterie.rounds.agents.host import Inbox, Report
+from coterie.rounds.engine.watch import Watch
 from coterie.rounds.turns.turn import Turn
 
 
@@ -18,6 +19,8 @@ class Deadlines:
 
     def __init__(self, clock: Clock, timeout: float | None, inbox: Inbox) -> None:
         self._timers = Timers(clock, "rounds")
+        self.watch = Watch(self._timers, clock, timeout)
+        """Names what runs between turns and takes as long as no turn may."""
         self._clock = clock
         self._timeout = timeout
         self._inbox = inbox
@@ -46,6 +49,7 @@ class Deadlines:
 
     def close(self) -> None:
         """Report no more."""
+        self.watch.close()
         self._timers.close()
 
     def _plan(self, when: float) -> None:

@@ -42,7 +42,8 @@ class Engine:
         self.inbox: Inbox = queue.SimpleQueue()
         self.crew = Crew(plan.agents, plan.dispatcher, self.world.clock, self.inbox)
         self.deadlines = Deadlines(self.world.clock, plan.turn_timeout if script is None else None, self.inbox)
-        self.settling = Settling(plan)
+        self.watch = self.deadlines.watch
+        self.settling = Settling(plan, self.watch)
         self.timeline = Timeline(self.world.clock.monotonic(), plan.spans)
         self.board = Board()
         self.open: dict[int, OpenRound] = {}
@@ -63,6 +64,8 @@ class Engine:
         self.held: tuple[Gathering, list[Token], Report] | None = None
         self.happened: list[Event] = []
         """The events of the round that was settled last."""
+        self.recorded = script if script is not None else Script(())
+        """What time has decided before, and is not decided again: the whole of a run, or what it had begun when it broke off."""
         self.first_members: list[str] = []
         self.joins: list[str] = []
         self.leaves: list[str] = []
@@ -114,7 +117,7 @@ class Engine:
         token.visits = {**token.visits, token.stage: visit + 1}
         self.board.move(token, Status.RUNNING, token.round)
         token.turn, token.sequence = turn, view.sequence
-        forfeit = "" if self.script is None else self.script.forfeits.get((token.name, token.round, token.stage, visit), "")
+        forfeit = self.recorded.forfeits.get((token.name, token.round, token.stage, visit), "")
         if visit >= _MOST_VISITS:
             forfeit = f"it came to {token.stage} more than {_MOST_VISITS} times"
         if forfeit:
@@ -132,7 +135,8 @@ class Engine:
         stage = self.graph.stage(tokens[0].stage)
         opened.gatherings += 1
         proposals = [each for token in tokens for each in token.proposals]
-        problems = [problem_of(each, self.plan.mechanisms, self.plan.resolver) for each in proposals]
+        with self.watch.during(f"the making of what is proposed before {tokens[0].stage} of round {opened.number}"):
+            problems = [problem_of(each, self.plan.mechanisms, self.plan.resolver) for each in proposals]
         self.unsound = [Verdict(each, False, why) for each, why in zip(proposals, problems, strict=True) if why]  # noqa: FBT003 - a field
         sound = [each for each, why in zip(proposals, problems, strict=True) if not why]
         outputs = {token.name: dict(token.inputs) for token in tokens}
@@ -253,7 +257,11 @@ class Engine:
                     token.name, token.round, stage, turn.place, turn.view, token.inputs, self.plan.seed, turn.visit, 0
                 )
             passage.inputs = token.inputs
-            target = self.graph.next(turn.stage, passage)
+            if turn.stage in self.graph.conditional:
+                with self.watch.during(f"the way on from {turn.stage} of {token.name} in round {token.round}"):
+                    target = self.graph.next(turn.stage, passage)
+            else:
+                target = self.graph.next(turn.stage, passage)
         except Exception as error:  # noqa: BLE001 - a condition is as much the agent's as its stages are
             self._forfeit(token, turn, f"the way on from {turn.stage} raised {describe(error)}", stuck=False)
             return
@@ -298,15 +306,34 @@ class Engine:
         self._leave(token, token.kept)
 
     def _membership(self, number: int) -> Change:
+        joins, leaves = self.recorded.joined.get(number, []), self.recorded.left.get(number, [])
         if self.script is not None:
-            joins, leaves = self.script.joined.get(number, []), self.script.left.get(number, [])
             return Change(tuple(joins), tuple(leaves))
-        joins, self.joins = self.joins, []
-        leaves, self.leaves = self.leaves, []
-        change = self.plan.membership(number, self.world.view()) if self.plan.membership is not None else None
+        joins, self.joins = [*joins, *self.joins], []
+        leaves, self.leaves = [*leaves, *self.leaves], []
+        change = self._asked(number)
         if change is not None:
             joins, leaves = [*joins, *change.join], [*leaves, *change.leave]
         return Change(tuple(joins), tuple(leaves))
+
+    def _asked(self, number: int) -> Change | None:
+        if self.plan.membership is None:
+            return None
+        try:
+            with self.watch.during(f"the membership of round {number}"):
+                change = self.plan.membership(number, self.world.view())
+        except Exception as error:
+            raise StageFailed("membership", number, f"it raised {describe(error)}") from error
+        if change is None:
+            return None
+        if not isinstance(change, Change):
+            raise StageFailed("membership", number, f"it returned {change!r}; return Change(join=[...], leave=[...]), or None")
+        given: tuple[Any, ...] = (change.join, change.leave)
+        if any(isinstance(names, str) or not isinstance(names, Iterable) for names in given):
+            raise StageFailed("membership", number, f"it returned {change!r}; both are lists of names")
+        for name in (*change.join, *change.leave):
+            self.crew.subject(name)
+        return change
 
     def waited(self, tokens: Iterable[Token], number: int, stage: str) -> None:
         """Note that tokens have waited until now, for the one that came last."""

@@ -7,6 +7,7 @@ from coterie.rounds.agents.subject import state_as_bytes, state_from_bytes
 from coterie.rounds.engine.engine import Engine
 from coterie.rounds.engine.token import OpenRound, Status, Token
 from coterie.rounds.keeping.checkpoint import Checkpoint, RoundState, TokenState
+from coterie.rounds.keeping.script import Script
 from coterie.world import freeze
 
 
@@ -33,6 +34,8 @@ def put_back(engine: Engine, checkpoint: Checkpoint, where: str) -> None:
     """Have the engine go on from a checkpoint; the world is set back to it. Raises `CheckpointMissing` if it does not fit."""
     _check(engine, checkpoint, where)
     plan = engine.plan
+    if engine.world.log is not None:
+        engine.recorded = Script(engine.world.log.events(checkpoint.sequence + 1))
     engine.world.cut_back(checkpoint.sequence)
     if engine.world.digest() != checkpoint.digest:
         raise CheckpointMissing(where, "the world at its moment is not the one that it was made of")

@@ -7,6 +7,7 @@ from typing import Any
 
 from coterie.errors import CoterieError, StageFailed, describe
 from coterie.rounds.engine.token import OpenRound
+from coterie.rounds.engine.watch import Watch
 from coterie.rounds.keeping.script import ACCEPTED, INTERLEAVING, PROPOSED, REJECTED, ROUND, SETTLED, Step
 from coterie.rounds.plan import Plan
 from coterie.rounds.turns.gathering import Closing
@@ -23,7 +24,8 @@ class Settling:
     uses it.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, watch: Watch) -> None:
+        self._watch = watch
         self._plan = plan
         self._world = plan.world
         self.steps: list[Step] = []
@@ -46,7 +48,8 @@ class Settling:
         resolver = bound(plan.resolver, plan.mechanisms, view if view is not None else self._world.view())
         opened.commits += 1
         seed = f"{plan.seed}/{opened.number}/{opened.commits}"
-        made = self._world.commit(intents, resolver=resolver, seed=seed, notes=everything, time=self.time(opened.number))
+        with self._watch.during(f"the resolver {resolver!r} in round {opened.number}, with the world's rules,"):
+            made = self._world.commit(intents, resolver=resolver, seed=seed, notes=everything, time=self.time(opened.number))
         opened.events.extend(made)
 
     def settle(self, opened: OpenRound) -> str:
@@ -56,7 +59,8 @@ class Settling:
         if plan.settle is not None:
             closing = Closing(opened.number, self._world.view(), plan.seed, self.time(opened.number), opened.events)
             try:
-                plan.settle(closing)
+                with self._watch.during(f"what settles round {opened.number}"):
+                    plan.settle(closing)
             except CoterieError:
                 raise
             except Exception as error:

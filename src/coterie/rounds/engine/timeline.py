@@ -38,7 +38,8 @@ class Timeline:
     def waits(self, agents: Iterable[tuple[str, float]], round: int, stage: str, now: float, last: str) -> None:  # noqa: A002
         """Note that agents have waited since the given times for `last`, until now."""
         for agent, since in agents:
-            if agent != last and now > since:
+            # At the very beginning nobody has come yet, and so nobody was waited for.
+            if last and agent != last and now > since:
                 self.waited += now - since
                 self._add(Span(agent, round, stage, since - self._origin, now - self._origin, last))
 

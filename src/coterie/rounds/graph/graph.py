@@ -43,11 +43,18 @@ class Graph:
     """
 
     def __init__(self, stages: Iterable[Stage | Work | str], edges: Iterable[Edge] = (), *, start: str | None = None) -> None:
+        for what, given in (("stages", stages), ("edges", edges)):
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                raise InvalidGraph([f"the {what} are {given!r}; give several, in a list"])
         self.stages = tuple(as_stage(stage) for stage in stages)
         self.edges = tuple(edges)
+        if wrong := [problem for edge in self.edges if (problem := _problem_of_edge(edge))]:
+            raise InvalidGraph(wrong)
         self.places = {stage.name: place for place, stage in enumerate(self.stages)}
         """The place of each stage, by its name: the order in which what was intended counts."""
         self.start = start if start is not None else (self.stages[0].name if self.stages else END)
+        self.conditional = frozenset(edge.source for edge in self.edges if edge.when is not None)
+        """The stages that a condition leads on from."""
         problems = list(self._problems())
         if problems:
             raise InvalidGraph(problems)
@@ -102,6 +109,8 @@ class Graph:
         for name, count in Counter(stage.name for stage in self.stages).items():
             if count > 1:
                 yield f"the stage {name!r} is there {count} times; give each a name of its own"
+            if not name or not isinstance(name, str):
+                yield f"a stage is named {name!r}; names are text that is not empty"
             if name == END:
                 yield f"a stage cannot be named {END!r}, which is what comes after the last"
         unknown = list(self._unknown())
@@ -122,7 +131,9 @@ class Graph:
             yield f"it starts at {self.start!r}, which is no stage; there are {', '.join(self.places)}"
         for edge in self.edges:
             for name in (edge.source, edge.target):
-                if name not in known or (name == END and name is edge.source):
+                if name == END and name is edge.source:
+                    yield f"an edge leads from {END!r}, and {END!r} is no stage but what comes after the last; leave it out"
+                elif name not in known:
                     close = difflib.get_close_matches(name, known, n=1)
                     hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(self.places)}"
                     yield f"an edge leads from {edge.source!r} to {edge.target!r}, and {name!r} is no stage; {hint}"
@@ -148,3 +159,15 @@ class Graph:
                     if target != END:
                         ahead.append(target)
         return found | ({name} if name == self.start else set())
+
+
+def _problem_of_edge(edge: Any) -> str:
+    if not isinstance(edge, Edge):
+        return f"{edge!r} is no edge; write Edge(source, target), with names"
+    names: tuple[Any, ...] = (edge.source, edge.target)
+    if not all(isinstance(name, str) for name in names):
+        return f"an edge leads from {edge.source!r} to {edge.target!r}; both are names of stages, as text"
+    when: Any = edge.when
+    if when is not None and not callable(when):
+        return f"the condition of the edge from {edge.source!r} to {edge.target!r} is {edge.when!r}; give a function of a turn"
+    return ""

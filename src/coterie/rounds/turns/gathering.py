@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from coterie.errors import InvalidIntent
-from coterie.kernel import stream
+from coterie.errors import InvalidIntent, InvalidSetting
+from coterie.kernel import check_instance, check_number, stream
 from coterie.rounds.turns.proposals import Proposal, Verdict
 from coterie.rounds.turns.turn import Turn
-from coterie.world import Event, View
+from coterie.world import Event, View, freeze
 
 if TYPE_CHECKING:
     from coterie.rounds.graph.stage import Stage
@@ -61,11 +61,21 @@ class Gathering(Turn):
         self._judge(proposal, reason, accepted=True)
 
     def reject(self, proposal: Proposal, reason: str) -> None:
-        """Have a proposal not bind."""
+        """Have a proposal not bind, for a reason that is not empty. Raises `InvalidSetting`."""
+        if reason == "":
+            raise InvalidSetting("reject.reason", reason, "a reason: who proposed it is told why")
         self._judge(proposal, reason, accepted=False)
+
+    def propose(self, kind: str, **parameters: Any) -> None:
+        """Refuse to: agents propose, and are judged here. Raises `InvalidIntent`."""
+        raise InvalidIntent(
+            f"{kind} with {parameters}", f"{self.stage} is done together, and judges; agents propose in their own turns"
+        )
 
     def _judge(self, proposal: Proposal, reason: str, *, accepted: bool) -> None:
         self._enter()
+        check_instance("Gathering.reason", reason, str, "a reason, as text")
+        freeze(reason, "reason")
         for place, each in enumerate(self.proposals):
             if each is proposal:
                 self.verdicts[place] = Verdict(proposal, accepted, reason)
@@ -110,6 +120,7 @@ class Closing:
 
     def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:
         """Set a key; with `ttl` it expires after so many seconds of the world's time."""
+        check_number("Closing.set.ttl", ttl, above=0, optional=True)
         self.changes[key] = value
         self.expires.pop(key, None)
         if ttl is not None:
@@ -128,4 +139,7 @@ class Closing:
 
     def stop(self, reason: str) -> None:
         """Let this be the last round."""
+        check_instance("Closing.stop", reason, str, "a reason, as text")
+        if not reason:
+            raise InvalidSetting("Closing.stop", reason, "a reason, as text")
         self.stopped = reason

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from coterie.errors import TurnForfeited
-from coterie.kernel import stream
+from coterie.kernel import check_instance, check_number, stream
 from coterie.rounds.turns.proposals import Proposal
 from coterie.world import Intent, View, freeze
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from coterie.rounds.graph.stage import Stage
 
 
+_WIDE = 2**63
+
+
 class Turn:
     """One agent in one stage of one round: what it knows, and what it wants.
 
-    It is the agent's alone while the stage runs. After its deadline it takes nothing more: `intend` and `propose` then
-    raise `TurnForfeited`.
+    It is the agent's alone while the stage runs. After its end, or its deadline, it takes nothing more: `intend` and
+    `propose` then raise `TurnForfeited`.
     """
 
     __slots__ = (
@@ -94,19 +97,28 @@ class Turn:
         return self._random
 
     def intend(self, action: str, *, priority: int = 0, **arguments: Any) -> None:
-        """Want something to happen: an action, with arguments in plain data. Raises `InvalidValue`, `TurnForfeited`."""
+        """Want something to happen: an action, with arguments in plain data.
+
+        Raises `InvalidValue`, `InvalidSetting`, `TurnForfeited`.
+        """
         self._enter()
+        # Said here, where it is this agent's mistake, and not when all that was intended is decided.
+        check_instance("intend.action", action, str, "the name of an action, as text")
+        check_number("intend.priority", priority, least=-_WIDE, whole=True)
         wanted = {name: freeze(value, name) for name, value in arguments.items()}
         index = self._left + len(self._intents)
-        self._intents.append(Intent(self.name, action, wanted, priority, self.round, self.place, index))
+        self._intents.append(Intent(self.name, str(freeze(action, "action")), wanted, priority, self.round, self.place, index))
         # The deadline may have passed in between: then the engine has refused it, or never saw it. Either way it is said.
         self._enter()
 
     def propose(self, kind: str, **parameters: Any) -> None:
         """Propose a mechanism: a kind of rule, with parameters in plain data. Raises as `intend` does."""
         self._enter()
+        check_instance("propose.kind", kind, str, "the kind of a mechanism, as text")
         wanted = {name: freeze(value, name) for name, value in parameters.items()}
-        self._proposals.append(Proposal(self.name, kind, wanted, self.round, self.place, len(self._proposals)))
+        self._proposals.append(
+            Proposal(self.name, str(freeze(kind, "kind")), wanted, self.round, self.place, len(self._proposals))
+        )
         self._enter()
 
     def forfeit(self, reason: str) -> None:
@@ -118,8 +130,9 @@ class Turn:
         return list(self._intents), list(self._proposals)
 
     def _enter(self) -> None:
-        if self._forfeited:
-            raise TurnForfeited(self.name, self.stage, self.round, self._forfeited)
+        if self._forfeited or self.over:
+            why = self._forfeited or "it has ended, and nothing more can be wanted in it"
+            raise TurnForfeited(self.name, self.stage, self.round, why)
 
     def __repr__(self) -> str:
         return f"<Turn of {self.name} in {self.stage} of round {self.round}>"

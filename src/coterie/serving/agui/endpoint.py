@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -86,9 +87,11 @@ class AgUi:
         yield _encoded(started)
         translator = Translator(seat.chat.operations(unfinished=True))
         try:
-            async for told in exchange(seat, intake.text, intake.message, known=intake.known, after=intake.after):
-                for made in _translated(translator, told):
-                    yield _encoded(made)
+            telling = exchange(seat, intake.text, intake.message, known=intake.known, after=intake.after)
+            async with contextlib.aclosing(telling):
+                async for told in telling:
+                    for made in _translated(translator, told):
+                        yield _encoded(made)
         except CoterieError as error:
             for made in translator.close():
                 yield _encoded(made)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +17,6 @@ from coterie.serving.bodies import Refused, read_json
 from coterie.serving.completions.intake import Intake, take
 from coterie.serving.streams import sse, streaming
 from coterie.serving.threads.exchange import Told, exchange
-from coterie.serving.threads.threads import Seat
 
 if TYPE_CHECKING:
     from coterie.serving.service import Service
@@ -61,7 +61,7 @@ class Completions:
             return JSONResponse(self._shape("chat.completion", {"message": {"role": "assistant", "content": answer}}, "stop"))
         # What befalls the taking in of the message is still an answer of its own, with its own status.
         first = await anext(told, None)
-        pieces = self._pieces(intake, seat, first, told, thread, named=named)
+        pieces = self._pieces(intake, first, told, thread, named=named)
         return streaming(pieces, heartbeat=self._service.options.heartbeat, closing=self._service.closing)
 
     def _thread(self, request: Request, intake: Intake) -> tuple[str, bool]:
@@ -80,19 +80,19 @@ class Completions:
         return _BREAK.join(texts)
 
     async def _pieces(
-        self, intake: Intake, seat: Seat, first: Told | None, told: AsyncIterator[Told], thread: str, *, named: bool
+        self, intake: Intake, first: Told | None, told: AsyncGenerator[Told, None], thread: str, *, named: bool
     ) -> AsyncIterator[str]:
-        del seat
         identity = f"chatcmpl-{secrets.token_hex(12)}"
         said: list[str] = []
         yield self._chunk(identity, {"role": "assistant", "content": ""})
         try:
             written = False
-            async for each in _chain(first, told):
-                text, written = _piece(each, said, written=written)
-                if text:
-                    said.append(text)
-                    yield self._chunk(identity, {"content": text})
+            async with contextlib.aclosing(told):
+                async for each in _chain(first, told):
+                    text, written = _piece(each, said, written=written)
+                    if text:
+                        said.append(text)
+                        yield self._chunk(identity, {"content": text})
         except CoterieError as error:
             yield sse(
                 msgspec.json.encode(

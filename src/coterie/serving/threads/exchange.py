@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncGenerator, Container
 from dataclasses import dataclass
 
 from coterie.conversation import (
@@ -30,7 +30,7 @@ class Told:
 
 async def exchange(
     seat: Seat, text: str | None, message: str | None = None, *, known: Container[int] = (), after: int | None = None
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told, None]:
     """Say something, or nothing, and yield what the front end is to be told, to the end of the turn.
 
     First comes what has waited: results, and answers whose reader went away. `known` are the ids of events that the front
@@ -50,42 +50,31 @@ async def exchange(
             async for event in answering:
                 yield Told(event, own=True)
             return
-    end = own.id if own is not None else seat.chat.last_event
     if own is not None:
         seat.reading.add(own.turn)
     try:
-        async for told in _until(seat, own, start, end, known, trusted=after is not None):
-            yield told
+        async for event in seat.chat.events(after=start, follow=own is not None):
+            mine = own is not None and _turn(event) == own.turn
+            if mine or _is_told(seat, event, known, trusted=after is not None):
+                try:
+                    yield Told(event, own=mine)
+                except BaseException:
+                    seat.disclaim(event.id)
+                    raise
+            over = mine and isinstance(event, TurnEnded)
+            if over or own is None:
+                seat.advance(event.id)
+            if over:
+                return
     finally:
         if own is not None:
             seat.reading.discard(own.turn)
 
 
-async def _until(
-    seat: Seat, own: TurnBegan | None, start: int, end: int, known: Container[int], *, trusted: bool
-) -> AsyncIterator[Told]:
-    """Yield what is to be told, to the end of the turn, or up to an event. `trusted`: the front end says what it has."""
-    if own is None and start >= end:
-        return
-    async for event in seat.chat.events(after=start):
-        if own is None and event.id > end:
-            return
-        mine = own is not None and _turn(event) == own.turn
-        if mine or isinstance(event, OperationChanged | OperationProgressed):
-            yield Told(event, own=mine)
-        elif _waits(seat, event, known, trusted=trusted):
-            try:
-                yield Told(event, own=False)
-            except BaseException:
-                seat.disclaim(event.id)
-                raise
-        if (isinstance(event, TurnEnded) and mine) or (own is None and event.id >= end):
-            seat.advance(event.id)
-            return
-
-
-def _waits(seat: Seat, event: Event, known: Container[int], *, trusted: bool) -> bool:
-    """Return whether an event has waited to be told, and is now claimed for that."""
+def _is_told(seat: Seat, event: Event, known: Container[int], *, trusted: bool) -> bool:
+    """Return whether an event is to be told, and claim it if it has waited. `trusted`: the front end says what it has."""
+    if isinstance(event, OperationChanged | OperationProgressed):
+        return True
     if isinstance(event, TurnEnded):
         # Whether an answer arrived whole, no front end can say; whether it was sent whole, we know.
         return event.turn not in seat.reading and seat.claim(event.id)

@@ -4,6 +4,7 @@ from coterie.storage.engine.contract import ConnectionLost, ReadingConnection, S
 from coterie.storage.engine.engine import Engine
 from coterie.storage.engine.grouping import Outcome, Work, run_group
 from coterie.storage.engine.handle import Handle
+from coterie.storage.engine.transacting import Transacting
 
 __all__ = [
     "ConnectionLost",
@@ -12,6 +13,7 @@ __all__ = [
     "Outcome",
     "ReadingConnection",
     "Store",
+    "Transacting",
     "Work",
     "WritingConnection",
     "run_group",

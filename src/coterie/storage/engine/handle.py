@@ -84,7 +84,16 @@ class Handle(ABC):
         if outer is not None:
             return outer.row(sql, parameters)
         self._admit(sql)
-        return self._lend(lambda connection: connection.row(sql, parameters))
+        # As `_lend` does it, and nearly all there is to the cost of reading one row.
+        pool = self._engine.readers
+        connection = pool.take()
+        try:
+            return connection.row(sql, parameters)
+        except ConnectionLost:
+            pass
+        finally:
+            pool.give(connection)
+        return self._lend_anew(lambda fresh: fresh.row(sql, parameters))
 
     def migrate(self, schema: migrations.Schema) -> int:
         """Bring a room's tables to the newest version of its schema, and return that version; see `Database.migrate`."""
@@ -146,7 +155,11 @@ class Handle(ABC):
             pass
         finally:
             pool.give(connection)
-        # The server may be back already, and this connection just a leftover of before: once more, over a new one.
+        return self._lend_anew(use)
+
+    def _lend_anew(self, use: Callable[[ReadingConnection], T]) -> T:
+        """Lend a connection once more, after one was lost: the server may be back already, and that one just a leftover."""
+        pool = self._engine.readers
         pool.clear()
         try:
             connection = pool.take()

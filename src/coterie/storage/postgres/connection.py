@@ -12,7 +12,7 @@ from psycopg.pq import TransactionStatus
 
 from coterie.errors import StorageError
 from coterie.storage.dialect import Dialect, for_postgres
-from coterie.storage.engine import ConnectionLost
+from coterie.storage.engine import ConnectionLost, Transacting
 from coterie.storage.postgres.address import Address
 from coterie.storage.postgres.failures import FAILURES, failure
 
@@ -33,7 +33,7 @@ _DEFAULTS: dict[str, str | int] = {
 """How libpq finds out that a machine at the other end is gone without a word; an address may say otherwise."""
 
 
-class PostgresConnection:
+class PostgresConnection(Transacting):
     """A connection that reads, or the one that writes. One thread uses it at a time.
 
     psycopg begins no transactions by itself here: what is not within one is a statement alone.
@@ -123,28 +123,6 @@ class PostgresConnection:
             self._connection.execute(sql.encode())
         except FAILURES as error:
             raise self._failure(error, sql) from error
-
-    def commit(self) -> None:
-        """Commit. After `ConnectionLost` only the server knows whether it did."""
-        self.execute("COMMIT", ())
-
-    def savepoint(self) -> None:
-        """Begin what can be undone alone."""
-        self.execute("SAVEPOINT one_work", ())
-
-    def release(self) -> None:
-        """Make it part of the transaction."""
-        self.execute("RELEASE one_work", ())
-
-    def undo(self) -> None:
-        """Undo it."""
-        self.execute("ROLLBACK TO one_work", ())
-        self.execute("RELEASE one_work", ())
-
-    def rollback(self) -> None:
-        """Undo the whole transaction, if one is open."""
-        if self.in_transaction:
-            self.execute("ROLLBACK", ())
 
     def close(self) -> None:
         """Close it."""

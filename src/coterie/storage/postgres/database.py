@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from coterie.errors import StorageUnavailable
-from coterie.kernel import Clock, SystemClock
+from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import ConnectionLost, Engine, Handle
 from coterie.storage.postgres.address import Address
@@ -40,7 +40,7 @@ class PostgresDatabase(Handle):
         clock: Clock | None = None,
     ) -> None:
         address = Address(url)
-        clock = clock or SystemClock()
+        clock = clock_or_system("PostgresDatabase.clock", clock)
         store, connect = _driver(address, clock, patience)
         super().__init__(
             Engine(

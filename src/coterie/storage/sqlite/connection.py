@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from coterie.errors import StorageUnavailable
 from coterie.storage.dialect import Dialect
+from coterie.storage.engine import Transacting
 from coterie.storage.sqlite.failures import FAILURES, failure
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _AUTOCHECKPOINT = 10_000
 """Pages of the log at which a commit itself moves them into the file. The store does so earlier, after commits."""
 
 
-class SqliteConnection:
+class SqliteConnection(Transacting):
     """A connection that reads, or the one that writes. One thread uses it at a time.
 
     The module `sqlite3` begins no transactions by itself here: what is not within one is a statement alone.
@@ -32,6 +33,7 @@ class SqliteConnection:
 
     def __init__(self, path: Path, *, writes: bool = False) -> None:
         self._path = path
+        self._writes = writes
         self._durable: bool | None = None
         try:
             self._connection = sqlite3.connect(
@@ -60,7 +62,7 @@ class SqliteConnection:
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except FAILURES as error:
-            raise failure(error, self._path, sql) from error
+            raise failure(error, self._path, sql, writes=self._writes) from error
 
     def row(self, sql: str, parameters: Parameters) -> Row | None:
         """Return the first row, or None."""
@@ -70,7 +72,7 @@ class SqliteConnection:
             # A statement with rows left would keep its moment, and the log from being taken in.
             cursor.close()
         except FAILURES as error:
-            raise failure(error, self._path, sql) from error
+            raise failure(error, self._path, sql, writes=self._writes) from error
         return row
 
     def each(self, sql: str, parameters: Parameters) -> Iterator[Row]:
@@ -80,27 +82,27 @@ class SqliteConnection:
                 cursor.execute(sql, parameters)
                 row = cursor.fetchone()
             except FAILURES as error:
-                raise failure(error, self._path, sql) from error
+                raise failure(error, self._path, sql, writes=self._writes) from error
             while row is not None:
                 yield row
                 try:
                     row = cursor.fetchone()
                 except FAILURES as error:
-                    raise failure(error, self._path, sql) from error
+                    raise failure(error, self._path, sql, writes=self._writes) from error
 
     def execute(self, sql: str, parameters: Parameters) -> int:
         """Run a statement, and return how many rows it touched."""
         try:
             return self._connection.execute(sql, parameters).rowcount
         except FAILURES as error:
-            raise failure(error, self._path, sql) from error
+            raise failure(error, self._path, sql, writes=self._writes) from error
 
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
         """Run a statement for each of `rows`, and return how many rows it touched in all."""
         try:
             return self._connection.executemany(sql, rows).rowcount
         except FAILURES as error:
-            raise failure(error, self._path, sql) from error
+            raise failure(error, self._path, sql, writes=self._writes) from error
 
     def begin_reading(self) -> None:
         """Let all that is read be of one moment."""
@@ -117,28 +119,6 @@ class SqliteConnection:
             self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}", ())
             self._durable = durable
         self.execute("BEGIN IMMEDIATE", ())
-
-    def commit(self) -> None:
-        """Commit. If that fails the transaction is still open."""
-        self.execute("COMMIT", ())
-
-    def savepoint(self) -> None:
-        """Begin what can be undone alone."""
-        self.execute("SAVEPOINT one_work", ())
-
-    def release(self) -> None:
-        """Make it part of the transaction."""
-        self.execute("RELEASE one_work", ())
-
-    def undo(self) -> None:
-        """Undo it."""
-        self.execute("ROLLBACK TO one_work", ())
-        self.execute("RELEASE one_work", ())
-
-    def rollback(self) -> None:
-        """Undo the whole transaction, if one is open."""
-        if self._connection.in_transaction:
-            self.execute("ROLLBACK", ())
 
     def close(self) -> None:
         """Close it. The last connection to a file takes its log in."""

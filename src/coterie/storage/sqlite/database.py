@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from coterie.errors import StorageCorrupt, StorageUnavailable
-from coterie.kernel import Clock, SystemClock
+from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import Engine, Handle
 from coterie.storage.sqlite import sharing
@@ -23,7 +23,7 @@ class SqliteDatabase(Handle):
 
     Several of them with the same path in one process share one writer and one set of readers, which are as the first
     asked for them; another process gets `StorageLocked`, with the number of the process that has the file. The lock
-    ends with that process, however it ends. The file must be on a local disk: network file systems neither lock nor
+    ends with that process, however it ends; it is `flock`, so files need a POSIX system. The file must be on a local disk: network file systems neither lock nor
     keep a write-ahead log reliably.
 
     `readers` is how many may read at once, others wait; `capacity` is how many writes may be queued. Raises the errors
@@ -35,7 +35,7 @@ class SqliteDatabase(Handle):
     ) -> None:
         self.path = Path(path).resolve()
         _refuse_what_is_no_file(self.path)
-        make = partial(_make, self.path, readers, capacity, clock or SystemClock())
+        make = partial(_make, self.path, readers, capacity, clock_or_system("SqliteDatabase.clock", clock))
         self._file, engine = sharing.join(self.path, make)
         super().__init__(engine)
 
@@ -54,6 +54,9 @@ class SqliteDatabase(Handle):
 def _refuse_what_is_no_file(path: Path) -> None:
     if path.is_dir():
         raise StorageUnavailable(path, "is a folder; name a file in it")
+    if path.exists() and not os.access(path, os.W_OK):
+        # It could be read; but what would be written would be refused, much later.
+        raise StorageUnavailable(path, "cannot be written; look at its permissions, and its disk's")
     if not path.parent.is_dir():
         raise StorageUnavailable(path, f"there is no folder {path.parent}; make it first")
 

@@ -23,8 +23,11 @@ _UNAVAILABLE = frozenset(
 )
 
 
-def failure(error: Exception, path: Path, sql: str = "") -> StorageError:
-    """Return the error of storage for one of `FAILURES`, which a statement or the opening of a file met."""
+def failure(error: Exception, path: Path, sql: str = "", *, writes: bool = False) -> StorageError:
+    """Return the error of storage for one of `FAILURES`, which a statement or the opening of a file met.
+
+    `writes` says that it was met by who may write: then a file that cannot be written is no fault of the statement.
+    """
     # The lower byte is the kind; the rest only says more of it.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -35,7 +38,7 @@ def failure(error: Exception, path: Path, sql: str = "") -> StorageError:
         return StorageLocked(path, None)
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConstraintViolated(path, error, sql)
-    if code in _UNAVAILABLE and not _is_a_write_in_a_read(error):
+    if code in _UNAVAILABLE and (writes or not _is_a_write_in_a_read(error)):
         return StorageUnavailable(path, f"{error}; look at its folder, its permissions and its disk")
     return StatementFailed(path, error, sql)
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from coterie.errors import StorageLocked, StorageUnavailable
+
+_flock: Callable[[int], object] | None
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ImportError:  # pragma: no cover - Windows
+    _flock = None
+else:
+
+    def _flock(descriptor: int) -> None:
+        flock(descriptor, LOCK_EX | LOCK_NB)
 
 
 class ProcessLock:
@@ -35,6 +45,11 @@ class ProcessLock:
         Raises `StorageLocked`, with the number of the process that has it, and `StorageUnavailable` where there are no
         locks or the file cannot be made.
         """
+        if _flock is None:
+            problem = (
+                "files are guarded by flock, which this system does not have; use Linux, macOS or WSL, or a PostgreSQL server"
+            )
+            raise StorageUnavailable(self._database, problem)
         while self._descriptor is None:
             try:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -71,7 +86,8 @@ class ProcessLock:
 
     def _lock(self, descriptor: int) -> None:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            assert _flock is not None
+            _flock(descriptor)
         except BlockingIOError as error:
             text = os.pread(descriptor, 20, 0).strip()
             raise StorageLocked(self._database, int(text) if text.isdigit() else None) from error

@@ -111,4 +111,5 @@ def _start_anew() -> None:
         file.process_lock.abandon()
 
 
-os.register_at_fork(after_in_child=_start_anew)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

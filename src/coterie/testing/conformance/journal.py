@@ -130,7 +130,7 @@ class JournalConformance:
                     continue
                 wins[me] += 1
 
-        run_together(*(lambda me=me: write(me) for me in range(4)))  # type: ignore[misc] # each its own
+        run_together(*(lambda me=me: write(me) for me in range(4)))
         assert sum(wins) == 20
 
     def test_a_checkpoint_counts_only_while_its_attempt_runs(self, journal: Journal) -> None:

@@ -111,6 +111,11 @@ class Action(Job[R]):
         self.lane = STAGES[ActionStage.FEEDBACK]
         self.tried = 0
 
+    @property
+    def never_began(self) -> bool:
+        """Whether it ended, or is, without an attempt, also before it was submitted again."""
+        return not self.tried and not self.in_feedback and not self._history
+
     def inherit(self, history: tuple[Attempt, ...]) -> None:
         """Take over what happened before it was submitted again."""
         self._history = list(history)

@@ -51,11 +51,16 @@ class Keys:
                 del self._actions[key]
 
     def note_end(self, key: str, action: Action[Any]) -> None:
-        """Keep the key of an action that has ended, for a while."""
+        """Keep the key of an action that has ended, for a while; let go of one that was never begun."""
         with self._lock:
-            if self._actions.get(key) is action:
-                self._ended[key] = self._clock.monotonic()
-                self._trim()
+            if self._actions.get(key) is not action:
+                return
+            if action.never_began:
+                # Nothing was done, so nothing would be done twice: who submits it again wants it done.
+                del self._actions[key]
+                return
+            self._ended[key] = self._clock.monotonic()
+            self._trim()
 
     def _trim(self) -> None:
         oldest = self._clock.monotonic() - self._keep.seconds

@@ -66,8 +66,8 @@ class Resource:
 
     @property
     def waiting(self) -> int:
-        """How many actions wait, those included that have ended meanwhile and not been met."""
-        return len(self._waiting)
+        """How many actions wait."""
+        return sum(entry[2].state is JobState.WAITING for entry in self._waiting.copy())
 
     def enter(self, action: Action[Any]) -> None:
         """Have an action queued once there is a place for it, and it is its turn."""

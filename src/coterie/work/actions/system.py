@@ -10,9 +10,9 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from coterie.concurrency import Rank, Timers, new_lock
+from coterie.concurrency import Rank, Timers, new_lock, tell_of_forks
 from coterie.errors import InvalidSetting, UnknownAction, WorkError
-from coterie.kernel import Clock, SystemClock, check_instance, check_number, choice
+from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
 from coterie.work.actions.action import Action, DeadAction
 from coterie.work.actions.breaker import Breaker, Circuit, CircuitState
 from coterie.work.actions.keys import Keys
@@ -113,7 +113,7 @@ class ActionSystem:
         self._apply = apply
         self._breaker = breaker
         self._breakers = dict(breakers or {})
-        self._timers = Timers(clock if clock is not None else SystemClock(), name)
+        self._timers = Timers(clock_or_system("ActionSystem.clock", clock), name)
         bounds = workers if workers is not None else self.sizing.action
         most = None if workers is not None else (lambda: self.ratio.workers(bounds.most))
         self.pool = WorkPool(
@@ -132,6 +132,7 @@ class ActionSystem:
         """Guards the circuits and the dead."""
         self._circuits: dict[str, Circuit] = {}
         self._dead: OrderedDict[str, tuple[DeadAction, Action[Any]]] = OrderedDict()
+        tell_of_forks(self)
 
     def __enter__(self) -> Self:
         return self
@@ -161,7 +162,7 @@ class ActionSystem:
 
         It waits for a place at its `resource`, fails at once while the circuit of its `target` is open, and is tried
         again as `retry` says. An action whose `key` is that of another, which has not ended or whose result is still
-        kept, is not done: the other is returned, whatever became of it. `timeout` is the seconds that one attempt may
+        kept, is not done: the other is returned, whatever became of it, unless it ended without having begun. `timeout` is the seconds that one attempt may
         take, `deadline` those for all of it; a thread cannot be ended, so an attempt whose time is over is given up, and
         not tried again. Raises `QueueFull`, `WorkStopped`, `KeyConflict` and `InvalidSetting`.
         """
@@ -173,19 +174,20 @@ class ActionSystem:
         if resource is not None and resource not in self._resources:
             known = ", ".join(sorted(self._resources)) or "none"
             raise InvalidSetting("submit.resource", resource, f"a resource that was given to the ActionSystem: {known}")
+        self.pool.check_open()
         action: Action[R] = Action(
             self, Call(function, arguments, keywords), choice("submit.priority", priority, Priority),
             timeout=timeout, deadline=deadline, retry=retry, resource=None if resource is None else self._resources[resource],
             resource_name=resource, circuit=None if target is None else self._circuit(target), key=key,
         )  # fmt: skip
+        if callback is not None:
+            action.on_done(callback)
         if key is not None:
             known_action = self._keys.claim(key, action)
             if known_action is not None:
                 if callback is not None:
                     known_action.on_done(callback)
                 return known_action
-        if callback is not None:
-            action.on_done(callback)
         self._take(action)
         return action
 
@@ -206,6 +208,7 @@ class ActionSystem:
         One that failed in feedback is not done again: only its result is applied. Raises `UnknownAction`, `QueueFull`
         and `WorkStopped`; then it stays dead.
         """
+        self.pool.check_open()
         id_ = dead.id if isinstance(dead, DeadAction) else dead
         with self._lock:
             entry = self._dead.pop(id_, None)
@@ -236,6 +239,11 @@ class ActionSystem:
             circuit = self._circuits.get(target)
         return CircuitState.CLOSED if circuit is None else circuit.state
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it takes nothing more."""
+        return self.pool.closed
+
     def metrics(self) -> ActionMetrics:
         """Return counts, waits, run times and utilisation of this moment, by stage. Holds up no worker."""
         work = measure(self.name, {"threads": self.pool}, self.ratio.wait_per_compute)
@@ -257,6 +265,13 @@ class ActionSystem:
         self._timers.close()
         self._guard.release()
         return report
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process: it has been stopped, for threads are not inherited."""
+        self._lock = new_lock(Rank.RECORDS)
+        self._timers.become_orphan()
+        self.ratio.become_orphan()
+        self.pool.become_orphan()
 
     # For actions.
 

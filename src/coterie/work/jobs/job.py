@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from coterie.concurrency import Completion
-from coterie.errors import WaitTimeout
+from coterie.concurrency import Completion, Rank, new_lock
+from coterie.errors import InvalidSetting, WaitTimeout
 from coterie.work.jobs.attempt import Attempt
 from coterie.work.jobs.kinds import LEVELS, JobState, Priority
 
@@ -26,10 +26,16 @@ _log = logging.getLogger(__name__)
 
 class _Current(threading.local):
     job: Job[Any] | None = None
+    ended: Job[Any] | None = None
+
+    @property
+    def at_work(self) -> Job[Any] | None:
+        """The job that the thread runs, or one that has ended and is calling back on it."""
+        return self.job or self.ended
 
 
 CURRENT = _Current()
-"""The job that each thread runs."""
+"""What each thread is doing."""
 
 
 def current_job() -> Job[Any] | None:
@@ -182,15 +188,21 @@ class Job(Completion, Generic[R]):
 
         Called on the thread that brings the end about, so it should be short; to bring the result to an agent it sends
         a message: ``job.on_done(lambda job: ref.tell(Planned(job.result())))``. If it raises, that is logged and counted
-        as `callback_errors`, and nobody else notices.
+        as `callback_errors`, and nobody else notices. What it submits to the job's own full pool is refused, for the
+        thread that it would hold up may be the one that is to make room. Raises `InvalidSetting`.
         """
+        if not callable(callback):
+            raise InvalidSetting("Job.on_done.callback", callback, "something that can be called with the job")
 
         def call() -> None:
+            before, CURRENT.ended = CURRENT.ended, self
             try:
                 callback(self)
             except BaseException as error:  # noqa: BLE001 - somebody else's thread; it is logged and counted
                 self.pool.count_callback_error()
                 _log.error("a callback of %s raised", self, exc_info=error)
+            finally:
+                CURRENT.ended = before
 
         self.add_callback(call)
 
@@ -236,13 +248,23 @@ class Job(Completion, Generic[R]):
 
     def announce(self) -> None:
         """Wake those who wait, and call back. Called once, without a lock."""
-        for timer in (self.timer, self.expiry):
-            if timer is not None:
-                timer.cancel()
-        self.timer = self.expiry = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
         self._lock.acquire()
         self._done = True
         self._finish()
+
+    def become_orphan(self, error: BaseException) -> None:
+        """End in a forked process, where nobody waits for it and nobody does it. Nothing is called."""
+        self._lock = new_lock(Rank.COMPLETION)
+        self._callbacks = None
+        self.timer = self.expiry = None
+        self.settle(JobState.CANCELLED, None, error)
+        self._done = True
 
     def _outcome(self) -> R:
         if self._error is not None:
@@ -252,7 +274,11 @@ class Job(Completion, Generic[R]):
     def _block(self, timeout: float | None) -> bool:
         waiting = CURRENT.job
         if waiting is None:
-            return self.wait(timeout)
+            if CURRENT.ended is None:
+                return self.wait(timeout)
+            # A callback may be on a worker's thread, and then another has to take its place.
+            with CURRENT.ended.pool.blocked():
+                return self.wait(timeout)
         waiting.pool.check_wait(waiting, self)
         waiting._waits_for = self  # noqa: SLF001 - one of the same
         try:

@@ -29,12 +29,20 @@ class _Mount:
     """Those of version 1; empty for version 2."""
 
 
+def _usual(root: Path) -> list[_Mount]:
+    """Return where groups are looked at on nearly every system, for where that cannot be read."""
+    point = root / "sys/fs/cgroup"
+    version_one = [("cpu", frozenset({"cpu", "cpuacct"})), ("memory", frozenset({"memory"}))]
+    return [_Mount(point, "/", frozenset()), *(_Mount(point / name, "/", names) for name, names in version_one)]
+
+
 def limits(root: Path) -> GroupLimits:
     """Return the limits that hold for this process. A group is limited by all that it lies in, too."""
-    mounts = list(_mounts(root))
+    mounts = list(_mounts(root)) or _usual(root)
+    groups = list(_groups(root)) or [(mount.controllers, "/") for mount in mounts]
     cores: list[float] = []
     memory: list[int] = []
-    for controllers, group in _groups(root):
+    for controllers, group in groups:
         for mount in mounts:
             # A hybrid system has both versions; each line of groups belongs to the mount of the same controllers.
             if mount.controllers >= controllers and bool(mount.controllers) is bool(controllers):

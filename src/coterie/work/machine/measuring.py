@@ -31,6 +31,10 @@ class Ratio:
             self._wait += weight * (wait - self._wait)
             self._compute += weight * (computed - self._compute)
 
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process, where whoever held the lock is not."""
+        self._lock = new_lock(Rank.RECORDS)
+
     @property
     def wait_per_compute(self) -> float | None:
         """Seconds of waiting for one of computing; None until enough has been seen."""

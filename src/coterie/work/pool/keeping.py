@@ -30,11 +30,10 @@ class Kept:
         self._jobs: OrderedDict[int, tuple[float, Job[Any]]] = OrderedDict()
 
     def add(self, number: int, job: Job[Any], now: float) -> None:
-        """Keep one more, and let go of what is too old or too much."""
+        """Keep one more, and let go of one that is too much. What is too old goes at the next look, and at each `trim`."""
         self._jobs[number] = (now, job)
         if len(self._jobs) > self._keep.count:
             self._jobs.popitem(last=False)
-        self.trim(now)
 
     def get(self, number: int, now: float) -> Job[Any] | None:
         """Return a job that is still kept."""

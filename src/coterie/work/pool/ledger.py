@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from coterie.concurrency import Rank, Signal, Timer, Timers, new_lock
-from coterie.errors import JobCancelled, JobTimeout, describe
+from coterie.errors import JobCancelled, JobTimeout, WorkForked, WorkStopped, describe
 from coterie.work.jobs.job import Job
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.bounds import Bounds
@@ -73,6 +73,8 @@ class Ledger(ABC):
         """What those wait at who wait for room for their job."""
         self.closed = False
         """Whether no more jobs are taken."""
+        self.orphaned = False
+        """Whether this is a copy in a forked process, without workers."""
         self.hurried = False
         """Whether nothing is tried again any more."""
         self.quiet: list[Signal] = []
@@ -92,12 +94,16 @@ class Ledger(ABC):
 
     # Where jobs are. The lock is held.
 
-    def push(self, job: AnyJob) -> Called:
+    def push(self, job: AnyJob, now: float) -> Called:
         """Queue a job; `wake` follows."""
-        job.state = JobState.QUEUED
-        job.ready_at = self.clock.monotonic()
-        self.ready.push(job)
+        self.put(job, now)
         return self.staff.call()
+
+    def put(self, job: AnyJob, now: float) -> None:
+        """Queue a job, for a worker that is there already."""
+        job.state = JobState.QUEUED
+        job.ready_at = now
+        self.ready.push(job)
 
     def set_waiting(self, job: AnyJob, counts: LaneCounts) -> None:
         """Take a job from its worker, to be queued again later. `counts` are those of the lane in which it ran."""
@@ -105,7 +111,7 @@ class Ledger(ABC):
         job.worker = None
         counts.running -= 1
 
-    def settle(self, job: AnyJob, state: JobState, value: Any, error: BaseException | None) -> Ended:
+    def settle(self, job: AnyJob, state: JobState, value: Any, error: BaseException | None, now: float | None = None) -> Ended:
         """End a job that has not ended; `announce` follows."""
         before = job.state
         if before is JobState.QUEUED:
@@ -116,13 +122,13 @@ class Ledger(ABC):
             self.counts[job.lane].running -= 1
         self.counts[job.origin].ended[state] += 1
         del self.live[job.number]
-        self.kept.add(job.number, job, self.clock.monotonic())
+        self.kept.add(job.number, job, self.clock.monotonic() if now is None else now)
         job.settle(state, value, error)
         return before, self.intake.release(job) if job.held else ()
 
     def forget(self, job: AnyJob) -> None:
         """Count a job no more that was not taken in after all."""
-        counts = self.counts[job.lane]
+        counts = self.counts[job.origin]
         counts.submitted -= 1
         counts.refused += 1
         del self.live[job.number]
@@ -190,9 +196,10 @@ class Ledger(ABC):
     def _sound(self) -> None:
         with self.lock:
             self._alarm = None
-            due = self.delayed.take_due(self.clock.monotonic())
+            now = self.clock.monotonic()
+            due = self.delayed.take_due(now)
             self._set_alarm()
-            called = () if self.gated else [self.push(job) for job in due]
+            called = () if self.gated else [self.push(job, now) for job in due]
         for each in called:
             self.wake(*each)
         if self.gated:
@@ -255,6 +262,25 @@ class Ledger(ABC):
             cancelled = job.stop_reason is error
         worker.runner.end(job)
         return cancelled or None
+
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process: it has ended, and so have its jobs."""
+        self.lock = new_lock(Rank.WORK)
+        self.closed = self.closed_for_good = self.hurried = self.orphaned = True
+        error = WorkForked(self.name)
+        for job in self.live.values():
+            self.counts[job.origin].ended[JobState.CANCELLED] += 1
+            job.become_orphan(error)
+        self.live, self.rooms, self.quiet = {}, {}, []
+        self.staff.become_orphan()
+        for counts in self.counts:
+            counts.running = 0
+        self.ready = ReadyQueue(len(self.lanes), self.limits.age_after)
+
+    def check_open(self) -> None:
+        """See that jobs are taken. Raises `WorkStopped`."""
+        if self.closed:
+            raise WorkForked(self.name) if self.orphaned else WorkStopped(self.name)
 
     # Looking.
 

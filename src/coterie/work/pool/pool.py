@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from asyncio import events
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from coterie.concurrency import PeriodicJob, Signal, start_thread
-from coterie.errors import JobExited, JobShed, JobWaitCycle, QueueFull, WorkStopped
+from coterie.concurrency import PeriodicJob, Signal, acquire_in_turn, start_thread
+from coterie.errors import JobExited, JobShed, JobWaitCycle, QueueFull
 from coterie.kernel import SystemClock
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.bounds import Bounds
 from coterie.work.pool.counts import ScalingEvent
-from coterie.work.pool.ledger import AnyJob, Ledger, state_of, text_of
+from coterie.work.pool.ledger import AnyJob, Called, Ended, Ledger, state_of, text_of
 from coterie.work.pool.worker import Worker
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class WorkPool(Ledger):
         self.gated = gate is not None
         self._observe = observe
         self._most = most
+        self._bounds = self.staff.bounds
+        """As they were given; those of the staff follow what is measured."""
         self.balancing = PeriodicJob(self.timers, balance_every, self.balance, f"balance of {self.name}")
 
     # Submission.
@@ -58,11 +60,12 @@ class WorkPool(Ledger):
         Where it has to wait for room this blocks, but not on the thread of a running event loop: there the job waits by
         itself, and ends with `QueueFull` if there is none in time.
         """
-        counts = self.counts[job.lane]
+        counts = self.counts[job.origin]
         called: tuple[Worker | None, Worker | None] = (None, None)
-        with self.lock:
+        acquire_in_turn(self.lock)
+        try:
             if self.closed:
-                raise WorkStopped(self.name)
+                self.check_open()
             try:
                 victim = self.intake.admit(job)
             except QueueFull:
@@ -72,7 +75,9 @@ class WorkPool(Ledger):
             self.live[job.number] = job
             straight = job.held and self._gate is None
             if straight:
-                called = self.push(job)
+                called = self.push(job, job.submitted_at)
+        finally:
+            self.lock.release()
         if job.deadline is not None:
             job.expiry = self.timers.call_later(job.deadline, partial(self.expire, job, None))
         if straight:
@@ -127,7 +132,7 @@ class WorkPool(Ledger):
         with self.lock:
             if job.state is not JobState.WAITING:
                 return False
-            called = self.push(job)
+            called = self.push(job, self.clock.monotonic())
         self.wake(*called)
         return True
 
@@ -158,7 +163,8 @@ class WorkPool(Ledger):
         with self.lock:
             staff = self.staff
             if self._most is not None:
-                staff.bounds = Bounds(min(staff.bounds.least, self._most()), self._most())
+                most = self._most()
+                staff.bounds = Bounds(min(self._bounds.least, most), most)
             before, queued, busy = staff.active, len(self.ready), staff.busy
             wanted = max(staff.bounds.wanted(before, busy / max(1, before), queued), min(queued, staff.bounds.least))
             hired = [staff.hire() for _ in range(wanted - before)]
@@ -207,8 +213,10 @@ class WorkPool(Ledger):
             worker.runner.close()
 
     def _take(self, worker: Worker) -> AnyJob | None:
-        with self.lock:
+        acquire_in_turn(self.lock)
+        try:
             now = self.clock.monotonic()
+            called = self._queue_due(now) if self.delayed.due <= now and not self.gated and not worker.leaving else ()
             job = None if worker.leaving else self.ready.take(worker.home, now)
             if job is None:
                 if not worker.leaving:
@@ -222,12 +230,23 @@ class WorkPool(Ledger):
             worker.job = job
             self.counts[job.lane].running += 1
             admitted = self.intake.release(job) if job.held else ()
+        finally:
+            self.lock.release()
         for each in admitted:
             self.let_in(each)
+        for some in called:
+            self.wake(*some)
         if job.timeout is not None:
             # A method of the job alone would not know which attempt it is about.
             job.timer = self.timers.call_later(job.timeout, partial(self.expire, job, job.tried))
         return job
+
+    def _queue_due(self, now: float) -> list[Called]:
+        """Queue what is due, without waiting for the timers' thread to have its turn; one is for who calls this."""
+        due = self.delayed.take_due(now)
+        for job in due[:1]:
+            self.put(job, now)
+        return [self.push(job, now) for job in due[1:]]
 
     def _attempt(self, worker: Worker, job: AnyJob, *, measured: bool) -> None:
         observe = self._observe if measured else None
@@ -251,8 +270,9 @@ class WorkPool(Ledger):
             timer.cancel()
         text = "" if error is None else text_of(error)
         first = again = False
-        ended: tuple[JobState, Sequence[AnyJob]] | None = None
-        with self.lock:
+        ended: Ended | None = None
+        acquire_in_turn(self.lock)
+        try:
             worker.job = None
             if job.worker is not worker:
                 self.late += 1
@@ -263,26 +283,34 @@ class WorkPool(Ledger):
             reason, job.stop_reason = job.stop_reason, None
             if reason is not None:
                 error, text = reason, str(reason)
-            if error is None:
-                again = job.advance(value)
-                if again:
-                    self.set_waiting(job, counts)
-                else:
-                    ended = self.settle(job, JobState.SUCCEEDED, value, None)
+            if error is not None:
+                ended, delay = self._failed(job, reason, error, text, now)
+                again = ended is None and delay <= 0
+                first = ended is None and delay > 0 and self.delayed.add(now + delay, job)
+            elif job.advance(value):
+                again = True
+                self.set_waiting(job, counts)
             else:
-                job.note_failure(text, now)
-                delay = self.retry_delay(job, error)
-                if delay is None:
-                    ended = self.settle(job, state_of(job, reason, error), None, error)
-                else:
-                    counts.retries += 1
-                    delay = job.fall_back(error, delay)
-                    self.set_waiting(job, counts)
-                    again = delay <= 0
-                    first = not again and self.delayed.add(now + delay, job)
+                ended = self.settle(job, JobState.SUCCEEDED, value, None, now)
+        finally:
+            self.lock.release()
         if ended is not None:
             self.announce(job, *ended)
         elif again:
             self.make_ready(job)
         elif first:
             self.set_alarm()
+
+    def _failed(
+        self, job: AnyJob, reason: BaseException | None, error: BaseException, text: str, now: float
+    ) -> tuple[Ended | None, float]:
+        """Take in that an attempt failed: return its end, or the seconds until the next attempt. The lock is held."""
+        job.note_failure(text, now)
+        delay = self.retry_delay(job, error)
+        if delay is None:
+            return self.settle(job, state_of(job, reason, error), None, error, now), 0.0
+        counts = self.counts[job.lane]
+        counts.retries += 1
+        delay = job.fall_back(error, delay)
+        self.set_waiting(job, counts)
+        return None, delay

@@ -74,6 +74,12 @@ class Staff:
             if worker in table:
                 table.remove(worker)
 
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process: nobody is here."""
+        for worker in (*self.workers, *self.abandoned):
+            worker.runner.become_orphan()
+        self.workers, self.idle, self.abandoned, self.blocked = [], [], [], 0
+
     def rehome(self, load: Sequence[int]) -> None:
         """Have the workers serve the queues in proportion to their loads."""
         for worker, home in zip(self.workers, homes(len(self.workers), load), strict=True):

@@ -43,6 +43,8 @@ class WorkStopReport(msgspec.Struct, frozen=True):
 
 def stop(pools: Sequence[WorkPool], *, drain: bool, timeout: float) -> WorkStopReport:
     """Stop several pools. From any thread, more than once, also at the same time."""
+    if any(pool.orphaned for pool in pools):
+        return WorkStopReport(drained=False, stuck=())
     countdown = Countdown(timeout)
     current = CURRENT.job
     if current is not None and current.pool in pools:

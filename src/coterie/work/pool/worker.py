@@ -32,6 +32,10 @@ class Runner(Protocol):
         """Let go of what it holds. The worker has ended, or is about to."""
         ...
 
+    def become_orphan(self) -> None:
+        """Be told that this is a copy in a forked process: let go of what it holds, and leave that alone."""
+        ...
+
 
 class ThreadRunner:
     """Runs jobs on the worker's own thread, which nobody can end."""
@@ -55,6 +59,9 @@ class ThreadRunner:
         """Do nothing: it cannot."""
 
     def close(self) -> None:
+        """Do nothing."""
+
+    def become_orphan(self) -> None:
         """Do nothing."""
 
 

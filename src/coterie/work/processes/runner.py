@@ -116,6 +116,13 @@ class ProcessRunner:
                 self._kill()
             self._bury()
 
+    def become_orphan(self) -> None:
+        """Let go of the parent's process, which ends when the parent closes the lifeline, and not only when this does."""
+        for end in (self._calls, self._lifeline):
+            if end is not None:
+                end.close()
+        self._process = self._calls = self._lifeline = None
+
     def _kill(self) -> None:
         process = self._process
         # It may be gone, or have been let go of, at any moment.
@@ -164,7 +171,7 @@ def _outcome(job: Job[Any], named: str, answer: bytes) -> Any:
         return content
     if kind == child.EXITED:
         name, text, trace = content
-        exited = JobExited(f"{job.id} {job.name}", SystemExit(f"{name}: {text}"))
+        exited = JobExited(f"{job.id} {job.name}", f"{name}({text})")
         exited.__cause__ = RemoteError(trace)
         raise exited
     if kind == child.ERROR:

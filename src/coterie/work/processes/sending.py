@@ -6,7 +6,6 @@ has come through a pipe that nobody else holds. A function goes by its module an
 
 from __future__ import annotations
 
-import functools
 import pickle  # noqa: TID251 - between a process and its own children
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from coterie.errors import NotSendable
-from coterie.work.jobs.call import Call, name_of
+from coterie.work.jobs.call import Call, innermost, name_of, vars_of
+
+_DEPTH = 8
+"""How far it is looked into a value that cannot be sent."""
 
 
 class PackedCall(Call):
@@ -54,8 +56,7 @@ def read(payload: bytes) -> Any:
 
 def check_found(function: Callable[..., Any]) -> None:
     """See that another process can find a function by its name. Raises `NotSendable`."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = innermost(function)
     name = name_of(function)
     where = getattr(function, "__module__", None)
     if "<lambda>" in name:
@@ -81,14 +82,36 @@ def _blame(call: Call, error: Exception) -> NotSendable:
     """Return an error that names the first part of a call that cannot be sent."""
     name = call.name
     if not _sendable(call.function):
-        return NotSendable(f"the function {name}", error)
+        return NotSendable(f"the function {name}{_inside(call.function)}", error)
     for number, argument in enumerate(call.arguments, 1):
         if not _sendable(argument):
-            return NotSendable(f"argument {number} of {name}, a {type(argument).__qualname__},", error)
+            return NotSendable(f"argument {number} of {name}, a {type(argument).__qualname__}{_inside(argument)},", error)
     for keyword, argument in (call.keywords or {}).items():
         if not _sendable(argument):
-            return NotSendable(f"the argument {keyword} of {name}, a {type(argument).__qualname__},", error)
+            return NotSendable(f"the argument {keyword} of {name}, a {type(argument).__qualname__}{_inside(argument)},", error)
     return NotSendable(f"the call of {name}", error)
+
+
+def _inside(value: Any) -> str:
+    """Return where in a value the part lies that cannot be sent, in words; empty if that is all of it."""
+    path, part = "", value
+    for _ in range(_DEPTH):
+        for step, each in _parts(part):
+            if not _sendable(each):
+                path, part = path + step, each
+                break
+        else:
+            break
+    return f", because of its {path.removeprefix('.')}, a {type(part).__qualname__}" if path else ""
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    """Return what a value consists of, and how one gets there from it."""
+    if isinstance(value, Mapping):
+        return [(f"[{key!r}]", each) for key, each in value.items()]
+    if isinstance(value, list | tuple):
+        return [(f"[{index}]", each) for index, each in enumerate(value)]
+    return [(f".{name}", each) for name, each in vars_of(value).items()] if not isinstance(value, type) else []
 
 
 def _sendable(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from typing import Any
 
 from coterie.work.jobs.job import Job
@@ -19,6 +20,11 @@ class Delayed:
         self._heap: list[tuple[float, int, Job[Any]]] = []
         self._order = itertools.count()
         self._compact_at = _COMPACT_ABOVE
+
+    @property
+    def due(self) -> float:
+        """When the first is due; infinity if there is none."""
+        return self._heap[0][0] if self._heap else math.inf
 
     def add(self, when: float, job: Job[Any]) -> bool:
         """Put a job in. Return whether it is now the first to be due."""

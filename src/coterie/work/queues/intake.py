@@ -40,9 +40,10 @@ class Intake:
             return self._make_room(job)
         if self._limits.overflow is Overflow.REJECT:
             raise self.refusal(job, "and its policy is to reject what is more")
-        running = CURRENT.job
-        if running is not None and running.pool is job.pool:
-            raise self.refusal(job, f"and {running!r}, a job of the same pool, must not wait for room in it")
+        at_work = CURRENT.at_work
+        if at_work is not None and at_work.pool is job.pool:
+            what = "a job" if CURRENT.job is at_work else "and now a callback of it"
+            raise self.refusal(job, f"and {at_work!r}, {what} of the same pool, must not wait for room in it")
         self._outside[lane].append(job)
         return None
 

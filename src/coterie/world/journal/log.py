@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from coterie import storage
-from coterie.errors import ConstraintViolated, LogDamaged, LogTaken
-from coterie.kernel import check_number
+from coterie.errors import ConstraintViolated, InvalidSetting, LogDamaged, LogTaken
+from coterie.kernel import check_instance, check_number
 from coterie.storage import Database, Pending, Row, Schema, Transaction, open_database
 from coterie.world.state.event import Event
 from coterie.world.state.fold import start
@@ -101,6 +101,9 @@ class EventLog:
         snapshots: int = 10,
     ) -> None:
         check_number("EventLog.snapshots", snapshots, least=1, whole=True)
+        if not isinstance(database, str | os.PathLike) and not hasattr(database, "migrate"):
+            raise InvalidSetting("EventLog.database", database, "a path, an address, or a database that is open")
+        check_instance("EventLog.world", world, str, "text")
         self._mine = isinstance(database, str | os.PathLike)
         self.database: Database = open_database(database) if isinstance(database, str | os.PathLike) else database
         """Where it is."""
@@ -112,6 +115,7 @@ class EventLog:
         try:
             self.database.migrate(_SCHEMA)
         except BaseException:
+            # Whatever it was, an interrupt too, nobody else has the database that was opened here.
             self.close()
             raise
 
@@ -127,9 +131,12 @@ class EventLog:
     def append(self, events: Sequence[Event], also: Callable[[Transaction], object] | None = None) -> Pending[None]:
         """Append events that follow the last ones, in one commit; `also` is done in the same transaction.
 
-        Returns at once; wait for what it returns. That raises `LogTaken` if another world has appended meanwhile.
+        Returns at once; wait for what it returns. That raises `LogTaken` if another world has appended meanwhile. Raises
+        `TypeError`, `ValueError` or `OverflowError` for events that could not be read again; nothing is written then.
         """
         body = encoder.encode(events)
+        # What the types of Python let pass, such as a number for a name, would make the whole log unreadable.
+        self._decoder.decode(body)
         row = (self.world, events[0].sequence, events[-1].sequence, body, zlib.crc32(body))
 
         def write(transaction: Transaction) -> None:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from coterie.concurrency import PeriodicJob, Timers
-from coterie.kernel import Clock, SystemClock, check_number
+from coterie.kernel import Clock, check_number, clock_or_system
 
 
 class Cadence(ABC):
@@ -20,7 +20,7 @@ class Cadence(ABC):
     def __init__(self, every: float, clock: Clock | None, name: str) -> None:
         check_number(f"{type(self).__name__}.every", every, above=0)
         self.every = every
-        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.clock: Clock = clock_or_system("clock", clock)
         self._name = name
         self._timers: Timers | None = None
         self._job: PeriodicJob | None = None

@@ -8,7 +8,7 @@ import msgspec
 
 from coterie.concurrency import Rank, Signal, Timers, new_lock
 from coterie.errors import InvalidSetting, ResourcesExhausted
-from coterie.kernel import Clock, check_number
+from coterie.kernel import Clock, check_instance, check_number
 from coterie.world.monitors.resources import ResourceMonitor
 
 
@@ -25,11 +25,14 @@ class Limit(msgspec.Struct, frozen=True):
     """Seconds, at `slow`; it grows in proportion to how far the resource is above that."""
 
     def __post_init__(self) -> None:
+        check_instance("Limit.resource", self.resource, str, "the name of a resource, such as process.memory")
         check_number("Limit.slow", self.slow, least=float("-inf"), optional=True)
         check_number("Limit.refuse", self.refuse, least=float("-inf"), optional=True)
         check_number("Limit.delay", self.delay, above=0)
         if self.slow is None and self.refuse is None:
             raise InvalidSetting("Limit", self.resource, "at least one of slow and refuse")
+        if self.slow is not None and self.refuse is not None and self.slow >= self.refuse:
+            raise InvalidSetting("Limit.slow", self.slow, f"less than refuse={self.refuse:g}, or else nobody is ever slowed")
 
 
 class ResourceController:
@@ -45,8 +48,14 @@ class ResourceController:
     """
 
     def __init__(self, monitor: ResourceMonitor, limits: Iterable[Limit], *, clock: Clock | None = None) -> None:
+        check_instance("ResourceController.monitor", monitor, ResourceMonitor, "a ResourceMonitor")
+        check_instance("ResourceController.limits", limits, Iterable, "several limits: [Limit(...)]")
         self.monitor = monitor
         self.limits = tuple(limits)
+        for limit in self.limits:
+            check_instance("ResourceController.limits", limit, Limit, "limits: [Limit(...)]")
+            if limit.resource not in monitor.names:
+                raise InvalidSetting("Limit.resource", limit.resource, f"one of {', '.join(monitor.names)}")
         self.clock = clock if clock is not None else monitor.clock
         self._lock = new_lock(Rank.RECORDS)
         self._timers: Timers | None = None

@@ -10,7 +10,7 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import describe
-from coterie.kernel import Clock
+from coterie.kernel import Clock, check_instance
 from coterie.world.monitors.cadence import Cadence
 
 Check: TypeAlias = Callable[[], bool | str | None]
@@ -53,6 +53,9 @@ class HealthMonitor(Cadence):
         notify: Callable[[Health], object] | None = None,
     ) -> None:
         super().__init__(every, clock, "health-monitor")
+        check_instance("HealthMonitor.checks", checks, Mapping, "a mapping of names to functions")
+        for name, check in checks.items():
+            check_instance(f"HealthMonitor.checks[{name!r}]", check, Callable, "a function")  # type: ignore[arg-type] # an abstract class will do
         self._checks = dict(checks)
         self._notify = notify
         self._lock = new_lock(Rank.RECORDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from coterie.kernel import Clock
+from coterie.kernel import Clock, check_instance
 from coterie.world.monitors.cadence import Cadence
 from coterie.world.world import World
 
@@ -22,6 +22,7 @@ class RateMonitor(Cadence):
     """Looks every `every` seconds at how much a world has changed since the last look. Safe from any thread."""
 
     def __init__(self, world: World, *, every: float = 1.0, clock: Clock | None = None) -> None:
+        check_instance("RateMonitor.world", world, World, "a World")
         super().__init__(every, clock if clock is not None else world.clock, "rate-monitor")
         self._world = world
         self._last = (self.clock.monotonic(), world.statistics())

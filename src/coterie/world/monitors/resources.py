@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 
 import msgspec
 import psutil
 
-from coterie.kernel import Clock
+from coterie.kernel import Clock, check_instance, check_number
 from coterie.world.monitors.cadence import Cadence
 
 
@@ -39,6 +40,8 @@ class ResourceMonitor(Cadence):
         keep: int = 600,
     ) -> None:
         super().__init__(every, clock, "resource-monitor")
+        check_instance("ResourceMonitor.extra", extra, (Mapping, type(None)), "a mapping of names to functions")
+        check_number("ResourceMonitor.keep", keep, least=1, whole=True)
         self._process = psutil.Process()
         self._extra = dict(extra or {})
         self._folder = os.fspath(folder)
@@ -47,13 +50,22 @@ class ResourceMonitor(Cadence):
         self.problems: dict[str, str] = {}
         """Resources that could not be looked at the last time, and why."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The resources that it looks at, those included that this platform may not tell."""
+        return (*self._builtin(), *self._extra)
+
     def look(self) -> Resources:
         """Look now, and return what is in use."""
         values: dict[str, float] = {}
         problems: dict[str, str] = {}
         for name, read in {**self._builtin(), **self._extra}.items():
             try:
-                values[name] = float(read())
+                value = float(read())
+                if math.isnan(value):
+                    problems[name] = "it is not a number"
+                else:
+                    values[name] = value
             except Exception as error:  # noqa: BLE001 - a platform may not tell, and the others are still of use
                 problems[name] = str(error) or type(error).__name__
         self.problems = problems

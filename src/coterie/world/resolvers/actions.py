@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from coterie.errors import InvalidSetting
+from coterie.kernel import check_instance
 from coterie.world.intent import Intent
 from coterie.world.resolvers.decision import Effects
 
@@ -82,6 +84,15 @@ FLOORED = frozenset(("take", "move"))
 """The actions that never leave less than nothing where they take from."""
 
 
+def functions(where: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return functions by name, as they were given. Raises `InvalidSetting` for what is none."""
+    check_instance(where, given, (Mapping, type(None)), "a mapping of names to functions")
+    for name, function in (given or {}).items():
+        if name.__class__ is not str or not callable(function):
+            raise InvalidSetting(f"{where}[{name!r}]", function, "a function, under a name that is text")
+    return dict(given or {})
+
+
 def effects_of(view: Mapping[str, Any], intent: Intent, actions: Mapping[str, Action]) -> Effects | str:
     """Return what an intent does, or the reason why it makes no sense. Numbers are added to numbers only."""
     action = actions.get(intent.action) or ACTIONS.get(intent.action)
@@ -90,7 +101,9 @@ def effects_of(view: Mapping[str, Any], intent: Intent, actions: Mapping[str, Ac
     effects = action(view, intent)
     if effects.__class__ is str:
         return effects
-    for key in effects.adds:  # type: ignore[union-attr] # it is no text
+    if effects.__class__ is not Effects:
+        raise TypeError(f"the action {intent.action} returned {effects!r}; return Effects, or the reason for a refusal")
+    for key in effects.adds:
         if view.get(key, 0).__class__ not in (int, float):
             return f"{key} is no number"
     return effects

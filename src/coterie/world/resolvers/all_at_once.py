@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from coterie.world.intent import Intent
-from coterie.world.resolvers.actions import FLOORED, Action, effects_of
+from coterie.world.resolvers.actions import FLOORED, Action, effects_of, functions
 from coterie.world.resolvers.decision import Decision, Effects, granted, refused
 from coterie.world.state.values import freeze
 
@@ -22,12 +22,12 @@ class Merge:
     `combine` says how: functions by the beginning of the keys they are for, of which the longest counts, such as
     ``{"bids/": max}``. Where there is none, mappings that agree are joined, and of values that contradict each other
     the first stays. What takes or moves more than there was to begin with is refused, as is what removes a key that
-    others set.
+    others set or add to.
     """
 
     def __init__(self, combine: Mapping[str, Combine] | None = None, actions: Mapping[str, Action] | None = None) -> None:
-        self.combine = dict(combine or {})
-        self.actions = dict(actions or {})
+        self.combine = functions("Merge.combine", combine)
+        self.actions = functions("Merge.actions", actions)
 
     def __repr__(self) -> str:
         return f"Merge({', '.join(self.combine)})"
@@ -41,8 +41,9 @@ class Merge:
                 for key, value in effects.sets.items():
                     set_to.setdefault(key, []).append(freeze(value, key))
         merged = {key: self._merge(key, values) for key, values in set_to.items()}
+        added = frozenset(key for effects in found if not isinstance(effects, str) for key in effects.adds)
         left: dict[str, Any] = {}
-        return [self._decide(view, each, effects, merged, left) for each, effects in zip(intents, found, strict=True)]
+        return [self._decide(view, each, effects, merged, added, left) for each, effects in zip(intents, found, strict=True)]
 
     def _decide(
         self,
@@ -50,13 +51,15 @@ class Merge:
         intent: Intent,
         effects: Effects | str,
         merged: Mapping[str, Any],
+        added: frozenset[str],
         left: dict[str, Any],
     ) -> Decision:
         if isinstance(effects, str):
             return refused(intent, effects)
-        for key in (*effects.removes, *effects.adds):
-            if key in merged:
-                return refused(intent, f"others set {key}")
+        if met := sorted(merged.keys() & {*effects.removes, *effects.adds}):
+            return refused(intent, f"others set {met[0]}")
+        if met := sorted(added.intersection(effects.removes)):
+            return refused(intent, f"others add to {met[0]}, or take from it")
         for key, value in effects.sets.items():
             if not self._is_part(key, freeze(value, key), merged[key]):
                 return refused(intent, f"{key} was set to something else")
@@ -94,7 +97,7 @@ class RefuseOnConflict:
     """Refuses all intents that meet: that set or remove a key which another touches, or together take too much."""
 
     def __init__(self, actions: Mapping[str, Action] | None = None) -> None:
-        self.actions = dict(actions or {})
+        self.actions = functions("RefuseOnConflict.actions", actions)
 
     def __repr__(self) -> str:
         return "RefuseOnConflict()"

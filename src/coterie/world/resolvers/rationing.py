@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance, choice
 from coterie.world.intent import Intent
 from coterie.world.resolvers.actions import amount_of, key_of, taken
@@ -35,6 +36,14 @@ class Rationing:
         otherwise: Resolver | None = None,
     ) -> None:
         check_instance("Rationing.key", key, str, "the key that is shared out")
+        check_instance("Rationing.into", into, (str, type(None)), 'a key, such as "basket/{agent}"')
+        check_instance("Rationing.otherwise", otherwise, (Callable, type(None)), "a resolver")  # type: ignore[arg-type] # an abstract class will do
+        try:
+            (into or "").format(agent="")
+        except (LookupError, ValueError) as error:
+            raise InvalidSetting(
+                "Rationing.into", into, 'a key, in which only {agent} is filled in: "basket/{agent}"'
+            ) from error
         self.key = key
         self.into = into
         self.sharing = choice("Rationing.sharing", sharing, Sharing)

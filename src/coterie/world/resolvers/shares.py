@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import TypeAlias
@@ -29,10 +30,10 @@ class Sharing(enum.StrEnum):
 def proportional(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
     """Share in proportion to what is asked for; whole units by the method of largest remainders."""
     total = sum(asked)
+    if not _whole(asked, available):
+        return _spent(asked, _in_proportion(asked, available), available)
     if total <= available:
         return list(asked)
-    if not _whole(asked, available):
-        return [amount * available / total for amount in asked]
     units, whole = [int(amount) for amount in asked], int(available)
     everything = sum(units)
     shares = [amount * whole // everything for amount in units]
@@ -45,7 +46,7 @@ def proportional(asked: Sequence[float], available: float, random: Random) -> li
 def equal(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
     """Give all the same, as far as they ask for it: nobody gets less so that somebody may get more."""
     if sum(asked) <= available:
-        return list(asked)
+        return list(asked) if _whole(asked, available) else _spent(asked, asked, available)
     shares: list[float] = [0] * len(asked)
     left = available
     hungry = sorted(range(len(asked)), key=lambda place: asked[place])
@@ -56,7 +57,7 @@ def equal(asked: Sequence[float], available: float, random: Random) -> list[floa
     if not _whole(asked, available):
         for place in hungry:
             shares[place] = left / len(hungry)
-        return shares
+        return _spent(asked, shares, available)
     # What does not divide goes to those who come first.
     portion, rest = divmod(left, max(1, len(hungry)))
     for number, place in enumerate(sorted(hungry)):
@@ -78,10 +79,49 @@ def first_come(asked: Sequence[float], available: float, random: Random) -> list
 
 def _serve(asked: Sequence[float], available: float, order: Sequence[int]) -> list[float]:
     shares: list[float] = [0] * len(asked)
+    left = available
     for place in order:
-        shares[place] = min(asked[place], available)
-        available -= shares[place]
-    return shares
+        shares[place] = min(asked[place], left)
+        left -= shares[place]
+    return shares if _whole(asked, available) else _spent(asked, shares, available)
+
+
+def _in_proportion(asked: Sequence[float], available: float) -> list[float]:
+    total = sum(asked)
+    if total <= available:
+        return list(asked)
+    if math.isinf(total):
+        largest = max(asked)
+        parts = [amount / largest for amount in asked]
+    else:
+        parts = list(asked)
+    total = sum(parts)
+    # Not multiplied first: the product may be more, or less, than a float can be.
+    return [available * (part / total) for part in parts]
+
+
+def _spent(asked: Sequence[float], shares: Sequence[float], available: float) -> list[float]:
+    """Return fractions so that taking them one after the other leaves nothing that rounding has made, and never less than 0.
+
+    Who comes last of those that want more gets what rounding has left.
+    """
+    spent: list[float] = []
+    left = available
+    for share, amount in zip(shares, asked, strict=True):
+        spent.append(min(share, amount, left))
+        left -= spent[-1]
+    short = [place for place, share in enumerate(spent) if share < asked[place]]
+    if short and 0 < left <= 1e-9 * available:
+        place = short[-1]
+        spent[place] = min(asked[place], spent[place] + left)
+        return _spent(asked, spent, available) if _left(spent, available) < 0 else spent
+    return spent
+
+
+def _left(shares: Sequence[float], available: float) -> float:
+    for share in shares:
+        available -= share
+    return available
 
 
 def _whole(asked: Sequence[float], available: float) -> bool:

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from coterie.world.intent import Intent
-from coterie.world.resolvers.actions import ACTIONS, FLOORED, Action, effects_of, key_of, taken
+from coterie.world.resolvers.actions import ACTIONS, FLOORED, Action, effects_of, functions, key_of, taken
 from coterie.world.resolvers.decision import Decision, Effects, cut, granted, refused
 
 
@@ -19,7 +19,7 @@ class FirstCome:
     """
 
     def __init__(self, actions: Mapping[str, Action] | None = None) -> None:
-        self.actions = dict(actions or {})
+        self.actions = functions(f"{type(self).__name__}.actions", actions)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

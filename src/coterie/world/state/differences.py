@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
-from coterie.world.state.values import thaw
+from coterie.errors import PatchRefused
+from coterie.world.state.values import encoder, freeze, thaw
 
 Operation: TypeAlias = Literal["add", "remove", "replace"]
 
@@ -34,19 +35,26 @@ def differences(
 
 
 def patched(before: Mapping[str, Any], operations: Sequence[Difference]) -> dict[str, Any]:
-    """Return what `before` becomes by `operations`, as ordinary lists and dicts. Raises `KeyError` where one does not fit."""
+    """Return what `before` becomes by `operations`, as ordinary lists and dicts. Raises `PatchRefused` where one does not fit.
+
+    Lists are replaced whole, as `differences` does it.
+    """
     result: dict[str, Any] = {key: thaw(value) for key, value in before.items()}
     for operation in operations:
+        if operation.op not in get_args(Operation) or not operation.path.startswith("/"):
+            raise PatchRefused(operation.path, f"{operation.op} is add, remove or replace, and a path begins with a slash")
         *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in operation.path.split("/")[1:]]
-        target = result
+        target: Any = result
         for parent in parents:
-            target = target[parent]
+            target = target.get(parent) if isinstance(target, dict) else None
+        if not isinstance(target, dict):
+            raise PatchRefused(operation.path, "there is no mapping on the way to it")
+        if (last in target) is (operation.op == "add"):
+            raise PatchRefused(operation.path, "it is there already" if operation.op == "add" else "there is no such thing")
         if operation.op == "remove":
             del target[last]
         else:
-            if (last in target) is (operation.op == "add"):
-                raise KeyError(operation.path)
-            target[last] = operation.value
+            target[last] = thaw(freeze(operation.value, operation.path))
     return result
 
 
@@ -59,10 +67,11 @@ def _compare(key: str, before: Mapping[str, Any], after: Mapping[str, Any], path
         yield Difference("remove", here)
     else:
         one, other = before[key], after[key]
-        if one is other or (type(one) is type(other) and one == other):
+        if one is other:
             return
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             for name in sorted({*one, *other}):
                 yield from _compare(name, one, other, here)
-        else:
+        elif encoder.encode(one) != encoder.encode(other):
+            # Not by ==, for which 1, 1.0 and true are the same, and which the digest tells apart.
             yield Difference("replace", here, thaw(other))

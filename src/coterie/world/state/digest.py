@@ -10,6 +10,9 @@ from coterie.world.state.view import View, seal
 MISSING: Any = object()
 """What a key was that was not there."""
 
+_MOST = 10_000
+"""Changes that wait to be counted, or twice as many as there are keys, if those are more."""
+
 
 class Digest:
     """The sum of the fingerprints of all entries; what has changed since it was last asked for waits to be counted.
@@ -27,6 +30,16 @@ class Digest:
         """Return the digest of a view, counted whole."""
         deadline = view.deadlines_map.get
         return cls(sum(fingerprint(key, value, deadline(key)) for key, value in view.keys_map.items()))
+
+    def lighten(self, view: View) -> None:
+        """Count what waits, if that is much: keys that come and go would add up for ever if nobody asked."""
+        if len(self._before) > max(_MOST, 2 * len(view)):
+            self.total(view)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait to be counted."""
+        return len(self._before)
 
     def touch(self, key: str, before: View) -> None:
         """Note that a key has changed, and what it was before."""

@@ -26,7 +26,7 @@ def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901 -
     """
     kind = value.__class__
     if kind in _SIMPLE:
-        return value
+        return value if kind is not str or value.isascii() else _encodable(value, key)
     if kind is int:
         if not _LEAST <= value <= _MOST:
             raise InvalidValue(key, f"{value} is beyond 64 bits")
@@ -43,10 +43,10 @@ def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901 -
         for name in value:
             if not isinstance(name, str):
                 raise InvalidValue(key, f"{name!r} in a mapping is a {type(name).__qualname__}, and keys are text")
-        return immutables.Map({str(name): freeze(each, key, depth + 1) for name, each in value.items()})
+        return immutables.Map({freeze(name, key): freeze(each, key, depth + 1) for name, each in value.items()})
     if isinstance(value, bool | int | float | str | bytes):
         # A subclass, such as an enumeration: what it is beside its value would be lost on the way to the disk.
-        return freeze(_bare(value), key)
+        return freeze(bare(value), key)
     raise InvalidValue(key, f"a {kind.__module__}.{kind.__qualname__} is no plain data")
 
 
@@ -59,11 +59,32 @@ def thaw(value: Any) -> Any:
     return value
 
 
-def _bare(value: Any) -> Any:
+def fits(value: Any, key: object) -> Any:
+    """Return a value frozen, as `freeze` does, but let pass what is no number at all: it can be recorded, if not kept."""
+    return value if value.__class__ is float else freeze(value, key)
+
+
+def as_key(key: Any) -> str:
+    """Return a key, which is text that is not empty. Raises `InvalidValue`."""
+    if not isinstance(key, str) or not key:
+        raise InvalidValue(key, "it is no key")
+    return str(freeze(key, key))
+
+
+def bare(value: Any) -> Any:
+    """Return the value of a member of an enumeration, or of another subclass, as an ordinary number or text."""
     for kind in (int, float, str, bytes):
         if isinstance(value, kind):
             return kind.__call__(value) if kind is not str else str.__str__(value)
     return value
+
+
+def _encodable(text: str, key: object) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(key, f"{text!r} has half of a surrogate pair, which no encoding has") from error
+    return text
 
 
 def _as_dict(value: Any) -> Any:

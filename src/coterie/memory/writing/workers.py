@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from coterie.concurrency import Doorbell, Rank, Thread, new_lock, start_thread
 from coterie.errors import MemoryClosed
-from coterie.memory.tiers.lane import Urgency
+from coterie.memory.writing.waiting import Urgency
 
 T = TypeVar("T")
 

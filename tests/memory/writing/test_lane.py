@@ -9,10 +9,11 @@ import pytest
 from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import stream
 from coterie.memory import Delete, Put, Record
-from coterie.memory.tiers.access import TierAccess
 from coterie.memory.tiers.key_filter import KeyFilter
-from coterie.memory.tiers.lane import Urgency, WriteLane, Written
-from coterie.memory.tiers.workers import PriorityWorkers
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
+from coterie.memory.writing.waiting import Urgency, Written
+from coterie.memory.writing.workers import PriorityWorkers
 from coterie.testing import Together, eventually, run_together
 from tests.memory.stores import FlakyArchive
 
@@ -190,6 +191,6 @@ def test_workers_do_the_most_urgent_first_and_hand_over_what_is_raised() -> None
 def test_a_key_that_was_added_is_never_said_to_be_new_and_few_others_are_said_to_be_known() -> None:
     keys = KeyFilter()
     for n in range(300_000):
-        keys.add(f"key{n}")
+        keys.note(f"key{n}")
     assert all(f"key{n}" in keys for n in range(0, 300_000, 97))
     assert sum(f"other{n}" in keys for n in range(10_000)) < 1_000

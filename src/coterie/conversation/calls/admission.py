@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from coterie.conversation.calls.lanes import refusal
 from coterie.conversation.events import Lane
 from coterie.conversation.history.entries import Confirming
 from coterie.conversation.operations.describing import outcome_line
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
-from coterie.conversation.session.lanes import refusal
 from coterie.conversation.tools.attempt import Attempt, Purpose
 from coterie.conversation.tools.calling import Callee
 from coterie.conversation.tools.context import ToolContext

@@ -9,6 +9,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import TierUnavailable
 from coterie.kernel import Countdown
 from coterie.memory.contract import Backend
+from coterie.memory.record import Record
 
 T = TypeVar("T")
 
@@ -19,7 +20,8 @@ _PAUSE = 1.0
 class TierAccess:
     """Reads from a backend, counts, and leaves it alone for a moment when it cannot be reached.
 
-    Safe from many threads; `_lock` guards the counts.
+    Safe from many threads; `_lock` guards what is written about failures. Hits and misses are counted by the store, under
+    its own lock.
     """
 
     def __init__(self, name: str, backend: Backend) -> None:
@@ -53,6 +55,17 @@ class TierAccess:
             self._away = None
         return value
 
+    def read_one(self, key: str) -> Record | None:
+        """Return one record, as `read` would."""
+        if self._away is not None:
+            return self.read(lambda: self._backend.get((key,))).get(key)
+        try:
+            found = self._backend.get((key,))
+        except TierUnavailable as error:
+            self.failed(error)
+            raise
+        return found.get(key) if found else None
+
     def failed(self, error: TierUnavailable) -> None:
         """Note that it could not be reached."""
         with self._lock:
@@ -65,11 +78,3 @@ class TierAccess:
         with self._lock:
             self.writes += writes
             self._away = None
-
-    def count(self, *, found: bool) -> None:
-        """Count a memory that was there, or one that was not."""
-        with self._lock:
-            if found:
-                self.hits += 1
-            else:
-                self.misses += 1

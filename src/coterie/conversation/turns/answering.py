@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from coterie.conversation.calls.admission import Calls, Draft, Reply
+from coterie.conversation.calls.builtins import BUILTINS, definitions
+from coterie.conversation.calls.commands import Commands
+from coterie.conversation.calls.lanes import lane_of, offered
 from coterie.conversation.events import Lane, TextWritten, TurnOutcome
 from coterie.conversation.history.entries import Answered, Called, Returned, Said
 from coterie.conversation.history.projection import project
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.session.builtins import BUILTINS, definitions
-from coterie.conversation.session.calls import Calls, Draft, Reply
-from coterie.conversation.session.commands import Commands
-from coterie.conversation.session.lanes import lane_of, offered
-from coterie.conversation.session.speaking import Cut, Speaker
+from coterie.conversation.turns.speaking import Cut, Speaker
 from coterie.errors import ModelError, describe
 from coterie.models import Finish, ModelRequest, ToolCall
 

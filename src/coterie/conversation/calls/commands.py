@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from coterie.conversation.calls.admission import Calls, Draft, Reply
+from coterie.conversation.calls.builtins import BUILTINS
 from coterie.conversation.events import Lane
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, status_line
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
-from coterie.conversation.session.builtins import BUILTINS
-from coterie.conversation.session.calls import Calls, Draft, Reply
 from coterie.models import ToolCall
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from coterie.conversation.history.projection import project
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, told
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.session.speaking import Cut, Speaker
+from coterie.conversation.turns.speaking import Cut, Speaker
 from coterie.errors import ModelError, describe
 from coterie.models import ModelRequest
 

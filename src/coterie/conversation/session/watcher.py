@@ -1,0 +1,56 @@
+"""Who hears that a conversation's agent has ended for good, so that no front end waits for it for ever."""
+
+from __future__ import annotations
+
+from coterie.concurrency import Rank, new_lock
+from coterie.conversation.port import Port
+from coterie.errors import ConversationFailed
+from coterie.kernel import Address
+from coterie.messaging import Message
+from coterie.runtime import Agent, AgentDown, AgentRef, on
+
+
+class Roll:
+    """The conversations of one host by the addresses of their agents. Safe from any thread; `_lock` guards the table."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._ports: dict[Address, Port] = {}
+
+    def __deepcopy__(self, memo: object) -> Roll:
+        return self
+
+    def add(self, agent: AgentRef, port: Port) -> None:
+        """Note who belongs to an agent."""
+        with self._lock:
+            self._ports[agent.address] = port
+
+    def take(self, agent: AgentRef) -> Port | None:
+        """Return who belonged to an agent, and forget it."""
+        with self._lock:
+            return self._ports.pop(agent.address, None)
+
+
+class Look(Message):
+    """A conversation was opened."""
+
+    agent: AgentRef
+
+
+class Watcher(Agent):
+    """One for each host. Closes the feed of a conversation whose agent has ended."""
+
+    def __init__(self, roll: Roll) -> None:
+        self._roll = roll
+
+    @on
+    def look(self, message: Look) -> None:
+        """Watch one more; if it has ended already, that is heard at once."""
+        self.context.watch(message.agent)
+
+    @on
+    def down(self, message: AgentDown) -> None:
+        """Hear that one has ended."""
+        port = self._roll.take(message.agent)
+        if port is not None:
+            port.feed.close(ConversationFailed(port.name, message.error) if message.reason == "failed" else None)

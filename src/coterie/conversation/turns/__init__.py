@@ -1,0 +1,1 @@
+"""How a conversation speaks: answers to what was said, and results between the turns."""

@@ -1,0 +1,85 @@
+"""What can become of agents, and of waiting for them; and what has no room of its own. The tree is drawn in `coterie.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coterie.errors.root import CoterieError
+
+
+class SpawnError(CoterieError):
+    """An agent cannot come to life."""
+
+
+class NameTaken(SpawnError):
+    """A living agent of this runtime has that name already."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"an agent named {name!r} is alive: choose another name, or stop that agent first")
+
+
+class StartFailed(SpawnError):
+    """The constructor of an agent raised, so it never lived. Its error is the cause."""
+
+    def __init__(self, agent: object, kind: str, error: BaseException) -> None:
+        super().__init__(f"{agent}: {kind}.__init__ raised {describe(error)}")
+
+
+class NotInAgent(CoterieError):
+    """Something was asked for that only a running agent has."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} exists only while the agent runs: spawn it in a Runtime")
+
+
+class ServiceMissing(CoterieError, LookupError):
+    """`context.use` found nothing of that type."""
+
+    def __init__(self, service: type, provided: Sequence[type]) -> None:
+        names = ", ".join(sorted(each.__qualname__ for each in provided)) or "nothing"
+        super().__init__(
+            f"no {service.__qualname__} was provided (there is: {names}): call runtime.provide(...) before agents use it"
+        )
+
+
+class RestartsExhausted(CoterieError):
+    """An agent failed more often than its supervision permits. Its last error is the cause."""
+
+    def __init__(self, agent: object, restarts: int, within: float) -> None:
+        super().__init__(f"{agent} failed again after {restarts} restarts within {within:g} s")
+
+
+class SnapshotFailed(CoterieError):
+    """`snapshot` or `restore` of an agent raised. Its error is the cause."""
+
+    def __init__(self, agent: object, hook: str, error: BaseException) -> None:
+        super().__init__(f"{agent}: {hook} raised {describe(error)}")
+
+
+class WaitTimeout(CoterieError, TimeoutError):
+    """`.result(timeout)` ran out. Only the waiting has stopped."""
+
+    def __init__(self, what: object, timeout: float) -> None:
+        super().__init__(f"{what} has not ended after {timeout:g} s of waiting; it goes on, wait again or cancel it")
+
+
+class TransportError(CoterieError):
+    """A transport cannot carry a frame to where it should go."""
+
+
+class RemoteError(CoterieError):
+    """The text of an error that happened in another process; only ever a cause."""
+
+
+class ExtraMissing(CoterieError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as `Type: text`, on one line where its text is one."""
+    text = str(error)
+    return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

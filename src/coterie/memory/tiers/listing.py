@@ -1,0 +1,91 @@
+"""Lists of memories: the newest, those that match, how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from coterie.errors import TierUnavailable, WriteTimeout
+from coterie.kernel import Clock
+from coterie.memory.contract import Archive, Hit, Search
+from coterie.memory.record import Record, Tier
+from coterie.memory.tiers.leftovers import Leftovers
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
+
+_MARGIN = 16
+"""Memories that are read beyond those that are wanted, because some may have expired."""
+
+
+class Listing:
+    """Asks the archive, which has all of them once it has what is on its way. Safe from many threads."""
+
+    def __init__(
+        self, archive: Archive, access: TierAccess, lane: WriteLane, leftovers: Leftovers, clock: Clock, write_timeout: float
+    ) -> None:
+        self._archive = archive
+        self._access = access
+        self._lane = lane
+        self._leftovers = leftovers
+        self._clock = clock
+        self._write_timeout = write_timeout
+
+    def recent(
+        self,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+        whole: bool = False,
+    ) -> list[Record]:
+        """Return the newest memories, newest first; from what is left if the archive is away, unless they must be `whole`."""
+        now = self._clock.time()
+        wanted = limit + _MARGIN
+        while True:
+            try:
+                self.catch_up()
+                found = self._access.read(
+                    lambda most=wanted: self._archive.recent(agents, most, kinds=kinds, after=after, before=before)  # type: ignore[misc]
+                )
+            except TierUnavailable:
+                if whole:
+                    raise
+                found = self._leftovers.recent(agents, wanted, kinds=kinds, after=after, before=before)
+            alive = [record for record in found if not record.expired(now)]
+            if len(alive) >= limit or len(found) < wanted:
+                return alive[:limit]
+            wanted *= 4
+
+    def search(self, query: Search) -> list[Hit]:
+        """Return what matches best, best first; from what is left if the archive is away."""
+        now = self._clock.time()
+        if not query.words:
+            return []
+        wanted = query.limit + _MARGIN
+        while True:
+            more = replace(query, limit=wanted)
+            try:
+                self.catch_up()
+                hits = self._access.read(lambda more=more: self._archive.search(more))  # type: ignore[misc]
+            except TierUnavailable:
+                hits = self._leftovers.search(more)
+            alive = [hit for hit in hits if not hit.record.expired(now)]
+            if len(alive) >= query.limit or len(hits) < wanted:
+                return alive[: query.limit]
+            wanted *= 4
+
+    def catch_up(self) -> None:
+        """Have all that was written before be in the archive. Raises `TierUnavailable` if it is away."""
+        if len(self._lane):
+            self._access.read(lambda: self._lane.flush(self._write_timeout, patient=False, touches=False))
+
+    def tally(self) -> Mapping[tuple[Tier, str], int] | None:
+        """Return how many memories there are by tier and kind, or None if that cannot be known now."""
+        try:
+            self.catch_up()
+            return self._access.read(self._archive.tally)
+        except (TierUnavailable, WriteTimeout):
+            return None

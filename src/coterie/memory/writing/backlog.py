@@ -1,0 +1,180 @@
+"""What waits to be written to one tier, and how it is counted."""
+
+from __future__ import annotations
+
+import itertools
+
+from coterie.concurrency import Doorbell, Rank, Signal, new_lock
+from coterie.errors import TierUnavailable, WriteTimeout
+from coterie.kernel import Countdown
+from coterie.memory.contract import Delete, Put, Touch
+from coterie.memory.record import Record
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.waiting import Flush, Item, Urgency, key_of_change, sum_of
+
+_MANY_TOUCHES = 20_000
+"""Memories of which the counts of reads are kept back, at most."""
+
+
+class Backlog:
+    """The changes that wait, those that are being written, and who waits for them. `_lock` guards all tables."""
+
+    def __init__(self, access: TierAccess, capacity: int, batch: int) -> None:
+        self._access = access
+        self._capacity = capacity
+        self._batch = batch
+        self._lock = new_lock(Rank.LANE)
+        self._numbers = itertools.count(1)
+        self._queues: tuple[dict[str, Item], ...] = ({}, {}, {})
+        self._held: dict[str, Touch] = {}
+        """Reads that were counted, and are written when there is reason to: each would be a write of its own."""
+        self._touches: dict[str, Item] = {}
+        """Those that are to be written now."""
+        self._newest: dict[str, Put | Delete] = {}
+        """What will be under a key once all is written. Read without the lock."""
+        self._writing: list[Item] = []
+        """What the lane's own thread writes."""
+        self._lent = 0
+        """Changes that the tier's writer has."""
+        self._lent_last: dict[str, Item] = {}
+        """The last of each key among them."""
+        self._flushes: list[Flush] = []
+        self._room: list[Signal] = []
+        self._bell = Doorbell()
+
+    def __len__(self) -> int:
+        """Return how many changes wait or are being written."""
+        return sum(map(len, self._queues)) + len(self._touches) + len(self._writing) + self._lent
+
+    def pending(self, key: str) -> Put | Delete | None:
+        """Return the last change of that key that is not written yet, if there is one."""
+        return self._newest.get(key)
+
+    def pending_records(self) -> list[Record]:
+        """Return the records that are not written yet."""
+        with self._lock:
+            return [change.record for change in self._newest.values() if isinstance(change, Put)]
+
+    def wait_for_room(self, timeout: float) -> None:
+        """Return when it can take a change; raise `WriteTimeout` if that is not within `timeout` seconds."""
+        if len(self._newest) < self._capacity - self._batch:
+            # Without the lock. What waits has a key of its own each, counts of reads and what is being written apart.
+            return
+        countdown = Countdown(timeout)
+        while True:
+            with self._lock:
+                if len(self) < self._capacity:
+                    return
+                signal = Signal()
+                self._room.append(signal)
+            if not signal.wait(countdown.left()):
+                reason = self._access.away or f"{self._capacity} memories wait to be written already"
+                raise WriteTimeout("a memory was not taken in", timeout, reason)
+
+    def _replace(self, key: str, item: Item) -> None:
+        """Let an item take the place of one of its key that waits, or a better one, and those who wait for it."""
+        for queue in self._queues:
+            there = queue.get(key)
+            if there is not None:
+                item.number = there.number
+                item.waiters = there.waiters
+                item.urgency = min(item.urgency, there.urgency)
+                if there.urgency != item.urgency:
+                    del queue[key]
+                return
+
+    def touch(self, key: str, count: int, last_access: float) -> None:
+        """Have reads counted, at the latest when all is flushed. Never waits."""
+        with self._lock:
+            self._held[key] = sum_of(self._held.get(key), Touch(key, count, last_access))
+            many = len(self._held) >= _MANY_TOUCHES
+            if many:
+                self._release_touches()
+        if many:
+            self._bell.ring()
+
+    def _pick(self, *queues: dict[str, Item]) -> list[Item]:
+        taken: list[Item] = []
+        for queue in queues:
+            keys = list(itertools.islice(queue, self._batch - len(taken)))
+            taken += [queue.pop(key) for key in keys]
+        return taken
+
+    def _put_back(self, items: list[Item]) -> None:
+        """Have changes that could not be written wait again, before all others of their urgency."""
+        over: list[Item] = []
+        with self._lock:
+            self._writing = []
+            again: tuple[dict[str, Item], ...] = ({}, {}, {}, {})
+            queues = (*self._queues, self._touches)
+            for item in items:
+                key = key_of_change(item.change)
+                touch = isinstance(item.change, Touch)
+                later = next((queue[key] for queue in ((self._touches,) if touch else self._queues) if key in queue), None)
+                if later is None and not touch and self._newest.get(key) is not item.change:
+                    # A later one is being written, or was.
+                    later = self._lent_last.get(key)
+                    if later is None:
+                        over.append(item)
+                        continue
+                if later is None:
+                    again[len(self._queues) if touch else item.urgency][key] = item
+                else:
+                    self._merge(item, later)
+            for queue, first in zip(queues, again, strict=True):
+                rest = dict(queue)
+                queue.clear()
+                queue.update(first)
+                queue.update(rest)
+        if over:
+            self._finish(over)
+
+    def _end_impatient(self, error: TierUnavailable) -> None:
+        with self._lock:
+            ended = [flush for flush in self._flushes if not flush.patient]
+            self._flushes = [flush for flush in self._flushes if flush.patient]
+        for flush in ended:
+            flush.error = error
+            flush.set()
+
+    def _release_touches(self) -> None:
+        """Have the counts of reads written with the next batches, under the lock."""
+        for key, touch in self._held.items():
+            there = self._touches.get(key)
+            if there is None:
+                self._touches[key] = Item(touch, Urgency.LOW, next(self._numbers))
+            else:
+                assert isinstance(there.change, Touch)
+                there.change = sum_of(there.change, touch)
+        self._held = {}
+
+    def _merge(self, earlier: Item, later: Item) -> None:
+        """Let a later change of the same key stand for one that was not written."""
+        later.waiters = (*earlier.waiters, *later.waiters)
+        if isinstance(earlier.change, Touch) and isinstance(later.change, Touch):
+            later.change = sum_of(earlier.change, later.change)
+        # A flush that waits for both waits for one from now on, and is not over with that.
+        for flush in self._flushes:
+            flush.left -= flush.until >= max(earlier.number, later.number)
+        later.number = min(earlier.number, later.number)
+
+    def _finish(self, items: list[Item]) -> None:
+        done: list[Signal] = []
+        with self._lock:
+            self._writing = []
+            for item in items:
+                change = item.change
+                if not isinstance(change, Touch):
+                    key = key_of_change(change)
+                    if self._newest.get(key) is change:
+                        del self._newest[key]
+                for flush in self._flushes:
+                    flush.left -= flush.until >= item.number
+                done += item.waiters
+            done += [flush for flush in self._flushes if flush.left <= 0]
+            self._flushes = [flush for flush in self._flushes if flush.left > 0]
+            if self._room and len(self) < self._capacity:
+                done += self._room
+                self._room = []
+        for signal in done:
+            signal.set()

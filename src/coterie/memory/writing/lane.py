@@ -1,0 +1,277 @@
+"""Writing behind: what is to be written to one tier, most urgent first, many at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from coterie.concurrency import Thread, start_thread
+from coterie.errors import CoterieError, TierUnavailable, WriteTimeout, describe
+from coterie.memory.contract import ArchiveChange, Delete, Put
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.backlog import Backlog
+from coterie.memory.writing.waiting import Flush, Item, Urgency, Written, key_of_change
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 2.0
+"""Seconds between two tries to reach a tier that is away."""
+
+_QUIET = 0.05
+"""Seconds without a write after which the tier may do what it had put off."""
+
+
+class _Writes(Protocol):
+    def __call__(self, changes: Sequence[ArchiveChange], /) -> list[bool]: ...
+
+
+class _WritesSoon(Protocol):
+    def __call__(
+        self, take: Callable[[], Sequence[ArchiveChange]], ended: Callable[[BaseException | None], object]
+    ) -> None: ...
+
+
+class WriteLane(Backlog):
+    """Takes changes from many threads, and writes them on one of its own, in batches.
+
+    Of two changes of one key that wait only the later is written. What waits, or is being written, can be looked up, so
+    whoever wrote reads its own write. While the tier is away changes wait, and beyond `capacity` so do those who bring
+    them. A change that the tier cannot take at all is given up: it is logged, counted, and told to who waits for it. When
+    nothing was written for a while `rest` is called, again and again until it returns False.
+
+    Where the tier has a writer of its own, `soon`, a change that somebody waits for does not wait for the thread of the lane:
+    that writer is asked to take what waits when its turn comes, which may be the changes of many, and tells when that has
+    ended. Never at once with the lane's own thread, so that a change cannot overtake a later one of its key; and not while
+    something is wrong, which the lane's thread alone deals with.
+
+    Safe from many threads; `_lock` guards all tables. Batches are written without it.
+    """
+
+    def __init__(
+        self,
+        access: TierAccess,
+        write: _Writes,
+        *,
+        capacity: int,
+        batch: int,
+        rest: Callable[[], bool] = lambda: False,
+        soon: _WritesSoon | None = None,
+    ) -> None:
+        super().__init__(access, capacity, batch)
+        self.lost = 0
+        """Changes that were given up."""
+        self._untold: BaseException | None = None
+        """Why one was given up that nobody waited for. The next who flushes to be sure hears of it."""
+        self._write = write
+        self._rest = rest
+        self._soon = soon
+        self._called = False
+        """Whether the tier's writer was asked to take what waits, and has not come yet."""
+        self._trouble = False
+        """Whether the last that was written could not be."""
+        self._resting = False
+        """Whether its thread has found nothing to do, and must be woken."""
+        self._closed = False
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Start its thread."""
+        self._thread = start_thread(self._run, f"memory-{self._access.name}-writer")
+
+    def put(self, change: Put | Delete, urgency: Urgency = Urgency.NORMAL, waiter: Written | None = None) -> None:
+        """Take a change to be written. Never waits. `waiter` becomes done when it, or a later one of its key, is written."""
+        key = change.key if isinstance(change, Delete) else change.record.key
+        with self._lock:
+            item = Item(change, urgency, next(self._numbers))
+            if key in self._newest:
+                self._replace(key, item)
+            if waiter is not None:
+                item.waiters += (waiter,)
+            self._queues[item.urgency][key] = item
+            self._newest[key] = change
+            call = ring = False
+            if waiter is None or self._soon is None or self._trouble:
+                ring, self._resting = self._resting, False
+            elif not self._called and not self._writing:
+                call = self._called = True
+            # Else whoever was called takes this too; so does the lane's thread, which always looks again.
+        if call:
+            self._call()
+        elif ring:
+            self._bell.ring()
+
+    def _call(self) -> None:
+        """Ask the tier's writer to take what waits."""
+        assert self._soon is not None
+        lent: list[Item] = []
+
+        def take() -> list[ArchiveChange]:
+            lent.extend(self._lend())
+            return [item.change for item in lent]
+
+        try:
+            self._soon(take, lambda error: self._returned(lent, error))
+        except Exception as error:  # noqa: BLE001 - the lane's own thread will meet it again, and deals with it
+            self._returned(lent, error)
+
+    def flush(self, timeout: float, *, patient: bool = True, touches: bool = True) -> None:
+        """Return when all that was put before is written. Raises `WriteTimeout`, and why the tier could not take something.
+
+        Unless it is `patient`, it raises `TierUnavailable` as soon as it is known that the tier is away. Without `touches`
+        it does not wait for counts of reads, nor raise what the tier could not take: that is for who wants to read.
+        """
+        with self._lock:
+            if touches:
+                self._release_touches()
+            left = len(self)
+            untold, self._untold = (self._untold, None) if touches else (None, self._untold)
+            if not left and untold is None:
+                return
+            flush = Flush(next(self._numbers), left, patient=patient, touches=touches)
+            flush.error = untold
+            if left:
+                self._flushes.append(flush)
+            else:
+                flush.set()
+        self._bell.ring()
+        if not flush.wait(timeout):
+            with self._lock:
+                if flush in self._flushes:
+                    self._flushes.remove(flush)
+            reason = self._access.away or "the disk is slow, or there is very much"
+            raise WriteTimeout(f"{flush.left} memories were not written to the {self._access.name} tier", timeout, reason)
+        if flush.error is not None:
+            raise flush.error
+
+    def close(self, timeout: float) -> int:
+        """Write what is left, end the thread, and return how many changes could not be written in time."""
+        try:
+            self.flush(timeout)
+        except Exception as error:  # noqa: BLE001 - it was told to who waited for it; here all else is to be let go of
+            _log.warning("closing the %s tier: %s", self._access.name, describe(error))
+        self._closed = True
+        self._bell.ring()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return len(self)
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        quiet: float | None = _QUIET
+        while True:
+            items = self._take()
+            if not items:
+                if self._closed:
+                    return
+                if not self._bell.wait(quiet):
+                    quiet = 0.0 if self._has_more_to_do() else None
+                continue
+            quiet = _QUIET
+            try:
+                self._write([item.change for item in items])
+            except TierUnavailable as error:
+                self._access.failed(error)
+                self._trouble = True
+                self._put_back(items)
+                self._end_impatient(error)
+                if self._closed:
+                    return
+                self._bell.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            except Exception as error:  # noqa: BLE001 - it is told to those who wait, logged and counted
+                self._write_singly(items, error)
+            else:
+                self._access.answered(len(items))
+                self._trouble = False
+                self._finish(items)
+            pause = _FIRST_PAUSE
+
+    def _has_more_to_do(self) -> bool:
+        try:
+            return self._rest()
+        except CoterieError as error:
+            # It is tried again after the next write, and by whoever needs it done.
+            _log.warning("the %s tier could not do what it had put off: %s", self._access.name, error)
+            return False
+
+    def _take(self) -> list[Item]:
+        with self._lock:
+            # What the tier's writer has comes first; it rings when that has ended.
+            taken = [] if self._lent else self._pick(*self._queues, self._touches)
+            self._writing = taken
+            self._resting = not taken
+            if not len(self):
+                self._trouble = False
+            return taken
+
+    def _lend(self) -> list[Item]:
+        """Give the tier's writer what waits; nothing if the lane's thread is at it, or must be."""
+        with self._lock:
+            self._called = False
+            if self._writing or self._trouble:
+                return []
+            lent = self._pick(*self._queues)
+            self._lent += len(lent)
+            self._lent_last.update((key_of_change(item.change), item) for item in lent)
+            return lent
+
+    def _returned(self, lent: list[Item], error: BaseException | None) -> None:
+        """Hear what became of what the tier's writer had."""
+        with self._lock:
+            self._lent -= len(lent)
+            for item in lent:
+                key = key_of_change(item.change)
+                if self._lent_last.get(key) is item:
+                    del self._lent_last[key]
+            if error is not None:
+                self._called = False
+                self._trouble = True
+            # Unless the tier's writer will come again for what has come since.
+            ring = self._resting and not self._lent and (bool(self._touches) or (not self._called and len(self) > 0))
+        if error is None:
+            self._access.answered(len(lent))
+            self._finish(lent)
+        else:
+            if isinstance(error, TierUnavailable):
+                self._access.failed(error)
+                self._end_impatient(error)
+            self._put_back(lent)
+        if ring or error is not None:
+            self._bell.ring()
+
+    def _write_singly(self, items: list[Item], error: Exception) -> None:
+        """Find out which of a batch it is that the tier cannot take."""
+        if len(items) > 1:
+            for item in items:
+                try:
+                    self._write([item.change])
+                except TierUnavailable as away:
+                    self._access.failed(away)
+                    rest = items[items.index(item) :]
+                    self._finish(items[: items.index(item)])
+                    self._put_back(rest)
+                    return
+                except Exception as reason:  # noqa: BLE001 - as above
+                    self._give_up(item, reason)
+            self._finish(items)
+            return
+        self._give_up(items[0], error)
+        self._finish(items)
+
+    def _give_up(self, item: Item, error: BaseException) -> None:
+        self.lost += 1
+        _log.error("the %s tier cannot take %r: %s", self._access.name, key_of_change(item.change), describe(error))
+        for waiter in item.waiters:
+            waiter.error = error
+        with self._lock:
+            told = bool(item.waiters)
+            for flush in self._flushes:
+                # Whoever only wants to read what can be read is not to fail for another's memory.
+                if flush.touches:
+                    flush.error = flush.error or error
+                    told = True
+            if not told:
+                self._untold = error

@@ -1,0 +1,80 @@
+"""The world as a component: read by views, changed by intents that actions carry to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coterie.orchestrator.components.component import Component
+from coterie.orchestrator.components.ready_made import check_serving
+from coterie.work import Action, ActionSystem, Priority
+from coterie.world import Event, Intent, Resolver, World
+
+
+class _Wish:
+    """An intent on its way, and what came of it. Written by the worker that applies it, and read once that is over."""
+
+    def __init__(self, intent: Intent) -> None:
+        self.intent = intent
+        self.events: tuple[Event, ...] = ()
+
+
+class WorldFeedback:
+    """Commits to a world what actions return, if that is an `Intent`, or a list of such; all else is left alone.
+
+    ::
+
+        with ActionSystem(apply=WorldFeedback(world, resolvers.Rationing("lake"))) as system:
+            system.submit(Intent, "ada", "take", {"key": "lake", "amount": 10}).result()
+
+    Safe from any thread, for the world is: commits are made one after the other.
+    """
+
+    def __init__(self, world: World, resolver: Resolver | None = None, *, seed: int | str | None = None) -> None:
+        self._world = world
+        self._resolver = resolver
+        self._seed = seed
+
+    def __call__(self, _: Action[Any], result: object) -> None:
+        """Apply a result. Raises what `World.commit` raises; then only this is tried again."""
+        if isinstance(result, _Wish):
+            result.events = self._commit([result.intent])
+        elif isinstance(result, Intent):
+            self._commit([result])
+        elif isinstance(result, list | tuple) and result and all(isinstance(each, Intent) for each in result):
+            self._commit(list(result))
+
+    def _commit(self, intents: list[Intent]) -> tuple[Event, ...]:
+        return self._world.commit(intents, resolver=self._resolver, seed=self._seed)
+
+
+def environment_component(world: World, system: ActionSystem, name: str = "environment", **options: Any) -> Component:
+    """Return a component of a world: `read` a key, `view` all under a prefix (by what follows that), `intend` a change.
+
+    `system` is one that was made with ``apply=WorldFeedback(world)``. `intend` answers with what came of the intent, one
+    mapping for each event, with its `sequence`, `kind` (granted, cut, refused), `reason` and `changes`; intents carry
+    no round, so those of different requests count in the order of their actions' ends. `options` are those of
+    `ActionSystem.submit`; unless they say otherwise nothing is tried again.
+    """
+    options = {"retry": None, **options}
+
+    def read(key: str, default: object = None) -> Any:
+        return world.view().get(key, default)
+
+    def view(prefix: str = "") -> dict[str, Any]:
+        return world.view().under(prefix)
+
+    async def intend(
+        agent: str, action: str, arguments: Mapping[str, Any] | None = None, priority: str = Priority.NORMAL
+    ) -> list[dict[str, Any]]:
+        wish = _Wish(Intent(agent, action, dict(arguments or {})))
+        # To submit may take a moment where a queue is full, but on an event loop it never blocks.
+        await system.submit(lambda: wish, **{"priority": priority, **options})
+        return [
+            {"sequence": event.sequence, "kind": str(event.kind), "reason": event.reason, "changes": dict(event.changes)}
+            for event in wish.events
+        ]
+
+    return Component(
+        name, {"read": read, "view": view, "intend": intend}, check=lambda: not world.closed and check_serving(system)
+    )

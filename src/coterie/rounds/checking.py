@@ -1,0 +1,73 @@
+"""Whether what a simulation is given makes sense, said before it begins."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from coterie.errors import InvalidSetting
+from coterie.kernel import Address, Checkpointable, check_instance
+from coterie.rounds.graph.graph import Graph
+from coterie.runtime import Agent
+
+
+def agents_of(agents: Any) -> dict[str, Any]:
+    """Return agents by name. Raises `InvalidSetting`."""
+    if isinstance(agents, str) or not isinstance(agents, Iterable):
+        raise InvalidSetting("Simulation.agents", agents, "names, or a mapping of names to agents")
+    given = list(agents)
+    for name in given:
+        if not Address.is_name(name) or "/" in name:
+            raise InvalidSetting("Simulation.agents", name, "names that are text without '#' and '/'")
+    for name, count in Counter(given).items():
+        if count > 1:
+            raise InvalidSetting("Simulation.agents", name, f"each name once, and this is there {count} times")
+    made = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(given)
+    for name, agent in made.items():
+        if isinstance(agent, Agent) or inspect.isclass(agent):
+            raise InvalidSetting(f"Simulation.agents[{name!r}]", agent, "an object, a function, or an agent's reference")
+    return made
+
+
+def members_of(members: Any, agents: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return who takes part from the beginning; None for all. Raises `InvalidSetting`."""
+    if members is None:
+        return None
+    if isinstance(members, str) or not isinstance(members, Iterable):
+        raise InvalidSetting("Simulation.members", members, "names: [...]")
+    chosen = tuple(members)
+    for name in chosen:
+        if name not in agents:
+            raise InvalidSetting("Simulation.members", name, f"one of {', '.join(agents)}")
+    return chosen
+
+
+def check_functions(**functions: Any) -> None:
+    """See that settings are functions, or None. Raises `InvalidSetting`."""
+    for what, function in functions.items():
+        if function is not None and not callable(function):
+            raise InvalidSetting(f"Simulation.{what}", function, "a function")
+
+
+def check_mappings(mechanisms: Any, keep: Any, dispatcher: Any) -> None:
+    """See that mechanisms are functions by name, and what is to be kept can be. Raises `InvalidSetting`."""
+    check_instance("Simulation.mechanisms", mechanisms, (Mapping, type(None)), "a mapping of kinds to functions")
+    for kind, binding in (mechanisms or {}).items():
+        if not isinstance(kind, str) or not callable(binding):
+            raise InvalidSetting(f"Simulation.mechanisms[{kind!r}]", binding, "a function of a resolver and parameters")
+    check_instance("Simulation.keep", keep, (Mapping, type(None)), "a mapping of names to what has snapshot and restore")
+    for name, each in (keep or {}).items():
+        check_instance(f"Simulation.keep[{name!r}]", each, Checkpointable, "something with snapshot and restore")
+    if dispatcher is not None and (inspect.isclass(dispatcher) or not callable(getattr(dispatcher, "open", None))):
+        raise InvalidSetting("Simulation.dispatcher", dispatcher, "an instance of a dispatcher: Leased() or Dedicated()")
+
+
+def check_stages(graph: Graph, agents: Mapping[str, Any]) -> None:
+    """See that somebody does each stage that is given by name: who is only a name has no methods. Raises `InvalidSetting`."""
+    named = [stage.name for stage in graph.stages if stage.work is None]
+    alone = [name for name, agent in agents.items() if agent is None]
+    if named and alone:
+        need = f"an object with the method {named[0]!r}, or a graph whose stages are functions"
+        raise InvalidSetting(f"Simulation.agents[{alone[0]!r}]", None, need)

@@ -1,0 +1,71 @@
+"""What happens to a world beside intents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from coterie.errors import InvalidValue
+from coterie.world.state.values import as_key, bare, freeze
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something that happens beside intents: a name for it, whose it is, what it changes, and what else is to be told."""
+
+    kind: str
+    agent: str = ""
+    reason: str = ""
+    changes: Mapping[str, Any] = {}
+    remove: Collection[str] = ()
+    details: Mapping[str, Any] = {}
+    round: int = 0
+    stage: int = 0
+    expires: Mapping[str, float] = {}
+    """When what it changes expires, on the world's time."""
+
+    def frozen(self) -> Note:
+        """Return it with all that it holds frozen, as it is recorded. Raises `InvalidValue` for what cannot be."""
+        if not isinstance(self.changes, Mapping):
+            raise InvalidValue("changes", f"{self.changes!r} is no mapping of keys to values")
+        if isinstance(self.remove, str | bytes) or not isinstance(self.remove, Collection):
+            raise InvalidValue("remove", f"{self.remove!r} does not name several keys")
+        if not isinstance(self.details, Mapping):
+            raise InvalidValue("details", f"{self.details!r} is no mapping of names to plain data")
+        changes = {as_key(key): freeze(value, key) for key, value in self.changes.items()}
+        return Note(
+            _text("kind", self.kind),
+            _text("agent", self.agent),
+            _text("reason", self.reason),
+            changes,
+            tuple(key for key in map(as_key, self.remove) if key not in changes),
+            freeze(self.details, "details"),
+            _whole("round", self.round),
+            _whole("stage", self.stage),
+            self._moments(changes),
+        )
+
+    def _moments(self, changes: Mapping[str, Any]) -> dict[str, float]:
+        if not isinstance(self.expires, Mapping):
+            raise InvalidValue("expires", f"{self.expires!r} is no mapping of keys to seconds")
+        when: Any
+        for key, when in self.expires.items():
+            if key not in changes:
+                raise InvalidValue(key, "it is to expire, and is not among what is set")
+            if isinstance(when, bool) or not isinstance(when, int | float) or not math.isfinite(when):
+                raise InvalidValue(key, f"{when!r} is no moment at which it could expire")
+        return dict(self.expires)
+
+
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue(field, f"{value!r} is no text")
+    return str(freeze(value, field))
+
+
+def _whole(field: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidValue(field, f"{value!r} is no whole number")
+    return int(freeze(bare(value), field))

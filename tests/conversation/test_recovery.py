@@ -1,0 +1,261 @@
+"""A conversation that ended in the middle of something: what had ended is not done again, and what had not is found out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coterie.conversation import (
+    CancelAnswer,
+    Conversation,
+    Conversations,
+    ConversationSettings,
+    Delivered,
+    Finding,
+    OperationState,
+    ToolContext,
+    TurnEnded,
+    tool,
+)
+from coterie.errors import ConversationFailed, TransitionRefused
+from coterie.models import ModelRequest
+
+from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of
+
+SETTINGS = ConversationSettings(patience=5, grace=0.02, cancel_grace=0.2)
+S = OperationState
+
+
+class Life:
+    """One process: tools that count how often they ran, and wait."""
+
+    def __init__(self, **options: Any) -> None:
+        self.gate, self.began = Gate(), Gate()
+        self.runs = 0
+
+        @tool(resources=["a"], **({"long_running": True} | options))
+        async def work(context: ToolContext) -> str:
+            self.runs += 1
+            await context.checkpoint({"run": context.restored})
+            self.began.set()
+            await self.gate
+            return "worked"
+
+        self.work = work
+        self.script = Script(by_words)
+
+    def chat(self, path: Path) -> Conversation:
+        return Conversation(self.script, [self.work], store=path / "x.db", settings=SETTINGS)
+
+
+async def killed(path: Path, *messages: str, **options: Any) -> Life:
+    """Leave a conversation in the middle of its first operation."""
+    life = Life(**options)
+    async with life.chat(path) as chat:
+        for message in messages or ("!work",):
+            await chat.send(message).answer()
+        await life.began
+    return life
+
+
+def test_without_a_check_the_outcome_is_unknown_and_the_user_is_asked(tmp_path: Path) -> None:
+    async def work() -> None:
+        await killed(tmp_path)
+        life = Life()
+        async with life.chat(tmp_path) as chat:
+            await chat.settle()
+            assert state_of(chat, 1) is S.UNKNOWN
+            told = [each for each in await all_events(chat) if isinstance(each, Delivered)]
+            assert "do not know whether it took effect" in told[0].text
+            # Nothing waits for ever for it, and nothing is done beside it.
+            assert "unknown whether it took effect" in await chat.send("!work").answer()
+        async with Life().chat(tmp_path) as chat:
+            await chat.settle()
+            assert len([each for each in await all_events(chat) if isinstance(each, Delivered)]) == 1
+        assert life.runs == 0
+
+    run(work)
+
+
+@pytest.mark.parametrize(("word", "state"), [("succeeded", S.SUCCEEDED), ("failed", S.FAILED), ("retry", S.SUCCEEDED)])
+@pytest.mark.parametrize("door", ["model", "front end"])
+def test_what_the_user_says_settles_it(tmp_path: Path, word: str, state: OperationState, door: str) -> None:
+    async def work() -> None:
+        await killed(tmp_path)
+        life = Life()
+        life.gate.set()
+        async with life.chat(tmp_path) as chat:
+            await chat.settle()
+            if door == "model":
+                await chat.send(f'!resolve {{"operation": "op-1", "outcome": "{word}"}}').answer()
+            else:
+                await chat.resolve("op-1", "queued" if word == "retry" else word, "the user says so")
+            await chat.settle()
+            assert state_of(chat, 1) is state
+            assert life.runs == (word == "retry")
+            with pytest.raises(TransitionRefused):
+                await chat.resolve("op-1", "failed")
+            assert await chat.send("!work").answer()
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("finding", "state", "runs"),
+    [
+        (Finding.done("it was done"), S.SUCCEEDED, 0),
+        (Finding.not_done("the line was down"), S.FAILED, 0),
+        (Finding.resume(), S.SUCCEEDED, 1),
+        (Finding.unknown(), S.UNKNOWN, 0),
+        (None, S.UNKNOWN, 0),
+        (RuntimeError("the other side is down"), S.UNKNOWN, 0),
+    ],
+)
+def test_a_tools_own_check_tells_what_became_of_it(tmp_path: Path, finding: Any, state: OperationState, runs: int) -> None:
+    def check(context: ToolContext) -> Any:
+        assert context.restored == {"run": None}
+        if isinstance(finding, Exception):
+            raise finding
+        return finding
+
+    async def work() -> None:
+        await killed(tmp_path, check=check)
+        life = Life(check=check)
+        life.gate.set()
+        async with life.chat(tmp_path) as chat:
+            await chat.settle()
+            assert (state_of(chat, 1), life.runs) == (state, runs)
+            told = [each for each in await all_events(chat) if isinstance(each, Delivered)]
+            assert len(told) == 1
+            if isinstance(finding, Finding) and isinstance(finding.value, str):
+                assert finding.value in told[0].text
+
+    run(work)
+
+
+def test_what_only_waited_is_done_after_the_restart(tmp_path: Path) -> None:
+    async def work() -> None:
+        await killed(tmp_path, "!work\n!work")
+        life = Life(check=lambda: Finding.done("first"))
+        life.gate.set()
+        async with life.chat(tmp_path) as chat:
+            await chat.settle()
+            assert [each.state for each in chat.operations()] == [S.SUCCEEDED, S.SUCCEEDED]
+            assert life.runs == 1
+
+    run(work)
+
+
+def test_a_turn_that_was_interrupted_is_answered_once_from_where_it_was(tmp_path: Path) -> None:
+    async def work() -> None:
+        first = Life(long_running=False, patience=60)
+        async with first.chat(tmp_path) as chat:
+            chat.send("!work", id="m1")
+            await first.began
+            chat.send("and another thing", id="m2")
+            while len(chat.transcript()) < 2:
+                await chat.send("and another thing", id="m2").__anext__()
+        life = Life(long_running=False, check=lambda: Finding.done("it was done"))
+        async with life.chat(tmp_path) as chat:
+            # The front end asks again, because it never heard.
+            answers = [await chat.send(text, id=id_).answer() for text, id_ in (("!work", "m1"), ("and another thing", "m2"))]
+            await chat.settle()
+            assert answers[1] == "you said and another thing"
+            ends = [each for each in await all_events(chat) if isinstance(each, TurnEnded)]
+            assert [each.turn for each in ends] == [1, 2]
+            assert (state_of(chat, 1), life.runs) == (S.SUCCEEDED, 0)
+            assert "it was done" in "".join(each.text for each in chat.transcript())
+
+    run(work)
+
+
+def test_a_cancel_that_was_interrupted_is_undone_after_the_restart(tmp_path: Path) -> None:
+    undone: list[int] = []
+    options: dict[str, Any] = {"check": lambda: Finding.done("it was done"), "compensate": lambda: undone.append(1)}
+
+    def never() -> None:
+        Gate().wait(0.5)
+
+    async def work() -> None:
+        first = Life(check=options["check"], compensate=never)
+        async with first.chat(tmp_path) as chat:
+            await chat.send("!work").answer()
+            await first.began
+            assert await chat.cancel(1) is CancelAnswer.COMPENSATING
+        async with Life(**options).chat(tmp_path) as chat:
+            await chat.settle()
+            assert state_of(chat, 1) is S.COMPENSATED
+            assert undone == [1]
+
+    run(work)
+
+
+def test_a_tool_that_is_gone_does_not_keep_the_conversation(tmp_path: Path) -> None:
+    async def work() -> None:
+        await killed(tmp_path, "!work\n!work")
+        async with Conversation(Script(by_words), store=tmp_path / "x.db") as chat:
+            await chat.resolve(1, "failed")
+            await chat.settle()
+            assert "no tool work any more" in operation(chat, 2).content
+            assert await chat.send("hello").answer() == "you said hello"
+
+    run(work)
+
+
+def test_a_conversation_whose_agent_fails_goes_on_by_itself(tmp_path: Path) -> None:
+    failures = iter([True])
+
+    class Broken(Script):
+        async def stream(self, request: ModelRequest) -> Any:
+            if next(failures, False):
+                raise SystemExit(3)
+            async for piece in super().stream(request):
+                yield piece
+
+    async def work() -> None:
+        async with Conversation(Broken(by_words), store=tmp_path / "x.db") as chat:
+            assert await chat.send("hello").answer() == "you said hello"
+            last = chat.last_event
+            assert await chat.send("again").answer() == "you said again"
+            assert chat.last_event > last
+
+    run(work)
+
+
+def test_a_result_is_delivered_to_who_comes_back_after_a_restart(tmp_path: Path) -> None:
+    async def work() -> None:
+        life = Life()
+        async with life.chat(tmp_path) as chat:
+            await chat.send("!work").answer()
+            last = chat.last_event
+        async with Life(check=lambda: Finding.done("it was done")).chat(tmp_path) as chat:
+            assert (await next_delivery(chat, last)).text == "it was done"
+
+    run(work)
+
+
+def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path) -> None:
+    class Fatal(Script):
+        async def stream(self, request: ModelRequest) -> Any:
+            for each in self.requests:
+                yield each
+            raise SystemExit(3)
+
+    async def work() -> None:
+        async with Conversations(Fatal(by_words), store=tmp_path / "x.db") as host:
+            chat = host.open("a")
+            reading = chat.events(0)
+            with pytest.raises(ConversationFailed, match="failed for good"):
+                await chat.send("hello").answer()
+
+            async def read() -> None:
+                while True:
+                    await anext(reading)
+
+            with pytest.raises(ConversationFailed):
+                await read()
+        async with Conversations(Script(by_words), store=tmp_path / "x.db") as host:
+            await host.open("a").settle()
+            assert [each.text for each in host.open("a").transcript()] == ["hello", "you said hello"]
+
+    run(work)

@@ -1,0 +1,205 @@
+"""Changes that somebody waits for, which the tier's own writer takes when its turn comes."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from coterie.errors import StatementFailed, StorageFull, TierUnavailable
+from coterie.memory import Delete, MemoryConfig, Put, Record, TieredMemory
+from coterie.memory.contract import ArchiveChange
+from coterie.memory.writing.access import TierAccess
+from coterie.memory.writing.lane import WriteLane
+from coterie.memory.writing.waiting import Written
+from coterie.storage import Transaction
+from coterie.testing import eventually, run_together
+from tests.memory.stores import FlakyArchive
+
+
+class ScriptedWriter:
+    """A tier's writer that comes, and ends, when a test says so."""
+
+    def __init__(self, archive: FlakyArchive) -> None:
+        self.archive = archive
+        self.asked: list[tuple[Callable[[], Sequence[ArchiveChange]], Callable[[BaseException | None], object]]] = []
+        self.refuses = False
+
+    def soon(self, take: Callable[[], Sequence[ArchiveChange]], ended: Callable[[BaseException | None], object]) -> None:
+        if self.refuses:
+            raise TierUnavailable("the database", "its queue is full")
+        self.asked.append((take, ended))
+
+    def come(self) -> tuple[list[ArchiveChange], Callable[[BaseException | None], object]]:
+        """Take what waits, and return it with what is to be called in the end."""
+        take, ended = self.asked.pop(0)
+        return list(take()), ended
+
+    def come_and_write(self) -> list[ArchiveChange]:
+        changes, ended = self.come()
+        self.archive.write(changes)
+        ended(None)
+        return changes
+
+
+@pytest.fixture
+def archive() -> FlakyArchive:
+    return FlakyArchive()
+
+
+@pytest.fixture
+def writer(archive: FlakyArchive) -> ScriptedWriter:
+    return ScriptedWriter(archive)
+
+
+@pytest.fixture
+def lane(archive: FlakyArchive, writer: ScriptedWriter) -> Iterator[WriteLane]:
+    """A lane whose own thread has not begun to write."""
+    lane = WriteLane(TierAccess("long", archive), archive.write, capacity=100, batch=10, soon=writer.soon)
+    yield lane
+    if lane._thread is None:
+        lane.start()
+    assert lane.close(10.0) == 0
+
+
+def put(key: str, version: int) -> Put:
+    return Put(Record(key, key, version, b"\xc0"))
+
+
+def test_many_who_wait_are_served_at_once_and_with_them_what_nobody_waits_for(lane: WriteLane, writer: ScriptedWriter) -> None:
+    lane.put(put("quiet", 1))
+    waiters = [Written() for _ in range(3)]
+    for number, waiter in enumerate(waiters):
+        lane.put(put(f"k{number}", number + 2), waiter=waiter)
+    assert len(writer.asked) == 1
+    assert len(writer.come_and_write()) == 4
+    assert all(waiter.wait(0) for waiter in waiters)
+    assert len(lane) == 0
+
+
+def test_what_comes_while_it_writes_is_for_its_next_time(lane: WriteLane, writer: ScriptedWriter) -> None:
+    first, second = Written(), Written()
+    lane.put(put("k", 1), waiter=first)
+    changes, ended = writer.come()
+    lane.put(put("k", 2), waiter=second)
+    assert lane.pending("k") == put("k", 2)
+    writer.archive.write(changes)
+    ended(None)
+    assert (first.wait(0), second.wait(0)) == (True, False)
+    assert lane.pending("k") == put("k", 2)
+    writer.come_and_write()
+    assert second.wait(0)
+    assert lane.pending("k") is None
+
+
+def test_a_flush_waits_for_what_it_has(lane: WriteLane, writer: ScriptedWriter, archive: FlakyArchive) -> None:
+    lane.start()
+    lane.put(put("k", 1), waiter=Written())
+    changes, ended = writer.come()
+    with pytest.raises(TimeoutError):
+        lane.flush(0.05)
+    # The lane's own thread leaves alone what comes meanwhile, or a deletion could be overtaken by what it deletes.
+    lane.put(Delete("k", 2))
+    with pytest.raises(TimeoutError):
+        lane.flush(0.05)
+    assert archive.batches == []
+    archive.write(changes)
+    ended(None)
+    lane.flush(10)
+    assert archive.get(["k"]) == {}
+
+
+def test_it_takes_nothing_while_the_lanes_own_thread_writes(lane: WriteLane, writer: ScriptedWriter) -> None:
+    lane.put(put("k", 1))
+    assert [item.change for item in lane._take()] == [put("k", 1)]
+    lane.put(Delete("k", 2), waiter=Written())
+    assert writer.asked == []
+    lane._finish(lane._writing)
+
+
+def test_what_it_could_not_write_the_lane_writes(lane: WriteLane, writer: ScriptedWriter, archive: FlakyArchive) -> None:
+    waiter = Written()
+    lane.put(put("k", 1), waiter=waiter)
+    _, ended = writer.come()
+    ended(TierUnavailable("the database", "it went away"))
+    assert not waiter.wait(0)
+    # As long as that is not mended it is not asked.
+    lane.put(put("other", 2), waiter=Written())
+    assert writer.asked == []
+    lane.start()
+    assert waiter.wait(10)
+    lane.flush(10)
+    assert set(archive.get(["k", "other"])) == {"k", "other"}
+    lane.put(put("third", 3), waiter=Written())
+    assert len(writer.come_and_write()) == 1
+
+
+def test_a_writer_that_cannot_be_asked_is_done_without(lane: WriteLane, writer: ScriptedWriter, archive: FlakyArchive) -> None:
+    writer.refuses = True
+    waiter = Written()
+    lane.put(put("k", 1), waiter=waiter)
+    lane.start()
+    assert waiter.wait(10)
+    assert set(archive.get(["k"])) == {"k"}
+
+
+def test_an_earlier_change_that_failed_does_not_undo_a_later_that_was_written(lane: WriteLane, writer: ScriptedWriter) -> None:
+    first, second = Written(), Written()
+    lane.put(put("k", 1), waiter=first)
+    _, first_ended = writer.come()
+    lane.put(Delete("k", 2), waiter=second)
+    changes, second_ended = writer.come()
+    # One that fails alone, in a group whose others are committed.
+    first_ended(StatementFailed("run.db", "no", "INSERT"))
+    assert not first.wait(0)
+    writer.archive.write(changes)
+    second_ended(None)
+    assert (first.wait(0), second.wait(0)) == (True, True)
+    lane.start()
+    lane.flush(10)
+    assert writer.archive.get(["k"]) == {}
+
+
+def test_a_group_that_is_undone_is_written_again_and_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TieredMemory(MemoryConfig(path=tmp_path / "run.db", maintenance_interval=None)) as memory:
+        archive = memory.archive
+        write = archive._write  # type: ignore[attr-defined]
+        tried: list[int] = []
+
+        def full_at_first(transaction: Transaction, changes: Sequence[ArchiveChange], newest: int) -> list[bool]:
+            tried.append(len(changes))
+            if len(tried) == 1:
+                raise StorageFull(tmp_path, "no room")
+            done: list[bool] = write(transaction, changes, newest)
+            return done
+
+        monkeypatch.setattr(archive, "_write", full_at_first)
+        memory.store("k", 1, durable=True)
+        assert len(tried) > 1
+        assert archive.get(["k"])["k"].value == b"\x01"
+        eventually(lambda: memory.metrics().tiers["long"].waiting == 0)
+
+
+@pytest.mark.stress
+def test_durable_and_other_changes_of_the_same_keys_end_as_the_last_of_each(tmp_path: Path) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with TieredMemory(MemoryConfig(path=tmp_path / "run.db", maintenance_interval=None)) as memory:
+            keys = [f"k{number}" for number in range(4)]
+
+            def change(thread: int) -> None:
+                for number in range(60):
+                    key = keys[(thread + number) % 4]
+                    if number % 7 == 3:
+                        memory.delete(key, durable=thread % 2 == 0)
+                    else:
+                        memory.store(key, (thread, number), durable=(thread + number) % 3 == 0)
+
+            run_together(*(lambda thread=thread: change(thread) for thread in range(8)), timeout=120.0)
+            held = {key: memory.get(key) for key in keys}
+            memory.flush()
+        with TieredMemory(MemoryConfig(path=tmp_path / "run.db", maintenance_interval=None)) as memory:
+            assert {key: memory.get(key) for key in keys} == held
+    finally:
+        sys.setswitchinterval(before)
