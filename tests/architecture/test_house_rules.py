@@ -26,6 +26,7 @@ ROOMS = [
     "runtime",
     "rounds",
     "conversation",
+    "serving",
     "orchestrator",
     "testing",
 ]

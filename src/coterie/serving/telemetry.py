@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation.exposition import exposition
 from coterie.errors import ExtraMissing
-from coterie.serving.bodies import Refused
+from coterie.serving.web.bodies import Refused
 
 if TYPE_CHECKING:
     from coterie.serving.service import Service

@@ -37,5 +37,5 @@ class Assistant:
     """What tools get by ``context.use(kind)``."""
     greeting: str = ""
     """What a person is shown first."""
-    close: Callable[[], None] = lambda: None
+    close: Callable[[], None] | None = None
     """Called once, when no conversation is open any more."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from coterie.errors import RunFolderFailed, RunUnknown
+from coterie.kernel import SystemClock
 
 _LATEST = "latest.json"
 
@@ -26,7 +27,7 @@ class ChatFolder:
         if namespace is not None:
             return namespace
         if not resume:
-            return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+            return datetime.fromtimestamp(SystemClock().time(), UTC).strftime("%Y%m%d-%H%M%S-%f")
         latest = self._latest().get(user)
         if latest is None:
             raise RunUnknown(self.path, f"{user} has no conversation to resume there; talk without --resume first")

@@ -113,7 +113,8 @@ def open_assistant(
         raise RunFolderFailed(folder, error) from error
     with contextlib.ExitStack() as stack:
         assistant = _open(loaded, Place(folder, clock, notice))
-        stack.callback(assistant.close)
+        if assistant.close is not None:
+            stack.callback(assistant.close)
         answering = _model(loaded, assistant, model, base_url, clock, stack)
         settings = loaded.scenario.behaviour(assistant.instructions)
         conversations = stack.enter_context(

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation import Delivered, TextWritten, TurnEnded
 from coterie.errors import CoterieError
-from coterie.serving.bodies import Refused, read_json
+from coterie.serving.web.bodies import Refused, read_json
 from coterie.serving.completions.intake import Intake, take
-from coterie.serving.streams import sse, streaming
+from coterie.serving.web.streams import sse, streaming
 from coterie.serving.threads.exchange import Told, exchange
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from coterie.serving.bodies import Refused
+from coterie.serving.web.bodies import Refused
 from coterie.serving.threads.records import digest
 
 _SHOWN = 5

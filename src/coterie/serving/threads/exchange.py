@@ -50,9 +50,7 @@ async def exchange(
             async for event in answering:
                 yield Told(event, own=True)
             return
-    if own is not None:
-        seat.reading.add(own.turn)
-    try:
+    with seat.answering(own):
         async for event in seat.chat.events(after=start, follow=own is not None):
             mine = own is not None and _turn(event) == own.turn
             if mine or _is_told(seat, event, known, trusted=after is not None):
@@ -66,9 +64,6 @@ async def exchange(
                 seat.advance(event.id)
             if over:
                 return
-    finally:
-        if own is not None:
-            seat.reading.discard(own.turn)
 
 
 def _is_told(seat: Seat, event: Event, known: Container[int], *, trusted: bool) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import Iterator
 
-from coterie.conversation import Conversation, Conversations
+from coterie.conversation import Conversation, Conversations, TurnBegan
 from coterie.serving.threads.records import Records
 
 
@@ -27,6 +29,18 @@ class Seat:
     def told(self) -> int:
         """The id of the event up to which all was told."""
         return self._told
+
+    @contextlib.contextmanager
+    def answering(self, began: TurnBegan | None) -> Iterator[None]:
+        """Keep the answer to a turn from being told elsewhere too, in a ``with`` block."""
+        if began is None:
+            yield
+            return
+        self.reading.add(began.turn)
+        try:
+            yield
+        finally:
+            self.reading.discard(began.turn)
 
     def claim(self, event: int, *, again: bool = False) -> bool:
         """Take it upon oneself to tell an event; return whether nobody else has, or, if `again`, does just now."""
