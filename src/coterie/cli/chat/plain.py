@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from coterie.cli.chat.slash import Commands
 from coterie.cli.chat.screen import Screen
+from coterie.cli.chat.slash import Commands
 from coterie.cli.chat.teller import Say, Settle
 from coterie.cli.chat.words import step
 from coterie.conversation import Conversation, Operation

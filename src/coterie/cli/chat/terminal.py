@@ -13,8 +13,8 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
-from coterie.cli.chat.slash import Commands
 from coterie.cli.chat.screen import Screen
+from coterie.cli.chat.slash import Commands
 from coterie.cli.chat.teller import Say
 from coterie.cli.chat.words import YOU, bars, wrapped
 from coterie.conversation import Conversation, Operation

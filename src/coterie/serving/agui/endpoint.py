@@ -21,10 +21,10 @@ from coterie.conversation import Delivered, OperationChanged, OperationProgresse
 from coterie.errors import ConversationError, CoterieError
 from coterie.serving.agui.intake import Intake, take
 from coterie.serving.agui.translating import Translator, content
-from coterie.serving.web.bodies import Refused, read_json
-from coterie.serving.web.streams import sse, streaming
 from coterie.serving.threads.exchange import Told, exchange
 from coterie.serving.threads.threads import Seat
+from coterie.serving.web.bodies import Refused, read_json
+from coterie.serving.web.streams import sse, streaming
 
 if TYPE_CHECKING:
     from coterie.serving.service import Service

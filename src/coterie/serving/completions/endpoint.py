@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation import Delivered, TextWritten, TurnEnded
 from coterie.errors import CoterieError
-from coterie.serving.web.bodies import Refused, read_json
 from coterie.serving.completions.intake import Intake, take
-from coterie.serving.web.streams import sse, streaming
 from coterie.serving.threads.exchange import Told, exchange
+from coterie.serving.web.bodies import Refused, read_json
+from coterie.serving.web.streams import sse, streaming
 
 if TYPE_CHECKING:
     from coterie.serving.service import Service
