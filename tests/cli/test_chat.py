@@ -3,19 +3,22 @@
 import re
 import sqlite3
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.talking import CODE, COTERIE, TELCO, scenario, talking
+from coterie.testing.models import ModelServer, Served
+from tests.cli.talking import CODE, COTERIE, TELCO, Talk, scenario, talking
 
 ALICE = "07700 900101"
 
 
-def log_in(talk: object, number: str = ALICE) -> None:
-    talk.say(number)  # type: ignore[attr-defined] # it is a Talk
-    talk.expect("6 digits of the code.")  # type: ignore[attr-defined] # as above
-    talk.say(CODE)  # type: ignore[attr-defined] # as above
+def log_in(talk: Talk, number: str = ALICE) -> None:
+    talk.say(number)
+    talk.expect("6 digits of the code.")
+    talk.say(CODE)
 
 
 def customers(folder: Path, number: str = "+447700900101") -> tuple[str, str]:
@@ -212,3 +215,41 @@ def test_odd_lines_harm_nobody(tmp_path: Path, line: str) -> None:
     assert done.returncode == 0, done.stderr
     assert b"telco: You are welcome." in done.stdout
     assert b"\x1b" not in done.stdout
+
+
+def test_a_real_model_takes_the_place_of_the_rules(tmp_path: Path) -> None:
+    path = scenario(tmp_path, time_scale=0.05)
+
+    def model(request: Mapping[str, Any]) -> Served:
+        *_, last = request["messages"]
+        if last["role"] == "tool":
+            return Served(text=f"The desk says: {last['content']}")
+        if "packages" in str(last["content"]):
+            return Served(calls=[("list_available_packages", {})])
+        return Served(text="Good day from the model.")
+
+    with ModelServer(model) as server:
+        options = ("--model", "openai:any", "--base-url", server.url, "--out", tmp_path / "runs")
+        with talking("chat", path, *options, OPENAI_API_KEY="sk-of-a-test") as talk:
+            talk.say("hello")
+            talk.expect("telco: Good day from the model.")
+            talk.say("what packages are there?")
+            talk.expect("The desk says:")
+            assert "Starter 5" in talk.end()
+        first = server.requests[0]
+        assert "assistant of a telephone company" in str(first["messages"][0])
+        assert {each["function"]["name"] for each in first["tools"]} >= {"close_contract", "check_status"}
+
+
+def test_a_model_that_is_away_is_an_answer_and_not_the_end(tmp_path: Path) -> None:
+    path = scenario(tmp_path)
+    with ModelServer([Served(status=401, error="Incorrect API key", code="invalid_api_key")]) as server:
+        options = ("--model", "openai:any", "--base-url", server.url, "--out", tmp_path / "runs")
+        with talking("chat", path, *options, OPENAI_API_KEY="sk-wrong-key-of-a-test") as talk:
+            talk.say("hello")
+            talk.expect("I am sorry")
+            talk.say("again")
+            talk.expect("you said again")
+            shown = talk.end()
+    assert "sk-wrong" not in shown
+    assert "Traceback" not in shown

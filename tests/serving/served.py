@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from coterie.concurrency import start_thread
 from coterie.conversation import Conversations, ConversationSettings, Effect, ToolContext, tool
+from coterie.kernel import Clock
 from coterie.models import ModelReply, ModelRequest, RuleModel, Spoken, ToolCall
 from coterie.serving import ServingOptions, Token, create_application
 from coterie.storage import open_database
@@ -121,7 +122,7 @@ def texts(events: list[Any]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(folder: Path, held: Held | None = None, **options: Any) -> Iterator[Served]:
+def served(folder: Path, held: Held | None = None, clock: Clock | None = None, **options: Any) -> Iterator[Served]:
     held = held if held is not None else Held()
 
     @tool(effect=Effect.WRITE, resources=lambda name: [name], long_running=True)
@@ -141,7 +142,12 @@ def served(folder: Path, held: Held | None = None, **options: Any) -> Iterator[S
         open_database(path) as store,
     ):
         application = create_application(
-            conversations, Token(SECRET), store=store, name="test", options=ServingOptions(heartbeat=0.2, **options)
+            conversations,
+            Token(SECRET),
+            store=store,
+            name="test",
+            options=ServingOptions(heartbeat=0.2, **options),
+            clock=clock,
         )
         config = uvicorn.Config(application, port=0, access_log=False, log_level="error", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)

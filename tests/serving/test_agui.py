@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from coterie.testing import ManualClock
 from tests.serving.served import Held, Served, decoded, served, texts, types, user
 
 
@@ -254,6 +255,23 @@ def test_what_was_told_is_known_after_a_restart(tmp_path: Path) -> None:
     with served(tmp_path, Held()) as server:
         assert types(server.run("t", None)) == ["RUN_STARTED", "RUN_FINISHED"]
         assert list(texts(server.run("t", "again")).values()) == ["you said again"]
+
+
+def test_idle_threads_are_closed_and_go_on_when_they_are_asked_for(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with served(tmp_path, clock=clock, open_threads=3) as server:
+        server.run("busy", "work a")
+        for number in range(6):
+            server.run(f"t{number}", "hello")
+        assert server.conversations.metrics().conversations == 7
+        clock.advance(61)
+        server.run("new", "hello")
+        assert server.conversations.metrics().conversations == 3
+        server.held.go.set()
+        settle(server, "busy")
+        assert "a is done" in texts(server.run("busy", None)).values()
+        assert list(texts(server.run("t0", "again")).values()) == ["you said again"]
+        assert len(server.conversations.open(("agui", "-", "t0")).transcript()) == 4
 
 
 def test_endless_streams_end_with_the_server(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Web pages that may call from a browser, such as ``https://chat.example.org``."""
     body_limit: int = 1_000_000
     """Bytes of a request at most."""
+    open_threads: int = 1_000
+    """Threads that are kept open though nobody has asked for them for a minute, and nothing is under way in them."""
     heartbeat: float = 15.0
     """After how long a silence a stream sends a comment, so that nobody between takes it for dead."""
     drain: float = 5.0
@@ -34,6 +36,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.port > _PORTS:
             raise InvalidSetting("ServingOptions.port", self.port, f"a port, at most {_PORTS}")
         check_number("ServingOptions.body_limit", self.body_limit, least=1, whole=True)
+        check_number("ServingOptions.open_threads", self.open_threads, least=1, whole=True)
         check_number("ServingOptions.heartbeat", self.heartbeat, above=0)
         check_number("ServingOptions.drain", self.drain)
         if "*" in self.origins:

@@ -23,6 +23,6 @@ class Service:
         self.records = records
         self.options = options
         self.clock = clock
-        self.threads = Threads(conversations, records)
+        self.threads = Threads(conversations, records, clock, options.open_threads)
         self.closing = asyncio.Event()
         """Set when the server ends, so that endless streams do too."""

@@ -8,7 +8,11 @@ import json
 from collections.abc import Iterator
 
 from coterie.conversation import Conversation, Conversations, TurnBegan
+from coterie.kernel import Clock
 from coterie.serving.threads.records import Records
+
+_IDLE = 60.0
+"""Seconds for which a thread is kept open at least since it was asked for."""
 
 
 class Seat:
@@ -16,6 +20,8 @@ class Seat:
 
     def __init__(self, key: str, chat: Conversation, told: int, records: Records) -> None:
         self.chat = chat
+        self.opened_at = 0.0
+        """When it was asked for last, on the monotonic clock."""
         self.listeners = 0
         """Streams that stay open between the turns. While there is one, results are told there and not in runs."""
         self.reading: set[int] = set()
@@ -62,12 +68,21 @@ class Seat:
 
 
 class Threads:
-    """All threads that were asked for. Only the server's loop touches it."""
+    """The threads that were asked for lately. Only the server's loop touches it.
 
-    def __init__(self, conversations: Conversations, records: Records) -> None:
+    Of many more than `limit` those are closed that nobody has asked for, or reads, and in which nothing is under way. They
+    are opened again when they are asked for, as they were left.
+    """
+
+    def __init__(self, conversations: Conversations, records: Records, clock: Clock, limit: int) -> None:
         self._conversations = conversations
         self._records = records
+        self._clock = clock
+        self._limit = limit
         self._seats: dict[tuple[str, ...], Seat] = {}
+
+    def __len__(self) -> int:
+        return len(self._seats)
 
     async def open(self, namespace: tuple[str, ...]) -> Seat:
         """Return the seat of a namespace. Raises what `Conversations.open` does."""
@@ -76,4 +91,17 @@ class Threads:
             key = json.dumps(namespace)
             chat, told = await asyncio.to_thread(lambda: (self._conversations.open(namespace), self._records.told(key)))
             seat = self._seats.setdefault(namespace, Seat(key, chat, told, self._records))
+        seat.opened_at = self._clock.monotonic()
+        if len(self._seats) > self._limit:
+            await self._close_idle()
         return seat
+
+    async def _close_idle(self) -> None:
+        before = self._clock.monotonic() - _IDLE
+        for namespace, seat in sorted(self._seats.items(), key=lambda item: item[1].opened_at):
+            if seat.opened_at > before or len(self._seats) <= self._limit:
+                return
+            if seat.listeners or seat.reading or seat.chat.operations(unfinished=True):
+                continue
+            del self._seats[namespace]
+            await seat.chat.aclose()
