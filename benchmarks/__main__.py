@@ -9,7 +9,21 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import conversation, latency, memory, peers, rounds, size, storage, throughput, wealth, work, world
+from benchmarks import (
+    conversation,
+    latency,
+    meetings,
+    memory,
+    models,
+    peers,
+    rounds,
+    size,
+    storage,
+    throughput,
+    wealth,
+    work,
+    world,
+)
 from benchmarks.harness import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -28,8 +42,12 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "memory-stores": memory.stores,
     "memory-recall": memory.recall,
     "work": work.all_rows,
+    "models": models.all_rows,
     "world": world.all_rows,
     "rounds": rounds.all_rows,
+    "meetings-broadcast": meetings.broadcast,
+    "meetings-many": meetings.many,
+    "meetings-turns": meetings.turns,
     "wealth": wealth.all_rows,
     "conversation": conversation.all_rows,
 }

@@ -27,7 +27,20 @@ try:
 except ImportError:
     autogen_core = None
 
-MISSING = [name for name, module in (("Pykka", pykka), ("AutoGen Core", autogen_core)) if module is None]
+try:
+    from autogen_agentchat.agents import BaseChatAgent
+    from autogen_agentchat.base import Response
+    from autogen_agentchat.conditions import MaxMessageTermination
+    from autogen_agentchat.messages import TextMessage
+    from autogen_agentchat.teams import RoundRobinGroupChat
+except ImportError:
+    BaseChatAgent = None
+
+MISSING = [
+    name
+    for name, module in (("Pykka", pykka), ("AutoGen Core", autogen_core), ("AutoGen AgentChat", BaseChatAgent))
+    if module is None
+]
 
 if pykka is not None:
 
@@ -116,6 +129,29 @@ if autogen_core is not None:
         @message_handler
         async def gift(self, message: AutoGenGift, ctx: MessageContext) -> None:  # noqa: ARG002
             self.coins += message.coins
+
+
+group_chat: Callable[[int], Any] | None = None
+
+if BaseChatAgent is not None:
+
+    class ScriptedChatAgent(BaseChatAgent):
+        @property
+        def produced_message_types(self) -> Any:
+            return (TextMessage,)
+
+        async def on_messages(self, messages: Any, cancellation_token: Any) -> Any:  # noqa: ARG002
+            return Response(chat_message=TextMessage(content="my turn", source=self.name))
+
+        async def on_reset(self, cancellation_token: Any) -> None:
+            pass
+
+    async def _group_chat(count: int) -> None:
+        members = [ScriptedChatAgent(f"member{number}", "speaks") for number in range(3)]
+        team = RoundRobinGroupChat(members, termination_condition=MaxMessageTermination(count))
+        await team.run()
+
+    group_chat = _group_chat
 
 
 class AutoGen:

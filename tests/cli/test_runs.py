@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -59,3 +60,23 @@ def test_a_record_that_was_changed_is_found(tmp_path: Path) -> None:
     (folder / "scenario.json").write_text(json.dumps(settings))
     _, err = coterie("replay", folder, code=1)
     assert "round 1 was recorded as" in err
+
+
+def test_games_are_run_shown_replayed_and_resumed(tmp_path: Path) -> None:
+    out, err = coterie("run", "examples/tic_tac_toe/game.toml", "--out", tmp_path)
+    assert err == ""
+    assert "X tries what is taken: X (0 4 1 8 2, 3 illegal moves refused)" in out
+    (folder,) = tmp_path.iterdir()
+    digest = re.search(r"digest ([0-9a-f]{64})", out)[1]  # type: ignore[index] # it is there
+    assert digest in coterie("show", folder)[0]
+    assert f"10 games, each as recorded; digest {digest}" in coterie("replay", folder)[0]
+    assert digest in coterie("resume", folder, "-q")[0]
+    assert len(list((folder / "meetings").glob("*.md"))) == 10
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") == 10
+    assert digest in page
+    assert "kind = 'commons' only" in coterie("compare", "examples/tic_tac_toe/game.toml", code=1)[1]
+    assert (
+        "--mode: games have no such setting"
+        in coterie("run", "examples/tic_tac_toe/game.toml", "--mode", "tokens", "--out", tmp_path, code=1)[1]
+    )

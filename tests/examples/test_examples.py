@@ -11,6 +11,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PRINTED = {
     "counter": r"answers: \[11, 12, 13, 14, 15\]",
     "crash": r"(?s)(?=.*balance: 7)(?=.*teller is back after ValueError: -1 coins).*",
+    "budget_meeting": r"\d+ each, after \d+ utterances; left at the end: nets, boats",
     "blocking": r"50 agents sleep; the others answer in \d+\.\d ms",
     "newsroom": r"Fish: what nobody told you\nLakes: .*\nQuotas: .*",
     "work": r"\['5 coins paid', '5 coins paid'\]: paid 1 time, after 2 retries; 19053 bits",
@@ -25,6 +26,10 @@ PRINTED = {
     ),
     "dilemma": r"cooperators: \d+ digests: 1",
     "life": r"moved by \(1, 1\): True",
+    "models": (
+        r"\['you said fish\? 0', 'you said fish\? 1', '\(no more requests\)'\]\n8 answers, at most [12] at once\n"
+        r"replayed the same: True"
+    ),
     "trade": r"(?:(?:lockstep|sync-points|pipelines|tokens): 40 coins, the poorest has 0, refused: True\n?){4}",
     "two_nodes": r"answered \d+, lost \d+, in all 100",
 }

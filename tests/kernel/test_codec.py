@@ -1,4 +1,5 @@
 import datetime as dt
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -119,3 +120,42 @@ def test_a_class_that_no_module_shows_is_found_once_it_was_shown() -> None:
 def test_unknown_extensions_are_refused() -> None:
     with pytest.raises(DecodeFailed, match="unknown extension 5"):
         Codec().decode(codec().encode(Foreign("x")), Any)
+
+
+_MANY_AT_ONCE = """
+import sys, threading, types
+import msgspec
+from coterie.kernel import Codec
+
+sys.setswitchinterval(1e-6)
+kinds = "".join(
+    f"class C{i}(msgspec.Struct, tag=True, frozen=True):\\n    a: int\\n    b: tuple[{'C' + str(i - 1) if i else 'int'}, ...] = ()\\n"
+    for i in range(25)
+)
+source = "from __future__ import annotations\\nimport msgspec\\n" + kinds
+source += "U = " + " | ".join(f"C{i}" for i in range(25)) + "\\nclass M(msgspec.Struct):\\n    u: tuple[U, ...]\\n"
+for number in range(20):
+    module = sys.modules[f"fresh{number}"] = types.ModuleType(f"fresh{number}")
+    exec(source, module.__dict__)
+    value = module.M((module.C3(1, (module.C2(2),)),))
+    start = threading.Barrier(5)
+
+    def decode():
+        codec = Codec()
+        start.wait()
+        assert codec.decode(codec.encode(value), module.M) == value
+
+    threads = [threading.Thread(target=decode) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print("fine")
+"""
+
+
+def test_many_threads_meet_a_class_for_the_first_time_at_once() -> None:
+    # In a process of its own, which this used to end.
+    command = [sys.executable, "-c", _MANY_AT_ONCE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own
+    assert (done.stdout, done.returncode) == ("fine\n", 0), done.stderr[-2000:]

@@ -2,9 +2,10 @@
 
 import re
 
-from coterie.orchestrator import parse_scenario
+from coterie.orchestrator import Scenario
 from coterie.orchestrator.report import plots
 from coterie.orchestrator.run import play
+from coterie.orchestrator.scenario import as_commons, parse_scenario
 from coterie.rounds import Span
 
 SCENARIO = """
@@ -18,12 +19,16 @@ strategy = {{ rule = "constant", amount = 50 }}
 """
 
 
+def fishers(count: int) -> Scenario:
+    return as_commons(parse_scenario(SCENARIO.format(count=count)))
+
+
 def texts(svg: str) -> list[str]:
     return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
 def test_a_single_month_is_one_month_on_every_axis() -> None:
-    months, _ = play(parse_scenario(SCENARIO.format(count=3)), None)
+    months, _ = play(fishers(3), None)
     assert len(months) == 1
     for drawn in (plots.stock(months, 100), plots.harvest(months), plots.inequality(months)):
         assert "month" in texts(drawn)
@@ -33,14 +38,14 @@ def test_a_single_month_is_one_month_on_every_axis() -> None:
 
 
 def test_many_fishers_are_shown_by_what_they_caught_without_their_names() -> None:
-    months, _ = play(parse_scenario(SCENARIO.format(count=20)), None)
+    months, _ = play(fishers(20), None)
     shown = texts(plots.harvest(months))
     assert "fishers, by what they caught" in shown
     assert not any(text.startswith("Ada") for text in shown)
 
 
 def test_nobody_waits_before_anybody_has_come_and_fishers_are_in_the_order_in_which_they_are_read() -> None:
-    _, result = play(parse_scenario(SCENARIO.format(count=11)), None)
+    _, result = play(fishers(11), None)
     assert all(span.waited_for for span in result.timeline if span.stage == "the slowest")
     shown = texts(plots.timeline(result.timeline))
     assert [text for text in shown if text.startswith("Ada")] == [f"Ada-{number}" for number in range(11, 0, -1)]

@@ -15,7 +15,7 @@ from rich.table import Table
 from coterie.cli.interrupting import interruptible
 from coterie.cli.run import changed
 from coterie.errors import RunFolderFailed
-from coterie.orchestrator import parse_scenario, read_scenario
+from coterie.orchestrator import as_commons, parse_scenario, read_scenario
 from coterie.orchestrator.batch.compare import compare
 from coterie.orchestrator.batch.sweep import Row, jobs, means, parse_seeds, parse_settings, run_jobs, table
 
@@ -29,7 +29,7 @@ def compare_modes(
     ] = None,
 ) -> None:
     """Run a scenario in all four modes, and show times, waits and digests side by side."""
-    loaded = changed(parse_scenario(read_scenario(scenario), scenario), {}, {"delay": delay})
+    loaded = changed(as_commons(parse_scenario(read_scenario(scenario), scenario), scenario), {}, {"delay": delay})
     shown = Table(title=escape(loaded.name), title_justify="left")
     shown.add_column("mode")
     for column in ("seconds", "waited", "forfeits", "months", "harvest"):

@@ -11,8 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.cli.display import Display, result_table
+from coterie.cli.games import changed_game, finish_games
 from coterie.cli.interrupting import interruptible
-from coterie.orchestrator import Outcome, RunFolder, Scenario, check_scenario, parse_scenario, read_scenario, run_scenario
+from coterie.orchestrator import (
+    GameScenario,
+    Outcome,
+    RunFolder,
+    Scenario,
+    check_commons,
+    parse_scenario,
+    read_scenario,
+    run_scenario,
+)
 from coterie.orchestrator.writing import write_report
 
 
@@ -55,9 +65,15 @@ def run(
 ) -> None:
     """Run a scenario, show its progress, and leave a folder with what happened."""
     text = read_scenario(scenario)
-    chosen = {"dispatcher": dispatcher, "threads": threads, "delay": delay}
-    loaded = changed(parse_scenario(text, scenario), {"seed": seed, "mode": mode}, chosen)
+    parsed = parse_scenario(text, scenario)
     console = Console(highlight=False)
+    chosen = {"dispatcher": dispatcher, "threads": threads, "delay": delay}
+    if isinstance(parsed, GameScenario):
+        game = changed_game(parsed, {"seed": seed, "mode": mode}, chosen)
+        with RunFolder.create(out, game.name, text) as folder:
+            finish_games(console, game, folder, quiet=quiet, report=report)
+        return
+    loaded = changed(parsed, {"seed": seed, "mode": mode}, chosen)
     with RunFolder.create(out, loaded.name, text) as folder:
         finish(console, loaded, folder, resume=False, pace=pace, quiet=quiet, report=report)
 
@@ -67,7 +83,7 @@ def changed(scenario: Scenario, settings: dict[str, Any], runtime: dict[str, Any
     data = scenario.model_dump()
     data.update({key: _plain(value) for key, value in settings.items() if value is not None})
     data["runtime"].update({key: _plain(value) for key, value in runtime.items() if value is not None})
-    return check_scenario(data)
+    return check_commons(data)
 
 
 def finish(

@@ -126,6 +126,18 @@ Each error is built from the objects it is about and words itself: what happened
         │   └── RuntimeStopped            so has its runtime
         ├── UnknownAgent (LookupError)    no such agent was ever known there
         ├── MailboxFull                   the mailbox refused the message
+        ├── MeetingError                  a meeting did not take something, or is not held
+        │   ├── MeetingNotHeld            its guests do not come
+        │   │   ├── InvitationDeclined    one that is required said no
+        │   │   ├── InvitationUnanswered  or did not answer in time
+        │   │   ├── GuestUnreachable      or is unknown, or has stopped
+        │   │   └── QuorumMissed          or fewer came than are needed
+        │   ├── MeetingClosed             it is over
+        │   ├── NotAMember                only members are heard
+        │   ├── NotYourTurn               the floor is somebody else's
+        │   ├── ContributionRefused       it makes no sense there, or is for others to do
+        │   ├── NoQuorum                  no majority of its members can be reached
+        │   └── UnknownMeeting (LookupError)  there is none of that id
         └── WaitCycle                     waiting for this reply would wait for oneself
 
 A `DeliveryError` that leaves a handler fails the message in hand and not the agent: that another agent is gone, slow
@@ -134,26 +146,7 @@ or broken is news, not a fault of the one who hears it.
 
 from __future__ import annotations
 
-from coterie.errors.agents import (
-    ExtraMissing,
-    NameTaken,
-    NotInAgent,
-    RemoteError,
-    RestartsExhausted,
-    ServiceMissing,
-    SnapshotFailed,
-    SpawnError,
-    StartFailed,
-    TransportError,
-    WaitTimeout,
-    describe,
-)
-from coterie.errors.components import (
-    ComponentDown,
-    ComponentError,
-    MalformedRequest,
-    UnknownComponent,
-)
+from coterie.errors.components import ComponentDown, ComponentError, MalformedRequest, UnknownComponent
 from coterie.errors.conversation import (
     ConversationClosed,
     ConversationDamaged,
@@ -187,6 +180,34 @@ from coterie.errors.delivery import (
     Unhandled,
     UnknownAgent,
     WaitCycle,
+)
+from coterie.errors.general import (
+    ExtraMissing,
+    NameTaken,
+    NotInAgent,
+    RemoteError,
+    RestartsExhausted,
+    ServiceMissing,
+    SnapshotFailed,
+    SpawnError,
+    StartFailed,
+    TransportError,
+    WaitTimeout,
+    describe,
+)
+from coterie.errors.meetings import (
+    ContributionRefused,
+    GuestUnreachable,
+    InvitationDeclined,
+    InvitationUnanswered,
+    MeetingClosed,
+    MeetingError,
+    MeetingNotHeld,
+    NoQuorum,
+    NotAMember,
+    NotYourTurn,
+    QuorumMissed,
+    UnknownMeeting,
 )
 from coterie.errors.memory import (
     DumpUnavailable,
@@ -278,24 +299,29 @@ from coterie.errors.world import (
     WorldError,
 )
 
+# Packed, for the file is a list of names as it is.
+# fmt: off
 __all__ = [
     "AgentStopped", "AskCancelled", "AskTimeout", "BudgetExhausted", "CheckpointMissing", "CheckpointRefused",
     "CircuitOpen", "CodecError", "CommitInsideCommit", "ComponentDown", "ComponentError", "ConstraintViolated",
-    "ContextTooLong", "ConversationClosed", "ConversationDamaged", "ConversationError", "ConversationFailed",
-    "ConversationFull", "ConversationTaken", "CoterieError", "DecodeFailed", "DefinitionError", "DeliveryError",
-    "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FeedbackFailed", "GatewayClosed",
-    "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidDump", "InvalidGraph", "InvalidIntent", "InvalidMemory",
-    "InvalidMessage", "InvalidNamespace", "InvalidSetting", "InvalidText", "InvalidValue", "JobCancelled", "JobExited",
+    "ContextTooLong", "ContributionRefused", "ConversationClosed", "ConversationDamaged", "ConversationError",
+    "ConversationFailed", "ConversationFull", "ConversationTaken", "CoterieError", "DecodeFailed", "DefinitionError",
+    "DeliveryError", "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FeedbackFailed",
+    "GatewayClosed", "GuestUnreachable", "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidDump",
+    "InvalidGraph", "InvalidIntent", "InvalidMemory", "InvalidMessage", "InvalidNamespace", "InvalidSetting",
+    "InvalidText", "InvalidValue", "InvitationDeclined", "InvitationUnanswered", "JobCancelled", "JobExited",
     "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle", "KeyConflict", "KeyMissing", "KeyRefused", "LogDamaged",
-    "LogTaken", "MailboxFull", "MalformedReply", "MalformedRequest", "MemoryClosed", "MemoryFault", "MemoryForked",
-    "MigrationError", "ModelError", "ModelRefused", "ModelTimeout", "ModelUnavailable", "NameTaken", "NotInAgent",
-    "NotSendable", "NotShared", "OperationStopped", "PatchRefused", "QueueFull", "RateLimited", "RecordingDamaged",
+    "LogTaken", "MailboxFull", "MalformedReply", "MalformedRequest", "MeetingClosed", "MeetingError", "MeetingNotHeld",
+    "MemoryClosed", "MemoryFault", "MemoryForked", "MigrationError", "ModelError", "ModelRefused", "ModelTimeout",
+    "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
+    "OperationStopped", "PatchRefused", "QueueFull", "QuorumMissed", "RateLimited", "RecordingDamaged",
     "RecordingMissing", "RemoteError", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted",
-    "RoundsError", "RuleFailed", "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServerFailed",
-    "ServiceMissing", "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy",
-    "StorageClosed", "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked",
-    "StorageUnavailable", "StreamBroken", "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited",
-    "Unhandled", "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMemory", "UnknownOperation", "UpdateRefused",
-    "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped", "WorkerDied", "WorkerStartFailed", "WorldClosed",
-    "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
-]  # fmt: skip
+    "RoundsError", "RuleFailed", "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServerFailed", "ServiceMissing",
+    "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed",
+    "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable",
+    "StreamBroken", "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited", "Unhandled",
+    "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
+    "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped", "WorkerDied",
+    "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
+]
+# fmt: on

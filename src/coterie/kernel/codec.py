@@ -7,6 +7,7 @@ loaded already; it imports nothing. The format is MessagePack, by msgspec.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,10 @@ import msgspec
 from coterie.errors import DecodeFailed, EncodeFailed
 
 T = TypeVar("T")
+
+_BUILDING = threading.Lock()
+"""Held while a decoder is built, by any codec of the process. msgspec keeps what it knows of a class with the class, and a
+second thread that builds a decoder for it meanwhile meets that half done, which crashes the interpreter (msgspec 0.20)."""
 
 
 class Extension(msgspec.Struct, Generic[T], frozen=True):
@@ -97,7 +102,8 @@ class Codec:
     def _decoder(self, kind: Any) -> msgspec.msgpack.Decoder[Any]:
         decoder = self._decoders.get(kind)
         if decoder is None:
-            decoder = msgspec.msgpack.Decoder(kind, dec_hook=self._check_foreign, ext_hook=self._read_foreign)
+            with _BUILDING:
+                decoder = msgspec.msgpack.Decoder(kind, dec_hook=self._check_foreign, ext_hook=self._read_foreign)
             self._decoders[kind] = decoder
         return decoder
 

@@ -20,6 +20,8 @@ class CostRow(msgspec.Struct, frozen=True):
     model: str
     requests: int
     """Replies that came."""
+    replayed: int
+    """Those of them that came from a recording, at no cost."""
     failed: int
     retries: int
     input_tokens: int
@@ -69,6 +71,7 @@ def _rows(metrics: Iterable[CallMetrics]) -> Iterable[CostRow]:
             each.agent,
             each.model,
             each.answered,
+            each.replayed,
             each.failed,
             each.retries,
             each.input_tokens,

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from coterie.errors import InvalidSetting, MalformedReply
 from coterie.kernel import check_instance, check_number
@@ -101,14 +101,10 @@ class _Form:
     """The schema of a type, an object, and how its values are read."""
 
     def __init__(self, kind: Any) -> None:
-        self._adapter: TypeAdapter[Any] | None = None
         self._kind = kind
         try:
-            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-                schema = _root(msgspec.json.schema(kind))
-            else:
-                self._adapter = TypeAdapter(kind)
-                schema = _root(self._adapter.json_schema())
+            self._adapter = _adapter(kind)
+            schema = _root(msgspec.json.schema(kind) if self._adapter is None else self._adapter.json_schema())
         except (TypeError, ValueError, PydanticUserError) as error:
             need = f"a type that can be told as a JSON schema: {str(error).splitlines()[0]}"
             raise InvalidSetting("extract.kind", kind, need) from None
@@ -129,6 +125,16 @@ class _Form:
         if self._adapter is not None:
             return self._adapter.validate_json(json.dumps(found))
         return msgspec.json.decode(json.dumps(found), type=self._kind)
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any] | None:
+    """Return what reads a type; None for structs of msgspec, and what holds them, which pydantic does not know."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return None
+    try:
+        return TypeAdapter(kind)
+    except PydanticSchemaGenerationError:
+        return None
 
 
 def _root(schema: dict[str, Any]) -> dict[str, Any]:

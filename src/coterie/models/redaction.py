@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 
 _SECRET = re.compile(r"(?:^|_)(?:API_?)?(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)(?:_|$)", re.IGNORECASE)
 _SHORTEST = 6
@@ -24,13 +25,10 @@ class Redactor:
     def __init__(self, more: Iterable[str] = (), environment: Mapping[str, str] | None = None) -> None:
         values = os.environ if environment is None else environment
         secrets = {value for name, value in values.items() if _SECRET.search(name)} | set(more)
-        found = sorted((each for each in secrets if len(each) >= _SHORTEST), key=len, reverse=True)
-        self._text = re.compile("|".join(map(re.escape, found))) if found else None
-        escaped = {
-            form for each in found for form in (each, json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1])
-        }
-        forms = sorted(escaped, key=len, reverse=True)
-        self._bytes = re.compile(b"|".join(re.escape(each.encode()) for each in forms)) if forms else None
+        found = {form for each in secrets if len(each) >= _SHORTEST for form in _forms(each)}
+        pattern = "|".join(map(re.escape, sorted(found, key=len, reverse=True)))
+        self._text = re.compile(pattern) if found else None
+        self._bytes = re.compile(pattern.encode()) if found else None
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
@@ -40,3 +38,10 @@ class Redactor:
     def bytes(self, data: bytes) -> bytes:
         """Return JSON without secrets; addresses are left as they are."""
         return self._bytes.sub(_MARK.encode(), data) if self._bytes is not None else data
+
+
+def _forms(secret: str) -> set[str]:
+    """Return a secret as it may stand in a text: plain, in JSON, in a repr, in an address."""
+    quoted = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    twice = {repr(each)[1:-1] for each in quoted}
+    return {secret, quote(secret, safe=""), *quoted, *twice}

@@ -1,8 +1,9 @@
 """Scenarios: read, checked whole, assembled from concrete parts, run, resumed, replayed, and recorded.
 
-The one place that names concrete parts. A scenario is a TOML file; a run of it leaves a folder with what happened. The
-first kind of scenario is the commons: fishers who share a lake. `Orchestrator` is an agent that routes requests to
-components: memory, processing, action, environment.
+The one place that names concrete parts. A scenario is a TOML file; a run of it leaves a folder with what happened. There
+are kinds that are run, the commons, fishers who share a lake, and games of tic-tac-toe, each a meeting; and one that is
+talked to, the conversation with an assistant. `Orchestrator` is an agent that routes requests to components: memory,
+processing, action, environment.
 """
 
 from coterie.orchestrator.assistants.assistant import Assistant, Place
@@ -25,10 +26,23 @@ from coterie.orchestrator.components import (
     processing_component,
 )
 from coterie.orchestrator.folder import RunFolder
+from coterie.orchestrator.games.playing import Game
+from coterie.orchestrator.games.run import GamesOutcome, play_games, recorded_games, replay_games, run_games
+from coterie.orchestrator.games.scenario import GameScenario
 from coterie.orchestrator.run import Observer, Outcome, Recorded, outcome_of, play, recorded, replay, run_scenario, scenario_of
-from coterie.orchestrator.scenario import Scenario, check_scenario, load_scenario, parse_scenario, read_scenario
+from coterie.orchestrator.scenario import (
+    AnyScenario,
+    Scenario,
+    as_commons,
+    check_commons,
+    check_scenario,
+    load_scenario,
+    parse_scenario,
+    read_scenario,
+)
 
 __all__ = [
+    "AnyScenario",
     "Assistant",
     "ChatFolder",
     "Component",
@@ -37,6 +51,9 @@ __all__ = [
     "ComponentState",
     "ComponentStatus",
     "Components",
+    "Game",
+    "GameScenario",
+    "GamesOutcome",
     "GetStatus",
     "LoadedAssistant",
     "Month",
@@ -50,6 +67,8 @@ __all__ = [
     "Scenario",
     "WorldFeedback",
     "action_component",
+    "as_commons",
+    "check_commons",
     "check_scenario",
     "environment_component",
     "load_assistant",
@@ -59,10 +78,14 @@ __all__ = [
     "outcome_of",
     "parse_scenario",
     "play",
+    "play_games",
     "processing_component",
     "read_scenario",
     "recorded",
+    "recorded_games",
     "replay",
+    "replay_games",
+    "run_games",
     "run_scenario",
     "scenario_of",
 ]

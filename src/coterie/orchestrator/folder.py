@@ -19,6 +19,8 @@ from coterie.runtime import AgentLogFilter
 SCENARIO = "scenario.json"
 """The scenario with all of its settings, as it was run."""
 LOG = "run.db"
+MEETINGS = "meetings"
+"""The folder of the minutes of meetings."""
 
 
 class RunFolder:

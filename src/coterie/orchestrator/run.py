@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +11,12 @@ import msgspec
 from pydantic import ValidationError
 
 from coterie.errors import CoterieError, RunUnknown
+from coterie.orchestrator.commons.bargaining import Council
 from coterie.orchestrator.commons.fishing import Lake, Month, Terms, beginning, graph, months_of
 from coterie.orchestrator.commons.mechanisms import LAKE, MECHANISMS
-from coterie.orchestrator.folder import LOG, SCENARIO, RunFolder
-from coterie.orchestrator.scenario import Scenario
+from coterie.orchestrator.folder import LOG, MEETINGS, SCENARIO, RunFolder
+from coterie.orchestrator.games.scenario import GameScenario
+from coterie.orchestrator.scenario import AnyScenario, Scenario, as_commons
 from coterie.rounds import Result, RoundResult, Simulation
 from coterie.world import EventLog, World
 from coterie.world.resolvers import Rationing
@@ -60,16 +63,22 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 def play(
-    scenario: Scenario, log: EventLog | None, observer: Observer | None = None, *, resume: bool = False
+    scenario: Scenario,
+    log: EventLog | None,
+    observer: Observer | None = None,
+    *,
+    resume: bool = False,
+    minutes: Path | None = None,
 ) -> tuple[list[Month], Result]:
     """Run a scenario, or go on with it, and return its months and how its simulation ended.
 
-    The same scenario with the same seed ends the same way, whatever the dispatcher, the machine and its load.
+    The same scenario with the same seed ends the same way, whatever the dispatcher, the machine and its load. `minutes`
+    is the folder for those of the fishers' meetings, if they hold any.
     """
     fishers = scenario.fishers()
     world = World(beginning(scenario.lake.stock, fishers, _terms(scenario)), log=log)
-    try:
-        simulation = _simulation(scenario, world)
+    with world, _council(scenario, minutes) as council:
+        simulation = _simulation(scenario, world, council)
         months: list[Month] = []
         if resume and log is not None:
             done = simulation.checkpointed
@@ -84,8 +93,6 @@ def play(
                 _tell(observer, month)
 
         result = (simulation.resume if resume else simulation.run)(scenario.months, settled)
-    finally:
-        world.close()
     return months, result
 
 
@@ -100,7 +107,7 @@ def run_scenario(scenario: Scenario, folder: RunFolder, observer: Observer | Non
             folder.event("month settled", **msgspec.structs.asdict(month))
             _tell(observer, month)
 
-    months, result = play(scenario, EventLog(folder.log), Recorder(), resume=resume)
+    months, result = play(scenario, EventLog(folder.log), Recorder(), resume=resume, minutes=folder.path / MEETINGS)
     outcome = outcome_of(scenario, months, result.digest)
     folder.event("run ended", **msgspec.structs.asdict(outcome), total=outcome.total)
     timing = {"seconds": result.seconds, "waited": result.waited, "forfeits": result.forfeits, "mode": scenario.mode}
@@ -113,7 +120,7 @@ def run_scenario(scenario: Scenario, folder: RunFolder, observer: Observer | Non
 
 def recorded(path: Path) -> Recorded:
     """Return what the folder of a run tells. Raises `RunUnknown`, and the errors of storage and of the log."""
-    scenario = scenario_of(path)
+    scenario = as_commons(scenario_of(path), path)
     with EventLog(_log(path)) as log:
         events = list(log.events())
         months = months_of(events)
@@ -127,19 +134,21 @@ def replay(path: Path, observer: Callable[[int, str], object]) -> Result:
 
     Raises `ReplayDiverged` at the first that does not, and as `recorded` does.
     """
-    scenario = scenario_of(path)
-    with EventLog(_log(path)) as log:
-        simulation = _simulation(scenario, World())
+    scenario = as_commons(scenario_of(path), path)
+    with EventLog(_log(path)) as log, _council(scenario, None) as council:
+        simulation = _simulation(scenario, World(), council)
         return simulation.replay(log, lambda result: observer(result.number, result.digest))
 
 
-def scenario_of(path: Path) -> Scenario:
+def scenario_of(path: Path) -> AnyScenario:
     """Return the scenario of a run, as it was run. Raises `RunUnknown`."""
     try:
-        return Scenario.model_validate_json((path / SCENARIO).read_bytes())
+        text = (path / SCENARIO).read_bytes()
+        kind = msgspec.json.decode(text).get("kind")
+        return (GameScenario if kind == "tic-tac-toe" else Scenario).model_validate_json(text)
     except OSError as error:
         raise RunUnknown(path, f"there is no {SCENARIO} that could be read in it ({error.strerror})") from error
-    except ValidationError as error:
+    except (ValidationError, msgspec.DecodeError, AttributeError) as error:
         raise RunUnknown(path, f"its {SCENARIO} makes no sense, or is of a later version") from error
 
 
@@ -164,12 +173,20 @@ def outcome_of(scenario: Scenario, months: list[Month], digest: str = "") -> Out
     return msgspec.structs.replace(outcome, surprises=tuple(surprises))
 
 
-def _simulation(scenario: Scenario, world: World) -> Simulation:
+def _council(scenario: Scenario, minutes: Path | None) -> AbstractContextManager[Council | None]:
+    """Return where the fishers meet, if they do."""
+    if scenario.bargaining is None:
+        return nullcontext()
+    return Council(scenario.bargaining, sorted(scenario.fishers()), scenario.dispatcher(), minutes)
+
+
+def _simulation(scenario: Scenario, world: World, council: Council | None) -> Simulation:
     terms = _terms(scenario)
+    fishers = scenario.fishers()
     return Simulation(
         world,
-        scenario.fishers(),
-        graph(scenario.judge, terms, scenario.graph.stages, scenario.graph.edges),
+        fishers,
+        graph(scenario.judge, terms, scenario.stages(), scenario.graph.edges, council, fishers),
         mode=scenario.mode,
         seed=scenario.seed,
         resolver=Rationing(LAKE, into="basket/{agent}", sharing=scenario.lake.sharing),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from coterie.errors import InvalidGraph, ScenarioError
 from coterie.kernel import Address
-from coterie.orchestrator.commons.fishing import STAGES, Fisher, StageName, Terms, graph
+from coterie.orchestrator.commons.bargaining import Bargaining
+from coterie.orchestrator.commons.fishing import MEETING, STAGES, Fisher, StageName, Terms, graph
 from coterie.orchestrator.commons.judging import Judge, Prudent
 from coterie.orchestrator.commons.mechanisms import Proposes
 from coterie.orchestrator.commons.strategies import Strategy
+from coterie.orchestrator.games.scenario import GameScenario
 from coterie.orchestrator.problems import problem
 from coterie.runtime import Dedicated, Dispatcher, Leased
 
@@ -121,6 +123,8 @@ class Scenario(_Part):
     graph: GraphSettings = GraphSettings()
     judge: Judge = Prudent()
     """Who decides about what is proposed."""
+    bargaining: Bargaining | None = None
+    """How the fishers bargain about a quota before they decide; without it, they do not meet."""
     agents: Annotated[tuple[Agents, ...], Field(strict=False)]
     runtime: RuntimeSettings = RuntimeSettings()
     expect: Expectation = Expectation()
@@ -138,6 +142,16 @@ class Scenario(_Part):
         if LAKE in counts:
             raise ValueError(f"agents: {LAKE!r} is the name of the lake itself; give the agent another")
         return self
+
+    @model_validator(mode="after")
+    def _meets(self) -> Scenario:
+        if ("meet" in self.graph.stages) and self.bargaining is None:
+            raise ValueError("graph.stages: 'meet' needs the table [bargaining]; add it, or leave that stage out")
+        return self
+
+    def stages(self) -> tuple[StageName, ...]:
+        """Return the stages of a month: those that are set, or the usual ones, with a meeting if there is bargaining."""
+        return MEETING if self.bargaining is not None and self.graph.stages == STAGES else self.graph.stages
 
     def dispatcher(self) -> Dispatcher:
         """Return what gives the agents their threads."""
@@ -161,28 +175,54 @@ def read_scenario(path: Path | str) -> str:
         raise ScenarioError(Path(path), [f"it cannot be read: {reason}; give the path of a TOML file"]) from error
 
 
-def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
+AnyScenario: TypeAlias = Scenario | GameScenario
+"""What a scenario file can be, by its `kind`."""
+
+_KINDS: dict[str, type[Scenario | GameScenario]] = {"commons": Scenario, "tic-tac-toe": GameScenario}
+
+
+def parse_scenario(text: str, path: Path | str = "scenario") -> AnyScenario:
     """Check the text of a scenario whole; `path` is what it is called.
 
     Raises `ScenarioError`, which has a line for every fault: the key, what is wrong with it, and what mends it.
     """
+    return check_scenario(parse_tables(text, path), path)
+
+
+def parse_tables(text: str, path: Path | str = "scenario") -> dict[str, Any]:
+    """Return the tables of a TOML text. Raises `ScenarioError`."""
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(Path(path), [f"it is not TOML: {error}"]) from error
-    return check_scenario(data, path)
 
 
-def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
+def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> AnyScenario:
     """Check what a scenario file says, as tables. Raises `ScenarioError` as `parse_scenario` does."""
     if data.get("kind") == "conversation":
         raise ScenarioError(Path(path), ["kind: a conversation is not run; use `coterie chat` or `coterie serve`"])
+    kind = data.get("kind")
+    if isinstance(kind, str) and kind not in _KINDS:
+        raise ScenarioError(Path(path), [f"kind: {kind!r} is not possible; it must be {' or '.join(map(repr, _KINDS))}"])
+    model = _KINDS.get(str(kind), Scenario)
     try:
-        return Scenario.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise ScenarioError(Path(path), [problem(each, data, Scenario) for each in error.errors()]) from error
+        raise ScenarioError(Path(path), [problem(each, data, model) for each in error.errors()]) from error
+
+
+def check_commons(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
+    """Check tables that must be a commons. Raises `ScenarioError`."""
+    return as_commons(check_scenario(data, path), path)
+
+
+def as_commons(scenario: AnyScenario, path: Path | str = "scenario") -> Scenario:
+    """Return a scenario that must be a commons. Raises `ScenarioError` if it is another."""
+    if not isinstance(scenario, Scenario):
+        raise ScenarioError(Path(path), [f"kind: this can be done with kind = 'commons' only, not with {scenario.kind!r}"])
+    return scenario
 
 
 def load_scenario(path: Path | str) -> Scenario:
-    """Read a scenario file and check it whole. Raises `ScenarioError` as `parse_scenario` does."""
-    return parse_scenario(read_scenario(path), path)
+    """Read the scenario file of a commons and check it whole. Raises `ScenarioError` as `parse_scenario` does."""
+    return as_commons(parse_scenario(read_scenario(path), path), path)

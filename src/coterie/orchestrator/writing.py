@@ -7,7 +7,10 @@ from pathlib import Path
 import msgspec
 
 from coterie.errors import RunFolderFailed
-from coterie.orchestrator.run import outcome_of, recorded
+from coterie.orchestrator.folder import MEETINGS
+from coterie.orchestrator.games.run import recorded_games
+from coterie.orchestrator.games.scenario import GameScenario
+from coterie.orchestrator.run import outcome_of, recorded, scenario_of
 from coterie.rounds import Span
 
 REPORT = "report.html"
@@ -18,10 +21,19 @@ def write_report(path: Path) -> Path:
     # Half a second of imports that nobody else needs.
     from coterie.orchestrator.report.page import page  # noqa: PLC0415
 
+    scenario = scenario_of(path)
+    if isinstance(scenario, GameScenario):
+        from coterie.orchestrator.games.report import page_of_games  # noqa: PLC0415 - as above
+
+        return _write(path, page_of_games(scenario, recorded_games(path)[0], path / MEETINGS))
     run = recorded(path)
     timeline = path / "timeline.json"
     spans = msgspec.json.decode(timeline.read_bytes(), type=list[Span]) if timeline.is_file() else []
     text = page(run.scenario, run.months, outcome_of(run.scenario, run.months, run.digest), spans)
+    return _write(path, text)
+
+
+def _write(path: Path, text: str) -> Path:
     temporary = path / f".{REPORT}.part"
     try:
         temporary.write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ from coterie.runtime.metrics import AgentMetrics, Latencies, Quantiles, RuntimeM
 from coterie.runtime.reference import AgentRef
 from coterie.runtime.reminder import Reminder
 from coterie.runtime.reply import Reply
-from coterie.runtime.runtime import Runtime
+from coterie.runtime.runtime import Provided, Runtime
 from coterie.runtime.shutdown import StopReport, StuckAgent
 from coterie.runtime.signals import AGENTS, AgentDown, AgentFailed, AgentRecovered, AgentRestarted, AgentStalled
 from coterie.runtime.supervision import Backoff, Strategy, Supervision
@@ -43,6 +43,7 @@ __all__ = [
     "Inspection",
     "Latencies",
     "Leased",
+    "Provided",
     "Quantiles",
     "Reminder",
     "Reply",

@@ -11,6 +11,7 @@ from coterie.kernel import check_instance, check_number
 from coterie.messaging import Envelope, Message, Priority, Request
 from coterie.runtime import admission
 from coterie.runtime.activation import CURRENT
+from coterie.runtime.handlers import nearest
 from coterie.runtime.reply import Reply
 
 if TYPE_CHECKING:
@@ -98,6 +99,22 @@ class AgentRef:
         cell = self._port.cell
         if ticket is not None and cell is not None:
             await admission.suspend(self._services, cell, ticket)
+
+    def post(self, message: Message, *, priority: Priority = Priority.NORMAL) -> None:
+        """Send a message without ever blocking: for a full mailbox that is to wait for, it waits by itself.
+
+        What cannot be delivered, or is refused, becomes a dead letter. Raises `InvalidMessage`, and `EncodeFailed` as
+        `tell` does.
+        """
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, self.name)
+        activation = CURRENT.get()
+        self._services.post(self, message, None if activation is None else activation.cell.reference, priority)
+
+    def handles(self, kind: type[Message]) -> bool:
+        """Return whether the agent has a handler for messages of a type. For another node: whether it may have."""
+        cell = self._port.cell
+        return cell is None or nearest(cell.recipe.handlers, kind) is not None
 
     def ask(self, message: Request[R], *, timeout: Timeout = DEFAULT, priority: Priority = Priority.NORMAL) -> Reply[R]:
         """Send a request and return its reply, which always ends.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from coterie.concurrency import Rank, Signal, Thread, new_lock, start_thread
 from coterie.errors import InvalidMessage, UnknownAgent
@@ -33,6 +33,15 @@ _SILENCE = 2.0
 """Seconds that a stop may take before it is said who is waited for."""
 _SHOWN = 8
 """Names that are said then."""
+
+
+@runtime_checkable
+class Provided(Protocol):
+    """A service that wants to know which runtime it was given to."""
+
+    def provided(self, runtime: Runtime) -> None:
+        """Be told of the runtime, on the thread that called `provide`."""
+        ...
 
 
 class Runtime:
@@ -198,10 +207,17 @@ class Runtime:
     def provide(self, service: T, kind: type[T] | None = None) -> T:
         """Give agents something they can get by ``context.use(kind)``; by default its own class. Return it.
 
-        It is shared by all agents, so it must guard itself.
+        It is shared by all agents, so it must guard itself. One that has a method `provided` is told of the runtime.
         """
         self._services.provide(service, kind if kind is not None else type(service))
+        if isinstance(service, Provided):
+            service.provided(self)
         return service
+
+    @property
+    def current(self) -> AgentRef | None:
+        """The agent of this runtime whose code calls this; None outside of all."""
+        return self._current()
 
     @property
     def node(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 from coterie.errors import InvalidSetting, MalformedReply, ModelTimeout, ModelUnavailable, RateLimited
 from coterie.kernel import Clock
@@ -15,6 +15,7 @@ from coterie.models.options import Budget, Limits, Price, Timeouts
 from coterie.models.policies import Budgeted, Estimator, Ledger, Limited, Measured, Meter, Priced, Retrying, Timed
 from coterie.models.providers import ProviderModel
 from coterie.models.recording import Recorded, Replayed
+from coterie.models.values import ModelReply
 from coterie.work import Retry
 
 RETRY = Retry(4, initial=0.5, maximum=30.0, jitter=0.5, on=(ModelUnavailable, ModelTimeout, RateLimited, MalformedReply))
@@ -47,16 +48,25 @@ class Assembly:
     model: Model
     meter: Meter
     ledger: Ledger
-    closing: tuple[object, ...]
-    """What has to be closed, outermost first."""
+    tape: Recorded | Replayed | None
+    core: Model | None
 
     async def close(self) -> None:
         """Close files and clients."""
-        for each in self.closing:
-            if isinstance(each, Recorded | Replayed):
-                each.close()
-            elif isinstance(each, ProviderModel):
-                await each.aclose()
+        if self.tape is not None:
+            self.tape.close()
+        if isinstance(self.core, ProviderModel):
+            await self.core.aclose()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what was spent, and how often each request was asked."""
+        return {"spent": self.ledger.snapshot(), "asked": self.tape.snapshot() if self.tape is not None else []}
+
+    def restore(self, state: Any) -> None:
+        """Take up a state that `snapshot` returned. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+        if self.tape is not None:
+            self.tape.restore(state["asked"])
+        self.ledger.restore(state["spent"])
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -79,7 +89,15 @@ def assemble(parts: Parts) -> Assembly:
     meter = Meter(name)
     live = _around(priced, parts, estimator, ledger, meter) if priced is not None else None
     model, tape = _taped(live, parts)
-    return Assembly(Measured(model, meter, parts.clock.monotonic), meter, ledger, (tape, core))
+    replayed = tape.holds if isinstance(tape, Replayed) else _never
+    return Assembly(Measured(model, meter, parts.clock.monotonic, replayed), meter, ledger, tape, core)
+
+
+def check_table(where: str, table: object, kind: type) -> None:
+    """See that a setting is a mapping of names to instances of a type, or None. Raises `InvalidSetting`."""
+    fits = isinstance(table, Mapping) and all(isinstance(name, str) and isinstance(table[name], kind) for name in table)
+    if table is not None and not fits:
+        raise InvalidSetting(f"ModelGateway.{where}", table, f"a mapping of names to {kind.__name__}, or None")
 
 
 def check_model(model: object) -> Model:
@@ -110,6 +128,10 @@ def _core(parts: Parts) -> Model:
     return check_model(parts.model)
 
 
+def _never(_reply: ModelReply) -> bool:
+    return False
+
+
 def _free(_prompt: int, _reply: int) -> float:
     return 0.0
 
@@ -117,6 +139,6 @@ def _free(_prompt: int, _reply: int) -> float:
 def _around(core: Model, parts: Parts, estimator: Estimator, ledger: Ledger, meter: Meter) -> Model:
     timeouts = parts.timeouts
     attempt = Timed(core, timeouts.attempt, "one attempt", first_token=timeouts.first_token)
-    turns = Limited(Budgeted(attempt, ledger), parts.limits, estimator, meter, ledger)
+    turns = Limited(Budgeted(attempt, ledger), parts.limits, estimator, meter, ledger, timeouts.total)
     retrying = Retrying(turns, parts.retry, parts.random, meter, timeouts.total)
     return Timed(retrying, timeouts.total, "its turn, all attempts, and the pauses between them")

@@ -12,7 +12,7 @@ from typing import Any, Self
 from coterie.errors import InvalidSetting, ModelError
 from coterie.kernel import Clock, SystemClock, check_instance
 from coterie.models.contract import Model
-from coterie.models.gateway.assembly import RETRY, Parts, assemble
+from coterie.models.gateway.assembly import RETRY, Parts, assemble, check_table
 from coterie.models.gateway.loop import LoopThread
 from coterie.models.gateway.pending import Channel, PendingReply
 from coterie.models.gateway.running import Running
@@ -49,7 +49,7 @@ class ModelGateway:
         agent_budget: What each agent may spend.
         agent_budgets: What certain agents may spend instead, by name.
         prices: What models cost, by model string or by the provider's name, before what is known publicly.
-        record: A file to which requests and replies are appended.
+        record: A file to which requests and replies are appended; of entries with one key the last counts.
         replay: A recording from which replies are taken, without any network. If `record` is given too, what the
             recording does not hold is asked for and recorded; so an interrupted run goes on and pays for nothing twice.
         clock: What limits, timeouts and pauses go by.
@@ -86,6 +86,10 @@ class ModelGateway:
             ("name", name, str),
         ):
             check_instance(f"ModelGateway.{where}", value, kind, f"a {kind.__name__}")
+        for where, path in (("record", record), ("replay", replay)):
+            check_instance(f"ModelGateway.{where}", path, (str, Path, type(None)), "a path, or None")
+        check_table("agent_budgets", agent_budgets, Budget)
+        check_table("prices", prices, Price)
         self._clock = clock if clock is not None else SystemClock()
         parts = Parts(
             model=model, base_url=base_url, limits=limits, timeouts=timeouts, retry=retry, budget=budget,
@@ -185,13 +189,16 @@ class ModelGateway:
         return ledger.spent if agent is None else ledger.spent_by(agent)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what has been spent, as a plain value, for a checkpoint."""
-        return self._assembly.ledger.snapshot()
+        """Return what has been spent, and how often each request was asked, as a plain value, for a checkpoint."""
+        return self._assembly.snapshot()
 
     def restore(self, state: Any) -> None:
-        """Take up what had been spent, as `snapshot` returned it. Budgets are those of this gateway."""
+        """Take up what `snapshot` returned. Budgets are those of this gateway.
+
+        Raises `InvalidSetting` for anything else.
+        """
         try:
-            self._assembly.ledger.restore(state)
+            self._assembly.restore(state)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidSetting("ModelGateway.restore", state, "what snapshot returned") from error
 

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from coterie.concurrency import ElasticPool, Timers, start_thread
+from coterie.concurrency import ElasticPool, Rank, Timers, new_lock, start_thread
 from coterie.kernel import Clock, DrivenClock
 
 T = TypeVar("T")
@@ -55,17 +55,22 @@ class ClockedLoop(asyncio.SelectorEventLoop):
         if self._timers is not None:
             self._timers.close()
         self._blocking.shutdown(wait=False, cancel_futures=True)
+        # What still blocks, such as the look-up of a name, ends by itself, and is not waited for.
+        self._blocking.join(_PATIENCE)
 
 
 class LoopThread:
     """An event loop that runs on its own thread from now until `stop`.
 
-    Safe from any thread. What is run on the loop is touched by its thread alone, and so needs no lock.
+    Safe from any thread. What is run on the loop is touched by its thread alone, and so needs no lock; `_lock` guards
+    whether calls are taken, so that each call that is taken is made.
     """
 
     def __init__(self, clock: Clock, name: str) -> None:
         self.name = name
         self.loop = ClockedLoop(clock, name)
+        self._lock = new_lock(Rank.RECORDS)
+        self._taking = True
         self._serving = True
         self._thread = start_thread(self._run, name)
 
@@ -75,16 +80,23 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[[], object]) -> bool:
-        """Have a function called on the loop, soon. Return whether the loop still takes it."""
-        try:
-            self.loop.call_soon_threadsafe(function, context=Context())
-        except RuntimeError:
-            return False
-        return True
+        """Have a function called on the loop, soon. Return whether it will be."""
+        with self._lock:
+            if self._taking:
+                self.loop.call_soon_threadsafe(function, context=Context())
+            return self._taking
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises.
+
+        Raises `RuntimeError` after `stop`.
+        """
+        try:
+            ending = asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:
+            work.close()
+            raise
+        return ending.result(timeout)
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Cancel what still runs, end the loop and its thread; return whether it ended within `timeout` seconds."""
@@ -106,6 +118,11 @@ class LoopThread:
         finally:
             self._serving = False
             self._drain()
+            with self._lock:
+                self._taking = False
+            # What was taken until now.
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
             asyncio.set_event_loop(None)
             self.loop.close()
 
@@ -121,5 +138,7 @@ class LoopThread:
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
 
+_PATIENCE = 1.0
+"""Seconds for which threads that block are waited for."""
 _ROUNDS = 3
 """How often tasks are cancelled that go on all the same."""

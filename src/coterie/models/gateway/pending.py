@@ -18,7 +18,7 @@ class PendingReply(Completion):
     Safe from any thread.
     """
 
-    __slots__ = ("_cancel", "_error", "_reply", "request")
+    __slots__ = ("_cancel", "_error", "_reply", "_unwanted", "request")
 
     def __init__(self, request: ModelRequest) -> None:
         super().__init__()
@@ -27,6 +27,7 @@ class PendingReply(Completion):
         self._reply: ModelReply | None = None
         self._error: BaseException | None = None
         self._cancel: Callable[[], object] | None = None
+        self._unwanted = False
 
     def __repr__(self) -> str:
         state = "pending" if not self._done else "failed" if self._error is not None else "answered"
@@ -52,13 +53,21 @@ class PendingReply(Completion):
 
     def cancel(self) -> None:
         """End the request, and its HTTP call with it. Does nothing once it has ended."""
-        cancel = self._cancel
-        if not self._done and cancel is not None:
+        with self._lock:
+            if self._done:
+                return
+            self._unwanted = True
+            cancel = self._cancel
+        if cancel is not None:
             cancel()
 
     def begun(self, cancel: Callable[[], object]) -> None:
-        """Be told how to cancel it."""
-        self._cancel = cancel
+        """Be told how to cancel it, which is done at once if that was wanted before."""
+        with self._lock:
+            self._cancel = cancel
+            unwanted = self._unwanted
+        if unwanted:
+            cancel()
 
     def end(self, reply: ModelReply | None, error: BaseException | None = None) -> bool:
         """End it with a reply or an error. Return whether this was in time to count."""

@@ -13,7 +13,7 @@ from coterie.models.contract import Model
 from coterie.models.gateway.loop import LoopThread
 from coterie.models.gateway.pending import Channel, PendingReply
 from coterie.models.reading import reading
-from coterie.models.values import ModelReply, ModelRequest
+from coterie.models.values import ModelRequest
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +70,12 @@ class Running:
             self._thread.call(lambda: self._keep(self._close(timeout), _log_error))
         if self._thread.here:
             return True
-        self._ended.wait(timeout)
-        return self._thread.stop(timeout) and self._ended.done
+        if self._ended.wait(timeout):
+            return self._thread.stop(timeout)
+        # Somebody's model blocks the loop; those who wait need not.
+        for fail in list(self._tasks.copy().values()):
+            fail(GatewayClosed(self.name))
+        return self._thread.stop(0.0)
 
     def _send(self, begin: Callable[[], object]) -> None:
         if self._closing or not self._thread.call(begin):
@@ -98,9 +102,6 @@ class Running:
         async with reading(self._assembly.model.stream(request)) as pieces:
             async for piece in pieces:
                 channel.put(piece)
-                if isinstance(piece, ModelReply):
-                    # What follows is the end; the reader has all there is.
-                    continue
         channel.put(None)
 
     def _keep(self, work: Coroutine[Any, Any, None], fail: Callable[[BaseException], object]) -> asyncio.Task[None]:

@@ -1,14 +1,11 @@
 """Rules around a model, each a model around a model, each alone in its file."""
 
 from coterie.models.policies.around import Around
-from coterie.models.policies.budgeted import Budgeted
-from coterie.models.policies.estimating import Estimator
-from coterie.models.policies.ledger import Ledger, Spent
-from coterie.models.policies.limited import Limited
 from coterie.models.policies.metering import CallMetrics, Measured, Meter
-from coterie.models.policies.priced import Priced
 from coterie.models.policies.retrying import Retrying
+from coterie.models.policies.spending import Budgeted, Estimator, Ledger, Priced, Spent
 from coterie.models.policies.timed import Timed
+from coterie.models.policies.turns import Limited
 
 __all__ = [
     "Around",

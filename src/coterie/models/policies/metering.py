@@ -27,6 +27,8 @@ class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
     asked: int = 0
     """Requests that have ended: ``asked == answered + failed + cancelled``."""
     answered: int = 0
+    replayed: int = 0
+    """Those of the answered that came from a recording, and cost nothing."""
     failed: int = 0
     cancelled: int = 0
     retries: int = 0
@@ -72,13 +74,16 @@ class _Counts:
         "input",
         "latency",
         "output",
+        "replayed",
         "retries",
         "unpriced",
         "wait",
     )
 
     def __init__(self) -> None:
-        self.answered = self.failed = self.cancelled = self.retries = self.unpriced = self.input = self.output = 0
+        self.answered = self.failed = self.cancelled = self.retries = self.unpriced = self.replayed = self.input = (
+            self.output
+        ) = 0
         self.cost = 0.0
         self.errors: dict[str, int] = {}
         self.latency, self.first, self.wait = _Times(), _Times(), _Times()
@@ -103,13 +108,15 @@ class Meter:
         """Count the first piece of a stream."""
         self._of(request).first.add(seconds)
 
-    def answered(self, request: ModelRequest, usage: Usage, seconds: float) -> None:
-        """Count a reply."""
+    def answered(self, request: ModelRequest, usage: Usage, seconds: float, *, replayed: bool) -> None:
+        """Count a reply. One that was replayed cost nothing."""
         counts = self._of(request)
         counts.answered += 1
         counts.input += usage.input_tokens
         counts.output += usage.output_tokens
-        if usage.cost is None:
+        if replayed:
+            counts.replayed += 1
+        elif usage.cost is None:
             counts.unpriced += 1
         else:
             counts.cost += usage.cost
@@ -152,6 +159,7 @@ class Meter:
             model=self._model,
             asked=answered + failed + cancelled,
             answered=answered,
+            replayed=sum(part.replayed for part in parts),
             failed=failed,
             cancelled=cancelled,
             retries=sum(part.retries for part in parts),
@@ -174,8 +182,9 @@ def _spread(parts: list[_Times]) -> Spread:
 class Measured(Around):
     """Counts what becomes of requests, and how long it takes. For one event loop: that of the gateway."""
 
-    def __init__(self, model: Model, meter: Meter, now: Callable[[], float]) -> None:
+    def __init__(self, model: Model, meter: Meter, now: Callable[[], float], replayed: Callable[[ModelReply], bool]) -> None:
         super().__init__(model)
+        self._replayed = replayed
         self._meter = meter
         self._now = now
 
@@ -187,7 +196,7 @@ class Measured(Around):
         except BaseException as error:
             self._meter.failed(request, error)
             raise
-        self._meter.answered(request, reply.usage, self._now() - began)
+        self._meter.answered(request, reply.usage, self._now() - began, replayed=self._replayed(reply))
         return reply
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
@@ -201,7 +210,8 @@ class Measured(Around):
                         self._meter.began_to_answer(request, self._now() - began)
                         first = False
                     if isinstance(piece, ModelReply):
-                        self._meter.answered(request, piece.usage, self._now() - began)
+                        took = self._now() - began
+                        self._meter.answered(request, piece.usage, took, replayed=self._replayed(piece))
                     yield piece
         except BaseException as error:
             self._meter.failed(request, error)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, create_async_httpx2_client, infer_model, parse_model_id
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles import merge_profile
+from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from coterie.errors import InvalidSetting, KeyMissing, ModelError
 from coterie.models.redaction import Redactor
 
+_TEST = "test"
+"""Pydantic AI's own model for tests, the one without a provider."""
+_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _CHAT = ("openai", "openai-chat")
 """Providers that speak chat completions at an address of one's own."""
+
+_WHOLE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+"""A stream that does not say why it ended was cut off, however politely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Opened:
 def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
     """Return the model of that name. Raises `InvalidSetting` and `KeyMissing`."""
     kind, short = parse_model_id(name)
-    if kind is None or not short:
+    if (kind is None or not short) and name != _TEST:
         raise InvalidSetting("ModelGateway.model", name, "provider:name, for example 'openai:gpt-5-mini' or 'ollama:qwen3'")
     setting = "ModelGateway.base_url"
     if base_url is None and kind in _CHAT and os.environ.get("OPENAI_BASE_URL"):
@@ -53,11 +62,9 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
         if base_url is None:
             opened = Opened(infer_model(name), None, redactor)
         else:
-            opened = _at(kind, short, name, _Address(setting, base_url), redactor)
+            opened = _at(kind or name, short, name, _Address(setting, base_url), redactor)
     except UserError as error:
-        text = redactor.text(str(error))
-        missing = "API_KEY" in text.upper() or "api key" in text.lower()
-        failed = KeyMissing(name, text) if missing else InvalidSetting("ModelGateway.model", name, text)
+        failed = _refused(name, redactor.text(str(error)))
     except ImportError as error:
         need = f"a provider whose package is installed: {redactor.text(str(error))}"
         failed = InvalidSetting("ModelGateway.model", name, need)
@@ -67,8 +74,20 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
         failed = InvalidSetting("ModelGateway.model", name, f"something else: {redactor.text(str(error))}")
     else:
         _ask_once(opened.model)
+        _expect_an_end(opened.model)
         return opened
     raise failed
+
+
+def _refused(name: str, text: str) -> ModelError | InvalidSetting:
+    """Return what Pydantic AI says of a model that it cannot make, which mostly is that a variable is not set."""
+    variables = list(dict.fromkeys(_VARIABLE.findall(text)))
+    keys = [each for each in variables if each.endswith(("KEY", "TOKEN"))]
+    if keys:
+        return KeyMissing(name, f"set the environment variable {' or '.join(keys)}")
+    if variables:
+        return InvalidSetting("ModelGateway.model", name, f"its address: give base_url, or set {' or '.join(variables)}")
+    return InvalidSetting("ModelGateway.model", name, f"a model that there is: {text}")
 
 
 class _Address:
@@ -117,3 +136,9 @@ def _ask_once(model: Model) -> None:
     client: Any = getattr(getattr(model, "_provider", None), "client", None)
     if hasattr(client, "max_retries"):
         client.max_retries = 0
+
+
+def _expect_an_end(model: Model) -> None:
+    """Have a stream of chat completions that was cut off told from one that is whole."""
+    if isinstance(model, OpenAIChatModel):
+        model.profile = cast("OpenAIModelProfile", merge_profile(model.profile, _WHOLE))

@@ -46,14 +46,14 @@ class Translator:
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
         """Return the reply of a model."""
         response = await model_request(
-            model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request)
+            model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request, model)
         )
         return self._reply(response)
 
     async def stream(self, model: Model, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
         """Return the reply of a model as it is written."""
         opened = model_request_stream(
-            model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request)
+            model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request, model)
         )
         async with opened as response:
             try:
@@ -65,9 +65,6 @@ class Translator:
                 # Nobody reads any more: the call ends now, not when somebody collects the garbage.
                 await response.cancel()
                 raise
-            if response.finish_reason is None:
-                # A whole reply says why it ended; this one was cut off on its way.
-                raise ConnectionError("the stream broke off before the reply was whole")
             yield self._reply(response.get())
 
     def error(self, error: Exception) -> ModelError:
@@ -77,9 +74,10 @@ class Translator:
     def price(self, input_tokens: int, output_tokens: int, model: Model) -> float | None:
         """Return the price of so many tokens of a model; None where it is not known."""
         usage = RequestUsage(input_tokens=input_tokens, output_tokens=output_tokens)
+        # By its provider, as the cost of a reply is: what speaks for another costs the same.
         try:
-            return float(calc_price(usage, model.model_name, provider_api_url=model.base_url).total_price)
-        except (LookupError, ValueError, AttributeError):
+            return float(calc_price(usage, model.model_name, provider_id=model.system).total_price)
+        except (LookupError, ValueError):
             return None
 
     def _reply(self, response: messages.ModelResponse) -> ModelReply:
@@ -125,7 +123,7 @@ def _settings(request: ModelRequest) -> ModelSettings:
     return settings
 
 
-def _parameters(request: ModelRequest) -> ModelRequestParameters:
+def _parameters(request: ModelRequest, model: Model) -> ModelRequestParameters:
     tools = [
         ProviderTool(name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters))
         for tool in request.tools
@@ -133,7 +131,9 @@ def _parameters(request: ModelRequest) -> ModelRequestParameters:
     if request.schema is None:
         return ModelRequestParameters(function_tools=tools)
     wanted = OutputObjectDefinition(json_schema=dict(request.schema), name=str(request.schema.get("title") or "answer"))
-    return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=wanted)
+    # A model that cannot be held to a schema is told it in words.
+    mode: Any = "native" if model.profile.get("supports_json_schema_output") else "prompted"
+    return ModelRequestParameters(function_tools=tools, output_mode=mode, output_object=wanted)
 
 
 def _history(request: ModelRequest) -> list[messages.ModelMessage]:

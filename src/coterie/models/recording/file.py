@@ -79,7 +79,8 @@ class Tape:
             path.parent.mkdir(parents=True, exist_ok=True)
             whole = _whole_length(path)
             self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
-            os.ftruncate(self._file, whole)
+            if whole < os.fstat(self._file).st_size:
+                os.ftruncate(self._file, whole)
             if whole:
                 _check_header(path)
             else:

@@ -54,3 +54,14 @@ class Numbering:
             number = self._counts.get(place, 0)
             self._counts[place] = number + 1
         return Key(*place, number)
+
+    def snapshot(self) -> list[tuple[str, str, str, int]]:
+        """Return the counts, as a plain value."""
+        with self._lock:
+            return [(*place, count) for place, count in self._counts.items()]
+
+    def restore(self, state: Any) -> None:
+        """Count on from a state that `snapshot` returned. Raises `ValueError` for anything else."""
+        counts = msgspec.convert(state, list[tuple[str, str, str, int]])
+        with self._lock:
+            self._counts = {(agent, step, digest): count for agent, step, digest, count in counts}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from coterie.errors import GatewayClosed, ModelError, RecordingDamaged, RecordingMissing
 from coterie.models.contract import Model
@@ -89,6 +90,14 @@ class Recorded:
         """Stream from the model, and record the whole reply once it is there."""
         return self._live.stream(self._numbering.key(request), request)
 
+    def snapshot(self) -> Any:
+        """Return how often each request was asked, so that a run that is resumed counts on from there."""
+        return self._numbering.snapshot()
+
+    def restore(self, state: Any) -> None:
+        """Count on from a state that `snapshot` returned. Raises `ValueError` for anything else."""
+        self._numbering.restore(state)
+
     def close(self) -> None:
         """Close the file. Replies that come later cannot be recorded, and raise `RecordingDamaged`."""
         self._live.close()
@@ -105,6 +114,8 @@ class Replayed:
     def __init__(self, path: str | Path, *, otherwise: Model | None = None, record: str | Path | None = None) -> None:
         self._path = Path(path)
         self._entries = read(self._path)
+        # The entries live as long as this does, so no other reply has one of these.
+        self._replies = frozenset(id(entry.reply) for entry in self._entries.values() if entry.reply is not None)
         self._numbering = Numbering()
         self._live = _Live(otherwise, Tape(Path(record)) if record is not None else None) if otherwise is not None else None
 
@@ -112,6 +123,10 @@ class Replayed:
     def name(self) -> str:
         """The name of the model that goes on, or of the recording."""
         return self._live.model.name if self._live is not None else f"the recording {self._path.name}"
+
+    def holds(self, reply: ModelReply) -> bool:
+        """Return whether a reply is one that was recorded before: that very one, not one that is equal."""
+        return id(reply) in self._replies
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Return the recorded reply. Raises the recorded error, or `RecordingMissing`."""
@@ -134,6 +149,14 @@ class Replayed:
         for start in range(0, len(reply.text), _PIECE):
             yield TextDelta(reply.text[start : start + _PIECE])
         yield reply
+
+    def snapshot(self) -> Any:
+        """Return how often each request was asked, so that a run that is resumed counts on from there."""
+        return self._numbering.snapshot()
+
+    def restore(self, state: Any) -> None:
+        """Count on from a state that `snapshot` returned. Raises `ValueError` for anything else."""
+        self._numbering.restore(state)
 
     def close(self) -> None:
         """Close the file that is recorded to, if there is one."""

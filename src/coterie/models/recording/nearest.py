@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from coterie.models.recording.file import Entry
 from coterie.models.recording.key import Key
 
 _LOOKED_AT = 200
-"""Entries that are compared in full; the nearest of thousands is wanted soon, not surely."""
+"""Entries, or lines, that are compared; the nearest of thousands is wanted soon, not surely."""
+_COMPARED = 2000
+"""Characters of each end of a prompt by which entries are compared."""
 _LINES = 12
 _WIDTH = 160
 
@@ -44,17 +46,37 @@ def _repeats(entries: list[Entry], same: Entry, key: Key) -> str:
 
 
 def _alike(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other, autojunk=True).quick_ratio()
+    first, second = (f"{text[:_COMPARED]}{text[-_COMPARED:]}" for text in (one, other))
+    return difflib.SequenceMatcher(None, first, second).quick_ratio()
 
 
-def _diff(before: list[str], after: list[str]) -> Iterable[str]:
-    for line in difflib.unified_diff(before, after, n=0, lineterm=""):
-        if not line.startswith(("---", "+++", "@@")):
-            yield line if len(line) <= _WIDTH else _around_change(line)
+def _diff(before: list[str], after: list[str]) -> Iterator[str]:
+    """Return the lines that differ, those of a block side by side, long ones only around what differs in them."""
+    same = _alike_at_the_start(before, after)
+    before, after = before[same : same + _LOOKED_AT], after[same : same + _LOOKED_AT]
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
+        if kind != "equal":
+            for old, new in itertools.zip_longest(before[start:end], after[other_start:other_end]):
+                same = _alike_at_the_start(old or "", new or "")
+                if old is not None:
+                    yield f"- {_around(old, same)}"
+                if new is not None:
+                    yield f"+ {_around(new, same)}"
 
 
-def _around_change(line: str) -> str:
-    return f"{line[:_WIDTH]}…"
+def _alike_at_the_start(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many lines, or characters, two texts have in common before the first that differs."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _around(line: str, same: int) -> str:
+    """Return a line, or if it is long what stands around the place from which on it is not the same."""
+    if len(line) <= _WIDTH:
+        return line
+    start = max(0, min(same, len(line)) - _WIDTH // 3)
+    end = start + _WIDTH
+    return f"{'…' if start else ''}{line[start:end]}{'…' if end < len(line) else ''}"
 
 
 def _lines(prompt: dict[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ import msgspec
 from coterie.errors import ScenarioError, describe
 from coterie.orchestrator.report.inequality import gini
 from coterie.orchestrator.run import outcome_of, play
-from coterie.orchestrator.scenario import Scenario, check_scenario
+from coterie.orchestrator.scenario import Scenario, check_commons
 
 _MOST = 100_000
 """Runs of one sweep."""
@@ -92,14 +92,14 @@ def jobs(text: str, path: Path, settings: Mapping[str, Sequence[Any]], seeds: Se
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(path, [f"it is not TOML: {error}"]) from error
-    check_scenario(data, path)
+    check_commons(data, path)
     made = []
     for values in itertools.product(*settings.values()):
         chosen = dict(zip(settings, values, strict=True))
         changed = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
         for key, value in chosen.items():
             _put(changed, key, value, path)
-        scenario = check_scenario(changed, f"{path} with {', '.join(f'{key}={value}' for key, value in chosen.items())}")
+        scenario = check_commons(changed, f"{path} with {', '.join(f'{key}={value}' for key, value in chosen.items())}")
         made += [Job(chosen, seed, scenario.model_copy(update={"seed": seed})) for seed in seeds]
         if len(made) > _MOST:
             raise ScenarioError("sweep", [f"these are more than {_MOST} runs; set fewer values, or fewer seeds"])

@@ -9,17 +9,18 @@ propose, are judged, decide and fish.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from coterie.orchestrator.commons.bargaining import Agreement, Council
 from coterie.orchestrator.commons.judging import JudgeRule
 from coterie.orchestrator.commons.mechanisms import LAKE, Proposes
 from coterie.orchestrator.commons.strategies import Catch, Rule, Situation
-from coterie.rounds import Closing, Edge, Gathering, Graph, Turn, per_agent, together
+from coterie.rounds import Closing, Edge, Gathering, Graph, Stage, Turn, per_agent, together
 from coterie.world import Event
 
 BASKET = "basket/"
@@ -67,30 +68,36 @@ class Terms:
     collapse_below: int
 
 
-StageName: TypeAlias = Literal["perceive", "propose", "judge", "decide", "fish"]
+StageName: TypeAlias = Literal["perceive", "meet", "propose", "judge", "decide", "fish"]
 
 STAGES: tuple[StageName, ...] = ("perceive", "propose", "judge", "decide", "fish")
 """The stages of a month, in their usual order."""
+MEETING: tuple[StageName, ...] = ("perceive", "meet", *STAGES[1:])
+"""The stages of a month in which the fishers meet."""
 
 
 def graph(
-    judge: JudgeRule, terms: Terms, stages: Sequence[str] = STAGES, edges: Sequence[tuple[str, str]] | None = None
+    judge: JudgeRule,
+    terms: Terms,
+    stages: Sequence[str] = STAGES,
+    edges: Sequence[tuple[str, str]] | None = None,
+    council: Council | None = None,
+    fishers: Mapping[str, Fisher] | None = None,
 ) -> Graph:
-    """Return the round of the commons: these stages, one after the other, or as `edges` say. Raises `InvalidGraph`."""
+    """Return the round of the commons: these stages, one after the other, or as `edges` say. Raises `InvalidGraph`.
+
+    In the stage "meet" the `fishers` bargain in the `council` about a quota.
+    """
 
     @per_agent
     async def perceive(turn: Turn) -> int:
         await _hesitate(turn.agent.delay)
         return int(turn.view[LAKE])
 
-    @per_agent
-    def propose(turn: Turn) -> None:
-        wish = turn.agent.proposes
-        if wish is None or (wish.below is not None and turn.inputs.get("perceive", turn.view[LAKE]) >= wish.below):
-            return
-        force = turn.view.get(f"mechanism/{wish.kind}")
-        if force is None or dict(force["parameters"]) != wish.parameters():
-            turn.propose(wish.kind, **wish.parameters())
+    async def met(gathering: Gathering) -> Agreement:
+        assert council is not None
+        assert fishers is not None
+        return await council.bargain(gathering.round, _wishes(gathering, _situation(gathering, terms), fishers))
 
     def judged(gathering: Gathering) -> int:
         return judge.judge(gathering)
@@ -98,22 +105,49 @@ def graph(
     @per_agent
     async def decide(turn: Turn) -> int:
         await _hesitate(turn.agent.delay)
-        last = {name: Catch(each["asked"], each["got"]) for name, each in turn.view.get(_LAST, {}).items()}
-        fishers = len(turn.view.under(BASKET))
-        stock = turn.view[LAKE]
-        situation = Situation(turn.round, stock, terms.capacity, terms.growth, fishers, dict(sorted(last.items())))
-        return max(0, int(turn.agent.rule.ask(situation, turn.random)))
+        return max(0, int(turn.agent.rule.ask(_situation(turn, terms), turn.random)))
 
     @per_agent
     def fish(turn: Turn) -> None:
         turn.intend("take", amount=turn.inputs.get("decide", 0))
 
     judged.__name__ = "judge"
-    known = {stage.name: stage for stage in (perceive, propose, together(judged), decide, fish)}
+    met.__name__, propose = "meet", Stage("propose", _propose, together=False)
+    known = {stage.name: stage for stage in (perceive, together(met), propose, together(judged), decide, fish)}
     made = [known[name] for name in stages]
     if edges is None:
         return Graph.chain(*made)
     return Graph(made, [Edge(source, target) for source, target in edges])
+
+
+def _wishes(gathering: Gathering, situation: Situation, fishers: Mapping[str, Fisher]) -> dict[str, int]:
+    """Return what each would ask for if nobody else were there; nobody can hope for more than there is."""
+    asks = {name: int(fishers[name].rule.ask(situation, gathering.random)) for name in gathering.agents}
+    return {name: min(situation.stock, max(0, ask)) for name, ask in asks.items()}
+
+
+def _propose(turn: Turn) -> None:
+    """Propose what the meeting came to, if one is its spokesman, and what one wants oneself."""
+    agreement = turn.inputs.get("meet")
+    if agreement is not None and agreement.spokesman == turn.name:
+        _propose_anew(turn, "quota", {"most": agreement.quota})
+    wish = turn.agent.proposes
+    if wish is not None and (wish.below is None or turn.inputs.get("perceive", turn.view[LAKE]) < wish.below):
+        _propose_anew(turn, wish.kind, wish.parameters())
+
+
+def _propose_anew(turn: Turn, kind: str, parameters: dict[str, Any]) -> None:
+    """Propose a mechanism, unless it is in force."""
+    force = turn.view.get(f"mechanism/{kind}")
+    if force is None or dict(force["parameters"]) != parameters:
+        turn.propose(kind, **parameters)
+
+
+def _situation(turn: Turn, terms: Terms) -> Situation:
+    """Return what a fisher knows."""
+    last = {name: Catch(each["asked"], each["got"]) for name, each in turn.view.get(_LAST, {}).items()}
+    fishers = len(turn.view.under(BASKET))
+    return Situation(turn.round, turn.view[LAKE], terms.capacity, terms.growth, fishers, dict(sorted(last.items())))
 
 
 class Lake:

@@ -25,6 +25,8 @@ def _simple(kind: str | None, schema: Mapping[str, Any], known: Mapping[str, Any
         properties: Mapping[str, Any] = schema.get("properties", {})
         return {name: fill(properties[name], known) for name in schema.get("required", properties) if name in properties}
     if kind == "array":
+        if "prefixItems" in schema:
+            return [fill(each, known) for each in schema["prefixItems"]]
         return [fill(schema.get("items", {}), known) for _ in range(schema.get("minItems", 1))]
     if kind in ("integer", "number"):
         return max(1, schema.get("minimum", 1))

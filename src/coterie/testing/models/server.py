@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from coterie.concurrency import Rank, new_lock
+from coterie.errors import describe
 from coterie.kernel import SystemClock
 from coterie.models.gateway.loop import LoopThread
 from coterie.testing.models.behaviour import Served
@@ -146,24 +147,37 @@ class ModelServer:
             writer.write(whole(200 if "/models" in lines[0] else 404, json.dumps(models).encode()))
             await writer.drain()
             return True
-        request = json.loads(body)
+        try:
+            request = json.loads(body)
+        except ValueError:
+            writer.write(whole(400, error(Served(error="the body is no JSON"))))
+            await writer.drain()
+            return True
         served, number = self._arrived(request, headers)
-        answering = asyncio.ensure_future(self._answer(request, served, number, writer))
+        ticket = _Ticket()
+        answering = asyncio.ensure_future(self._answer(Reply(request, served, number), served, ticket, writer))
         # While a request is answered its client says nothing: what can be read is that it has gone.
         watching = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait((answering, watching), return_when=asyncio.FIRST_COMPLETED)
             if not answering.done():
                 with self._lock:
-                    self._left += 1
+                    self._left += ticket.open
                 return False
             return answering.result()
         finally:
             for task in (answering, watching):
                 task.cancel()
             await asyncio.wait((answering, watching))
-            with self._lock:
+            self._end(ticket, answered=False)
+
+    def _end(self, ticket: _Ticket, *, answered: bool = True) -> None:
+        """Count the end of a request; before its client can know of it."""
+        with self._lock:
+            if ticket.open:
+                ticket.open = False
                 self._running -= 1
+                self._served += answered
 
     def _arrived(self, request: dict[str, Any], headers: dict[str, str]) -> tuple[Served, int]:
         with self._lock:
@@ -174,44 +188,58 @@ class ModelServer:
             self._most = max(self._most, self._running)
             script = self._script
         if callable(script):
-            return script(request), number
+            try:
+                return script(request), number
+            except Exception as error:  # noqa: BLE001 - it is told to the client, as a server would
+                return Served(status=500, error=f"the script raised {describe(error)}"), number
         return script[number] if number < len(script) else Served(), number
 
-    async def _answer(self, request: Mapping[str, Any], served: Served, number: int, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, reply: Reply, served: Served, ticket: _Ticket, writer: asyncio.StreamWriter) -> bool:
+        """Answer a request; return whether that came to its end."""
         if served.delay:
             await asyncio.sleep(served.delay)
         if served.hang and served.break_after is None:
             await asyncio.Event().wait()
-        reply = Reply(request, served, number)
         if served.status >= 400:
-            data = served.body.encode() if served.body is not None else error(served)
-            writer.write(whole(served.status, data, served.headers))
-        elif request.get("stream"):
-            if not await self._stream(reply, served, writer):
-                return False
+            data = whole(served.status, error(served) if served.body is None else served.body.encode(), served.headers)
+        elif reply.streamed:
+            return await self._stream(reply, served, ticket, writer)
         elif served.break_after is not None:
             return False
         else:
-            writer.write(whole(200, reply.body() if served.body is None else served.body.encode(), served.headers))
+            data = whole(200, reply.body() if served.body is None else served.body.encode(), served.headers)
+        self._end(ticket)
+        writer.write(data)
         await writer.drain()
-        with self._lock:
-            self._served += 1
         return True
 
-    async def _stream(self, reply: Reply, served: Served, writer: asyncio.StreamWriter) -> bool:
+    async def _stream(self, reply: Reply, served: Served, ticket: _Ticket, writer: asyncio.StreamWriter) -> bool:
         """Write a stream; return whether it came to its end."""
         form = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **served.headers}
         writer.write(head(200, form))
-        for number, piece in enumerate(reply.pieces()):
+        pieces = list(reply.pieces())
+        for number, piece in enumerate(pieces):
             if served.break_after == number:
                 await writer.drain()
                 if served.hang:
                     await asyncio.Event().wait()
                 return False
+            if number == len(pieces) - 1:
+                self._end(ticket)
             wrong = served.body is not None and number == 1
             writer.write(chunk(f"data: {served.body}\n\n".encode() if wrong else piece))
             await writer.drain()
             if served.pace:
                 await asyncio.sleep(served.pace)
         writer.write(chunk(b""))
+        await writer.drain()
         return True
+
+
+class _Ticket:
+    """A request that is being answered."""
+
+    __slots__ = ("open",)
+
+    def __init__(self) -> None:
+        self.open = True

@@ -49,6 +49,11 @@ class Reply:
         self._number = number
         self.text = self._say() if served.text is None and not served.calls else served.text or ""
 
+    @property
+    def streamed(self) -> bool:
+        """Whether it is wanted in pieces."""
+        return bool(self._request.get("stream"))
+
     def body(self) -> bytes:
         """Return it whole."""
         message = {"role": "assistant", "content": self.text or None, "tool_calls": self._calls() or None}

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from coterie.models.contract import Model
 from coterie.models.policies.around import Around, usage_of
-from coterie.models.policies.ledger import Ledger, Reservation
+from coterie.models.policies.spending.ledger import Ledger, Reservation
 from coterie.models.reading import reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 

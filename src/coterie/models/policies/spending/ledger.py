@@ -11,7 +11,7 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import BudgetExhausted
 from coterie.models.options import Budget
 from coterie.models.policies.around import tokens
-from coterie.models.policies.estimating import Estimator
+from coterie.models.policies.spending.estimating import Estimator
 from coterie.models.values import ModelRequest, Usage
 
 
@@ -26,12 +26,14 @@ class Spent(msgspec.Struct):
 class _Account:
     """A budget, what is spent of it, and what requests under way are expected to take."""
 
-    __slots__ = ("agent", "budget", "dollars", "flying", "spent", "tokens")
+    __slots__ = ("agent", "budget", "dollars", "ended", "flying", "spent", "tokens")
 
     def __init__(self, agent: str, budget: Budget) -> None:
         self.agent = agent
         self.budget = budget
         self.spent = Spent()
+        self.ended = False
+        """Whether it has been noted that nothing is left."""
         self.flying = 0
         self.tokens = 0
         self.dollars = 0.0
@@ -114,10 +116,12 @@ class Ledger:
         self._accounts: dict[str, _Account] = {}
         self._estimator = estimator
         self._price = price
-        self._priced = any(each.dollars is not None for each in (budget, per_agent, *agents.values()))
+        budgets = (budget, per_agent, *agents.values())
+        self._priced = any(each.dollars is not None for each in budgets)
+        self._estimated = self._priced or any(each.tokens is not None for each in budgets)
         self._changed = Signal()
-        self.exhaustions = 0
-        """How often a budget has come to its end."""
+        self.exhausted: list[str] = []
+        """Whose budgets have come to their end, in that order; empty for that of the run. Only ever appended to."""
 
     @property
     def spent(self) -> Spent:
@@ -181,17 +185,21 @@ class Ledger:
             self._run.spent = run
             for name, spent in agents.items():
                 self._account(name).spent = spent
-            self.exhaustions += 1
+            self._note_ends((self._run, *self._accounts.values()))
             changed, self._changed = self._changed, Signal()
         changed.set()
 
     def _least(self, request: ModelRequest) -> tuple[int, float]:
-        """Return what a request takes if its reply is empty."""
+        """Return what a request takes if its reply is empty; nothing where nobody asks."""
+        if not self._estimated:
+            return 0, 0.0
         prompt = self._estimator.prompt(request)
         return prompt, self._dollars(prompt, 0)
 
     def _likely(self, request: ModelRequest) -> tuple[int, float]:
-        """Return what a request is likely to take."""
+        """Return what a request is likely to take; nothing where nobody asks."""
+        if not self._estimated:
+            return 0, 0.0
         prompt, reply = self._estimator.prompt(request), self._estimator.reply(request)
         return prompt + reply, self._dollars(prompt, reply)
 
@@ -216,8 +224,11 @@ class Ledger:
         changed.set()
 
     def _note_ends(self, accounts: tuple[_Account, ...]) -> None:
-        if any(account.over for account in accounts):
-            self.exhaustions += 1
+        for account in accounts:
+            over = account.over
+            if over and not account.ended:
+                self.exhausted.append(account.agent)
+            account.ended = over
 
     def _refuse(self, accounts: tuple[_Account, ...], tokens: int, dollars: float) -> None:
         for account in accounts:

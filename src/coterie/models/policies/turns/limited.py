@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -13,9 +13,9 @@ from coterie.errors import BudgetExhausted, ModelError
 from coterie.models.contract import Model
 from coterie.models.options import Limits
 from coterie.models.policies.around import Around, tokens, usage_of
-from coterie.models.policies.estimating import Estimator
 from coterie.models.policies.metering import Meter
-from coterie.models.policies.window import Passage, Window
+from coterie.models.policies.spending.estimating import Estimator
+from coterie.models.policies.turns.window import Passage, Window
 from coterie.models.reading import reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 
@@ -24,8 +24,8 @@ class Gate(Protocol):
     """What may turn a request away before its turn comes."""
 
     @property
-    def exhaustions(self) -> int:
-        """How often it has begun to turn away more."""
+    def exhausted(self) -> Sequence[str]:
+        """The agents that it has begun to turn away, in that order; an empty name is everybody."""
         ...
 
     def check(self, request: ModelRequest) -> None:
@@ -59,8 +59,12 @@ class Limited(Around):
     provider says `Retry-After`, all rest until then.
     """
 
-    def __init__(self, model: Model, limits: Limits, estimator: Estimator, meter: Meter, gate: Gate) -> None:
+    def __init__(
+        self, model: Model, limits: Limits, estimator: Estimator, meter: Meter, gate: Gate, patience: float | None
+    ) -> None:
         super().__init__(model)
+        self._patience = patience
+        """Seconds beyond which nobody rests for a `Retry-After`: each hears of it at once."""
         self._limits = limits
         self._estimator = estimator
         self._meter = meter
@@ -111,8 +115,8 @@ class Limited(Around):
             self._withdraw(turn)
             raise
         except ModelError as error:
-            retry_after = getattr(error, "retry_after", None)
-            if retry_after:
+            retry_after: float | None = getattr(error, "retry_after", None)
+            if retry_after and (self._patience is None or retry_after <= self._patience):
                 self._rest_until = max(self._rest_until, asyncio.get_running_loop().time() + retry_after)
             raise
         finally:
@@ -152,7 +156,7 @@ class Limited(Around):
                 return
             now = loop.time()
             delay = self._delay(now, waiter)
-            if delay > 0:
+            if delay > _SOON:
                 self._timer = loop.call_later(delay, self._pump)
                 return
             heapq.heappop(self._line)
@@ -175,11 +179,13 @@ class Limited(Around):
 
     def _sweep(self) -> None:
         """Turn away those who wait in vain since a budget was exhausted."""
-        if self._gate.exhaustions == self._swept:
+        new = self._gate.exhausted[self._swept :]
+        if not new:
             return
-        self._swept = self._gate.exhaustions
+        self._swept += len(new)
+        names = set(new)
         for _, _, waiter in self._line:
-            if waiter.future.done():
+            if waiter.future.done() or ("" not in names and waiter.request.agent not in names):
                 continue
             try:
                 self._gate.check(waiter.request)
@@ -196,3 +202,7 @@ class Limited(Around):
             self._requests.correct(turn.request, 0)
         if self._tokens is not None and turn.tokens is not None:
             self._tokens.correct(turn.tokens, 0)
+
+
+_SOON = 1e-6
+"""Seconds that are not waited for: so little may be left by rounding, and never pass on a clock that stands still."""

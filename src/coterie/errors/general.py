@@ -1,4 +1,4 @@
-"""What can become of agents, and of waiting for them; and what has no room of its own. The tree is drawn in `coterie.errors`."""
+"""What can go wrong with the life of an agent, and with what it stands on. The tree is drawn in `coterie.errors`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,170 @@
+"""A person as a member: lines that are read become what it does, and what happens becomes lines."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from coterie.errors import CoterieError
+from coterie.meetings.meeting import Meeting
+from coterie.meetings.messages import (
+    Accept,
+    Decline,
+    Invitation,
+    MeetingCancelled,
+    MeetingEnded,
+    MeetingNews,
+    Welcome,
+    YourTurn,
+)
+from coterie.meetings.minutes.events import Entry
+from coterie.meetings.minutes.records import Utterance
+from coterie.meetings.service import Meetings
+from coterie.meetings.transcript import told
+from coterie.runtime import Agent, on
+
+HELP = (
+    "say something, or: /to NAME TEXT, /hand, /pass, /react NUMBER SIGN, /vote MOTION CHOICE (a motion with _ for spaces), "
+    "/who, /leave REASON, /close OUTCOME"
+)
+
+
+class Person(Agent):
+    """Speaks for somebody at a console.
+
+    `read` returns the next line, and an empty text at the end; it may block. `write` takes a line. By default they are
+    those of this process. Somebody who `decides` is asked whether to accept each invitation; otherwise it is accepted.
+    What a person says is for the meeting that it joined last, and goes there in the order of the lines.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], str] | None = None,
+        write: Callable[[str], object] | None = None,
+        *,
+        decides: bool = False,
+    ) -> None:
+        self._read = read if read is not None else sys.stdin.readline
+        self._write = write if write is not None else _print
+        self._decides = decides
+        self._meeting = ""
+        self._question: asyncio.Future[str] | None = None
+        self._joined = asyncio.Event()
+
+    def on_start(self) -> None:
+        """Begin to read."""
+        self.context.create_task(self._listen())
+
+    @on(interleave=True)
+    async def invited(self, message: Invitation) -> Accept | Decline | bool:
+        """Accept, or ask."""
+        self._say(f"{message.caller} invites you to {message.topic!r}")
+        if self._decides:
+            self._say("/accept, or /decline REASON?")
+            self._question = asyncio.get_running_loop().create_future()
+            try:
+                answer = await self._question
+            finally:
+                self._question = None
+            if not answer.startswith("/accept"):
+                return Decline(answer.removeprefix("/decline").strip() or Decline().reason)
+        return Accept(person=True)
+
+    @on
+    def welcome(self, message: Welcome) -> None:
+        """Show who is there and what was said."""
+        self._meeting = message.meeting
+        self._say(f"You are in {message.topic!r} with {', '.join(message.members)}")
+        for utterance in message.history:
+            self._show(utterance)
+        self._joined.set()
+
+    @on
+    def hear(self, message: Utterance) -> None:
+        """Show what is said."""
+        self._show(message)
+
+    @on
+    def turn(self, message: YourTurn) -> None:
+        """Say whose turn it is."""
+        limit = f" ({message.limit:g} s)" if message.limit is not None else ""
+        self._say(f"It is your turn{limit}")
+
+    @on
+    def news(self, message: MeetingNews) -> None:
+        """Show what else happens."""
+        line = told(Entry(0, message.sequence, 0.0, message.by, "", message.event))
+        if line:
+            self._say(line.replace("**", ""))
+
+    @on
+    def ended(self, message: MeetingEnded) -> None:
+        """Say that it is over, and how."""
+        outcome = "" if message.outcome is None else f", outcome: {_shown(message.outcome)}"
+        self._say(f"The meeting {message.topic!r} is over: {message.reason}{outcome}")
+        if message.meeting == self._meeting:
+            self._joined.clear()
+
+    @on
+    def cancelled(self, message: MeetingCancelled) -> None:
+        """Say that it is not held."""
+        self._say(f"The meeting {message.topic!r} is not held: {message.reason}")
+
+    async def _listen(self) -> None:
+        while line := await self.context.run_blocking(self._read):
+            text = line.strip()
+            if self._question is not None and not self._question.done():
+                self._question.set_result(text)
+            elif text:
+                await self._joined.wait()
+                await self._obey(text)
+        if self._joined.is_set():
+            await self._obey("/leave")
+
+    async def _obey(self, text: str) -> None:
+        try:
+            meeting = self.context.use(Meetings).meeting(self._meeting)
+            await self._do(meeting, text)
+        except CoterieError as error:
+            self._say(f"! {error}")
+
+    async def _do(self, meeting: Meeting, text: str) -> None:
+        command, _, rest = text.partition(" ")
+        first, _, more = rest.strip().partition(" ")
+        commands: dict[str, Callable[[], Awaitable[Any]]] = {
+            "/to": lambda: meeting.say(more, to=first),
+            "/hand": meeting.raise_hand,
+            "/pass": meeting.pass_turn,
+            "/react": lambda: meeting.react(int(first) if first.isdigit() else 0, more),
+            "/vote": lambda: meeting.vote(first.replace("_", " "), more),
+            "/leave": lambda: meeting.leave(rest),
+            "/close": lambda: meeting.close(rest or None),
+        }
+        if command == "/who":
+            self._say(", ".join(meeting.members))
+        elif command in commands:
+            await commands[command]()
+        elif command.startswith("/"):
+            self._say(HELP)
+        else:
+            await meeting.say(text)
+
+    def _show(self, utterance: Utterance) -> None:
+        whom = f" (to {', '.join(utterance.to)})" if utterance.to else ""
+        self._say(f"{utterance.by}{whom}: {_shown(utterance.content)}")
+
+    def _say(self, line: str) -> None:
+        self._write(line)
+
+
+def _shown(content: Any) -> str:
+    return content if isinstance(content, str) else msgspec.json.encode(content).decode()
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""How replicas of one meeting agree on its minutes. Pure: messages and the time go in, messages and effects come out."""

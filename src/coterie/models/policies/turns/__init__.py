@@ -1,0 +1,5 @@
+"""Whose turn it is to ask."""
+
+from coterie.models.policies.turns.limited import Limited
+
+__all__ = ["Limited"]

@@ -1,0 +1,84 @@
+"""What services and the agents of other rooms ask of a runtime."""
+
+from typing import Any
+
+import pytest
+
+from coterie import Agent, MailboxPolicy, Message, Request, Runtime, on
+from coterie.errors import InvalidMessage
+from coterie.messaging import LocalTransport, Reason
+from coterie.testing import eventually
+
+
+class Note(Message):
+    number: int
+
+
+class Late(Note):
+    pass
+
+
+class Who(Request[bool]):
+    pass
+
+
+class Reader(Agent):
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    @on
+    def note(self, message: Note) -> None:
+        self.read.append(message.number)
+
+    @on
+    def who(self, message: Who) -> bool:
+        return self.context.runtime.current == self.context.self_ref
+
+
+class Guest:
+    def __init__(self) -> None:
+        self.runtime: Any = None
+
+    def provided(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+
+def test_a_service_is_told_of_its_runtime() -> None:
+    with Runtime() as runtime:
+        assert runtime.provide(Guest()).runtime is runtime
+        assert runtime.provide([1]) == [1]  # one that does not care
+
+
+def test_the_current_agent_is_known_within_and_nobody_outside() -> None:
+    with Runtime() as runtime:
+        assert runtime.current is None
+        assert runtime.spawn(Reader).ask(Who()).result()
+
+
+def test_what_an_agent_handles_can_be_asked() -> None:
+    wire = LocalTransport()
+    with Runtime("a", transport=wire) as one, Runtime("b", transport=wire) as two:
+        reader = one.spawn(Reader)
+        assert reader.handles(Note)
+        assert reader.handles(Late)
+        assert not reader.handles(Message)
+        assert two.reference(str(reader.address)).handles(Message)  # not known there
+
+
+def test_a_post_never_blocks_and_keeps_its_order_while_it_waits_for_room() -> None:
+    with Runtime() as runtime:
+        reader = runtime.spawn(Reader, mailbox=MailboxPolicy(capacity=2, overflow="wait", timeout=30))
+        runtime.pause(reader)
+        for number in range(50):
+            reader.post(Note(number))
+        runtime.resume(reader)
+        expected = repr(list(range(50)))
+        eventually(lambda: (runtime.inspect(reader).attributes or {}).get("read") == expected)
+        with pytest.raises(InvalidMessage):
+            reader.post("text")  # type: ignore[arg-type] # that is the point
+        full = runtime.spawn(Reader, mailbox=MailboxPolicy(capacity=1, overflow="reject"))
+        runtime.pause(full)
+        for number in range(3):
+            full.post(Note(number))
+        assert runtime.dead_letters.counts[Reason.FULL] == 2
+        runtime.resume(full)
