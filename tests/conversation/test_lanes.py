@@ -1,10 +1,12 @@
 """What may be done while something runs; and that it is the runtime that holds it, not the prompt."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coterie.conversation import Conversation, ConversationSettings, Lane, OperationState, TurnBegan, tool
+from coterie.conversation.history.entries import identify
 from coterie.models import ModelReply, ModelRequest, Spoken
 
 from .scripted import Gate, Script, by_words, operation, run, state_of
@@ -263,6 +265,21 @@ def test_the_events_there_are_can_be_read_without_waiting_for_more() -> None:
             assert isinstance(seen[0], TurnBegan)
             assert seen[-1].id == chat.last_event
             assert [each async for each in chat.events(follow=False)] == []
+
+    run(work)
+
+
+def test_a_conversation_that_is_opened_again_is_ready_when_it_says_so(tmp_path: Path) -> None:
+    async def work() -> None:
+        before = identify(1)
+        for round_ in range(3):
+            async with Conversation(Script(by_words), store=tmp_path / "chats.db") as chat:
+                last = await chat.ready()
+                assert last == chat.last_event
+                assert (last > before) == (round_ > 0)
+                before = last
+                assert [each async for each in chat.events(last, follow=False)] == []
+                await chat.send("hello").end()
 
     run(work)
 

@@ -14,7 +14,7 @@ from coterie.conversation.history.entries import Answered, Said, Told
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.operations.schedule import queue
 from coterie.conversation.port import Port
-from coterie.conversation.session.messages import Cancel, Reorder, Resolve, Settle, Speak, Taken
+from coterie.conversation.session.messages import Cancel, Ready, Reorder, Resolve, Settle, Speak, Taken
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import (
@@ -235,6 +235,13 @@ class Conversation:
                     continue
         # What has not been answered yet comes last.
         return (*said, *(Spoken("user", text) for text in questions.values()))
+
+    async def ready(self) -> int:
+        """Return once all that is kept of it has been taken up, with the id of the newest event then.
+
+        To send something need not wait for this; to look at what there is, just after opening, does.
+        """
+        return await heard(self._ask(Ready()), self._port)
 
     async def settle(self) -> None:
         """Return when nothing is being said and no operation runs or waits, and all is delivered."""

@@ -120,9 +120,8 @@ class _Answer:
             return self._call("request", tool=call.name, arguments=dict(call.arguments))
         if is_question(result):
             return _say(question_of(result))
-        told = (
-            done[-1:] if call.name == "request" else [each for each in done if each[0].name != "verify_login" or each[1].failed]
-        )
+        alone = call.name in ("request", "cancel")
+        told = done[-1:] if alone else [each for each in done if each[0].name != "verify_login" or each[1].failed]
         return _say(" ".join(phrases.spoken(*each) for each in told))
 
     def _next(self, call: ToolCall, result: ToolResult) -> ModelReply | None:
@@ -133,7 +132,7 @@ class _Answer:
             return self._task(*task) if task else _say(f"{phrases.spoken(call, result)} What can I do for you?")
         if call.name == "check_status" and self._cancels():
             return self._cancel(phrases.under_way(result.content))
-        if call.name == "get_roaming_info" and self._task_now() == "purchase_roaming_pass":
+        if call.name == "get_roaming_info" and "purchase_roaming_pass" in (self._task_now(), self._task_before_login()):
             return _say(f"{phrases.spoken(call, result)} {phrases.ASK_PASS}")
         return None
 
@@ -147,13 +146,15 @@ class _Answer:
     def _cancel(self, operations: Mapping[str, str]) -> ModelReply | None:
         """Cancel the one that is meant: by its name in the question, or because there is no other."""
         words = self.dialogue.now.question.lower()
-        meant = [each for each, tool in operations.items() if any(word in words for word in _CALLED.get(tool, ()))]
-        found = meant or list(operations)
+        named = [tool for tool, called in _CALLED.items() if any(word in words for word in called)]
+        found = [each for each, tool in operations.items() if tool in named] if named else list(operations)
+        if operations and not found:
+            return _say(f"{phrases.NAMES[named[0]].capitalize()} is not under way, so there is nothing to cancel.")
         if len(found) == 1:
             return self._call("cancel", operation=found[0])
         if found:
             return _say(
-                f"Which one? {'; '.join(f'{each}: {phrases.NAMES.get(operations[each], operations[each])}' for each in found)}."
+                f"{_WHICH} {'; '.join(f'{each}: {phrases.NAMES.get(operations[each], operations[each])}' for each in found)}."
             )
         return None
 
@@ -179,6 +180,8 @@ class _Answer:
     def _open_question(self) -> ToolCall | None:
         """Return the call that waits for a yes: the last, and only if nothing else was called since."""
         for turn in reversed(self.dialogue.turns[-4:-1]):
+            if understand(turn.question).no:
+                return None
             for call, result in reversed(turn.done):
                 if call.id.startswith("status-") or call.name == "check_status":
                     continue
@@ -196,6 +199,12 @@ class _Answer:
             if wish.kind in TASKS and wish.kind not in PUBLIC:
                 return (wish.kind, wish) if all(call.name != wish.kind or result.failed for call, result in turn.done) else None
         return None
+
+    def _task_before_login(self) -> str | None:
+        """Return what the customer wanted, if the login for it was made in this turn."""
+        logged_in = any(call.name == "verify_login" and not result.failed for call, result in self.dialogue.done)
+        task = self._waiting_task() if logged_in else None
+        return task[0] if task is not None else None
 
     def _task_now(self) -> str | None:
         if self.wish.kind in TASKS:

@@ -52,6 +52,11 @@ class Teller(Agent):
     async def follow(self, message: Follow) -> None:  # noqa: ARG002 - it says all by its type
         """Show what was said before, and then every event."""
         chat, screen = self._screen.chat, self._screen
+        try:
+            await chat.ready()
+        except CoterieError as error:
+            screen.problem(str(error))
+            return
         while True:
             start = chat.last_event
             past, operations = chat.transcript()[-_PAST:], chat.operations(unfinished=True)

@@ -90,6 +90,7 @@ class Threads:
         if seat is None:
             key = json.dumps(namespace)
             chat, told = await asyncio.to_thread(lambda: (self._conversations.open(namespace), self._records.told(key)))
+            await chat.ready()
             seat = self._seats.setdefault(namespace, Seat(key, chat, told, self._records))
         seat.opened_at = self._clock.monotonic()
         if len(self._seats) > self._limit:
