@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from coterie.errors import StorageUnavailable
 from coterie.testing import ManualClock
 from tests.serving.served import Held, Served, decoded, served, texts, types, user
 
@@ -312,3 +313,23 @@ def quoted(thread: str) -> str:
     from urllib.parse import quote  # noqa: PLC0415 - here only
 
     return quote(thread, safe="")
+
+
+def test_a_fault_of_ours_is_in_the_log_and_not_told_to_strangers(
+    server: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.run("t", "hello")
+
+    def broken(*_: object, **__: object) -> None:
+        raise StorageUnavailable("/secret/place.db", "gone")
+
+    monkeypatch.setattr(server.conversations.open(("agui", "-", "t")), "send", broken)
+    events = server.run("t", "again")
+    assert types(events) == ["RUN_STARTED", "RUN_ERROR"]
+    with server.client() as client:
+        monkeypatch.setattr(server.conversations.open(("completions", "-", "named x")), "send", broken)
+        body = {"model": "test", "messages": [user("hello", "m")]}
+        reply = client.post("/v1/chat/completions", json=body, headers={"X-Thread-Id": "x"})
+    assert reply.status_code == 500
+    assert "secret" not in events[-1].message + reply.text
+    assert caplog.text.count("/secret/place.db") == 2

@@ -24,6 +24,7 @@ from coterie.serving.agui.translating import Translator, content
 from coterie.serving.threads.exchange import Told, exchange
 from coterie.serving.threads.threads import Seat
 from coterie.serving.web.bodies import Refused, read_json
+from coterie.serving.web.failures import words_for
 from coterie.serving.web.streams import sse, streaming
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class AgUi:
             for made in translator.close():
                 yield _encoded(made)
             code = "invalid_input" if isinstance(error, ConversationError) and isinstance(error, ValueError) else "failed"
-            yield _encoded(RunErrorEvent(message=str(error), code=code))
+            yield _encoded(RunErrorEvent(message=words_for(error, f"run {intake.run}"), code=code))
             return
         yield _encoded(
             RunFinishedEvent(thread_id=intake.thread, run_id=intake.run, outcome=RunFinishedSuccessOutcome(type="success"))

@@ -16,6 +16,7 @@ from coterie.errors import CoterieError
 from coterie.serving.completions.intake import Intake, take
 from coterie.serving.threads.exchange import Told, exchange
 from coterie.serving.web.bodies import Refused, read_json
+from coterie.serving.web.failures import words_for
 from coterie.serving.web.streams import sse, streaming
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Completions:
         except CoterieError as error:
             yield sse(
                 msgspec.json.encode(
-                    {"error": {"message": str(error), "type": "server_error", "param": None, "code": None}}
+                    {"error": {"message": words_for(error, identity), "type": "server_error", "param": None, "code": None}}
                 ).decode()
             )
             return
