@@ -259,3 +259,20 @@ def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path
             assert [each.text for each in host.open("a").transcript()] == ["hello", "you said hello"]
 
     run(work)
+
+
+def test_what_waited_behind_an_unknown_outcome_waits_for_the_user_and_then_goes_on(tmp_path: Path) -> None:
+    async def work() -> None:
+        await killed(tmp_path, "!work", '!request {"tool": "work", "arguments": {}}')
+        life = Life()
+        async with life.chat(tmp_path) as chat:
+            await chat.settle()
+            assert (state_of(chat, 1), state_of(chat, 2)) == (S.UNKNOWN, S.QUEUED)
+            await chat.resolve(1, S.SUCCEEDED, "it was done")
+            await life.began
+            life.gate.set()
+            await chat.settle()
+            assert (state_of(chat, 1), state_of(chat, 2)) == (S.SUCCEEDED, S.SUCCEEDED)
+        assert life.runs == 1
+
+    run(work)

@@ -244,7 +244,10 @@ class Conversation:
         return await heard(self._ask(Ready()), self._port)
 
     async def settle(self) -> None:
-        """Return when nothing is being said and no operation runs or waits, and all is delivered."""
+        """Return when nothing is being said, all is delivered, and no operation goes on by itself.
+
+        One that waits behind an operation whose outcome is unknown waits for the user, who has been asked.
+        """
         await heard(self._ask(Settle()), self._port)
 
     async def aclose(self) -> None:

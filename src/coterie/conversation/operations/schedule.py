@@ -49,6 +49,18 @@ def runnable(operations: Iterable[Operation], held: Iterable[Operation] = (), wa
     return ready
 
 
+def undecided(operations: Iterable[Operation]) -> list[Operation]:
+    """Return the queued operations that cannot begin before somebody says what became of one whose outcome is unknown."""
+    known = list(operations)
+    in_the_way = [each for each in known if each.state is OperationState.UNKNOWN and each.effect is Effect.WRITE]
+    found = []
+    for each in queue(known):
+        if any(conflict(each, other) for other in in_the_way):
+            found.append(each)
+            in_the_way.append(each)
+    return found
+
+
 def written(operations: Iterable[Operation], resources: Sequence[str]) -> Operation | None:
     """Return an operation that writes one of these resources right now, or None."""
     for each in operations:

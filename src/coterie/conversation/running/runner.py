@@ -13,7 +13,7 @@ from coterie.conversation.events import OperationProgressed
 from coterie.conversation.history.entries import Ended, Entry
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
-from coterie.conversation.operations.schedule import queue, runnable
+from coterie.conversation.operations.schedule import queue, runnable, undecided
 from coterie.conversation.running.outcomes import Step, after_check, after_compensation, after_run, must_undo
 from coterie.conversation.running.under_way import Running
 from coterie.conversation.running.watch import Watch
@@ -63,6 +63,12 @@ class Runner:
     def unfinished(self) -> list[Operation]:
         """Those that wait or run."""
         return [each for each in self.book.operations.values() if not each.ended and each.state is not _S.UNKNOWN]
+
+    @property
+    def moving(self) -> list[Operation]:
+        """Those of them that end by themselves: the others wait for somebody to say what became of an unknown one."""
+        waiting = {each.number for each in undecided(self.book.operations.values())}
+        return [each for each in self.unfinished if each.number not in waiting]
 
     @property
     def held(self) -> list[Operation]:

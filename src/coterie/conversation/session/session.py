@@ -204,7 +204,7 @@ class Session(Agent):
 
     @property
     def _quiet(self) -> bool:
-        busy = self._busy or not self._ready or self._inbox or self._runner.unfinished or self._runner.checking
+        busy = self._busy or not self._ready or self._inbox or self._runner.moving or self._runner.checking
         return not busy and not self._deliveries.due
 
     def _look_if_quiet(self) -> None:
