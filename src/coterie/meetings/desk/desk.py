@@ -66,6 +66,9 @@ class Desk:
         self.terms: Terms | None = None
         self.gathering: Gathering | None = None
         self.recorded = 0
+        """How many entries are known to be final."""
+        self.written = 0
+        """How many of them are where they last."""
         self.path: Path | None = None
         """Where the minutes are written."""
         self.ids = itertools.count(1)

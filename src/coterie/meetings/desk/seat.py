@@ -85,9 +85,8 @@ class Seat:
             self.agent.post(
                 Welcome(state.meeting, state.topic, tuple(state.places), history, dict(state.parameters), again=again)
             )
-        if again:
-            # Whose turn it was when it crashed has lost it; but it may have another by now.
-            self._turn = 0
+        if again and self._batcher is not None:
+            self._batcher.take()  # it is in the history
 
     def due(self, now: float) -> None:
         """Bring a batch whose time has come."""

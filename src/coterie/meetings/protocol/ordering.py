@@ -129,7 +129,7 @@ class Ordering:
         state = self.draft
         times = [self._beat_at] if apart and not self.finished() else []
         if state.is_open:
-            coming = (state.turn.until, state.ending.deadline(state) if state.ending is not None else None)
+            coming = (state.turn.until, state.ending.deadline(state, self._checked) if state.ending is not None else None)
             times.extend(when for when in coming if when is not None and when > self._checked)
         return min(times, default=None)
 
