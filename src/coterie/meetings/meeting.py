@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from coterie.errors import (
 )
 from coterie.kernel import check_instance, check_number
 from coterie.meetings.desk.letters import Invite, Submit
+from coterie.meetings.desk.options import PLAIN, lasting_data
 from coterie.meetings.minutes import events
 from coterie.meetings.minutes.events import AnyEvent, Refusal
 from coterie.meetings.minutes.state import MeetingState
@@ -213,16 +215,14 @@ class Meeting:
     def _plain(self, content: Any) -> Any:
         """Return a copy that nobody can change behind the minutes' back.
 
-        Raises `EncodeFailed` for what is no data, and `ContributionRefused` for data that would not be the same once
-        read back from a line of JSON.
+        Raises `EncodeFailed` for what is no data, or would not be the same once read back from a line of JSON.
         """
-        if content is None or isinstance(content, str | bool | int):
+        if content is None or isinstance(content, str | bool | int) or (isinstance(content, float) and math.isfinite(content)):
             return content
-        data = msgspec.msgpack.decode(_check(content, f"a {type(content).__qualname__} that was to be said"))
-        if msgspec.json.decode(msgspec.json.encode(data)) != data:
-            needed = "numbers that are finite, text, lists, and mappings whose keys are text; no bytes, no dates"
-            raise ContributionRefused(self.topic, f"minutes are lines of JSON, and what is in them is {needed}")
-        return data
+        try:
+            return lasting_data(content)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise EncodeFailed(f"a {type(content).__qualname__} for the minutes", error, PLAIN) from error
 
     def _be_the_member(self) -> None:
         """See that nobody uses what a member holds in its stead. Raises `ContributionRefused`."""

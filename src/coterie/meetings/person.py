@@ -28,10 +28,12 @@ from coterie.meetings.transcript import told
 from coterie.runtime import Agent, on
 
 HELP = (
-    "say something, or: /to NAME TEXT, /hand, /pass, /react NUMBER SIGN, /vote MOTION CHOICE (a motion with _ for spaces), "
-    "/who, /leave REASON, /close OUTCOME"
+    "say something, or: /to NAME TEXT, /hand, /pass, /react SIGN (to what was said last) or /react NUMBER SIGN, "
+    "/vote MOTION CHOICE (a motion with _ for spaces), /who, /leave REASON, /close OUTCOME"
 )
 
+_WORDS = {"/to": 2, "/react": 1, "/vote": 2}
+"""How many words a command needs."""
 _NOBODY = "nobody is at the console any more"
 
 
@@ -134,7 +136,7 @@ class Person(Agent):
         """Read lines, whatever the person takes part in meanwhile: an answer is not to wait for a meeting."""
         while line := await self.context.run_blocking(self._read):
             text = line.strip()
-            if text.split(" ")[0] in ("/accept", "/decline"):
+            if self._decides and text.split(" ")[0] in ("/accept", "/decline"):
                 self._answer(text)
             elif text:
                 self._lines.put_nowait(text)
@@ -172,13 +174,15 @@ class Person(Agent):
             "/to": lambda: meeting.say(more, to=first),
             "/hand": meeting.raise_hand,
             "/pass": meeting.pass_turn,
-            "/react": lambda: meeting.react(int(first) if first.isdigit() else 0, more),
+            "/react": lambda: _react(meeting, first, more),
             "/vote": lambda: meeting.vote(first.replace("_", " "), more),
             "/leave": lambda: meeting.leave(rest),
             "/close": lambda: meeting.close(rest or None),
         }
         if command == "/who":
             self._say(", ".join(meeting.members))
+        elif len(rest.split()) < _WORDS.get(command, 0):
+            self._say(HELP)
         elif command in commands:
             await commands[command]()
         elif command.startswith("/"):
@@ -192,6 +196,13 @@ class Person(Agent):
 
     def _say(self, line: str) -> None:
         self._write(line)
+
+
+async def _react(meeting: Meeting, first: str, more: str) -> int:
+    if first.isdecimal() and more:
+        return await meeting.react(int(first), more)
+    last = meeting.state.last_utterance
+    return await meeting.react(last.sequence if last is not None else 1, f"{first} {more}".strip())
 
 
 def _shown(content: Any) -> str:

@@ -32,6 +32,8 @@ class Seat:
         self.ended = False
         self.submissions = 0
         """Numbers of what it wanted to have in the minutes."""
+        self._left: tuple[str, str] | None = None
+        """Who said that it has left, and why."""
         self._told = 0
         self._turn = 0
         self._batcher = Batcher(accepted.batch) if accepted.batch is not None else None
@@ -61,6 +63,8 @@ class Seat:
         if isinstance(event, events.Opened) or (isinstance(event, events.Joined) and event.member.name == self.name):
             self.welcome(again=False)
             return
+        if isinstance(event, events.Left) and event.member == self.name:
+            self._left = (entry.by, event.reason)
         if self._takes_news and self.welcomed and not isinstance(event, events.Closed):
             self.agent.post(MeetingNews(state.meeting, entry.sequence, entry.by, event))
         if isinstance(event, events.Closed) or not state.is_open:
@@ -101,8 +105,14 @@ class Seat:
         self.ended = True
         self._flush()
         state = self.replica.state
+        reason = state.reason
+        if self._left is not None and state.is_open:
+            by, why = self._left
+            if by == self.name:
+                return  # it has left, and the meeting goes on
+            reason = f"{self.name} is no member any more: {why}"
         if self._wants_end and self.welcomed:
-            self.agent.post(MeetingEnded(state.meeting, state.topic, state.outcome, state.reason))
+            self.agent.post(MeetingEnded(state.meeting, state.topic, state.outcome, reason))
 
     def _hear(self, utterance: Utterance, now: float) -> None:
         if self._batcher is not None:
