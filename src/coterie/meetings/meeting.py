@@ -248,9 +248,11 @@ class Meeting:
         return int(answer.sequence)
 
     async def _ask(self, message: Any, patience: float) -> Any:
-        assert self._desk.clerk is not None
+        clerk = self._desk.clerk
+        if clerk is None:
+            raise MeetingClosed(self.topic, self.state.reason or "it is over")
         try:
-            return await self._desk.clerk.ask(message, timeout=patience + _GRACE)
+            return await clerk.ask(message, timeout=patience + _GRACE)
         except AskTimeout as error:
             raise NoQuorum(self.topic, f"nothing was heard within {patience:g} s") from error
         except AgentStopped as error:

@@ -293,8 +293,8 @@ class Meetings:
         with self._lock:
             desk = self._desks.get(meeting)
         if desk is not None:
-            if desk.clerk is not None:
-                desk.clerk.stop()
+            if (clerk := desk.clerk) is not None:
+                clerk.stop()
             self._forget(desk)
 
     def _bound(self) -> Runtime:

@@ -267,6 +267,7 @@ class Clerk(Opening):
             self.desk.forget(self.desk)
         except OSError as error:
             self.context.log.error("the minutes of %s cannot be written: %s", self.desk.meeting, describe(error))  # noqa: TRY400
+        self.desk.rest()
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(Answered(refusal=Refusal("closed", "the meeting is over")))

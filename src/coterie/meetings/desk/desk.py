@@ -58,6 +58,7 @@ class Desk:
         self.forget = forget
         """Is told that the meeting is over here."""
         self.clerk: AgentRef | None = None
+        """None again when the meeting is over here."""
         self.seats: dict[str, Seat] = {}
         """Read from any thread; replaced, never changed."""
         self.past: dict[str, Seat] = {}
@@ -108,6 +109,12 @@ class Desk:
         if name in self.seats:
             self.past = {**self.past, name: self.seats[name]}
             self.seats = {other: seat for other, seat in self.seats.items() if other != name}
+
+    def rest(self) -> None:
+        """Keep of a meeting that is over what may be asked for. By its clerk, at its end."""
+        self.clerk = self.gathering = None
+        for seat in (*self.seats.values(), *self.past.values()):
+            seat.replica.rest()
 
     def minutes(self) -> list[Entry]:
         """Return what is final, by the member here that has most of it. From any thread."""

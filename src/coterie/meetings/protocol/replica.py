@@ -154,6 +154,12 @@ class Replica:
             times.append(when)
         return min(times, default=None)
 
+    def rest(self) -> None:
+        """Be done: what is final is kept, and nothing else."""
+        self.ordering = None
+        self._out.clear()
+        self._pending.clear()
+
     # What its parts use.
 
     def send(self, to: str, letter: AnyLetter) -> None:
