@@ -33,6 +33,7 @@ from coterie.meetings.floor.chaired import Selector
 from coterie.meetings.floor.policy import Floor, Open
 from coterie.meetings.folder import MinutesFolder
 from coterie.meetings.meeting import Meeting
+from coterie.meetings.messages import Batch
 from coterie.meetings.minutes.events import Entry
 from coterie.meetings.minutes.state import MeetingState
 from coterie.meetings.protocol.timing import Timing
@@ -103,6 +104,7 @@ class Meetings:
         self._numbers = itertools.count(1)
         self._desks: dict[str, Desk] = {}
         self._past: dict[str, Desk] = {}
+        self._remembered = _REMEMBERED
         self._handles: dict[tuple[str, str], Meeting] = {}
 
     def __deepcopy__(self, memo: object) -> Meetings:
@@ -133,6 +135,7 @@ class Meetings:
         closes_with_caller: bool = False,
         parent: Meeting | None = None,
         record: str | None = None,
+        batch: Batch | None = None,
         caller: AgentRef | None = None,
     ) -> Meeting:
         """Invite guests, and hold a meeting with those who come; return it once it is open.
@@ -140,8 +143,9 @@ class Meetings:
         All of `invite` must come, and nobody waits for those who are `optional`: they may join for as long as `timeout`
         seconds. `quorum` is the least number of members, the caller among them, with which the meeting is held, and
         goes on. It is closed by somebody, by `ending`, or after `max_turns` turns or `time_limit` seconds.
-        `parameters` are plain data for every guest to know. `record` names the file of the minutes. `floor` is `Open()` unless given. The caller is the agent
-        that calls this, unless `caller` says which. When the caller is gone the others go on, unless
+        `parameters` are plain data for every guest to know. `floor` is `Open()` unless given. `record`
+        names the file of the minutes; what is there is written over, but not by two meetings at once. `batch` is how the
+        caller wants to be woken. The caller is the agent that calls this, unless `caller` says which. When the caller is gone the others go on, unless
         `closes_with_caller`.
 
         Raises `MeetingNotHeld`: `InvitationDeclined`, `InvitationUnanswered`, `GuestUnreachable`, `QuorumMissed`; all who
@@ -166,6 +170,8 @@ class Meetings:
         check_instance("call.floor", policy, Floor, "a policy such as RoundRobin()")
         if parent is not None:
             check_instance("call.parent", parent, Meeting, "the meeting within which this one is")
+        if batch is not None:
+            check_instance("call.batch", batch, Batch, "a Batch(wait=…, ceiling=…)")
         if record is not None:
             check_instance("call.record", record, str, "a name for the file of the minutes")
         check_instance("call.closes_with_caller", closes_with_caller, bool, "True or False")
@@ -180,6 +186,7 @@ class Meetings:
             parent.id if parent is not None else "",
             closes_with_caller,
             limit,
+            batch,
         )
         desk = self._make_desk(meeting, topic, policy, record)
         desk.caller = me.name, me
@@ -368,7 +375,7 @@ class Meetings:
                 self._past[desk.meeting] = desk
             for name in (*desk.seats, *desk.past):
                 self._handles.pop((desk.meeting, name), None)
-            while len(self._past) > _REMEMBERED:
+            while len(self._past) > self._remembered:
                 oldest = self._past.pop(next(iter(self._past)))
                 # Those that asked for it after it was over have a handle.
                 for name in (*oldest.seats, *oldest.past):

@@ -14,6 +14,7 @@ from coterie.meetings.desk.inviting import Gathering
 from coterie.meetings.desk.seat import Seat
 from coterie.meetings.ending import Condition
 from coterie.meetings.floor.policy import Floor
+from coterie.meetings.messages import Batch
 from coterie.meetings.minutes.events import Entry, Place
 from coterie.meetings.protocol.timing import Timing
 
@@ -33,6 +34,8 @@ class Terms(msgspec.Struct, frozen=True):
     parent: str
     closes_with_caller: bool
     timeout: float
+    batch: Batch | None = None
+    """How the caller wants to be woken."""
 
 
 class Desk:

@@ -109,7 +109,7 @@ class Opening(Agent):
         assert desk.caller is not None
         gathering, terms = desk.gathering, desk.terms
         caller, agent = desk.caller
-        self._seat(caller, agent, Accept())
+        self._seat(caller, agent, Accept(terms.batch))
         places = [self._place(caller, agent, Accept())]
         for name in gathering.coming:
             answer, guest = gathering.answers[name], gathering.guests[name]

@@ -77,6 +77,7 @@ class Seat:
             return
         if self.name in turn.holders and self.welcomed and not self.ended:
             self._turn = turn.number
+            self._flush()  # who is to speak hears first what was said
             if self._takes_turns:
                 self.agent.post(YourTurn(self.replica.meeting, turn.number, turn.limit))
 
