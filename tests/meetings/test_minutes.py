@@ -143,9 +143,7 @@ def test_two_meetings_do_not_write_one_file(tmp_path: Path) -> None:
         each.call(ada, record="month-1")
 
 
-def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = [False]
     write = FileIO.write
 

@@ -261,8 +261,9 @@ class Clerk(Opening):
         """There is nothing more to do here."""
         self._ended = True
         gathering = self.desk.gathering
-        for name in gathering.open if gathering is not None else ():
-            self._tell_cancelled(gathering.guests[name], "it is over")
+        if gathering is not None:
+            for name in gathering.open:
+                self._tell_cancelled(gathering.guests[name], "it is over")
         try:
             self.desk.forget(self.desk)
         except OSError as error:

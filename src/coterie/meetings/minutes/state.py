@@ -209,7 +209,9 @@ class MeetingState:
             self.turn = Turn(self.turn.number + 1, (), at, floor.turn_limit, choosing=True)
             return
         try:
-            holders = self._names(floor.next(self, last))
+            holders = floor.next(self, last)
+            if holders != ():
+                holders = self._names(holders)
         except Exception as error:  # noqa: BLE001 - as above; every member asks the round robin instead
             self._note_failure(error)
             holders = following(self, last)
@@ -220,7 +222,8 @@ class MeetingState:
         number = self.turn.number if self.turn.choosing else self.turn.number + 1
         try:
             limit = self.floor.limit(self, holders)
-            check_number("the policy's limit", limit, above=0, optional=True)
+            if limit is not None:
+                check_number("the policy's limit", limit, above=0)
         except Exception as error:  # noqa: BLE001 - as above
             self._note_failure(error)
             limit = self.floor.turn_limit

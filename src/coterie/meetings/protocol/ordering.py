@@ -84,8 +84,9 @@ class Ordering:
         """Note what a member has."""
         replica = self._replica
         self._contact[sender] = replica.now
-        self._confirmed[sender] = max(self._confirmed.get(sender, 0), have.committed)
-        if sender in self._leavers and have.committed >= self._leavers[sender]:
+        if have.committed > self._confirmed.get(sender, 0):
+            self._confirmed[sender] = have.committed
+        if self._leavers and sender in self._leavers and have.committed >= self._leavers[sender]:
             del self._leavers[sender]
         if not have.fits:
             self._next[sender] = min(self._next.get(sender, 1), have.sequence + 1)

@@ -58,8 +58,7 @@ def page_of_games(scenario: GameScenario, outcome: GamesOutcome, minutes: Path) 
             "refused": game.refused,
             "minutes": texts.get(game.name, ""),
             "cells": [
-                (6 + 12 * (cell % 3), 6 + 12 * (cell // 3), "XO"[place % 2], place + 1)
-                for place, cell in enumerate(game.moves)
+                (6 + 12 * (cell % 3), 6 + 12 * (cell // 3), "XO"[place % 2], place + 1) for place, cell in enumerate(game.moves)
             ],
         }
         for game in outcome.games
