@@ -122,3 +122,13 @@ def test_every_step_is_safe_over_random_schedules() -> None:
         ids = [id_ for _, id_ in hall.final if id_]
         assert len(ids) == len(set(ids)), "something counts twice"
         assert {ruling.id for ruling in hall.rulings.values() if ruling.sequence} <= set(ids)
+
+
+def test_what_a_member_still_wanted_when_it_had_left_is_ruled_upon() -> None:
+    for seed in runs(10):
+        hall = Hall("abc", seed, drop=0.2, reorder=0.2)
+        ids = [hall.submit("b", Spoke(number)) for number in range(3)]
+        ids.append(hall.submit("b", Left("b")))
+        ids += [hall.submit("b", Spoke(number)) for number in range(3, 6)]
+        hall.run(3)
+        assert [id_ for id_ in ids if id_ not in hall.rulings] == []
