@@ -316,3 +316,66 @@ def test_what_makes_no_sense_is_refused_where_it_is_set() -> None:
     ):
         with pytest.raises(InvalidSetting):
             wrong()
+
+
+@pytest.mark.parametrize(
+    ("ending", "when", "reason"),
+    [
+        (Lasted(1) & Said("done") | Lasted(3), 3, "3 s are over"),
+        (Silence(1) & Said("done") | Silence(5), 5, "nobody spoke for 5 s"),
+        ((Lasted(1) & Said("done") | Lasted(9)) & Lasted(5), 9, "9 s are over and 5 s are over"),
+        (MaxTurns(20) | Said("hm") & Silence(4), 4, "ada said 'hm' and nobody spoke for 4 s"),
+        (Said("hm") & Said("well"), 0, "ada said 'hm' and ada said 'well'"),
+        (Said("hm") & MaxTurns(2), 0, "ada said 'hm' and 2 turns are over"),
+        (Said("hm", by="ben") | Lasted(2), 2, "2 s are over"),
+    ],
+)
+def test_conditions_that_combine_hold_when_they_say(ending: Any, when: int, reason: str) -> None:
+    clock = ManualClock()
+    with house(clock=clock) as each:
+        ada, ben = each.member("ada"), each.member("ben")
+        id_ = each.call(ada, [ben], ending=ending)
+        for text in ("hm", "well"):
+            each.use(ada, id_, say(text))
+        for _ in range(when):
+            assert ended(each, ben) == ""
+            clock.advance(1, lambda: settle(each.runtime))
+        settle(each.runtime)
+        assert ended(each, ben) == reason
+
+
+class Odd(Floor, frozen=True, kw_only=True):
+    """A policy that answers nonsense."""
+
+    answer: Any = ()
+    seconds: Any = None
+
+    def next(self, state: MeetingState, last: str) -> tuple[str, ...]:
+        answer: tuple[str, ...] = self.answer
+        return answer
+
+    def limit(self, state: MeetingState, holders: tuple[str, ...]) -> float | None:
+        seconds: float | None = self.seconds
+        return seconds
+
+
+@pytest.mark.parametrize("answer", [None, "ben", 5, ("nobody",), (5,), (["ben"],)])
+def test_a_policy_that_chooses_nobody_there_is_recorded_and_the_floor_goes_round(answer: Any) -> None:
+    with house() as each:
+        members = [each.member(name) for name in NAMES]
+        id_ = each.call(members[0], members[1:], floor=Odd(answer=answer))
+        for member in (*members, members[0]):
+            each.use(member, id_, say("x"))
+        assert "the policy's choice" in failures(each, members[1], id_)[0]
+        assert len({each.see(member, id_, lambda meeting: meeting.digest()) for member in members}) == 1
+
+
+@pytest.mark.parametrize("seconds", ["soon", -1, 0, float("nan"), float("inf")])
+def test_a_policy_that_sets_no_possible_limit_is_recorded_and_sets_none(seconds: Any) -> None:
+    with house() as each:
+        ada, ben = each.member("ada"), each.member("ben")
+        id_ = each.call(ada, [ben], floor=Odd(answer=["ben"], seconds=seconds))
+        each.use(ben, id_, say("x"))
+        assert "the policy's limit" in failures(each, ada, id_)[0]
+        assert each.see(ada, id_, lambda meeting: meeting.state.missed) == ()
+        assert each.see(ada, id_, lambda meeting: meeting.state.turn.holders) == ("ben",)

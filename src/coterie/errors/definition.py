@@ -59,11 +59,9 @@ class CodecError(CoterieError):
 class EncodeFailed(CodecError):
     """A value has no form on the wire. The reason is the cause."""
 
-    def __init__(self, what: str, reason: object) -> None:
-        super().__init__(
-            f"cannot encode {what}: {reason}; use numbers, text, bytes, lists, dicts, dates, dataclasses, "
-            "messages or agent references"
-        )
+    def __init__(self, what: str, reason: object, use: str = "") -> None:
+        possible = use or "numbers, text, bytes, lists, dicts, dates, dataclasses, messages or agent references"
+        super().__init__(f"cannot encode {what}: {reason}; use {possible}")
 
 
 class DecodeFailed(CodecError):

@@ -20,6 +20,7 @@ from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance, check_number
 
 if TYPE_CHECKING:
+    from coterie.meetings.minutes.records import Utterance
     from coterie.meetings.minutes.state import MeetingState
 
 
@@ -30,8 +31,8 @@ class Ending(msgspec.Struct, frozen=True, tag=True):
     def met(self, state: MeetingState, now: float) -> str:
         """Return why the meeting is over; an empty text if it is not."""
 
-    def deadline(self, state: MeetingState) -> float | None:  # noqa: ARG002 - for overriding
-        """Return when it will hold if nothing happens until then; None if never."""
+    def deadline(self, state: MeetingState, after: float) -> float | None:  # noqa: ARG002 - for overriding
+        """Return when next after a time it may come to hold if nothing happens until then; None if never."""
         return None
 
     def __or__(self, other: Condition) -> AnyOf:
@@ -54,21 +55,28 @@ class MaxTurns(Ending, frozen=True):
 
 
 class Said(Ending, frozen=True):
-    """Somebody, or `by`, has said something that contains a text; in data, a text anywhere in it that is equal to it."""
+    """Somebody, or `by`, has said something that contains a text; in data, a text anywhere in it that is equal to it.
+
+    Once said, it holds: ``Said("done") & Silence(30)`` waits for silence after it, whatever else is said in between.
+    """
 
     text: str
     by: str = ""
+    """A member's name (or a reference, of which the name is kept); empty for anybody."""
 
     def __post_init__(self) -> None:
         check_instance("Said.text", self.text, str, "text")
         if not self.text:
             raise InvalidSetting("Said.text", self.text, "text that is not empty")
+        msgspec.structs.force_setattr(self, "by", getattr(self.by, "name", self.by))
+        check_instance("Said.by", self.by, str, "a name, or a reference")
 
     def met(self, state: MeetingState, now: float) -> str:  # noqa: ARG002, D102 - see Ending
-        last = state.last_utterance
-        if last is None or (self.by and last.by != self.by) or not _contains(last.content, self.text):
-            return ""
-        return f"{last.by} said {self.text!r}"
+        return state.first_said(self)
+
+    def fits(self, utterance: Utterance) -> bool:
+        """Return whether this is what was to be said."""
+        return self.by in ("", utterance.by) and _contains(utterance.content, self.text)
 
 
 class Silence(Ending, frozen=True):
@@ -82,8 +90,9 @@ class Silence(Ending, frozen=True):
     def met(self, state: MeetingState, now: float) -> str:  # noqa: D102 - see Ending
         return f"nobody spoke for {self.seconds:g} s" if now >= state.quiet_since + self.seconds else ""
 
-    def deadline(self, state: MeetingState) -> float | None:  # noqa: D102 - see Ending
-        return state.quiet_since + self.seconds
+    def deadline(self, state: MeetingState, after: float) -> float | None:  # noqa: D102 - see Ending
+        when = state.quiet_since + self.seconds
+        return when if when > after else None
 
 
 class Lasted(Ending, frozen=True):
@@ -97,14 +106,18 @@ class Lasted(Ending, frozen=True):
     def met(self, state: MeetingState, now: float) -> str:  # noqa: D102 - see Ending
         return f"{self.seconds:g} s are over" if now >= state.opened_at + self.seconds else ""
 
-    def deadline(self, state: MeetingState) -> float | None:  # noqa: D102 - see Ending
-        return state.opened_at + self.seconds
+    def deadline(self, state: MeetingState, after: float) -> float | None:  # noqa: D102 - see Ending
+        when = state.opened_at + self.seconds
+        return when if when > after else None
 
 
 class Decided(Ending, frozen=True):
     """Everybody has voted on a motion, or on any if none is named."""
 
     motion: str = ""
+
+    def __post_init__(self) -> None:
+        check_instance("Decided.motion", self.motion, str, "text")
 
     def met(self, state: MeetingState, now: float) -> str:  # noqa: ARG002, D102 - see Ending
         for name, motion in state.motions.items():
@@ -121,8 +134,8 @@ class AnyOf(Ending, frozen=True):
     def met(self, state: MeetingState, now: float) -> str:  # noqa: D102 - see Ending
         return next((reason for each in self.conditions if (reason := each.met(state, now))), "")
 
-    def deadline(self, state: MeetingState) -> float | None:  # noqa: D102 - see Ending
-        return _earliest(each.deadline(state) for each in self.conditions)
+    def deadline(self, state: MeetingState, after: float) -> float | None:  # noqa: D102 - see Ending
+        return _earliest(self.conditions, state, after)
 
 
 class AllOf(Ending, frozen=True):
@@ -134,10 +147,9 @@ class AllOf(Ending, frozen=True):
         reasons = [each.met(state, now) for each in self.conditions]
         return " and ".join(reasons) if all(reasons) else ""
 
-    def deadline(self, state: MeetingState) -> float | None:  # noqa: D102 - see Ending
-        # The last of those that are still to come: until then not all hold.
-        waiting = [when for each in self.conditions if (when := each.deadline(state)) is not None]
-        return max(waiting, default=None)
+    def deadline(self, state: MeetingState, after: float) -> float | None:  # noqa: D102 - see Ending
+        # Not the last of them: a part may be one that holds already, whatever it has been waiting for.
+        return _earliest(self.conditions, state, after)
 
 
 Condition: TypeAlias = Union[MaxTurns, Said, Silence, Lasted, Decided, AnyOf, AllOf]  # noqa: UP007 - it names itself
@@ -165,5 +177,5 @@ def _equals(content: Any, text: str) -> bool:
     return bool(content == text)
 
 
-def _earliest(times: Iterable[float | None]) -> float | None:
-    return min((time for time in times if time is not None), default=None)
+def _earliest(conditions: Iterable[Ending], state: MeetingState, after: float) -> float | None:
+    return min((when for each in conditions if (when := each.deadline(state, after)) is not None), default=None)

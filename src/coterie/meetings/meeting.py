@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from coterie.errors import (
     AskTimeout,
     ContributionRefused,
     EncodeFailed,
+    InvalidSetting,
     MeetingClosed,
     MeetingError,
     NoQuorum,
@@ -20,6 +22,7 @@ from coterie.errors import (
 )
 from coterie.kernel import check_instance, check_number
 from coterie.meetings.desk.letters import Invite, Submit
+from coterie.meetings.desk.options import PLAIN, lasting_data
 from coterie.meetings.minutes import events
 from coterie.meetings.minutes.events import AnyEvent, Refusal
 from coterie.meetings.minutes.state import MeetingState
@@ -121,7 +124,7 @@ class Meeting:
 
     async def say(self, content: Any, *, to: AgentRef | str | Iterable[AgentRef | str] = ()) -> int:
         """Say something, which is plain data: to all, or to some, who alone are sent it. The minutes have it in any case."""
-        return await self._submit(events.Spoke(_plain(content), _names(to)))
+        return await self._submit(events.Spoke(self._plain(content), _names("say.to", to)))
 
     async def react(self, to: int, sign: str) -> int:
         """React to the event of a sequence number with a sign, such as "+1"."""
@@ -139,7 +142,7 @@ class Meeting:
 
     async def give_floor(self, member: AgentRef | str) -> int:
         """Give the floor to a member. Only the chair can."""
-        return await self._submit(events.TurnGiven(_names(member)[0]))
+        return await self._submit(events.TurnGiven(_name("give_floor.member", member)))
 
     async def pass_turn(self) -> int:
         """Have nothing to say when it is one's turn."""
@@ -148,33 +151,41 @@ class Meeting:
     async def put_to_vote(self, motion: str, choices: Iterable[str] = ("yes", "no")) -> int:
         """Put something to the vote."""
         check_instance("put_to_vote.motion", motion, str, "text")
-        return await self._submit(events.MotionPut(motion, tuple(choices)))
+        if isinstance(choices, str) or not isinstance(choices, Iterable):
+            raise InvalidSetting("put_to_vote.choices", choices, "a list of texts")
+        offered = tuple(choices)
+        for choice in offered:
+            check_instance("put_to_vote.choices", choice, str, "text")
+        return await self._submit(events.MotionPut(motion, offered))
 
     async def vote(self, motion: str, choice: str) -> int:
         """Vote on a motion; the latest vote of each member counts. The votes are in `state.motions`."""
+        check_instance("vote.motion", motion, str, "the text of a motion")
+        check_instance("vote.choice", choice, str, "one of the motion's choices")
         return await self._submit(events.Voted(motion, choice))
 
     async def announce(self, task: Any) -> int:
         """Contract net: announce a task, for the others to bid."""
-        return await self._submit(events.Announced(_plain(task)))
+        return await self._submit(events.Announced(self._plain(task)))
 
     async def bid(self, offer: Any = None) -> int:
         """Contract net: bid for the task; without an offer, do not want it."""
-        return await self._submit(events.Bid(_plain(offer)))
+        return await self._submit(events.Bid(self._plain(offer)))
 
     async def award(self, to: AgentRef | str | None) -> int:
         """Contract net: give the task to a bidder, or to nobody."""
-        return await self._submit(events.Awarded(_names(to)[0] if to else ""))
+        return await self._submit(events.Awarded(_name("award.to", to) if to is not None else ""))
 
     async def report(self, result: Any) -> int:
         """Contract net: tell how the task went."""
-        return await self._submit(events.Reported(_plain(result)))
+        return await self._submit(events.Reported(self._plain(result)))
 
     async def invite(self, guest: AgentRef | str, *, timeout: float | None = None) -> None:
         """Invite somebody else, and wait for the answer; who accepts is a member with all that was said before.
 
         Raises `InvitationDeclined`, `InvitationUnanswered` or `GuestUnreachable` if it does not come.
         """
+        self._be_the_member()
         limit = self._meetings.timeout if timeout is None else timeout
         check_number("invite.timeout", limit, above=0)
         reference = self._meetings.guest(guest)
@@ -187,19 +198,43 @@ class Meeting:
 
     async def call(self, topic: str, invite: Iterable[AgentRef | str] = (), **options: Any) -> Meeting:
         """Call a meeting within this one; the minutes of both are linked. Options are those of `Meetings.call`."""
+        self._be_the_member()
         inner = await self._meetings.call(topic, invite, parent=self, **options)
         await self._submit(events.Nested(inner.id, topic))
         return inner
 
     async def leave(self, reason: str = "") -> int:
         """Be a member no more: hear nothing from now on."""
+        check_instance("leave.reason", reason, str, "text")
         return await self._submit(events.Left(self.me, reason))
 
     async def close(self, outcome: Any = None) -> int:
         """End the meeting with an outcome, which is plain data. The caller can, and the chair; anybody once the caller is gone."""
-        return await self._submit(events.Closed(_plain(outcome)))
+        return await self._submit(events.Closed(self._plain(outcome)))
+
+    def _plain(self, content: Any) -> Any:
+        """Return a copy that nobody can change behind the minutes' back.
+
+        Raises `EncodeFailed` for what is no data, or would not be the same once read back from a line of JSON.
+        """
+        if content is None or isinstance(content, str | bool | int) or (isinstance(content, float) and math.isfinite(content)):
+            return content
+        try:
+            return lasting_data(content)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise EncodeFailed(f"a {type(content).__qualname__} for the minutes", error, PLAIN) from error
+
+    def _be_the_member(self) -> None:
+        """See that nobody uses what a member holds in its stead. Raises `ContributionRefused`."""
+        current = self._meetings.current
+        if current != self._seat.agent:
+            who = "from outside" if current is None else f"by {current.name}"
+            raise ContributionRefused(
+                self.topic, f"the Meeting that {self.me} holds was used {who}; it is for {self.me}'s own handlers"
+            )
 
     async def _submit(self, event: AnyEvent) -> int:
+        self._be_the_member()
         if self._seat.replica.over:
             raise NotAMember(self.topic, f"{self.me} has left it")
         state = self.state
@@ -213,9 +248,11 @@ class Meeting:
         return int(answer.sequence)
 
     async def _ask(self, message: Any, patience: float) -> Any:
-        assert self._desk.clerk is not None
+        clerk = self._desk.clerk
+        if clerk is None:
+            raise MeetingClosed(self.topic, self.state.reason or "it is over")
         try:
-            return await self._desk.clerk.ask(message, timeout=patience + _GRACE)
+            return await clerk.ask(message, timeout=patience + _GRACE)
         except AskTimeout as error:
             raise NoQuorum(self.topic, f"nothing was heard within {patience:g} s") from error
         except AgentStopped as error:
@@ -227,13 +264,6 @@ class Meeting:
         return error
 
 
-def _plain(content: Any) -> Any:
-    """Return a copy that nobody can change behind the minutes' back. Raises `EncodeFailed` for what is no plain data."""
-    if content is None or isinstance(content, str | int | float | bool):
-        return content
-    return msgspec.msgpack.decode(_check(content, f"a {type(content).__qualname__} that was to be said"))
-
-
 def _check(value: Any, what: str) -> bytes:
     """See that something can be written down. Raises `EncodeFailed`, say for a number beyond 64 bits or half a character."""
     try:
@@ -242,9 +272,16 @@ def _check(value: Any, what: str) -> bytes:
         raise EncodeFailed(what, error) from error
 
 
-def _names(members: Any) -> tuple[str, ...]:
-    """Return the names of members that are given as references or names, one or several."""
+def _names(where: str, members: Any) -> tuple[str, ...]:
+    """Return the names of members that are given as references or names, one or several. Raises `InvalidSetting`."""
     if isinstance(members, str) or hasattr(members, "address"):
         members = (members,)
-    names = tuple(str(getattr(member, "name", member)) for member in members)
-    return tuple(dict.fromkeys(names))
+    if not isinstance(members, Iterable):
+        raise InvalidSetting(where, members, "references or names of members")
+    return tuple(dict.fromkeys(_name(where, member) for member in members))
+
+
+def _name(where: str, member: Any) -> str:
+    name = getattr(member, "name", member)
+    check_instance(where, name, str, "the reference or the name of a member")
+    return str(name)

@@ -16,7 +16,8 @@ from coterie.messaging import Message, Request
 class Batch(msgspec.Struct, frozen=True, tag=True):
     """How a member wants utterances in batches: each is waited after for `wait` seconds, all of them `ceiling` at most.
 
-    An utterance that is meant for the member alone or among few, or comes from a person, brings the batch at once.
+    An utterance that is meant for the member alone or among few, or comes from a person, brings the batch at once; so
+    does its own turn.
     """
 
     wait: float = 0.5

@@ -28,9 +28,13 @@ from coterie.meetings.transcript import told
 from coterie.runtime import Agent, on
 
 HELP = (
-    "say something, or: /to NAME TEXT, /hand, /pass, /react NUMBER SIGN, /vote MOTION CHOICE (a motion with _ for spaces), "
-    "/who, /leave REASON, /close OUTCOME"
+    "say something, or: /to NAME TEXT, /hand, /pass, /react SIGN (to what was said last) or /react NUMBER SIGN, "
+    "/vote MOTION CHOICE (a motion with _ for spaces), /who, /leave REASON, /close OUTCOME"
 )
+
+_WORDS = {"/to": 2, "/react": 1, "/vote": 2}
+"""How many words a command needs."""
+_NOBODY = "nobody is at the console any more"
 
 
 class Person(Agent):
@@ -38,7 +42,8 @@ class Person(Agent):
 
     `read` returns the next line, and an empty text at the end; it may block. `write` takes a line. By default they are
     those of this process. Somebody who `decides` is asked whether to accept each invitation; otherwise it is accepted.
-    What a person says is for the meeting that it joined last, and goes there in the order of the lines.
+    What a person says is for the meeting that it joined last, and goes there in the order of the lines; lines that come
+    before there is one wait for it. At the end of the input the person leaves, and declines what comes after.
     """
 
     def __init__(
@@ -52,27 +57,40 @@ class Person(Agent):
         self._write = write if write is not None else _print
         self._decides = decides
         self._meeting = ""
-        self._question: asyncio.Future[str] | None = None
+        self._lines: asyncio.Queue[str] = asyncio.Queue()
+        """What is to be said or done in a meeting; an empty text is the end."""
+        self._questions: list[asyncio.Future[str]] = []
+        """Invitations that wait for an answer, the first first."""
+        self._answers: list[str] = []
+        """Answers that came before they were asked for."""
+        self._gone = False
         self._joined = asyncio.Event()
 
     def on_start(self) -> None:
         """Begin to read."""
         self.context.create_task(self._listen())
+        self.context.create_task(self._take_part())
 
     @on(interleave=True)
     async def invited(self, message: Invitation) -> Accept | Decline | bool:
         """Accept, or ask."""
         self._say(f"{message.caller} invites you to {message.topic!r}")
+        if self._gone:
+            return Decline(_NOBODY)
         if self._decides:
             self._say("/accept, or /decline REASON?")
-            self._question = asyncio.get_running_loop().create_future()
-            try:
-                answer = await self._question
-            finally:
-                self._question = None
+            answer = self._answers.pop(0) if self._answers else await self._ask()
             if not answer.startswith("/accept"):
                 return Decline(answer.removeprefix("/decline").strip() or Decline().reason)
         return Accept(person=True)
+
+    async def _ask(self) -> str:
+        question: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._questions.append(question)
+        try:
+            return await question
+        finally:
+            self._questions.remove(question)
 
     @on
     def welcome(self, message: Welcome) -> None:
@@ -115,13 +133,30 @@ class Person(Agent):
         self._say(f"The meeting {message.topic!r} is not held: {message.reason}")
 
     async def _listen(self) -> None:
+        """Read lines, whatever the person takes part in meanwhile: an answer is not to wait for a meeting."""
         while line := await self.context.run_blocking(self._read):
             text = line.strip()
-            if self._question is not None and not self._question.done():
-                self._question.set_result(text)
+            if self._decides and text.split(" ")[0] in ("/accept", "/decline"):
+                self._answer(text)
             elif text:
-                await self._joined.wait()
-                await self._obey(text)
+                self._lines.put_nowait(text)
+        self._lines.put_nowait("")
+        for question in self._questions:
+            if not question.done():
+                question.set_result(_NOBODY)
+
+    def _answer(self, text: str) -> None:
+        question = next((each for each in self._questions if not each.done()), None)
+        if question is not None:
+            question.set_result(text)
+        else:
+            self._answers.append(text)
+
+    async def _take_part(self) -> None:
+        while text := await self._lines.get():
+            await self._joined.wait()
+            await self._obey(text)
+        self._gone = True
         if self._joined.is_set():
             await self._obey("/leave")
 
@@ -139,13 +174,15 @@ class Person(Agent):
             "/to": lambda: meeting.say(more, to=first),
             "/hand": meeting.raise_hand,
             "/pass": meeting.pass_turn,
-            "/react": lambda: meeting.react(int(first) if first.isdigit() else 0, more),
+            "/react": lambda: _react(meeting, first, more),
             "/vote": lambda: meeting.vote(first.replace("_", " "), more),
             "/leave": lambda: meeting.leave(rest),
             "/close": lambda: meeting.close(rest or None),
         }
         if command == "/who":
             self._say(", ".join(meeting.members))
+        elif len(rest.split()) < _WORDS.get(command, 0):
+            self._say(HELP)
         elif command in commands:
             await commands[command]()
         elif command.startswith("/"):
@@ -159,6 +196,13 @@ class Person(Agent):
 
     def _say(self, line: str) -> None:
         self._write(line)
+
+
+async def _react(meeting: Meeting, first: str, more: str) -> int:
+    if first.isdecimal() and more:
+        return await meeting.react(int(first), more)
+    last = meeting.state.last_utterance
+    return await meeting.react(last.sequence if last is not None else 1, f"{first} {more}".strip())
 
 
 def _shown(content: Any) -> str:

@@ -26,16 +26,17 @@ from coterie.meetings.desk.clerk import Clerk
 from coterie.meetings.desk.desk import Desk, Terms
 from coterie.meetings.desk.inviting import RECEPTION, Gathering
 from coterie.meetings.desk.letters import Hold, NotHeld
-from coterie.meetings.desk.options import ending_of, plain_parameters, slug
+from coterie.meetings.desk.options import ending_of, plain_parameters
 from coterie.meetings.desk.reception import Reception
 from coterie.meetings.ending import Condition
 from coterie.meetings.floor.chaired import Selector
 from coterie.meetings.floor.policy import Floor, Open
+from coterie.meetings.folder import MinutesFolder
 from coterie.meetings.meeting import Meeting
+from coterie.meetings.messages import Batch
 from coterie.meetings.minutes.events import Entry
 from coterie.meetings.minutes.state import MeetingState
 from coterie.meetings.protocol.timing import Timing
-from coterie.meetings.transcript import json_line, markdown, read_minutes
 from coterie.messaging import MailboxPolicy
 from coterie.runtime import AgentRef, Runtime
 
@@ -93,6 +94,7 @@ class Meetings:
         check_number("Meetings.timeout", timeout, above=0)
         check_number("Meetings.patience", patience, above=0)
         self.folder = Path(folder) if folder is not None else None
+        self._keeps = MinutesFolder(self.folder) if self.folder is not None else None
         self.timeout = timeout
         self.patience = patience
         self.timing = timing if timing is not None else Timing()
@@ -102,6 +104,7 @@ class Meetings:
         self._numbers = itertools.count(1)
         self._desks: dict[str, Desk] = {}
         self._past: dict[str, Desk] = {}
+        self._remembered = _REMEMBERED
         self._handles: dict[tuple[str, str], Meeting] = {}
 
     def __deepcopy__(self, memo: object) -> Meetings:
@@ -132,6 +135,7 @@ class Meetings:
         closes_with_caller: bool = False,
         parent: Meeting | None = None,
         record: str | None = None,
+        batch: Batch | None = None,
         caller: AgentRef | None = None,
     ) -> Meeting:
         """Invite guests, and hold a meeting with those who come; return it once it is open.
@@ -139,8 +143,9 @@ class Meetings:
         All of `invite` must come, and nobody waits for those who are `optional`: they may join for as long as `timeout`
         seconds. `quorum` is the least number of members, the caller among them, with which the meeting is held, and
         goes on. It is closed by somebody, by `ending`, or after `max_turns` turns or `time_limit` seconds.
-        `parameters` are plain data for every guest to know. `record` names the file of the minutes. `floor` is `Open()` unless given. The caller is the agent
-        that calls this, unless `caller` says which. When the caller is gone the others go on, unless
+        `parameters` are plain data for every guest to know. `floor` is `Open()` unless given. `record`
+        names the file of the minutes; what is there is written over, but not by two meetings at once. `batch` is how the
+        caller wants to be woken. The caller is the agent that calls this, unless `caller` says which. When the caller is gone the others go on, unless
         `closes_with_caller`.
 
         Raises `MeetingNotHeld`: `InvitationDeclined`, `InvitationUnanswered`, `GuestUnreachable`, `QuorumMissed`; all who
@@ -150,6 +155,7 @@ class Meetings:
         me = caller if caller is not None else runtime.current
         if me is None:
             raise NotInAgent("a meeting's caller")
+        check_instance("call.caller", me, AgentRef, "the reference of an agent")
         check_instance("call.topic", topic, str, "text")
         plain_parameters({"topic": topic})
         required = self._guests("call.invite", invite, me, {me.name: str(me.address)})
@@ -162,6 +168,13 @@ class Meetings:
         check_number("call.timeout", limit, above=0)
         policy = floor if floor is not None else Open()
         check_instance("call.floor", policy, Floor, "a policy such as RoundRobin()")
+        if parent is not None:
+            check_instance("call.parent", parent, Meeting, "the meeting within which this one is")
+        if batch is not None:
+            check_instance("call.batch", batch, Batch, "a Batch(wait=…, ceiling=…)")
+        if record is not None:
+            check_instance("call.record", record, str, "a name for the file of the minutes")
+        check_instance("call.closes_with_caller", closes_with_caller, bool, "True or False")
         meeting = f"{next(self._numbers)}@{runtime.node}"
         terms = Terms(
             topic,
@@ -173,12 +186,11 @@ class Meetings:
             parent.id if parent is not None else "",
             closes_with_caller,
             limit,
+            batch,
         )
-        desk = self._make_desk(meeting, topic, policy)
+        desk = self._make_desk(meeting, topic, policy, record)
         desk.caller = me.name, me
         desk.terms = terms
-        if record is not None and self.folder is not None:
-            desk.path = self.folder / f"{slug(record)}.jsonl"
         desk.gathering = Gathering(required, others, quorum)
         clerk = self._employ(desk)
         verdict = await clerk.ask(Hold(), timeout=None)
@@ -244,6 +256,11 @@ class Meetings:
 
     # What its parts use.
 
+    @property
+    def current(self) -> AgentRef | None:
+        """The agent whose code calls this; None outside of all."""
+        return self._bound().current
+
     def guest(self, guest: AgentRef | str) -> AgentRef:
         """Return the reference of somebody who is to be invited, be there such an agent or not."""
         if isinstance(guest, AgentRef):
@@ -283,8 +300,8 @@ class Meetings:
         with self._lock:
             desk = self._desks.get(meeting)
         if desk is not None:
-            if desk.clerk is not None:
-                desk.clerk.stop()
+            if (clerk := desk.clerk) is not None:
+                clerk.stop()
             self._forget(desk)
 
     def _bound(self) -> Runtime:
@@ -318,10 +335,12 @@ class Meetings:
         except EncodeFailed:
             return Packed("", b"")
 
-    def _make_desk(self, meeting: str, topic: str, floor: Floor | None = None) -> Desk:
+    def _make_desk(self, meeting: str, topic: str, floor: Floor | None = None, record: str | None = None) -> Desk:
         resolve = self.resolve if floor is None else lambda _: floor
         desk = Desk(meeting, topic, self._bound(), resolve, self.timing, self._record, self._forget)
         with self._lock:
+            if record is not None and self._keeps is not None:
+                desk.path = self._keeps.claim(record, [each.path for each in self._desks.values()])
             return self._desks.setdefault(meeting, desk)
 
     def _employ(self, desk: Desk) -> AgentRef:
@@ -356,20 +375,14 @@ class Meetings:
                 self._past[desk.meeting] = desk
             for name in (*desk.seats, *desk.past):
                 self._handles.pop((desk.meeting, name), None)
-            while len(self._past) > _REMEMBERED:
-                del self._past[next(iter(self._past))]
-        if desk.path is not None and desk.path.is_file():
-            entries = read_minutes(desk.path)
-            desk.path.with_suffix(".md").write_text(markdown(desk.meeting, desk.topic, entries), encoding="utf-8")
+            while len(self._past) > self._remembered:
+                oldest = self._past.pop(next(iter(self._past)))
+                # Those that asked for it after it was over have a handle.
+                for name in (*oldest.seats, *oldest.past):
+                    self._handles.pop((oldest.meeting, name), None)
+        if self._keeps is not None:
+            self._keeps.finish(desk)
 
     def _record(self, desk: Desk, entries: list[Entry]) -> None:
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if desk.path is None:
-            number, _, node = desk.meeting.partition("@")
-            mine = node == self._bound().node
-            desk.path = self.folder / f"{int(number):04d}-{slug(desk.topic)}{'' if mine else f'-{node}'}.jsonl"
-        # What is there of a meeting of that name is from a run that was killed in the middle of it.
-        with desk.path.open("w" if entries[0].sequence == 1 else "a", encoding="utf-8") as file:
-            file.write("".join(map(json_line, entries)))
+        if self._keeps is not None:
+            self._keeps.write(desk, entries)

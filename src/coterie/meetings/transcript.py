@@ -54,20 +54,19 @@ def json_line(entry: Entry) -> str:
     return msgspec.json.encode(entry).decode() + "\n"
 
 
-def read_json_lines(text: str) -> list[Entry]:
+def read_json_lines(text: str | bytes) -> list[Entry]:
     """Return the entries that `to_json_lines` wrote. A last line that was cut off is left out. Raises `DecodeFailed`."""
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
+    # Not `splitlines`: what was said may have separators of its own, which JSON leaves as they are.
+    *lines, _ = (text.encode() if isinstance(text, str) else text).split(b"\n")
     try:
         return [_DECODER.decode(line) for line in lines]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeFailed("the minutes of a meeting", error) from error
 
 
-def read_minutes(path: Path) -> list[Entry]:
-    """Return the entries in a file of minutes. Raises `DecodeFailed`, `OSError`."""
-    return read_json_lines(path.read_text(encoding="utf-8"))
+def read_minutes(path: Path | str) -> list[Entry]:
+    """Return the entries in a file of minutes. A last line that was cut off is left out. Raises `DecodeFailed`, `OSError`."""
+    return read_json_lines(Path(path).read_bytes())
 
 
 def markdown(meeting: str, topic: str, entries: Iterable[Entry]) -> str:
@@ -108,6 +107,12 @@ def _tell_opened(by: str, event: events.Opened) -> str:
     return told + (f"; within meeting {event.parent}" if event.parent else "")
 
 
+def _tell_end(event: events.Closed) -> str:
+    if event.reason:
+        return f": {_line(event.reason)}"
+    return "" if event.outcome is None else f": {_line(event.outcome)}"
+
+
 _TELL: dict[type, Any] = {
     events.Opened: _tell_opened,
     events.OrdererChanged: lambda by, _: f"{by} takes over the minutes",
@@ -130,5 +135,5 @@ _TELL: dict[type, Any] = {
     events.Awarded: lambda by, event: f"{by} awarded it to {_line(event.to) or 'nobody'}",
     events.Reported: lambda by, event: f"{by} reported {_line(event.result)}",
     events.Nested: lambda by, event: f"{by} called meeting {event.meeting} within this one: {_line(event.topic)}",
-    events.Closed: lambda by, event: f"{by} closed the meeting: {_line(event.reason) or _line(event.outcome)}",
+    events.Closed: lambda by, event: f"{by} closed the meeting" + _tell_end(event),
 }

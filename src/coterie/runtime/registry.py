@@ -28,6 +28,8 @@ class Registry:
         self._last_number = 0
         self._default_names: dict[str, int] = {}
         self._watchers: dict[int, dict[AgentRef, None]] = {}
+        self._watched_by: dict[int, set[int]] = {}
+        """Whom each agent here watches, so that nobody keeps what has ended."""
         self._topics: dict[str, dict[AgentRef, None]] = {}
         self._topics_of: dict[int, set[str]] = {}
         self._ended = AgentMetrics()
@@ -79,6 +81,8 @@ class Registry:
                 return
             for topic in self._topics_of.pop(number, ()):
                 self._topics[topic].pop(cell.reference, None)
+            for watched in self._watched_by.pop(number, ()):
+                self._watchers.get(watched, {}).pop(cell.reference, None)
             self._ended = self._ended.plus(cell.outcomes.metrics())
             if error is not None and health is not None:
                 self._failures[number] = (health, error)
@@ -126,9 +130,13 @@ class Registry:
     def watch(self, cell: AgentCell, watcher: AgentRef) -> None:
         """Have `watcher` told about an agent; at once if it has ended."""
         with self._lock:
-            alive = cell.address.number in self._by_number
-            if alive:
-                self._watchers.setdefault(cell.address.number, {})[watcher] = None
+            number = cell.address.number
+            alive = number in self._by_number
+            local = watcher.address.node == cell.address.node
+            if alive and (not local or watcher.address.number in self._by_number):
+                self._watchers.setdefault(number, {})[watcher] = None
+                if local:
+                    self._watched_by.setdefault(watcher.address.number, set()).add(number)
         if not alive:
             error = str(cell.life.error or "")
             _send(watcher, AgentDown(cell.reference, cell.life.phase.value, error))
@@ -137,12 +145,18 @@ class Registry:
         """Tell `watcher` about an agent no more."""
         with self._lock:
             self._watchers.get(cell.address.number, {}).pop(watcher, None)
+            if watcher.address.node == cell.address.node:
+                self._watched_by.get(watcher.address.number, set()).discard(cell.address.number)
 
     def tell_watchers(self, cell: AgentCell, news: Message, *, last: bool = False) -> None:
         """Send news about an agent to those who watch it; with `last`, forget them."""
         number = cell.address.number
         # No lock: each step is one operation of a dictionary, and once an agent is buried nobody is added.
         watchers = self._watchers.pop(number, None) if last else self._watchers.get(number)
+        if last and watchers:
+            with self._lock:
+                for watcher in watchers:
+                    self._watched_by.get(watcher.address.number, set()).discard(number)
         for watcher in watchers.copy() if watchers else ():
             here = self._by_number.get(watcher.address.number) if watcher.address.node == cell.address.node else None
             # One that is stopping itself, as a parent that waits for its children, takes no more news.

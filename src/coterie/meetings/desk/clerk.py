@@ -125,8 +125,9 @@ class Clerk(Opening):
         """A member has lost what it knew: tell it all again."""
         for seat in list(self.desk.seats.values()):
             if seat.agent == message.agent and seat.welcomed and not seat.ended:
-                self._submit(seat, events.Crashed(seat.name, message.error), self.desk.timing.absent)
                 seat.welcome(again=True)
+                # It loses a turn that it had; if the floor comes back to it, that is told after what was said before.
+                self._submit(seat, events.Crashed(seat.name, message.error), self.desk.timing.absent)
 
     @on
     def down(self, message: AgentDown) -> None:
@@ -211,10 +212,11 @@ class Clerk(Opening):
         for seat in touched.values():
             committed = seat.replica.committed
             if committed > desk.recorded:
-                entries = seat.replica.log.entries[desk.recorded : committed]
                 desk.recorded = committed
                 try:
-                    desk.record(desk, entries)
+                    # With those that could not be written before: a disk may have room again.
+                    desk.record(desk, seat.replica.log.entries[desk.written : committed])
+                    desk.written = committed
                 except OSError as error:
                     self.context.log.error("the minutes of %s cannot be written: %s", desk.meeting, describe(error))  # noqa: TRY400
 
@@ -258,7 +260,15 @@ class Clerk(Opening):
     def _end(self) -> None:
         """There is nothing more to do here."""
         self._ended = True
-        self.desk.forget(self.desk)
+        gathering = self.desk.gathering
+        if gathering is not None:
+            for name in gathering.open:
+                self._tell_cancelled(gathering.guests[name], "it is over")
+        try:
+            self.desk.forget(self.desk)
+        except OSError as error:
+            self.context.log.error("the minutes of %s cannot be written: %s", self.desk.meeting, describe(error))  # noqa: TRY400
+        self.desk.rest()
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(Answered(refusal=Refusal("closed", "the meeting is over")))

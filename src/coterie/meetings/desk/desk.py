@@ -14,6 +14,7 @@ from coterie.meetings.desk.inviting import Gathering
 from coterie.meetings.desk.seat import Seat
 from coterie.meetings.ending import Condition
 from coterie.meetings.floor.policy import Floor
+from coterie.meetings.messages import Batch
 from coterie.meetings.minutes.events import Entry, Place
 from coterie.meetings.protocol.timing import Timing
 
@@ -33,6 +34,8 @@ class Terms(msgspec.Struct, frozen=True):
     parent: str
     closes_with_caller: bool
     timeout: float
+    batch: Batch | None = None
+    """How the caller wants to be woken."""
 
 
 class Desk:
@@ -58,6 +61,7 @@ class Desk:
         self.forget = forget
         """Is told that the meeting is over here."""
         self.clerk: AgentRef | None = None
+        """None again when the meeting is over here."""
         self.seats: dict[str, Seat] = {}
         """Read from any thread; replaced, never changed."""
         self.past: dict[str, Seat] = {}
@@ -66,6 +70,9 @@ class Desk:
         self.terms: Terms | None = None
         self.gathering: Gathering | None = None
         self.recorded = 0
+        """How many entries are known to be final."""
+        self.written = 0
+        """How many of them are where they last."""
         self.path: Path | None = None
         """Where the minutes are written."""
         self.ids = itertools.count(1)
@@ -105,6 +112,12 @@ class Desk:
         if name in self.seats:
             self.past = {**self.past, name: self.seats[name]}
             self.seats = {other: seat for other, seat in self.seats.items() if other != name}
+
+    def rest(self) -> None:
+        """Keep of a meeting that is over what may be asked for. By its clerk, at its end."""
+        self.clerk = self.gathering = None
+        for seat in (*self.seats.values(), *self.past.values()):
+            seat.replica.rest()
 
     def minutes(self) -> list[Entry]:
         """Return what is final, by the member here that has most of it. From any thread."""

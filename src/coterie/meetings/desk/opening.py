@@ -13,9 +13,12 @@ from coterie.meetings.desk.letters import Answer, Answered, CallOff, Hold, Host,
 from coterie.meetings.desk.seat import Seat
 from coterie.meetings.messages import Accept, Invitation, MeetingCancelled
 from coterie.meetings.minutes import events
-from coterie.meetings.minutes.events import AnyEvent, Place
+from coterie.meetings.minutes.events import AnyEvent, Place, Refusal
 from coterie.meetings.protocol.replica import Replica
 from coterie.runtime import Agent, AgentRef, on
+
+_LATE = 60.0
+"""Seconds within which a majority must have taken notice of a late answer."""
 
 
 class Opening(Agent):
@@ -75,7 +78,7 @@ class Opening(Agent):
                 assert self._decided is not None
                 self._decided.set()
             else:
-                self._settle_late(name, guest, answer)
+                await self._settle_late(name, guest, answer)
 
     async def _ask(self, name: str, guest: AgentRef, *, required: bool, limit: float) -> Answer:
         desk = self.desk
@@ -106,7 +109,7 @@ class Opening(Agent):
         assert desk.caller is not None
         gathering, terms = desk.gathering, desk.terms
         caller, agent = desk.caller
-        self._seat(caller, agent, Accept())
+        self._seat(caller, agent, Accept(terms.batch))
         places = [self._place(caller, agent, Accept())]
         for name in gathering.coming:
             answer, guest = gathering.answers[name], gathering.guests[name]
@@ -134,19 +137,30 @@ class Opening(Agent):
         await self._opened
         return None
 
-    def _settle_late(self, name: str, guest: AgentRef, answer: Answer) -> None:
-        """Have an answer that came after the opening taken into the minutes, in the name of somebody who is here."""
+    async def _settle_late(self, name: str, guest: AgentRef, answer: Answer) -> NotHeld | None:
+        """Have an answer that came after the opening taken into the minutes, in the name of somebody who is here.
+
+        Return why a guest that accepted is no member nevertheless.
+        """
+        coming = answer.kind == "accepted"
         sponsor = next((seat for seat in self.desk.seats.values() if not seat.replica.over), None)
         if sponsor is None:
-            return
-        if answer.kind != "accepted":
-            self._submit(sponsor, events.Declined(name, answer.reason), 60.0)
-            return
-        accepted = answer.accepted or Accept()
-        place = answer.place or self._place(name, guest, accepted)
-        if answer.place is None:
-            self._seat(name, guest, accepted)
-        self._submit(sponsor, events.Joined(place), 60.0)
+            refusal: Refusal | None = Refusal("closed", "the meeting is over")
+        elif coming:
+            accepted = answer.accepted or Accept()
+            place = answer.place or self._place(name, guest, accepted)
+            if answer.place is None:
+                self._seat(name, guest, accepted)
+            future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+            self._submit(sponsor, events.Joined(place), _LATE, future)
+            refusal = (await future).refusal
+        else:
+            self._submit(sponsor, events.Declined(name, answer.reason), _LATE)
+            refusal = None
+        if refusal is None or not coming:
+            return None
+        self._tell_cancelled(guest, refusal.text)
+        return NotHeld(refusal.kind, refusal.text)
 
     def _seat(self, name: str, agent: AgentRef, accepted: Accept) -> Seat:
         desk = self.desk
@@ -187,8 +201,13 @@ class Opening(Agent):
         refusal = await self.submit(Submit(message.member, events.Invited(message.name), message.timeout))
         if refusal.refusal is not None:
             return NotHeld(refusal.refusal.kind, refusal.refusal.text)
-        answer = await self._ask(message.name, message.guest, required=False, limit=message.timeout)
-        self._settle_late(message.name, message.guest, answer)
+        try:
+            answer = await self._ask(message.name, message.guest, required=False, limit=message.timeout)
+        except asyncio.CancelledError:
+            await self._settle_late(message.name, message.guest, Answer("silent", "the invitation was taken back"))
+            self._tell_cancelled(message.guest, "the invitation was taken back")
+            raise
+        refused = await self._settle_late(message.name, message.guest, answer)
         if answer.kind == "accepted":
-            return None
-        return NotHeld(answer.kind, f"{message.name}: {answer.reason}", declined={message.name: answer.reason})
+            return refused
+        return NotHeld(answer.kind, f"{message.name}: {answer.reason}", **{answer.kind: {message.name: answer.reason}})

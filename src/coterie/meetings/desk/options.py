@@ -12,6 +12,11 @@ from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance
 from coterie.meetings.ending import Condition, Ending, Lasted, MaxTurns
 
+_DEPTH = 100
+"""Levels that there may be around what is said."""
+PLAIN = "finite numbers, text, lists, and mappings whose keys are text; no bytes, no dates, a few hundred levels at most"
+"""What minutes can hold."""
+
 
 def slug(text: str) -> str:
     """Return a text as the name of a file."""
@@ -39,7 +44,22 @@ def plain_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     check_instance("call.parameters", parameters, Mapping, "a mapping of names to plain data")
     try:
-        plain: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(dict(parameters)))
+        return lasting_data(dict(parameters))  # type: ignore[no-any-return] # a mapping comes back as one
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidSetting("call.parameters", parameters, f"plain data: {error}") from error
-    return plain
+        raise InvalidSetting("call.parameters", tuple(map(str, parameters)), f"{PLAIN} ({error})") from error
+
+
+def lasting_data(content: Any) -> Any:
+    """Return a copy of plain data, which nobody can change behind the minutes' back.
+
+    Raises what msgspec raises for what is no data, or is too deep; and `ValueError` for data that would not be the same
+    once read back from a line of JSON.
+    """
+    data = msgspec.msgpack.decode(msgspec.msgpack.encode(content))
+    whole = data
+    for _ in range(_DEPTH):
+        whole = [whole]  # entries and letters are around it
+    msgspec.json.encode(whole)
+    if msgspec.json.decode(msgspec.json.encode(data)) != data:
+        raise ValueError("it would not be the same, read from a line of JSON")
+    return data

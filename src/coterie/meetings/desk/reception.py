@@ -52,7 +52,8 @@ class Reception(Agent):
             if invitation.meeting in self._called_off:
                 return _TOO_LATE
             desk = self._meetings.desk_for(invitation.meeting, invitation.topic)
-            assert desk.clerk is not None
+            if desk.clerk is None:
+                return _TOO_LATE
             place = await desk.clerk.ask(TakeSeat(message.guest, message.name, answer.accepted or Accept(), message.timeout))
             if invitation.meeting in self._called_off:
                 self._meetings.drop(invitation.meeting)

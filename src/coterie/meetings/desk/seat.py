@@ -32,6 +32,8 @@ class Seat:
         self.ended = False
         self.submissions = 0
         """Numbers of what it wanted to have in the minutes."""
+        self._left: tuple[str, str] | None = None
+        """Who said that it has left, and why."""
         self._told = 0
         self._turn = 0
         self._batcher = Batcher(accepted.batch) if accepted.batch is not None else None
@@ -61,6 +63,8 @@ class Seat:
         if isinstance(event, events.Opened) or (isinstance(event, events.Joined) and event.member.name == self.name):
             self.welcome(again=False)
             return
+        if isinstance(event, events.Left) and event.member == self.name:
+            self._left = (entry.by, event.reason)
         if self._takes_news and self.welcomed and not isinstance(event, events.Closed):
             self.agent.post(MeetingNews(state.meeting, entry.sequence, entry.by, event))
         if isinstance(event, events.Closed) or not state.is_open:
@@ -73,6 +77,7 @@ class Seat:
             return
         if self.name in turn.holders and self.welcomed and not self.ended:
             self._turn = turn.number
+            self._flush()  # who is to speak hears first what was said
             if self._takes_turns:
                 self.agent.post(YourTurn(self.replica.meeting, turn.number, turn.limit))
 
@@ -85,9 +90,8 @@ class Seat:
             self.agent.post(
                 Welcome(state.meeting, state.topic, tuple(state.places), history, dict(state.parameters), again=again)
             )
-        if again:
-            # Whose turn it was when it crashed has lost it; but it may have another by now.
-            self._turn = 0
+        if again and self._batcher is not None:
+            self._batcher.take()  # it is in the history
 
     def due(self, now: float) -> None:
         """Bring a batch whose time has come."""
@@ -102,8 +106,14 @@ class Seat:
         self.ended = True
         self._flush()
         state = self.replica.state
+        reason = state.reason
+        if self._left is not None and state.is_open:
+            by, why = self._left
+            if by == self.name:
+                return  # it has left, and the meeting goes on
+            reason = f"{self.name} is no member any more: {why}"
         if self._wants_end and self.welcomed:
-            self.agent.post(MeetingEnded(state.meeting, state.topic, state.outcome, state.reason))
+            self.agent.post(MeetingEnded(state.meeting, state.topic, state.outcome, reason))
 
     def _hear(self, utterance: Utterance, now: float) -> None:
         if self._batcher is not None:

@@ -53,7 +53,7 @@ def _turn(state: MeetingState, by: str, event: AnyEvent) -> Refusal | None:
     if state.turn.choosing:
         return Refusal("not-your-turn", not_its_turn(state, by))
     try:
-        problem = floor.objection(state, by, event)
+        problem = str(floor.objection(state, by, event) or "")
     except Exception as error:  # noqa: BLE001 - somebody's policy; the orderer gets it into the minutes
         state.failure = state.failure or describe(error)
         problem = not_its_turn(state, by)

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from coterie.errors import describe
-from coterie.kernel import Packed
-from coterie.meetings.ending import Condition
+from coterie.errors import InvalidSetting, describe
+from coterie.kernel import Packed, check_number
+from coterie.meetings.ending import Condition, Said
 from coterie.meetings.floor.contract_net import Contract
 from coterie.meetings.floor.policy import Floor, Open, Turn, following
 from coterie.meetings.minutes import changes, rules
@@ -78,6 +78,8 @@ class MeetingState:
         """Entries that break the rules of the meeting, and count nowhere: only a faulty orderer makes them."""
         self.accepted: dict[str, int] = {}
         """Sequence numbers by the ids of submissions."""
+        self._found: dict[Said, tuple[int, str]] = {}
+        """What was searched for among utterances: how many have been looked at, and who said it."""
         self._entries: list[Entry] = []
         self._hashed = 0
         self._chain = hashlib.blake2b(digest_size=32)
@@ -128,6 +130,15 @@ class MeetingState:
     def last_utterance(self) -> Utterance | None:
         """What was said last."""
         return self.spoken[-1] if self.spoken else None
+
+    def first_said(self, wanted: Said) -> str:
+        """Return in words who said something first; an empty text if nobody has. Each utterance is looked at once."""
+        looked_at, told = self._found.get(wanted, (0, ""))
+        if not told and looked_at < len(self.spoken):
+            by = next((said.by for said in self.spoken[looked_at:] if wanted.fits(said)), None)
+            told = f"{by} said {wanted.text!r}" if by is not None else ""
+            self._found[wanted] = len(self.spoken), told
+        return told
 
     def digest(self) -> str:
         """Return a hash of all that has happened and what it came to, but for times, addresses and ids.
@@ -199,6 +210,8 @@ class MeetingState:
             return
         try:
             holders = floor.next(self, last)
+            if holders != ():
+                holders = self._names(holders)
         except Exception as error:  # noqa: BLE001 - as above; every member asks the round robin instead
             self._note_failure(error)
             holders = following(self, last)
@@ -209,10 +222,21 @@ class MeetingState:
         number = self.turn.number if self.turn.choosing else self.turn.number + 1
         try:
             limit = self.floor.limit(self, holders)
+            if limit is not None:
+                check_number("the policy's limit", limit, above=0)
         except Exception as error:  # noqa: BLE001 - as above
             self._note_failure(error)
             limit = self.floor.turn_limit
         self.turn = Turn(number, holders, at, limit)
+
+    def _names(self, holders: Any) -> tuple[str, ...]:
+        """Return whom a policy has chosen, if it is a choice. Raises `InvalidSetting`."""
+        if not isinstance(holders, tuple | list):
+            raise InvalidSetting("the policy's choice", holders, "a tuple of members' names, which may be empty")
+        for name in holders:
+            if not isinstance(name, str) or name not in self.places:
+                raise InvalidSetting("the policy's choice", name, f"one of {', '.join(self.places)}")
+        return tuple(dict.fromkeys(holders))
 
     def _note_failure(self, error: Exception) -> None:
         self.failure = self.failure or describe(error)

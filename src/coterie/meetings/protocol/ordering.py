@@ -84,8 +84,9 @@ class Ordering:
         """Note what a member has."""
         replica = self._replica
         self._contact[sender] = replica.now
-        self._confirmed[sender] = max(self._confirmed.get(sender, 0), have.committed)
-        if sender in self._leavers and have.committed >= self._leavers[sender]:
+        if have.committed > self._confirmed.get(sender, 0):
+            self._confirmed[sender] = have.committed
+        if self._leavers and sender in self._leavers and have.committed >= self._leavers[sender]:
             del self._leavers[sender]
         if not have.fits:
             self._next[sender] = min(self._next.get(sender, 1), have.sequence + 1)
@@ -129,7 +130,7 @@ class Ordering:
         state = self.draft
         times = [self._beat_at] if apart and not self.finished() else []
         if state.is_open:
-            coming = (state.turn.until, state.ending.deadline(state) if state.ending is not None else None)
+            coming = (state.turn.until, state.ending.deadline(state, self._checked) if state.ending is not None else None)
             times.extend(when for when in coming if when is not None and when > self._checked)
         return min(times, default=None)
 

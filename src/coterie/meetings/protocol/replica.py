@@ -154,6 +154,12 @@ class Replica:
             times.append(when)
         return min(times, default=None)
 
+    def rest(self) -> None:
+        """Be done: what is final is kept, and nothing else."""
+        self.ordering = None
+        self._out.clear()
+        self._pending.clear()
+
     # What its parts use.
 
     def send(self, to: str, letter: AnyLetter) -> None:
@@ -184,6 +190,10 @@ class Replica:
                 self._out.append(Ruled(entry.id, entry.sequence))
             if type(entry.event) is events.Left and entry.event.member == self.me:
                 self.over = True
+                # What was not taken in before never will be: nobody orders what one says who has left.
+                refusal = Refusal("not-a-member", f"{self.me} has left the meeting")
+                self._out.extend(Ruled(id_, refusal=refusal) for id_ in self._pending)
+                self._pending.clear()
 
     def follow(self, epoch: int, leader: str) -> None:
         """Be one who follows in an epoch that is not older than the newest known."""

@@ -18,8 +18,10 @@ _PAGE = """<!DOCTYPE html>
 <title>{{ scenario.name }}</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2rem; } code, pre { font-size: 13px; overflow-wrap: anywhere; white-space: pre-wrap; }
-svg { width: 8rem; } .surprise { color: #b00; }
+h1 { margin-bottom: 0; } h2 { margin: 0 0 .5rem; font-size: 1.1rem; } h2 span { color: #666; font-weight: normal; } code, pre { font-size: 13px; overflow-wrap: anywhere; white-space: pre-wrap; }
+.games { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; align-items: start; }
+.game { border: 1px solid #ddd; border-radius: .4rem; padding: 1rem; } .game p, .game details { margin: .5rem 0 0; font-size: 13px; }
+svg { width: 8rem; display: block; } .x { fill: #1f6f8b; } .o { fill: #c8553d; } .surprise { color: #b00; }
 </style>
 </head>
 <body>
@@ -27,13 +29,16 @@ svg { width: 8rem; } .surprise { color: #b00; }
 <p>{{ scenario.description }}</p>
 <p>{{ outcome.games|length }} games · seed {{ scenario.seed }} · digest <code>{{ outcome.digest }}</code></p>
 {% for surprise in outcome.surprises %}<p class="surprise"><strong>Not as expected:</strong> {{ surprise }}</p>{% endfor %}
-{% for game in games %}<h2>{{ game.name }}: {{ game.result }}</h2>
-<svg viewBox="0 0 30 30" role="img"><path d="M10 1v28M20 1v28M1 10h28M1 20h28" stroke="#888" fill="none"/>
-{% for x, y, mark, number in game.cells %}<text x="{{ x }}" y="{{ y }}" font-size="7" text-anchor="middle">{{ mark }}</text>
-<text x="{{ x + 3.6 }}" y="{{ y + 2 }}" font-size="2.6" fill="#888">{{ number }}</text>{% endfor %}</svg>
+<div class="games">
+{% for game in games %}<section class="game"><h2>{{ game.name }} <span>{{ game.result }}</span></h2>
+<svg viewBox="0 0 36 36" role="img" aria-label="{{ game.result }}"><path d="M12 1v34M24 1v34M1 12h34M1 24h34" stroke="#bbb" fill="none"/>
+{% for x, y, mark, number in game.cells %}<text x="{{ x }}" y="{{ y + 3.2 }}" class="{{ mark|lower }}" font-size="8"
+ text-anchor="middle">{{ mark }}</text><text x="{{ x - 5 }}" y="{{ y - 2.6 }}" font-size="2.8" fill="#888">{{ number }}</text>
+{% endfor %}</svg>
 {% for player, move, reason in game.refused %}<p>Refused: {{ player }} tried {{ move }}, but {{ reason }}.</p>{% endfor %}
 {% if game.minutes %}<details><summary>Minutes</summary><pre>{{ game.minutes }}</pre></details>{% endif %}
-{% endfor %}
+</section>
+{% endfor %}</div>
 </body>
 </html>
 """
@@ -53,8 +58,7 @@ def page_of_games(scenario: GameScenario, outcome: GamesOutcome, minutes: Path) 
             "refused": game.refused,
             "minutes": texts.get(game.name, ""),
             "cells": [
-                (5 + 10 * (cell % 3), 7.5 + 10 * (cell // 3), "XO"[place % 2], place + 1)
-                for place, cell in enumerate(game.moves)
+                (6 + 12 * (cell % 3), 6 + 12 * (cell // 3), "XO"[place % 2], place + 1) for place, cell in enumerate(game.moves)
             ],
         }
         for game in outcome.games
