@@ -123,7 +123,7 @@ def described(row: Row) -> str:
     """Return a package in words."""
     data = "unlimited data" if row[2] is None else f"{row[2]} GB"
     minutes = "unlimited minutes" if row[3] is None else f"{row[3]} minutes"
-    return f"{row[1]}: {data}, {minutes}, roaming: {row[6]}, {money(row[4])} a month, contract of {row[5]} months"
+    return f"{row[1]}: {data}, {minutes}, roaming: {row[6]}, {money(row[4])} a month, contract of {row[5]} {'month' if row[5] == 1 else 'months'}"
 
 
 def _alert(percent: int | None, megabytes: int | None) -> str:

@@ -54,7 +54,7 @@ class Changes:
             new = _other(held, package(view, wanted))
             return (
                 f"{held[1]} ({money(held[4])} a month) would become {new[1]} ({money(new[4])} a month), "
-                f"with a new contract of {new[5]} months."
+                f"with a new contract of {new[5]} {'month' if new[5] == 1 else 'months'}."
             )
 
         return self.database.read(look)
