@@ -48,7 +48,7 @@ class PersonaAgent(Member):
 
     `actions` are further kinds of action, for this agent; a subclass adds its own by `@action` or as `actions`. An
     episode has at most `max_steps` steps; a step may come again `most_repeats` times; a decision takes at most `patience`
-    seconds. The latest `buffer` actions are kept, and as many stimuli wait at most.
+    seconds, and so does an action. The latest `buffer` actions are kept, and as many stimuli wait at most.
     """
 
     actions: ClassVar[ActionSet] = STANDARD
@@ -77,6 +77,11 @@ class PersonaAgent(Member):
         seed: int | str = 0,
     ) -> None:
         check_instance("PersonaAgent.persona", persona, Persona, "a Persona: Persona.load(...) or Persona.of(...)")
+        if mind is not None and (isinstance(mind, type) or not callable(getattr(mind, "decide", None))):
+            raise InvalidSetting("PersonaAgent.mind", mind, "a mind: something with `async def decide(self, situation)`")
+        check_instance("PersonaAgent.actions", actions, Iterable, "ActionKinds")
+        check_instance("PersonaAgent.mental_state", mental_state, (MentalState, type(None)), "a MentalState, or None")
+        check_instance("PersonaAgent.memory", memory, (Mapping, type(None)), "options of AgentMemory by name, or None")
         check_number("PersonaAgent.max_steps", max_steps, least=1, whole=True)
         check_number("PersonaAgent.most_repeats", most_repeats, whole=True)
         check_number("PersonaAgent.similarity", similarity, above=0)
