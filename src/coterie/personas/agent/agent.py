@@ -13,16 +13,17 @@ from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, Mind
 from coterie.kernel import Checkpointable, check_instance, check_number
 from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
 from coterie.memory import AgentMemory, TieredMemory
-from coterie.personas.agent import messages, rounds
-from coterie.personas.agent.acting import Acting
-from coterie.personas.agent.floor import OnTheFloor
-from coterie.personas.agent.outlets import InTurn, Mailboxes, Outlet, Silence
+from coterie.personas.agent import messages
+from coterie.personas.agent.acting.episode import Acting
+from coterie.personas.agent.acting.standard import STANDARD
+from coterie.personas.agent.outlets import rounds
+from coterie.personas.agent.outlets.floor import OnTheFloor
+from coterie.personas.agent.outlets.outlet import InTurn, Mailboxes, Outlet, Silence
 from coterie.personas.agent.remembering import LastingMemory, Notes, Remembrance
-from coterie.personas.agent.standard import STANDARD
 from coterie.personas.agent.state import Counts, Episode, PersonaState
 from coterie.personas.mind.actions import ActionKind, ActionSet, declared_in
+from coterie.personas.mind.by_rules.rules import RuleMind
 from coterie.personas.mind.contract import Decision, Mind
-from coterie.personas.mind.rules import RuleMind
 from coterie.personas.mind.state import TALK, Action, ActionRecord, MentalState, Outcome, Stimulus, StimulusKind
 from coterie.personas.profile.describing import told
 from coterie.personas.profile.persona import Persona

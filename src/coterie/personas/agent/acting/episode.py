@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from coterie.errors import CoterieError, DeliveryError, MindFailed, ModelError, describe
 from coterie.kernel import stream
+from coterie.personas.agent.acting.repeating import Repeats
 from coterie.personas.agent.messages import PERSONAS, FellBack
-from coterie.personas.agent.repeating import Repeats
 from coterie.personas.agent.state import EndReason, Episode
 from coterie.personas.mind.contract import Decision, Situation, as_decision
 from coterie.personas.mind.state import Action, ActionRecord, Outcome, Stimulus, StimulusKind
