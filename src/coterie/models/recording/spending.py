@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from coterie.errors import ModelHalted
 from coterie.models.recording.file import read
 
 
@@ -17,6 +18,8 @@ def recorded_spending(path: Path) -> dict[str, Any]:
     run: dict[str, Any] = dict(nothing)
     agents: dict[str, dict[str, Any]] = {}
     for entry in read(path).values():
+        if entry.failure is not None and isinstance(entry.failure.error(), ModelHalted):
+            continue  # it never reached the model
         for spent in (run, agents.setdefault(entry.agent, dict(nothing))):
             spent["requests"] += 1
             if entry.reply is not None:
