@@ -25,6 +25,7 @@ from coterie.models import (
     ToolCall,
     ToolResult,
     Usage,
+    recorded_spending,
 )
 from coterie.testing import ModelServer, ScriptedModel, eventually, run_together
 from coterie.work import Retry
@@ -353,3 +354,13 @@ def test_recording_from_many_threads_loses_no_line(tmp_path: Path) -> None:
 
 async def _many(model: Recorded, name: str) -> None:
     await asyncio.gather(*[model.ask(question(agent=name, step=str(n))) for n in range(50)])
+
+
+def test_a_recording_tells_what_its_requests_have_spent_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with ModelGateway(ScriptedModel(["one", "two", "three"]), record=path, budget=Budget(requests=2)) as gateway:
+        for agent in ("a", "b"):
+            gateway.ask_blocking(question("q", agent=agent), 10)
+        with pytest.raises(BudgetExhausted):
+            gateway.ask_blocking(question("r", agent="b"), 10)
+        assert recorded_spending(path) == gateway.snapshot()["spent"]

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from coterie.cli.interrupting import interruptible
-from coterie.cli.run import changed
+from coterie.cli.kinds import kind_of
 from coterie.errors import RunFolderFailed
 from coterie.orchestrator import as_commons, parse_scenario, read_scenario
 from coterie.orchestrator.batch.compare import compare
@@ -29,7 +29,8 @@ def compare_modes(
     ] = None,
 ) -> None:
     """Run a scenario in all four modes, and show times, waits and digests side by side."""
-    loaded = changed(as_commons(parse_scenario(read_scenario(scenario), scenario), scenario), {}, {"delay": delay})
+    commons = as_commons(parse_scenario(read_scenario(scenario), scenario), scenario)
+    loaded = kind_of(commons).changed(commons, {"delay": delay})
     shown = Table(title=escape(loaded.name), title_justify="left")
     shown.add_column("mode")
     for column in ("seconds", "waited", "forfeits", "months", "harvest"):

@@ -8,27 +8,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from coterie.cli.display import Display, result_table
-from coterie.cli.games import changed_game, finish_games
-from coterie.cli.interrupting import going_on
-from coterie.cli.interviews import changed_interview, finish_interview
+from coterie.cli.kinds import Watching, kind_of
 from coterie.errors import ScenarioError
-from coterie.orchestrator import (
-    AnyScenario,
-    GameScenario,
-    InterviewScenario,
-    Outcome,
-    RunFolder,
-    Scenario,
-    check_commons,
-    check_scenario,
-    parse_scenario,
-    read_scenario,
-    run_scenario,
-)
-from coterie.orchestrator.writing import write_report
+from coterie.orchestrator import AnyScenario, GameScenario, RunFolder, check_scenario, parse_scenario, read_scenario
 
 MaxRequests = Annotated[
     int | None, typer.Option(min=0, help="What the model may be asked in all, in requests.", show_default=False)
@@ -90,22 +73,13 @@ def run(
         parse_scenario(text, scenario),
         {"name": model, "base_url": base_url, "max_requests": max_requests, "max_dollars": max_dollars},
     )
-    console = Console(highlight=False)
-    chosen = {"dispatcher": dispatcher, "threads": threads, "delay": delay}
-    if isinstance(parsed, GameScenario):
-        game = changed_game(parsed, {"seed": seed, "mode": mode}, chosen)
-        with RunFolder.create(out, game.name, text) as folder:
-            finish_games(console, game, folder, quiet=quiet, report=report)
-        return
-    if isinstance(parsed, InterviewScenario):
-        interview = changed_interview(parsed, {"seed": seed, "mode": mode}, chosen)
-        interview.load_personas(scenario.parent)  # what is wrong with them is said before a folder is made
-        with RunFolder.create(out, interview.name, text) as folder:
-            finish_interview(console, interview, folder, scenario.parent, quiet=quiet, report=report)
-        return
-    loaded = changed(parsed, {"seed": seed, "mode": mode}, chosen)
-    with RunFolder.create(out, loaded.name, text) as folder:
-        finish(console, loaded, folder, resume=False, pace=pace, quiet=quiet, report=report)
+    kind = kind_of(parsed)
+    given = {"seed": seed, "mode": mode, "dispatcher": dispatcher, "threads": threads, "delay": delay}
+    changed = kind.changed(parsed, {key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()})
+    kind.check(changed, scenario.parent)
+    with RunFolder.create(out, changed.name, text) as folder:
+        watching = Watching(scenario.parent, pace=pace, quiet=quiet, report=report)
+        kind.run(Console(highlight=False), changed, folder, watching)
 
 
 def with_model(scenario: AnyScenario, settings: dict[str, Any]) -> AnyScenario:
@@ -119,37 +93,3 @@ def with_model(scenario: AnyScenario, settings: dict[str, Any]) -> AnyScenario:
     if "name" not in given and "name" not in before:
         raise ScenarioError(scenario.name, ["model.name: there is no model; say which one with --model"])
     return check_scenario({**scenario.model_dump(), "model": before | given}, scenario.name)
-
-
-def changed(scenario: Scenario, settings: dict[str, Any], runtime: dict[str, Any]) -> Scenario:
-    """Return a scenario with some settings changed, as far as they are given."""
-    data = scenario.model_dump()
-    data.update({key: _plain(value) for key, value in settings.items() if value is not None})
-    data["runtime"].update({key: _plain(value) for key, value in runtime.items() if value is not None})
-    return check_commons(data)
-
-
-def finish(
-    console: Console, scenario: Scenario, folder: RunFolder, *, resume: bool, pace: float, quiet: bool, report: bool
-) -> None:
-    """Run a scenario to its end, or go on with it, and show how it ended. Ends the process with 1 for a surprise."""
-    with going_on(folder):
-        with Display(console, scenario, pace=pace, quiet=quiet) as display:
-            outcome = run_scenario(scenario, folder, display, resume=resume)
-        console.print(result_table(scenario, outcome))
-        console.print(f"digest {outcome.digest}", soft_wrap=True)
-        console.print(f"What happened is in {escape(str(folder.path))}", soft_wrap=True)
-        if report:
-            console.print(f"The report is {escape(str(write_report(folder.path)))}", soft_wrap=True)
-    _end(console, outcome)
-
-
-def _end(console: Console, outcome: Outcome) -> None:
-    if outcome.surprises:
-        for surprise in outcome.surprises:
-            console.print(f"[bold red]not as expected:[/] {escape(surprise)}")
-        raise typer.Exit(1)
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, StrEnum) else value

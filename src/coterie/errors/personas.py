@@ -8,6 +8,7 @@ from pathlib import Path
 from coterie.errors.root import CoterieError
 
 _MEGABYTE = 1_000_000
+_MOST_NAMED = 20
 
 
 class PersonaError(CoterieError):
@@ -49,7 +50,9 @@ class PersonaUnknown(PersonaError, LookupError):
     """Nobody of that name takes part."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"there is no persona {name!r} (there is: {', '.join(known) or 'nobody'})")
+        named = ", ".join(known[:_MOST_NAMED]) or "nobody"
+        more = f" and {len(known) - _MOST_NAMED} others" if len(known) > _MOST_NAMED else ""
+        super().__init__(f"there is no persona {name!r} (there is: {named}{more})")
 
 
 class MindFailed(PersonaError):

@@ -11,7 +11,7 @@ from coterie.models.extraction import Extraction, extract, extract_blocking
 from coterie.models.gateway import ModelGateway, PendingReply
 from coterie.models.options import Budget, Limits, Price, Timeouts
 from coterie.models.policies import CallMetrics, Spent
-from coterie.models.recording import Recorded, Replayed
+from coterie.models.recording import Recorded, Replayed, recorded_spending
 from coterie.models.rules import RuleModel, Rules
 from coterie.models.values import (
     Exchange,
@@ -56,4 +56,5 @@ __all__ = [
     "cost_table",
     "extract",
     "extract_blocking",
+    "recorded_spending",
 ]

@@ -11,7 +11,18 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.errors import ModelError, ModelHalted
-from coterie.models import Budget, Limits, Model, ModelGateway, ModelReply, ModelRequest, TextDelta, Timeouts, cost_table
+from coterie.models import (
+    Budget,
+    Limits,
+    Model,
+    ModelGateway,
+    ModelReply,
+    ModelRequest,
+    TextDelta,
+    Timeouts,
+    cost_table,
+    recorded_spending,
+)
 from coterie.orchestrator.folder import RunFolder
 
 RECORDING = "model.jsonl"
@@ -113,15 +124,29 @@ def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterato
         yield None
         return
     with open_gateway(settings, folder.path / RECORDING) as gateway:
-        spent = folder.path / SPENT
-        if spent.is_file():
-            gateway.restore(msgspec.json.decode(spent.read_bytes()))
+        gateway.restore({"spent": _spent_in(folder.path), "asked": []})
         try:
             yield Halting(gateway)
         finally:
             # Not how often each request was asked: what was not settled is asked for again, under the keys it had.
             folder.write(SPENT, {**gateway.snapshot(), "asked": []})
             write_costs(folder, gateway)
+
+
+def _spent_in(path: Path) -> dict[str, Any]:
+    """Return what a run has spent: as it wrote when it stopped, or, if it was killed since, what its recording shows."""
+    file, recording = path / SPENT, path / RECORDING
+    written: dict[str, Any] = msgspec.json.decode(file.read_bytes())["spent"] if file.is_file() else {"run": {}, "agents": {}}
+    shown = recorded_spending(recording) if recording.is_file() and recording.stat().st_size else {"run": {}, "agents": {}}
+    agents = sorted({*written["agents"], *shown["agents"]})
+    return {
+        "run": _larger(written["run"], shown["run"]),
+        "agents": {name: _larger(written["agents"].get(name, {}), shown["agents"].get(name, {})) for name in agents},
+    }
+
+
+def _larger(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in ("requests", "tokens", "dollars")}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ rules, or by a language model. `Cast` puts several on a runtime and has them tal
 or guards itself. Where memories are kept, how models are reached, and what a world makes of an action is others' business.
 """
 
+from coterie.personas.agent.acting.standard import STANDARD
 from coterie.personas.agent.agent import PersonaAgent
 from coterie.personas.agent.messages import (
     PERSONAS,
@@ -25,16 +26,12 @@ from coterie.personas.agent.messages import (
     Think,
     Transcript,
 )
-from coterie.personas.agent.outlets import Outlet
-from coterie.personas.agent.rounds import hear, social_resolver, social_round, social_world
-from coterie.personas.agent.standard import STANDARD
+from coterie.personas.agent.outlets.outlet import Outlet
+from coterie.personas.agent.outlets.rounds import hear, social_resolver, social_round, social_world
 from coterie.personas.agent.state import Counts, EndReason, Episode, PersonaState
 from coterie.personas.mind.actions import ActionKind, ActionSet, action
-from coterie.personas.mind.contract import Decision, Mind, Situation
-from coterie.personas.mind.falling_back import FallbackMind
-from coterie.personas.mind.from_profile import answer_from_profile
-from coterie.personas.mind.model import ModelMind
-from coterie.personas.mind.rules import (
+from coterie.personas.mind.by_rules.from_profile import answer_from_profile
+from coterie.personas.mind.by_rules.rules import (
     Rule,
     RuleMind,
     act,
@@ -49,6 +46,9 @@ from coterie.personas.mind.rules import (
     sometimes,
     when,
 )
+from coterie.personas.mind.contract import Decision, Mind, Situation
+from coterie.personas.mind.falling_back import FallbackMind
+from coterie.personas.mind.language.model import ModelMind
 from coterie.personas.mind.state import Action, ActionRecord, MentalState, Outcome, Stimulus, StimulusKind, done, talk
 from coterie.personas.profile.persona import Fragment, Persona
 from coterie.personas.results.answers import Answer, AnswerTable, Row, answers_type, table_by_model, table_by_rules

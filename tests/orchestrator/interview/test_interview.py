@@ -209,6 +209,31 @@ def test_a_budget_that_is_spent_stops_the_run_which_a_larger_one_resumes(place: 
     assert digests[0] == digests[1]
 
 
+def test_a_run_that_was_killed_goes_on_with_what_its_budget_had_left(place: Path, server: ModelServer) -> None:
+    with pytest.raises(BudgetExhausted):
+        run(place, interview(place, name="short", model=model(server, max_requests=3)))
+    path = next((place / "runs").glob("short-*"))
+    (path / "spent.json").unlink()  # as of a process that was killed, and wrote its recording only
+    result = CliRunner().invoke(application, ["resume", str(path), "--quiet", "--max-requests", "4"])
+    assert isinstance(result.exception, BudgetExhausted)
+    assert len(server.requests) == 4
+
+
+def test_whoever_is_not_there_has_no_rules_and_no_fragments(place: Path) -> None:
+    scenario = interview(place, fragments={"Nroa": ["x.fragment.json"]}, rules=[{"persona": "Iov", "when": "x", "say": ["y"]}])
+    with pytest.raises(ScenarioError) as caught:
+        scenario.load_personas(place)
+    assert "fragments.'Nroa': there is no persona 'Nroa'; the folder" in str(caught.value)
+    assert "rules[0].persona: there is no persona 'Iov'" in str(caught.value)
+    assert "Nora Lindqvist" in str(caught.value)
+
+
+def test_the_report_tells_answers_as_people_do(place: Path) -> None:
+    page = write_report(run(place, interview(place))).read_text()
+    assert "<td>True</td>" not in page
+    assert 'class="number"' in page
+
+
 def test_the_command_line_runs_shows_and_replays_the_example(tmp_path: Path) -> None:
     runner = CliRunner()
     result = runner.invoke(application, ["run", str(EXAMPLE), "--out", str(tmp_path), "--seed", "3"])

@@ -314,8 +314,8 @@ def test_what_makes_no_sense_is_refused_where_it_is_said(cast: Cast) -> None:
         cast.add("Ada")  # type: ignore[arg-type]
     assert len(cast) == 0
     ada = cast.add(ADA)
-    with pytest.raises(HandlerFailed, match="steps"):
-        ada.act(steps=0).result()
+    with pytest.raises(InvalidSetting, match="steps"):
+        ada.act(steps=0)
     ada.stop().result()
     with pytest.raises(AgentStopped):
         ada.act().result()

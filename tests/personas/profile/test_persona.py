@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coterie.errors import FragmentConflict, InvalidPersona, PersonaTooLarge
+from coterie.errors import FragmentConflict, InvalidPersona, InvalidSetting, PersonaTooLarge
 from coterie.personas import Fragment, Persona
 from tests.personas.samples import FRAGMENT, USUAL, VARIANT, write
 
@@ -209,9 +210,11 @@ def test_merging_what_is_there_already_changes_nothing(value: Any) -> None:
         ('{"type": "Fragment", "persona": {"name": "N"}}', "type", "a fragment"),
         ('{"persona": {"name": "N", "x": ' + "[" * 200 + "]" * 200 + "}}", "persona.x[0]", "levels deep"),
         ("[" * 200_000, "", ""),
-        ('{"persona": {"name": "N", "x": ' + "1" * 5_000 + "}}", "", "it is not JSON"),
+        ('{"persona": {"name": "N", "x": ' + "1" * 5_000 + "}}", "", "more than 4300 digits"),
+        ('{"persona": {"name": "N", "age": ' + "1" * 4_000 + "}}", "persona.age", "1111... is not possible"),
+        ('{"type": "' + "x" * 9_000 + '", "persona": {"name": "N"}}', "type", "xxx... is not possible"),
     ],
-    ids=range(26),
+    ids=range(28),
 )
 def test_nonsense_gets_an_error_with_the_file_and_the_place(tmp_path: Path, text: str, where: str, problem: str) -> None:
     path = tmp_path / "odd.agent.json"
@@ -259,3 +262,34 @@ def test_a_key_that_is_there_twice_is_told(caplog: pytest.LogCaptureFixture) -> 
     persona = Persona.parse('{"persona": {"name": "N", "likes": 1, "likes": 2}}', "twice.agent.json")
     assert persona.get("likes") == 2
     assert "twice.agent.json: the key 'likes' is there twice" in caplog.text
+
+
+def test_keys_that_are_there_twice_are_told_in_one_line_however_many(caplog: pytest.LogCaptureFixture) -> None:
+    twice = ",".join(f'"k{number}": 1, "k{number}": 2' for number in range(20_000))
+    persona = Persona.parse(f'{{"persona": {{"name": "N", {twice}}}}}')
+    assert persona.get("k7") == 2
+    (told,) = caplog.messages
+    assert "and 19995 others" in told
+
+
+def test_what_could_be_read_can_be_read_again_however_large(tmp_path: Path) -> None:
+    path = tmp_path / "large.agent.json"
+    path.write_text(json.dumps({"persona": {"name": "N", "numbers": [1] * 900_000}}, separators=(",", ":")))
+    persona = Persona.load(path)
+    assert Persona.load(persona.save(path)) == persona
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        lambda: Persona.load(5),  # type: ignore[arg-type]
+        lambda: Persona.parse(b"{}"),  # type: ignore[arg-type]
+        lambda: Persona("text"),  # type: ignore[arg-type]
+        lambda: Persona.of("N").get(5),  # type: ignore[arg-type]
+        lambda: Persona.of("N").merge({"persona": {}}),  # type: ignore[arg-type]
+    ],
+    ids=range(5),
+)
+def test_what_is_no_persona_at_all_is_told_too(do: Callable[[], object]) -> None:
+    with pytest.raises((InvalidPersona, InvalidSetting)):
+        do()

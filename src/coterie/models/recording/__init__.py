@@ -1,5 +1,6 @@
 """Recording what models answer, and answering from it."""
 
 from coterie.models.recording.models import Recorded, Replayed
+from coterie.models.recording.spending import recorded_spending
 
-__all__ = ["Recorded", "Replayed"]
+__all__ = ["Recorded", "Replayed", "recorded_spending"]

@@ -21,7 +21,8 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
 td.number, th.number { text-align: right; } code { font-size: 13px; overflow-wrap: anywhere; }
 .bar { display: inline-block; height: .7rem; background: #4a90a4; } .asked { font-weight: 600; margin-top: 1rem; }
-.said { margin: .2rem 0 .2rem 1rem; white-space: pre-wrap; } .warning { color: #b00; }
+.wide { overflow-x: auto; } td.number { font-variant-numeric: tabular-nums; }
+h3 { margin: 1.2rem 0 .2rem; font-size: 1rem; } .said { margin: .2rem 0 .2rem 1rem; white-space: pre-wrap; } .warning { color: #b00; }
 </style>
 </head>
 <body>
@@ -35,17 +36,18 @@ td.number, th.number { text-align: right; } code { font-size: 13px; overflow-wra
 <h2>Personas</h2>
 <ul>{% for persona in personas %}<li>{{ persona.summary() }}</li>{% endfor %}</ul>
 <h2>Answers</h2>
-<table><tr><th>persona</th>{% for question in questions %}<th>{{ question.name }}</th>{% endfor %}<th>found by</th></tr>
+<div class="wide"><table><tr><th>persona</th>{% for question in questions %}<th class="{{ ranged(question.kind) }}">{{ question.name.replace("_", " ") }}</th>{% endfor %}<th>found by</th></tr>
 {% for row in outcome.table.rows %}<tr><td>{{ row.persona }}</td>
-{% for question in questions %}<td>{{ shown(row.values.get(question.name)) }}</td>{% endfor %}
+{% for question in questions %}<td class="{{ ranged(question.kind) }}">{{ shown(row.values.get(question.name)) }}</td>{% endfor %}
 <td>{{ row.by }}{% if row.reason %} ({{ row.reason }}){% endif %}</td></tr>
-{% endfor %}</table>
-{% for question, counts in tallies %}<h2>{{ question.text }}</h2>
+{% endfor %}</table></div>
+{% for question, counts in tallies %}<h3>{{ question.text }}</h3>
 <table>{% for answer, count in counts %}<tr><td>{{ answer or "no answer" }}</td><td class="number">{{ count }}</td>
 <td><span class="bar" style="width: {{ 12 * count }}px"></span></td></tr>{% endfor %}</table>{% endfor %}
 {% if outcome.costs %}<h2>Costs</h2>
-<table><tr>{% for name in outcome.costs[0] %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in outcome.costs %}<tr>{% for value in row.values() %}<td>{{ shown(value) }}</td>{% endfor %}</tr>{% endfor %}</table>{% endif %}
+<div class="wide"><table><tr>{% for name, value in outcome.costs[0].items() %}<th class="{{ ranged(value) }}">{{ name.replace("_", " ") }}</th>{% endfor %}</tr>
+{% for row in outcome.costs %}<tr>{% for value in row.values() %}<td class="{{ ranged(value) }}">{{ shown(value) }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>{% endif %}
 <h2>Transcript</h2>
 {% for line in outcome.group.transcript.lines %}{% if line.speaker == interviewer %}<p class="asked">{{ line.text }}</p>
 {% else %}<p class="said"><strong>{{ line.speaker }}:</strong> {{ line.text }}</p>{% endif %}{% endfor %}
@@ -65,12 +67,22 @@ def page_of_interview(scenario: InterviewScenario, outcome: InterviewOutcome, pe
         questions=questions,
         interviewer=INTERVIEWER,
         shown=_shown,
+        ranged=_ranged,
         tallies=[(each, _tally(outcome, each)) for each in questions if each.kind != "text"],
     )
 
 
 def _tally(outcome: InterviewOutcome, question: Question) -> list[tuple[str, int]]:
-    return list(outcome.table.counts(question.name).items())
+    counts: dict[str, int] = {}
+    for value in outcome.table.column(question.name).values():
+        counts[_shown(value)] = counts.get(_shown(value), 0) + 1
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _ranged(value: object) -> str:
+    """Return the class of a cell: numbers stand on the right. `value` is the cell's own, or the kind of a question."""
+    number = value in ("integer", "number") or (isinstance(value, int | float) and not isinstance(value, bool))
+    return "number" if number else "text"
 
 
 def _shown(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.errors import ReplayDiverged, RunUnknown
+from coterie.errors import HandlerFailed, ReplayDiverged, RunUnknown
 from coterie.meetings import Meetings
 from coterie.orchestrator.folder import MEETINGS, SCENARIO, RunFolder
 from coterie.orchestrator.interview.scenario import InterviewScenario, SpokenRule
@@ -72,7 +72,12 @@ def hold_interview(
         group = cast.focus_group(scenario.topic, questions, turn_limit=limit, interviewer=INTERVIEWER).result()
         if model is not None:
             model.check()
-            table = cast.tabulate(questions, group.answers, model).result()
+            try:
+                table = cast.tabulate(questions, group.answers, model).result()
+            except HandlerFailed:
+                # What stops a run is known by its own name, wherever in the run it was.
+                model.check()
+                raise
         else:
             table = table_by_rules(questions, group.answers)
         fallbacks = {each.name: each.settled_state().result().counts.fallbacks for each in cast}

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from coterie.errors import InvalidSetting
+from coterie.errors import InvalidSetting, ScenarioError
 from coterie.orchestrator.modelling import ModelSettings
 from coterie.personas import AnswerKind, Fragment, Persona, Question, load_personas
 from coterie.runtime import Dedicated, Dispatcher, Leased
@@ -115,8 +115,17 @@ class InterviewScenario(_Part):
         return Dedicated() if self.runtime.dispatcher == "dedicated" else Leased()
 
     def load_personas(self, beside: Path) -> list[Persona]:
-        """Return the personas, with their fragments merged in. Raises `InvalidPersona`, `FragmentConflict`."""
+        """Return the personas, with their fragments merged in.
+
+        Raises `InvalidPersona`, `FragmentConflict`, and `ScenarioError` for a rule or a fragment of somebody who is not there.
+        """
         personas = load_personas(beside / self.personas)
+        known = {persona.name for persona in personas}
+        named = [(f"fragments.{name!r}", name) for name in self.fragments if name != "all"]
+        named += [(f"rules[{index}].persona", rule.persona) for index, rule in enumerate(self.rules) if rule.persona]
+        there = f"the folder {self.personas!r} has {', '.join(sorted(known))}"
+        if faults := [f"{where}: there is no persona {name!r}; {there}" for where, name in named if name not in known]:
+            raise ScenarioError(self.name, faults)
         merged = []
         for persona in personas:
             paths = (*self.fragments.get("all", ()), *self.fragments.get(persona.name, ()))

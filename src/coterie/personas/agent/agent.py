@@ -13,16 +13,17 @@ from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, Mind
 from coterie.kernel import Checkpointable, check_instance, check_number
 from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
 from coterie.memory import AgentMemory, TieredMemory
-from coterie.personas.agent import messages, rounds
-from coterie.personas.agent.acting import Acting
-from coterie.personas.agent.floor import OnTheFloor
-from coterie.personas.agent.outlets import InTurn, Mailboxes, Outlet, Silence
+from coterie.personas.agent import messages
+from coterie.personas.agent.acting.episode import Acting
+from coterie.personas.agent.acting.standard import STANDARD
+from coterie.personas.agent.outlets import rounds
+from coterie.personas.agent.outlets.floor import OnTheFloor
+from coterie.personas.agent.outlets.outlet import InTurn, Mailboxes, Outlet, Silence
 from coterie.personas.agent.remembering import LastingMemory, Notes, Remembrance
-from coterie.personas.agent.standard import STANDARD
 from coterie.personas.agent.state import Counts, Episode, PersonaState
 from coterie.personas.mind.actions import ActionKind, ActionSet, declared_in
+from coterie.personas.mind.by_rules.rules import RuleMind
 from coterie.personas.mind.contract import Decision, Mind
-from coterie.personas.mind.rules import RuleMind
 from coterie.personas.mind.state import TALK, Action, ActionRecord, MentalState, Outcome, Stimulus, StimulusKind
 from coterie.personas.profile.describing import told
 from coterie.personas.profile.persona import Persona
@@ -48,7 +49,7 @@ class PersonaAgent(Member):
 
     `actions` are further kinds of action, for this agent; a subclass adds its own by `@action` or as `actions`. An
     episode has at most `max_steps` steps; a step may come again `most_repeats` times; a decision takes at most `patience`
-    seconds. The latest `buffer` actions are kept, and as many stimuli wait at most.
+    seconds, and so does an action. The latest `buffer` actions are kept, and as many stimuli wait at most.
     """
 
     actions: ClassVar[ActionSet] = STANDARD
@@ -77,6 +78,11 @@ class PersonaAgent(Member):
         seed: int | str = 0,
     ) -> None:
         check_instance("PersonaAgent.persona", persona, Persona, "a Persona: Persona.load(...) or Persona.of(...)")
+        if mind is not None and (isinstance(mind, type) or not callable(getattr(mind, "decide", None))):
+            raise InvalidSetting("PersonaAgent.mind", mind, "a mind: something with `async def decide(self, situation)`")
+        check_instance("PersonaAgent.actions", actions, Iterable, "ActionKinds")
+        check_instance("PersonaAgent.mental_state", mental_state, (MentalState, type(None)), "a MentalState, or None")
+        check_instance("PersonaAgent.memory", memory, (Mapping, type(None)), "options of AgentMemory by name, or None")
         check_number("PersonaAgent.max_steps", max_steps, least=1, whole=True)
         check_number("PersonaAgent.most_repeats", most_repeats, whole=True)
         check_number("PersonaAgent.similarity", similarity, above=0)

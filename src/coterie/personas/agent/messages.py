@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from coterie.kernel import check_instance, check_number
 from coterie.messaging import Message, Request
 from coterie.personas.agent.state import Episode, PersonaState
 from coterie.personas.mind.state import MentalState, Stimulus, StimulusKind
@@ -16,12 +17,18 @@ class Perceive(Request[None]):
 
     stimuli: tuple[Stimulus, ...]
 
+    def __post_init__(self) -> None:
+        _check_tuple(self, "stimuli", Stimulus, "Stimulus values")
+
 
 class Listen(Request[None]):
     """Says something to a persona."""
 
     content: str
     speaker: str = ""
+
+    def __post_init__(self) -> None:
+        _check_texts(self, "content", "speaker")
 
     def stimulus(self) -> Stimulus:
         """Return it as a stimulus."""
@@ -33,6 +40,9 @@ class See(Request[None]):
 
     content: str
 
+    def __post_init__(self) -> None:
+        _check_texts(self, "content")
+
     def stimulus(self) -> Stimulus:
         """Return it as a stimulus."""
         return Stimulus(StimulusKind.VISUAL, self.content)
@@ -42,6 +52,9 @@ class Think(Request[None]):
     """Lets something come to a persona's mind."""
 
     content: str
+
+    def __post_init__(self) -> None:
+        _check_texts(self, "content")
 
     def stimulus(self) -> Stimulus:
         """Return it as a stimulus."""
@@ -54,6 +67,9 @@ class Meet(Request[None]):
     content: str
     source: str = ""
 
+    def __post_init__(self) -> None:
+        _check_texts(self, "content", "source")
+
     def stimulus(self) -> Stimulus:
         """Return it as a stimulus."""
         return Stimulus(StimulusKind.SOCIAL, self.content, self.source)
@@ -64,6 +80,9 @@ class Move(Request[None]):
 
     place: str
 
+    def __post_init__(self) -> None:
+        _check_texts(self, "place")
+
     def stimulus(self) -> Stimulus:
         """Return it as a stimulus."""
         return Stimulus(StimulusKind.LOCATION, self.place)
@@ -73,6 +92,9 @@ class Pursue(Request[None]):
     """Gives a persona a goal, the most urgent from now on."""
 
     goal: str
+
+    def __post_init__(self) -> None:
+        _check_texts(self, "goal")
 
     def stimulus(self) -> Stimulus:
         """Return it as a stimulus."""
@@ -91,6 +113,11 @@ class Act(Request[Episode]):
     stimuli: tuple[Stimulus, ...] = ()
     """What it is given first."""
 
+    def __post_init__(self) -> None:
+        check_number("Act.steps", self.steps, least=1, whole=True, optional=True)
+        _check_texts(self, "label")
+        _check_tuple(self, "stimuli", Stimulus, "Stimulus values")
+
 
 class ChangeMind(Request[MentalState]):
     """Replaces a persona's mental state by one with these changes, and answers with the new one."""
@@ -100,6 +127,12 @@ class ChangeMind(Request[MentalState]):
     attention: str | None = None
     emotions: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("goals", "context"):
+            if getattr(self, name) is not None:
+                _check_tuple(self, name, str, "texts")
+        _check_texts(self, *(name for name in ("attention", "emotions") if getattr(self, name) is not None))
+
 
 class Keep(Request[str]):
     """Has a persona remember something; answers with the id of the memory, if the runtime has one."""
@@ -107,12 +140,20 @@ class Keep(Request[str]):
     content: str
     importance: float = 0.5
 
+    def __post_init__(self) -> None:
+        _check_texts(self, "content")
+        check_number("Keep.importance", self.importance)
+
 
 class Recollect(Request[tuple[str, ...]]):
     """Asks a persona what it remembers about something, best first."""
 
     question: str
     most: int = 5
+
+    def __post_init__(self) -> None:
+        _check_texts(self, "question")
+        check_number("Recollect.most", self.most, least=1, whole=True)
 
 
 class Consolidate(Request[int]):
@@ -161,3 +202,15 @@ class Transcript(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return "\n".join(f"{line.speaker}: {line.text}" for line in self.lines)
+
+
+def _check_texts(message: Message, *names: str) -> None:
+    for name in names:
+        check_instance(f"{type(message).__name__}.{name}", getattr(message, name), str, "text")
+
+
+def _check_tuple(message: Message, name: str, kind: type, need: str) -> None:
+    where, values = f"{type(message).__name__}.{name}", getattr(message, name)
+    check_instance(where, values, tuple, f"a tuple of {need}")
+    for each in values:
+        check_instance(where, each, kind, need)

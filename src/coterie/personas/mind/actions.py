@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from coterie.errors import InvalidSetting
+from coterie.kernel import check_instance
 from coterie.personas.mind.state import Action, Outcome
 
 Result: TypeAlias = str | tuple[Outcome, str] | None
@@ -26,6 +27,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "boolean": bool,
     "object": dict,
     "array": list,
+    "null": type(None),
 }
 CONTENT: Mapping[str, Any] = {"content": {"type": "string"}}
 TARGETED: Mapping[str, Any] = {"content": {"type": "string"}, "target": {"type": "string"}}
@@ -51,10 +53,23 @@ class ActionKind:
     """Whether it ends the episode."""
 
     def __post_init__(self) -> None:
+        check_instance("ActionKind.name", self.name, str, "a name in capitals, such as 'REACH_OUT'")
         if not _NAME.fullmatch(self.name):
             raise InvalidSetting("ActionKind.name", self.name, "a name in capitals, such as 'REACH_OUT'")
         if not callable(self.run):
             raise InvalidSetting("ActionKind.run", self.run, "a function of the agent and the action")
+        check_instance("ActionKind.description", self.description, str, "text: what a model is told")
+        check_instance("ActionKind.properties", self.properties, Mapping, "the JSON schemas of what it is given, by name")
+        for name, schema in self.properties.items():
+            where, need = f"ActionKind.properties[{name!r}]", f"a JSON schema, of one of the types {', '.join(_TYPES)}"
+            check_instance("ActionKind.properties", name, str, "names that are text")
+            check_instance(where, schema, Mapping, need)
+            if isinstance(kind := schema.get("type"), str) and kind not in _TYPES:
+                raise InvalidSetting(where, schema, need)
+        required: object = self.required
+        if isinstance(required, str) or not isinstance(required, Iterable):
+            raise InvalidSetting("ActionKind.required", required, "several names, such as ('content',)")
+        object.__setattr__(self, "required", tuple(required))
         for each in self.required:
             if each not in self.properties:
                 raise InvalidSetting("ActionKind.required", each, f"one of {', '.join(self.properties) or 'no property'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from types import UnionType
 from typing import Any, Protocol, TypeAlias
 
 from coterie.personas.mind.actions import ActionSet
@@ -86,6 +87,16 @@ def as_decision(decided: Decided) -> Decision:
     if isinstance(actions, str) or not isinstance(actions, Sequence):
         raise TypeError(f"a mind returned a {type(actions).__qualname__}: return actions, or a Decision")
     for each in actions:
-        if not isinstance(each, Action):
-            raise TypeError(f"a mind returned a {type(each).__qualname__} among its actions")
+        _check(each, Action, "among its actions")
+        for name, kind in (("kind", str), ("content", str), ("target", str), ("arguments", dict)):
+            _check(getattr(each, name), kind, f"as the {name} of an action")
+        _check(each.mental_state, MentalState | None, "as the mental state after an action")
+    _check(found.mental_state, MentalState | None, "as its mental state")
+    _check(found.fallback, str, "as the reason for a fallback")
+    _check(found.attempts, int, "as its attempts")
     return Decision(tuple(actions), found.mental_state, found.fallback, found.attempts)
+
+
+def _check(value: object, kind: type | UnionType, place: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"a mind returned a {type(value).__qualname__} {place}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from coterie.errors import InvalidPersona
-from coterie.personas.profile.reading import called
+from coterie.personas.profile.reading import called, shown
 
 PERSONA = "TinyPerson"
 FRAGMENT = "Fragment"
@@ -34,9 +34,11 @@ def key_of(document: Mapping[str, Any]) -> str:
 
 def check(document: Mapping[str, Any], path: Path | str, *, fragment: bool) -> None:
     """See that a document describes a persona, or a part of one. Raises `InvalidPersona`."""
+    if not isinstance(document, dict):
+        raise InvalidPersona(path, "", f"it is {called(document)}; a persona is an object with the key 'persona'")
     kind = document.get("type")
     if kind is not None and kind not in (PERSONA, FRAGMENT):
-        raise InvalidPersona(path, "type", f"{kind!r} is not possible; it is {PERSONA!r} or {FRAGMENT!r}")
+        raise InvalidPersona(path, "type", f"{shown(kind)} is not possible; it is {PERSONA!r} or {FRAGMENT!r}")
     if kind == FRAGMENT and not fragment:
         raise InvalidPersona(path, "type", "this is a fragment, no whole persona: load the persona and merge it")
     key = key_of(document)
@@ -51,7 +53,7 @@ def check(document: Mapping[str, Any], path: Path | str, *, fragment: bool) -> N
 def _check_fields(persona: Mapping[str, Any], path: Path | str, prefix: str, *, fragment: bool) -> None:
     name = persona.get("name")
     if not (fragment and name is None) and not (isinstance(name, str) and name.strip()):
-        problem = "missing; a persona has a name" if "name" not in persona else f"{name!r} is no name; it is text"
+        problem = "missing; a persona has a name" if "name" not in persona else f"{shown(name)} is no name; it is text"
         raise InvalidPersona(path, f"{prefix}name", problem)
     if (reason := _age_problem(persona.get("age"))) is not None:
         raise InvalidPersona(path, f"{prefix}age", reason)
@@ -59,7 +61,7 @@ def _check_fields(persona: Mapping[str, Any], path: Path | str, prefix: str, *, 
         value = persona.get(field)
         if isinstance(value, bool | int | float):
             usual = "text" if field in _TEXTS else "a list" if field in _LISTS else "an object"
-            raise InvalidPersona(path, f"{prefix}{field}", f"{value!r} is not possible; it is {usual}")
+            raise InvalidPersona(path, f"{prefix}{field}", f"{shown(value)} is not possible; it is {usual}")
         if field in _LISTS and isinstance(value, list):
             _check_entries(value, path, f"{prefix}{field}")
 
@@ -76,5 +78,5 @@ def _age_problem(age: Any) -> str | None:
     if isinstance(age, bool) or not isinstance(age, int | float):
         return f"{called(age)} is not possible; it is a number of years, or text"
     if not 0 <= age <= _OLDEST:
-        return f"{age} is not possible; it is a number of years from 0 to {_OLDEST}"
+        return f"{shown(age)} is not possible; it is a number of years from 0 to {_OLDEST}"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,7 +12,7 @@ from typing import Any, Literal, Self
 import msgspec
 
 from coterie.errors import FragmentConflict, InvalidPersona
-from coterie.kernel import check_number
+from coterie.kernel import check_instance, check_number
 from coterie.personas.profile import merging, reading
 from coterie.personas.profile.checking import FRAGMENT, PERSONA, check, key_of
 from coterie.personas.profile.describing import described, told
@@ -39,6 +40,7 @@ class _Document(msgspec.Struct, frozen=True):
         Raises `InvalidPersona`, which names the file and the place inside it, and `PersonaTooLarge`.
         """
         check_number("load.max_bytes", max_bytes, above=0, whole=True)
+        check_instance("load.path", path, (str, os.PathLike), "the path of a file")
         return cls(reading.read(Path(path), max_bytes), str(path))
 
     @classmethod
@@ -55,6 +57,7 @@ class _Document(msgspec.Struct, frozen=True):
 
     def get(self, path: str, default: Any = None) -> Any:
         """Return what stands at a path such as ``personality.big_five.openness``; `default` if nothing does."""
+        check_instance("get.path", path, str, "keys with dots between them, such as 'personality.traits'")
         value: Any = self.fields
         for step in path.split("."):
             if not isinstance(value, Mapping) or step not in value:
@@ -69,24 +72,34 @@ class _Document(msgspec.Struct, frozen=True):
 
     def to_json(self) -> str:
         """Return the whole file as text: what is read from it is equal to what this was read from, in the same order."""
-        text = json.dumps(self.document, indent=4, ensure_ascii=False, allow_nan=False)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            # Half a surrogate pair, which JSON can say and UTF-8 cannot.
-            text = json.dumps(self.document, indent=4, allow_nan=False)
-        return text
+        return self._written(indent=4)
 
     def save(self, path: Path | str) -> Path:
         """Write the file, whole or not at all, and return its path. Raises `InvalidPersona` if that cannot be done."""
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
-            temporary.write_text(self.to_json() + "\n", encoding="utf-8")
+            temporary.write_bytes(self._as_file())
             return temporary.replace(target)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise InvalidPersona(path, "", f"it cannot be written: {error.strerror or error}") from error
+
+    def _as_file(self) -> bytes:
+        data = self.to_json().encode()
+        if len(data) > reading.MOST_BYTES:
+            # Indented, what could be read could be read no more.
+            data = self._written(separators=(",", ":")).encode()
+        return data + b"\n"
+
+    def _written(self, **options: Any) -> str:
+        text = json.dumps(self.document, ensure_ascii=False, allow_nan=False, **options)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair, which JSON can say and UTF-8 cannot.
+            text = json.dumps(self.document, allow_nan=False, **options)
+        return text
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, type(self)) and other.document == self.document
@@ -184,6 +197,7 @@ class Persona(_Document, frozen=True, eq=False):
         document = self.to_dict()
         key = key_of(document)
         for fragment in fragments:
+            check_instance("merge.fragments", fragment, _Document, "a Fragment: Fragment.load(...) or Fragment.of(...)")
 
             def decide(where: str, ours: Any, theirs: Any, source: str = fragment.source) -> Any:
                 if on_conflict == "refuse":

@@ -6,6 +6,8 @@ import json
 import logging
 import math
 import re
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ _log = logging.getLogger(__name__)
 MOST_BYTES = 5_000_000
 """Bytes that a file has at most, unless it is said otherwise: two hundred times what the largest known ones have."""
 _DEEPEST = 100
+_MOST_NAMED = 5
+"""Keys that a warning names; files that somebody made to do harm have thousands."""
+_LONGEST = 60
+"""Characters of a value that are shown."""
 _NUMBER = int | float
 
 
@@ -41,15 +47,16 @@ def read(path: Path, max_bytes: int) -> dict[str, Any]:
 
 def parse(text: str, path: Path | str) -> dict[str, Any]:
     """Return what a text in JSON says. Raises `InvalidPersona`, which says where."""
+    if not isinstance(text, str):
+        raise InvalidPersona(path, "", f"it is {called(text)}, and not text; read a file with load(path)")
     if not text.strip():
         raise InvalidPersona(path, "", "it is empty; a persona is a JSON object")
-    twice: list[str] = []
+    twice: Counter[str] = Counter()
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(items)
         if len(found) != len(items):
-            names = [name for name, _ in items]
-            twice.extend(sorted({name for name in names if names.count(name) > 1}))
+            twice.update(name for name, count in Counter(name for name, _ in items).items() if count > 1)
         return found
 
     try:
@@ -59,13 +66,16 @@ def parse(text: str, path: Path | str) -> dict[str, Any]:
     except RecursionError as error:
         raise InvalidPersona(path, "", "it is nested too deeply to be a persona") from error
     except ValueError as error:
-        raise InvalidPersona(path, "", f"it is not JSON: {error}") from error
+        digits = sys.get_int_max_str_digits()
+        raise InvalidPersona(path, "", f"a number in it has more than {digits} digits, which no reader takes") from error
     if not isinstance(document, dict):
         raise InvalidPersona(path, "", f"it holds {called(document)}; a persona is an object with the key 'persona'")
     check_plain(document, path)
-    for name in twice:
+    if twice:
         # Whoever reads this format keeps the last one, and so do we; but somebody should know.
-        _log.warning("%s: the key %r is there twice in one object; the last one counts", path, name)
+        names = ", ".join(repr(name)[:_LONGEST] for name in sorted(twice)[:_MOST_NAMED])
+        more = f" and {len(twice) - _MOST_NAMED} others" if len(twice) > _MOST_NAMED else ""
+        _log.warning("%s: the key %s%s is there twice in one object; the last one counts", path, names, more)
     return document
 
 
@@ -93,6 +103,16 @@ def inside(where: str, key: str) -> str:
     if step is not key:
         return f"{where}[{step}]"
     return f"{where}.{key}" if where else key
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it, not longer than a line."""
+    try:
+        text = repr(value)
+    except ValueError:
+        # A number of more digits than Python writes.
+        return called(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def called(value: Any) -> str:

@@ -143,4 +143,4 @@ def _names(answers: Sequence[Answer]) -> list[str]:
 
 def _cell(value: Value) -> Any:
     # A program for tables would take such a text for a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

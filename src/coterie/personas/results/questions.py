@@ -10,7 +10,7 @@ from pydantic import Field
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance
-from coterie.personas.mind.reading import first_named, first_number
+from coterie.personas.mind.by_rules.reading import first_named, first_number
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _YES = re.compile(r"\b(?:yes|yeah|sure|certainly|of course|i do|i would|always)\b", re.IGNORECASE)

@@ -17,7 +17,7 @@ from coterie.errors import (
     PersonaUnknown,
     StartFailed,
 )
-from coterie.kernel import check_number
+from coterie.kernel import check_instance, check_number
 from coterie.meetings import Meetings
 from coterie.memory import TieredMemory
 from coterie.models import Model
@@ -30,7 +30,7 @@ from coterie.personas.results.answers import Answer, AnswerTable, Tabulate, Tabu
 from coterie.personas.results.focus_group import FocusGroup, HoldFocusGroup, Interviewer
 from coterie.personas.results.questions import Question
 from coterie.personas.social.moderator import Converse, Moderator
-from coterie.personas.social.reference import PersonaRef
+from coterie.personas.social.reference import PersonaRef, name_of
 from coterie.personas.social.relations import Relation, Relations
 from coterie.personas.social.society import Society
 from coterie.runtime import AgentRef, Dispatcher, Reply, Runtime
@@ -66,6 +66,7 @@ class Cast:
         meetings: Meetings | None = None,
         timeout: float | None = 300.0,
     ) -> None:
+        check_instance("Cast.runtime", runtime, Runtime, "a Runtime")
         check_number("Cast.timeout", timeout, above=0, optional=True)
         self.runtime = runtime
         self.society = runtime.provide(Society(relations, documents))
@@ -135,19 +136,19 @@ class Cast:
     def relate(
         self, one: PersonaRef | str, other: PersonaRef | str, description: str = "", *, back: str | None = None
     ) -> Relation:
-        """Let two talk to one another; see `Relations.relate`."""
-        return self.relations.relate(_name(one), _name(other), description, back=back)
+        """Let two talk to one another; see `Relations.relate`. Raises `PersonaUnknown` for a name that nobody has."""
+        return self.relations.relate(self._known(one), self._known(other), description, back=back)
 
     def relate_all(self, personas: Iterable[PersonaRef | str] | None = None, description: str = "") -> None:
         """Let all of several, by default of all, talk to one another."""
-        names = [_name(each) for each in (personas if personas is not None else self)]
+        names = [name_of(each) for each in (personas if personas is not None else self)]
         for index, one in enumerate(names):
             for other in names[index + 1 :]:
                 self.relations.relate(one, other, description)
 
     def separate(self, one: PersonaRef | str, other: PersonaRef | str) -> bool:
         """Let two talk to one another no more; return whether they could."""
-        return self.relations.separate(_name(one), _name(other))
+        return self.relations.separate(name_of(one), name_of(other))
 
     def converse(
         self,
@@ -163,7 +164,7 @@ class Cast:
         """
         check_number("converse.turns", turns, least=1, whole=True)
         check_number("converse.steps", steps, least=1, whole=True, optional=True)
-        members = [self[each] if isinstance(each, str) else each for each in personas]
+        members = self._members_of(personas)
         if not members:
             raise InvalidSetting("converse.personas", personas, "at least one persona")
         request = Converse(tuple(each.agent for each in members), opening, turns, steps, label)
@@ -176,16 +177,18 @@ class Cast:
         personas: Iterable[PersonaRef | str] | None = None,
         *,
         turn_limit: float | None = 120.0,
-        interviewer: str = "Interviewer",
+        interviewer: str | None = None,
     ) -> Reply[FocusGroup]:
         """Have several personas, by default all, asked questions in a meeting, in which each hears what the others say.
 
         A persona has `turn_limit` seconds for an answer. Raises `InvalidSetting` for nobody or no question, `PersonaUnknown`,
-        and `NameTaken` if somebody is called as the interviewer is.
+        and `NameTaken` if somebody is called as `interviewer`; without one it is "Interviewer", with a number if need be.
         """
         check_number("focus_group.turn_limit", turn_limit, above=0, optional=True)
         asked = tuple(questions)
-        members = [self[each] if isinstance(each, str) else each for each in (personas if personas is not None else self)]
+        for question in asked:
+            check_instance("focus_group.questions", question, Question, "a Question: Question(name, text)")
+        members = self._members_of(personas if personas is not None else self)
         if not asked or len({question.name for question in asked}) < len(asked):
             raise InvalidSetting("focus_group.questions", asked, "at least one question, and a name of its own for each")
         if not members:
@@ -193,7 +196,7 @@ class Cast:
         with self._lock:
             if self._meetings is None:
                 self._meetings = self.runtime.provide(Meetings())
-        agent = self.runtime.spawn(Interviewer, name=interviewer)
+        agent = self._spawn_interviewer(interviewer)
         request = HoldFocusGroup(topic, tuple(each.agent for each in members), asked, turn_limit)
         reply = agent.ask(request, timeout=None)
         reply.add_callback(agent.stop)
@@ -220,10 +223,19 @@ class Cast:
         return len(self._members)
 
     def __contains__(self, persona: object) -> bool:
-        return _name(persona) in self._members if isinstance(persona, str | PersonaRef) else False
+        return name_of(persona) in self._members if isinstance(persona, str | PersonaRef) else False
 
     def __deepcopy__(self, memo: object) -> Cast:
         return self
+
+    def _members_of(self, personas: Iterable[PersonaRef | str]) -> list[PersonaRef]:
+        return [self[name_of(each)] if isinstance(each, str) or not isinstance(each, PersonaRef) else each for each in personas]
+
+    def _known(self, persona: PersonaRef | str) -> str:
+        name = name_of(persona)
+        if isinstance(persona, str) and name not in self and name not in self.society.names:
+            raise PersonaUnknown(name, sorted({*self.society.names}))
+        return name
 
     def _spawn(
         self,
@@ -235,15 +247,17 @@ class Cast:
         options: Mapping[str, Any],
     ) -> AgentRef:
         base = name if name is not None else re.sub(r"[#\x00-\x1f]+", " ", persona.name).strip() or "persona"
-        number = 1
-        while True:
-            called = base if number == 1 else f"{base} {number}"
-            try:
-                return self.runtime.spawn(kind, persona, mind, name=called, dispatcher=dispatcher, **options)
-            except NameTaken:
-                if name is not None:
-                    raise
-                number += 1
+
+        def spawn(called: str) -> AgentRef:
+            return self.runtime.spawn(kind, persona, mind, name=called, dispatcher=dispatcher, **options)
+
+        return spawn(base) if name is not None else _numbered(base, spawn)
+
+    def _spawn_interviewer(self, name: str | None) -> AgentRef:
+        def spawn(called: str) -> AgentRef:
+            return self.runtime.spawn(Interviewer, name=called)
+
+        return spawn(name) if name is not None else _numbered("Interviewer", spawn)
 
     def _get_moderator(self) -> AgentRef:
         with self._lock:
@@ -266,5 +280,11 @@ def load_personas(folder: Path | str, *, max_bytes: int = MOST_BYTES) -> list[Pe
     return [Persona.load(path, max_bytes=max_bytes) for path in paths]
 
 
-def _name(persona: PersonaRef | str) -> str:
-    return persona if isinstance(persona, str) else persona.name
+def _numbered(base: str, spawn: Callable[[str], AgentRef]) -> AgentRef:
+    """Spawn an agent of that name, or of that name with the first number that nobody has."""
+    number = 1
+    while True:
+        try:
+            return spawn(base if number == 1 else f"{base} {number}")
+        except NameTaken:
+            number += 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from coterie.errors import InvalidSetting
+from coterie.kernel import check_instance
 from coterie.memory import AgentMemory, TieredMemory
 from coterie.personas.agent import messages
 from coterie.personas.agent.state import Counts, Episode, PersonaState
@@ -79,7 +81,7 @@ class PersonaRef:
 
     def listen(self, content: str, speaker: PersonaRef | str = "") -> Reply[None]:
         """Say something to it."""
-        return self._ask(messages.Listen(content, _name(speaker)))
+        return self._ask(messages.Listen(content, name_of(speaker)))
 
     def see(self, content: str) -> Reply[None]:
         """Show it something."""
@@ -91,7 +93,7 @@ class PersonaRef:
 
     def meet(self, content: str, source: PersonaRef | str = "") -> Reply[None]:
         """Tell it that somebody is within reach, or what somebody does."""
-        return self._ask(messages.Meet(content, _name(source)))
+        return self._ask(messages.Meet(content, name_of(source)))
 
     def move_to(self, place: str) -> Reply[None]:
         """Put it somewhere."""
@@ -111,7 +113,7 @@ class PersonaRef:
 
     def listen_and_act(self, content: str, speaker: PersonaRef | str = "", *, steps: int | None = None) -> Reply[Episode]:
         """Say something to it, and let it act at once."""
-        return self._ask(messages.Act(steps, stimuli=(messages.Listen(content, _name(speaker)).stimulus(),)))
+        return self._ask(messages.Act(steps, stimuli=(messages.Listen(content, name_of(speaker)).stimulus(),)))
 
     def see_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
         """Show it something, and let it act at once."""
@@ -123,7 +125,7 @@ class PersonaRef:
 
     def ask(self, question: str, asker: PersonaRef | str = "", *, label: str = "") -> Reply[Episode]:
         """Ask it something; what it says is told to nobody else."""
-        stimulus = messages.Listen(question, _name(asker)).stimulus()
+        stimulus = messages.Listen(question, name_of(asker)).stimulus()
         return self._ask(messages.Act(None, label, silent=True, stimuli=(stimulus,)))
 
     def change_mind(
@@ -136,9 +138,7 @@ class PersonaRef:
     ) -> Reply[MentalState]:
         """Replace its mental state by one with these changes."""
         return self._ask(
-            messages.ChangeMind(
-                None if goals is None else tuple(goals), None if context is None else tuple(context), attention, emotions
-            )
+            messages.ChangeMind(_texts("change_mind.goals", goals), _texts("change_mind.context", context), attention, emotions)
         )
 
     def remember(self, content: str, importance: float = 0.5) -> Reply[str]:
@@ -177,5 +177,14 @@ class PersonaRef:
         return self
 
 
-def _name(speaker: PersonaRef | str) -> str:
-    return speaker if isinstance(speaker, str) else speaker.name
+def name_of(persona: PersonaRef | str) -> str:
+    """Return the name of a persona, which a text is already. Raises `InvalidSetting` for anything else."""
+    check_instance("persona", persona, (PersonaRef, str), "a PersonaRef, or a name")
+    return persona if isinstance(persona, str) else persona.name
+
+
+def _texts(where: str, values: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(values, str) or not isinstance(values, Sequence | None):
+        # The letters of a text are not meant.
+        raise InvalidSetting(where, values, "a list of texts, or None")
+    return None if values is None else tuple(values)

@@ -92,9 +92,11 @@ class Relations:
         `InvalidSetting` for somebody and itself.
         """
         for where, name in (("relate.one", one), ("relate.other", other)):
+            check_instance(where, name, str, "a name")
             if not name:
                 raise InvalidSetting(where, name, "a name")
         check_instance("relate.description", description, str, "text")
+        check_instance("relate.back", back, (str, type(None)), "text, or None")
         if one == other:
             raise InvalidSetting("relate.other", other, "somebody else: nobody has a relation to itself")
         first, second = sorted((one, other))

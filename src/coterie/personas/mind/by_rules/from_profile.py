@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from coterie.personas.mind.by_rules.reading import first_named, first_number
 from coterie.personas.mind.contract import Situation
-from coterie.personas.mind.reading import first_named, first_number
 from coterie.personas.mind.state import Action, talk
 from coterie.personas.profile.describing import told
 

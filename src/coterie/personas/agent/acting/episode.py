@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from coterie.errors import CoterieError, DeliveryError, MindFailed, ModelError, describe
 from coterie.kernel import stream
+from coterie.personas.agent.acting.repeating import Repeats
 from coterie.personas.agent.messages import PERSONAS, FellBack
-from coterie.personas.agent.repeating import Repeats
 from coterie.personas.agent.state import EndReason, Episode
 from coterie.personas.mind.contract import Decision, Situation, as_decision
 from coterie.personas.mind.state import Action, ActionRecord, Outcome, Stimulus, StimulusKind
@@ -23,7 +23,7 @@ class Acting:
     """Runs one episode of a persona agent, on the agent's own thread.
 
     It ends when the mind is done or decides on nothing, after `steps` steps, or when it repeats itself; so it always
-    ends. A decision that takes more than the agent's `patience` seconds fails.
+    ends. A decision that takes more than the agent's `patience` seconds fails, and so does an action.
     """
 
     def __init__(self, agent: PersonaAgent, *, steps: int, label: str, random: Random | None, world: Any) -> None:
@@ -67,7 +67,10 @@ class Acting:
         situation = self._situation(step, pending)
         try:
             async with asyncio.timeout(agent.patience) as limit:
-                decision = as_decision(await agent.mind.decide(situation))
+                deciding = agent.mind.decide(situation)
+                if not inspect.isawaitable(deciding):
+                    raise TypeError(f"its decide returned a {type(deciding).__qualname__} at once; make it async")  # noqa: TRY301
+                decision = as_decision(await deciding)
         except TimeoutError as error:
             if not limit.expired():
                 raise MindFailed(agent.who, describe(error)) from error
@@ -131,22 +134,33 @@ class Acting:
             outcome, result = Outcome.REFUSED, problem
         else:
             try:
-                found = kind.run(agent, action)
-                if inspect.isawaitable(found):
-                    found = await found
+                async with asyncio.timeout(agent.patience) as limit:
+                    found = kind.run(agent, action)
+                    if inspect.isawaitable(found):
+                        found = await found
+                outcome, result = _read(found)
             except CoterieError as error:
                 outcome, result = Outcome.FAILED, describe(error)
+            except TimeoutError as error:
+                late = limit.expired() and agent.patience is not None
+                result = f"it took more than {agent.patience:g} s" if late else describe(error)
+                agent.log.warning("the action %s failed: %s", action.kind, result)
+                outcome = Outcome.FAILED
             except Exception as error:
                 agent.log.exception("the action %s raised", action.kind)
                 outcome, result = Outcome.FAILED, describe(error)
-            else:
-                if isinstance(found, tuple):
-                    outcome, result = found
-                elif found is not None:
-                    result = str(found)
         return agent.acted(action, outcome, result)
 
 
 def _given(action: Action) -> dict[str, Any]:
     texts = {"content": action.content, "target": action.target}
     return {**action.arguments, **{name: text for name, text in texts.items() if text}}
+
+
+def _read(found: Any) -> tuple[Outcome, str]:
+    """Return what came of an action, as what carried it out returned it. Raises `TypeError` for what tells nothing."""
+    if not isinstance(found, tuple):
+        return Outcome.DONE, "" if found is None else str(found)
+    if len(found) != 2 or not isinstance(found[0], Outcome):  # noqa: PLR2004 - how it ended, and what there is to tell
+        raise TypeError(f"it returned {found!r:.100}; return nothing, a text, or an Outcome and a text")
+    return found[0], str(found[1])

@@ -8,9 +8,9 @@ from typing import Literal
 from coterie.errors import ContextTooLong, ModelError, ModelHalted, UnusableReply, describe
 from coterie.kernel import check_number
 from coterie.models import Exchange, Finish, Model, ModelReply, ModelRequest, Spoken
-from coterie.personas.mind import prompt
 from coterie.personas.mind.contract import Decision, Mind, Situation, as_decision
-from coterie.personas.mind.parsing import decision_of, schema_of, tools_of
+from coterie.personas.mind.language import prompt
+from coterie.personas.mind.language.parsing import decision_of, schema_of, tools_of
 
 _LONGEST = 1_000_000
 _SHOWN = 2_000

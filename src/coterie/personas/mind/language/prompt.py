@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from coterie.personas.mind.contract import Situation
-from coterie.personas.mind.parsing import schema_of
+from coterie.personas.mind.language.parsing import schema_of
 from coterie.personas.mind.state import Outcome
 
 RULES = """\

@@ -70,11 +70,14 @@ class Mailboxes:
             return Outcome.REFUSED, str(error)
         if other.name == self._who:
             return Outcome.REFUSED, "one reaches out to somebody else"
-        if self._society.relations.between(self._who, other.name) is None:
+        new = self._society.relations.between(self._who, other.name) is None
+        if new:
             self._society.relations.relate(self._who, other.name, action.content if action.target else "")
         try:
             await other.offer(Meet(f"{self._who} is within reach now", self._who))
         except DeliveryError as error:
+            if new:
+                self._society.relations.separate(self._who, other.name)
             return Outcome.REFUSED, describe(error)
         return f"{other.name} is within reach now"
 

@@ -1,0 +1,1 @@
+"""Minds by rules, and a rule that answers from a persona's own file."""
