@@ -18,6 +18,7 @@ from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from coterie.errors import InvalidSetting, KeyMissing, ModelError
+from coterie.models.providers.clients import ON_AIOHTTP, new_client
 from coterie.models.redaction import Redactor
 
 _TEST = "test"
@@ -60,7 +61,7 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
     failed: ModelError | InvalidSetting
     try:
         if base_url is None:
-            opened = Opened(infer_model(name), None, redactor)
+            opened = _where_it_is(kind or name, name, redactor)
         else:
             opened = _at(kind or name, short, name, _Address(setting, base_url), redactor)
     except UserError as error:
@@ -108,8 +109,21 @@ class _Address:
         self.user = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username or parts.password else None
 
 
+def _where_it_is(kind: str, name: str, redactor: Redactor) -> Opened:
+    if kind not in ON_AIOHTTP:
+        return Opened(infer_model(name), None, redactor)
+    client = new_client()
+
+    def make(which: str) -> Provider[Any]:
+        found: Any = infer_provider_class(which)
+        made: Provider[Any] = found(http_client=client)
+        return made
+
+    return Opened(infer_model(name, make), client, redactor)
+
+
 def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor) -> Opened:
-    client = create_async_httpx2_client()
+    client = new_client() if kind in ON_AIOHTTP else create_async_httpx2_client()
     if address.user is not None:
         client.auth = httpx2.BasicAuth(*address.user)
         redactor = Redactor([part for part in address.user if part])
