@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp  # noqa: F401 - without it the client below is none; so a missing one is told with the extra it is in
 import httpx2
-from openai import DefaultAioHttpClient
+from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
 from pydantic_ai.models import create_async_httpx2_client
 
 ON_AIOHTTP = (
@@ -30,6 +32,24 @@ def new_client() -> httpx2.AsyncClient:
         event_hooks=pattern.event_hooks,
         follow_redirects=pattern.follow_redirects,
     )
+
+
+def send_as_they_are(client: AsyncOpenAI) -> None:
+    """Have a client send messages and tools as they are, which is as JSON.
+
+    It would walk through them by their declared types, each union's members one by one, to change nothing: a fifth and
+    more of what a request costs, and that again for each message of a history. What is put into `extra_body` it leaves
+    alone.
+    """
+    completions = client.chat.completions
+    create: Any = completions.create
+
+    async def straight(**given: Any) -> Any:
+        body = {name: given[name] for name in ("messages", "tools") if isinstance(given.get(name), list)}
+        left = {name: [] if name == "messages" else Omit() for name in body}
+        return await create(**{**given, **left, "extra_body": {**body, **(given.get("extra_body") or {})}})
+
+    completions.create = straight  # type: ignore[method-assign]
 
 
 def _nothing(_request: httpx2.Request) -> httpx2.Response:

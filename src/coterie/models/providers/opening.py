@@ -9,6 +9,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
+from openai import AsyncOpenAI
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, create_async_httpx2_client, infer_model, parse_model_id
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -18,7 +19,7 @@ from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from coterie.errors import InvalidSetting, KeyMissing, ModelError
-from coterie.models.providers.clients import ON_AIOHTTP, new_client
+from coterie.models.providers.clients import ON_AIOHTTP, new_client, send_as_they_are
 from coterie.models.redaction import Redactor
 
 _TEST = "test"
@@ -74,7 +75,7 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
             raise
         failed = InvalidSetting("ModelGateway.model", name, f"something else: {redactor.text(str(error))}")
     else:
-        _ask_once(opened.model)
+        _ask_plainly(opened.model)
         _expect_an_end(opened.model)
         return opened
     raise failed
@@ -145,11 +146,16 @@ def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor)
     return Opened(infer_model(name, make), client, redactor)
 
 
-def _ask_once(model: Model) -> None:
-    """Keep the provider's own client from asking again by itself: the gateway does, within its limits and budgets."""
+def _ask_plainly(model: Model) -> None:
+    """Keep the provider's own client from asking again by itself: the gateway does, within its limits and budgets.
+
+    And from going through what it sends.
+    """
     client: Any = getattr(getattr(model, "_provider", None), "client", None)
     if hasattr(client, "max_retries"):
         client.max_retries = 0
+    if isinstance(client, AsyncOpenAI):
+        send_as_they_are(client)
 
 
 def _expect_an_end(model: Model) -> None:
