@@ -27,6 +27,7 @@ ROOMS = [
     "meetings",
     "rounds",
     "conversation",
+    "personas",
     "orchestrator",
     "testing",
 ]

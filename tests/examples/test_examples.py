@@ -9,6 +9,10 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PRINTED = {
+    "breakfast": (
+        r": Good morning!\nNora Lindqvist: Morning. Bread\?\nSamuel Okafor: Morning. Bread\?\nNora Lindqvist: Always.\n"
+        r"Ilse Brandt: tea\nMei Tanaka: coffee\nNora Lindqvist: coffee\nSamuel Okafor: tea"
+    ),
     "counter": r"answers: \[11, 12, 13, 14, 15\]",
     "crash": r"(?s)(?=.*balance: 7)(?=.*teller is back after ValueError: -1 coins).*",
     "budget_meeting": r"\d+ each, after \d+ utterances; left at the end: nets, boats",

@@ -26,7 +26,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         (HEAD + "sed = 7\n" + AGENT, "sed: no such key; did you mean 'seed'?"),
         (
             HEAD + "zzz = 7\n" + AGENT,
-            "zzz: no such key; there are agents, bargaining, description, expect, graph, judge, kind, lake, mode, months, name, runtime, seed",
+            "zzz: no such key; there are agents, bargaining, description, expect, graph, judge, kind, lake, mode, model, months, name, runtime, seed",
         ),
         (HEAD + AGENT + "[lake]\nstok = 1\n", "lake.stok: no such key; did you mean 'stock'?"),
         (HEAD + AGENT + "[lake]\nstock = -1\n", "lake.stock: -1 is out of range; it must be at least 0"),
@@ -77,7 +77,10 @@ def problems(text: str, tmp_path: Path) -> list[str]:
             "agents[0].strategy.part: 1.5 is out of range; it must be at most 1.0",
         ),
         (HEAD + AGENT + "count = 0\n", "agents[0].count: 0 is out of range; it must be at least 1"),
-        (HEAD.replace("commons", "comons") + AGENT, "kind: 'comons' is not possible; it must be 'commons' or 'tic-tac-toe'"),
+        (
+            HEAD.replace("commons", "comons") + AGENT,
+            "kind: 'comons' is not possible; it must be 'commons' or 'interview' or 'tic-tac-toe'",
+        ),
         (
             HEAD + AGENT + '[graph]\nstages = ["decide", "fish"]\nedges = [["decide", "fsh"]]\n',
             "graph: the graph does not close: an edge leads from 'decide' to 'fsh', and 'fsh' is no stage; did you mean 'fish'?",

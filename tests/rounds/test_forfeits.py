@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from coterie.concurrency import Thread, start_thread
-from coterie.errors import ResolverFailed, StageFailed, TurnForfeited
+from coterie.errors import InvalidSetting, ResolverFailed, StageFailed, TurnForfeited
 from coterie.rounds import Closing, Edge, Gathering, Graph, Mode, Result, Simulation, Turn, per_agent, together
 from coterie.testing import ManualClock, eventually
 from coterie.world import EventLog, World, resolvers
@@ -202,3 +202,55 @@ def test_refusing_everything_is_total() -> None:
     nobody = lambda view, intents, random: [resolvers.refused(each, "closed") for each in intents]  # noqa: E731
     Simulation(world, ["a"], Graph.chain(act), resolver=nobody).run(2)
     assert [event.reason for event in world.history() if event.kind == "refused"] == ["closed", "closed"]
+
+
+class Spent(Exception):
+    pass
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_error_that_halts_is_no_forfeit_and_the_run_goes_on_from_its_last_round(mode: Mode, tmp_path: Path) -> None:
+    purse = [3]
+
+    def pay(turn: Turn) -> None:
+        if not purse[0]:
+            raise Spent
+        purse[0] -= 1
+
+    class Payer(Counter):
+        def act(self, turn: Turn) -> None:
+            pay(turn)
+            super().act(turn)
+
+        def __deepcopy__(self, memo: object) -> "Payer":
+            return Payer()
+
+    def simulation(path: Path) -> Simulation:
+        world = World(log=EventLog(path))
+        return Simulation(world, {"a": Payer()}, Graph.chain("act"), mode=mode, halt_on=(Spent,))
+
+    halted = simulation(tmp_path / "halted.db")
+    with halted.plan.world, pytest.raises(Spent):
+        halted.run(6)
+    purse[0] = 100
+    resumed = simulation(tmp_path / "halted.db")
+    with resumed.plan.world:
+        later = resumed.resume(6)
+    whole = simulation(tmp_path / "whole.db")
+    with whole.plan.world:
+        once = whole.run(6)
+    assert (later.digest, later.forfeits) == (once.digest, 0)
+
+
+def test_an_error_that_halts_is_seen_behind_that_of_an_agent_that_was_asked_and_in_a_stage_that_is_done_together() -> None:
+    def judge(gathering: Gathering) -> None:
+        raise LookupError("asked in vain") from Spent()
+
+    with pytest.raises(Spent):
+        Simulation(World(), {"a": Counter()}, Graph.chain("act", together(judge)), halt_on=(Spent,)).run(1)
+
+
+@pytest.mark.parametrize("kinds", [(1,), "ValueError", (KeyboardInterrupt,), None])
+def test_what_halts_is_a_kind_of_error(kinds: Any) -> None:
+    with pytest.raises(InvalidSetting, match="halt_on"):
+        Simulation(World(), ["a"], Graph.chain(together(lambda _: None)), halt_on=kinds)

@@ -71,7 +71,8 @@ class Display:
 def result_table(scenario: Scenario, outcome: Outcome) -> Table:
     """Return how a run ended, as a table."""
     ended = f"collapsed in month {outcome.months}" if outcome.collapsed else f"{outcome.months} months, no collapse"
-    table = Table(title=f"{escape(scenario.name)}: {ended}", title_justify="left")
+    played = f", played by {escape(scenario.model.name)}" if scenario.model is not None else ""
+    table = Table(title=f"{escape(scenario.name)}: {ended}{played}", title_justify="left")
     table.add_column("fisher")
     table.add_column("strategy")
     table.add_column("harvest", justify="right")

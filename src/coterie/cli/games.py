@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from coterie.cli.interrupting import interruptible
+from coterie.cli.interrupting import going_on
 from coterie.errors import ScenarioError
 from coterie.orchestrator import Game, GameScenario, GamesOutcome, RunFolder, run_games
 from coterie.orchestrator.writing import write_report
@@ -36,8 +36,7 @@ def finish_games(console: Console, scenario: GameScenario, folder: RunFolder, *,
             moves = " ".join(map(str, game.moves))
             console.print(f"{escape(game.name)}: {game.result} ({moves}{refused})", soft_wrap=True)
 
-    left = f"what happened until then is in {folder.path}; play again with: coterie resume {folder.path}"
-    with interruptible(lambda: left):
+    with going_on(folder):
         outcome = run_games(scenario, folder, show)
         console.print(games_table(scenario, outcome))
         console.print(f"digest {outcome.digest}", soft_wrap=True)

@@ -101,12 +101,13 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── KeyMissing                    it needs an API key, and the environment holds none
     │   ├── MalformedReply                a reply came, and makes no sense
     │   ├── StreamBroken                  a stream ended in the middle of a reply
-    │   ├── BudgetExhausted               a budget does not permit another request
-    │   ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
-    │   ├── RecordingDamaged              a file of recordings cannot be used
-    │   ├── RecordingTaken                another gateway writes it
-    │   ├── GatewayForked                 the gateway was made by the parent of this process
-    │   └── GatewayClosed                 the gateway has been closed
+    │   └── ModelHalted                   none will answer any more, whoever asks
+    │       ├── BudgetExhausted           a budget does not permit another request
+    │       ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
+    │       ├── RecordingDamaged          a file of recordings cannot be used
+    │       ├── RecordingTaken            another gateway writes it
+    │       ├── GatewayForked             the gateway was made by the parent of this process
+    │       └── GatewayClosed             the gateway has been closed
     ├── ConversationError                 something is wrong about a conversation, or was to be done to it
     │   ├── ConversationClosed            it was used after it was closed
     │   ├── ConversationTaken             it has been opened elsewhere since
@@ -118,6 +119,14 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── UnknownOperation (LookupError)  it has no operation of that id
     │   ├── TransitionRefused             an operation cannot go there, or not any more
     │   └── OperationStopped              told to a tool whose operation is to stop
+    ├── PersonaError                      something is wrong about a persona
+    │   ├── InvalidPersona (ValueError)   a persona's file, or what it says, makes no sense
+    │   │   └── PersonaTooLarge           or it is too large to be one
+    │   ├── FragmentConflict (ValueError) a fragment says otherwise than what it is merged into
+    │   ├── PersonaUnknown (LookupError)  nobody of that name takes part
+    │   ├── MindFailed                    a mind did not decide, and had nothing to fall back on
+    │   ├── UnusableReply (ValueError)    what a model answered cannot be made sense of
+    │   └── ExtractionFailed              no answer of the type could be made of what was said
     └── DeliveryError                     how an ask, or a tell, ends without being answered
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -232,6 +241,7 @@ from coterie.errors.models import (
     KeyRefused,
     MalformedReply,
     ModelError,
+    ModelHalted,
     ModelRefused,
     ModelTimeout,
     ModelUnavailable,
@@ -242,6 +252,16 @@ from coterie.errors.models import (
     StreamBroken,
 )
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
+from coterie.errors.personas import (
+    ExtractionFailed,
+    FragmentConflict,
+    InvalidPersona,
+    MindFailed,
+    PersonaError,
+    PersonaTooLarge,
+    PersonaUnknown,
+    UnusableReply,
+)
 from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
     CheckpointMissing,
@@ -309,23 +329,24 @@ __all__ = [
     "CircuitOpen", "CodecError", "CommitInsideCommit", "ComponentDown", "ComponentError", "ConstraintViolated",
     "ContextTooLong", "ContributionRefused", "ConversationClosed", "ConversationDamaged", "ConversationError",
     "ConversationFailed", "ConversationFull", "ConversationTaken", "CoterieError", "DecodeFailed", "DefinitionError",
-    "DeliveryError", "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FeedbackFailed",
-    "GatewayClosed", "GatewayForked", "GuestUnreachable", "HandlerFailed", "HistoryGone", "InvalidAddress",
-    "InvalidDump", "InvalidGraph", "InvalidIntent", "InvalidMemory", "InvalidMessage", "InvalidNamespace",
-    "InvalidSetting", "InvalidText", "InvalidValue", "InvitationDeclined", "InvitationUnanswered", "JobCancelled",
-    "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle", "KeyConflict", "KeyMissing", "KeyRefused",
-    "LogDamaged", "LogTaken", "MailboxFull", "MalformedReply", "MalformedRequest", "MeetingClosed", "MeetingError",
-    "MeetingNotHeld", "MemoryClosed", "MemoryFault", "MemoryForked", "MigrationError", "ModelError", "ModelRefused",
-    "ModelTimeout", "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared",
-    "NotYourTurn", "OperationStopped", "PatchRefused", "QueueFull", "QuorumMissed", "RateLimited", "RecordingDamaged",
-    "RecordingMissing", "RecordingTaken", "RemoteError", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted",
-    "RestartsExhausted", "RoundsError", "RuleFailed", "RunFolderFailed", "RunUnknown", "RuntimeStopped",
-    "ScenarioError", "ServiceMissing", "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed",
-    "StorageBusy", "StorageClosed", "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked",
-    "StorageUnavailable", "StreamBroken", "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited",
-    "Unhandled", "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory",
-    "UnknownOperation", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped",
-    "WorkerDied", "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl",
-    "describe",
+    "DeliveryError", "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "ExtractionFailed",
+    "FeedbackFailed", "FragmentConflict", "GatewayClosed", "GatewayForked", "GuestUnreachable", "HandlerFailed",
+    "HistoryGone", "InvalidAddress", "InvalidDump", "InvalidGraph", "InvalidIntent", "InvalidMemory", "InvalidMessage",
+    "InvalidNamespace", "InvalidPersona", "InvalidSetting", "InvalidText", "InvalidValue", "InvitationDeclined",
+    "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
+    "KeyConflict", "KeyMissing", "KeyRefused", "LogDamaged", "LogTaken", "MailboxFull", "MalformedReply",
+    "MalformedRequest", "MeetingClosed", "MeetingError", "MeetingNotHeld", "MemoryClosed", "MemoryFault",
+    "MemoryForked", "MigrationError", "MindFailed", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout",
+    "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
+    "OperationStopped", "PatchRefused", "PersonaError", "PersonaTooLarge", "PersonaUnknown", "QueueFull",
+    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RecordingTaken", "RemoteError",
+    "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError", "RuleFailed",
+    "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServiceMissing", "SnapshotFailed",
+    "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed", "StorageCorrupt",
+    "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable", "StreamBroken",
+    "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited", "Unhandled", "UnknownAction",
+    "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory", "UnknownOperation", "UnusableReply",
+    "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped", "WorkerDied",
+    "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
 ]
 # fmt: on

@@ -94,7 +94,11 @@ class StreamBroken(ModelError):
         super().__init__(f"{model} broke off after {len(text)} characters: {reason}; ask again, and drop what came so far")
 
 
-class BudgetExhausted(ModelError):
+class ModelHalted(ModelError):
+    """No model will answer any more, whoever asks: the run that needs one stops here, and can be gone on with."""
+
+
+class BudgetExhausted(ModelHalted):
     """A budget does not permit another request. Nothing was sent."""
 
     def __init__(self, which: str, agent: str, limit: float, spent: float, *, wanted: float | None = None) -> None:
@@ -112,7 +116,7 @@ class BudgetExhausted(ModelError):
         )
 
 
-class RecordingMissing(ModelError, LookupError):
+class RecordingMissing(ModelHalted, LookupError):
     """A request was not recorded, so it cannot be replayed."""
 
     def __init__(self, path: object, agent: str, step: str, number: int, nearest: str) -> None:
@@ -122,21 +126,21 @@ class RecordingMissing(ModelError, LookupError):
         )
 
 
-class RecordingDamaged(ModelError):
+class RecordingDamaged(ModelHalted):
     """A file of recordings is none, is from a later version, or cannot be read or written."""
 
     def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"{path}: {reason}; give another file, or delete it and record anew")
 
 
-class RecordingTaken(ModelError):
+class RecordingTaken(ModelHalted):
     """A file of recordings is being written by another gateway, of this process or of another."""
 
     def __init__(self, path: object) -> None:
         super().__init__(f"{path} is being recorded by another gateway: close that one first, or record to a file of its own")
 
 
-class GatewayForked(ModelError):
+class GatewayForked(ModelHalted):
     """A gateway was asked in a child of the process that made it, where its thread and its connections are not."""
 
     def __init__(self, name: str) -> None:
@@ -145,7 +149,7 @@ class GatewayForked(ModelError):
         )
 
 
-class GatewayClosed(ModelError):
+class GatewayClosed(ModelHalted):
     """A gateway was asked after, or while, it was closed."""
 
     def __init__(self, name: str) -> None:

@@ -25,6 +25,15 @@ from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.games.playing import Game
 from coterie.orchestrator.games.run import GamesOutcome, play_games, recorded_games, replay_games, run_games
 from coterie.orchestrator.games.scenario import GameScenario
+from coterie.orchestrator.interview.run import (
+    InterviewOutcome,
+    hold_interview,
+    recorded_interview,
+    replay_interview,
+    run_interview,
+)
+from coterie.orchestrator.interview.scenario import InterviewScenario
+from coterie.orchestrator.modelling import ModelSettings
 from coterie.orchestrator.run import Observer, Outcome, Recorded, outcome_of, play, recorded, replay, run_scenario, scenario_of
 from coterie.orchestrator.scenario import (
     AnyScenario,
@@ -49,6 +58,9 @@ __all__ = [
     "GameScenario",
     "GamesOutcome",
     "GetStatus",
+    "InterviewOutcome",
+    "InterviewScenario",
+    "ModelSettings",
     "Month",
     "Observer",
     "Orchestrator",
@@ -62,6 +74,7 @@ __all__ = [
     "check_commons",
     "check_scenario",
     "environment_component",
+    "hold_interview",
     "load_scenario",
     "memory_component",
     "outcome_of",
@@ -72,9 +85,12 @@ __all__ = [
     "read_scenario",
     "recorded",
     "recorded_games",
+    "recorded_interview",
     "replay",
     "replay_games",
+    "replay_interview",
     "run_games",
+    "run_interview",
     "run_scenario",
     "scenario_of",
 ]

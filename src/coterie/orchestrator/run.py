@@ -10,16 +10,21 @@ from typing import Protocol
 import msgspec
 from pydantic import ValidationError
 
-from coterie.errors import CoterieError, RunUnknown
+from coterie.errors import CoterieError, ModelHalted, RunUnknown
 from coterie.orchestrator.commons.bargaining import Council
-from coterie.orchestrator.commons.fishing import Lake, Month, Terms, beginning, graph, months_of
+from coterie.orchestrator.commons.fishing import FALL_BACK, Lake, Month, Terms, beginning, graph, months_of
 from coterie.orchestrator.commons.mechanisms import LAKE, MECHANISMS
+from coterie.orchestrator.commons.modelled import Angler
 from coterie.orchestrator.folder import LOG, MEETINGS, SCENARIO, RunFolder
-from coterie.orchestrator.games.scenario import GameScenario
-from coterie.orchestrator.scenario import AnyScenario, Scenario, as_commons
+from coterie.orchestrator.modelling import Halting, recorded_model, replayed_model, unrecorded_model
+from coterie.orchestrator.scenario import KINDS, AnyScenario, Scenario, as_commons
 from coterie.rounds import Result, RoundResult, Simulation
 from coterie.world import EventLog, World
-from coterie.world.resolvers import Rationing
+from coterie.world.resolvers import FirstCome, Rationing
+from coterie.world.resolvers.decision import Effects
+
+_MOST_ATTEMPTS = 4
+"""Requests that a mind makes for one decision: the first, two that mend it, and one that is shorter."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -69,16 +74,18 @@ def play(
     *,
     resume: bool = False,
     minutes: Path | None = None,
+    model: Halting | None = None,
 ) -> tuple[list[Month], Result]:
     """Run a scenario, or go on with it, and return its months and how its simulation ended.
 
     The same scenario with the same seed ends the same way, whatever the dispatcher, the machine and its load. `minutes`
-    is the folder for those of the fishers' meetings, if they hold any.
+    is the folder for those of the fishers' meetings, if they hold any; `model` plays the fishers, if the scenario has one:
+    without it one is opened, and nothing recorded.
     """
     fishers = scenario.fishers()
     world = World(beginning(scenario.lake.stock, fishers, _terms(scenario)), log=log)
-    with world, _council(scenario, minutes) as council:
-        simulation = _simulation(scenario, world, council)
+    with world, _council(scenario, minutes) as council, _player(scenario, model) as player:
+        simulation = _simulation(scenario, world, council, player)
         months: list[Month] = []
         if resume and log is not None:
             done = simulation.checkpointed
@@ -107,7 +114,9 @@ def run_scenario(scenario: Scenario, folder: RunFolder, observer: Observer | Non
             folder.event("month settled", **msgspec.structs.asdict(month))
             _tell(observer, month)
 
-    months, result = play(scenario, EventLog(folder.log), Recorder(), resume=resume, minutes=folder.path / MEETINGS)
+    with recorded_model(scenario.model, folder) as model:
+        minutes = folder.path / MEETINGS
+        months, result = play(scenario, EventLog(folder.log), Recorder(), resume=resume, minutes=minutes, model=model)
     outcome = outcome_of(scenario, months, result.digest)
     folder.event("run ended", **msgspec.structs.asdict(outcome), total=outcome.total)
     timing = {"seconds": result.seconds, "waited": result.waited, "forfeits": result.forfeits, "mode": scenario.mode}
@@ -135,8 +144,12 @@ def replay(path: Path, observer: Callable[[int, str], object]) -> Result:
     Raises `ReplayDiverged` at the first that does not, and as `recorded` does.
     """
     scenario = as_commons(scenario_of(path), path)
-    with EventLog(_log(path)) as log, _council(scenario, None) as council:
-        simulation = _simulation(scenario, World(), council)
+    with (
+        EventLog(_log(path)) as log,
+        _council(scenario, None) as council,
+        replayed_model(scenario.model, path) as model,
+    ):
+        simulation = _simulation(scenario, World(), council, model)
         return simulation.replay(log, lambda result: observer(result.number, result.digest))
 
 
@@ -145,7 +158,7 @@ def scenario_of(path: Path) -> AnyScenario:
     try:
         text = (path / SCENARIO).read_bytes()
         kind = msgspec.json.decode(text).get("kind")
-        return (GameScenario if kind == "tic-tac-toe" else Scenario).model_validate_json(text)
+        return KINDS.get(str(kind), Scenario).model_validate_json(text)
     except OSError as error:
         raise RunUnknown(path, f"there is no {SCENARIO} that could be read in it ({error.strerror})") from error
     except (ValidationError, msgspec.DecodeError, AttributeError) as error:
@@ -180,22 +193,42 @@ def _council(scenario: Scenario, minutes: Path | None) -> AbstractContextManager
     return Council(scenario.bargaining, sorted(scenario.fishers()), scenario.dispatcher(), minutes)
 
 
-def _simulation(scenario: Scenario, world: World, council: Council | None) -> Simulation:
+def _player(scenario: Scenario, model: Halting | None) -> AbstractContextManager[Halting | None]:
+    """Return the model that plays, opened if it has not been."""
+    return nullcontext(model) if model is not None else unrecorded_model(scenario.model)
+
+
+def _simulation(scenario: Scenario, world: World, council: Council | None, model: Halting | None) -> Simulation:
     terms = _terms(scenario)
+    angler, timeout = None, scenario.runtime.turn_timeout
+    if model is not None and scenario.model is not None:
+        settings = scenario.model
+        least = terms.collapse_below
+        angler = Angler(model, collapse_below=least, fallback=settings.fallback, temperature=settings.temperature)
+        # The gateway ends a request that takes too long, and says why; a forfeit would only say that it did.
+        timeout = max(timeout, _MOST_ATTEMPTS * settings.patience)
     fishers = scenario.fishers()
     return Simulation(
         world,
         fishers,
-        graph(scenario.judge, terms, scenario.stages(), scenario.graph.edges, council, fishers),
+        graph(scenario.judge, terms, scenario.stages(), scenario.graph.edges, council, fishers, angler),
         mode=scenario.mode,
         seed=scenario.seed,
-        resolver=Rationing(LAKE, into="basket/{agent}", sharing=scenario.lake.sharing),
+        resolver=Rationing(
+            LAKE, into="basket/{agent}", sharing=scenario.lake.sharing, otherwise=FirstCome({FALL_BACK: _noted})
+        ),
         settle=Lake(terms),
+        halt_on=(ModelHalted,),
         mechanisms=MECHANISMS,
-        turn_timeout=scenario.runtime.turn_timeout,
+        turn_timeout=timeout,
         max_lead=scenario.runtime.max_lead,
         dispatcher=scenario.dispatcher(),
     )
+
+
+def _noted(view: object, intent: object) -> Effects:  # noqa: ARG001 - as every action
+    """Let it be an event, and nothing else."""
+    return Effects()
 
 
 def _terms(scenario: Scenario) -> Terms:

@@ -17,6 +17,8 @@ from coterie.orchestrator.commons.judging import Judge, Prudent
 from coterie.orchestrator.commons.mechanisms import Proposes
 from coterie.orchestrator.commons.strategies import Strategy
 from coterie.orchestrator.games.scenario import GameScenario
+from coterie.orchestrator.interview.scenario import InterviewScenario
+from coterie.orchestrator.modelling import ModelSettings
 from coterie.orchestrator.problems import problem
 from coterie.runtime import Dedicated, Dispatcher, Leased
 
@@ -128,6 +130,8 @@ class Scenario(_Part):
     agents: Annotated[tuple[Agents, ...], Field(strict=False)]
     runtime: RuntimeSettings = RuntimeSettings()
     expect: Expectation = Expectation()
+    model: ModelSettings | None = None
+    """Who decides how much the fishers take; without it, their rules do."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Scenario:
@@ -175,10 +179,15 @@ def read_scenario(path: Path | str) -> str:
         raise ScenarioError(Path(path), [f"it cannot be read: {reason}; give the path of a TOML file"]) from error
 
 
-AnyScenario: TypeAlias = Scenario | GameScenario
+AnyScenario: TypeAlias = Scenario | GameScenario | InterviewScenario
 """What a scenario file can be, by its `kind`."""
 
-_KINDS: dict[str, type[Scenario | GameScenario]] = {"commons": Scenario, "tic-tac-toe": GameScenario}
+KINDS: dict[str, type[Scenario | GameScenario | InterviewScenario]] = {
+    "commons": Scenario,
+    "interview": InterviewScenario,
+    "tic-tac-toe": GameScenario,
+}
+"""The kinds of scenarios, by what their files call them."""
 
 
 def parse_scenario(text: str, path: Path | str = "scenario") -> AnyScenario:
@@ -200,9 +209,9 @@ def parse_tables(text: str, path: Path | str = "scenario") -> dict[str, Any]:
 def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> AnyScenario:
     """Check what a scenario file says, as tables. Raises `ScenarioError` as `parse_scenario` does."""
     kind = data.get("kind")
-    if isinstance(kind, str) and kind not in _KINDS:
-        raise ScenarioError(Path(path), [f"kind: {kind!r} is not possible; it must be {' or '.join(map(repr, _KINDS))}"])
-    model = _KINDS.get(str(kind), Scenario)
+    if isinstance(kind, str) and kind not in KINDS:
+        raise ScenarioError(Path(path), [f"kind: {kind!r} is not possible; it must be {' or '.join(map(repr, KINDS))}"])
+    model = KINDS.get(str(kind), Scenario)
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -51,6 +51,14 @@ def check_functions(**functions: Any) -> None:
             raise InvalidSetting(f"Simulation.{what}", function, "a function")
 
 
+def check_errors(what: str, kinds: Any) -> tuple[type[Exception], ...]:
+    """Return kinds of errors. Raises `InvalidSetting` if they are none."""
+    given = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not all(inspect.isclass(kind) and issubclass(kind, Exception) for kind in given):
+        raise InvalidSetting(f"Simulation.{what}", kinds, "a tuple of exception classes")
+    return given
+
+
 def check_mappings(mechanisms: Any, keep: Any, dispatcher: Any) -> None:
     """See that mechanisms are functions by name, and what is to be kept can be. Raises `InvalidSetting`."""
     check_instance("Simulation.mechanisms", mechanisms, (Mapping, type(None)), "a mapping of kinds to functions")

@@ -45,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     membership: Membership | None
     members: Iterable[str] | None
     turn_timeout: float | None
+    halt_on: tuple[type[Exception], ...]
     max_lead: int | None
     round_seconds: float
     dispatcher: Dispatcher | None

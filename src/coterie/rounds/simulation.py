@@ -9,7 +9,7 @@ import msgspec
 
 from coterie.errors import CheckpointMissing, InvalidSetting, ReplayDiverged, RoundsError
 from coterie.kernel import Checkpointable, check_instance, check_number, choice
-from coterie.rounds.checking import agents_of, check_functions, check_mappings, check_stages, members_of
+from coterie.rounds.checking import agents_of, check_errors, check_functions, check_mappings, check_stages, members_of
 from coterie.rounds.engine.engine import Engine
 from coterie.rounds.engine.pace import pace_of
 from coterie.rounds.engine.restoring import put_back, take
@@ -81,6 +81,9 @@ class Simulation:
     `Mode.TOKENS` nobody enters a round more than `max_lead` rounds ahead of the slowest; None sets no limit. On the world's own
     time a round lasts `round_seconds`; the first is at that number.
 
+    An error of the kinds `halt_on` is no forfeit, but ends the run: what a budget no longer pays for, say. It is raised,
+    and what had been settled before is kept, so that `resume` does the rest.
+
     If the world has a log, a checkpoint is stored after every round (unless `checkpoints` is false), with all agents,
     and with `keep`: what else is to be restored by `resume`. Every agent must then have a snapshot, or no state.
 
@@ -101,6 +104,7 @@ class Simulation:
         membership: Membership | None = None,
         members: Iterable[str] | None = None,
         turn_timeout: float | None = 30.0,
+        halt_on: tuple[type[Exception], ...] = (),
         max_lead: int | None = 1,
         round_seconds: float = 1.0,
         dispatcher: Dispatcher | None = None,
@@ -135,6 +139,7 @@ class Simulation:
             membership,
             chosen,
             turn_timeout,
+            check_errors("halt_on", halt_on),
             max_lead,
             round_seconds,
             dispatcher,

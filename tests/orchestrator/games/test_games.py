@@ -121,5 +121,5 @@ def test_mistakes_in_the_file_are_named() -> None:
     ):
         with pytest.raises(ScenarioError, match=problem):
             parse_scenario(f'kind = "tic-tac-toe"\n{text}')
-    with pytest.raises(ScenarioError, match="must be 'commons' or 'tic-tac-toe'"):
+    with pytest.raises(ScenarioError, match="must be 'commons' or 'interview' or 'tic-tac-toe'"):
         parse_scenario('kind = "chess"')

@@ -19,6 +19,7 @@ import msgspec
 from coterie.orchestrator.commons.bargaining import Agreement, Council
 from coterie.orchestrator.commons.judging import JudgeRule
 from coterie.orchestrator.commons.mechanisms import LAKE, Proposes
+from coterie.orchestrator.commons.modelled import Angler
 from coterie.orchestrator.commons.strategies import Catch, Rule, Situation
 from coterie.rounds import Closing, Edge, Gathering, Graph, Stage, Turn, per_agent, together
 from coterie.world import Event
@@ -26,6 +27,10 @@ from coterie.world import Event
 BASKET = "basket/"
 """What begins the keys of what each has caught in all."""
 _LAST = "last"
+FALL_BACK = "fall_back"
+"""What a fisher intends whose rule decided in place of a model."""
+_MOST_TOLD = 300
+"""Characters of a reason that an event tells."""
 
 
 class Month(msgspec.Struct, frozen=True):
@@ -47,6 +52,8 @@ class Month(msgspec.Struct, frozen=True):
     """Mechanisms that were accepted this month, by kind: their parameters, and who proposed them."""
     digest: str = ""
     """Of the world after the month."""
+    fallbacks: dict[str, str] = {}
+    """Fishers whose rule decided because the model failed, and why."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +90,12 @@ def graph(
     edges: Sequence[tuple[str, str]] | None = None,
     council: Council | None = None,
     fishers: Mapping[str, Fisher] | None = None,
+    angler: Angler | None = None,
 ) -> Graph:
     """Return the round of the commons: these stages, one after the other, or as `edges` say. Raises `InvalidGraph`.
 
-    In the stage "meet" the `fishers` bargain in the `council` about a quota.
+    In the stage "meet" the `fishers` bargain in the `council` about a quota. With an `angler` a model decides how much they
+    take; where their rule has to, they intend to ``fall_back``, so that it is an event.
     """
 
     @per_agent
@@ -105,7 +114,7 @@ def graph(
     @per_agent
     async def decide(turn: Turn) -> int:
         await _hesitate(turn.agent.delay)
-        return max(0, int(turn.agent.rule.ask(_situation(turn, terms), turn.random)))
+        return await _amount(turn, _situation(turn, terms), angler)
 
     @per_agent
     def fish(turn: Turn) -> None:
@@ -141,6 +150,17 @@ def _propose_anew(turn: Turn, kind: str, parameters: dict[str, Any]) -> None:
     force = turn.view.get(f"mechanism/{kind}")
     if force is None or dict(force["parameters"]) != parameters:
         turn.propose(kind, **parameters)
+
+
+async def _amount(turn: Turn, situation: Situation, angler: Angler | None) -> int:
+    """Return how much the fisher takes, by its rule or by a model."""
+    rule = turn.agent.rule
+    if angler is None:
+        return max(0, int(rule.ask(situation, turn.random)))
+    amount, reason = await angler.ask(turn.name, rule, situation, turn.random)
+    if reason:
+        turn.intend(FALL_BACK, why=reason[:_MOST_TOLD])
+    return amount
 
 
 def _situation(turn: Turn, terms: Terms) -> Situation:
@@ -186,11 +206,14 @@ def months_of(events: Iterable[Event]) -> list[Month]:
     """Return the settled months that a log tells of."""
     months: list[Month] = []
     forfeits: dict[str, str] = {}
+    fallbacks: dict[str, str] = {}
     accepted: dict[str, dict[str, Any]] = {}
     settled: dict[str, Any] | None = None
     for event in events:
         if event.kind == "forfeited":
             forfeits[event.agent] = event.reason
+        elif event.action == FALL_BACK:
+            fallbacks[event.agent] = str(event.details.get("why", ""))
         elif event.kind == "accepted":
             about = event.details
             accepted[about["kind"]] = {"by": event.agent, **dict(about["parameters"])}
@@ -199,8 +222,8 @@ def months_of(events: Iterable[Event]) -> list[Month]:
         elif event.kind == "round ended" and settled is not None:
             told = {**settled, "asked": dict(settled["asked"]), "caught": dict(settled["caught"])}
             digest = event.details["digest"]
-            months.append(Month(event.round, **told, forfeits=forfeits, accepted=accepted, digest=digest))
-            forfeits, accepted, settled = {}, {}, None
+            months.append(Month(event.round, **told, forfeits=forfeits, accepted=accepted, digest=digest, fallbacks=fallbacks))
+            forfeits, fallbacks, accepted, settled = {}, {}, {}, None
     return months
 
 

@@ -109,7 +109,8 @@ class Tax:
 
 def _lottery(resolver: Resolver, parameters: Mapping[str, Any]) -> Resolver:  # noqa: ARG001 - it has none
     into = resolver.into if isinstance(resolver, Rationing) else "basket/{agent}"
-    return Rationing(LAKE, into=into, sharing=Sharing.LOTTERY)
+    otherwise = resolver.otherwise if isinstance(resolver, Rationing) else None
+    return Rationing(LAKE, into=into, sharing=Sharing.LOTTERY, otherwise=otherwise)
 
 
 MECHANISMS: dict[str, Binding] = {"lottery": _lottery, "quota": Quota, "tax": Tax}

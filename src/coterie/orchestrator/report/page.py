@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jinja2
 
@@ -47,6 +48,14 @@ Gini coefficient {{ "%.3f"|format(inequality) }}{% if forfeits %} · {{ forfeits
 {% for month, kind, parameters, by in accepted %}<tr><td class="number">{{ month }}</td><td>{{ kind }}</td>
 <td>{{ parameters }}</td><td>{{ by }}</td></tr>
 {% endfor %}</table>{% else %}<p>None.</p>{% endif %}
+{% if fallbacks %}<h2>Where the model failed</h2>
+<table><tr><th class="number">month</th><th>fisher whose rule decided</th><th>why</th></tr>
+{% for month, fisher, why in fallbacks %}<tr><td class="number">{{ month }}</td><td>{{ fisher }}</td><td>{{ why }}</td></tr>
+{% endfor %}</table>{% endif %}
+{% if costs %}<h2>Costs of {{ scenario.model.name }}</h2>
+<table><tr>{% for name in costs[0] %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in costs %}<tr>{% for value in row.values() %}<td>{{ "%.4g"|format(value) if value is float else value }}</td>{% endfor %}</tr>
+{% endfor %}</table>{% endif %}
 <h2>Time line</h2>
 <p>Who waited for whom, in mode {{ scenario.mode }}. It differs from run to run; the digest does not.</p>
 <div class="plot">{{ timeline|safe }}</div>
@@ -59,8 +68,14 @@ Gini coefficient {{ "%.3f"|format(inequality) }}{% if forfeits %} · {{ forfeits
 """
 
 
-def page(scenario: Scenario, months: Sequence[Month], outcome: Outcome, spans: Sequence[Span]) -> str:
-    """Return the report of a run: one HTML page with plots, that needs nothing beside it."""
+def page(
+    scenario: Scenario,
+    months: Sequence[Month],
+    outcome: Outcome,
+    spans: Sequence[Span],
+    costs: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return the report of a run: one HTML page with plots, that needs nothing beside it. `costs` are those of its model."""
     accepted = [
         (month.number, kind, _told({key: value for key, value in each.items() if key != "by"}), each["by"])
         for month in months
@@ -80,6 +95,8 @@ def page(scenario: Scenario, months: Sequence[Month], outcome: Outcome, spans: S
         gini_plot=plots.inequality(months),
         timeline=plots.timeline(spans),
         accepted=accepted,
+        costs=costs if scenario.model is not None else (),
+        fallbacks=[(month.number, *each) for month in months for each in sorted(month.fallbacks.items())],
         fishers=fishers,
     )
 

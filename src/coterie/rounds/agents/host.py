@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from coterie.errors import describe
 from coterie.messaging import Message
 from coterie.rounds.agents.member import Keep, TakeTurn, TakeUp
 from coterie.rounds.agents.subject import Subject, state_as_bytes, state_from_bytes
@@ -21,7 +20,8 @@ class Report(msgspec.Struct, gc=False):
 
     turn: Turn
     value: Any = None
-    error: str = ""
+    error: BaseException | None = None
+    """What was raised, if anything was."""
     state: bytes | None = None
     """The agent's state afterwards, if it was asked for."""
     late: bool = False
@@ -84,9 +84,9 @@ class Host(Agent):
                 return
             state = self._keep() if message.keep else None
         except BaseException as error:  # noqa: BLE001 - it forfeits the turn, which is said to the engine
-            message.inbox.put(Report(turn, error=describe(error), began=began, ended=clock.monotonic()))
+            message.inbox.put(Report(turn, error=error, began=began, ended=clock.monotonic()))
             return
-        message.inbox.put(Report(turn, value, "", state, began=began, ended=clock.monotonic()))
+        message.inbox.put(Report(turn, value, None, state, began=began, ended=clock.monotonic()))
 
     @on
     async def act_async(self, message: ActAsync) -> None:
@@ -97,7 +97,7 @@ class Host(Agent):
         try:
             rest = self._begin(turn)
         except BaseException as error:  # noqa: BLE001 - as above
-            message.inbox.put(Report(turn, error=describe(error), began=began, ended=began))
+            message.inbox.put(Report(turn, error=error, began=began, ended=began))
             return
         await self.go(Go(turn, message.inbox, message.keep, rest, began))
 
@@ -112,11 +112,11 @@ class Host(Agent):
             if message.keep:
                 state = await self._keep_reference() if isinstance(self.agent, AgentRef) else self._keep()
         except BaseException as error:
-            message.inbox.put(Report(turn, error=describe(error), began=message.began, ended=clock.monotonic()))
+            message.inbox.put(Report(turn, error=error, began=message.began, ended=clock.monotonic()))
             if not isinstance(error, Exception):
                 raise
             return
-        message.inbox.put(Report(turn, value, "", state, began=message.began, ended=clock.monotonic()))
+        message.inbox.put(Report(turn, value, None, state, began=message.began, ended=clock.monotonic()))
 
     def _begin(self, turn: Turn) -> Any:
         if isinstance(self.agent, AgentRef):

@@ -198,9 +198,12 @@ class Engine:
             self._ended(tokens[0], turn, report)
 
     def _ended(self, token: Token, turn: Turn, report: Report) -> None:
-        if report.late or report.error:
-            reason = f"it took longer than {self.plan.turn_timeout:g} s" if report.late else f"it raised {report.error}"
-            self._forfeit(token, turn, reason, stuck=report.late)
+        if report.late:
+            self._forfeit(token, turn, f"it took longer than {self.plan.turn_timeout:g} s", stuck=True)
+            return
+        if report.error is not None:
+            self._raise_if_it_halts(report.error)
+            self._forfeit(token, turn, f"it raised {describe(report.error)}", stuck=False)
             return
         self.timeline.turn(token.name, token.round, turn.stage, report.began, report.ended)
         opened = self.open[token.round]
@@ -218,12 +221,12 @@ class Engine:
             return
         (gathering, tokens, report), self.held = self.held, None
         opened = self.open[gathering.round]
-        if report.late or report.error:
+        if report.late or report.error is not None:
             self.crew.give_up_table()
-            timeout = self.plan.turn_timeout or 0.0
-            raise StageFailed(
-                gathering.stage, gathering.round, f"it took longer than {timeout:g} s" if report.late else report.error
-            )
+            if report.error is not None:
+                self._raise_if_it_halts(report.error)
+            why = f"it took longer than {self.plan.turn_timeout or 0.0:g} s" if report.error is None else describe(report.error)
+            raise StageFailed(gathering.stage, gathering.round, why) from report.error
         self.serving = None
         self.timeline.turn(f"({gathering.stage})", gathering.round, gathering.stage, report.began, report.ended)
         intents, _ = gathering.wanted()
@@ -292,6 +295,14 @@ class Engine:
         else:
             self.board.move(token, Status.GONE, token.round)
             self.crew.end(token)
+
+    def _raise_if_it_halts(self, error: BaseException) -> None:
+        """Raise an error that ends the run, be it the cause of another: that of an agent that was asked, say."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, self.plan.halt_on):
+                raise cause
+            cause = cause.__cause__
 
     def _forfeit(self, token: Token, turn: Turn, reason: str, *, stuck: bool) -> None:
         turn.forfeit(reason)

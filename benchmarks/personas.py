@@ -1,0 +1,173 @@
+"""Personas played by a model over real HTTP, beside what would be ideal and beside the bare calls; and a thousand by rules."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks.harness import Row
+from coterie import Runtime
+from coterie.models import Limits, Model, ModelGateway, ModelReply, ModelRequest
+from coterie.personas import (
+    Cast,
+    Mind,
+    ModelMind,
+    Persona,
+    RuleMind,
+    hear,
+    heard,
+    say,
+    social_resolver,
+    social_round,
+    when,
+)
+from coterie.rounds import Mode, Simulation
+from coterie.testing import ModelServer, Served
+from coterie.world import World
+
+AGENTS = 100
+ROUNDS = 10
+CALL = 0.05
+_REPEATS = 3
+_TEXT = json.dumps({"actions": [{"type": "TALK", "content": "Good morning to you all."}, {"type": "DONE"}]})
+
+
+@contextlib.contextmanager
+def served(call: float) -> Iterator[str]:
+    """Run a model server that takes `call` seconds for a reply in a process of its own, and yield its address."""
+    command = [sys.executable, "-m", "benchmarks.personas", str(call)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def seconds_of(names: list[str], rounds: int, mind: Callable[[Persona], Mind]) -> tuple[float, float]:
+    """Return how long it takes to load that many personas, and what a round of their simulation takes."""
+    with Runtime() as runtime:
+        cast = Cast(runtime, mind=mind)
+        began = time.perf_counter()
+        members = {name: cast.add(Persona.of(name, age=30, occupation="Clerk"), name=name).agent for name in names}
+        loaded = time.perf_counter() - began
+        world = World({f"heard/{name}": [] for name in names} | {f"accessible/{name}": {} for name in names})
+        simulation = Simulation(
+            world, members, social_round(), mode=Mode.LOCKSTEP, resolver=social_resolver(), settle=hear, turn_timeout=120
+        )
+        result = simulation.run(rounds)
+        assert result.forfeits == 0
+        return loaded, result.seconds / rounds
+
+
+class Noting:
+    """A model that keeps the requests that it is asked, to ask them again barely."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.requests: list[ModelRequest] = []
+        self.name = model.name
+        self.stream = model.stream
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        self.requests.append(request)
+        return await self.model.ask(request)
+
+    def __deepcopy__(self, memo: object) -> Noting:
+        return self
+
+
+def played(call: float) -> tuple[list[float], list[float]]:
+    """Return the seconds of ten rounds of a hundred personas, and of the same requests by the gateway alone on one loop."""
+    names = [f"persona {number}" for number in range(AGENTS)]
+    with served(call) as url, ModelGateway("openai:any", base_url=url, limits=Limits(concurrency=AGENTS)) as gateway:
+        model = Noting(gateway)
+        seconds_of(names, 1, lambda _: ModelMind(model))  # connections are made, modules loaded
+        ours, bare = [], []
+        for _ in range(_REPEATS):
+            gc.collect()
+            model.requests.clear()
+            ours.append(ROUNDS * seconds_of(names, ROUNDS, lambda _: ModelMind(model))[1])
+            requests = list(model.requests)
+            gc.collect()
+
+            async def ask_all(requests: list[ModelRequest] = requests) -> None:
+                for place in range(0, len(requests), AGENTS):
+                    await asyncio.gather(*map(gateway.ask, requests[place : place + AGENTS]))
+
+            began = time.perf_counter()
+            asyncio.run(ask_all())
+            bare.append(time.perf_counter() - began)
+    return ours, bare
+
+
+def in_turn(call: float) -> float:
+    """Return the seconds that one thread takes for one persona's request, one after the other."""
+    with served(call) as url, ModelGateway("openai:any", base_url=url) as gateway:
+        _, seconds = seconds_of(["alone"], 20, lambda _: ModelMind(gateway))
+    return seconds
+
+
+def model_rows() -> list[Row]:
+    """A hundred personas ask a model that takes 50 ms, ten rounds, and one that takes 1 s, as real ones do."""
+    os.environ.setdefault("OPENAI_API_KEY", "none")
+    rows = []
+    one = in_turn(CALL)
+    for call, target in ((CALL, True), (1.0, False)):
+        ours, bare = played(call)
+        took, ideal = statistics.median(ours), ROUNDS * call
+        extra = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
+        figure = f"{took:.2f} s, ideally {ideal:.2f} s: {took / ideal:.2f}; the same requests without personas {statistics.median(bare):.2f} s"
+        met = took / ideal <= 1.25
+        rows.append(
+            Row(
+                f"{AGENTS} personas, {ROUNDS} rounds, calls of {call * 1e3:g} ms over HTTP",
+                figure,
+                "within 25 %" if target else "",
+                met if target else None,
+            )
+        )
+        rows.append(Row("the same, over its requests without personas", f"{extra:.2f}", "within 25 %", extra <= 1.25))
+        if target:
+            rows.append(
+                Row(
+                    "one thread in turn, for the same",
+                    f"{one * AGENTS * ROUNDS:.0f} s ({one * 1e3:.0f} ms each): {one * AGENTS * ROUNDS / took:.0f} times as long",
+                )
+            )
+    return rows
+
+
+def rule_rows() -> list[Row]:
+    """A thousand personas are loaded, and act by rules."""
+    names = [f"persona {number}" for number in range(1_000)]
+    mind = RuleMind(when(heard(), say("Good morning to you too.")), say("Good morning."))
+    figures = [seconds_of(names, 5, lambda _: mind) for _ in range(_REPEATS)]
+    loaded, each = (statistics.median(values) for values in zip(*figures, strict=True))
+    both = loaded + each
+    return [
+        Row(
+            "1,000 personas load and act by rules in a round",
+            f"loaded in {loaded:.2f} s, a round in {each:.2f} s",
+            "< 2 s",
+            both < 2,
+        )
+    ]
+
+
+def all_rows() -> list[Row]:
+    return [*rule_rows(), *model_rows()]
+
+
+if __name__ == "__main__":
+    with ModelServer(lambda _: Served(text=_TEXT, delay=float(sys.argv[1]))) as server:
+        print(server.url, flush=True)
+        sys.stdin.read()

@@ -1,0 +1,159 @@
+"""The model of a scenario: its settings, the gateway that they come to, and what stops a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from coterie.errors import ModelError, ModelHalted
+from coterie.models import Budget, Limits, Model, ModelGateway, ModelReply, ModelRequest, TextDelta, Timeouts, cost_table
+from coterie.orchestrator.folder import RunFolder
+
+RECORDING = "model.jsonl"
+"""What was asked of the model and what it answered, in the folder of a run."""
+COSTS = "costs.json"
+"""What each agent has cost, in the folder of a run."""
+SPENT = "spent.json"
+"""What counts against the budgets, in the folder of a run, so that a resumed run goes on counting."""
+
+
+class ModelSettings(BaseModel):
+    """Which language model decides, and what it may cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    name: str = Field(min_length=1)
+    """A Pydantic AI model string, such as "openai:gpt-5-mini" or "ollama:qwen3"."""
+    base_url: str | None = None
+    """Where an OpenAI-compatible server is."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    concurrency: int = Field(default=32, ge=1)
+    """Requests at once."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    timeout: float = Field(default=120.0, gt=0)
+    """Seconds that one attempt may take."""
+    max_requests: int | None = Field(default=None, ge=0)
+    """What the run may ask in all."""
+    max_tokens: int | None = Field(default=None, ge=0)
+    """What the run may spend in all, in tokens."""
+    max_dollars: float | None = Field(default=None, ge=0)
+    """The same, in US dollars."""
+    fallback: bool = True
+    """Whether rules decide where the model fails; otherwise that is an error."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a request may take with all its attempts."""
+        return 5 * self.timeout
+
+
+def open_gateway(settings: ModelSettings, recording: Path | None, *, replay: bool = False) -> ModelGateway:
+    """Return a gateway that records; what is recorded already is taken from there. With `replay` from there alone.
+
+    Without a recording, it neither records nor replays. Raises `ModelError` and `ExtraMissing`.
+    """
+    return ModelGateway(
+        settings.name,
+        base_url=None if replay else settings.base_url,
+        limits=Limits(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
+        timeouts=Timeouts(total=settings.patience, attempt=settings.timeout, first_token=settings.timeout),
+        budget=Budget() if replay else Budget(settings.max_requests, settings.max_tokens, settings.max_dollars),
+        record=None if replay else recording,
+        replay=recording,
+    )
+
+
+class Halting:
+    """A model that notes the first error that is meant to stop a run. Safe from any thread as far as its model is."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.stopped: ModelError | None = None
+        """The first such error. Set once or more, each time by one assignment; any of them will do."""
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self._model.name
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Ask the model."""
+        try:
+            return await self._model.ask(request)
+        except ModelHalted as error:
+            self.stopped = self.stopped or error
+            raise
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Stream from the model."""
+        return self._model.stream(request)
+
+    def check(self) -> None:
+        """Raise the error that is to stop the run, if there was one."""
+        if self.stopped is not None:
+            raise self.stopped
+
+    def __deepcopy__(self, memo: object) -> Halting:
+        return self
+
+
+@contextmanager
+def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterator[Halting | None]:
+    """Open the model of a run, if it has one; record what it answers, and at the end what it has cost.
+
+    What the run had spent before it was interrupted counts against its budgets. Raises `ModelError`, `ExtraMissing`.
+    """
+    if settings is None:
+        yield None
+        return
+    with open_gateway(settings, folder.path / RECORDING) as gateway:
+        spent = folder.path / SPENT
+        if spent.is_file():
+            gateway.restore(msgspec.json.decode(spent.read_bytes()))
+        try:
+            yield Halting(gateway)
+        finally:
+            # Not how often each request was asked: what was not settled is asked for again, under the keys it had.
+            folder.write(SPENT, {**gateway.snapshot(), "asked": []})
+            write_costs(folder, gateway)
+
+
+@contextmanager
+def replayed_model(settings: ModelSettings | None, path: Path) -> Iterator[Halting | None]:
+    """Open the recording of a run, if it has a model: no network, no cost. Raises `ModelError`, `ExtraMissing`."""
+    if settings is None:
+        yield None
+        return
+    with open_gateway(settings, path / RECORDING, replay=True) as gateway:
+        yield Halting(gateway)
+
+
+@contextmanager
+def unrecorded_model(settings: ModelSettings | None) -> Iterator[Halting | None]:
+    """Open the model of a run that leaves no folder, if it has one. Raises `ModelError`, `ExtraMissing`."""
+    if settings is None:
+        yield None
+        return
+    with open_gateway(settings, None) as gateway:
+        yield Halting(gateway)
+
+
+def costs_of(path: Path) -> list[dict[str, Any]]:
+    """Return what a run has cost, by agent and in all; empty if it had no model, or has not ended."""
+    file = path / COSTS
+    costs: list[dict[str, Any]] = msgspec.json.decode(file.read_bytes()) if file.is_file() else []
+    return costs
+
+
+def write_costs(folder: RunFolder, gateway: ModelGateway) -> list[dict[str, Any]]:
+    """Write what a run has cost, by agent and in all, as CSV and JSON; return it as plain values."""
+    table = cost_table(gateway)
+    folder.write_text("costs.csv", table.csv())
+    folder.write(COSTS, table.rows())
+    return table.rows()

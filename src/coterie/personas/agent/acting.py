@@ -1,0 +1,152 @@
+"""One episode of action: situation, decision, actions, and again, until there is a reason to end."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from coterie.errors import CoterieError, DeliveryError, MindFailed, ModelError, describe
+from coterie.kernel import stream
+from coterie.personas.agent.messages import PERSONAS, FellBack
+from coterie.personas.agent.repeating import Repeats
+from coterie.personas.agent.state import EndReason, Episode
+from coterie.personas.mind.contract import Decision, Situation, as_decision
+from coterie.personas.mind.state import Action, ActionRecord, Outcome, Stimulus, StimulusKind
+
+if TYPE_CHECKING:
+    from coterie.personas.agent.agent import PersonaAgent
+
+
+class Acting:
+    """Runs one episode of a persona agent, on the agent's own thread.
+
+    It ends when the mind is done or decides on nothing, after `steps` steps, or when it repeats itself; so it always
+    ends. A decision that takes more than the agent's `patience` seconds fails.
+    """
+
+    def __init__(self, agent: PersonaAgent, *, steps: int, label: str, random: Random | None, world: Any) -> None:
+        self._agent = agent
+        self._steps = steps
+        self._number = agent.state.counts.episodes + 1
+        self._label = label or f"episode {self._number}"
+        self._random = random
+        self._world = world
+        self._records: list[ActionRecord] = []
+        self._fallbacks: list[str] = []
+        self._results: tuple[Stimulus, ...] = ()
+        self._attempts = 0
+
+    async def run(self) -> Episode:
+        """Return what was done. Raises `MindFailed`, and the errors of models; what was done before then counts."""
+        agent = self._agent
+        agent.replace(episodes=1)
+        repeats = Repeats(agent.most_repeats, agent.similarity)
+        for step in range(1, self._steps + 1):
+            decision = await self._decide(step)
+            if not decision.actions:
+                return self._ended(EndReason.NOTHING, step)
+            if repeats.note([each for each in decision.actions if not self._ends(each)]):
+                return self._ended(EndReason.REPEATED, step)
+            if await self._carry_out(decision):
+                return self._ended(EndReason.DONE, step)
+        return self._ended(EndReason.STEPS, self._steps)
+
+    def _ended(self, reason: EndReason, steps: int) -> Episode:
+        who = self._agent.who
+        return Episode(who, self._number, tuple(self._records), reason, steps, tuple(self._fallbacks), self._attempts)
+
+    def _ends(self, action: Action) -> bool:
+        kind = self._agent.kinds.find(action.kind)
+        return kind is not None and kind.ends
+
+    async def _decide(self, step: int) -> Decision:
+        agent = self._agent
+        pending = agent.state.pending
+        situation = self._situation(step, pending)
+        try:
+            async with asyncio.timeout(agent.patience) as limit:
+                decision = as_decision(await agent.mind.decide(situation))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise MindFailed(agent.who, describe(error)) from error
+            raise MindFailed(agent.who, f"it took more than {agent.patience:g} s") from error
+        except (ModelError, DeliveryError):
+            # The one is known by its own name to whoever stops a run for it, the other is news about somebody else.
+            raise
+        except Exception as error:
+            raise MindFailed(agent.who, describe(error)) from error
+        agent.decided(decision, pending)
+        self._attempts += decision.attempts
+        if decision.fallback:
+            self._fallbacks.append(decision.fallback)
+            agent.log.warning("%s: a fallback decides: %s", situation.label, decision.fallback)
+            agent.context.publish(PERSONAS, FellBack(agent.who, situation.label, decision.fallback))
+        return decision
+
+    def _situation(self, step: int, pending: tuple[Stimulus, ...]) -> Situation:
+        agent = self._agent
+        random = self._random
+        if random is None:
+            random = stream(agent.seed, "persona", agent.who, self._number, step)
+        return Situation(
+            persona=agent.persona,
+            who=agent.who,
+            mental_state=agent.state.mental_state,
+            actions=agent.kinds,
+            stimuli=(*self._results, *pending),
+            recent=agent.remembrance.recent(agent.recent_memories),
+            accessible=agent.outlet.accessible(),
+            documents=tuple(agent.documents),
+            location=agent.state.location,
+            taken=tuple(self._records),
+            label=f"{self._label}/step {step}",
+            step=step,
+            random=random,
+            world=self._world,
+        )
+
+    async def _carry_out(self, decision: Decision) -> bool:
+        """Carry out the actions of a step; return whether one of them ends the episode."""
+        results: list[Stimulus] = []
+        for action in decision.actions:
+            kind = self._agent.kinds.find(action.kind)
+            record = await self._take(action)
+            self._records.append(record)
+            if record.outcome is not Outcome.DONE or (kind is not None and kind.answers):
+                results.append(Stimulus(StimulusKind.RESULT, f"{action}: {record.result}"))
+            if kind is not None and kind.ends and record.outcome is Outcome.DONE:
+                return True
+        self._results = tuple(results)
+        return False
+
+    async def _take(self, action: Action) -> ActionRecord:
+        agent = self._agent
+        kind = agent.kinds.find(action.kind)
+        outcome, result = Outcome.DONE, ""
+        if kind is None:
+            outcome, result = Outcome.REFUSED, f"there is no action {action.kind!r}; there are {', '.join(agent.kinds.names)}"
+        elif problem := kind.problem(_given(action)):
+            outcome, result = Outcome.REFUSED, problem
+        else:
+            try:
+                found = kind.run(agent, action)
+                if inspect.isawaitable(found):
+                    found = await found
+            except CoterieError as error:
+                outcome, result = Outcome.FAILED, describe(error)
+            except Exception as error:
+                agent.log.exception("the action %s raised", action.kind)
+                outcome, result = Outcome.FAILED, describe(error)
+            else:
+                if isinstance(found, tuple):
+                    outcome, result = found
+                elif found is not None:
+                    result = str(found)
+        return agent.acted(action, outcome, result)
+
+
+def _given(action: Action) -> dict[str, Any]:
+    texts = {"content": action.content, "target": action.target}
+    return {**action.arguments, **{name: text for name, text in texts.items() if text}}

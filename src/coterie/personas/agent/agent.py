@@ -1,0 +1,369 @@
+"""A persona on the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import Any, ClassVar
+
+import msgspec
+
+from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, MindFailed, ModelError, PersonaError, ServiceMissing
+from coterie.kernel import Checkpointable, check_instance, check_number
+from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
+from coterie.memory import AgentMemory, TieredMemory
+from coterie.personas.agent import messages, rounds
+from coterie.personas.agent.acting import Acting
+from coterie.personas.agent.floor import OnTheFloor
+from coterie.personas.agent.outlets import InTurn, Mailboxes, Outlet, Silence
+from coterie.personas.agent.remembering import LastingMemory, Notes, Remembrance
+from coterie.personas.agent.standard import STANDARD
+from coterie.personas.agent.state import Counts, Episode, PersonaState
+from coterie.personas.mind.actions import ActionKind, ActionSet, declared_in
+from coterie.personas.mind.contract import Decision, Mind
+from coterie.personas.mind.rules import RuleMind
+from coterie.personas.mind.state import TALK, Action, ActionRecord, MentalState, Outcome, Stimulus, StimulusKind
+from coterie.personas.profile.describing import told
+from coterie.personas.profile.persona import Persona
+from coterie.personas.social.society import Society
+from coterie.rounds import Keep, Member, Turn
+from coterie.runtime import AgentLog, on
+
+_MOST_NOTES = 200
+
+
+class PersonaAgent(Member):
+    """A persona that perceives, decides by its mind, acts and remembers, on a thread of its own.
+
+    ::
+
+        ada = runtime.spawn(PersonaAgent, Persona.load("ada.agent.json"), RuleMind(...), name="Ada")
+        ada.tell(Listen("Good morning", speaker="Ben"))
+        episode = ada.ask(Act()).result()
+
+    `Cast` is the convenient way. Everything it has is one frozen `PersonaState`, which its own thread replaces as a whole
+    and publishes to the `Society` that the runtime provides; without one, it is alone. Its memories are in the runtime's
+    `TieredMemory`, with `memory` for the options of its `AgentMemory`, or without one in 200 notes of its own.
+
+    `actions` are further kinds of action, for this agent; a subclass adds its own by `@action` or as `actions`. An
+    episode has at most `max_steps` steps; a step may come again `most_repeats` times; a decision takes at most `patience`
+    seconds. The latest `buffer` actions are kept, and as many stimuli wait at most.
+    """
+
+    actions: ClassVar[ActionSet] = STANDARD
+    """What agents of this class can do."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        own = declared_in(cls)
+        if own:
+            cls.actions = cls.actions.adding(*own)
+
+    def __init__(
+        self,
+        persona: Persona,
+        mind: Mind | None = None,
+        *,
+        actions: Iterable[ActionKind] = (),
+        mental_state: MentalState | None = None,
+        max_steps: int = 8,
+        most_repeats: int = 1,
+        similarity: float = 0.95,
+        patience: float | None = 120.0,
+        buffer: int = 100,
+        recent_memories: int = 10,
+        memory: Mapping[str, Any] | None = None,
+        seed: int | str = 0,
+    ) -> None:
+        check_instance("PersonaAgent.persona", persona, Persona, "a Persona: Persona.load(...) or Persona.of(...)")
+        check_number("PersonaAgent.max_steps", max_steps, least=1, whole=True)
+        check_number("PersonaAgent.most_repeats", most_repeats, whole=True)
+        check_number("PersonaAgent.similarity", similarity, above=0)
+        check_number("PersonaAgent.patience", patience, above=0, optional=True)
+        check_number("PersonaAgent.buffer", buffer, least=1, whole=True)
+        check_number("PersonaAgent.recent_memories", recent_memories, whole=True)
+        self._who = self.context.self_ref.name
+        self.persona = persona
+        self.mind: Mind = mind if mind is not None else RuleMind()
+        self.kinds: ActionSet = type(self).actions.adding(*actions)
+        """What this agent can do."""
+        self.max_steps = max_steps
+        self.most_repeats = most_repeats
+        self.similarity = similarity
+        self.patience = patience
+        self.recent_memories = recent_memories
+        self.seed = seed
+        self.state = PersonaState(mental_state if mental_state is not None else MentalState(goals=persona.goals))
+        """All that changes of it. Replaced, never changed, on the agent's own thread."""
+        self.turn: Turn | None = None
+        """The turn that it takes, while it takes one in a simulation: for actions that intend something."""
+        self._buffer = buffer
+        self._memory_options = dict(memory or {})
+        self._society = self._service(Society)
+        self.documents: Mapping[str, str] = self._society.documents if self._society is not None else {}
+        """What it can consult, by name."""
+        self.remembrance: Remembrance = self._make_remembrance()
+        """Its memories."""
+        self.outlet: Outlet = self._usual_outlet()
+        """Where what it says goes."""
+
+    @property
+    def who(self) -> str:
+        """The name under which the others know it."""
+        return self._who
+
+    @property
+    def log(self) -> AgentLog:
+        """Its log."""
+        return self.context.log
+
+    def on_start(self) -> None:
+        """Let the others find it."""
+        self.replace()
+        if self._society is not None:
+            self._society.enter(self.context.self_ref)
+
+    def on_stop(self) -> None:
+        """Let nobody find it any more."""
+        if self._society is not None:
+            self._society.leave(self.context.self_ref)
+
+    # What comes to it.
+
+    @on
+    def perceive(self, message: messages.Perceive) -> None:
+        """Take stimuli in."""
+        for stimulus in message.stimuli:
+            self.take_in(stimulus)
+
+    @on
+    def sense(self, message: messages.Sensed) -> None:
+        """Take a stimulus in."""
+        self.take_in(message.stimulus())
+
+    @on
+    def change_mind(self, message: messages.ChangeMind) -> MentalState:
+        """Replace the mental state."""
+        state = self.state.mental_state.changed(
+            goals=message.goals, context=message.context, attention=message.attention, emotions=message.emotions
+        )
+        self.replace({"mental_state": state}, changes=1)
+        return state
+
+    @on
+    def tell_state(self, message: messages.GetState) -> PersonaState:  # noqa: ARG002 - it says all by its type
+        """Return the state."""
+        return self.state
+
+    # What it does.
+
+    @on(raises=(PersonaError, ModelError, InvalidSetting))
+    async def act(self, message: messages.Act) -> Episode:
+        """Act for one episode."""
+        for stimulus in message.stimuli:
+            self.take_in(stimulus)
+        outlet = Silence(self._usual_outlet().accessible()) if message.silent else self._usual_outlet()
+        return await self.live_through(outlet, steps=message.steps, label=message.label)
+
+    async def live(self, turn: Turn) -> list[dict[str, Any]]:
+        """Take a turn in a simulation: perceive what the world has for it, act, and intend what it directs at others.
+
+        Returns what it did, in plain data. See `coterie.personas.social_round`.
+        """
+        for stimulus in rounds.heard_in(turn):
+            self.take_in(stimulus)
+        self.turn = turn
+        try:
+            episode = await self.live_through(
+                InTurn(turn, rounds.accessible_in(turn)),
+                label=f"round {turn.round}/{turn.stage}" + (f"/visit {turn.visit + 1}" if turn.visit else ""),
+                random=turn.random,
+                world=rounds.seen_in(turn),
+            )
+        finally:
+            self.turn = None
+        return [
+            {"kind": each.action.kind, "content": each.action.content, "target": each.action.target} for each in episode.records
+        ]
+
+    async def live_through(
+        self, outlet: Outlet, *, steps: int | None = None, label: str = "", random: Random | None = None, world: Any = None
+    ) -> Episode:
+        """Act for one episode, with what is said going to `outlet`."""
+        check_number("Act.steps", steps, least=1, whole=True, optional=True)
+        self.outlet = outlet
+        try:
+            steps = steps if steps is not None else self.max_steps
+            return await Acting(self, steps=steps, label=label, random=random, world=world or {}).run()
+        finally:
+            self.outlet = self._usual_outlet()
+
+    # What it does in meetings.
+
+    @on
+    def be_invited(self, message: Invitation) -> Accept:
+        """Come, and know what it is about."""
+        self.take_in(Stimulus(StimulusKind.SOCIAL, f"a meeting about {message.topic} begins", message.caller))
+        return Accept()
+
+    @on
+    def be_welcomed(self, message: Welcome) -> None:
+        """Hear what was said before."""
+        for utterance in () if message.again else message.history:
+            self.hear(utterance)
+
+    @on
+    def hear(self, message: Utterance) -> None:
+        """Hear what another says."""
+        if message.by != self._who:
+            self.take_in(Stimulus(StimulusKind.CONVERSATION, told(message.content), message.by))
+
+    @on(raises=(PersonaError, ModelError, MeetingError))
+    async def take_the_floor(self, message: YourTurn) -> None:
+        """Say something, or pass. A mind that fails passes too, so that the others need not wait; nor does it outlast the turn."""
+        meeting = self.context.use(Meetings).meeting(message.meeting)
+        floor = OnTheFloor(meeting, self._who)
+        try:
+            async with asyncio.timeout(message.limit):
+                await self.live_through(floor, label=f"meeting {meeting.topic}/turn {message.turn}")
+        except TimeoutError as error:
+            raise MindFailed(self._who, f"turn {message.turn} was over before it had decided") from error
+        finally:
+            if refused := await floor.speak():
+                self.log.warning("turn %d of the meeting %r: %s", message.turn, meeting.topic, refused)
+
+    @on
+    def leave_meeting(self, message: MeetingEnded | MeetingCancelled) -> None:
+        """Know that it is over."""
+        self.take_in(Stimulus(StimulusKind.SOCIAL, f"the meeting about {message.topic} is over"))
+
+    # What it remembers.
+
+    @on
+    def remember(self, message: messages.Keep) -> str:
+        """Remember something."""
+        return self.remembrance.remember(message.content, "note", message.importance)
+
+    @on
+    def recollect(self, message: messages.Recollect) -> tuple[str, ...]:
+        """Return what it remembers about something."""
+        return self.remembrance.recall(message.question, message.most)
+
+    @on
+    async def consolidate(self, message: messages.Consolidate) -> int:
+        """Consolidate its memories, on another thread."""
+        remembrance = self.remembrance
+        return await self.context.run_blocking(lambda: remembrance.consolidate(force=message.force))
+
+    # What is kept of it.
+
+    def snapshot(self) -> PersonaState:
+        """Return all that changes of it, and of its mind if that has a state."""
+        mind = self.mind.snapshot() if isinstance(self.mind, Checkpointable) else None
+        return msgspec.structs.replace(self.state, mark=self.remembrance.mark(), mind=mind)
+
+    def restore(self, state: Any) -> None:
+        """Take up what `snapshot` returned, or the same as plain data."""
+        taken = state if isinstance(state, PersonaState) else msgspec.convert(state, PersonaState)
+        if isinstance(self.mind, Checkpointable) and taken.mind is not None:
+            self.mind.restore(taken.mind)
+        self.state = msgspec.structs.replace(taken, mind=None, mark="")
+
+    @on(raises=CheckpointRefused)
+    def keep(self, message: Keep) -> Any:  # noqa: ARG002 - it says all by its type
+        """Return its state in plain data, for a checkpoint."""
+        return msgspec.to_builtins(self.snapshot())
+
+    @on
+    def take_up(self, message: rounds.TakeUp) -> None:
+        """Take up its state as of a checkpoint, and forget what came after it."""
+        taken = msgspec.convert(message.state, PersonaState)
+        self.restore(taken)
+        self.remembrance.go_back(taken.mark)
+        self.replace()
+
+    # For the parts of it.
+
+    def take_in(self, stimulus: Stimulus) -> None:
+        """Take one stimulus in: remember it, count it, and have it wait for the next decision."""
+        state = self.state
+        mental, location = state.mental_state, state.location
+        if stimulus.kind is StimulusKind.LOCATION:
+            location = stimulus.content
+        elif stimulus.kind is StimulusKind.GOAL:
+            others = tuple(each for each in mental.goals if each != stimulus.content)
+            mental = mental.changed(goals=(stimulus.content, *others))
+        pending = (*state.pending, stimulus)
+        self.replace(
+            {"mental_state": mental, "location": location, "pending": pending[-self._buffer :]},
+            stimuli=1,
+            overlooked=max(0, len(pending) - self._buffer),
+            changes=int(mental is not state.mental_state),
+        )
+        self.remembrance.remember(str(stimulus), f"stimulus/{stimulus.kind}")
+
+    def decided(self, decision: Decision, pending: tuple[Stimulus, ...]) -> None:
+        """Note a decision: what had come until then waits no more."""
+        state = self.state
+        mental = decision.mental_state
+        self.replace(
+            {
+                "pending": state.pending[len(pending) :],
+                "mental_state": state.mental_state if mental is None else mental,
+            },
+            decisions=1,
+            fallbacks=int(bool(decision.fallback)),
+            changes=int(mental is not None),
+        )
+
+    def acted(self, action: Action, outcome: Outcome, result: str) -> ActionRecord:
+        """Note an action and what came of it."""
+        state = self.state
+        record = ActionRecord(action, outcome, result, state.counts.actions + 1)
+        mental = action.mental_state
+        if outcome is not Outcome.DONE:
+            mental = None
+        self.replace(
+            {
+                "actions": (*state.actions, record)[-self._buffer :],
+                "mental_state": state.mental_state if mental is None else mental,
+            },
+            actions=1,
+            refused=int(outcome is Outcome.REFUSED),
+            failed=int(outcome is Outcome.FAILED),
+            changes=int(mental is not None),
+        )
+        kind = self.kinds.find(action.kind)
+        if kind is None or not kind.ends:
+            said = f"I said to {action.target or 'all'}: {action.content}" if action.kind == TALK else f"I did {action}"
+            self.remembrance.remember(said + (f" ({outcome}: {result})" if result else ""), f"action/{action.kind}")
+        return record
+
+    def replace(self, changes: Mapping[str, Any] | None = None, /, **more: int) -> None:
+        """Put a new state in place of the old, all at once: fields changed, and numbers added to its counts."""
+        state = self.state
+        counts = state.counts
+        if more:
+            counts = msgspec.structs.replace(counts, **{name: getattr(counts, name) + each for name, each in more.items()})
+        self.state = msgspec.structs.replace(state, counts=counts, **(changes or {}))
+        if self._society is not None:
+            self._society.publish(self._who, self.state)
+
+    def _service(self, kind: type[Any]) -> Any:
+        try:
+            return self.context.use(kind)
+        except ServiceMissing:
+            return None
+
+    def _make_remembrance(self) -> Remembrance:
+        memory = self._service(TieredMemory)
+        if memory is not None:
+            return LastingMemory(AgentMemory(memory, self._who, **self._memory_options))
+        return Notes(lambda: self.state.notes, lambda notes: self.replace({"notes": notes}), _MOST_NOTES)
+
+    def _usual_outlet(self) -> Outlet:
+        return Mailboxes(self._who, self._society) if self._society is not None else Silence({})
+
+
+__all__ = ["Counts", "PersonaAgent"]

@@ -1,0 +1,134 @@
+"""Where a persona's memories are: in the runtime's memory where there is one, else in a few notes of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from coterie.errors import UnknownMemory
+from coterie.memory import AgentMemory, Memory
+
+_AT_ONCE = 200
+
+
+class Remembrance(Protocol):
+    """What a persona remembers. Used on its own thread, but for `consolidate`."""
+
+    def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
+        """Keep something; return its id."""
+        ...
+
+    def recent(self, most: int) -> tuple[str, ...]:
+        """Return the latest, oldest first."""
+        ...
+
+    def recall(self, question: str, most: int) -> tuple[str, ...]:
+        """Return what answers a question best, best first."""
+        ...
+
+    def consolidate(self, *, force: bool) -> int:
+        """Consolidate, and return how many episodes that took. From any thread."""
+        ...
+
+    def mark(self) -> str:
+        """Return what tells this moment from later ones."""
+        ...
+
+    def go_back(self, mark: str) -> None:
+        """Forget all that came after a moment."""
+        ...
+
+
+class LastingMemory:
+    """Memories in the runtime's memory: kept on disk, searched by words, consolidated on a thread of the memory's."""
+
+    def __init__(self, memory: AgentMemory) -> None:
+        self.memory = memory
+        self._latest: str | None = None
+
+    def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
+        """Keep an episode."""
+        self._latest = self.memory.remember({"content": text, "type": kind}, importance)
+        return self._latest
+
+    def recent(self, most: int) -> tuple[str, ...]:
+        """Return the latest episodes."""
+        return tuple(_text(each) for each in reversed(self.memory.recent(most))) if most else ()
+
+    def recall(self, question: str, most: int) -> tuple[str, ...]:
+        """Return what answers a question best."""
+        return tuple(_text(each) for each in self.memory.recall(question, most))
+
+    def consolidate(self, *, force: bool) -> int:
+        """Consolidate, without a lock that a `remember` would wait for."""
+        return self.memory.consolidate(force=force).episodes
+
+    def mark(self) -> str:
+        """Return the id of the latest episode."""
+        if self._latest is None:
+            newest = self.memory.recent(1)
+            self._latest = newest[0].id if newest else ""
+        return self._latest
+
+    def go_back(self, mark: str) -> None:
+        """Forget the episodes after one, and what was made of them."""
+        while True:
+            batch = self.memory.recent(_AT_ONCE)
+            later = [each.id for each in batch]
+            if mark in later:
+                later = later[: later.index(mark)]
+            for id in later:  # noqa: A001 - the field's own name
+                try:
+                    self.memory.forget(id)
+                except UnknownMemory:
+                    # It went with one that it was made of.
+                    continue
+            if not later or len(later) < len(batch):
+                break
+        self._latest = None
+
+
+class Notes:
+    """A bounded number of texts that are part of the agent's state. Searched by the words that they share."""
+
+    def __init__(self, read: Callable[[], Sequence[str]], write: Callable[[tuple[str, ...]], None], most: int) -> None:
+        self._read = read
+        self._write = write
+        self._most = most
+
+    def remember(self, text: str, kind: str, importance: float = 0.5) -> str:  # noqa: ARG002 - as of a memory
+        """Keep a text; the oldest makes room."""
+        self._write((*self._read(), text)[-self._most :])
+        return ""
+
+    def recent(self, most: int) -> tuple[str, ...]:
+        """Return the latest texts."""
+        return tuple(self._read()[-most:]) if most else ()
+
+    def recall(self, question: str, most: int) -> tuple[str, ...]:
+        """Return the texts that share most words with a question, the newest of equals first."""
+        wanted = _words(question)
+        scored = [(len(wanted & _words(text)), place, text) for place, text in enumerate(self._read())]
+        best = sorted((each for each in scored if each[0]), key=lambda each: (-each[0], -each[1]))
+        return tuple(text for _, _, text in best[:most])
+
+    def consolidate(self, *, force: bool) -> int:  # noqa: ARG002 - as of a memory
+        """Do nothing: there is nothing that could be made of notes."""
+        return 0
+
+    def mark(self) -> str:
+        """Return nothing: notes go back with the state that they are part of."""
+        return ""
+
+    def go_back(self, mark: str) -> None:
+        """Do nothing, as above."""
+
+
+def _text(memory: Memory) -> str:
+    value: Any = memory.value
+    return str(value["content"]) if isinstance(value, Mapping) and "content" in value else memory.text
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", text.casefold()) if len(word) > 2}  # noqa: PLR2004 - "of" and "to" tell nothing

@@ -1,0 +1,190 @@
+"""The actions that a persona can take, as kinds in an immutable set: of a class, of an instance, never of the process."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from coterie.errors import InvalidSetting
+from coterie.personas.mind.state import Action, Outcome
+
+Result: TypeAlias = str | tuple[Outcome, str] | None
+"""What came of an action: nothing to tell, a text that the persona hears, or how it ended and such a text."""
+Run: TypeAlias = Callable[[Any, Action], Result | Awaitable[Result]]
+"""Carries out an action of a persona agent, on its own thread; may be ``async``."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+MARK = "__coterie_action__"
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+}
+CONTENT: Mapping[str, Any] = {"content": {"type": "string"}}
+TARGETED: Mapping[str, Any] = {"content": {"type": "string"}, "target": {"type": "string"}}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionKind:
+    """A kind of action."""
+
+    name: str
+    """In capitals, with ``_`` between words, such as ``REACH_OUT``."""
+    description: str
+    """What it is for: what a model is told."""
+    run: Run
+    """What carries it out."""
+    properties: Mapping[str, Any] = field(default_factory=lambda: dict(CONTENT))
+    """The JSON schemas of what it is given, by name; `content` and `target` go where an action has them."""
+    required: tuple[str, ...] = ()
+    """Which of these must be given."""
+    answers: bool = False
+    """Whether its result is news that the persona waits for, so that the episode goes on."""
+    ends: bool = False
+    """Whether it ends the episode."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidSetting("ActionKind.name", self.name, "a name in capitals, such as 'REACH_OUT'")
+        if not callable(self.run):
+            raise InvalidSetting("ActionKind.run", self.run, "a function of the agent and the action")
+        for each in self.required:
+            if each not in self.properties:
+                raise InvalidSetting("ActionKind.required", each, f"one of {', '.join(self.properties) or 'no property'}")
+
+    def __deepcopy__(self, memo: object) -> ActionKind:
+        return self
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of what it is given."""
+        return {
+            "type": "object",
+            "properties": dict(self.properties),
+            "required": list(self.required),
+            "additionalProperties": False,
+        }
+
+    def problem(self, given: Mapping[str, Any]) -> str:
+        """Return why the action cannot be taken with this; an empty text if it can."""
+        for name in self.required:
+            if given.get(name) in (None, ""):
+                return f"{self.name} needs {name}"
+        for name, value in given.items():
+            schema = self.properties.get(name)
+            if schema is None:
+                if name in ("content", "target") and value in (None, ""):
+                    continue
+                return f"{self.name} takes no {name}; it takes {', '.join(self.properties) or 'nothing'}"
+            if value is not None and (reason := _misfit(value, schema)):
+                return f"{name} of {self.name} is {value!r}, and {reason}"
+        return ""
+
+
+class ActionSet:
+    """The kinds of actions that a persona can take, by name. Immutable: `adding` and `without` return others."""
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self, kinds: Iterable[ActionKind] = ()) -> None:
+        found: dict[str, ActionKind] = {}
+        for kind in kinds:
+            if not isinstance(kind, ActionKind):
+                raise InvalidSetting("ActionSet.kinds", kind, "ActionKinds")
+            found[kind.name] = kind
+        self._kinds = found
+
+    def adding(self, *kinds: ActionKind) -> ActionSet:
+        """Return the set with these kinds too; one of a name that is there takes its place."""
+        return ActionSet((*self._kinds.values(), *kinds))
+
+    def without(self, *names: str) -> ActionSet:
+        """Return the set without the kinds of these names."""
+        return ActionSet(kind for kind in self._kinds.values() if kind.name not in names)
+
+    def only(self, *names: str) -> ActionSet:
+        """Return the set of these kinds alone."""
+        return ActionSet(kind for kind in self._kinds.values() if kind.name in names)
+
+    def find(self, name: str) -> ActionKind | None:
+        """Return the kind of that name, as a model may write it too: ``reach out`` is ``REACH_OUT``."""
+        return self._kinds.get(name) or self._kinds.get(re.sub(r"[\s\-]+", "_", name.strip()).upper())
+
+    def nearest(self, name: str) -> str:
+        """Return the name that is most like another; an empty text if none is."""
+        return next(iter(difflib.get_close_matches(name.upper(), self._kinds, n=1)), "")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, in the order in which the kinds were added."""
+        return tuple(self._kinds)
+
+    def __iter__(self) -> Iterator[ActionKind]:
+        return iter(self._kinds.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def __repr__(self) -> str:
+        return f"ActionSet({', '.join(self._kinds)})"
+
+    def __deepcopy__(self, memo: object) -> ActionSet:
+        return self
+
+
+def action(
+    name: str,
+    description: str,
+    *,
+    properties: Mapping[str, Any] | None = None,
+    required: Iterable[str] = (),
+    answers: bool = False,
+    ends: bool = False,
+) -> Callable[[F], F]:
+    """Make a method of a persona agent's class an action that agents of this class can take.
+
+    ::
+
+        class Shopper(PersonaAgent):
+            @action("BUY", "Buys something.", properties={"content": {"type": "string"}}, required=["content"])
+            def buy(self, action: Action) -> str:
+                return f"you have {action.content} now"
+
+    Raises `InvalidSetting` where it is declared.
+    """
+
+    def declare(method: F) -> F:
+        schema = dict(properties if properties is not None else CONTENT)
+        setattr(method, MARK, ActionKind(name, description, method, schema, tuple(required), answers, ends))
+        return method
+
+    return declare
+
+
+def declared_in(kind: type) -> list[ActionKind]:
+    """Return the actions that a class declares itself, by methods."""
+    return [found for value in vars(kind).values() if isinstance(found := getattr(value, MARK, None), ActionKind)]
+
+
+def _misfit(value: Any, schema: Mapping[str, Any]) -> str:
+    wanted = schema.get("type")
+    kind = _TYPES.get(wanted) if isinstance(wanted, str) else None
+    if kind is not None and (not isinstance(value, kind) or (isinstance(value, bool) and wanted != "boolean")):
+        return f"must be of the type {wanted}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"must be one of {', '.join(map(str, schema['enum']))}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value < schema.get("minimum", value):
+            return f"must be at least {schema['minimum']}"
+        if value > schema.get("maximum", value):
+            return f"must be at most {schema['maximum']}"
+    return ""

@@ -1,0 +1,91 @@
+"""The contract of a mind: what it is told, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Protocol, TypeAlias
+
+from coterie.personas.mind.actions import ActionSet
+from coterie.personas.mind.state import Action, ActionRecord, MentalState, Stimulus, StimulusKind
+from coterie.personas.profile.persona import Persona
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a persona knows when it decides. Frozen; made anew for every step."""
+
+    persona: Persona
+    who: str
+    """The name under which the others know it: that of its agent."""
+    mental_state: MentalState
+    actions: ActionSet
+    """What it can do."""
+    stimuli: tuple[Stimulus, ...] = ()
+    """What has come to it since it last decided, oldest first."""
+    recent: tuple[str, ...] = ()
+    """What it remembers of late, oldest first, a line each."""
+    accessible: Mapping[str, str] = field(default_factory=dict)
+    """Whom it can talk to, and what they are to it."""
+    documents: tuple[str, ...] = ()
+    """What it can consult, by name."""
+    location: str = ""
+    taken: tuple[ActionRecord, ...] = ()
+    """What it has done in this episode."""
+    label: str = ""
+    """Which of its decisions this is, for example ``episode 3/step 1``: the same in every run of the same simulation."""
+    step: int = 1
+    """Which step of the episode this is, counted from 1."""
+    random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - not for secrets
+    """A random stream of this decision's own."""
+    world: Mapping[str, Any] = field(default_factory=dict)
+    """What it sees of the world, in a simulation."""
+
+    def heard(self) -> tuple[Stimulus, ...]:
+        """Return what was said to it since it last decided."""
+        return tuple(each for each in self.stimuli if each.kind is StimulusKind.CONVERSATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a mind decided, and how that came about."""
+
+    actions: tuple[Action, ...] = ()
+    mental_state: MentalState | None = None
+    """How the mind stands now; None if that did not change."""
+    fallback: str = ""
+    """Why another mind than the first decided; empty if the first did. It is recorded."""
+    attempts: int = 1
+    """How often the mind had to be asked."""
+
+
+Decided: TypeAlias = Decision | Sequence[Action] | Action | None
+
+
+class Mind(Protocol):
+    """Decides what a persona does. It is called on the persona's own thread, once a step, never twice at a time.
+
+    It is copied when it is given, unless it refuses. One that has a state of its own is kept in checkpoints if it has
+    `snapshot` and `restore`.
+    """
+
+    async def decide(self, situation: Situation) -> Decided:
+        """Return actions, in their order; nothing to end the episode."""
+        ...
+
+
+def as_decision(decided: Decided) -> Decision:
+    """Return what a mind returned as a `Decision`. Raises `TypeError` if it is none."""
+    if isinstance(decided, Decision):
+        actions: Any = decided.actions
+        found = decided
+    else:
+        actions = () if decided is None else (decided,) if isinstance(decided, Action) else decided
+        found = Decision()
+    if isinstance(actions, str) or not isinstance(actions, Sequence):
+        raise TypeError(f"a mind returned a {type(actions).__qualname__}: return actions, or a Decision")
+    for each in actions:
+        if not isinstance(each, Action):
+            raise TypeError(f"a mind returned a {type(each).__qualname__} among its actions")
+    return Decision(tuple(actions), found.mental_state, found.fallback, found.attempts)

@@ -1,0 +1,1 @@
+"""Who a persona is: its file read, checked, merged, described and written."""

@@ -1,0 +1,203 @@
+"""A persona: who somebody is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import msgspec
+
+from coterie.errors import FragmentConflict, InvalidPersona
+from coterie.kernel import check_number
+from coterie.personas.profile import merging, reading
+from coterie.personas.profile.checking import FRAGMENT, PERSONA, check, key_of
+from coterie.personas.profile.describing import described, told
+from coterie.personas.profile.frozen import frozen, thawed
+
+OnConflict = Literal["refuse", "keep", "replace"]
+"""What counts where a fragment says otherwise: nothing, it is an error; what was there; what the fragment says."""
+
+
+class _Document(msgspec.Struct, frozen=True):
+    document: dict[str, Any]
+    """The whole file as it was read, every key in its order; it refuses to be changed."""
+    source: str = "persona"
+    """What it is called in errors: the path of its file, if it has one. No part of what it is."""
+
+    def __post_init__(self) -> None:
+        reading.check_plain(self.document, self.source)
+        msgspec.structs.force_setattr(self, "document", frozen(self.document))
+        check(self.document, self.source, fragment=isinstance(self, Fragment))
+
+    @classmethod
+    def load(cls, path: Path | str, *, max_bytes: int = reading.MOST_BYTES) -> Self:
+        """Read a file of at most `max_bytes` bytes.
+
+        Raises `InvalidPersona`, which names the file and the place inside it, and `PersonaTooLarge`.
+        """
+        check_number("load.max_bytes", max_bytes, above=0, whole=True)
+        return cls(reading.read(Path(path), max_bytes), str(path))
+
+    @classmethod
+    def parse(cls, text: str, source: str = "persona") -> Self:
+        """Read a text in JSON, which is called `source` in errors. Raises `InvalidPersona`."""
+        return cls(reading.parse(text, source), source)
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """What is said of the persona itself, without what the file says of itself."""
+        key = key_of(self.document)
+        found: Mapping[str, Any] = self.document[key] if key else self.document
+        return found
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """Return what stands at a path such as ``personality.big_five.openness``; `default` if nothing does."""
+        value: Any = self.fields
+        for step in path.split("."):
+            if not isinstance(value, Mapping) or step not in value:
+                return default
+            value = value[step]
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole file as plain data of one's own, equal to what was read."""
+        copy: dict[str, Any] = thawed(self.document)
+        return copy
+
+    def to_json(self) -> str:
+        """Return the whole file as text: what is read from it is equal to what this was read from, in the same order."""
+        text = json.dumps(self.document, indent=4, ensure_ascii=False, allow_nan=False)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair, which JSON can say and UTF-8 cannot.
+            text = json.dumps(self.document, indent=4, allow_nan=False)
+        return text
+
+    def save(self, path: Path | str) -> Path:
+        """Write the file, whole or not at all, and return its path. Raises `InvalidPersona` if that cannot be done."""
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            temporary.write_text(self.to_json() + "\n", encoding="utf-8")
+            return temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise InvalidPersona(path, "", f"it cannot be written: {error.strerror or error}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and other.document == self.document
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.fields.get("name")))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+class Fragment(_Document, frozen=True, eq=False):
+    """A part of a persona, to be merged into whole ones: the format's ``*.fragment.json``. Immutable, safe to share."""
+
+    @classmethod
+    def of(cls, **fields: Any) -> Fragment:
+        """Return a fragment that says this. Raises `InvalidPersona`."""
+        return cls({"type": FRAGMENT, "persona": fields}, "fragment")
+
+
+class Persona(_Document, frozen=True, eq=False):
+    """Who somebody is, in the format of ``*.agent.json``. Immutable, safe to share, encodable.
+
+    ::
+
+        ada = Persona.load("ada.agent.json")
+        ada.name, ada.age, ada.get("personality.traits")
+        ada.merge(Fragment.load("traveller.agent.fragment.json")).save("travelling-ada.agent.json")
+
+    Every key of the file is kept, known or not, in its order; fields may have the variants that such files have (an
+    object where text is usual). What makes no sense raises `InvalidPersona`.
+    """
+
+    @classmethod
+    def of(cls, name: str, /, **fields: Any) -> Persona:
+        """Return a persona of that name, with these fields. Raises `InvalidPersona`."""
+        return cls({"type": PERSONA, "persona": {"name": name, **fields}}, "persona")
+
+    @property
+    def name(self) -> str:
+        """The persona's name."""
+        return str(self.fields["name"])
+
+    @property
+    def age(self) -> int | float | str | None:
+        """Years, or text where the file has text."""
+        age: int | float | str | None = self.fields.get("age")
+        return age
+
+    @property
+    def occupation(self) -> str:
+        """What it does, as text: the title if there is one; empty if nothing is said."""
+        occupation = self.fields.get("occupation")
+        if isinstance(occupation, Mapping) and isinstance(occupation.get("title"), str):
+            return str(occupation["title"])
+        return told(occupation)
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """Its long-term goals, as text."""
+        return self._texts("long_term_goals")
+
+    @property
+    def relationships(self) -> tuple[tuple[str, str], ...]:
+        """Whom it knows: names, and what they are to it. Entries without a name are left out."""
+        entries = self.fields.get("relationships")
+        return tuple(
+            (str(entry["name"]), told(entry.get("description", entry.get("role"))))
+            for entry in (entries if isinstance(entries, list) else ())
+            if isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
+        )
+
+    def description(self, most: int | None = None) -> str:
+        """Return all that is said of the persona as text for a prompt, of at most `most` characters."""
+        check_number("description.most", most, above=0, whole=True, optional=True)
+        return described(self.fields, most)
+
+    def summary(self) -> str:
+        """Return who it is in one line."""
+        age = f"{self.age}" if self.age is not None else ""
+        details = [part for part in (age, told(self.fields.get("nationality")), self.occupation) if part]
+        return f"{self.name} ({', '.join(details)})" if details else self.name
+
+    def merge(self, *fragments: Fragment | Persona, on_conflict: OnConflict = "refuse") -> Persona:
+        """Return the persona with fragments merged in, one after the other. Nothing that is merged is changed.
+
+        Objects are merged key by key; lists concatenated without what is there already; null replaced. Where a fragment
+        says otherwise that is a `FragmentConflict`, unless `on_conflict` says which one counts: "keep" or "replace".
+        """
+        if on_conflict not in ("refuse", "keep", "replace"):
+            raise InvalidPersona(self.source, "on_conflict", f"{on_conflict!r}: give 'refuse', 'keep' or 'replace'")
+        document = self.to_dict()
+        key = key_of(document)
+        for fragment in fragments:
+
+            def decide(where: str, ours: Any, theirs: Any, source: str = fragment.source) -> Any:
+                if on_conflict == "refuse":
+                    raise FragmentConflict(self.source, source, where, ours, theirs)
+                return ours if on_conflict == "keep" else theirs
+
+            whole = document[key] if key else document
+            both = merging.merged(whole, thawed(fragment.fields), decide, key)
+            document = {**document, key: both} if key else both
+        return Persona(document, self.source)
+
+    def _texts(self, field: str) -> tuple[str, ...]:
+        value = self.fields.get(field)
+        if value is None:
+            return ()
+        entries: Iterable[Any] = value if isinstance(value, list) else [value]
+        return tuple(text for text in map(told, entries) if text)

@@ -1,0 +1,102 @@
+"""A conversation of several: each in its turn, until nobody has anything to say."""
+
+from __future__ import annotations
+
+from coterie.errors import DeliveryError, HandlerFailed, describe
+from coterie.messaging import Request
+from coterie.personas.agent.messages import Act, Line, Perceive, Transcript
+from coterie.personas.agent.state import Episode
+from coterie.personas.mind.state import TALK, Outcome, Stimulus, StimulusKind
+from coterie.runtime import Agent, AgentRef, on
+
+
+class Converse(Request[Transcript]):
+    """Asks a moderator to have several talk with one another."""
+
+    participants: tuple[AgentRef, ...]
+    opening: str = ""
+    """What is said to all first, by nobody in particular; nothing if empty."""
+    turns: int = 12
+    """Turns at most, over all."""
+    steps: int | None = None
+    """Steps at most in a turn."""
+    label: str = "conversation"
+    """What recordings call it."""
+
+
+class Moderator(Agent):
+    """Gives the floor round, and passes on what was said, to all or to whom it was said. Several conversations at once go well.
+
+    A participant that has stopped, or whose mind fails, is passed over and takes no further part; the transcript says so.
+    """
+
+    @on(interleave=True)
+    async def converse(self, message: Converse) -> Transcript:
+        """Have a conversation, and return what was said."""
+        return await _Conversation(message).run()
+
+
+class _Conversation:
+    def __init__(self, message: Converse) -> None:
+        self._message = message
+        self._present = list(message.participants)
+        self._lines: list[Line] = []
+        # What each has to hear at its next turn: its own words it knows.
+        self._news: dict[str, list[Stimulus]] = {each.name: [] for each in self._present}
+
+    async def run(self) -> Transcript:
+        if self._message.opening:
+            self._pass_on(Line("", self._message.opening))
+        turn = quiet = 0
+        while turn < self._message.turns and self._present:
+            participant = self._present[turn % len(self._present)]
+            turn += 1
+            lines = await self._turn(participant, turn)
+            if lines is None:
+                turn -= 1
+                continue
+            quiet = 0 if lines else quiet + 1
+            for line in lines:
+                self._pass_on(line)
+            if quiet >= len(self._present):
+                await self._tell_the_rest()
+                return Transcript(tuple(self._lines), "nobody had anything more to say")
+        await self._tell_the_rest()
+        return Transcript(tuple(self._lines), "its turns were over" if self._present else "nobody was left")
+
+    async def _turn(self, participant: AgentRef, turn: int) -> list[Line] | None:
+        """Give the floor to one; return what it said, or None if it is there no more."""
+        news = tuple(self._news[participant.name])
+        self._news[participant.name] = []
+        request = Act(self._message.steps, f"{self._message.label}/turn {turn}", silent=True, stimuli=news)
+        try:
+            episode: Episode = await participant.ask(request, timeout=None)
+        except DeliveryError as error:
+            place = self._present.index(participant)
+            self._present.remove(participant)
+            # Whoever sat behind has the turn now.
+            if self._present and place < len(self._present):
+                self._present = self._present[place:] + self._present[:place]
+            cause = error.__cause__ if isinstance(error, HandlerFailed) and error.__cause__ is not None else error
+            self._lines.append(Line(participant.name, "", "", len(self._lines) + 1, {"left": describe(cause)}))
+            return None
+        return [
+            Line(participant.name, each.action.content, each.action.target)
+            for each in episode.records
+            if each.action.kind == TALK and each.outcome is Outcome.DONE
+        ]
+
+    def _pass_on(self, line: Line) -> None:
+        self._lines.append(Line(line.speaker, line.text, line.target, len(self._lines) + 1))
+        for name, news in self._news.items():
+            if name != line.speaker and line.target in ("", name):
+                news.append(Stimulus(StimulusKind.CONVERSATION, line.text, line.speaker))
+
+    async def _tell_the_rest(self) -> None:
+        """Let those who had no turn after the last words hear them all the same."""
+        for participant in self._present:
+            if news := self._news[participant.name]:
+                try:
+                    await participant.ask(Perceive(tuple(news)))
+                except DeliveryError as error:
+                    self._lines.append(Line(participant.name, "", "", len(self._lines) + 1, {"left": describe(error)}))
