@@ -99,6 +99,8 @@ class _Address:
         try:
             parts = urlsplit(url)
             valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+            # Some of what nobody sees is dropped here, and stumbled over elsewhere.
+            valid = valid and url.isprintable() and " " not in url
             port = f":{parts.port}" if parts.port is not None else ""
         except (ValueError, AttributeError, TypeError):
             valid = False

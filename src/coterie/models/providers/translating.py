@@ -58,7 +58,7 @@ class Translator:
         async with opened as response:
             try:
                 async for event in response:
-                    text = _text(event)
+                    text = _whole(_text(event))
                     if text:
                         yield TextDelta(text)
             except GeneratorExit:
@@ -76,7 +76,7 @@ class Translator:
         return self._prices.of_tokens(model, input_tokens, output_tokens)
 
     def _reply(self, response: messages.ModelResponse) -> ModelReply:
-        text = "".join(part.content for part in response.parts if isinstance(part, messages.TextPart))
+        text = _whole("".join(part.content for part in response.parts if isinstance(part, messages.TextPart)))
         calls = tuple(self._call(part) for part in response.parts if isinstance(part, messages.ToolCallPart))
         finish = _FINISHES.get(response.finish_reason or "", Finish.TOOLS if calls else Finish.STOP)
         if not text and not calls and response.finish_reason in (None, "error"):
@@ -100,6 +100,10 @@ class Translator:
                 raise MalformedReply(self._name, reason, self._redactor.text(str(part.args))) from None
         if not isinstance(arguments, dict | None):
             raise MalformedReply(self._name, f"the arguments of {part.tool_name} are no object", str(part.args))
+        try:
+            json.dumps(arguments, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise MalformedReply(self._name, f"the arguments of {part.tool_name} hold half a character") from None
         return ToolCall(id=part.tool_call_id, name=part.tool_name, arguments=arguments or {})
 
 
@@ -156,6 +160,15 @@ def _heard(exchange: Exchange) -> messages.ModelRequestPart:
         return messages.ToolReturnPart(exchange.name, exchange.content, exchange.id, outcome=outcome)
     assert isinstance(exchange, Spoken)
     return messages.UserPromptPart(exchange.text)
+
+
+def _whole(text: str) -> str:
+    """Return a text without the halves of characters that JSON may hold, and that can neither be sent nor recorded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def _text(event: object) -> str:

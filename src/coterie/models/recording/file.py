@@ -65,6 +65,11 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         return Key(self.agent, self.step, self.digest, self.number)
 
 
+_FIRST = msgspec.json.encode(Header())
+"""The first line, without its end."""
+_LONGEST = 1_000
+
+
 class Tape:
     """Appends entries to a recording. Safe from any thread: `_lock` guards the file, and each line is one write.
 
@@ -93,9 +98,9 @@ class Tape:
         except BlockingIOError:
             self.close()
             raise RecordingTaken(path) from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.close()
-            raise RecordingDamaged(path, f"it cannot be written: {error.strerror or error}") from None
+            raise RecordingDamaged(path, f"it cannot be written: {getattr(error, 'strerror', None) or error}") from None
         except RecordingDamaged:
             self.close()
             raise
@@ -139,6 +144,16 @@ class Tape:
             data = data[self._file.write(data) or 0 :]
 
 
+def begun(path: Path) -> bool:
+    """Return whether a file holds a recording, or anything else; not one that a crash left with less than its first line."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_LONGEST)
+    except (OSError, ValueError):
+        return path.exists() if "\0" not in str(path) else True
+    return not _FIRST.startswith(line)
+
+
 def read(path: Path) -> dict[Key, Entry]:
     """Return the entries of a recording by their keys; of several with one key the last counts.
 
@@ -146,8 +161,8 @@ def read(path: Path) -> dict[Key, Entry]:
     """
     try:
         lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise RecordingDamaged(path, f"it cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise RecordingDamaged(path, f"it cannot be read: {getattr(error, 'strerror', None) or error}") from None
     torn = lines.pop()
     if torn:
         _log.warning("%s ends in a torn line of %d bytes, which is ignored", path, len(torn))
@@ -157,6 +172,8 @@ def read(path: Path) -> dict[Key, Entry]:
     decoder = msgspec.json.Decoder(Entry)
     entries: dict[Key, Entry] = {}
     for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
         try:
             entry = decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -188,7 +205,7 @@ def _whole_length(path: Path) -> int:
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
     if whole < len(data):
-        if not whole and not b'{"coterie":"recording"'.startswith(data[:22]):
+        if not whole and not _FIRST.startswith(data):
             raise RecordingDamaged(path, "it is no recording")
         _log.warning("%s ended in a torn line of %d bytes, which is cut off", path, len(data) - whole)
     return whole
