@@ -9,5 +9,5 @@ lock() {
 }
 uv=$1
 lock run.lock pyproject.toml --group build
-lock dev.lock pyproject.toml --group build --group dev --extra testing --extra postgres --extra redis --extra vectors --extra prometheus --extra models
+lock dev.lock pyproject.toml --group build --group dev --extra testing --extra postgres --extra redis --extra vectors --extra prometheus --extra models --extra serve
 lock bench.lock pyproject.toml --extra bench --extra models

@@ -28,6 +28,7 @@ ROOMS = [
     "rounds",
     "conversation",
     "personas",
+    "serving",
     "orchestrator",
     "testing",
 ]

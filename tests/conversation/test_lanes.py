@@ -1,10 +1,12 @@
 """What may be done while something runs; and that it is the runtime that holds it, not the prompt."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coterie.conversation import Conversation, ConversationSettings, Lane, OperationState, tool
+from coterie.conversation import Conversation, ConversationSettings, Lane, OperationState, TurnBegan, tool
+from coterie.conversation.history.entries import identify
 from coterie.models import ModelReply, ModelRequest, Spoken
 
 from .scripted import Gate, Script, by_words, operation, run, state_of
@@ -189,6 +191,95 @@ def test_what_cannot_be_undone_needs_the_users_word_in_between() -> None:
             # Consent is used up.
             assert "Really delete it?" in await chat.send("again").answer()
             assert done == ["x"]
+
+    run(work)
+
+
+def test_consent_lapses_when_the_answer_led_to_something_else() -> None:
+    done: list[str] = []
+
+    @tool(confirm=True)
+    def delete(name: str) -> str:
+        done.append(name)
+        return f"{name} is gone"
+
+    async def work() -> None:
+        async with Conversation(Script(by_words), [delete]) as chat:
+            assert "really delete?" in await chat.send('!delete {"name": "x"}').answer()
+            await chat.send("no, leave it").answer()
+            assert "really delete?" in await chat.send('!delete {"name": "x"}').answer()
+            assert done == []
+            assert await chat.send('!delete {"name": "x"}').answer() == "x is gone"
+
+    run(work)
+
+
+def test_what_was_said_before_the_question_was_put_is_no_answer_to_it() -> None:
+    done: list[str] = []
+
+    @tool(confirm=True)
+    def delete(name: str) -> str:
+        done.append(name)
+        return f"{name} is gone"
+
+    async def work() -> None:
+        script = Script(by_words)
+        reached, go_on = script.hold("turn 1/")
+        async with Conversation(script, [delete]) as chat:
+            asked = chat.send('!delete {"name": "x"}')
+            await reached
+            too_early = chat.send('!delete {"name": "x"}')
+            # The second was taken in while the first was being answered.
+            async for event in chat.events(0):
+                if isinstance(event, TurnBegan) and event.turn == 2:
+                    break
+            go_on.set()
+            assert "really delete?" in await asked.answer()
+            assert "really delete?" in await too_early.answer()
+            assert done == []
+
+    run(work)
+
+
+def test_the_question_may_be_made_of_the_call_and_what_it_raises_refuses_it() -> None:
+    @tool(confirm=lambda context, name: f"{context.namespace[-1]}, delete {name} and {1 // len(name)} more?")
+    def delete(name: str) -> str:
+        return f"{name} is gone"
+
+    async def work() -> None:
+        async with Conversation(Script(by_words), [delete], namespace=("user", "Ada")) as chat:
+            assert "Ask: Ada, delete x and 1 more?" in await chat.send('!delete {"name": "x"}').answer()
+            assert await chat.send('!delete {"name": "x"}').answer() == "x is gone"
+            assert "ZeroDivisionError" in await chat.send('!delete {"name": ""}').answer()
+            assert len(chat.operations()) == 1
+
+    run(work)
+
+
+def test_the_events_there_are_can_be_read_without_waiting_for_more() -> None:
+    async def work() -> None:
+        async with Conversation(Script(by_words)) as chat:
+            assert [each async for each in chat.events(0, follow=False)] == []
+            await chat.send("hello").end()
+            seen = [each async for each in chat.events(0, follow=False)]
+            assert isinstance(seen[0], TurnBegan)
+            assert seen[-1].id == chat.last_event
+            assert [each async for each in chat.events(follow=False)] == []
+
+    run(work)
+
+
+def test_a_conversation_that_is_opened_again_is_ready_when_it_says_so(tmp_path: Path) -> None:
+    async def work() -> None:
+        before = identify(1)
+        for round_ in range(3):
+            async with Conversation(Script(by_words), store=tmp_path / "chats.db") as chat:
+                last = await chat.ready()
+                assert last == chat.last_event
+                assert (last > before) == (round_ > 0)
+                before = last
+                assert [each async for each in chat.events(last, follow=False)] == []
+                await chat.send("hello").end()
 
     run(work)
 

@@ -26,7 +26,7 @@ from coterie.testing import ManualClock, ModelServer, Served, eventually
 from coterie.work import Retry
 from tests.models.asking import SOON, gateway_to, planned, question, read
 
-ONCE = Retry(1)
+ONCE = Retry(0)
 
 NEVER = Retry(0)
 TOOL = ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})

@@ -15,10 +15,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from coterie.cli.chat.command import chat
 from coterie.cli.doctor import doctor
 from coterie.cli.many import compare_modes, sweep
 from coterie.cli.run import run
 from coterie.cli.runs import replay_run, resume_run, show_run
+from coterie.cli.serve import serve
 from coterie.errors import CoterieError
 
 application = typer.Typer(
@@ -45,6 +47,8 @@ def _common(
 
 
 application.command("run")(run)
+application.command("chat")(chat)
+application.command("serve")(serve)
 application.command("doctor")(doctor)
 application.command("resume")(resume_run)
 application.command("replay")(replay_run)

@@ -30,6 +30,8 @@ _EXTRAS = {
     "prometheus": "prometheus_client",
     "vectors": "numpy",
     "embed": "fastembed",
+    "models": "pydantic_ai",
+    "serve": "ag_ui",
 }
 _PATIENCE = 60.0
 

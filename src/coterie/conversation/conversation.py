@@ -14,7 +14,7 @@ from coterie.conversation.history.entries import Answered, Said, Told
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.operations.schedule import queue
 from coterie.conversation.port import Port
-from coterie.conversation.session.messages import Cancel, Reorder, Resolve, Settle, Speak, Taken
+from coterie.conversation.session.messages import Cancel, Ready, Reorder, Resolve, Settle, Speak, Taken
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import (
@@ -177,14 +177,15 @@ class Conversation:
             _check_text(id, "the id", _LONGEST_ID)
         return TurnStream(self._port, self._ask(Speak(text=text, id=id or "")))
 
-    def events(self, after: int | None = None) -> AsyncIterator[Event]:
+    def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
         """Return all events of the conversation from now on, or those behind the one of that id, without an end.
 
         0 begins at the beginning. What came long ago is told from the log, without the pieces of texts. It ends when the
-        conversation is closed, and raises what has befallen it, such as `ConversationTaken`.
+        conversation is closed, and raises what has befallen it, such as `ConversationTaken`. Without `follow` it ends
+        with what there is by now.
         """
         check_number("events.after", after, whole=True, optional=True)
-        return self._port.feed.read(self._port.feed.last if after is None else after)
+        return self._port.feed.read(self._port.feed.last if after is None else after, follow=follow)
 
     async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
         """Ask an operation to stop, and return what came of it; one that only waits is cut from the queue.
@@ -234,6 +235,13 @@ class Conversation:
                     continue
         # What has not been answered yet comes last.
         return (*said, *(Spoken("user", text) for text in questions.values()))
+
+    async def ready(self) -> int:
+        """Return once all that is kept of it has been taken up, with the id of the newest event then.
+
+        To send something need not wait for this; to look at what there is, just after opening, does.
+        """
+        return await heard(self._ask(Ready()), self._port)
 
     async def settle(self) -> None:
         """Return when nothing is being said and no operation runs or waits, and all is delivered."""

@@ -69,9 +69,9 @@ class Feed:
                 self._error = error
         self._ring()
 
-    def read(self, after: int) -> Reading:
-        """Return the events behind the one of that id, as they come, until the feed is closed."""
-        return Reading(self, after)
+    def read(self, after: int, *, follow: bool = True) -> Reading:
+        """Return the events behind the one of that id, as they come, until the feed is closed; else those there are now."""
+        return Reading(self, after, follow=follow)
 
     def behind(self, after: int) -> tuple[list[Event], int, bool]:
         """Return the next events behind an id, where to go on after them, and whether nothing more will come.
@@ -119,7 +119,8 @@ class Feed:
 class Reading(AsyncIterator[Event]):
     """One reader's place in a feed. A reading that was cancelled goes on where it was. For one task at a time."""
 
-    def __init__(self, feed: Feed, after: int) -> None:
+    def __init__(self, feed: Feed, after: int, *, follow: bool = True) -> None:
+        self._follow = follow
         self._feed = feed
         self._after = after
         self._found: deque[Event] = deque()
@@ -137,7 +138,7 @@ class Reading(AsyncIterator[Event]):
                 found, after, over = self._feed.behind(self._after)
                 self._found.extend(found)
                 if not found and after == self._after:
-                    if over:
+                    if over or not self._follow:
                         raise StopAsyncIteration
                     await news
                 self._after = after

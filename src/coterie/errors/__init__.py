@@ -25,6 +25,7 @@ Each error is built from the objects it is about and words itself: what happened
     ├── ScenarioError (ValueError)        a scenario file does not make sense
     ├── RunFolderFailed                   the folder of a run cannot be written
     ├── RunUnknown (LookupError)          a folder is not that of a run
+    ├── ServerFailed                      an address cannot be served on
     ├── StorageError                      a database did not do what was asked of it
     │   ├── WrongUrl (ValueError)         a text names no database that can be opened
     │   ├── StorageLocked                 another process has the file
@@ -251,7 +252,7 @@ from coterie.errors.models import (
     RecordingTaken,
     StreamBroken,
 )
-from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError, ServerFailed
 from coterie.errors.personas import (
     ExtractionFailed,
     FragmentConflict,
@@ -341,12 +342,13 @@ __all__ = [
     "OperationStopped", "PatchRefused", "PersonaError", "PersonaTooLarge", "PersonaUnknown", "QueueFull",
     "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RecordingTaken", "RemoteError",
     "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError", "RuleFailed",
-    "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServiceMissing", "SnapshotFailed",
-    "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed", "StorageCorrupt",
-    "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable", "StreamBroken",
-    "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited", "Unhandled", "UnknownAction",
-    "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory", "UnknownOperation", "UnusableReply",
-    "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped", "WorkerDied",
-    "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
+    "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServerFailed", "ServiceMissing",
+    "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed",
+    "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable",
+    "StreamBroken", "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited", "Unhandled",
+    "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
+    "UnusableReply", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped",
+    "WorkerDied", "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl",
+    "describe",
 ]
 # fmt: on

@@ -29,3 +29,11 @@ class RunUnknown(CoterieError, LookupError):
 
     def __init__(self, path: Path | str, problem: str) -> None:
         super().__init__(f"{path}: {problem}; give the folder that `coterie run` has made")
+
+
+class ServerFailed(CoterieError):
+    """An address cannot be served on. The reason is the cause."""
+
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(f"{host}:{port} cannot be served on: {reason}; choose another port, or 0 for any that is free")

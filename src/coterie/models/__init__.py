@@ -12,6 +12,7 @@ from coterie.models.gateway import ModelGateway, PendingReply
 from coterie.models.options import Budget, Limits, Price, Timeouts
 from coterie.models.policies import CallMetrics, Spent
 from coterie.models.recording import Recorded, Replayed
+from coterie.models.rules import RuleModel, Rules
 from coterie.models.values import (
     Exchange,
     Finish,
@@ -42,6 +43,8 @@ __all__ = [
     "Price",
     "Recorded",
     "Replayed",
+    "RuleModel",
+    "Rules",
     "Spent",
     "Spoken",
     "TextDelta",

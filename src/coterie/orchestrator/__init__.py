@@ -1,10 +1,14 @@
 """Scenarios: read, checked whole, assembled from concrete parts, run, resumed, replayed, and recorded.
 
 The one place that names concrete parts. A scenario is a TOML file; a run of it leaves a folder with what happened. There
-are two kinds: the commons, fishers who share a lake, and games of tic-tac-toe, each a meeting. `Orchestrator` is an agent that routes requests to
-components: memory, processing, action, environment.
+are kinds that are run, the commons, fishers who share a lake, and games of tic-tac-toe, each a meeting; and one that is
+talked to, the conversation with an assistant. `Orchestrator` is an agent that routes requests to components: memory,
+processing, action, environment.
 """
 
+from coterie.orchestrator.assistants.assistant import Assistant, Place
+from coterie.orchestrator.assistants.folder import ChatFolder
+from coterie.orchestrator.assistants.opening import LoadedAssistant, OpenAssistant, load_assistant, open_assistant
 from coterie.orchestrator.commons.fishing import Month
 from coterie.orchestrator.components import (
     Component,
@@ -48,6 +52,8 @@ from coterie.orchestrator.scenario import (
 
 __all__ = [
     "AnyScenario",
+    "Assistant",
+    "ChatFolder",
     "Component",
     "ComponentReply",
     "ComponentRequest",
@@ -60,11 +66,14 @@ __all__ = [
     "GetStatus",
     "InterviewOutcome",
     "InterviewScenario",
+    "LoadedAssistant",
     "ModelSettings",
     "Month",
     "Observer",
+    "OpenAssistant",
     "Orchestrator",
     "Outcome",
+    "Place",
     "Recorded",
     "RunFolder",
     "Scenario",
@@ -75,8 +84,10 @@ __all__ = [
     "check_scenario",
     "environment_component",
     "hold_interview",
+    "load_assistant",
     "load_scenario",
     "memory_component",
+    "open_assistant",
     "outcome_of",
     "parse_scenario",
     "play",

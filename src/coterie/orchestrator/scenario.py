@@ -208,6 +208,8 @@ def parse_tables(text: str, path: Path | str = "scenario") -> dict[str, Any]:
 
 def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> AnyScenario:
     """Check what a scenario file says, as tables. Raises `ScenarioError` as `parse_scenario` does."""
+    if data.get("kind") == "conversation":
+        raise ScenarioError(Path(path), ["kind: a conversation is not run; use `coterie chat` or `coterie serve`"])
     kind = data.get("kind")
     if isinstance(kind, str) and kind not in KINDS:
         raise ScenarioError(Path(path), [f"kind: {kind!r} is not possible; it must be {' or '.join(map(repr, KINDS))}"])

@@ -14,6 +14,7 @@ from coterie.conversation.history.entries import Confirming
 from coterie.conversation.operations.describing import outcome_line
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
 from coterie.conversation.tools.attempt import Attempt, Purpose
+from coterie.conversation.tools.calling import Callee
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import describe
@@ -77,7 +78,7 @@ class Calls:
         if why:
             return self._refused(name, why)
         if tool.confirm and not self._book.may_go_ahead(name, operation.arguments, turn):
-            return await self._ask_first(tool, operation.arguments, turn)
+            return await self._ask_first(tool, operation, arguments, turn)
         number = self._book.new_operation()
         # What is read in the second lane goes before what waits: nobody writes it now.
         place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
@@ -107,9 +108,14 @@ class Calls:
             why = f"{len(unfinished)} operations are under way already: wait until one has ended, or cancel one"
         return why
 
-    async def _ask_first(self, tool: Tool, plain: Mapping[str, Any], turn: int) -> Reply:
-        await self._book.record(Confirming(turn=turn, tool=tool.name, arguments=plain))
+    async def _ask_first(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], turn: int) -> Reply:
         question = tool.confirm if isinstance(tool.confirm, str) else f"really {tool.name.replace('_', ' ')}?"
+        if tool.asks is not None:
+            try:
+                question = str(await self._judge(tool.asks, operation, arguments))
+            except Exception as error:  # noqa: BLE001 - of the tool's own words: what cannot be asked is not done
+                return self._refused(tool.name, describe(error))
+        await self._book.record(Confirming(turn=turn, tool=tool.name, arguments=operation.arguments))
         return Reply(
             f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
             "make the same call again, with the same arguments."
@@ -153,16 +159,20 @@ class Calls:
     async def _guarded(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
         if tool.guard is None:
             return ""
-        attempt = Attempt(
-            operation, Purpose.CHECK, tool.guard, arguments, self._book.port,
-            key=operation.key, checkpoint=None, on_progress=_ignore, on_end=_ignore,
-        )  # fmt: skip
         try:
-            async with asyncio.timeout(self._host.settings.model_timeout):
-                why = await tool.guard.call(ToolContext(attempt), arguments, self._context.run_blocking)
+            why = await self._judge(tool.guard, operation, arguments)
         except Exception as error:  # noqa: BLE001 - of the tool's own guard: who cannot judge refuses
             return f"it could not be seen whether this is permitted: {describe(error)}"
         return str(why) if why else ""
+
+    async def _judge(self, callee: Callee, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+        """Call a tool's own function that looks at a call before it becomes an operation."""
+        attempt = Attempt(
+            operation, Purpose.CHECK, callee, arguments, self._book.port,
+            key=operation.key, checkpoint=None, on_progress=_ignore, on_end=_ignore,
+        )  # fmt: skip
+        async with asyncio.timeout(self._host.settings.model_timeout):
+            return await callee.call(ToolContext(attempt), arguments, self._context.run_blocking)
 
     def _refused(self, name: str, why: str, *, mistaken: bool = False) -> Reply:
         if name in self._host.tools:

@@ -19,8 +19,6 @@ from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
 """Entries of the log that are held in memory, for each turn that a prompt goes back."""
-_CONSENT = 5
-"""Turns for which a call that was to be confirmed may be repeated."""
 
 
 class _Slot:
@@ -137,10 +135,18 @@ class Book:
     # Consent.
 
     def may_go_ahead(self, tool: str, arguments: Mapping[str, Any], turn: int) -> bool:
-        """Return whether the same call was held back in an earlier turn, not long ago; consent is used up by that."""
+        """Return whether the same call was held back in the turn before, and the user has answered since.
+
+        Consent is used up by that, and lapses if the answer led to something else: whoever said no is asked anew. What was
+        said before the question had been put is no answer to it.
+        """
         key = _canonical(tool, arguments)
         asked = self._confirming.get(key)
-        if asked is None or asked >= turn or turn - asked > _CONSENT:
+        if asked is None or asked != turn - 1:
+            return False
+        put = next((each.sequence for each in self.records if _is(each.entry, Answered, asked)), None)
+        said = next((each.sequence for each in self.records if _is(each.entry, Said, turn)), None)
+        if put is None or said is None or said < put:
             return False
         del self._confirming[key]
         return True
@@ -166,6 +172,10 @@ class Book:
 
 def _canonical(tool: str, arguments: Mapping[str, Any]) -> str:
     return json.dumps([tool, msgspec.to_builtins(dict(arguments))], sort_keys=True, default=str)
+
+
+def _is(entry: Entry, kind: type[Said | Answered], turn: int) -> bool:
+    return isinstance(entry, kind) and entry.turn == turn
 
 
 def _later(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:

@@ -48,6 +48,10 @@ class Settle(Request[None]):
     """Somebody waits for all to be quiet."""
 
 
+class Ready(Request[int]):
+    """Somebody wants to know when it has been taken up, and the id of its newest event then."""
+
+
 class AttemptNews(Message):
     """An attempt has made progress."""
 

@@ -18,6 +18,7 @@ from coterie.conversation.session.messages import (
     AttemptEnded,
     AttemptNews,
     Cancel,
+    Ready,
     Reorder,
     Resolve,
     Settle,
@@ -142,6 +143,11 @@ class Session(Agent):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._settling.append(future)
             await future
+
+    @on(interleave=True)
+    def ready(self, _message: Ready) -> int:
+        """Say that all has been taken up; nothing is answered before that."""
+        return self._port.feed.last
 
     # What attempts tell.
 

@@ -46,7 +46,7 @@ class Tool:
         retry: Retry | None = None,
         idempotent: bool = False,
         idempotency_key: Callable[..., str] | None = None,
-        confirm: bool | str = False,
+        confirm: bool | str | Callable[..., str] = False,
         guard: Callable[..., Any] | None = None,
         check: Callable[..., Any] | None = None,
         compensate: Callable[..., Any] | None = None,
@@ -79,7 +79,8 @@ class Tool:
         self.timeout = timeout
         self.idle_timeout = idle_timeout
         self.retry = retry
-        self.confirm = confirm
+        self.confirm: bool | str = confirm if isinstance(confirm, str) else bool(confirm)
+        self.asks = Callee(confirm) if callable(confirm) else None
         self.report = report
         self.run = Callee(function)
         self.guard = Callee(guard) if guard is not None else None
@@ -164,7 +165,7 @@ def tool(
     retry: Retry | None = None,
     idempotent: bool = False,
     idempotency_key: Callable[..., str] | None = None,
-    confirm: bool | str = False,
+    confirm: bool | str | Callable[..., str] = False,
     guard: Callable[..., Any] | None = None,
     check: Callable[..., Any] | None = None,
     compensate: Callable[..., Any] | None = None,
@@ -195,10 +196,11 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool 
     again; a write needs `idempotent` (it passes ``context.idempotency_key`` on) or an `idempotency_key`, a function of the
     arguments: two calls with the same key are one operation.
 
-    `confirm` has the user asked first, in the words given if it is a text: a call counts only if the same call was
-    refused in an earlier turn, so that the user has spoken in between. The functions `guard`, `check` and `compensate`
-    take the context, if they have a parameter for it, and those arguments of the call that they name. `guard` returns why
-    the call is refused, or None. `check` says after a crash what became of an attempt, as a `Finding`. `compensate` undoes
+    `confirm` has the user asked first, in the words given if it is a text, or a function that returns one: a call counts
+    only if the same call was refused in an earlier turn, so that the user has spoken in between. The functions `confirm`,
+    `guard`, `check` and `compensate` take the context, if they have a parameter for it, and those arguments of the call
+    that they name. `guard` returns why the call is refused, or None. What `confirm` raises refuses it too. `check` says
+    after a crash what became of an attempt, as a `Finding`. `compensate` undoes
     a write that was cancelled after it had begun. `report` words the delivery of an operation that has ended.
 
     Raises `DefinitionError` and `InvalidSetting` where the tool is defined.

@@ -1,0 +1,1 @@
+"""What the company knows: its tables, and the customers that the demonstration begins with."""

@@ -1,0 +1,247 @@
+"""How the rules answer: a pure function of the prompt and of the tools that are offered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from coterie.models import ModelReply, ModelRequest, ToolCall, ToolResult
+
+from . import phrases
+from .dialogue import Dialogue
+from .tasks import needed
+from .wishes import PUBLIC, TASKS, Wish, understand
+
+_BACK = 6
+"""Turns that a wish is remembered while one logs in, or answers a question."""
+_ASKED = {
+    phrases.ASK_COUNTRY: "get_roaming_info",
+    phrases.ASK_DESTINATION: "purchase_roaming_pass",
+    phrases.ASK_PASS: "purchase_roaming_pass",
+    phrases.ASK_PACKAGE: "change_package",
+    phrases.ASK_ALERT: "set_data_alerts",
+}
+_WORDS = {
+    "thanks": "You are welcome.",
+    "bye": "Goodbye!",
+    "greeting": phrases.GREETING,
+    "help": phrases.HELP,
+    "log_out": "You are logged out as soon as this conversation is an hour old; close this window to be safe.",
+}
+
+_WHICH = "Which one shall I cancel?"
+_CALLED = {
+    "close_contract": ("clos", "contract"),
+    "change_package": ("change", "package", "upgrade", "switch", "plan"),
+    "purchase_roaming_pass": ("pass", "purchas", "roaming"),
+    "get_billing_summary": ("bill", "invoice"),
+    "get_data_balance": ("data", "balance"),
+}
+"""By which words an operation is meant."""
+
+
+def answer(request: ModelRequest) -> ModelReply:
+    """Answer a request as a language model would: with calls of tools, or with a text."""
+    dialogue = Dialogue.of(request.exchanges)
+    offered = {tool.name for tool in request.tools}
+    if not offered:
+        # Results are to be merged with what was said meanwhile: they stand at the end of the instructions, a line each.
+        _, _, outcomes = request.instructions.partition("The outcomes:\n")
+        return _say(" ".join(phrases.outcome(line.removeprefix("- ")) for line in outcomes.splitlines()) or phrases.LOST)
+    return _Answer(dialogue, offered).reply()
+
+
+class _Answer:
+    """The answer to one turn of one dialogue."""
+
+    def __init__(self, dialogue: Dialogue, offered: set[str]) -> None:
+        self.dialogue = dialogue
+        self.offered = offered
+        self.wish = understand(dialogue.now.question)
+
+    def reply(self) -> ModelReply:
+        done = self.dialogue.done
+        return self._after(done) if done else self._begin()
+
+    def _begin(self) -> ModelReply:
+        """Answer a question of which nothing is done yet: the first of these that has an answer."""
+        for attempt in (self._of_login, self._of_consent, self._of_operations, self._of_tasks):
+            reply = attempt()
+            if reply is not None:
+                return reply
+        wish = self.wish
+        return _say(_WORDS.get(wish.kind) or ("All right." if wish.no or wish.yes else phrases.LOST))
+
+    def _of_login(self) -> ModelReply | None:
+        wish, waiting = self.wish, self.dialogue.logging_in()
+        if wish.code is not None and waiting is not None:
+            return self._call("verify_login", number=waiting, code=wish.code)
+        if wish.kind == "log_in":
+            number = wish.number or waiting
+            return self._call("start_login", number=number) if number else _say("What is your telephone number?")
+        if wish.kind == "who":
+            number = self.dialogue.number()
+            return _say(f"You are logged in with {number}." if number else f"You are not logged in. {phrases.ASK_NUMBER}")
+        return _say(phrases.ASK_CODE) if waiting is not None and not wish.kind and not wish.country else None
+
+    def _of_consent(self) -> ModelReply | None:
+        wish, question = self.wish, self._open_question()
+        if question is None:
+            return None
+        if wish.yes and wish.kind not in TASKS:
+            return self._call(question.name, **question.arguments)
+        return _say("All right. Nothing has been done.") if wish.no and wish.kind in ("", "cancel") else None
+
+    def _of_operations(self) -> ModelReply | None:
+        wish = self.wish
+        if wish.kind != "status" and not self._cancels():
+            return None
+        if wish.operation is not None and self._cancels():
+            return self._call("cancel", operation=wish.operation)
+        return self._call("check_status")
+
+    def _of_tasks(self) -> ModelReply | None:
+        wish = self.wish
+        asked = self._task_now()
+        if asked is None or (wish.kind not in TASKS and (wish.no or wish.kind in _WORDS)):
+            return None
+        return self._task(asked)
+
+    def _after(self, done: list[tuple[ToolCall, ToolResult]]) -> ModelReply:
+        """Answer when something has been done for this question: do what comes next, or tell what came of it."""
+        call, result = done[-1]
+        following = None if result.failed else self._next(call, result)
+        if following is not None:
+            return following
+        if "nobody is logged in" in result.content:
+            return _say(phrases.ASK_NUMBER)
+        if result.failed and "queue it with request" in result.content and call.name != "request" and "request" in self.offered:
+            return self._call("request", tool=call.name, arguments=dict(call.arguments))
+        if is_question(result):
+            return _say(question_of(result))
+        alone = call.name in ("request", "cancel")
+        told = done[-1:] if alone else [each for each in done if each[0].name != "verify_login" or each[1].failed]
+        return _say(" ".join(phrases.spoken(*each) for each in told))
+
+    def _next(self, call: ToolCall, result: ToolResult) -> ModelReply | None:
+        if call.name == "start_login":
+            return _say(f"{phrases.spoken(call, result)} {phrases.ASK_CODE}")
+        if call.name == "verify_login":
+            task = self._waiting_task()
+            return self._task(*task) if task else _say(f"{phrases.spoken(call, result)} What can I do for you?")
+        if call.name == "check_status" and self._cancels():
+            return self._cancel(phrases.under_way(result.content))
+        if call.name == "get_roaming_info" and "purchase_roaming_pass" in (self._task_now(), self._task_before_login()):
+            return _say(f"{phrases.spoken(call, result)} {phrases.ASK_PASS}")
+        return None
+
+    def _cancels(self) -> bool:
+        """Return whether something is to be cancelled: it was said now, or this says which."""
+        if self.wish.kind == "cancel":
+            return True
+        asked = self.dialogue.last_said().startswith(_WHICH)
+        return asked and not self.wish.no and (self.wish.kind in TASKS or not self.wish.kind)
+
+    def _cancel(self, operations: Mapping[str, str]) -> ModelReply | None:
+        """Cancel the one that is meant: by its name in the question, or because there is no other."""
+        words = self.dialogue.now.question.lower()
+        named = [tool for tool, called in _CALLED.items() if any(word in words for word in called)]
+        found = [each for each, tool in operations.items() if tool in named] if named else list(operations)
+        if operations and not found:
+            return _say(f"{phrases.NAMES[named[0]].capitalize()} is not under way, so there is nothing to cancel.")
+        if len(found) == 1:
+            return self._call("cancel", operation=found[0])
+        if found:
+            return _say(
+                f"{_WHICH} {'; '.join(f'{each}: {phrases.NAMES.get(operations[each], operations[each])}' for each in found)}."
+            )
+        return None
+
+    def _task(self, kind: str, wish: Wish | None = None) -> ModelReply:
+        """Call the tool of a task, or ask for what is missing."""
+        number = self.dialogue.number()
+        if kind not in PUBLIC and number is None:
+            return _say(phrases.ASK_NUMBER)
+        arguments = needed(kind, self._with_details(kind, wish or self.wish), self.dialogue.now.question)
+        if isinstance(arguments, str):
+            return _say(arguments)
+        if kind == "purchase_roaming_pass" and "roaming_pass" not in arguments:
+            return self._call("get_roaming_info", **arguments)
+        return self._call(kind, **({} if kind in PUBLIC else {"number": number}), **arguments)
+
+    def _call(self, name: str, **arguments: Any) -> ModelReply:
+        """Call a tool; one that is not offered now is queued, if that can be done."""
+        if name not in self.offered and "request" in self.offered:
+            name, arguments = "request", {"tool": name, "arguments": arguments}
+        place = len(self.dialogue.turns) * 100 + len(self.dialogue.done)
+        return ModelReply(calls=(ToolCall(f"call-{place}", name, arguments),))
+
+    def _open_question(self) -> ToolCall | None:
+        """Return the call that waits for a yes: the last, and only if nothing else was called since."""
+        for turn in reversed(self.dialogue.turns[-4:-1]):
+            if understand(turn.question).no:
+                return None
+            for call, result in reversed(turn.done):
+                if call.id.startswith("status-") or call.name == "check_status":
+                    continue
+                if not is_question(result):
+                    return None
+                if call.name == "request":
+                    return ToolCall("", str(call.arguments.get("tool", "")), _table(call.arguments.get("arguments")))
+                return call
+        return None
+
+    def _waiting_task(self) -> tuple[str, Wish] | None:
+        """Return what the customer wanted before there was a login to be made."""
+        for turn in reversed(self.dialogue.turns[-_BACK:-1]):
+            wish = understand(turn.question)
+            if wish.kind in TASKS and wish.kind not in PUBLIC:
+                return (wish.kind, wish) if all(call.name != wish.kind or result.failed for call, result in turn.done) else None
+        return None
+
+    def _task_before_login(self) -> str | None:
+        """Return what the customer wanted, if the login for it was made in this turn."""
+        logged_in = any(call.name == "verify_login" and not result.failed for call, result in self.dialogue.done)
+        task = self._waiting_task() if logged_in else None
+        return task[0] if task is not None else None
+
+    def _task_now(self) -> str | None:
+        if self.wish.kind in TASKS:
+            return self.wish.kind
+        last = self.dialogue.last_said()
+        return next((task for words, task in _ASKED.items() if last.endswith(words)), None)
+
+    def _with_details(self, kind: str, wish: Wish) -> Wish:
+        """Return a wish with what was said of it in the turns before, the newest first."""
+        found = {
+            name: getattr(wish, name)
+            for name in ("country", "package", "roaming_pass", "gigabytes", "percent", "days", "pounds")
+        }
+        for turn in reversed(self.dialogue.turns[-_BACK:-1]):
+            earlier = understand(turn.question)
+            related = {kind, "", "log_in"} | ({"get_roaming_info"} if kind == "purchase_roaming_pass" else set())
+            if earlier.kind not in related or any(call.name == kind and not result.failed for call, result in turn.done):
+                break
+            for name, value in found.items():
+                found[name] = getattr(earlier, name) if value is None else value
+        return Wish(wish.kind, off=wish.off, **found)
+
+
+def is_question(result: ToolResult) -> bool:
+    """Return whether a call was not done because the customer is to be asked first."""
+    return result.content.startswith("Not done yet: the user must agree first.")
+
+
+def question_of(result: ToolResult) -> str:
+    """Return what the customer is to be asked."""
+    found = re.search(r"Ask: (.*) When the user has agreed", result.content, re.DOTALL)
+    return f"{found[1] if found else result.content} Shall I go on?"
+
+
+def _table(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _say(text: str) -> ModelReply:
+    return ModelReply(text=text)

@@ -1,0 +1,1 @@
+"""`coterie chat`: a conversation in a terminal, or over a pipe."""

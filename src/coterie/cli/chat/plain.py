@@ -1,0 +1,60 @@
+"""A conversation over a pipe: a line in is a message, and what comes of it is lines out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from coterie.cli.chat.screen import Screen
+from coterie.cli.chat.slash import Commands
+from coterie.cli.chat.teller import Say, Settle
+from coterie.cli.chat.words import step
+from coterie.conversation import Conversation, Operation
+from coterie.runtime import AgentRef
+
+_WIDTH = 100_000
+"""Lines are not broken: a program reads them."""
+
+
+class PlainScreen(Screen):
+    """Prints a line for everything, at once."""
+
+    def __init__(self, chat: Conversation, name: str) -> None:
+        super().__init__(chat, name)
+        self._last: dict[int, str] = {}
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return _WIDTH
+
+    def line(self, text: str, *, style: str = "") -> None:  # noqa: ARG002 - there are no styles
+        """Print text."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def refresh(self) -> None:
+        """Do nothing: all has been printed."""
+
+    def progressed(self, operation: Operation) -> None:
+        """Print how an operation stands, if that is new."""
+        text = step(operation)
+        if self._last.get(operation.number) != text:
+            self._last[operation.number] = text
+            self.line(text)
+
+
+def converse(lines: Iterable[str], screen: PlainScreen, teller: AgentRef, *, wait: bool) -> None:
+    """Send each line when the one before it has been answered; at the end wait for what still runs, if `wait`."""
+    commands = Commands(screen, teller, blocking=True)
+    for line in lines:
+        text = line.rstrip("\r\n")
+        if not text.strip():
+            continue
+        known = commands.obey(text)
+        if known is False:
+            return
+        if known is None:
+            teller.ask(Say(text=text), timeout=None).result()
+    if wait:
+        teller.ask(Settle(), timeout=None).result()

@@ -1,0 +1,121 @@
+"""What is shown of a conversation: the state that is on the screen, and the lines above it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import msgspec
+
+from coterie.cli.chat.words import YOU, wrapped
+from coterie.conversation import (
+    Conversation,
+    Delivered,
+    Event,
+    Operation,
+    OperationChanged,
+    OperationProgressed,
+    OperationState,
+    TextWritten,
+    TurnBegan,
+    TurnEnded,
+)
+from coterie.models import Spoken
+
+
+class Screen(ABC):
+    """Takes the events of a conversation, on one thread. What others read of it is replaced whole, never changed."""
+
+    def __init__(self, chat: Conversation, name: str) -> None:
+        self.chat = chat
+        self.name = name
+        self.operations: tuple[Operation, ...] = ()
+        """Those that are worth a bar: under way, and not just a moment's matter of the turn."""
+        self.writing = ""
+        """What is being said and is not complete."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Columns."""
+
+    @abstractmethod
+    def line(self, text: str, *, style: str = "") -> None:
+        """Show text that stays."""
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Show the state anew."""
+
+    @abstractmethod
+    def progressed(self, operation: Operation) -> None:
+        """Show that an operation got on."""
+
+    def begin(self, past: Iterable[Spoken], operations: Iterable[Operation]) -> None:
+        """Show what was said before, and what is under way."""
+        for each in past:
+            self.line(wrapped(YOU if each.role == "user" else self.name, each.text, self.width), style="class:past")
+        self.operations = tuple(operations)
+        for operation in self.operations:
+            self.progressed(operation)
+        self.refresh()
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case TurnBegan():
+                self.said(event.text)
+            case TextWritten():
+                self.writing += event.text
+            case TurnEnded():
+                self.writing = ""
+                self.line(wrapped(self.name, event.text, self.width), style="class:answer")
+                if event.problem:
+                    self.line(f"  ({event.problem})", style="class:problem")
+            case Delivered():
+                self.writing = ""
+                self.line(wrapped(self.name, event.text, self.width), style="class:result")
+            case OperationChanged():
+                self._changed(event.operation)
+            case OperationProgressed():
+                self._progressed(event)
+            case _:
+                return
+        self.refresh()
+
+    def said(self, text: str) -> None:
+        """Show what the user said."""
+        self.line(wrapped(YOU, text, self.width), style="class:you")
+
+    def problem(self, text: str) -> None:
+        """Show what went wrong."""
+        self.line(f"  {text}", style="class:problem")
+
+    def _changed(self, operation: Operation) -> None:
+        others = [each for each in self.operations if each.number != operation.number]
+        before = next((each for each in self.operations if each.number == operation.number), None)
+        if before is not None and before.attempt == operation.attempt and before.fraction > operation.fraction:
+            # Progress is told when it is made, and noted in the operation later.
+            operation = msgspec.structs.replace(operation, fraction=before.fraction, line=before.line)
+        self.operations = tuple(others if operation.ended else sorted([*others, operation], key=_order))
+        if operation.background or operation.state not in _MOMENTARY:
+            self.progressed(operation)
+
+    def _progressed(self, event: OperationProgressed) -> None:
+        changed = tuple(
+            msgspec.structs.replace(each, fraction=event.fraction, line=event.line) if each.number == event.operation else each
+            for each in self.operations
+        )
+        self.operations = changed
+        for each in changed:
+            if each.number == event.operation:
+                self.progressed(each)
+
+
+_MOMENTARY = (OperationState.RUNNING, OperationState.SUCCEEDED, OperationState.FAILED)
+"""States of what a turn waits for, and tells the result of itself."""
+
+
+def _order(operation: Operation) -> tuple[bool, int, int]:
+    waits = operation.state is OperationState.QUEUED
+    return waits, operation.place if waits else 0, operation.number

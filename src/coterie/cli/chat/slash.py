@@ -1,0 +1,51 @@
+"""What a person may type that is no message: commands that begin with a slash."""
+
+from __future__ import annotations
+
+from coterie.cli.chat.screen import Screen
+from coterie.cli.chat.teller import Cancel, Move, Settle
+from coterie.cli.chat.words import step
+from coterie.messaging import Request
+from coterie.runtime import AgentRef
+
+HELP = """\
+  /operations          what runs, what waits, and what has ended
+  /cancel op-1         ask an operation to stop
+  /move op-3 0         put an operation that waits first in the queue
+  /wait                wait until nothing is under way
+  /quit                leave; what runs is taken up with --resume"""
+
+
+class Commands:
+    """Obeys them. What takes time is done by the teller."""
+
+    def __init__(self, screen: Screen, teller: AgentRef, *, blocking: bool) -> None:
+        self._screen = screen
+        self._teller = teller
+        self._blocking = blocking
+
+    def obey(self, text: str) -> bool | None:
+        """Obey a command; return None if it is none, and False if it ends the conversation."""
+        if not text.lstrip().startswith("/"):
+            return None
+        name, *words = text.split()
+        match name, words:
+            case (("/quit" | "/exit"), []):
+                return False
+            case (("/operations" | "/ops"), []):
+                shown = [step(each) for each in self._screen.chat.operations()]
+                self._screen.line("\n".join(shown) or "  there are none", style="class:note")
+            case "/cancel", [operation]:
+                self._do(Cancel(operation=operation))
+            case "/move", [operation, place] if place.isascii() and place.isdigit():
+                self._do(Move(operation=operation, place=int(place)))
+            case "/wait", []:
+                self._do(Settle())
+            case _:
+                self._screen.line(HELP, style="class:note")
+        return True
+
+    def _do(self, request: Request[bool]) -> None:
+        reply = self._teller.ask(request, timeout=None)
+        if self._blocking:
+            reply.result()

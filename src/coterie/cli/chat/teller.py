@@ -1,0 +1,125 @@
+"""The agent that reads a conversation for the screen, and does what the person at it wants."""
+
+from __future__ import annotations
+
+import asyncio
+
+from coterie.cli.chat.screen import Screen
+from coterie.errors import CoterieError
+from coterie.messaging import Message, Request
+from coterie.runtime import Agent, on
+
+_PAST = 8
+"""Lines of an earlier conversation that are shown again."""
+
+
+class Follow(Message):
+    """Show all that happens from now on."""
+
+
+class Say(Request[bool]):
+    """Say something; the reply is whether it was answered, once that is shown."""
+
+    text: str
+
+
+class Cancel(Request[bool]):
+    """Ask an operation to stop."""
+
+    operation: str
+
+
+class Move(Request[bool]):
+    """Put an operation that waits at a place in the queue."""
+
+    operation: str
+    place: int
+
+
+class Settle(Request[bool]):
+    """Wait until nothing is under way any more, and all is shown."""
+
+
+class Teller(Agent):
+    """Stands between a conversation and a screen. The screen is its own: nobody else shows events on it."""
+
+    def __init__(self) -> None:
+        self._screen = self.context.use(Screen)  # type: ignore[type-abstract] # it is what was provided as one
+        self._shown = 0
+        self._news = asyncio.Event()
+
+    @on(interleave=True)
+    async def follow(self, message: Follow) -> None:  # noqa: ARG002 - it says all by its type
+        """Show what was said before, and then every event."""
+        chat, screen = self._screen.chat, self._screen
+        try:
+            await chat.ready()
+        except CoterieError as error:
+            screen.problem(str(error))
+            return
+        while True:
+            start = chat.last_event
+            past, operations = chat.transcript()[-_PAST:], chat.operations(unfinished=True)
+            if chat.last_event == start:
+                break
+        screen.begin(past, operations)
+        self._tell(start)
+        try:
+            async for event in chat.events(after=start):
+                screen.show(event)
+                self._tell(event.id)
+        except CoterieError as error:
+            screen.problem(str(error))
+
+    @on(interleave=True)
+    async def say(self, message: Say) -> bool:
+        """Say something."""
+        try:
+            ended = await self._screen.chat.send(message.text).end()
+        except CoterieError as error:
+            self._screen.problem(str(error))
+            return False
+        await self._until(ended.id)
+        return True
+
+    @on(interleave=True)
+    async def cancel(self, message: Cancel) -> bool:
+        """Ask an operation to stop."""
+        try:
+            answer = await self._screen.chat.cancel(message.operation)
+        except CoterieError as error:
+            self._screen.problem(str(error))
+            return False
+        self._screen.line(f"  {message.operation}: {answer}", style="class:note")
+        return True
+
+    @on(interleave=True)
+    async def move(self, message: Move) -> bool:
+        """Move an operation in the queue."""
+        try:
+            queue = await self._screen.chat.reorder(message.operation, message.place)
+        except CoterieError as error:
+            self._screen.problem(str(error))
+            return False
+        self._screen.line(f"  the queue: {', '.join(each.id for each in queue)}", style="class:note")
+        return True
+
+    @on(interleave=True)
+    async def settle(self, message: Settle) -> bool:  # noqa: ARG002 - as above
+        """Wait for the end of all work."""
+        try:
+            await self._screen.chat.settle()
+        except CoterieError as error:
+            self._screen.problem(str(error))
+            return False
+        await self._until(self._screen.chat.last_event)
+        return True
+
+    def _tell(self, event: int) -> None:
+        self._shown = max(self._shown, event)
+        self._news.set()
+
+    async def _until(self, event: int) -> None:
+        while self._shown < event:
+            self._news.clear()
+            await self._news.wait()

@@ -1,0 +1,81 @@
+"""How a conversation looks in a terminal: plain lines, as wide as it is."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable
+
+from coterie.conversation import Operation, OperationState
+
+YOU = "you"
+INDENT = "  "
+_BAR = 20
+_TITLE = 26
+
+
+def clean(text: str) -> str:
+    """Return a text without control characters: what a model or a tool says does not steer the terminal."""
+    return "".join(each if each == "\n" or unicodedata.category(each)[0] != "C" else " " for each in text.replace("\t", " "))
+
+
+def wrapped(who: str, text: str, width: int) -> str:
+    """Return what somebody said, broken between words, with the name before it."""
+    first = f"{who}: "
+    lines: list[str] = []
+    for paragraph in clean(text).splitlines() or [""]:
+        indent = INDENT if lines else first
+        lines += textwrap.wrap(paragraph, max(20, width - 1), initial_indent=indent, subsequent_indent=INDENT) or [""]
+    return "\n".join(lines)
+
+
+def bars(operations: Iterable[Operation], width: int, now: float) -> list[str]:
+    """Return a line for each operation that is under way: what, how far, what it is doing, how long it may still take."""
+    return [_bar(each, max(40, width - 1), now) for each in operations]
+
+
+def note(text: str, width: int) -> str:
+    """Return something that nobody in the conversation has said."""
+    return textwrap.fill(f"({clean(text)})", max(20, width - 1), initial_indent=INDENT, subsequent_indent=INDENT + " ")
+
+
+def step(operation: Operation) -> str:
+    """Return how an operation stands, for those who see no bars."""
+    line = f": {clean(operation.line)}" if operation.line else ""
+    match operation.state:
+        case OperationState.RUNNING:
+            return f"{INDENT}[{operation.id} {title(operation)}] {operation.fraction:.0%}{line}"
+        case OperationState.QUEUED:
+            return f"{INDENT}[{operation.id} {title(operation)}] waits for its turn"
+        case _:
+            return f"{INDENT}[{operation.id} {title(operation)}] {operation.state}"
+
+
+def title(operation: Operation) -> str:
+    """Return what a person calls an operation."""
+    return operation.tool.replace("_", " ")
+
+
+def _bar(operation: Operation, width: int, now: float) -> str:
+    name = f"{operation.id} {title(operation)}"
+    name = name if len(name) <= _TITLE else name[: _TITLE - 1] + "…"
+    if operation.state is OperationState.QUEUED:
+        rest = "waits for its turn"
+    elif operation.state is OperationState.CANCELLING:
+        rest = "is being cancelled"
+    elif operation.state is OperationState.UNKNOWN:
+        rest = "was interrupted; nobody knows whether it was done"
+    else:
+        long = _BAR if width >= 100 else _BAR // 2  # noqa: PLR2004 - columns
+        done = round(long * operation.fraction)
+        left = _left(operation, now)
+        rest = f"{'█' * done}{'░' * (long - done)} {operation.fraction:>4.0%} {left:>7}  {clean(operation.line)}"
+    line = f"{INDENT}{name:<{_TITLE}} {rest}"
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _left(operation: Operation, now: float) -> str:
+    if operation.estimate is None or operation.started_at is None:
+        return ""
+    left = operation.estimate - (now - operation.started_at)
+    return f"~{left:.0f} s" if left >= 1 else ""

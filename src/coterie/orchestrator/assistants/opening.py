@@ -1,0 +1,166 @@
+"""A scenario of kind ``conversation``, read, checked whole, and opened."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from coterie.conversation import Conversations
+from coterie.errors import RunFolderFailed, ScenarioError, StorageError, describe
+from coterie.kernel import Clock, SystemClock
+from coterie.models import Model, ModelGateway
+from coterie.orchestrator.assistants.assistant import Assistant, Place
+from coterie.orchestrator.assistants.loading import Provider, load
+from coterie.orchestrator.assistants.scenario import KIND, AssistantScenario
+from coterie.orchestrator.problems import problem
+from coterie.orchestrator.scenario import read_scenario
+
+RULES = "rules"
+"""The name that stands for the model that the provider brings."""
+
+
+@dataclass(frozen=True)
+class LoadedAssistant:
+    """A scenario that was checked, and the code that it names."""
+
+    path: Path
+    scenario: AssistantScenario
+    provider: Provider
+
+
+def load_assistant(path: Path | str) -> LoadedAssistant:
+    """Read a scenario file of kind ``conversation`` and check it whole, with the settings that its provider takes.
+
+    Raises `ScenarioError`, which has a line for every fault: the key, what is wrong with it, and what mends it. The
+    provider's module is imported for that.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(read_scenario(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(path, [f"it is not TOML: {error}"]) from error
+    if (kind := data.get("kind")) not in (None, KIND) and isinstance(kind, str):
+        raise ScenarioError(path, [f"kind: {kind!r} is not talked to; use `coterie run`, or write kind = {KIND!r}"])
+    try:
+        scenario = AssistantScenario.model_validate(data)
+    except ValidationError as error:
+        faults = [problem(each, data, AssistantScenario) for each in error.errors()]
+        raise ScenarioError(path, faults) from error
+    provider = load(scenario.assistant, path.parent)
+    if isinstance(provider, str):
+        raise ScenarioError(path, [f"assistant.provider: {provider}"])
+    if faults := provider.problems(scenario.settings):
+        raise ScenarioError(path, faults)
+    return LoadedAssistant(path, scenario, provider)
+
+
+class OpenAssistant:
+    """An assistant that is open: its conversations, and all that they need. Use it in a ``with`` block.
+
+    What it keeps is in one folder, so that it goes on after the end of the process: ``conversations.db``, and what the
+    provider makes there. Safe from any thread.
+    """
+
+    def __init__(self, loaded: LoadedAssistant, assistant: Assistant, conversations: Conversations, model: Model) -> None:
+        self.name = loaded.scenario.name
+        self.greeting = assistant.greeting
+        self.conversations = conversations
+        self.model = model
+        self._ending = contextlib.ExitStack()
+
+    def ends_with(self, ending: contextlib.ExitStack) -> Self:
+        """Take over what is to be closed with it."""
+        self._ending = ending
+        return self
+
+    def close(self) -> None:
+        """Close the conversations, the model and the provider's own, in that order. What is unfinished is taken up again."""
+        self._ending.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.close()
+
+
+def open_assistant(
+    loaded: LoadedAssistant,
+    folder: Path | str,
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    notice: Callable[[str], None] = lambda _: None,
+    clock: Clock | None = None,
+) -> OpenAssistant:
+    """Open an assistant over its folder, which is made if need be. `model` and `base_url` stand in for the scenario's.
+
+    Raises `ScenarioError` if the provider fails, `RunFolderFailed`, the errors of models, and those of storage: a folder
+    is used by one process at a time.
+    """
+    folder = Path(folder)
+    clock = clock if clock is not None else SystemClock()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderFailed(folder, error) from error
+    with contextlib.ExitStack() as stack:
+        assistant = _open(loaded, Place(folder, clock, notice))
+        if assistant.close is not None:
+            stack.callback(assistant.close)
+        answering = _model(loaded, assistant, model, base_url, clock, stack)
+        settings = loaded.scenario.behaviour(assistant.instructions)
+        conversations = stack.enter_context(
+            Conversations(
+                answering,
+                assistant.tools,
+                store=folder / "conversations.db",
+                provide=assistant.provide,
+                settings=settings,
+                clock=clock,
+            )
+        )
+        opened = OpenAssistant(loaded, assistant, conversations, answering)
+        return opened.ends_with(stack.pop_all())
+    raise AssertionError("unreachable")
+
+
+def _open(loaded: LoadedAssistant, place: Place) -> Assistant:
+    try:
+        return loaded.provider.open(place, loaded.scenario.settings)
+    except StorageError:
+        raise  # it says itself where, and what to do
+    except Exception as error:
+        line = f"assistant.provider: {loaded.scenario.assistant.provider} failed: {describe(error)}"
+        raise ScenarioError(loaded.path, [line]) from error
+
+
+def _model(
+    loaded: LoadedAssistant,
+    assistant: Assistant,
+    name: str | None,
+    base_url: str | None,
+    clock: Clock,
+    stack: contextlib.ExitStack,
+) -> Model:
+    settings = loaded.scenario.model
+    chosen = name or settings.name
+    if chosen != RULES:
+        address = base_url or settings.base_url
+        gateway: Any = ModelGateway(chosen, base_url=address, clock=clock)
+        stack.enter_context(gateway)
+        return gateway  # type: ignore[no-any-return] # it is a model, as its room says
+    if base_url is not None:
+        raise ScenarioError(loaded.path, ["model.base_url: rules need no server; name a model too, such as openai:NAME"])
+    if assistant.model is None:
+        raise ScenarioError(
+            loaded.path, ["model.name: this assistant brings no rules; name a model, such as openai:gpt-5-mini"]
+        )
+    return assistant.model

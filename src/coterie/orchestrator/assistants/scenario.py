@@ -1,0 +1,100 @@
+"""The scenario file of an assistant: what it may say, and what is said to whoever got it wrong."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+
+from coterie.conversation import ConversationSettings
+from coterie.errors import InvalidSetting
+
+KIND = "conversation"
+
+
+class _Part(BaseModel):
+    # Strict, as all scenario files are: text that looks like a number is no number.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class AssistantSettings(_Part):
+    """Which code the assistant is."""
+
+    provider: str
+    """``module:function``: a Python file or package beside the scenario file, and the function in it that is called with
+    a `Place` and, if it takes two arguments, with its settings."""
+
+    @field_validator("provider")
+    @classmethod
+    def _has_two_names(cls, provider: str) -> str:
+        module, _, function = provider.partition(":")
+        if not (module.isidentifier() and function.isidentifier()):
+            raise ValueError(
+                f"{provider!r} names no function; write module:function, for a Python file or package beside the scenario"
+            )
+        return provider
+
+    @property
+    def module(self) -> str:
+        """The file or package."""
+        return self.provider.partition(":")[0]
+
+    @property
+    def function(self) -> str:
+        """The function in it."""
+        return self.provider.partition(":")[2]
+
+
+class ModelSettings(_Part):
+    """Which model answers."""
+
+    name: str = Field(default="rules", min_length=1)
+    """A model string such as ``openai:gpt-5-mini``, or ``rules`` for the model that the provider brings."""
+    base_url: str | None = None
+    """Where an OpenAI-compatible server is."""
+
+
+ConversationTable: type[BaseModel] = create_model(
+    "ConversationTable",
+    __base__=_Part,
+    **{
+        field.name: (field.type, field.default)
+        for field in msgspec.structs.fields(ConversationSettings)
+        if field.name != "instructions"
+    },
+)  # type: ignore[call-overload] # its fields are those of the settings, whatever they are
+"""The table ``[conversation]``: the settings of conversations, by the same names."""
+
+
+class AssistantScenario(_Part):
+    """A whole scenario file of kind ``conversation``."""
+
+    kind: Literal["conversation"]
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
+    """What the assistant is called, and its folder."""
+    description: str = ""
+    instructions: str | None = None
+    """Who the model is to be, instead of the provider's own words."""
+    assistant: AssistantSettings
+    model: ModelSettings = ModelSettings()
+    conversation: ConversationTable = ConversationTable()  # type: ignore[valid-type] # it is made above
+    """How the conversation behaves."""
+    settings: dict[str, Any] = {}
+    """What the provider is given. It says itself what there may be."""
+
+    @model_validator(mode="after")
+    def _behaves(self) -> AssistantScenario:
+        try:
+            self.behaviour("")
+        except InvalidSetting as error:
+            raise ValueError(str(error).replace("ConversationSettings.", "conversation.")) from error
+        return self
+
+    def behaviour(self, instructions: str) -> ConversationSettings:
+        """Return how conversations behave, with these instructions unless the file has its own."""
+        told = self.instructions if self.instructions is not None else instructions
+        given: dict[str, Any] = self.conversation.model_dump()  # type: ignore[attr-defined] # as above
+        if told:
+            given["instructions"] = told
+        return ConversationSettings(**given)

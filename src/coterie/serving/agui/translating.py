@@ -1,0 +1,180 @@
+"""Events of conversations as events of AG-UI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from ag_ui.core import (
+    ActivityDeltaEvent,
+    ActivitySnapshotEvent,
+    BaseEvent,
+    TextMessageContentEvent,
+    TextMessageEndEvent,
+    TextMessageStartEvent,
+    ToolCallArgsEvent,
+    ToolCallEndEvent,
+    ToolCallResultEvent,
+    ToolCallStartEvent,
+)
+
+from coterie.conversation import (
+    Delivered,
+    Event,
+    Operation,
+    OperationChanged,
+    OperationProgressed,
+    TextWritten,
+    ToolCalled,
+    ToolReturned,
+    TurnBegan,
+    TurnEnded,
+)
+
+ACTIVITY = "OPERATION"
+"""The type of activity that an operation is."""
+
+
+class Translator:
+    """Translates the events of one stream, in their order. Keeps which message is open, and which operations it has shown.
+
+    Messages are named for events of the conversation, so a front end that sends them back says what it has: ``answer-`` and
+    the event with which the turn began, ``delivery-`` and the event of the delivery.
+    """
+
+    def __init__(self, operations: Iterable[Operation] = ()) -> None:
+        self._operations = {each.number: each for each in operations}
+        self._shown: set[int] = set()
+        self._began: dict[int, int] = {}
+        self._open: str | None = None
+        self._parts = 0
+        self._written = False
+
+    def translate(self, event: Event) -> list[BaseEvent]:
+        """Return what an event is in AG-UI; nothing for what has no form there."""
+        match event:
+            case TurnBegan():
+                self._began[event.turn] = event.id
+                self._parts, self._written = 0, False
+            case TextWritten(delivery=False):
+                return self._text(event)
+            case ToolCalled() | ToolReturned():
+                return self._call(event)
+            case OperationChanged():
+                return [_at(self.snapshot(event.operation), event)]
+            case OperationProgressed():
+                return self._progress(event)
+            case TurnEnded() | Delivered():
+                return self._end(event)
+            case _:
+                pass
+        return []
+
+    def snapshot(self, operation: Operation) -> BaseEvent:
+        """Return an operation as an activity, whole."""
+        before = self._operations.get(operation.number)
+        if before is not None and before.attempt == operation.attempt and before.fraction > operation.fraction:
+            # Progress is told when it is made, and noted in the operation later.
+            operation = msgspec.structs.replace(operation, fraction=before.fraction, line=before.line)
+        self._shown.add(operation.number)
+        self._operations[operation.number] = operation
+        return ActivitySnapshotEvent(
+            message_id=_name(operation.number), activity_type=ACTIVITY, content=content(operation), replace=True
+        )
+
+    def close(self) -> list[BaseEvent]:
+        """End the message that is open, if there is one."""
+        if self._open is None:
+            return []
+        name, self._open = self._open, None
+        return [TextMessageEndEvent(message_id=name)]
+
+    def _end(self, event: TurnEnded | Delivered) -> list[BaseEvent]:
+        if isinstance(event, Delivered):
+            # Whole, so that it has its own name from the first word on.
+            return self.whole(f"delivery-{event.id}", event)
+        if self._written:
+            return self.close()
+        return self.whole(f"answer-{self._began.get(event.turn, event.id)}", event)
+
+    def whole(self, name: str, event: TurnEnded | Delivered) -> list[BaseEvent]:
+        """Return a text that is complete as one message, under that name."""
+        if not event.text:
+            return self.close()
+        return [
+            *self.close(),
+            _at(TextMessageStartEvent(message_id=name, role="assistant"), event),
+            _at(TextMessageContentEvent(message_id=name, delta=event.text), event),
+            _at(TextMessageEndEvent(message_id=name), event),
+        ]
+
+    def _text(self, event: TextWritten) -> list[BaseEvent]:
+        events: list[BaseEvent] = []
+        if self._open is None:
+            self._parts += 1
+            name = f"answer-{self._began.get(event.turn, event.id)}"
+            self._open = name if self._parts == 1 else f"{name}-{self._parts}"
+            events.append(_at(TextMessageStartEvent(message_id=self._open, role="assistant"), event))
+        self._written = True
+        if event.text:
+            events.append(_at(TextMessageContentEvent(message_id=self._open, delta=event.text), event))
+        return events
+
+    def _call(self, event: ToolCalled | ToolReturned) -> list[BaseEvent]:
+        if isinstance(event, ToolReturned):
+            name = f"result-{event.call}"
+            return [
+                _at(ToolCallResultEvent(message_id=name, tool_call_id=event.call, content=event.content, role="tool"), event)
+            ]
+        arguments = json.dumps(msgspec.to_builtins(event.arguments), ensure_ascii=False)
+        return [
+            *self.close(),
+            _at(ToolCallStartEvent(tool_call_id=event.call, tool_call_name=event.tool), event),
+            _at(ToolCallArgsEvent(tool_call_id=event.call, delta=arguments), event),
+            _at(ToolCallEndEvent(tool_call_id=event.call), event),
+        ]
+
+    def _progress(self, event: OperationProgressed) -> list[BaseEvent]:
+        events: list[BaseEvent] = []
+        operation = self._operations.get(event.operation)
+        if operation is None:
+            return []
+        operation = msgspec.structs.replace(operation, fraction=event.fraction, line=event.line)
+        self._operations[event.operation] = operation
+        if event.operation not in self._shown:
+            events.append(_at(self.snapshot(operation), event))
+        patch: list[Any] = [
+            {"op": "replace", "path": "/fraction", "value": event.fraction},
+            {"op": "replace", "path": "/line", "value": event.line},
+        ]
+        delta = ActivityDeltaEvent(message_id=_name(event.operation), activity_type=ACTIVITY, patch=patch)
+        return [*events, _at(delta, event)]
+
+
+def content(operation: Operation) -> dict[str, Any]:
+    """Return an operation as a front end shows it."""
+    return {
+        "operation": operation.id,
+        "tool": operation.tool,
+        "arguments": msgspec.to_builtins(operation.arguments),
+        "state": str(operation.state),
+        "fraction": operation.fraction,
+        "line": operation.line,
+        "estimate": operation.estimate,
+        "background": operation.background,
+        "content": operation.content if operation.ended else "",
+        "createdAt": operation.created_at,
+        "startedAt": operation.started_at,
+        "endedAt": operation.ended_at,
+    }
+
+
+def _name(number: int) -> str:
+    return f"operation-{number}"
+
+
+def _at(made: BaseEvent, event: Event) -> BaseEvent:
+    made.timestamp = round(event.at * 1000)
+    return made

@@ -1,0 +1,94 @@
+"""The ASGI application: which address answers what."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from coterie.conversation import Conversations
+from coterie.errors import CoterieError
+from coterie.kernel import Clock, SystemClock
+from coterie.serving.agui.endpoint import AgUi
+from coterie.serving.completions.endpoint import Completions
+from coterie.serving.options import ServingOptions
+from coterie.serving.service import Service
+from coterie.serving.telemetry import Telemetry
+from coterie.serving.threads.records import Records
+from coterie.serving.web.access import Guard, Token
+from coterie.serving.web.bodies import Refused
+from coterie.serving.web.failures import broken, failed, refused
+from coterie.storage import Database
+
+
+def create_application(
+    conversations: Conversations,
+    token: Token,
+    *,
+    store: Database,
+    name: str = "assistant",
+    options: ServingOptions | None = None,
+    clock: Clock | None = None,
+) -> Starlette:
+    """Return an ASGI application that serves conversations. Make one for each server; it belongs to that server's loop.
+
+    `store` keeps how far front ends were told, best in the database of the conversations; `name` is that of the model
+    that completions ask for. Neither the conversations nor the store are closed with it. Raises the errors of storage.
+    """
+    options = options if options is not None else ServingOptions()
+    clock = clock if clock is not None else SystemClock()
+    service = Service(name, conversations, Records(store, clock), options, clock)
+    agui, completions, telemetry = AgUi(service), Completions(service), Telemetry(service)
+    routes = [
+        Route("/health", _health),
+        Route("/agui", agui.run, methods=["POST"]),
+        Route("/agui/{thread:path}/events", agui.listen),
+        Route("/agui/{thread:path}/operations", agui.operations),
+        Route("/agui/{thread:path}/operations/{operation}/cancel", agui.cancel, methods=["POST"]),
+        Route("/agui/{thread:path}/operations/{operation}/place", agui.reorder, methods=["POST"]),
+        Route("/v1/models", completions.models),
+        Route("/v1/models/{model}", completions.model),
+        Route("/v1/chat/completions", completions.complete, methods=["POST"]),
+        Route("/telemetry", telemetry.show),
+        Route("/metrics", telemetry.expose),
+    ]
+    pages = Middleware(
+        CORSMiddleware,
+        allow_origins=list(options.origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Thread-Id", "X-User"],
+    )
+    application = Starlette(
+        routes=routes,
+        middleware=[pages, Middleware(Guard, token=token)],
+        exception_handlers={HTTPException: _unknown, Refused: refused, CoterieError: failed, Exception: broken},
+        lifespan=_lifespan,
+    )
+    application.state.service = service
+    return application
+
+
+async def _health(request: Request) -> Response:  # noqa: ARG001 - as endpoints are
+    return JSONResponse({"status": "ok"})
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    problems = {404: f"there is nothing at {path}", 405: f"{request.method} is not possible at {path}"}
+    response = Refused(error.status_code, problems.get(error.status_code, error.detail)).response()
+    response.headers.update(error.headers or {})
+    return response
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(application: Starlette) -> AsyncIterator[None]:
+    yield
+    application.state.service.closing.set()

@@ -1,0 +1,1 @@
+"""OpenAI's chat completions, for chat front ends that speak nothing else."""

@@ -1,0 +1,28 @@
+"""What all endpoints share."""
+
+from __future__ import annotations
+
+import asyncio
+
+from coterie.conversation import Conversations
+from coterie.kernel import Clock
+from coterie.serving.options import ServingOptions
+from coterie.serving.threads.records import Records
+from coterie.serving.threads.threads import Threads
+
+
+class Service:
+    """The conversations that are served, and the limits. Only the server's loop touches it."""
+
+    def __init__(
+        self, name: str, conversations: Conversations, records: Records, options: ServingOptions, clock: Clock
+    ) -> None:
+        self.name = name
+        """What the assistant is called, as a model."""
+        self.conversations = conversations
+        self.records = records
+        self.options = options
+        self.clock = clock
+        self.threads = Threads(conversations, records, clock, options.open_threads)
+        self.closing = asyncio.Event()
+        """Set when the server ends, so that endless streams do too."""

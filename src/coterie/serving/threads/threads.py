@@ -1,0 +1,108 @@
+"""The conversations that front ends talk to, and what each front end was told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterator
+
+from coterie.conversation import Conversation, Conversations, TurnBegan
+from coterie.kernel import Clock
+from coterie.serving.threads.records import Records
+
+_IDLE = 60.0
+"""Seconds for which a thread is kept open at least since it was asked for."""
+
+
+class Seat:
+    """One thread of a front end: its conversation, and how far it was told. Only the server's loop touches it."""
+
+    def __init__(self, key: str, chat: Conversation, told: int, records: Records) -> None:
+        self.chat = chat
+        self.opened_at = 0.0
+        """When it was asked for last, on the monotonic clock."""
+        self.listeners = 0
+        """Streams that stay open between the turns. While there is one, results are told there and not in runs."""
+        self.reading: set[int] = set()
+        """Turns that some request is being told now."""
+        self._key = key
+        self._told = told
+        self._claimed: set[int] = set()
+        self._records = records
+
+    @property
+    def told(self) -> int:
+        """The id of the event up to which all was told."""
+        return self._told
+
+    @contextlib.contextmanager
+    def answering(self, began: TurnBegan | None) -> Iterator[None]:
+        """Keep the answer to a turn from being told elsewhere too, in a ``with`` block."""
+        if began is None:
+            yield
+            return
+        self.reading.add(began.turn)
+        try:
+            yield
+        finally:
+            self.reading.discard(began.turn)
+
+    def claim(self, event: int, *, again: bool = False) -> bool:
+        """Take it upon oneself to tell an event; return whether nobody else has, or, if `again`, does just now."""
+        if event in self._claimed or (event <= self._told and not again):
+            return False
+        self._claimed.add(event)
+        return True
+
+    def disclaim(self, event: int) -> None:
+        """Give back what was claimed and not told after all."""
+        self._claimed.discard(event)
+
+    def advance(self, event: int) -> None:
+        """Note that everything up to an event was told."""
+        if event > self._told:
+            self._told = event
+            self._claimed = {each for each in self._claimed if each > event}
+            self._records.tell(self._key, event)
+
+
+class Threads:
+    """The threads that were asked for lately. Only the server's loop touches it.
+
+    Of many more than `limit` those are closed that nobody has asked for, or reads, and in which nothing is under way. They
+    are opened again when they are asked for, as they were left.
+    """
+
+    def __init__(self, conversations: Conversations, records: Records, clock: Clock, limit: int) -> None:
+        self._conversations = conversations
+        self._records = records
+        self._clock = clock
+        self._limit = limit
+        self._seats: dict[tuple[str, ...], Seat] = {}
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    async def open(self, namespace: tuple[str, ...]) -> Seat:
+        """Return the seat of a namespace. Raises what `Conversations.open` does."""
+        seat = self._seats.get(namespace)
+        if seat is None:
+            key = json.dumps(namespace)
+            chat, told = await asyncio.to_thread(lambda: (self._conversations.open(namespace), self._records.told(key)))
+            await chat.ready()
+            seat = self._seats.setdefault(namespace, Seat(key, chat, told, self._records))
+        seat.opened_at = self._clock.monotonic()
+        if len(self._seats) > self._limit:
+            await self._close_idle()
+        return seat
+
+    async def _close_idle(self) -> None:
+        before = self._clock.monotonic() - _IDLE
+        for namespace, seat in sorted(self._seats.items(), key=lambda item: item[1].opened_at):
+            if seat.opened_at > before or len(self._seats) <= self._limit:
+                return
+            if seat.listeners or seat.reading or seat.chat.operations(unfinished=True):
+                continue
+            del self._seats[namespace]
+            await seat.chat.aclose()

@@ -1,0 +1,157 @@
+"""Scenarios of kind conversation: checked whole, with the code that they name, and opened."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coterie.errors import RunUnknown, ScenarioError
+from coterie.orchestrator import ChatFolder, load_assistant, load_scenario, open_assistant
+
+PROVIDER = """
+from pydantic import BaseModel, Field
+from coterie.models import RuleModel
+from coterie.orchestrator import Assistant
+
+class Settings(BaseModel):
+    model_config = {"extra": "forbid"}
+    colour: str = "red"
+    size: int = Field(default=1, ge=1)
+
+def plain(place):
+    return Assistant(tools=[], model=RuleModel(lambda request: "plain"))
+
+def with_settings(place, settings: Settings):
+    closed = lambda: place.notice("closed")
+    return Assistant(tools=[], model=RuleModel(lambda request: settings.colour), close=closed)
+
+def no_model(place):
+    return Assistant(tools=[])
+
+def nothing(place):
+    return None
+
+def broken(place):
+    raise RuntimeError("out of paper")
+
+def untyped(place, settings):
+    return None
+
+def many(place, a, b):
+    return None
+
+VALUE = 3
+"""
+
+
+def write(folder: Path, provider: str = "code:plain", more: str = "", head: str = "") -> Path:
+    (folder / "code.py").write_text(PROVIDER)
+    path = folder / "scenario.toml"
+    path.write_text(f'kind = "conversation"\nname = "test"\n{head}\n[assistant]\nprovider = "{provider}"\n{more}\n')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ({"provider": "code"}, "assistant.provider: 'code' names no function; write module:function"),
+        ({"provider": "../code:plain"}, "names no function"),
+        ({"provider": "os:system"}, "assistant.provider: there is no os.py and no package os beside the scenario file"),
+        ({"provider": "code:unknown"}, "has no function unknown"),
+        ({"provider": "code:VALUE"}, "has no function VALUE"),
+        ({"provider": "code:untyped"}, "settings of untyped has no type; annotate it"),
+        ({"provider": "code:many"}, "many takes 3 arguments"),
+        ({"more": "[settings]\nx = 1"}, "settings.x: the provider takes no settings; remove it"),
+        (
+            {"provider": "code:with_settings", "more": "[settings]\ncolor = 'blue'"},
+            "settings.color: no such key; did you mean 'colour'?",
+        ),
+        (
+            {"provider": "code:with_settings", "more": "[settings]\nsize = 0"},
+            "settings.size: 0 is out of range; it must be at least 1",
+        ),
+        ({"head": "descripton = 'x'"}, "descripton: no such key; did you mean 'description'?"),
+        ({"more": "[conversation]\npatience = -1"}, "conversation.patience"),
+        ({"more": "[conversation]\npatience = 'long'"}, "conversation.patience: 'long' is not possible; it must be a number"),
+        ({"more": "[conversation]\npatients = 1"}, "conversation.patients: no such key; did you mean 'patience'?"),
+        ({"more": "[conversation]\nsteps = 1.5"}, "conversation.steps"),
+        ({"more": "[model]\nname = ''"}, "model.name: '' is not possible; it must be text that is not empty"),
+        ({"more": "[broken"}, "it is not TOML"),
+    ],
+)
+def test_a_mistake_names_its_key_and_what_mends_it(tmp_path: Path, arguments: dict[str, str], line: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_assistant(write(tmp_path, **arguments))
+    assert line in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_assistant(write(tmp_path, head="nam = 1", more="[model]\nnme = 1\n[conversation]\nstep = 1"))
+    assert len(caught.value.problems) == 3
+
+
+def test_a_scenario_of_another_kind_is_sent_to_the_right_command(tmp_path: Path) -> None:
+    commons = Path(__file__).parents[2] / "examples" / "commons" / "fishing.toml"
+    with pytest.raises(ScenarioError, match="use `coterie run`"):
+        load_assistant(commons)
+    with pytest.raises(ScenarioError, match="use `coterie chat`"):
+        load_scenario(write(tmp_path))
+
+
+def answer(path: Path, notice: Callable[[str], None] = lambda _: None) -> str:
+    with open_assistant(load_assistant(path), path.parent / "data", notice=notice) as assistant:
+        return asyncio.run(assistant.conversations.open("chat").send("hello").answer())
+
+
+def test_settings_reach_the_provider_which_is_closed_at_the_end(tmp_path: Path) -> None:
+    notices: list[str] = []
+    path = write(tmp_path, "code:with_settings", "[settings]\ncolour = 'blue'")
+    assert answer(path, notices.append) == "blue"
+    assert notices == ["closed"]
+
+
+def test_two_scenarios_may_use_one_name_for_different_code(tmp_path: Path) -> None:
+    for word in ("one", "two"):
+        (tmp_path / word).mkdir()
+        path = write(tmp_path / word)
+        (tmp_path / word / "code.py").write_text(PROVIDER.replace('"plain"', f'"{word}"'))
+        assert answer(path) == word
+
+
+@pytest.mark.parametrize(
+    ("provider", "line"),
+    [
+        ("nothing", "it returned a NoneType; it is to return a coterie.orchestrator.Assistant"),
+        ("broken", "assistant.provider: code:broken failed: RuntimeError: out of paper"),
+        ("no_model", "model.name: this assistant brings no rules; name a model"),
+    ],
+)
+def test_a_provider_that_fails_is_told_as_such(tmp_path: Path, provider: str, line: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        answer(write(tmp_path, f"code:{provider}"))
+    assert line in str(caught.value)
+
+
+def test_code_that_cannot_be_imported_is_told_as_such(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    (tmp_path / "code.py").write_text("import nothing_of_that_name")
+    with pytest.raises(ScenarioError, match="cannot be loaded: ModuleNotFoundError"):
+        load_assistant(path)
+    (tmp_path / "code.py").write_text(PROVIDER)
+    assert answer(path) == "plain"
+
+
+def test_the_latest_conversation_of_each_user_is_remembered(tmp_path: Path) -> None:
+    folder = ChatFolder(tmp_path)
+    with pytest.raises(RunUnknown, match="alice has no conversation to resume"):
+        folder.choose("alice", None, resume=True)
+    first = folder.choose("alice", None, resume=False)
+    assert folder.choose("alice", "named", resume=True) == "named"
+    folder.remember("alice", first)
+    folder.remember("bob", "his")
+    assert folder.choose("alice", None, resume=True) == first
+    assert ChatFolder(tmp_path).choose("bob", None, resume=True) == "his"
+    (tmp_path / "latest.json").write_text("damaged")
+    assert folder.choose("bob", "his", resume=True) == "his"
