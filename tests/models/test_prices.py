@@ -11,7 +11,7 @@ from coterie.models.providers import pricing
 from coterie.models.providers.pricing import PublicPrices
 
 
-def reply(model: str, provider: str, *, details: dict[str, Any] | None = None, **usage: int) -> ModelResponse:
+def reply(model: str, provider: str, *, details: dict[str, Any] | None = None, **usage: Any) -> ModelResponse:
     return ModelResponse(
         parts=[TextPart("x")],
         usage=RequestUsage(**usage),

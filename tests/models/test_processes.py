@@ -39,7 +39,7 @@ def test_another_process_does_not_either_and_may_once_the_first_was_killed(tmp_p
         "import sys\nfrom coterie.models import Recorded\nfrom coterie.testing import ScriptedModel\n"
         "kept = Recorded(ScriptedModel([]), sys.argv[1])\nprint('has it', flush=True)\nsys.stdin.read()"
     )
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - ours
         [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None

@@ -377,4 +377,4 @@ def test_empty_lines_in_a_recording_are_nothing(tmp_path: Path) -> None:
 def test_a_path_that_is_none_is_told(tmp_path: Path) -> None:
     for settings in ({"record": "a\0b"}, {"replay": "a\0b"}, {"record": tmp_path}):
         with pytest.raises(RecordingDamaged):
-            ModelGateway(ScriptedModel([]), **settings)  # type: ignore[arg-type]
+            ModelGateway(ScriptedModel([]), **settings)

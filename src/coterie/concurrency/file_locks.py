@@ -17,4 +17,5 @@ except ImportError:  # pragma: no cover - Windows
 else:
 
     def lock_file(descriptor: int) -> None:
+        """Lock a file, as is said above."""
         flock(descriptor, LOCK_EX | LOCK_NB)

@@ -28,5 +28,7 @@ def check_request(where: str, request: object) -> ModelRequest:
         raise InvalidSetting(where, shown, f"one that can be written as JSON: {error}") from None
     for place, each in enumerate(request.exchanges):
         if isinstance(each, Spoken) and each.role not in _ROLES:
-            raise InvalidSetting(f"{where}.exchanges[{place}].role", each.role, "user or assistant; a system's are instructions")
+            raise InvalidSetting(
+                f"{where}.exchanges[{place}].role", each.role, "user or assistant; a system's are instructions"
+            )
     return request

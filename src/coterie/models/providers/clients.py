@@ -46,7 +46,7 @@ def send_as_they_are(client: AsyncOpenAI) -> None:
 
     async def straight(**given: Any) -> Any:
         body = {name: given[name] for name in ("messages", "tools") if isinstance(given.get(name), list)}
-        left = {name: [] if name == "messages" else Omit() for name in body}
+        left: dict[str, Any] = {name: [] if name == "messages" else Omit() for name in body}
         return await create(**{**given, **left, "extra_body": {**body, **(given.get("extra_body") or {})}})
 
     completions.create = straight  # type: ignore[method-assign]

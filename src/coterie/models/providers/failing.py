@@ -45,12 +45,14 @@ def translate_error(model: str, error: Exception, redactor: Redactor, clock: Clo
         return refusal(model, text, status=status)
     if isinstance(error, exceptions.UnexpectedModelBehavior):
         return MalformedReply(model, text, redactor.text(error.body or ""))
-    if isinstance(error, exceptions.ModelAPIError) and status is None and isinstance(error.__cause__, ValueError):
-        return MalformedReply(model, text)
-    if isinstance(error, ValueError | TypeError | LookupError | AttributeError):
+    if isinstance(error, ValueError | TypeError | LookupError | AttributeError) or _is_no_json(error):
         # A client stumbled over what it was sent.
         return MalformedReply(model, f"it makes no sense to its client: {text}")
     return ModelUnavailable(model, text, retry_after=_retry_after(error, clock))
+
+
+def _is_no_json(error: Exception) -> bool:
+    return isinstance(error, exceptions.ModelAPIError) and isinstance(error.__cause__, ValueError)
 
 
 def _refusal(error: Exception, status: int | None) -> type[ModelRefused] | None:
