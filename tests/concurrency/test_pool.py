@@ -1,8 +1,10 @@
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from coterie.concurrency import ElasticPool
+from coterie.concurrency import ElasticPool, Thread, start_thread
+from coterie.concurrency import pool as pool_module
 from coterie.testing import eventually, run_together
 
 
@@ -99,3 +101,26 @@ def test_nothing_is_lost_when_many_submit_while_threads_end() -> None:
     run_together(*[submit] * 4)
     assert len(counted) == 1_200
     pool.shutdown()
+
+
+@pytest.mark.parametrize("idle", [5.0, 0.01])
+def test_a_thread_that_works_no_more_and_has_not_ended_is_joined_too(monkeypatch: pytest.MonkeyPatch, idle: float) -> None:
+    gate = threading.Event()
+
+    def start(work: Callable[[], object], name: str) -> Thread:
+        def end_late() -> None:
+            work()
+            gate.wait(10)
+
+        return start_thread(end_late, name)
+
+    monkeypatch.setattr(pool_module, "start_thread", start)
+    pool = ElasticPool("pool", idle_after=idle)
+    pool.submit(int).result(10)
+    if idle > 1:
+        pool.shutdown(wait=False)
+    eventually(lambda: pool.threads == 0)
+    pool.shutdown(wait=False)
+    assert len(pool.join(0.01)) == 1
+    gate.set()
+    assert not pool.join(10)

@@ -2,13 +2,16 @@
 
 import asyncio
 import email.utils
+import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coterie.errors import (
     ContextTooLong,
+    InvalidSetting,
     KeyRefused,
     MalformedReply,
     ModelError,
@@ -18,10 +21,12 @@ from coterie.errors import (
     RateLimited,
     StreamBroken,
 )
-from coterie.models import Limits, ModelGateway, Timeouts, ToolDefinition
+from coterie.models import Limits, ModelGateway, ModelRequest, Spoken, Timeouts, ToolDefinition
 from coterie.testing import ManualClock, ModelServer, Served, eventually
 from coterie.work import Retry
 from tests.models.asking import SOON, gateway_to, planned, question, read
+
+ONCE = Retry(0)
 
 NEVER = Retry(0)
 TOOL = ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
@@ -276,3 +281,90 @@ class _Later:
 
     def result(self) -> None:
         self._together.join(10)
+
+
+@pytest.mark.parametrize("body", ["", "{", "<html>502</html>", "\0\0"])
+def test_what_is_no_json_is_a_malformed_reply(server: ModelServer, body: str) -> None:
+    server.play(lambda _: Served(body=body))
+    with gateway_to(server, retry=ONCE) as gateway, pytest.raises(MalformedReply, match="Failed to decode response as JSON"):
+        gateway.ask_blocking(question(), 10)
+
+
+def test_what_a_client_says_of_a_reply_is_one_line_without_references(server: ModelServer) -> None:
+    server.play([Served(body="{}")])
+    with gateway_to(server, retry=ONCE) as gateway, pytest.raises(MalformedReply) as caught:
+        gateway.ask_blocking(question(), 10)
+    assert "Input should be a valid list" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "http" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_told_with_its_address_and_not_as_slow(server: ModelServer) -> None:
+    server.stop()
+    with gateway_to(server, retry=ONCE) as gateway, pytest.raises(ModelUnavailable) as caught:
+        gateway.ask_blocking(question(), 10)
+    port = server.url.split(":")[2].split("/")[0]
+    assert f"Cannot connect to host 127.0.0.1:{port}" in str(caught.value)
+    assert "timed out" not in str(caught.value).lower()
+
+
+@pytest.mark.parametrize("said", ["0.5", " 1 ", "01"])
+def test_retry_after_may_have_a_fraction(server: ModelServer, said: str) -> None:
+    server.play([Served(status=429, error="slow", headers={"Retry-After": said})])
+    with gateway_to(server, retry=ONCE) as gateway, pytest.raises(RateLimited) as caught:
+        gateway.ask_blocking(question(), 10)
+    assert caught.value.retry_after == float(said)
+
+
+def test_a_date_without_its_place_is_of_greenwich(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    clock = ManualClock()
+    date = email.utils.formatdate(clock.time() + 30)
+    assert date.endswith(" -0000")
+    server.play([Served(status=429, error="slow", headers={"Retry-After": date})])
+    try:
+        with gateway_to(server, retry=ONCE, clock=clock) as gateway, pytest.raises(RateLimited) as caught:
+            gateway.ask_blocking(question(), 10)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert caught.value.retry_after == pytest.approx(30, abs=1)
+
+
+def test_half_a_character_is_told_as_a_question_mark(server: ModelServer, tmp_path: Path) -> None:
+    server.play([Served(text="a \ud800 b"), Served(text="a \ud800 b"), Served(calls=[("look", '{"at": "\\ud800"}')])])
+    with gateway_to(server, retry=ONCE, record=tmp_path / "run.jsonl") as gateway:
+        assert gateway.ask_blocking(question("1"), 10).text == "a ? b"
+        pieces = list(gateway.stream_blocking(question("2"), 10))
+        assert "".join(piece.text for piece in pieces[:-1]) == pieces[-1].text == "a ? b"
+        with pytest.raises(MalformedReply, match="the arguments of look hold half a character"):
+            gateway.ask_blocking(question("3"), 10)
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        (question("\ud800"), "surrogates not allowed"),
+        (question(temperature=float("nan")), r"ModelGateway\.ask\.temperature=nan"),
+        (question(temperature="hot"), r"ModelGateway\.ask\.temperature='hot'"),
+        (question(max_tokens=0), r"ModelGateway\.ask\.max_tokens=0"),
+        (question(priority="high"), r"at `\$\.priority`"),
+        (ModelRequest(exchanges="hello"), r"Expected `array`, got `str` - at `\$\.exchanges`"),  # type: ignore[arg-type]
+        (ModelRequest(exchanges=(Spoken("wizard", "x"),)), r"exchanges\[0\]\.role='wizard': need user or assistant"),
+        (question(schema={"a": object()}), "object"),
+    ],
+)
+def test_a_request_that_is_none_is_refused_before_it_is_sent(server: ModelServer, request_: ModelRequest, told: str) -> None:
+    with gateway_to(server) as gateway:
+        with pytest.raises(InvalidSetting, match=told):
+            gateway.ask_blocking(request_, 10)
+        with pytest.raises(InvalidSetting):
+            next(gateway.stream_blocking(request_, 10))
+    assert not server.requests
+
+
+@pytest.mark.parametrize("url", ["http://a b/v1", "http://x\0/v1", "http://x\n/v1", "http://x/\tv1"])
+def test_an_address_with_what_nobody_sees_is_refused(url: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"ModelGateway\.base_url"):
+        ModelGateway("openai:any", base_url=url)

@@ -364,3 +364,28 @@ def test_a_recording_tells_what_its_requests_have_spent_and_no_more(tmp_path: Pa
         with pytest.raises(BudgetExhausted):
             gateway.ask_blocking(question("r", agent="b"), 10)
         assert recorded_spending(path) == gateway.snapshot()["spent"]
+
+
+@pytest.mark.parametrize("left", [b"", b'{"coterie":', b'{"coterie":"recording","schema":1}'])
+def test_a_run_that_was_interrupted_before_its_first_line_was_whole_goes_on(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(left)
+    with ModelGateway(ScriptedModel(["one"]), record=path, replay=path) as gateway:
+        assert gateway.ask_blocking(question(), 10).text == "one"
+    with ModelGateway("openai:any", replay=path) as gateway:
+        assert gateway.ask_blocking(question(), 10).text == "one"
+
+
+def test_empty_lines_in_a_recording_are_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with ModelGateway(ScriptedModel(["one"]), record=path) as gateway:
+        gateway.ask_blocking(question(), 10)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\n\n"))
+    with ModelGateway("openai:any", replay=path) as gateway:
+        assert gateway.ask_blocking(question(), 10).text == "one"
+
+
+def test_a_path_that_is_none_is_told(tmp_path: Path) -> None:
+    for settings in ({"record": "a\0b"}, {"replay": "a\0b"}, {"record": tmp_path}):
+        with pytest.raises(RecordingDamaged):
+            ModelGateway(ScriptedModel([]), **settings)

@@ -5,6 +5,7 @@ Every thread of Coterie is started here, and every lock is made here, with its p
 
 from coterie.concurrency.completion import Completion, Signal
 from coterie.concurrency.doorbell import Doorbell
+from coterie.concurrency.file_locks import lock_file
 from coterie.concurrency.forks import tell_no_more, tell_of_forks
 from coterie.concurrency.interrupts import InterruptGuard, waits
 from coterie.concurrency.locks import Rank, acquire_in_turn, new_lock
@@ -29,6 +30,7 @@ __all__ = [
     "Timers",
     "acquire_in_turn",
     "dump_stacks",
+    "lock_file",
     "new_lock",
     "stack_of",
     "start_thread",

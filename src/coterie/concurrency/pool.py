@@ -31,6 +31,8 @@ class ElasticPool(Executor):
         self._queue: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._idle: list[threading.Lock] = []
         self._threads: set[Thread] = set()
+        self._leaving: list[Thread] = []
+        """Those that work no more, and may not have ended yet."""
         self._started = 0
         self._closed = False
 
@@ -76,7 +78,7 @@ class ElasticPool(Executor):
     def join(self, timeout: float | None) -> list[Thread]:
         """Wait up to `timeout` seconds in all for the threads to end, after `shutdown`; return those that did not."""
         with self._lock:
-            threads = list(self._threads)
+            threads = [*self._threads, *self._leaving]
         countdown = Countdown(timeout)
         for thread in threads:
             if thread is not threading.current_thread():
@@ -95,6 +97,11 @@ class ElasticPool(Executor):
             return
         self._threads.add(thread)
 
+    def _leave(self) -> None:
+        own = threading.current_thread()
+        self._threads.discard(own)
+        self._leaving = [*(thread for thread in self._leaving if thread.is_alive()), own]
+
     def _work(self) -> None:
         bell = threading.Lock()
         bell.acquire()
@@ -103,7 +110,7 @@ class ElasticPool(Executor):
                 job = self._queue.popleft() if self._queue else None
                 if job is None:
                     if self._closed:
-                        self._threads.discard(threading.current_thread())
+                        self._leave()
                         return
                     self._idle.append(bell)
             if job is not None:
@@ -112,7 +119,7 @@ class ElasticPool(Executor):
                 with self._lock:
                     if bell in self._idle:
                         self._idle.remove(bell)
-                        self._threads.discard(threading.current_thread())
+                        self._leave()
                         return
                 # Somebody took the bell in this very moment, and is about to ring it.
                 bell.acquire()

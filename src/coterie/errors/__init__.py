@@ -106,6 +106,8 @@ Each error is built from the objects it is about and words itself: what happened
     │       ├── BudgetExhausted           a budget does not permit another request
     │       ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
     │       ├── RecordingDamaged          a file of recordings cannot be used
+    │       ├── RecordingTaken            another gateway writes it
+    │       ├── GatewayForked             the gateway was made by the parent of this process
     │       └── GatewayClosed             the gateway has been closed
     ├── ConversationError                 something is wrong about a conversation, or was to be done to it
     │   ├── ConversationClosed            it was used after it was closed
@@ -235,6 +237,7 @@ from coterie.errors.models import (
     BudgetExhausted,
     ContextTooLong,
     GatewayClosed,
+    GatewayForked,
     KeyMissing,
     KeyRefused,
     MalformedReply,
@@ -246,6 +249,7 @@ from coterie.errors.models import (
     RateLimited,
     RecordingDamaged,
     RecordingMissing,
+    RecordingTaken,
     StreamBroken,
 )
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError, ServerFailed
@@ -327,8 +331,8 @@ __all__ = [
     "ContextTooLong", "ContributionRefused", "ConversationClosed", "ConversationDamaged", "ConversationError",
     "ConversationFailed", "ConversationFull", "ConversationTaken", "CoterieError", "DecodeFailed", "DefinitionError",
     "DeliveryError", "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "ExtractionFailed",
-    "FeedbackFailed", "FragmentConflict", "GatewayClosed", "GuestUnreachable", "HandlerFailed", "HistoryGone",
-    "InvalidAddress", "InvalidDump", "InvalidGraph", "InvalidIntent", "InvalidMemory", "InvalidMessage",
+    "FeedbackFailed", "FragmentConflict", "GatewayClosed", "GatewayForked", "GuestUnreachable", "HandlerFailed",
+    "HistoryGone", "InvalidAddress", "InvalidDump", "InvalidGraph", "InvalidIntent", "InvalidMemory", "InvalidMessage",
     "InvalidNamespace", "InvalidPersona", "InvalidSetting", "InvalidText", "InvalidValue", "InvitationDeclined",
     "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
     "KeyConflict", "KeyMissing", "KeyRefused", "LogDamaged", "LogTaken", "MailboxFull", "MalformedReply",
@@ -336,14 +340,15 @@ __all__ = [
     "MemoryForked", "MigrationError", "MindFailed", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout",
     "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
     "OperationStopped", "PatchRefused", "PersonaError", "PersonaTooLarge", "PersonaUnknown", "QueueFull",
-    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RemoteError", "ReplayDiverged",
-    "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError", "RuleFailed", "RunFolderFailed",
-    "RunUnknown", "RuntimeStopped", "ScenarioError", "ServerFailed", "ServiceMissing", "SnapshotFailed", "SpawnError",
-    "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed", "StorageCorrupt", "StorageError",
-    "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable", "StreamBroken", "TierUnavailable",
-    "TransitionRefused", "TransportError", "TurnForfeited", "Unhandled", "UnknownAction", "UnknownAgent",
-    "UnknownComponent", "UnknownMeeting", "UnknownMemory", "UnknownOperation", "UnusableReply", "UpdateRefused",
-    "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped", "WorkerDied", "WorkerStartFailed",
-    "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl", "describe",
+    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RecordingTaken", "RemoteError",
+    "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError", "RuleFailed",
+    "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServerFailed", "ServiceMissing",
+    "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed",
+    "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable",
+    "StreamBroken", "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited", "Unhandled",
+    "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
+    "UnusableReply", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped",
+    "WorkerDied", "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl",
+    "describe",
 ]
 # fmt: on

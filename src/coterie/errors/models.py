@@ -133,6 +133,22 @@ class RecordingDamaged(ModelHalted):
         super().__init__(f"{path}: {reason}; give another file, or delete it and record anew")
 
 
+class RecordingTaken(ModelHalted):
+    """A file of recordings is being written by another gateway, of this process or of another."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} is being recorded by another gateway: close that one first, or record to a file of its own")
+
+
+class GatewayForked(ModelHalted):
+    """A gateway was asked in a child of the process that made it, where its thread and its connections are not."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the model gateway {name} was made by the parent of this process: make one here, or spawn instead of fork"
+        )
+
+
 class GatewayClosed(ModelHalted):
     """A gateway was asked after, or while, it was closed."""
 

@@ -14,7 +14,7 @@ from coterie.models.contract import Model
 from coterie.models.options import Budget, Limits, Price, Timeouts
 from coterie.models.policies import Budgeted, Estimator, Ledger, Limited, Measured, Meter, Priced, Retrying, Timed
 from coterie.models.providers import ProviderModel
-from coterie.models.recording import Recorded, Replayed
+from coterie.models.recording import Recorded, Replayed, begun
 from coterie.models.values import ModelReply
 from coterie.work import Retry
 
@@ -109,7 +109,7 @@ def check_model(model: object) -> Model:
 
 def _taped(live: Model | None, parts: Parts) -> tuple[Model, Recorded | Replayed | None]:
     """Put the recording, and what is replayed of it, around the model."""
-    going_on = parts.record is not None and parts.replay == parts.record and not parts.record.exists()
+    going_on = parts.record is not None and parts.replay == parts.record and not begun(parts.record)
     if parts.replay is not None and not going_on:
         replayed = Replayed(parts.replay, otherwise=live, record=parts.record)
         return replayed, replayed

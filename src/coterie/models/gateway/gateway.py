@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from coterie.errors import InvalidSetting, ModelError
 from coterie.kernel import Clock, SystemClock, check_instance
+from coterie.models.checking import check_request
 from coterie.models.contract import Model
 from coterie.models.gateway.assembly import RETRY, Parts, assemble, check_table
 from coterie.models.gateway.loop import LoopThread
@@ -128,8 +129,11 @@ class ModelGateway:
         await asyncio.to_thread(self.close)
 
     def submit(self, request: ModelRequest) -> PendingReply:
-        """Ask, and return the reply that is to come, to be awaited or waited for. Raises `GatewayClosed`."""
-        check_instance("ModelGateway.ask", request, ModelRequest, "a ModelRequest")
+        """Ask, and return the reply that is to come, to be awaited or waited for.
+
+        Raises `GatewayClosed`, and `InvalidSetting` for what is no request.
+        """
+        check_request("ModelGateway.ask", request)
         return self._running.submit(request)
 
     async def ask(self, request: ModelRequest) -> ModelReply:
@@ -150,7 +154,7 @@ class ModelGateway:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
         """Return the reply as it is written, and whole at the end. Whoever stops reading ends the HTTP call."""
-        check_instance("ModelGateway.stream", request, ModelRequest, "a ModelRequest")
+        check_request("ModelGateway.stream", request)
         channel = Channel()
         leave = self._running.stream(request, channel)
         try:
@@ -163,7 +167,7 @@ class ModelGateway:
 
     def stream_blocking(self, request: ModelRequest, timeout: float | None = None) -> Iterator[TextDelta | ModelReply]:
         """Return the same to a thread that may block. Raises `WaitTimeout` if a piece takes longer than `timeout`."""
-        check_instance("ModelGateway.stream", request, ModelRequest, "a ModelRequest")
+        check_request("ModelGateway.stream", request)
         self._running.refuse_own_thread("stream_blocking")
         channel = Channel()
         leave = self._running.stream(request, channel)

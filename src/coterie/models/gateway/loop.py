@@ -63,13 +63,15 @@ class LoopThread:
     """An event loop that runs on its own thread from now until `stop`.
 
     Safe from any thread. What is run on the loop is touched by its thread alone, and so needs no lock; `_lock` guards
-    whether calls are taken, so that each call that is taken is made.
+    whether calls are taken, so that each call that is taken is made, and those that are to be made at its next turn: a
+    hundred agents that ask at once wake it once.
     """
 
     def __init__(self, clock: Clock, name: str) -> None:
         self.name = name
         self.loop = ClockedLoop(clock, name)
         self._lock = new_lock(Rank.RECORDS)
+        self._calls: list[Callable[[], object]] = []
         self._taking = True
         self._serving = True
         self._thread = start_thread(self._run, name)
@@ -82,9 +84,12 @@ class LoopThread:
     def call(self, function: Callable[[], object]) -> bool:
         """Have a function called on the loop, soon. Return whether it will be."""
         with self._lock:
-            if self._taking:
-                self.loop.call_soon_threadsafe(function, context=Context())
-            return self._taking
+            if not self._taking:
+                return False
+            self._calls.append(function)
+            if len(self._calls) == 1:
+                self.loop.call_soon_threadsafe(self._make_calls, context=Context())
+            return True
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises.
@@ -110,6 +115,15 @@ class LoopThread:
         """Have the loop end; on its own thread. Once it is ending, more does no harm."""
         if self._serving:
             self.loop.stop()
+
+    def _make_calls(self) -> None:
+        with self._lock:
+            calls, self._calls = self._calls, []
+        for call in calls:
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 - one that fails keeps no other from being made
+                self.loop.call_exception_handler({"message": f"a call on the thread {self.name} failed", "exception": error})
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
-from coterie.concurrency import Signal
-from coterie.errors import GatewayClosed, ModelError, describe
+from coterie.concurrency import Signal, tell_of_forks
+from coterie.errors import GatewayClosed, GatewayForked, ModelError, describe
 from coterie.models.contract import Model
 from coterie.models.gateway.loop import LoopThread
 from coterie.models.gateway.pending import Channel, PendingReply
@@ -39,11 +39,17 @@ class Running:
         self._closing = False
         self._ended = Signal()
         self._accepting = True
+        self._forked = False
+        tell_of_forks(self)
 
     @property
     def closed(self) -> bool:
         """Whether nothing more is taken."""
-        return self._closing
+        return self._closing or self._forked
+
+    def become_orphan(self) -> None:
+        """Be a copy in a forked process, which has neither the thread nor, alone, the connections."""
+        self._forked = True
 
     def refuse_own_thread(self, what: str) -> None:
         """Raise if the calling thread is that of the loop, which would wait for itself."""
@@ -64,6 +70,8 @@ class Running:
 
     def close(self, timeout: float) -> bool:
         """End everything; return whether that was done in time."""
+        if self._forked:
+            return True
         first = not self._closing
         self._closing = True
         if first:
@@ -78,6 +86,8 @@ class Running:
         return self._thread.stop(0.0)
 
     def _send(self, begin: Callable[[], object]) -> None:
+        if self._forked:
+            raise GatewayForked(self.name)
         if self._closing or not self._thread.call(begin):
             raise GatewayClosed(self.name)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import email.utils
+import re
 from collections.abc import Mapping
+from datetime import UTC
 
 from pydantic_ai import exceptions
 
@@ -22,6 +24,9 @@ from coterie.models.redaction import Redactor
 
 _SHOWN = 500
 """Characters of what a provider says that an error repeats."""
+_REFERENCE = re.compile(r"\s*For further information visit \S+")
+"""What pydantic ends each line of an error with."""
+_SECONDS = re.compile(r"\s*\d+(\.\d*)?\s*")
 _TOO_MANY = 429
 _SERVER = 500
 _TIMED_OUT = 408
@@ -40,10 +45,14 @@ def translate_error(model: str, error: Exception, redactor: Redactor, clock: Clo
         return refusal(model, text, status=status)
     if isinstance(error, exceptions.UnexpectedModelBehavior):
         return MalformedReply(model, text, redactor.text(error.body or ""))
-    if isinstance(error, ValueError | TypeError | LookupError | AttributeError):
+    if isinstance(error, ValueError | TypeError | LookupError | AttributeError) or _is_no_json(error):
         # A client stumbled over what it was sent.
         return MalformedReply(model, f"it makes no sense to its client: {text}")
     return ModelUnavailable(model, text, retry_after=_retry_after(error, clock))
+
+
+def _is_no_json(error: Exception) -> bool:
+    return isinstance(error, exceptions.ModelAPIError) and isinstance(error.__cause__, ValueError)
 
 
 def _refusal(error: Exception, status: int | None) -> type[ModelRefused] | None:
@@ -59,11 +68,13 @@ def _refusal(error: Exception, status: int | None) -> type[ModelRefused] | None:
 
 
 def _short(error: Exception) -> str:
-    text = describe(error)
-    cause = error.__cause__
-    while cause is not None and isinstance(error, exceptions.ModelConnectionError):
-        text += f" ({describe(cause)})"
+    told: BaseException = error
+    cause = error.__cause__ if isinstance(error, exceptions.ModelConnectionError) else None
+    while cause is not None:
+        # Each client on the way has its own name for what happened; the most is told by one of the inner ones.
+        told = cause if told is error or len(str(cause)) >= len(str(told)) else told
         cause = cause.__cause__
+    text = " ".join(_REFERENCE.sub("", describe(told)).split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -78,10 +89,13 @@ def _speaks_of_context(error: Exception, status: int | None) -> bool:
 def _retry_after(error: Exception, clock: Clock) -> float | None:
     headers: Mapping[str, str] = getattr(error, "headers", None) or {}
     said = headers.get("retry-after")
-    if said is not None and "retry-after-ms" not in headers and not said.strip().isdigit():
-        # A date is compared with the clock that is waited by.
+    if said is not None and "retry-after-ms" not in headers:
+        if _SECONDS.fullmatch(said):
+            return float(said)
+        # A date is compared with the clock that is waited by; one that does not say where it is right is one of Greenwich.
         try:
-            return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - clock.time())
-        except (ValueError, TypeError):
+            date = email.utils.parsedate_to_datetime(said)
+            return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - clock.time())
+        except (ValueError, TypeError, OverflowError):
             return None
     return getattr(error, "retry_after", None)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
+from openai import AsyncOpenAI
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, create_async_httpx2_client, infer_model, parse_model_id
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -18,6 +19,7 @@ from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from coterie.errors import InvalidSetting, KeyMissing, ModelError
+from coterie.models.providers.clients import ON_AIOHTTP, new_client, send_as_they_are
 from coterie.models.redaction import Redactor
 
 _TEST = "test"
@@ -60,7 +62,7 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
     failed: ModelError | InvalidSetting
     try:
         if base_url is None:
-            opened = Opened(infer_model(name), None, redactor)
+            opened = _where_it_is(kind or name, name, redactor)
         else:
             opened = _at(kind or name, short, name, _Address(setting, base_url), redactor)
     except UserError as error:
@@ -73,7 +75,7 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
             raise
         failed = InvalidSetting("ModelGateway.model", name, f"something else: {redactor.text(str(error))}")
     else:
-        _ask_once(opened.model)
+        _ask_plainly(opened.model)
         _expect_an_end(opened.model)
         return opened
     raise failed
@@ -97,6 +99,8 @@ class _Address:
         try:
             parts = urlsplit(url)
             valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+            # Some of what nobody sees is dropped here, and stumbled over elsewhere.
+            valid = valid and url.isprintable() and " " not in url
             port = f":{parts.port}" if parts.port is not None else ""
         except (ValueError, AttributeError, TypeError):
             valid = False
@@ -108,8 +112,21 @@ class _Address:
         self.user = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username or parts.password else None
 
 
+def _where_it_is(kind: str, name: str, redactor: Redactor) -> Opened:
+    if kind not in ON_AIOHTTP:
+        return Opened(infer_model(name), None, redactor)
+    client = new_client()
+
+    def make(which: str) -> Provider[Any]:
+        found: Any = infer_provider_class(which)
+        made: Provider[Any] = found(http_client=client)
+        return made
+
+    return Opened(infer_model(name, make), client, redactor)
+
+
 def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor) -> Opened:
-    client = create_async_httpx2_client()
+    client = new_client() if kind in ON_AIOHTTP else create_async_httpx2_client()
     if address.user is not None:
         client.auth = httpx2.BasicAuth(*address.user)
         redactor = Redactor([part for part in address.user if part])
@@ -131,11 +148,16 @@ def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor)
     return Opened(infer_model(name, make), client, redactor)
 
 
-def _ask_once(model: Model) -> None:
-    """Keep the provider's own client from asking again by itself: the gateway does, within its limits and budgets."""
+def _ask_plainly(model: Model) -> None:
+    """Keep the provider's own client from asking again by itself: the gateway does, within its limits and budgets.
+
+    And from going through what it sends.
+    """
     client: Any = getattr(getattr(model, "_provider", None), "client", None)
     if hasattr(client, "max_retries"):
         client.max_retries = 0
+    if isinstance(client, AsyncOpenAI):
+        send_as_they_are(client)
 
 
 def _expect_an_end(model: Model) -> None:

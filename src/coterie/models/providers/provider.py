@@ -38,7 +38,7 @@ class ProviderModel:
             from coterie.models.providers import opening  # noqa: PLC0415 - Pydantic AI is optional, and slow to import
             from coterie.models.providers.translating import Translator  # noqa: PLC0415 - as above
         except ImportError as error:
-            if not (error.name or "").startswith(("pydantic_ai", "openai", "genai_prices")):
+            if not (error.name or "").startswith(("pydantic_ai", "openai", "genai_prices", "aiohttp", "httpx2")):
                 raise
             raise ExtraMissing("a model string", "models") from None
         self._name = model

@@ -7,18 +7,17 @@ from collections.abc import AsyncIterator
 from itertools import groupby
 from typing import Any
 
-from genai_prices import calc_price
 from pydantic_ai import messages
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition as ProviderTool
-from pydantic_ai.usage import RequestUsage
 
 from coterie.errors import MalformedReply, ModelError
 from coterie.kernel import Clock
 from coterie.models.providers.failing import translate_error
+from coterie.models.providers.pricing import PublicPrices
 from coterie.models.redaction import Redactor
 from coterie.models.values import (
     Exchange,
@@ -36,12 +35,13 @@ _FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "tool_call": Finish.T
 
 
 class Translator:
-    """Speaks Pydantic AI for us. Safe from any thread: it keeps nothing but settings."""
+    """Speaks Pydantic AI for us. Safe from any thread: it keeps nothing but settings and prices."""
 
     def __init__(self, name: str, clock: Clock, redactor: Redactor) -> None:
         self._name = name
         self._clock = clock
         self._redactor = redactor
+        self._prices = PublicPrices()
 
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
         """Return the reply of a model."""
@@ -58,7 +58,7 @@ class Translator:
         async with opened as response:
             try:
                 async for event in response:
-                    text = _text(event)
+                    text = _whole(_text(event))
                     if text:
                         yield TextDelta(text)
             except GeneratorExit:
@@ -73,15 +73,10 @@ class Translator:
 
     def price(self, input_tokens: int, output_tokens: int, model: Model) -> float | None:
         """Return the price of so many tokens of a model; None where it is not known."""
-        usage = RequestUsage(input_tokens=input_tokens, output_tokens=output_tokens)
-        # By its provider, as the cost of a reply is: what speaks for another costs the same.
-        try:
-            return float(calc_price(usage, model.model_name, provider_id=model.system).total_price)
-        except (LookupError, ValueError):
-            return None
+        return self._prices.of_tokens(model, input_tokens, output_tokens)
 
     def _reply(self, response: messages.ModelResponse) -> ModelReply:
-        text = "".join(part.content for part in response.parts if isinstance(part, messages.TextPart))
+        text = _whole("".join(part.content for part in response.parts if isinstance(part, messages.TextPart)))
         calls = tuple(self._call(part) for part in response.parts if isinstance(part, messages.ToolCallPart))
         finish = _FINISHES.get(response.finish_reason or "", Finish.TOOLS if calls else Finish.STOP)
         if not text and not calls and response.finish_reason in (None, "error"):
@@ -91,7 +86,7 @@ class Translator:
             text=text,
             calls=calls,
             finish=Finish.TOOLS if calls and finish is Finish.STOP else finish,
-            usage=Usage(usage.input_tokens, usage.output_tokens, self._cost(response)),
+            usage=Usage(usage.input_tokens, usage.output_tokens, self._prices.of_reply(response)),
             model=response.model_name or self._name,
         )
 
@@ -105,13 +100,11 @@ class Translator:
                 raise MalformedReply(self._name, reason, self._redactor.text(str(part.args))) from None
         if not isinstance(arguments, dict | None):
             raise MalformedReply(self._name, f"the arguments of {part.tool_name} are no object", str(part.args))
-        return ToolCall(id=part.tool_call_id, name=part.tool_name, arguments=arguments or {})
-
-    def _cost(self, response: messages.ModelResponse) -> float | None:
         try:
-            return float(response.cost().total_price)
-        except (LookupError, ValueError, AssertionError):
-            return None
+            json.dumps(arguments, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise MalformedReply(self._name, f"the arguments of {part.tool_name} hold half a character") from None
+        return ToolCall(id=part.tool_call_id, name=part.tool_name, arguments=arguments or {})
 
 
 def _settings(request: ModelRequest) -> ModelSettings:
@@ -167,6 +160,15 @@ def _heard(exchange: Exchange) -> messages.ModelRequestPart:
         return messages.ToolReturnPart(exchange.name, exchange.content, exchange.id, outcome=outcome)
     assert isinstance(exchange, Spoken)
     return messages.UserPromptPart(exchange.text)
+
+
+def _whole(text: str) -> str:
+    """Return a text without the halves of characters that JSON may hold, and that can neither be sent nor recorded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def _text(event: object) -> str:

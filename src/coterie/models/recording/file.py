@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock
-from coterie.errors import ModelError, RecordingDamaged
+from coterie.concurrency import Rank, lock_file, new_lock, tell_of_forks
+from coterie.errors import ModelError, RecordingDamaged, RecordingTaken
 from coterie.errors.models import restored
 from coterie.models.recording.key import Key, prompt_of
 from coterie.models.redaction import Redactor
@@ -64,29 +65,51 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         return Key(self.agent, self.step, self.digest, self.number)
 
 
+_FIRST = msgspec.json.encode(Header())
+"""The first line, without its end."""
+_LONGEST = 1_000
+
+
 class Tape:
     """Appends entries to a recording. Safe from any thread: `_lock` guards the file, and each line is one write.
 
     A line that a crash has torn is cut off when the file is opened again. Keys that stand in the environment are never
-    written. Raises `RecordingDamaged` if the file is no recording, or cannot be written.
+    written. The file is locked while it is open, where the system can do that (`flock`): two that append to one would each
+    miss what the other asked, and count repeats alike. A child that is forked has no part in it. Raises `RecordingTaken`
+    if another has it, and `RecordingDamaged` if it is no recording, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = new_lock(Rank.RECORDS)
         self._redactor = Redactor()
+        self._file: io.FileIO | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._file = io.FileIO(path, "ab", opener=_opened)
+            _take(file)
             whole = _whole_length(path)
-            self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
-            if whole < os.fstat(self._file).st_size:
-                os.ftruncate(self._file, whole)
+            if whole < os.fstat(file.fileno()).st_size:
+                file.truncate(whole)
             if whole:
                 _check_header(path)
             else:
                 self._write(msgspec.json.encode(Header()))
-        except OSError as error:
-            raise RecordingDamaged(path, f"it cannot be written: {error.strerror or error}") from None
+        except BlockingIOError:
+            self.close()
+            raise RecordingTaken(path) from None
+        except (OSError, ValueError) as error:
+            self.close()
+            raise RecordingDamaged(path, f"it cannot be written: {getattr(error, 'strerror', None) or error}") from None
+        except RecordingDamaged:
+            self.close()
+            raise
+        tell_of_forks(self)
+
+    def become_orphan(self) -> None:
+        """Leave the file to the parent of this process, which was forked; its lock may be held by nobody."""
+        self._lock = new_lock(Rank.RECORDS)
+        self.close()
 
     def append(self, key: Key, request: ModelRequest, outcome: ModelReply | ModelError) -> None:
         """Append what came of a request. Raises `RecordingDamaged`."""
@@ -111,14 +134,24 @@ class Tape:
         with self._lock:
             file, self._file = self._file, None
             if file is not None:
-                os.close(file)
+                file.close()
 
     def _write(self, line: bytes) -> None:
         if self._file is None:
             raise RecordingDamaged(self.path, "it has been closed")
         data = memoryview(line + b"\n")
         while data:
-            data = data[os.write(self._file, data) :]
+            data = data[self._file.write(data) or 0 :]
+
+
+def begun(path: Path) -> bool:
+    """Return whether a file holds a recording, or anything else; not one that a crash left with less than its first line."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_LONGEST)
+    except (OSError, ValueError):
+        return path.exists() if "\0" not in str(path) else True
+    return not _FIRST.startswith(line)
 
 
 def read(path: Path) -> dict[Key, Entry]:
@@ -128,8 +161,8 @@ def read(path: Path) -> dict[Key, Entry]:
     """
     try:
         lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise RecordingDamaged(path, f"it cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise RecordingDamaged(path, f"it cannot be read: {getattr(error, 'strerror', None) or error}") from None
     torn = lines.pop()
     if torn:
         _log.warning("%s ends in a torn line of %d bytes, which is ignored", path, len(torn))
@@ -139,12 +172,30 @@ def read(path: Path) -> dict[Key, Entry]:
     decoder = msgspec.json.Decoder(Entry)
     entries: dict[Key, Entry] = {}
     for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
         try:
             entry = decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RecordingDamaged(path, f"line {number} makes no sense: {error}") from None
         entries[entry.key] = entry
     return entries
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _take(file: io.FileIO) -> None:
+    """Lock a file, where that can be done. Raises `BlockingIOError` if another has it."""
+    if lock_file is None:
+        return
+    try:
+        lock_file(file.fileno())
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        _log.warning("%s is on a file system without locks (%s): see that nobody else records to it", file.name, error.strerror)
 
 
 def _whole_length(path: Path) -> int:
@@ -154,7 +205,7 @@ def _whole_length(path: Path) -> int:
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
     if whole < len(data):
-        if not whole and not b'{"coterie":"recording"'.startswith(data[:22]):
+        if not whole and not _FIRST.startswith(data):
             raise RecordingDamaged(path, "it is no recording")
         _log.warning("%s ended in a torn line of %d bytes, which is cut off", path, len(data) - whole)
     return whole

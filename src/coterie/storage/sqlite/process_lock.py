@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
+from coterie.concurrency import lock_file
 from coterie.errors import StorageLocked, StorageUnavailable
-
-_flock: Callable[[int], object] | None
-try:
-    from fcntl import LOCK_EX, LOCK_NB, flock
-except ImportError:  # pragma: no cover - Windows
-    _flock = None
-else:
-
-    def _flock(descriptor: int) -> None:
-        flock(descriptor, LOCK_EX | LOCK_NB)
 
 
 class ProcessLock:
@@ -45,7 +35,7 @@ class ProcessLock:
         Raises `StorageLocked`, with the number of the process that has it, and `StorageUnavailable` where there are no
         locks or the file cannot be made.
         """
-        if _flock is None:
+        if lock_file is None:
             problem = (
                 "files are guarded by flock, which this system does not have; use Linux, macOS or WSL, or a PostgreSQL server"
             )
@@ -86,8 +76,8 @@ class ProcessLock:
 
     def _lock(self, descriptor: int) -> None:
         try:
-            assert _flock is not None
-            _flock(descriptor)
+            assert lock_file is not None
+            lock_file(descriptor)
         except BlockingIOError as error:
             text = os.pread(descriptor, 20, 0).strip()
             raise StorageLocked(self._database, int(text) if text.isdigit() else None) from error
