@@ -183,6 +183,7 @@ class Runner:
             checkpoint=self.host.journal.ledger.checkpoint(self.book.port.key, operation.number) if again else None,
             on_progress=lambda _: me.tell(AttemptNews(serial)),
             on_end=lambda _: me.tell(AttemptEnded(serial)),
+            longest=self.host.settings.longest_result,
         )
         running = Running(serial, attempt, self.book.now)
         self._attempts[serial] = self._current[operation.number] = running

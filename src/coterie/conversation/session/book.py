@@ -13,6 +13,7 @@ import msgspec
 from coterie.conversation.events import Event, OperationChanged
 from coterie.conversation.history.entries import FIRST_PART, PARTS, Answered, Confirming, Entry, Said, events_of, identify
 from coterie.conversation.history.journal import Record
+from coterie.conversation.history.plain import keepable
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.port import Port
 from coterie.storage import Pending
@@ -98,7 +99,7 @@ class Book:
         """
         at = self.now
         records, events = [], []
-        for entry in entries:
+        for entry in map(keepable, entries):
             self._sequence += 1
             record = Record(self._sequence, at, entry)
             records.append(record)
@@ -108,7 +109,7 @@ class Book:
                 self.answered = max(self.answered, entry.turn)
             elif isinstance(entry, Confirming):
                 self._confirming[_canonical(entry.tool, entry.arguments)] = entry.turn
-        changed = list(operations)
+        changed = [keepable(each) for each in operations]
         for operation in changed:
             if operation.ended and operation.delivered:
                 self.operations.pop(operation.number, None)

@@ -7,7 +7,7 @@ from coterie.conversation.port import Port
 from coterie.errors import ConversationFailed
 from coterie.kernel import Address
 from coterie.messaging import Message
-from coterie.runtime import Agent, AgentDown, AgentRef, on
+from coterie.runtime import Agent, AgentDown, AgentRef, AgentRestarted, on
 
 
 class Roll:
@@ -47,6 +47,10 @@ class Watcher(Agent):
     def look(self, message: Look) -> None:
         """Watch one more; if it has ended already, that is heard at once."""
         self.context.watch(message.agent)
+
+    @on
+    def restarted(self, _message: AgentRestarted) -> None:
+        """Hear that one goes on after a failure, which its log tells; its readers need not know."""
 
     @on
     def down(self, message: AgentDown) -> None:
