@@ -52,6 +52,9 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many messages of one conversation may wait for their answer."""
     queue: int = 20
     """How many operations of one conversation may be unfinished."""
+    idle_timeout: float | None = 900.0
+    """How long a conversation that nothing runs in, and whose events nobody waits for, is kept in memory. It is taken up
+    where it was by what is asked of it next. None keeps it until it is closed."""
     kept_events: int = 512
     """How many of the latest events of a conversation are held in memory, for readers that fall behind."""
     temperature: float | None = None
@@ -62,6 +65,7 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("patience", "grace", "synthesis_wait", "cancel_grace"):
             check_number(f"ConversationSettings.{name}", getattr(self, name))
+        check_number("ConversationSettings.idle_timeout", self.idle_timeout, above=0, optional=True)
         check_number("ConversationSettings.model_timeout", self.model_timeout, above=0)
         for name in ("steps", "mistakes", "history", "longest", "longest_result", "waiting", "queue", "kept_events"):
             check_number(f"ConversationSettings.{name}", getattr(self, name), least=1, whole=True)

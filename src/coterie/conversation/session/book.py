@@ -16,6 +16,7 @@ from coterie.conversation.history.journal import Record
 from coterie.conversation.history.plain import keepable
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.port import Port
+from coterie.conversation.tools.secret import MASK
 from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
@@ -128,6 +129,23 @@ class Book:
         """Tell front ends something that is not kept."""
         self._part += 1
         self.port.feed.publish([make(id=identify(self._published, self._part), at=self.now, **facts)])
+
+    async def redact(self, secrets: Iterable[str]) -> None:
+        """Put a mask for secrets wherever the user said them, as far back as prompts go."""
+        longest_first = sorted(set(secrets), key=len, reverse=True)
+        amended = []
+        for place, record in enumerate(self.records):
+            if isinstance(record.entry, Said):
+                text = record.entry.text
+                for secret in longest_first:
+                    text = text.replace(secret, MASK)
+                if text != record.entry.text:
+                    entry = msgspec.structs.replace(record.entry, text=text)
+                    self.records[place] = now = msgspec.structs.replace(record, entry=entry)
+                    amended.append(now)
+        if amended:
+            self.port.feed.amend([event for each in amended for event in events_of(each.sequence, each.at, each.entry)])
+            await self.host.journal.amend(self.port.key, self._epoch, amended)
 
     def follow(self, operation: Operation) -> None:
         """Note the progress of an operation, which is written with its next transition."""

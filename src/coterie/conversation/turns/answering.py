@@ -51,6 +51,8 @@ class Turns:
         except (StorageError, ConversationError):
             raise
         except Exception as error:  # noqa: BLE001 - a turn that cannot be answered must not keep all later ones from it
+            left = [each.number for each in self._book.operations.values() if each.turn == said.turn]
+            await self._runner.to_background(left)
             await self._end(said.turn, lane, TurnOutcome.FAILED, texts, self._say(said.turn, SORRY), describe(error))
 
     async def _answer(self, turn: int, lane: Lane, texts: list[str]) -> None:
@@ -125,7 +127,7 @@ class Turns:
                 drafts[call.id] = found
             else:
                 replies[call.id] = found
-        called = Called(turn=turn, text=text, calls=tuple(calls))
+        called = Called(turn=turn, text=text, calls=tuple(map(self._calls.masked, calls)))
         began = asyncio.get_running_loop().time()
         await self._runner.submit(called, [each.operation for each in drafts.values()])
         for call in commands:
