@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -24,6 +24,7 @@ from coterie.errors import (
     ConversationError,
     HandlerFailed,
     InvalidText,
+    StorageClosed,
     StorageError,
     UnknownOperation,
 )
@@ -203,7 +204,8 @@ class Conversation:
         Those that wait come last, in the order in which they will begin.
         """
         live = self.port.live
-        known = [live.get(each.number, each) for each in self.port.host.journal.ledger.all(self.port.key)]
+        journal = self.port.host.journal
+        known = [live.get(each.number, each) for each in self._kept(lambda: journal.ledger.all(self.port.key))]
         waiting = queue(known)
         rest = [each for each in known if each not in waiting and not (unfinished and each.ended)]
         return (*rest, *waiting)
@@ -225,7 +227,7 @@ class Conversation:
 
     def transcript(self) -> tuple[Spoken, ...]:
         """Return what was said, oldest first: each question with its answer, and the deliveries."""
-        records = self.port.host.journal.between(self.port.key, 0, 2**62, 2**31)
+        records = self._kept(lambda: self.port.host.journal.between(self.port.key, 0, 2**62, 2**31))
         questions = {each.entry.turn: each.entry.text for each in records if isinstance(each.entry, Said)}
         said: list[Spoken] = []
         for record in records:
@@ -258,6 +260,13 @@ class Conversation:
             ref.stop(drain=False).result()
         if self._owns_host:
             self._host.close()
+
+    def _kept(self, read: Callable[[], T]) -> T:
+        """Return what is read from the store. Raises `ConversationClosed` when that was closed with the host."""
+        try:
+            return read()
+        except StorageClosed as error:
+            raise ConversationClosed(self.port.name) from error
 
     def _ask(self, request: Request[T]) -> Reply[T]:
         return self.gate.ask(request)

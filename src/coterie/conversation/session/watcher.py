@@ -30,6 +30,13 @@ class Roll:
         with self._lock:
             return self._ports.pop(agent.address, None)
 
+    def take_all(self) -> list[Port]:
+        """Return all that there are, and forget them."""
+        with self._lock:
+            ports = list(self._ports.values())
+            self._ports.clear()
+            return ports
+
 
 class Look(Message):
     """A conversation was opened."""
@@ -42,6 +49,11 @@ class Watcher(Agent):
 
     def __init__(self, roll: Roll) -> None:
         self._roll = roll
+
+    def on_stop(self) -> None:
+        """End all reading: the runtime stops, or the host was closed, and nobody tells of more."""
+        for port in self._roll.take_all():
+            port.feed.close()
 
     @on
     def look(self, message: Look) -> None:
