@@ -31,6 +31,9 @@ class Says:
     def __init__(self, *pieces: Any) -> None:
         self.pieces = pieces
 
+    async def ask(self, _request: ModelRequest) -> ModelReply:
+        raise NotImplementedError
+
     async def stream(self, _request: ModelRequest) -> AsyncIterator[Any]:
         for piece in self.pieces:
             if isinstance(piece, BaseException):

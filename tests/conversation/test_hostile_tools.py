@@ -85,7 +85,9 @@ def guarded_by_half() -> str:
     return "ok"
 
 
-@pytest.mark.parametrize(("odd", "answer"), [(says_half, "ok"), (touches_half, "ok"), (keyed_by_half, "ok"), (guarded_by_half, "?")])
+@pytest.mark.parametrize(
+    ("odd", "answer"), [(says_half, "ok"), (touches_half, "ok"), (keyed_by_half, "ok"), (guarded_by_half, "?")]
+)
 def test_half_a_character_from_a_tool_harms_nothing(odd: Tool, answer: str) -> None:
     async def work() -> None:
         async with Conversation(Script(by_words), [odd]) as chat:

@@ -1,5 +1,6 @@
 """A conversation that ended in the middle of something: what had ended is not done again, and what had not is found out."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -261,5 +262,23 @@ def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path
 
             with pytest.raises(ConversationFailed):
                 await read()
+
+    run(work)
+
+
+def test_an_outcome_that_is_settled_while_it_is_being_worded_is_told_as_settled_once(tmp_path: Path) -> None:
+    life = Life()
+
+    async def work() -> None:
+        await killed(tmp_path, "!work", "hello")
+        reached, go = life.script.hold("delivery")
+        async with life.chat(tmp_path) as chat:
+            await reached
+            settled = await asyncio.gather(*(chat.resolve(1, "succeeded", "it was") for _ in range(3)), return_exceptions=True)
+            assert sorted(type(each).__name__ for each in settled) == ["Operation", "TransitionRefused", "TransitionRefused"]
+            go.set()
+            await chat.settle()
+            assert await chat.send("again").answer() == "you said again"
+            assert [each.state for each in chat.operations()] == ["succeeded"]
 
     run(work)

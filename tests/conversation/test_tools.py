@@ -209,7 +209,7 @@ async def _yields_later(number: int) -> Any:
     yield number
 
 
-def _method(self, number: int) -> Any:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _method(self, number: int) -> Any:  # type: ignore[no-untyped-def]
     return number
 
 

@@ -26,20 +26,21 @@ def plain_text(text: str) -> str:
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Return a value in JSON's terms: keys are texts, and what has no such form is a text that shows it."""
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool) or _is_number(value):
         return value
-    if isinstance(value, str):
-        return plain_text(str(value))
-    if isinstance(value, int) and -(1 << _WORD - 1) <= value < 1 << _WORD:
-        return int(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
     if depth < _DEEPEST:
         if isinstance(value, Mapping):
             return {plain_text(str(key)): plain(each, depth + 1) for key, each in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [plain(each, depth + 1) for each in value]
     return plain_text(str(value))
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number that JSON and the log have."""
+    if type(value) is int:
+        return -(1 << _WORD - 1) <= value < 1 << _WORD
+    return type(value) is float and math.isfinite(value)
 
 
 def keepable(value: T) -> T:

@@ -21,6 +21,8 @@ from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
 """Entries of the log that are held in memory, for each turn that a prompt goes back."""
+_SETTLED = 100
+"""Numbers that operations which are over are remembered for."""
 _CONSENT = 5
 """Turns for which a call that was to be confirmed may be repeated."""
 
@@ -51,6 +53,8 @@ class Book:
         self._epoch = opened.epoch
         self.records: deque[Record] = deque(opened.records, maxlen=self._memory)
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
+        self._settled: dict[int, Operation] = {}
+        """The latest that are over, which the ledger may not have yet."""
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
         self.answered = max((each.turn for each in self.entries() if isinstance(each, Answered)), default=0)
@@ -114,6 +118,8 @@ class Book:
         for operation in changed:
             if operation.ended and operation.delivered:
                 self.operations.pop(operation.number, None)
+                self._settled[operation.number] = operation
+                self._settled.pop(operation.number - _SETTLED, None)
             else:
                 self.operations[operation.number] = operation
         self._show()
@@ -146,6 +152,11 @@ class Book:
         if amended:
             self.port.feed.amend([event for each in amended for event in events_of(each.sequence, each.at, each.entry)])
             await self.host.journal.amend(self.port.key, self._epoch, amended)
+
+    def operation(self, number: int) -> Operation | None:
+        """Return an operation, however old; as it was last changed, also while that is being written."""
+        here = self.operations.get(number) or self._settled.get(number)
+        return here or self.host.journal.ledger.one(self.port.key, number)
 
     def follow(self, operation: Operation) -> None:
         """Note the progress of an operation, which is written with its next transition."""

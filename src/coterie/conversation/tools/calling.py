@@ -44,7 +44,6 @@ class Callee:
         value = await blocking(lambda: self.function(**given))
         return await value if inspect.isawaitable(value) else value
 
-
     def taken(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the arguments that it has a parameter for."""
         return {name: value for name, value in arguments.items() if self._names is None or name in self._names}

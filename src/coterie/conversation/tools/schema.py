@@ -61,9 +61,7 @@ class Arguments:
 
     def mask(self, plain: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Return plain arguments with a mask for each secret that was given."""
-        return {
-            name: MASK if name in self.secrets and given.get(name) is not None else value for name, value in plain.items()
-        }
+        return {name: MASK if name in self.secrets and given.get(name) is not None else value for name, value in plain.items()}
 
     def _checked(self, model: type[BaseModel], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         try:
@@ -121,11 +119,15 @@ def _hints(function: Callable[..., Any], names: Mapping[str, Any], where: str) -
         if each.kind in fixed:
             raise DefinitionError(where, f"a model cannot give {each}", "give each argument a name of its own")
         if each.name in ("self", "cls") and each.annotation is each.empty:
-            raise DefinitionError(where, "it is a method without its object", "make the tool of an object's: tool(...)(thing.method)")
+            raise DefinitionError(
+                where, "it is a method without its object", "make the tool of an object's: tool(...)(thing.method)"
+            )
         if each.name.startswith("_"):
             raise DefinitionError(where, f"{each.name} begins with an underscore", "name it without")
     parameters = [each for each in parameters if not is_context(each)]
-    only = types.SimpleNamespace(__annotations__={each.name: each.annotation for each in parameters if each.annotation is not each.empty})
+    only = types.SimpleNamespace(
+        __annotations__={each.name: each.annotation for each in parameters if each.annotation is not each.empty}
+    )
     known = getattr(innermost(function), "__globals__", {})
     try:
         hints = typing.get_type_hints(only, globalns=known, localns=dict(names), include_extras=True)

@@ -9,7 +9,7 @@ import msgspec
 
 from coterie.conversation.history.plain import plain, plain_text
 from coterie.errors import ModelError
-from coterie.models import ModelReply, ToolCall
+from coterie.models import ModelReply, TextDelta, ToolCall
 
 _LONGEST_NAME = 100
 _SHOWN = 200
@@ -23,7 +23,7 @@ def sound(reply: ModelReply) -> ModelReply:
     """
     if not isinstance(reply.text, str):
         raise ModelError(f"the text of the reply is a {type(reply.text).__name__}")
-    calls = reply.calls or ()
+    calls: Any = reply.calls or ()
     if not isinstance(calls, tuple | list) or not all(isinstance(each, ToolCall) for each in calls):
         raise ModelError("the calls of the reply are no tool calls")
     if not all(isinstance(each.name, str) for each in calls):
@@ -33,6 +33,13 @@ def sound(reply: ModelReply) -> ModelReply:
         text=plain_text(reply.text),
         calls=tuple(ToolCall(str(each.id), plain_text(each.name)[:_LONGEST_NAME], _object(each.arguments)) for each in calls),
     )
+
+
+def piece_of(piece: TextDelta) -> str:
+    """Return the text of a piece of a reply. Raises `ModelError` for what is none."""
+    if not isinstance(piece.text, str):
+        raise ModelError(f"a piece of the reply is a {type(piece.text).__name__}")
+    return piece.text
 
 
 def _object(given: Any) -> dict[str, Any]:

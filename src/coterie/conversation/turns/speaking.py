@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from coterie.conversation.events import TextWritten
 from coterie.conversation.history.plain import plain_text
-from coterie.conversation.turns.replies import sound
+from coterie.conversation.turns.replies import piece_of, sound
 from coterie.errors import ModelError, describe
 from coterie.models import ModelReply, ModelRequest
 
@@ -76,11 +76,9 @@ class Speaker:
             async for piece in stream:
                 if isinstance(piece, ModelReply):
                     reply = piece
-                elif not isinstance(piece.text, str):
-                    raise ModelError(f"a piece of the reply is a {type(piece.text).__name__}")
-                elif piece.text:
-                    said.append(piece.text)
-                    self._book.announce(TextWritten, turn=turn, text=plain_text(piece.text), delivery=delivery)
+                elif text := piece_of(piece):
+                    said.append(text)
+                    self._book.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery)
         except (ModelError, asyncio.CancelledError):
             raise
         except BaseException as error:
