@@ -1,5 +1,6 @@
 """Arguments that are marked as secret reach the tool, and nothing else."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +42,7 @@ class Vault:
 
 
 def dumped(path: Path) -> str:
-    with sqlite3.connect(path) as database:
+    with contextlib.closing(sqlite3.connect(path)) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return "\n".join(str(row) for name in tables for row in database.execute(f"SELECT * FROM {name}"))  # noqa: S608 - ours
 
