@@ -278,6 +278,8 @@ def test_a_conversation_that_was_opened_elsewhere_is_left_to_that(tmp_path: Any)
     async def work() -> None:
         options: dict[str, Any] = {"store": tmp_path / "x.db"}
         async with Conversation(Script(by_words), **options) as old, Conversation(Script(by_words), **options) as new:
+            # The order in which they are opened is that in which they take it up, and each is on a thread of its own.
+            await old.ready()
             await new.send("first").answer()
             with pytest.raises((ConversationTaken, ConversationClosed)):
                 await old.send("second").answer()

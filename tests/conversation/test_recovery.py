@@ -1,5 +1,6 @@
 """A conversation that ended in the middle of something: what had ended is not done again, and what had not is found out."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from coterie.conversation import (
     TurnEnded,
     tool,
 )
+from coterie.conversation.turns.speaking import Speaker
 from coterie.errors import ConversationFailed, TransitionRefused
-from coterie.models import ModelRequest
+from coterie.models import ModelReply, ModelRequest
 
 from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of
 
@@ -202,18 +204,19 @@ def test_a_tool_that_is_gone_does_not_keep_the_conversation(tmp_path: Path) -> N
     run(work)
 
 
-def test_a_conversation_whose_agent_fails_goes_on_by_itself(tmp_path: Path) -> None:
+def test_a_conversation_whose_agent_fails_goes_on_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failures = iter([True])
+    speak = Speaker.speak
 
-    class Broken(Script):
-        async def stream(self, request: ModelRequest) -> Any:
-            if next(failures, False):
-                raise SystemExit(3)
-            async for piece in super().stream(request):
-                yield piece
+    async def broken(self: Speaker, request: ModelRequest, **more: Any) -> ModelReply:
+        if next(failures, False):
+            raise SystemExit(3)
+        return await speak(self, request, **more)
+
+    monkeypatch.setattr(Speaker, "speak", broken)
 
     async def work() -> None:
-        async with Conversation(Broken(by_words), store=tmp_path / "x.db") as chat:
+        async with Conversation(Script(by_words), store=tmp_path / "x.db") as chat:
             assert await chat.send("hello").answer() == "you said hello"
             last = chat.last_event
             assert await chat.send("again").answer() == "you said again"
@@ -234,15 +237,20 @@ def test_a_result_is_delivered_to_who_comes_back_after_a_restart(tmp_path: Path)
     run(work)
 
 
-def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path) -> None:
-    class Fatal(Script):
-        async def stream(self, request: ModelRequest) -> Any:
-            for each in self.requests:
-                yield each
-            raise SystemExit(3)
+def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fatal(_self: Speaker, _request: ModelRequest, **_more: Any) -> ModelReply:
+        raise SystemExit(3)
 
     async def work() -> None:
-        async with Conversations(Fatal(by_words), store=tmp_path / "x.db") as host:
+        with monkeypatch.context() as broken:
+            broken.setattr(Speaker, "speak", fatal)
+            await fail()
+        async with Conversations(Script(by_words), store=tmp_path / "x.db") as host:
+            await host.open("a").settle()
+            assert [each.text for each in host.open("a").transcript()] == ["hello", "you said hello"]
+
+    async def fail() -> None:
+        async with Conversations(Script(by_words), store=tmp_path / "x.db") as host:
             chat = host.open("a")
             reading = chat.events(0)
             with pytest.raises(ConversationFailed, match="failed for good"):
@@ -254,9 +262,24 @@ def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path
 
             with pytest.raises(ConversationFailed):
                 await read()
-        async with Conversations(Script(by_words), store=tmp_path / "x.db") as host:
-            await host.open("a").settle()
-            assert [each.text for each in host.open("a").transcript()] == ["hello", "you said hello"]
+
+    run(work)
+
+
+def test_an_outcome_that_is_settled_while_it_is_being_worded_is_told_as_settled_once(tmp_path: Path) -> None:
+    life = Life()
+
+    async def work() -> None:
+        await killed(tmp_path, "!work", "hello")
+        reached, go = life.script.hold("delivery")
+        async with life.chat(tmp_path) as chat:
+            await reached
+            settled = await asyncio.gather(*(chat.resolve(1, "succeeded", "it was") for _ in range(3)), return_exceptions=True)
+            assert sorted(type(each).__name__ for each in settled) == ["Operation", "TransitionRefused", "TransitionRefused"]
+            go.set()
+            await chat.settle()
+            assert await chat.send("again").answer() == "you said again"
+            assert [each.state for each in chat.operations()] == ["succeeded"]
 
     run(work)
 

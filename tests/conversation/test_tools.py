@@ -142,3 +142,99 @@ def test_what_cannot_be_a_tool_is_refused(function: Any) -> None:
 def test_a_name_that_a_model_could_not_say_is_refused(name: str) -> None:
     with pytest.raises(DefinitionError):
         tool(name=name)(plain)
+
+
+def test_parameters_may_have_any_name(recwarn: pytest.WarningsRecorder) -> None:
+    @tool
+    def many(json: int, schema: str, model_dump: int, model_config: int, copy: int = 1) -> None:
+        """Take them."""
+
+    given = {"json": 1, "schema": "x", "model_dump": 2, "model_config": 3}
+    assert list(many.arguments.schema["properties"]) == [*given, "copy"]
+    assert many.arguments.check(given) == ({**given, "copy": 1}, {**given, "copy": 1})
+    assert not recwarn.list
+
+
+def test_what_was_kept_of_arguments_fits_again_whatever_pydantic_calls_them() -> None:
+    @tool
+    def aliased(number: Annotated[int, Field(alias="no", ge=0)]) -> None:
+        """Take it."""
+
+    values, plain = aliased.arguments.check({"number": 4})
+    assert (values, plain) == ({"number": 4}, {"number": 4})
+    assert aliased.arguments.check(plain)[0] == values
+    with pytest.raises(ValueError, match="number: Input should be greater"):
+        aliased.arguments.check({"number": -1})
+
+
+def test_what_cannot_be_kept_does_not_fit() -> None:
+    @tool
+    def anything(x: Any, share: float = 0) -> None:
+        """Take it."""
+
+    for unfit in ({"x": 10**30}, {"x": object()}, {"x": 1, "share": float("inf")}):
+        with pytest.raises(ValueError):  # noqa: PT011 - which words is not promised
+            anything.arguments.check(unfit)
+
+
+def test_a_context_may_be_optional_and_there_may_be_two() -> None:
+    @tool
+    def both(one: ToolContext | None, two: "ToolContext | None", number: int) -> None:
+        """Take them."""
+
+    assert list(both.arguments.schema["properties"]) == ["number"]
+
+
+def test_partial_calls_and_methods_of_objects_are_tools() -> None:
+    import functools  # noqa: PLC0415 - the one use
+
+    class Shop:
+        def buy(self, item: str) -> str:
+            """Buy it."""
+            return item
+
+    def add(one: int, other: int) -> int:
+        """Add them."""
+        return one + other
+
+    assert tool(Shop().buy).description == "Buy it."
+    assert tool(name="add")(functools.partial(add, 1)).description == "Add them."
+
+
+def _yields(number: int) -> Any:
+    yield number
+
+
+async def _yields_later(number: int) -> Any:
+    yield number
+
+
+def _method(self, number: int) -> Any:  # type: ignore[no-untyped-def]
+    return number
+
+
+def _context_by_place(context: ToolContext, /) -> Any:
+    return context
+
+
+@pytest.mark.parametrize("function", [_yields, _yields_later, _method, _context_by_place, many_kinds])
+def test_what_could_only_fail_when_it_is_called_is_refused_where_it_is_defined(function: Any) -> None:
+    with pytest.raises(DefinitionError):
+        tool(name="odd")(function)
+
+
+@pytest.mark.parametrize("setting", ["guard", "check", "compensate", "resources", "idempotency_key"])
+def test_a_function_beside_a_tool_that_takes_what_the_tool_does_not_is_refused(setting: str) -> None:
+    options: Any = {setting: lambda nummer: nummer}
+    with pytest.raises(DefinitionError, match="takes nummer, which the tool does not; take those of the tool: number"):
+        tool(**options)(_plain)
+
+
+def _plain(number: int) -> int:
+    return number
+
+
+@pytest.mark.parametrize("options", [{"long_running": "yes"}, {"idempotent": 1}, {"confirm": 2}, {"description": 3}])
+def test_options_of_the_wrong_kind_are_refused(options: Any) -> None:
+    with pytest.raises(InvalidSetting):
+        tool(**options)(_plain)

@@ -176,3 +176,13 @@ class _Lease:
         self.n = n
 
     def run(self, worker: Worker) -> None: ...
+
+
+def test_who_wakes_a_seat_that_has_woken_by_itself_and_ended_meanwhile_has_nothing_more_to_do() -> None:
+    clock = ManualClock()
+    seat = DedicatedSeat(DedicatedEngine(Resources("test", clock, Timers(clock), ThreadPoolExecutor(1))), Occupant())
+    loop = seat.loop()
+    # The one who wakes has seen it rest, and comes to its loop only now.
+    seat._state = type(seat._state).RESTING
+    loop.close()
+    seat.wake()

@@ -26,6 +26,8 @@ class Rank(enum.IntEnum):
     """One database file, while it is opened or closed."""
     DATABASES = 5
     """Which database files this process has open."""
+    CONVERSATION = 7
+    """Whether the agent of one conversation is there or at rest, and the asks of it that have no answer yet."""
     CONVERSATIONS = 8
     """Which conversations one host has open."""
     LINK = 10

@@ -26,6 +26,7 @@ from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationMetrics, ToolMetrics
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.finding import Finding
+from coterie.conversation.tools.secret import Secret
 from coterie.conversation.tools.tool import Tool, tool
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "OperationChanged",
     "OperationProgressed",
     "OperationState",
+    "Secret",
     "TextWritten",
     "Tool",
     "ToolCalled",

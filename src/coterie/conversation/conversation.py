@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from coterie.conversation.calls.commands import number_of
 from coterie.conversation.conversations import Conversations
 from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
+from coterie.conversation.gate import Gate
 from coterie.conversation.history.entries import Answered, Said, Told
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.operations.schedule import queue
@@ -23,13 +24,14 @@ from coterie.errors import (
     ConversationError,
     HandlerFailed,
     InvalidText,
+    StorageClosed,
     StorageError,
     UnknownOperation,
 )
 from coterie.kernel import Clock, check_number
 from coterie.messaging import Request
 from coterie.models import Model, Spoken
-from coterie.runtime import AgentRef, Reply, Runtime
+from coterie.runtime import Reply, Runtime
 from coterie.storage import Database
 
 T = TypeVar("T")
@@ -44,8 +46,9 @@ class TurnStream(AsyncIterator[Event]):
     the first reading: `ConversationFull`, `ConversationTaken`, `ConversationClosed`, `StorageError`. For one reader.
     """
 
-    def __init__(self, port: Port, reply: Reply[Taken]) -> None:
-        self._port = port
+    def __init__(self, chat: Conversation, reply: Reply[Taken]) -> None:
+        self._chat = chat
+        self._port = chat.port
         self._reply = reply
         self._events: AsyncIterator[Event] | None = None
         self._turn = 0
@@ -60,7 +63,7 @@ class TurnStream(AsyncIterator[Event]):
         if self._events is None:
             taken = await heard(self._reply, self._port)
             self._turn = taken.turn
-            self._events = self._port.feed.read(taken.after)
+            self._events = self._port.feed.read(taken.after, self._chat)
         async for event in self._events:
             if self._is_of_it(event):
                 self._over = isinstance(event, TurnEnded)
@@ -106,8 +109,10 @@ class Conversation:
     """
 
     _host: Conversations
-    _port: Port
-    _ref: AgentRef
+    port: Port
+    """What its agent shows of itself; for its host only."""
+    gate: Gate
+    """The way to its agent; for its host only."""
     _owns_host: bool
 
     def __new__(
@@ -135,24 +140,24 @@ class Conversation:
         return chat
 
     @classmethod
-    def attach(cls, host: Conversations, port: Port, ref: AgentRef) -> Self:
-        """Return the conversation that an agent of a host is. Only its host calls this."""
+    def attach(cls, host: Conversations, port: Port, gate: Gate) -> Self:
+        """Return the conversation behind a gate of a host. Only its host calls this."""
         chat = object.__new__(cls)
-        chat._host, chat._port, chat._ref, chat._owns_host = host, port, ref, False
+        chat._host, chat.port, chat.gate, chat._owns_host = host, port, gate, False
         return chat
 
     def __repr__(self) -> str:
-        return f"<Conversation {self._port.name}>"
+        return f"<Conversation {self.port.name}>"
 
     @property
     def namespace(self) -> tuple[str, ...]:
         """Under which it is kept."""
-        return self._port.namespace
+        return self.port.namespace
 
     @property
     def user(self) -> str:
         """Who the user is, as it was opened for."""
-        return self._port.user
+        return self.port.user
 
     @property
     def conversations(self) -> Conversations:
@@ -162,7 +167,7 @@ class Conversation:
     @property
     def last_event(self) -> int:
         """The id of the newest event, to read on from; 0 before the first."""
-        return self._port.feed.last
+        return self.port.feed.last
 
     def send(self, text: str, *, id: str | None = None) -> TurnStream:  # noqa: A002 - what it is
         """Say something as the user, and return the events of its turn, from the first on.
@@ -175,7 +180,7 @@ class Conversation:
         _check_text(text, "the text", self._host.settings.longest)
         if id is not None:
             _check_text(id, "the id", _LONGEST_ID)
-        return TurnStream(self._port, self._ask(Speak(text=text, id=id or "")))
+        return TurnStream(self, self._ask(Speak(text=text, id=id or "")))
 
     def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
         """Return all events of the conversation from now on, or those behind the one of that id, without an end.
@@ -185,22 +190,23 @@ class Conversation:
         with what there is by now.
         """
         check_number("events.after", after, whole=True, optional=True)
-        return self._port.feed.read(self._port.feed.last if after is None else after, follow=follow)
+        return self.port.feed.read(self.port.feed.last if after is None else after, self, follow=follow)
 
     async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
         """Ask an operation to stop, and return what came of it; one that only waits is cut from the queue.
 
         Raises `UnknownOperation`.
         """
-        return await heard(self._ask(Cancel(number=self._number(operation))), self._port)
+        return await heard(self._ask(Cancel(number=self._number(operation))), self.port)
 
     def operations(self, *, unfinished: bool = False) -> tuple[Operation, ...]:
         """Return the operations, oldest first; with `unfinished` only those that have not ended.
 
         Those that wait come last, in the order in which they will begin.
         """
-        live = self._port.live
-        known = [live.get(each.number, each) for each in self._port.host.journal.ledger.all(self._port.key)]
+        live = self.port.live
+        journal = self.port.host.journal
+        known = [live.get(each.number, each) for each in self._kept(lambda: journal.ledger.all(self.port.key))]
         waiting = queue(known)
         rest = [each for each in known if each not in waiting and not (unfinished and each.ended)]
         return (*rest, *waiting)
@@ -211,18 +217,18 @@ class Conversation:
         Raises `UnknownOperation`, and `TransitionRefused` if it does not wait.
         """
         check_number("reorder.place", place, whole=True)
-        return await heard(self._ask(Reorder(number=self._number(operation), place=place)), self._port)
+        return await heard(self._ask(Reorder(number=self._number(operation), place=place)), self.port)
 
     async def resolve(self, operation: Operation | str | int, state: OperationState | str, detail: str = "") -> Operation:
         """Say what became of an operation whose outcome is unknown: ``succeeded``, ``failed``, or ``queued`` to run it again.
 
         Raises `UnknownOperation`, and `TransitionRefused` if its outcome is known.
         """
-        return await heard(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self._port)
+        return await heard(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self.port)
 
     def transcript(self) -> tuple[Spoken, ...]:
         """Return what was said, oldest first: each question with its answer, and the deliveries."""
-        records = self._port.host.journal.between(self._port.key, 0, 2**62, 2**31)
+        records = self._kept(lambda: self.port.host.journal.between(self.port.key, 0, 2**62, 2**31))
         questions = {each.entry.turn: each.entry.text for each in records if isinstance(each.entry, Said)}
         said: list[Spoken] = []
         for record in records:
@@ -241,18 +247,18 @@ class Conversation:
 
         To send something need not wait for this; to look at what there is, just after opening, does.
         """
-        return await heard(self._ask(Ready()), self._port)
+        return await heard(self._ask(Ready()), self.port)
 
     async def settle(self) -> None:
         """Return when nothing is being said, all is delivered, and no operation goes on by itself.
 
         One that waits behind an operation whose outcome is unknown waits for the user, who has been asked.
         """
-        await heard(self._ask(Settle()), self._port)
+        await heard(self._ask(Settle()), self.port)
 
     async def aclose(self) -> None:
         """End what runs here. What is unfinished is taken up when the conversation is opened again."""
-        ref = self._host.close_one(self._port)
+        ref = self._host.close_one(self)
         if ref is not None:
             await ref.stop(drain=False)
         if self._owns_host:
@@ -260,19 +266,26 @@ class Conversation:
 
     def close(self) -> None:
         """Do as `aclose`, and block this thread meanwhile."""
-        ref = self._host.close_one(self._port)
+        ref = self._host.close_one(self)
         if ref is not None:
             ref.stop(drain=False).result()
         if self._owns_host:
             self._host.close()
 
+    def _kept(self, read: Callable[[], T]) -> T:
+        """Return what is read from the store. Raises `ConversationClosed` when that was closed with the host."""
+        try:
+            return read()
+        except StorageClosed as error:
+            raise ConversationClosed(self.port.name) from error
+
     def _ask(self, request: Request[T]) -> Reply[T]:
-        return self._ref.ask(request, timeout=None)
+        return self.gate.ask(request)
 
     def _number(self, operation: Operation | str | int) -> int:
         number = number_of(operation)
         if number is None:
-            raise UnknownOperation(operation, self._port.name)
+            raise UnknownOperation(operation, self.port.name)
         return number
 
     def __enter__(self) -> Self:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from coterie.concurrency import Rank, Signal, new_lock
+from coterie.conversation.gate import Gate
 from coterie.conversation.history.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.host import Host
 from coterie.conversation.operations.operation import OperationState
@@ -49,7 +51,8 @@ class Conversations:
     Each conversation is an agent, and so is each running operation, on `runtime`, or on one of its own. `store` is a path,
     an address of PostgreSQL, or an open database, which then stays open; without one, all is forgotten at the end.
     `provide` is what tools get by ``context.use(kind)``. `clock` is for a runtime of its own; with `runtime` it is that
-    one's. Safe from any thread; `_lock` guards the tables. Raises `InvalidSetting`, `DefinitionError` for two tools of one
+    one's. One that nobody has needed for `settings.idle_timeout` rests, and goes on at what is asked of it next. Safe from
+    any thread; `_lock` guards the tables. Raises `InvalidSetting`, `DefinitionError` for two tools of one
     name, and what the database raises when it is opened.
     """
 
@@ -99,7 +102,8 @@ class Conversations:
             self._watcher = self._runtime.spawn(Watcher, self._roll)
             undo.pop_all()
         self._lock = new_lock(Rank.CONVERSATIONS)
-        self._open: dict[str, tuple[Port, AgentRef, Conversation]] = {}
+        self._open: dict[str, Conversation] = {}
+        self._resting: weakref.WeakValueDictionary[str, Conversation] = weakref.WeakValueDictionary()
         self._opening: dict[str, Signal] = {}
         self._closed = False
 
@@ -119,8 +123,11 @@ class Conversations:
                 if self._closed:
                     raise ConversationClosed("/".join(parts))
                 there = self._open.get(key)
-                if there is not None and there[1].is_alive:
-                    return there[2]
+                if there is not None and there.gate.is_alive:
+                    return there
+                resting = self._resting.get(key)
+                if resting is not None and resting.gate.is_alive:
+                    return resting
                 opening = self._opening.get(key)
                 if opening is None:
                     opened = self._opening[key] = Signal()
@@ -129,26 +136,40 @@ class Conversations:
         # One at a time for each namespace, for an opening takes the conversation over from the one before.
         try:
             port = Port(self._host, parts, user)
-            ref = self._runtime.spawn(Session, port)
-            self._roll.add(ref, port)
-            self._watcher.tell(Look(agent=ref))
-            chat = Conversation.attach(self, port, ref)
-            in_time = self._keep(key, port, ref, chat)
+            known: Callable[[], Conversation | None]
+            gate = Gate(port.name, lambda: self._begin(port, known), lambda agent: self._leave(agent, port, known))
+            chat = Conversation.attach(self, port, gate)
+            known = weakref.ref(chat)
+            port.rest = gate.rest
+            gate.open()
         finally:
             with self._lock:
                 del self._opening[key]
             opened.set()
-        if not in_time:
-            ref.stop(drain=False)
-            raise ConversationClosed(port.name)
         return chat
 
-    def _keep(self, key: str, port: Port, ref: AgentRef, chat: Conversation) -> bool:
-        """Keep what was opened; return False if the host was closed meanwhile."""
+    def _begin(self, port: Port, known: Callable[[], Conversation | None]) -> AgentRef:
+        """Begin the agent of a conversation."""
+        chat = known()
+        assert chat is not None
         with self._lock:
-            if not self._closed:
-                self._open[key] = (port, ref, chat)
-            return not self._closed
+            if self._closed:
+                raise ConversationClosed(port.name)
+            self._resting.pop(port.key, None)
+            self._open[port.key] = chat
+        agent = self._runtime.spawn(Session, port)
+        self._roll.add(agent, port)
+        self._watcher.tell(Look(agent=agent))
+        return agent
+
+    def _leave(self, agent: AgentRef, port: Port, known: Callable[[], Conversation | None]) -> None:
+        """Let a conversation come to rest: whoever holds it still may go on with it, else it is forgotten until it is opened."""
+        self._roll.take(agent)
+        chat = known()
+        with self._lock:
+            self._open.pop(port.key, None)
+            if chat is not None:
+                self._resting[port.key] = chat
 
     @property
     def settings(self) -> ConversationSettings:
@@ -162,7 +183,7 @@ class Conversations:
     def metrics(self) -> ConversationMetrics:
         """Return what has been done, by tool. Taking it holds up nobody."""
         with self._lock:
-            ports = [port for port, _, _ in self._open.values()]
+            ports = [chat.port for chat in self._open.values()]
         states = [each.state for port in ports for each in port.live.values()]
         return msgspec.structs.replace(
             self._host.telemetry.snapshot(),
@@ -173,9 +194,9 @@ class Conversations:
 
     async def aclose(self) -> None:
         """Close all conversations. What is unfinished is taken up when they are opened again."""
-        refs = self._begin_to_close()
-        for ref in refs:
+        for ref in self._begin_to_close():
             await ref.stop(drain=False)
+        await self._watcher.stop()
         if self._owns_runtime:
             async with self._runtime:
                 self._runtime.stop_timeout = _STOP
@@ -186,27 +207,33 @@ class Conversations:
         replies = [ref.stop(drain=False) for ref in self._begin_to_close()]
         for reply in replies:
             reply.result()
+        self._watcher.stop().result()
         if self._owns_runtime:
             self._runtime.stop(drain=False)
         self._let_go()
 
-    def close_one(self, port: Port) -> AgentRef | None:
-        """Take a conversation out; return its agent, which the caller stops, or None if it is out already."""
+    def close_one(self, chat: Conversation) -> AgentRef | None:
+        """Take a conversation out; return its agent, which the caller stops, or None if it has none."""
+        agent = chat.gate.close()
+        key = chat.port.key
         with self._lock:
-            there = self._open.get(port.key)
-            if there is None or there[0] is not port:
-                return None
-            del self._open[port.key]
-        port.feed.close()
-        return there[1]
+            if self._open.get(key) is chat:
+                del self._open[key]
+            if self._resting.get(key) is chat:
+                del self._resting[key]
+        chat.port.feed.close()
+        return agent
 
     def _begin_to_close(self) -> list[AgentRef]:
         with self._lock:
             self._closed = True
-            there, self._open = list(self._open.values()), {}
-        for port, _, _ in there:
-            port.feed.close()
-        return [*(ref for _, ref, _ in there), self._watcher]
+            there = [*self._open.values(), *self._resting.values()]
+            self._open.clear()
+            self._resting.clear()
+        agents = [chat.gate.close() for chat in there]
+        for chat in there:
+            chat.port.feed.close()
+        return [each for each in agents if each is not None]
 
     def _let_go(self) -> None:
         if self._owns_database:

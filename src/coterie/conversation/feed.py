@@ -61,6 +61,12 @@ class Feed:
                 self._floor = self._events.popleft().id
         self._ring()
 
+    def amend(self, events: Iterable[Event]) -> None:
+        """Put events in place of those of their ids, where these are in memory still."""
+        amended = {each.id: each for each in events}
+        with self._lock:
+            self._events = deque(amended.get(each.id, each) for each in self._events)
+
     def close(self, error: BaseException | None = None) -> None:
         """End all reading: in order, or with an error. Only the first close counts."""
         with self._lock:
@@ -69,9 +75,12 @@ class Feed:
                 self._error = error
         self._ring()
 
-    def read(self, after: int, *, follow: bool = True) -> Reading:
-        """Return the events behind the one of that id, as they come, until the feed is closed; else those there are now."""
-        return Reading(self, after, follow=follow)
+    def read(self, after: int, source: object = None, *, follow: bool = True) -> Reading:
+        """Return the events behind the one of that id, as they come, until the feed is closed; else those there are now.
+
+        `source` lives as long as what is returned.
+        """
+        return Reading(self, after, source, follow=follow)
 
     def behind(self, after: int) -> tuple[list[Event], int, bool]:
         """Return the next events behind an id, where to go on after them, and whether nothing more will come.
@@ -87,6 +96,11 @@ class Feed:
                 return found, found[-1].id if found else after, closed
         page = list(itertools.islice(self._from_log(after, floor), _PAGE))
         return page, page[-1].id if len(page) == _PAGE else floor, False
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody waits for news."""
+        return bool(self._wakes)
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Have `wake` called, from any thread, whenever there is news."""
@@ -119,7 +133,8 @@ class Feed:
 class Reading(AsyncIterator[Event]):
     """One reader's place in a feed. A reading that was cancelled goes on where it was. For one task at a time."""
 
-    def __init__(self, feed: Feed, after: int, *, follow: bool = True) -> None:
+    def __init__(self, feed: Feed, after: int, source: object, *, follow: bool = True) -> None:
+        self._source = source
         self._follow = follow
         self._feed = feed
         self._after = after

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.feed import Feed
 from coterie.conversation.history.journal import key_of
+from coterie.conversation.history.plain import plain_text
 from coterie.conversation.host import Host
 from coterie.conversation.operations.operation import Operation
 from coterie.storage import Pending
@@ -26,10 +27,13 @@ class Port:
         self.namespace = namespace
         self.user = user
         self.key = key_of(namespace)
-        self.name = "/".join(namespace)
+        self.name = "/".join(plain_text(part).replace("%", "%25").replace("/", "%2F") for part in namespace)
+        """What logs and models' budgets call it; of two conversations it is not the same."""
         self.feed = Feed(host.journal, self.key, host.settings.kept_events)
         self.live: Mapping[int, Operation] = {}
         """The operations that the agent has in hand, with their latest progress. Written by the agent alone."""
+        self.rest: Callable[[], bool] = _never
+        """What the agent calls when it has had nothing to do for long; it is stopped if that returns True."""
         self.epoch = 0
         self._values: Mapping[str, Any] = {}
         self._lock = new_lock(Rank.RECORDS)
@@ -66,3 +70,7 @@ class Port:
     def keep(self, operation: Operation, value: bytes) -> Pending[bool]:
         """Keep a checkpoint."""
         return self.host.journal.ledger.keep(self.key, operation.number, operation.attempt, value)
+
+
+def _never() -> bool:
+    return False

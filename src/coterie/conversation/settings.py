@@ -46,10 +46,15 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many turns, and deliveries, a prompt goes back."""
     longest: int = 100_000
     """The longest message of a user, in characters."""
+    longest_result: int = 50_000
+    """How much of a tool's result is kept and shown, in characters. What is longer is cut, and says so."""
     waiting: int = 100
     """How many messages of one conversation may wait for their answer."""
     queue: int = 20
     """How many operations of one conversation may be unfinished."""
+    idle_timeout: float | None = 900.0
+    """How long a conversation that nothing runs in, and whose events nobody waits for, is kept in memory. It is taken up
+    where it was by what is asked of it next. None keeps it until it is closed."""
     kept_events: int = 512
     """How many of the latest events of a conversation are held in memory, for readers that fall behind."""
     temperature: float | None = None
@@ -60,8 +65,9 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("patience", "grace", "synthesis_wait", "cancel_grace"):
             check_number(f"ConversationSettings.{name}", getattr(self, name))
+        check_number("ConversationSettings.idle_timeout", self.idle_timeout, above=0, optional=True)
         check_number("ConversationSettings.model_timeout", self.model_timeout, above=0)
-        for name in ("steps", "mistakes", "history", "longest", "waiting", "queue", "kept_events"):
+        for name in ("steps", "mistakes", "history", "longest", "longest_result", "waiting", "queue", "kept_events"):
             check_number(f"ConversationSettings.{name}", getattr(self, name), least=1, whole=True)
         for name in ("temperature", "synthesis_temperature"):
             check_number(f"ConversationSettings.{name}", getattr(self, name), optional=True)

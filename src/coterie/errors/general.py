@@ -81,5 +81,8 @@ class ExtraMissing(CoterieError, ImportError):
 
 def describe(error: BaseException) -> str:
     """Return an error as `Type: text`, on one line where its text is one."""
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception as fault:  # noqa: BLE001 - an error of user code may be at fault itself, and is told all the same
+        text = f"(its text cannot be had: {type(fault).__qualname__})"
     return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

@@ -139,7 +139,15 @@ class Context:
         call that has begun goes on, and its outcome is dropped.
         """
         variables = copy_context()
-        future = self._cell.services.blocking.submit(lambda: variables.run(function, *args, **kwargs))
+
+        def call() -> T:
+            try:
+                return variables.run(function, *args, **kwargs)
+            except StopIteration as error:
+                # No future of asyncio can carry it, so whoever awaits this would wait for ever.
+                raise RuntimeError("the blocking call raised StopIteration") from error
+
+        future = self._cell.services.blocking.submit(call)
         return asyncio.wrap_future(future, loop=self._cell.loop())
 
     def _incarnation(self, what: str) -> Incarnation:

@@ -16,8 +16,10 @@ from coterie.conversation.operations.operation import Effect, Operation, Operati
 from coterie.conversation.tools.attempt import Attempt, Purpose
 from coterie.conversation.tools.calling import Callee
 from coterie.conversation.tools.context import ToolContext
+from coterie.conversation.tools.secret import texts_of
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import describe
+from coterie.models import ToolCall
 
 if TYPE_CHECKING:
     from coterie.conversation.running.runner import Runner
@@ -83,7 +85,21 @@ class Calls:
         # What is read in the second lane goes before what waits: nobody writes it now.
         place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
         operation = msgspec.structs.replace(operation, number=number, place=place)
+        if tool.arguments.hidden(operation.arguments):
+            assert isinstance(given, Mapping)
+            self._runner.entrust(number, given)
+            await self._book.redact(texts_of([given.get(secret) for secret in tool.arguments.secrets]))
         return Draft(operation, self._patience(tool) if not requested else 0.0)
+
+    def masked(self, call: ToolCall) -> ToolCall:
+        """Return a call as it may be kept: without the secrets among its arguments."""
+        if call.name == "request" and isinstance(call.arguments.get("arguments"), Mapping):
+            inner = self.masked(ToolCall(call.id, str(call.arguments.get("tool")), call.arguments["arguments"]))
+            return msgspec.structs.replace(call, arguments={**call.arguments, "arguments": inner.arguments})
+        tool = self._host.tools.get(call.name)
+        if tool is None or not tool.arguments.secrets:
+            return call
+        return msgspec.structs.replace(call, arguments=tool.arguments.mask(call.arguments, call.arguments))
 
     def _understand(self, name: str, given: object, turn: int, call: str) -> Reply | tuple[Tool, Operation, Mapping[str, Any]]:
         """Return the tool that is called, the operation as it would be, and its arguments; or what is wrong with it."""

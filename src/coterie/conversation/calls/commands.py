@@ -62,7 +62,7 @@ class Commands:
 
     def find(self, number: int) -> Operation | None:
         """Return an operation of this conversation, however old."""
-        return self._book.operations.get(number) or self._book.host.journal.ledger.one(self._book.port.key, number)
+        return self._book.operation(number)
 
     async def _cancel(self, operation: Operation) -> Reply:
         if operation.number not in self._book.operations:

@@ -69,6 +69,8 @@ _NOTE = """
 INSERT INTO conversation_notes (namespace, name, body) VALUES (?, ?, ?)
 ON CONFLICT (namespace, name) DO UPDATE SET body = excluded.body
 """
+_LONGEST_KEY = 8_000
+"""Characters of the key of a namespace. (An index of PostgreSQL holds some 2,700, after compression.)"""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -156,6 +158,17 @@ class Journal:
 
         return self.database.write(work, durable=durable)
 
+    def amend(self, namespace: str, epoch: int, records: Sequence[Record]) -> Pending[None]:
+        """Put entries in place of those that stand there: only for what must not be kept."""
+        rows = [(self._codec.encode(record.entry), namespace, record.sequence) for record in records]
+
+        def work(write: Transaction) -> None:
+            self._hold(write, namespace, epoch)
+            for row in rows:
+                write.execute("UPDATE conversation_log SET body = ? WHERE namespace = ? AND sequence = ?", row)
+
+        return self.database.write(work)
+
     def note(self, namespace: str, epoch: int, name: str, value: Any) -> Pending[bool]:
         """Keep a note of a tool; None deletes it. Raises `EncodeFailed`."""
         key = json.dumps(name)
@@ -217,6 +230,8 @@ def namespace_of(given: object) -> tuple[str, ...]:
         raise InvalidNamespace(given, "it has no parts")
     if not all(isinstance(part, str) and part for part in parts):
         raise InvalidNamespace(given, "a part of it is no text, or an empty one")
+    if len(key_of(parts)) > _LONGEST_KEY:
+        raise InvalidNamespace(str(given)[:100], f"it is longer than {_LONGEST_KEY} characters, as JSON in ASCII")
     return tuple(str(part) for part in parts)
 
 

@@ -7,10 +7,10 @@ from random import Random
 
 import msgspec
 
+from coterie.conversation.history.plain import plain_text
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
 from coterie.conversation.tools.attempt import Ending, Outcome
 from coterie.conversation.tools.finding import Finding, Found
-from coterie.conversation.tools.results import encode_result
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import JobTimeout, describe
 
@@ -42,7 +42,7 @@ def after_run(operation: Operation, tool: Tool, outcome: Outcome, timed_out: str
     if operation.stopping and must_undo(tool, operation):
         return Step(undo=True)
     if outcome.ending is Ending.RETURNED:
-        return _returned(outcome.value)
+        return _returned(outcome)
     if operation.stopping and outcome.ending is Ending.STOPPED:
         return Step(_S.CANCELLED)
     error = outcome.error if outcome.error is not None else RuntimeError("it stopped")
@@ -64,7 +64,7 @@ def after_check(operation: Operation, tool: Tool, outcome: Outcome) -> Step:
     if finding.found is Found.DONE:
         if operation.stopping and must_undo(tool, operation):
             return Step(undo=True)
-        return _returned(finding.value)
+        return _returned(msgspec.structs.replace(outcome, value=finding.value))
     if finding.found is Found.NOT_DONE:
         return Step(_S.CANCELLED) if operation.stopping else Step(_S.FAILED, str(finding.value))
     if finding.found is Found.RESUMABLE:
@@ -80,12 +80,11 @@ def after_compensation(outcome: Outcome) -> Step:
     return Step(_S.FAILED, what, "it was cancelled, and undoing it failed: it may be half done")
 
 
-def _returned(value: object) -> Step:
-    try:
-        return Step(_S.SUCCEEDED, encode_result(value))
-    except (TypeError, ValueError) as error:
-        return Step(_S.FAILED, str(error), "it ran to its end, and what it did may stand")
+def _returned(outcome: Outcome) -> Step:
+    if outcome.problem:
+        return Step(_S.FAILED, plain_text(outcome.problem)[:_LONGEST], "it ran to its end, and what it did may stand")
+    return Step(_S.SUCCEEDED, str(outcome.value))
 
 
 def _described(error: BaseException) -> str:
-    return describe(error).encode(errors="replace").decode()[:_LONGEST]
+    return plain_text(describe(error))[:_LONGEST]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,8 @@ class Runner:
         self._given_up: dict[int, Running] = {}
         self._not_yet: dict[int, asyncio.TimerHandle] = {}
         self._waiters: dict[int, list[asyncio.Future[Operation]]] = {}
+        self._secrets: dict[int, Mapping[str, Any]] = {}
+        """The arguments of unfinished operations that have secrets among them, as the model gave them."""
         self._random = random.Random()  # noqa: S311 - for the jitter of retries
         self.checking: set[int] = set()
         """Operations that are being reconciled, so that it is too early to say that nobody knows."""
@@ -111,6 +114,10 @@ class Runner:
             if each.state is _S.RUNNING:
                 self._launch(each, Purpose.RUN)
         return [self.book.operations.get(each.number, each) for each in taken]
+
+    def entrust(self, number: int, given: Mapping[str, Any]) -> None:
+        """Hold the arguments of an operation that is about to be submitted, which are not to be written down."""
+        self._secrets[number] = given
 
     def schedule(self) -> None:
         """Begin what may begin now."""
@@ -171,8 +178,14 @@ class Runner:
             return
         callee = {Purpose.RUN: tool.run, Purpose.CHECK: tool.check, Purpose.COMPENSATE: tool.compensate}[purpose]
         assert callee is not None
+        given = self._secrets.get(operation.number, operation.arguments)
+        lost = tool.arguments.hidden(given)
+        if lost and purpose is Purpose.RUN:
+            why = f"{', '.join(lost)} is secret and was not kept when the process ended: it has to be asked for again"
+            self._spawn(self._finish, operation.number, _S.FAILED, why)
+            return
         try:
-            arguments, _ = tool.arguments.check(operation.arguments)
+            arguments = tool.arguments.kept(given) if lost else tool.arguments.check(given)[0]
         except ValueError as error:
             self._spawn(self._finish, operation.number, _S.FAILED, f"its arguments do not fit any more: {error}")
             return
@@ -189,6 +202,7 @@ class Runner:
             checkpoint=self.host.journal.ledger.checkpoint(self.book.port.key, operation.number) if again else None,
             on_progress=lambda _: me.tell(AttemptNews(serial)),
             on_end=lambda _: me.tell(AttemptEnded(serial)),
+            longest=self.host.settings.longest_result,
         )
         running = Running(serial, attempt, self.book.now)
         self._attempts[serial] = self._current[operation.number] = running
@@ -348,6 +362,8 @@ class Runner:
         operation = self.book.operations[number]
         if state is _S.QUEUED:
             after = machine.again(operation, detail or "it was to be tried again")
+            # Whoever wants it done now does not want it stopped any more.
+            after = msgspec.structs.replace(after, stopping=False)
             await self.book.record(operations=[after])
             self.schedule()
             return after
@@ -369,6 +385,7 @@ class Runner:
         self._over(after)
 
     def _over(self, operation: Operation) -> None:
+        self._secrets.pop(operation.number, None)
         for future in self._waiters.pop(operation.number, ()):
             if not future.done():
                 future.set_result(operation)

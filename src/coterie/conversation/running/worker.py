@@ -20,33 +20,40 @@ class Worker(Agent):
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
-        self._task: asyncio.Task[None] | None = None
+        self._call: asyncio.Task[Outcome] | None = None
 
     def on_start(self) -> None:
         """Begin."""
-        self._task = self.context.create_task(self._work())
+        self.context.create_task(self._work())
 
     @on
     def halt(self, _message: Halt) -> None:
         """Have the function cancelled, if that is possible."""
-        if self._task is not None and self._attempt.callee.is_async:
-            self._task.cancel()
+        if self._call is not None and self._attempt.callee.is_async:
+            self._call.cancel()
 
     async def _work(self) -> None:
+        # A task of its own, which the tool may cancel as it likes: it is told apart from the end of this agent.
+        self._call = self.context.create_task(self._outcome())
+        if self._attempt.cancelled and self._attempt.callee.is_async:
+            self._call.cancel()
+        outcome = await self._call
+        me = asyncio.current_task()
+        if me is not None and me.cancelling():
+            # This agent is stopped, with the whole conversation: nothing is known of the attempt.
+            raise asyncio.CancelledError
+        self._attempt.end(outcome)
+        self.context.self_ref.stop(drain=False)
+
+    async def _outcome(self) -> Outcome:
         attempt = self._attempt
         try:
             value = await attempt.callee.call(ToolContext(attempt), attempt.arguments, self.context.run_blocking)
-            outcome = Outcome(Ending.RETURNED, value)
         except OperationStopped as error:
-            outcome = Outcome(Ending.STOPPED, error=error)
+            return Outcome(Ending.STOPPED, error=error)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling() and not attempt.cancelled:
-                # It is this agent that is stopped, with the whole conversation: nothing is known of the attempt.
-                raise
             # Of its own accord a tool that raises this has failed; asked to, it has stopped.
-            outcome = Outcome(Ending.STOPPED if attempt.cancelled else Ending.RAISED, error=error)
+            return Outcome(Ending.STOPPED if attempt.cancelled else Ending.RAISED, error=error)
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its outcome, SystemExit included
-            outcome = Outcome(Ending.RAISED, error=error)
-        attempt.end(outcome)
-        self.context.self_ref.stop(drain=False)
+            return Outcome(Ending.RAISED, error=error)
+        return attempt.returned(value)

@@ -13,12 +13,16 @@ import msgspec
 from coterie.conversation.events import Event, OperationChanged
 from coterie.conversation.history.entries import FIRST_PART, PARTS, Answered, Confirming, Entry, Said, events_of, identify
 from coterie.conversation.history.journal import Record
+from coterie.conversation.history.plain import keepable
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.port import Port
+from coterie.conversation.tools.secret import MASK
 from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
 """Entries of the log that are held in memory, for each turn that a prompt goes back."""
+_SETTLED = 100
+"""Numbers that operations which are over are remembered for."""
 
 
 class _Slot:
@@ -47,6 +51,8 @@ class Book:
         self._epoch = opened.epoch
         self.records: deque[Record] = deque(opened.records, maxlen=self._memory)
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
+        self._settled: dict[int, Operation] = {}
+        """The latest that are over, which the ledger may not have yet."""
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
         self.answered = max((each.turn for each in self.entries() if isinstance(each, Answered)), default=0)
@@ -96,7 +102,7 @@ class Book:
         """
         at = self.now
         records, events = [], []
-        for entry in entries:
+        for entry in map(keepable, entries):
             self._sequence += 1
             record = Record(self._sequence, at, entry)
             records.append(record)
@@ -106,10 +112,12 @@ class Book:
                 self.answered = max(self.answered, entry.turn)
             elif isinstance(entry, Confirming):
                 self._confirming[_canonical(entry.tool, entry.arguments)] = entry.turn
-        changed = list(operations)
+        changed = [keepable(each) for each in operations]
         for operation in changed:
             if operation.ended and operation.delivered:
                 self.operations.pop(operation.number, None)
+                self._settled[operation.number] = operation
+                self._settled.pop(operation.number - _SETTLED, None)
             else:
                 self.operations[operation.number] = operation
         self._show()
@@ -125,6 +133,28 @@ class Book:
         """Tell front ends something that is not kept."""
         self._part += 1
         self.port.feed.publish([make(id=identify(self._published, self._part), at=self.now, **facts)])
+
+    async def redact(self, secrets: Iterable[str]) -> None:
+        """Put a mask for secrets wherever the user said them, as far back as prompts go."""
+        longest_first = sorted(set(secrets), key=len, reverse=True)
+        amended = []
+        for place, record in enumerate(self.records):
+            if isinstance(record.entry, Said):
+                text = record.entry.text
+                for secret in longest_first:
+                    text = text.replace(secret, MASK)
+                if text != record.entry.text:
+                    entry = msgspec.structs.replace(record.entry, text=text)
+                    self.records[place] = now = msgspec.structs.replace(record, entry=entry)
+                    amended.append(now)
+        if amended:
+            self.port.feed.amend([event for each in amended for event in events_of(each.sequence, each.at, each.entry)])
+            await self.host.journal.amend(self.port.key, self._epoch, amended)
+
+    def operation(self, number: int) -> Operation | None:
+        """Return an operation, however old; as it was last changed, also while that is being written."""
+        here = self.operations.get(number) or self._settled.get(number)
+        return here or self.host.journal.ledger.one(self.port.key, number)
 
     def follow(self, operation: Operation) -> None:
         """Note the progress of an operation, which is written with its next transition."""

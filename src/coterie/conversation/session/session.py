@@ -179,8 +179,20 @@ class Session(Agent):
             else:
                 self._busy = False
                 self._look_if_quiet()
-                await self._wake.wait()
+                await self._idle()
             self._stop_cutting()
+
+    async def _idle(self) -> None:
+        """Return when there is something to do. Who has nothing to do for long, and nobody to tell it to, is let go."""
+        while True:
+            try:
+                async with asyncio.timeout(self._host.settings.idle_timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                needed = self._wake.is_set() or not self._quiet or self._taking or self._runner.held or self._port.feed.is_heard
+                if needed or not self._port.rest():
+                    continue
+            return
 
     def _changed(self) -> None:
         """Be told that an operation has ended, or that it is known now that nobody knows."""

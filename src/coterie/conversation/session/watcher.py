@@ -7,7 +7,7 @@ from coterie.conversation.port import Port
 from coterie.errors import ConversationFailed
 from coterie.kernel import Address
 from coterie.messaging import Message
-from coterie.runtime import Agent, AgentDown, AgentRef, on
+from coterie.runtime import Agent, AgentDown, AgentRef, AgentRestarted, on
 
 
 class Roll:
@@ -30,6 +30,13 @@ class Roll:
         with self._lock:
             return self._ports.pop(agent.address, None)
 
+    def take_all(self) -> list[Port]:
+        """Return all that there are, and forget them."""
+        with self._lock:
+            ports = list(self._ports.values())
+            self._ports.clear()
+            return ports
+
 
 class Look(Message):
     """A conversation was opened."""
@@ -43,10 +50,19 @@ class Watcher(Agent):
     def __init__(self, roll: Roll) -> None:
         self._roll = roll
 
+    def on_stop(self) -> None:
+        """End all reading: the runtime stops, or the host was closed, and nobody tells of more."""
+        for port in self._roll.take_all():
+            port.feed.close()
+
     @on
     def look(self, message: Look) -> None:
         """Watch one more; if it has ended already, that is heard at once."""
         self.context.watch(message.agent)
+
+    @on
+    def restarted(self, _message: AgentRestarted) -> None:
+        """Hear that one goes on after a failure, which its log tells; its readers need not know."""
 
     @on
     def down(self, message: AgentDown) -> None:

@@ -11,6 +11,8 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.operations.operation import Operation
 from coterie.conversation.tools.calling import Callee
+from coterie.conversation.tools.finding import Finding
+from coterie.conversation.tools.results import describe_misfit, encode_result
 from coterie.errors import OperationStopped
 from coterie.kernel import Codec
 from coterie.storage import Pending
@@ -31,7 +33,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
     ending: Ending
     value: Any = None
-    """What it returned."""
+    """What it returned: a text, or a `Finding` whose value is one."""
+    problem: str = ""
+    """Why what it returned cannot be written down."""
     error: BaseException | None = None
     """What it raised."""
 
@@ -87,6 +91,7 @@ class Attempt:
         checkpoint: bytes | None,
         on_progress: Callable[[Attempt], None],
         on_end: Callable[[Attempt], None],
+        longest: int = 0,
     ) -> None:
         self.operation = operation
         self.purpose = purpose
@@ -107,6 +112,7 @@ class Attempt:
         self._committed = False
         self._news = False
         self._latest = (0.0, "")
+        self._longest = longest
 
     def __deepcopy__(self, memo: object) -> Attempt:
         return self
@@ -154,6 +160,15 @@ class Attempt:
     def keep(self, value: Any) -> Pending[bool]:
         """Keep a checkpoint."""
         return self.host.keep(self.operation, Codec().encode(value))
+
+    def returned(self, value: Any) -> Outcome:
+        """Return the outcome of what a function returned, written out here, on the tool's own thread: it may be large."""
+        finding = value if isinstance(value, Finding) else None
+        try:
+            text = encode_result(value if finding is None else finding.value, self._longest)
+        except Exception as error:  # noqa: BLE001 - whatever the value does when it is looked at
+            return Outcome(Ending.RETURNED, finding, problem=describe_misfit(value, error))
+        return Outcome(Ending.RETURNED, text if finding is None else msgspec.structs.replace(finding, value=text))
 
     def end(self, outcome: Outcome) -> None:
         """Be told by its agent what came of it. Only the first counts."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
+import typing
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coterie.conversation.tools.context import ToolContext
+
+_CONTEXT = re.compile(r"(?:[\w.]*Optional\[)?(?:\w+\.)*ToolContext\]?(?:\s*\|\s*None)?")
 
 Blocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function that may block on a thread of its own, and awaits it."""
@@ -16,7 +21,7 @@ Blocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 class Callee:
     """A function of a user: the tool itself, its check, its compensation, its guard. Immutable."""
 
-    __slots__ = ("_context", "_names", "function", "is_async")
+    __slots__ = ("_contexts", "_names", "function", "is_async", "needed")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -24,19 +29,29 @@ class Callee:
             getattr(function, "__call__", None)  # noqa: B004 - it is looked at, not asked whether there is one
         )
         parameters = list(inspect.signature(function).parameters.values())
-        self._context = next((each.name for each in parameters if is_context(each)), None)
+        self._contexts = tuple(each.name for each in parameters if is_context(each))
         takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
         self._names = None if takes_all else frozenset(each.name for each in parameters)
+        self.needed = tuple(each for each in parameters if _is_needed(each))
+        """The parameters that it cannot do without."""
 
     async def call(self, context: ToolContext, arguments: Mapping[str, Any], blocking: Blocking) -> Any:
         """Call it and return what it returns. A synchronous one runs by `blocking`, so it holds up nobody."""
-        given = {name: value for name, value in arguments.items() if self._names is None or name in self._names}
-        if self._context is not None:
-            given[self._context] = context
+        given = self.taken(arguments)
+        given.update(dict.fromkeys(self._contexts, context))
         if self.is_async:
             return await self.function(**given)
         value = await blocking(lambda: self.function(**given))
         return await value if inspect.isawaitable(value) else value
+
+    def taken(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the arguments that it has a parameter for."""
+        return {name: value for name, value in arguments.items() if self._names is None or name in self._names}
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    several = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    return not several and parameter.default is parameter.empty and not is_context(parameter)
 
 
 def is_context(parameter: inspect.Parameter) -> bool:
@@ -44,5 +59,17 @@ def is_context(parameter: inspect.Parameter) -> bool:
     annotation = parameter.annotation
     if annotation is parameter.empty:
         return parameter.name == "context"
-    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    return name.rsplit(".", 1)[-1] == "ToolContext"
+    if isinstance(annotation, str):
+        return _CONTEXT.fullmatch(annotation) is not None
+    kinds = [each for each in typing.get_args(annotation) if each is not type(None)] or [annotation]
+    return len(kinds) == 1 and getattr(kinds[0], "__name__", "") == "ToolContext"
+
+
+def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that is behind wrappers, partial calls and callable objects: it has the docstring, and the types' names."""
+    function = inspect.unwrap(function)
+    while isinstance(function, functools.partial):
+        function = inspect.unwrap(function.func)
+    if inspect.isroutine(function):
+        return function
+    return getattr(type(function), "__call__", function)  # noqa: B004 - it is looked at, not asked whether there is one

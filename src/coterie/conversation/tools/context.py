@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from coterie.conversation.history.plain import plain_text
 from coterie.kernel import check_number
 from coterie.storage import Pending
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from coterie.conversation.tools.attempt import Attempt
 
 T = TypeVar("T")
+
+_LINE = 500
+"""Characters of a line of progress that are kept."""
 
 
 class ToolContext:
@@ -78,7 +82,7 @@ class ToolContext:
         Raises `OperationStopped` if the operation was asked to stop: let that through. Raises `InvalidSetting`.
         """
         check_number("progress", fraction)
-        self._attempt.progress(min(1.0, float(fraction)), str(line))
+        self._attempt.progress(min(1.0, float(fraction)), plain_text(str(line)[:_LINE]))
         return _Done()
 
     def checkpoint(self, value: Any) -> Pending[bool]:

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
+from pydantic.fields import FieldInfo
 
-from coterie.conversation.tools.calling import is_context
-from coterie.errors import DefinitionError
+from coterie.conversation.tools.calling import innermost, is_context
+from coterie.conversation.tools.secret import MASK, is_secret
+from coterie.errors import DefinitionError, EncodeFailed
+from coterie.kernel import Codec
 
 _ENTRY = re.compile(r"^(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
 _SHOWN = 5
@@ -22,70 +25,123 @@ _SHOWN = 5
 class Arguments:
     """What a tool may be called with: its JSON schema, and the check of what a model gives. Immutable."""
 
-    __slots__ = ("_model", "schema")
+    __slots__ = ("_kept", "_model", "_names", "schema", "secrets")
 
     def __init__(self, function: Callable[..., Any], names: Mapping[str, Any], where: str) -> None:
-        fields = _fields(function, names, where)
-        try:
-            self._model: type[BaseModel] = create_model(
-                "Arguments", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields
-            )
-            schema = self._model.model_json_schema()
-        except (PydanticUserError, TypeError, NameError) as error:
-            problem = f"its arguments have no schema: {str(error).splitlines()[0]}"
-            raise DefinitionError(where, problem, "annotate them with plain types, dataclasses or pydantic models") from error
-        schema.pop("title", None)
-        schema.setdefault("properties", {})
-        self.schema: Mapping[str, Any] = schema
+        hints = _hints(function, names, where)
+        self._names = {_field(place): name for place, name in enumerate(hints)}
+        self.secrets = frozenset(name for name, (hint, _) in hints.items() if is_secret(hint))
+        """The parameters whose values are kept nowhere."""
+        self._model, self.schema = _modelled(hints, where)
+        for name in self.secrets:
+            self.schema["properties"][name]["writeOnly"] = True
+        without = {name: (Any, None) if name in self.secrets else hint for name, hint in hints.items()}
+        self._kept = _modelled(without, where)[0] if self.secrets else self._model
 
     def check(self, given: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the arguments as the function wants them, and as plain values to be kept.
+        """Return the arguments as the function wants them, and as plain values to be kept, where secrets are masked.
 
         Raises `ValueError`, whose text tells a model what to mend.
         """
         if not isinstance(given, Mapping):
             raise ValueError(f"the arguments must be an object, not {type(given).__name__}")  # noqa: TRY004 - as all other faults
+        hidden = self.hidden(given)
+        if hidden:
+            raise ValueError(f"{', '.join(hidden)}: it is a secret and was not kept; ask the user for it again")
+        values, kept = self._checked(self._model, given)
+        return values, self.mask(kept, given)
+
+    def kept(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments that were kept as the function wants them; secrets are None. Raises `ValueError`."""
+        return self._checked(self._kept, {**plain, **dict.fromkeys(self.hidden(plain))})[0]
+
+    def hidden(self, plain: Mapping[str, Any]) -> list[str]:
+        """Return the names of the secrets of which there is only the mask."""
+        return sorted(name for name in self.secrets if plain.get(name) == MASK)
+
+    def mask(self, plain: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return plain arguments with a mask for each secret that was given."""
+        return {name: MASK if name in self.secrets and given.get(name) is not None else value for name, value in plain.items()}
+
+    def _checked(self, model: type[BaseModel], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         try:
-            checked = self._model.model_validate(dict(given))
+            checked = model.model_validate(dict(given))
         except ValidationError as error:
             faults = [f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in error.errors()]
             more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
             raise ValueError("; ".join(faults[:_SHOWN]) + more) from error
-        values = {name: getattr(checked, name) for name in type(checked).model_fields}
-        return values, checked.model_dump(mode="json")
+        values = {name: getattr(checked, field) for field, name in self._names.items()}
+        plain = checked.model_dump(mode="json", by_alias=True)
+        try:
+            Codec().encode(plain)
+        except EncodeFailed as error:
+            raise ValueError(f"the arguments cannot be kept: {error.__cause__}") from error
+        return values, plain
 
 
 def description_of(function: Callable[..., Any]) -> str:
     """Return what a function's docstring says before it comes to the arguments."""
-    text = inspect.getdoc(function) or ""
+    text = inspect.getdoc(innermost(function)) or ""
     return re.split(r"^(?:Args|Arguments|Returns|Raises|Yields):\s*$", text, maxsplit=1, flags=re.MULTILINE)[0].strip()
 
 
-def _fields(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, Any]:
-    parameters = [each for each in inspect.signature(function).parameters.values() if not is_context(each)]
+def _field(place: int) -> str:
+    """Return the name of a parameter in the model of pydantic, whose own methods have names that parameters may have too."""
+    return f"argument_{place}"
+
+
+def _modelled(hints: Mapping[str, tuple[Any, Any]], where: str) -> tuple[type[BaseModel], dict[str, Any]]:
+    """Return a model of parameters, by their types and defaults, and its JSON schema."""
+    fields: dict[str, Any] = {}
+    for place, (name, (hint, default)) in enumerate(hints.items()):
+        found = default if isinstance(default, FieldInfo) else Field(default)
+        given = {key: value for key, value in found._attributes_set.items() if key != "annotation"}  # noqa: SLF001 - the way to merge
+        given.update(alias=name, validation_alias=name, serialization_alias=name)
+        given.setdefault("title", name.replace("_", " ").title())
+        fields[_field(place)] = (hint, Field(**given))
+    try:
+        settings = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
+        model: type[BaseModel] = create_model("Arguments", __config__=settings, **fields)
+        schema = model.model_json_schema()
+    except (PydanticUserError, TypeError, NameError, ValueError) as error:
+        problem = f"its arguments have no schema: {str(error).splitlines()[0]}"
+        raise DefinitionError(where, problem, "annotate them with plain types, dataclasses or pydantic models") from error
+    schema.pop("title", None)
+    schema.setdefault("properties", {})
+    return model, schema
+
+
+def _hints(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, tuple[Any, Any]]:
+    """Return the type and the default of each parameter that a model gives."""
+    parameters = list(inspect.signature(function).parameters.values())
     fixed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     for each in parameters:
         if each.kind in fixed:
             raise DefinitionError(where, f"a model cannot give {each}", "give each argument a name of its own")
+        if each.name in ("self", "cls") and each.annotation is each.empty:
+            raise DefinitionError(
+                where, "it is a method without its object", "make the tool of an object's: tool(...)(thing.method)"
+            )
         if each.name.startswith("_"):
             raise DefinitionError(where, f"{each.name} begins with an underscore", "name it without")
-    annotations = {each.name: each.annotation for each in parameters if each.annotation is not each.empty}
-    only = types.SimpleNamespace(__annotations__=annotations)
+    parameters = [each for each in parameters if not is_context(each)]
+    only = types.SimpleNamespace(
+        __annotations__={each.name: each.annotation for each in parameters if each.annotation is not each.empty}
+    )
+    known = getattr(innermost(function), "__globals__", {})
     try:
-        hints = typing.get_type_hints(
-            only, globalns=getattr(function, "__globals__", {}), localns=dict(names), include_extras=True
-        )
-    except NameError as error:
+        hints = typing.get_type_hints(only, globalns=known, localns=dict(names), include_extras=True)
+    except (NameError, SyntaxError, TypeError, AttributeError) as error:
         remedy = "import it where the tool is defined, and not for type checkers only"
         raise DefinitionError(where, f"a type cannot be resolved: {error}", remedy) from error
     told = _told(function)
-    fields: dict[str, Any] = {}
+    found: dict[str, tuple[Any, Any]] = {}
     for each in parameters:
         default: Any = ... if each.default is each.empty else each.default
-        if each.name in told:
+        if each.name in told and not isinstance(default, FieldInfo):
             default = Field(default, description=told[each.name])
-        fields[each.name] = (hints.get(each.name, Any), default)
-    return fields
+        found[each.name] = (hints.get(each.name, Any), default)
+    return found
 
 
 def _told(function: Callable[..., Any]) -> dict[str, str]:
@@ -93,7 +149,7 @@ def _told(function: Callable[..., Any]) -> dict[str, str]:
     told: dict[str, str] = {}
     inside = False
     last = ""
-    for line in (inspect.getdoc(function) or "").splitlines():
+    for line in (inspect.getdoc(innermost(function)) or "").splitlines():
         if re.match(r"^(Args|Arguments):\s*$", line):
             inside = True
         elif inside and line and not line.startswith(" "):

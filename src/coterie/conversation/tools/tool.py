@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 from coterie.conversation.operations.operation import Effect, Operation
 from coterie.conversation.operations.schedule import EVERYTHING
-from coterie.conversation.tools.calling import Callee
+from coterie.conversation.tools.calling import Callee, innermost
 from coterie.conversation.tools.schema import Arguments, description_of
 from coterie.errors import DefinitionError, InvalidSetting
 from coterie.kernel import check_instance, check_number, choice
@@ -60,6 +61,11 @@ class Tool:
             check_number(f"{at}: {setting}", value, optional=True)
         for setting, value in {"timeout": timeout, "idle_timeout": idle_timeout}.items():
             check_number(f"{at}: {setting}", value, above=0, optional=True)
+        for setting, flag in {"long_running": long_running, "idempotent": idempotent}.items():
+            check_instance(f"{at}: {setting}", flag, bool, "True or False")
+        if not callable(confirm):
+            check_instance(f"{at}: confirm", confirm, (bool, str), "True, False, the question, or a function that returns it")
+        check_instance(f"{at}: description", description, (str, type(None)), "a text, or None")
         check_instance(f"{at}: retry", retry, (Retry, type(None)), "a Retry, such as Retry(3), or None")
         self.effect = choice(f"{at}: effect", effect, Effect)
         if retry is not None and self.effect is Effect.WRITE and not idempotent and idempotency_key is None:
@@ -80,14 +86,19 @@ class Tool:
         self.idle_timeout = idle_timeout
         self.retry = retry
         self.confirm: bool | str = confirm if isinstance(confirm, str) else bool(confirm)
-        self.asks = Callee(confirm) if callable(confirm) else None
         self.report = report
         self.run = Callee(function)
-        self.guard = Callee(guard) if guard is not None else None
-        self.check = Callee(check) if check is not None else None
-        self.compensate = Callee(compensate) if compensate is not None else None
+
+        def beside(setting: str, given: Callable[..., Any] | None) -> Callee | None:
+            return _beside(f"{at}: {setting}", given, self.arguments.schema["properties"]) if given is not None else None
+
+        self.guard = beside("guard", guard)
+        self.check = beside("check", check)
+        self.compensate = beside("compensate", compensate)
+        self.asks = beside("confirm", confirm if callable(confirm) else None)
         self._resources = _touched(at, resources)
-        self._key = idempotency_key
+        self._touching = beside("resources", resources) if callable(resources) else None
+        self._key = beside("idempotency_key", idempotency_key)
 
     def __repr__(self) -> str:
         return f"<Tool {self.name}>"
@@ -111,20 +122,30 @@ class Tool:
         """
         if self._resources is None:
             return (EVERYTHING,) if self.effect is Effect.WRITE else ()
-        found = self._resources(**arguments) if callable(self._resources) else self._resources
+        touching = self._touching
+        found = touching.function(**touching.taken(arguments)) if touching is not None else self._resources
         if isinstance(found, str) or not all(isinstance(each, str) for each in found):
             raise InvalidSetting(f"tool {self.name}: resources", found, "a list of texts")
         return tuple(dict.fromkeys(found))
 
     def key(self, arguments: Mapping[str, Any]) -> str:
-        """Return the idempotency key of a call with these arguments, or an empty text if the tool makes none."""
-        return "" if self._key is None else f"{self.name}/{self._key(**arguments)}"
+        """Return the idempotency key of a call with these arguments, or an empty text if the tool makes none.
+
+        A tool's function for it may return None, or an empty text, for a call that is like no other.
+        """
+        key = self._key.function(**self._key.taken(arguments)) if self._key is not None else None
+        return f"{self.name}/{key}" if key is not None and key != "" else ""
 
 
 def _checked(function: Any) -> str:
     """Return where a function is defined. Raises `DefinitionError` for what is none."""
     if not callable(function) or isinstance(function, type):
         raise DefinitionError(repr(function), "@tool needs a function", "put @tool above a def")
+    if isinstance(function, Tool):
+        raise DefinitionError(repr(function), "it is a tool already", "put @tool above it once")
+    if inspect.isgeneratorfunction(innermost(function)) or inspect.isasyncgenfunction(innermost(function)):
+        remedy = "return the whole result, and say how far it is by context.progress"
+        raise DefinitionError(repr(function), "a tool returns once, and this one yields", remedy)
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
 
 
@@ -134,6 +155,16 @@ def _named(name: Any, where: str) -> str:
     if name in RESERVED:
         raise DefinitionError(where, f"every conversation has a tool {name} of its own", "choose another name")
     return name
+
+
+def _beside(where: str, function: Callable[..., Any], properties: Mapping[str, Any]) -> Callee:
+    """Return a function that is given arguments of the tool. Raises `DefinitionError` for one that needs others."""
+    callee = Callee(function)
+    for each in callee.needed:
+        if each.kind is each.POSITIONAL_ONLY or each.name not in properties:
+            known = ", ".join(properties) or "none"
+            raise DefinitionError(where, f"it takes {each.name}, which the tool does not", f"take those of the tool: {known}")
+    return callee
 
 
 def _touched(at: str, resources: Any) -> Any:
@@ -186,7 +217,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool 
     A parameter that is annotated with `ToolContext` gets one; the model gives all others. A synchronous function runs on
     a thread of its own. What is returned must be encodable; a text is told as it is. Times are in seconds.
 
-    `effect` is ``write`` unless set. `resources` are the names of what it touches, or a function of the arguments that
+    A parameter annotated ``Annotated[str, Secret]`` is kept nowhere. `effect` is ``write`` unless set. `resources` are the names of what it touches, or a function of the arguments that
     returns them: calls that share a resource run one after the other if one of them writes. Without it a write touches
     everything. `long_running` sends it to the background at once; any other goes there when it has outlived its
     `patience` (the conversation's unless set), or if it is known by now to take longer. `expected` is how long it takes,
@@ -198,8 +229,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool 
 
     `confirm` has the user asked first, in the words given if it is a text, or a function that returns one: a call counts
     only if the same call was refused in an earlier turn, so that the user has spoken in between. The functions `confirm`,
-    `guard`, `check` and `compensate` take the context, if they have a parameter for it, and those arguments of the call
-    that they name. `guard` returns why the call is refused, or None. What `confirm` raises refuses it too. `check` says
+    `guard`, `check` and `compensate` take the context, if they have a parameter for it, and, as all functions here do,
+    those arguments of the call that they name. `guard` returns why the call is refused, or None. What `confirm` raises refuses it too. `check` says
     after a crash what became of an attempt, as a `Finding`. `compensate` undoes
     a write that was cancelled after it had begun. `report` words the delivery of an operation that has ended.
 

@@ -17,7 +17,7 @@ from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.turns.speaking import Cut, Speaker
-from coterie.errors import ModelError, describe
+from coterie.errors import ConversationError, ModelError, StorageError, describe
 from coterie.models import Finish, ModelRequest, ToolCall
 
 if TYPE_CHECKING:
@@ -43,10 +43,19 @@ class Turns:
 
     async def answer(self, said: Said) -> None:
         """Answer one message. What has been done of it before a crash is not done again."""
-        turn = said.turn
         self._host.telemetry.count("turns")
         lane = lane_of(self._book.operations.values())
         texts: list[str] = []
+        try:
+            await self._answer(said.turn, lane, texts)
+        except (StorageError, ConversationError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a turn that cannot be answered must not keep all later ones from it
+            left = [each.number for each in self._book.operations.values() if each.turn == said.turn]
+            await self._runner.to_background(left)
+            await self._end(said.turn, lane, TurnOutcome.FAILED, texts, self._say(said.turn, SORRY), describe(error))
+
+    async def _answer(self, turn: int, lane: Lane, texts: list[str]) -> None:
         steps = mistakes = 0
         while True:
             steps += 1
@@ -118,7 +127,7 @@ class Turns:
                 drafts[call.id] = found
             else:
                 replies[call.id] = found
-        called = Called(turn=turn, text=text, calls=tuple(calls))
+        called = Called(turn=turn, text=text, calls=tuple(map(self._calls.masked, calls)))
         began = asyncio.get_running_loop().time()
         await self._runner.submit(called, [each.operation for each in drafts.values()])
         for call in commands:

@@ -37,13 +37,16 @@ class Deliveries:
     async def deliver(self) -> None:
         """Tell all that is due, in one word: merged by the model if something was said meanwhile, else plainly."""
         due = self.due
-        after = [machine.change(each, delivered=True) if each.ended else machine.change(each, reported=True) for each in due]
         text = "\n".join(self._plain(each) for each in due)
         merged = False
         if self._book.answered > min(each.turn for each in due):
             worded = await self._word(due)
             merged = bool(worded)
             text = worded or text
+            if any(self._book.operations.get(each.number) != each for each in due):
+                # Somebody has settled one meanwhile: what is due now is looked at afresh.
+                return
+        after = [machine.change(each, delivered=True) if each.ended else machine.change(each, reported=True) for each in due]
         self._host.telemetry.count("deliveries")
         self._host.telemetry.count("merged", int(merged))
         await self._book.record(Told(operations=tuple(after), text=text, merged=merged), operations=after, tell=False)

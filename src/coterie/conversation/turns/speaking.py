@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coterie.conversation.events import TextWritten
+from coterie.conversation.history.plain import plain_text
+from coterie.conversation.turns.replies import piece_of, sound
 from coterie.errors import ModelError, describe
 from coterie.models import ModelReply, ModelRequest
 
@@ -59,7 +61,7 @@ class Speaker:
                 raise TimeoutError(f"the model gave no answer within {self._host.settings.model_timeout:g} s")
             if asking.cancelled():
                 if self._cut:
-                    raise Cut("".join(said))
+                    raise Cut(plain_text("".join(said)))
                 raise ModelError("the model cancelled its own answer")
             return asking.result()
         finally:
@@ -68,17 +70,18 @@ class Speaker:
 
     async def _read(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool) -> ModelReply:
         reply: ModelReply | None = None
-        stream = self._host.model.stream(request)
+        stream: Any = None
         try:
+            stream = self._host.model.stream(request)
             async for piece in stream:
                 if isinstance(piece, ModelReply):
                     reply = piece
-                elif piece.text:
-                    said.append(piece.text)
-                    self._book.announce(TextWritten, turn=turn, text=piece.text, delivery=delivery)
-        except ModelError:
+                elif text := piece_of(piece):
+                    said.append(text)
+                    self._book.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery)
+        except (ModelError, asyncio.CancelledError):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise ModelError(f"{self._host.model.name} failed: {describe(error)}") from error
         finally:
             close = getattr(stream, "aclose", None)
@@ -86,7 +89,8 @@ class Speaker:
                 await close()
         whole = "".join(said)
         if reply is None:
-            return ModelReply(text=whole)
+            return ModelReply(text=plain_text(whole))
+        reply = sound(reply)
         if reply.text and not whole:
             self._book.announce(TextWritten, turn=turn, text=reply.text, delivery=delivery)
         return reply

@@ -301,8 +301,20 @@ class Engine:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, self.plan.halt_on):
+                self._let_end()
                 raise cause
             cause = cause.__cause__
+
+    def _let_end(self) -> None:
+        """Wait for the turns that are under way: what they ask for may be paid for already, and is recorded when it comes."""
+        while self.running:
+            report = _take(self.inbox)
+            if isinstance(report, BaseException):
+                raise report
+            found = self.running.pop(id(report.turn), None)
+            if found is not None:
+                found[0].over = True
+                self.deadlines.ended(found[0])
 
     def _forfeit(self, token: Token, turn: Turn, reason: str, *, stuck: bool) -> None:
         turn.forfeit(reason)

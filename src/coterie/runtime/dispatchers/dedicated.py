@@ -145,10 +145,18 @@ class DedicatedSeat:
             if loop is None:
                 self._bell.ring()
             else:
-                loop.call_soon_threadsafe(loop.stop)
+                self._leave(loop)
         elif before is _State.NEW:
             self._engine.enter(self, self._occupant)
             self.thread = start_thread(self._run, self._occupant.name)
+
+    def _leave(self, loop: DedicatedLoop) -> None:
+        try:
+            loop.call_soon_threadsafe(loop.stop)
+        except RuntimeError:
+            # It has woken by itself in between, had its turn, and that was its last.
+            if not loop.is_closed():
+                raise
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the occupant's event loop."""

@@ -1,0 +1,88 @@
+"""How a conversation comes to rest when nobody needs it, and back when somebody does, with nothing lost in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import ConversationClosed
+from coterie.messaging import Request
+from coterie.runtime import AgentRef, Reply
+
+T = TypeVar("T")
+
+
+class Gate:
+    """All that is asked of a conversation's agent goes through here. Safe from any thread; `_lock` guards all.
+
+    The agent is stopped only while no ask of it is open, and none can begin meanwhile; the next one begins another agent,
+    when the one before has ended, so that it takes over from nobody.
+    """
+
+    def __init__(self, name: str, begin: Callable[[], AgentRef], leave: Callable[[AgentRef], object]) -> None:
+        self._name = name
+        self._begin = begin
+        self._leave = leave
+        self._lock = new_lock(Rank.CONVERSATION)
+        self._agent: AgentRef | None = None
+        self._ending: Reply[None] | None = None
+        self._asked = 0
+        self._closed = False
+
+    def __deepcopy__(self, memo: object) -> Gate:
+        return self
+
+    def open(self) -> AgentRef:
+        """Begin the agent, or return the one that is there. Raises `ConversationClosed`."""
+        with self._lock:
+            return self._awake()
+
+    def ask(self, request: Request[T]) -> Reply[T]:
+        """Ask the agent, which is begun if it was at rest. Raises `ConversationClosed`."""
+        with self._lock:
+            agent = self._awake()
+            self._asked += 1
+        try:
+            reply = agent.ask(request, timeout=None)
+        except BaseException:
+            self._answered()
+            raise
+        reply.add_callback(self._answered)
+        return reply
+
+    def rest(self) -> bool:
+        """Stop the agent, which calls this when it has nothing to do; return whether it was let go."""
+        with self._lock:
+            if self._asked or self._agent is None or self._closed:
+                return False
+            self._leave(self._agent)
+            self._ending = self._agent.stop(drain=False)
+            self._agent = None
+            return True
+
+    def close(self) -> AgentRef | None:
+        """Begin no agent any more; return the one that is there, for the caller to stop."""
+        with self._lock:
+            self._closed = True
+            return self._agent
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked."""
+        agent = self._agent
+        return not self._closed and (agent is None or agent.is_alive)
+
+    def _awake(self) -> AgentRef:
+        if self._closed:
+            raise ConversationClosed(self._name)
+        if self._agent is None:
+            if self._ending is not None:
+                self._ending.result()
+                self._ending = None
+            self._agent = self._begin()
+        return self._agent
+
+    def _answered(self) -> None:
+        with self._lock:
+            self._asked -= 1
