@@ -21,11 +21,11 @@ from coterie.conversation.host import Host
 from coterie.conversation.operations.operation import OperationState
 from coterie.conversation.port import Port
 from coterie.conversation.session.session import Session
-from coterie.conversation.session.watcher import Look, Roll, Watcher
+from coterie.conversation.session.watcher import Look, Looked, Roll, Watcher
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import ConversationClosed, InvalidNamespace, InvalidSetting
+from coterie.errors import ConversationClosed, DeliveryError, InvalidNamespace, InvalidSetting
 from coterie.kernel import Clock, check_instance, clock_or_system
 from coterie.models import Model
 from coterie.runtime import AgentRef, Runtime
@@ -196,6 +196,9 @@ class Conversations:
         """Close all conversations. What is unfinished is taken up when they are opened again."""
         for ref in self._begin_to_close():
             await ref.stop(drain=False)
+        # What it hears while it stops, of one that it begins to watch only then, would be a dead letter.
+        with contextlib.suppress(DeliveryError):  # it has ended, if its runtime has
+            await self._watcher.ask(Looked())
         await self._watcher.stop()
         if self._owns_runtime:
             async with self._runtime:
@@ -207,6 +210,8 @@ class Conversations:
         replies = [ref.stop(drain=False) for ref in self._begin_to_close()]
         for reply in replies:
             reply.result()
+        with contextlib.suppress(DeliveryError):
+            self._watcher.ask(Looked()).result()
         self._watcher.stop().result()
         if self._owns_runtime:
             self._runtime.stop(drain=False)

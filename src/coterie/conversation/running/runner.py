@@ -36,13 +36,7 @@ class Runner:
     Only the conversation's thread touches it. `spawn` runs an asynchronous function beside; `changed` is called when something ended.
     """
 
-    def __init__(
-        self,
-        book: Book,
-        context: Context,
-        spawn: Callable[..., object],
-        changed: Callable[[], None],
-    ) -> None:
+    def __init__(self, book: Book, context: Context, spawn: Callable[..., object], changed: Callable[[], None]) -> None:
         self.book = book
         self.host = book.host
         self._context = context

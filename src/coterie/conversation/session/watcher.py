@@ -6,7 +6,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.conversation.port import Port
 from coterie.errors import ConversationFailed
 from coterie.kernel import Address
-from coterie.messaging import Message
+from coterie.messaging import Message, Request
 from coterie.runtime import Agent, AgentDown, AgentRef, AgentRestarted, on
 
 
@@ -44,6 +44,10 @@ class Look(Message):
     agent: AgentRef
 
 
+class Looked(Request[None]):
+    """Ends when all that were opened before are watched."""
+
+
 class Watcher(Agent):
     """One for each host. Closes the feed of a conversation whose agent has ended."""
 
@@ -59,6 +63,10 @@ class Watcher(Agent):
     def look(self, message: Look) -> None:
         """Watch one more; if it has ended already, that is heard at once."""
         self.context.watch(message.agent)
+
+    @on
+    def looked(self, _message: Looked) -> None:
+        """Say that what came before has been done."""
 
     @on
     def restarted(self, _message: AgentRestarted) -> None:
