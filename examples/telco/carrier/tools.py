@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from coterie.conversation import Effect, Finding, Tool, ToolContext, tool
+from coterie.conversation import Effect, Finding, Secret, Tool, ToolContext, tool
 
 from .company import Company, key_of
 from .desk.changes import Order
@@ -73,7 +73,7 @@ async def start_login(context: ToolContext, number: str) -> str:
     return await company.identity.start(me, number)
 
 
-async def verify_login(context: ToolContext, number: str, code: str) -> str:
+async def verify_login(context: ToolContext, number: str, code: Annotated[str, Secret]) -> str:
     """Log the customer in with the code that was sent.
 
     Args:
