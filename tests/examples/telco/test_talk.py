@@ -86,6 +86,9 @@ def test_a_talk(tmp_path: Path, name: str) -> None:
         for said, expected in TALKS[name]:
             answered = await chat.send(said).answer()
             assert expected in answered, (said, answered)
+        # The code of a login is kept nowhere: neither what was said, nor what was called, has it.
+        assert all("482913" not in str(event) for event in [each async for each in chat.events(0, follow=False)])
+        assert all("482913" not in line.text for line in chat.transcript())
 
     try:
         with Conversations(RuleModel(answer), tools(scale), store=tmp_path / "chats.db", provide=[company]) as conversations:
