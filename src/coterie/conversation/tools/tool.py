@@ -228,7 +228,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool 
     arguments: two calls with the same key are one operation.
 
     `confirm` has the user asked first, in the words given if it is a text, or a function that returns one: a call counts
-    only if the same call was refused in an earlier turn, so that the user has spoken in between. The functions `confirm`,
+    only if the same call was refused in the turn just before, so that the user has spoken in between, and of nothing else. The functions `confirm`,
     `guard`, `check` and `compensate` take the context, if they have a parameter for it, and, as all functions here do,
     those arguments of the call that they name. `guard` returns why the call is refused, or None. What `confirm` raises refuses it too. `check` says
     after a crash what became of an attempt, as a `Finding`. `compensate` undoes
