@@ -14,7 +14,7 @@ from coterie.errors import (
     WaitCycle,
     WaitTimeout,
 )
-from coterie.messaging import MailboxPolicy, Message, Overflow, Priority, Request
+from coterie.messaging import MailboxPolicy, Message, MessagePriority, Overflow, Request
 from coterie.runtime import (
     AGENTS,
     Agent,
@@ -51,8 +51,8 @@ __all__ = [
     "MailboxFull",
     "MailboxPolicy",
     "Message",
+    "MessagePriority",
     "Overflow",
-    "Priority",
     "Reply",
     "Request",
     "Runtime",

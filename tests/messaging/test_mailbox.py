@@ -7,7 +7,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, SystemClock
-from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, Overflow, Priority, Reference, Ticket
+from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, MessagePriority, Overflow, PendingPut, Reference
 
 
 class Note(Message):
@@ -26,7 +26,7 @@ SOMEBODY: Reference = Somebody()
 class MailboxMachine(RuleBasedStateMachine):
     """Every state a mailbox can get into by one caller after the other."""
 
-    tickets = Bundle("tickets")
+    pending_puts = Bundle("pending_puts")
 
     @initialize(capacity=st.sampled_from([1, 2, 3, 300]), overflow=st.sampled_from(list(Overflow)))
     def make(self, capacity: int, overflow: Overflow) -> None:
@@ -44,7 +44,7 @@ class MailboxMachine(RuleBasedStateMachine):
             refused=lambda envelope: self.refused.append(envelope.message.n),  # type: ignore[attr-defined]
         )
         self.model: list[tuple[int, int]] = []
-        self.outside: list[tuple[int, int, Ticket]] = []
+        self.outside: list[tuple[int, int, PendingPut]] = []
         self.gone: list[int] = []
         self.armed = False
         self.closed = False
@@ -55,30 +55,30 @@ class MailboxMachine(RuleBasedStateMachine):
         self.notified += 1
 
     def held(self) -> int:
-        return len([each for each in self.model if each[0] != Priority.SYSTEM])
+        return len([each for each in self.model if each[0] != MessagePriority.SYSTEM])
 
-    @rule(target=tickets, priority=st.sampled_from(list(Priority)), insider=st.booleans())
-    def put(self, priority: Priority, insider: bool) -> Ticket | None:
+    @rule(target=pending_puts, priority=st.sampled_from(list(MessagePriority)), insider=st.booleans())
+    def put(self, priority: MessagePriority, insider: bool) -> PendingPut | None:
         self.numbers += 1
         n = self.numbers
         envelope = Envelope(Note(n), sender=SOMEBODY if insider else None, priority=priority)
         notified, dropped, refused = self.notified, len(self.dropped), len(self.refused)
-        shut = self.closed or (self.insiders_only and not insider and priority != Priority.SYSTEM)
-        full = priority != Priority.SYSTEM and (self.held() >= self.capacity or bool(self.outside))
+        shut = self.closed or (self.insiders_only and not insider and priority != MessagePriority.SYSTEM)
+        full = priority != MessagePriority.SYSTEM and (self.held() >= self.capacity or bool(self.outside))
         if not shut and full and self.overflow is Overflow.REJECT:
             with pytest.raises(MailboxFull):
                 self.mailbox.put(envelope)
             return None
-        ticket = self.mailbox.put(envelope)
+        pending = self.mailbox.put(envelope)
         if shut:
-            assert (ticket, len(self.refused)) == (None, refused + 1)
+            assert (pending, len(self.refused)) == (None, refused + 1)
             return None
         if full and self.overflow is Overflow.WAIT:
-            assert ticket is not None
-            assert not ticket.done
-            self.outside.append((priority, n, ticket))
-            return ticket
-        assert ticket is None
+            assert pending is not None
+            assert not pending.done
+            self.outside.append((priority, n, pending))
+            return pending
+        assert pending is None
         self.model.append((priority, n))
         if full:
             band = max(each[0] for each in self.model)
@@ -104,9 +104,9 @@ class MailboxMachine(RuleBasedStateMachine):
 
     def let_in(self) -> None:
         while self.outside and self.held() < self.capacity:
-            priority, n, ticket = self.outside.pop(0)
-            assert ticket.done
-            assert ticket.admitted
+            priority, n, pending = self.outside.pop(0)
+            assert pending.done
+            assert pending.admitted
             self.model.append((priority, n))
 
     @rule()
@@ -116,15 +116,15 @@ class MailboxMachine(RuleBasedStateMachine):
             if envelope is not None:
                 self.mailbox.put_back(envelope)
 
-    @rule(ticket=consumes(tickets))
-    def withdraw(self, ticket: Ticket | None) -> None:
-        if ticket is None:
+    @rule(pending=consumes(pending_puts))
+    def withdraw(self, pending: PendingPut | None) -> None:
+        if pending is None:
             return
-        waiting = [each for each in self.outside if each[2] is ticket]
-        assert ticket.withdraw() == bool(waiting)
+        waiting = [each for each in self.outside if each[2] is pending]
+        assert pending.withdraw() == bool(waiting)
         for each in waiting:
             self.outside.remove(each)
-            assert ticket.withdrawn
+            assert pending.withdrawn
 
     @rule()
     def arm(self) -> None:
@@ -140,9 +140,9 @@ class MailboxMachine(RuleBasedStateMachine):
     def close(self) -> None:
         self.mailbox.close()
         self.closed = True
-        for _, n, ticket in self.outside:
-            assert ticket.done
-            assert not ticket.admitted
+        for _, n, pending in self.outside:
+            assert pending.done
+            assert not pending.admitted
             assert n in self.refused
         self.outside.clear()
 

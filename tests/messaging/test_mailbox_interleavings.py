@@ -8,7 +8,7 @@ import pytest
 
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, SystemClock
-from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, Ticket
+from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, PendingPut
 from coterie.testing import Interleaver
 from tests.runs import runs
 
@@ -46,7 +46,7 @@ class World:
         self.rejected: list[int] = []
         self.taken: list[int] = []
         self.left: list[int] = []
-        self.tickets: list[Ticket] = []
+        self.pending_puts: list[PendingPut] = []
         self.mailbox = Mailbox(
             Address("node", "agent"),
             policy,
@@ -62,12 +62,12 @@ class World:
     def send(self, *numbers: int) -> None:
         for n in numbers:
             try:
-                ticket = self.mailbox.put(Envelope(Note(n)))
+                pending = self.mailbox.put(Envelope(Note(n)))
             except MailboxFull:
                 self.rejected.append(n)
             else:
-                if ticket is not None:
-                    self.tickets.append(ticket)
+                if pending is not None:
+                    self.pending_puts.append(pending)
 
     def take(self, most: int) -> None:
         for _ in range(most):
@@ -84,7 +84,7 @@ class World:
         self.close()
 
     def ends(self) -> list[int]:
-        withdrawn = [number(ticket.envelope) for ticket in self.tickets if ticket.withdrawn]
+        withdrawn = [number(pending.envelope) for pending in self.pending_puts if pending.withdrawn]
         return sorted(self.taken + self.left + self.dropped + self.refused + self.rejected + withdrawn)
 
 
@@ -114,7 +114,7 @@ def test_every_message_ends_once_however_senders_taker_and_close_interleave(poli
         )
         world.finish()
         assert world.ends() == [1, 2, 3, 11, 12]
-        assert all(ticket.done for ticket in world.tickets)
+        assert all(pending.done for pending in world.pending_puts)
 
 
 @pytest.mark.parametrize("policy", [MailboxPolicy.wait(1_000), MailboxPolicy.wait(1)], ids=["roomy", "wait"])
@@ -174,10 +174,10 @@ def test_a_withdrawn_message_is_either_taken_or_given_back() -> None:
         with threads.locks():
             world = World(MailboxPolicy.wait(1))
             world.send(1, 2)
-        ticket = world.tickets[0]
+        pending = world.pending_puts[0]
         outcome: list[bool] = []
-        threads.run([lambda: outcome.append(ticket.withdraw()), lambda: world.take(1)], Random(seed))
+        threads.run([lambda: outcome.append(pending.withdraw()), lambda: world.take(1)], Random(seed))
         world.take(5)
         assert world.taken == ([1] if outcome == [True] else [1, 2])
-        assert ticket.done
-        assert ticket.admitted is not outcome[0]
+        assert pending.done
+        assert pending.admitted is not outcome[0]

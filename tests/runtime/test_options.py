@@ -3,7 +3,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from coterie import Agent, Dedicated, Leased, MailboxPolicy, Message, Priority, Runtime, Supervision, on
+from coterie import Agent, Dedicated, Leased, MailboxPolicy, Message, MessagePriority, Runtime, Supervision, on
 from coterie.errors import InvalidMessage, InvalidSetting, ServiceMissing, UnknownAgent
 from coterie.testing.conformance.base import Echo, Note, Recorder
 
@@ -63,7 +63,7 @@ def test_a_priority_is_one_of_the_three(priority: Any) -> None:
             agent.tell(Note(1), priority=priority)
         with pytest.raises(InvalidSetting, match="priority"):
             agent.ask(Echo(1), priority=priority)
-        assert agent.ask(Echo(1), priority=Priority.HIGH).result(10) == 1
+        assert agent.ask(Echo(1), priority=MessagePriority.HIGH).result(10) == 1
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", True])

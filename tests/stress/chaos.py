@@ -15,7 +15,7 @@ from coterie import (
     Dedicated,
     MailboxPolicy,
     Message,
-    Priority,
+    MessagePriority,
     Reply,
     Request,
     Runtime,
@@ -145,7 +145,7 @@ def unleash(runtime: Runtime, messages: int, seed: int, senders: int = 6, agents
                     tally.add()
                     agent.tell(
                         what,
-                        priority=choose.choice([Priority.NORMAL] * 5 + [Priority.HIGH]),
+                        priority=choose.choice([MessagePriority.NORMAL] * 5 + [MessagePriority.HIGH]),
                         ttl=choose.choice([None, None, 0.0, 0.001, 1.0]),
                     )
                 else:

@@ -5,9 +5,9 @@ Who handles a message, and on which thread, is the runtime's business.
 """
 
 from coterie.messaging.dead_letters import DeadLetter, DeadLetters, Reason
-from coterie.messaging.envelope import Envelope, Priority, Reference, ReplyPort
+from coterie.messaging.envelope import Envelope, MessagePriority, Reference, ReplyPort
 from coterie.messaging.link import Link, LinkStatistics
-from coterie.messaging.mailbox import Mailbox, Ticket
+from coterie.messaging.mailbox import Mailbox, PendingPut
 from coterie.messaging.message import Message, Request, reply_type
 from coterie.messaging.policy import MailboxPolicy, Overflow
 from coterie.messaging.transport import LocalTransport, Receive, Transport
@@ -22,14 +22,14 @@ __all__ = [
     "Mailbox",
     "MailboxPolicy",
     "Message",
+    "MessagePriority",
     "Overflow",
-    "Priority",
+    "PendingPut",
     "Reason",
     "Receive",
     "Reference",
     "ReplyPort",
     "Request",
-    "Ticket",
     "Transport",
     "reply_type",
 ]

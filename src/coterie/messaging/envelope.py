@@ -11,7 +11,7 @@ from coterie.kernel import Address
 from coterie.messaging.message import Message
 
 
-class Priority(enum.IntEnum):
+class MessagePriority(enum.IntEnum):
     """The three bands of a mailbox. A message of a band waits for all those of the bands before it."""
 
     SYSTEM = 0

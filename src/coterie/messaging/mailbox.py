@@ -9,11 +9,11 @@ from collections.abc import Callable
 from coterie.concurrency import Completion, Rank, new_lock
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, Clock
-from coterie.messaging.envelope import Envelope, Priority
+from coterie.messaging.envelope import Envelope, MessagePriority
 from coterie.messaging.policy import MailboxPolicy, Overflow
 
-_SYSTEM = int(Priority.SYSTEM)
-_NORMAL = int(Priority.NORMAL)
+_SYSTEM = int(MessagePriority.SYSTEM)
+_NORMAL = int(MessagePriority.NORMAL)
 _SAMPLE = 15
 """A message is timed when the count of messages before it has none of these bits: about one in sixteen."""
 _MARGIN = 256
@@ -23,7 +23,7 @@ _LOCK_FREE = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 """Whether the interpreter runs one bytecode after the other, over all threads; the quick way in `put` needs that."""
 
 
-class Ticket(Completion):
+class PendingPut(Completion):
     """A message that waits outside a full mailbox. Done when it was taken in, turned away, or taken back."""
 
     __slots__ = ("_mailbox", "admitted", "envelope", "expired", "withdrawn")
@@ -121,7 +121,7 @@ class Mailbox:
         self._lock = new_lock(Rank.MAILBOX)
         self._normal: deque[Envelope] = deque()
         self._urgent: tuple[deque[Envelope], deque[Envelope]] | None = None
-        self._waiting: deque[Ticket] | None = None
+        self._waiting: deque[PendingPut] | None = None
         self._closed = False
         self._no_outsiders = False
         self._plain = _LOCK_FREE
@@ -143,8 +143,8 @@ class Mailbox:
         """How many messages wait outside for room."""
         return len(self._waiting) if self._waiting else 0
 
-    def put(self, envelope: Envelope) -> Ticket | None:
-        """Take a message in and return None, or return a ticket for it if it has to wait for room. Never blocks.
+    def put(self, envelope: Envelope) -> PendingPut | None:
+        """Take a message in and return None, or return a pending put for it if it has to wait for room. Never blocks.
 
         A closed mailbox calls `refused`. Raises `MailboxFull` if the policy is to reject.
         """
@@ -215,9 +215,9 @@ class Mailbox:
             self._closed = True
             self._plain = False
             turned_away, self._waiting = self._waiting, None
-        for ticket in turned_away or ():
-            self._refused(ticket.envelope)
-            ticket._end()  # noqa: SLF001 - the two are one thing
+        for pending in turned_away or ():
+            self._refused(pending.envelope)
+            pending._end()  # noqa: SLF001 - the two are one thing
 
     def become_orphan(self) -> None:
         """Be told that this is a copy in a forked process, where nobody takes what is put: refuse all."""
@@ -241,9 +241,9 @@ class Mailbox:
             bands = [band.copy() for band in (*(self._urgent or ()), self._normal)]
         return [envelope for band in bands for envelope in band][:most]
 
-    def _put_carefully(self, envelope: Envelope) -> Ticket | None:
+    def _put_carefully(self, envelope: Envelope) -> PendingPut | None:
         dropped = None
-        ticket = None
+        pending = None
         with self._lock:
             shut_out = self._shuts_out(envelope)
             if not shut_out:
@@ -251,7 +251,7 @@ class Mailbox:
                 # Whoever waits outside came first: nobody overtakes them through a gap that has just opened.
                 full = envelope.priority != _SYSTEM and (bool(self._waiting) or self._held() >= self.policy.capacity)
                 if full and self.policy.overflow is Overflow.WAIT:
-                    ticket = self._queue_outside(envelope)
+                    pending = self._queue_outside(envelope)
                 elif full and self.policy.overflow is Overflow.REJECT:
                     self.rejected += 1
                     kind = type(envelope.message).__qualname__
@@ -264,14 +264,14 @@ class Mailbox:
         if shut_out:
             self._refused(envelope)
             return None
-        if ticket is not None:
+        if pending is not None:
             # The taker may have made room, and looked for whoever waits, just before this one began to wait.
             self._admit()
         if self._armed:
             self._ring()
         if dropped is not None:
             self._dropped(dropped)
-        return ticket
+        return pending
 
     def _look_again(self, envelope: Envelope) -> None:
         """Take a message back that came in by the quick way while the mailbox was being closed to it."""
@@ -308,13 +308,13 @@ class Mailbox:
     def _held(self) -> int:
         return len(self._normal) + (len(self._urgent[1]) if self._urgent is not None else 0)
 
-    def _queue_outside(self, envelope: Envelope) -> Ticket:
+    def _queue_outside(self, envelope: Envelope) -> PendingPut:
         self._plain = False
-        ticket = Ticket(envelope, self)
+        pending = PendingPut(envelope, self)
         if self._waiting is None:
             self._waiting = deque()
-        self._waiting.append(ticket)
-        return ticket
+        self._waiting.append(pending)
+        return pending
 
     def _drop_oldest(self) -> Envelope | None:
         for band in (self._normal, *(self._urgent or ())[1:]):
@@ -331,24 +331,24 @@ class Mailbox:
         admitted = []
         with self._lock:
             while self._waiting and self._held() < self.policy.capacity:
-                ticket = self._waiting.popleft()
-                self._band(ticket.envelope.priority).append(ticket.envelope)
-                admitted.append(ticket)
+                pending = self._waiting.popleft()
+                self._band(pending.envelope.priority).append(pending.envelope)
+                admitted.append(pending)
             self._become_plain()
-        for ticket in admitted:
-            ticket._end(admitted=True)  # noqa: SLF001 - the two are one thing
+        for pending in admitted:
+            pending._end(admitted=True)  # noqa: SLF001 - the two are one thing
 
     def _become_plain(self) -> None:
         self._plain = _LOCK_FREE and not (self._waiting or self._urgent or self._closed or self._no_outsiders)
 
-    def _withdraw(self, ticket: Ticket) -> bool:
+    def _withdraw(self, pending: PendingPut) -> bool:
         with self._lock:
-            if not self._waiting or ticket not in self._waiting:
+            if not self._waiting or pending not in self._waiting:
                 return False
-            self._waiting.remove(ticket)
-            deadline = ticket.envelope.deadline
-            ticket.expired = deadline is not None and deadline <= self._clock.monotonic()
-            if ticket.expired:
+            self._waiting.remove(pending)
+            deadline = pending.envelope.deadline
+            pending.expired = deadline is not None and deadline <= self._clock.monotonic()
+            if pending.expired:
                 self.expired += 1
             else:
                 self.rejected += 1

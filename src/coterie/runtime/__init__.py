@@ -7,6 +7,7 @@ nothing of what its agents do.
 """
 
 from coterie.runtime.agent import Agent
+from coterie.runtime.agent_timer import AgentTimer
 from coterie.runtime.context import Context
 from coterie.runtime.dispatchers import Dedicated, Dispatcher, Leased
 from coterie.runtime.handlers import on
@@ -15,7 +16,6 @@ from coterie.runtime.inspection import Inspection
 from coterie.runtime.logs import AgentLog, AgentLogFilter
 from coterie.runtime.metrics import AgentMetrics, Latencies, Quantiles, RuntimeMetrics
 from coterie.runtime.reference import AgentRef
-from coterie.runtime.reminder import Reminder
 from coterie.runtime.reply import Reply
 from coterie.runtime.runtime import Provided, Runtime
 from coterie.runtime.shutdown import StopReport, StuckAgent
@@ -36,6 +36,7 @@ __all__ = [
     "AgentRestarted",
     "AgentStalled",
     "AgentState",
+    "AgentTimer",
     "Backoff",
     "Context",
     "Dedicated",
@@ -45,7 +46,6 @@ __all__ = [
     "Leased",
     "Provided",
     "Quantiles",
-    "Reminder",
     "Reply",
     "Runtime",
     "RuntimeMetrics",

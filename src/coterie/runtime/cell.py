@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from coterie.concurrency import Completion, Signal
 from coterie.errors import SnapshotFailed, describe
 from coterie.kernel import Address, detach
-from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Ticket
+from coterie.messaging import Envelope, Mailbox, MailboxPolicy, PendingPut
 from coterie.runtime.activation import CURRENT, Activation
 from coterie.runtime.handlers import Handler, nearest
 from coterie.runtime.hold import Hold
@@ -129,7 +129,7 @@ class AgentCell:
         return not self.life.ended and not self.given_up
 
     @property
-    def admit(self) -> Callable[[Envelope], Ticket | None]:
+    def admit(self) -> Callable[[Envelope], PendingPut | None]:
         """Deliver an envelope; see `Port`. It is the mailbox's own method, to spare the call in between."""
         return self.mailbox.put
 

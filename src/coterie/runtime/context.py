@@ -8,9 +8,9 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from coterie.errors import NotInAgent
-from coterie.messaging import Message, Priority
+from coterie.messaging import Message, MessagePriority
 from coterie.runtime.activation import CURRENT
-from coterie.runtime.reminder import Reminder
+from coterie.runtime.agent_timer import AgentTimer
 
 if TYPE_CHECKING:
     from coterie.messaging import MailboxPolicy
@@ -100,13 +100,13 @@ class Context:
         """Be told about an agent no more."""
         agent._port.unwatch(self._cell.reference)  # noqa: SLF001 - as above
 
-    def after(self, seconds: float, message: Message, *, priority: Priority = Priority.NORMAL) -> Reminder:
+    def after(self, seconds: float, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> AgentTimer:
         """Send this agent a message in so many seconds, unless that is cancelled or this life of it ends before."""
-        return Reminder(self._incarnation("a timer"), message, priority, seconds, repeat=False)
+        return AgentTimer(self._incarnation("a timer"), message, priority, seconds, repeat=False)
 
-    def every(self, seconds: float, message: Message, *, priority: Priority = Priority.NORMAL) -> Reminder:
+    def every(self, seconds: float, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> AgentTimer:
         """Send this agent a message each time so many seconds have passed, until cancelled or this life of it ends."""
-        return Reminder(self._incarnation("a timer"), message, priority, seconds, repeat=True)
+        return AgentTimer(self._incarnation("a timer"), message, priority, seconds, repeat=True)
 
     def publish(self, topic: str, message: Message) -> int:
         """Send a message to the agents that have subscribed to a topic. Return how many there are."""

@@ -15,9 +15,9 @@ from coterie.runtime.hold import Hold
 if TYPE_CHECKING:
     from coterie.messaging import Envelope
     from coterie.runtime.agent import Agent
+    from coterie.runtime.agent_timer import AgentTimer
     from coterie.runtime.cell import AgentCell
     from coterie.runtime.handlers import Handler
-    from coterie.runtime.reminder import Reminder
 
 T = TypeVar("T")
 Done = Callable[[BaseException | None], None]
@@ -96,7 +96,7 @@ class Incarnation:
         """What keeps the agent from its next message: an ``async`` handler that is not interleaving, or a hook."""
         self.tasks: set[asyncio.Task[Any]] = set()
         """Background tasks."""
-        self.reminders: set[Reminder] = set()
+        self.reminders: set[AgentTimer] = set()
         """Messages to itself that are due later. The timers' thread removes those that are done."""
         self._under_way: set[UnderWay] = set()
         self._background: Activation | None = None

@@ -38,7 +38,7 @@ from coterie.runtime.wire import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from coterie.messaging import Ticket
+    from coterie.messaging import PendingPut
     from coterie.runtime.cell import AgentCell
     from coterie.runtime.reference import AgentRef
     from coterie.runtime.services import Services
@@ -163,12 +163,12 @@ class Node:
                 services.make_dead(envelope, cell.address, Reason.FULL)
 
         try:
-            ticket = cell.admit(envelope)
+            pending = cell.admit(envelope)
         except MailboxFull as full:
             rejected(full)
             return
-        if ticket is not None:
-            admission.attend(services, cell, ticket, rejected)
+        if pending is not None:
+            admission.attend(services, cell, pending, rejected)
 
     def _stop(self, source: str, packet: Stop) -> None:
         cell = self._cell(packet.to)
@@ -214,7 +214,7 @@ class RemotePort:
         """Whether the agent lives, as far as its node has said."""
         return not self._gone
 
-    def admit(self, envelope: Envelope) -> Ticket | None:
+    def admit(self, envelope: Envelope) -> PendingPut | None:
         """Send an envelope. It never waits here. Raises `EncodeFailed`."""
         services = self._node.services
         sender: Any = envelope.sender

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from coterie.concurrency import Completion
     from coterie.kernel import Address
-    from coterie.messaging import Envelope, Ticket
+    from coterie.messaging import Envelope, PendingPut
     from coterie.runtime.cell import AgentCell
     from coterie.runtime.reference import AgentRef
 
@@ -33,8 +33,8 @@ class Port(Protocol):
         ...
 
     @property
-    def admit(self) -> Callable[[Envelope], Ticket | None]:
-        """What delivers an envelope. It never blocks: for a full mailbox that is to be waited for it returns a ticket.
+    def admit(self) -> Callable[[Envelope], PendingPut | None]:
+        """What delivers an envelope. It never blocks: for a full mailbox that is to be waited for it returns a pending.
 
         What cannot be delivered because there is no agent becomes a dead letter, and ends the ask it belongs to. It
         raises `MailboxFull`, and `EncodeFailed` for what has no form on a wire that must be crossed.

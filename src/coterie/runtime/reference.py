@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from coterie.errors import AskCancelled, CodecError, DeliveryError, InvalidMessage
 from coterie.kernel import check_instance, check_number
-from coterie.messaging import Envelope, Message, Priority, Request
+from coterie.messaging import Envelope, Message, MessagePriority, Request
 from coterie.runtime import admission
 from coterie.runtime.activation import CURRENT
 from coterie.runtime.handlers import nearest
@@ -16,13 +16,13 @@ from coterie.runtime.reply import Reply
 
 if TYPE_CHECKING:
     from coterie.kernel import Address
-    from coterie.messaging import Ticket
+    from coterie.messaging import PendingPut
     from coterie.runtime.port import Port
     from coterie.runtime.services import Services
 
 R = TypeVar("R")
 
-_NORMAL = Priority.NORMAL
+_NORMAL = MessagePriority.NORMAL
 _FOREVER = float("inf")
 
 
@@ -55,7 +55,7 @@ class AgentRef:
         self._port = port
         self._admit = port.admit
 
-    def tell(self, message: Message, *, priority: Priority = Priority.NORMAL, ttl: float | None = None) -> None:
+    def tell(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL, ttl: float | None = None) -> None:
         """Send a message and go on.
 
         `ttl` is the number of seconds after which the message is worthless: it is then not handled any more. What
@@ -68,9 +68,9 @@ class AgentRef:
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
         if priority is not _NORMAL:
-            check_instance("priority", priority, Priority, "a Priority")
+            check_instance("priority", priority, MessagePriority, "a MessagePriority")
         activation = CURRENT.get()
-        ticket = self._admit(
+        pending = self._admit(
             Envelope(
                 message,
                 None if activation is None else activation.cell.reference,
@@ -79,10 +79,12 @@ class AgentRef:
                 priority,
             )
         )
-        if ticket is not None:
-            self._block(ticket)
+        if pending is not None:
+            self._block(pending)
 
-    async def offer(self, message: Message, *, priority: Priority = Priority.NORMAL, ttl: float | None = None) -> None:
+    async def offer(
+        self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL, ttl: float | None = None
+    ) -> None:
         """Send a message as `tell` does, but await room in a full mailbox rather than block the thread.
 
         If the await is cancelled the message is taken back, unless it is in already.
@@ -90,17 +92,17 @@ class AgentRef:
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
         if priority is not _NORMAL:
-            check_instance("priority", priority, Priority, "a Priority")
+            check_instance("priority", priority, MessagePriority, "a MessagePriority")
         activation = CURRENT.get()
         sender = None if activation is None else activation.cell.reference
         deadline = None if ttl is None else self._deadline("ttl", ttl)
         envelope = Envelope(message, sender, None, deadline, priority)
-        ticket = self._admit(envelope)
+        pending = self._admit(envelope)
         cell = self._port.cell
-        if ticket is not None and cell is not None:
-            await admission.suspend(self._services, cell, ticket)
+        if pending is not None and cell is not None:
+            await admission.suspend(self._services, cell, pending)
 
-    def post(self, message: Message, *, priority: Priority = Priority.NORMAL) -> None:
+    def post(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> None:
         """Send a message without ever blocking: for a full mailbox that is to wait for, it waits by itself.
 
         What cannot be delivered, or is refused, becomes a dead letter. Raises `InvalidMessage`, and `EncodeFailed` as
@@ -116,7 +118,9 @@ class AgentRef:
         cell = self._port.cell
         return cell is None or nearest(cell.recipe.handlers, kind) is not None
 
-    def ask(self, message: Request[R], *, timeout: Timeout = DEFAULT, priority: Priority = Priority.NORMAL) -> Reply[R]:
+    def ask(
+        self, message: Request[R], *, timeout: Timeout = DEFAULT, priority: MessagePriority = MessagePriority.NORMAL
+    ) -> Reply[R]:
         """Send a request and return its reply, which always ends.
 
         `timeout` is in seconds; without it the runtime's holds (30 s unless set), and None sets no limit. When it is
@@ -132,7 +136,7 @@ class AgentRef:
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
         if priority is not _NORMAL:
-            check_instance("priority", priority, Priority, "a Priority")
+            check_instance("priority", priority, MessagePriority, "a MessagePriority")
         services = self._services
         limit = services.ask_timeout if timeout is DEFAULT else timeout
         activation = CURRENT.get()
@@ -146,12 +150,12 @@ class AgentRef:
         )
         reply.expects(envelope)
         try:
-            ticket = self._admit(envelope)
-            if ticket is not None:
+            pending = self._admit(envelope)
+            if pending is not None:
                 if events._get_running_loop() is None:  # noqa: SLF001 - what asyncio.get_running_loop calls, without its exception
-                    self._block(ticket)
+                    self._block(pending)
                 else:
-                    self._attend(ticket, reply)
+                    self._attend(pending, reply)
         except DeliveryError as error:
             reply.fail(error)
         except CodecError as error:
@@ -184,17 +188,17 @@ class AgentRef:
             check_number(what, seconds, optional=True)
         return self._services.clock.monotonic() + seconds
 
-    def _block(self, ticket: Ticket) -> None:
+    def _block(self, pending: PendingPut) -> None:
         """Block this thread until the message is in."""
         cell = self._port.cell
         if cell is not None:
-            admission.block(self._services, cell, ticket)
+            admission.block(self._services, cell, pending)
 
-    def _attend(self, ticket: Ticket, reply: Reply[Any]) -> None:
+    def _attend(self, pending: PendingPut, reply: Reply[Any]) -> None:
         """Let the request wait by itself, and end its reply if it does not get in."""
         cell = self._port.cell
         if cell is not None:
-            admission.attend(self._services, cell, ticket, reply.fail)
+            admission.attend(self._services, cell, pending, reply.fail)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AgentRef) and other.address == self.address

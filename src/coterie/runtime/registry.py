@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import NameTaken
-from coterie.messaging import Message, Priority
+from coterie.messaging import Message, MessagePriority
 from coterie.runtime.metrics import AgentMetrics
 from coterie.runtime.signals import AgentDown
 
@@ -184,4 +184,4 @@ class Registry:
 
 
 def _send(watcher: AgentRef, news: Message) -> None:
-    watcher.tell(news, priority=Priority.SYSTEM)
+    watcher.tell(news, priority=MessagePriority.SYSTEM)

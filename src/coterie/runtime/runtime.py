@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 from coterie.concurrency import Rank, Signal, Thread, new_lock, start_thread
 from coterie.errors import InvalidMessage, UnknownAgent
 from coterie.kernel import Address, Clock, check_number, clock_or_system
-from coterie.messaging import DeadLetters, MailboxPolicy, Message, Priority, Transport
+from coterie.messaging import DeadLetters, MailboxPolicy, Message, MessagePriority, Transport
 from coterie.runtime import inspection
 from coterie.runtime.activation import CURRENT
 from coterie.runtime.agent import Agent
@@ -194,7 +194,7 @@ class Runtime:
         sender = self._current()
         agents = [agent for agent in self.agents() if agent != sender]
         for agent in agents:
-            self._services.post(agent, message, sender, Priority.NORMAL)
+            self._services.post(agent, message, sender, MessagePriority.NORMAL)
         return len(agents)
 
     @property

@@ -19,7 +19,7 @@ from coterie.errors import (
     describe,
 )
 from coterie.kernel import Address, Codec, Extension
-from coterie.messaging import DeadLetter, DeadLetters, Envelope, LocalTransport, Message, Priority, Reason, Transport
+from coterie.messaging import DeadLetter, DeadLetters, Envelope, LocalTransport, Message, MessagePriority, Reason, Transport
 from coterie.runtime import admission
 from coterie.runtime.agent import Agent
 from coterie.runtime.cell import AgentCell
@@ -186,7 +186,7 @@ class Services:
 
     # Messages.
 
-    def post(self, reference: AgentRef, message: Message, sender: AgentRef | None, priority: Priority) -> None:
+    def post(self, reference: AgentRef, message: Message, sender: AgentRef | None, priority: MessagePriority) -> None:
         """Send a message without ever blocking; what is refused becomes a dead letter.
 
         Raises `EncodeFailed` for what has no form on a wire that it must cross.
@@ -198,14 +198,16 @@ class Services:
             self.make_dead(envelope, reference.address, Reason.FULL, str(error))
 
         try:
-            ticket = port.admit(envelope)
+            pending = port.admit(envelope)
         except MailboxFull as error:
             rejected(error)
             return
-        if ticket is not None and port.cell is not None:
-            admission.attend(self, port.cell, ticket, rejected)
+        if pending is not None and port.cell is not None:
+            admission.attend(self, port.cell, pending, rejected)
 
-    def publish(self, topic: str, message: Message, sender: AgentRef | None, priority: Priority = Priority.NORMAL) -> int:
+    def publish(
+        self, topic: str, message: Message, sender: AgentRef | None, priority: MessagePriority = MessagePriority.NORMAL
+    ) -> int:
         """Send a message to all who have subscribed to a topic, and return how many there are."""
         if not isinstance(message, Message):
             raise InvalidMessage(message, f"the topic {topic!r}")
@@ -216,7 +218,7 @@ class Services:
 
     def publish_news(self, news: Message) -> None:
         """Tell those who have subscribed to the topic `AGENTS`."""
-        self.publish(AGENTS, news, None, Priority.SYSTEM)
+        self.publish(AGENTS, news, None, MessagePriority.SYSTEM)
 
     def make_dead(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
         """Record a message that nobody handles."""

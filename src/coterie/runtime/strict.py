@@ -11,7 +11,7 @@ from coterie.messaging import Envelope, Message, ReplyPort, reply_type
 if TYPE_CHECKING:
     from coterie.concurrency import Completion
     from coterie.kernel import Address
-    from coterie.messaging import Ticket
+    from coterie.messaging import PendingPut
     from coterie.runtime.cell import AgentCell
     from coterie.runtime.reference import AgentRef
 
@@ -40,7 +40,7 @@ class StrictPort:
         """Whether the agent lives."""
         return self._cell.is_alive
 
-    def admit(self, envelope: Envelope) -> Ticket | None:
+    def admit(self, envelope: Envelope) -> PendingPut | None:
         """Deliver a copy. Raises `EncodeFailed` or `DecodeFailed` beside what the agent's own port raises."""
         return self._cell.admit(self._copied(envelope))
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from coterie.concurrency import Signal
 from coterie.errors import UnknownAgent
-from coterie.messaging import Envelope, Priority, Reason
+from coterie.messaging import Envelope, MessagePriority, Reason
 from coterie.runtime.signals import AgentDown
 
 if TYPE_CHECKING:
     from coterie.concurrency import Completion
     from coterie.kernel import Address
-    from coterie.messaging import Ticket
+    from coterie.messaging import PendingPut
     from coterie.runtime.cell import AgentCell
     from coterie.runtime.reference import AgentRef
     from coterie.runtime.services import Services
@@ -38,7 +38,7 @@ class VacantPort:
         """Whether the agent lives: no."""
         return False
 
-    def admit(self, envelope: Envelope) -> Ticket | None:
+    def admit(self, envelope: Envelope) -> PendingPut | None:
         """Make the envelope a dead letter."""
         services = self._services
         services.count_refused()
@@ -62,7 +62,7 @@ class VacantPort:
 
     def watch(self, watcher: AgentRef) -> None:
         """Tell at once that the agent is down."""
-        watcher.tell(AgentDown(self._services.reference(self.address), "stopped"), priority=Priority.SYSTEM)
+        watcher.tell(AgentDown(self._services.reference(self.address), "stopped"), priority=MessagePriority.SYSTEM)
 
     def unwatch(self, watcher: AgentRef) -> None:
         """Do nothing."""

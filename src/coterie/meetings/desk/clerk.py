@@ -14,7 +14,7 @@ from coterie.meetings.minutes import events
 from coterie.meetings.minutes.events import AnyEvent, Entry, Place, Refusal
 from coterie.meetings.protocol.letters import Committed, Diverged, Ruled, Send
 from coterie.messaging import Message, Request
-from coterie.runtime import AgentDown, AgentRef, AgentRestarted, Reminder, on
+from coterie.runtime import AgentDown, AgentRef, AgentRestarted, AgentTimer, on
 
 
 class TakeSeat(Request[Place]):
@@ -48,7 +48,7 @@ class Clerk(Opening):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._waiting: dict[str, asyncio.Future[Answered]] = {}
-        self._reminder: Reminder | None = None
+        self._reminder: AgentTimer | None = None
         self._planned = 0.0
         self._due: dict[str, float | None] = {}
         self._refs: dict[str, AgentRef] = {}

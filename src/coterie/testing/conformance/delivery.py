@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from coterie import AskTimeout, MailboxFull, MailboxPolicy, Message, Priority, Unhandled
+from coterie import AskTimeout, MailboxFull, MailboxPolicy, Message, MessagePriority, Unhandled
 from coterie.errors import InvalidMessage
 from coterie.messaging import Reason
 from coterie.testing.clock import ManualClock
@@ -59,8 +59,8 @@ class Delivery(Suite):
             gate.wait_for_entry()
             for n in range(3):
                 agent.tell(Note(n))
-                agent.tell(Note(10 + n), priority=Priority.HIGH)
-                agent.tell(Note(20 + n), priority=Priority.SYSTEM)
+                agent.tell(Note(10 + n), priority=MessagePriority.HIGH)
+                agent.tell(Note(20 + n), priority=MessagePriority.SYSTEM)
             reply = agent.ask(Notes())
             eventually(lambda: runtime.metrics().agents[agent.name].queued == 10)
             gate.open()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from coterie.concurrency import Timer
 from coterie.errors import InvalidMessage, MailboxFull
 from coterie.kernel import check_number
-from coterie.messaging import Envelope, Message, Priority
+from coterie.messaging import Envelope, Message, MessagePriority
 from coterie.runtime import admission
 
 if TYPE_CHECKING:
     from coterie.runtime.incarnation import Incarnation
 
 
-class Reminder:
+class AgentTimer:
     """A message to oneself, once or again and again. It ends with the life of the agent that asked for it.
 
     `cancel` may be called from any thread. What is due is put into the agent's mailbox by the timers' thread, which
@@ -23,7 +23,9 @@ class Reminder:
 
     __slots__ = ("_cancelled", "_incarnation", "_message", "_priority", "_repeat", "_seconds", "_timer")
 
-    def __init__(self, incarnation: Incarnation, message: Message, priority: Priority, seconds: float, *, repeat: bool) -> None:
+    def __init__(
+        self, incarnation: Incarnation, message: Message, priority: MessagePriority, seconds: float, *, repeat: bool
+    ) -> None:
         if not isinstance(message, Message):
             raise InvalidMessage(message, incarnation.cell.name)
         check_number("every" if repeat else "after", seconds, above=0 if repeat else None)
@@ -61,12 +63,12 @@ class Reminder:
         envelope = Envelope(self._message, cell.reference, None, None, self._priority)
 
         def rejected(full: MailboxFull) -> None:
-            cell.log.warning("a reminder was lost: %s", full)
+            cell.log.warning("a timed message was lost: %s", full)
 
         try:
-            ticket = cell.admit(envelope)
+            pending = cell.admit(envelope)
         except MailboxFull as full:
             rejected(full)
             return
-        if ticket is not None:
-            admission.attend(cell.services, cell, ticket, rejected)
+        if pending is not None:
+            admission.attend(cell.services, cell, pending, rejected)
