@@ -22,7 +22,7 @@ from coterie.conversation.operations import machine
 from coterie.conversation.operations.ledger import SCHEMA, Ledger
 from coterie.conversation.operations.operation import Operation
 from coterie.kernel import Codec, SystemClock
-from coterie.models import ModelReply, ModelRequest, Spoken, TextDelta, ToolCall
+from coterie.models import ModelReply, ModelRequest, TextDelta, TextMessage, ToolCall
 from coterie.storage import SqliteDatabase
 
 ASKED = 200
@@ -39,7 +39,7 @@ class Rules:
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         last = request.exchanges[-1]
-        if isinstance(last, Spoken) and last.text.startswith("!"):
+        if isinstance(last, TextMessage) and last.text.startswith("!"):
             return ModelReply(calls=(ToolCall("x", last.text[1:], {}),))
         return ModelReply(text="yes")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeAlias
 
 from benchmarks.harness import Row, compare
-from coterie.models import Limits, ModelGateway, ModelRequest, Spoken
+from coterie.models import ModelGateway, ModelRequest, RateLimits, TextMessage
 from coterie.testing import ModelServer, ScriptedModel
 
 Call: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -37,7 +37,9 @@ def served() -> Iterator[str]:
 
 
 def request() -> ModelRequest:
-    return ModelRequest(instructions="Be kind.", exchanges=(Spoken("user", "Hello there, how are you?"),), agent="a", step="1")
+    return ModelRequest(
+        instructions="Be kind.", exchanges=(TextMessage("user", "Hello there, how are you?"),), agent="a", step="1"
+    )
 
 
 def all_rows() -> list[Row]:
@@ -54,7 +56,7 @@ def overhead(url: str) -> list[Row]:
     os.environ.setdefault("OPENAI_API_KEY", "none")
     loop = asyncio.new_event_loop()
     model = OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(base_url=url))
-    gateway = ModelGateway("openai:gpt-4o-mini", base_url=url, limits=Limits(concurrency=_AT_ONCE))
+    gateway = ModelGateway("openai:gpt-4o-mini", base_url=url, limits=RateLimits(concurrency=_AT_ONCE))
 
     async def bare() -> None:
         asked = BareRequest.user_text_prompt("Hello there, how are you?", instructions="Be kind.")

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.harness import Row
 from coterie import Runtime
-from coterie.models import Limits, Model, ModelGateway, ModelReply, ModelRequest
+from coterie.models import Model, ModelGateway, ModelReply, ModelRequest, RateLimits
 from coterie.personas import (
-    Cast,
     Mind,
     ModelMind,
     Persona,
+    Population,
     RuleMind,
     hear,
     heard,
@@ -55,7 +55,7 @@ def served(call: float) -> Iterator[str]:
 def seconds_of(names: list[str], rounds: int, mind: Callable[[Persona], Mind]) -> tuple[float, float]:
     """Return how long it takes to load that many personas, and what a round of their simulation takes."""
     with Runtime() as runtime:
-        cast = Cast(runtime, mind=mind)
+        cast = Population(runtime, mind=mind)
         began = time.perf_counter()
         members = {name: cast.add(Persona.of(name, age=30, occupation="Clerk"), name=name).agent for name in names}
         loaded = time.perf_counter() - began
@@ -88,7 +88,7 @@ class Noting:
 def played(call: float) -> tuple[list[float], list[float]]:
     """Return the seconds of ten rounds of a hundred personas, and of the same requests by the gateway alone on one loop."""
     names = [f"persona {number}" for number in range(AGENTS)]
-    with served(call) as url, ModelGateway("openai:any", base_url=url, limits=Limits(concurrency=AGENTS)) as gateway:
+    with served(call) as url, ModelGateway("openai:any", base_url=url, limits=RateLimits(concurrency=AGENTS)) as gateway:
         model = Noting(gateway)
         seconds_of(names, 1, lambda _: ModelMind(model))  # connections are made, modules loaded
         ours, bare = [], []

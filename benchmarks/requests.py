@@ -9,7 +9,7 @@ import time
 
 from benchmarks.harness import Row
 from benchmarks.models import Call, request, served
-from coterie.models import Limits, ModelGateway
+from coterie.models import ModelGateway, RateLimits
 
 _AT_ONCE = 100
 _ROUNDS = 3
@@ -38,7 +38,7 @@ async def _rows(url: str) -> list[Row]:
         OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(base_url=url, http_client=client))
         for client in (plain, on_aiohttp)
     ]
-    gateway = ModelGateway("openai:gpt-4o-mini", base_url=url, limits=Limits(concurrency=_AT_ONCE))
+    gateway = ModelGateway("openai:gpt-4o-mini", base_url=url, limits=RateLimits(concurrency=_AT_ONCE))
 
     async def http(client: httpx2.AsyncClient) -> None:
         answer = await client.post(f"{url}/chat/completions", json={"model": "gpt-4o-mini", "messages": said})

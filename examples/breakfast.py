@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from coterie import Runtime
-from coterie.personas import Cast, Question, RuleMind, answer_from_profile, heard, say, table_by_rules, when
+from coterie.personas import Population, Question, RuleMind, answer_from_profile, heard, say, table_by_rules, when
 
 PERSONAS = Path(__file__).parent / "interview" / "personas"
 QUESTIONS = [
@@ -17,7 +17,7 @@ def main() -> None:
         mind = RuleMind(
             when(heard("good morning"), say("Morning. Bread?")), when(heard("bread\\?"), say("Always.")), answer_from_profile
         )
-        cast = Cast(runtime, mind=lambda _: mind)
+        cast = Population(runtime, mind=lambda _: mind)
         nora, samuel, *_ = cast.load(PERSONAS)[2:]
         cast.relate(nora, samuel, "regular customer", back="my baker")
         print(cast.converse(nora, samuel, opening="Good morning!", turns=3).result())

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from coterie.conversation import Conversation, Delivered, OperationProgressed, ToolContext, tool
-from coterie.models import ModelReply, ModelRequest, Spoken, TextDelta, ToolCall
+from coterie.models import ModelReply, ModelRequest, TextDelta, TextMessage, ToolCall
 
 
 @tool(effect="write", resources=["parcel"], long_running=True)
@@ -39,7 +39,7 @@ class Clerk:
         last = request.exchanges[-1]
         if request.step.startswith("delivery"):
             return ModelReply(text="Meanwhile your parcel has left for Oslo.")
-        if not isinstance(last, Spoken):
+        if not isinstance(last, TextMessage):
             return ModelReply(text=getattr(last, "content", "").split(";")[0].split(":")[0])
         if "send" in last.text:
             return ModelReply(calls=(ToolCall("1", "send_parcel", {"to": "Oslo"}),))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from coterie import Agent, Request, Runtime, on
 from coterie.errors import BudgetExhausted
-from coterie.models import Budget, Limits, ModelGateway, ModelRequest, Spoken, cost_table
+from coterie.models import Budget, ModelGateway, ModelRequest, RateLimits, TextMessage, cost_table
 from coterie.testing import ModelServer
 
 
@@ -21,7 +21,7 @@ class Guest(Agent):
         for step in range(3):
             request = ModelRequest(
                 instructions="Answer in one sentence.",
-                exchanges=(Spoken("user", f"{message.topic} {step}"),),
+                exchanges=(TextMessage("user", f"{message.topic} {step}"),),
                 agent=self.context.self_ref.name,
                 step=f"question {step}",
             )
@@ -46,7 +46,7 @@ with tempfile.TemporaryDirectory() as folder, ModelServer() as server:
     with ModelGateway(
         "openai:gpt-4o-mini",
         base_url=server.url,
-        limits=Limits(concurrency=2, requests_per_minute=600),
+        limits=RateLimits(concurrency=2, requests_per_minute=600),
         agent_budget=Budget(requests=2),
         record=recording,
     ) as gateway:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from coterie.concurrency import Signal
 from coterie.conversation import Conversation, Delivered, Event, Operation, OperationState
 from coterie.conversation.history.entries import FIRST_PART, PARTS
-from coterie.models import Exchange, ModelReply, ModelRequest, Spoken, TextDelta, ToolCall, ToolResult
+from coterie.models import ModelReply, ModelRequest, PromptMessage, TextDelta, TextMessage, ToolCall, ToolResult
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Script:
         yield reply
 
 
-def assert_paired(exchanges: Sequence[Exchange]) -> None:
+def assert_paired(exchanges: Sequence[PromptMessage]) -> None:
     """See that behind each batch of calls comes one result for every call in it, and no result anywhere else."""
     waiting: list[str] = []
     answered = False
@@ -102,7 +102,7 @@ def by_words(request: ModelRequest) -> ModelReply | str:
                 break
             results.insert(0, each.content)
         return "; ".join(results)
-    assert isinstance(last, Spoken)
+    assert isinstance(last, TextMessage)
     wanted = [line[1:].partition(" ") for line in last.text.splitlines() if line.startswith("!")]
     if wanted:
         return calls(*((name, json.loads(given) if given else {}) for name, _, given in wanted))

@@ -7,7 +7,7 @@ import pytest
 
 from coterie.conversation import Conversation, ConversationSettings, Lane, OperationState, TurnBegan, tool
 from coterie.conversation.history.entries import identify
-from coterie.models import ModelReply, ModelRequest, Spoken
+from coterie.models import ModelReply, ModelRequest, TextMessage
 
 from .scripted import Gate, Script, by_words, operation, run, state_of
 
@@ -175,11 +175,11 @@ def test_what_cannot_be_undone_needs_the_users_word_in_between() -> None:
     def eager(request: ModelRequest) -> ModelReply | str:
         # A model that would confirm by itself, in the same turn, as often as it is let.
         last = request.exchanges[-1]
-        if isinstance(last, Spoken) or "Not done yet" in getattr(last, "content", ""):
-            asked = sum(isinstance(each, Spoken) and each.role == "user" for each in request.exchanges)
+        if isinstance(last, TextMessage) or "Not done yet" in getattr(last, "content", ""):
+            asked = sum(isinstance(each, TextMessage) and each.role == "user" for each in request.exchanges)
             repeats = sum("Not done yet" in getattr(each, "content", "") for each in request.exchanges)
             if repeats < 3 * asked and "no" not in getattr(last, "text", ""):
-                return by_words(ModelRequest(exchanges=(Spoken("user", '!delete {"name": "x"}'),)))
+                return by_words(ModelRequest(exchanges=(TextMessage("user", '!delete {"name": "x"}'),)))
         return by_words(request)
 
     async def work() -> None:

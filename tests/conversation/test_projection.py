@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from coterie.conversation import Lane, Operation, OperationState, TurnOutcome
 from coterie.conversation.history.entries import Answered, Called, Confirming, Ended, Entry, Returned, Said, Told
 from coterie.conversation.history.projection import INTERRUPTED, project
-from coterie.models import Spoken, ToolCall, ToolResult
+from coterie.models import TextMessage, ToolCall, ToolResult
 
 from .scripted import assert_paired
 
@@ -59,7 +59,7 @@ def test_every_call_is_followed_by_its_result_whatever_happened(history: tuple[l
 def test_no_question_and_no_answer_is_lost_and_each_answer_follows_its_question(history: tuple[list[Entry], int]) -> None:
     log, turn = history
     prompt = project(log, turn=turn, limit=1_000)
-    texts = [each.text for each in prompt if isinstance(each, Spoken)]
+    texts = [each.text for each in prompt if isinstance(each, TextMessage)]
     answered = {entry.turn for entry in log if isinstance(entry, Answered)}
     asked = {entry.turn for entry in log if isinstance(entry, Said)}
     for each in answered:
@@ -84,4 +84,4 @@ def test_a_question_that_came_while_another_was_answered_stands_with_its_own_ans
         Answered(turn=1, lane=Lane.MAIN, outcome=TurnOutcome.ANSWERED, text="one", whole="one"),
         Told(operations=(one,), text="done", merged=False),
     ]
-    assert [each.text for each in project(log, turn=2) if isinstance(each, Spoken)] == ["first", "one", "done", "second"]
+    assert [each.text for each in project(log, turn=2) if isinstance(each, TextMessage)] == ["first", "one", "done", "second"]

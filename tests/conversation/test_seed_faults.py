@@ -15,7 +15,7 @@ from coterie.conversation import (
     TurnOutcome,
     tool,
 )
-from coterie.models import Spoken
+from coterie.models import TextMessage
 
 from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of
 
@@ -77,7 +77,7 @@ def test_an_interim_answer_that_ends_late_writes_into_no_later_turn() -> None:
             assert await chat.send("something else").answer() == "you said something else"
             last = script.requests[-1]
             assert not last.step.startswith("delivery")
-            assert [each.text for each in last.exchanges if isinstance(each, Spoken)].count("tell me a long story") == 1
+            assert [each.text for each in last.exchanges if isinstance(each, TextMessage)].count("tell me a long story") == 1
 
     run(work)
 
@@ -95,7 +95,7 @@ def test_the_first_interim_question_is_kept_with_its_answer() -> None:
             said = [each.text for each in chat.transcript()]
             assert said[2:4] == ["first question", "you said first question"]
         merging = next(each for each in script.requests if each.step.startswith("delivery"))
-        texts = [each.text for each in merging.exchanges if isinstance(each, Spoken)]
+        texts = [each.text for each in merging.exchanges if isinstance(each, TextMessage)]
         assert texts[-2:] == ["first question", "you said first question"]
 
     run(work)

@@ -13,7 +13,7 @@ from coterie.conversation import (
     tool,
 )
 from coterie.errors import ModelError
-from coterie.models import ModelReply, ModelRequest, Spoken, ToolResult
+from coterie.models import ModelReply, ModelRequest, TextMessage, ToolResult
 
 from .scripted import Gate, Script, all_events, by_words, next_delivery, run
 
@@ -66,7 +66,7 @@ def test_with_something_said_meanwhile_a_model_merges_and_sees_all_of_it() -> No
     run(work)
     prompt = script.requests[-1]
     assert prompt.step.startswith("delivery op-1")
-    said = [each.text for each in prompt.exchanges if isinstance(each, Spoken)]
+    said = [each.text for each in prompt.exchanges if isinstance(each, TextMessage)]
     assert "what is the weather" in said
     assert "you said what is the weather" in said
     assert any("complete and its status is fine" in each.content for each in prompt.exchanges if isinstance(each, ToolResult))

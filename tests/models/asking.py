@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from coterie.models import ModelGateway, ModelReply, ModelRequest, Spoken, TextDelta
+from coterie.models import ModelGateway, ModelReply, ModelRequest, TextDelta, TextMessage
 from coterie.testing import ModelServer
 from coterie.work import Retry
 
@@ -11,7 +11,7 @@ SOON = Retry(3, initial=0.01, maximum=0.05, on=Exception)
 
 
 def question(text: str = "hello", **settings: Any) -> ModelRequest:
-    return ModelRequest(exchanges=(Spoken("user", text),), **settings)
+    return ModelRequest(exchanges=(TextMessage("user", text),), **settings)
 
 
 def gateway_to(server: ModelServer, **settings: Any) -> ModelGateway:

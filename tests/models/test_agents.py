@@ -3,7 +3,7 @@
 import pytest
 
 from coterie import Agent, AskTimeout, Dedicated, Leased, Request, Runtime, on
-from coterie.models import Limits, ModelGateway, TextDelta
+from coterie.models import ModelGateway, RateLimits, TextDelta
 from coterie.testing import ModelServer, Served, eventually
 from tests.models.asking import gateway_to, question
 
@@ -39,7 +39,7 @@ def test_sixteen_agents_with_twenty_five_requests_each_lose_none(
     server: ModelServer, dispatcher: Leased | Dedicated, how: str
 ) -> None:
     times = 25 if how == "await" else 5
-    with gateway_to(server, limits=Limits(concurrency=16)) as gateway, Runtime(dispatcher=dispatcher) as runtime:
+    with gateway_to(server, limits=RateLimits(concurrency=16)) as gateway, Runtime(dispatcher=dispatcher) as runtime:
         runtime.provide(gateway)
         agents = {f"agent-{n}": runtime.spawn(Thinker, name=f"agent-{n}") for n in range(16)}
         replies = {name: agent.ask(Ask(times=times, how=how), timeout=50) for name, agent in agents.items()}

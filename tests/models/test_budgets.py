@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from coterie.errors import BudgetExhausted, InvalidSetting
 from coterie.kernel import Checkpointable, Codec
-from coterie.models import Budget, Limits, ModelGateway, ModelReply, Price, Usage
-from coterie.models.policies.spending.estimating import Estimator
-from coterie.models.policies.spending.ledger import Ledger, Reservation
+from coterie.models import Budget, ModelGateway, ModelReply, Price, RateLimits, Usage
+from coterie.models.policies.spending.estimating import TokenEstimator
+from coterie.models.policies.spending.ledger import BudgetLedger, Reservation
 from coterie.testing import ManualClock, ModelServer, ScriptedModel, Served, eventually, run_together
 from tests.models.asking import SOON, gateway_to, planned, question
 
@@ -110,7 +110,7 @@ def test_dollars_of_a_model_without_a_price_cannot_be_kept_and_that_is_said_at_o
 def test_a_spent_budget_turns_away_at_once_all_who_wait_for_their_turn() -> None:
     clock = ManualClock()
     with ModelGateway(
-        ScriptedModel(lambda _: "ok"), budget=Budget(requests=2), limits=Limits(requests_per_minute=2), clock=clock
+        ScriptedModel(lambda _: "ok"), budget=Budget(requests=2), limits=RateLimits(requests_per_minute=2), clock=clock
     ) as gateway:
         pending = [gateway.submit(question(str(n))) for n in range(20)]
         eventually(lambda: all(reply.done for reply in pending), what="that nobody waits for the next minute")
@@ -121,7 +121,7 @@ def test_a_spent_budget_turns_away_at_once_all_who_wait_for_their_turn() -> None
 def test_one_agents_spent_budget_turns_away_only_its_own() -> None:
     clock = ManualClock()
     with ModelGateway(
-        ScriptedModel(lambda _: "ok"), agent_budget=Budget(requests=1), limits=Limits(requests_per_minute=2), clock=clock
+        ScriptedModel(lambda _: "ok"), agent_budget=Budget(requests=1), limits=RateLimits(requests_per_minute=2), clock=clock
     ) as gateway:
         ann = [gateway.submit(question(str(n), agent="ann")) for n in range(5)]
         bob = [gateway.submit(question(str(n), agent="bob")) for n in range(1)]
@@ -174,7 +174,9 @@ def test_a_ledger_never_spends_more_than_it_has_if_nothing_takes_more_than_expec
     operations: list[tuple[str, int]], requests: int, tokens: int
 ) -> None:
     async def run() -> None:
-        ledger = Ledger(Budget(requests=requests, tokens=tokens), Budget(), {}, Estimator(), lambda _prompt, _reply: None)
+        ledger = BudgetLedger(
+            Budget(requests=requests, tokens=tokens), Budget(), {}, TokenEstimator(), lambda _prompt, _reply: None
+        )
         held: list[Reservation] = []
         settled = sent = 0
         for what, amount in operations:

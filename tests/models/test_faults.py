@@ -21,7 +21,7 @@ from coterie.errors import (
     RateLimited,
     StreamBroken,
 )
-from coterie.models import Limits, ModelGateway, ModelRequest, Spoken, Timeouts, ToolDefinition
+from coterie.models import ModelGateway, ModelRequest, RateLimits, TextMessage, Timeouts, ToolDefinition
 from coterie.testing import ManualClock, ModelServer, Served, eventually
 from coterie.work import Retry
 from tests.models.asking import SOON, gateway_to, planned, question, read
@@ -127,7 +127,7 @@ def test_retry_after_is_respected_in_seconds_and_as_a_date(server: ModelServer, 
 def test_one_retry_after_lets_all_others_rest_too(server: ModelServer) -> None:
     clock = ManualClock()
     server.play([Served.rate_limited(5)])
-    with gateway_to(server, clock=clock, limits=Limits(concurrency=1), retry=Retry(2, initial=1.0, jitter=0)) as gateway:
+    with gateway_to(server, clock=clock, limits=RateLimits(concurrency=1), retry=Retry(2, initial=1.0, jitter=0)) as gateway:
         pending = [gateway.submit(question(str(n))) for n in range(3)]
         eventually(lambda: planned(gateway).count(5.0) == 2, what="that the retry, and the others, wait for 5 s")
         clock.advance(4.9)
@@ -144,7 +144,7 @@ def test_a_retry_after_that_is_longer_than_a_request_may_take_is_an_error_at_onc
 
 def test_a_retry_after_that_is_too_long_to_wait_for_makes_nobody_else_wait(server: ModelServer) -> None:
     server.play([Served.rate_limited(3600)])
-    with gateway_to(server, timeouts=Timeouts(total=60), limits=Limits(concurrency=1)) as gateway:
+    with gateway_to(server, timeouts=Timeouts(total=60), limits=RateLimits(concurrency=1)) as gateway:
         first, second = gateway.submit(question("1")), gateway.submit(question("2"))
         with pytest.raises(RateLimited):
             first.result(10)
@@ -167,7 +167,9 @@ def test_an_attempt_that_hangs_is_given_up_and_made_again(server: ModelServer) -
 def test_all_of_a_request_has_an_end(server: ModelServer) -> None:
     clock = ManualClock()
     server.play([Served(hang=True)])
-    with gateway_to(server, clock=clock, timeouts=Timeouts(total=10, attempt=None), limits=Limits(concurrency=1)) as gateway:
+    with gateway_to(
+        server, clock=clock, timeouts=Timeouts(total=10, attempt=None), limits=RateLimits(concurrency=1)
+    ) as gateway:
         pending = [gateway.submit(question(str(n))) for n in range(2)]
         eventually(lambda: server.running == 1 and planned(gateway).count(10.0) == 2)
         clock.advance(10)
@@ -240,7 +242,7 @@ def test_a_storm_of_faults_ends_every_request(server: ModelServer) -> None:
         Served(),
     ]
     server.play([faults[n * 5 % 8] for n in range(400)])
-    settings: dict[str, Any] = {"timeouts": Timeouts(attempt=0.5, first_token=0.5), "limits": Limits(concurrency=64)}
+    settings: dict[str, Any] = {"timeouts": Timeouts(attempt=0.5, first_token=0.5), "limits": RateLimits(concurrency=64)}
     with gateway_to(server, retry=SOON, **settings) as gateway:
         outcomes = [_outcome(gateway, n) for n in range(200)]
         ended = [each() for each in outcomes]
@@ -351,7 +353,7 @@ def test_half_a_character_is_told_as_a_question_mark(server: ModelServer, tmp_pa
         (question(max_tokens=0), r"ModelGateway\.ask\.max_tokens=0"),
         (question(priority="high"), r"at `\$\.priority`"),
         (ModelRequest(exchanges="hello"), r"Expected `array`, got `str` - at `\$\.exchanges`"),  # type: ignore[arg-type]
-        (ModelRequest(exchanges=(Spoken("wizard", "x"),)), r"exchanges\[0\]\.role='wizard': need user or assistant"),
+        (ModelRequest(exchanges=(TextMessage("wizard", "x"),)), r"exchanges\[0\]\.role='wizard': need user or assistant"),
         (question(schema={"a": object()}), "object"),
     ],
 )

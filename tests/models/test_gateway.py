@@ -6,14 +6,14 @@ import threading
 import pytest
 
 from coterie.errors import GatewayClosed, InvalidSetting, ModelError, WaitTimeout
-from coterie.models import Limits, ModelGateway, ModelReply, ModelRequest, Timeouts
+from coterie.models import ModelGateway, ModelReply, ModelRequest, RateLimits, Timeouts
 from coterie.testing import ModelServer, ScriptedModel, Served, eventually, run_together
 from tests.models.asking import gateway_to, question, read
 
 
 def test_sixteen_agents_on_sixteen_threads_with_a_loop_each_lose_none_of_four_hundred_requests(server: ModelServer) -> None:
     answers: dict[str, list[str]] = {}
-    with gateway_to(server, limits=Limits(concurrency=None)) as gateway:
+    with gateway_to(server, limits=RateLimits(concurrency=None)) as gateway:
 
         def agent(name: str) -> None:
             async def ask() -> None:
@@ -48,7 +48,7 @@ def test_sixteen_threads_that_block_and_sixteen_streams_lose_nothing_either(serv
 
 def test_never_more_requests_are_at_the_server_than_the_limit_says(server: ModelServer) -> None:
     server.play(lambda _: Served(delay=0.01))
-    with gateway_to(server, limits=Limits(concurrency=3)) as gateway:
+    with gateway_to(server, limits=RateLimits(concurrency=3)) as gateway:
         pending = [gateway.submit(question(str(n))) for n in range(30)]
         assert {reply.result(30).text for reply in pending} == {f"you said {n}" for n in range(30)}
         assert server.most_at_once == 3
@@ -106,7 +106,7 @@ def test_a_thread_that_stops_waiting_ends_the_http_call(server: ModelServer) -> 
 
 def test_closing_ends_what_is_under_way_with_an_error_and_leaves_no_thread(server: ModelServer) -> None:
     server.play(lambda _: Served(hang=True))
-    gateway = gateway_to(server, limits=Limits(concurrency=4))
+    gateway = gateway_to(server, limits=RateLimits(concurrency=4))
     pending = [gateway.submit(question(str(n))) for n in range(10)]
     stream = gateway.stream_blocking(question("stream"))
     eventually(lambda: server.running == 4)
@@ -230,7 +230,7 @@ def test_neither_does_a_model_that_is_none_nor_a_request_that_is_none() -> None:
     with ModelGateway(ScriptedModel([])) as gateway, pytest.raises(InvalidSetting, match="need a ModelRequest"):
         gateway.ask_blocking("hello")  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match=r"Limits\.concurrency=0"):
-        Limits(concurrency=0)
+        RateLimits(concurrency=0)
     with pytest.raises(InvalidSetting, match=r"Timeouts\.total"):
         Timeouts(total=0)
 

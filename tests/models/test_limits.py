@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coterie.models import Limits, ModelGateway, ModelReply, ModelRequest, PendingReply, Usage
-from coterie.models.policies.turns.window import Window
+from coterie.models import ModelGateway, ModelReply, ModelReplyFuture, ModelRequest, RateLimits, Usage
+from coterie.models.policies.turns.window import SlidingWindow
 from coterie.testing import ManualClock, ScriptedModel, eventually
 from tests.models.asking import planned, question
 
@@ -39,7 +39,7 @@ class Slow:
         loop.call_soon_threadsafe(future.set_result, None)
 
 
-def submit(gateway: ModelGateway, *steps: str, **settings: Any) -> list[PendingReply]:
+def submit(gateway: ModelGateway, *steps: str, **settings: Any) -> list[ModelReplyFuture]:
     return [gateway.submit(question(step=step, **settings)) for step in steps]
 
 
@@ -50,7 +50,7 @@ def waiting(gateway: ModelGateway) -> int:
 def test_requests_a_minute_hold_within_any_minute() -> None:
     clock = ManualClock()
     model = ScriptedModel(lambda _: "ok")
-    with ModelGateway(model, limits=Limits(concurrency=None, requests_per_minute=10), clock=clock) as gateway:
+    with ModelGateway(model, limits=RateLimits(concurrency=None, requests_per_minute=10), clock=clock) as gateway:
         pending = submit(gateway, *map(str, range(25)))
         eventually(lambda: len(model.requests) == 10 and 60.0 in planned(gateway))
         clock.advance(59.9)
@@ -64,7 +64,7 @@ def test_requests_a_minute_hold_within_any_minute() -> None:
 def test_what_rounding_leaves_of_a_pause_is_not_waited_for_on_a_clock_that_stands_still() -> None:
     clock = ManualClock()
     model = ScriptedModel(lambda _: "ok")
-    with ModelGateway(model, limits=Limits(requests_per_minute=1), clock=clock) as gateway:
+    with ModelGateway(model, limits=RateLimits(requests_per_minute=1), clock=clock) as gateway:
         for n in range(1, 12):
             assert gateway.ask_blocking(question(str(n)), 10).text == "ok"
             for part in (0.1, 59.7, 0.1, 0.1, 1e-7):
@@ -74,7 +74,7 @@ def test_what_rounding_leaves_of_a_pause_is_not_waited_for_on_a_clock_that_stand
 def test_tokens_a_minute_are_estimated_before_and_corrected_after() -> None:
     clock = ManualClock()
     model = ScriptedModel(lambda _: ModelReply(text="ok", usage=Usage(400, 500)))
-    limits = Limits(concurrency=1, tokens_per_minute=1000)
+    limits = RateLimits(concurrency=1, tokens_per_minute=1000)
     with ModelGateway(model, limits=limits, clock=clock) as gateway:
         pending = submit(gateway, "a", "b")
         eventually(lambda: len(model.requests) == 1 and 60.0 in planned(gateway), what="900 used, about 290 wanted")
@@ -87,7 +87,7 @@ def test_tokens_a_minute_are_estimated_before_and_corrected_after() -> None:
 def test_a_request_larger_than_the_whole_limit_goes_alone() -> None:
     clock = ManualClock()
     model = ScriptedModel(lambda _: "ok")
-    with ModelGateway(model, limits=Limits(tokens_per_minute=5), clock=clock) as gateway:
+    with ModelGateway(model, limits=RateLimits(tokens_per_minute=5), clock=clock) as gateway:
         first, second = (gateway.submit(question("x" * 400, step=step)) for step in "ab")
         assert first.result(10).text == "ok"
         eventually(lambda: 60.0 in planned(gateway))
@@ -98,7 +98,7 @@ def test_a_request_larger_than_the_whole_limit_goes_alone() -> None:
 
 def test_the_highest_priority_goes_first_and_equals_in_their_order() -> None:
     model = Slow()
-    with ModelGateway(model, limits=Limits(concurrency=1), clock=ManualClock()) as gateway:  # type: ignore[arg-type]
+    with ModelGateway(model, limits=RateLimits(concurrency=1), clock=ManualClock()) as gateway:  # type: ignore[arg-type]
         submit(gateway, "first")
         eventually(lambda: model.begun == ["first"])
         pending = [*submit(gateway, "low", "low too"), *submit(gateway, "high", "high too", priority=5)]
@@ -113,7 +113,7 @@ def test_the_highest_priority_goes_first_and_equals_in_their_order() -> None:
 def test_to_wait_long_enough_counts_as_much_as_priority() -> None:
     model = Slow()
     clock = ManualClock()
-    with ModelGateway(model, limits=Limits(concurrency=1, age_after=10), clock=clock) as gateway:  # type: ignore[arg-type]
+    with ModelGateway(model, limits=RateLimits(concurrency=1, age_after=10), clock=clock) as gateway:  # type: ignore[arg-type]
         submit(gateway, "first")
         eventually(lambda: model.begun == ["first"])
         submit(gateway, "old")
@@ -131,7 +131,7 @@ def test_to_wait_long_enough_counts_as_much_as_priority() -> None:
 
 def test_who_is_cancelled_while_waiting_gives_up_the_place_and_uses_no_limit() -> None:
     model = Slow()
-    with ModelGateway(model, limits=Limits(concurrency=1), clock=ManualClock()) as gateway:  # type: ignore[arg-type]
+    with ModelGateway(model, limits=RateLimits(concurrency=1), clock=ManualClock()) as gateway:  # type: ignore[arg-type]
         (first,) = submit(gateway, "first")
         eventually(lambda: model.begun == ["first"])
         left, last = submit(gateway, "left", "last")
@@ -148,7 +148,7 @@ def test_who_is_cancelled_while_waiting_gives_up_the_place_and_uses_no_limit() -
 def test_waiting_is_measured_by_agent() -> None:
     clock = ManualClock()
     model = ScriptedModel(lambda _: "ok")
-    with ModelGateway(model, limits=Limits(requests_per_minute=1), clock=clock) as gateway:
+    with ModelGateway(model, limits=RateLimits(requests_per_minute=1), clock=clock) as gateway:
         pending = submit(gateway, "a", "b", agent="ann")
         eventually(lambda: 60.0 in planned(gateway))
         clock.advance(60)
@@ -159,7 +159,7 @@ def test_waiting_is_measured_by_agent() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 40)), max_size=60), st.integers(10, 100))
 def test_a_window_never_lets_more_than_its_limit_through_in_any_minute(steps: list[tuple[float, int]], limit: int) -> None:
-    window = Window(limit)
+    window = SlidingWindow(limit)
     now = 0.0
     log: list[tuple[float, int]] = []
     for pause, amount in steps:
@@ -175,7 +175,7 @@ def test_a_window_never_lets_more_than_its_limit_through_in_any_minute(steps: li
 
 @pytest.mark.parametrize("correct", [lambda window, passage: window.correct(passage, 0)])
 def test_what_never_happened_makes_room_again(correct: Callable[..., None]) -> None:
-    window = Window(10)
+    window = SlidingWindow(10)
     passage = window.enter(0.0, 10)
     assert window.delay(1.0, 1) == 59.0
     correct(window, passage)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from coterie.errors import GatewayForked, ModelError, RecordingDamaged, RecordingTaken
-from coterie.models import ModelGateway, Recorded
+from coterie.models import ModelGateway, RecordingModel
 from coterie.models.recording.file import read
 from coterie.testing import ModelServer, ScriptedModel
 from tests.models.asking import gateway_to, question
@@ -36,8 +36,8 @@ def test_a_second_gateway_does_not_record_to_the_file_of_another(tmp_path: Path)
 def test_another_process_does_not_either_and_may_once_the_first_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     program = (
-        "import sys\nfrom coterie.models import Recorded\nfrom coterie.testing import ScriptedModel\n"
-        "kept = Recorded(ScriptedModel([]), sys.argv[1])\nprint('has it', flush=True)\nsys.stdin.read()"
+        "import sys\nfrom coterie.models import RecordingModel\nfrom coterie.testing import ScriptedModel\n"
+        "kept = RecordingModel(ScriptedModel([]), sys.argv[1])\nprint('has it', flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen(  # noqa: S603 - ours
         [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -45,9 +45,9 @@ def test_another_process_does_not_either_and_may_once_the_first_was_killed(tmp_p
         assert process.stdout is not None
         assert process.stdout.readline() == "has it\n"
         with pytest.raises(RecordingTaken):
-            Recorded(ScriptedModel([]), path)
+            RecordingModel(ScriptedModel([]), path)
         process.kill()
-    Recorded(ScriptedModel([]), path).close()
+    RecordingModel(ScriptedModel([]), path).close()
 
 
 def test_what_is_no_recording_is_not_held_on_to(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_what_is_no_recording_is_not_held_on_to(tmp_path: Path) -> None:
     path.write_text("my notes\n")
     for _ in range(2):
         with pytest.raises(RecordingDamaged):
-            Recorded(ScriptedModel([]), path)
+            RecordingModel(ScriptedModel([]), path)
     gc.collect()
     assert path.read_text() == "my notes\n"
 
@@ -101,7 +101,7 @@ def test_a_gateway_says_in_a_forked_child_that_it_is_not_there(server: ModelServ
         assert said == [told, told, told, "True"]
         assert gateway.ask_blocking(question("c"), 10).text == "you said c"
         with pytest.raises(RecordingTaken):
-            Recorded(ScriptedModel([]), path)
+            RecordingModel(ScriptedModel([]), path)
     replies = [entry.reply.text for entry in read(path).values() if entry.reply is not None]
     assert replies == ["you said a", "you said c"]
 
@@ -109,7 +109,7 @@ def test_a_gateway_says_in_a_forked_child_that_it_is_not_there(server: ModelServ
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_does_not_write_to_the_recording_of_its_parent(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    recorded = Recorded(ScriptedModel(lambda _: "yes"), path)
+    recorded = RecordingModel(ScriptedModel(lambda _: "yes"), path)
 
     def ask() -> str:
         try:

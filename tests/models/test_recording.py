@@ -18,10 +18,10 @@ from coterie.models import (
     ModelGateway,
     ModelReply,
     ModelRequest,
-    Recorded,
-    Replayed,
-    Spoken,
+    RecordingModel,
+    ReplayModel,
     TextDelta,
+    TextMessage,
     ToolCall,
     ToolResult,
     Usage,
@@ -32,7 +32,7 @@ from coterie.work import Retry
 from tests.models.asking import gateway_to, question
 
 
-def ask(model: Recorded | Replayed, request: ModelRequest) -> ModelReply:
+def ask(model: RecordingModel | ReplayModel, request: ModelRequest) -> ModelReply:
     return asyncio.run(model.ask(request))
 
 
@@ -79,10 +79,10 @@ def test_the_replay_is_the_same_under_any_timing_of_threads(tmp_path: Path) -> N
 
 def test_repeats_of_one_request_are_told_apart_by_their_count_and_by_agent(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    model = Recorded(ScriptedModel(["a1", "a2", "b1"]), path)
+    model = RecordingModel(ScriptedModel(["a1", "a2", "b1"]), path)
     assert [ask(model, question(agent=agent)).text for agent in ("a", "a", "b")] == ["a1", "a2", "b1"]
     model.close()
-    replayed = Replayed(path)
+    replayed = ReplayModel(path)
     assert [ask(replayed, question(agent=agent)).text for agent in ("b", "a", "a")] == ["b1", "a1", "a2"]
     with pytest.raises(RecordingMissing, match=r"repeat 2 .*asked only 2 times"):
         ask(replayed, question(agent="a"))
@@ -92,7 +92,7 @@ def test_repeats_of_one_request_are_told_apart_by_their_count_and_by_agent(tmp_p
     "change",
     [
         {"instructions": "Be kind!"},
-        {"exchanges": (Spoken("user", "hello!"),)},
+        {"exchanges": (TextMessage("user", "hello!"),)},
         {"temperature": 0.5},
         {"max_tokens": 10},
         {"schema": {"type": "object"}},
@@ -102,40 +102,40 @@ def test_repeats_of_one_request_are_told_apart_by_their_count_and_by_agent(tmp_p
 )
 def test_a_changed_prompt_is_a_miss(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "run.jsonl"
-    whole = {"instructions": "Be kind.", "exchanges": (Spoken("user", "hello"),), "agent": "ann", "step": "1"}
-    model = Recorded(ScriptedModel(["hi"]), path)
+    whole = {"instructions": "Be kind.", "exchanges": (TextMessage("user", "hello"),), "agent": "ann", "step": "1"}
+    model = RecordingModel(ScriptedModel(["hi"]), path)
     ask(model, ModelRequest(**whole))  # type: ignore[arg-type]
     model.close()
-    assert ask(Replayed(path), ModelRequest(**whole, priority=9)).text == "hi"  # type: ignore[arg-type]
+    assert ask(ReplayModel(path), ModelRequest(**whole, priority=9)).text == "hi"  # type: ignore[arg-type]
     with pytest.raises(RecordingMissing):
-        ask(Replayed(path), ModelRequest(**{**whole, **change}))  # type: ignore[arg-type]
+        ask(ReplayModel(path), ModelRequest(**{**whole, **change}))  # type: ignore[arg-type]
 
 
 def test_a_miss_shows_the_nearest_entry_and_what_differs(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    model = Recorded(ScriptedModel(lambda _: "x"), path)
+    model = RecordingModel(ScriptedModel(lambda _: "x"), path)
     for text in ("How many fish are there?\nAnswer in one word.", "Who are you?"):
         ask(model, question(text, agent="ann", step="1"))
     ask(model, question("How many fish are left?", agent="bob", step="7"))
     model.close()
     with pytest.raises(RecordingMissing) as caught:
-        ask(Replayed(path), question("How many fish are left?\nAnswer in one word.", agent="ann", step="1"))
+        ask(ReplayModel(path), question("How many fish are left?\nAnswer in one word.", agent="ann", step="1"))
     words = str(caught.value)
     assert "holds no reply for agent 'ann', step '1' with this prompt" in words
     assert '-    "text": "How many fish are there?' in words
     assert '+    "text": "How many fish are left?' in words
     assert "Who are you" not in words
     with pytest.raises(RecordingMissing, match="the same prompt was recorded for agent 'bob', step '7'"):
-        ask(Replayed(path), question("How many fish are left?", agent="ann", step="9"))
+        ask(ReplayModel(path), question("How many fish are left?", agent="ann", step="9"))
 
 
 def test_a_difference_deep_in_a_long_prompt_is_what_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    model = Recorded(ScriptedModel(["x"]), path)
+    model = RecordingModel(ScriptedModel(["x"]), path)
     ask(model, question("word " * 1000 + "ten fish " + "word " * 1000, agent="ann"))
     model.close()
     with pytest.raises(RecordingMissing) as caught:
-        ask(Replayed(path), question("word " * 1000 + "two fish " + "word " * 1000, agent="ann"))
+        ask(ReplayModel(path), question("word " * 1000 + "two fish " + "word " * 1000, agent="ann"))
     words = str(caught.value)
     assert "ten fish" in words
     assert "two fish" in words
@@ -144,20 +144,20 @@ def test_a_difference_deep_in_a_long_prompt_is_what_is_shown(tmp_path: Path) -> 
 
 def test_an_empty_recording_says_so(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    Recorded(ScriptedModel([]), path).close()
+    RecordingModel(ScriptedModel([]), path).close()
     with pytest.raises(RecordingMissing, match="the recording is empty"):
-        ask(Replayed(path), question())
+        ask(ReplayModel(path), question())
 
 
 def test_tools_calls_and_costs_come_back_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     call = ToolCall("c1", "look", {"at": ["it", 1, None]})
     reply = ModelReply(text="so", calls=(call,), usage=Usage(3, 4, 0.5), model="m")
-    asked = ModelRequest(exchanges=(Spoken("user", "x"), call, ToolResult("c1", "look", "nothing", failed=True)))
-    model = Recorded(ScriptedModel([reply]), path)
+    asked = ModelRequest(exchanges=(TextMessage("user", "x"), call, ToolResult("c1", "look", "nothing", failed=True)))
+    model = RecordingModel(ScriptedModel([reply]), path)
     ask(model, asked)
     model.close()
-    assert ask(Replayed(path), asked) == reply
+    assert ask(ReplayModel(path), asked) == reply
 
 
 def test_a_stream_is_recorded_and_a_recording_is_streamed(tmp_path: Path) -> None:
@@ -175,12 +175,12 @@ def test_a_stream_is_recorded_and_a_recording_is_streamed(tmp_path: Path) -> Non
 def test_what_is_left_early_is_not_recorded(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
 
-    async def leave(model: Recorded) -> None:
+    async def leave(model: RecordingModel) -> None:
         stream = model.stream(question())
         await anext(stream)
         await stream.aclose()  # type: ignore[attr-defined] # it is a generator
 
-    model = Recorded(ScriptedModel(["one two"]), path)
+    model = RecordingModel(ScriptedModel(["one two"]), path)
     asyncio.run(leave(model))
     model.close()
     assert len(lines(path)) == 1
@@ -188,14 +188,16 @@ def test_what_is_left_early_is_not_recorded(tmp_path: Path) -> None:
 
 def test_errors_are_recorded_and_raised_again(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    model = Recorded(ScriptedModel([RateLimited("m", "busy", retry_after=3.0), BudgetExhausted("tokens", "ann", 5, 6)]), path)
+    model = RecordingModel(
+        ScriptedModel([RateLimited("m", "busy", retry_after=3.0), BudgetExhausted("tokens", "ann", 5, 6)]), path
+    )
     seen = []
     for _ in range(2):
         with pytest.raises((RateLimited, BudgetExhausted)) as caught:
             ask(model, question())
         seen.append(caught.value)
     model.close()
-    replayed = Replayed(path)
+    replayed = ReplayModel(path)
     for error in seen:
         with pytest.raises(type(error)) as again:
             ask(replayed, question())
@@ -238,18 +240,18 @@ def test_a_run_that_is_resumed_from_a_checkpoint_counts_its_repeats_on_from_ther
 
 def test_a_torn_last_line_is_ignored_with_a_note_and_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "run.jsonl"
-    model = Recorded(ScriptedModel(["one", "two"]), path)
+    model = RecordingModel(ScriptedModel(["one", "two"]), path)
     for text in "12":
         ask(model, question(text))
     model.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:-7])
-    replayed = Replayed(path)
+    replayed = ReplayModel(path)
     assert "torn line" in caplog.text
     assert ask(replayed, question("1")).text == "one"
     with pytest.raises(RecordingMissing):
         ask(replayed, question("2"))
-    model = Recorded(ScriptedModel(["two"]), path)
+    model = RecordingModel(ScriptedModel(["two"]), path)
     ask(model, question("2"))
     model.close()
     assert path.read_bytes() == whole
@@ -257,16 +259,16 @@ def test_a_torn_last_line_is_ignored_with_a_note_and_cut_off(tmp_path: Path, cap
 
 def test_every_cut_of_a_recording_can_be_read_and_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    model = Recorded(ScriptedModel(["one"]), path)
+    model = RecordingModel(ScriptedModel(["one"]), path)
     ask(model, question("1"))
     model.close()
     whole = path.read_bytes()
     for length in range(0, len(whole) + 1, 7):
         path.write_bytes(whole[:length])
-        model = Recorded(ScriptedModel(["two"]), path)
+        model = RecordingModel(ScriptedModel(["two"]), path)
         ask(model, question("2"))
         model.close()
-        assert ask(Replayed(path), question("2")).text == "two"
+        assert ask(ReplayModel(path), question("2")).text == "two"
 
 
 @pytest.mark.parametrize(
@@ -284,10 +286,10 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: bytes, 
     path = tmp_path / "run.jsonl"
     path.write_bytes(content)
     with pytest.raises(RecordingDamaged, match=words):
-        Replayed(path)
+        ReplayModel(path)
     if content and b"agent" not in content:
         with pytest.raises(RecordingDamaged):
-            Recorded(ScriptedModel([]), path)
+            RecordingModel(ScriptedModel([]), path)
         assert path.read_bytes() == content
 
 
@@ -295,7 +297,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordingDamaged, match="No such file"):
         ModelGateway("openai:x", replay=tmp_path / "none.jsonl")
     with pytest.raises(RecordingDamaged, match="cannot be written"):
-        Recorded(ScriptedModel([]), tmp_path)
+        RecordingModel(ScriptedModel([]), tmp_path)
 
 
 RECORDER = """
@@ -319,7 +321,7 @@ def test_a_recording_survives_kill_nine(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         os.kill(process.pid, signal.SIGKILL)
-    replayed = Replayed(path)
+    replayed = ReplayModel(path)
     for n in range(20):
         assert ask(replayed, ModelRequest(agent="a0", step=str(n))).text.endswith(str(n))
 
@@ -327,9 +329,9 @@ def test_a_recording_survives_kill_nine(tmp_path: Path) -> None:
 @pytest.mark.parametrize("run", [0, 1])
 def test_the_digest_of_a_prompt_is_the_same_in_every_process(run: int) -> None:
     code = """
-from coterie.models import ModelRequest, Spoken
+from coterie.models import ModelRequest, TextMessage
 from coterie.models.recording.key import digest_of, prompt_of
-print(digest_of(prompt_of(ModelRequest(instructions="ä", exchanges=(Spoken("user", "x"),), schema={"b": 1, "a": {"d": 2, "c": 3}}))))
+print(digest_of(prompt_of(ModelRequest(instructions="ä", exchanges=(TextMessage("user", "x"),), schema={"b": 1, "a": {"d": 2, "c": 3}}))))
 """
     environment = {**os.environ, "PYTHONHASHSEED": str(run)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)  # noqa: S603
@@ -341,7 +343,7 @@ DIGEST = "63beaf69e62ce2d43a193e79814f954c"
 
 def test_recording_from_many_threads_loses_no_line(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    model = Recorded(ScriptedModel(lambda request: request.step), path)
+    model = RecordingModel(ScriptedModel(lambda request: request.step), path)
 
     def agent(name: str) -> Callable[[], None]:
         return lambda: asyncio.run(_many(model, name))
@@ -349,10 +351,10 @@ def test_recording_from_many_threads_loses_no_line(tmp_path: Path) -> None:
     run_together(*[agent(f"a{n}") for n in range(8)])
     model.close()
     assert len(lines(path)) == 1 + 8 * 50
-    eventually(lambda: ask(Replayed(path), question(agent="a3", step="49")).text == "49")
+    eventually(lambda: ask(ReplayModel(path), question(agent="a3", step="49")).text == "49")
 
 
-async def _many(model: Recorded, name: str) -> None:
+async def _many(model: RecordingModel, name: str) -> None:
     await asyncio.gather(*[model.ask(question(agent=name, step=str(n))) for n in range(50)])
 
 

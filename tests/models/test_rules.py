@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from coterie import models
 from coterie.errors import InvalidSetting
-from coterie.models import Finish, ModelReply, ModelRequest, RuleModel, Spoken, TextDelta, ToolCall
+from coterie.models import Finish, ModelReply, ModelRequest, RuleModel, TextDelta, TextMessage, ToolCall
 
-REQUEST = ModelRequest(exchanges=(Spoken("user", "hello  there"),))
+REQUEST = ModelRequest(exchanges=(TextMessage("user", "hello  there"),))
 
 
 async def read(model: RuleModel) -> list[TextDelta | ModelReply]:
@@ -52,3 +53,8 @@ def test_impossible_settings_are_refused() -> None:
         RuleModel("hello")  # type: ignore[arg-type] # it is wrong on purpose
     with pytest.raises(InvalidSetting, match=r"RuleModel\.pause"):
         RuleModel(lambda _: "", pause=-1)
+
+
+def test_spoken_is_a_deprecated_name_of_text_message() -> None:
+    with pytest.warns(DeprecationWarning, match="TextMessage"):
+        assert models.Spoken is TextMessage  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coterie.errors import InvalidSetting, KeyMissing, ModelError
-from coterie.models import ModelGateway, Spoken
+from coterie.models import ModelGateway, TextMessage
 from coterie.models.redaction import Redactor
 from coterie.testing import ModelServer, Served
 from tests.models.asking import SOON, gateway_to, question
@@ -167,13 +167,13 @@ def test_messages_tools_and_schemas_reach_the_provider_as_they_are_meant(server:
     request = ModelRequest(
         instructions="Be kind.",
         exchanges=(
-            Spoken("user", "look"),
-            Spoken("assistant", "I look."),
+            TextMessage("user", "look"),
+            TextMessage("assistant", "I look."),
             ToolCall("c1", "look", {"at": "a"}),
             ToolCall("c2", "look", {"at": "b"}),
             ToolResult("c1", "look", "nothing"),
             ToolResult("c2", "look", "dark", failed=True),
-            Spoken("user", "and?"),
+            TextMessage("user", "and?"),
         ),
         tools=(ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}}),),
         temperature=0.25,

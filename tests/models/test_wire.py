@@ -8,18 +8,18 @@ from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from coterie.models import ModelRequest, Spoken, ToolCall, ToolDefinition, ToolResult
+from coterie.models import ModelRequest, TextMessage, ToolCall, ToolDefinition, ToolResult
 from coterie.models.providers import translating
 from coterie.testing import ModelServer
 from tests.models.asking import gateway_to
 
 LOOK = ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
 REQUESTS = [
-    ModelRequest(instructions="Be kind.", exchanges=(Spoken("user", "hello"),)),
+    ModelRequest(instructions="Be kind.", exchanges=(TextMessage("user", "hello"),)),
     ModelRequest(
         exchanges=(
-            Spoken("user", "look"),
-            Spoken("assistant", "I look."),
+            TextMessage("user", "look"),
+            TextMessage("assistant", "I look."),
             ToolCall("c1", "look", {"at": "ä"}),
             ToolResult("c1", "look", "dark", failed=True),
         ),
@@ -27,7 +27,9 @@ REQUESTS = [
         temperature=0.5,
         max_tokens=7,
     ),
-    ModelRequest(exchanges=(Spoken("user", "a number"),), schema={"type": "object", "properties": {"n": {"type": "integer"}}}),
+    ModelRequest(
+        exchanges=(TextMessage("user", "a number"),), schema={"type": "object", "properties": {"n": {"type": "integer"}}}
+    ),
 ]
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from coterie.models import ModelReply, ModelRequest, TextDelta, ToolCall
-from coterie.personas import Action, Situation
+from coterie.personas import PersonaAction, Situation
 
-Answer = str | ModelReply | BaseException
+SurveyAnswer = str | ModelReply | BaseException
 
 
 class Scripted:
@@ -17,7 +17,7 @@ class Scripted:
 
     name = "scripted"
 
-    def __init__(self, *answers: Answer | Callable[[ModelRequest], Answer]) -> None:
+    def __init__(self, *answers: SurveyAnswer | Callable[[ModelRequest], SurveyAnswer]) -> None:
         self.answers = list(answers)
         self.requests: list[ModelRequest] = []
 
@@ -59,4 +59,4 @@ class Does:
         return self
 
 
-DONE = Action("DONE")
+DONE = PersonaAction("DONE")

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from coterie.concurrency import start_thread
 from coterie.conversation import Conversations, ConversationSettings, Effect, ToolContext, tool
 from coterie.kernel import Clock
-from coterie.models import ModelReply, ModelRequest, RuleModel, Spoken, ToolCall
+from coterie.models import ModelReply, ModelRequest, RuleModel, TextMessage, ToolCall
 from coterie.serving import ServingOptions, Token, create_application
 from coterie.storage import open_database
 
@@ -41,7 +41,7 @@ class Held:
 def answer(request: ModelRequest) -> ModelReply | str:
     """Call `work` for "work NAME", `look` for "look"; else repeat what was said."""
     last = request.exchanges[-1]
-    if not isinstance(last, Spoken):
+    if not isinstance(last, TextMessage):
         return f"[{getattr(last, 'content', '')}]"
     words = last.text.split()
     if not request.tools:
@@ -64,7 +64,7 @@ class Slow(RuleModel):
 
     async def stream(self, request: ModelRequest) -> Any:
         last = request.exchanges[-1]
-        slowly = isinstance(last, Spoken) and last.text == "slowly"
+        slowly = isinstance(last, TextMessage) and last.text == "slowly"
         first = True
         async for piece in super().stream(request):
             yield piece

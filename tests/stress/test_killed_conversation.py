@@ -18,7 +18,7 @@ PROGRAM = """
 import asyncio, os, sys
 from pathlib import Path
 from coterie.conversation import Conversation, ConversationSettings, Finding, ToolContext, tool
-from coterie.models import ModelReply, Spoken, TextDelta, ToolCall
+from coterie.models import ModelReply, TextMessage, TextDelta, ToolCall
 
 EFFECTS = sys.argv[2]
 
@@ -60,7 +60,7 @@ class Model:
     name = "rules"
     async def stream(self, request):
         last = request.exchanges[-1]
-        if request.step.startswith("delivery") or not isinstance(last, Spoken):
+        if request.step.startswith("delivery") or not isinstance(last, TextMessage):
             reply = ModelReply(text="so it is")
         else:
             name, _, what = last.text.partition(" ")

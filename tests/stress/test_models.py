@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from coterie.errors import GatewayClosed, ModelError, ModelUnavailable
-from coterie.models import Budget, Limits, ModelGateway, ModelReply, ModelRequest
+from coterie.models import Budget, ModelGateway, ModelReply, ModelRequest, RateLimits
 from coterie.testing import ModelServer, ScriptedModel, Served, checked_locks, eventually, run_together
 from coterie.work import Retry
 
@@ -60,7 +60,7 @@ async def live(gateway: ModelGateway, name: str, seed: int) -> int:
 def test_whatever_agents_do_every_request_ends_and_the_counts_add_up() -> None:
     for round_ in range(ROUNDS):
         with checked_locks() as violations:
-            limits = Limits(concurrency=3)
+            limits = RateLimits(concurrency=3)
             retry = Retry(2, initial=0.0, on=ModelUnavailable)
             model = ScriptedModel(flaky(round_))
             with ModelGateway(model, limits=limits, retry=retry, budget=Budget(requests=150)) as gateway:
@@ -76,7 +76,7 @@ def test_whatever_agents_do_every_request_ends_and_the_counts_add_up() -> None:
 
 def test_a_gateway_that_is_closed_in_the_middle_leaves_nobody_waiting() -> None:
     for round_ in range(ROUNDS):
-        gateway = ModelGateway(ScriptedModel(flaky(round_), delay=0.001), limits=Limits(concurrency=4))
+        gateway = ModelGateway(ScriptedModel(flaky(round_), delay=0.001), limits=RateLimits(concurrency=4))
         ended: list[int] = []
 
         def ask(seed: int) -> None:

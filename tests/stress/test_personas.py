@@ -11,12 +11,12 @@ import pytest
 from coterie import Dedicated, Leased, Runtime
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.personas import (
-    Action,
-    Cast,
     MentalState,
     Persona,
+    PersonaAction,
     PersonaRef,
     PersonaState,
+    Population,
     RelationsView,
     RuleMind,
     Situation,
@@ -44,11 +44,11 @@ def tiny_switch_interval() -> Iterator[None]:
 
 
 @pytest.fixture(params=[Leased, Dedicated], ids=["leased", "dedicated"])
-def cast(request: pytest.FixtureRequest) -> Iterator[Cast]:
+def cast(request: pytest.FixtureRequest) -> Iterator[Population]:
     """A cast whose locks are all watched: none may be taken out of order."""
     with checked_locks() as violations:
         with Runtime(dispatcher=request.param(), switch_interval=1e-6) as runtime:
-            yield Cast(runtime, timeout=60)
+            yield Population(runtime, timeout=60)
         assert violations == []
 
 
@@ -56,8 +56,8 @@ def settled(persona: PersonaRef) -> PersonaState:
     return persona.settled_state().result(30)
 
 
-def test_counts_are_exact_whoever_sends(cast: Cast) -> None:
-    ada = cast.add(Persona.of("Ada"), Does(lambda situation: [Action("THINK", situation.label), done()]), buffer=10)
+def test_counts_are_exact_whoever_sends(cast: Population) -> None:
+    ada = cast.add(Persona.of("Ada"), Does(lambda situation: [PersonaAction("THINK", situation.label), done()]), buffer=10)
     senders, each = 8, 200 * TIMES
 
     def send() -> None:
@@ -72,13 +72,13 @@ def test_counts_are_exact_whoever_sends(cast: Cast) -> None:
     assert [record.number for record in ada.actions] == list(range(counts.actions - 9, counts.actions + 1))
 
 
-def test_no_reader_ever_sees_half_a_change(cast: Cast) -> None:
+def test_no_reader_ever_sees_half_a_change(cast: Population) -> None:
     def whole(number: int) -> MentalState:
         text = str(number)
         return MentalState((text, text), (text,), text, text)
 
     def decide(situation: Situation) -> Any:
-        return [Action("THINK", "", mental_state=whole(situation.random.randrange(10**6))), done()]
+        return [PersonaAction("THINK", "", mental_state=whole(situation.random.randrange(10**6))), done()]
 
     ada = cast.add(Persona.of("Ada"), Does(decide), mental_state=whole(0))
     seen: Counter[str] = Counter()
@@ -114,7 +114,7 @@ def test_no_reader_ever_sees_half_a_change(cast: Cast) -> None:
     assert settled(ada).counts.stimuli == 800 * TIMES
 
 
-def test_both_sides_of_every_relation_are_equal_in_a_storm_and_after_it(cast: Cast) -> None:
+def test_both_sides_of_every_relation_are_equal_in_a_storm_and_after_it(cast: Population) -> None:
     names = [f"p{number}" for number in range(6)]
     personas = [cast.add(Persona.of(name), RuleMind(when(heard(), act("REACH_OUT", "by itself", names[0])))) for name in names]
     stop: list[bool] = []
@@ -159,10 +159,10 @@ def test_both_sides_of_every_relation_are_equal_in_a_storm_and_after_it(cast: Ca
             assert relation.seen_by(other).removeprefix("back ") == description.removeprefix("back ")
 
 
-def test_personas_that_talk_at_once_lose_no_word_and_do_not_lock_up(cast: Cast) -> None:
+def test_personas_that_talk_at_once_lose_no_word_and_do_not_lock_up(cast: Population) -> None:
     def greet(situation: Situation) -> Any:
         begun = [each for each in situation.stimuli if each.content == "go"]
-        return [*[Action("TALK", "hello") for _ in begun], done()]
+        return [*[PersonaAction("TALK", "hello") for _ in begun], done()]
 
     personas = [cast.add(Persona.of(f"p{number}"), Does(greet)) for number in range(6)]
     cast.relate_all()
@@ -179,7 +179,7 @@ def test_personas_that_talk_at_once_lose_no_word_and_do_not_lock_up(cast: Cast) 
         assert (counts.refused, counts.failed) == (0, 0)
 
 
-def test_conversations_of_several_at_once_end(cast: Cast) -> None:
+def test_conversations_of_several_at_once_end(cast: Population) -> None:
     personas = [cast.add(Persona.of(f"p{number}"), RuleMind(when(heard(), say("go on")))) for number in range(5)]
     cast.relate_all()
 
@@ -198,7 +198,7 @@ def test_conversations_of_several_at_once_end(cast: Cast) -> None:
 def test_memories_are_all_kept_and_consolidated_once(dispatcher: Dispatcher) -> None:
     with checked_locks() as violations:
         with TieredMemory(MemoryConfig()) as memory, Runtime(dispatcher=dispatcher, switch_interval=1e-6) as runtime:
-            cast = Cast(runtime, memory=memory, timeout=60)
+            cast = Population(runtime, memory=memory, timeout=60)
             ada = cast.add(Persona.of("Ada"), memory={"max_episodes": 100_000, "consolidate_at": 50})
             handle = ada.memory
             assert handle is not None

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from coterie.errors import RateLimited
-from coterie.models import ModelReply, ModelRequest, Spoken, TextDelta, Usage
+from coterie.models import ModelReply, ModelRequest, TextDelta, TextMessage, Usage
 from coterie.testing import ManualClock, ModelServer, ScriptedModel, Served, Together, eventually
 from coterie.testing.models.filling import fill
 
-REQUEST = ModelRequest(exchanges=(Spoken("user", "one two"),))
+REQUEST = ModelRequest(exchanges=(TextMessage("user", "one two"),))
 
 
 def post(server: ModelServer, **body: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from coterie.errors import (
 )
 from coterie.kernel import Clock, check_number
 from coterie.messaging import Request
-from coterie.models import Model, Spoken
+from coterie.models import Model, TextMessage
 from coterie.runtime import Reply, Runtime
 from coterie.storage import Database
 
@@ -226,21 +226,24 @@ class Conversation:
         """
         return await heard(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self.port)
 
-    def transcript(self) -> tuple[Spoken, ...]:
+    def transcript(self) -> tuple[TextMessage, ...]:
         """Return what was said, oldest first: each question with its answer, and the deliveries."""
         records = self._kept(lambda: self.port.host.journal.between(self.port.key, 0, 2**62, 2**31))
         questions = {each.entry.turn: each.entry.text for each in records if isinstance(each.entry, Said)}
-        said: list[Spoken] = []
+        said: list[TextMessage] = []
         for record in records:
             match record.entry:
                 case Answered():
-                    said += [Spoken("user", questions.pop(record.entry.turn, "")), Spoken("assistant", record.entry.whole)]
+                    said += [
+                        TextMessage("user", questions.pop(record.entry.turn, "")),
+                        TextMessage("assistant", record.entry.whole),
+                    ]
                 case Told():
-                    said.append(Spoken("assistant", record.entry.text))
+                    said.append(TextMessage("assistant", record.entry.text))
                 case _:
                     continue
         # What has not been answered yet comes last.
-        return (*said, *(Spoken("user", text) for text in questions.values()))
+        return (*said, *(TextMessage("user", text) for text in questions.values()))
 
     async def ready(self) -> int:
         """Return once all that is kept of it has been taken up, with the id of the newest event then.

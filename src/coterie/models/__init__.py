@@ -5,21 +5,24 @@ whole or as it is written. What limits, records or replays is a model around a m
 `ModelGateway` puts them around any model of any provider, and is safe from every thread and event loop.
 """
 
+import warnings
+from typing import TYPE_CHECKING
+
 from coterie.models.contract import Model
 from coterie.models.costs import CostRow, CostTable, cost_table
 from coterie.models.extraction import Extraction, extract, extract_blocking
-from coterie.models.gateway import ModelGateway, PendingReply
-from coterie.models.options import Budget, Limits, Price, Timeouts
-from coterie.models.policies import CallMetrics, Spent
-from coterie.models.recording import Recorded, Replayed, recorded_spending
-from coterie.models.rules import RuleModel, Rules
+from coterie.models.gateway import ModelGateway, ModelReplyFuture
+from coterie.models.options import Budget, Price, RateLimits, Timeouts
+from coterie.models.policies import CallMetrics, Spending
+from coterie.models.recording import RecordingModel, ReplayModel, recorded_spending
+from coterie.models.rules import ReplyFunction, RuleModel
 from coterie.models.values import (
-    Exchange,
     Finish,
     ModelReply,
     ModelRequest,
-    Spoken,
+    PromptMessage,
     TextDelta,
+    TextMessage,
     ToolCall,
     ToolDefinition,
     ToolResult,
@@ -31,23 +34,23 @@ __all__ = [
     "CallMetrics",
     "CostRow",
     "CostTable",
-    "Exchange",
     "Extraction",
     "Finish",
-    "Limits",
     "Model",
     "ModelGateway",
     "ModelReply",
+    "ModelReplyFuture",
     "ModelRequest",
-    "PendingReply",
     "Price",
-    "Recorded",
-    "Replayed",
+    "PromptMessage",
+    "RateLimits",
+    "RecordingModel",
+    "ReplayModel",
+    "ReplyFunction",
     "RuleModel",
-    "Rules",
-    "Spent",
-    "Spoken",
+    "Spending",
     "TextDelta",
+    "TextMessage",
     "Timeouts",
     "ToolCall",
     "ToolDefinition",
@@ -58,3 +61,12 @@ __all__ = [
     "extract_blocking",
     "recorded_spending",
 ]
+
+if not TYPE_CHECKING:  # a typed `__getattr__` would let every wrong name pass
+
+    def __getattr__(name: str) -> type[TextMessage]:
+        """Return `TextMessage` under its earlier name `Spoken`, with a deprecation warning."""
+        if name == "Spoken":
+            warnings.warn("coterie.models.Spoken is now called TextMessage", DeprecationWarning, stacklevel=2)
+            return TextMessage
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

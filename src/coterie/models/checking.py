@@ -6,7 +6,7 @@ import msgspec
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance, check_number
-from coterie.models.values import ModelRequest, Spoken
+from coterie.models.values import ModelRequest, TextMessage
 
 _DECODER = msgspec.json.Decoder(ModelRequest)
 _ROLES = ("user", "assistant")
@@ -27,7 +27,7 @@ def check_request(where: str, request: object) -> ModelRequest:
         shown = f"a request of {request.agent!r}, step {request.step!r}"
         raise InvalidSetting(where, shown, f"one that can be written as JSON: {error}") from None
     for place, each in enumerate(request.exchanges):
-        if isinstance(each, Spoken) and each.role not in _ROLES:
+        if isinstance(each, TextMessage) and each.role not in _ROLES:
             raise InvalidSetting(
                 f"{where}.exchanges[{place}].role", each.role, "user or assistant; a system's are instructions"
             )

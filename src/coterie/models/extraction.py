@@ -14,14 +14,14 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from coterie.errors import InvalidSetting, MalformedReply
 from coterie.kernel import check_instance, check_number
 from coterie.models.contract import Model
-from coterie.models.values import Finish, ModelReply, ModelRequest, Spoken
+from coterie.models.values import Finish, ModelReply, ModelRequest, TextMessage
 
 T = TypeVar("T")
 
 _FENCED = re.compile(r"```(?:json)?\s*\n?(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
-class Asker(Protocol):
+class BlockingModel(Protocol):
     """Answers a request to whom may block, as a `ModelGateway` does."""
 
     @property
@@ -47,7 +47,7 @@ async def extract(model: Model, kind: type[T] | Any, request: ModelRequest, *, a
     return extraction.value
 
 
-def extract_blocking(model: Asker, kind: type[T] | Any, request: ModelRequest, *, attempts: int = 3) -> T:
+def extract_blocking(model: BlockingModel, kind: type[T] | Any, request: ModelRequest, *, attempts: int = 3) -> T:
     """Do as `extract` does, and block the calling thread meanwhile."""
     extraction: Extraction[T] = Extraction(model.name, kind, request, attempts=attempts)
     while not extraction.take(model.ask_blocking(extraction.request)):
@@ -92,7 +92,7 @@ class Extraction(Generic[T]):
         if self._taken >= self._attempts:
             raise MalformedReply(self._name, wrong, reply.text, attempts=self._taken)
         told = f"That does not fit the schema: {wrong}\nAnswer again, with nothing but JSON that fits it."
-        exchanges = (*self.request.exchanges, Spoken("assistant", reply.text), Spoken("user", told))
+        exchanges = (*self.request.exchanges, TextMessage("assistant", reply.text), TextMessage("user", told))
         self.request = msgspec.structs.replace(self.request, exchanges=exchanges)
         return False
 

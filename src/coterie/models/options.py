@@ -8,7 +8,7 @@ from coterie.kernel import check_number
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RateLimits:
     """How much may be asked at once and in a minute, over all agents of a gateway."""
 
     concurrency: int | None = 32
@@ -21,10 +21,10 @@ class Limits:
     """Seconds of waiting that count as much as one step of priority, so that nothing waits for ever."""
 
     def __post_init__(self) -> None:
-        check_number("Limits.concurrency", self.concurrency, least=1, whole=True, optional=True)
-        check_number("Limits.requests_per_minute", self.requests_per_minute, least=1, whole=True, optional=True)
-        check_number("Limits.tokens_per_minute", self.tokens_per_minute, least=1, whole=True, optional=True)
-        check_number("Limits.age_after", self.age_after, above=0)
+        check_number("RateLimits.concurrency", self.concurrency, least=1, whole=True, optional=True)
+        check_number("RateLimits.requests_per_minute", self.requests_per_minute, least=1, whole=True, optional=True)
+        check_number("RateLimits.tokens_per_minute", self.tokens_per_minute, least=1, whole=True, optional=True)
+        check_number("RateLimits.age_after", self.age_after, above=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import msgspec
 from coterie.kernel import check_instance, check_number
 from coterie.models.values import Finish, ModelReply, ModelRequest, TextDelta, Usage
 
-Rules = Callable[[ModelRequest], ModelReply | str | Awaitable[ModelReply | str]]
+ReplyFunction = Callable[[ModelRequest], ModelReply | str | Awaitable[ModelReply | str]]
 """What is to be answered to a request: a reply, or its text."""
 
 _PIECE = re.compile(r"\S+\s*|\s+")
@@ -35,7 +35,7 @@ class RuleModel:
         pause: Seconds between two words of a stream, to look on.
     """
 
-    def __init__(self, rules: Rules, *, name: str = "rules", pause: float = 0.0) -> None:
+    def __init__(self, rules: ReplyFunction, *, name: str = "rules", pause: float = 0.0) -> None:
         check_instance("RuleModel.rules", rules, Callable, "a function of a ModelRequest")  # type: ignore[arg-type]
         check_number("RuleModel.pause", pause)
         self._rules = rules

@@ -30,7 +30,7 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     """Whether `content` says what went wrong, so that the model may try again."""
 
 
-class Spoken(msgspec.Struct, frozen=True, tag="spoken"):
+class TextMessage(msgspec.Struct, frozen=True, tag="spoken"):
     """Something said, by whoever has the role."""
 
     role: str
@@ -38,7 +38,7 @@ class Spoken(msgspec.Struct, frozen=True, tag="spoken"):
     text: str
 
 
-Exchange = Spoken | ToolCall | ToolResult
+PromptMessage = TextMessage | ToolCall | ToolResult
 """One line of what went before. Calls that stand next to one another were made at once."""
 
 
@@ -56,7 +56,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     instructions: str = ""
     """What stands before everything: the role, the rules. The system's words."""
-    exchanges: tuple[Exchange, ...] = ()
+    exchanges: tuple[PromptMessage, ...] = ()
     """What went before, oldest first; every call is followed by its result."""
     tools: tuple[ToolDefinition, ...] = ()
     schema: Mapping[str, Any] | None = None

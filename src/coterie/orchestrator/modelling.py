@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from coterie.errors import ModelError, ModelHalted
 from coterie.models import (
     Budget,
-    Limits,
     Model,
     ModelGateway,
     ModelReply,
     ModelRequest,
+    RateLimits,
     TextDelta,
     Timeouts,
     cost_table,
@@ -72,7 +72,7 @@ def open_gateway(settings: ModelSettings, recording: Path | None, *, replay: boo
     return ModelGateway(
         settings.name,
         base_url=None if replay else settings.base_url,
-        limits=Limits(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
+        limits=RateLimits(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
         timeouts=Timeouts(total=settings.patience, attempt=settings.timeout, first_token=settings.timeout),
         budget=Budget() if replay else Budget(settings.max_requests, settings.max_tokens, settings.max_dollars),
         record=None if replay else recording,

@@ -1,7 +1,7 @@
 """Personas: who an agent is, what comes to it, what it does about it, and what it is to the others.
 
 A `Persona` is a file; a `PersonaAgent` is one on a runtime, with a mental state, memories, and a `Mind` that decides: by
-rules, or by a language model. `Cast` puts several on a runtime and has them talk. Everything that is shared is immutable
+rules, or by a language model. `Population` puts several on a runtime and has them talk. Everything that is shared is immutable
 or guards itself. Where memories are kept, how models are reached, and what a world makes of an action is others' business.
 """
 
@@ -12,23 +12,23 @@ from coterie.personas.agent.messages import (
     Act,
     ChangeMind,
     Consolidate,
-    FellBack,
+    Dialogue,
+    DialogueLine,
+    FallbackUsed,
     GetState,
-    Keep,
-    Line,
+    Introduce,
     Listen,
-    Meet,
     Move,
     Perceive,
-    Pursue,
-    Recollect,
+    Recall,
+    Remember,
     See,
+    SetGoal,
     Think,
-    Transcript,
 )
-from coterie.personas.agent.outlets.outlet import Outlet
+from coterie.personas.agent.outlets.outlet import OutputChannel
 from coterie.personas.agent.outlets.rounds import hear, social_resolver, social_round, social_world
-from coterie.personas.agent.state import Counts, EndReason, Episode, PersonaState
+from coterie.personas.agent.state import EndReason, Episode, PersonaCounts, PersonaState
 from coterie.personas.mind.actions import ActionKind, ActionSet, action
 from coterie.personas.mind.by_rules.from_profile import answer_from_profile
 from coterie.personas.mind.by_rules.rules import (
@@ -49,74 +49,83 @@ from coterie.personas.mind.by_rules.rules import (
 from coterie.personas.mind.contract import Decision, Mind, Situation
 from coterie.personas.mind.falling_back import FallbackMind
 from coterie.personas.mind.language.model import ModelMind
-from coterie.personas.mind.state import Action, ActionRecord, MentalState, Outcome, Stimulus, StimulusKind, done, talk
+from coterie.personas.mind.state import (
+    ActionOutcome,
+    ActionRecord,
+    MentalState,
+    PersonaAction,
+    Stimulus,
+    StimulusKind,
+    done,
+    talk,
+)
 from coterie.personas.profile.persona import Fragment, Persona
-from coterie.personas.results.answers import Answer, AnswerTable, Row, answers_type, table_by_model, table_by_rules
+from coterie.personas.results.answers import AnswerTable, SurveyAnswer, SurveyRow, answers_type, table_by_model, table_by_rules
 from coterie.personas.results.focus_group import FocusGroup, Interviewer
 from coterie.personas.results.questions import AnswerKind, Question
-from coterie.personas.social.cast import Cast, load_personas
+from coterie.personas.social.cast import Population, load_personas
 from coterie.personas.social.moderator import Converse, Moderator
 from coterie.personas.social.reference import PersonaRef
 from coterie.personas.social.relations import Relation, Relations, RelationsView
-from coterie.personas.social.society import Society
+from coterie.personas.social.society import PersonaDirectory
 
 __all__ = [
     "PERSONAS",
     "STANDARD",
     "Act",
-    "Action",
     "ActionKind",
+    "ActionOutcome",
     "ActionRecord",
     "ActionSet",
-    "Answer",
     "AnswerKind",
     "AnswerTable",
-    "Cast",
     "ChangeMind",
     "Consolidate",
     "Converse",
-    "Counts",
     "Decision",
+    "Dialogue",
+    "DialogueLine",
     "EndReason",
     "Episode",
     "FallbackMind",
-    "FellBack",
+    "FallbackUsed",
     "FocusGroup",
     "Fragment",
     "GetState",
     "Interviewer",
-    "Keep",
-    "Line",
+    "Introduce",
     "Listen",
-    "Meet",
     "MentalState",
     "Mind",
     "ModelMind",
     "Moderator",
     "Move",
-    "Outcome",
-    "Outlet",
+    "OutputChannel",
     "Perceive",
     "Persona",
+    "PersonaAction",
     "PersonaAgent",
+    "PersonaCounts",
+    "PersonaDirectory",
     "PersonaRef",
     "PersonaState",
-    "Pursue",
+    "Population",
     "Question",
-    "Recollect",
+    "Recall",
     "Relation",
     "Relations",
     "RelationsView",
-    "Row",
+    "Remember",
     "Rule",
     "RuleMind",
     "See",
+    "SetGoal",
     "Situation",
-    "Society",
     "Stimulus",
     "StimulusKind",
+    "SurveyAnswer",
+    "SurveyRow",
     "Think",
-    "Transcript",
     "act",
     "action",
     "all_of",

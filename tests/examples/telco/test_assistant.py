@@ -12,7 +12,7 @@ from examples.telco.carrier.tools import tools
 
 from coterie.conversation import Conversation, Conversations, OperationState
 from coterie.kernel import SystemClock
-from coterie.models import ModelReply, ModelRequest, RuleModel, Spoken, ToolCall
+from coterie.models import ModelReply, ModelRequest, RuleModel, TextMessage, ToolCall
 
 ALICE, BOB = "+447700900101", "+447700900102"
 CODE = "482913"
@@ -26,7 +26,7 @@ SEED = {
 def obedient(request: ModelRequest) -> ModelReply | str:
     """Call what the user writes as JSON: ``["tool", {…}]`` each; then repeat the results."""
     last = request.exchanges[-1]
-    if isinstance(last, Spoken):
+    if isinstance(last, TextMessage):
         calls = [json.loads(line) for line in last.text.splitlines()]
         return ModelReply(calls=tuple(ToolCall(str(place), name, given) for place, (name, given) in enumerate(calls)))
     return "\n".join(getattr(each, "content", "") for each in request.exchanges[-1:])

@@ -11,18 +11,18 @@ from coterie.errors import InvalidSetting, MindFailed, ModelError
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.personas import (
     PERSONAS,
-    Action,
     ActionKind,
-    Cast,
+    ActionOutcome,
     Decision,
     EndReason,
     FallbackMind,
-    FellBack,
+    FallbackUsed,
     MentalState,
     ModelMind,
-    Outcome,
     Persona,
+    PersonaAction,
     PersonaAgent,
+    Population,
     RuleMind,
     Situation,
     Stimulus,
@@ -43,12 +43,12 @@ ADA, BEN, CY = (Persona.of(name) for name in ("Ada", "Ben", "Cy"))
 
 
 @pytest.fixture
-def cast() -> Iterator[Cast]:
+def cast() -> Iterator[Population]:
     with Runtime(strict=True) as runtime:
-        yield Cast(runtime, documents={"Prices": "bread 3, milk 1"}, timeout=20)
+        yield Population(runtime, documents={"Prices": "bread 3, milk 1"}, timeout=20)
 
 
-def test_every_kind_of_stimulus_reaches_the_mind(cast: Cast) -> None:
+def test_every_kind_of_stimulus_reaches_the_mind(cast: Population) -> None:
     seen: list[Situation] = []
     ada = cast.add(Persona.of("Ada", long_term_goals=["rest"]), Does(seen.append))
     ada.listen("hello", "Ben").result()
@@ -73,7 +73,7 @@ def test_every_kind_of_stimulus_reaches_the_mind(cast: Cast) -> None:
     assert (ada.counts.stimuli, ada.counts.decisions, ada.counts.episodes) == (6, 2, 2)
 
 
-def test_what_is_said_reaches_those_within_reach_and_nobody_else(cast: Cast) -> None:
+def test_what_is_said_reaches_those_within_reach_and_nobody_else(cast: Population) -> None:
     ada = cast.add(
         ADA, RuleMind(when(heard("all"), say("hello all")), when(heard("ben"), say("hello Ben", "Ben")), say("hm", "Cy"))
     )
@@ -83,7 +83,7 @@ def test_what_is_said_reaches_those_within_reach_and_nobody_else(cast: Cast) -> 
     assert episode.said == ("hello all",)
     assert [str(each) for each in ben.settled_state().result().pending] == ["Ada: hello all"]
     refused = ada.listen_and_act("to Cy").result().records[0]
-    assert (refused.outcome, refused.result) == (Outcome.REFUSED, "Cy is not within reach; reach out first")
+    assert (refused.outcome, refused.result) == (ActionOutcome.REFUSED, "Cy is not within reach; reach out first")
     assert cy.settled_state().result().pending == ()
     cast.relate(ada, cy)
     ada.listen_and_act("to ben").result()
@@ -91,7 +91,7 @@ def test_what_is_said_reaches_those_within_reach_and_nobody_else(cast: Cast) -> 
     assert cy.settled_state().result().pending == ()
 
 
-def test_reaching_out_relates_both(cast: Cast) -> None:
+def test_reaching_out_relates_both(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(act("REACH_OUT", "my neighbour", "ben")))
     ben = cast.add(BEN)
     episode = ada.act(steps=1).result()
@@ -100,15 +100,20 @@ def test_reaching_out_relates_both(cast: Cast) -> None:
     assert ben.accessible == {"Ada": "my neighbour"}
     assert ben.settled_state().result().pending[0].kind is StimulusKind.SOCIAL
     cy = cast.add(CY, RuleMind(act("REACH_OUT", "", "Zed")))
-    assert cy.act(steps=1).result().records[0].outcome is Outcome.REFUSED
+    assert cy.act(steps=1).result().records[0].outcome is ActionOutcome.REFUSED
 
 
-def test_what_is_recalled_and_consulted_is_news_in_the_next_step(cast: Cast) -> None:
+def test_what_is_recalled_and_consulted_is_news_in_the_next_step(cast: Population) -> None:
     results: list[str] = []
 
     def decide(situation: Situation) -> Any:
         results.extend(each.content for each in situation.stimuli if each.kind is StimulusKind.RESULT)
-        steps = [Action("REMEMBER", "Ben owes me 5 coins"), Action("RECALL", "coins of Ben"), Action("CONSULT", "prices"), DONE]
+        steps = [
+            PersonaAction("REMEMBER", "Ben owes me 5 coins"),
+            PersonaAction("RECALL", "coins of Ben"),
+            PersonaAction("CONSULT", "prices"),
+            DONE,
+        ]
         return steps[situation.step - 1]
 
     ada = cast.add(ADA, Does(decide))
@@ -117,42 +122,45 @@ def test_what_is_recalled_and_consulted_is_news_in_the_next_step(cast: Cast) -> 
     assert "Prices says" not in results[0]
     assert "prices says: bread 3, milk 1" in results[1]
     wrong = cast.add(BEN, RuleMind(act("CONSULT", "gossip"))).act(steps=1).result().records[0]
-    assert wrong.outcome is Outcome.REFUSED
+    assert wrong.outcome is ActionOutcome.REFUSED
     assert "there is Prices" in wrong.result
 
 
 def test_further_actions_are_registered_by_class_and_by_instance() -> None:
     class Shopper(PersonaAgent):
         @action("BUY", "Buys something.", properties={"content": {"type": "string"}}, required=["content"])
-        async def buy(self, action: Action) -> str:
+        async def buy(self, action: PersonaAction) -> str:
             await asyncio.sleep(0)
             return f"{self.persona.name} has {action.content} now"
 
     sing = ActionKind("SING", "Sings.", lambda agent, action: f"{agent.who} sings {action.content}")
     with Runtime() as runtime:
-        cast = Cast(runtime)
-        mind = Does(lambda situation: [Action("BUY", "milk"), Action("SING", "la"), Action("BUY"), DONE])
+        cast = Population(runtime)
+        mind = Does(lambda situation: [PersonaAction("BUY", "milk"), PersonaAction("SING", "la"), PersonaAction("BUY"), DONE])
         ada = cast.add(ADA, mind, kind=Shopper, actions=[sing])
         records = ada.act().result().records
         assert [each.result for each in records] == ["Ada has milk now", "Ada sings la", "BUY needs content", ""]
         other = cast.add(BEN, mind, kind=Shopper).act().result().records
         assert other[1].result.startswith("there is no action 'SING'")
         assert "BUY" not in PersonaAgent.actions
-        assert cast.add(CY, mind).act().result().records[0].outcome is Outcome.REFUSED
+        assert cast.add(CY, mind).act().result().records[0].outcome is ActionOutcome.REFUSED
 
 
-def test_an_action_that_raises_is_recorded_and_hurts_nobody(cast: Cast) -> None:
+def test_an_action_that_raises_is_recorded_and_hurts_nobody(cast: Population) -> None:
     broken = ActionKind("BREAK", "Breaks.", lambda *_: str(1 / 0))
-    ada = cast.add(ADA, Does(lambda situation: [Action("BREAK"), DONE]), actions=[broken])
+    ada = cast.add(ADA, Does(lambda situation: [PersonaAction("BREAK"), DONE]), actions=[broken])
     episode = ada.act().result()
-    assert (episode.records[0].outcome, episode.records[0].result) == (Outcome.FAILED, "ZeroDivisionError: division by zero")
+    assert (episode.records[0].outcome, episode.records[0].result) == (
+        ActionOutcome.FAILED,
+        "ZeroDivisionError: division by zero",
+    )
     assert (ada.counts.failed, ada.counts.actions) == (1, 2)
     assert ada.agent.is_alive
 
 
-def test_the_mental_state_is_replaced_by_decisions_and_actions(cast: Cast) -> None:
+def test_the_mental_state_is_replaced_by_decisions_and_actions(cast: Population) -> None:
     glad, tired = MentalState(emotions="glad"), MentalState(emotions="tired")
-    ada = cast.add(ADA, Does(lambda _: Decision((Action("THINK", "x", mental_state=tired), DONE), glad)))
+    ada = cast.add(ADA, Does(lambda _: Decision((PersonaAction("THINK", "x", mental_state=tired), DONE), glad)))
     ada.act().result()
     assert ada.mental_state == tired
     assert ada.change_mind(goals=["sleep"], attention="the bed").result() == MentalState(("sleep",), (), "the bed", "tired")
@@ -163,21 +171,23 @@ def test_the_mental_state_is_replaced_by_decisions_and_actions(cast: Cast) -> No
 # An episode ends.
 
 
-def test_an_episode_has_a_bound_on_its_steps(cast: Cast) -> None:
-    ada = cast.add(ADA, Does(lambda situation: Action("THINK", "thought number " + "x" * situation.step)))
+def test_an_episode_has_a_bound_on_its_steps(cast: Population) -> None:
+    ada = cast.add(ADA, Does(lambda situation: PersonaAction("THINK", "thought number " + "x" * situation.step)))
     episode = ada.act().result()
     assert (episode.ended, episode.steps, len(episode.records)) == (EndReason.STEPS, 8, 8)
     assert ada.act(steps=3).result().steps == 3
 
 
 @pytest.mark.parametrize("circle", [1, 2, 3])
-def test_an_episode_that_goes_round_in_circles_ends(cast: Cast, circle: int) -> None:
-    ada = cast.add(ADA, Does(lambda situation: Action("THINK", f"  Thought {situation.step % circle}! ")), max_steps=1000)
+def test_an_episode_that_goes_round_in_circles_ends(cast: Population, circle: int) -> None:
+    ada = cast.add(
+        ADA, Does(lambda situation: PersonaAction("THINK", f"  Thought {situation.step % circle}! ")), max_steps=1000
+    )
     episode = ada.act().result()
     assert (episode.ended, len(episode.records)) == (EndReason.REPEATED, 2 * circle)
 
 
-def test_saying_nearly_the_same_is_repeating_and_saying_something_else_is_not(cast: Cast) -> None:
+def test_saying_nearly_the_same_is_repeating_and_saying_something_else_is_not(cast: Population) -> None:
     long = "I would really like to know what you think about the price of bread in this town of ours, my dear"
     same = cast.add(ADA, Does(lambda situation: talk(f"{long}{'!' * situation.step}")), max_steps=50, most_repeats=0)
     assert len(same.act().result().records) == 1
@@ -189,7 +199,7 @@ def test_saying_nearly_the_same_is_repeating_and_saying_something_else_is_not(ca
 # Minds that fail.
 
 
-def test_a_mind_that_raises_fails_the_message_and_not_the_agent(cast: Cast) -> None:
+def test_a_mind_that_raises_fails_the_message_and_not_the_agent(cast: Population) -> None:
     ada = cast.add(ADA, Does(lambda _: 1 / 0))
     ada.listen("hello").result()
     with pytest.raises(HandlerFailed) as caught:
@@ -200,7 +210,7 @@ def test_a_mind_that_raises_fails_the_message_and_not_the_agent(cast: Cast) -> N
     assert ada.counts.stimuli == 1
 
 
-def test_a_mind_that_never_answers_ends_with_the_patience(cast: Cast) -> None:
+def test_a_mind_that_never_answers_ends_with_the_patience(cast: Population) -> None:
     class Hangs:
         async def decide(self, _: Situation) -> None:
             await asyncio.Event().wait()
@@ -213,7 +223,7 @@ def test_a_mind_that_never_answers_ends_with_the_patience(cast: Cast) -> None:
     assert ben.act().result(10).fallbacks == ("it took more than 0.05 s",)
 
 
-def test_an_error_of_a_model_keeps_its_name(cast: Cast) -> None:
+def test_an_error_of_a_model_keeps_its_name(cast: Population) -> None:
     ada = cast.add(ADA, ModelMind(Scripted(ModelError("the budget is spent"))))
     with pytest.raises(HandlerFailed) as caught:
         ada.act().result()
@@ -239,7 +249,7 @@ class Hears(Agent):
         self.heard(message)
 
 
-def test_a_fallback_is_recorded_counted_and_published(cast: Cast) -> None:
+def test_a_fallback_is_recorded_counted_and_published(cast: Population) -> None:
     heard_of: list[Message] = []
     cast.runtime.spawn(Hears, heard_of.append).ask(Ready()).result()
     model = Scripted(
@@ -254,14 +264,14 @@ def test_a_fallback_is_recorded_counted_and_published(cast: Cast) -> None:
     assert ada.listen_and_act("again", "Ben").result().fallbacks == ()
     assert ada.counts.fallbacks == 1
     eventually(lambda: bool(heard_of))
-    assert heard_of == [FellBack("Ada", "episode 1/step 1", episode.fallbacks[0])]
+    assert heard_of == [FallbackUsed("Ada", "episode 1/step 1", episode.fallbacks[0])]
 
 
 # What is kept.
 
 
-def test_the_buffers_are_bounded_and_what_is_lost_is_counted(cast: Cast) -> None:
-    ada = cast.add(ADA, Does(lambda situation: [Action("THINK", str(situation.step)), DONE]), buffer=5)
+def test_the_buffers_are_bounded_and_what_is_lost_is_counted(cast: Population) -> None:
+    ada = cast.add(ADA, Does(lambda situation: [PersonaAction("THINK", str(situation.step)), DONE]), buffer=5)
     for number in range(12):
         ada.listen(str(number)).result()
     state = ada.settled_state().result()
@@ -273,7 +283,7 @@ def test_the_buffers_are_bounded_and_what_is_lost_is_counted(cast: Cast) -> None
     assert ada.counts.actions == 8
 
 
-def test_a_persona_that_fails_is_rebuilt_with_its_state(cast: Cast) -> None:
+def test_a_persona_that_fails_is_rebuilt_with_its_state(cast: Population) -> None:
     class Trips(PersonaAgent):
         @on
         def trip(self, message: Ready) -> None:
@@ -291,7 +301,7 @@ def test_a_persona_that_fails_is_rebuilt_with_its_state(cast: Cast) -> None:
 
 def test_memories_are_kept_in_the_runtimes_memory() -> None:
     with TieredMemory(MemoryConfig()) as memory, Runtime() as runtime:
-        cast = Cast(runtime, memory=memory)
+        cast = Population(runtime, memory=memory)
         ada = cast.add(ADA, RuleMind(when(heard("coins"), reply("I know"))), memory={"consolidate_at": None})
         for number in range(5):
             ada.listen(f"Ben lent me {number} coins", "Cy").result()
@@ -305,12 +315,12 @@ def test_memories_are_kept_in_the_runtimes_memory() -> None:
         assert ada.memory.stats().consolidations == 1
 
 
-def test_what_makes_no_sense_is_refused_where_it_is_said(cast: Cast) -> None:
+def test_what_makes_no_sense_is_refused_where_it_is_said(cast: Population) -> None:
     wrongs: list[dict[str, Any]] = [{"max_steps": 0}, {"patience": -1}, {"buffer": 0}, {"most_repeats": -1}, {"similarity": 0}]
     for wrong in wrongs:
         with pytest.raises(InvalidSetting, match="PersonaAgent"):
             cast.add(Persona.of("Zed"), **wrong)
-    with pytest.raises(InvalidSetting, match=r"Cast\.add"):
+    with pytest.raises(InvalidSetting, match=r"Population\.add"):
         cast.add("Ada")  # type: ignore[arg-type]
     assert len(cast) == 0
     ada = cast.add(ADA)
@@ -321,7 +331,7 @@ def test_what_makes_no_sense_is_refused_where_it_is_said(cast: Cast) -> None:
         ada.act().result()
 
 
-def test_two_of_one_name_are_told_apart(cast: Cast) -> None:
+def test_two_of_one_name_are_told_apart(cast: Population) -> None:
     one, two, odd = cast.add(ADA), cast.add(ADA), cast.add(Persona.of("A #1\n"))
     assert (one.name, two.name, odd.name) == ("Ada", "Ada 2", "A  1")
     cast.relate(one, two, "namesakes")
@@ -330,7 +340,7 @@ def test_two_of_one_name_are_told_apart(cast: Cast) -> None:
     assert [each.name for each in cast] == ["Ada", "A  1"]
 
 
-def test_perceiving_several_at_once_keeps_their_order(cast: Cast) -> None:
+def test_perceiving_several_at_once_keeps_their_order(cast: Population) -> None:
     ada = cast.add(ADA)
     ada.perceive(*(Stimulus(StimulusKind.THOUGHT, str(number)) for number in range(5))).result()
     assert [each.content for each in ada.state.pending] == list("01234")

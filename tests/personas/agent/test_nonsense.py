@@ -9,35 +9,46 @@ import pytest
 
 from coterie import HandlerFailed, Runtime
 from coterie.errors import InvalidSetting, MindFailed, PersonaUnknown
-from coterie.personas import Action, ActionKind, Cast, Decision, Outcome, Persona, PersonaRef, Question, RuleMind, talk
+from coterie.personas import (
+    ActionKind,
+    ActionOutcome,
+    Decision,
+    Persona,
+    PersonaAction,
+    PersonaRef,
+    Population,
+    Question,
+    RuleMind,
+    talk,
+)
 from tests.personas.minds import DONE, Does
 
 ADA, BEN = Persona.of("Ada"), Persona.of("Ben")
 
 
 @pytest.fixture
-def cast() -> Iterator[Cast]:
+def cast() -> Iterator[Population]:
     with Runtime(strict=True) as runtime:
-        yield Cast(runtime, timeout=20)
+        yield Population(runtime, timeout=20)
 
 
 @pytest.mark.parametrize(
     "returned",
     [
-        Action(typed("Any", 5)),
-        Action(typed("Any", None)),
-        Action("TALK", typed("Any", None)),
+        PersonaAction(typed("Any", 5)),
+        PersonaAction(typed("Any", None)),
+        PersonaAction("TALK", typed("Any", None)),
         talk(typed("Any", 5)),
-        Action("TALK", "hi", typed("Any", 5)),
-        Action("TALK", "hi", arguments=typed("Any", None)),
-        Action("TALK", "hi", mental_state=typed("Any", "sad")),
+        PersonaAction("TALK", "hi", typed("Any", 5)),
+        PersonaAction("TALK", "hi", arguments=typed("Any", None)),
+        PersonaAction("TALK", "hi", mental_state=typed("Any", "sad")),
         Decision((), typed("Any", "sad")),
         Decision((), None, typed("Any", 5)),
         Decision((), None, "", typed("Any", "many")),
     ],
     ids=range(10),
 )
-def test_a_mind_that_returns_nonsense_fails_the_message_and_not_the_agent(cast: Cast, returned: Any) -> None:
+def test_a_mind_that_returns_nonsense_fails_the_message_and_not_the_agent(cast: Population, returned: Any) -> None:
     ada = cast.add(ADA, Does(lambda situation: returned))
     with pytest.raises(HandlerFailed) as caught:
         ada.listen_and_act("Hello").result()
@@ -46,13 +57,13 @@ def test_a_mind_that_returns_nonsense_fails_the_message_and_not_the_agent(cast: 
     assert (ada.counts.stimuli, ada.counts.episodes) == (1, 1)
 
 
-def test_a_mind_that_is_none_is_refused_where_it_is_given(cast: Cast) -> None:
+def test_a_mind_that_is_none_is_refused_where_it_is_given(cast: Population) -> None:
     for mind in (5, RuleMind, "rules"):
         with pytest.raises(InvalidSetting, match="mind"):
             cast.add(ADA, typed("Any", mind))
 
     class Hasty:
-        def decide(self, situation: Any) -> Action:
+        def decide(self, situation: Any) -> PersonaAction:
             return DONE
 
     with pytest.raises(HandlerFailed, match="make it async"):
@@ -80,14 +91,14 @@ def test_a_mind_that_is_none_is_refused_where_it_is_given(cast: Cast) -> None:
     ],
     ids=range(15),
 )
-def test_what_a_persona_cannot_take_in_is_refused_at_once(cast: Cast, do: Callable[[PersonaRef], Any]) -> None:
+def test_what_a_persona_cannot_take_in_is_refused_at_once(cast: Population, do: Callable[[PersonaRef], Any]) -> None:
     ada = cast.add(ADA)
     with pytest.raises(InvalidSetting):
         do(ada)
     assert ada.settled_state().result().counts.stimuli == 0
 
 
-def test_whoever_is_nobody_is_told_apart_from_somebody(cast: Cast) -> None:
+def test_whoever_is_nobody_is_told_apart_from_somebody(cast: Population) -> None:
     ada = cast.add(ADA)
     cast.add(BEN)
     with pytest.raises(PersonaUnknown):
@@ -103,7 +114,7 @@ def test_whoever_is_nobody_is_told_apart_from_somebody(cast: Cast) -> None:
     assert cast.relations.changes == 0
 
 
-def test_two_focus_groups_are_held_at_once(cast: Cast) -> None:
+def test_two_focus_groups_are_held_at_once(cast: Population) -> None:
     cast.add(ADA, Does(lambda situation: [talk("seven"), DONE] if situation.heard() else DONE))
     held = [cast.focus_group(topic, [Question("price", "What?")]) for topic in ("Bread", "Milk", "Tea")]
     assert [[answer.text for answer in each.result().answers] for each in held] == [["seven"]] * 3
@@ -129,21 +140,21 @@ def test_a_kind_of_action_that_makes_no_sense_is_refused_where_it_is_made(wrong:
         ActionKind(**fields)
 
 
-async def _never(agent: Any, action: Action) -> None:
+async def _never(agent: Any, action: PersonaAction) -> None:
     await asyncio.Event().wait()
 
 
-def test_an_action_that_never_ends_fails_with_the_patience(cast: Cast) -> None:
-    mind = Does(lambda situation: [Action("WAIT"), DONE])
+def test_an_action_that_never_ends_fails_with_the_patience(cast: Population) -> None:
+    mind = Does(lambda situation: [PersonaAction("WAIT"), DONE])
     ada = cast.add(ADA, mind, actions=[ActionKind("WAIT", "Waits.", _never)], patience=0.05)
     record, _ = ada.act().result().records
-    assert (record.outcome, record.result) == (Outcome.FAILED, "it took more than 0.05 s")
+    assert (record.outcome, record.result) == (ActionOutcome.FAILED, "it took more than 0.05 s")
     assert (ada.counts.failed, ada.counts.actions) == (1, 2)
 
 
-@pytest.mark.parametrize("result", [(1, 2, 3), ("done", "well"), (Outcome.DONE,)], ids=range(3))
-def test_an_action_that_tells_nonsense_has_failed(cast: Cast, result: Any) -> None:
-    mind = Does(lambda situation: [Action("SING"), DONE])
+@pytest.mark.parametrize("result", [(1, 2, 3), ("done", "well"), (ActionOutcome.DONE,)], ids=range(3))
+def test_an_action_that_tells_nonsense_has_failed(cast: Population, result: Any) -> None:
+    mind = Does(lambda situation: [PersonaAction("SING"), DONE])
     ada = cast.add(ADA, mind, actions=[ActionKind("SING", "Sings.", lambda agent, action: result)])
-    assert ada.act().result().records[0].outcome is Outcome.FAILED
+    assert ada.act().result().records[0].outcome is ActionOutcome.FAILED
     assert ada.counts.episodes == 1

@@ -9,7 +9,7 @@ import pytest
 from coterie import HandlerFailed, Runtime
 from coterie.errors import BudgetExhausted, ModelError, ModelTimeout, ModelUnavailable, RateLimited, RecordingMissing
 from coterie.models import Budget, ModelGateway, Timeouts
-from coterie.personas import Cast, EndReason, ModelMind, Persona, PersonaRef, RuleMind, reply
+from coterie.personas import EndReason, ModelMind, Persona, PersonaRef, Population, RuleMind, reply
 from coterie.testing import ModelServer, Served, eventually
 from coterie.work import Retry
 from tests.personas.minds import says
@@ -48,7 +48,7 @@ def gateway(server: ModelServer, **options: object) -> ModelGateway:
 
 def greet(model: ModelGateway, fallback: RuleMind | None = FALLBACK) -> tuple[PersonaRef, object]:
     with Runtime() as runtime:
-        ada = Cast(runtime, timeout=20).add(Persona.of("Ada"), ModelMind(model, fallback=fallback))
+        ada = Population(runtime, timeout=20).add(Persona.of("Ada"), ModelMind(model, fallback=fallback))
         return ada, ada.listen_and_act("hello", "Ben").result(20)
 
 
@@ -102,7 +102,7 @@ def test_without_a_fallback_it_is_a_clear_error(server: ModelServer, served: Ser
 def test_a_server_that_is_down_has_the_fallback_decide_until_it_is_back(server: ModelServer) -> None:
     server.play(lambda _: Served(text=NOBLE))
     with gateway(server) as model, Runtime() as runtime:
-        ada = Cast(runtime, timeout=20).add(Persona.of("Ada"), ModelMind(model, fallback=FALLBACK))
+        ada = Population(runtime, timeout=20).add(Persona.of("Ada"), ModelMind(model, fallback=FALLBACK))
         server.stop()
         assert len(ada.listen_and_act("hello", "Ben").result().fallbacks) == 1
         server.start()
@@ -114,7 +114,7 @@ def test_a_prompt_over_the_context_limit_is_tried_once_more_and_shorter(server: 
     server.play([Served.too_long(), Served(text=NOBLE)])
     with gateway(server) as model, Runtime() as runtime:
         long = Persona.of("Ada", other_facts=["I like long stories. " * 20] * 20)
-        episode = Cast(runtime).add(long, ModelMind(model, fallback=FALLBACK)).listen_and_act("hello").result()
+        episode = Population(runtime).add(long, ModelMind(model, fallback=FALLBACK)).listen_and_act("hello").result()
     assert (episode.fallbacks, episode.attempts) == ((), 2)
     first, second = (len(str(request["messages"])) for request in server.requests)
     assert second < 0.6 * first
@@ -138,7 +138,7 @@ def test_what_was_recorded_is_replayed_without_a_server_and_what_was_not_is_an_e
         _, replayed = greet(model)
         assert replayed == recorded
         with Runtime() as runtime, pytest.raises(HandlerFailed) as caught:
-            Cast(runtime).add(Persona.of("Ada", age=5), ModelMind(model, fallback=FALLBACK)).listen_and_act(
+            Population(runtime).add(Persona.of("Ada", age=5), ModelMind(model, fallback=FALLBACK)).listen_and_act(
                 "hello", "Ben"
             ).result()
     assert isinstance(caught.value.__cause__, RecordingMissing)

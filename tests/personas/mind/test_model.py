@@ -11,15 +11,15 @@ from coterie.errors import CoterieError, ModelError, UnusableReply
 from coterie.models import Finish, Model, ModelReply
 from coterie.personas import (
     STANDARD,
-    Action,
     ActionKind,
+    ActionOutcome,
     ActionRecord,
     Decision,
     FallbackMind,
     MentalState,
     ModelMind,
-    Outcome,
     Persona,
+    PersonaAction,
     RuleMind,
     Situation,
     Stimulus,
@@ -60,15 +60,15 @@ def decide(model: Model, at: Situation | None = None, **options: Any) -> Decisio
         ("{not json} but " + says({"type": "done"}), (done(),)),
         (json.dumps({"action": TALK, "cognitive_state": {"emotions": "glad"}}), (talk("hi", "Ben"),)),
         (json.dumps(TALK), (talk("hi", "Ben"),)),
-        (says({"type": "reach out", "target": "Cy"}), (Action("REACH_OUT", "", "Cy"),)),
-        (says({"type": "THINK", "content": ["a", 5]}), (Action("THINK", "a; 5"),)),
-        (says({"type": "THINK", "content": "x", "target": ""}), (Action("THINK", "x"),)),
-        (says({"type": "FISH", "arguments": {"amount": 7}}), (Action("FISH", "", "", {"amount": 7}),)),
-        (says({"type": "FISH", "amount": 7, "content": "", "target": None}), (Action("FISH", "", "", {"amount": 7}),)),
+        (says({"type": "reach out", "target": "Cy"}), (PersonaAction("REACH_OUT", "", "Cy"),)),
+        (says({"type": "THINK", "content": ["a", 5]}), (PersonaAction("THINK", "a; 5"),)),
+        (says({"type": "THINK", "content": "x", "target": ""}), (PersonaAction("THINK", "x"),)),
+        (says({"type": "FISH", "arguments": {"amount": 7}}), (PersonaAction("FISH", "", "", {"amount": 7}),)),
+        (says({"type": "FISH", "amount": 7, "content": "", "target": None}), (PersonaAction("FISH", "", "", {"amount": 7}),)),
         (says(), ()),
     ],
 )
-def test_actions_are_read_in_the_shapes_that_models_give_them(text: str, actions: tuple[Action, ...]) -> None:
+def test_actions_are_read_in_the_shapes_that_models_give_them(text: str, actions: tuple[PersonaAction, ...]) -> None:
     decision = decide(Scripted(text))
     assert decision.actions == actions
     assert (decision.attempts, decision.fallback) == (1, "")
@@ -91,7 +91,7 @@ def test_the_mental_state_is_replaced_as_a_whole() -> None:
 
 def test_the_model_is_told_all_there_is_to_know() -> None:
     model = Scripted(says({"type": "DONE"}))
-    record = ActionRecord(talk("to you", "Zed"), Outcome.REFUSED, "Zed is not within reach")
+    record = ActionRecord(talk("to you", "Zed"), ActionOutcome.REFUSED, "Zed is not within reach")
     decide(model, situation(taken=(record,), documents=("prices",), location="the harbour", world={"lake": 30}))
     request = model.requests[0]
     assert "Style: dry" in request.instructions
@@ -176,11 +176,11 @@ def test_without_a_fallback_the_error_is_raised() -> None:
 
 
 def test_an_error_that_is_to_stop_a_run_is_never_fallen_back_from() -> None:
-    class Spent(ModelError):
+    class Spending(ModelError):
         pass
 
-    with pytest.raises(Spent):
-        decide(Scripted(Spent("spent")), fallback=RuleMind(say("x")), raises=(Spent,))
+    with pytest.raises(Spending):
+        decide(Scripted(Spending("spent")), fallback=RuleMind(say("x")), raises=(Spending,))
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 from coterie.errors import InvalidSetting
 from coterie.personas import (
     STANDARD,
-    Action,
     ActionKind,
     ActionSet,
     Decision,
     MentalState,
     Persona,
+    PersonaAction,
     Rule,
     RuleMind,
     Situation,
@@ -41,7 +41,7 @@ def situation(*said: str, seed: int = 0, **more: Any) -> Situation:
     return Situation(Persona.of("Ada"), "Ada", MentalState(), STANDARD, stimuli, random=Random(seed), **more)
 
 
-def decide(*rules: Rule, at: Situation) -> tuple[Action, ...]:
+def decide(*rules: Rule, at: Situation) -> tuple[PersonaAction, ...]:
     return asyncio.run(RuleMind(*rules).decide(at)).actions
 
 
@@ -54,7 +54,7 @@ def test_the_first_rule_that_has_something_to_say_decides() -> None:
 
 
 def test_an_action_that_brings_an_answer_lets_the_episode_go_on() -> None:
-    assert decide(act("RECALL", "bread"), at=situation()) == (Action("RECALL", "bread"),)
+    assert decide(act("RECALL", "bread"), at=situation()) == (PersonaAction("RECALL", "bread"),)
     assert decide(say("x"), at=situation()) == (talk("x"), done())
 
 
@@ -93,7 +93,7 @@ def test_other_stimuli_are_noticed_too() -> None:
 
 
 def test_a_rule_may_be_async_on_its_own_and_not_within_another() -> None:
-    async def slow(_: Situation) -> Action:
+    async def slow(_: Situation) -> PersonaAction:
         await asyncio.sleep(0)
         return talk("at last")
 

@@ -10,7 +10,7 @@ import pytest
 
 from coterie.errors import BudgetExhausted, InvalidSetting, ModelUnavailable
 from coterie.models import ModelRequest
-from coterie.personas import Answer, Question, answers_type, table_by_model, table_by_rules
+from coterie.personas import Question, SurveyAnswer, answers_type, table_by_model, table_by_rules
 from coterie.testing import ScriptedModel
 
 MEAL = Question("meal", "What do you eat?")
@@ -71,10 +71,10 @@ def test_a_question_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> Non
 
 
 ANSWERS = (
-    Answer("Ada", "meal", "=SUM(1)"),
-    Answer("Ada", "price", "two"),
-    Answer("Ben", "price", ""),
-    Answer("Ben", "drink", "tea"),
+    SurveyAnswer("Ada", "meal", "=SUM(1)"),
+    SurveyAnswer("Ada", "price", "two"),
+    SurveyAnswer("Ben", "price", ""),
+    SurveyAnswer("Ben", "drink", "tea"),
 )
 
 

@@ -11,10 +11,10 @@ from coterie import AgentStopped, Dedicated, Leased, Runtime
 from coterie.errors import InvalidPersona, InvalidSetting, PersonaUnknown
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.personas import (
-    Cast,
     FocusGroup,
     Persona,
     PersonaRef,
+    Population,
     Question,
     RuleMind,
     Situation,
@@ -39,12 +39,12 @@ ADA, BEN, CY = (Persona.of(name) for name in ("Ada", "Ben", "Cy"))
 
 
 @pytest.fixture(params=[Leased, Dedicated], ids=["leased", "dedicated"])
-def cast(request: pytest.FixtureRequest) -> Iterator[Cast]:
+def cast(request: pytest.FixtureRequest) -> Iterator[Population]:
     with Runtime(dispatcher=request.param()) as runtime:
-        yield Cast(runtime, timeout=30)
+        yield Population(runtime, timeout=30)
 
 
-def test_several_converse_each_in_its_turn_until_nobody_says_more(cast: Cast) -> None:
+def test_several_converse_each_in_its_turn_until_nobody_says_more(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(when(heard("breakfast"), say("I skip it.")), when(heard("why"), say("No time."))))
     ben = cast.add(BEN, RuleMind(when(heard("skip"), say("Why?"))))
     cy = cast.add(CY)
@@ -57,14 +57,14 @@ def test_several_converse_each_in_its_turn_until_nobody_says_more(cast: Cast) ->
     assert ada.settled_state().result().counts.stimuli == 2
 
 
-def test_a_conversation_has_a_bound_on_its_turns(cast: Cast) -> None:
+def test_a_conversation_has_a_bound_on_its_turns(cast: Population) -> None:
     members = [cast.add(each, RuleMind(when(heard(), say("and then?")))) for each in (ADA, BEN)]
     transcript = cast.converse(*members, opening="so", turns=5).result()
     assert len(transcript.lines) == 6
     assert transcript.ended == "its turns were over"
 
 
-def test_what_is_said_to_one_is_heard_by_that_one_alone(cast: Cast) -> None:
+def test_what_is_said_to_one_is_heard_by_that_one_alone(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(when(heard("tell"), say("psst", "Ben"))))
     ben, cy = cast.add(BEN), cast.add(CY)
     cast.relate_all()
@@ -73,7 +73,7 @@ def test_what_is_said_to_one_is_heard_by_that_one_alone(cast: Cast) -> None:
     assert (ben.counts.stimuli, cy.counts.stimuli) == (2, 1)
 
 
-def test_whoever_fails_or_leaves_is_passed_over(cast: Cast) -> None:
+def test_whoever_fails_or_leaves_is_passed_over(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(when(heard(), say("hm"))))
     ben = cast.add(BEN, Does(lambda _: 1 / 0))
     cy = cast.add(CY)
@@ -85,7 +85,7 @@ def test_whoever_fails_or_leaves_is_passed_over(cast: Cast) -> None:
     assert transcript.ended == "nobody had anything more to say"
 
 
-def test_a_conversation_can_be_awaited(cast: Cast) -> None:
+def test_a_conversation_can_be_awaited(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(when(heard(), say("hm"))))
 
     async def talk_with_her() -> str:
@@ -95,7 +95,7 @@ def test_a_conversation_can_be_awaited(cast: Cast) -> None:
     assert asyncio.run(talk_with_her()) == "hm"
 
 
-def test_nobody_and_somebody_unknown_are_refused(cast: Cast) -> None:
+def test_nobody_and_somebody_unknown_are_refused(cast: Population) -> None:
     with pytest.raises(InvalidSetting):
         cast.converse()
     with pytest.raises(PersonaUnknown, match="there is no persona 'Zed'"):
@@ -111,7 +111,7 @@ def test_nobody_and_somebody_unknown_are_refused(cast: Cast) -> None:
 QUESTIONS = [Question("bread", "Do you like bread?"), Question("price", "How much?", "integer", least=1, most=9)]
 
 
-def test_a_focus_group_asks_each_in_turn_and_all_hear_one_another(cast: Cast) -> None:
+def test_a_focus_group_asks_each_in_turn_and_all_hear_one_another(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(when(heard("bread"), say("Rye.")), when(heard("how much"), say("3."))))
     ben = cast.add(BEN, RuleMind(when(heard("rye"), say("As she says.")), when(heard("how much"), say("Four."))))
     group = cast.focus_group("Bread", QUESTIONS).result(30)
@@ -126,7 +126,7 @@ def test_a_focus_group_asks_each_in_turn_and_all_hear_one_another(cast: Cast) ->
     assert ben.counts.episodes == ada.counts.episodes == 2
 
 
-def test_who_says_nothing_has_no_answer_and_holds_up_nobody(cast: Cast) -> None:
+def test_who_says_nothing_has_no_answer_and_holds_up_nobody(cast: Population) -> None:
     class Hangs:
         async def decide(self, _: Situation) -> None:
             await asyncio.Event().wait()
@@ -144,7 +144,7 @@ def test_who_says_nothing_has_no_answer_and_holds_up_nobody(cast: Cast) -> None:
 def test_a_profile_answers_by_itself_and_the_same_each_time() -> None:
     def hold() -> FocusGroup:
         with Runtime() as runtime:
-            cast = Cast(runtime, mind=lambda _: RuleMind(answer_from_profile))
+            cast = Population(runtime, mind=lambda _: RuleMind(answer_from_profile))
             cast.add(Persona(USUAL)), cast.add(Persona(VARIANT))
             return cast.focus_group("Bread", QUESTIONS).result(30)
 
@@ -154,7 +154,7 @@ def test_a_profile_answers_by_itself_and_the_same_each_time() -> None:
     assert all(Question("n", "?", "integer", least=1, most=9).read(each.text) for each in group.answers[2:])
 
 
-def test_a_folder_of_personas_is_loaded_whole_or_not_at_all(cast: Cast, tmp_path: Path) -> None:
+def test_a_folder_of_personas_is_loaded_whole_or_not_at_all(cast: Population, tmp_path: Path) -> None:
     with pytest.raises(InvalidPersona, match=r"no \*\.agent\.json"):
         cast.load(tmp_path)
     write(tmp_path, "b.agent.json", VARIANT)
@@ -200,7 +200,7 @@ def simulate(
 ) -> Result:
     """Run three chatty personas, on a runtime of their own."""
     with Runtime(dispatcher=Dedicated() if mode is Mode.LOCKSTEP else Leased()) as runtime:
-        cast = Cast(runtime, memory=memory)
+        cast = Population(runtime, memory=memory)
         personas: dict[str, PersonaRef] = {each.name: cast.add(each, Chatty()) for each in (ADA, BEN, CY)}
         with World(social_world(personas), log=EventLog(path) if path is not None else None) as world:
             agents = {name: each.agent for name, each in personas.items()}
@@ -237,7 +237,7 @@ def test_memories_of_after_a_checkpoint_are_forgotten_when_it_is_taken_up(tmp_pa
     with remembering("memory.db") as memory:
         # As if it had been killed in the middle of the fourth round.
         with Runtime() as runtime:
-            cast = Cast(runtime, memory=memory)
+            cast = Population(runtime, memory=memory)
             ada = cast.add(ADA)
             for number in range(3):
                 ada.listen(f"words that no checkpoint knows of {number}").result()
@@ -247,7 +247,7 @@ def test_memories_of_after_a_checkpoint_are_forgotten_when_it_is_taken_up(tmp_pa
 
 def test_reaching_out_goes_through_the_world() -> None:
     with Runtime() as runtime:
-        cast = Cast(runtime)
+        cast = Population(runtime)
         ada = cast.add(
             ADA,
             RuleMind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from coterie.models import Exchange, Spoken, ToolCall, ToolResult
+from coterie.models import PromptMessage, TextMessage, ToolCall, ToolResult
 
 from ..numbers import same
 
@@ -26,14 +26,14 @@ class Dialogue:
     turns: list[Turn]
 
     @classmethod
-    def of(cls, exchanges: Iterable[Exchange]) -> Dialogue:
+    def of(cls, exchanges: Iterable[PromptMessage]) -> Dialogue:
         """Sort a prompt."""
         turns = [Turn("")]
         calls: dict[str, ToolCall] = {}
         for each in exchanges:
-            if isinstance(each, Spoken) and each.role == "user":
+            if isinstance(each, TextMessage) and each.role == "user":
                 turns.append(Turn(each.text))
-            elif isinstance(each, Spoken):
+            elif isinstance(each, TextMessage):
                 turns[-1].said.append(each.text)
             elif isinstance(each, ToolCall):
                 calls[each.id] = each

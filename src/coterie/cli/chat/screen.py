@@ -20,7 +20,7 @@ from coterie.conversation import (
     TurnBegan,
     TurnEnded,
 )
-from coterie.models import Spoken
+from coterie.models import TextMessage
 
 
 class Screen(ABC):
@@ -51,7 +51,7 @@ class Screen(ABC):
     def progressed(self, operation: Operation) -> None:
         """Show that an operation got on."""
 
-    def begin(self, past: Iterable[Spoken], operations: Iterable[Operation]) -> None:
+    def begin(self, past: Iterable[TextMessage], operations: Iterable[Operation]) -> None:
         """Show what was said before, and what is under way."""
         for each in past:
             self.line(wrapped(YOU if each.role == "user" else self.name, each.text, self.width), style="class:past")

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 
 from coterie.conversation.history.entries import Answered, Called, Confirming, Ended, Entry, Returned, Said, Told
 from coterie.conversation.operations.describing import outcome_line
-from coterie.models import Exchange, Spoken, ToolCall, ToolResult
+from coterie.models import PromptMessage, TextMessage, ToolCall, ToolResult
 
 STATUS = "check_status"
 """The tool under whose name outcomes are shown that came by themselves."""
 INTERRUPTED = "It was interrupted, and no result of it is known."
 
 
-def project(entries: Iterable[Entry], *, turn: int | None = None, limit: int = 40) -> tuple[Exchange, ...]:
+def project(entries: Iterable[Entry], *, turn: int | None = None, limit: int = 40) -> tuple[PromptMessage, ...]:
     """Return what a model is shown of a log: of its latest `limit` turns and deliveries, oldest first.
 
     `turn` is the one that is being answered; its question comes last among the questions, and later ones are not shown
@@ -26,21 +26,21 @@ def project(entries: Iterable[Entry], *, turn: int | None = None, limit: int = 4
     log = list(entries)
     results = {entry.call: entry for entry in log if isinstance(entry, Returned)}
     questions = {entry.turn: entry for entry in log if isinstance(entry, Said)}
-    units: dict[tuple[str, int], list[Exchange]] = {}
+    units: dict[tuple[str, int], list[PromptMessage]] = {}
     for place, entry in enumerate(log):
         if isinstance(entry, Called | Answered):
             unit = units.get(("turn", entry.turn))
             if unit is None:
                 unit = units["turn", entry.turn] = _question(questions.get(entry.turn))
             if entry.text:
-                unit.append(Spoken("assistant", entry.text))
+                unit.append(TextMessage("assistant", entry.text))
             if isinstance(entry, Called):
                 unit.extend(entry.calls)
                 unit.extend(_result(call, results.get(call.id)) for call in entry.calls)
         elif isinstance(entry, Ended) and entry.operation.background:
             units["ended", place] = _outcome(entry, place)
         elif isinstance(entry, Told) and entry.text:
-            units["told", place] = [Spoken("assistant", entry.text)]
+            units["told", place] = [TextMessage("assistant", entry.text)]
         else:
             assert isinstance(entry, Said | Returned | Confirming | Ended | Told)
     if turn is not None and turn in questions:
@@ -51,8 +51,8 @@ def project(entries: Iterable[Entry], *, turn: int | None = None, limit: int = 4
     return tuple(exchange for unit in latest for exchange in unit)
 
 
-def _question(said: Said | None) -> list[Exchange]:
-    return [Spoken("user", said.text)] if said is not None else []
+def _question(said: Said | None) -> list[PromptMessage]:
+    return [TextMessage("user", said.text)] if said is not None else []
 
 
 def _result(call: ToolCall, returned: Returned | None) -> ToolResult:
@@ -61,7 +61,7 @@ def _result(call: ToolCall, returned: Returned | None) -> ToolResult:
     return ToolResult(call.id, call.name, returned.content, failed=returned.failed)
 
 
-def _outcome(entry: Ended, place: int) -> list[Exchange]:
+def _outcome(entry: Ended, place: int) -> list[PromptMessage]:
     operation = entry.operation
     call = f"status-{operation.number}-{operation.epoch}-{place}"
     return [

@@ -11,10 +11,20 @@ from typing import Any, cast
 from coterie.errors import InvalidSetting, MalformedReply, ModelTimeout, ModelUnavailable, RateLimited
 from coterie.kernel import Clock
 from coterie.models.contract import Model
-from coterie.models.options import Budget, Limits, Price, Timeouts
-from coterie.models.policies import Budgeted, Estimator, Ledger, Limited, Measured, Meter, Priced, Retrying, Timed
+from coterie.models.options import Budget, Price, RateLimits, Timeouts
+from coterie.models.policies import (
+    BudgetedModel,
+    BudgetLedger,
+    Meter,
+    MeteredModel,
+    PricedModel,
+    RateLimitedModel,
+    RetryingModel,
+    TimeLimitedModel,
+    TokenEstimator,
+)
 from coterie.models.providers import ProviderModel
-from coterie.models.recording import Recorded, Replayed, begun
+from coterie.models.recording import RecordingModel, ReplayModel, begun
 from coterie.models.values import ModelReply
 from coterie.work import Retry
 
@@ -23,12 +33,12 @@ RETRY = Retry(4, initial=0.5, maximum=30.0, jitter=0.5, on=(ModelUnavailable, Mo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class GatewayOptions:
     """What a gateway was given."""
 
     model: Model | str
     base_url: str | None
-    limits: Limits
+    limits: RateLimits
     timeouts: Timeouts
     retry: Retry
     budget: Budget
@@ -42,13 +52,13 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
+class ModelStack:
     """The models around one another, and what they share."""
 
     model: Model
     meter: Meter
-    ledger: Ledger
-    tape: Recorded | Replayed | None
+    ledger: BudgetLedger
+    tape: RecordingModel | ReplayModel | None
     core: Model | None
 
     async def close(self) -> None:
@@ -69,16 +79,16 @@ class Assembly:
         self.ledger.restore(state["spent"])
 
 
-def assemble(parts: Parts) -> Assembly:
+def assemble(parts: GatewayOptions) -> ModelStack:
     """Put the models around one another; the order is told in `ModelGateway`."""
     if parts.replay is not None and (parts.record is None) and not isinstance(parts.model, str):
         check_model(parts.model)
     offline = parts.replay is not None and parts.record is None
     core = None if offline else _core(parts)
-    priced = Priced(core, parts.prices) if core is not None else None
+    priced = PricedModel(core, parts.prices) if core is not None else None
     name = priced.name if priced is not None else str(getattr(parts.model, "name", parts.model))
-    estimator = Estimator()
-    ledger = Ledger(
+    estimator = TokenEstimator()
+    ledger = BudgetLedger(
         parts.budget, parts.agent_budget, parts.agent_budgets, estimator, priced.price if priced is not None else _free
     )
     budgets = (parts.budget, parts.agent_budget, *parts.agent_budgets.values())
@@ -89,8 +99,8 @@ def assemble(parts: Parts) -> Assembly:
     meter = Meter(name)
     live = _around(priced, parts, estimator, ledger, meter) if priced is not None else None
     model, tape = _taped(live, parts)
-    replayed = tape.holds if isinstance(tape, Replayed) else _never
-    return Assembly(Measured(model, meter, parts.clock.monotonic, replayed), meter, ledger, tape, core)
+    replayed = tape.holds if isinstance(tape, ReplayModel) else _never
+    return ModelStack(MeteredModel(model, meter, parts.clock.monotonic, replayed), meter, ledger, tape, core)
 
 
 def check_table(where: str, table: object, kind: type) -> None:
@@ -107,20 +117,20 @@ def check_model(model: object) -> Model:
     return cast("Model", model)
 
 
-def _taped(live: Model | None, parts: Parts) -> tuple[Model, Recorded | Replayed | None]:
+def _taped(live: Model | None, parts: GatewayOptions) -> tuple[Model, RecordingModel | ReplayModel | None]:
     """Put the recording, and what is replayed of it, around the model."""
     going_on = parts.record is not None and parts.replay == parts.record and not begun(parts.record)
     if parts.replay is not None and not going_on:
-        replayed = Replayed(parts.replay, otherwise=live, record=parts.record)
+        replayed = ReplayModel(parts.replay, otherwise=live, record=parts.record)
         return replayed, replayed
     assert live is not None
     if parts.record is None:
         return live, None
-    recorded = Recorded(live, parts.record)
+    recorded = RecordingModel(live, parts.record)
     return recorded, recorded
 
 
-def _core(parts: Parts) -> Model:
+def _core(parts: GatewayOptions) -> Model:
     if isinstance(parts.model, str):
         return ProviderModel(parts.model, base_url=parts.base_url, clock=parts.clock)
     if parts.base_url is not None:
@@ -136,9 +146,9 @@ def _free(_prompt: int, _reply: int) -> float:
     return 0.0
 
 
-def _around(core: Model, parts: Parts, estimator: Estimator, ledger: Ledger, meter: Meter) -> Model:
+def _around(core: Model, parts: GatewayOptions, estimator: TokenEstimator, ledger: BudgetLedger, meter: Meter) -> Model:
     timeouts = parts.timeouts
-    attempt = Timed(core, timeouts.attempt, "one attempt", first_token=timeouts.first_token)
-    turns = Limited(Budgeted(attempt, ledger), parts.limits, estimator, meter, ledger, timeouts.total)
-    retrying = Retrying(turns, parts.retry, parts.random, meter, timeouts.total)
-    return Timed(retrying, timeouts.total, "its turn, all attempts, and the pauses between them")
+    attempt = TimeLimitedModel(core, timeouts.attempt, "one attempt", first_token=timeouts.first_token)
+    turns = RateLimitedModel(BudgetedModel(attempt, ledger), parts.limits, estimator, meter, ledger, timeouts.total)
+    retrying = RetryingModel(turns, parts.retry, parts.random, meter, timeouts.total)
+    return TimeLimitedModel(retrying, timeouts.total, "its turn, all attempts, and the pauses between them")

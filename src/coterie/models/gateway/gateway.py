@@ -13,12 +13,12 @@ from coterie.errors import InvalidSetting, ModelError
 from coterie.kernel import Clock, SystemClock, check_instance
 from coterie.models.checking import check_request
 from coterie.models.contract import Model
-from coterie.models.gateway.assembly import RETRY, Parts, assemble, check_table
-from coterie.models.gateway.loop import LoopThread
-from coterie.models.gateway.pending import Channel, PendingReply
-from coterie.models.gateway.running import Running
-from coterie.models.options import Budget, Limits, Price, Timeouts
-from coterie.models.policies import CallMetrics, Spent
+from coterie.models.gateway.assembly import RETRY, GatewayOptions, assemble, check_table
+from coterie.models.gateway.loop import EventLoopThread
+from coterie.models.gateway.pending import ModelReplyFuture, StreamChannel
+from coterie.models.gateway.running import GatewayLoop
+from coterie.models.options import Budget, Price, RateLimits, Timeouts
+from coterie.models.policies import CallMetrics, Spending
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 from coterie.work import Retry
 
@@ -65,7 +65,7 @@ class ModelGateway:
         model: Model | str,
         *,
         base_url: str | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - it is immutable
+        limits: RateLimits = RateLimits(),  # noqa: B008 - it is immutable
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - as above
         retry: Retry = RETRY,
         budget: Budget = Budget(),  # noqa: B008 - as above
@@ -79,7 +79,7 @@ class ModelGateway:
         name: str = "models",
     ) -> None:
         for where, value, kind in (
-            ("limits", limits, Limits),
+            ("limits", limits, RateLimits),
             ("timeouts", timeouts, Timeouts),
             ("retry", retry, Retry),
             ("budget", budget, Budget),
@@ -92,14 +92,14 @@ class ModelGateway:
         check_table("agent_budgets", agent_budgets, Budget)
         check_table("prices", prices, Price)
         self._clock = clock if clock is not None else SystemClock()
-        parts = Parts(
+        parts = GatewayOptions(
             model=model, base_url=base_url, limits=limits, timeouts=timeouts, retry=retry, budget=budget,
             agent_budget=agent_budget, agent_budgets=dict(agent_budgets or {}), prices=dict(prices or {}),
             record=Path(record) if record is not None else None, replay=Path(replay) if replay is not None else None,
             clock=self._clock, random=random.Random(seed),  # noqa: S311 - for jitter
         )  # fmt: skip
         self._assembly = assemble(parts)
-        self._running = Running(LoopThread(self._clock, name), self._assembly, name)
+        self._running = GatewayLoop(EventLoopThread(self._clock, name), self._assembly, name)
 
     @property
     def name(self) -> str:
@@ -128,7 +128,7 @@ class ModelGateway:
     ) -> None:
         await asyncio.to_thread(self.close)
 
-    def submit(self, request: ModelRequest) -> PendingReply:
+    def submit(self, request: ModelRequest) -> ModelReplyFuture:
         """Ask, and return the reply that is to come, to be awaited or waited for.
 
         Raises `GatewayClosed`, and `InvalidSetting` for what is no request.
@@ -155,7 +155,7 @@ class ModelGateway:
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
         """Return the reply as it is written, and whole at the end. Whoever stops reading ends the HTTP call."""
         check_request("ModelGateway.stream", request)
-        channel = Channel()
+        channel = StreamChannel()
         leave = self._running.stream(request, channel)
         try:
             while (item := await channel.take()) is not None:
@@ -169,7 +169,7 @@ class ModelGateway:
         """Return the same to a thread that may block. Raises `WaitTimeout` if a piece takes longer than `timeout`."""
         check_request("ModelGateway.stream", request)
         self._running.refuse_own_thread("stream_blocking")
-        channel = Channel()
+        channel = StreamChannel()
         leave = self._running.stream(request, channel)
         try:
             while (item := channel.take_blocking(timeout)) is not None:
@@ -187,7 +187,7 @@ class ModelGateway:
         """Return the same for each agent."""
         return self._assembly.meter.by_agent()
 
-    def spent(self, agent: str | None = None) -> Spent:
+    def spent(self, agent: str | None = None) -> Spending:
         """Return what counts against the budget of an agent, or of the whole run."""
         ledger = self._assembly.ledger
         return ledger.spent if agent is None else ledger.spent_by(agent)

@@ -59,7 +59,7 @@ class ClockedLoop(asyncio.SelectorEventLoop):
         self._blocking.join(_PATIENCE)
 
 
-class LoopThread:
+class EventLoopThread:
     """An event loop that runs on its own thread from now until `stop`.
 
     Safe from any thread. What is run on the loop is touched by its thread alone, and so needs no lock; `_lock` guards

@@ -11,7 +11,7 @@ from coterie.errors import ModelError, WaitTimeout
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
 
-class PendingReply(Completion):
+class ModelReplyFuture(Completion):
     """The reply to one request. ``await pending`` on any event loop, or block a thread in ``pending.result()``.
 
     It ends once: with the reply, or with a `ModelError`. To cancel the await cancels the request, and ends its HTTP call.
@@ -92,7 +92,7 @@ Item = TextDelta | ModelReply | BaseException | None
 """A piece, the whole reply, an error; None when nothing follows."""
 
 
-class Channel:
+class StreamChannel:
     """What a stream has delivered and its one reader has not taken yet.
 
     Put in by the gateway's thread, taken by any. `_lock` guards all. It holds one reply at most, so it needs no bound.

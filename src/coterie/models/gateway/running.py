@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from coterie.concurrency import Signal, tell_of_forks
 from coterie.errors import GatewayClosed, GatewayForked, ModelError, describe
 from coterie.models.contract import Model
-from coterie.models.gateway.loop import LoopThread
-from coterie.models.gateway.pending import Channel, PendingReply
+from coterie.models.gateway.loop import EventLoopThread
+from coterie.models.gateway.pending import ModelReplyFuture, StreamChannel
 from coterie.models.reading import reading
 from coterie.models.values import ModelRequest
 
@@ -25,13 +25,13 @@ class _Assembled(Protocol):
     async def close(self) -> None: ...
 
 
-class Running:
+class GatewayLoop:
     """The loop of a gateway, and the requests on it.
 
     Anybody may submit; `_tasks` belongs to the loop's thread. What is submitted while it closes ends with an error.
     """
 
-    def __init__(self, thread: LoopThread, assembly: _Assembled, name: str) -> None:
+    def __init__(self, thread: EventLoopThread, assembly: _Assembled, name: str) -> None:
         self.name = name
         self._thread = thread
         self._assembly = assembly
@@ -56,13 +56,13 @@ class Running:
         if self._thread.here:
             raise ModelError(f"{what} was called on the thread of the model gateway itself, and would wait for ever: use await")
 
-    def submit(self, request: ModelRequest) -> PendingReply:
+    def submit(self, request: ModelRequest) -> ModelReplyFuture:
         """Have a request asked on the loop."""
-        pending = PendingReply(request)
+        pending = ModelReplyFuture(request)
         self._send(lambda: self._begin_ask(pending))
         return pending
 
-    def stream(self, request: ModelRequest, channel: Channel) -> Callable[[], object]:
+    def stream(self, request: ModelRequest, channel: StreamChannel) -> Callable[[], object]:
         """Have a request streamed into a channel, and return what ends it."""
         left = Signal()
         self._send(lambda: self._begin_stream(request, channel, left))
@@ -91,24 +91,24 @@ class Running:
         if self._closing or not self._thread.call(begin):
             raise GatewayClosed(self.name)
 
-    def _begin_ask(self, pending: PendingReply) -> None:
+    def _begin_ask(self, pending: ModelReplyFuture) -> None:
         if not self._accepting:
             pending.end(None, GatewayClosed(self.name))
             return
         task = self._keep(self._ask(pending), lambda error: pending.end(None, error))
         pending.begun(lambda: self._thread.call(task.cancel))
 
-    async def _ask(self, pending: PendingReply) -> None:
+    async def _ask(self, pending: ModelReplyFuture) -> None:
         pending.end(await self._assembly.model.ask(pending.request))
 
-    def _begin_stream(self, request: ModelRequest, channel: Channel, left: Signal) -> None:
+    def _begin_stream(self, request: ModelRequest, channel: StreamChannel, left: Signal) -> None:
         if not self._accepting:
             channel.put(GatewayClosed(self.name))
             return
         task = self._keep(self._stream(request, channel), channel.put)
         left.add_callback(lambda: self._thread.call(task.cancel))
 
-    async def _stream(self, request: ModelRequest, channel: Channel) -> None:
+    async def _stream(self, request: ModelRequest, channel: StreamChannel) -> None:
         async with reading(self._assembly.model.stream(request)) as pieces:
             async for piece in pieces:
                 channel.put(piece)

@@ -1,23 +1,23 @@
 """Rules around a model, each a model around a model, each alone in its file."""
 
-from coterie.models.policies.around import Around
-from coterie.models.policies.metering import CallMetrics, Measured, Meter
-from coterie.models.policies.retrying import Retrying
-from coterie.models.policies.spending import Budgeted, Estimator, Ledger, Priced, Spent
-from coterie.models.policies.timed import Timed
-from coterie.models.policies.turns import Limited
+from coterie.models.policies.around import ModelWrapper
+from coterie.models.policies.metering import CallMetrics, Meter, MeteredModel
+from coterie.models.policies.retrying import RetryingModel
+from coterie.models.policies.spending import BudgetedModel, BudgetLedger, PricedModel, Spending, TokenEstimator
+from coterie.models.policies.timed import TimeLimitedModel
+from coterie.models.policies.turns import RateLimitedModel
 
 __all__ = [
-    "Around",
-    "Budgeted",
+    "BudgetLedger",
+    "BudgetedModel",
     "CallMetrics",
-    "Estimator",
-    "Ledger",
-    "Limited",
-    "Measured",
     "Meter",
-    "Priced",
-    "Retrying",
-    "Spent",
-    "Timed",
+    "MeteredModel",
+    "ModelWrapper",
+    "PricedModel",
+    "RateLimitedModel",
+    "RetryingModel",
+    "Spending",
+    "TimeLimitedModel",
+    "TokenEstimator",
 ]

@@ -6,7 +6,7 @@ from coterie.models.contract import Model
 from coterie.models.values import ModelReply, Usage
 
 
-class Around:
+class ModelWrapper:
     """The base of what adds one rule to the model within."""
 
     def __init__(self, model: Model) -> None:

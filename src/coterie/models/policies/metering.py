@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from coterie.models.contract import Model
-from coterie.models.policies.around import Around
+from coterie.models.policies.around import ModelWrapper
 from coterie.models.reading import reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 from coterie.work import Spread
@@ -179,7 +179,7 @@ def _spread(parts: list[_Times]) -> Spread:
     return Spread.over(sum(part.samples for part in parts), sum(part.total for part in parts), recent)
 
 
-class Measured(Around):
+class MeteredModel(ModelWrapper):
     """Counts what becomes of requests, and how long it takes. For one event loop: that of the gateway."""
 
     def __init__(self, model: Model, meter: Meter, now: Callable[[], float], replayed: Callable[[ModelReply], bool]) -> None:

@@ -9,7 +9,7 @@ from random import Random
 
 from coterie.errors import ModelError, StreamBroken
 from coterie.models.contract import Model
-from coterie.models.policies.around import Around
+from coterie.models.policies.around import ModelWrapper
 from coterie.models.policies.metering import Meter
 from coterie.models.reading import reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
@@ -18,7 +18,7 @@ from coterie.work import Retry
 _log = logging.getLogger(__name__)
 
 
-class Retrying(Around):
+class RetryingModel(ModelWrapper):
     """Asks again where another attempt may help, after a growing pause, and never before the provider wants to be asked.
 
     A stream is begun again only while nothing of it has been delivered. For one event loop: that of the gateway.

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 from coterie.errors import ModelTimeout
 from coterie.models.contract import Model
-from coterie.models.policies.around import Around
+from coterie.models.policies.around import ModelWrapper
 from coterie.models.reading import reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
 
-class Timed(Around):
+class TimeLimitedModel(ModelWrapper):
     """Gives up after so many seconds of the event loop's time; what was given up is cancelled, and its HTTP call ends."""
 
     def __init__(self, model: Model, seconds: float | None, what: str, *, first_token: float | None = None) -> None:

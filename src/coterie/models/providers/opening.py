@@ -33,7 +33,7 @@ _WHOLE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedModel:
     """A model, with the HTTP client that is ours to close."""
 
     model: Model
@@ -51,7 +51,7 @@ class Opened:
             await own.aclose()
 
 
-def open_model(name: str, base_url: str | None, redactor: Redactor) -> Opened:
+def open_model(name: str, base_url: str | None, redactor: Redactor) -> OpenedModel:
     """Return the model of that name. Raises `InvalidSetting` and `KeyMissing`."""
     kind, short = parse_model_id(name)
     if (kind is None or not short) and name != _TEST:
@@ -112,9 +112,9 @@ class _Address:
         self.user = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username or parts.password else None
 
 
-def _where_it_is(kind: str, name: str, redactor: Redactor) -> Opened:
+def _where_it_is(kind: str, name: str, redactor: Redactor) -> OpenedModel:
     if kind not in ON_AIOHTTP:
-        return Opened(infer_model(name), None, redactor)
+        return OpenedModel(infer_model(name), None, redactor)
     client = new_client()
 
     def make(which: str) -> Provider[Any]:
@@ -122,17 +122,17 @@ def _where_it_is(kind: str, name: str, redactor: Redactor) -> Opened:
         made: Provider[Any] = found(http_client=client)
         return made
 
-    return Opened(infer_model(name, make), client, redactor)
+    return OpenedModel(infer_model(name, make), client, redactor)
 
 
-def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor) -> Opened:
+def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor) -> OpenedModel:
     client = new_client() if kind in ON_AIOHTTP else create_async_httpx2_client()
     if address.user is not None:
         client.auth = httpx2.BasicAuth(*address.user)
         redactor = Redactor([part for part in address.user if part])
     if kind in _CHAT:
         provider = OpenAIProvider(base_url=address.url, http_client=client)
-        return Opened(OpenAIChatModel(short, provider=provider), client, redactor)
+        return OpenedModel(OpenAIChatModel(short, provider=provider), client, redactor)
 
     def make(which: str) -> Provider[Any]:
         if which != kind:
@@ -145,7 +145,7 @@ def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor)
             raise InvalidSetting("ModelGateway.base_url", address.url, need) from None
         return made
 
-    return Opened(infer_model(name, make), client, redactor)
+    return OpenedModel(infer_model(name, make), client, redactor)
 
 
 def _ask_plainly(model: Model) -> None:

@@ -36,7 +36,7 @@ class ProviderModel:
         check_instance("ProviderModel.model", model, str, "a model string such as 'openai:gpt-5-mini'")
         try:
             from coterie.models.providers import opening  # noqa: PLC0415 - Pydantic AI is optional, and slow to import
-            from coterie.models.providers.translating import Translator  # noqa: PLC0415 - as above
+            from coterie.models.providers.translating import ProviderTranslator  # noqa: PLC0415 - as above
         except ImportError as error:
             if not (error.name or "").startswith(("pydantic_ai", "openai", "genai_prices", "aiohttp", "httpx2")):
                 raise
@@ -45,7 +45,7 @@ class ProviderModel:
         self._redactor = Redactor()
         self._opened = opening.open_model(model, base_url, self._redactor)
         self._redactor = self._opened.redactor
-        self._translator = Translator(model, clock or SystemClock(), self._redactor)
+        self._translator = ProviderTranslator(model, clock or SystemClock(), self._redactor)
 
     @property
     def name(self) -> str:

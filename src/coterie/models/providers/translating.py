@@ -20,12 +20,12 @@ from coterie.models.providers.failing import translate_error
 from coterie.models.providers.pricing import PublicPrices
 from coterie.models.redaction import Redactor
 from coterie.models.values import (
-    Exchange,
     Finish,
     ModelReply,
     ModelRequest,
-    Spoken,
+    PromptMessage,
     TextDelta,
+    TextMessage,
     ToolCall,
     ToolResult,
     Usage,
@@ -34,7 +34,7 @@ from coterie.models.values import (
 _FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "tool_call": Finish.TOOLS, "content_filter": Finish.FILTERED}
 
 
-class Translator:
+class ProviderTranslator:
     """Speaks Pydantic AI for us. Safe from any thread: it keeps nothing but settings and prices."""
 
     def __init__(self, name: str, clock: Clock, redactor: Redactor) -> None:
@@ -143,22 +143,22 @@ def _history(request: ModelRequest) -> list[messages.ModelMessage]:
     return history
 
 
-def _is_of_model(exchange: Exchange) -> bool:
-    return isinstance(exchange, ToolCall) or (isinstance(exchange, Spoken) and exchange.role == "assistant")
+def _is_of_model(exchange: PromptMessage) -> bool:
+    return isinstance(exchange, ToolCall) or (isinstance(exchange, TextMessage) and exchange.role == "assistant")
 
 
-def _said(exchange: Exchange) -> messages.ModelResponsePart:
+def _said(exchange: PromptMessage) -> messages.ModelResponsePart:
     if isinstance(exchange, ToolCall):
         return messages.ToolCallPart(exchange.name, dict(exchange.arguments), exchange.id)
-    assert isinstance(exchange, Spoken)
+    assert isinstance(exchange, TextMessage)
     return messages.TextPart(exchange.text)
 
 
-def _heard(exchange: Exchange) -> messages.ModelRequestPart:
+def _heard(exchange: PromptMessage) -> messages.ModelRequestPart:
     if isinstance(exchange, ToolResult):
         outcome: Any = "failed" if exchange.failed else "success"
         return messages.ToolReturnPart(exchange.name, exchange.content, exchange.id, outcome=outcome)
-    assert isinstance(exchange, Spoken)
+    assert isinstance(exchange, TextMessage)
     return messages.UserPromptPart(exchange.text)
 
 

@@ -13,7 +13,7 @@ import msgspec
 from coterie.concurrency import Rank, lock_file, new_lock, tell_of_forks
 from coterie.errors import ModelError, RecordingDamaged, RecordingTaken
 from coterie.errors.models import restored
-from coterie.models.recording.key import Key, prompt_of
+from coterie.models.recording.key import RecordingKey, prompt_of
 from coterie.models.redaction import Redactor
 from coterie.models.values import ModelReply, ModelRequest
 
@@ -23,7 +23,7 @@ SCHEMA = 1
 """The version of the lines; a reader takes its own and earlier ones."""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class RecordedFailure(msgspec.Struct, frozen=True):
     """An error that a request ended with."""
 
     kind: str
@@ -31,7 +31,7 @@ class Failure(msgspec.Struct, frozen=True):
     details: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, error: ModelError) -> Failure:
+    def of(cls, error: ModelError) -> RecordedFailure:
         """Return an error as a plain value."""
         plain = {name: value for name, value in vars(error).items() if isinstance(value, str | int | float | None)}
         return cls(type(error).__name__, str(error), plain)
@@ -41,14 +41,14 @@ class Failure(msgspec.Struct, frozen=True):
         return restored(self.kind, self.text, self.details)
 
 
-class Header(msgspec.Struct, frozen=True):
+class RecordingHeader(msgspec.Struct, frozen=True):
     """The first line of a recording."""
 
     coterie: str = "recording"
     schema: int = SCHEMA
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+class RecordingEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line: what was asked, and what came of it; one of `reply` and `failure` is there."""
 
     agent: str
@@ -57,20 +57,20 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     number: int
     prompt: dict[str, Any]
     reply: ModelReply | None = None
-    failure: Failure | None = None
+    failure: RecordedFailure | None = None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> RecordingKey:
         """By what it is found."""
-        return Key(self.agent, self.step, self.digest, self.number)
+        return RecordingKey(self.agent, self.step, self.digest, self.number)
 
 
-_FIRST = msgspec.json.encode(Header())
+_FIRST = msgspec.json.encode(RecordingHeader())
 """The first line, without its end."""
 _LONGEST = 1_000
 
 
-class Tape:
+class RecordingFile:
     """Appends entries to a recording. Safe from any thread: `_lock` guards the file, and each line is one write.
 
     A line that a crash has torn is cut off when the file is opened again. Keys that stand in the environment are never
@@ -94,7 +94,7 @@ class Tape:
             if whole:
                 _check_header(path)
             else:
-                self._write(msgspec.json.encode(Header()))
+                self._write(msgspec.json.encode(RecordingHeader()))
         except BlockingIOError:
             self.close()
             raise RecordingTaken(path) from None
@@ -111,16 +111,16 @@ class Tape:
         self._lock = new_lock(Rank.RECORDS)
         self.close()
 
-    def append(self, key: Key, request: ModelRequest, outcome: ModelReply | ModelError) -> None:
+    def append(self, key: RecordingKey, request: ModelRequest, outcome: ModelReply | ModelError) -> None:
         """Append what came of a request. Raises `RecordingDamaged`."""
-        entry = Entry(
+        entry = RecordingEntry(
             agent=key.agent,
             step=key.step,
             digest=key.digest,
             number=key.number,
             prompt=prompt_of(request),
             reply=outcome if isinstance(outcome, ModelReply) else None,
-            failure=Failure.of(outcome) if isinstance(outcome, ModelError) else None,
+            failure=RecordedFailure.of(outcome) if isinstance(outcome, ModelError) else None,
         )
         line = self._redactor.bytes(msgspec.json.encode(entry))
         with self._lock:
@@ -154,7 +154,7 @@ def begun(path: Path) -> bool:
     return not _FIRST.startswith(line)
 
 
-def read(path: Path) -> dict[Key, Entry]:
+def read(path: Path) -> dict[RecordingKey, RecordingEntry]:
     """Return the entries of a recording by their keys; of several with one key the last counts.
 
     A torn last line is ignored, with a warning in the log. Raises `RecordingDamaged`.
@@ -169,8 +169,8 @@ def read(path: Path) -> dict[Key, Entry]:
     if not lines:
         raise RecordingDamaged(path, "it is no recording: its first line is missing")
     _header(path, lines[0])
-    decoder = msgspec.json.Decoder(Entry)
-    entries: dict[Key, Entry] = {}
+    decoder = msgspec.json.Decoder(RecordingEntry)
+    entries: dict[RecordingKey, RecordingEntry] = {}
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
@@ -218,7 +218,7 @@ def _check_header(path: Path) -> None:
 
 def _header(path: Path, line: bytes) -> None:
     try:
-        header = msgspec.json.decode(line, type=Header)
+        header = msgspec.json.decode(line, type=RecordingHeader)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise RecordingDamaged(path, "it is no recording: its first line is another") from None
     if header.coterie != "recording":

@@ -13,7 +13,7 @@ from coterie.models.values import ModelRequest
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
-class Key(msgspec.Struct, frozen=True):
+class RecordingKey(msgspec.Struct, frozen=True):
     """One entry of a recording."""
 
     agent: str
@@ -37,7 +37,7 @@ def digest_of(prompt: dict[str, Any]) -> str:
     return hashlib.blake2b(_ENCODER.encode(prompt), digest_size=16).hexdigest()
 
 
-class Numbering:
+class RequestCounter:
     """Numbers identical requests in the order in which they are asked. Safe from any thread; `_lock` guards the counts.
 
     Only the same agent's own repeats share a count, so that the order of agents and threads does not matter.
@@ -47,13 +47,13 @@ class Numbering:
         self._lock = new_lock(Rank.RECORDS)
         self._counts: dict[tuple[str, str, str], int] = {}
 
-    def key(self, request: ModelRequest) -> Key:
+    def key(self, request: ModelRequest) -> RecordingKey:
         """Return the key of a request that is asked now."""
         place = (request.agent, request.step, digest_of(prompt_of(request)))
         with self._lock:
             number = self._counts.get(place, 0)
             self._counts[place] = number + 1
-        return Key(*place, number)
+        return RecordingKey(*place, number)
 
     def snapshot(self) -> list[tuple[str, str, str, int]]:
         """Return the counts, as a plain value."""

@@ -9,8 +9,8 @@ from typing import Any
 from coterie.errors import GatewayClosed, ModelError, RecordingDamaged, RecordingMissing
 from coterie.models.contract import Model
 from coterie.models.reading import reading
-from coterie.models.recording.file import Entry, Tape, read
-from coterie.models.recording.key import Key, Numbering, prompt_of
+from coterie.models.recording.file import RecordingEntry, RecordingFile, read
+from coterie.models.recording.key import RecordingKey, RequestCounter, prompt_of
 from coterie.models.recording.nearest import nearest
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
@@ -23,11 +23,11 @@ _NOT_RECORDED = (GatewayClosed, RecordingDamaged, RecordingMissing)
 class _Live:
     """Asks a model, and puts what comes of it on a tape. What is cancelled, or left early, leaves nothing there."""
 
-    def __init__(self, model: Model, tape: Tape | None) -> None:
+    def __init__(self, model: Model, tape: RecordingFile | None) -> None:
         self.model = model
         self._tape = tape
 
-    async def ask(self, key: Key, request: ModelRequest) -> ModelReply:
+    async def ask(self, key: RecordingKey, request: ModelRequest) -> ModelReply:
         try:
             reply = await self.model.ask(request)
         except ModelError as error:
@@ -36,7 +36,7 @@ class _Live:
         self._keep(key, request, reply)
         return reply
 
-    async def stream(self, key: Key, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+    async def stream(self, key: RecordingKey, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
         try:
             async with reading(self.model.stream(request)) as pieces:
                 async for piece in pieces:
@@ -51,16 +51,16 @@ class _Live:
         if self._tape is not None:
             self._tape.close()
 
-    def _keep(self, key: Key, request: ModelRequest, reply: ModelReply) -> None:
+    def _keep(self, key: RecordingKey, request: ModelRequest, reply: ModelReply) -> None:
         if self._tape is not None:
             self._tape.append(key, request, reply)
 
-    def _fail(self, key: Key, request: ModelRequest, error: ModelError) -> None:
+    def _fail(self, key: RecordingKey, request: ModelRequest, error: ModelError) -> None:
         if self._tape is not None and not isinstance(error, _NOT_RECORDED):
             self._tape.append(key, request, error)
 
 
-class Recorded:
+class RecordingModel:
     """A model whose requests and replies are appended to a file, errors included. Safe from any thread and event loop.
 
     ::
@@ -74,8 +74,8 @@ class Recorded:
     """
 
     def __init__(self, model: Model, path: str | Path) -> None:
-        self._live = _Live(model, Tape(Path(path)))
-        self._numbering = Numbering()
+        self._live = _Live(model, RecordingFile(Path(path)))
+        self._numbering = RequestCounter()
 
     @property
     def name(self) -> str:
@@ -103,7 +103,7 @@ class Recorded:
         self._live.close()
 
 
-class Replayed:
+class ReplayModel:
     """Answers from a recording, without a network and at no cost. Safe from any thread and event loop.
 
     What was recorded as an error is raised again. What was not recorded raises `RecordingMissing`, which shows the
@@ -116,8 +116,10 @@ class Replayed:
         self._entries = read(self._path)
         # The entries live as long as this does, so no other reply has one of these.
         self._replies = frozenset(id(entry.reply) for entry in self._entries.values() if entry.reply is not None)
-        self._numbering = Numbering()
-        self._live = _Live(otherwise, Tape(Path(record)) if record is not None else None) if otherwise is not None else None
+        self._numbering = RequestCounter()
+        self._live = (
+            _Live(otherwise, RecordingFile(Path(record)) if record is not None else None) if otherwise is not None else None
+        )
 
     @property
     def name(self) -> str:
@@ -163,7 +165,7 @@ class Replayed:
         if self._live is not None:
             self._live.close()
 
-    def _reply(self, key: Key, request: ModelRequest, entry: Entry | None) -> ModelReply:
+    def _reply(self, key: RecordingKey, request: ModelRequest, entry: RecordingEntry | None) -> ModelReply:
         if entry is None:
             near = nearest(self._entries.values(), key, prompt_of(request))
             raise RecordingMissing(self._path, key.agent, key.step, key.number, near)

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from coterie.models.recording.file import Entry
-from coterie.models.recording.key import Key
+from coterie.models.recording.file import RecordingEntry
+from coterie.models.recording.key import RecordingKey
 
 _LOOKED_AT = 200
 """Entries, or lines, that are compared; the nearest of thousands is wanted soon, not surely."""
@@ -19,7 +19,7 @@ _LINES = 12
 _WIDTH = 160
 
 
-def nearest(entries: Iterable[Entry], key: Key, prompt: dict[str, Any]) -> str:
+def nearest(entries: Iterable[RecordingEntry], key: RecordingKey, prompt: dict[str, Any]) -> str:
     """Return in words which entry comes nearest to a missing one, with a short diff of the prompts."""
     candidates = sorted(entries, key=lambda entry: (entry.agent != key.agent, entry.step != key.step))
     if not candidates:
@@ -38,7 +38,7 @@ def nearest(entries: Iterable[Entry], key: Key, prompt: dict[str, Any]) -> str:
     return f"the nearest was recorded for agent {found.agent!r}, step {found.step!r}; from there (-) to here (+):{shown}\n"
 
 
-def _repeats(entries: list[Entry], same: Entry, key: Key) -> str:
+def _repeats(entries: list[RecordingEntry], same: RecordingEntry, key: RecordingKey) -> str:
     if (same.agent, same.step) != (key.agent, key.step):
         return ""
     count = sum((each.agent, each.step, each.digest) == (key.agent, key.step, key.digest) for each in entries)

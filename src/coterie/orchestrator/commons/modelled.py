@@ -6,7 +6,7 @@ from random import Random
 
 from coterie.models import Model
 from coterie.orchestrator.commons.strategies import Rule, Situation
-from coterie.personas import Action, ActionKind, ActionSet, MentalState, ModelMind, Persona, RuleMind
+from coterie.personas import ActionKind, ActionSet, MentalState, ModelMind, Persona, PersonaAction, RuleMind
 from coterie.personas import Situation as Knows
 
 _FISH = "FISH"
@@ -27,8 +27,8 @@ class Angler:
         Raises `ModelError` and `UnusableReply` if there is nothing to fall back on, and what is to stop a run.
         """
 
-        def by_rule(_: Knows) -> Action:
-            return Action(_FISH, arguments={"amount": max(0, int(rule.ask(situation, random)))})
+        def by_rule(_: Knows) -> PersonaAction:
+            return PersonaAction(_FISH, arguments={"amount": max(0, int(rule.ask(situation, random)))})
 
         fallback = RuleMind(by_rule) if self._fallback else None
         mind = ModelMind(self._model, fallback=fallback, temperature=self._temperature)

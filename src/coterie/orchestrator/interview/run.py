@@ -17,14 +17,14 @@ from coterie.orchestrator.interview.scenario import InterviewScenario, SpokenRul
 from coterie.orchestrator.modelling import Halting, costs_of, recorded_model, replayed_model
 from coterie.personas import (
     AnswerTable,
-    Cast,
     FocusGroup,
     Mind,
     ModelMind,
     Persona,
-    Row,
+    Population,
     Rule,
     RuleMind,
+    SurveyRow,
     answer_from_profile,
     heard,
     one_of,
@@ -65,7 +65,7 @@ def hold_interview(
     questions = [each.question() for each in scenario.questions]
     with Runtime("interview", dispatcher=scenario.dispatcher(), ask_timeout=None) as runtime:
         meetings = runtime.provide(Meetings(folder=folder))
-        cast = Cast(runtime, meetings=meetings, timeout=None)
+        cast = Population(runtime, meetings=meetings, timeout=None)
         for persona in personas:
             cast.add(persona, _mind(scenario, persona, model), seed=scenario.seed)
         limit = scenario.runtime.turn_limit
@@ -193,4 +193,4 @@ def _markdown(scenario: InterviewScenario, group: FocusGroup) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["InterviewOutcome", "Row", "hold_interview", "recorded_interview", "replay_interview", "run_interview"]
+__all__ = ["InterviewOutcome", "SurveyRow", "hold_interview", "recorded_interview", "replay_interview", "run_interview"]

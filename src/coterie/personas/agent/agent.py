@@ -14,20 +14,20 @@ from coterie.kernel import Checkpointable, check_instance, check_number
 from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
 from coterie.memory import AgentMemory, TieredMemory
 from coterie.personas.agent import messages
-from coterie.personas.agent.acting.episode import Acting
+from coterie.personas.agent.acting.episode import EpisodeRunner
 from coterie.personas.agent.acting.standard import STANDARD
 from coterie.personas.agent.outlets import rounds
-from coterie.personas.agent.outlets.floor import OnTheFloor
-from coterie.personas.agent.outlets.outlet import InTurn, Mailboxes, Outlet, Silence
-from coterie.personas.agent.remembering import LastingMemory, Notes, Remembrance
-from coterie.personas.agent.state import Counts, Episode, PersonaState
+from coterie.personas.agent.outlets.floor import MeetingChannel
+from coterie.personas.agent.outlets.outlet import MailboxChannel, OutputChannel, SilentChannel, TurnChannel
+from coterie.personas.agent.remembering import NoteMemory, PersonaMemory, TieredPersonaMemory
+from coterie.personas.agent.state import Episode, PersonaCounts, PersonaState
 from coterie.personas.mind.actions import ActionKind, ActionSet, declared_in
 from coterie.personas.mind.by_rules.rules import RuleMind
 from coterie.personas.mind.contract import Decision, Mind
-from coterie.personas.mind.state import TALK, Action, ActionRecord, MentalState, Outcome, Stimulus, StimulusKind
+from coterie.personas.mind.state import TALK, ActionOutcome, ActionRecord, MentalState, PersonaAction, Stimulus, StimulusKind
 from coterie.personas.profile.describing import told
 from coterie.personas.profile.persona import Persona
-from coterie.personas.social.society import Society
+from coterie.personas.social.society import PersonaDirectory
 from coterie.rounds import Keep, Member, Turn
 from coterie.runtime import AgentLog, on
 
@@ -43,8 +43,8 @@ class PersonaAgent(Member):
         ada.tell(Listen("Good morning", speaker="Ben"))
         episode = ada.ask(Act()).result()
 
-    `Cast` is the convenient way. Everything it has is one frozen `PersonaState`, which its own thread replaces as a whole
-    and publishes to the `Society` that the runtime provides; without one, it is alone. Its memories are in the runtime's
+    `Population` is the convenient way. Everything it has is one frozen `PersonaState`, which its own thread replaces as a whole
+    and publishes to the `PersonaDirectory` that the runtime provides; without one, it is alone. Its memories are in the runtime's
     `TieredMemory`, with `memory` for the options of its `AgentMemory`, or without one in 200 notes of its own.
 
     `actions` are further kinds of action, for this agent; a subclass adds its own by `@action` or as `actions`. An
@@ -106,12 +106,12 @@ class PersonaAgent(Member):
         """The turn that it takes, while it takes one in a simulation: for actions that intend something."""
         self._buffer = buffer
         self._memory_options = dict(memory or {})
-        self._society = self._service(Society)
+        self._society = self._service(PersonaDirectory)
         self.documents: Mapping[str, str] = self._society.documents if self._society is not None else {}
         """What it can consult, by name."""
-        self.remembrance: Remembrance = self._make_remembrance()
+        self.remembrance: PersonaMemory = self._make_remembrance()
         """Its memories."""
-        self.outlet: Outlet = self._usual_outlet()
+        self.outlet: OutputChannel = self._usual_outlet()
         """Where what it says goes."""
 
     @property
@@ -144,7 +144,7 @@ class PersonaAgent(Member):
             self.take_in(stimulus)
 
     @on
-    def sense(self, message: messages.Sensed) -> None:
+    def sense(self, message: messages.StimulusMessage) -> None:
         """Take a stimulus in."""
         self.take_in(message.stimulus())
 
@@ -169,7 +169,7 @@ class PersonaAgent(Member):
         """Act for one episode."""
         for stimulus in message.stimuli:
             self.take_in(stimulus)
-        outlet = Silence(self._usual_outlet().accessible()) if message.silent else self._usual_outlet()
+        outlet = SilentChannel(self._usual_outlet().accessible()) if message.silent else self._usual_outlet()
         return await self.live_through(outlet, steps=message.steps, label=message.label)
 
     async def live(self, turn: Turn) -> list[dict[str, Any]]:
@@ -182,7 +182,7 @@ class PersonaAgent(Member):
         self.turn = turn
         try:
             episode = await self.live_through(
-                InTurn(turn, rounds.accessible_in(turn)),
+                TurnChannel(turn, rounds.accessible_in(turn)),
                 label=f"round {turn.round}/{turn.stage}" + (f"/visit {turn.visit + 1}" if turn.visit else ""),
                 random=turn.random,
                 world=rounds.seen_in(turn),
@@ -194,14 +194,20 @@ class PersonaAgent(Member):
         ]
 
     async def live_through(
-        self, outlet: Outlet, *, steps: int | None = None, label: str = "", random: Random | None = None, world: Any = None
+        self,
+        outlet: OutputChannel,
+        *,
+        steps: int | None = None,
+        label: str = "",
+        random: Random | None = None,
+        world: Any = None,
     ) -> Episode:
         """Act for one episode, with what is said going to `outlet`."""
         check_number("Act.steps", steps, least=1, whole=True, optional=True)
         self.outlet = outlet
         try:
             steps = steps if steps is not None else self.max_steps
-            return await Acting(self, steps=steps, label=label, random=random, world=world or {}).run()
+            return await EpisodeRunner(self, steps=steps, label=label, random=random, world=world or {}).run()
         finally:
             self.outlet = self._usual_outlet()
 
@@ -229,7 +235,7 @@ class PersonaAgent(Member):
     async def take_the_floor(self, message: YourTurn) -> None:
         """Say something, or pass. A mind that fails passes too, so that the others need not wait; nor does it outlast the turn."""
         meeting = self.context.use(Meetings).meeting(message.meeting)
-        floor = OnTheFloor(meeting, self._who)
+        floor = MeetingChannel(meeting, self._who)
         try:
             async with asyncio.timeout(message.limit):
                 await self.live_through(floor, label=f"meeting {meeting.topic}/turn {message.turn}")
@@ -247,12 +253,12 @@ class PersonaAgent(Member):
     # What it remembers.
 
     @on
-    def remember(self, message: messages.Keep) -> str:
+    def remember(self, message: messages.Remember) -> str:
         """Remember something."""
         return self.remembrance.remember(message.content, "note", message.importance)
 
     @on
-    def recollect(self, message: messages.Recollect) -> tuple[str, ...]:
+    def recollect(self, message: messages.Recall) -> tuple[str, ...]:
         """Return what it remembers about something."""
         return self.remembrance.recall(message.question, message.most)
 
@@ -323,12 +329,12 @@ class PersonaAgent(Member):
             changes=int(mental is not None),
         )
 
-    def acted(self, action: Action, outcome: Outcome, result: str) -> ActionRecord:
+    def acted(self, action: PersonaAction, outcome: ActionOutcome, result: str) -> ActionRecord:
         """Note an action and what came of it."""
         state = self.state
         record = ActionRecord(action, outcome, result, state.counts.actions + 1)
         mental = action.mental_state
-        if outcome is not Outcome.DONE:
+        if outcome is not ActionOutcome.DONE:
             mental = None
         self.replace(
             {
@@ -336,8 +342,8 @@ class PersonaAgent(Member):
                 "mental_state": state.mental_state if mental is None else mental,
             },
             actions=1,
-            refused=int(outcome is Outcome.REFUSED),
-            failed=int(outcome is Outcome.FAILED),
+            refused=int(outcome is ActionOutcome.REFUSED),
+            failed=int(outcome is ActionOutcome.FAILED),
             changes=int(mental is not None),
         )
         kind = self.kinds.find(action.kind)
@@ -362,14 +368,14 @@ class PersonaAgent(Member):
         except ServiceMissing:
             return None
 
-    def _make_remembrance(self) -> Remembrance:
+    def _make_remembrance(self) -> PersonaMemory:
         memory = self._service(TieredMemory)
         if memory is not None:
-            return LastingMemory(AgentMemory(memory, self._who, **self._memory_options))
-        return Notes(lambda: self.state.notes, lambda notes: self.replace({"notes": notes}), _MOST_NOTES)
+            return TieredPersonaMemory(AgentMemory(memory, self._who, **self._memory_options))
+        return NoteMemory(lambda: self.state.notes, lambda notes: self.replace({"notes": notes}), _MOST_NOTES)
 
-    def _usual_outlet(self) -> Outlet:
-        return Mailboxes(self._who, self._society) if self._society is not None else Silence({})
+    def _usual_outlet(self) -> OutputChannel:
+        return MailboxChannel(self._who, self._society) if self._society is not None else SilentChannel({})
 
 
-__all__ = ["Counts", "PersonaAgent"]
+__all__ = ["PersonaAgent", "PersonaCounts"]

@@ -61,7 +61,7 @@ class Think(Request[None]):
         return Stimulus(StimulusKind.THOUGHT, self.content)
 
 
-class Meet(Request[None]):
+class Introduce(Request[None]):
     """Tells a persona that somebody is within reach, or what somebody does."""
 
     content: str
@@ -88,7 +88,7 @@ class Move(Request[None]):
         return Stimulus(StimulusKind.LOCATION, self.place)
 
 
-class Pursue(Request[None]):
+class SetGoal(Request[None]):
     """Gives a persona a goal, the most urgent from now on."""
 
     goal: str
@@ -134,7 +134,7 @@ class ChangeMind(Request[MentalState]):
         _check_texts(self, *(name for name in ("attention", "emotions") if getattr(self, name) is not None))
 
 
-class Keep(Request[str]):
+class Remember(Request[str]):
     """Has a persona remember something; answers with the id of the memory, if the runtime has one."""
 
     content: str
@@ -142,10 +142,10 @@ class Keep(Request[str]):
 
     def __post_init__(self) -> None:
         _check_texts(self, "content")
-        check_number("Keep.importance", self.importance)
+        check_number("Remember.importance", self.importance)
 
 
-class Recollect(Request[tuple[str, ...]]):
+class Recall(Request[tuple[str, ...]]):
     """Asks a persona what it remembers about something, best first."""
 
     question: str
@@ -153,7 +153,7 @@ class Recollect(Request[tuple[str, ...]]):
 
     def __post_init__(self) -> None:
         _check_texts(self, "question")
-        check_number("Recollect.most", self.most, least=1, whole=True)
+        check_number("Recall.most", self.most, least=1, whole=True)
 
 
 class Consolidate(Request[int]):
@@ -166,7 +166,7 @@ class GetState(Request[PersonaState]):
     """Asks a persona for its state, as of all that was sent to it before."""
 
 
-class FellBack(Message):
+class FallbackUsed(Message):
     """Published on the topic `PERSONAS` when a fallback has decided."""
 
     who: str
@@ -177,10 +177,10 @@ class FellBack(Message):
 PERSONAS = "personas"
 """The topic on which persona agents publish."""
 
-Sensed = Listen | See | Think | Meet | Move | Pursue
+StimulusMessage = Listen | See | Think | Introduce | Move | SetGoal
 
 
-class Line(msgspec.Struct, frozen=True):
+class DialogueLine(msgspec.Struct, frozen=True):
     """Something that was said."""
 
     speaker: str
@@ -193,10 +193,10 @@ class Line(msgspec.Struct, frozen=True):
     """What else is known of it."""
 
 
-class Transcript(msgspec.Struct, frozen=True):
+class Dialogue(msgspec.Struct, frozen=True):
     """What was said between several."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[DialogueLine, ...]
     ended: str = ""
     """Why it ended."""
 

@@ -12,7 +12,7 @@ from coterie.memory import AgentMemory, Memory
 _AT_ONCE = 200
 
 
-class Remembrance(Protocol):
+class PersonaMemory(Protocol):
     """What a persona remembers. Used on its own thread, but for `consolidate`."""
 
     def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
@@ -40,7 +40,7 @@ class Remembrance(Protocol):
         ...
 
 
-class LastingMemory:
+class TieredPersonaMemory:
     """Memories in the runtime's memory: kept on disk, searched by words, consolidated on a thread of the memory's."""
 
     def __init__(self, memory: AgentMemory) -> None:
@@ -89,7 +89,7 @@ class LastingMemory:
         self._latest = None
 
 
-class Notes:
+class NoteMemory:
     """A bounded number of texts that are part of the agent's state. Searched by the words that they share."""
 
     def __init__(self, read: Callable[[], Sequence[str]], write: Callable[[tuple[str, ...]], None], most: int) -> None:

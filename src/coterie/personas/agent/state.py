@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from coterie.personas.mind.state import TALK, ActionRecord, MentalState, Outcome, Stimulus
+from coterie.personas.mind.state import TALK, ActionOutcome, ActionRecord, MentalState, Stimulus
 
 
-class Counts(msgspec.Struct, frozen=True):
+class PersonaCounts(msgspec.Struct, frozen=True):
     """What a persona agent has counted, exactly."""
 
     stimuli: int = 0
@@ -36,7 +36,7 @@ class PersonaState(msgspec.Struct, frozen=True):
     """All of a persona agent at one moment. Immutable: readers on other threads see one state or the next, never a mix."""
 
     mental_state: MentalState = MentalState()
-    counts: Counts = Counts()
+    counts: PersonaCounts = PersonaCounts()
     location: str = ""
     pending: tuple[Stimulus, ...] = ()
     """What has come and was not decided on yet, oldest first."""
@@ -88,7 +88,9 @@ class Episode(msgspec.Struct, frozen=True):
     @property
     def said(self) -> tuple[str, ...]:
         """What was said in it, each thing once."""
-        return tuple(each.action.content for each in self.records if each.action.kind == TALK and each.outcome is Outcome.DONE)
+        return tuple(
+            each.action.content for each in self.records if each.action.kind == TALK and each.outcome is ActionOutcome.DONE
+        )
 
     @property
     def text(self) -> str:

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias, TypeVar
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance
-from coterie.personas.mind.state import Action, Outcome
+from coterie.personas.mind.state import ActionOutcome, PersonaAction
 
-Result: TypeAlias = str | tuple[Outcome, str] | None
+Result: TypeAlias = str | tuple[ActionOutcome, str] | None
 """What came of an action: nothing to tell, a text that the persona hears, or how it ended and such a text."""
-Run: TypeAlias = Callable[[Any, Action], Result | Awaitable[Result]]
+Run: TypeAlias = Callable[[Any, PersonaAction], Result | Awaitable[Result]]
 """Carries out an action of a persona agent, on its own thread; may be ``async``."""
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, Protocol, TypeAlias
 
 from coterie.personas.mind.actions import ActionSet
-from coterie.personas.mind.state import Action, ActionRecord, MentalState, Stimulus, StimulusKind
+from coterie.personas.mind.state import ActionRecord, MentalState, PersonaAction, Stimulus, StimulusKind
 from coterie.personas.profile.persona import Persona
 
 
@@ -52,7 +52,7 @@ class Situation:
 class Decision:
     """What a mind decided, and how that came about."""
 
-    actions: tuple[Action, ...] = ()
+    actions: tuple[PersonaAction, ...] = ()
     mental_state: MentalState | None = None
     """How the mind stands now; None if that did not change."""
     fallback: str = ""
@@ -61,7 +61,7 @@ class Decision:
     """How often the mind had to be asked."""
 
 
-Decided: TypeAlias = Decision | Sequence[Action] | Action | None
+Decided: TypeAlias = Decision | Sequence[PersonaAction] | PersonaAction | None
 
 
 class Mind(Protocol):
@@ -82,12 +82,12 @@ def as_decision(decided: Decided) -> Decision:
         actions: Any = decided.actions
         found = decided
     else:
-        actions = () if decided is None else (decided,) if isinstance(decided, Action) else decided
+        actions = () if decided is None else (decided,) if isinstance(decided, PersonaAction) else decided
         found = Decision()
     if isinstance(actions, str) or not isinstance(actions, Sequence):
         raise TypeError(f"a mind returned a {type(actions).__qualname__}: return actions, or a Decision")
     for each in actions:
-        _check(each, Action, "among its actions")
+        _check(each, PersonaAction, "among its actions")
         for name, kind in (("kind", str), ("content", str), ("target", str), ("arguments", dict)):
             _check(getattr(each, name), kind, f"as the {name} of an action")
         _check(each.mental_state, MentalState | None, "as the mental state after an action")

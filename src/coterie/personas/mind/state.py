@@ -75,7 +75,7 @@ class Stimulus(msgspec.Struct, frozen=True):
         return self
 
 
-class Action(msgspec.Struct, frozen=True):
+class PersonaAction(msgspec.Struct, frozen=True):
     """Something that a persona wants to do, or did."""
 
     kind: str
@@ -95,7 +95,7 @@ class Action(msgspec.Struct, frozen=True):
         return f"{self.kind}{to}{': ' if self.content else ''}{self.content}{more}"
 
 
-class Outcome(enum.StrEnum):
+class ActionOutcome(enum.StrEnum):
     """How an action ended."""
 
     DONE = "done"
@@ -108,8 +108,8 @@ class Outcome(enum.StrEnum):
 class ActionRecord(msgspec.Struct, frozen=True):
     """An action and what came of it."""
 
-    action: Action
-    outcome: Outcome = Outcome.DONE
+    action: PersonaAction
+    outcome: ActionOutcome = ActionOutcome.DONE
     result: str = ""
     """What the persona hears of it: what it recalls, why it was refused."""
     number: int = 0
@@ -128,11 +128,11 @@ CONSULT = "CONSULT"
 DONE = "DONE"
 
 
-def talk(content: str, to: str = "") -> Action:
+def talk(content: str, to: str = "") -> PersonaAction:
     """Return the action of saying something: to somebody, or to all within reach."""
-    return Action(TALK, content, to)
+    return PersonaAction(TALK, content, to)
 
 
-def done() -> Action:
+def done() -> PersonaAction:
     """Return the action of having nothing more to do for now."""
-    return Action(DONE)
+    return PersonaAction(DONE)

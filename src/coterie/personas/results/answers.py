@@ -13,7 +13,7 @@ from pydantic import create_model
 
 from coterie.errors import ModelError, ModelHalted, describe
 from coterie.messaging import Request
-from coterie.models import Model, ModelRequest, Spoken, extract
+from coterie.models import Model, ModelRequest, TextMessage, extract
 from coterie.personas.results.questions import Question, Value
 from coterie.runtime import Agent, on
 
@@ -21,7 +21,7 @@ _TOLD = """\
 You turn what a person said in an interview into values. Take only what they said; where they gave no answer, give null."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class SurveyAnswer(msgspec.Struct, frozen=True):
     """What one persona said to one question."""
 
     persona: str
@@ -31,7 +31,7 @@ class Answer(msgspec.Struct, frozen=True):
     """As it was said; empty if nothing was."""
 
 
-class Row(msgspec.Struct, frozen=True):
+class SurveyRow(msgspec.Struct, frozen=True):
     """What one persona answered to all questions, as values."""
 
     persona: str
@@ -47,7 +47,7 @@ class AnswerTable(msgspec.Struct, frozen=True):
     """Answers as typed values, a row for each persona and a column for each question. Immutable."""
 
     questions: tuple[Question, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SurveyRow, ...]
 
     def csv(self) -> str:
         """Return it as comma-separated values, with a line of names first; what is not answered is empty."""
@@ -76,12 +76,12 @@ class AnswerTable(msgspec.Struct, frozen=True):
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def table_by_rules(questions: Sequence[Question], answers: Sequence[Answer]) -> AnswerTable:
+def table_by_rules(questions: Sequence[Question], answers: Sequence[SurveyAnswer]) -> AnswerTable:
     """Return the table of answers, with values found by rules."""
     return AnswerTable(tuple(questions), tuple(_row(name, questions, answers) for name in _names(answers)))
 
 
-async def table_by_model(model: Model, questions: Sequence[Question], answers: Sequence[Answer]) -> AnswerTable:
+async def table_by_model(model: Model, questions: Sequence[Question], answers: Sequence[SurveyAnswer]) -> AnswerTable:
     """Return the table of answers, with values extracted by a model, a request for each persona, all at once.
 
     Where the model fails, or gives what does not fit, rules find the values, and the row says why. Raises
@@ -89,14 +89,14 @@ async def table_by_model(model: Model, questions: Sequence[Question], answers: S
     """
     kind = answers_type(questions)
 
-    async def row(name: str) -> Row:
+    async def row(name: str) -> SurveyRow:
         try:
             found = await extract(model, kind, _request(name, questions, answers))
         except ModelHalted:
             raise
         except ModelError as error:
             return msgspec.structs.replace(_row(name, questions, answers), reason=describe(error))
-        return Row(name, found.model_dump(), "model")
+        return SurveyRow(name, found.model_dump(), "model")
 
     return AnswerTable(tuple(questions), tuple(await asyncio.gather(*map(row, _names(answers)))))
 
@@ -105,7 +105,7 @@ class Tabulate(Request[AnswerTable]):
     """Asks for the table of answers."""
 
     questions: tuple[Question, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[SurveyAnswer, ...]
 
 
 class Tabulator(Agent):
@@ -126,18 +126,20 @@ def answers_type(questions: Sequence[Question]) -> Any:
     return create_model("Answers", **fields)
 
 
-def _request(name: str, questions: Sequence[Question], answers: Sequence[Answer]) -> ModelRequest:
+def _request(name: str, questions: Sequence[Question], answers: Sequence[SurveyAnswer]) -> ModelRequest:
     said = {each.question: each.text for each in answers if each.persona == name}
     text = "\n\n".join(f"{each.name}: {each.wording}\nThey said: {said.get(each.name) or '(nothing)'}" for each in questions)
-    return ModelRequest(instructions=_TOLD, exchanges=(Spoken("user", text),), agent="extraction", step=f"answers of {name}")
+    return ModelRequest(
+        instructions=_TOLD, exchanges=(TextMessage("user", text),), agent="extraction", step=f"answers of {name}"
+    )
 
 
-def _row(name: str, questions: Sequence[Question], answers: Sequence[Answer]) -> Row:
+def _row(name: str, questions: Sequence[Question], answers: Sequence[SurveyAnswer]) -> SurveyRow:
     said = {each.question: each.text for each in answers if each.persona == name}
-    return Row(name, {each.name: each.read(said.get(each.name, "")) for each in questions})
+    return SurveyRow(name, {each.name: each.read(said.get(each.name, "")) for each in questions})
 
 
-def _names(answers: Sequence[Answer]) -> list[str]:
+def _names(answers: Sequence[SurveyAnswer]) -> list[str]:
     return list(dict.fromkeys(each.persona for each in answers))
 
 

@@ -9,9 +9,9 @@ import msgspec
 from coterie.errors import MeetingError, describe
 from coterie.meetings import MeetingEnded, MeetingNews, Meetings, RoundRobin, Utterance, YourTurn
 from coterie.messaging import Request
-from coterie.personas.agent.messages import Line, Transcript
+from coterie.personas.agent.messages import Dialogue, DialogueLine
 from coterie.personas.profile.describing import told
-from coterie.personas.results.answers import Answer
+from coterie.personas.results.answers import SurveyAnswer
 from coterie.personas.results.questions import Question
 from coterie.runtime import Agent, AgentRef, on
 
@@ -20,9 +20,9 @@ class FocusGroup(msgspec.Struct, frozen=True):
     """What was said in a focus group."""
 
     topic: str
-    answers: tuple[Answer, ...]
+    answers: tuple[SurveyAnswer, ...]
     """One for each persona and question, in the order of the questions; without text where nothing was said."""
-    transcript: Transcript
+    transcript: Dialogue
     ended: str
     """Why it ended."""
     missed: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Interviewer(Agent):
         self._questions: tuple[Question, ...] = ()
         self._asked = 0
         self._over: asyncio.Future[str] | None = None
-        self._lines: list[Line] = []
+        self._lines: list[DialogueLine] = []
         self._answers: dict[tuple[str, str], str] = {}
         self._missed: list[str] = []
 
@@ -65,11 +65,11 @@ class Interviewer(Agent):
         )
         ended = await self._over
         answers = [
-            Answer(name, question.name, self._answers.get((name, question.name), ""))
+            SurveyAnswer(name, question.name, self._answers.get((name, question.name), ""))
             for question in message.questions
             for name in names
         ]
-        transcript = Transcript(tuple(self._lines), ended)
+        transcript = Dialogue(tuple(self._lines), ended)
         return FocusGroup(message.topic, tuple(answers), transcript, ended, tuple(self._missed))
 
     @on(interleave=True)
@@ -110,7 +110,7 @@ class Interviewer(Agent):
         self._end(told(message.outcome) or message.reason)
 
     def _note(self, speaker: str, text: str) -> None:
-        self._lines.append(Line(speaker, text, "", len(self._lines) + 1))
+        self._lines.append(DialogueLine(speaker, text, "", len(self._lines) + 1))
 
     def _end(self, reason: str) -> None:
         if self._over is not None and not self._over.done():

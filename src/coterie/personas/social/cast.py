@@ -22,30 +22,30 @@ from coterie.meetings import Meetings
 from coterie.memory import TieredMemory
 from coterie.models import Model
 from coterie.personas.agent.agent import PersonaAgent
-from coterie.personas.agent.messages import GetState, Transcript
+from coterie.personas.agent.messages import Dialogue, GetState
 from coterie.personas.mind.contract import Mind
 from coterie.personas.profile.persona import Persona
 from coterie.personas.profile.reading import MOST_BYTES
-from coterie.personas.results.answers import Answer, AnswerTable, Tabulate, Tabulator
+from coterie.personas.results.answers import AnswerTable, SurveyAnswer, Tabulate, Tabulator
 from coterie.personas.results.focus_group import FocusGroup, HoldFocusGroup, Interviewer
 from coterie.personas.results.questions import Question
 from coterie.personas.social.moderator import Converse, Moderator
 from coterie.personas.social.reference import PersonaRef, name_of
 from coterie.personas.social.relations import Relation, Relations
-from coterie.personas.social.society import Society
+from coterie.personas.social.society import PersonaDirectory
 from coterie.runtime import AgentRef, Dispatcher, Reply, Runtime
 
 MakeMind = Callable[[Persona], Mind]
 """Makes the mind of a persona."""
 
 
-class Cast:
+class Population:
     """Puts personas on a runtime, relates them to one another, and has them talk. Safe from any thread.
 
     ::
 
         with Runtime() as runtime:
-            cast = Cast(runtime)
+            cast = Population(runtime)
             ada, ben = cast.add(Persona.load("ada.agent.json")), cast.add(Persona.of("Ben"))
             cast.relate(ada, ben, "old friends")
             print(cast.converse(ada, ben, opening="What about breakfast?").result())
@@ -66,10 +66,10 @@ class Cast:
         meetings: Meetings | None = None,
         timeout: float | None = 300.0,
     ) -> None:
-        check_instance("Cast.runtime", runtime, Runtime, "a Runtime")
-        check_number("Cast.timeout", timeout, above=0, optional=True)
+        check_instance("Population.runtime", runtime, Runtime, "a Runtime")
+        check_number("Population.timeout", timeout, above=0, optional=True)
         self.runtime = runtime
-        self.society = runtime.provide(Society(relations, documents))
+        self.society = runtime.provide(PersonaDirectory(relations, documents))
         """What its personas share."""
         self._memory = runtime.provide(memory, TieredMemory) if memory is not None else None
         self._meetings = meetings
@@ -100,7 +100,7 @@ class Cast:
         `NameTaken` for a `name` that is taken, and as `Runtime.spawn`.
         """
         if not isinstance(persona, Persona):
-            raise InvalidSetting("Cast.add", persona, "a Persona: Persona.load(...) or Persona.of(...)")
+            raise InvalidSetting("Population.add", persona, "a Persona: Persona.load(...) or Persona.of(...)")
         if mind is None and self._mind is not None:
             mind = self._mind(persona)
         agent = self._spawn(kind, persona, mind, name, dispatcher, options)
@@ -157,7 +157,7 @@ class Cast:
         turns: int = 12,
         steps: int | None = None,
         label: str = "conversation",
-    ) -> Reply[Transcript]:
+    ) -> Reply[Dialogue]:
         """Have several talk with one another, each in its turn, with `turns` turns at most over all.
 
         All hear what is said to nobody in particular. Raises `PersonaUnknown`, and `InvalidSetting` for nobody.
@@ -202,7 +202,7 @@ class Cast:
         reply.add_callback(agent.stop)
         return reply
 
-    def tabulate(self, questions: Iterable[Question], answers: Iterable[Answer], model: Model) -> Reply[AnswerTable]:
+    def tabulate(self, questions: Iterable[Question], answers: Iterable[SurveyAnswer], model: Model) -> Reply[AnswerTable]:
         """Have a model extract the values of answers; see `table_by_model`. Without a model there is `table_by_rules`."""
         agent = self.runtime.spawn(Tabulator, lambda: model)
         reply = agent.ask(Tabulate(tuple(questions), tuple(answers)), timeout=None)
@@ -225,7 +225,7 @@ class Cast:
     def __contains__(self, persona: object) -> bool:
         return name_of(persona) in self._members if isinstance(persona, str | PersonaRef) else False
 
-    def __deepcopy__(self, memo: object) -> Cast:
+    def __deepcopy__(self, memo: object) -> Population:
         return self
 
     def _members_of(self, personas: Iterable[PersonaRef | str]) -> list[PersonaRef]:

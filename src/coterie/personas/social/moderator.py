@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from coterie.errors import DeliveryError, HandlerFailed, describe
 from coterie.messaging import Request
-from coterie.personas.agent.messages import Act, Line, Perceive, Transcript
+from coterie.personas.agent.messages import Act, Dialogue, DialogueLine, Perceive
 from coterie.personas.agent.state import Episode
-from coterie.personas.mind.state import TALK, Outcome, Stimulus, StimulusKind
+from coterie.personas.mind.state import TALK, ActionOutcome, Stimulus, StimulusKind
 from coterie.runtime import Agent, AgentRef, on
 
 
-class Converse(Request[Transcript]):
+class Converse(Request[Dialogue]):
     """Asks a moderator to have several talk with one another."""
 
     participants: tuple[AgentRef, ...]
@@ -31,7 +31,7 @@ class Moderator(Agent):
     """
 
     @on(interleave=True)
-    async def converse(self, message: Converse) -> Transcript:
+    async def converse(self, message: Converse) -> Dialogue:
         """Have a conversation, and return what was said."""
         return await _Conversation(message).run()
 
@@ -40,13 +40,13 @@ class _Conversation:
     def __init__(self, message: Converse) -> None:
         self._message = message
         self._present = list(message.participants)
-        self._lines: list[Line] = []
+        self._lines: list[DialogueLine] = []
         # What each has to hear at its next turn: its own words it knows.
         self._news: dict[str, list[Stimulus]] = {each.name: [] for each in self._present}
 
-    async def run(self) -> Transcript:
+    async def run(self) -> Dialogue:
         if self._message.opening:
-            self._pass_on(Line("", self._message.opening))
+            self._pass_on(DialogueLine("", self._message.opening))
         turn = quiet = 0
         while turn < self._message.turns and self._present:
             participant = self._present[turn % len(self._present)]
@@ -60,11 +60,11 @@ class _Conversation:
                 self._pass_on(line)
             if quiet >= len(self._present):
                 await self._tell_the_rest()
-                return Transcript(tuple(self._lines), "nobody had anything more to say")
+                return Dialogue(tuple(self._lines), "nobody had anything more to say")
         await self._tell_the_rest()
-        return Transcript(tuple(self._lines), "its turns were over" if self._present else "nobody was left")
+        return Dialogue(tuple(self._lines), "its turns were over" if self._present else "nobody was left")
 
-    async def _turn(self, participant: AgentRef, turn: int) -> list[Line] | None:
+    async def _turn(self, participant: AgentRef, turn: int) -> list[DialogueLine] | None:
         """Give the floor to one; return what it said, or None if it is there no more."""
         news = tuple(self._news[participant.name])
         self._news[participant.name] = []
@@ -78,16 +78,16 @@ class _Conversation:
             if self._present and place < len(self._present):
                 self._present = self._present[place:] + self._present[:place]
             cause = error.__cause__ if isinstance(error, HandlerFailed) and error.__cause__ is not None else error
-            self._lines.append(Line(participant.name, "", "", len(self._lines) + 1, {"left": describe(cause)}))
+            self._lines.append(DialogueLine(participant.name, "", "", len(self._lines) + 1, {"left": describe(cause)}))
             return None
         return [
-            Line(participant.name, each.action.content, each.action.target)
+            DialogueLine(participant.name, each.action.content, each.action.target)
             for each in episode.records
-            if each.action.kind == TALK and each.outcome is Outcome.DONE
+            if each.action.kind == TALK and each.outcome is ActionOutcome.DONE
         ]
 
-    def _pass_on(self, line: Line) -> None:
-        self._lines.append(Line(line.speaker, line.text, line.target, len(self._lines) + 1))
+    def _pass_on(self, line: DialogueLine) -> None:
+        self._lines.append(DialogueLine(line.speaker, line.text, line.target, len(self._lines) + 1))
         for name, news in self._news.items():
             if name != line.speaker and line.target in ("", name):
                 news.append(Stimulus(StimulusKind.CONVERSATION, line.text, line.speaker))
@@ -99,4 +99,4 @@ class _Conversation:
                 try:
                     await participant.ask(Perceive(tuple(news)))
                 except DeliveryError as error:
-                    self._lines.append(Line(participant.name, "", "", len(self._lines) + 1, {"left": describe(error)}))
+                    self._lines.append(DialogueLine(participant.name, "", "", len(self._lines) + 1, {"left": describe(error)}))

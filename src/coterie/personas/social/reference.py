@@ -9,10 +9,10 @@ from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance
 from coterie.memory import AgentMemory, TieredMemory
 from coterie.personas.agent import messages
-from coterie.personas.agent.state import Counts, Episode, PersonaState
+from coterie.personas.agent.state import Episode, PersonaCounts, PersonaState
 from coterie.personas.mind.state import ActionRecord, MentalState, Stimulus
 from coterie.personas.profile.persona import Persona
-from coterie.personas.social.society import Society
+from coterie.personas.social.society import PersonaDirectory
 from coterie.runtime import AgentRef, Reply
 
 _TIMEOUT = 300.0
@@ -32,7 +32,7 @@ class PersonaRef:
         self,
         agent: AgentRef,
         persona: Persona,
-        society: Society,
+        society: PersonaDirectory,
         memory: TieredMemory | None = None,
         timeout: float | None = _TIMEOUT,
     ) -> None:
@@ -60,7 +60,7 @@ class PersonaRef:
         return self.state.mental_state
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> PersonaCounts:
         """What it has counted, at one moment."""
         return self.state.counts
 
@@ -93,7 +93,7 @@ class PersonaRef:
 
     def meet(self, content: str, source: PersonaRef | str = "") -> Reply[None]:
         """Tell it that somebody is within reach, or what somebody does."""
-        return self._ask(messages.Meet(content, name_of(source)))
+        return self._ask(messages.Introduce(content, name_of(source)))
 
     def move_to(self, place: str) -> Reply[None]:
         """Put it somewhere."""
@@ -101,7 +101,7 @@ class PersonaRef:
 
     def pursue(self, goal: str) -> Reply[None]:
         """Give it a goal, the most urgent from now on."""
-        return self._ask(messages.Pursue(goal))
+        return self._ask(messages.SetGoal(goal))
 
     def perceive(self, *stimuli: Stimulus) -> Reply[None]:
         """Give it stimuli of any kind, in their order."""
@@ -143,11 +143,11 @@ class PersonaRef:
 
     def remember(self, content: str, importance: float = 0.5) -> Reply[str]:
         """Have it remember something; the answer is the id of the memory, if the runtime has a memory."""
-        return self._ask(messages.Keep(content, importance))
+        return self._ask(messages.Remember(content, importance))
 
     def recall(self, question: str, most: int = 5) -> Reply[tuple[str, ...]]:
         """Ask what it remembers about something, best first."""
-        return self._ask(messages.Recollect(question, most))
+        return self._ask(messages.Recall(question, most))
 
     def consolidate(self, *, force: bool = True) -> Reply[int]:
         """Have it consolidate its memories; the answer is how many episodes that took."""

@@ -13,17 +13,17 @@ from coterie.personas.social.relations import Relations
 from coterie.runtime import AgentRef
 
 
-class Society:
+class PersonaDirectory:
     """Relations, references by name, the latest state of each persona, and documents. Safe from any thread.
 
-    Given to a runtime by `runtime.provide(Society())`; `Cast` does it. A state is a frozen value, and each persona's own
+    Given to a runtime by `runtime.provide(PersonaDirectory())`; `Population` does it. A state is a frozen value, and each persona's own
     thread puts a new one in place of the last by one assignment: who reads it, without a lock, sees one or the other.
     """
 
     def __init__(self, relations: Relations | None = None, documents: Mapping[str, str] | None = None) -> None:
         self.relations = relations if relations is not None else Relations()
         for name, text in (documents or {}).items():
-            check_instance(f"Society.documents[{name!r}]", text, str, "text")
+            check_instance(f"PersonaDirectory.documents[{name!r}]", text, str, "text")
         self.documents: Mapping[str, str] = MappingProxyType(dict(documents or {}))
         """What can be consulted, by name."""
         self._lock = new_lock(Rank.RECORDS)  # guards the changing of who there is
@@ -70,5 +70,5 @@ class Society:
             raise PersonaUnknown(name, sorted(self._states))
         return state
 
-    def __deepcopy__(self, memo: object) -> Society:
+    def __deepcopy__(self, memo: object) -> PersonaDirectory:
         return self

@@ -12,7 +12,7 @@ from typing import Any, Self
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import describe
 from coterie.kernel import SystemClock
-from coterie.models.gateway.loop import LoopThread
+from coterie.models.gateway.loop import EventLoopThread
 from coterie.testing.models.behaviour import Served
 from coterie.testing.models.wire import Reply, chunk, error, head, whole
 
@@ -39,7 +39,7 @@ class ModelServer:
         self._received: list[dict[str, Any]] = []
         self._headers: list[dict[str, str]] = []
         self._running = self._most = self._left = self._served = 0
-        self._thread = LoopThread(SystemClock(), "model-server")
+        self._thread = EventLoopThread(SystemClock(), "model-server")
         self._connections: set[asyncio.Task[None]] = set()
         try:
             self._server = self._thread.run(self._listen(0), 10.0)

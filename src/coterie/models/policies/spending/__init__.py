@@ -1,8 +1,8 @@
 """What requests cost, and how much of it there is."""
 
-from coterie.models.policies.spending.budgeted import Budgeted
-from coterie.models.policies.spending.estimating import Estimator
-from coterie.models.policies.spending.ledger import Ledger, Spent
-from coterie.models.policies.spending.priced import Priced
+from coterie.models.policies.spending.budgeted import BudgetedModel
+from coterie.models.policies.spending.estimating import TokenEstimator
+from coterie.models.policies.spending.ledger import BudgetLedger, Spending
+from coterie.models.policies.spending.priced import PricedModel
 
-__all__ = ["Budgeted", "Estimator", "Ledger", "Priced", "Spent"]
+__all__ = ["BudgetLedger", "BudgetedModel", "PricedModel", "Spending", "TokenEstimator"]

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from coterie.models.contract import Model
-from coterie.models.policies.around import Around, usage_of
-from coterie.models.policies.spending.ledger import Ledger, Reservation
+from coterie.models.policies.around import ModelWrapper, usage_of
+from coterie.models.policies.spending.ledger import BudgetLedger, Reservation
 from coterie.models.reading import reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
 
-class Budgeted(Around):
+class BudgetedModel(ModelWrapper):
     """Reserves what a request is likely to take before it is sent, and settles by what it took. Safe from any thread."""
 
-    def __init__(self, model: Model, ledger: Ledger) -> None:
+    def __init__(self, model: Model, ledger: BudgetLedger) -> None:
         super().__init__(model)
         self._ledger = ledger
 

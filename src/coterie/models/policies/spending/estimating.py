@@ -14,7 +14,7 @@ _WEIGHT = 0.1
 """How much the newest reply moves what is believed."""
 
 
-class Estimator:
+class TokenEstimator:
     """Estimates prompts by their length and replies by those before them.
 
     Safe from any thread: what is believed is one number, and a correction that another overtakes does no harm.

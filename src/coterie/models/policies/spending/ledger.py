@@ -11,11 +11,11 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import BudgetExhausted
 from coterie.models.options import Budget
 from coterie.models.policies.around import tokens
-from coterie.models.policies.spending.estimating import Estimator
+from coterie.models.policies.spending.estimating import TokenEstimator
 from coterie.models.values import ModelRequest, Usage
 
 
-class Spent(msgspec.Struct):
+class Spending(msgspec.Struct):
     """What has been spent. A copy, once it is handed out."""
 
     requests: int = 0
@@ -31,7 +31,7 @@ class _Account:
     def __init__(self, agent: str, budget: Budget) -> None:
         self.agent = agent
         self.budget = budget
-        self.spent = Spent()
+        self.spent = Spending()
         self.ended = False
         """Whether it has been noted that nothing is left."""
         self.flying = 0
@@ -93,7 +93,7 @@ class Reservation:
         self.settled = False
 
 
-class Ledger:
+class BudgetLedger:
     """Keeps the budgets of a run and of its agents. Requests are counted exactly; tokens and dollars are reserved.
 
     A request is counted when it is sent, and never given back. Where tokens or dollars would not suffice if all that is
@@ -106,7 +106,7 @@ class Ledger:
         budget: Budget,
         per_agent: Budget,
         agents: Mapping[str, Budget],
-        estimator: Estimator,
+        estimator: TokenEstimator,
         price: Callable[[int, int], float | None],
     ) -> None:
         self._lock = new_lock(Rank.RECORDS)
@@ -124,15 +124,15 @@ class Ledger:
         """Whose budgets have come to their end, in that order; empty for that of the run. Only ever appended to."""
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> Spending:
         """What the run has spent."""
         return msgspec.structs.replace(self._run.spent)
 
-    def spent_by(self, agent: str) -> Spent:
+    def spent_by(self, agent: str) -> Spending:
         """Return what an agent has spent."""
         with self._lock:
             account = self._accounts.get(agent)
-            return msgspec.structs.replace(account.spent) if account is not None else Spent()
+            return msgspec.structs.replace(account.spent) if account is not None else Spending()
 
     def check(self, request: ModelRequest) -> None:
         """Raise `BudgetExhausted` if a request would be refused for good."""
@@ -179,8 +179,8 @@ class Ledger:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what had been spent. The budgets stay those of this ledger, which may be larger."""
-        run = msgspec.convert(state["run"], Spent)
-        agents = msgspec.convert(state["agents"], dict[str, Spent])
+        run = msgspec.convert(state["run"], Spending)
+        agents = msgspec.convert(state["agents"], dict[str, Spending])
         with self._lock:
             self._run.spent = run
             for name, spent in agents.items():

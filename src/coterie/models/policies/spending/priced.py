@@ -8,12 +8,12 @@ import msgspec
 
 from coterie.models.contract import Model
 from coterie.models.options import Price
-from coterie.models.policies.around import Around
+from coterie.models.policies.around import ModelWrapper
 from coterie.models.reading import reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
 
-class Priced(Around):
+class PricedModel(ModelWrapper):
     """Puts the prices that a user gave on the replies of a model. Safe from any thread."""
 
     def __init__(self, model: Model, prices: Mapping[str, Price]) -> None:

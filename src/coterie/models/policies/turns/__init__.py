@@ -1,5 +1,5 @@
 """Whose turn it is to ask."""
 
-from coterie.models.policies.turns.limited import Limited
+from coterie.models.policies.turns.limited import RateLimitedModel
 
-__all__ = ["Limited"]
+__all__ = ["RateLimitedModel"]

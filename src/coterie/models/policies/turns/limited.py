@@ -11,16 +11,16 @@ from typing import Protocol
 
 from coterie.errors import BudgetExhausted, ModelError
 from coterie.models.contract import Model
-from coterie.models.options import Limits
-from coterie.models.policies.around import Around, tokens, usage_of
+from coterie.models.options import RateLimits
+from coterie.models.policies.around import ModelWrapper, tokens, usage_of
 from coterie.models.policies.metering import Meter
-from coterie.models.policies.spending.estimating import Estimator
-from coterie.models.policies.turns.window import Passage, Window
+from coterie.models.policies.spending.estimating import TokenEstimator
+from coterie.models.policies.turns.window import SlidingWindow, WindowEntry
 from coterie.models.reading import reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 
 
-class Gate(Protocol):
+class AdmissionCheck(Protocol):
     """What may turn a request away before its turn comes."""
 
     @property
@@ -46,12 +46,12 @@ class _Waiter:
 class _Turn:
     __slots__ = ("request", "tokens")
 
-    def __init__(self, request: Passage | None, tokens: Passage | None) -> None:
+    def __init__(self, request: WindowEntry | None, tokens: WindowEntry | None) -> None:
         self.request = request
         self.tokens = tokens
 
 
-class Limited(Around):
+class RateLimitedModel(ModelWrapper):
     """Lets requests through in turn, as the limits permit. For one event loop: that of the gateway.
 
     The highest priority goes first; among equals, who came first. To have waited `age_after` seconds counts as much as
@@ -60,7 +60,13 @@ class Limited(Around):
     """
 
     def __init__(
-        self, model: Model, limits: Limits, estimator: Estimator, meter: Meter, gate: Gate, patience: float | None
+        self,
+        model: Model,
+        limits: RateLimits,
+        estimator: TokenEstimator,
+        meter: Meter,
+        gate: AdmissionCheck,
+        patience: float | None,
     ) -> None:
         super().__init__(model)
         self._patience = patience
@@ -69,8 +75,8 @@ class Limited(Around):
         self._estimator = estimator
         self._meter = meter
         self._gate = gate
-        self._requests = Window(limits.requests_per_minute) if limits.requests_per_minute is not None else None
-        self._tokens = Window(limits.tokens_per_minute) if limits.tokens_per_minute is not None else None
+        self._requests = SlidingWindow(limits.requests_per_minute) if limits.requests_per_minute is not None else None
+        self._tokens = SlidingWindow(limits.tokens_per_minute) if limits.tokens_per_minute is not None else None
         self._line: list[tuple[float, int, _Waiter]] = []
         self._order = itertools.count()
         self._running = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 
-class Passage:
+class WindowEntry:
     """One thing that happened: when, and how much of it."""
 
     __slots__ = ("amount", "at")
@@ -15,7 +15,7 @@ class Passage:
         self.amount = amount
 
 
-class Window:
+class SlidingWindow:
     """At most `limit` within any `length` seconds: a sliding log, exact where a bucket would let twice as much through.
 
     For one thread.
@@ -24,7 +24,7 @@ class Window:
     def __init__(self, limit: float, length: float = 60.0) -> None:
         self._limit = limit
         self._length = length
-        self._log: deque[Passage] = deque()
+        self._log: deque[WindowEntry] = deque()
         self._sum = 0.0
 
     def delay(self, now: float, amount: float) -> float:
@@ -39,14 +39,14 @@ class Window:
                 return max(0.0, passage.at + self._length - now)
         return self._length
 
-    def enter(self, now: float, amount: float) -> Passage:
+    def enter(self, now: float, amount: float) -> WindowEntry:
         """Note that it happens now."""
-        passage = Passage(now, amount)
+        passage = WindowEntry(now, amount)
         self._log.append(passage)
         self._sum += amount
         return passage
 
-    def correct(self, passage: Passage, amount: float) -> None:
+    def correct(self, passage: WindowEntry, amount: float) -> None:
         """Say how much it really was; 0 if it never happened."""
         if self._log and passage.at >= self._log[0].at:
             self._sum += amount - passage.amount

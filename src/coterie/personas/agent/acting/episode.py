@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from coterie.errors import CoterieError, DeliveryError, MindFailed, ModelError, describe
 from coterie.kernel import stream
-from coterie.personas.agent.acting.repeating import Repeats
-from coterie.personas.agent.messages import PERSONAS, FellBack
+from coterie.personas.agent.acting.repeating import RepeatDetector
+from coterie.personas.agent.messages import PERSONAS, FallbackUsed
 from coterie.personas.agent.state import EndReason, Episode
 from coterie.personas.mind.contract import Decision, Situation, as_decision
-from coterie.personas.mind.state import Action, ActionRecord, Outcome, Stimulus, StimulusKind
+from coterie.personas.mind.state import ActionOutcome, ActionRecord, PersonaAction, Stimulus, StimulusKind
 
 if TYPE_CHECKING:
     from coterie.personas.agent.agent import PersonaAgent
 
 
-class Acting:
+class EpisodeRunner:
     """Runs one episode of a persona agent, on the agent's own thread.
 
     It ends when the mind is done or decides on nothing, after `steps` steps, or when it repeats itself; so it always
@@ -42,7 +42,7 @@ class Acting:
         """Return what was done. Raises `MindFailed`, and the errors of models; what was done before then counts."""
         agent = self._agent
         agent.replace(episodes=1)
-        repeats = Repeats(agent.most_repeats, agent.similarity)
+        repeats = RepeatDetector(agent.most_repeats, agent.similarity)
         for step in range(1, self._steps + 1):
             decision = await self._decide(step)
             if not decision.actions:
@@ -57,7 +57,7 @@ class Acting:
         who = self._agent.who
         return Episode(who, self._number, tuple(self._records), reason, steps, tuple(self._fallbacks), self._attempts)
 
-    def _ends(self, action: Action) -> bool:
+    def _ends(self, action: PersonaAction) -> bool:
         kind = self._agent.kinds.find(action.kind)
         return kind is not None and kind.ends
 
@@ -85,7 +85,7 @@ class Acting:
         if decision.fallback:
             self._fallbacks.append(decision.fallback)
             agent.log.warning("%s: a fallback decides: %s", situation.label, decision.fallback)
-            agent.context.publish(PERSONAS, FellBack(agent.who, situation.label, decision.fallback))
+            agent.context.publish(PERSONAS, FallbackUsed(agent.who, situation.label, decision.fallback))
         return decision
 
     def _situation(self, step: int, pending: tuple[Stimulus, ...]) -> Situation:
@@ -117,21 +117,24 @@ class Acting:
             kind = self._agent.kinds.find(action.kind)
             record = await self._take(action)
             self._records.append(record)
-            if record.outcome is not Outcome.DONE or (kind is not None and kind.answers):
+            if record.outcome is not ActionOutcome.DONE or (kind is not None and kind.answers):
                 results.append(Stimulus(StimulusKind.RESULT, f"{action}: {record.result}"))
-            if kind is not None and kind.ends and record.outcome is Outcome.DONE:
+            if kind is not None and kind.ends and record.outcome is ActionOutcome.DONE:
                 return True
         self._results = tuple(results)
         return False
 
-    async def _take(self, action: Action) -> ActionRecord:
+    async def _take(self, action: PersonaAction) -> ActionRecord:
         agent = self._agent
         kind = agent.kinds.find(action.kind)
-        outcome, result = Outcome.DONE, ""
+        outcome, result = ActionOutcome.DONE, ""
         if kind is None:
-            outcome, result = Outcome.REFUSED, f"there is no action {action.kind!r}; there are {', '.join(agent.kinds.names)}"
+            outcome, result = (
+                ActionOutcome.REFUSED,
+                f"there is no action {action.kind!r}; there are {', '.join(agent.kinds.names)}",
+            )
         elif problem := kind.problem(_given(action)):
-            outcome, result = Outcome.REFUSED, problem
+            outcome, result = ActionOutcome.REFUSED, problem
         else:
             try:
                 async with asyncio.timeout(agent.patience) as limit:
@@ -140,27 +143,27 @@ class Acting:
                         found = await found
                 outcome, result = _read(found)
             except CoterieError as error:
-                outcome, result = Outcome.FAILED, describe(error)
+                outcome, result = ActionOutcome.FAILED, describe(error)
             except TimeoutError as error:
                 late = limit.expired() and agent.patience is not None
                 result = f"it took more than {agent.patience:g} s" if late else describe(error)
                 agent.log.warning("the action %s failed: %s", action.kind, result)
-                outcome = Outcome.FAILED
+                outcome = ActionOutcome.FAILED
             except Exception as error:
                 agent.log.exception("the action %s raised", action.kind)
-                outcome, result = Outcome.FAILED, describe(error)
+                outcome, result = ActionOutcome.FAILED, describe(error)
         return agent.acted(action, outcome, result)
 
 
-def _given(action: Action) -> dict[str, Any]:
+def _given(action: PersonaAction) -> dict[str, Any]:
     texts = {"content": action.content, "target": action.target}
     return {**action.arguments, **{name: text for name, text in texts.items() if text}}
 
 
-def _read(found: Any) -> tuple[Outcome, str]:
+def _read(found: Any) -> tuple[ActionOutcome, str]:
     """Return what came of an action, as what carried it out returned it. Raises `TypeError` for what tells nothing."""
     if not isinstance(found, tuple):
-        return Outcome.DONE, "" if found is None else str(found)
-    if len(found) != 2 or not isinstance(found[0], Outcome):  # noqa: PLR2004 - how it ended, and what there is to tell
+        return ActionOutcome.DONE, "" if found is None else str(found)
+    if len(found) != 2 or not isinstance(found[0], ActionOutcome):  # noqa: PLR2004 - how it ended, and what there is to tell
         raise TypeError(f"it returned {found!r:.100}; return nothing, a text, or an Outcome and a text")
     return found[0], str(found[1])

@@ -6,13 +6,13 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from coterie.personas.mind.state import Action
+from coterie.personas.mind.state import PersonaAction
 
 _SHORT = 40
 """Characters under which two texts must be equal to be the same: few letters make a difference there."""
 
 
-class Repeats:
+class RepeatDetector:
     """Compares each step of an episode with those before it.
 
     Two steps are the same if they have the same actions with the same targets and arguments, and their texts are equal
@@ -25,7 +25,7 @@ class Repeats:
         self._similarity = similarity
         self._seen: list[list[tuple[str, list[str]]]] = []
 
-    def note(self, actions: Sequence[Action]) -> bool:
+    def note(self, actions: Sequence[PersonaAction]) -> bool:
         """Note a step; return whether it has come more often than it may be repeated."""
         step = [_normal(each) for each in actions]
         before = sum(self._same(step, other) for other in self._seen)
@@ -46,7 +46,7 @@ class Repeats:
         return matcher.real_quick_ratio() >= self._similarity and matcher.ratio() >= self._similarity
 
 
-def _normal(action: Action) -> tuple[str, list[str]]:
+def _normal(action: PersonaAction) -> tuple[str, list[str]]:
     """Return what must be equal of an action, and its words."""
     return f"{action.kind}|{action.target.casefold()}|{sorted(action.arguments.items(), key=repr)}", re.findall(
         r"\w+", action.content.casefold()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from coterie.personas.mind import state
 from coterie.personas.mind.actions import TARGETED, ActionKind, ActionSet, Result
-from coterie.personas.mind.state import Action, Outcome
+from coterie.personas.mind.state import ActionOutcome, PersonaAction
 
 if TYPE_CHECKING:
     from coterie.personas.agent.agent import PersonaAgent
@@ -15,38 +15,41 @@ _RECALLED = 5
 _MOST_TEXT = 4_000
 
 
-async def _talk(agent: PersonaAgent, action: Action) -> Result:
+async def _talk(agent: PersonaAgent, action: PersonaAction) -> Result:
     return await agent.outlet.talk(action)
 
 
-async def _reach_out(agent: PersonaAgent, action: Action) -> Result:
+async def _reach_out(agent: PersonaAgent, action: PersonaAction) -> Result:
     return await agent.outlet.reach_out(action)
 
 
-def _think(agent: PersonaAgent, action: Action) -> Result:  # noqa: ARG001 - that it was thought is remembered with all actions
+def _think(agent: PersonaAgent, action: PersonaAction) -> Result:  # noqa: ARG001 - that it was thought is remembered with all actions
     return None
 
 
-def _remember(agent: PersonaAgent, action: Action) -> Result:
+def _remember(agent: PersonaAgent, action: PersonaAction) -> Result:
     agent.remembrance.remember(action.content, "note", importance=0.8)
     return None
 
 
-def _recall(agent: PersonaAgent, action: Action) -> Result:
+def _recall(agent: PersonaAgent, action: PersonaAction) -> Result:
     found = agent.remembrance.recall(action.content, _RECALLED)
     return "You recall: " + "; ".join(found) if found else "Nothing comes to your mind about that."
 
 
-def _consult(agent: PersonaAgent, action: Action) -> Result:
+def _consult(agent: PersonaAgent, action: PersonaAction) -> Result:
     documents = agent.documents
     name = action.target or action.content
     text = documents.get(name) or next((documents[each] for each in documents if each.casefold() == name.casefold()), None)
     if text is None:
-        return Outcome.REFUSED, f"there is nothing called {name!r} to consult; there is {', '.join(documents) or 'nothing'}"
+        return (
+            ActionOutcome.REFUSED,
+            f"there is nothing called {name!r} to consult; there is {', '.join(documents) or 'nothing'}",
+        )
     return f"{name} says: {text[:_MOST_TEXT]}" + (" [...]" if len(text) > _MOST_TEXT else "")
 
 
-def _done(agent: PersonaAgent, action: Action) -> Result:  # noqa: ARG001 - it says all by its kind
+def _done(agent: PersonaAgent, action: PersonaAction) -> Result:  # noqa: ARG001 - it says all by its kind
     return None
 
 

@@ -7,32 +7,36 @@ from collections.abc import Mapping
 from coterie.errors import MeetingError, describe
 from coterie.meetings import Meeting
 from coterie.personas.mind.actions import Result
-from coterie.personas.mind.state import Action, Outcome
+from coterie.personas.mind.state import ActionOutcome, PersonaAction
 
 
-class OnTheFloor:
+class MeetingChannel:
     """Gathers what is said in a turn, and says it as one utterance, for a turn has one. For one episode."""
 
     def __init__(self, meeting: Meeting, who: str) -> None:
         self._meeting = meeting
         self._who = who
-        self._said: list[Action] = []
+        self._said: list[PersonaAction] = []
 
     def accessible(self) -> Mapping[str, str]:
         """Return who else is a member."""
         return {name: "is in the meeting with you" for name in sorted(self._meeting.members) if name != self._who}
 
-    async def talk(self, action: Action) -> Result:
+    async def talk(self, action: PersonaAction) -> Result:
         """Gather what is to be said."""
         if action.target and action.target not in self.accessible():
-            return Outcome.REFUSED, f"{action.target} is not in the meeting"
+            return ActionOutcome.REFUSED, f"{action.target} is not in the meeting"
         self._said.append(action)
         return None
 
-    async def reach_out(self, action: Action) -> Result:
+    async def reach_out(self, action: PersonaAction) -> Result:
         """Say whether somebody is here; nobody is brought."""
         name = action.target or action.content
-        return f"{name} is in the meeting" if name in self.accessible() else (Outcome.REFUSED, f"{name} is not in the meeting")
+        return (
+            f"{name} is in the meeting"
+            if name in self.accessible()
+            else (ActionOutcome.REFUSED, f"{name} is not in the meeting")
+        )
 
     async def speak(self) -> str:
         """Say what was gathered, or pass. Return why the meeting did not take it; an empty text if it did."""

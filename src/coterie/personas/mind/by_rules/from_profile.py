@@ -8,7 +8,7 @@ from typing import Any
 
 from coterie.personas.mind.by_rules.reading import first_named, first_number
 from coterie.personas.mind.contract import Situation
-from coterie.personas.mind.state import Action, talk
+from coterie.personas.mind.state import PersonaAction, talk
 from coterie.personas.profile.describing import told
 
 _OPTIONS = re.compile(r"one of: ([^.)]+)", re.IGNORECASE)
@@ -70,7 +70,7 @@ _LEFT_OUT = ("name", "age", "gender", "nationality", "residence", "occupation", 
 _AGAINST = re.compile(r"\b(?:not?|never|dislikes?|hates?|can't|cannot|avoids?)\b", re.IGNORECASE)
 
 
-def answer_from_profile(situation: Situation) -> Action | None:
+def answer_from_profile(situation: Situation) -> PersonaAction | None:
     """Answer the last question that was put, with what the persona's own file says about it; None if none was put.
 
     The statement of the file that shares most words with the question is the answer, put before by the option, the

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_number
 from coterie.personas.mind.contract import Decision, Situation, as_decision
-from coterie.personas.mind.state import Action, StimulusKind, done, talk
+from coterie.personas.mind.state import PersonaAction, StimulusKind, done, talk
 
 Rule: TypeAlias = Callable[[Situation], Any]
 """Returns an action, a sequence of actions, a `Decision`, or None; may be ``async``."""
@@ -77,7 +77,7 @@ def first_of(*rules: Rule) -> Rule:
 def all_of(*rules: Rule) -> Rule:
     """Return a rule that says all that others say, in their order. They must not be ``async``."""
 
-    def apply(situation: Situation) -> tuple[Action, ...] | None:
+    def apply(situation: Situation) -> tuple[PersonaAction, ...] | None:
         said = [as_decision(found) for rule in rules if (found := rule(situation)) is not None]
         return tuple(each for decision in said for each in decision.actions) if said else None
 
@@ -103,7 +103,7 @@ def say(words: Words, to: str = "") -> Rule:
 def reply(words: Words) -> Rule:
     """Return a rule that says something to whoever spoke last; nothing if nobody did."""
 
-    def apply(situation: Situation) -> Action | None:
+    def apply(situation: Situation) -> PersonaAction | None:
         spoken = situation.heard()
         return talk(_text(words, situation), spoken[-1].source) if spoken else None
 
@@ -112,7 +112,7 @@ def reply(words: Words) -> Rule:
 
 def act(kind: str, words: Words = "", target: str = "", **arguments: Any) -> Rule:
     """Return a rule that takes an action of any kind."""
-    return lambda situation: Action(kind, _text(words, situation), target, arguments)
+    return lambda situation: PersonaAction(kind, _text(words, situation), target, arguments)
 
 
 def feel(emotions: str, *rules: Rule) -> Rule:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from coterie.errors import ContextTooLong, ModelError, ModelHalted, UnusableReply, describe
 from coterie.kernel import check_number
-from coterie.models import Exchange, Finish, Model, ModelReply, ModelRequest, Spoken
+from coterie.models import Finish, Model, ModelReply, ModelRequest, PromptMessage, TextMessage
 from coterie.personas.mind.contract import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.language import prompt
 from coterie.personas.mind.language.parsing import decision_of, schema_of, tools_of
@@ -66,7 +66,7 @@ class ModelMind:
         Raises what the model raises, or `UnusableReply`, if there is no fallback.
         """
         attempts, shorter = 0, False
-        exchanges: list[Exchange] = [Spoken("user", prompt.told_now(situation))]
+        exchanges: list[PromptMessage] = [TextMessage("user", prompt.told_now(situation))]
         try:
             while True:
                 attempts += 1
@@ -78,7 +78,7 @@ class ModelMind:
                     if shorter:
                         raise
                     shorter = True
-                    exchanges = [Spoken("user", prompt.told_now(dataclasses.replace(situation, recent=())))]
+                    exchanges = [TextMessage("user", prompt.told_now(dataclasses.replace(situation, recent=())))]
                 except UnusableReply as error:
                     if attempts > self._retries:
                         raise
@@ -93,7 +93,9 @@ class ModelMind:
             decision = as_decision(await self.fallback.decide(situation))
             return Decision(decision.actions, decision.mental_state, describe(error), attempts)
 
-    def _request(self, situation: Situation, exchanges: tuple[Exchange, ...], label: str, *, shorter: bool) -> ModelRequest:
+    def _request(
+        self, situation: Situation, exchanges: tuple[PromptMessage, ...], label: str, *, shorter: bool
+    ) -> ModelRequest:
         as_tools = self._style == "tools"
         most = self._max_description
         if shorter:
@@ -121,10 +123,10 @@ class ModelMind:
             raise
 
 
-def _complaint(reply: ModelReply, error: UnusableReply) -> list[Exchange]:
+def _complaint(reply: ModelReply, error: UnusableReply) -> list[PromptMessage]:
     """Return what was answered, and what is wrong about it, for the model to mend."""
     said = reply.text or ", ".join(f"{call.name}({dict(call.arguments)})" for call in reply.calls) or "(nothing)"
     return [
-        Spoken("assistant", said[:_SHOWN]),
-        Spoken("user", f"That cannot be used: {error}. Answer again, in the form that was asked for."),
+        TextMessage("assistant", said[:_SHOWN]),
+        TextMessage("user", f"That cannot be used: {error}. Answer again, in the form that was asked for."),
     ]

@@ -10,7 +10,7 @@ from coterie.errors import UnusableReply
 from coterie.models import ModelReply, ToolDefinition
 from coterie.personas.mind.actions import ActionKind, ActionSet
 from coterie.personas.mind.contract import Decision
-from coterie.personas.mind.state import Action, MentalState
+from coterie.personas.mind.state import MentalState, PersonaAction
 from coterie.personas.profile.describing import told
 from coterie.personas.profile.reading import called
 
@@ -102,7 +102,7 @@ def _document(text: str) -> Mapping[str, Any]:
     return {"actions": [found]} if "actions" not in found and "action" not in found and "type" in found else found
 
 
-def _entry(entry: Any, actions: ActionSet) -> Action:
+def _entry(entry: Any, actions: ActionSet) -> PersonaAction:
     if not isinstance(entry, Mapping):
         raise UnusableReply(f"an action is {called(entry)}; it is an object with a type")
     name = entry.get("type", entry.get("kind", entry.get("name")))
@@ -115,7 +115,7 @@ def _entry(entry: Any, actions: ActionSet) -> Action:
     return _action(name, {**given, **(arguments or {})}, actions)
 
 
-def _action(name: str, given: Mapping[str, Any], actions: ActionSet) -> Action:
+def _action(name: str, given: Mapping[str, Any], actions: ActionSet) -> PersonaAction:
     kind = actions.find(name)
     if kind is None:
         nearest = actions.nearest(name)
@@ -125,7 +125,7 @@ def _action(name: str, given: Mapping[str, Any], actions: ActionSet) -> Action:
     if problem := kind.problem(known):
         raise UnusableReply(problem)
     content, target = known.pop("content", None), known.pop("target", None)
-    return Action(kind.name, _text(content), _text(target), known)
+    return PersonaAction(kind.name, _text(content), _text(target), known)
 
 
 def _known(given: Mapping[str, Any], kind: ActionKind) -> dict[str, Any]:

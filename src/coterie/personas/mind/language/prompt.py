@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from coterie.personas.mind.contract import Situation
 from coterie.personas.mind.language.parsing import schema_of
-from coterie.personas.mind.state import Outcome
+from coterie.personas.mind.state import ActionOutcome
 
 RULES = """\
 You act as the person described below, in the first person, as they would: with their beliefs, tastes, manners and limits.
@@ -49,7 +49,7 @@ def _sections(situation: Situation) -> Iterator[tuple[str, list[str]]]:
     yield (
         "What you have done since",
         [
-            f"- {each.action}" + (f" ({each.outcome}: {each.result})" if each.outcome is not Outcome.DONE else "")
+            f"- {each.action}" + (f" ({each.outcome}: {each.result})" if each.outcome is not ActionOutcome.DONE else "")
             for each in situation.taken
         ],
     )
