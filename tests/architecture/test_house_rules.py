@@ -92,7 +92,7 @@ def test_locks_are_made_with_a_rank() -> None:
             "concurrency/pool.py",  # the bells of its threads
             "concurrency/switching.py",  # one for the whole process
             "kernel/codec.py",  # the same, for what msgspec keeps with classes
-            "runtime/loops.py",  # a flag that is taken without waiting
+            "runtime/dispatchers/loops.py",  # a flag that is taken without waiting
             "testing/clock.py",
             "testing/interleaving.py",
             "testing/locks.py",

@@ -2,7 +2,7 @@ import asyncio
 from random import Random
 
 from coterie.concurrency import Completion, Signal
-from coterie.runtime.loops import LoopInbox, LoopInboxes
+from coterie.runtime.dispatchers.loops import LoopInbox, LoopInboxes
 from coterie.testing import Interleaver, Sequencer, Together
 from tests.runs import runs
 

@@ -10,7 +10,7 @@ import pytest
 
 from coterie import Agent, Message, Request, Runtime, on
 from coterie.errors import DefinitionError, NotInAgent
-from coterie.runtime.handlers import nearest
+from coterie.runtime.definition.handlers import nearest
 
 if TYPE_CHECKING:
     from nowhere import Nothing  # type: ignore[import-not-found] # what only type checkers see must not matter

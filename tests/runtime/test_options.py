@@ -45,7 +45,7 @@ def test_policies_say_which_of_their_values_is_wrong() -> None:
 def test_an_agent_that_could_not_be_spawned_does_not_keep_its_name() -> None:
     class Broken(Dedicated):
         def open(self, resources: object) -> Any:
-            raise LookupError("no such engine")
+            raise LookupError("no such scheduler")
 
     with Runtime() as runtime:
         with pytest.raises(InvalidSetting, match=r"spawn\.mailbox=5"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from coterie.concurrency import Timers
-from coterie.runtime.dispatchers import Resources
+from coterie.runtime.dispatchers import DispatcherResources
 from coterie.runtime.dispatchers.parking import PRIVATE, ParkingLoop, supported
 from coterie.runtime.dispatchers.poller import Poller
 from coterie.testing import ManualClock, eventually
@@ -26,7 +26,9 @@ class Stand:
         self.poller = Poller("test")
         self.wakes = 0
         self.woken = threading.Event()
-        self.loop = ParkingLoop(Resources("test", self.clock, Timers(self.clock), self.executor), self.wake, self.poller)
+        self.loop = ParkingLoop(
+            DispatcherResources("test", self.clock, Timers(self.clock), self.executor), self.wake, self.poller
+        )
 
     def wake(self) -> None:
         self.wakes += 1

@@ -19,7 +19,7 @@ class Work(Request[int]):
 class Note(Message):
     text: str
 
-class Worker(Agent):
+class LeaseWorker(Agent):
     @on
     def work(self, message: Work) -> int:
         print("working", flush=True)
@@ -52,7 +52,7 @@ def test_a_program_that_forgets_to_stop_is_stopped_and_drained_at_its_exit() -> 
     code, lines, err = finish(
         start("""
         runtime = Runtime()
-        worker = runtime.spawn(Worker)
+        worker = runtime.spawn(LeaseWorker)
         for n in range(3):
             worker.tell(Note(str(n)))
     """)
@@ -65,7 +65,7 @@ def test_a_thread_that_is_stuck_does_not_keep_the_process_from_ending() -> None:
     code, lines, err = finish(
         start("""
         with Runtime(stop_timeout=0.3) as runtime:
-            worker = runtime.spawn(Worker, name="sleepy")
+            worker = runtime.spawn(LeaseWorker, name="sleepy")
             worker.ask(Work(60.0))
             time.sleep(0.2)
         print("ended")
@@ -81,7 +81,7 @@ def test_a_thread_that_is_stuck_does_not_keep_the_process_from_ending() -> None:
 def test_an_interrupt_ends_the_wait_for_a_reply_and_stops_the_runtime() -> None:
     process = start("""
         with Runtime(stop_timeout=5.0) as runtime:
-            worker = runtime.spawn(Worker)
+            worker = runtime.spawn(LeaseWorker)
             worker.ask(Work(0.5)).result()
             worker.ask(Work(0.5)).result()
             worker.ask(Work(60.0)).result()
@@ -99,7 +99,7 @@ def test_an_interrupt_ends_the_wait_for_a_reply_and_stops_the_runtime() -> None:
 def test_an_interrupt_of_the_end_ends_at_once() -> None:
     process = start("""
         runtime = Runtime(stop_timeout=60.0)
-        worker = runtime.spawn(Worker)
+        worker = runtime.spawn(LeaseWorker)
         worker.ask(Work(60.0))
         time.sleep(0.2)
         print("stopping", flush=True)
@@ -126,7 +126,7 @@ def test_handlers_may_print_log_and_use_the_standard_library_until_the_end() -> 
         import logging
         logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stdout)
 
-        class Talker(Worker):
+        class Talker(LeaseWorker):
             @on
             def note(self, message: Note) -> None:
                 self.context.log.info("heard %s", message.text)
@@ -145,11 +145,11 @@ def test_a_runtime_can_be_made_after_a_fork() -> None:
         start("""
         import os
         with Runtime() as runtime:
-            runtime.spawn(Worker).ask(Work(0.0)).result(5)
+            runtime.spawn(LeaseWorker).ask(Work(0.0)).result(5)
         pid = os.fork()
         if pid == 0:
             with Runtime() as runtime:
-                runtime.spawn(Worker).ask(Work(0.0)).result(5)
+                runtime.spawn(LeaseWorker).ask(Work(0.0)).result(5)
             os._exit(3)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     """)
@@ -165,7 +165,7 @@ def test_a_fork_has_a_stopped_copy_that_answers_nobody_and_ends_at_once() -> Non
         import os
         from coterie import RuntimeStopped
         runtime = Runtime()
-        worker = runtime.spawn(Worker)
+        worker = runtime.spawn(LeaseWorker)
         worker.ask(Work(0.0)).result(5)
         pid = os.fork()
         if pid == 0:
@@ -190,7 +190,7 @@ def test_a_stop_that_was_interrupted_goes_on_and_can_be_waited_for_again() -> No
         start("""
         import os, signal
         runtime = Runtime()
-        worker = runtime.spawn(Worker)
+        worker = runtime.spawn(LeaseWorker)
         worker.tell(Work(1.0))
         threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
         try:
@@ -209,7 +209,7 @@ def test_a_long_stop_says_who_is_waited_for() -> None:
     _, lines, err = finish(
         start("""
         with Runtime() as runtime:
-            runtime.spawn(Worker, name="slow").tell(Work(2.5))
+            runtime.spawn(LeaseWorker, name="slow").tell(Work(2.5))
     """)
     )
     assert lines == ["working", "worked", "stopped"]

@@ -3,7 +3,7 @@
 import gc
 
 from coterie import Agent, AgentDown, AgentRef, Request, Runtime, on
-from coterie.runtime.cell import AgentCell
+from coterie.runtime.cells.cell import AgentCell
 from coterie.testing import eventually
 
 

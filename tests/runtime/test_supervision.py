@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie import Backoff, Strategy, Supervision
-from coterie.runtime.supervision import RestartHistory
+from coterie.runtime.definition.supervision import RestartHistory
 
 
 @given(st.lists(st.floats(0, 50), max_size=40), st.integers(0, 5), st.floats(0.1, 20))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from coterie import WaitCycle
 from coterie.concurrency import Signal
-from coterie.runtime.waits import WaitGraph
+from coterie.runtime.references.waits import WaitGraph
 
 
 class Cell:

@@ -6,21 +6,27 @@ dispatcher's business (`Leased`, `Dedicated`), and changes what agents cost, nev
 nothing of what its agents do.
 """
 
-from coterie.runtime.agent import Agent
-from coterie.runtime.agent_timer import AgentTimer
-from coterie.runtime.context import Context
+from coterie.runtime.cells.metrics import AgentMetrics, Latencies, Quantiles, RuntimeMetrics
+from coterie.runtime.definition.agent import Agent, AgentRuntime, Context
+from coterie.runtime.definition.handlers import on
+from coterie.runtime.definition.supervision import Backoff, Strategy, Supervision
 from coterie.runtime.dispatchers import Dedicated, Dispatcher, Leased
-from coterie.runtime.handlers import on
-from coterie.runtime.health import AgentHealth, AgentState
-from coterie.runtime.inspection import Inspection
-from coterie.runtime.logs import AgentLog, AgentLogFilter
-from coterie.runtime.metrics import AgentMetrics, Latencies, Quantiles, RuntimeMetrics
-from coterie.runtime.reference import AgentRef
-from coterie.runtime.reply import Reply
+from coterie.runtime.observation.health import AgentHealth, AgentState
+from coterie.runtime.observation.inspection import Inspection
+from coterie.runtime.references.agent_timer import AgentTimer
+from coterie.runtime.references.lifecycle_events import (
+    AGENTS,
+    AgentDown,
+    AgentFailed,
+    AgentRecovered,
+    AgentRestarted,
+    AgentStalled,
+)
+from coterie.runtime.references.logs import AgentLog, AgentLogFilter
+from coterie.runtime.references.reference import AgentRef
+from coterie.runtime.references.reply import Reply
 from coterie.runtime.runtime import Provided, Runtime
 from coterie.runtime.shutdown import StopReport, StuckAgent
-from coterie.runtime.signals import AGENTS, AgentDown, AgentFailed, AgentRecovered, AgentRestarted, AgentStalled
-from coterie.runtime.supervision import Backoff, Strategy, Supervision
 
 __all__ = [
     "AGENTS",
@@ -34,6 +40,7 @@ __all__ = [
     "AgentRecovered",
     "AgentRef",
     "AgentRestarted",
+    "AgentRuntime",
     "AgentStalled",
     "AgentState",
     "AgentTimer",

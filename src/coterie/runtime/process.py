@@ -20,7 +20,7 @@ _BOOKKEEPING = [
 """The folders whose code Ctrl-C does not cut in two."""
 
 
-class Tenant(Protocol):
+class ForkAware(Protocol):
     """Somebody who must know what becomes of the process."""
 
     def stop_at_exit(self) -> None:
@@ -33,16 +33,16 @@ class Tenant(Protocol):
 
 
 class ProcessHooks:
-    """A lower switch interval, a guard for Ctrl-C, and word of the end of the process and of forks, for one tenant.
+    """A lower switch interval, a guard for Ctrl-C, and word of the end of the process and of forks, for one owner.
 
-    The tenant is not kept alive. Safe from any thread.
+    The owner is not kept alive. Safe from any thread.
     """
 
-    def __init__(self, tenant: Tenant, switch_interval: float) -> None:
-        self.tenant = weakref.ref(tenant)
+    def __init__(self, owner: ForkAware, switch_interval: float) -> None:
+        self.owner = weakref.ref(owner)
         self._interval = SwitchInterval(switch_interval)
         self._interrupts = InterruptGuard(*_BOOKKEEPING)
-        self._at_exit = _at_exit(self.tenant)
+        self._at_exit = _at_exit(self.owner)
 
     def install(self) -> None:
         """Begin."""
@@ -58,20 +58,20 @@ class ProcessHooks:
         tell_no_more(self)
 
     def become_orphan(self) -> None:
-        """Be told that this is a copy in a forked process, and tell the tenant."""
+        """Be told that this is a copy in a forked process, and tell the owner."""
         self.uninstall()
-        tenant = self.tenant()
-        if tenant is not None:
-            tenant.become_orphan()
+        owner = self.owner()
+        if owner is not None:
+            owner.become_orphan()
 
     def let_go_of_interrupts(self) -> None:
         """End the guard: on the main thread, if that can be, for no other thread may change who handles signals."""
         self._interrupts.release()
 
 
-def _at_exit(tenant: weakref.ref[Tenant]) -> Callable[[], None]:
+def _at_exit(owner: weakref.ref[ForkAware]) -> Callable[[], None]:
     def at_exit() -> None:
-        alive = tenant()
+        alive = owner()
         if alive is not None:
             alive.stop_at_exit()
 

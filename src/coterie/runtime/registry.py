@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import NameTaken
 from coterie.messaging import Message, MessagePriority
-from coterie.runtime.metrics import AgentMetrics
-from coterie.runtime.signals import AgentDown
-
-if TYPE_CHECKING:
-    from coterie.runtime.cell import AgentCell
-    from coterie.runtime.health import AgentHealth
-    from coterie.runtime.reference import AgentRef
+from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.metrics import AgentMetrics
+from coterie.runtime.observation.health import AgentHealth
+from coterie.runtime.references.lifecycle_events import AgentDown
+from coterie.runtime.references.reference import AgentRef
 
 _FAILURES_KEPT = 1_000
 
@@ -71,10 +67,9 @@ class Registry:
             if self._by_name.get(cell.name) is cell:
                 del self._by_name[cell.name]
 
-    def bury(self, cell: AgentCell) -> None:
-        """Forget an agent that has ended, but for its counts, and the cause if it failed."""
+    def unregister(self, cell: AgentCell, health: AgentHealth | None) -> None:
+        """Remove an agent that has ended, but keep its counts, and, if it failed, its error and its last health."""
         error = cell.life.error
-        health = cell.services.health.examine(cell) if error is not None else None
         with self._lock:
             number = cell.address.number
             if self._by_number.pop(number, None) is None:
@@ -148,10 +143,10 @@ class Registry:
             if watcher.address.node == cell.address.node:
                 self._watched_by.get(watcher.address.number, set()).discard(cell.address.number)
 
-    def tell_watchers(self, cell: AgentCell, news: Message, *, last: bool = False) -> None:
-        """Send news about an agent to those who watch it; with `last`, forget them."""
+    def notify_watchers(self, cell: AgentCell, event: Message, *, last: bool = False) -> None:
+        """Send a lifecycle event of an agent to its watchers; with `last`, forget them."""
         number = cell.address.number
-        # No lock: each step is one operation of a dictionary, and once an agent is buried nobody is added.
+        # No lock: each step is one operation of a dictionary, and no watcher is added to an agent that is removed.
         watchers = self._watchers.pop(number, None) if last else self._watchers.get(number)
         if last and watchers:
             with self._lock:
@@ -159,10 +154,9 @@ class Registry:
                     self._watched_by.get(watcher.address.number, set()).discard(number)
         for watcher in watchers.copy() if watchers else ():
             here = self._by_number.get(watcher.address.number) if watcher.address.node == cell.address.node else None
-            # One that is stopping itself, as a parent that waits for its children, takes no more news.
+            # One that is stopping itself, as a parent that waits for its children, takes no more events.
             if watcher.is_alive and not (here is not None and here.mailbox.closed):
-                _send(watcher, news)
-        cell.services.publish_news(news)
+                _send(watcher, event)
 
     def subscribe(self, topic: str, cell: AgentCell) -> None:
         """Have what is published on a topic sent to an agent."""
@@ -183,5 +177,5 @@ class Registry:
         return list(subscribed.copy()) if subscribed else []
 
 
-def _send(watcher: AgentRef, news: Message) -> None:
-    watcher.tell(news, priority=MessagePriority.SYSTEM)
+def _send(watcher: AgentRef, event: Message) -> None:
+    watcher.tell(event, priority=MessagePriority.SYSTEM)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import logging
 import secrets
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
 from coterie.concurrency import Rank, Signal, Thread, new_lock, start_thread
 from coterie.errors import InvalidMessage, UnknownAgent
 from coterie.kernel import Address, Clock, check_number, clock_or_system
 from coterie.messaging import DeadLetters, MailboxPolicy, Message, MessagePriority, Transport
-from coterie.runtime import inspection
-from coterie.runtime.activation import CURRENT
-from coterie.runtime.agent import Agent
+from coterie.runtime.cells.metrics import AgentMetrics, RuntimeMetrics
+from coterie.runtime.definition.agent import Agent
+from coterie.runtime.definition.spec import check_options
+from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers import Dispatcher, Leased
-from coterie.runtime.health import AgentHealth
-from coterie.runtime.inspection import Inspection
-from coterie.runtime.metrics import AgentMetrics, RuntimeMetrics
-from coterie.runtime.options import check_options
+from coterie.runtime.observation import inspection
+from coterie.runtime.observation.health import AgentHealth
+from coterie.runtime.observation.inspection import Inspection
 from coterie.runtime.process import ProcessHooks
-from coterie.runtime.reference import AgentRef
+from coterie.runtime.references.invocation import CURRENT
+from coterie.runtime.references.reference import AgentRef, post
 from coterie.runtime.services import Services
 from coterie.runtime.shutdown import Shutdown, StopReport
-from coterie.runtime.supervision import Supervision
 
 T = TypeVar("T")
 
@@ -194,7 +194,7 @@ class Runtime:
         sender = self._current()
         agents = [agent for agent in self.agents() if agent != sender]
         for agent in agents:
-            self._services.post(agent, message, sender, MessagePriority.NORMAL)
+            post(agent, sender, message, MessagePriority.NORMAL)
         return len(agents)
 
     @property
@@ -250,7 +250,9 @@ class Runtime:
             totals=totals.plus(AgentMetrics(sent=refused, dead=refused)),
             agents=agents,
             spawned=services.registry.spawned,
-            threads=sum(engine.threads for engine in services.engines()) + services.blocking.threads + services.timers.threads,
+            threads=sum(scheduler.threads for scheduler in services.schedulers())
+            + services.blocking.threads
+            + services.timers.threads,
             dead_letters={reason.name.lower(): count for reason, count in services.dead_letters.counts.items()},
             link={name: getattr(statistics, name) for name in statistics.__slots__},
         )
@@ -273,7 +275,7 @@ class Runtime:
         The attributes are read on the agent's own thread; if that does not come by within `timeout` seconds they are
         missing. Raises `UnknownAgent`.
         """
-        return inspection.inspect(self._cell(agent), timeout)
+        return inspection.inspect(self._cell(agent), self._services.health.examine, timeout)
 
     # The end.
 
@@ -348,9 +350,11 @@ class Runtime:
         self._services.become_orphan()
 
     def _current(self) -> AgentRef | None:
-        """Return the agent of this runtime, if it is one, that calls this."""
-        activation = CURRENT.get()
-        return activation.cell.reference if activation is not None and activation.cell.services is self._services else None
+        """Return the agent of this runtime whose code calls this, or None."""
+        invocation = CURRENT.get()
+        if invocation is None or invocation.cell.reference.address.node != self.node:
+            return None
+        return cast("AgentRef", invocation.cell.reference)
 
     def _cell(self, agent: AgentRef | str) -> Any:
         registry = self._services.registry

@@ -5,46 +5,47 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from coterie.concurrency import ElasticPool, Rank, Timers, new_lock
 from coterie.errors import (
     AgentStopped,
     DefinitionError,
     InvalidMessage,
-    MailboxFull,
     RuntimeStopped,
     ServiceMissing,
     SpawnError,
     describe,
 )
-from coterie.kernel import Address, Codec, Extension
-from coterie.messaging import DeadLetter, DeadLetters, Envelope, LocalTransport, Message, MessagePriority, Reason, Transport
-from coterie.runtime import admission
-from coterie.runtime.agent import Agent
-from coterie.runtime.cell import AgentCell
-from coterie.runtime.dispatchers import Resources
-from coterie.runtime.family import Family
-from coterie.runtime.health import Health
-from coterie.runtime.lifecycle import Phase
-from coterie.runtime.loops import LoopInboxes
-from coterie.runtime.node import LoopbackPort, Node
-from coterie.runtime.options import check_options
-from coterie.runtime.recipe import Recipe
-from coterie.runtime.reference import AgentRef
+from coterie.kernel import Address, Clock, Codec, Extension
+from coterie.messaging import (
+    DeadLetter,
+    DeadLetters,
+    Envelope,
+    LocalTransport,
+    MailboxPolicy,
+    Message,
+    MessagePriority,
+    Reason,
+    Transport,
+)
+from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.states import Phase
+from coterie.runtime.cells.supervision_group import SupervisionGroup
+from coterie.runtime.definition.agent import Agent, AgentRuntime
+from coterie.runtime.definition.spec import AgentSpec, check_options
+from coterie.runtime.definition.supervision import Supervision
+from coterie.runtime.dispatchers.base import Dispatcher, DispatcherResources, Scheduler
+from coterie.runtime.dispatchers.loops import LoopInboxes
+from coterie.runtime.nodes.node import Node
+from coterie.runtime.nodes.remote import LoopbackEndpoint
+from coterie.runtime.nodes.strict import StrictEndpoint
+from coterie.runtime.observation.health import Health
+from coterie.runtime.references.dead_endpoint import DeadEndpoint
+from coterie.runtime.references.lifecycle_events import AGENTS
+from coterie.runtime.references.reference import AgentRef, Endpoint, post
+from coterie.runtime.references.waits import WaitGraph
 from coterie.runtime.registry import Registry
-from coterie.runtime.signals import AGENTS
-from coterie.runtime.strict import StrictPort
-from coterie.runtime.supervision import Supervision
-from coterie.runtime.vacant import VacantPort
-from coterie.runtime.waits import WaitGraph
-
-if TYPE_CHECKING:
-    from coterie.kernel import Clock
-    from coterie.messaging import MailboxPolicy
-    from coterie.runtime.dispatchers import Dispatcher, Engine
-    from coterie.runtime.port import Port
-    from coterie.runtime.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class Services:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: AgentRuntime,
         node: str,
         *,
         dispatcher: Dispatcher,
@@ -68,7 +69,7 @@ class Services:
         stall_after: float,
         dead_letters: int,
     ) -> None:
-        self.runtime = runtime
+        self.runtime: AgentRuntime = runtime
         self.node = node
         self.clock = clock
         self.ask_timeout = ask_timeout
@@ -87,14 +88,14 @@ class Services:
         self.registry = Registry()
         self.waits = WaitGraph()
         self.loops = LoopInboxes()
-        self.family = Family(supervision, None)
-        self.health = Health(self, stall_after)
+        self.supervision_group = SupervisionGroup(supervision, None)
+        self.health = Health(clock, self.timers, stall_after, self.cells_on_threads, self.publish_event)
         self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience)
         self._loopback = strict and transport is not None
-        self._resources = Resources(node, clock, self.timers, self.blocking)
+        self._resources = DispatcherResources(node, clock, self.timers, self.blocking)
         self._correlations = itertools.count(1)
         self._lock = new_lock(Rank.RECORDS)
-        self._engines: dict[Dispatcher, Engine] = {}
+        self._schedulers: dict[Dispatcher, Scheduler] = {}
         self._provided: dict[type, Any] = {}
         self._shown: set[type] = set()
         self._refused = 0
@@ -119,91 +120,76 @@ class Services:
             raise RuntimeStopped(self.node, "starts no more agents")
         if name is not None and not Address.is_name(name):
             raise DefinitionError(f"name={name!r}", "it cannot name an agent", "use text without '#' and control characters")
-        recipe = Recipe(kind, args, kwargs, dispatcher or self.dispatcher, supervision)
-        self._show_to_codec(recipe)
-        default = recipe.kind.__name__.lower()
+        spec = AgentSpec(kind, args, kwargs, dispatcher or self.dispatcher, supervision)
+        self._show_to_codec(spec)
+        default = spec.kind.__name__.lower()
         name, number = self.registry.reserve(name, default if parent is None else f"{parent.name}/{default}")
-        family = self.family if parent is None else self._children_of(parent)
+        supervision_group = self.supervision_group if parent is None else self._children_of(parent)
         try:
-            cell = AgentCell(self, Address(self.node, name, number), recipe, family, mailbox or self.mailbox)
+            cell = AgentCell(self, Address(self.node, name, number), spec, supervision_group, mailbox or self.mailbox)
             self.registry.add(cell)
-            family.add(cell)
+            supervision_group.add(cell)
             if self.stopping:
                 cell.mailbox.refuse_outsiders()
             cell.control(cell.life.start)
         except BaseException as error:
             self.registry.withdraw(name, number)
-            family.remove(number)
+            supervision_group.remove(number)
             if not isinstance(error, RuntimeError):
                 raise
             raise SpawnError(f"{name} cannot start: {error}; stop agents, or use the dispatcher Leased") from error
         return cell.reference
 
-    def engine(self, dispatcher: Dispatcher) -> Engine:
-        """Return the engine that works as a dispatcher says."""
-        engine = self._engines.get(dispatcher)
-        if engine is None:
+    def scheduler(self, dispatcher: Dispatcher) -> Scheduler:
+        """Return the scheduler that works as a dispatcher says."""
+        scheduler = self._schedulers.get(dispatcher)
+        if scheduler is None:
             with self._lock:
-                engine = self._engines.get(dispatcher)
-                if engine is None:
-                    engine = self._engines[dispatcher] = dispatcher.open(self._resources)
-        return engine
+                scheduler = self._schedulers.get(dispatcher)
+                if scheduler is None:
+                    scheduler = self._schedulers[dispatcher] = dispatcher.open(self._resources)
+        return scheduler
 
-    def engines(self) -> list[Engine]:
-        """Return the engines that are in use."""
+    def schedulers(self) -> list[Scheduler]:
+        """Return the schedulers that are in use."""
         with self._lock:
-            return list(self._engines.values())
+            return list(self._schedulers.values())
 
     def cells_on_threads(self) -> Iterator[AgentCell]:
         """Yield the agents that are on a thread, or were a moment ago."""
-        for engine in self.engines():
-            for occupant, _ in engine.occupied():
-                if isinstance(occupant, AgentCell):
-                    yield occupant
+        for scheduler in self.schedulers():
+            for schedulable, _ in scheduler.running():
+                if isinstance(schedulable, AgentCell):
+                    yield schedulable
 
     # References.
 
-    def port_for(self, cell: AgentCell) -> Port:
+    def endpoint_for(self, cell: AgentCell) -> Endpoint:
         """Return the way to an agent of this runtime."""
         if self._loopback:
-            return LoopbackPort(self.node_link, cell)
-        return StrictPort(cell, self.codec) if self.strict else cell
+            return LoopbackEndpoint(self.node_link, cell)
+        return StrictEndpoint(cell, self.codec) if self.strict else cell
 
     def reference(self, address: Address) -> AgentRef:
         """Return a reference to the agent at an address, here or elsewhere."""
         if address.node != self.node:
-            return AgentRef(address, self, self.node_link.port(address))
-        cell = self.registry.by_number(address.number) if address.number else self.registry.find(address.name)
-        return cell.reference if cell is not None else AgentRef(address, self, self.unknown_port(address))
+            return AgentRef(address, self, self.node_link.endpoint(address))
+        cell = self.local(address)
+        return cell.reference if cell is not None else AgentRef(address, self, self.dead_endpoint(address))
 
-    def unknown_port(self, address: Address) -> VacantPort:
-        """Return the port to an address of this runtime where no agent lives."""
-        return VacantPort(self, address, existed=0 < address.number <= self.registry.spawned)
+    def local(self, address: Address) -> AgentCell | None:
+        """Return the living agent at an address of this runtime, or None."""
+        return self.registry.by_number(address.number) if address.number else self.registry.find(address.name)
+
+    def dead_endpoint(self, address: Address) -> DeadEndpoint:
+        """Return the endpoint to an address of this runtime where no agent lives."""
+        return DeadEndpoint(self, address, existed=0 < address.number <= self.registry.spawned)
 
     def next_correlation(self) -> int:
         """Return a number for an ask that no other has."""
         return next(self._correlations)
 
     # Messages.
-
-    def post(self, reference: AgentRef, message: Message, sender: AgentRef | None, priority: MessagePriority) -> None:
-        """Send a message without ever blocking; what is refused becomes a dead letter.
-
-        Raises `EncodeFailed` for what has no form on a wire that it must cross.
-        """
-        port = reference._port  # noqa: SLF001 - services and reference are two sides of one thing
-        envelope = Envelope(message, sender, None, None, priority)
-
-        def rejected(error: MailboxFull) -> None:
-            self.make_dead(envelope, reference.address, Reason.FULL, str(error))
-
-        try:
-            pending = port.admit(envelope)
-        except MailboxFull as error:
-            rejected(error)
-            return
-        if pending is not None and port.cell is not None:
-            admission.attend(self, port.cell, pending, rejected)
 
     def publish(
         self, topic: str, message: Message, sender: AgentRef | None, priority: MessagePriority = MessagePriority.NORMAL
@@ -213,14 +199,27 @@ class Services:
             raise InvalidMessage(message, f"the topic {topic!r}")
         subscribers = self.registry.subscribers(topic)
         for subscriber in subscribers:
-            self.post(subscriber, message, sender, priority)
+            post(subscriber, sender, message, priority)
         return len(subscribers)
 
-    def publish_news(self, news: Message) -> None:
-        """Tell those who have subscribed to the topic `AGENTS`."""
-        self.publish(AGENTS, news, None, MessagePriority.SYSTEM)
+    def publish_event(self, event: Message) -> None:
+        """Publish a lifecycle event on the topic `AGENTS`."""
+        self.publish(AGENTS, event, None, MessagePriority.SYSTEM)
 
-    def make_dead(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
+    def notify_watchers(self, cell: AgentCell, event: Message, *, last: bool = False) -> None:
+        """Send a lifecycle event to the watchers of an agent, and publish it; with `last`, forget the watchers."""
+        self.registry.notify_watchers(cell, event, last=last)
+        self.publish_event(event)
+
+    def unregister(self, cell: AgentCell) -> None:
+        """Remove an agent that has ended from the registry."""
+        self.registry.unregister(cell, self.health.examine(cell) if cell.life.error is not None else None)
+
+    def failure_of(self, number: int) -> BaseException | None:
+        """Return the error that the agent of a number failed with for good, if it did."""
+        return self.registry.failure_of(number)
+
+    def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
         """Record a message that nobody handles."""
         sender = envelope.sender.address if envelope.sender is not None else None
         self.dead_letters.add(DeadLetter(envelope.message, recipient, sender, reason, self.clock.time(), detail))
@@ -274,17 +273,17 @@ class Services:
         """Messages that no mailbox took."""
         return self._refused
 
-    def _children_of(self, parent: AgentCell) -> Family:
+    def _children_of(self, parent: AgentCell) -> SupervisionGroup:
         with self._lock:
             if parent.children is None:
-                parent.children = Family(parent.recipe.kind.supervision or Supervision(), parent)
+                parent.children = SupervisionGroup(parent.spec.kind.supervision or Supervision(), parent)
             return parent.children
 
-    def _show_to_codec(self, recipe: Recipe) -> None:
-        if recipe.kind not in self._shown:
-            for kind in recipe.handlers:
+    def _show_to_codec(self, spec: AgentSpec) -> None:
+        if spec.kind not in self._shown:
+            for kind in spec.handlers:
                 self.codec.register(kind)
-            self._shown.add(recipe.kind)
+            self._shown.add(spec.kind)
 
     def _read_reference(self, text: str) -> AgentRef:
         return self.reference(Address.parse(text))

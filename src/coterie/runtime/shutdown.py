@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from coterie.concurrency import Signal, stack_of
 from coterie.kernel import Countdown, DrivenClock
-from coterie.runtime import inspection
-from coterie.runtime.hold import Hold
-from coterie.runtime.quiescence import Activity, Quiescence
-
-if TYPE_CHECKING:
-    from coterie.runtime.cell import AgentCell
-    from coterie.runtime.services import Services
+from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.states import Suspension
+from coterie.runtime.observation import inspection
+from coterie.runtime.observation.quiescence import Activity, Quiescence
+from coterie.runtime.services import Services
 
 _log = logging.getLogger(__name__)
 
@@ -56,15 +53,15 @@ class Shutdown:
         services.stopping = True
         for cell in services.registry.cells():
             cell.mailbox.refuse_outsiders()
-            if cell.is_held(Hold.PAUSED):
+            if cell.is_held(Suspension.PAUSED):
                 inspection.resume(cell)
         drained = drain and self._drain(countdown)
         services.closed = True
         self._stop_agents(drain=drain, countdown=countdown)
         stuck = [self._give_up(cell) for cell in services.registry.cells()]
         services.health.close()
-        for engine in services.engines():
-            engine.close(0.1 if stuck else _THREADS)
+        for scheduler in services.schedulers():
+            scheduler.close(0.1 if stuck else _THREADS)
         services.node_link.close()
         services.timers.close()
         services.blocking.shutdown(wait=False, cancel_futures=True)
@@ -78,29 +75,29 @@ class Shutdown:
         """Wait until all agents have handled all they were sent. Return whether they have."""
         # On a clock that somebody drives, agents may wait for a time that nobody brings about any more.
         patient = not isinstance(self._services.clock, DrivenClock)
-        return Quiescence(self._services).wait(countdown, through_waits=patient) is Activity.QUIET
+        return Quiescence(self._services.registry.cells).wait(countdown, through_waits=patient) is Activity.QUIET
 
     def _stop_agents(self, *, drain: bool, countdown: Countdown) -> None:
-        family = self._services.family
+        supervision_group = self._services.supervision_group
         empty = Signal()
-        family.stop_all(drain=drain, then=empty.set)
+        supervision_group.stop_all(drain=drain, then=empty.set)
         left = countdown.left()
         assert left is not None
         if drain:
             if empty.wait(left):
                 return
-            family.stop_all(drain=False, then=empty.set)
+            supervision_group.stop_all(drain=False, then=empty.set)
             left = min(_LAST_CALL, max(0.1, left))
         empty.wait(left)
 
     def _give_up(self, cell: AgentCell) -> StuckAgent:
-        ident = cell.seat.thread_id
+        ident = cell.executor.thread_id
         thread = next((each.name for each in threading.enumerate() if each.ident == ident), "no thread")
         stack = stack_of(ident)
         cell.log.error("did not stop and was given up; its thread %s is in\n%s", thread, stack)
         cell.mailbox.close()
         for envelope in cell.outcomes.count_leftovers():
-            cell.outcomes.bury(envelope)
+            cell.outcomes.dead_letter(envelope)
         in_hand = cell.in_hand()
         cell.give_up(len(in_hand))
         for envelope in in_hand:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from coterie.concurrency import dump_stacks
 from coterie.kernel import Countdown
 from coterie.runtime import Runtime
-from coterie.runtime.quiescence import Activity, Quiescence
+from coterie.runtime.observation.quiescence import Activity, Quiescence
 from coterie.testing.transport import LossyTransport
 
 
@@ -35,7 +35,7 @@ def settle(runtime: Runtime, timeout: float = 10.0) -> None:
         if isinstance(transport, LossyTransport) and not transport.driven:
             eventually(lambda: transport.in_flight == 0, timeout, "that no frame is on its way")
         sent = services.node_link.link.statistics.sent
-        activity = Quiescence(services).wait(countdown, through_waits=False)
+        activity = Quiescence(services.registry.cells).wait(countdown, through_waits=False)
         if activity is Activity.WORKING:
             raise AssertionError(f"agents were still at work after {timeout:g} s\n{dump_stacks()}")
         if services.node_link.link.statistics.sent == sent:

@@ -16,7 +16,7 @@ from coterie.models import ModelRequest
 if TYPE_CHECKING:
     from coterie.conversation.running.runner import Runner
     from coterie.conversation.session.book import Book
-    from coterie.runtime.logs import AgentLog
+    from coterie.runtime.references.logs import AgentLog
 
 
 class Deliveries:

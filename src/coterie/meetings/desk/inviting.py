@@ -8,7 +8,7 @@ from coterie.errors import AskTimeout, DeliveryError, HandlerFailed, Unhandled
 from coterie.kernel import Address
 from coterie.meetings.desk.letters import Answer, Host, NotHeld
 from coterie.meetings.messages import Accept, Decline, Invitation
-from coterie.runtime import AgentRef, Runtime
+from coterie.runtime import AgentRef, AgentRuntime
 
 RECEPTION = "coterie/meetings"
 """The name of the agent that takes in guests' invitations on each node."""
@@ -41,7 +41,7 @@ def _failed(error: DeliveryError, limit: float) -> Answer:
     return Answer("unreachable", str(error))
 
 
-async def ask_there(runtime: Runtime, host: Host) -> Answer:
+async def ask_there(runtime: AgentRuntime, host: Host) -> Answer:
     """Ask a guest on another node, through the reception there; again and again, for the answer may be lost."""
     reception = runtime.reference(Address(host.guest.address.node, RECEPTION))
     deadline = runtime.clock.monotonic() + host.timeout

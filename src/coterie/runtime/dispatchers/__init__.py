@@ -4,8 +4,8 @@
 place, beside the model gateway, where event loops are made.
 """
 
-from coterie.runtime.dispatchers.base import Dispatcher, Engine, Occupant, Resources, Seat
+from coterie.runtime.dispatchers.base import AgentExecutor, Dispatcher, DispatcherResources, Schedulable, Scheduler
 from coterie.runtime.dispatchers.dedicated import Dedicated
 from coterie.runtime.dispatchers.leased import Leased
 
-__all__ = ["Dedicated", "Dispatcher", "Engine", "Leased", "Occupant", "Resources", "Seat"]
+__all__ = ["AgentExecutor", "Dedicated", "Dispatcher", "DispatcherResources", "Leased", "Schedulable", "Scheduler"]

@@ -13,8 +13,8 @@ from coterie.kernel import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """What an engine may use of its runtime."""
+class DispatcherResources:
+    """What an scheduler may use of its runtime."""
 
     name: str
     """Begins the names of its threads."""
@@ -24,7 +24,7 @@ class Resources:
     """Where `run_in_executor` of the agents' loops leads."""
 
 
-class Occupant(Protocol):
+class Schedulable(Protocol):
     """Somebody who works on one thread at a time: an agent."""
 
     @property
@@ -35,22 +35,22 @@ class Occupant(Protocol):
     def turn(self, quantum: int) -> bool:
         """Do what there is to do, about `quantum` messages at most. Return whether there is more. Must not raise.
 
-        Called on the thread that holds the occupant, outside of its event loop, and never twice at once.
+        Called on the thread that holds the schedulable, outside of its event loop, and never twice at once.
         """
         ...
 
 
-class Seat(Protocol):
-    """The place where one occupant gets its thread."""
+class AgentExecutor(Protocol):
+    """The place where one schedulable gets its thread."""
 
     @property
     def thread_id(self) -> int | None:
-        """The thread that runs the occupant right now, None if there is none."""
+        """The thread that runs the schedulable right now, None if there is none."""
         ...
 
     @property
     def busy(self) -> bool:
-        """Whether the occupant's code runs, or is about to, as opposed to waiting for something to do."""
+        """Whether the schedulable's code runs, or is about to, as opposed to waiting for something to do."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class Seat(Protocol):
         ...
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the occupant's event loop, which is made at the first call. Only on the occupant's thread."""
+        """Return the schedulable's event loop, which is made at the first call. Only on the schedulable's thread."""
         ...
 
     def has_loop(self) -> bool:
@@ -71,27 +71,27 @@ class Seat(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Leave the event loop soon, because a turn is due. Only on the occupant's thread."""
+        """Leave the event loop soon, because a turn is due. Only on the schedulable's thread."""
         ...
 
     def before_blocking(self) -> None:
-        """Be told that the occupant's thread is about to block knowingly. Only on that thread."""
+        """Be told that the schedulable's thread is about to block knowingly. Only on that thread."""
         ...
 
     def close(self) -> None:
-        """Be told that the occupant has ended: no turn after this one. Only on the occupant's thread."""
+        """Be told that the schedulable has ended: no turn after this one. Only on the schedulable's thread."""
         ...
 
 
-class Engine(Protocol):
+class Scheduler(Protocol):
     """What gives threads to the agents of one runtime."""
 
-    def seat(self, occupant: Occupant) -> Seat:
-        """Return a seat for a new occupant. Raises `RuntimeError` when the system has no thread to give."""
+    def executor(self, schedulable: Schedulable) -> AgentExecutor:
+        """Return an executor for a new schedulable. Raises `RuntimeError` when the system has no thread to give."""
         ...
 
-    def occupied(self) -> Iterator[tuple[Occupant, Seat]]:
-        """Yield the occupants that are, or just were, on a thread."""
+    def running(self) -> Iterator[tuple[Schedulable, AgentExecutor]]:
+        """Yield the schedulables that are, or just were, on a thread."""
         ...
 
     @property
@@ -100,13 +100,13 @@ class Engine(Protocol):
         ...
 
     def close(self, timeout: float) -> None:
-        """End all threads that will end within `timeout` seconds. The occupants have ended, or are given up."""
+        """End all threads that will end within `timeout` seconds. The schedulables have ended, or are given up."""
         ...
 
 
 class Dispatcher(Protocol):
     """A way to give threads to agents, as a value: immutable, comparable, good for any number of runtimes."""
 
-    def open(self, resources: Resources) -> Engine:
-        """Return an engine that works this way."""
+    def open(self, resources: DispatcherResources) -> Scheduler:
+        """Return an scheduler that works this way."""
         ...

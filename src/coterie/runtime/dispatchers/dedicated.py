@@ -14,8 +14,8 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from coterie.concurrency import Doorbell, Rank, Thread, new_lock, start_thread
 from coterie.kernel import Countdown, DrivenClock
-from coterie.runtime.dispatchers.base import Occupant, Resources
-from coterie.runtime.loops import LoopInbox
+from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable
+from coterie.runtime.dispatchers.loops import LoopInbox
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -34,9 +34,9 @@ class Dedicated:
     it first needs one, because an ordinary loop costs three file descriptors.
     """
 
-    def open(self, resources: Resources) -> DedicatedEngine:
-        """Return an engine that works this way."""
-        return DedicatedEngine(resources)
+    def open(self, resources: DispatcherResources) -> DedicatedScheduler:
+        """Return an scheduler that works this way."""
+        return DedicatedScheduler(resources)
 
 
 class _WatchedSelector(selectors.DefaultSelector):
@@ -59,7 +59,7 @@ class _WatchedSelector(selectors.DefaultSelector):
 class DedicatedLoop(asyncio.SelectorEventLoop):
     """An ordinary event loop on the runtime's clock, with the runtime's threads for what blocks."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: DispatcherResources) -> None:
         self._resources = resources
         self.watched = _WatchedSelector()
         super().__init__(self.watched)
@@ -99,14 +99,14 @@ class _State(enum.Enum):
     CLOSED = enum.auto()
 
 
-class DedicatedSeat:
-    """One occupant's own thread, started by the first `wake`. `_lock` guards `_state`; the rest belongs to the thread."""
+class DedicatedExecutor:
+    """One schedulable's own thread, started by the first `wake`. `_lock` guards `_state`; the rest belongs to the thread."""
 
-    __slots__ = ("_bell", "_engine", "_in_loop", "_lock", "_loop", "_occupant", "_state", "thread")
+    __slots__ = ("_bell", "_in_loop", "_lock", "_loop", "_schedulable", "_scheduler", "_state", "thread")
 
-    def __init__(self, engine: DedicatedEngine, occupant: Occupant) -> None:
-        self._engine = engine
-        self._occupant = occupant
+    def __init__(self, scheduler: DedicatedScheduler, schedulable: Schedulable) -> None:
+        self._scheduler = scheduler
+        self._schedulable = schedulable
         self._lock = new_lock(Rank.SEAT)
         self._state = _State.NEW
         self._bell = Doorbell()
@@ -116,12 +116,12 @@ class DedicatedSeat:
 
     @property
     def thread_id(self) -> int | None:
-        """The occupant's thread."""
+        """The schedulable's thread."""
         return self.thread.ident if self.thread is not None else None
 
     @property
     def busy(self) -> bool:
-        """Whether the thread is in the occupant's code, or about to be, as opposed to waiting for something to do."""
+        """Whether the thread is in the schedulable's code, or about to be, as opposed to waiting for something to do."""
         if self._state is _State.RESTING:
             return self._in_loop and self._loop is not None and not self._loop.watched.resting
         return self._state is _State.RUNNING or self._state is _State.DIRTY
@@ -147,8 +147,8 @@ class DedicatedSeat:
             else:
                 self._leave(loop)
         elif before is _State.NEW:
-            self._engine.enter(self, self._occupant)
-            self.thread = start_thread(self._run, self._occupant.name)
+            self._scheduler.enter(self, self._schedulable)
+            self.thread = start_thread(self._run, self._schedulable.name)
 
     def _leave(self, loop: DedicatedLoop) -> None:
         try:
@@ -159,9 +159,9 @@ class DedicatedSeat:
                 raise
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the occupant's event loop."""
+        """Return the schedulable's event loop."""
         if self._loop is None:
-            self._loop = DedicatedLoop(self._engine.resources)
+            self._loop = DedicatedLoop(self._scheduler.resources)
         return self._loop
 
     def has_loop(self) -> bool:
@@ -184,10 +184,10 @@ class DedicatedSeat:
     def _run(self) -> None:
         try:
             while self._state is not _State.CLOSED:
-                if not self._occupant.turn(_QUANTUM):
+                if not self._schedulable.turn(_QUANTUM):
                     self._rest()
         finally:
-            self._engine.leave(self)
+            self._scheduler.leave(self)
             if self._loop is not None:
                 self._loop.run_until_complete(self._loop.shutdown_asyncgens())
                 self._loop.close()
@@ -214,13 +214,13 @@ class DedicatedSeat:
                     self._state = _State.RUNNING
 
 
-class DedicatedEngine:
-    """Keeps the threads of its occupants. `_lock` guards the tables."""
+class DedicatedScheduler:
+    """Keeps the threads of its schedulables. `_lock` guards the tables."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: DispatcherResources) -> None:
         self.resources = resources
         self._lock = new_lock(Rank.DISPATCHER)
-        self._seats: dict[DedicatedSeat, Occupant] = {}
+        self._seats: dict[DedicatedExecutor, Schedulable] = {}
         self._ending: list[Thread] = []
 
     @property
@@ -228,36 +228,36 @@ class DedicatedEngine:
         """How many threads there are now."""
         return len(self._seats)
 
-    def seat(self, occupant: Occupant) -> DedicatedSeat:
-        """Return a seat for a new occupant."""
-        return DedicatedSeat(self, occupant)
+    def executor(self, schedulable: Schedulable) -> DedicatedExecutor:
+        """Return an executor for a new schedulable."""
+        return DedicatedExecutor(self, schedulable)
 
-    def occupied(self) -> Iterator[tuple[Occupant, DedicatedSeat]]:
-        """Yield all occupants."""
+    def running(self) -> Iterator[tuple[Schedulable, DedicatedExecutor]]:
+        """Yield all schedulables."""
         with self._lock:
-            seats = list(self._seats.items())
-        for seat, occupant in seats:
-            yield occupant, seat
+            executors = list(self._seats.items())
+        for executor, schedulable in executors:
+            yield schedulable, executor
 
-    def enter(self, seat: DedicatedSeat, occupant: Occupant) -> None:
-        """Be told that the thread of a seat begins."""
+    def enter(self, executor: DedicatedExecutor, schedulable: Schedulable) -> None:
+        """Be told that the thread of an executor begins."""
         with self._lock:
-            self._seats[seat] = occupant
+            self._seats[executor] = schedulable
 
-    def leave(self, seat: DedicatedSeat) -> None:
-        """Be told that the thread of a seat is about to end."""
+    def leave(self, executor: DedicatedExecutor) -> None:
+        """Be told that the thread of an executor is about to end."""
         with self._lock:
-            self._seats.pop(seat, None)
-            if seat.thread is not None:
-                self._ending.append(seat.thread)
+            self._seats.pop(executor, None)
+            if executor.thread is not None:
+                self._ending.append(executor.thread)
             if len(self._ending) > _ENDING_TOLERATED:
                 self._ending = [thread for thread in self._ending if thread.is_alive()]
 
     def close(self, timeout: float) -> None:
-        """Wait for the threads whose occupants have ended."""
+        """Wait for the threads whose schedulables have ended."""
         countdown = Countdown(timeout)
         with self._lock:
-            threads = [*self._ending, *(seat.thread for seat in self._seats)]
+            threads = [*self._ending, *(executor.thread for executor in self._seats)]
         for thread in threads:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(countdown.left())

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from coterie.concurrency import Rank, Timer, new_lock
 from coterie.kernel import Countdown, check_number
-from coterie.runtime.dispatchers.base import Engine, Occupant, Resources
+from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable, Scheduler
 from coterie.runtime.dispatchers.dedicated import Dedicated
 from coterie.runtime.dispatchers.parking import ParkingLoop, supported
 from coterie.runtime.dispatchers.poller import Poller
-from coterie.runtime.dispatchers.workers import Worker, WorkerPool
+from coterie.runtime.dispatchers.workers import LeaseWorker, WorkerPool
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +50,12 @@ class Leased:
         check_number("Leased.idle_after", self.idle_after, above=0)
         check_number("Leased.quantum", self.quantum, least=1, whole=True)
 
-    def open(self, resources: Resources) -> Engine:
-        """Return an engine that works this way."""
+    def open(self, resources: DispatcherResources) -> Scheduler:
+        """Return an scheduler that works this way."""
         if not supported():
             _log.warning("agents cannot be leased threads on this platform; each gets one of its own")
             return Dedicated().open(resources)
-        return LeasedEngine(self, resources)
+        return LeasedScheduler(self, resources)
 
 
 class _State(enum.Enum):
@@ -68,14 +68,14 @@ class _State(enum.Enum):
     CLOSED = enum.auto()
 
 
-class LeasedSeat:
-    """Where one occupant is leased a thread. `_lock` guards `_state`; the rest belongs to the thread that holds it."""
+class LeasedExecutor:
+    """Where one schedulable is leased a thread. `_lock` guards `_state`; the rest belongs to the thread that holds it."""
 
-    __slots__ = ("_armed_for", "_engine", "_lock", "_loop", "_occupant", "_state", "_timer", "thread_id")
+    __slots__ = ("_armed_for", "_lock", "_loop", "_schedulable", "_scheduler", "_state", "_timer", "thread_id")
 
-    def __init__(self, engine: LeasedEngine, occupant: Occupant) -> None:
-        self._engine = engine
-        self._occupant = occupant
+    def __init__(self, scheduler: LeasedScheduler, schedulable: Schedulable) -> None:
+        self._scheduler = scheduler
+        self._schedulable = schedulable
         self._lock = new_lock(Rank.SEAT)
         self._state = _State.RESTING
         self._loop: ParkingLoop | None = None
@@ -84,13 +84,13 @@ class LeasedSeat:
         self.thread_id: int | None = None
 
     @property
-    def occupant(self) -> Occupant:
-        """Whose seat it is."""
-        return self._occupant
+    def schedulable(self) -> Schedulable:
+        """Whose executor it is."""
+        return self._schedulable
 
     @property
     def busy(self) -> bool:
-        """Whether the occupant has a thread, or is to get one."""
+        """Whether the schedulable has a thread, or is to get one."""
         return self._state is not _State.RESTING and self._state is not _State.CLOSED
 
     @property
@@ -106,16 +106,16 @@ class LeasedSeat:
         if state is _State.RESTING:
             self._state = _State.QUEUED
             lock.release()
-            self._engine.pool.submit(self)
+            self._scheduler.pool.submit(self)
             return
         if state is _State.RUNNING:
             self._state = _State.DIRTY
         lock.release()
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the occupant's event loop."""
+        """Return the schedulable's event loop."""
         if self._loop is None:
-            self._loop = ParkingLoop(self._engine.resources, self.wake, self._engine.poller)
+            self._loop = ParkingLoop(self._scheduler.resources, self.wake, self._scheduler.poller)
         return self._loop
 
     def has_loop(self) -> bool:
@@ -129,24 +129,24 @@ class LeasedSeat:
 
     def before_blocking(self) -> None:
         """Let others run what this thread would have run next."""
-        self._engine.pool.release_slot()
+        self._scheduler.pool.release_slot()
 
     def close(self) -> None:
-        """Give the seat up after this turn."""
+        """Give the executor up after this turn."""
         with self._lock:
             self._state = _State.CLOSED
         if self._timer is not None:
             self._timer.cancel()
 
-    def run(self, worker: Worker) -> None:
-        """Hold a thread for as long as there is something to do and nobody else's turn has come."""
+    def run(self, worker: LeaseWorker) -> None:
+        """Hold a thread while there is something to do and it is not the turn of others."""
         self.thread_id = worker.ident
         with self._lock:
             self._state = _State.RUNNING
-        pool = self._engine.pool
-        quantum = self._engine.quantum
+        pool = self._scheduler.pool
+        quantum = self._scheduler.quantum
         while True:
-            more = self._occupant.turn(quantum)
+            more = self._schedulable.turn(quantum)
             loop = self._loop
             if loop is not None and self._state is not _State.CLOSED and loop.is_due:
                 loop.pump(_STEPS)
@@ -176,7 +176,7 @@ class LeasedSeat:
             if deadline != self._armed_for or (self._timer is not None and self._timer.callback is None):
                 self._arm(deadline)
             loop.rest()
-        # Once the state says RESTING another thread may take the seat, so this must come before.
+        # Once the state says RESTING another thread may take the executor, so this must come before.
         self.thread_id = None
         with self._lock:
             if self._state is _State.DIRTY:
@@ -193,13 +193,13 @@ class LeasedSeat:
         if self._timer is not None:
             self._timer.cancel()
         self._armed_for = deadline
-        self._timer = None if deadline == float("inf") else self._engine.resources.timers.call_at(deadline, self.wake)
+        self._timer = None if deadline == float("inf") else self._scheduler.resources.timers.call_at(deadline, self.wake)
 
 
-class LeasedEngine:
+class LeasedScheduler:
     """The workers and the poller that the agents of one runtime share."""
 
-    def __init__(self, settings: Leased, resources: Resources) -> None:
+    def __init__(self, settings: Leased, resources: DispatcherResources) -> None:
         self.resources = resources
         self.quantum = settings.quantum
         self.pool = WorkerPool(resources.name, least=settings.least, most=settings.most, idle_after=settings.idle_after)
@@ -210,15 +210,15 @@ class LeasedEngine:
         """How many threads there are now."""
         return self.pool.threads + self.poller.threads
 
-    def seat(self, occupant: Occupant) -> LeasedSeat:
-        """Return a seat for a new occupant."""
-        return LeasedSeat(self, occupant)
+    def executor(self, schedulable: Schedulable) -> LeasedExecutor:
+        """Return an executor for a new schedulable."""
+        return LeasedExecutor(self, schedulable)
 
-    def occupied(self) -> Iterator[tuple[Occupant, LeasedSeat]]:
-        """Yield the occupants that are on a thread."""
+    def running(self) -> Iterator[tuple[Schedulable, LeasedExecutor]]:
+        """Yield the schedulables that are on a thread."""
         for lease, _ in self.pool.holding():
-            if isinstance(lease, LeasedSeat):
-                yield lease.occupant, lease
+            if isinstance(lease, LeasedExecutor):
+                yield lease.schedulable, lease
 
     def close(self, timeout: float) -> None:
         """End the threads."""

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from coterie.runtime.dispatchers.loops import LoopInbox
 from coterie.runtime.dispatchers.poller import Poller
-from coterie.runtime.loops import LoopInbox
 
 if TYPE_CHECKING:
     import weakref
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from _typeshed import FileDescriptorLike
 
-    from coterie.runtime.dispatchers.base import Resources
+    from coterie.runtime.dispatchers.base import DispatcherResources
 
 PRIVATE = (
     "_asyncgen_finalizer_hook",
@@ -122,7 +122,7 @@ class ParkingLoop(asyncio.SelectorEventLoop):
         def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None: ...
         def _run_once(self) -> None: ...
 
-    def __init__(self, resources: Resources, wake: Callable[[], None], poller: Poller) -> None:
+    def __init__(self, resources: DispatcherResources, wake: Callable[[], None], poller: Poller) -> None:
         # asyncio's constructor already calls some of the methods below, which need these.
         self._resources = resources
         self._wake = wake

@@ -37,12 +37,12 @@ _PATIENT_LOOKS = 2
 class Lease(Protocol):
     """Something that is ready to run on a thread."""
 
-    def run(self, worker: Worker) -> None:
+    def run(self, worker: LeaseWorker) -> None:
         """Run until there is nothing more to do, or it is time to let others. Must not raise."""
         ...
 
 
-class Worker:
+class LeaseWorker:
     """One thread, and the one lease that it will run next because it made it ready itself.
 
     `slot` is a deque so that taking from it is atomic: its worker takes from it, and so does the watchdog when the
@@ -90,8 +90,8 @@ class WorkerPool:
         self._lock = new_lock(Rank.DISPATCHER)
         self._here = threading.local()
         self._ready: deque[Lease] = deque()
-        self._idle: list[Worker] = []
-        self._workers: dict[Worker, None] = {}
+        self._idle: list[LeaseWorker] = []
+        self._workers: dict[LeaseWorker, None] = {}
         self._searching = 0
         self._started = 0
         self._ending: list[Thread] = []
@@ -123,7 +123,7 @@ class WorkerPool:
 
     def submit(self, lease: Lease) -> None:
         """Run a lease soon. The caller sees to it that it is not queued or running already."""
-        worker: Worker | None = self._here.__dict__.get("worker")
+        worker: LeaseWorker | None = self._here.__dict__.get("worker")
         if worker is not None and not worker.slot:
             worker.slot.append(lease)
             return
@@ -147,7 +147,7 @@ class WorkerPool:
 
     def release_slot(self) -> None:
         """Let others run what this thread would run next, because it is about to block."""
-        worker: Worker | None = self._here.__dict__.get("worker")
+        worker: LeaseWorker | None = self._here.__dict__.get("worker")
         if worker is not None:
             try:
                 lease = worker.slot.pop()
@@ -169,7 +169,7 @@ class WorkerPool:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(countdown.left())
 
-    def _wake_one(self) -> Worker | None:
+    def _wake_one(self) -> LeaseWorker | None:
         """Return an idle worker, or a new one, to be roused; None if one is on its way already. The lock is held."""
         if self._searching or self._closed:
             return None
@@ -177,18 +177,18 @@ class WorkerPool:
             return self._searcher(self._idle.pop())
         return self._recruit() if len(self._workers) < self.least else None
 
-    def _recruit(self) -> Worker:
+    def _recruit(self) -> LeaseWorker:
         """Return a new worker, to be roused. The lock is held."""
-        worker = Worker()
+        worker = LeaseWorker()
         self._workers[worker] = None
         return self._searcher(worker)
 
-    def _searcher(self, worker: Worker) -> Worker:
+    def _searcher(self, worker: LeaseWorker) -> LeaseWorker:
         worker.searching = True
         self._searching += 1
         return worker
 
-    def _rouse(self, worker: Worker) -> bool:
+    def _rouse(self, worker: LeaseWorker) -> bool:
         """Wake a worker, or start its thread if it has none. The lock is not held, for to start a thread takes long.
 
         Returns False if the system has no thread left. Raises `RuntimeError` if so there is none at all.
@@ -219,7 +219,7 @@ class WorkerPool:
             if self._watchdog is None:
                 self._watchdog = start_thread(self._watch, f"{self.name}-watchdog")
 
-    def _work(self, worker: Worker) -> None:
+    def _work(self, worker: LeaseWorker) -> None:
         self._here.worker = worker
         worker.ident = threading.get_ident()
         while True:
@@ -235,7 +235,7 @@ class WorkerPool:
                 _log.critical("a leased agent broke its contract", exc_info=True)
             worker.holds = None
 
-    def _next(self, worker: Worker) -> Lease | None:
+    def _next(self, worker: LeaseWorker) -> Lease | None:
         """Return what the worker runs next; block until there is something. None tells it to end."""
         while True:
             if worker.slot and (worker.streak < _DIRECT or not self._ready):
@@ -252,7 +252,7 @@ class WorkerPool:
             if not self._rest(worker):
                 return None
 
-    def _take(self, worker: Worker) -> Lease | None:
+    def _take(self, worker: LeaseWorker) -> Lease | None:
         """Return the first lease of the queue, or make the worker idle and return None."""
         if not worker.searching and not worker.slot:
             # Nothing but the queue changes, so no lock is needed, and many workers do not form a queue of their own
@@ -278,7 +278,7 @@ class WorkerPool:
             self._rouse(other)
         return lease
 
-    def _rest(self, worker: Worker) -> bool:
+    def _rest(self, worker: LeaseWorker) -> bool:
         """Wait, idle, until there is something to look for. Return False if the worker is to end."""
         while not self._closed:
             spare = len(self._workers) > self.least
@@ -300,7 +300,7 @@ class WorkerPool:
             self._leave(worker)
             return False
 
-    def _leave(self, worker: Worker) -> None:
+    def _leave(self, worker: LeaseWorker) -> None:
         """Forget a worker, whose thread is about to end. The lock is held."""
         self._workers.pop(worker, None)
         self._ending = [thread for thread in self._ending if thread.is_alive()]
@@ -343,7 +343,7 @@ class WorkerPool:
 
     def _look(self, busy: float) -> bool:
         """Help where work is held up. Return whether there is anything going on at all."""
-        roused: list[Worker] = []
+        roused: list[LeaseWorker] = []
         with self._lock:
             moved = False
             for worker in self._workers:

@@ -1,0 +1,398 @@
+"""What stands around one agent: its mailbox, its turn, its counts. It stays while lives of the agent come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import Context as Variables
+from typing import Any
+
+from coterie.concurrency import Completion, Signal
+from coterie.errors import SnapshotFailed, describe
+from coterie.kernel import Address, detach
+from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, PendingPut
+from coterie.runtime.cells.cell_services import CellServices
+from coterie.runtime.cells.incarnation import Incarnation
+from coterie.runtime.cells.lifecycle import Lifecycle
+from coterie.runtime.cells.outcomes import Outcomes
+from coterie.runtime.cells.states import Suspension
+from coterie.runtime.cells.supervision_group import SupervisionGroup
+from coterie.runtime.definition.handlers import Handler, nearest
+from coterie.runtime.definition.spec import AgentSpec
+from coterie.runtime.definition.supervision import Supervision
+from coterie.runtime.dispatchers.base import Dispatcher
+from coterie.runtime.references.invocation import CURRENT, Invocation
+from coterie.runtime.references.logs import AgentLog
+from coterie.runtime.references.reference import AgentRef
+from coterie.runtime.references.waits import Waiter
+
+
+class AgentCell:
+    """One agent as the runtime sees it, and the endpoint through which this runtime reaches it.
+
+    `turn`, and all that it calls, runs on the one thread that holds the agent: that thread alone writes the counters,
+    the incarnation and what belongs to the turn. Other threads put envelopes, append to `_controls`, and read. The
+    mailbox and the executor guard themselves; `waits_for` is guarded by the wait graph, the children by their supervision_group.
+    """
+
+    __slots__ = (
+        "_at_rest",
+        "_controls",
+        "_handlers",
+        "_held",
+        "_invocation",
+        "_log",
+        "_variables",
+        "address",
+        "blocking",
+        "children",
+        "ended",
+        "executor",
+        "given_up",
+        "incarnation",
+        "kept",
+        "last_beat",
+        "last_error",
+        "life",
+        "mailbox",
+        "name",
+        "outcomes",
+        "reference",
+        "restarts",
+        "services",
+        "spec",
+        "stalled_for",
+        "supervision_group",
+        "waits_for",
+    )
+
+    def __init__(
+        self,
+        services: CellServices[AgentCell],
+        address: Address,
+        spec: AgentSpec,
+        supervision_group: SupervisionGroup,
+        policy: MailboxPolicy,
+    ) -> None:
+        self.services = services
+        self.address = address
+        self.name = address.name
+        self.spec = spec
+        self.supervision_group = supervision_group
+        """The agents it is supervised with."""
+        self.children: SupervisionGroup | None = None
+        """The agents it supervises, once there are any."""
+        self.outcomes = Outcomes(self)
+        self.executor = services.scheduler(spec.dispatcher).executor(self)
+        self.mailbox = Mailbox(
+            address,
+            policy,
+            services.clock,
+            notify=self.executor.wake,
+            dropped=self.outcomes.make_room,
+            refused=self.outcomes.refuse,
+        )
+        self.reference = AgentRef(address, services, services.endpoint_for(self))
+        self.life = Lifecycle(self)
+        self.incarnation: Incarnation | None = None
+        self.ended = Signal()
+        self.waits_for: dict[Completion, Waiter] = {}
+        self.kept: Any = None
+        """The latest snapshot of the agent's state, as a one-element tuple, or None if there is none yet."""
+        self.given_up = False
+        """Whether the runtime has ended without it, because its thread is stuck."""
+        self.restarts = 0
+        self.last_beat = services.clock.monotonic()
+        """When the agent's thread last began a turn, on the monotonic clock."""
+        self.last_error = ""
+        self.stalled_for = 0.0
+        self.blocking = False
+        """Whether the agent's thread is blocked knowingly, in a wait for a reply or for room."""
+        self._handlers: dict[type, Handler | None] = {}
+        self._controls: deque[Callable[[], object]] = deque()
+        self._held = int(Suspension.LIFE)
+        self._at_rest: list[Callable[[], object]] = []
+        self._log: AgentLog | None = None
+        self._invocation = Invocation(self, exclusive=True)
+        self._invocation.active = False
+        self._variables = Variables()
+        self._variables.run(CURRENT.set, self._invocation)
+
+    def __repr__(self) -> str:
+        return f"<AgentCell {self.address}>"
+
+    # The endpoint: called from any thread.
+
+    @property
+    def local(self) -> AgentCell:
+        """The cell itself: the agent is in this runtime."""
+        return self
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the agent has not ended."""
+        return not self.life.ended and not self.given_up
+
+    @property
+    def deliver(self) -> Callable[[Envelope], PendingPut | None]:
+        """Deliver an envelope; see `Endpoint`. It is the mailbox's own method, to spare the call in between."""
+        return self.mailbox.put
+
+    def cancel(self, envelope: Envelope) -> None:
+        """Stop working on an envelope whose ask has ended."""
+
+        def cancel() -> None:
+            if self.incarnation is not None:
+                self.incarnation.cancel(envelope)
+
+        self.control(cancel)
+
+    def stop(self, *, drain: bool) -> Completion:
+        """Have the agent stopped."""
+        self.mailbox.close()
+        self.control(lambda: self.life.stop(drain=drain))
+        return self.ended
+
+    def handles(self, kind: type[Message]) -> bool:
+        """Return whether the agent has a handler for messages of a type."""
+        return nearest(self.spec.handlers, kind) is not None
+
+    @property
+    def mailbox_policy(self) -> MailboxPolicy:
+        """The policy of the mailbox."""
+        return self.mailbox.policy
+
+    def expire_outside(self, envelope: Envelope) -> None:
+        """End a message whose time was over before there was room for it."""
+        self.outcomes.expire_outside(envelope)
+
+    def watch(self, watcher: AgentRef) -> None:
+        """Have `watcher` told of restarts and of the end."""
+        self.services.registry.watch(self, watcher)
+
+    def unwatch(self, watcher: AgentRef) -> None:
+        """Tell `watcher` no more."""
+        self.services.registry.unwatch(self, watcher)
+
+    def control(self, action: Callable[[], object]) -> None:
+        """Have `action` called on the agent's thread between two messages, soon, also while it takes none.
+
+        Once the agent has ended it may never be called.
+        """
+        self._controls.append(action)
+        self.executor.wake()
+
+    # The turn: called on the agent's thread.
+
+    def turn(self, quantum: int) -> bool:
+        """Do what there is to do. Return whether there is more."""
+        self.last_beat = self.services.clock.monotonic()
+        return self._variables.run(self._turn, quantum)
+
+    def _turn(self, quantum: int) -> bool:
+        controls = self._controls
+        mailbox = self.mailbox
+        take = mailbox.take
+        invocation = self._invocation
+        invocation.active = True
+        try:
+            while True:
+                while controls:
+                    controls.popleft()()
+                if self._held:
+                    return False
+                if quantum <= 0:
+                    return True
+                quantum -= 1
+                envelope = take()
+                if envelope is not None:
+                    self._handle(envelope, invocation)
+                elif self.life.draining:
+                    self.life.drained()
+                    return bool(controls)
+                else:
+                    return not mailbox.arm()
+        except BaseException as error:
+            self.log.critical("the runtime failed: %s", describe(error), exc_info=error)
+            self.life.fail(error)
+            return True
+        finally:
+            invocation.active = False
+            invocation.envelope = None
+
+    def _handle(self, envelope: Envelope, invocation: Invocation) -> None:
+        if (envelope.reply is not None or envelope.deadline is not None) and self.outcomes.was_taken_back(envelope):
+            return
+        message = envelope.message
+        kind = message.__class__
+        try:
+            handler = self._handlers[kind]
+        except KeyError:
+            handler = self._handlers[kind] = nearest(self.spec.handlers, kind)
+        if handler is None:
+            self.outcomes.unhandled(envelope)
+            return
+        incarnation = self.incarnation
+        assert incarnation is not None
+        invocation.envelope = envelope
+        taken_at = envelope.taken_at
+        began = self.now() if taken_at else 0.0
+        try:
+            value = handler.function(incarnation.agent, message)
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            self.handler_raised(handler, envelope, error, cancelled=False)
+            return
+        if handler.is_async or (value is not None and asyncio.iscoroutine(value)):
+            incarnation.begin(handler, envelope, value)
+            return
+        self.outcomes.returned(envelope, value)
+        if self.spec.keeps_state:
+            self._keep_state()
+        if taken_at:
+            self.outcomes.record_times(began - taken_at, self.now() - began)
+
+    def handler_returned(self, envelope: Envelope, value: Any) -> None:
+        """Note that an ``async`` handler has ended well."""
+        self.outcomes.returned(envelope, value)
+        if self.spec.keeps_state:
+            self._keep_state()
+
+    def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
+        """Answer for a handler that raised: fail the message, and the agent if it is more than news."""
+        if self.outcomes.raised(handler, envelope, error, cancelled=cancelled):
+            self.life.fail(error, type(envelope.message).__qualname__)
+
+    # For the parts of the agent.
+
+    def spawn_child(
+        self,
+        agent: type,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        name: str | None,
+        dispatcher: Dispatcher | None,
+        supervision: Supervision | None,
+        mailbox: MailboxPolicy | None,
+    ) -> AgentRef:
+        """Start a child of this agent."""
+        return self.services.spawn(
+            agent,
+            args,
+            kwargs,
+            name=name,
+            dispatcher=dispatcher,
+            supervision=supervision,
+            mailbox=mailbox,
+            parent=self,
+        )
+
+    def subscribe(self, topic: str) -> None:
+        """Send the agent the messages that are published on a topic."""
+        self.services.registry.subscribe(topic, self)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Send the agent no more messages of a topic."""
+        self.services.registry.unsubscribe(topic, self)
+
+    def notify_watchers(self, event: Message, *, last: bool = False) -> None:
+        """Send a lifecycle event to the watchers, and publish it; with `last`, forget the watchers."""
+        self.services.notify_watchers(self, event, last=last)
+
+    def free_name(self) -> None:
+        """Release the name: the agent is about to end."""
+        self.services.registry.free_name(self)
+
+    def unregister(self) -> None:
+        """Leave the registry: the agent has ended."""
+        self.services.unregister(self)
+
+    def now(self) -> float:
+        """Return the runtime's monotonic time."""
+        return self.services.clock.monotonic()
+
+    @property
+    def progress(self) -> object:
+        """Something that is different after every handler and every step of the event loop. From any thread."""
+        return self.outcomes.handled, self.outcomes.failed, self.last_beat, self.executor.steps
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the agent's event loop. Only on its thread."""
+        if not self.executor.has_loop():
+            self.executor.loop().set_exception_handler(self._loop_error)
+        return self.executor.loop()
+
+    def give_up(self, in_hand: int) -> None:
+        """End without the agent, whose thread is stuck, and count its messages in hand as cancelled. Only for the shutdown."""
+        self.given_up = True
+        self.outcomes = self.outcomes.closed(in_hand)
+        self.ended.set()
+
+    def hold(self, reason: Suspension) -> None:
+        """Take no messages until `release`. Only on the agent's thread."""
+        self._held |= reason
+
+    def release(self, reason: Suspension) -> None:
+        """Take messages again, if there is no other reason not to. Only on the agent's thread."""
+        self._held &= ~reason
+        self.executor.interrupt()
+        if self._at_rest and not self._held & Suspension.EXCLUSIVE:
+            waiting, self._at_rest = self._at_rest, []
+            for then in waiting:
+                then()
+
+    def is_held(self, reason: Suspension) -> bool:
+        """Whether this is one of the reasons why the agent takes no messages."""
+        return bool(self._held & reason)
+
+    def call_at_rest(self, then: Callable[[], object]) -> None:
+        """Call `then` once no handler keeps the agent from its next message. Only on the agent's thread."""
+        if self.is_held(Suspension.EXCLUSIVE):
+            self._at_rest.append(then)
+        else:
+            then()
+
+    def in_hand(self) -> list[Envelope]:
+        """Return what is being handled. From any thread."""
+        envelopes = [self._invocation.envelope] if self._invocation.active else []
+        incarnation = self.incarnation
+        if incarnation is not None:
+            envelopes += [invocation.envelope for invocation in incarnation.handler_tasks]
+        return [envelope for envelope in envelopes if envelope is not None]
+
+    @contextmanager
+    def blocked(self) -> Iterator[None]:
+        """Mark that code of this agent blocks its thread knowingly. On other threads it marks nothing."""
+        if self.executor.thread_id != threading.get_ident():
+            yield
+            return
+        self.executor.before_blocking()
+        self.blocking = True
+        try:
+            yield
+        finally:
+            self.blocking = False
+
+    @property
+    def log(self) -> AgentLog:
+        """The agent's log."""
+        if self._log is None:
+            self._log = AgentLog(self.services.node, self.name)
+        return self._log
+
+    def _keep_state(self) -> None:
+        assert self.incarnation is not None
+        try:
+            self.kept = (detach(self.incarnation.agent.snapshot()),)  # type: ignore[attr-defined] # an optional pair of methods
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            failure = SnapshotFailed(self.name, "snapshot", error)
+            failure.__cause__ = error
+            self.life.fail(failure)
+
+    def _loop_error(self, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+        error = what.get("exception")
+        self.last_error = describe(error) if error is not None else str(what.get("message"))
+        self.log.error("in the event loop: %s: %s", what.get("message"), self.last_error, exc_info=error)

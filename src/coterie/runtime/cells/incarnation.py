@@ -1,0 +1,273 @@
+"""One life of an agent: the instance, what it is doing, and what ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context as Variables
+from contextvars import copy_context
+from inspect import isawaitable
+from typing import Any, Protocol, TypeVar
+
+from coterie.messaging import Envelope
+from coterie.runtime.cells.metrics import TimesRecorder
+from coterie.runtime.cells.states import Suspension
+from coterie.runtime.definition.agent import Agent
+from coterie.runtime.definition.handlers import Handler
+from coterie.runtime.references.agent_timer import AgentTimer
+from coterie.runtime.references.invocation import CURRENT, ActingAgent, Invocation
+
+T = TypeVar("T")
+Done = Callable[[BaseException | None], None]
+Ended = Callable[[Any, BaseException | None], None]
+
+
+def _nothing(value: Any, error: BaseException | None) -> None:
+    """Stand for a callback that has been called, so that what it held is let go."""
+
+
+class IncarnationLife(Protocol):
+    """The life cycle that an incarnation is part of."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the agent stops as soon as its mailbox is empty."""
+        ...
+
+    def fail(self, error: BaseException, message: str = "") -> None:
+        """Fail the agent."""
+        ...
+
+
+class IncarnationOwner(ActingAgent, Protocol):
+    """The agent whose incarnation this is. All of it is called on the agent's thread."""
+
+    @property
+    def incarnation(self) -> object:
+        """The current incarnation, or None."""
+        ...
+
+    @property
+    def life(self) -> IncarnationLife:
+        """The life cycle."""
+        ...
+
+    @property
+    def outcomes(self) -> TimesRecorder:
+        """The counts of its messages."""
+        ...
+
+    def now(self) -> float:
+        """Return the runtime's monotonic time."""
+        ...
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the agent's event loop."""
+        ...
+
+    def hold(self, reason: Suspension) -> None:
+        """Take no messages until `release`."""
+        ...
+
+    def release(self, reason: Suspension) -> None:
+        """Take messages again, unless there is another reason not to."""
+        ...
+
+    def handler_returned(self, envelope: Envelope, value: Any) -> None:
+        """Note that an ``async`` handler has ended well."""
+        ...
+
+    def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
+        """Handle the error of a handler."""
+        ...
+
+
+class HandlerTask(Invocation):
+    """An ``async`` handler or hook, which runs as a task. It ends once, whatever becomes of the task."""
+
+    __slots__ = ("_ended", "_incarnation", "cancelled", "handler", "task")
+
+    def __init__(self, incarnation: Incarnation, ended: Ended, *, exclusive: bool) -> None:
+        super().__init__(incarnation.cell, exclusive=exclusive)
+        self._incarnation = incarnation
+        self._ended = ended
+        self.handler: Handler | None = None
+        """The handler; None for a hook."""
+        self.task: asyncio.Task[None] | None = None
+        self.cancelled = False
+        """Whether the runtime has cancelled it."""
+
+    def start(self, loop: asyncio.AbstractEventLoop, work: Awaitable[Any], context: Variables) -> None:
+        """Run `work` as a task of the loop."""
+
+        def abandoned(_: asyncio.Task[None]) -> None:
+            # A task that is cancelled before its first step never enters `_drive`.
+            if self.active:
+                if isinstance(work, Coroutine):
+                    work.close()
+                self.finish(None, asyncio.CancelledError())
+
+        self.task = loop.create_task(self._drive(work), context=context)
+        self.task.add_done_callback(abandoned)
+
+    def cancel(self) -> None:
+        """Cancel the task, unless the handler is shielded."""
+        if self.handler is None or not self.handler.shield:
+            self.cancelled = True
+            if self.task is not None:
+                self.task.cancel()
+
+    def finish(self, value: Any, error: BaseException | None) -> None:
+        """End it with a value or an error. Only the first call counts."""
+        if self.active:
+            self.active = False
+            self._incarnation.over(self)
+            ended, self._ended = self._ended, _nothing
+            ended(value, error)
+            self._incarnation.look_if_idle()
+
+    async def _drive(self, work: Awaitable[Any]) -> None:
+        try:
+            value = await work
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            self.finish(None, error)
+        else:
+            self.finish(value, None)
+
+
+class Incarnation:
+    """From one building of an agent to the end, or to the failure, of what was built.
+
+    All of it runs on the agent's thread; only `timers` is touched by another, by single operations of a set.
+    """
+
+    __slots__ = ("_background", "_handler_tasks", "_idle", "agent", "cell", "constructed", "exclusive", "tasks", "timers")
+
+    def __init__(self, cell: IncarnationOwner, agent: Agent) -> None:
+        self.cell = cell
+        self.agent = agent
+        self.constructed = False
+        """Whether the constructor has returned."""
+        self.exclusive: HandlerTask | None = None
+        """What keeps the agent from its next message: an ``async`` handler that is not interleaving, or a hook."""
+        self.tasks: set[asyncio.Task[Any]] = set()
+        """Background tasks."""
+        self.timers: set[AgentTimer] = set()
+        """Messages to itself that are due later. The timers' thread removes those that are done."""
+        self._handler_tasks: set[HandlerTask] = set()
+        self._background: Invocation | None = None
+        self._idle: Callable[[], None] | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no ``async`` handler or hook is under way."""
+        return not self._handler_tasks
+
+    @property
+    def handler_tasks(self) -> list[HandlerTask]:
+        """The ``async`` handlers and hooks that are under way."""
+        return list(self._handler_tasks)
+
+    def begin(self, handler: Handler, envelope: Envelope, work: Awaitable[Any]) -> None:
+        """Begin to handle a message with an ``async`` handler."""
+        cell = self.cell
+        began = cell.now() if envelope.taken_at else 0.0
+
+        def ended(value: Any, error: BaseException | None) -> None:
+            if error is not None:
+                cell.handler_raised(handler, envelope, error, cancelled=invocation.cancelled)
+                return
+            cell.handler_returned(envelope, value)
+            if began:
+                cell.outcomes.record_times(began - envelope.taken_at, cell.now() - began)
+
+        invocation = HandlerTask(self, ended, exclusive=not handler.interleave)
+        invocation.envelope = envelope
+        invocation.handler = handler
+        self._launch(invocation, work)
+
+    def perform(self, hook: Callable[[], Any], done: Done) -> None:
+        """Run a hook, and call `done` with what it raised, or None, when it has ended."""
+        try:
+            result = hook()
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            done(error)
+            return
+        if isawaitable(result):
+            self._launch(HandlerTask(self, lambda _, error: done(error), exclusive=True), result)
+        else:
+            done(None)
+
+    def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine beside the handlers, until it ends or this life does. If it raises, the agent has failed."""
+        if self._background is None:
+            self._background = Invocation(self.cell, exclusive=False)
+        context = copy_context()
+        context.run(CURRENT.set, self._background)
+        task = self.cell.loop().create_task(work, context=context)
+        self.tasks.add(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def cancel(self, envelope: Envelope) -> None:
+        """Cancel the handler of a message, unless it is shielded or has ended."""
+        for invocation in self._handler_tasks:
+            if invocation.envelope is envelope:
+                invocation.cancel()
+                return
+
+    def cancel_all(self) -> None:
+        """Cancel all that is under way, and the background tasks; shielded handlers run to their end."""
+        for reminder in list(self.timers):
+            reminder.cancel()
+        for invocation in self._handler_tasks:
+            invocation.cancel()
+        for task in self.tasks:
+            task.cancel()
+
+    def abandon(self) -> None:
+        """Leave behind what has not ended although it was cancelled: what it still does no longer counts."""
+        self.cancel_all()
+        for invocation in list(self._handler_tasks):
+            invocation.cancelled = True
+            invocation.finish(None, asyncio.CancelledError())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether neither handlers nor hooks nor background tasks are under way."""
+        return not self._handler_tasks and not self.tasks
+
+    def when_idle(self, then: Callable[[], None]) -> None:
+        """Call `then` once it is idle."""
+        self._idle = then
+        self.look_if_idle()
+
+    def _launch(self, invocation: HandlerTask, work: Awaitable[Any]) -> None:
+        context = copy_context()
+        context.run(CURRENT.set, invocation)
+        self._handler_tasks.add(invocation)
+        if invocation.exclusive:
+            self.exclusive = invocation
+            self.cell.hold(Suspension.EXCLUSIVE)
+        invocation.start(self.cell.loop(), work, context)
+
+    def over(self, invocation: HandlerTask) -> None:
+        """Be told that an ``async`` handler or hook has ended."""
+        self._handler_tasks.discard(invocation)
+        if self.exclusive is invocation:
+            self.exclusive = None
+            self.cell.release(Suspension.EXCLUSIVE)
+        elif self.cell.life.draining:
+            self.cell.executor.interrupt()
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and self.cell.incarnation is self:
+            self.cell.life.fail(error, "a background task")
+        self.look_if_idle()
+
+    def look_if_idle(self) -> None:
+        """Call what waits for it to be idle, if it is now."""
+        if self._idle is not None and self.is_idle:
+            then, self._idle = self._idle, None
+            then()

@@ -1,0 +1,366 @@
+"""How an agent is built, fails, is rebuilt, and stops.
+
+What takes several steps, each of which may have to wait, is written as a procedure: a generator that yields, for each
+wait, a function which is given a callback. `_run` takes it through its steps on the agent's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias
+
+from coterie.concurrency import Timer
+from coterie.errors import RestartsExhausted, SnapshotFailed, StartFailed, describe
+from coterie.runtime.cells.incarnation import Incarnation
+from coterie.runtime.cells.lifecycle_owner import LifecycleOwner
+from coterie.runtime.cells.states import Phase, Suspension
+from coterie.runtime.cells.supervision_group import GroupRestart
+from coterie.runtime.definition.agent import Agent, Context
+from coterie.runtime.definition.supervision import RestartHistory, Strategy
+from coterie.runtime.references.lifecycle_events import AgentDown, AgentFailed, AgentRestarted
+
+Resume: TypeAlias = Callable[..., object]
+Procedure: TypeAlias = Generator[Callable[[Resume], object], Any, None]
+
+_GRACE = 5.0
+"""Seconds that a life which ends is given for its tasks and children; then it goes on without them."""
+
+
+class Lifecycle:
+    """The phases of one agent. All of it runs on the agent's thread; other threads may read the phase."""
+
+    __slots__ = (
+        "_backoff",
+        "_building",
+        "_cause",
+        "_cell",
+        "_drain",
+        "_group_restart",
+        "_history",
+        "draining",
+        "error",
+        "phase",
+    )
+
+    def __init__(self, cell: LifecycleOwner) -> None:
+        self._cell = cell
+        self.phase = Phase.STARTING
+        self.draining = False
+        """Whether the agent stops as soon as its mailbox is empty."""
+        self.error: BaseException | None = None
+        """What the agent has failed of for good."""
+        self._building = False
+        self._drain: bool | None = None
+        """How the agent has been told to stop; None if it has not."""
+        self._cause = ""
+        self._history: RestartHistory | None = None
+        self._backoff: Timer | None = None
+        self._group_restart: GroupRestart | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the agent has stopped or failed for good."""
+        return self.phase is Phase.STOPPED or self.phase is Phase.FAILED
+
+    @property
+    def cause(self) -> str:
+        """What the agent has just failed of, as text, while it is down; empty for one that runs."""
+        return "" if self.phase is Phase.RUNNING else self._cause
+
+    @property
+    def history(self) -> RestartHistory:
+        """When the agent was restarted."""
+        if self._history is None:
+            self._history = RestartHistory()
+        return self._history
+
+    def start(self) -> None:
+        """Build the agent for the first time."""
+        self._run(self._build())
+
+    def fail(self, error: BaseException, message: str = "") -> None:
+        """End this life because of an error, and do what supervision says."""
+        cell = self._cell
+        cell.last_error = describe(error)
+        if self.ended or (self.phase in (Phase.RESTARTING, Phase.STOPPING) and not self._building and not self.draining):
+            # This life is ending already; what its last breaths raise changes nothing, but must be seen.
+            cell.log.error("failed while it was ending: %s", describe(error), exc_info=error)
+            return
+        cell.services.publish_event(AgentFailed(cell.reference, describe(error), message))
+        self._cause = describe(error)
+        self._building = False
+        cell.hold(Suspension.LIFE)
+        self.draining = False
+        if self._drain is not None and (not self._drain or not len(cell.mailbox)):
+            cell.log.error("failed while it was stopping: %s", describe(error), exc_info=error)
+            self._run(self._finish(error))
+            return
+        permitted = cell.supervision_group.permit(cell, cell.services.clock.monotonic())
+        if not permitted:
+            cell.log.error("failed for good, after %d restarts: %s", cell.restarts, describe(error), exc_info=error)
+            self._run(self._fail_for_good(error))
+            return
+        cell.log.error("failed, restart %d follows: %s", permitted, describe(error), exc_info=error)
+        self.phase = Phase.RESTARTING
+        delay = cell.supervision_group.policy_of(cell).delay(permitted, cell.services.random)
+        # One that is stopping takes nobody with it any more; it is rebuilt only to handle what is queued.
+        if self._drain or cell.supervision_group.policy_of(cell).strategy is Strategy.ONE_FOR_ONE:
+            self._run(self._restart_after(error, delay))
+        else:
+            self._group_restart = cell.supervision_group.begin_group_restart(cell, delay)
+            self._run(self._restart_with(self._group_restart, error))
+
+    def restart_with(self, group: GroupRestart) -> None:
+        """End this life because another agent of the supervision_group failed, and be rebuilt together with it."""
+        if self.ended or self._drain is not None:
+            group.leave(self._cell)
+            return
+        self._group_restart = group
+        if self.phase is Phase.RESTARTING and not self._building:
+            # It is down already, or on its way; what was planned for it before is off.
+            if self._backoff is not None:
+                self._backoff.cancel()
+                self._backoff = None
+            if self._cell.incarnation is None:
+                group.is_down(self._cell)
+            return
+        self._cause = ""
+        self._building = False
+        self.phase = Phase.RESTARTING
+        self._cell.hold(Suspension.LIFE)
+        self._run(self._restart_with(group, None))
+
+    def rebuild(self, group: GroupRestart) -> None:
+        """Build the agent again, now that the group is down."""
+        if self._group_restart is group and self.phase is Phase.RESTARTING and self._cell.incarnation is None:
+            self._run(self._build())
+
+    def stop(self, *, drain: bool) -> None:
+        """Stop, or stop faster than before."""
+        if self.ended or self._drain is False or self._drain is drain:
+            return
+        first = self._drain is None
+        self._drain = drain
+        cell = self._cell
+        cell.release(Suspension.PAUSED)
+        if self._building:
+            # `_build` looks at `_drain` when the hook it waits for has ended.
+            if not drain and cell.incarnation is not None:
+                cell.incarnation.cancel_all()
+        elif self.phase is Phase.RUNNING or (self.draining and not first):
+            self._begin_to_stop()
+        elif self.phase is Phase.RESTARTING and cell.incarnation is None and not self._has_to_drain():
+            if self._backoff is not None:
+                self._backoff.cancel()
+            self._end(Phase.STOPPED, None)
+
+    def drained(self) -> None:
+        """Be told that the mailbox is empty while the agent drains."""
+        incarnation = self._cell.incarnation
+        if incarnation is not None and incarnation.is_quiet and not self._cell.is_held(Suspension.LIFE):
+            self.draining = False
+            self._cell.hold(Suspension.LIFE)
+            self._run(self._finish(None))
+
+    # The procedures.
+
+    def _build(self) -> Procedure:
+        cell = self._cell
+        first = self.phase is Phase.STARTING
+        self._building = True
+        context = Context(cell)
+        cell.incarnation = incarnation = Incarnation(cell, cell.spec.allocate(context))
+        try:
+            cell.spec.construct(incarnation.agent)
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            if first:
+                yield from self._fail_to_start(error)
+            else:
+                self.fail(error)
+            return
+        incarnation.constructed = True
+        if cell.kept is not None:
+            try:
+                incarnation.agent.restore(cell.kept[0])  # type: ignore[attr-defined] # an optional pair of methods
+            except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+                failure_ = SnapshotFailed(cell.name, "restore", error)
+                failure_.__cause__ = error
+                self.fail(failure_)
+                return
+        raised = yield from self._hook(incarnation, "on_start")
+        if not self._building or cell.incarnation is not incarnation:
+            # A group restart, or a failed background task, has taken over meanwhile.
+            return
+        if raised is not None and self._drain is not False:
+            self.fail(raised)
+            return
+        self._building = False
+        self.phase = Phase.RUNNING
+        group, self._group_restart = self._group_restart, None
+        if group is not None:
+            group.is_up(cell)
+        if not first:
+            cell.restarts += 1
+            cell.notify_watchers(AgentRestarted(cell.reference, self._cause, cell.restarts))
+        if self._drain is not None:
+            self._begin_to_stop()
+        else:
+            cell.release(Suspension.LIFE)
+
+    def _fail_to_start(self, error: BaseException) -> Procedure:
+        """End an agent that could not even be constructed. To try again would change nothing: its arguments are the same."""
+        cell = self._cell
+        self._building = False
+        failure = StartFailed(cell.name, cell.spec.kind.__qualname__, error)
+        failure.__cause__ = error
+        cell.last_error = describe(error)
+        cell.log.error("%s", failure, exc_info=error)
+        cell.services.publish_event(AgentFailed(cell.reference, describe(failure)))
+        self.phase = Phase.STOPPING
+        self.error = failure
+        yield from self._take_down(None)
+        self._end(Phase.FAILED, failure)
+
+    def _restart_after(self, error: BaseException, delay: float) -> Procedure:
+        yield from self._take_down(error)
+        if self._drain is not None and not self._has_to_drain():
+            self._end(Phase.STOPPED, None)
+        elif self._group_restart is not None:
+            self._group_restart.is_down(self._cell)
+        else:
+            cell = self._cell
+            self._backoff = cell.services.timers.call_later(delay, lambda: cell.control(self._back_off_is_over))
+
+    def _restart_with(self, group: GroupRestart, error: BaseException | None) -> Procedure:
+        yield from self._take_down(error)
+        if self._drain is not None:
+            self._end(Phase.STOPPED, None)
+        else:
+            (self._group_restart or group).is_down(self._cell)
+
+    def _fail_for_good(self, error: BaseException) -> Procedure:
+        self.phase = Phase.STOPPING
+        self.error = error
+        yield from self._take_down(error)
+        cell = self._cell
+        policy = cell.supervision_group.policy_of(cell)
+        exhausted = RestartsExhausted(cell.name, policy.max_restarts, policy.within)
+        exhausted.__cause__ = error
+        parent = cell.supervision_group.parent
+        self._end(Phase.FAILED, error)
+        if parent is not None and self._drain is None:
+            parent.control(lambda: parent.life.fail(exhausted))
+
+    def _finish(self, error: BaseException | None) -> Procedure:
+        self.phase = Phase.STOPPING
+        yield from self._take_down(error)
+        self._end(Phase.STOPPED, None)
+
+    def _take_down(self, error: BaseException | None) -> Procedure:
+        """End the present life: hooks, tasks, children."""
+        cell = self._cell
+        self.draining = False
+        incarnation = cell.incarnation
+        if incarnation is None:
+            return
+        if error is not None:
+            raised = yield from self._hook(incarnation, "on_failure", error)
+            if raised is not None:
+                cell.log.error("on_failure raised %s", describe(raised), exc_info=raised)
+        incarnation.cancel_all()
+        if not incarnation.is_idle:
+            yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its tasks")
+        if cell.children is not None:
+            children = cell.children
+            yield lambda resume: self._within_grace(
+                lambda done: children.stop_all(drain=bool(self._drain), then=done), resume, "its children"
+            )
+        raised = yield from self._hook(incarnation, "on_stop")
+        if raised is not None:
+            cell.last_error = describe(raised)
+            cell.log.error("on_stop raised %s", describe(raised), exc_info=raised)
+        incarnation.abandon()
+        cell.incarnation = None
+
+    def _hook(self, incarnation: Incarnation, name: str, *args: object) -> Generator[Any, Any, BaseException | None]:
+        """Run a hook of the agent, and return what it raised, or None."""
+        hook = getattr(incarnation.agent, name)
+        if not incarnation.constructed or getattr(hook, "__func__", None) is getattr(Agent, name):
+            return None
+        error: BaseException | None = yield lambda resume: incarnation.perform(lambda: hook(*args), resume)
+        return error
+
+    # What the procedures use.
+
+    def _run(self, procedure: Procedure) -> None:
+        """Take a procedure through its steps, each between two messages and outside of the event loop."""
+
+        def step(value: object) -> None:
+            try:
+                wait = procedure.send(value)
+            except StopIteration:
+                return
+            wait(resume)
+
+        def resume(value: object = None) -> None:
+            self._cell.control(lambda: step(value))
+
+        resume()
+
+    def _within_grace(self, wait: Callable[[Callable[[], None]], object], resume: Resume, what: str) -> None:
+        over = False
+
+        def once(*, timed_out: bool) -> None:
+            nonlocal over
+            if not over:
+                over = True
+                timer.cancel()
+                if timed_out:
+                    self._cell.log.error("did not wait any longer for %s to end", what)
+                resume()
+
+        control = self._cell.control
+        timer = self._cell.services.timers.call_later(_GRACE, lambda: control(lambda: once(timed_out=True)))
+        wait(lambda: control(lambda: once(timed_out=False)))
+
+    def _begin_to_stop(self) -> None:
+        cell = self._cell
+        self.phase = Phase.STOPPING
+        if self._drain:
+            self.draining = True
+            cell.release(Suspension.LIFE)
+        else:
+            cell.hold(Suspension.LIFE)
+            self._run(self._finish(None))
+
+    def _has_to_drain(self) -> bool:
+        """Whether the agent, which has been told to stop, is to be rebuilt before, to handle what is queued."""
+        return bool(self._drain) and len(self._cell.mailbox) > 0 and self._group_restart is None
+
+    def _back_off_is_over(self) -> None:
+        if self._backoff is not None and self.phase is Phase.RESTARTING and self._drain is not False:
+            self._backoff = None
+            self._run(self._build())
+
+    def _end(self, phase: Phase, error: BaseException | None) -> None:
+        cell = self._cell
+        # However somebody learns that the agent has ended, its name is free by then.
+        cell.free_name()
+        self.error = error
+        self.phase = phase
+        cell.hold(Suspension.LIFE)
+        cell.mailbox.close()
+        if self._group_restart is not None:
+            self._group_restart.leave(cell)
+        leftovers = cell.outcomes.count_leftovers()
+        cell.unregister()
+        for envelope in leftovers:
+            cell.outcomes.dead_letter(envelope)
+        cell.supervision_group.remove(cell.address.number)
+        if cell.children is not None:
+            # A last hook may have spawned some.
+            cell.children.stop_all(drain=False, then=lambda: None)
+        cell.executor.close()
+        text = describe(error) if error is not None else ""
+        cell.notify_watchers(AgentDown(cell.reference, phase.value, text), last=True)
+        cell.ended.set()

@@ -1,0 +1,109 @@
+"""Counts and times, as values that are copied out of the running system."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+import msgspec
+
+_KEPT = 256
+"""The latest times that quantiles are taken over."""
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Seconds: the middle, and the ninety-ninth of a hundred, over the latest samples."""
+
+    median: float
+    p99: float
+
+
+class Latencies(msgspec.Struct, frozen=True):
+    """How long messages waited in the mailbox and how long their handlers took, for one message in sixteen."""
+
+    samples: int
+    wait: Quantiles
+    run: Quantiles
+
+
+class AgentMetrics(msgspec.Struct, frozen=True):
+    """The counts of one agent, or, summed, of a runtime. Each message that was sent ends in exactly one of them.
+
+    ``sent == handled + failed + cancelled + expired + rejected + dead + queued``, plus what is in hand, or waiting for
+    room, at this moment; exact when nothing moves.
+    """
+
+    sent: int = 0
+    handled: int = 0
+    """Its handler ended well."""
+    failed: int = 0
+    """Its handler raised."""
+    cancelled: int = 0
+    """Its ask ended before its handler began, or its handler was cancelled."""
+    expired: int = 0
+    """Its time ran out before its handler began."""
+    rejected: int = 0
+    """The mailbox was full."""
+    dead: int = 0
+    """There was no agent, or no handler, or it was dropped to make room."""
+    queued: int = 0
+    """In the mailbox now."""
+    restarts: int = 0
+    late: int = 0
+    """Of the handled: the answer came after the ask had ended."""
+    latencies: Latencies | None = None
+
+    def plus(self, other: AgentMetrics) -> AgentMetrics:
+        """Return the sums of the counts, without latencies."""
+        names = [name for name in self.__struct_fields__ if name != "latencies"]
+        return AgentMetrics(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+class RuntimeMetrics(msgspec.Struct, frozen=True):
+    """The counts of a runtime."""
+
+    totals: AgentMetrics
+    """Over all agents, those that have ended included, and what was sent to agents that never were."""
+    agents: dict[str, AgentMetrics]
+    """The living, by name."""
+    spawned: int
+    """Agents started so far."""
+    threads: int
+    """Threads that run agents, their timers and their blocking calls now."""
+    dead_letters: dict[str, int]
+    """Dead letters by reason."""
+    link: dict[str, int]
+    """What has gone over the link to other nodes, in frames."""
+
+
+class TimesRecorder(Protocol):
+    """Records times of one agent. Called on the agent's thread."""
+
+    def record_times(self, waited: float, took: float) -> None:
+        """Record how long a message waited, and how long its handler took, in seconds."""
+        ...
+
+
+class Times:
+    """The latest times of one agent. Written by its thread; `latencies` may be called by any."""
+
+    __slots__ = ("_recent", "_samples")
+
+    def __init__(self) -> None:
+        self._samples = 0
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+
+    def add(self, waited: float, took: float) -> None:
+        """Record one message."""
+        self._samples += 1
+        self._recent.append((waited, took))
+
+    def latencies(self) -> Latencies:
+        """Return the quantiles over the latest messages."""
+        recent = list(self._recent)
+        return Latencies(self._samples, _quantiles([each[0] for each in recent]), _quantiles([each[1] for each in recent]))
+
+
+def _quantiles(values: list[float]) -> Quantiles:
+    ordered = sorted(values) or [0.0]
+    return Quantiles(ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)])

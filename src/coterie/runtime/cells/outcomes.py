@@ -1,0 +1,270 @@
+"""How each message of an agent ends, and the count of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from coterie.errors import (
+    AgentStopped,
+    AskCancelled,
+    DeliveryError,
+    HandlerFailed,
+    MailboxFull,
+    Unhandled,
+    WaitTimeout,
+    describe,
+)
+from coterie.kernel import Address
+from coterie.messaging import Envelope, Mailbox, Message, Reason
+from coterie.runtime.cells.metrics import AgentMetrics, Times
+from coterie.runtime.definition.handlers import Handler
+from coterie.runtime.definition.spec import AgentSpec
+from coterie.runtime.references.logs import AgentLog
+
+_ASKING_ERRORS = (DeliveryError, WaitTimeout)
+"""Errors that come from asking others. They fail the message and not the agent."""
+
+
+class OutcomeServices(Protocol):
+    """The parts of a runtime that record how messages end."""
+
+    def count_refused(self) -> None:
+        """Count a message that no mailbox took."""
+        ...
+
+    def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
+        """Record a message that no handler gets."""
+        ...
+
+    def stopped_error(self, name: str, message: Message, cause: BaseException | None) -> AgentStopped:
+        """Return the error for an ask of an agent that has ended."""
+        ...
+
+
+class FailureCause(Protocol):
+    """The life cycle of an agent, as far as it says why the agent failed."""
+
+    @property
+    def cause(self) -> str:
+        """The error that the agent is down with, as text; empty while it runs."""
+        ...
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error that the agent failed with for good."""
+        ...
+
+
+class OutcomesOwner(Protocol):
+    """The agent whose messages these are."""
+
+    last_error: str
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def address(self) -> Address:
+        """Its address."""
+        ...
+
+    @property
+    def services(self) -> OutcomeServices:
+        """The parts of the runtime."""
+        ...
+
+    @property
+    def spec(self) -> AgentSpec:
+        """Its specification, with its handlers."""
+        ...
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Its mailbox."""
+        ...
+
+    @property
+    def life(self) -> FailureCause:
+        """Its life cycle."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often it was restarted."""
+        ...
+
+    @property
+    def log(self) -> AgentLog:
+        """Its log."""
+        ...
+
+    def now(self) -> float:
+        """Return the runtime's monotonic time."""
+        ...
+
+
+class Outcomes:
+    """Ends messages: answers who asked, counts, and makes dead letters of what nobody handled.
+
+    The counts are written by the agent's thread alone; `refuse` and `make_room`, which other threads call, count
+    elsewhere.
+    """
+
+    __slots__ = ("_cell", "_times", "cancelled", "dead", "expired", "failed", "handled", "late")
+
+    def __init__(self, cell: OutcomesOwner) -> None:
+        self._cell = cell
+        self._times: Times | None = None
+        self.handled = 0
+        self.failed = 0
+        self.cancelled = 0
+        self.expired = 0
+        self.dead = 0
+        """Messages that were taken in, but never given to a handler: there was none, or the agent ended before."""
+        self.late = 0
+        """Answers that came after their ask had ended. Those messages count as handled."""
+
+    def metrics(self) -> AgentMetrics:
+        """Return the counts. From any thread."""
+        mailbox = self._cell.mailbox
+        return AgentMetrics(
+            sent=mailbox.accepted + mailbox.rejected + mailbox.expired,
+            handled=self.handled,
+            failed=self.failed,
+            cancelled=self.cancelled,
+            expired=self.expired + mailbox.expired,
+            rejected=mailbox.rejected,
+            dead=self.dead + mailbox.dropped,
+            queued=len(mailbox),
+            restarts=self._cell.restarts,
+            late=self.late,
+            latencies=self._times.latencies() if self._times is not None else None,
+        )
+
+    def closed(self, cancelled: int) -> ClosedOutcomes:
+        """Return counts that stay as they are now, but for so many messages more that were cancelled."""
+        closed = ClosedOutcomes(self._cell)
+        for name in ("_times", "cancelled", "dead", "expired", "failed", "handled", "late"):
+            setattr(closed, name, getattr(self, name))
+        closed.cancelled += cancelled
+        return closed
+
+    def record_times(self, waited: float, took: float) -> None:
+        """Record how long a message waited, and how long its handler took, in seconds."""
+        if self._times is None:
+            self._times = Times()
+        self._times.add(waited, took)
+
+    def returned(self, envelope: Envelope, value: Any) -> None:
+        """End a message whose handler returned."""
+        self.handled += 1
+        if envelope.reply is not None and not envelope.reply.succeed(value):
+            self.late += 1
+
+    def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:
+        """End a message whose handler raised, or put it back to be tried again. Return whether the agent has failed."""
+        cell = self._cell
+        kind = type(envelope.message).__qualname__
+        if cancelled and isinstance(error, asyncio.CancelledError):
+            self.cancelled += 1
+            if envelope.reply is not None:
+                why = f", for the agent failed: {cell.life.cause}" if cell.life.cause else ""
+                envelope.reply.fail(AskCancelled(cell.name, kind, f"its handler was cancelled{why}"))
+            return False
+        fatal = not (_is_delivery_error(error) or isinstance(error, handler.raises))
+        envelope.attempts += 1
+        if fatal and envelope.attempts < handler.attempts:
+            cell.mailbox.put_back(envelope)
+            return True
+        self.failed += 1
+        cell.last_error = describe(error)
+        if envelope.reply is not None:
+            failure = HandlerFailed(cell.name, kind, describe(error))
+            failure.__cause__ = error
+            envelope.reply.fail(failure)
+        elif not fatal:
+            cell.log.warning("%s was not handled: %s", kind, describe(error))
+        if fatal and handler.attempts > 1:
+            cell.services.dead_letter(envelope, cell.address, Reason.POISON, describe(error))
+        return fatal
+
+    def was_taken_back(self, envelope: Envelope) -> bool:
+        """End a message that is not worth handling any more, and return True; or return False if it is."""
+        reply = envelope.reply
+        if envelope.deadline is not None and envelope.deadline <= self._cell.now():
+            self.expired += 1
+            if reply is not None:
+                reply.expire()
+            self._cell.services.dead_letter(envelope, self._cell.address, Reason.EXPIRED)
+            return True
+        if reply is not None and reply.done:
+            self.cancelled += 1
+            return True
+        return False
+
+    def unhandled(self, envelope: Envelope) -> None:
+        """End a message for which there is no handler."""
+        self.dead += 1
+        cell = self._cell
+        cell.services.dead_letter(envelope, cell.address, Reason.UNHANDLED)
+        if envelope.reply is not None:
+            known = sorted(kind.__qualname__ for kind in cell.spec.handlers)
+            envelope.reply.fail(Unhandled(cell.name, type(envelope.message).__qualname__, known))
+
+    def count_leftovers(self) -> list[Envelope]:
+        """Take what is still queued out of the mailbox of an agent that has ended, count it, and return what is dead."""
+        left = self._cell.mailbox.empty()
+        dead = [envelope for envelope in left if envelope.reply is None or not envelope.reply.done]
+        self.cancelled += len(left) - len(dead)
+        self.dead += len(dead)
+        return dead
+
+    def refuse(self, envelope: Envelope) -> None:
+        """End a message that came to a closed mailbox. From any thread."""
+        self._cell.services.count_refused()
+        self.dead_letter(envelope)
+
+    def expire_outside(self, envelope: Envelope) -> None:
+        """End a message whose time was over before there was room for it; its mailbox has counted it. From any thread."""
+        self._cell.services.dead_letter(envelope, self._cell.address, Reason.EXPIRED)
+        if envelope.reply is not None:
+            envelope.reply.expire()
+
+    def make_room(self, envelope: Envelope) -> None:
+        """End a message that was dropped to make room for another. From any thread."""
+        cell = self._cell
+        cell.services.dead_letter(envelope, cell.address, Reason.FULL)
+        if envelope.reply is not None:
+            kind = type(envelope.message).__qualname__
+            why = "and its policy is to drop the oldest"
+            envelope.reply.fail(MailboxFull(cell.name, kind, cell.mailbox.policy.capacity, why))
+
+    def dead_letter(self, envelope: Envelope) -> None:
+        """Make a dead letter of a message whose agent has ended, and tell who asked. From any thread."""
+        cell = self._cell
+        cell.services.dead_letter(envelope, cell.address, Reason.STOPPED)
+        if envelope.reply is not None:
+            envelope.reply.fail(cell.services.stopped_error(cell.name, envelope.message, cell.life.error))
+
+
+class ClosedOutcomes(Outcomes):
+    """The counts of an agent that was given up: they stay, and whatever its stuck thread still brings about is late."""
+
+    __slots__ = ()
+
+    def returned(self, envelope: Envelope, value: Any) -> None:
+        """Do nothing: the message has been counted, and who asked has been told."""
+
+    def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:  # noqa: ARG002 - as every
+        """Only log the error."""
+        self._cell.log.error("raised after it had been given up: %s", describe(error), exc_info=error)
+        return False
+
+
+def _is_delivery_error(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_delivery_error, error.exceptions))
+    return isinstance(error, _ASKING_ERRORS)

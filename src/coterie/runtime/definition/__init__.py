@@ -1,0 +1,1 @@
+"""The definition of an agent: its class, handlers, context, arguments and supervision policy."""

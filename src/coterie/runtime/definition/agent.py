@@ -1,0 +1,292 @@
+"""Agents, and the context of an agent: the class that users subclass, and its access to the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import copy_context
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
+
+from coterie.errors import DefinitionError, NotInAgent
+from coterie.kernel import Address, Clock
+from coterie.messaging import DeadLetters, MailboxPolicy, Message, MessagePriority
+from coterie.runtime.definition.context_owner import ContextOwner, LiveAgent
+from coterie.runtime.definition.handlers import Handler, UnresolvedType, handlers_of
+from coterie.runtime.definition.supervision import Supervision
+from coterie.runtime.dispatchers.base import Dispatcher
+from coterie.runtime.references.agent_timer import AgentTimer
+from coterie.runtime.references.invocation import CURRENT
+from coterie.runtime.references.logs import AgentLog
+from coterie.runtime.references.reference import AgentRef, unwatch, watch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Agent:
+    """The base of all agents: state, and handlers for messages, all on a thread of its own.
+
+    ::
+
+        class Counter(Agent):
+            def __init__(self, start: int = 0) -> None:
+                self.count = start
+
+            @on
+            def add(self, message: Add) -> int:
+                self.count += message.amount
+                return self.count
+
+    The constructor, the hooks and the handlers run on the agent's thread, one at a time: no lock is needed for what
+    only the agent touches. A handler may be ``def`` or ``async def``, and so may the hooks `on_start`, `on_stop` and
+    `on_failure`. A synchronous handler runs outside of the agent's event loop, and may block: that holds up nobody but
+    the agent itself.
+
+    A handler that raises fails its agent, which is then rebuilt from its spawn arguments (see `Supervision`) and keeps
+    its address and its mailbox. To keep state too, define both::
+
+        def snapshot(self) -> object: ...
+        def restore(self, state) -> None: ...
+
+    `snapshot` is called after every handled message and returns plain data, which is copied; a rebuilt agent gets the
+    latest by `restore`, after its constructor and before `on_start`.
+    """
+
+    supervision: ClassVar[Supervision | None] = None
+    """How the agent's children are supervised, unless they are spawned with a policy of their own."""
+
+    __coterie_handlers__: ClassVar[Mapping[type[Message], Handler] | None] = {}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        if hasattr(cls, "snapshot") is not hasattr(cls, "restore"):
+            raise DefinitionError(where, "it has only one of snapshot and restore", "define both or neither")
+        if cls.supervision is not None and not isinstance(cls.supervision, Supervision):
+            raise DefinitionError(where, f"supervision = {cls.supervision!r}", "set it to a Supervision")
+        try:
+            cls.__coterie_handlers__ = handlers_of(cls)
+        except UnresolvedType:
+            # A message class may be defined further down. Who spawns the agent tries again.
+            cls.__coterie_handlers__ = None
+
+    @classmethod
+    def __coterie_table__(cls) -> Mapping[type[Message], Handler]:
+        """Return the handlers of the class by message type. Raises `DefinitionError`."""
+        if cls.__coterie_handlers__ is None:
+            cls.__coterie_handlers__ = handlers_of(cls)
+        return cls.__coterie_handlers__
+
+    @property
+    def context(self) -> Context:
+        """The agent's way to the world: its reference, its sender, its children, timers, topics and tasks.
+
+        Raises `NotInAgent` on an instance that nobody spawned.
+        """
+        try:
+            context: Context = self.__dict__["_coterie_context"]
+        except KeyError:
+            raise NotInAgent(f"the context of {type(self).__qualname__}") from None
+        return context
+
+    def on_start(self) -> Awaitable[None] | None:
+        """Do something before the first message of this life. If it raises, the agent has failed."""
+        return None
+
+    def on_stop(self) -> Awaitable[None] | None:
+        """Do something after the last message of this life, be it because the agent stops or because it failed."""
+        return None
+
+    def on_failure(self, error: BaseException) -> Awaitable[None] | None:  # noqa: ARG002 - for overriding
+        """Do something with the error that ended this life, before `on_stop`. What is raised here is only logged."""
+        return None
+
+
+class AgentRuntime(Protocol):
+    """The runtime of an agent, as `Context.runtime` gives it: a `Runtime`."""
+
+    @property
+    def name(self) -> str:
+        """The name that the runtime was given."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """The name of the runtime among nodes."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the runtime."""
+        ...
+
+    @property
+    def current(self) -> AgentRef | None:
+        """The agent of this runtime whose code calls this."""
+        ...
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The latest messages that no handler got."""
+        ...
+
+    def spawn(
+        self,
+        agent: type[Agent],
+        *args: Any,
+        name: str | None = None,
+        dispatcher: Dispatcher | None = None,
+        supervision: Supervision | None = None,
+        mailbox: MailboxPolicy | None = None,
+        **kwargs: Any,
+    ) -> AgentRef:
+        """Start an agent without a parent; see `Runtime.spawn`."""
+        ...
+
+    def find(self, name: str) -> AgentRef | None:
+        """Return the living agent of a name, or None."""
+        ...
+
+    def agents(self) -> list[AgentRef]:
+        """Return the living agents, oldest first."""
+        ...
+
+    def reference(self, address: Address | str) -> AgentRef:
+        """Return a reference to an address; see `Runtime.reference`."""
+        ...
+
+    def publish(self, topic: str, message: Message) -> int:
+        """Send a message to the subscribers of a topic; see `Runtime.publish`."""
+        ...
+
+    def broadcast(self, message: Message) -> int:
+        """Send a message to all living agents but the caller; see `Runtime.broadcast`."""
+        ...
+
+    def stop(self, *, drain: bool = True, timeout: float | None = None) -> object:
+        """Begin to stop the runtime; see `Runtime.stop`."""
+        ...
+
+
+class Context:
+    """An agent's way to the world, as `self.context`. Use it on the agent's thread only, unless a line says otherwise."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: ContextOwner) -> None:
+        self._cell = cell
+
+    @property
+    def self_ref(self) -> AgentRef:
+        """The agent's own reference, to be handed to others."""
+        return self._cell.reference
+
+    @property
+    def sender(self) -> AgentRef | None:
+        """Who sent the message in hand; None for somebody who is not an agent, and in hooks and background tasks."""
+        invocation = CURRENT.get()
+        if invocation is None or invocation.envelope is None or invocation.cell.reference is not self._cell.reference:
+            return None
+        sender: Any = invocation.envelope.sender
+        return sender  # type: ignore[no-any-return] # only references are ever put there
+
+    @property
+    def runtime(self) -> AgentRuntime:
+        """The runtime that the agent lives in."""
+        runtime: AgentRuntime = self._cell.services.runtime
+        return runtime
+
+    @property
+    def log(self) -> AgentLog:
+        """A log whose entries carry the agent's name. From any thread."""
+        return self._cell.log
+
+    def use(self, service: type[T]) -> T:
+        """Return what was given to `runtime.provide` under this type, or a subclass of it. From any thread.
+
+        Raises `ServiceMissing`.
+        """
+        return self._cell.services.use(service)
+
+    def spawn(
+        self,
+        agent: type[Agent],
+        *args: Any,
+        name: str | None = None,
+        dispatcher: Dispatcher | None = None,
+        supervision: Supervision | None = None,
+        mailbox: MailboxPolicy | None = None,
+        **kwargs: Any,
+    ) -> AgentRef:
+        """Start an agent as a child of this one, and return its reference; see `Runtime.spawn`.
+
+        A child stops before its parent does, and whenever its parent fails; a rebuilt parent spawns its children anew.
+        Without a name it gets its parent's, its class's and a number.
+        """
+        return self._cell.spawn_child(
+            agent, args, kwargs, name=name, dispatcher=dispatcher, supervision=supervision, mailbox=mailbox
+        )
+
+    def watch(self, agent: AgentRef) -> None:
+        """Be sent `AgentRestarted` and `AgentDown` about an agent; the latter at once if it has ended."""
+        watch(agent, self._cell.reference)
+
+    def unwatch(self, agent: AgentRef) -> None:
+        """Be told about an agent no more."""
+        unwatch(agent, self._cell.reference)
+
+    def after(self, seconds: float, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> AgentTimer:
+        """Send this agent a message in so many seconds, unless that is cancelled or this life of it ends before."""
+        return AgentTimer(self._cell, self._incarnation("a timer").timers, message, priority, seconds, repeat=False)
+
+    def every(self, seconds: float, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> AgentTimer:
+        """Send this agent a message each time so many seconds have passed, until cancelled or this life of it ends."""
+        return AgentTimer(self._cell, self._incarnation("a timer").timers, message, priority, seconds, repeat=True)
+
+    def publish(self, topic: str, message: Message) -> int:
+        """Send a message to the agents that have subscribed to a topic. Return how many there are."""
+        return self._cell.services.publish(topic, message, self._cell.reference)
+
+    def subscribe(self, topic: str) -> None:
+        """Be sent what is published on a topic, until the agent ends."""
+        self._cell.subscribe(topic)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Be sent what is published on a topic no more."""
+        self._cell.unsubscribe(topic)
+
+    def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine on the agent's loop beside its handlers; it is cancelled when this life of the agent ends.
+
+        A task that raises fails the agent as a handler does. What a task asks or awaits holds up nobody.
+        """
+        try:
+            incarnation = self._incarnation("a task")
+        except NotInAgent:
+            work.close()
+            raise
+        return incarnation.create_task(work)
+
+    def run_blocking(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """Call a function that blocks on a thread of the runtime's pool, and await what it returns or raises.
+
+        The pool starts threads as they are needed. The function must not touch the agent. If the await is cancelled, a
+        call that has begun goes on, and its outcome is dropped.
+        """
+        variables = copy_context()
+
+        def call() -> T:
+            try:
+                return variables.run(function, *args, **kwargs)
+            except StopIteration as error:
+                # No future of asyncio can carry it, so whoever awaits this would wait for ever.
+                raise RuntimeError("the blocking call raised StopIteration") from error
+
+        future = self._cell.services.blocking.submit(call)
+        return asyncio.wrap_future(future, loop=self._cell.loop())
+
+    def _incarnation(self, what: str) -> LiveAgent:
+        incarnation = self._cell.incarnation
+        if incarnation is None:
+            raise NotInAgent(f"{what} of {self._cell.name}")
+        return incarnation

@@ -1,0 +1,70 @@
+"""The specification of an agent: its class, its arguments, and the policies it runs by."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from coterie.errors import DefinitionError, InvalidSetting
+from coterie.kernel import Checkpointable, check_instance, detach
+from coterie.messaging import MailboxPolicy, Message
+from coterie.runtime.definition.agent import Agent, Context
+from coterie.runtime.definition.handlers import Handler
+from coterie.runtime.definition.supervision import Supervision
+from coterie.runtime.dispatchers.base import Dispatcher
+
+
+class AgentSpec:
+    """An agent class, its arguments and its policies. Immutable after construction.
+
+    The arguments are copied when the specification is made and again for every agent made from it, so that a rebuilt agent
+    starts as the first did, and shares no data with the caller of `spawn`. What cannot be copied, such as a lock or a
+    queue, and functions, are passed as they are (see `coterie.kernel.detach`).
+    """
+
+    __slots__ = ("_args", "_kwargs", "dispatcher", "handlers", "keeps_state", "kind", "supervision")
+
+    def __init__(
+        self,
+        kind: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        dispatcher: Dispatcher,
+        supervision: Supervision | None,
+    ) -> None:
+        shown = f"{kind.__module__}.{kind.__qualname__}" if inspect.isclass(kind) else repr(kind)
+        if not inspect.isclass(kind) or not issubclass(kind, Agent):
+            raise DefinitionError(shown, "it is not an agent class", "spawn a subclass of Agent, with its arguments after it")
+        if inspect.isabstract(kind):
+            raise DefinitionError(shown, "it has abstract methods", "define them in a subclass and spawn that")
+        self.kind: type[Agent] = kind
+        self.dispatcher = dispatcher
+        self.supervision = supervision
+        """The agent's own policy, if it was given one."""
+        self.handlers: Mapping[type[Message], Handler] = kind.__coterie_table__()
+        self.keeps_state = issubclass(kind, Checkpointable)
+        self._args = tuple(map(detach, args))
+        self._kwargs = {name: detach(value) for name, value in kwargs.items()}
+
+    def allocate(self, context: Context) -> Agent:
+        """Return a new agent that has its context, and is not constructed yet."""
+        agent = self.kind.__new__(self.kind)
+        agent.__dict__["_coterie_context"] = context
+        return agent
+
+    def construct(self, agent: Agent) -> None:
+        """Call the constructor. Passes on its exceptions."""
+        args = map(detach, self._args)
+        kwargs = {name: detach(value) for name, value in self._kwargs.items()}
+        agent.__init__(*args, **kwargs)  # type: ignore[misc] # apart from __new__, so that it already has its context
+
+
+def check_options(where: str, dispatcher: Any, supervision: Any, mailbox: Any) -> None:
+    """Check that each is of its type, or None. Raises `InvalidSetting`, which names the wrong one."""
+    if dispatcher is not None and (isinstance(dispatcher, type) or not callable(getattr(dispatcher, "open", None))):
+        raise InvalidSetting(f"{where}.dispatcher", dispatcher, "an instance of a dispatcher: Leased() or Dedicated()")
+    if supervision is not None:
+        check_instance(f"{where}.supervision", supervision, Supervision, "a policy: Supervision(strategy=...)")
+    if mailbox is not None:
+        check_instance(f"{where}.mailbox", mailbox, MailboxPolicy, "a policy: MailboxPolicy(capacity=...)")

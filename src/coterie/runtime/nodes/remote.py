@@ -1,0 +1,269 @@
+"""Endpoints of agents on other nodes, and replies to asks of other nodes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from coterie.concurrency import Completion, Rank, Signal, new_lock
+from coterie.errors import AgentStopped, CodecError, TransportError, UnknownAgent
+from coterie.kernel import Address, Clock, Codec
+from coterie.messaging import Envelope, Message, PendingPut, Reason, reply_type
+from coterie.runtime.nodes.strict import unencodable_answer
+from coterie.runtime.nodes.wire import (
+    AnswerFrame,
+    DeliverFrame,
+    FailureFrame,
+    Frame,
+    StopFrame,
+    WatchFrame,
+    WithdrawFrame,
+    decode_error,
+    encode_error,
+)
+from coterie.runtime.references.reference import AgentRef, Endpoint, LocalAgent
+
+_log = logging.getLogger(__name__)
+
+
+class RemoteServices(Protocol):
+    """The parts of a runtime that its remote endpoints need."""
+
+    @property
+    def clock(self) -> Clock:
+        """The runtime's clock."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of messages and answers."""
+        ...
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the runtime takes nothing more from outside."""
+        ...
+
+    def next_correlation(self) -> int:
+        """Return a number for an ask that no other ask of the runtime has."""
+        ...
+
+    def count_refused(self) -> None:
+        """Count a message that no mailbox took."""
+        ...
+
+    def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
+        """Record a message that no handler gets."""
+        ...
+
+    def stopped_error(self, name: str, message: Message, cause: BaseException | None) -> AgentStopped:
+        """Return the error for an ask of an agent that has ended."""
+        ...
+
+
+class Connection(Protocol):
+    """The connection to other nodes."""
+
+    @property
+    def services(self) -> RemoteServices:
+        """The parts of the runtime."""
+        ...
+
+    def send(self, node: str, frame: Frame) -> None:
+        """Send a frame. Raises `TransportError` if it is known that it cannot arrive."""
+        ...
+
+    def expect(self, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
+        """Call `ended` with the outcome of an ask when that arrives."""
+        ...
+
+    def expect_no_more(self, number: int) -> None:
+        """Forget an ask."""
+        ...
+
+    def answer(self, node: str, frame: AnswerFrame | FailureFrame) -> None:
+        """Send the outcome of an ask to the asker's node."""
+        ...
+
+    def asks_no_more(self, node: str, correlation: int) -> None:
+        """Forget an ask of another node, which has ended."""
+        ...
+
+
+class RemoteEndpoint:
+    """The endpoint to an agent of another node. What gets lost on the way ends an ask by its deadline."""
+
+    __slots__ = ("__weakref__", "_gone", "_node", "address")
+
+    def __init__(self, node: Connection, address: Address) -> None:
+        self.address = address
+        self._node = node
+        self._gone = False
+
+    @property
+    def local(self) -> LocalAgent | None:
+        """None: the agent is on another node."""
+        return None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the agent lives, as far as its node has said."""
+        return not self._gone
+
+    def deliver(self, envelope: Envelope) -> PendingPut | None:
+        """Send an envelope. It never waits here. Raises `EncodeFailed`."""
+        services = self._node.services
+        sender: Any = envelope.sender
+        reply = envelope.reply
+        message = services.codec.pack(envelope.message)
+        ttl = None if envelope.deadline is None else max(0.0, envelope.deadline - services.clock.monotonic())
+        number = 0
+        if reply is not None:
+            number = reply.correlation
+            self._node.expect(number, lambda frame: self._ended(envelope, frame))
+            if isinstance(reply, Completion):
+                reply.add_callback(lambda: self._node.expect_no_more(number))
+        frame = DeliverFrame(self.address, message, sender and sender.address, envelope.priority, number, ttl)
+        try:
+            self._node.send(self.address.node, frame)
+        except TransportError as error:
+            services.count_refused()
+            services.dead_letter(envelope, self.address, Reason.UNDELIVERABLE, str(error))
+            if reply is None:
+                return None
+            if services.stopping:
+                reply.fail(services.stopped_error(self.address.name, envelope.message, None))
+            else:
+                reply.fail(UnknownAgent(self.address, str(error)))
+        return None
+
+    def cancel(self, envelope: Envelope) -> None:
+        """Tell the other node that nobody waits for the answer any more."""
+        if envelope.reply is not None:
+            self._try_to_send(WithdrawFrame(envelope.reply.correlation))
+
+    def stop(self, *, drain: bool) -> Completion:
+        """Have the agent stopped. What is returned is done when its node says that it has ended."""
+        ended = Signal()
+        number = self._node.services.next_correlation()
+        self._node.expect(number, lambda _: self._stopped(ended))
+        if not self._try_to_send(StopFrame(self.address, number, drain)):
+            self._node.expect_no_more(number)
+            ended.set()
+        return ended
+
+    def watch(self, watcher: AgentRef) -> None:
+        """Have `watcher` told of restarts and of the end."""
+        self._try_to_send(WatchFrame(self.address, watcher.address, on=True))
+
+    def unwatch(self, watcher: AgentRef) -> None:
+        """Tell `watcher` no more."""
+        self._try_to_send(WatchFrame(self.address, watcher.address, on=False))
+
+    def _stopped(self, ended: Signal) -> None:
+        self._gone = True
+        ended.set()
+
+    def _ended(self, envelope: Envelope, frame: AnswerFrame | FailureFrame) -> None:
+        reply = envelope.reply
+        assert reply is not None
+        if isinstance(frame, FailureFrame):
+            error = decode_error(frame)
+            if isinstance(error, AgentStopped | UnknownAgent):
+                self._gone = True
+            reply.fail(error)
+            return
+        codec = self._node.services.codec
+        try:
+            if frame.kind:
+                value: Any = codec.decode(frame.body, codec.resolve(frame.kind, Message))
+            else:
+                value = codec.decode(frame.body, reply_type(type(envelope.message)))
+        except CodecError as error_:
+            reply.fail(unencodable_answer(self.address.name, envelope.message, error_))
+            return
+        reply.succeed(value)
+
+    def _try_to_send(self, frame: Frame) -> bool:
+        try:
+            self._node.send(self.address.node, frame)
+        except TransportError as error:
+            _log.warning("%s could not be told: %s", self.address, error)
+            return False
+        return True
+
+
+class LoopbackEndpoint(RemoteEndpoint):
+    """An endpoint to an agent of this very node that takes the way of a remote one: for trying a transport."""
+
+    __slots__ = ("_agent",)
+
+    def __init__(self, node: Connection, agent: Endpoint) -> None:
+        super().__init__(node, agent.address)
+        self._agent = agent
+
+    @property
+    def local(self) -> LocalAgent | None:
+        """The agent itself."""
+        return self._agent.local
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the agent lives."""
+        return self._agent.is_alive
+
+
+class RemoteReply:
+    """Where the answer to an ask of another node goes. Safe from any thread: `_lock` guards who is first."""
+
+    __slots__ = ("_agent", "_done", "_lock", "_node", "_source", "correlation", "request")
+
+    def __init__(self, node: Connection, source: str, correlation: int, agent: str) -> None:
+        self.correlation = correlation
+        self.request: Message | None = None
+        self._node = node
+        self._source = source
+        self._agent = agent
+        self._lock = new_lock(Rank.COMPLETION)
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the ask has ended."""
+        return self._done
+
+    def withdraw(self) -> bool:
+        """End the ask without telling anybody. Return whether it had not ended yet."""
+        with self._lock:
+            first = not self._done
+            self._done = True
+        if first:
+            self._node.asks_no_more(self._source, self.correlation)
+        return first
+
+    def succeed(self, value: Any) -> bool:
+        """Send the answer."""
+        if not self.withdraw():
+            return False
+        codec = self._node.services.codec
+        frame: AnswerFrame | FailureFrame
+        try:
+            kind = codec.register(type(value)) if isinstance(value, Message) else ""
+            frame = AnswerFrame(self.correlation, kind, codec.encode(value))
+        except CodecError as error:
+            assert self.request is not None
+            frame = encode_error(self.correlation, unencodable_answer(self._agent, self.request, error))
+        self._node.answer(self._source, frame)
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        """Send the error."""
+        if not self.withdraw():
+            return False
+        self._node.answer(self._source, encode_error(self.correlation, error))
+        return True
+
+    def expire(self) -> None:
+        """End the ask. The asker has the deadline too, and needs no word."""
+        self.withdraw()

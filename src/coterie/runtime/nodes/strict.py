@@ -1,0 +1,112 @@
+"""Encoding of messages between local agents, so that a program which must cross machines is tested on one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coterie.concurrency import Completion
+from coterie.errors import CodecError, HandlerFailed
+from coterie.kernel import Address, Codec
+from coterie.messaging import Envelope, Message, PendingPut, ReplyPort, reply_type
+from coterie.runtime.references.reference import AgentRef, Endpoint, LocalAgent
+
+
+class StrictEndpoint:
+    """An endpoint that encodes and decodes every message on its way to a local agent, and every answer on its way back."""
+
+    __slots__ = ("_codec", "_inner")
+
+    def __init__(self, inner: Endpoint, codec: Codec) -> None:
+        self._inner = inner
+        self._codec = codec
+
+    @property
+    def address(self) -> Address:
+        """Where it leads."""
+        return self._inner.address
+
+    @property
+    def local(self) -> LocalAgent | None:
+        """The agent itself."""
+        return self._inner.local
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the agent lives."""
+        return self._inner.is_alive
+
+    def deliver(self, envelope: Envelope) -> PendingPut | None:
+        """Deliver a copy. Raises `EncodeFailed` or `DecodeFailed` beside what the agent's own endpoint raises."""
+        return self._inner.deliver(self._copied(envelope))
+
+    def cancel(self, envelope: Envelope) -> None:
+        """Stop working on an envelope."""
+        self._inner.cancel(envelope)
+
+    def stop(self, *, drain: bool) -> Completion:
+        """Have the agent stopped."""
+        return self._inner.stop(drain=drain)
+
+    def watch(self, watcher: AgentRef) -> None:
+        """Have `watcher` told of restarts and of the end."""
+        self._inner.watch(watcher)
+
+    def unwatch(self, watcher: AgentRef) -> None:
+        """Tell `watcher` no more."""
+        self._inner.unwatch(watcher)
+
+    def _copied(self, envelope: Envelope) -> Envelope:
+        # The envelope itself stays the same object, by which the ask can still be cancelled.
+        message = envelope.message
+        envelope.message = self._codec.unpack(self._codec.pack(message), Message)
+        if envelope.reply is not None:
+            envelope.reply = StrictReply(envelope.reply, self._codec, self._inner.address.name, message)
+        return envelope
+
+
+class StrictReply:
+    """Where an answer goes through the codec on its way."""
+
+    __slots__ = ("_agent", "_codec", "_message", "_reply")
+
+    def __init__(self, reply: ReplyPort, codec: Codec, agent: str, message: Message) -> None:
+        self._reply = reply
+        self._codec = codec
+        self._agent = agent
+        self._message = message
+
+    @property
+    def correlation(self) -> int:
+        """The number of the ask."""
+        return self._reply.correlation
+
+    @property
+    def done(self) -> bool:
+        """Whether the ask has ended."""
+        return self._reply.done
+
+    def succeed(self, value: Any) -> bool:
+        """Answer with a copy of the value."""
+        try:
+            if isinstance(value, Message):
+                copy: Any = self._codec.unpack(self._codec.pack(value), Message)
+            else:
+                copy = self._codec.decode(self._codec.encode(value), reply_type(type(self._message)))
+        except CodecError as error:
+            return self._reply.fail(unencodable_answer(self._agent, self._message, error))
+        return self._reply.succeed(copy)
+
+    def fail(self, error: BaseException) -> bool:
+        """End the ask with an error."""
+        return self._reply.fail(error)
+
+    def expire(self) -> None:
+        """End the ask because its deadline has passed."""
+        self._reply.expire()
+
+
+def unencodable_answer(agent: str, message: Message, error: CodecError) -> HandlerFailed:
+    """Return what an asker gets whose answer cannot be sent."""
+    failure = HandlerFailed(agent, type(message).__qualname__, f"its answer is not what can be sent: {error}")
+    failure.__cause__ = error
+    return failure

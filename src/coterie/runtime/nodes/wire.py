@@ -1,0 +1,134 @@
+"""What nodes say to each other, and how errors are put into words and back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from coterie.errors import (
+    AgentStopped,
+    AskCancelled,
+    AskTimeout,
+    DeliveryError,
+    HandlerFailed,
+    MailboxFull,
+    RemoteError,
+    RuntimeStopped,
+    Unhandled,
+    UnknownAgent,
+    WaitCycle,
+    describe,
+)
+from coterie.kernel import Address, Packed
+
+
+class DeliverFrame(msgspec.Struct, frozen=True, tag="deliver"):
+    """A message for an agent."""
+
+    to: Address
+    message: Packed
+    sender: Address | None
+    priority: int
+    correlation: int = 0
+    """The number of the ask, if an answer is expected, else 0."""
+    ttl: float | None = None
+    """Seconds until it is worthless. Clocks differ between machines, so it is not a time."""
+
+
+class AnswerFrame(msgspec.Struct, frozen=True, tag="answer"):
+    """The answer to an ask."""
+
+    correlation: int
+    kind: str
+    """The name of the answer's class if it is a message, else empty."""
+    body: bytes
+
+
+class FailureFrame(msgspec.Struct, frozen=True, tag="failure"):
+    """How an ask ended without an answer."""
+
+    correlation: int
+    kind: str
+    text: str
+    agent: str = ""
+    message: str = ""
+    reason: str = ""
+    cause: str = ""
+    traceback: str = ""
+
+
+class WithdrawFrame(msgspec.Struct, frozen=True, tag="withdraw"):
+    """The asker waits no longer."""
+
+    correlation: int
+
+
+class StopFrame(msgspec.Struct, frozen=True, tag="stop"):
+    """An agent is to stop. It is answered when it has."""
+
+    to: Address
+    correlation: int
+    drain: bool
+
+
+class WatchFrame(msgspec.Struct, frozen=True, tag="watch"):
+    """An agent of the sender's watches one of the receiver's, or does no longer."""
+
+    to: Address
+    watcher: Address
+    on: bool
+
+
+Frame = DeliverFrame | AnswerFrame | FailureFrame | WithdrawFrame | StopFrame | WatchFrame
+
+
+def encode_error(correlation: int, error: BaseException) -> FailureFrame:
+    """Return an error in a form that can be sent."""
+    if not isinstance(error, HandlerFailed):
+        return FailureFrame(correlation, type(error).__name__, str(error))
+    cause = error.__cause__
+    return FailureFrame(
+        correlation,
+        type(error).__name__,
+        str(error),
+        agent=str(error.agent),
+        message=error.message,
+        reason=error.reason,
+        cause=describe(cause) if cause is not None else "",
+        traceback=error.traceback_text,
+    )
+
+
+def decode_error(failure: FailureFrame) -> DeliveryError:
+    """Return the error that a failure tells of."""
+    if failure.kind in ("HandlerFailed", "Unhandled"):
+        kind = Unhandled if failure.kind == "Unhandled" else HandlerFailed
+        error = kind.__new__(kind)
+        HandlerFailed.__init__(error, failure.agent, failure.message, failure.reason, failure.traceback)
+        if failure.cause:
+            error.__cause__ = RemoteError(f"{failure.cause}\n\n{failure.traceback}")
+        return error
+    return _revive(_KINDS.get(failure.kind, RemoteFailure), failure.text)
+
+
+class RemoteFailure(HandlerFailed):
+    """An ask of another node ended with an error of a kind that this node does not know."""
+
+    def __init__(self, text: str) -> None:
+        DeliveryError.__init__(self, text)
+        self.agent = self.message = self._traceback_text = ""
+        self.reason = text
+
+
+def _revive(kind: type[DeliveryError], text: str) -> DeliveryError:
+    error = kind.__new__(kind)
+    if kind is RemoteFailure:
+        RemoteFailure.__init__(error, text)  # type: ignore[arg-type] # it is one
+    else:
+        DeliveryError.__init__(error, text)
+    return error
+
+
+_KINDS: dict[str, type[DeliveryError]] = {
+    kind.__name__: kind
+    for kind in (AgentStopped, AskCancelled, AskTimeout, MailboxFull, RuntimeStopped, UnknownAgent, WaitCycle)
+}

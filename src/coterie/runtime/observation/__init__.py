@@ -1,0 +1,1 @@
+"""Observation of running agents: health, inspection, quiescence."""

@@ -1,0 +1,140 @@
+"""How the agents are, and which of them are stuck."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from coterie.concurrency import PeriodicJob, Timers, stack_of
+from coterie.kernel import Clock
+from coterie.messaging import Message
+from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.states import Phase, Suspension
+from coterie.runtime.references.lifecycle_events import AgentRecovered, AgentStalled
+
+
+class AgentState(enum.StrEnum):
+    """What an agent is doing."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    """Its thread is in a handler, or it has messages and is about to get a thread."""
+    WAITING = "waiting"
+    """A handler awaits something, or blocks in the wait for a reply."""
+    STALLED = "stalled"
+    """It has held its thread for longer than the runtime's `stall_after`."""
+    RESTARTING = "restarting"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class AgentHealth(msgspec.Struct, frozen=True):
+    """How one agent is, at one moment."""
+
+    name: str
+    state: AgentState
+    paused: bool
+    heartbeat: float
+    """Seconds since its thread last began a turn, or, while it has nothing to do, since it was last seen so: 0."""
+    queued: int
+    handled: int
+    failed: int
+    restarts: int
+    last_error: str
+    stalled_for: float
+    """Seconds for which it is known to have held its thread; 0 unless it is stalled."""
+    stack: str
+    """The stack of its thread if it is stalled."""
+
+
+class Health:
+    """Watches the agents that are on a thread, on the clock of the runtime.
+
+    `on_threads` returns the agents that hold a thread; `publish` sends an event to the topic `AGENTS`. Only the timers'
+    thread touches the state that is kept between two looks. An agent counts as stalled once it was
+    seen in the same handler, or the same step of its event loop, for `stall_after` seconds; looks are taken four times
+    in that span.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        timers: Timers,
+        stall_after: float,
+        on_threads: Callable[[], Iterable[AgentCell]],
+        publish: Callable[[Message], object],
+    ) -> None:
+        self.stall_after = stall_after
+        self._clock = clock
+        self._on_threads = on_threads
+        self._publish = publish
+        self._seen: dict[AgentCell, tuple[object, float]] = {}
+        self._job = PeriodicJob(timers, stall_after / 4, self._look, "health")
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._job.close()
+
+    def examine(self, cell: AgentCell) -> AgentHealth:
+        """Return how an agent is. From any thread."""
+        state = self._state(cell)
+        busy = state in (AgentState.BUSY, AgentState.WAITING, AgentState.STALLED)
+        return AgentHealth(
+            name=cell.name,
+            state=state,
+            paused=cell.is_held(Suspension.PAUSED),
+            heartbeat=max(0.0, cell.now() - cell.last_beat) if busy else 0.0,
+            queued=len(cell.mailbox),
+            handled=cell.outcomes.handled,
+            failed=cell.outcomes.failed,
+            restarts=cell.restarts,
+            last_error=cell.last_error,
+            stalled_for=cell.stalled_for,
+            stack=stack_of(cell.executor.thread_id) if cell.stalled_for else "",
+        )
+
+    def _state(self, cell: AgentCell) -> AgentState:
+        phase = cell.life.phase
+        incarnation = cell.incarnation
+        if cell.stalled_for and not cell.life.ended:
+            return AgentState.STALLED
+        if phase not in (Phase.RUNNING, Phase.STOPPING):
+            return AgentState(phase.value)
+        if cell.blocking or (incarnation is not None and not incarnation.is_quiet and not cell.executor.busy):
+            return AgentState.WAITING
+        if cell.executor.busy or (len(cell.mailbox) and not cell.is_held(Suspension.PAUSED)):
+            return AgentState.BUSY
+        return AgentState.IDLE
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        seen: dict[AgentCell, tuple[object, float]] = {}
+        for cell in self._on_threads():
+            if not cell.executor.busy:
+                continue
+            progress = cell.progress
+            before = self._seen.get(cell)
+            since = before[1] if before is not None and before[0] == progress else now
+            seen[cell] = (progress, since)
+            if now - since >= self.stall_after:
+                self._stalled(cell, now - since)
+        for cell in self._seen:
+            if cell.stalled_for and (cell not in seen or seen[cell][1] == now):
+                self._recovered(cell)
+        self._seen = seen
+
+    def _stalled(self, cell: AgentCell, seconds: float) -> None:
+        first = not cell.stalled_for
+        cell.stalled_for = seconds
+        if first:
+            stack = stack_of(cell.executor.thread_id)
+            cell.log.warning("has held its thread for %.1f s, in\n%s", seconds, stack)
+            self._publish(AgentStalled(cell.reference, seconds, stack))
+
+    def _recovered(self, cell: AgentCell) -> None:
+        seconds, cell.stalled_for = cell.stalled_for, 0.0
+        cell.log.warning("goes on after it was stalled for about %.1f s", seconds)
+        self._publish(AgentRecovered(cell.reference, seconds))

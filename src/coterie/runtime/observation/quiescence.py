@@ -1,0 +1,82 @@
+"""Whether anything is going on among the agents of a runtime."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable
+
+from coterie.kernel import Countdown
+from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.states import Phase
+
+_LOOKS = 3
+"""Looks in a row that must find agents waiting, and nothing else going on, before that is believed."""
+
+
+class Activity(enum.Enum):
+    """What is going on."""
+
+    QUIET = enum.auto()
+    """No agent has anything to do."""
+    WAITING = enum.auto()
+    """No agent is at work, but some handler awaits something."""
+    WORKING = enum.auto()
+    """Some agent is at work, or has messages to handle."""
+
+
+class Quiescence:
+    """Finds out when all agents have handled all that was sent, and all that followed from it.
+
+    A message may be sent by an agent that was looked at already to one that was not yet. Only looks in a row that find
+    nobody at work, with nothing handled or sent in between, prove that nothing more comes (after Mattern, "Algorithms
+    for distributed termination detection", 1987).
+    """
+
+    def __init__(self, cells: Callable[[], list[AgentCell]]) -> None:
+        self._cells = cells
+
+    def wait(self, countdown: Countdown, *, through_waits: bool) -> Activity:
+        """Wait until all is quiet, or, unless `through_waits`, until those not at rest merely wait.
+
+        Returns what was found, or, when the time was over before that, what was going on at the end.
+        """
+        pause = threading.Event()
+        before: object = None
+        same = 0
+        while True:
+            activity, marks = self._look()
+            same = same + 1 if marks == before else 0
+            before = marks
+            if activity is Activity.QUIET and same:
+                return activity
+            if activity is Activity.WAITING and same >= _LOOKS and not through_waits:
+                return activity
+            if countdown.over:
+                return activity
+            pause.wait(0.0005 if activity is Activity.QUIET else 0.002)
+
+    def _look(self) -> tuple[Activity, object]:
+        cells = self._cells()
+        activities = {_activity(cell) for cell in cells}
+        marks = [(cell.mailbox.accepted, cell.progress) for cell in cells]
+        for activity in (Activity.WORKING, Activity.WAITING):
+            if activity in activities:
+                return activity, marks
+        return Activity.QUIET, marks
+
+
+def _activity(cell: AgentCell) -> Activity:
+    phase = cell.life.phase
+    if phase in (Phase.STOPPED, Phase.FAILED):
+        return Activity.QUIET
+    if cell.blocking:
+        return Activity.WAITING
+    if cell.executor.busy:
+        return Activity.WORKING
+    incarnation = cell.incarnation
+    if incarnation is not None and not incarnation.is_quiet:
+        return Activity.WAITING
+    if phase is Phase.RUNNING and not len(cell.mailbox) and not cell.mailbox.waiting:
+        return Activity.QUIET
+    return Activity.WORKING

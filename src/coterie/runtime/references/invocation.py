@@ -1,0 +1,59 @@
+"""The running invocation: which agent acts, on which message. It travels with the code that a handler runs."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import Protocol
+
+from coterie.messaging import Envelope, Reference
+from coterie.runtime.dispatchers.base import AgentExecutor
+from coterie.runtime.references.waits import Waiter
+
+
+class ActingAgent(Waiter, Protocol):
+    """The agent whose code runs, as asks and messages from that code see it."""
+
+    @property
+    def reference(self) -> Reference:
+        """The agent's own reference: the sender of what the code sends."""
+        ...
+
+    @property
+    def executor(self) -> AgentExecutor:
+        """The executor that gives the agent its thread."""
+        ...
+
+    def blocked(self) -> AbstractContextManager[None]:
+        """Mark that code of the agent blocks its thread knowingly."""
+        ...
+
+
+class Invocation:
+    """One running handler or hook of one agent. Only the agent's thread writes it; other threads may read.
+
+    All synchronous handlers of an agent share one invocation, which is set anew for each message. Every asynchronous
+    handler has its own, since several may run at once.
+    """
+
+    __slots__ = ("active", "cell", "envelope", "exclusive")
+
+    def __init__(self, cell: ActingAgent, *, exclusive: bool) -> None:
+        self.cell = cell
+        """The agent."""
+        self.exclusive = exclusive
+        """Whether the agent handles nothing else until this has ended."""
+        self.active = True
+        """Whether it has not ended."""
+        self.envelope: Envelope | None = None
+        """The message in hand; None for a hook or a background task."""
+
+    @property
+    def blocks_agent(self) -> bool:
+        """Whether the agent handles nothing while this code waits on the calling thread."""
+        return self.exclusive or self.cell.executor.thread_id == threading.get_ident()
+
+
+CURRENT: ContextVar[Invocation | None] = ContextVar("coterie_invocation", default=None)
+"""The invocation whose code is running; None outside of all agents. Copied into tasks and `run_blocking`."""

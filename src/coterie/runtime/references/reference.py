@@ -1,0 +1,303 @@
+"""References to agents, and the endpoint that a reference sends through."""
+
+from __future__ import annotations
+
+from asyncio import events
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+from coterie.concurrency import Completion
+from coterie.errors import AskCancelled, CodecError, DeliveryError, InvalidMessage, MailboxFull
+from coterie.kernel import Address, check_instance, check_number
+from coterie.messaging import Envelope, Message, MessagePriority, PendingPut, Reason, Reference, Request
+from coterie.runtime.references import mailbox_room
+from coterie.runtime.references.invocation import CURRENT
+from coterie.runtime.references.mailbox_room import MailboxOwner
+from coterie.runtime.references.reply import Addressee, AskServices, Reply
+
+R = TypeVar("R")
+
+_NORMAL = MessagePriority.NORMAL
+_FOREVER = float("inf")
+
+
+class _Default(Enum):
+    DEFAULT = "the runtime's"
+
+
+DEFAULT: Final = _Default.DEFAULT
+"""Stands for the ask timeout of the runtime."""
+
+Timeout = float | None | Literal[_Default.DEFAULT]
+
+
+class ReferenceServices(AskServices, Protocol):
+    """The parts of a runtime that a reference needs."""
+
+    @property
+    def ask_timeout(self) -> float | None:
+        """Seconds for asks that do not set a timeout; None for no limit."""
+        ...
+
+    def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
+        """Record a message that no handler gets."""
+        ...
+
+
+class LocalAgent(MailboxOwner, Protocol):
+    """An agent of this runtime, as references to it see it."""
+
+    def handles(self, kind: type[Message]) -> bool:
+        """Return whether the agent has a handler for messages of a type."""
+        ...
+
+
+class Endpoint(Addressee, Protocol):
+    """Where a reference delivers. Safe from any thread. Each agent has one in each runtime that knows it."""
+
+    @property
+    def local(self) -> LocalAgent | None:
+        """The agent itself if it lives in this runtime."""
+        ...
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the agent lives, as far as is known here."""
+        ...
+
+    @property
+    def deliver(self) -> Callable[[Envelope], PendingPut | None]:
+        """The function that delivers an envelope.
+
+        It never blocks: for a full mailbox whose policy is to wait it returns a `PendingPut`.
+        An envelope for an agent that does not exist becomes a dead letter, and the ask it belongs to ends. The function
+        raises `MailboxFull`, and `EncodeFailed` for a message that cannot be encoded but must cross a wire.
+        """
+        ...
+
+    def stop(self, *, drain: bool) -> Completion:
+        """Begin to stop the agent. The returned completion is done when the agent has ended."""
+        ...
+
+    def watch(self, watcher: AgentRef) -> None:
+        """Notify `watcher` when the agent is restarted and when it has ended; at once if it has."""
+        ...
+
+    def unwatch(self, watcher: AgentRef) -> None:
+        """Notify `watcher` no longer."""
+        ...
+
+
+class AgentRef:
+    """A reference to one agent, here or on another node.
+
+    Safe from any thread and any event loop, inside of agents and outside; equal to every other reference to the same
+    agent; survives encoding. An agent that is restarted keeps its references. One that has stopped is never replaced
+    behind them: a new agent of that name has another address.
+    """
+
+    __slots__ = ("_deliver", "_endpoint", "_services", "address", "name")
+
+    def __init__(self, address: Address, services: ReferenceServices, endpoint: Endpoint) -> None:
+        self.address: Address = address
+        """Where the agent is."""
+        self.name: str = address.name
+        """Its name, unique among the living agents of its runtime."""
+        self._services = services
+        self._endpoint = endpoint
+        self._deliver = endpoint.deliver
+
+    def tell(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL, ttl: float | None = None) -> None:
+        """Send a message and go on.
+
+        `ttl` is the number of seconds after which the message is worthless: it is then not handled any more. What
+        cannot be delivered, because the agent has stopped, becomes a dead letter.
+
+        Blocks this thread while the mailbox is full, if its policy is to wait; on an event loop use `offer`.
+        Raises `MailboxFull` as its policy says, `InvalidMessage`, `InvalidSetting`, `EncodeFailed` for what has no form
+        on a wire it must cross, and `WaitCycle` if the room waited for could only come from this very agent.
+        """
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, self.name)
+        if priority is not _NORMAL:
+            check_instance("priority", priority, MessagePriority, "a MessagePriority")
+        invocation = CURRENT.get()
+        pending = self._deliver(
+            Envelope(
+                message,
+                None if invocation is None else invocation.cell.reference,
+                None,
+                None if ttl is None else self._deadline("ttl", ttl),
+                priority,
+            )
+        )
+        if pending is not None:
+            self._block(pending)
+
+    async def offer(
+        self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL, ttl: float | None = None
+    ) -> None:
+        """Send a message as `tell` does, but await room in a full mailbox rather than block the thread.
+
+        If the await is cancelled the message is taken back, unless it is in already.
+        """
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, self.name)
+        if priority is not _NORMAL:
+            check_instance("priority", priority, MessagePriority, "a MessagePriority")
+        invocation = CURRENT.get()
+        sender = None if invocation is None else invocation.cell.reference
+        deadline = None if ttl is None else self._deadline("ttl", ttl)
+        envelope = Envelope(message, sender, None, deadline, priority)
+        pending = self._deliver(envelope)
+        owner = self._endpoint.local
+        if pending is not None and owner is not None:
+            await mailbox_room.suspend(self._services, owner, pending)
+
+    def post(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> None:
+        """Send a message without ever blocking: for a full mailbox that is to wait for, it waits by itself.
+
+        What cannot be delivered, or is refused, becomes a dead letter. Raises `InvalidMessage`, and `EncodeFailed` as
+        `tell` does.
+        """
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, self.name)
+        invocation = CURRENT.get()
+        post(self, None if invocation is None else invocation.cell.reference, message, priority)
+
+    def handles(self, kind: type[Message]) -> bool:
+        """Return whether the agent has a handler for messages of a type. For another node: whether it may have."""
+        local = self._endpoint.local
+        return local is None or local.handles(kind)
+
+    def ask(
+        self, message: Request[R], *, timeout: Timeout = DEFAULT, priority: MessagePriority = MessagePriority.NORMAL
+    ) -> Reply[R]:
+        """Send a request and return its reply, which always ends.
+
+        `timeout` is in seconds; without it the runtime's holds (30 s unless set), and None sets no limit. When it is
+        over, an ``async`` handler that still works on the request is cancelled.
+
+        Blocks only as `tell` does; on the thread of a running event loop the request waits for room by itself.
+        Raises `InvalidMessage`, `InvalidSetting`, and `EncodeFailed` for a request that has no form on a wire it must
+        cross; every other failure is an outcome of the reply.
+
+        Let `timeout` end a slow ask, rather than `asyncio.timeout` around it: what that raises is an error of the
+        handler's own, and fails the agent.
+        """
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, self.name)
+        if priority is not _NORMAL:
+            check_instance("priority", priority, MessagePriority, "a MessagePriority")
+        services = self._services
+        limit = services.ask_timeout if timeout is DEFAULT else timeout
+        invocation = CURRENT.get()
+        reply: Reply[R] = Reply(services, self._endpoint, limit)
+        envelope = Envelope(
+            message,
+            None if invocation is None else invocation.cell.reference,
+            reply,
+            None if limit is None else self._deadline("timeout", limit),
+            priority,
+        )
+        reply.expects(envelope)
+        try:
+            pending = self._deliver(envelope)
+            if pending is not None:
+                if events._get_running_loop() is None:  # noqa: SLF001 - what asyncio.get_running_loop calls, without its exception
+                    self._block(pending)
+                else:
+                    self._attend(pending, reply)
+        except DeliveryError as error:
+            reply.fail(error)
+        except CodecError as error:
+            reply.fail(AskCancelled(self.name, type(message).__qualname__, str(error)))
+            raise
+        return reply
+
+    def stop(self, *, drain: bool = True) -> Reply[None]:
+        """Stop the agent, and return a reply that ends when it has ended.
+
+        Its mailbox closes at once. With `drain` it handles what is queued; without, it gives up what it is doing at the
+        next await, and what is queued becomes dead letters. Its children stop before it. To stop twice is harmless.
+        """
+        services = self._services
+        # Another node may never answer; here, ending is only a matter of time.
+        limit = None if self._endpoint.local is not None else services.ask_timeout
+        reply: Reply[None] = Reply(services, self._endpoint, limit)
+        if limit is not None:
+            services.timers.call_later(limit, reply.expire)
+        self._endpoint.stop(drain=drain).add_callback(lambda: reply.succeed(None))
+        return reply
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the agent lives: it has not ended, whatever it is doing. For another node: as far as is known."""
+        return self._endpoint.is_alive
+
+    def _deadline(self, what: str, seconds: float) -> float:
+        if seconds.__class__ is not float or not 0 <= seconds < _FOREVER:
+            check_number(what, seconds, optional=True)
+        return self._services.clock.monotonic() + seconds
+
+    def _block(self, pending: PendingPut) -> None:
+        """Block this thread until the message is in."""
+        owner = self._endpoint.local
+        if owner is not None:
+            mailbox_room.block(self._services, owner, pending)
+
+    def _attend(self, pending: PendingPut, reply: Reply[Any]) -> None:
+        """Let the request wait by itself, and end its reply if it does not get in."""
+        owner = self._endpoint.local
+        if owner is not None:
+            mailbox_room.attend(self._services, owner, pending, reply.fail)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AgentRef) and other.address == self.address
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __repr__(self) -> str:
+        return f"<AgentRef {self.address}>"
+
+    def __copy__(self) -> AgentRef:
+        return self
+
+    def __deepcopy__(self, memo: object) -> AgentRef:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"{self!r} cannot be pickled: send it in a message, or keep str(ref.address)")
+
+
+# For the runtime, which sends in the name of others. Reference and endpoint are two sides of one thing.
+
+
+def post(reference: AgentRef, sender: Reference | None, message: Message, priority: MessagePriority) -> None:
+    """Send a message as `AgentRef.post` does, in the name of a sender."""
+    services = reference._services  # noqa: SLF001 - same module
+    envelope = Envelope(message, sender, None, None, priority)
+
+    def rejected(error: MailboxFull) -> None:
+        services.dead_letter(envelope, reference.address, Reason.FULL, str(error))
+
+    try:
+        pending = reference._deliver(envelope)  # noqa: SLF001 - same module
+    except MailboxFull as error:
+        rejected(error)
+        return
+    owner = reference._endpoint.local  # noqa: SLF001 - same module
+    if pending is not None and owner is not None:
+        mailbox_room.attend(services, owner, pending, rejected)
+
+
+def watch(reference: AgentRef, watcher: AgentRef) -> None:
+    """Send `AgentRestarted` and `AgentDown` about an agent to `watcher`; the latter at once if the agent has ended."""
+    reference._endpoint.watch(watcher)  # noqa: SLF001 - same module
+
+
+def unwatch(reference: AgentRef, watcher: AgentRef) -> None:
+    """Send `watcher` no more about an agent."""
+    reference._endpoint.unwatch(watcher)  # noqa: SLF001 - same module

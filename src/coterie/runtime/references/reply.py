@@ -1,0 +1,186 @@
+"""The reply to an ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from coterie.concurrency import Completion, Timer
+from coterie.errors import AskCancelled, AskTimeout, WaitCycle, WaitTimeout
+from coterie.kernel import Address
+from coterie.messaging import Envelope
+from coterie.runtime.references.invocation import CURRENT, Invocation
+from coterie.runtime.references.mailbox_room import WaitServices
+from coterie.runtime.references.waits import Waiter
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class AskServices(WaitServices, Protocol):
+    """The parts of a runtime that an ask needs."""
+
+    def next_correlation(self) -> int:
+        """Return a number for an ask that no other ask of the runtime has."""
+        ...
+
+
+class Addressee(Protocol):
+    """The endpoint that the request of an ask goes to."""
+
+    @property
+    def address(self) -> Address:
+        """The address of the agent that was asked."""
+        ...
+
+    @property
+    def local(self) -> Waiter | None:
+        """The agent itself if it lives in this runtime."""
+        ...
+
+    def cancel(self, envelope: Envelope) -> None:
+        """Stop working on an envelope whose ask has ended."""
+        ...
+
+
+class Reply(Completion, Generic[R_co]):
+    """The answer to one ask. ``await reply`` on any event loop, or block a thread in ``reply.result()``.
+
+    It ends once: with the answer, or with a `DeliveryError`. Waiting for it inside a handler is watched: what would
+    wait in a circle raises `WaitCycle` at once. If the await is cancelled, the ask is. Safe from any thread.
+    """
+
+    __slots__ = ("_endpoint", "_envelope", "_error", "_services", "_timeout", "_timer", "_value", "correlation")
+
+    def __init__(self, services: AskServices, endpoint: Addressee, timeout: float | None) -> None:
+        super().__init__()
+        self.correlation: int = services.next_correlation()
+        """The number of this ask, unique in the asker's runtime."""
+        self._services = services
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._timer: Timer | None = None
+        self._envelope: Envelope | None = None
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        state = "pending" if not self._done else "failed" if self._error is not None else "answered"
+        return f"<Reply {self.correlation} from {self._endpoint.address.name}: {state}>"
+
+    def result(self, timeout: float | None = None) -> R_co:
+        """Block until the answer is there and return it, or raise the error that the ask ended with.
+
+        Raises `WaitTimeout` after `timeout` seconds of real time; the ask itself goes on.
+        """
+        if not self._done:
+            self._block(timeout)
+        if self._error is not None:
+            raise self._error
+        return cast("R_co", self._value)
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        if not self._done:
+            yield from self._suspend()
+        if self._error is not None:
+            raise self._error
+        return cast("R_co", self._value)
+
+    def exception(self) -> BaseException | None:
+        """Return the error that the ask ended with; None if it was answered, or has not ended yet."""
+        return self._error
+
+    def cancel(self, reason: str = "the asker took it back") -> bool:
+        """End the ask, and cancel an ``async`` handler that works on it. Return False if it had ended already."""
+        agent, message = self._names()
+        return self._take_back(AskCancelled(agent, message, reason))
+
+    def succeed(self, value: Any) -> bool:
+        """End the ask with an answer. Return whether this was in time to count."""
+        self._lock.acquire()
+        if self._done:
+            self._lock.release()
+            return False
+        self._value = value
+        self._done = True
+        self._let_go()
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        """End the ask with an error. Return whether this was in time to count."""
+        self._lock.acquire()
+        if self._done:
+            self._lock.release()
+            return False
+        self._error = error
+        self._done = True
+        self._let_go()
+        return True
+
+    def expects(self, envelope: Envelope) -> None:
+        """Begin to wait for the answer to this envelope, until its deadline. Called once, before it is sent."""
+        self._envelope = envelope
+        if envelope.deadline is not None:
+            self._timer = self._services.timers.call_at(envelope.deadline, self.expire)
+
+    def expire(self) -> None:
+        """End the ask because its deadline has passed, and cancel an ``async`` handler that works on it."""
+        agent, message = self._names()
+        self._take_back(AskTimeout(agent, message, self._timeout or 0.0))
+
+    def _let_go(self) -> None:
+        """Call the callbacks, and give up what is not needed any more. The lock is held; it is released here."""
+        # The envelope refers back to this reply.
+        self._envelope = None
+        self._finish()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _take_back(self, error: BaseException) -> bool:
+        """End the ask from this side. Return whether it had not ended yet."""
+        envelope = self._envelope
+        first = self.fail(error)
+        if first and envelope is not None:
+            self._endpoint.cancel(envelope)
+        return first
+
+    def _names(self) -> tuple[str, str]:
+        message = type(self._envelope.message).__qualname__ if self._envelope is not None else "a message"
+        return self._endpoint.address.name, message
+
+    def _block(self, timeout: float | None) -> None:
+        invocation = CURRENT.get()
+        if invocation is None or not invocation.active:
+            if not self.wait(timeout):
+                raise WaitTimeout(repr(self), timeout or 0.0)
+            return
+        if invocation.blocks_agent:
+            self._enter(invocation)
+        try:
+            with invocation.cell.blocked():
+                if not self.wait(timeout):
+                    raise WaitTimeout(repr(self), timeout or 0.0)
+        finally:
+            self._services.waits.leave(invocation.cell, self)
+
+    def _suspend(self) -> Generator[Any, None, None]:
+        invocation = CURRENT.get()
+        if invocation is not None and invocation.active and invocation.exclusive:
+            self._enter(invocation)
+        try:
+            yield from self._services.loops.future(self)
+        except asyncio.CancelledError:
+            self.cancel("its await was cancelled")
+            raise
+        finally:
+            if invocation is not None:
+                self._services.waits.leave(invocation.cell, self)
+
+    def _enter(self, invocation: Invocation) -> None:
+        """Note who waits for whom. If it closes a circle, end the ask with that."""
+        target = self._endpoint.local
+        if target is not None:
+            try:
+                self._services.waits.enter(invocation.cell, target, self)
+            except WaitCycle as cycle:
+                self._take_back(cycle)

@@ -1,0 +1,74 @@
+"""The graph of agents that wait for one another, to find circles before an agent waits in one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from coterie.concurrency import Completion, Rank, new_lock
+from coterie.errors import WaitCycle
+
+
+class Waiter(Protocol):
+    """An agent, as a node of the graph. The graph alone writes `waits_for`."""
+
+    @property
+    def name(self) -> str:
+        """The name of the agent, for the error."""
+        ...
+
+    @property
+    def waits_for(self) -> dict[Completion, Waiter]:
+        """The agents that this one waits for, each by the outcome that it waits for."""
+        ...
+
+
+class WaitGraph:
+    """The agents of one runtime that wait for one another.
+
+    There is an edge from an agent to another as long as the first can handle nothing until the second has done
+    something: answered an ask that a handler waits for, or made room in a full mailbox. An interleaving handler that
+    waits makes no edge. An edge whose outcome has come no longer counts, even if the waiting agent has not woken up yet.
+
+    Safe from any thread: `_lock` guards all edges, so that of two agents that begin to wait for each other exactly one
+    gets the error.
+    """
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.WAITS)
+
+    def enter(self, waiting: Waiter, target: Waiter, outcome: Completion) -> None:
+        """Add an edge: `waiting` begins to wait for an outcome that `target` is to bring about.
+
+        Raises `WaitCycle`, and adds nothing, if that closes a circle.
+        """
+        with self._lock:
+            path = _path(target, waiting)
+            if path is None:
+                waiting.waits_for[outcome] = target
+                return
+        raise WaitCycle([waiting.name, *(agent.name for agent in path)])
+
+    def leave(self, waiting: Waiter, outcome: Completion) -> None:
+        """Remove the edge of an outcome, if there is one."""
+        with self._lock:
+            waiting.waits_for.pop(outcome, None)
+
+
+def _path(start: Waiter, end: Waiter) -> list[Waiter] | None:
+    """Return the agents from `start` to `end` along the edges, both included, or None if the edges do not lead there."""
+    came_from: dict[int, Waiter | None] = {id(start): None}
+    pending = [start]
+    while pending:
+        agent = pending.pop()
+        if agent is end:
+            path: list[Waiter] = []
+            step: Waiter | None = agent
+            while step is not None:
+                path.append(step)
+                step = came_from[id(step)]
+            return path[::-1]
+        for outcome, target in agent.waits_for.items():
+            if not outcome.done and id(target) not in came_from:
+                came_from[id(target)] = agent
+                pending.append(target)
+    return None
