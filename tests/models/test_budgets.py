@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from coterie.errors import BudgetExhausted, InvalidSetting
 from coterie.kernel import Checkpointable, Codec
 from coterie.models import Budget, ModelGateway, ModelReply, Price, RateLimits, Usage
-from coterie.models.policies.spending.estimating import TokenEstimator
-from coterie.models.policies.spending.ledger import BudgetLedger, Reservation
+from coterie.models.policies.budgets import BudgetLedger, Reservation, TokenEstimator
 from coterie.testing import ManualClock, ModelServer, ScriptedModel, Served, eventually, run_together
 from tests.models.asking import SOON, gateway_to, planned, question
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.models import ModelGateway, ModelReply, ModelReplyFuture, ModelRequest, RateLimits, Usage
-from coterie.models.policies.turns.window import SlidingWindow
+from coterie.models.policies.rate_limits import SlidingWindow
 from coterie.testing import ManualClock, ScriptedModel, eventually
 from tests.models.asking import planned, question
 

@@ -9,7 +9,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from coterie.models import ModelRequest, TextMessage, ToolCall, ToolDefinition, ToolResult
-from coterie.models.providers import translating
+from coterie.models.providers import translation
 from coterie.testing import ModelServer
 from tests.models.asking import gateway_to
 
@@ -39,15 +39,15 @@ def test_the_body_is_that_of_pydantic_ai_alone(server: ModelServer, request_: Mo
     async def alone() -> None:
         model = OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(base_url=server.url, api_key="none-of-it"))
         given: dict[str, Any] = {
-            "model_settings": translating._settings(request_),
-            "model_request_parameters": translating._parameters(request_, model),
+            "model_settings": translation._settings(request_),
+            "model_request_parameters": translation._parameters(request_, model),
         }
         if streamed:
-            async with model_request_stream(model, translating._history(request_), **given) as response:
+            async with model_request_stream(model, translation._history(request_), **given) as response:
                 async for _ in response:
                     pass
         else:
-            await model_request(model, translating._history(request_), **given)
+            await model_request(model, translation._history(request_), **given)
         await model.client.close()
 
     with gateway_to(server) as gateway:

@@ -11,7 +11,7 @@ import pytest
 from coterie.errors import RateLimited
 from coterie.models import ModelReply, ModelRequest, TextDelta, TextMessage, Usage
 from coterie.testing import ManualClock, ModelServer, ScriptedModel, Served, Together, eventually
-from coterie.testing.models.filling import fill
+from coterie.testing.models.responses import fill
 
 REQUEST = ModelRequest(exchanges=(TextMessage("user", "one two"),))
 

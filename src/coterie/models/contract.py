@@ -1,8 +1,9 @@
-"""The contract of a model."""
+"""The contract of a model, and how a stream is read."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
@@ -26,3 +27,18 @@ class Model(Protocol):
         Whoever stops reading closes the iterator, and the call ends with it.
         """
         ...
+
+
+Piece = TextDelta | ModelReply
+"""What a stream consists of: pieces of text, and the whole reply last."""
+
+
+@asynccontextmanager
+async def reading(stream: AsyncIterator[Piece]) -> AsyncIterator[AsyncIterator[Piece]]:
+    """Close a stream at the end of the context, if it can be closed, so that its call ends with whoever reads it."""
+    try:
+        yield stream
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()

@@ -5,8 +5,9 @@ rules, or by a language model. `Population` puts several on a runtime and has th
 or guards itself. Where memories are kept, how models are reached, and what a world makes of an action is others' business.
 """
 
-from coterie.personas.agent.acting.standard import STANDARD
 from coterie.personas.agent.agent import PersonaAgent
+from coterie.personas.agent.channels import OutputChannel
+from coterie.personas.agent.directory import PersonaDirectory
 from coterie.personas.agent.messages import (
     PERSONAS,
     Act,
@@ -26,12 +27,17 @@ from coterie.personas.agent.messages import (
     SetGoal,
     Think,
 )
-from coterie.personas.agent.outlets.outlet import OutputChannel
-from coterie.personas.agent.outlets.rounds import hear, social_resolver, social_round, social_world
+from coterie.personas.agent.relations import Relation, Relations, RelationsView
+from coterie.personas.agent.rounds import hear, social_resolver, social_round, social_world
+from coterie.personas.agent.standard_actions import STANDARD
 from coterie.personas.agent.state import EndReason, Episode, PersonaCounts, PersonaState
+from coterie.personas.answers import AnswerTable, SurveyAnswer, SurveyRow, answers_type, table_by_model, table_by_rules
+from coterie.personas.focus_group import FocusGroup, Interviewer
 from coterie.personas.mind.actions import ActionKind, ActionSet, action
-from coterie.personas.mind.by_rules.from_profile import answer_from_profile
-from coterie.personas.mind.by_rules.rules import (
+from coterie.personas.mind.mind import Decision, FallbackMind, Mind, Situation
+from coterie.personas.mind.model_mind import ModelMind
+from coterie.personas.mind.profile_answers import answer_from_profile
+from coterie.personas.mind.rules import (
     Rule,
     RuleMind,
     act,
@@ -46,9 +52,6 @@ from coterie.personas.mind.by_rules.rules import (
     sometimes,
     when,
 )
-from coterie.personas.mind.contract import Decision, Mind, Situation
-from coterie.personas.mind.falling_back import FallbackMind
-from coterie.personas.mind.language.model import ModelMind
 from coterie.personas.mind.state import (
     ActionOutcome,
     ActionRecord,
@@ -59,15 +62,11 @@ from coterie.personas.mind.state import (
     done,
     talk,
 )
+from coterie.personas.moderator import Converse, Moderator
+from coterie.personas.population import Population, load_personas
 from coterie.personas.profile.persona import Fragment, Persona
-from coterie.personas.results.answers import AnswerTable, SurveyAnswer, SurveyRow, answers_type, table_by_model, table_by_rules
-from coterie.personas.results.focus_group import FocusGroup, Interviewer
-from coterie.personas.results.questions import AnswerKind, Question
-from coterie.personas.social.cast import Population, load_personas
-from coterie.personas.social.moderator import Converse, Moderator
-from coterie.personas.social.reference import PersonaRef
-from coterie.personas.social.relations import Relation, Relations, RelationsView
-from coterie.personas.social.society import PersonaDirectory
+from coterie.personas.questions import AnswerKind, Question
+from coterie.personas.reference import PersonaRef
 
 __all__ = [
     "PERSONAS",

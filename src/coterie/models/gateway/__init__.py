@@ -1,6 +1,6 @@
 """The one door to a language model, for all agents of a process."""
 
+from coterie.models.gateway.futures import ModelReplyFuture
 from coterie.models.gateway.gateway import ModelGateway
-from coterie.models.gateway.pending import ModelReplyFuture
 
 __all__ = ["ModelGateway", "ModelReplyFuture"]

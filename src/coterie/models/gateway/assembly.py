@@ -1,4 +1,4 @@
-"""How the models of a gateway are put around one another."""
+"""Build the stack of models around the model of a gateway."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import msgspec
+
 from coterie.errors import InvalidSetting, MalformedReply, ModelTimeout, ModelUnavailable, RateLimited
-from coterie.kernel import Clock
+from coterie.kernel import Clock, check_instance, check_number
 from coterie.models.contract import Model
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
 from coterie.models.policies import (
@@ -25,7 +27,7 @@ from coterie.models.policies import (
 )
 from coterie.models.providers import ProviderModel
 from coterie.models.recording import RecordingModel, ReplayModel, begun
-from coterie.models.values import ModelReply
+from coterie.models.values import ModelReply, ModelRequest, TextMessage
 from coterie.work import Retry
 
 RETRY = Retry(4, initial=0.5, maximum=30.0, jitter=0.5, on=(ModelUnavailable, ModelTimeout, RateLimited, MalformedReply))
@@ -152,3 +154,29 @@ def _around(core: Model, parts: GatewayOptions, estimator: TokenEstimator, ledge
     turns = RateLimitedModel(BudgetedModel(attempt, ledger), parts.limits, estimator, meter, ledger, timeouts.total)
     retrying = RetryingModel(turns, parts.retry, parts.random, meter, timeouts.total)
     return TimeLimitedModel(retrying, timeouts.total, "its turn, all attempts, and the pauses between them")
+
+
+_DECODER = msgspec.json.Decoder(ModelRequest)
+_ROLES = ("user", "assistant")
+
+
+def check_request(where: str, request: object) -> ModelRequest:
+    """Return what is a request through and through, as any provider can be sent and any recording can hold.
+
+    Raises `InvalidSetting` with the place in it that is wrong; a struct does not look at what it is made of.
+    """
+    check_instance(where, request, ModelRequest, "a ModelRequest")
+    assert isinstance(request, ModelRequest)
+    check_number(f"{where}.temperature", request.temperature, optional=True)
+    check_number(f"{where}.max_tokens", request.max_tokens, least=1, whole=True, optional=True)
+    try:
+        _DECODER.decode(msgspec.json.encode(request))
+    except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        shown = f"a request of {request.agent!r}, step {request.step!r}"
+        raise InvalidSetting(where, shown, f"one that can be written as JSON: {error}") from None
+    for place, each in enumerate(request.exchanges):
+        if isinstance(each, TextMessage) and each.role not in _ROLES:
+            raise InvalidSetting(
+                f"{where}.exchanges[{place}].role", each.role, "user or assistant; a system's are instructions"
+            )
+    return request

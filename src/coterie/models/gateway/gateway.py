@@ -11,12 +11,11 @@ from typing import Any, Self
 
 from coterie.errors import InvalidSetting, ModelError
 from coterie.kernel import Clock, SystemClock, check_instance
-from coterie.models.checking import check_request
 from coterie.models.contract import Model
-from coterie.models.gateway.assembly import RETRY, GatewayOptions, assemble, check_table
+from coterie.models.gateway.assembly import RETRY, GatewayOptions, assemble, check_request, check_table
+from coterie.models.gateway.futures import ModelReplyFuture, StreamChannel
 from coterie.models.gateway.loop import EventLoopThread
-from coterie.models.gateway.pending import ModelReplyFuture, StreamChannel
-from coterie.models.gateway.running import GatewayLoop
+from coterie.models.gateway.requests import GatewayLoop
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
 from coterie.models.policies import CallMetrics, Spending
 from coterie.models.values import ModelReply, ModelRequest, TextDelta

@@ -1,11 +1,12 @@
 """Rules around a model, each a model around a model, each alone in its file."""
 
-from coterie.models.policies.around import ModelWrapper
+from coterie.models.policies.budgets import BudgetLedger, Spending, TokenEstimator
 from coterie.models.policies.metering import CallMetrics, Meter, MeteredModel
+from coterie.models.policies.rate_limits import RateLimitedModel
 from coterie.models.policies.retrying import RetryingModel
-from coterie.models.policies.spending import BudgetedModel, BudgetLedger, PricedModel, Spending, TokenEstimator
-from coterie.models.policies.timed import TimeLimitedModel
-from coterie.models.policies.turns import RateLimitedModel
+from coterie.models.policies.spending import BudgetedModel, PricedModel
+from coterie.models.policies.timeouts import TimeLimitedModel
+from coterie.models.policies.wrapper import ModelWrapper
 
 __all__ = [
     "BudgetLedger",

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from coterie.models.contract import Model
-from coterie.models.policies.around import ModelWrapper
-from coterie.models.reading import reading
+from coterie.models.contract import Model, reading
+from coterie.models.policies.wrapper import ModelWrapper
 from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 from coterie.work import Spread
 

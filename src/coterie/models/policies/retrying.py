@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator
 from random import Random
 
 from coterie.errors import ModelError, StreamBroken
-from coterie.models.contract import Model
-from coterie.models.policies.around import ModelWrapper
+from coterie.models.contract import Model, reading
 from coterie.models.policies.metering import Meter
-from coterie.models.reading import reading
+from coterie.models.policies.wrapper import ModelWrapper
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 from coterie.work import Retry
 

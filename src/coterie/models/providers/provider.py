@@ -35,15 +35,15 @@ class ProviderModel:
     ) -> None:
         check_instance("ProviderModel.model", model, str, "a model string such as 'openai:gpt-5-mini'")
         try:
-            from coterie.models.providers import opening  # noqa: PLC0415 - Pydantic AI is optional, and slow to import
-            from coterie.models.providers.translating import ProviderTranslator  # noqa: PLC0415 - as above
+            from coterie.models.providers import creation  # noqa: PLC0415 - Pydantic AI is optional, and slow to import
+            from coterie.models.providers.translation import ProviderTranslator  # noqa: PLC0415 - as above
         except ImportError as error:
             if not (error.name or "").startswith(("pydantic_ai", "openai", "genai_prices", "aiohttp", "httpx2")):
                 raise
             raise ExtraMissing("a model string", "models") from None
         self._name = model
         self._redactor = Redactor()
-        self._opened = opening.open_model(model, base_url, self._redactor)
+        self._opened = creation.open_model(model, base_url, self._redactor)
         self._redactor = self._opened.redactor
         self._translator = ProviderTranslator(model, clock or SystemClock(), self._redactor)
 

@@ -1,4 +1,4 @@
-"""The file of a recording: JSON lines, one entry each, that are only ever appended."""
+"""The file of a recording: JSON lines, one entry each, append-only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from coterie.concurrency import Rank, lock_file, new_lock, tell_of_forks
-from coterie.errors import ModelError, RecordingDamaged, RecordingTaken
+from coterie.errors import ModelError, ModelHalted, RecordingDamaged, RecordingTaken
 from coterie.errors.models import restored
 from coterie.models.recording.key import RecordingKey, prompt_of
 from coterie.models.redaction import Redactor
@@ -225,3 +225,23 @@ def _header(path: Path, line: bytes) -> None:
         raise RecordingDamaged(path, "it is no recording: its first line is another")
     if header.schema > SCHEMA:
         raise RecordingDamaged(path, f"it is of version {header.schema}, and this program knows those up to {SCHEMA}")
+
+
+def recorded_spending(path: Path) -> dict[str, Any]:
+    """Return what a recording's requests have spent, in all and by agent, as `ModelGateway.snapshot` tells it.
+
+    A request counts once, however often it was tried. Raises `RecordingDamaged`.
+    """
+    nothing = {"requests": 0, "tokens": 0, "dollars": 0.0}
+    run: dict[str, Any] = dict(nothing)
+    agents: dict[str, dict[str, Any]] = {}
+    for entry in read(path).values():
+        if entry.failure is not None and isinstance(entry.failure.error(), ModelHalted):
+            continue  # it never reached the model
+        for spent in (run, agents.setdefault(entry.agent, dict(nothing))):
+            spent["requests"] += 1
+            if entry.reply is not None:
+                usage = entry.reply.usage
+                spent["tokens"] += usage.input_tokens + usage.output_tokens
+                spent["dollars"] += usage.cost or 0.0
+    return {"run": run, "agents": agents}

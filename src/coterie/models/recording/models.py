@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coterie.errors import GatewayClosed, ModelError, RecordingDamaged, RecordingMissing
-from coterie.models.contract import Model
-from coterie.models.reading import reading
+from coterie.models.contract import Model, reading
 from coterie.models.recording.file import RecordingEntry, RecordingFile, read
 from coterie.models.recording.key import RecordingKey, RequestCounter, prompt_of
 from coterie.models.recording.nearest import nearest

@@ -13,21 +13,19 @@ from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, Mind
 from coterie.kernel import Checkpointable, check_instance, check_number
 from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
 from coterie.memory import AgentMemory, TieredMemory
-from coterie.personas.agent import messages
-from coterie.personas.agent.acting.episode import EpisodeRunner
-from coterie.personas.agent.acting.standard import STANDARD
-from coterie.personas.agent.outlets import rounds
-from coterie.personas.agent.outlets.floor import MeetingChannel
-from coterie.personas.agent.outlets.outlet import MailboxChannel, OutputChannel, SilentChannel, TurnChannel
-from coterie.personas.agent.remembering import NoteMemory, PersonaMemory, TieredPersonaMemory
+from coterie.personas.agent import messages, rounds
+from coterie.personas.agent.channels import MailboxChannel, MeetingChannel, OutputChannel, SilentChannel, TurnChannel
+from coterie.personas.agent.directory import PersonaDirectory
+from coterie.personas.agent.episode import EpisodeRunner
+from coterie.personas.agent.memory import NoteMemory, PersonaMemory, TieredPersonaMemory
+from coterie.personas.agent.standard_actions import STANDARD
 from coterie.personas.agent.state import Episode, PersonaCounts, PersonaState
 from coterie.personas.mind.actions import ActionKind, ActionSet, declared_in
-from coterie.personas.mind.by_rules.rules import RuleMind
-from coterie.personas.mind.contract import Decision, Mind
+from coterie.personas.mind.mind import Decision, Mind
+from coterie.personas.mind.rules import RuleMind
 from coterie.personas.mind.state import TALK, ActionOutcome, ActionRecord, MentalState, PersonaAction, Stimulus, StimulusKind
-from coterie.personas.profile.describing import told
+from coterie.personas.profile.description import told
 from coterie.personas.profile.persona import Persona
-from coterie.personas.social.society import PersonaDirectory
 from coterie.rounds import Keep, Member, Turn
 from coterie.runtime import AgentLog, on
 

@@ -13,10 +13,10 @@ import msgspec
 
 from coterie.errors import FragmentConflict, InvalidPersona
 from coterie.kernel import check_instance, check_number
-from coterie.personas.profile import merging, reading
-from coterie.personas.profile.checking import FRAGMENT, PERSONA, check, key_of
-from coterie.personas.profile.describing import described, told
-from coterie.personas.profile.frozen import frozen, thawed
+from coterie.personas.profile import data, reading
+from coterie.personas.profile.data import frozen, thawed
+from coterie.personas.profile.description import described, told
+from coterie.personas.profile.reading import FRAGMENT, PERSONA, check, key_of
 
 OnConflict = Literal["refuse", "keep", "replace"]
 """What counts where a fragment says otherwise: nothing, it is an error; what was there; what the fragment says."""
@@ -205,7 +205,7 @@ class Persona(_Document, frozen=True, eq=False):
                 return ours if on_conflict == "keep" else theirs
 
             whole = document[key] if key else document
-            both = merging.merged(whole, thawed(fragment.fields), decide, key)
+            both = data.merged(whole, thawed(fragment.fields), decide, key)
             document = {**document, key: both} if key else both
         return Persona(document, self.source)
 

@@ -13,8 +13,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import describe
 from coterie.kernel import SystemClock
 from coterie.models.gateway.loop import EventLoopThread
-from coterie.testing.models.behaviour import Served
-from coterie.testing.models.wire import Reply, chunk, error, head, whole
+from coterie.testing.models.responses import Reply, Served, chunk, error, head, whole
 
 Script = Sequence[Served] | Callable[[Mapping[str, Any]], Served]
 

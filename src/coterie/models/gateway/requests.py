@@ -1,0 +1,160 @@
+"""Requests on their way: from any thread to the gateway's loop, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from coterie.concurrency import Signal, tell_of_forks
+from coterie.errors import GatewayClosed, GatewayForked, ModelError, describe
+from coterie.models.contract import Model, reading
+from coterie.models.gateway.futures import ModelReplyFuture, StreamChannel
+from coterie.models.gateway.loop import EventLoopThread
+from coterie.models.values import ModelRequest
+
+_log = logging.getLogger(__name__)
+
+
+class _Assembled(Protocol):
+    @property
+    def model(self) -> Model: ...
+
+    async def close(self) -> None: ...
+
+
+class GatewayLoop:
+    """The loop of a gateway, and the requests on it.
+
+    Anybody may submit; `_tasks` belongs to the loop's thread. What is submitted while it closes ends with an error.
+    """
+
+    def __init__(self, thread: EventLoopThread, assembly: _Assembled, name: str) -> None:
+        self.name = name
+        self._thread = thread
+        self._assembly = assembly
+        self._tasks: dict[asyncio.Task[None], Callable[[BaseException], object]] = {}
+        self._closing = False
+        self._ended = Signal()
+        self._accepting = True
+        self._forked = False
+        tell_of_forks(self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._closing or self._forked
+
+    def become_orphan(self) -> None:
+        """Be a copy in a forked process, which has neither the thread nor, alone, the connections."""
+        self._forked = True
+
+    def refuse_own_thread(self, what: str) -> None:
+        """Raise if the calling thread is that of the loop, which would wait for itself."""
+        if self._thread.here:
+            raise ModelError(f"{what} was called on the thread of the model gateway itself, and would wait for ever: use await")
+
+    def submit(self, request: ModelRequest) -> ModelReplyFuture:
+        """Have a request asked on the loop."""
+        pending = ModelReplyFuture(request)
+        self._send(lambda: self._begin_ask(pending))
+        return pending
+
+    def stream(self, request: ModelRequest, channel: StreamChannel) -> Callable[[], object]:
+        """Have a request streamed into a channel, and return what ends it."""
+        left = Signal()
+        self._send(lambda: self._begin_stream(request, channel, left))
+        return left.set
+
+    def close(self, timeout: float) -> bool:
+        """End everything; return whether that was done in time."""
+        if self._forked:
+            return True
+        first = not self._closing
+        self._closing = True
+        if first:
+            self._thread.call(lambda: self._keep(self._close(timeout), _log_error))
+        if self._thread.here:
+            return True
+        if self._ended.wait(timeout):
+            return self._thread.stop(timeout)
+        # Somebody's model blocks the loop; those who wait need not.
+        for fail in list(self._tasks.copy().values()):
+            fail(GatewayClosed(self.name))
+        return self._thread.stop(0.0)
+
+    def _send(self, begin: Callable[[], object]) -> None:
+        if self._forked:
+            raise GatewayForked(self.name)
+        if self._closing or not self._thread.call(begin):
+            raise GatewayClosed(self.name)
+
+    def _begin_ask(self, pending: ModelReplyFuture) -> None:
+        if not self._accepting:
+            pending.end(None, GatewayClosed(self.name))
+            return
+        task = self._keep(self._ask(pending), lambda error: pending.end(None, error))
+        pending.begun(lambda: self._thread.call(task.cancel))
+
+    async def _ask(self, pending: ModelReplyFuture) -> None:
+        pending.end(await self._assembly.model.ask(pending.request))
+
+    def _begin_stream(self, request: ModelRequest, channel: StreamChannel, left: Signal) -> None:
+        if not self._accepting:
+            channel.put(GatewayClosed(self.name))
+            return
+        task = self._keep(self._stream(request, channel), channel.put)
+        left.add_callback(lambda: self._thread.call(task.cancel))
+
+    async def _stream(self, request: ModelRequest, channel: StreamChannel) -> None:
+        async with reading(self._assembly.model.stream(request)) as pieces:
+            async for piece in pieces:
+                channel.put(piece)
+        channel.put(None)
+
+    def _keep(self, work: Coroutine[Any, Any, None], fail: Callable[[BaseException], object]) -> asyncio.Task[None]:
+        task = self._thread.loop.create_task(work)
+        self._tasks[task] = fail
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        fail = self._tasks.pop(task)
+        if task.cancelled():
+            fail(GatewayClosed(self.name) if self._closing else ModelError("the request was cancelled: ask again"))
+        elif (error := task.exception()) is not None:
+            fail(error if isinstance(error, ModelError) else _foreign(error))
+
+    async def _close(self, seconds: float) -> None:
+        self._accepting = False
+        own = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not own]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        try:
+            await self._within(seconds, self._assembly.close())
+        finally:
+            self._ended.set()
+            if own is not None:
+                own.add_done_callback(lambda _: self._thread.halt())
+
+    async def _within(self, seconds: float, work: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await work
+        except TimeoutError:
+            _log.warning("the clients of the model gateway %s did not close within %g s", self.name, seconds)
+
+
+def _foreign(error: BaseException) -> ModelError:
+    """Return an error of a `Model` that somebody else has written as one of ours."""
+    wrapped = ModelError(f"the model raised {describe(error)}: a Model raises ModelError, so its author has to mend it")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _log_error(error: BaseException) -> None:
+    _log.error("closing a model gateway: %s", describe(error))

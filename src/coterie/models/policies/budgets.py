@@ -1,0 +1,283 @@
+"""Budgets of a run and its agents, reserved by estimates and booked by real usage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from coterie.concurrency import Rank, Signal, new_lock
+from coterie.errors import BudgetExhausted
+from coterie.models.options import Budget
+from coterie.models.policies.wrapper import tokens
+from coterie.models.values import ModelRequest, Usage
+
+_CHARACTERS = 4
+"""Characters of a token: the common rule of thumb for English."""
+_FIRST = 256.0
+"""Tokens that a reply is believed to have before any was seen."""
+_WEIGHT = 0.1
+"""How much the newest reply moves what is believed."""
+
+
+class TokenEstimator:
+    """Estimates prompts by their length and replies by those before them.
+
+    Safe from any thread: what is believed is one number, and a correction that another overtakes does no harm.
+    """
+
+    def __init__(self) -> None:
+        self._reply = _FIRST
+
+    def prompt(self, request: ModelRequest) -> int:
+        """Return about how many tokens the prompt has."""
+        size = len(request.instructions)
+        for each in request.exchanges:
+            size += len(msgspec.json.encode(each))
+        for tool in request.tools:
+            size += len(msgspec.json.encode(tool))
+        if request.schema is not None:
+            size += len(msgspec.json.encode(request.schema))
+        return size // _CHARACTERS + 1
+
+    def reply(self, request: ModelRequest) -> int:
+        """Return about how many tokens the reply will have."""
+        most = request.max_tokens
+        return int(self._reply) if most is None else int(min(self._reply, most))
+
+    def learn(self, usage: Usage) -> None:
+        """Correct what is believed by a reply."""
+        if usage.output_tokens:
+            self._reply += _WEIGHT * (usage.output_tokens - self._reply)
+
+
+class Spending(msgspec.Struct):
+    """What has been spent. A copy, once it is handed out."""
+
+    requests: int = 0
+    tokens: int = 0
+    dollars: float = 0.0
+
+
+class _Account:
+    """A budget, what is spent of it, and what requests under way are expected to take."""
+
+    __slots__ = ("agent", "budget", "dollars", "ended", "flying", "spent", "tokens")
+
+    def __init__(self, agent: str, budget: Budget) -> None:
+        self.agent = agent
+        self.budget = budget
+        self.spent = Spending()
+        self.ended = False
+        """Whether it has been noted that nothing is left."""
+        self.flying = 0
+        self.tokens = 0
+        self.dollars = 0.0
+
+    def refusal(self, tokens: int, dollars: float) -> BudgetExhausted | None:
+        """Return why the next request is refused for good, or None if it is not, or not yet."""
+        budget, spent = self.budget, self.spent
+        if budget.requests is not None and spent.requests >= budget.requests:
+            return BudgetExhausted("requests", self.agent, budget.requests, spent.requests)
+        for which, limit, used, wanted in (
+            ("tokens", budget.tokens, spent.tokens, tokens),
+            ("dollars", budget.dollars, spent.dollars, dollars),
+        ):
+            if limit is None:
+                continue
+            if used >= limit:
+                return BudgetExhausted(which, self.agent, limit, used)
+            if used + wanted > limit and not self.flying:
+                return BudgetExhausted(which, self.agent, limit, used, wanted=wanted)
+        return None
+
+    def fits(self, tokens: int, dollars: float) -> bool:
+        """Whether the next request fits beside those that are under way, if they take what is expected."""
+        budget, spent = self.budget, self.spent
+        if not self.flying:
+            # How long the reply will be is a guess, and alone it is given the benefit of the doubt.
+            return True
+        return (budget.tokens is None or spent.tokens + self.tokens + tokens <= budget.tokens) and (
+            budget.dollars is None or spent.dollars + self.dollars + dollars <= budget.dollars
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left of something."""
+        budget, spent = self.budget, self.spent
+        return any(
+            limit is not None and used >= limit
+            for limit, used in (
+                (budget.requests, spent.requests),
+                (budget.tokens, spent.tokens),
+                (budget.dollars, spent.dollars),
+            )
+        )
+
+
+class Reservation:
+    """What one request is expected to take, until it is settled."""
+
+    __slots__ = ("accounts", "delivered", "dollars", "settled", "tokens")
+
+    def __init__(self, accounts: tuple[_Account, ...], tokens: int, dollars: float) -> None:
+        self.accounts = accounts
+        self.tokens = tokens
+        self.dollars = dollars
+        self.delivered = False
+        """Whether a part of the reply has come, so that it will be paid for though it may never be whole."""
+        self.settled = False
+
+
+class BudgetLedger:
+    """Keeps the budgets of a run and of its agents. Requests are counted exactly; tokens and dollars are reserved.
+
+    A request is counted when it is sent, and never given back. Where tokens or dollars would not suffice if all that is
+    under way takes what is expected, a request waits for what they really take. Safe from any thread and any event loop;
+    `_lock` guards all.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        per_agent: Budget,
+        agents: Mapping[str, Budget],
+        estimator: TokenEstimator,
+        price: Callable[[int, int], float | None],
+    ) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._run = _Account("", budget)
+        self._per_agent = per_agent
+        self._budgets = dict(agents)
+        self._accounts: dict[str, _Account] = {}
+        self._estimator = estimator
+        self._price = price
+        budgets = (budget, per_agent, *agents.values())
+        self._priced = any(each.dollars is not None for each in budgets)
+        self._estimated = self._priced or any(each.tokens is not None for each in budgets)
+        self._changed = Signal()
+        self.exhausted: list[str] = []
+        """Whose budgets have come to their end, in that order; empty for that of the run. Only ever appended to."""
+
+    @property
+    def spent(self) -> Spending:
+        """What the run has spent."""
+        return msgspec.structs.replace(self._run.spent)
+
+    def spent_by(self, agent: str) -> Spending:
+        """Return what an agent has spent."""
+        with self._lock:
+            account = self._accounts.get(agent)
+            return msgspec.structs.replace(account.spent) if account is not None else Spending()
+
+    def check(self, request: ModelRequest) -> None:
+        """Raise `BudgetExhausted` if a request would be refused for good."""
+        least = self._least(request)
+        with self._lock:
+            self._refuse(self._of(request.agent), *least)
+
+    async def reserve(self, request: ModelRequest) -> Reservation:
+        """Count a request and reserve what it is likely to take, once there is room. Raises `BudgetExhausted`."""
+        least, (likely, dollars) = self._least(request), self._likely(request)
+        while True:
+            with self._lock:
+                accounts = self._of(request.agent)
+                self._refuse(accounts, *least)
+                if all(account.fits(likely, dollars) for account in accounts):
+                    for account in accounts:
+                        account.spent.requests += 1
+                        account.flying += 1
+                        account.tokens += likely
+                        account.dollars += dollars
+                    self._note_ends(accounts)
+                    return Reservation(accounts, likely, dollars)
+                changed = self._changed
+            await changed
+
+    def settle(self, reservation: Reservation, usage: Usage) -> None:
+        """Spend what a request really took, in place of what was reserved for it."""
+        self._end(reservation, tokens(usage), usage.cost or 0.0)
+
+    def release(self, reservation: Reservation) -> None:
+        """End a reservation that was never settled: it costs nothing, unless a part of its reply had come."""
+        if reservation.delivered:
+            self._end(reservation, reservation.tokens, reservation.dollars)
+        else:
+            self._end(reservation, 0, 0.0)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what has been spent, as a plain value."""
+        with self._lock:
+            return {
+                "run": msgspec.to_builtins(self._run.spent),
+                "agents": {name: msgspec.to_builtins(account.spent) for name, account in self._accounts.items()},
+            }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what had been spent. The budgets stay those of this ledger, which may be larger."""
+        run = msgspec.convert(state["run"], Spending)
+        agents = msgspec.convert(state["agents"], dict[str, Spending])
+        with self._lock:
+            self._run.spent = run
+            for name, spent in agents.items():
+                self._account(name).spent = spent
+            self._note_ends((self._run, *self._accounts.values()))
+            changed, self._changed = self._changed, Signal()
+        changed.set()
+
+    def _least(self, request: ModelRequest) -> tuple[int, float]:
+        """Return what a request takes if its reply is empty; nothing where nobody asks."""
+        if not self._estimated:
+            return 0, 0.0
+        prompt = self._estimator.prompt(request)
+        return prompt, self._dollars(prompt, 0)
+
+    def _likely(self, request: ModelRequest) -> tuple[int, float]:
+        """Return what a request is likely to take; nothing where nobody asks."""
+        if not self._estimated:
+            return 0, 0.0
+        prompt, reply = self._estimator.prompt(request), self._estimator.reply(request)
+        return prompt + reply, self._dollars(prompt, reply)
+
+    def _dollars(self, prompt: int, reply: int) -> float:
+        return (self._price(prompt, reply) or 0.0) if self._priced else 0.0
+
+    def _end(self, reservation: Reservation, tokens: int, dollars: float) -> None:
+        with self._lock:
+            if reservation.settled:
+                return
+            reservation.settled = True
+            for account in reservation.accounts:
+                account.flying -= 1
+                account.tokens -= reservation.tokens
+                account.dollars -= reservation.dollars
+                if not account.flying:
+                    account.dollars = 0.0  # what is left of sums of fractions
+                account.spent.tokens += tokens
+                account.spent.dollars += dollars
+            self._note_ends(reservation.accounts)
+            changed, self._changed = self._changed, Signal()
+        changed.set()
+
+    def _note_ends(self, accounts: tuple[_Account, ...]) -> None:
+        for account in accounts:
+            over = account.over
+            if over and not account.ended:
+                self.exhausted.append(account.agent)
+            account.ended = over
+
+    def _refuse(self, accounts: tuple[_Account, ...], tokens: int, dollars: float) -> None:
+        for account in accounts:
+            refusal = account.refusal(tokens, dollars)
+            if refusal is not None:
+                raise refusal
+
+    def _of(self, agent: str) -> tuple[_Account, ...]:
+        return (self._run, self._account(agent)) if agent else (self._run,)
+
+    def _account(self, agent: str) -> _Account:
+        account = self._accounts.get(agent)
+        if account is None:
+            account = self._accounts[agent] = _Account(agent, self._budgets.get(agent, self._per_agent))
+        return account

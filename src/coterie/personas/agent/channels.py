@@ -1,0 +1,175 @@
+"""Output channels of a persona: mailboxes, a simulation turn, a meeting, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from coterie.errors import DeliveryError, MeetingError, PersonaUnknown, describe
+from coterie.meetings import Meeting
+from coterie.personas.agent.directory import PersonaDirectory
+from coterie.personas.agent.messages import Introduce, Listen
+from coterie.personas.mind.actions import Result
+from coterie.personas.mind.state import ActionOutcome, PersonaAction
+from coterie.rounds import Turn
+
+
+class OutputChannel(Protocol):
+    """Carries what a persona directs at others. Used on the persona's own thread, for one episode."""
+
+    def accessible(self) -> Mapping[str, str]:
+        """Return whom it can talk to, and what they are to it."""
+        ...
+
+    async def talk(self, action: PersonaAction) -> Result:
+        """Say something."""
+        ...
+
+    async def reach_out(self, action: PersonaAction) -> Result:
+        """Get within reach of somebody."""
+        ...
+
+
+class MailboxChannel:
+    """Tells the others, as messages. Who is not within reach hears nothing."""
+
+    def __init__(self, who: str, society: PersonaDirectory) -> None:
+        self._who = who
+        self._society = society
+
+    def accessible(self) -> Mapping[str, str]:
+        """Return whom the relations name."""
+        return self._society.relations.accessible(self._who)
+
+    async def talk(self, action: PersonaAction) -> Result:
+        """Tell one, or all within reach."""
+        accessible = self.accessible()
+        names = list(accessible)
+        if action.target:
+            try:
+                names = [self._society.find(action.target).name]
+            except PersonaUnknown as error:
+                return ActionOutcome.REFUSED, str(error)
+            if names[0] not in accessible:
+                return ActionOutcome.REFUSED, f"{action.target} is not within reach; reach out first"
+        lost = []
+        for name in names:
+            try:
+                await self._society.find(name).offer(Listen(action.content, self._who))
+            except (DeliveryError, PersonaUnknown) as error:
+                lost.append(f"{name} did not hear it: {describe(error)}")
+        if lost:
+            return (ActionOutcome.REFUSED if len(lost) == len(names) else ActionOutcome.DONE), "; ".join(lost)
+        return None
+
+    async def reach_out(self, action: PersonaAction) -> Result:
+        """Relate the two, and tell the other."""
+        name = action.target or action.content
+        try:
+            other = self._society.find(name)
+        except PersonaUnknown as error:
+            return ActionOutcome.REFUSED, str(error)
+        if other.name == self._who:
+            return ActionOutcome.REFUSED, "one reaches out to somebody else"
+        new = self._society.relations.between(self._who, other.name) is None
+        if new:
+            self._society.relations.relate(self._who, other.name, action.content if action.target else "")
+        try:
+            await other.offer(Introduce(f"{self._who} is within reach now", self._who))
+        except DeliveryError as error:
+            if new:
+                self._society.relations.separate(self._who, other.name)
+            return ActionOutcome.REFUSED, describe(error)
+        return f"{other.name} is within reach now"
+
+
+class SilentChannel:
+    """Tells nobody: whoever asked passes on what was said."""
+
+    def __init__(self, accessible: Mapping[str, str]) -> None:
+        self._accessible = accessible
+
+    def accessible(self) -> Mapping[str, str]:
+        """Return whom it was given."""
+        return self._accessible
+
+    async def talk(self, action: PersonaAction) -> Result:  # noqa: ARG002 - as every outlet
+        """Do nothing."""
+        return None
+
+    async def reach_out(self, action: PersonaAction) -> Result:
+        """Say who is within reach already; nobody else ever is."""
+        name = action.target or action.content
+        return f"{name} is within reach now" if name in self._accessible else (ActionOutcome.REFUSED, f"{name} is not here")
+
+
+class TurnChannel:
+    """Makes intents of it: the world decides, and who hears what does not depend on timing."""
+
+    def __init__(self, turn: Turn, accessible: Mapping[str, str]) -> None:
+        self._turn = turn
+        self._accessible = accessible
+
+    def accessible(self) -> Mapping[str, str]:
+        """Return whom the world names."""
+        return self._accessible
+
+    async def talk(self, action: PersonaAction) -> Result:
+        """Intend to say something."""
+        if action.target and action.target not in self._accessible:
+            return ActionOutcome.REFUSED, f"{action.target} is not within reach; reach out first"
+        self._turn.intend("talk", **_plain(to=action.target, content=action.content))
+        return None
+
+    async def reach_out(self, action: PersonaAction) -> Result:
+        """Intend to get within reach."""
+        name = action.target or action.content
+        self._turn.intend("reach_out", **_plain(to=name, content=action.content if action.target else ""))
+        return None
+
+
+def _plain(**arguments: Any) -> dict[str, Any]:
+    return arguments
+
+
+class MeetingChannel:
+    """Gathers what is said in a turn, and says it as one utterance, for a turn has one. For one episode."""
+
+    def __init__(self, meeting: Meeting, who: str) -> None:
+        self._meeting = meeting
+        self._who = who
+        self._said: list[PersonaAction] = []
+
+    def accessible(self) -> Mapping[str, str]:
+        """Return who else is a member."""
+        return {name: "is in the meeting with you" for name in sorted(self._meeting.members) if name != self._who}
+
+    async def talk(self, action: PersonaAction) -> Result:
+        """Gather what is to be said."""
+        if action.target and action.target not in self.accessible():
+            return ActionOutcome.REFUSED, f"{action.target} is not in the meeting"
+        self._said.append(action)
+        return None
+
+    async def reach_out(self, action: PersonaAction) -> Result:
+        """Say whether somebody is here; nobody is brought."""
+        name = action.target or action.content
+        return (
+            f"{name} is in the meeting"
+            if name in self.accessible()
+            else (ActionOutcome.REFUSED, f"{name} is not in the meeting")
+        )
+
+    async def speak(self) -> str:
+        """Say what was gathered, or pass. Return why the meeting did not take it; an empty text if it did."""
+        try:
+            if not self._said:
+                await self._meeting.pass_turn()
+                return ""
+            targets = {action.target for action in self._said}
+            only = targets.pop() if len(targets) == 1 else ""
+            await self._meeting.say("\n".join(action.content for action in self._said), to=only or ())
+        except MeetingError as error:
+            # The turn was over, or the meeting: that is in the minutes, and no fault of whoever spoke.
+            return describe(error)
+        return ""

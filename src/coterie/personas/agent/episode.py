@@ -1,0 +1,216 @@
+"""One episode of a persona: decide, act, and again, until there is a reason to end."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+import re
+from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from coterie.errors import CoterieError, DeliveryError, MindFailed, ModelError, describe
+from coterie.kernel import stream
+from coterie.personas.agent.messages import PERSONAS, FallbackUsed
+from coterie.personas.agent.state import EndReason, Episode
+from coterie.personas.mind.mind import Decision, Situation, as_decision
+from coterie.personas.mind.state import ActionOutcome, ActionRecord, PersonaAction, Stimulus, StimulusKind
+
+_SHORT = 40
+"""Characters under which two texts must be equal to be the same: few letters make a difference there."""
+
+
+class RepeatDetector:
+    """Compares each step of an episode with those before it.
+
+    Two steps are the same if they have the same actions with the same targets and arguments, and their texts are equal
+    but for capitals, spaces and punctuation, or, where they are longer, alike to the degree `similarity` (the ratio of
+    `difflib.SequenceMatcher` over words: Ratcliff and Obershelp's "Gestalt" matching). A circle of several steps shows as each of them coming again.
+    """
+
+    def __init__(self, most: int, similarity: float) -> None:
+        self._most = most
+        self._similarity = similarity
+        self._seen: list[list[tuple[str, list[str]]]] = []
+
+    def note(self, actions: Sequence[PersonaAction]) -> bool:
+        """Note a step; return whether it has come more often than it may be repeated."""
+        step = [_normal(each) for each in actions]
+        before = sum(self._same(step, other) for other in self._seen)
+        self._seen.append(step)
+        return bool(step) and before > self._most
+
+    def _same(self, one: list[tuple[str, list[str]]], other: list[tuple[str, list[str]]]) -> bool:
+        return len(one) == len(other) and all(map(self._alike, one, other))
+
+    def _alike(self, one: tuple[str, list[str]], other: tuple[str, list[str]]) -> bool:
+        if one[0] != other[0]:
+            return False
+        if one[1] == other[1]:
+            return True
+        if min(sum(map(len, one[1])), sum(map(len, other[1]))) < _SHORT:
+            return False
+        matcher = difflib.SequenceMatcher(None, one[1], other[1], autojunk=False)
+        return matcher.real_quick_ratio() >= self._similarity and matcher.ratio() >= self._similarity
+
+
+def _normal(action: PersonaAction) -> tuple[str, list[str]]:
+    """Return what must be equal of an action, and its words."""
+    return f"{action.kind}|{action.target.casefold()}|{sorted(action.arguments.items(), key=repr)}", re.findall(
+        r"\w+", action.content.casefold()
+    )
+
+
+if TYPE_CHECKING:
+    from coterie.personas.agent.agent import PersonaAgent
+
+
+class EpisodeRunner:
+    """Runs one episode of a persona agent, on the agent's own thread.
+
+    It ends when the mind is done or decides on nothing, after `steps` steps, or when it repeats itself; so it always
+    ends. A decision that takes more than the agent's `patience` seconds fails, and so does an action.
+    """
+
+    def __init__(self, agent: PersonaAgent, *, steps: int, label: str, random: Random | None, world: Any) -> None:
+        self._agent = agent
+        self._steps = steps
+        self._number = agent.state.counts.episodes + 1
+        self._label = label or f"episode {self._number}"
+        self._random = random
+        self._world = world
+        self._records: list[ActionRecord] = []
+        self._fallbacks: list[str] = []
+        self._results: tuple[Stimulus, ...] = ()
+        self._attempts = 0
+
+    async def run(self) -> Episode:
+        """Return what was done. Raises `MindFailed`, and the errors of models; what was done before then counts."""
+        agent = self._agent
+        agent.replace(episodes=1)
+        repeats = RepeatDetector(agent.most_repeats, agent.similarity)
+        for step in range(1, self._steps + 1):
+            decision = await self._decide(step)
+            if not decision.actions:
+                return self._ended(EndReason.NOTHING, step)
+            if repeats.note([each for each in decision.actions if not self._ends(each)]):
+                return self._ended(EndReason.REPEATED, step)
+            if await self._carry_out(decision):
+                return self._ended(EndReason.DONE, step)
+        return self._ended(EndReason.STEPS, self._steps)
+
+    def _ended(self, reason: EndReason, steps: int) -> Episode:
+        who = self._agent.who
+        return Episode(who, self._number, tuple(self._records), reason, steps, tuple(self._fallbacks), self._attempts)
+
+    def _ends(self, action: PersonaAction) -> bool:
+        kind = self._agent.kinds.find(action.kind)
+        return kind is not None and kind.ends
+
+    async def _decide(self, step: int) -> Decision:
+        agent = self._agent
+        pending = agent.state.pending
+        situation = self._situation(step, pending)
+        try:
+            async with asyncio.timeout(agent.patience) as limit:
+                deciding = agent.mind.decide(situation)
+                if not inspect.isawaitable(deciding):
+                    raise TypeError(f"its decide returned a {type(deciding).__qualname__} at once; make it async")  # noqa: TRY301
+                decision = as_decision(await deciding)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise MindFailed(agent.who, describe(error)) from error
+            raise MindFailed(agent.who, f"it took more than {agent.patience:g} s") from error
+        except (ModelError, DeliveryError):
+            # The one is known by its own name to whoever stops a run for it, the other is news about somebody else.
+            raise
+        except Exception as error:
+            raise MindFailed(agent.who, describe(error)) from error
+        agent.decided(decision, pending)
+        self._attempts += decision.attempts
+        if decision.fallback:
+            self._fallbacks.append(decision.fallback)
+            agent.log.warning("%s: a fallback decides: %s", situation.label, decision.fallback)
+            agent.context.publish(PERSONAS, FallbackUsed(agent.who, situation.label, decision.fallback))
+        return decision
+
+    def _situation(self, step: int, pending: tuple[Stimulus, ...]) -> Situation:
+        agent = self._agent
+        random = self._random
+        if random is None:
+            random = stream(agent.seed, "persona", agent.who, self._number, step)
+        return Situation(
+            persona=agent.persona,
+            who=agent.who,
+            mental_state=agent.state.mental_state,
+            actions=agent.kinds,
+            stimuli=(*self._results, *pending),
+            recent=agent.remembrance.recent(agent.recent_memories),
+            accessible=agent.outlet.accessible(),
+            documents=tuple(agent.documents),
+            location=agent.state.location,
+            taken=tuple(self._records),
+            label=f"{self._label}/step {step}",
+            step=step,
+            random=random,
+            world=self._world,
+        )
+
+    async def _carry_out(self, decision: Decision) -> bool:
+        """Carry out the actions of a step; return whether one of them ends the episode."""
+        results: list[Stimulus] = []
+        for action in decision.actions:
+            kind = self._agent.kinds.find(action.kind)
+            record = await self._take(action)
+            self._records.append(record)
+            if record.outcome is not ActionOutcome.DONE or (kind is not None and kind.answers):
+                results.append(Stimulus(StimulusKind.RESULT, f"{action}: {record.result}"))
+            if kind is not None and kind.ends and record.outcome is ActionOutcome.DONE:
+                return True
+        self._results = tuple(results)
+        return False
+
+    async def _take(self, action: PersonaAction) -> ActionRecord:
+        agent = self._agent
+        kind = agent.kinds.find(action.kind)
+        outcome, result = ActionOutcome.DONE, ""
+        if kind is None:
+            outcome, result = (
+                ActionOutcome.REFUSED,
+                f"there is no action {action.kind!r}; there are {', '.join(agent.kinds.names)}",
+            )
+        elif problem := kind.problem(_given(action)):
+            outcome, result = ActionOutcome.REFUSED, problem
+        else:
+            try:
+                async with asyncio.timeout(agent.patience) as limit:
+                    found = kind.run(agent, action)
+                    if inspect.isawaitable(found):
+                        found = await found
+                outcome, result = _read(found)
+            except CoterieError as error:
+                outcome, result = ActionOutcome.FAILED, describe(error)
+            except TimeoutError as error:
+                late = limit.expired() and agent.patience is not None
+                result = f"it took more than {agent.patience:g} s" if late else describe(error)
+                agent.log.warning("the action %s failed: %s", action.kind, result)
+                outcome = ActionOutcome.FAILED
+            except Exception as error:
+                agent.log.exception("the action %s raised", action.kind)
+                outcome, result = ActionOutcome.FAILED, describe(error)
+        return agent.acted(action, outcome, result)
+
+
+def _given(action: PersonaAction) -> dict[str, Any]:
+    texts = {"content": action.content, "target": action.target}
+    return {**action.arguments, **{name: text for name, text in texts.items() if text}}
+
+
+def _read(found: Any) -> tuple[ActionOutcome, str]:
+    """Return what came of an action, as what carried it out returned it. Raises `TypeError` for what tells nothing."""
+    if not isinstance(found, tuple):
+        return ActionOutcome.DONE, "" if found is None else str(found)
+    if len(found) != 2 or not isinstance(found[0], ActionOutcome):  # noqa: PLR2004 - how it ended, and what there is to tell
+        raise TypeError(f"it returned {found!r:.100}; return nothing, a text, or an Outcome and a text")
+    return found[0], str(found[1])

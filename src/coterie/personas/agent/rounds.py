@@ -1,0 +1,136 @@
+"""Personas in rounds: what the world tells one in its turn, and what becomes of what they say.
+
+Who hears what goes through the world, so it does not depend on timing: what is said in a round is heard in the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import immutables
+
+from coterie.personas.agent.relations import Relations
+from coterie.personas.mind.state import Stimulus, StimulusKind
+from coterie.rounds import Closing, Graph, TakeUp, Turn
+from coterie.world import Intent
+from coterie.world.resolvers import FirstCome
+from coterie.world.resolvers.decision import Effects
+
+HEARD = "heard/"
+"""What begins the keys under which the world has what each has heard in the last round."""
+ACCESSIBLE = "accessible/"
+"""What begins the keys under which it has whom each can talk to."""
+
+
+def social_world(names: Iterable[str], relations: Relations | None = None) -> dict[str, Any]:
+    """Return what the world of a social simulation begins with: everybody within everybody's reach, or as relations say."""
+    known = list(names)
+    world: dict[str, Any] = {f"{HEARD}{name}": [] for name in known}
+    for name in known:
+        others = (
+            dict.fromkeys((each for each in known if each != name), "") if relations is None else relations.accessible(name)
+        )
+        world[f"{ACCESSIBLE}{name}"] = others
+    return world
+
+
+def social_round() -> Graph:
+    """Return the round of a social simulation: everybody lives through one episode (see `PersonaAgent.live`)."""
+    return Graph.chain("live")
+
+
+def social_resolver() -> FirstCome:
+    """Return a resolver that knows, beside the usual actions, those that personas intend: ``talk`` and ``reach_out``."""
+    return FirstCome({"talk": _talk, "reach_out": _reach_out})
+
+
+def hear(closing: Closing) -> None:
+    """Settle a round: everybody has heard what was said to it, in the order of the events, and who reached out is in reach.
+
+    For `settle`, alone or called by one's own.
+    """
+    heard: dict[str, list[dict[str, str]]] = {name: [] for name in closing.view.under(HEARD)}
+    accessible = {name: dict(each) for name, each in closing.view.under(ACCESSIBLE).items()}
+    before = {name: dict(each) for name, each in accessible.items()}
+    for event in closing.events:
+        if event.kind != "granted" or event.action not in ("talk", "reach_out"):
+            continue
+        speaker, to, content = event.agent, str(event.details.get("to", "")), str(event.details.get("content", ""))
+        if event.action == "talk":
+            for name in [to] if to else sorted(before.get(speaker, {})):
+                if name in heard:
+                    heard[name].append({"kind": "conversation", "content": content, "source": speaker})
+        elif to in accessible and speaker in accessible and to != speaker:
+            accessible[speaker].setdefault(to, content)
+            accessible[to].setdefault(speaker, content)
+            heard[to].append({"kind": "social", "content": f"{speaker} is within reach now", "source": speaker})
+    for name, lines in heard.items():
+        closing.set(f"{HEARD}{name}", lines)
+    for name, others in accessible.items():
+        if others != before[name]:
+            closing.set(f"{ACCESSIBLE}{name}", others)
+
+
+def heard_in(turn: Turn) -> list[Stimulus]:
+    """Return what the world has for the one whose turn it is, on its first visit to the stage."""
+    if turn.visit:
+        return []
+    return [
+        Stimulus(StimulusKind(each["kind"]), each["content"], each.get("source", ""))
+        for each in turn.view.get(f"{HEARD}{turn.name}", ())
+    ]
+
+
+def accessible_in(turn: Turn) -> Mapping[str, str]:
+    """Return whom the one whose turn it is can talk to, sorted."""
+    return dict(sorted(turn.view.get(f"{ACCESSIBLE}{turn.name}", immutables.Map()).items()))
+
+
+def seen_in(turn: Turn) -> Mapping[str, Any]:
+    """Return the world as the one whose turn it is sees it, without what was said to whom."""
+    return _Seen(turn.view)
+
+
+class _Seen(Mapping[str, Any]):
+    """A view without what was said to whom, looked through only if somebody does."""
+
+    def __init__(self, view: Mapping[str, Any]) -> None:
+        self._view = view
+
+    def __getitem__(self, key: str) -> Any:
+        if key.startswith((HEARD, ACCESSIBLE)):
+            raise KeyError(key)
+        return self._view[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in self._view if not key.startswith((HEARD, ACCESSIBLE)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _talk(view: Mapping[str, Any], intent: Intent) -> Effects | str:
+    to = intent.arguments.get("to", "")
+    if to and f"{HEARD}{to}" not in view:
+        return f"nobody called {to} is here"
+    return Effects()
+
+
+def _reach_out(view: Mapping[str, Any], intent: Intent) -> Effects | str:
+    to = intent.arguments.get("to", "")
+    return Effects() if f"{ACCESSIBLE}{to}" in view else f"nobody called {to} is here"
+
+
+__all__ = [
+    "ACCESSIBLE",
+    "HEARD",
+    "TakeUp",
+    "accessible_in",
+    "hear",
+    "heard_in",
+    "seen_in",
+    "social_resolver",
+    "social_round",
+    "social_world",
+]

@@ -1,1 +1,0 @@
-"""Minds by rules, and a rule that answers from a persona's own file."""

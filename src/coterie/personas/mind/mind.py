@@ -1,0 +1,144 @@
+"""The contract of a mind: a situation in, a decision out; and a mind with a fallback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from types import UnionType
+from typing import Any, Protocol, TypeAlias
+
+from coterie.errors import describe
+from coterie.kernel import Checkpointable, check_number
+from coterie.personas.mind.actions import ActionSet
+from coterie.personas.mind.state import ActionRecord, MentalState, PersonaAction, Stimulus, StimulusKind
+from coterie.personas.profile.persona import Persona
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a persona knows when it decides. Frozen; made anew for every step."""
+
+    persona: Persona
+    who: str
+    """The name under which the others know it: that of its agent."""
+    mental_state: MentalState
+    actions: ActionSet
+    """What it can do."""
+    stimuli: tuple[Stimulus, ...] = ()
+    """What has come to it since it last decided, oldest first."""
+    recent: tuple[str, ...] = ()
+    """What it remembers of late, oldest first, a line each."""
+    accessible: Mapping[str, str] = field(default_factory=dict)
+    """Whom it can talk to, and what they are to it."""
+    documents: tuple[str, ...] = ()
+    """What it can consult, by name."""
+    location: str = ""
+    taken: tuple[ActionRecord, ...] = ()
+    """What it has done in this episode."""
+    label: str = ""
+    """Which of its decisions this is, for example ``episode 3/step 1``: the same in every run of the same simulation."""
+    step: int = 1
+    """Which step of the episode this is, counted from 1."""
+    random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - not for secrets
+    """A random stream of this decision's own."""
+    world: Mapping[str, Any] = field(default_factory=dict)
+    """What it sees of the world, in a simulation."""
+
+    def heard(self) -> tuple[Stimulus, ...]:
+        """Return what was said to it since it last decided."""
+        return tuple(each for each in self.stimuli if each.kind is StimulusKind.CONVERSATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a mind decided, and how that came about."""
+
+    actions: tuple[PersonaAction, ...] = ()
+    mental_state: MentalState | None = None
+    """How the mind stands now; None if that did not change."""
+    fallback: str = ""
+    """Why another mind than the first decided; empty if the first did. It is recorded."""
+    attempts: int = 1
+    """How often the mind had to be asked."""
+
+
+Decided: TypeAlias = Decision | Sequence[PersonaAction] | PersonaAction | None
+
+
+class Mind(Protocol):
+    """Decides what a persona does. It is called on the persona's own thread, once a step, never twice at a time.
+
+    It is copied when it is given, unless it refuses. One that has a state of its own is kept in checkpoints if it has
+    `snapshot` and `restore`.
+    """
+
+    async def decide(self, situation: Situation) -> Decided:
+        """Return actions, in their order; nothing to end the episode."""
+        ...
+
+
+def as_decision(decided: Decided) -> Decision:
+    """Return what a mind returned as a `Decision`. Raises `TypeError` if it is none."""
+    if isinstance(decided, Decision):
+        actions: Any = decided.actions
+        found = decided
+    else:
+        actions = () if decided is None else (decided,) if isinstance(decided, PersonaAction) else decided
+        found = Decision()
+    if isinstance(actions, str) or not isinstance(actions, Sequence):
+        raise TypeError(f"a mind returned a {type(actions).__qualname__}: return actions, or a Decision")
+    for each in actions:
+        _check(each, PersonaAction, "among its actions")
+        for name, kind in (("kind", str), ("content", str), ("target", str), ("arguments", dict)):
+            _check(getattr(each, name), kind, f"as the {name} of an action")
+        _check(each.mental_state, MentalState | None, "as the mental state after an action")
+    _check(found.mental_state, MentalState | None, "as its mental state")
+    _check(found.fallback, str, "as the reason for a fallback")
+    _check(found.attempts, int, "as its attempts")
+    return Decision(tuple(actions), found.mental_state, found.fallback, found.attempts)
+
+
+def _check(value: object, kind: type | UnionType, place: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"a mind returned a {type(value).__qualname__} {place}")
+
+
+class FallbackMind:
+    """Has one mind decide, and another where the first raises, or takes more than `timeout` seconds.
+
+    The decision then says why, and the agent records it. Errors named in `raises` are passed on.
+    """
+
+    def __init__(
+        self, first: Mind, fallback: Mind, *, timeout: float | None = None, raises: tuple[type[Exception], ...] = ()
+    ) -> None:
+        check_number("FallbackMind.timeout", timeout, above=0, optional=True)
+        self.first = first
+        self.fallback = fallback
+        self._timeout = timeout
+        self._raises = raises
+
+    async def decide(self, situation: Situation) -> Decision:
+        """Return what the first decides, or else the other. Raises what the other raises."""
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                return as_decision(await self.first.decide(situation))
+        except self._raises:
+            raise
+        except Exception as error:  # noqa: BLE001 - why it was is part of the decision
+            late = isinstance(error, TimeoutError) and limit.expired()
+            reason = f"it took more than {self._timeout:g} s" if late and self._timeout is not None else describe(error)
+        decision = as_decision(await self.fallback.decide(situation))
+        return Decision(decision.actions, decision.mental_state, reason, decision.attempts)
+
+    def snapshot(self) -> Any:
+        """Return the states of both, where they have one."""
+        return [each.snapshot() if isinstance(each, Checkpointable) else None for each in (self.first, self.fallback)]
+
+    def restore(self, state: Any) -> None:
+        """Give both their states back."""
+        for each, kept in zip((self.first, self.fallback), state, strict=True):
+            if isinstance(each, Checkpointable) and kept is not None:
+                each.restore(kept)

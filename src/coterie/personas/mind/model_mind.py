@@ -1,0 +1,132 @@
+"""A mind that asks a language model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from coterie.errors import ContextTooLong, ModelError, ModelHalted, UnusableReply, describe
+from coterie.kernel import check_number
+from coterie.models import Finish, Model, ModelReply, ModelRequest, PromptMessage, TextMessage
+from coterie.personas.mind import prompt
+from coterie.personas.mind.mind import Decision, Mind, Situation, as_decision
+from coterie.personas.mind.replies import decision_of, schema_of, tools_of
+
+_LONGEST = 1_000_000
+_SHOWN = 2_000
+"""Characters of an unusable reply that the model is shown again."""
+
+
+class ModelMind:
+    """Asks a language model what to do, and takes actions that are registered and nothing else.
+
+    The model answers by a JSON object that fits a schema made of the actions ("schema"), or by calling them as tools
+    ("tools"). An answer that makes no sense - broken JSON, an unknown action, a missing argument - is sent back with what is wrong
+    about it, `retries` times. If that is in vain, or the model does not answer at all, `fallback` decides, and the decision says why;
+    without a fallback the error is raised. Errors of the kinds `raises` are never fallen back from: a
+    budget that is spent is not to be worked around. A prompt that is longer
+    than the model's context is tried once more with a quarter of the description and without what is remembered.
+
+    Keeps nothing; safe to share as far as the model is. Requests carry the agent and a label, by which they are recorded.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        fallback: Mind | None = None,
+        style: Literal["schema", "tools"] = "schema",
+        retries: int = 2,
+        raises: tuple[type[ModelError], ...] = (ModelHalted,),
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        max_description: int | None = 20_000,
+        priority: int = 0,
+    ) -> None:
+        check_number("ModelMind.retries", retries, whole=True)
+        check_number("ModelMind.temperature", temperature, optional=True)
+        check_number("ModelMind.max_tokens", max_tokens, above=0, whole=True, optional=True)
+        check_number("ModelMind.max_description", max_description, above=0, whole=True, optional=True)
+        self.model = model
+        self.fallback = fallback
+        self._style = style
+        self._retries = retries
+        self._raises = raises
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+        self._max_description = max_description
+        self._priority = priority
+
+    def __deepcopy__(self, memo: object) -> ModelMind:
+        return self
+
+    async def decide(self, situation: Situation) -> Decision:
+        """Return what the model decided, or else the fallback.
+
+        Raises what the model raises, or `UnusableReply`, if there is no fallback.
+        """
+        attempts, shorter = 0, False
+        exchanges: list[PromptMessage] = [TextMessage("user", prompt.told_now(situation))]
+        try:
+            while True:
+                attempts += 1
+                label = situation.label if attempts == 1 else f"{situation.label}/attempt {attempts}"
+                try:
+                    reply = await self.model.ask(self._request(situation, tuple(exchanges), label, shorter=shorter))
+                    found = self._decision(reply, situation)
+                except ContextTooLong:
+                    if shorter:
+                        raise
+                    shorter = True
+                    exchanges = [TextMessage("user", prompt.told_now(dataclasses.replace(situation, recent=())))]
+                except UnusableReply as error:
+                    if attempts > self._retries:
+                        raise
+                    exchanges += _complaint(reply, error)
+                else:
+                    return Decision(found.actions, found.mental_state, attempts=attempts)
+        except self._raises:
+            raise
+        except (ModelError, UnusableReply) as error:
+            if self.fallback is None:
+                raise
+            decision = as_decision(await self.fallback.decide(situation))
+            return Decision(decision.actions, decision.mental_state, describe(error), attempts)
+
+    def _request(
+        self, situation: Situation, exchanges: tuple[PromptMessage, ...], label: str, *, shorter: bool
+    ) -> ModelRequest:
+        as_tools = self._style == "tools"
+        most = self._max_description
+        if shorter:
+            most = max(1, min(most or _LONGEST, len(situation.persona.description())) // 4)
+        return ModelRequest(
+            instructions=prompt.instructions(situation, most=most, as_tools=as_tools),
+            exchanges=exchanges,
+            tools=tools_of(situation.actions) if as_tools else (),
+            schema=None if as_tools else schema_of(situation.actions),
+            temperature=self._temperature,
+            max_tokens=self._max_tokens,
+            agent=situation.who,
+            step=label,
+            priority=self._priority,
+        )
+
+    def _decision(self, reply: ModelReply, situation: Situation) -> Decision:
+        if reply.finish is Finish.FILTERED:
+            raise UnusableReply("the provider refused to say it; answer otherwise")
+        try:
+            return decision_of(reply, situation.actions, situation.mental_state)
+        except UnusableReply:
+            if reply.finish is Finish.LENGTH:
+                raise UnusableReply("the reply was cut off; be shorter") from None
+            raise
+
+
+def _complaint(reply: ModelReply, error: UnusableReply) -> list[PromptMessage]:
+    """Return what was answered, and what is wrong about it, for the model to mend."""
+    said = reply.text or ", ".join(f"{call.name}({dict(call.arguments)})" for call in reply.calls) or "(nothing)"
+    return [
+        TextMessage("assistant", said[:_SHOWN]),
+        TextMessage("user", f"That cannot be used: {error}. Answer again, in the form that was asked for."),
+    ]

@@ -1,0 +1,290 @@
+"""The personas of a runtime, for whoever is not one of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import (
+    AgentStopped,
+    CoterieError,
+    InvalidPersona,
+    InvalidSetting,
+    NameTaken,
+    PersonaUnknown,
+    StartFailed,
+)
+from coterie.kernel import check_instance, check_number
+from coterie.meetings import Meetings
+from coterie.memory import TieredMemory
+from coterie.models import Model
+from coterie.personas.agent.agent import PersonaAgent
+from coterie.personas.agent.directory import PersonaDirectory
+from coterie.personas.agent.messages import Dialogue, GetState
+from coterie.personas.agent.relations import Relation, Relations
+from coterie.personas.answers import AnswerTable, SurveyAnswer, Tabulate, Tabulator
+from coterie.personas.focus_group import FocusGroup, HoldFocusGroup, Interviewer
+from coterie.personas.mind.mind import Mind
+from coterie.personas.moderator import Converse, Moderator
+from coterie.personas.profile.persona import Persona
+from coterie.personas.profile.reading import MOST_BYTES
+from coterie.personas.questions import Question
+from coterie.personas.reference import PersonaRef, name_of
+from coterie.runtime import AgentRef, Dispatcher, Reply, Runtime
+
+MakeMind = Callable[[Persona], Mind]
+"""Makes the mind of a persona."""
+
+
+class Population:
+    """Puts personas on a runtime, relates them to one another, and has them talk. Safe from any thread.
+
+    ::
+
+        with Runtime() as runtime:
+            cast = Population(runtime)
+            ada, ben = cast.add(Persona.load("ada.agent.json")), cast.add(Persona.of("Ben"))
+            cast.relate(ada, ben, "old friends")
+            print(cast.converse(ada, ben, opening="What about breakfast?").result())
+
+    `mind` makes the minds of those that are not given one; by default they have no rules and say nothing. `memory` is
+    given to the runtime, for all to remember in; `documents` is what they can consult; `meetings` are those that the runtime
+    has been given, if it has: else it is given some when they are needed. The runtime stops the personas.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        mind: MakeMind | None = None,
+        memory: TieredMemory | None = None,
+        relations: Relations | None = None,
+        documents: Mapping[str, str] | None = None,
+        meetings: Meetings | None = None,
+        timeout: float | None = 300.0,
+    ) -> None:
+        check_instance("Population.runtime", runtime, Runtime, "a Runtime")
+        check_number("Population.timeout", timeout, above=0, optional=True)
+        self.runtime = runtime
+        self.society = runtime.provide(PersonaDirectory(relations, documents))
+        """What its personas share."""
+        self._memory = runtime.provide(memory, TieredMemory) if memory is not None else None
+        self._meetings = meetings
+        self._mind = mind
+        self._timeout = timeout
+        self._lock = new_lock(Rank.RECORDS)  # guards who is here, and the moderator
+        self._members: dict[str, PersonaRef] = {}
+        self._moderator: AgentRef | None = None
+
+    @property
+    def relations(self) -> Relations:
+        """The relations of all."""
+        return self.society.relations
+
+    def add(
+        self,
+        persona: Persona,
+        mind: Mind | None = None,
+        *,
+        name: str | None = None,
+        kind: type[PersonaAgent] = PersonaAgent,
+        dispatcher: Dispatcher | None = None,
+        **options: Any,
+    ) -> PersonaRef:
+        """Put a persona on the runtime, and return its reference; `options` are those of `PersonaAgent`.
+
+        It is known by its own name, or `name`; a second one of that name gets a number. Raises `InvalidSetting`,
+        `NameTaken` for a `name` that is taken, and as `Runtime.spawn`.
+        """
+        if not isinstance(persona, Persona):
+            raise InvalidSetting("Population.add", persona, "a Persona: Persona.load(...) or Persona.of(...)")
+        if mind is None and self._mind is not None:
+            mind = self._mind(persona)
+        agent = self._spawn(kind, persona, mind, name, dispatcher, options)
+        # Whoever has the reference can read its state; and a constructor that refuses its options says so here.
+        try:
+            agent.ask(GetState(), timeout=self._timeout).result()
+        except AgentStopped as error:
+            refused = error.__cause__.__cause__ if isinstance(error.__cause__, StartFailed) else None
+            if isinstance(refused, CoterieError):
+                raise refused from error
+            raise
+        reference = PersonaRef(agent, persona, self.society, self._memory, self._timeout)
+        with self._lock:
+            self._members[agent.name] = reference
+        return reference
+
+    def load(self, folder: Path | str, *, max_bytes: int = MOST_BYTES, **options: Any) -> list[PersonaRef]:
+        """Put all personas of a folder's ``*.agent.json`` files on the runtime, in the order of the files' names.
+
+        Raises `InvalidPersona` for the first that makes no sense, before any is added, and for a folder without any.
+        """
+        personas = load_personas(folder, max_bytes=max_bytes)
+        return [self.add(persona, **options) for persona in personas]
+
+    def remove(self, persona: PersonaRef | str) -> None:
+        """Take a persona off the runtime and out of all relations. Raises `PersonaUnknown`."""
+        reference = self[persona] if isinstance(persona, str) else persona
+        with self._lock:
+            self._members.pop(reference.name, None)
+        reference.stop().result()
+        self.relations.forget(reference.name)
+
+    def relate(
+        self, one: PersonaRef | str, other: PersonaRef | str, description: str = "", *, back: str | None = None
+    ) -> Relation:
+        """Let two talk to one another; see `Relations.relate`. Raises `PersonaUnknown` for a name that nobody has."""
+        return self.relations.relate(self._known(one), self._known(other), description, back=back)
+
+    def relate_all(self, personas: Iterable[PersonaRef | str] | None = None, description: str = "") -> None:
+        """Let all of several, by default of all, talk to one another."""
+        names = [name_of(each) for each in (personas if personas is not None else self)]
+        for index, one in enumerate(names):
+            for other in names[index + 1 :]:
+                self.relations.relate(one, other, description)
+
+    def separate(self, one: PersonaRef | str, other: PersonaRef | str) -> bool:
+        """Let two talk to one another no more; return whether they could."""
+        return self.relations.separate(name_of(one), name_of(other))
+
+    def converse(
+        self,
+        *personas: PersonaRef | str,
+        opening: str = "",
+        turns: int = 12,
+        steps: int | None = None,
+        label: str = "conversation",
+    ) -> Reply[Dialogue]:
+        """Have several talk with one another, each in its turn, with `turns` turns at most over all.
+
+        All hear what is said to nobody in particular. Raises `PersonaUnknown`, and `InvalidSetting` for nobody.
+        """
+        check_number("converse.turns", turns, least=1, whole=True)
+        check_number("converse.steps", steps, least=1, whole=True, optional=True)
+        members = self._members_of(personas)
+        if not members:
+            raise InvalidSetting("converse.personas", personas, "at least one persona")
+        request = Converse(tuple(each.agent for each in members), opening, turns, steps, label)
+        return self._get_moderator().ask(request, timeout=self._timeout)
+
+    def focus_group(
+        self,
+        topic: str,
+        questions: Iterable[Question],
+        personas: Iterable[PersonaRef | str] | None = None,
+        *,
+        turn_limit: float | None = 120.0,
+        interviewer: str | None = None,
+    ) -> Reply[FocusGroup]:
+        """Have several personas, by default all, asked questions in a meeting, in which each hears what the others say.
+
+        A persona has `turn_limit` seconds for an answer. Raises `InvalidSetting` for nobody or no question, `PersonaUnknown`,
+        and `NameTaken` if somebody is called as `interviewer`; without one it is "Interviewer", with a number if need be.
+        """
+        check_number("focus_group.turn_limit", turn_limit, above=0, optional=True)
+        asked = tuple(questions)
+        for question in asked:
+            check_instance("focus_group.questions", question, Question, "a Question: Question(name, text)")
+        members = self._members_of(personas if personas is not None else self)
+        if not asked or len({question.name for question in asked}) < len(asked):
+            raise InvalidSetting("focus_group.questions", asked, "at least one question, and a name of its own for each")
+        if not members:
+            raise InvalidSetting("focus_group.personas", members, "at least one persona")
+        with self._lock:
+            if self._meetings is None:
+                self._meetings = self.runtime.provide(Meetings())
+        agent = self._spawn_interviewer(interviewer)
+        request = HoldFocusGroup(topic, tuple(each.agent for each in members), asked, turn_limit)
+        reply = agent.ask(request, timeout=None)
+        reply.add_callback(agent.stop)
+        return reply
+
+    def tabulate(self, questions: Iterable[Question], answers: Iterable[SurveyAnswer], model: Model) -> Reply[AnswerTable]:
+        """Have a model extract the values of answers; see `table_by_model`. Without a model there is `table_by_rules`."""
+        agent = self.runtime.spawn(Tabulator, lambda: model)
+        reply = agent.ask(Tabulate(tuple(questions), tuple(answers)), timeout=None)
+        reply.add_callback(agent.stop)
+        return reply
+
+    def __getitem__(self, name: str) -> PersonaRef:
+        with self._lock:
+            if name not in self._members:
+                raise PersonaUnknown(name, list(self._members))
+            return self._members[name]
+
+    def __iter__(self) -> Iterator[PersonaRef]:
+        with self._lock:
+            return iter(list(self._members.values()))
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, persona: object) -> bool:
+        return name_of(persona) in self._members if isinstance(persona, str | PersonaRef) else False
+
+    def __deepcopy__(self, memo: object) -> Population:
+        return self
+
+    def _members_of(self, personas: Iterable[PersonaRef | str]) -> list[PersonaRef]:
+        return [self[name_of(each)] if isinstance(each, str) or not isinstance(each, PersonaRef) else each for each in personas]
+
+    def _known(self, persona: PersonaRef | str) -> str:
+        name = name_of(persona)
+        if isinstance(persona, str) and name not in self and name not in self.society.names:
+            raise PersonaUnknown(name, sorted({*self.society.names}))
+        return name
+
+    def _spawn(
+        self,
+        kind: type[PersonaAgent],
+        persona: Persona,
+        mind: Mind | None,
+        name: str | None,
+        dispatcher: Dispatcher | None,
+        options: Mapping[str, Any],
+    ) -> AgentRef:
+        base = name if name is not None else re.sub(r"[#\x00-\x1f]+", " ", persona.name).strip() or "persona"
+
+        def spawn(called: str) -> AgentRef:
+            return self.runtime.spawn(kind, persona, mind, name=called, dispatcher=dispatcher, **options)
+
+        return spawn(base) if name is not None else _numbered(base, spawn)
+
+    def _spawn_interviewer(self, name: str | None) -> AgentRef:
+        def spawn(called: str) -> AgentRef:
+            return self.runtime.spawn(Interviewer, name=called)
+
+        return spawn(name) if name is not None else _numbered("Interviewer", spawn)
+
+    def _get_moderator(self) -> AgentRef:
+        with self._lock:
+            moderator = self._moderator
+        if moderator is None or not moderator.is_alive:
+            moderator = self.runtime.spawn(Moderator)
+            with self._lock:
+                self._moderator = moderator
+        return moderator
+
+
+def load_personas(folder: Path | str, *, max_bytes: int = MOST_BYTES) -> list[Persona]:
+    """Return the personas of all ``*.agent.json`` files of a folder, in the order of their names.
+
+    Raises `InvalidPersona` for the first that makes no sense, and for a folder that has none.
+    """
+    paths = sorted(Path(folder).glob("*.agent.json"))
+    if not paths:
+        raise InvalidPersona(folder, "", "there is no *.agent.json in it; give the folder of the personas' files")
+    return [Persona.load(path, max_bytes=max_bytes) for path in paths]
+
+
+def _numbered(base: str, spawn: Callable[[str], AgentRef]) -> AgentRef:
+    """Spawn an agent of that name, or of that name with the first number that nobody has."""
+    number = 1
+    while True:
+        try:
+            return spawn(base if number == 1 else f"{base} {number}")
+        except NameTaken:
+            number += 1

@@ -1,0 +1,101 @@
+"""Immutable plain data, and how two descriptions are merged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn, Self, TypeVar
+
+from coterie.personas.profile.reading import inside
+
+V = TypeVar("V")
+
+
+def _refuse(self: object, *_: object, **__: object) -> NoReturn:
+    raise TypeError(f"a {type(self).__name__} is never changed: make a copy with thawed(...), or merge a fragment")
+
+
+class FrozenDict(dict[str, V]):
+    """A dict that refuses to be changed: equal to a plain one, in the same order, encodable as one. Safe to share."""
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def copy(self) -> dict[str, V]:
+        """Return a plain dict with the same items."""
+        return dict(self)
+
+
+class FrozenList(list[V]):
+    """A list that refuses to be changed: equal to a plain one, encodable as one. Safe to share."""
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def copy(self) -> list[V]:
+        """Return a plain list of the same items."""
+        return list(self)
+
+
+def frozen(value: Any) -> Any:
+    """Return plain data as data that refuses to be changed, all the way down."""
+    if isinstance(value, FrozenDict | FrozenList):
+        return value
+    if isinstance(value, dict):
+        return FrozenDict({key: frozen(each) for key, each in value.items()})
+    if isinstance(value, list | tuple):
+        return FrozenList([frozen(each) for each in value])
+    return value
+
+
+def thawed(value: Any) -> Any:
+    """Return a copy of plain data in ordinary lists and dicts."""
+    if isinstance(value, dict):
+        return {key: thawed(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [thawed(each) for each in value]
+    return value
+
+
+Conflict = Callable[[str, Any, Any], Any]
+"""Told of a place and the two values there; returns the one that counts, or raises."""
+
+
+def merged(ours: Any, theirs: Any, conflict: Conflict, where: str = "") -> Any:
+    """Return one value made of two."""
+    if theirs is None:
+        return ours
+    if ours is None:
+        return theirs
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        both = dict(ours)
+        for key, value in theirs.items():
+            both[key] = merged(ours[key], value, conflict, inside(where, key)) if key in ours else value
+        return both
+    if isinstance(ours, list) and isinstance(theirs, list):
+        seen = {_identity(each) for each in ours}
+        joined = list(ours)
+        for each in theirs:
+            if (key := _identity(each)) not in seen:
+                seen.add(key)
+                joined.append(each)
+        return joined
+    if _identity(ours) == _identity(theirs):
+        return ours
+    return conflict(where, ours, theirs)
+
+
+def _identity(value: Any) -> str:
+    """Return what tells a value from others; true is not 1."""
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,190 @@
+"""What one holds of a persona from outside of its thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coterie.errors import InvalidSetting
+from coterie.kernel import check_instance
+from coterie.memory import AgentMemory, TieredMemory
+from coterie.personas.agent import messages
+from coterie.personas.agent.directory import PersonaDirectory
+from coterie.personas.agent.state import Episode, PersonaCounts, PersonaState
+from coterie.personas.mind.state import ActionRecord, MentalState, Stimulus
+from coterie.personas.profile.persona import Persona
+from coterie.runtime import AgentRef, Reply
+
+_TIMEOUT = 300.0
+
+
+class PersonaRef:
+    """A reference to a persona agent. Safe from any thread and any event loop.
+
+    What takes its time returns a `Reply`: ``await`` it, or block in ``.result()``. What is sent is handled in its order.
+    What is only read - `state` and what it is made of - comes at once, whatever the persona is doing: the latest state,
+    never a half-made one. Asks end after `timeout` seconds.
+    """
+
+    __slots__ = ("_memory", "_society", "agent", "persona", "timeout")
+
+    def __init__(
+        self,
+        agent: AgentRef,
+        persona: Persona,
+        society: PersonaDirectory,
+        memory: TieredMemory | None = None,
+        timeout: float | None = _TIMEOUT,
+    ) -> None:
+        self.agent = agent
+        """The agent's own reference, for everything else: `Simulation` takes it."""
+        self.persona = persona
+        """Who it is."""
+        self.timeout = timeout
+        self._society = society
+        self._memory = memory
+
+    @property
+    def name(self) -> str:
+        """The name under which the others know it."""
+        return self.agent.name
+
+    @property
+    def state(self) -> PersonaState:
+        """Its latest state, whole."""
+        return self._society.state(self.name)
+
+    @property
+    def mental_state(self) -> MentalState:
+        """Its latest mental state, whole."""
+        return self.state.mental_state
+
+    @property
+    def counts(self) -> PersonaCounts:
+        """What it has counted, at one moment."""
+        return self.state.counts
+
+    @property
+    def actions(self) -> tuple[ActionRecord, ...]:
+        """Its latest actions, oldest first."""
+        return self.state.actions
+
+    @property
+    def accessible(self) -> dict[str, str]:
+        """Whom it can talk to, and what they are to it."""
+        return self._society.relations.accessible(self.name)
+
+    @property
+    def memory(self) -> AgentMemory | None:
+        """A handle on its memories, safe from any thread; None if the runtime has no memory."""
+        return AgentMemory(self._memory, self.name, consolidate_at=None) if self._memory is not None else None
+
+    def listen(self, content: str, speaker: PersonaRef | str = "") -> Reply[None]:
+        """Say something to it."""
+        return self._ask(messages.Listen(content, name_of(speaker)))
+
+    def see(self, content: str) -> Reply[None]:
+        """Show it something."""
+        return self._ask(messages.See(content))
+
+    def think(self, content: str) -> Reply[None]:
+        """Let something come to its mind."""
+        return self._ask(messages.Think(content))
+
+    def meet(self, content: str, source: PersonaRef | str = "") -> Reply[None]:
+        """Tell it that somebody is within reach, or what somebody does."""
+        return self._ask(messages.Introduce(content, name_of(source)))
+
+    def move_to(self, place: str) -> Reply[None]:
+        """Put it somewhere."""
+        return self._ask(messages.Move(place))
+
+    def pursue(self, goal: str) -> Reply[None]:
+        """Give it a goal, the most urgent from now on."""
+        return self._ask(messages.SetGoal(goal))
+
+    def perceive(self, *stimuli: Stimulus) -> Reply[None]:
+        """Give it stimuli of any kind, in their order."""
+        return self._ask(messages.Perceive(stimuli))
+
+    def act(self, *, steps: int | None = None, label: str = "") -> Reply[Episode]:
+        """Let it act for one episode, and tell the others what it says."""
+        return self._ask(messages.Act(steps, label))
+
+    def listen_and_act(self, content: str, speaker: PersonaRef | str = "", *, steps: int | None = None) -> Reply[Episode]:
+        """Say something to it, and let it act at once."""
+        return self._ask(messages.Act(steps, stimuli=(messages.Listen(content, name_of(speaker)).stimulus(),)))
+
+    def see_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
+        """Show it something, and let it act at once."""
+        return self._ask(messages.Act(steps, stimuli=(messages.See(content).stimulus(),)))
+
+    def think_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
+        """Let something come to its mind, and let it act at once."""
+        return self._ask(messages.Act(steps, stimuli=(messages.Think(content).stimulus(),)))
+
+    def ask(self, question: str, asker: PersonaRef | str = "", *, label: str = "") -> Reply[Episode]:
+        """Ask it something; what it says is told to nobody else."""
+        stimulus = messages.Listen(question, name_of(asker)).stimulus()
+        return self._ask(messages.Act(None, label, silent=True, stimuli=(stimulus,)))
+
+    def change_mind(
+        self,
+        *,
+        goals: Sequence[str] | None = None,
+        context: Sequence[str] | None = None,
+        attention: str | None = None,
+        emotions: str | None = None,
+    ) -> Reply[MentalState]:
+        """Replace its mental state by one with these changes."""
+        return self._ask(
+            messages.ChangeMind(_texts("change_mind.goals", goals), _texts("change_mind.context", context), attention, emotions)
+        )
+
+    def remember(self, content: str, importance: float = 0.5) -> Reply[str]:
+        """Have it remember something; the answer is the id of the memory, if the runtime has a memory."""
+        return self._ask(messages.Remember(content, importance))
+
+    def recall(self, question: str, most: int = 5) -> Reply[tuple[str, ...]]:
+        """Ask what it remembers about something, best first."""
+        return self._ask(messages.Recall(question, most))
+
+    def consolidate(self, *, force: bool = True) -> Reply[int]:
+        """Have it consolidate its memories; the answer is how many episodes that took."""
+        return self._ask(messages.Consolidate(force))
+
+    def settled_state(self) -> Reply[PersonaState]:
+        """Ask for its state, as of all that was sent to it before."""
+        return self._ask(messages.GetState())
+
+    def stop(self) -> Reply[None]:
+        """Stop its agent, once it has handled what was sent."""
+        return self.agent.stop()
+
+    def _ask(self, message: Any) -> Reply[Any]:
+        return self.agent.ask(message, timeout=self.timeout)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PersonaRef) and other.agent == self.agent
+
+    def __hash__(self) -> int:
+        return hash(self.agent)
+
+    def __repr__(self) -> str:
+        return f"<PersonaRef {self.name}>"
+
+    def __deepcopy__(self, memo: object) -> PersonaRef:
+        return self
+
+
+def name_of(persona: PersonaRef | str) -> str:
+    """Return the name of a persona, which a text is already. Raises `InvalidSetting` for anything else."""
+    check_instance("persona", persona, (PersonaRef, str), "a PersonaRef, or a name")
+    return persona if isinstance(persona, str) else persona.name
+
+
+def _texts(where: str, values: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(values, str) or not isinstance(values, Sequence | None):
+        # The letters of a text are not meant.
+        raise InvalidSetting(where, values, "a list of texts, or None")
+    return None if values is None else tuple(values)

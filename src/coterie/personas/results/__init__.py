@@ -1,1 +1,0 @@
-"""What comes of asking personas: a focus group, answers as typed values, a table of them, a transcript."""
