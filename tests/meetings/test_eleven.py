@@ -16,7 +16,7 @@ from coterie.meetings import (
     Utterance,
     Welcome,
 )
-from coterie.meetings.minutes.events import Joined, Left
+from coterie.meetings.state.events import Joined, Left
 from coterie.testing import ManualClock, eventually, settle
 from tests.meetings.people import house
 

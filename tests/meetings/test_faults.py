@@ -20,8 +20,8 @@ from coterie.errors import (
     UnknownMeeting,
 )
 from coterie.meetings import MeetingCancelled, MeetingEnded, MeetingNews, Meetings, RoundRobin, Welcome
-from coterie.meetings.desk.letters import Mail
-from coterie.meetings.minutes.events import Crashed, Left, OrdererChanged
+from coterie.meetings.host.messages import ReplicaMessages
+from coterie.meetings.state.events import Crashed, LeaderChanged, Left
 from coterie.testing import ManualClock, eventually, settle
 from tests.meetings.people import Do, Member, house
 
@@ -112,7 +112,7 @@ def test_only_members_are_heard() -> None:
     with house() as each:
         ada, ben, eve = each.member("ada"), each.member("ben"), each.member("eve")
         id_ = each.call(ada, [ben])
-        with pytest.raises(UnknownMeeting, match="no member"):
+        with pytest.raises(UnknownMeeting, match="not a member"):
             each.use(eve, id_, lambda meeting: meeting.say("hello"))
         each.use(ben, id_, lambda meeting: meeting.leave())
         with pytest.raises(NotAMember):
@@ -157,7 +157,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         id_ = each.call(ada, [ben])
         for what, problem in (
             (lambda meeting: meeting.react(99, "+1"), "no event 99"),
-            (lambda meeting: meeting.say("x", to="eve"), "eve is no member"),
+            (lambda meeting: meeting.say("x", to="eve"), "eve is not a member"),
             (lambda meeting: meeting.vote("x", "yes"), "no motion"),
             (lambda meeting: meeting.lower_hand(), "has not raised"),
         ):
@@ -201,8 +201,8 @@ def test_the_caller_may_stop_and_the_others_go_on(guests: int) -> None:
         each.use(others[-1], id_, lambda meeting: meeting.say("we do"))
         entries = each.see(others[0], id_, lambda meeting: meeting.transcript.entries)
         kinds = [type(entry.event) for entry in entries]
-        assert kinds.index(Left) < kinds.index(OrdererChanged)
-        assert [entry.epoch for entry in entries][-1] == 2
+        assert kinds.index(Left) < kinds.index(LeaderChanged)
+        assert [entry.term for entry in entries][-1] == 2
         settle(each.runtime)
         if guests > 1:
             assert "we do" in each.contents(others[0])
@@ -261,9 +261,9 @@ def test_a_clerk_that_fails_is_rebuilt_with_what_is_on_its_desk() -> None:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben])
         each.use(ada, id_, lambda meeting: meeting.say("before"))
-        desk = each.meetings._desk(id_)
-        assert desk.clerk is not None
-        desk.clerk.tell(Mail("", None))  # type: ignore[arg-type] # that is the point
+        host = each.meetings._meetings_here().find(id_).host
+        assert host is not None
+        host.tell(ReplicaMessages("", None))  # type: ignore[arg-type] # that is the point
         each.use(ben, id_, lambda meeting: meeting.say("after"))
         settle(each.runtime)
         assert [each.contents(ada), each.contents(ben)] == [["after"], ["before"]]

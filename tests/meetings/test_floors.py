@@ -15,7 +15,7 @@ from coterie.meetings import (
     MaxTurns,
     Meeting,
     MeetingEnded,
-    MeetingState,
+    MeetingView,
     Open,
     RaisedHands,
     RoundRobin,
@@ -24,7 +24,7 @@ from coterie.meetings import (
     Silence,
     YourTurn,
 )
-from coterie.meetings.minutes.events import FloorFailed
+from coterie.meetings.state.events import FloorFailed
 from coterie.testing import ManualClock, settle
 from tests.meetings.people import House, house
 
@@ -34,10 +34,10 @@ NAMES = ("ada", "ben", "cleo")
 class Broken(Floor, frozen=True, kw_only=True):
     """A policy that raises whenever it is asked."""
 
-    def next(self, state: MeetingState, last: str) -> tuple[str, ...]:
+    def next(self, state: MeetingView, last: str) -> tuple[str, ...]:
         raise RuntimeError("no idea who is next")
 
-    def objection(self, state: MeetingState, by: str, event: Any) -> str:
+    def objection(self, state: MeetingView, by: str, event: Any) -> str:
         raise RuntimeError("no idea who may")
 
 
@@ -136,7 +136,7 @@ def test_a_selector_picks_who_speaks_next() -> None:
 
 
 def test_a_selector_that_raises_or_picks_a_stranger_is_recorded_and_the_meeting_goes_on() -> None:
-    def choose(state: MeetingState) -> str:
+    def choose(state: MeetingView) -> str:
         if state.turns == 0:
             return "nobody of that name"
         raise RuntimeError("out of ideas")
@@ -350,11 +350,11 @@ class Odd(Floor, frozen=True, kw_only=True):
     answer: Any = ()
     seconds: Any = None
 
-    def next(self, state: MeetingState, last: str) -> tuple[str, ...]:
+    def next(self, state: MeetingView, last: str) -> tuple[str, ...]:
         answer: tuple[str, ...] = self.answer
         return answer
 
-    def limit(self, state: MeetingState, holders: tuple[str, ...]) -> float | None:
+    def limit(self, state: MeetingView, holders: tuple[str, ...]) -> float | None:
         seconds: float | None = self.seconds
         return seconds
 

@@ -13,7 +13,7 @@ from coterie.meetings import (
     Utterances,
     read_minutes,
 )
-from coterie.meetings.minutes.events import Reacted
+from coterie.meetings.state.events import Reacted
 from coterie.meetings.transcript import read_json_lines
 from coterie.testing import ManualClock, eventually, settle
 from tests.meetings.people import Member, house
@@ -174,9 +174,9 @@ def test_no_view_is_shared_by_reference() -> None:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben], parameters={"a": [1]})
         states = [each.see(member, id_, lambda meeting: meeting.state) for member in (ada, ben)]
-        replicas = [each.meetings.meeting(id_, name)._seat.replica for name in ("ada", "ben")]
+        replicas = [each.meetings.meeting(id_, name)._member.replica for name in ("ada", "ben")]
         owned = [*states, *(replica.state for replica in replicas)]
         assert len({id(state) for state in owned}) == 4
-        for name in ("places", "spoken", "accepted", "all_motions", "_entries"):
+        for name in ("locations", "spoken", "accepted", "all_motions", "folded"):
             assert len({id(getattr(state, name)) for state in owned}) == 4
         assert len({id(replica.log.entries) for replica in replicas}) == 2

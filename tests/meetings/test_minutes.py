@@ -155,7 +155,7 @@ def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(tmp_path: P
                 return write(self, data[:5])
             raise OSError("no space left on device")
 
-    monkeypatch.setattr("coterie.meetings.folder.FileIO", Disk)
+    monkeypatch.setattr("coterie.meetings.minutes_file.FileIO", Disk)
     with house(folder=tmp_path) as each:
         ada = each.member("ada")
         id_ = each.call(ada)

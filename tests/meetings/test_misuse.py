@@ -25,8 +25,8 @@ from coterie.meetings import (
     Welcome,
     YourTurn,
 )
-from coterie.meetings.desk.desk import Desk
-from coterie.meetings.minutes.events import Left
+from coterie.meetings.host.local_meeting import LocalMeeting
+from coterie.meetings.state.events import Left
 from coterie.testing import eventually, settle
 from tests.meetings.people import Do, Member, house
 
@@ -58,7 +58,7 @@ def test_arguments_of_the_wrong_kind_are_refused_where_they_are_given(number: in
 
 
 @pytest.mark.parametrize(
-    "options", [{"parent": 5}, {"record": 5}, {"closes_with_caller": "no"}, {"batch": 5}, {"ending": Said("x").fits}]
+    "options", [{"parent": 5}, {"record": 5}, {"closes_with_caller": "no"}, {"batch": 5}, {"ending": Said("x").matches}]
 )
 def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any]) -> None:
     with house() as each, pytest.raises(InvalidSetting):
@@ -206,7 +206,7 @@ def test_who_waits_for_batches_has_heard_all_when_its_turn_comes() -> None:
 def test_meetings_that_are_over_are_not_kept_for_ever() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
-        each.meetings._remembered = 5
+        each.meetings._meetings_here()._max_former = 5
 
         def hold(count: int) -> int:
             for _ in range(count):
@@ -216,7 +216,7 @@ def test_meetings_that_are_over_are_not_kept_for_ever() -> None:
                 assert not each.see(ada, id_, lambda meeting: meeting.is_open)
             settle(each.runtime)
             gc.collect()
-            return sum(isinstance(thing, Desk) for thing in gc.get_objects())
+            return sum(isinstance(thing, LocalMeeting) for thing in gc.get_objects())
 
         assert hold(8) == hold(20)
         assert len(each.meetings._handles) <= 10

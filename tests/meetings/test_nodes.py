@@ -10,7 +10,7 @@ import pytest
 from coterie import AgentRef, Runtime
 from coterie.errors import GuestUnreachable, InvitationDeclined, NoQuorum
 from coterie.meetings import Decline, MeetingCancelled, Meetings, Welcome
-from coterie.meetings.minutes.events import Spoke
+from coterie.meetings.state.events import Spoke
 from coterie.messaging import LocalTransport
 from coterie.testing import LossyTransport, ManualClock, eventually, settle
 from tests.meetings.people import Do, House, Member

@@ -70,14 +70,14 @@ def test_what_is_said_is_no_answer_to_another_invitation() -> None:
 def test_who_has_left_the_console_declines(decides: bool) -> None:
     with console("", decides=decides) as (each, _, ada, paul):
         settle(each.runtime)
-        with pytest.raises(InvitationDeclined, match="nobody is at the console"):
+        with pytest.raises(InvitationDeclined, match="has left the console"):
             each.call(ada, [paul])
 
 
 def test_who_leaves_the_console_instead_of_answering_declines() -> None:
     with console() as (each, it, ada, paul):
         it.type("")
-        with pytest.raises(InvitationDeclined, match="nobody is at the console"):
+        with pytest.raises(InvitationDeclined, match="has left the console"):
             each.call(ada, [paul])
 
 

@@ -1,12 +1,10 @@
-"""Meetings: agents come together, speak in turn, and nobody owns the minutes.
+"""Meetings: agents come together and speak in turn, over a log that all members replicate.
 
-Each member folds a view of its own from events in one order, (epoch, sequence). The caller orders them first; when it
-is gone a majority of the members agrees on who goes on. Who may speak is a policy that all of them check. A meeting
-knows nothing of why agents speak, nor of rounds or minds.
+Each member folds its own state from events in one order, (term, sequence). The caller is the first leader of the log;
+when it is gone, a majority of the members elects another. A floor policy decides which member may speak, and all members
+check it. A meeting knows nothing of the agents' reasons, of rounds or of minds.
 """
 
-from coterie.meetings.ending import AllOf, AnyOf, Condition, Decided, Ending, Lasted, MaxTurns, Said, Silence
-from coterie.meetings.floor import Chair, Contract, ContractNet, Floor, Open, RaisedHands, RoundRobin, Selector, Turn
 from coterie.meetings.meeting import Meeting
 from coterie.meetings.messages import (
     Accept,
@@ -20,27 +18,31 @@ from coterie.meetings.messages import (
     Welcome,
     YourTurn,
 )
-from coterie.meetings.minutes.events import Entry
-from coterie.meetings.minutes.records import Missed, Motion, Reaction, Utterance
-from coterie.meetings.minutes.state import MeetingState
 from coterie.meetings.person import Person
-from coterie.meetings.protocol.timing import Timing
-from coterie.meetings.service import Meetings, MeetingStatus
+from coterie.meetings.raft.state import Timing
+from coterie.meetings.service import Meetings
+from coterie.meetings.state.events import MeetingEvent
+from coterie.meetings.state.floor import (
+    Chair,
+    ContractNet,
+    Floor,
+    Open,
+    RaisedHands,
+    RoundRobin,
+    Selector,
+    turn_objection,
+)
+from coterie.meetings.state.records import MeetingView, Utterance
+from coterie.meetings.state.termination import Decided, Lasted, MaxTurns, Said, Silence, TerminationCondition
 from coterie.meetings.transcript import Transcript, read_minutes
 
 __all__ = [
     "Accept",
-    "AllOf",
-    "AnyOf",
     "Batch",
     "Chair",
-    "Condition",
-    "Contract",
     "ContractNet",
     "Decided",
     "Decline",
-    "Ending",
-    "Entry",
     "Floor",
     "Invitation",
     "Lasted",
@@ -48,26 +50,24 @@ __all__ = [
     "Meeting",
     "MeetingCancelled",
     "MeetingEnded",
+    "MeetingEvent",
     "MeetingNews",
-    "MeetingState",
-    "MeetingStatus",
+    "MeetingView",
     "Meetings",
-    "Missed",
-    "Motion",
     "Open",
     "Person",
     "RaisedHands",
-    "Reaction",
     "RoundRobin",
     "Said",
     "Selector",
     "Silence",
+    "TerminationCondition",
     "Timing",
     "Transcript",
-    "Turn",
     "Utterance",
     "Utterances",
     "Welcome",
     "YourTurn",
     "read_minutes",
+    "turn_objection",
 ]

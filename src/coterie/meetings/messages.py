@@ -1,4 +1,4 @@
-"""What members and guests are sent. An agent is sent only what it has a handler for; `Invitation` decides who can be a guest."""
+"""The messages to members and guests. An agent is sent only those it has a handler for; guests need one for `Invitation`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 import msgspec
 
 from coterie.kernel import check_number
-from coterie.meetings.minutes.events import AnyEvent
-from coterie.meetings.minutes.records import Utterance
+from coterie.meetings.state.events import AnyEvent
+from coterie.meetings.state.records import Utterance
 from coterie.messaging import Message, Request
 
 
 class Batch(msgspec.Struct, frozen=True, tag=True):
-    """How a member wants utterances in batches: each is waited after for `wait` seconds, all of them `ceiling` at most.
+    """Delivery of utterances in batches: `wait` seconds after the last one, `ceiling` seconds after the first at most.
 
-    An utterance that is meant for the member alone or among few, or comes from a person, brings the batch at once; so
-    does its own turn.
+    An utterance with addressees, or by a person, sends the batch at once; so does the member's own turn.
     """
 
     wait: float = 0.5
@@ -29,92 +28,93 @@ class Batch(msgspec.Struct, frozen=True, tag=True):
 
 
 class Accept(msgspec.Struct, frozen=True, tag=True):
-    """The guest comes."""
+    """Accept an invitation."""
 
     batch: Batch | None = None
-    """How it wants to be woken; by default for each utterance."""
+    """Deliver utterances in batches; by default one by one."""
     person: bool = False
-    """Whether it speaks for a person, whose utterances wake those who wait for batches."""
+    """Whether the guest speaks for a person, whose utterances send batches at once."""
 
 
 class Decline(msgspec.Struct, frozen=True, tag=True):
-    """The guest does not come."""
+    """Decline an invitation."""
 
     reason: str = "it gave no reason"
 
 
 class Invitation(Request[Accept | Decline | bool]):
-    """Somebody invites to a meeting. Answer with `Accept()` or `Decline(reason)`; True and False will do."""
+    """An invitation to a meeting. Answer with `Accept()` or `Decline(reason)`, or with True or False."""
 
     meeting: str
     """The meeting's id."""
     topic: str
     caller: str
-    """Who invites."""
+    """The name of the member that invites."""
     required: bool
-    """Whether the meeting is not held without you."""
+    """Whether the meeting is held only if you accept."""
     guests: tuple[str, ...] = ()
-    """Who else is invited."""
+    """The names of all guests."""
     floor: str = "Open"
-    """The name of the policy of the floor."""
+    """The name of the floor policy."""
     parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
-    """What the caller wants you to know."""
+    """Plain data from the caller."""
     parent: str = ""
-    """The meeting in which this one was called; empty if in none."""
+    """The id of the meeting in which this one was called; empty without one."""
     until: float = 0.0
-    """By when to answer, in seconds since 1970."""
+    """The deadline for the answer, in seconds since 1970."""
 
 
 class Welcome(Message):
-    """You are a member from now on; or you are again, after your agent was rebuilt."""
+    """You are a member from now on, or again after a restart of your agent."""
 
     meeting: str
     topic: str
     members: tuple[str, ...]
     history: tuple[Utterance, ...] = ()
-    """All that was said before."""
+    """All earlier utterances."""
     parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
     again: bool = False
-    """Whether you were one before, and have lost what you knew."""
+    """Whether your agent was restarted as a member."""
 
 
 class YourTurn(Message):
-    """The floor is yours."""
+    """You have the floor."""
 
     meeting: str
     turn: int
     limit: float | None = None
-    """Seconds that you have; None for as many as you like."""
+    """The seconds for this turn; None for no limit."""
 
 
 class Utterances(Message):
-    """A batch of what was said; sent to members that accepted with a `Batch`."""
+    """A batch of utterances; sent to members that accepted with a `Batch`."""
 
     meeting: str
     utterances: tuple[Utterance, ...]
 
 
 class MeetingNews(Message):
-    """Something has happened that is no utterance: somebody joined, left, reacted, voted, missed a turn, or the like."""
+    """An event other than an utterance: a member joined, left, reacted, voted, missed a turn, and so on."""
 
     meeting: str
     sequence: int
     by: str
+    """The member whose event it is."""
     event: AnyEvent
 
 
 class MeetingEnded(Message):
-    """The meeting is over."""
+    """The meeting is over for you."""
 
     meeting: str
     topic: str
     outcome: Any = None
     reason: str = ""
-    """Why: who closed it, or which rule."""
+    """The member or the rule that closed it."""
 
 
 class MeetingCancelled(Message):
-    """A meeting that you were invited to is not held."""
+    """A meeting that you were invited to is not held, or was over before you joined."""
 
     meeting: str
     topic: str

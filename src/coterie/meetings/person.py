@@ -1,4 +1,4 @@
-"""A person as a member: lines that are read become what it does, and what happens becomes lines."""
+"""A person as a member: an agent that turns lines into contributions, and events into lines."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from coterie.meetings.messages import (
     Welcome,
     YourTurn,
 )
-from coterie.meetings.minutes.events import Entry
-from coterie.meetings.minutes.records import Utterance
 from coterie.meetings.service import Meetings
-from coterie.meetings.transcript import told
+from coterie.meetings.state.events import LogEntry
+from coterie.meetings.state.records import Utterance
+from coterie.meetings.transcript import entry_line
 from coterie.runtime import Agent, on
 
 HELP = (
@@ -33,17 +33,17 @@ HELP = (
 )
 
 _WORDS = {"/to": 2, "/react": 1, "/vote": 2}
-"""How many words a command needs."""
-_NOBODY = "nobody is at the console any more"
+"""The number of words that each command needs."""
+_INPUT_ENDED = "the person has left the console"
 
 
 class Person(Agent):
-    """Speaks for somebody at a console.
+    """An agent that speaks for a person at a console.
 
-    `read` returns the next line, and an empty text at the end; it may block. `write` takes a line. By default they are
-    those of this process. Somebody who `decides` is asked whether to accept each invitation; otherwise it is accepted.
-    What a person says is for the meeting that it joined last, and goes there in the order of the lines; lines that come
-    before there is one wait for it. At the end of the input the person leaves, and declines what comes after.
+    `read` returns the next line, and an empty text at the end; it may block. `write` takes a line. By default they use
+    the standard streams of this process. If the person `decides`, it is asked about each invitation; otherwise the agent
+    accepts. Lines go in order to the meeting that the person joined last; before there is one, they wait for it. At the
+    end of the input the person leaves, and the agent declines later invitations.
     """
 
     def __init__(
@@ -58,25 +58,25 @@ class Person(Agent):
         self._decides = decides
         self._meeting = ""
         self._lines: asyncio.Queue[str] = asyncio.Queue()
-        """What is to be said or done in a meeting; an empty text is the end."""
+        """Lines for the meeting; an empty text is the end."""
         self._questions: list[asyncio.Future[str]] = []
-        """Invitations that wait for an answer, the first first."""
+        """Invitations that wait for an answer, the oldest first."""
         self._answers: list[str] = []
-        """Answers that came before they were asked for."""
-        self._gone = False
+        """Answers that were typed before the question."""
+        self._input_ended = False
         self._joined = asyncio.Event()
 
     def on_start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self.context.create_task(self._listen())
         self.context.create_task(self._take_part())
 
     @on(interleave=True)
     async def invited(self, message: Invitation) -> Accept | Decline | bool:
-        """Accept, or ask."""
+        """Accept the invitation, or ask the person."""
         self._say(f"{message.caller} invites you to {message.topic!r}")
-        if self._gone:
-            return Decline(_NOBODY)
+        if self._input_ended:
+            return Decline(_INPUT_ENDED)
         if self._decides:
             self._say("/accept, or /decline REASON?")
             answer = self._answers.pop(0) if self._answers else await self._ask()
@@ -94,7 +94,7 @@ class Person(Agent):
 
     @on
     def welcome(self, message: Welcome) -> None:
-        """Show who is there and what was said."""
+        """Show the members and the earlier utterances."""
         self._meeting = message.meeting
         self._say(f"You are in {message.topic!r} with {', '.join(message.members)}")
         for utterance in message.history:
@@ -103,25 +103,25 @@ class Person(Agent):
 
     @on
     def hear(self, message: Utterance) -> None:
-        """Show what is said."""
+        """Show an utterance."""
         self._show(message)
 
     @on
     def turn(self, message: YourTurn) -> None:
-        """Say whose turn it is."""
+        """Show that the person has the floor."""
         limit = f" ({message.limit:g} s)" if message.limit is not None else ""
         self._say(f"It is your turn{limit}")
 
     @on
     def news(self, message: MeetingNews) -> None:
-        """Show what else happens."""
-        line = told(Entry(0, message.sequence, 0.0, message.by, "", message.event))
+        """Show an event other than an utterance."""
+        line = entry_line(LogEntry(0, message.sequence, 0.0, message.by, "", message.event))
         if line:
             self._say(line.replace("**", ""))
 
     @on
     def ended(self, message: MeetingEnded) -> None:
-        """Say that it is over, and how."""
+        """Show that the meeting is over, and its outcome."""
         outcome = "" if message.outcome is None else f", outcome: {_shown(message.outcome)}"
         self._say(f"The meeting {message.topic!r} is over: {message.reason}{outcome}")
         if message.meeting == self._meeting:
@@ -129,11 +129,11 @@ class Person(Agent):
 
     @on
     def cancelled(self, message: MeetingCancelled) -> None:
-        """Say that it is not held."""
+        """Show that a meeting is not held."""
         self._say(f"The meeting {message.topic!r} is not held: {message.reason}")
 
     async def _listen(self) -> None:
-        """Read lines, whatever the person takes part in meanwhile: an answer is not to wait for a meeting."""
+        """Read lines. Answers to invitations do not wait behind lines for a meeting."""
         while line := await self.context.run_blocking(self._read):
             text = line.strip()
             if self._decides and text.split(" ")[0] in ("/accept", "/decline"):
@@ -143,7 +143,7 @@ class Person(Agent):
         self._lines.put_nowait("")
         for question in self._questions:
             if not question.done():
-                question.set_result(_NOBODY)
+                question.set_result(_INPUT_ENDED)
 
     def _answer(self, text: str) -> None:
         question = next((each for each in self._questions if not each.done()), None)
@@ -156,7 +156,7 @@ class Person(Agent):
         while text := await self._lines.get():
             await self._joined.wait()
             await self._obey(text)
-        self._gone = True
+        self._input_ended = True
         if self._joined.is_set():
             await self._obey("/leave")
 

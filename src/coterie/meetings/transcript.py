@@ -10,26 +10,33 @@ from typing import Any
 import msgspec
 
 from coterie.errors import DecodeFailed
-from coterie.meetings.minutes import events
-from coterie.meetings.minutes.events import Entry
-from coterie.meetings.minutes.records import Utterance
+from coterie.meetings.state import events
+from coterie.meetings.state.events import LogEntry
+from coterie.meetings.state.records import Utterance
 
-# Built while the module is imported, by one thread: see the codec.
-_DECODER = msgspec.json.Decoder(Entry)
+# Built at import, by one thread: msgspec must not build decoders of one class in two threads (see kernel.codec).
+_DECODER = msgspec.json.Decoder(LogEntry)
+
+_DEPTH = 100
+"""Levels of nesting that entries and messages may add to plain data."""
+PLAIN_DATA = "finite numbers, text, lists, and mappings whose keys are text; no bytes, no dates, a few hundred levels at most"
+"""The data that minutes can hold, as error texts describe it."""
+ENCODE_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""The exceptions that encoding raises for other data."""
 
 
 class Transcript:
-    """All that happened in a meeting, in order. Immutable; iterate it for its utterances."""
+    """The minutes of a meeting so far. Immutable; iterating gives the utterances in order."""
 
     __slots__ = ("entries", "meeting", "topic", "utterances")
 
-    def __init__(self, meeting: str, topic: str, entries: tuple[Entry, ...], utterances: tuple[Utterance, ...]) -> None:
+    def __init__(self, meeting: str, topic: str, entries: tuple[LogEntry, ...], utterances: tuple[Utterance, ...]) -> None:
         self.meeting = meeting
         self.topic = topic
         self.entries = entries
-        """The minutes, whole."""
+        """All log entries, in order."""
         self.utterances = utterances
-        """What was said."""
+        """The utterances, in order."""
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -41,22 +48,38 @@ class Transcript:
         return self.utterances[place]
 
     def to_json_lines(self) -> str:
-        """Return the minutes, a line of JSON for each entry."""
+        """Return the minutes as text with a line of JSON for each entry."""
         return "".join(json_line(entry) for entry in self.entries)
 
     def to_markdown(self) -> str:
-        """Return the minutes for people to read."""
+        """Return the minutes as Markdown."""
         return markdown(self.meeting, self.topic, self.entries)
 
 
-def json_line(entry: Entry) -> str:
+def stable_copy(content: Any) -> Any:
+    """Return a copy of plain data, so that the caller cannot change an entry afterwards.
+
+    Raises an error of msgspec for other data or data that is nested too deeply, and `ValueError` for data that JSON
+    would change.
+    """
+    data = msgspec.msgpack.decode(msgspec.msgpack.encode(content))
+    whole = data
+    for _ in range(_DEPTH):
+        whole = [whole]  # entries and messages are nested around it
+    msgspec.json.encode(whole)
+    if msgspec.json.decode(msgspec.json.encode(data)) != data:
+        raise ValueError("it would not be the same, read from a line of JSON")
+    return data
+
+
+def json_line(entry: LogEntry) -> str:
     """Return an entry as a line of JSON."""
     return msgspec.json.encode(entry).decode() + "\n"
 
 
-def read_json_lines(text: str | bytes) -> list[Entry]:
-    """Return the entries that `to_json_lines` wrote. A last line that was cut off is left out. Raises `DecodeFailed`."""
-    # Not `splitlines`: what was said may have separators of its own, which JSON leaves as they are.
+def read_json_lines(text: str | bytes) -> list[LogEntry]:
+    """Return the entries in a text by `to_json_lines`, without a last line that is cut off. Raises `DecodeFailed`."""
+    # Not `splitlines`: utterances may contain line separators that JSON does not escape.
     *lines, _ = (text.encode() if isinstance(text, str) else text).split(b"\n")
     try:
         return [_DECODER.decode(line) for line in lines]
@@ -64,35 +87,35 @@ def read_json_lines(text: str | bytes) -> list[Entry]:
         raise DecodeFailed("the minutes of a meeting", error) from error
 
 
-def read_minutes(path: Path | str) -> list[Entry]:
-    """Return the entries in a file of minutes. A last line that was cut off is left out. Raises `DecodeFailed`, `OSError`."""
+def read_minutes(path: Path | str) -> list[LogEntry]:
+    """Return the entries in a file of minutes, without a last line that is cut off. Raises `DecodeFailed`, `OSError`."""
     return read_json_lines(Path(path).read_bytes())
 
 
-def markdown(meeting: str, topic: str, entries: Iterable[Entry]) -> str:
+def markdown(meeting: str, topic: str, entries: Iterable[LogEntry]) -> str:
     """Return minutes as Markdown."""
     lines = [f"# {_line(topic)}", "", f"Meeting {meeting}", ""]
     for entry in entries:
-        line = told(entry)
+        line = entry_line(entry)
         if line:
             when = datetime.fromtimestamp(entry.at, UTC).strftime("%H:%M:%S")
             lines.append(f"- {entry.sequence}. {when} {line}")
     return "\n".join(lines) + "\n"
 
 
-def told(entry: Entry) -> str:
-    """Return an entry as a line of Markdown; an empty text for what is not worth one."""
+def entry_line(entry: LogEntry) -> str:
+    """Return an entry as a line of Markdown; an empty text for events that the Markdown omits."""
     event: Any = entry.event
     by = f"**{_line(entry.by)}**"
     if isinstance(event, events.Spoke):
         whom = f" (to {', '.join(map(_line, event.to))})" if event.to else ""
         return f"{by}{whom}: {_line(event.content)}"
-    tell = _TELL.get(type(event))
+    tell = _LINES.get(type(event))
     return tell(by, event) if tell is not None else ""
 
 
 def _line(value: Any) -> str:
-    """Return something as one line that Markdown takes as it is."""
+    """Return a value as one line with Markdown's characters escaped."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     escaped = (
         "".join(f"\\{each}" if each in "\\`*_[]<>#|" else each for each in text) if isinstance(value, str) else f"`{text}`"
@@ -100,22 +123,22 @@ def _line(value: Any) -> str:
     return " ".join(escaped.split())
 
 
-def _tell_opened(by: str, event: events.Opened) -> str:
+def _opened_line(by: str, event: events.MeetingOpened) -> str:
     told = f"{by} opened the meeting with {', '.join(_line(place.name) for place in event.members)}"
     if event.declined:
         told += "; not coming: " + ", ".join(f"{_line(name)} ({_line(why)})" for name, why in event.declined.items())
     return told + (f"; within meeting {event.parent}" if event.parent else "")
 
 
-def _tell_end(event: events.Closed) -> str:
+def _closing_words(event: events.Closed) -> str:
     if event.reason:
         return f": {_line(event.reason)}"
     return "" if event.outcome is None else f": {_line(event.outcome)}"
 
 
-_TELL: dict[type, Any] = {
-    events.Opened: _tell_opened,
-    events.OrdererChanged: lambda by, _: f"{by} takes over the minutes",
+_LINES: dict[type, Any] = {
+    events.MeetingOpened: _opened_line,
+    events.LeaderChanged: lambda by, _: f"{by} takes over the minutes",
     events.Invited: lambda by, event: f"{by} invited {_line(event.guest)}",
     events.Declined: lambda _, event: f"{_line(event.guest)} is not coming: {_line(event.reason)}",
     events.Joined: lambda _, event: f"**{_line(event.member.name)}** joined",
@@ -124,16 +147,16 @@ _TELL: dict[type, Any] = {
     events.Reacted: lambda by, event: f"{by} reacted to {event.to}: {_line(event.sign)}",
     events.HandRaised: lambda by, _: f"{by} raised a hand",
     events.HandLowered: lambda by, _: f"{by} lowered its hand",
-    events.TurnGiven: lambda by, event: f"{by} gave the floor to {_line(event.member) or 'everybody'}",
+    events.TurnGiven: lambda by, event: f"{by} gave the floor to {_line(event.member) or 'all members'}",
     events.TurnPassed: lambda by, _: f"{by} passed",
     events.TurnMissed: lambda _, event: f"**{_line(event.member)}** missed turn {event.turn}: {_line(event.reason)}",
-    events.FloorFailed: lambda _, event: f"the policy of the floor failed: {_line(event.reason)}",
+    events.FloorFailed: lambda _, event: f"the floor policy failed: {_line(event.reason)}",
     events.MotionPut: lambda by, event: f"{by} put to the vote: {_line(event.motion)} ({', '.join(map(_line, event.choices))})",
     events.Voted: lambda by, event: f"{by} voted {_line(event.choice)} on {_line(event.motion)}",
     events.Announced: lambda by, event: f"{by} announced {_line(event.task)}",
     events.Bid: lambda by, event: f"{by} bid {_line(event.offer)}",
-    events.Awarded: lambda by, event: f"{by} awarded it to {_line(event.to) or 'nobody'}",
+    events.Awarded: lambda by, event: f"{by} awarded it to {_line(event.to) or 'no bidder'}",
     events.Reported: lambda by, event: f"{by} reported {_line(event.result)}",
     events.Nested: lambda by, event: f"{by} called meeting {event.meeting} within this one: {_line(event.topic)}",
-    events.Closed: lambda by, event: f"{by} closed the meeting" + _tell_end(event),
+    events.Closed: lambda by, event: f"{by} closed the meeting" + _closing_words(event),
 }

@@ -4,7 +4,7 @@ import pytest
 
 from coterie.errors import CoterieError, ScenarioError
 from coterie.meetings import read_minutes
-from coterie.meetings.minutes.events import Closed, Spoke
+from coterie.meetings.state.events import Closed, Spoke
 from coterie.orchestrator import Month, RunFolder, Scenario, load_scenario, play, recorded, replay, run_scenario
 from coterie.world import EventLog
 

@@ -6,7 +6,7 @@ import pytest
 
 from coterie.errors import RunUnknown, ScenarioError
 from coterie.meetings import read_minutes
-from coterie.meetings.minutes.events import Closed, Spoke
+from coterie.meetings.state.events import Closed, Spoke
 from coterie.orchestrator import (
     Game,
     GameScenario,

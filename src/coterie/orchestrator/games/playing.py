@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.errors import ContributionRefused, MeetingError
 from coterie.kernel import stream
-from coterie.meetings import Accept, Decline, Floor, Invitation, Meeting, MeetingEnded, Meetings, YourTurn
-from coterie.meetings.floor.policy import not_its_turn
+from coterie.meetings import (
+    Accept,
+    Decline,
+    Floor,
+    Invitation,
+    Meeting,
+    MeetingEnded,
+    MeetingEvent,
+    Meetings,
+    MeetingView,
+    YourTurn,
+    turn_objection,
+)
 from coterie.messaging import Message, Request
 from coterie.orchestrator.games import board
 from coterie.runtime import Agent, AgentRef, on
-
-if TYPE_CHECKING:
-    from coterie.meetings import MeetingState
-    from coterie.meetings.minutes.events import Event
 
 
 class _Plays(BaseModel):
@@ -66,25 +73,25 @@ class TicTacToe(Floor, frozen=True, kw_only=True):
     x: str
     o: str
 
-    def moves(self, state: MeetingState) -> list[int]:
+    def moves(self, state: MeetingView) -> list[int]:
         """Return the moves so far."""
         return [said.content["move"] for said in state.utterances if said.by in (self.x, self.o)]
 
-    def next(self, state: MeetingState, last: str) -> tuple[str, ...]:  # noqa: ARG002, D102 - see Floor
+    def next(self, state: MeetingView, last: str) -> tuple[str, ...]:  # noqa: ARG002, D102 - see Floor
         moves = self.moves(state)
         players = {self.x, self.o} <= set(state.members)
         if board.result(moves) or state.missed or not players:
             return (state.caller,)
         return ((self.x, self.o)[len(moves) % 2],)
 
-    def keeps_floor(self, state: MeetingState, event: Event) -> bool:  # noqa: ARG002, D102 - see Floor
+    def keeps_floor(self, state: MeetingView, event: MeetingEvent) -> bool:  # noqa: ARG002, D102 - see Floor
         return state.turn.holders == (state.caller,)
 
-    def limit(self, state: MeetingState, holders: tuple[str, ...]) -> float | None:  # noqa: D102 - see Floor
+    def limit(self, state: MeetingView, holders: tuple[str, ...]) -> float | None:  # noqa: D102 - see Floor
         return None if holders == (state.caller,) else self.turn_limit
 
-    def objection(self, state: MeetingState, by: str, event: Event) -> str:  # noqa: D102 - see Floor
-        if problem := not_its_turn(state, by):
+    def objection(self, state: MeetingView, by: str, event: MeetingEvent) -> str:  # noqa: D102 - see Floor
+        if problem := turn_objection(state, by):
             return problem
         if by not in (self.x, self.o):
             return ""

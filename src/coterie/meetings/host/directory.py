@@ -1,0 +1,148 @@
+"""The directory of the meetings on one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import EncodeFailed, InvalidSetting, UnknownMeeting
+from coterie.kernel import Address, Codec, Packed
+from coterie.meetings.host.invitations import INVITATION_SERVICE
+from coterie.meetings.host.local_meeting import LocalMeeting
+from coterie.meetings.host.replica_host import ReplicaHost
+from coterie.meetings.minutes_file import MinutesFile
+from coterie.meetings.raft.state import Timing
+from coterie.meetings.state.floor import Floor, Selector
+from coterie.messaging import MailboxPolicy
+from coterie.runtime import AgentRef, Runtime
+
+_MAX_FORMER = 1_000
+"""Finished meetings that stay known."""
+
+
+class MeetingDirectory:
+    """The open and the recent meetings on one node, with their replica hosts.
+
+    `forgotten` is called with a meeting when it is over, and again when it is forgotten altogether.
+
+    Safe from any thread. `_lock` guards the tables; a meeting itself belongs to its replica host.
+    """
+
+    def __init__(
+        self, runtime: Runtime, folder: Path | None, timing: Timing, forgotten: Callable[[LocalMeeting], object]
+    ) -> None:
+        self._runtime = runtime
+        self._folder = folder
+        self._timing = timing
+        self._forgotten = forgotten
+        self._lock = new_lock(Rank.RECORDS)
+        self._codec = Codec()
+        self._open: dict[str, LocalMeeting] = {}
+        self._former: dict[str, LocalMeeting] = {}
+        self._max_former = _MAX_FORMER
+
+    def __deepcopy__(self, memo: object) -> MeetingDirectory:
+        return self
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The ids of the open meetings."""
+        with self._lock:
+            return tuple(self._open)
+
+    def find(self, meeting: str) -> LocalMeeting:
+        """Return an open or a recent meeting. Raises `UnknownMeeting`."""
+        with self._lock:
+            found = self._open.get(meeting) or self._former.get(meeting)
+        if found is None:
+            raise UnknownMeeting(meeting, "there is no meeting of that id here, or it ended long ago")
+        return found
+
+    def create(
+        self, meeting: str, topic: str, floor: Floor | None = None, record: str | None = None
+    ) -> tuple[LocalMeeting, AgentRef]:
+        """Return a meeting and its replica host; create both unless they exist.
+
+        `floor` is the policy itself on the caller's node; elsewhere it comes with the opening. `record` names the file of
+        the minutes. Raises `InvalidSetting` if an open meeting writes that file.
+        """
+        runtime = self._runtime
+        resolve = self.unpack_floor if floor is None else lambda _: floor
+        file = MinutesFile(self._folder, meeting, topic, runtime.node, record) if self._folder is not None else None
+        made = LocalMeeting(meeting, topic, runtime.clock, resolve, self._timing, file, self._forget)
+        with self._lock:
+            if file is not None and file.path is not None:
+                path = file.path
+                if any(each.file is not None and each.file.path == path for each in self._open.values()):
+                    raise InvalidSetting("call.record", record, f"another name: an open meeting writes {path.name}")
+            found = self._open.setdefault(meeting, made)
+        if found.host is None:
+            # Lost messages are sent again, so their senders must not wait for room.
+            policy = MailboxPolicy(capacity=100_000, overflow="drop-oldest")
+            found.host = runtime.spawn(ReplicaHost, found, mailbox=policy, name=f"{INVITATION_SERVICE}/{meeting}")
+        return found, found.host
+
+    def host_for(self, meeting: str, topic: str) -> AgentRef | None:
+        """Return the replica host of a meeting that was called elsewhere; None if the meeting is over here."""
+        with self._lock:
+            found = self._open.get(meeting)
+        return found.host if found is not None else self.create(meeting, topic)[1]
+
+    def cancel(self, meeting: str) -> None:
+        """Forget a meeting that was called elsewhere and is not held."""
+        with self._lock:
+            found = self._open.get(meeting)
+        if found is not None:
+            if (host := found.host) is not None:
+                host.stop()
+            self._forget(found)
+
+    def current_agent(self) -> AgentRef | None:
+        """Return the agent whose code calls this; None outside of all agents."""
+        return self._runtime.current
+
+    def guest(self, guest: AgentRef | str) -> AgentRef:
+        """Return the reference of a guest that is given as one or as a name; the agent need not exist."""
+        if isinstance(guest, AgentRef):
+            return guest
+        if not Address.is_name(guest):
+            raise InvalidSetting("a guest", guest, "a reference, or the name of an agent")
+        return self._runtime.find(guest) or self._runtime.reference(Address(self._runtime.node, guest))
+
+    def pack_floor(self, floor: Floor) -> Packed:
+        """Return a policy as it is sent to other nodes. One that cannot be sent serves on this node alone."""
+        try:
+            return self._codec.pack(msgspec.structs.replace(floor, function="") if isinstance(floor, Selector) else floor)
+        except EncodeFailed:
+            return Packed("", b"")
+
+    def unpack_floor(self, packed: Packed) -> Floor:
+        """Return the policy of a meeting that was called elsewhere. Raises `DecodeFailed`."""
+        return self._codec.unpack(packed, Floor)
+
+    def _forget(self, meeting: LocalMeeting) -> None:
+        """Move a meeting that is over to the recent ones, and finish its minutes. Raises `OSError`."""
+        dropped = [meeting]
+        with self._lock:
+            if self._open.pop(meeting.meeting, None) is None:
+                return
+            if meeting.committed:
+                self._former[meeting.meeting] = meeting
+            while len(self._former) > self._max_former:
+                # Its members may have asked for it since it was over.
+                dropped.append(self._former.pop(next(iter(self._former))))
+        for each in dropped:
+            self._forgotten(each)
+        if meeting.file is not None:
+            meeting.file.finish(meeting.entries())
+
+
+def name_for(guest: AgentRef, known: Mapping[str, str]) -> str:
+    """Return a guest's name in a meeting whose members have names already, given with their addresses."""
+    taken = known.get(guest.name)
+    if taken is None or taken == str(guest.address):
+        return guest.name
+    return f"{guest.name}@{guest.address.node}"

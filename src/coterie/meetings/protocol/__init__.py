@@ -1,1 +1,0 @@
-"""How replicas of one meeting agree on its minutes. Pure: messages and the time go in, messages and effects come out."""
