@@ -17,7 +17,7 @@ from coterie.meetings import (
     Welcome,
 )
 from coterie.meetings.state.events import Joined, Left
-from coterie.testing import ManualClock, eventually, settle
+from coterie.testing import ManualClock, eventually, wait_until_idle
 from tests.meetings.people import house
 
 
@@ -55,7 +55,7 @@ def test_a_meeting_is_created_with_its_topic_and_pending_invitations() -> None:
         id_ = each.call(ada, [ben], optional=[zoe], topic="the lake")
         status = each.meetings.status(id_)
         assert (status.topic, status.members, status.pending) == ("the lake", ("ada", "ben"), ("zoe",))
-        clock.advance(10, lambda: settle(each.runtime))
+        clock.advance(10, lambda: wait_until_idle(each.runtime))
         status = each.meetings.status(id_)
         assert status.pending == ()
         assert "did not answer" in status.declined["zoe"]
@@ -77,7 +77,7 @@ def test_a_broadcast_reaches_all_but_who_said_it() -> None:
         stranger = each.member("stranger")
         id_ = each.call(members[0], members[1:])
         each.use(members[2], id_, lambda meeting: meeting.say("hello"))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert [each.contents(member) for member in members] == [["hello"], ["hello"], [], ["hello"], ["hello"], ["hello"]]
         assert each.contents(stranger) == []
 
@@ -86,14 +86,14 @@ def test_an_invitation_ends_in_real_membership() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben], topic="budget", parameters={"money": 3})
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         (invitation,) = each.sent(ben, Invitation)
         assert (invitation.meeting, invitation.caller, invitation.required) == (id_, "ada", True)
         assert (invitation.topic, invitation.guests, dict(invitation.parameters)) == ("budget", ("ben",), {"money": 3})
         (welcome,) = each.sent(ben, Welcome)
         assert (welcome.meeting, welcome.members, welcome.again) == (id_, ("ada", "ben"), False)
         each.use(ben, id_, lambda meeting: meeting.say("here I am"))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert each.contents(ada) == ["here I am"]
 
 
@@ -101,16 +101,16 @@ def test_participation_changes_while_the_meeting_goes_on() -> None:
     with house() as each:
         members = [each.member(name) for name in ("ada", "ben", "cleo")]
         id_ = each.call(members[0], members[1:])
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         each.use(members[2], id_, lambda meeting: meeting.leave())
         each.use(members[0], id_, lambda meeting: meeting.say("two of us"))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert each.contents(members[2]) == []
         assert each.contents(members[1]) == ["two of us"]
         events = [news.event for news in each.sent(members[1], MeetingNews)]
         assert events == [Left("cleo")]
         each.use(members[1], id_, lambda meeting: meeting.invite(members[2]))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert [utterance.content for utterance in each.sent(members[2], Welcome)[-1].history] == ["two of us"]
         assert any(isinstance(news.event, Joined) for news in each.sent(members[1], MeetingNews))
 
@@ -212,7 +212,7 @@ def test_who_declines_hears_nothing() -> None:
         id_ = each.call(ada, [ben], optional=[no])
         each.use(ada, id_, lambda meeting: meeting.say("secret"))
         each.use(ada, id_, lambda meeting: meeting.close())
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert each.contents(ben) == ["secret"]
         assert [type(message) for message in each.sent(no, object)] == [Invitation]
 
@@ -223,7 +223,7 @@ def test_everybody_who_was_invited_is_told_that_a_meeting_is_not_held() -> None:
         no = each.member("no", Decline("busy"))
         with pytest.raises(InvitationDeclined):
             each.call(ada, [ben, no], optional=[zoe])
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         for guest in (ben, zoe, no):
             (cancelled,) = each.sent(guest, MeetingCancelled)
             assert "no declined: busy" in cancelled.reason

@@ -22,7 +22,7 @@ from coterie.errors import (
 from coterie.meetings import MeetingCancelled, MeetingEnded, MeetingNews, Meetings, RoundRobin, Welcome
 from coterie.meetings.host.messages import ReplicaMessages
 from coterie.meetings.state.events import Crashed, LeaderChanged, Left
-from coterie.testing import ManualClock, eventually, settle
+from coterie.testing import ManualClock, eventually, wait_until_idle
 from tests.meetings.people import Do, Member, house
 
 
@@ -57,9 +57,9 @@ def test_a_silent_guest_that_is_required_is_named_once_its_time_is_over() -> Non
             return await agent.context.use(Meetings).call("budget", [ben, zoe], timeout=5)
 
         reply = ada.ask(Do(call), timeout=60)
-        clock.advance(4.9, lambda: settle(each.runtime))
+        clock.advance(4.9, lambda: wait_until_idle(each.runtime))
         assert not reply.done
-        clock.advance(0.2, lambda: settle(each.runtime))
+        clock.advance(0.2, lambda: wait_until_idle(each.runtime))
         error = reply.exception()
         assert error is not None
         assert isinstance(error.__cause__, InvitationUnanswered)
@@ -84,7 +84,7 @@ def test_a_quorum_that_is_missed_says_who_did_not_come() -> None:
         id_ = each.call(ada, [], optional=[ben, no], quorum=2)
         assert each.see(ada, id_, lambda meeting: meeting.members) == ("ada", "ben")
         each.use(ben, id_, lambda meeting: meeting.leave())
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert "1 of the 2" in each.sent(ada, MeetingEnded)[0].reason
 
 
@@ -203,7 +203,7 @@ def test_the_caller_may_stop_and_the_others_go_on(guests: int) -> None:
         kinds = [type(entry.event) for entry in entries]
         assert kinds.index(Left) < kinds.index(LeaderChanged)
         assert [entry.term for entry in entries][-1] == 2
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         if guests > 1:
             assert "we do" in each.contents(others[0])
         each.use(others[0], id_, lambda meeting: meeting.close("without ada"))
@@ -265,7 +265,7 @@ def test_a_clerk_that_fails_is_rebuilt_with_what_is_on_its_desk() -> None:
         assert host is not None
         host.tell(ReplicaMessages("", None))  # type: ignore[arg-type] # that is the point
         each.use(ben, id_, lambda meeting: meeting.say("after"))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert [each.contents(ada), each.contents(ben)] == [["after"], ["before"]]
 
 

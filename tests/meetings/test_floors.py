@@ -25,7 +25,7 @@ from coterie.meetings import (
     YourTurn,
 )
 from coterie.meetings.state.events import FloorFailed
-from coterie.testing import ManualClock, settle
+from coterie.testing import ManualClock, wait_until_idle
 from tests.meetings.people import House, house
 
 NAMES = ("ada", "ben", "cleo")
@@ -70,7 +70,7 @@ def test_a_round_robin_goes_round_in_the_order_of_joining_the_caller_first() -> 
             for other in (turn, turn + 2):
                 with pytest.raises(NotYourTurn):
                     each.use(members[other % 3], id_, say("too early"))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert [message.turn for message in each.sent(members[1], YourTurn)] == [2, 5]
 
 
@@ -200,9 +200,9 @@ def test_a_missed_turn_is_recorded_and_passed_on() -> None:
     with house(clock=clock) as each:
         members = [each.member(name) for name in NAMES]
         id_ = each.call(members[0], members[1:], floor=RoundRobin(turn_limit=5))
-        clock.advance(4.9, lambda: settle(each.runtime))
+        clock.advance(4.9, lambda: wait_until_idle(each.runtime))
         each.use(members[0], id_, say("just in time"))
-        clock.advance(5, lambda: settle(each.runtime))
+        clock.advance(5, lambda: wait_until_idle(each.runtime))
         state = each.see(members[0], id_, lambda meeting: meeting.state)
         assert [(missed.member, missed.turn) for missed in state.missed] == [("ben", 2)]
         assert state.turn.holders == ("cleo",)
@@ -215,12 +215,12 @@ def test_bidders_and_winners_that_miss_their_time_lose_it() -> None:
     with house(clock=clock) as each:
         ada, ben, cleo = (each.member(name) for name in NAMES)
         id_ = each.call(ada, [ben, cleo], floor=ContractNet(turn_limit=5))
-        clock.advance(20, lambda: settle(each.runtime))  # announcing takes as long as it takes
+        clock.advance(20, lambda: wait_until_idle(each.runtime))  # announcing takes as long as it takes
         each.use(ada, id_, lambda meeting: meeting.announce("a"))
         each.use(ben, id_, lambda meeting: meeting.bid(1))
-        clock.advance(5, lambda: settle(each.runtime))
+        clock.advance(5, lambda: wait_until_idle(each.runtime))
         each.use(ada, id_, lambda meeting: meeting.award("ben"))
-        clock.advance(5, lambda: settle(each.runtime))
+        clock.advance(5, lambda: wait_until_idle(each.runtime))
         state = each.see(cleo, id_, lambda meeting: meeting.state)
         assert [missed.member for missed in state.missed] == ["cleo", "ben"]
         assert state.contract is not None
@@ -231,7 +231,7 @@ def test_bidders_and_winners_that_miss_their_time_lose_it() -> None:
 
 
 def ended(each: House, agent: Any) -> str:
-    settle(each.runtime)
+    wait_until_idle(each.runtime)
     found = each.sent(agent, MeetingEnded)
     return found[0].reason if found else ""
 
@@ -262,7 +262,7 @@ def test_silence_and_time_end_a_meeting_and_conditions_combine() -> None:
     with house(clock=clock) as each:
 
         def advance(seconds: float) -> None:
-            clock.advance(seconds, lambda: settle(each.runtime))
+            clock.advance(seconds, lambda: wait_until_idle(each.runtime))
 
         def call(ending: Any, **options: Any) -> tuple[Any, str]:
             guest = each.member(f"guest-{clock.monotonic()}-{ending}"[:40])
@@ -339,8 +339,8 @@ def test_conditions_that_combine_hold_when_they_say(ending: Any, when: int, reas
             each.use(ada, id_, say(text))
         for _ in range(when):
             assert ended(each, ben) == ""
-            clock.advance(1, lambda: settle(each.runtime))
-        settle(each.runtime)
+            clock.advance(1, lambda: wait_until_idle(each.runtime))
+        wait_until_idle(each.runtime)
         assert ended(each, ben) == reason
 
 

@@ -15,7 +15,7 @@ from coterie.meetings import (
 )
 from coterie.meetings.state.events import Reacted
 from coterie.meetings.transcript import read_json_lines
-from coterie.testing import ManualClock, eventually, settle
+from coterie.testing import ManualClock, eventually, wait_until_idle
 from tests.meetings.people import Member, house
 
 
@@ -24,7 +24,7 @@ def test_what_is_said_to_some_is_sent_to_them_alone_and_is_in_the_minutes_of_all
         ada, ben, cleo = (each.member(name) for name in ("ada", "ben", "cleo"))
         id_ = each.call(ada, [ben, cleo])
         each.use(ada, id_, lambda meeting: meeting.say("psst", to=[cleo]))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert (each.contents(ben), each.contents(cleo)) == ([], ["psst"])
         assert each.see(ben, id_, lambda meeting: meeting.transcript[0].to) == ("cleo",)
 
@@ -35,7 +35,7 @@ def test_reactions_are_recorded_and_told() -> None:
         id_ = each.call(ada, [ben])
         sequence = each.use(ada, id_, lambda meeting: meeting.say("10 each"))
         each.use(ben, id_, lambda meeting: meeting.react(sequence, "+1"))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         (reaction,) = each.see(ada, id_, lambda meeting: meeting.state.reactions)
         assert (reaction.by, reaction.to, reaction.sign) == ("ben", sequence, "+1")
         assert [news.event for news in each.sent(ada, MeetingNews)] == [Reacted(sequence, "+1")]
@@ -49,7 +49,7 @@ def test_batches_wait_for_quiet_and_at_most_for_their_ceiling() -> None:
         id_ = each.call(ada, [ben])
 
         def batches() -> list[list[object]]:
-            settle(each.runtime)
+            wait_until_idle(each.runtime)
             return [[said.content for said in batch.utterances] for batch in each.sent(ben, Utterances)]
 
         def say(text: str, **options: object) -> None:
@@ -82,10 +82,10 @@ def test_an_utterance_of_a_person_brings_a_batch_at_once() -> None:
         ben = each.member("ben", Accept(batch=Batch(wait=10, ceiling=20)))
         id_ = each.call(ada, [ben, paul])
         each.use(ada, id_, lambda meeting: meeting.say("from an agent"))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert each.sent(ben, Utterances) == []
         each.use(paul, id_, lambda meeting: meeting.say("from a person"))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         (batch,) = each.sent(ben, Utterances)
         assert [said.content for said in batch.utterances] == ["from an agent", "from a person"]
 
@@ -157,7 +157,7 @@ def test_a_busy_member_hears_later_and_holds_nobody_up() -> None:
     with house() as each:
         ada, ben, cleo = (each.member(name) for name in ("ada", "ben", "cleo"))
         id_ = each.call(ada, [ben, cleo])
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         each.runtime.pause(ben)
         each.runtime.pause(cleo)  # with the caller, a minority of agents; their replicas answer nevertheless
         for number in range(20):
@@ -165,7 +165,7 @@ def test_a_busy_member_hears_later_and_holds_nobody_up() -> None:
         assert each.meetings.status(id_).sequence == 21
         each.runtime.resume(ben)
         each.runtime.resume(cleo)
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert each.contents(ben) == each.contents(cleo) == list(range(20))
 
 

@@ -27,7 +27,7 @@ from coterie.meetings import (
 )
 from coterie.meetings.host.local_meeting import LocalMeeting
 from coterie.meetings.state.events import Left
-from coterie.testing import eventually, settle
+from coterie.testing import eventually, wait_until_idle
 from tests.meetings.people import Do, Member, house
 
 WRONG: list[Callable[[Meeting], Awaitable[Any]]] = [
@@ -148,7 +148,7 @@ def test_who_leaves_hears_no_more_and_is_not_told_that_the_meeting_is_over() -> 
         each.use(ben, id_, lambda meeting: meeting.leave())
         each.use(ada, id_, lambda meeting: meeting.say("alone"))
         each.use(ada, id_, lambda meeting: meeting.close())
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert each.sent(ben, MeetingEnded) == each.sent(ben, Utterance) == []
         assert [news.event for news in each.sent(ben, MeetingNews)] == [Left("ben")]
         assert len(each.sent(ada, MeetingEnded)) == 1
@@ -168,7 +168,7 @@ def test_a_batch_that_is_in_the_history_does_not_come_again_after_a_crash() -> N
             each.do(ben, crash)
         eventually(lambda: each.sent(ben, Welcome))
         each.use(ada, id_, lambda meeting: meeting.close())
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         (welcome,) = each.sent(ben, Welcome)
         assert [said.content for said in welcome.history] == ["one"]
         assert each.sent(ben, Utterances) == []
@@ -178,12 +178,12 @@ def test_who_crashes_and_gets_the_floor_back_is_told_once() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben], floor=RoundRobin(order=("ada",)))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         with pytest.raises(RuntimeError):
             each.do(ada, crash)
         eventually(lambda: each.sent(ada, YourTurn))
         each.use(ben, id_, lambda meeting: meeting.raise_hand())
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         assert [turn.turn for turn in each.sent(ada, YourTurn)] == [2]
         kinds = [type(message) for message in each.sent(ada, Welcome | YourTurn)]  # type: ignore[arg-type]
         assert kinds == [Welcome, YourTurn]
@@ -196,7 +196,7 @@ def test_who_waits_for_batches_has_heard_all_when_its_turn_comes() -> None:
         id_ = each.call(ada, [ben], floor=RoundRobin(), batch=batch)
         for member, text in ((ada, "one"), (ben, "two")):
             each.use(member, id_, lambda meeting: meeting.say(text))
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         for member, text in ((ben, "one"), (ada, "two")):
             heard, turn = each.sent(member, Utterances | YourTurn)[-2:]  # type: ignore[arg-type]
             assert [said.content for said in heard.utterances] == [text]
@@ -214,7 +214,7 @@ def test_meetings_that_are_over_are_not_kept_for_ever() -> None:
                 each.use(ben, id_, lambda meeting: meeting.say("x"))
                 eventually(lambda: id_ not in each.meetings.held)
                 assert not each.see(ada, id_, lambda meeting: meeting.is_open)
-            settle(each.runtime)
+            wait_until_idle(each.runtime)
             gc.collect()
             return sum(isinstance(thing, LocalMeeting) for thing in gc.get_objects())
 

@@ -12,7 +12,7 @@ from coterie.errors import GuestUnreachable, InvitationDeclined, NoQuorum
 from coterie.meetings import Decline, MeetingCancelled, Meetings, Welcome
 from coterie.meetings.state.events import Spoke
 from coterie.messaging import LocalTransport
-from coterie.testing import LossyTransport, ManualClock, eventually, settle
+from coterie.testing import LossyTransport, ManualClock, eventually, wait_until_idle
 from tests.meetings.people import Do, House, Member
 from tests.runs import runs
 
@@ -38,7 +38,7 @@ def pass_together(clock: ManualClock, houses: list[House], seconds: float) -> No
     for _ in range(round(seconds * 10)):
         clock.advance(0.1)
         for each in houses:
-            settle(each.runtime)
+            wait_until_idle(each.runtime)
 
 
 def test_members_on_three_nodes_hear_each_other_and_agree() -> None:

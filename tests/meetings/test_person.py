@@ -9,7 +9,7 @@ import pytest
 from coterie import AgentRef
 from coterie.errors import InvitationDeclined
 from coterie.meetings import Person, Utterance
-from coterie.testing import eventually, settle
+from coterie.testing import eventually, wait_until_idle
 from tests.meetings.people import House, house
 
 
@@ -34,7 +34,7 @@ def console(*lines: str, decides: bool = True) -> Iterator[tuple[House, Console,
         ada = each.member("ada")
         paul = each.runtime.spawn(Person, it.typed.get, it.shown.append, decides=decides, name="paul")
         eventually(it.typed.empty)
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         yield each, it, ada, paul
         it.type("")
 
@@ -69,7 +69,7 @@ def test_what_is_said_is_no_answer_to_another_invitation() -> None:
 @pytest.mark.parametrize("decides", [True, False])
 def test_who_has_left_the_console_declines(decides: bool) -> None:
     with console("", decides=decides) as (each, _, ada, paul):
-        settle(each.runtime)
+        wait_until_idle(each.runtime)
         with pytest.raises(InvitationDeclined, match="has left the console"):
             each.call(ada, [paul])
 

@@ -25,7 +25,7 @@ from coterie.errors import DecodeFailed, EncodeFailed, RemoteError
 from coterie.kernel import Address
 from coterie.messaging import LocalTransport, Reason
 from coterie.runtime import Supervision
-from coterie.testing import LossyTransport, ManualClock, eventually, settle
+from coterie.testing import LossyTransport, ManualClock, eventually, wait_until_idle
 from coterie.testing.conformance.base import (
     Ask,
     Block,
@@ -172,7 +172,7 @@ def test_a_full_mailbox_elsewhere_rejects_and_is_waited_for(pair: Pair) -> None:
     far.tell(Note(2))
     eventually(lambda: [letter.reason for letter in pair.there.dead_letters] == [Reason.FULL])
     gate.open()
-    settle(pair.there)
+    wait_until_idle(pair.there)
     assert far.ask(Notes()).result(10) == [0, 1]
 
 
@@ -198,7 +198,7 @@ def test_an_ask_that_times_out_here_cancels_the_handler_there() -> None:
         pair = Pair(stack, LocalTransport(), clock=clock)
         agent = pair.there.spawn(Recorder)
         reply = pair.seen_from_here(agent).ask(Sleep(60.0), timeout=1.0)
-        settle(pair.there)
+        wait_until_idle(pair.there)
         clock.advance(1.0)
         assert isinstance(reply.exception(), AskTimeout)
         eventually(lambda: pair.there.metrics().totals.cancelled == 1)
@@ -215,7 +215,7 @@ def test_asks_end_whatever_gets_lost() -> None:
         agent = pair.seen_from_here(pair.there.spawn(Recorder))
         replies = [agent.ask(Echo(n), timeout=5.0) for n in range(200)]
         for _ in range(60):
-            clock.advance(0.1, lambda: (settle(pair.here), settle(pair.there)))
+            clock.advance(0.1, lambda: (wait_until_idle(pair.here), wait_until_idle(pair.there)))
         assert all(reply.done for reply in replies)
         answered = [n for n, reply in enumerate(replies) if reply.exception() is None]
         assert {type(reply.exception()) for reply in replies} == {type(None), AskTimeout}
@@ -235,10 +235,10 @@ def test_what_is_repeated_is_handled_once_and_what_is_reordered_arrives_in_order
         agent = pair.seen_from_here(pair.there.spawn(Recorder))
         for n in range(300):
             agent.tell(Note(n))
-        clock.advance(1.0, lambda: settle(pair.there))
+        clock.advance(1.0, lambda: wait_until_idle(pair.there))
         reply = agent.ask(Notes())
         for _ in range(20):
-            clock.advance(0.01, lambda: (settle(pair.here), settle(pair.there)))
+            clock.advance(0.01, lambda: (wait_until_idle(pair.here), wait_until_idle(pair.there)))
         assert reply.result(10) == list(range(300))
         assert pair.there.metrics().link["lost"] == 0
 
@@ -253,7 +253,7 @@ def test_losses_are_counted_by_the_gaps_they_leave() -> None:
             agent.tell(Note(n))
         transport.drop = 0.0
         agent.tell(Note(500))
-        clock.advance(1_000.0, lambda: settle(pair.there))
+        clock.advance(1_000.0, lambda: wait_until_idle(pair.there))
         link = pair.there.metrics().link
         assert link["delivered"] + link["lost"] == 501
         assert link["lost"] == transport.counts["dropped"]
@@ -294,5 +294,5 @@ def test_a_partition_ends_asks_by_their_deadline_and_healing_brings_them_back() 
         assert isinstance(reply.exception(), AskTimeout)
         transport.heal()
         again = agent.ask(Echo(2), timeout=2.0)
-        clock.advance(0.1, lambda: (settle(pair.here), settle(pair.there)))
+        clock.advance(0.1, lambda: (wait_until_idle(pair.here), wait_until_idle(pair.there)))
         assert again.result(10) == 2

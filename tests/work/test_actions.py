@@ -250,7 +250,7 @@ def test_a_rate_is_kept_exactly_and_holds_no_worker() -> None:
         def settled() -> None:
             eventually(lambda: not system.metrics().totals.queued and not system.metrics().totals.running)
 
-        clock.advance(2.0, settle=settled)
+        clock.advance(2.0, after_step=settled)
         for action in actions:
             action.result(10)
     assert begun == [0.0, 0.0, 0.0, 0.5, 1.0, 1.5, 2.0]

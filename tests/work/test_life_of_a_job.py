@@ -91,7 +91,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 4.0]))
     def time_passes(self, seconds: float) -> None:
-        self.clock.advance(seconds, settle=self.settle)
+        self.clock.advance(seconds, after_step=self.settle)
 
     @invariant()
     def every_job_is_in_one_place(self) -> None:

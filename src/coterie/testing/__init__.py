@@ -10,9 +10,9 @@ from coterie.testing.interleaving import Deadlock, Interleaver, Schedule
 from coterie.testing.locks import LockOrderViolation, checked_locks
 from coterie.testing.models import ModelServer, ScriptedModel, Served
 from coterie.testing.sequencer import Sequencer, SequenceTimeout
-from coterie.testing.settling import eventually, settle
 from coterie.testing.together import Together, run_together
 from coterie.testing.transport import LossyTransport
+from coterie.testing.waiting import eventually, wait_until_idle
 
 __all__ = [
     "Deadlock",
@@ -33,5 +33,5 @@ __all__ = [
     "checked_locks",
     "eventually",
     "run_together",
-    "settle",
+    "wait_until_idle",
 ]

@@ -20,7 +20,7 @@ class ManualClock:
 
     `advance` goes from one deadline to the next and does what is due at each on the calling thread, so timers fire in
     order and at their exact time. What agents do in consequence happens on their threads; to wait for that between two
-    deadlines give `settle`, such as ``lambda: settle(runtime)``.
+    deadlines pass `after_step`, such as ``lambda: wait_until_idle(runtime)``.
 
     Safe from any thread, but only one may advance at a time. `_lock` guards the time and the sources.
     """
@@ -51,17 +51,17 @@ class ManualClock:
             if source in self._sources:
                 self._sources.remove(source)
 
-    def advance(self, seconds: float, settle: Callable[[], object] | None = None) -> None:
+    def advance(self, seconds: float, after_step: Callable[[], object] | None = None) -> None:
         """Let `seconds` pass, and do what becomes due, in order.
 
-        `settle` is called before the first step and after each.
+        `after_step` is called before the first step and after each, to wait until agents have reacted.
         """
         if seconds < 0:
             raise ValueError(f"time cannot go back by {-seconds:g} seconds")
         with self._advancing:
             end = self._now + seconds
-            if settle is not None:
-                settle()
+            if after_step is not None:
+                after_step()
             while True:
                 with self._lock:
                     sources = list(self._sources)
@@ -71,7 +71,7 @@ class ManualClock:
                     self._now = max(self._now, end if step is None else step)
                 for source in sources:
                     source.run_due()
-                if settle is not None:
-                    settle()
+                if after_step is not None:
+                    after_step()
                 if step is None:
                     return

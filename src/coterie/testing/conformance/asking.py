@@ -21,8 +21,8 @@ from coterie import (
 )
 from coterie.testing.clock import ManualClock
 from coterie.testing.conformance.base import Ask, Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
-from coterie.testing.settling import eventually, settle
 from coterie.testing.together import run_together
+from coterie.testing.waiting import eventually, wait_until_idle
 
 
 class Pair(Message):
@@ -133,7 +133,7 @@ class Asking(Suite):
         with self.runtime(clock=clock) as runtime:
             agent = runtime.spawn(Recorder, name="recorder")
             reply = agent.ask(Sleep(10.0), timeout=2.0)
-            settle(runtime)
+            wait_until_idle(runtime)
             clock.advance(1.9)
             assert not reply.done
             clock.advance(0.1)
@@ -157,7 +157,7 @@ class Asking(Suite):
         with self.runtime(clock=clock) as runtime:
             agent = runtime.spawn(Answering)
             reply = agent.ask(Sleep(60.0), timeout=2.0)
-            settle(runtime)
+            wait_until_idle(runtime)
             clock.advance(2.0)
             assert isinstance(reply.exception(), AskTimeout)
             assert agent.ask(Notes()).result(10) == [1, 0]
@@ -169,10 +169,10 @@ class Asking(Suite):
         with self.runtime(clock=clock) as runtime:
             agent = runtime.spawn(Answering)
             reply = agent.ask(Shielded(), timeout=1.0)
-            settle(runtime)
+            wait_until_idle(runtime)
             clock.advance(1.0)
             assert isinstance(reply.exception(), AskTimeout)
-            settle(runtime)
+            wait_until_idle(runtime)
             clock.advance(1.0)
             assert agent.ask(Notes()).result(10) == [0, 1]
             assert runtime.metrics().totals.late == 1
@@ -248,7 +248,7 @@ class Asking(Suite):
             last = runtime.spawn(Answering)
             middle = runtime.spawn(Forwarder, last)
             reply = middle.ask(Sleep(60.0), timeout=1.0)
-            settle(runtime)
+            wait_until_idle(runtime)
             clock.advance(1.0)
             with pytest.raises(AskTimeout):
                 reply.result(10)

@@ -12,8 +12,8 @@ from coterie.errors import InvalidMessage
 from coterie.messaging import Reason
 from coterie.testing.clock import ManualClock
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Suite, Unknown
-from coterie.testing.settling import eventually, settle
 from coterie.testing.together import Together, run_together
+from coterie.testing.waiting import eventually, wait_until_idle
 
 
 class Plain(Message):
@@ -236,7 +236,7 @@ class Delivery(Suite):
                 agent.tell(Note(n))
             agent.tell(Plain())
             agent.ask(Echo(1)).result(10)
-            settle(runtime)
+            wait_until_idle(runtime)
             agent.stop().result(10)
             agent.tell(Note(11))
             eventually(lambda: runtime.metrics().totals.sent == 13)

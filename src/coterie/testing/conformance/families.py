@@ -24,7 +24,7 @@ from coterie.testing.conformance.base import (
 )
 from coterie.testing.conformance.lives import Log
 from coterie.testing.conformance.supervising import AT_ONCE, Failing
-from coterie.testing.settling import eventually, settle
+from coterie.testing.waiting import eventually, wait_until_idle
 
 
 class Crew(Request[list[AgentRef]]):
@@ -174,7 +174,7 @@ class Families(Suite):
             watcher.tell(Watch(agent))
             watcher.tell(Watch(agent))
             watcher.ask(News()).result(10)
-            settle(runtime)
+            wait_until_idle(runtime)
             for text in ("first", "second"):
                 with pytest.raises(HandlerFailed):
                     agent.ask(Fail(text)).result(10)

@@ -11,7 +11,7 @@ from coterie import Agent, AgentRef, AgentStopped, Message, Request, on
 from coterie.errors import DefinitionError, NameTaken, StartFailed
 from coterie.messaging import Reason
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
-from coterie.testing.settling import eventually
+from coterie.testing.waiting import eventually
 
 
 class Log:

@@ -11,7 +11,7 @@ from coterie.errors import HandlerFailed
 from coterie.runtime import AgentRecovered, AgentStalled
 from coterie.testing.clock import ManualClock
 from coterie.testing.conformance.base import Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
-from coterie.testing.settling import eventually, settle
+from coterie.testing.waiting import eventually, wait_until_idle
 
 
 class Say(Request[int]):
@@ -96,7 +96,7 @@ class Observing(Suite):
             assert health.heartbeat >= 3.0
             gate.open()
             eventually(lambda: agent.ask(Notes()).result(10) == [0])
-            settle(runtime)
+            wait_until_idle(runtime)
             clock.advance(1.0)
             assert runtime.health()["stuck"].state == "idle"
             eventually(lambda: desk.ask(Echo(0)).result(10) == 2)
@@ -108,7 +108,7 @@ class Observing(Suite):
             agent = runtime.spawn(Recorder)
             slow = agent.ask(Sleep())
             eventually(lambda: runtime.health()[agent.name].state == "waiting")
-            settle(runtime)
+            wait_until_idle(runtime)
             clock.advance(20.0)
             assert runtime.health()[agent.name].state == "waiting"
             slow.cancel()

@@ -15,8 +15,8 @@ from coterie.messaging import Reason
 from coterie.testing.conformance.base import Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
 from coterie.testing.conformance.lives import Log
 from coterie.testing.conformance.supervising import Remembering
-from coterie.testing.settling import eventually
 from coterie.testing.together import Together
+from coterie.testing.waiting import eventually
 
 
 class Relay(Agent):

@@ -33,7 +33,7 @@ from coterie.testing.conformance.base import (
     Suite,
 )
 from coterie.testing.conformance.lives import Log
-from coterie.testing.settling import eventually, settle
+from coterie.testing.waiting import eventually, wait_until_idle
 
 AT_ONCE = Backoff(initial=0.0, maximum=0.0)
 
@@ -327,7 +327,7 @@ class Supervising(Suite):
             agents[3].tell(Fail())
             replies += [agent.ask(Echo(n)) for n in range(20) for agent in agents]
             assert all(reply.result(10) is not None for reply in replies)
-            settle(runtime)
+            wait_until_idle(runtime)
             assert [agent.name for agent in agents if runtime.metrics().agents[agent.name].failed] == [agents[3].name]
 
     def test_a_snapshot_that_raises_fails_the_agent_and_says_so(self) -> None:

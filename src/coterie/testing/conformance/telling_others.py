@@ -9,7 +9,7 @@ from coterie.errors import HandlerFailed
 from coterie.runtime import AgentFailed
 from coterie.testing.clock import ManualClock
 from coterie.testing.conformance.base import Echo, Fail, Note, Notes, Recorder, Suite
-from coterie.testing.settling import eventually, settle
+from coterie.testing.waiting import eventually, wait_until_idle
 
 
 class Subscribe(Request[int]):
@@ -129,7 +129,7 @@ class TellingOthers(Suite):
             a.ask(Subscribe("prices", leave=True)).result(10)
             assert runtime.publish("prices", Note(3)) == 1
             assert runtime.publish("weather", Note(4)) == 0
-            settle(runtime)
+            wait_until_idle(runtime)
             assert [agent.ask(Notes()).result(10) for agent in (a, b, c)] == [[1, 2], [1, 2, 3], []]
 
     def test_an_agent_that_has_ended_is_no_longer_subscribed(self) -> None:
@@ -145,7 +145,7 @@ class TellingOthers(Suite):
             agents = [runtime.spawn(Subscriber) for _ in range(10)]
             assert runtime.broadcast(Note(1)) == 10
             assert agents[0].ask(Shout(2)).result(10) == 9
-            settle(runtime)
+            wait_until_idle(runtime)
             assert agents[0].ask(Notes()).result(10) == [1]
             assert [agent.ask(Notes()).result(10) for agent in agents[1:]] == [[1, 2]] * 9
 
@@ -155,11 +155,11 @@ class TellingOthers(Suite):
             agent = runtime.spawn(Subscriber)
             agent.ask(Remind(5.0, 1)).result(10)
             agent.ask(Remind(2.0, 2)).result(10)
-            clock.advance(1.9, lambda: settle(runtime))
+            clock.advance(1.9, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == []
-            clock.advance(0.1, lambda: settle(runtime))
+            clock.advance(0.1, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == [2]
-            clock.advance(10.0, lambda: settle(runtime))
+            clock.advance(10.0, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == [2, 1]
 
     def test_a_repeated_reminder_keeps_its_rhythm_until_cancelled(self) -> None:
@@ -167,11 +167,11 @@ class TellingOthers(Suite):
         with self.runtime(clock=clock) as runtime:
             agent = runtime.spawn(Subscriber)
             agent.ask(Remind(2.0, 7, repeat=True)).result(10)
-            clock.advance(7.0, lambda: settle(runtime))
+            clock.advance(7.0, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == [7, 7, 7]
             agent.tell(Stop())
             agent.ask(Notes()).result(10)
-            clock.advance(10.0, lambda: settle(runtime))
+            clock.advance(10.0, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == [7, 7, 7]
 
     def test_reminders_end_with_the_life_that_asked_for_them(self) -> None:
@@ -187,7 +187,7 @@ class TellingOthers(Suite):
                 return runtime.health()[agent.name].restarts == 1
 
             eventually(restarted)
-            clock.advance(10.0, lambda: settle(runtime))
+            clock.advance(10.0, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == []
 
     def test_agents_use_what_is_provided_by_its_type(self) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from coterie import Agent, AgentRef, HandlerFailed, Message, Request, on
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
-from coterie.testing.settling import eventually
 from coterie.testing.together import run_together
+from coterie.testing.waiting import eventually
 
 
 class Overlap(Request[int]):

@@ -25,8 +25,8 @@ from coterie.testing.conformance.storage.notes import (
     insert_and_wait,
     numbers,
 )
-from coterie.testing.settling import eventually
 from coterie.testing.together import Together, run_together
+from coterie.testing.waiting import eventually
 
 
 class Lasting(Notes):

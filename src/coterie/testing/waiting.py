@@ -22,7 +22,7 @@ def eventually(condition: Callable[[], object], timeout: float = 10.0, what: str
         pause.wait(0.001)
 
 
-def settle(runtime: Runtime, timeout: float = 10.0) -> None:
+def wait_until_idle(runtime: Runtime, timeout: float = 10.0) -> None:
     """Return once no agent is at work: each has handled all it was sent, or waits for something.
 
     Frames that a `LossyTransport` holds, by the system's clock, are waited for. Raises `AssertionError`, with all
