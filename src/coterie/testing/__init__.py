@@ -1,7 +1,7 @@
-"""For tests of what is built on Coterie: time and interleavings at a test's command, bad transports, conformance suites.
+"""Tools for tests: a manual clock, controlled interleavings, fault injection, lossy transports, conformance suites.
 
-A product, not a helper: what is here is what Coterie itself is tested with, and it is kept as stable as the rest.
-Nothing in Coterie imports it. The suites, in `coterie.testing.conformance`, need pytest.
+Coterie's own tests use them, and they are as stable as the other rooms. No other room imports this one. The suites in
+`coterie.testing.conformance` need pytest.
 """
 
 from coterie.testing.clock import ManualClock

@@ -1,4 +1,4 @@
-"""Time that passes when a test says so."""
+"""A clock that a test moves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from coterie.kernel import TimerSource
 
 
 class ManualClock:
-    """A clock that stands still until `advance` is called.
+    """A clock that stands still between calls of `advance`.
 
     ::
 
@@ -18,8 +18,8 @@ class ManualClock:
             reply = agent.ask(Slow(), timeout=5)
             clock.advance(5)                      # the ask has timed out when this returns
 
-    `advance` goes from one deadline to the next and does what is due at each on the calling thread, so timers fire in
-    order and at their exact time. What agents do in consequence happens on their threads; to wait for that between two
+    `advance` goes from one deadline to the next and fires the timers due at each on the calling thread, in order and at
+    their exact time. Agents react on their own threads; to wait for that between two
     deadlines pass `after_step`, such as ``lambda: wait_until_idle(runtime)``.
 
     Safe from any thread, but only one may advance at a time. `_lock` guards the time and the sources.
@@ -37,7 +37,7 @@ class ManualClock:
         return self._wall + self._now
 
     def monotonic(self) -> float:
-        """Return the seconds that have been advanced, from `start` on."""
+        """Return `start` plus the seconds advanced."""
         return self._now
 
     def attach(self, source: TimerSource) -> None:
@@ -46,13 +46,13 @@ class ManualClock:
             self._sources.append(source)
 
     def detach(self, source: TimerSource) -> None:
-        """Drive a timer source no longer."""
+        """Stop driving a timer source."""
         with self._lock:
             if source in self._sources:
                 self._sources.remove(source)
 
     def advance(self, seconds: float, after_step: Callable[[], object] | None = None) -> None:
-        """Let `seconds` pass, and do what becomes due, in order.
+        """Let `seconds` pass, and fire the timers that become due, in order. Raises `ValueError` for negative seconds.
 
         `after_step` is called before the first step and after each, to wait until agents have reacted.
         """

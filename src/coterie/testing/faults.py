@@ -1,4 +1,4 @@
-"""Functions that fail when a script or a seed says so."""
+"""Fault injection: functions that fail by a script or a seed."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ R = TypeVar("R")
 
 
 class Fault(enum.StrEnum):
-    """What a call does instead of its work."""
+    """The behaviour of a call of `FaultyCalls`."""
 
     NONE = "none"
-    """Its work."""
+    """Do the work."""
     RAISE = "raise"
     """Raise `InjectedFault`."""
     HANG = "hang"
-    """Not end, until `FaultyCalls.release`."""
+    """Block until `FaultyCalls.release`."""
     LEAVE = "leave"
-    """Raise SystemExit, as a job that means to end its worker."""
+    """Raise `SystemExit`, like a job that ends its worker."""
     DIE = "die"
-    """End the process at once; only for what runs in another process."""
+    """End the process at once; only for calls in another process."""
 
 
 class InjectedFault(Exception):
-    """Raised by a call that was told to."""
+    """Raised by a call with `Fault.RAISE`."""
 
 
 class FaultyCalls(Generic[P, R]):
-    """A function that does its work, or fails, by turns: as `script` says, and after it by `chances` and `seed`.
+    """A function that fails at some calls: those of `script` first, later ones by `chances` and `seed`.
 
-    Safe from any thread; `_lock` guards the count. To be sent to another process it must wrap a function of a module, and
-    counts anew there.
+    Safe from any thread; `_lock` guards the count. To be sent to another process it must wrap a function of a module;
+    there the count starts at 0.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class FaultyCalls(Generic[P, R]):
 
     @property
     def calls(self) -> int:
-        """How often it was called."""
+        """The number of calls so far."""
         return self._calls
 
     def release(self) -> None:
-        """Let all calls that hang, and those that would, return their work."""
+        """Let all hanging calls go on, and later ones not hang."""
         self._released.set()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

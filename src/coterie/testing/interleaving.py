@@ -1,4 +1,4 @@
-"""Code run under every interleaving that a test can think of, without changing the code."""
+"""Seeded and repeatable interleavings of threads, for unchanged code."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 from coterie.concurrency import start_thread
 from coterie.concurrency.locks import replace_making
 
-_LONGEST = 100_000
-"""Steps of one run; more means that threads chase each other for ever."""
+_MAX_STEPS = 100_000
+"""Steps of one run; more mean a livelock."""
 
 
 class Deadlock(AssertionError):
-    """All threads that have not ended wait for locks."""
+    """All unfinished threads wait for locks."""
 
 
 @dataclass(slots=True)
 class Schedule:
-    """Which thread went on at each step: what it takes to see the same run again."""
+    """The thread chosen at each step, with which a run can be repeated."""
 
     choices: list[int] = field(default_factory=list)
 
@@ -33,12 +33,11 @@ class Schedule:
 
 
 class Interleaver:
-    """Runs threads one step at a time, and decides after each step which of them goes on.
+    """Runs threads one step at a time, and chooses after each step which of them goes on.
 
-    A step is one line, or with `opcodes` one bytecode instruction, of the functions that are `traced`; all other code
-    runs as part of a step. To take a lock that was made by `new_lock` in the context of `locks()` is a step too; such
-    locks tell the interleaver when they would block, so a thread that waits for one is not chosen, and if all wait that
-    is a `Deadlock`.
+    A step is one line, or with `opcodes` one bytecode instruction, of the functions that are `traced`; other code
+    runs as part of a step. Taking a lock that `new_lock` made within `locks()` is a step too. The interleaver does not
+    choose a thread that waits for such a lock; if all threads wait, it raises `Deadlock`.
 
     ::
 
@@ -49,7 +48,7 @@ class Interleaver:
             threads.run([lambda: mailbox.put(a), lambda: taken.append(mailbox.take())], Random(seed))
             assert ...
 
-    One at a time; not safe from many threads itself.
+    One run at a time; not safe for several threads.
     """
 
     def __init__(self, traced: Iterable[Callable[..., Any]], *, opcodes: bool = False) -> None:
@@ -64,9 +63,9 @@ class Interleaver:
         return replace_making(lambda _: _SteppedLock(self))
 
     def run(self, bodies: Sequence[Callable[[], object]], choose: Random | Schedule) -> Schedule:
-        """Run the bodies to their ends, interleaved by chance or as in an earlier run. Return how it went.
+        """Run the bodies to their ends, interleaved by chance or as in an earlier run. Return the schedule.
 
-        Raises what a body raises, `Deadlock`, and `AssertionError` if the run does not end. The error names the
+        Raises the exception of a body, `Deadlock`, and `AssertionError` if the run does not end. The error names the
         schedule, with which the run can be repeated.
         """
         taken = Schedule()
@@ -100,8 +99,8 @@ class Interleaver:
         ready = [thread for thread in self._threads if thread.is_ready]
         if not ready:
             raise Deadlock(f"all wait for locks, after {taken}")
-        if len(taken.choices) >= _LONGEST:
-            raise AssertionError(f"no end after {_LONGEST} steps")
+        if len(taken.choices) >= _MAX_STEPS:
+            raise AssertionError(f"no end after {_MAX_STEPS} steps")
         return ready
 
     def _await(self) -> None:
@@ -128,13 +127,13 @@ class Interleaver:
         return True
 
     def enter(self, thread: _Thread) -> None:
-        """Make the calling thread one that is stepped."""
+        """Begin stepping the calling thread."""
         self._here.thread = thread
         sys.settrace(self._trace)
         self.pause()
 
     def leave(self) -> None:
-        """Make the calling thread an ordinary one again, which has ended as far as the steps go."""
+        """End stepping the calling thread."""
         sys.settrace(None)
         self._here.thread = None
         self._control.release()
@@ -197,7 +196,7 @@ class _SteppedLock:
         self._lock = threading.Lock()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as threading.Lock
-        # To take a lock is where another thread may come first, so it is a step of its own.
+        # Another thread may take the lock first, so taking it is a step of its own.
         self._interleaver.pause()
         while not self._lock.acquire(blocking=False):
             if not blocking or timeout >= 0:

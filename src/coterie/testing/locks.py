@@ -1,4 +1,4 @@
-"""Watching that locks are taken in their one order."""
+"""Checks of the documented lock order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from coterie.concurrency.locks import Rank, replace_making
 
 
 class LockOrderViolation(AssertionError):
-    """A thread took a lock while it held one that comes after it, or another of the same rank."""
+    """A thread took a lock while it held one of the same or a later rank."""
 
 
 @contextmanager
 def checked_locks() -> Iterator[list[str]]:
-    """Check the order of all locks that are made in this context, for as long as they live.
+    """Check the order of all locks made in this context, for as long as they live.
 
-    A violation raises `LockOrderViolation` where it happens. Since that may be in a thread whose errors nobody sees,
-    the list that is yielded holds a line for each.
+    A violation raises `LockOrderViolation` in the thread that takes the lock. The yielded list has a line for each
+    violation, because errors of other threads may go unseen.
     """
     violations: list[str] = []
     held = _Held()

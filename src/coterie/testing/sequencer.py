@@ -1,4 +1,4 @@
-"""Threads that wait for each other where a test says so."""
+"""Threads that pass numbered steps in order."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from coterie.kernel import Countdown
 
 
 class SequenceTimeout(AssertionError):
-    """A step did not come in its turn."""
+    """A step was not reached in time, or was passed twice."""
 
 
 class Sequencer:
-    """Commands the interleaving of threads step by step, at points that their code names.
+    """Orders threads at numbered points of their code.
 
     ::
 
@@ -23,10 +23,10 @@ class Sequencer:
         steps.start(lambda: (steps(1), write("b"), steps(2)))
         steps.join()
 
-    ``steps(n)`` blocks until all smaller numbers, from 0 on, have been passed, so that the numbers, and not the
-    scheduler, decide who goes first. Each number is passed once. The same idea as trio's ``Sequencer``, for threads.
+    ``steps(n)`` blocks until all smaller numbers, from 0 on, have been passed, so the numbers and not the
+    scheduler decide which thread goes first. Each number is passed once. It is trio's ``Sequencer`` for threads.
 
-    Safe from any thread. `_turn` guards all.
+    Safe from any thread. `_turn` guards its attributes.
     """
 
     def __init__(self, timeout: float = 10.0) -> None:
@@ -38,9 +38,9 @@ class Sequencer:
         self._threads: list[Thread] = []
 
     def __call__(self, step: int) -> None:
-        """Wait until it is this step's turn, then pass.
+        """Wait for all smaller steps, then pass.
 
-        Raises `SequenceTimeout` if the turn does not come, or if the step was passed already.
+        Raises `SequenceTimeout` after `timeout` seconds, or if the step was passed already.
         """
         countdown = Countdown(self.timeout)
         with self._turn:
@@ -49,12 +49,12 @@ class Sequencer:
             self._taken.add(step)
             while self._next < step:
                 if not self._turn.wait(countdown.left()):
-                    raise SequenceTimeout(f"step {step} waited in vain for step {self._next}\n{dump_stacks()}")
+                    raise SequenceTimeout(f"step {step} timed out waiting for step {self._next}\n{dump_stacks()}")
             self._next = step + 1
             self._turn.notify_all()
 
     def start(self, body: Callable[[], object]) -> Thread:
-        """Run `body` on a thread of its own; `join` raises what it raises."""
+        """Run `body` on a thread of its own; `join` raises its exception."""
 
         def run() -> None:
             try:
@@ -67,7 +67,7 @@ class Sequencer:
         return thread
 
     def join(self) -> None:
-        """Wait for all threads that were started; raise the first error of any."""
+        """Wait for all started threads. Raises the first exception of any, and `SequenceTimeout`."""
         countdown = Countdown(self.timeout)
         for thread in self._threads:
             thread.join(countdown.left())

@@ -1,4 +1,4 @@
-"""Several threads at once, whose errors are not lost."""
+"""Several threads at once, with their errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from coterie.kernel import Countdown
 
 
 class Together:
-    """Threads that run beside the test. `join` waits for them, and raises the first error of any."""
+    """Threads that run beside the test. `join` waits for them and raises the first error of any."""
 
     def __init__(self, *bodies: Callable[[], object]) -> None:
         self._errors: list[BaseException] = []
@@ -17,7 +17,7 @@ class Together:
 
     @property
     def running(self) -> bool:
-        """Whether some have not ended."""
+        """True while a thread has not ended."""
         return any(thread.is_alive() for thread in self._threads)
 
     def join(self, timeout: float = 30.0) -> None:

@@ -1,4 +1,4 @@
-"""A transport on which everything goes wrong that can, the same way each time."""
+"""A transport that loses, repeats, delays and reorders frames by a seed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from coterie.messaging import Receive
 class LossyTransport:
     """Connects runtimes of one process, and drops, repeats, delays and reorders their frames.
 
-    What happens to a frame depends on the seed, on who sends it to whom, and on how many went that way before it, and
-    on nothing else. `drop`, `duplicate` and `reorder` are probabilities; `delay` is the least and the greatest number
-    of seconds that a frame takes, on `clock`; a reordered frame takes up to `behind` seconds longer, so that later ones
-    overtake it.
+    The fate of a frame depends only on the seed, on its source and target, and on the number of earlier frames between
+    them. `drop`, `duplicate` and `reorder` are probabilities. `delay` is the minimum and the maximum number of seconds
+    that a frame takes, on `clock`. A reordered frame takes up to `behind` seconds longer, so that later ones overtake it.
 
     Safe from any thread. `_lock` guards the tables.
     """
@@ -35,7 +34,7 @@ class LossyTransport:
         clock: Clock | None = None,
     ) -> None:
         if not all(0 <= chance <= 1 for chance in (drop, duplicate, reorder)) or not 0 <= delay[0] <= delay[1]:
-            raise ValueError("probabilities go from 0 to 1, and a delay from its least to its greatest")
+            raise ValueError("drop, duplicate and reorder must be from 0 to 1, and delay a minimum and a maximum")
         self.seed = seed
         self.drop = drop
         self.duplicate = duplicate
@@ -43,11 +42,11 @@ class LossyTransport:
         self.delay = delay
         self.behind = behind
         self.counts: Counter[str] = Counter()
-        """How many frames were sent, dropped, duplicated, reordered, and cut off by a partition."""
+        """The numbers of frames sent, dropped, duplicated, reordered, and cut off by a partition."""
         self.in_flight = 0
-        """How many frames are on their way."""
+        """The number of frames on their way."""
         self.driven = isinstance(clock, DrivenClock)
-        """Whether frames land when somebody moves the clock."""
+        """Whether a test moves the clock by which frames arrive."""
         self._timers = Timers(clock if clock is not None else SystemClock(), "lossy-transport")
         self._lock = threading.Lock()
         self._nodes: dict[str, Receive] = {}
@@ -55,14 +54,14 @@ class LossyTransport:
         self._sides: dict[str, int] = {}
 
     def bind(self, node: str, receive: Receive) -> None:
-        """Deliver what comes for `node` to `receive`."""
+        """Deliver frames for `node` to `receive`. Raises `TransportError` if the node is bound already."""
         with self._lock:
             if node in self._nodes:
                 raise TransportError(f"the node {node} is bound already")
             self._nodes[node] = receive
 
     def close(self, node: str) -> None:
-        """Deliver nothing more to `node`; end the timers with the last one."""
+        """Stop delivery to `node`; the last node ends the timers."""
         with self._lock:
             self._nodes.pop(node, None)
             last = not self._nodes
@@ -70,16 +69,16 @@ class LossyTransport:
             self._timers.close()
 
     def partition(self, *sides: Iterable[str]) -> None:
-        """Cut the nodes of each side off from those of the others, until `heal`. Nodes on no side reach all."""
+        """Cut the nodes of each side off from the other sides, until `heal`. Nodes on no side reach all."""
         with self._lock:
             self._sides = {node: number for number, side in enumerate(sides) for node in side}
 
     def heal(self) -> None:
-        """Let all nodes reach each other again."""
+        """End a partition."""
         self.partition()
 
     def send(self, source: str, target: str, frame: bytes) -> None:
-        """Send a frame, or not."""
+        """Send a frame, unless it is dropped or cut off. Raises `TransportError` for an unknown target."""
         with self._lock:
             if target not in self._nodes:
                 raise TransportError(f"no node {target} is bound here")
@@ -89,7 +88,7 @@ class LossyTransport:
             if self._sides.get(source, -1) != self._sides.get(target, -1) and {source, target} <= self._sides.keys():
                 self.counts["cut off"] += 1
                 return
-        # The names of nodes have a random part, which must not matter.
+        # Node names have a random part, which must not matter.
         random = stream(self.seed, source.rpartition("-")[0], target.rpartition("-")[0], number)
         if random.random() < self.drop:
             self._count("dropped")

@@ -1,4 +1,4 @@
-"""Waiting for what threads do, without guessing how long it takes."""
+"""Waiting for conditions and idle agents, without fixed sleeps."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def eventually(condition: Callable[[], object], timeout: float = 10.0, what: str
 
 
 def wait_until_idle(runtime: Runtime, timeout: float = 10.0) -> None:
-    """Return once no agent is at work: each has handled all it was sent, or waits for something.
+    """Return when no agent is at work: each has handled all its messages, or waits.
 
-    Frames that a `LossyTransport` holds, by the system's clock, are waited for. Raises `AssertionError`, with all
-    stacks, after `timeout` seconds.
+    Also waits for frames that a `LossyTransport` delays by the system's clock. Raises `AssertionError`, with all stacks,
+    after `timeout` seconds.
     """
     services = runtime._services  # noqa: SLF001 - a part of it
     transport = services.node_link.transport
