@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test stress lint bench lock clean
+.PHONY: demo test stress lint bench docs lock clean
 
 demo: $(VENV)/.run-ready
 	$(BIN)/coterie run examples/commons/fishing.toml
@@ -24,6 +24,10 @@ lint: $(VENV)/.dev-ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Builds the documentation as a site in site/; a warning is an error.
+docs: $(VENV)/.dev-ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(VENV)/.bench-ready
 	$(BIN)/python -m benchmarks $(BENCHMARKS)
 
@@ -33,7 +37,7 @@ lock: $(VENV)/.dev-ready
 	sh requirements/lock.sh $(BIN)/uv
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache runs
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache runs site
 
 $(BIN)/python:
 	@sh requirements/venv.sh $(PYTHON) $(VENV)
