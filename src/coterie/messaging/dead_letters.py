@@ -1,4 +1,4 @@
-"""Where messages go that nobody handled."""
+"""Dead letters: messages without a handler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOGGED = 10
 
 
 class Reason(enum.Enum):
-    """Why a message was not handled."""
+    """The reason why a message was not handled."""
 
     UNHANDLED = "no handler for its type"
     EXPIRED = "its time had run out"
@@ -32,7 +32,7 @@ class Reason(enum.Enum):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """One message that was not handled, and why."""
+    """One message that was not handled, with its reason."""
 
     message: Message
     recipient: Address
@@ -50,9 +50,9 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class DeadLetters:
-    """The latest dead letters, oldest first, and how many there were for each reason.
+    """The latest dead letters, oldest first, and their number by reason.
 
-    Iterate over it for the letters that are kept; `len` is how many are. Safe from any thread: `_lock` guards all, and
+    Iterate over it for the letters that are kept; `len` is their number. Safe from any thread: `_lock` guards all, and
     an iteration goes over a copy.
     """
 
@@ -73,7 +73,7 @@ class DeadLetters:
             _log.warning("%d dead letters by now; the latest: %s", total, letter)
 
     def become_orphan(self) -> None:
-        """Be told that this is a copy in a forked process, where nobody who held the lock exists."""
+        """Replace the lock in a forked process, where its holder does not exist."""
         self._lock = new_lock(Rank.RECORDS)
 
     def __iter__(self) -> Iterator[DeadLetter]:
@@ -85,12 +85,12 @@ class DeadLetters:
 
     @property
     def counts(self) -> dict[Reason, int]:
-        """How many there were for each reason, also of those that are no longer kept."""
+        """The number of dead letters by reason, including those that are no longer kept."""
         with self._lock:
             return dict(self._counts)
 
     @property
     def total(self) -> int:
-        """How many there were in all."""
+        """The number of dead letters so far."""
         with self._lock:
             return self._counts.total()

@@ -1,4 +1,4 @@
-"""A message on its way, with what must be known to deliver and to answer it."""
+"""The envelope: a message on its way, with its sender, reply and deadline."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class MessagePriority(enum.IntEnum):
     """The three bands of a mailbox. A message of a band waits for all those of the bands before it."""
 
     SYSTEM = 0
-    """The runtime's own news for an agent, such as the death of one it watches. Not bounded."""
+    """Lifecycle events from the runtime, such as the end of a watched agent. Not bounded."""
     HIGH = 1
     NORMAL = 2
 
 
 class Reference(Protocol):
-    """What a message can be answered to: the sender's reference."""
+    """The reference of a sender, to which a message can be answered."""
 
     @property
     def address(self) -> Address:
-        """Where the sender is."""
+        """The address of the sender."""
         ...
 
     def tell(self, message: Message) -> None:
@@ -34,7 +34,7 @@ class Reference(Protocol):
 
 
 class ReplyPort(Protocol):
-    """Where the answer to an ask goes. The first outcome counts; safe from any thread."""
+    """The receiver of the answer to an ask. The first outcome counts; safe from any thread."""
 
     @property
     def correlation(self) -> int:
@@ -43,7 +43,7 @@ class ReplyPort(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether the ask has ended. Then nobody waits for the answer any more."""
+        """True once the ask has ended: then no code waits for the answer any more."""
         ...
 
     def succeed(self, value: Any) -> bool:
@@ -64,13 +64,13 @@ class Envelope(msgspec.Struct, eq=False):
 
     message: Message
     sender: Reference | None = None
-    """Who sent it; None stands for somebody who is not an agent."""
+    """The sender; None if that is not an agent."""
     reply: ReplyPort | None = None
-    """Where the answer goes, if one is expected."""
+    """The receiver of the answer, if one is expected."""
     deadline: float | None = None
-    """When it becomes worthless, on the runtime's monotonic clock."""
+    """The time at which it expires, on the runtime's monotonic clock."""
     priority: int = 2
     taken_at: float = 0.0
-    """When a mailbox took it, on the same clock, for a sample of the messages; else 0."""
+    """The time at which a mailbox took it, on the same clock, for a sample of the messages; else 0."""
     attempts: int = 0
-    """How often it was given to a handler that failed."""
+    """The number of handlers' attempts that failed."""

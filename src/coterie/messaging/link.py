@@ -1,4 +1,4 @@
-"""What makes an unreliable transport bearable: order, no duplicates, and a count of what is missing."""
+"""The link above an unreliable transport: it orders frames, removes duplicates, and counts losses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coterie.messaging.transport import Transport
 _log = logging.getLogger(__name__)
 
 _REMEMBERED_GAPS = 4_096
-"""How many numbers that were given up are remembered, to tell a late frame from a repeated one."""
+"""The number of skipped sequence numbers that are remembered, to tell a late frame from a repeated one."""
 
 
 class _Frame(msgspec.Struct, array_like=True):
@@ -26,7 +26,7 @@ class _Frame(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class LinkStatistics:
-    """What has gone over a link so far, in frames."""
+    """The counts of frames of a link."""
 
     sent: int = 0
     delivered: int = 0
@@ -113,7 +113,7 @@ class Link:
         self._hand_over(frame.source, peer)
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Receive no more frames."""
         self._transport.close(self.node)
         for peer in list(self._peers.values()):
             with peer.lock:
@@ -123,7 +123,7 @@ class Link:
 
     @property
     def statistics(self) -> LinkStatistics:
-        """What has gone over the link so far."""
+        """The counts of frames so far."""
         with self._lock:
             return LinkStatistics(**self._counts)
 

@@ -1,4 +1,4 @@
-"""The queue of one agent: bounded, in three bands, with a policy for when it is full."""
+"""The mailbox of one agent: bounded, in three bands, with an overflow policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOCK_FREE = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 class PendingPut(Completion):
-    """A message that waits outside a full mailbox. Done when it was taken in, turned away, or taken back."""
+    """A message that waits outside a full mailbox. Done when it was accepted, refused or withdrawn."""
 
     __slots__ = ("_mailbox", "admitted", "envelope", "expired", "withdrawn")
 
@@ -33,14 +33,14 @@ class PendingPut(Completion):
         self.envelope = envelope
         self._mailbox = mailbox
         self.admitted = False
-        """Whether the mailbox took it."""
+        """True if the mailbox accepted it."""
         self.expired = False
-        """Whether it was taken back after its own time was over."""
+        """True if it was withdrawn after its own deadline."""
         self.withdrawn = False
-        """Whether it was taken back. If it was neither that nor admitted, the mailbox was closed meanwhile."""
+        """True if it was withdrawn. If it was neither withdrawn nor admitted, the mailbox was closed meanwhile."""
 
     def withdraw(self) -> bool:
-        """Take the message back. Return whether that was possible: it had neither been taken in nor turned away."""
+        """Withdraw the message. Return whether that was possible: it had been neither accepted nor refused."""
         withdrawn = self._mailbox._withdraw(self)  # noqa: SLF001 - the two are one thing
         if withdrawn:
             self._end(withdrawn=True)
@@ -60,7 +60,7 @@ class Mailbox:
     Many threads put; one at a time takes: the one that holds the agent.
 
     While the mailbox is open, not nearly full, and has only ever seen messages of the band normal, it is `_plain`, and
-    `put` takes no lock: it appends, which is atomic, and then looks again. Whoever makes the mailbox not plain does so
+    `put` takes no lock: it appends, which is atomic, and then looks again. A thread that makes the mailbox not plain does so
     before it acts on that, so a sender that appended too late sees it when it looks again, and takes its message back.
     The taker arms the bell before it looks for the last time, and the sender appends before it looks at the bell, so
     one of them always sees the other. All else is done under `_lock`. Popping at the left end is atomic too, and is
@@ -130,7 +130,7 @@ class Mailbox:
         self._armed = False
 
     def __len__(self) -> int:
-        """Return how many messages are queued, not counting those that wait outside."""
+        """Return the number of queued messages, without those that wait outside."""
         return len(self._normal) + (sum(map(len, self._urgent)) if self._urgent is not None else 0)
 
     @property
@@ -140,7 +140,7 @@ class Mailbox:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait outside for room."""
+        """The number of messages that wait outside for room."""
         return len(self._waiting) if self._waiting else 0
 
     def put(self, envelope: Envelope) -> PendingPut | None:
@@ -156,7 +156,7 @@ class Mailbox:
         if not sample & _SAMPLE:
             envelope.taken_at = self._clock.monotonic()
         normal.append(envelope)
-        # Type checkers think that nobody else can have changed it since.
+        # Type checkers assume that no other thread can have changed it since.
         if not self._plain:
             self._look_again(envelope)  # type: ignore[unreachable]
         if self._armed:
@@ -164,7 +164,7 @@ class Mailbox:
         return None
 
     def take(self) -> Envelope | None:
-        """Return the next message, or None if there is none. Only for the thread that holds the agent."""
+        """Return the next message, or None if the mailbox is empty. Only for the thread that holds the agent."""
         if self._urgent is not None:
             for band in self._urgent:
                 if band:
@@ -199,7 +199,7 @@ class Mailbox:
         return False
 
     def refuse_outsiders(self) -> None:
-        """From now on take messages from agents of the same node, and from the runtime, only."""
+        """From now on accept messages only from agents of the same node and from the runtime."""
         with self._lock:
             self._no_outsiders = True
             self._plain = False
@@ -210,7 +210,7 @@ class Mailbox:
         return self._closed
 
     def close(self) -> None:
-        """From now on take nothing. What is queued stays; what waits outside is turned away."""
+        """Accept no more messages. Queued messages stay; messages that wait outside are refused."""
         with self._lock:
             self._closed = True
             self._plain = False
@@ -220,13 +220,13 @@ class Mailbox:
             pending._end()  # noqa: SLF001 - the two are one thing
 
     def become_orphan(self) -> None:
-        """Be told that this is a copy in a forked process, where nobody takes what is put: refuse all."""
+        """Refuse all messages in a forked process, where no thread takes them."""
         self._lock = new_lock(Rank.MAILBOX)
         self._closed = True
         self._plain = False
 
     def empty(self) -> list[Envelope]:
-        """Take out all that is queued and return it, most urgent first. Only for the taker, or when there is none."""
+        """Remove and return all queued messages, most urgent first. Only for the taker, or when no thread takes."""
         left: list[Envelope] = []
         with self._lock:
             for band in (*(self._urgent or ()), self._normal):
@@ -235,11 +235,11 @@ class Mailbox:
             self.taken += len(left)
         return left
 
-    def peek(self, most: int) -> list[Envelope]:
-        """Return up to `most` of the queued messages in the order in which they will be taken, and leave them."""
+    def peek(self, max_count: int) -> list[Envelope]:
+        """Return up to `max_count` of the queued messages in the order in which they will be taken, and leave them."""
         with self._lock:
             bands = [band.copy() for band in (*(self._urgent or ()), self._normal)]
-        return [envelope for band in bands for envelope in band][:most]
+        return [envelope for band in bands for envelope in band][:max_count]
 
     def _put_carefully(self, envelope: Envelope) -> PendingPut | None:
         dropped = None
@@ -248,7 +248,7 @@ class Mailbox:
             shut_out = self._shuts_out(envelope)
             if not shut_out:
                 band = self._band(envelope.priority)
-                # Whoever waits outside came first: nobody overtakes them through a gap that has just opened.
+                # Messages that wait outside came first: none may overtake them through a gap that has just opened.
                 full = envelope.priority != _SYSTEM and (bool(self._waiting) or self._held() >= self.policy.capacity)
                 if full and self.policy.overflow is Overflow.WAIT:
                     pending = self._queue_outside(envelope)
@@ -265,7 +265,7 @@ class Mailbox:
             self._refused(envelope)
             return None
         if pending is not None:
-            # The taker may have made room, and looked for whoever waits, just before this one began to wait.
+            # The taker may have made room, and looked for waiting messages, just before this one began to wait.
             self._admit()
         if self._armed:
             self._ring()
@@ -281,7 +281,7 @@ class Mailbox:
             try:
                 self._normal.remove(envelope)
             except ValueError:
-                # The taker, or whoever emptied the mailbox, has it.
+                # The taker, or the thread that emptied the mailbox, has it.
                 return
         self._refused(envelope)
 

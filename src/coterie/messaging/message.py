@@ -1,4 +1,4 @@
-"""What agents say to one another."""
+"""Messages and requests between agents."""
 
 from __future__ import annotations
 

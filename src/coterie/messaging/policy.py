@@ -1,4 +1,4 @@
-"""How much a mailbox holds, and what becomes of what is more."""
+"""The capacity of a mailbox, and its overflow policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coterie.kernel import check_number, choice
 
 
 class Overflow(enum.StrEnum):
-    """What happens to a message that finds the mailbox full."""
+    """The treatment of a message that finds the mailbox full."""
 
     WAIT = "wait"
     """It waits outside for room, in order, and its sender with it: back-pressure."""
@@ -22,7 +22,7 @@ class Overflow(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MailboxPolicy:
-    """How much a mailbox holds, and what it does when that is reached."""
+    """The capacity of a mailbox, and what happens when it is reached."""
 
     capacity: int = 10_000
     """Messages of the bands high and normal together; those of the band system always find room."""
@@ -38,15 +38,15 @@ class MailboxPolicy:
 
     @classmethod
     def wait(cls, capacity: int = 10_000, timeout: float | None = 10.0) -> MailboxPolicy:
-        """Senders wait for room, `timeout` seconds at most."""
+        """Return a policy with which senders wait for room, `timeout` seconds at most."""
         return cls(capacity, Overflow.WAIT, timeout)
 
     @classmethod
     def reject(cls, capacity: int = 10_000) -> MailboxPolicy:
-        """Senders get `MailboxFull`."""
+        """Return a policy with which senders get `MailboxFull`."""
         return cls(capacity, Overflow.REJECT)
 
     @classmethod
     def drop_oldest(cls, capacity: int = 10_000) -> MailboxPolicy:
-        """The oldest message makes room."""
+        """Return a policy with which the oldest message makes room."""
         return cls(capacity, Overflow.DROP_OLDEST)

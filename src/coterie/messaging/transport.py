@@ -1,4 +1,4 @@
-"""How frames get from one runtime to another."""
+"""Transports, which carry frames from one runtime to another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import TransportError
 
 Receive: TypeAlias = Callable[[bytes], None]
-"""What a runtime does with a frame that arrives. It never blocks and never raises."""
+"""The handler of a runtime for frames that arrive. It never blocks and never raises."""
 
 
 class Transport(Protocol):
@@ -20,7 +20,7 @@ class Transport(Protocol):
     """
 
     def bind(self, node: str, receive: Receive) -> None:
-        """Deliver what comes for `node` to `receive`. Raises `TransportError` if the node is bound already."""
+        """Deliver the frames for `node` to `receive`. Raises `TransportError` if the node is bound already."""
         ...
 
     def send(self, source: str, target: str, frame: bytes) -> None:
@@ -43,7 +43,7 @@ class LocalTransport:
         self._nodes: dict[str, Receive] = {}
 
     def bind(self, node: str, receive: Receive) -> None:
-        """Deliver what comes for `node` to `receive`."""
+        """Deliver the frames for `node` to `receive`."""
         with self._lock:
             if node in self._nodes:
                 raise TransportError(f"the node {node} is bound already")

@@ -1,9 +1,12 @@
 """Agents on threads of their own: spawn, tell, ask, supervise, watch, stop.
 
 An agent is a class with handlers; a `Runtime` runs instances of it, gives out references to them, and rebuilds those
-that fail. Only an agent's own thread touches its state; all others send it messages. Who gets a thread when is the
-dispatcher's business (`Leased`, `Dedicated`), and changes what agents cost, never what they mean. The runtime knows
-nothing of what its agents do.
+that fail. Only an agent's own thread touches its state; all other code sends messages. The dispatcher (`Leased`,
+`Dedicated`) decides when an agent gets a thread; the choice changes the cost of agents, never their meaning.
+
+The folders are floors, from bottom to top: `dispatchers` (threads and event loops), `references` (references, asks,
+replies), `definition` (agent classes), `cells` (running agents) and `nodes` (agents elsewhere), `observation` (health,
+inspection). `services` assembles them, and `Runtime` is the public class.
 """
 
 from coterie.runtime.cells.metrics import AgentMetrics, Latencies, Quantiles, RuntimeMetrics

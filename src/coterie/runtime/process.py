@@ -1,4 +1,4 @@
-"""What a runtime changes in its process while it runs, and takes back when it has stopped."""
+"""Process-wide settings of a runtime, which it restores when it has stopped."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _BOOKKEEPING = [
     str(Path(path).parent)
     for path in (coterie.concurrency.__file__, coterie.kernel.__file__, coterie.messaging.__file__, __file__)
 ]
-"""The folders whose code Ctrl-C does not cut in two."""
+"""The folders whose code Ctrl-C does not interrupt."""
 
 
 class ForkAware(Protocol):
-    """Somebody who must know what becomes of the process."""
+    """An object with handlers for the end of the process and for forks."""
 
     def stop_at_exit(self) -> None:
-        """Be told that the interpreter is about to end."""
+        """Handle that the interpreter is about to end."""
         ...
 
     def become_orphan(self) -> None:
-        """Be told that this is a copy in a forked process, which has none of the threads."""
+        """Handle that this is a copy in a forked process, which has none of the threads."""
         ...
 
 
 class ProcessHooks:
-    """A lower switch interval, a guard for Ctrl-C, and word of the end of the process and of forks, for one owner.
+    """A lower switch interval, a guard for Ctrl-C, and handlers for the end of the process and for forks, for one owner.
 
     The owner is not kept alive. Safe from any thread.
     """
@@ -58,7 +58,7 @@ class ProcessHooks:
         tell_no_more(self)
 
     def become_orphan(self) -> None:
-        """Be told that this is a copy in a forked process, and tell the owner."""
+        """Uninstall in a forked process, and call the handler of the owner."""
         self.uninstall()
         owner = self.owner()
         if owner is not None:

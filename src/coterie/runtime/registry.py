@@ -1,4 +1,4 @@
-"""Which agents there are, who watches them, and who has subscribed to what."""
+"""The registry of agents, their watchers, and the subscribers of topics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Registry:
         self._default_names: dict[str, int] = {}
         self._watchers: dict[int, dict[AgentRef, None]] = {}
         self._watched_by: dict[int, set[int]] = {}
-        """Whom each agent here watches, so that nobody keeps what has ended."""
+        """The numbers of the agents that each local agent watches, so that entries of an ended watcher are removed."""
         self._topics: dict[str, dict[AgentRef, None]] = {}
         self._topics_of: dict[int, set[str]] = {}
         self._ended = AgentMetrics()
@@ -50,19 +50,19 @@ class Registry:
             return name, self._last_number
 
     def withdraw(self, name: str, number: int) -> None:
-        """Take back what was reserved or added for an agent that could not be started."""
+        """Remove the entries of an agent that could not be started."""
         with self._lock:
             self._by_name.pop(name, None)
             self._by_number.pop(number, None)
 
     def add(self, cell: AgentCell) -> None:
-        """Make an agent known."""
+        """Add an agent."""
         with self._lock:
             self._by_name[cell.name] = cell
             self._by_number[cell.address.number] = cell
 
     def free_name(self, cell: AgentCell) -> None:
-        """Let others have the name of an agent that is about to end."""
+        """Release the name of an agent that is about to end."""
         with self._lock:
             if self._by_name.get(cell.name) is cell:
                 del self._by_name[cell.name]
@@ -85,7 +85,7 @@ class Registry:
                     del self._failures[next(iter(self._failures))]
 
     def become_orphan(self) -> list[AgentCell]:
-        """Be told that this is a copy in a forked process; return the agents that lived when it was made."""
+        """Replace the lock in a forked process; return the agents that lived at the fork."""
         self._lock = new_lock(Rank.REGISTRY)
         return list(self._by_number.values())
 
@@ -99,7 +99,7 @@ class Registry:
 
     @property
     def spawned(self) -> int:
-        """How many agents there have been."""
+        """The number of agents spawned so far."""
         return self._last_number
 
     def cells(self) -> list[AgentCell]:
@@ -118,12 +118,12 @@ class Registry:
             return [health for health, _ in self._failures.values()]
 
     def failure_of(self, number: int) -> BaseException | None:
-        """Return what the agent of that number has failed of for good, if it has."""
+        """Return the error that the agent of a number failed with for good, if it did."""
         with self._lock:
             return self._failures[number][1] if number in self._failures else None
 
     def watch(self, cell: AgentCell, watcher: AgentRef) -> None:
-        """Have `watcher` told about an agent; at once if it has ended."""
+        """Notify `watcher` about an agent; at once if it has ended."""
         with self._lock:
             number = cell.address.number
             alive = number in self._by_number
@@ -137,7 +137,7 @@ class Registry:
             _send(watcher, AgentDown(cell.reference, cell.life.phase.value, error))
 
     def unwatch(self, cell: AgentCell, watcher: AgentRef) -> None:
-        """Tell `watcher` about an agent no more."""
+        """Notify `watcher` about an agent no longer."""
         with self._lock:
             self._watchers.get(cell.address.number, {}).pop(watcher, None)
             if watcher.address.node == cell.address.node:
@@ -154,25 +154,25 @@ class Registry:
                     self._watched_by.get(watcher.address.number, set()).discard(number)
         for watcher in watchers.copy() if watchers else ():
             here = self._by_number.get(watcher.address.number) if watcher.address.node == cell.address.node else None
-            # One that is stopping itself, as a parent that waits for its children, takes no more events.
+            # A watcher that is stopping, such as a parent that waits for its children, gets no more events.
             if watcher.is_alive and not (here is not None and here.mailbox.closed):
                 _send(watcher, event)
 
     def subscribe(self, topic: str, cell: AgentCell) -> None:
-        """Have what is published on a topic sent to an agent."""
+        """Send an agent the messages that are published on a topic."""
         with self._lock:
             if cell.address.number in self._by_number:
                 self._topics.setdefault(topic, {})[cell.reference] = None
                 self._topics_of.setdefault(cell.address.number, set()).add(topic)
 
     def unsubscribe(self, topic: str, cell: AgentCell) -> None:
-        """Send an agent no more of a topic."""
+        """Send an agent no more messages of a topic."""
         with self._lock:
             self._topics.get(topic, {}).pop(cell.reference, None)
             self._topics_of.get(cell.address.number, set()).discard(topic)
 
     def subscribers(self, topic: str) -> list[AgentRef]:
-        """Return who has subscribed to a topic."""
+        """Return the subscribers of a topic."""
         subscribed = self._topics.get(topic)
         return list(subscribed.copy()) if subscribed else []
 

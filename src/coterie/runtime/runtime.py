@@ -1,4 +1,4 @@
-"""The house that agents live in."""
+"""The runtime: the public class that starts, finds, observes and stops agents."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_SILENCE = 2.0
-"""Seconds that a stop may take before it is said who is waited for."""
+_QUIET_STOP = 2.0
+"""Seconds that a stop may take before the log names the agents it waits for."""
 _SHOWN = 8
-"""Names that are said then."""
+"""Names in that log entry."""
 
 
 @runtime_checkable
 class Provided(Protocol):
-    """A service that wants to know which runtime it was given to."""
+    """A service that is told which runtime it was given to."""
 
     def provided(self, runtime: Runtime) -> None:
-        """Be told of the runtime, on the thread that called `provide`."""
+        """Handle that this was given to `runtime`. Called on the thread that called `provide`."""
         ...
 
 
@@ -52,7 +52,7 @@ class Runtime:
         with Runtime() as runtime:
             counter = runtime.spawn(Counter, 10, name="counter")
 
-    It is there as soon as it is made; leaving the ``with`` block, or the ``async with`` block, stops it: drained when
+    It runs as soon as it is constructed; leaving the ``with`` block, or the ``async with`` block, stops it: drained when
     the block ended well, at once when it raised. A process that is forked from this one has a stopped copy of it, for
     threads are not inherited. Several runtimes may live in one process; they share nothing but the
     interpreter. All methods may be called from any thread.
@@ -199,15 +199,15 @@ class Runtime:
 
     @property
     def dead_letters(self) -> DeadLetters:
-        """The latest messages that nobody handled, oldest first, each with its reason. Readable after the stop too."""
+        """The latest messages without a handler, oldest first, each with its reason. Readable after the stop too."""
         return self._services.dead_letters
 
     # Services.
 
     def provide(self, service: T, kind: type[T] | None = None) -> T:
-        """Give agents something they can get by ``context.use(kind)``; by default its own class. Return it.
+        """Make a service available to agents by ``context.use(kind)``, and return it. `kind` is by default its class.
 
-        It is shared by all agents, so it must guard itself. One that has a method `provided` is told of the runtime.
+        All agents share it, so it must be thread-safe. If it has a method `provided`, that is called with the runtime.
         """
         self._services.provide(service, kind if kind is not None else type(service))
         if isinstance(service, Provided):
@@ -216,7 +216,7 @@ class Runtime:
 
     @property
     def current(self) -> AgentRef | None:
-        """The agent of this runtime whose code calls this; None outside of all."""
+        """The agent of this runtime whose code calls this; None outside of agents."""
         return self._current()
 
     @property
@@ -232,7 +232,7 @@ class Runtime:
     # Watching.
 
     def health(self) -> dict[str, AgentHealth]:
-        """Return how the agents are, by name: the living, and those that failed for good and were not replaced."""
+        """Return the health of agents by name: the living ones, and those that failed for good and were not replaced."""
         examine = self._services.health.examine
         failed = {health.name: health for health in self._services.registry.failures()}
         return failed | {cell.name: examine(cell) for cell in self._services.registry.cells()}
@@ -258,19 +258,19 @@ class Runtime:
         )
 
     def pause(self, agent: AgentRef | str, timeout: float | None = 5.0) -> bool:
-        """Have an agent take no more messages, and wait until the one in hand has ended.
+        """Pause an agent, and wait until the message in hand has ended.
 
-        Returns False if that took longer than `timeout` seconds; the agent then pauses as soon as it has ended. What
-        is sent meanwhile queues. Raises `UnknownAgent`.
+        Returns False if that took longer than `timeout` seconds; the agent then pauses as soon as the message has
+        ended. Messages queue meanwhile. Raises `UnknownAgent`.
         """
         return inspection.pause(self._cell(agent)).wait(timeout)
 
     def resume(self, agent: AgentRef | str) -> None:
-        """Have a paused agent go on. Raises `UnknownAgent`."""
+        """Resume a paused agent. Raises `UnknownAgent`."""
         inspection.resume(self._cell(agent))
 
     def inspect(self, agent: AgentRef | str, timeout: float = 1.0) -> Inspection:
-        """Return what an agent looks like inside: attributes, queue, what it handles, its stack if it is on a thread.
+        """Return the inner state of an agent: attributes, queue, messages in hand, and its stack if it is on a thread.
 
         The attributes are read on the agent's own thread; if that does not come by within `timeout` seconds they are
         missing. Raises `UnknownAgent`.
@@ -280,12 +280,12 @@ class Runtime:
     # The end.
 
     def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport | None:
-        """Stop all agents, children before parents, and end all threads; return how it went.
+        """Stop all agents, children before parents, and end all threads; return a report.
 
-        From now on nothing is taken from outside. With `drain`, what has been sent is handled first, and what follows
-        from it, as far as `timeout` seconds allow (by default the runtime's); without, agents give up what they are
-        doing at their next await. What is left in mailboxes becomes dead letters. An agent whose thread is stuck in
-        somebody's code is logged with its stack, and given up.
+        From now on the runtime accepts no messages from outside. With `drain`, agents first handle the queued messages and
+        all that follow from them, for at most `timeout` seconds (by default the runtime's); without, handlers are
+        cancelled at their next await. Messages left in mailboxes become dead letters. An agent whose thread is stuck
+        in user code is logged with its stack, and abandoned.
 
         Safe to call twice: the second call waits for the first, also if that was interrupted, for the work is done on a
         thread of its own. Called by an agent of this runtime it only begins the stop, and returns None, for the agent
@@ -295,8 +295,8 @@ class Runtime:
         self._begin_to_stop(drain=drain, timeout=self.stop_timeout if timeout is None else timeout)
         if self._current() is not None:
             return None
-        if not self._stopped.wait(_SILENCE):
-            self._say_who_is_waited_for()
+        if not self._stopped.wait(_QUIET_STOP):
+            self._log_remaining_agents()
             self._stopped.wait()
         return self._end_of_stop()
 
@@ -324,13 +324,13 @@ class Runtime:
             run()
 
     def _end_of_stop(self) -> StopReport:
-        """Leave nothing behind of a stop that is over, and return how it went."""
+        """Clean up after a stop, and return its report."""
         if self._stopper is not None:
             self._stopper.join()
         self._hooks.let_go_of_interrupts()
         return self._report
 
-    def _say_who_is_waited_for(self) -> None:
+    def _log_remaining_agents(self) -> None:
         names = [cell.name for cell in self._services.registry.cells()]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         _log.warning("%s still stops; not at rest yet: %s%s", self.node, ", ".join(names[:_SHOWN]) or "no agent", more)
@@ -341,7 +341,7 @@ class Runtime:
             self.stop()
 
     def become_orphan(self) -> None:
-        """Be told that this is a copy in a forked process: it has stopped, for threads are not inherited."""
+        """Become a stopped copy in a forked process, which inherits no threads."""
         self._lock = new_lock(Rank.RECORDS)
         self._stopped = Signal()
         self._stopped.set()

@@ -1,4 +1,4 @@
-"""What the parts of one runtime share. Not for users: their face is `Runtime`."""
+"""The assembly of one runtime from its parts. Internal: the public class is `Runtime`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from coterie.runtime.dispatchers.loops import LoopInboxes
 from coterie.runtime.nodes.node import Node
 from coterie.runtime.nodes.remote import LoopbackEndpoint
 from coterie.runtime.nodes.strict import StrictEndpoint
-from coterie.runtime.observation.health import Health
+from coterie.runtime.observation.health import HealthMonitor
 from coterie.runtime.references.dead_endpoint import DeadEndpoint
 from coterie.runtime.references.lifecycle_events import AGENTS
 from coterie.runtime.references.reference import AgentRef, Endpoint, post
@@ -51,7 +51,10 @@ T = TypeVar("T")
 
 
 class Services:
-    """The parts of one runtime, each of which guards itself. `_lock` guards the few tables that are here."""
+    """The parts of one runtime. Each guards itself; `_lock` guards the tables of this class.
+
+    Lower modules see it only through small Protocols of their own.
+    """
 
     def __init__(
         self,
@@ -77,9 +80,9 @@ class Services:
         self.mailbox = mailbox
         self.strict = strict
         self.stopping = False
-        """Whether nothing more is taken from outside."""
+        """True once messages from outside are refused."""
         self.closed = False
-        """Whether no agent is started any more."""
+        """True once no agent is started any more."""
         self.random = random.Random()  # noqa: S311 - for the jitter of restarts
         self.timers = Timers(clock, node)
         self.blocking = ElasticPool(f"{node}-blocking")
@@ -89,7 +92,7 @@ class Services:
         self.waits = WaitGraph()
         self.loops = LoopInboxes()
         self.supervision_group = SupervisionGroup(supervision, None)
-        self.health = Health(clock, self.timers, stall_after, self.cells_on_threads, self.publish_event)
+        self.health = HealthMonitor(clock, self.timers, stall_after, self.cells_on_threads, self.publish_event)
         self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience)
         self._loopback = strict and transport is not None
         self._resources = DispatcherResources(node, clock, self.timers, self.blocking)
@@ -141,7 +144,7 @@ class Services:
         return cell.reference
 
     def scheduler(self, dispatcher: Dispatcher) -> Scheduler:
-        """Return the scheduler that works as a dispatcher says."""
+        """Return the scheduler of a dispatcher, which is opened at the first call."""
         scheduler = self._schedulers.get(dispatcher)
         if scheduler is None:
             with self._lock:
@@ -165,7 +168,7 @@ class Services:
     # References.
 
     def endpoint_for(self, cell: AgentCell) -> Endpoint:
-        """Return the way to an agent of this runtime."""
+        """Return the endpoint through which references of this runtime reach an agent."""
         if self._loopback:
             return LoopbackEndpoint(self.node_link, cell)
         return StrictEndpoint(cell, self.codec) if self.strict else cell
@@ -182,11 +185,11 @@ class Services:
         return self.registry.by_number(address.number) if address.number else self.registry.find(address.name)
 
     def dead_endpoint(self, address: Address) -> DeadEndpoint:
-        """Return the endpoint to an address of this runtime where no agent lives."""
+        """Return the endpoint of an address of this runtime without a living agent."""
         return DeadEndpoint(self, address, existed=0 < address.number <= self.registry.spawned)
 
     def next_correlation(self) -> int:
-        """Return a number for an ask that no other has."""
+        """Return a number for an ask that no other ask has."""
         return next(self._correlations)
 
     # Messages.
@@ -194,7 +197,7 @@ class Services:
     def publish(
         self, topic: str, message: Message, sender: AgentRef | None, priority: MessagePriority = MessagePriority.NORMAL
     ) -> int:
-        """Send a message to all who have subscribed to a topic, and return how many there are."""
+        """Send a message to all subscribers of a topic, and return their number."""
         if not isinstance(message, Message):
             raise InvalidMessage(message, f"the topic {topic!r}")
         subscribers = self.registry.subscribers(topic)
@@ -220,7 +223,7 @@ class Services:
         return self.registry.failure_of(number)
 
     def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
-        """Record a message that nobody handles."""
+        """Record a message that no handler gets."""
         sender = envelope.sender.address if envelope.sender is not None else None
         self.dead_letters.add(DeadLetter(envelope.message, recipient, sender, reason, self.clock.time(), detail))
 
@@ -230,7 +233,7 @@ class Services:
             self._refused += 1
 
     def stopped_error(self, name: str, message: Message, cause: BaseException | None) -> AgentStopped:
-        """Return what an asker gets whose agent has ended."""
+        """Return the error for an ask of an agent that has ended."""
         if self.stopping and cause is None:
             return RuntimeStopped(self.node, f"so {name} cannot handle {type(message).__qualname__}")
         reason = "it has stopped" if cause is None else f"it has failed for good: {describe(cause)}"
@@ -259,7 +262,7 @@ class Services:
     # Counts.
 
     def become_orphan(self) -> None:
-        """Be told that this is a copy in a forked process, without any of the threads. Whoever held a lock is not here."""
+        """Become a stopped copy in a forked process, without threads. The locks are replaced: their holders do not exist."""
         self._lock = new_lock(Rank.RECORDS)
         self.stopping = self.closed = True
         self.timers.become_orphan()

@@ -18,13 +18,13 @@ from coterie.runtime.services import Services
 _log = logging.getLogger(__name__)
 
 _LAST_CALL = 1.0
-"""Seconds, at most, that agents get to give up what they are doing once the time for stopping is over."""
+"""Seconds, at most, for handlers to be cancelled once the time for stopping is over."""
 _THREADS = 2.0
 """Seconds that threads which run no agent get to end."""
 
 
 class StuckAgent(msgspec.Struct, frozen=True):
-    """An agent that did not stop, because its thread is stuck in somebody's code."""
+    """An agent that did not stop, because its thread is stuck in user code."""
 
     name: str
     thread: str
@@ -32,10 +32,10 @@ class StuckAgent(msgspec.Struct, frozen=True):
 
 
 class StopReport(msgspec.Struct, frozen=True):
-    """How a runtime stopped."""
+    """The report of the stop of a runtime."""
 
     drained: bool
-    """Whether all that had been sent was handled first."""
+    """Whether all sent messages were handled first."""
     stuck: tuple[StuckAgent, ...]
     """Agents that did not stop in time. Their threads are daemons: they do not keep the process from ending."""
 
@@ -47,7 +47,7 @@ class Shutdown:
         self._services = services
 
     def run(self, *, drain: bool, timeout: float) -> StopReport:
-        """Stop everything, and return how it went."""
+        """Stop everything, and return the report."""
         services = self._services
         countdown = Countdown(timeout)
         services.stopping = True
@@ -72,8 +72,8 @@ class Shutdown:
         return StopReport(drained, tuple(stuck))
 
     def _drain(self, countdown: Countdown) -> bool:
-        """Wait until all agents have handled all they were sent. Return whether they have."""
-        # On a clock that somebody drives, agents may wait for a time that nobody brings about any more.
+        """Wait until all agents have handled all their messages. Return whether they have."""
+        # On a driven clock, agents may wait for a time that the driver no longer advances to.
         patient = not isinstance(self._services.clock, DrivenClock)
         return Quiescence(self._services.registry.cells).wait(countdown, through_waits=patient) is Activity.QUIET
 

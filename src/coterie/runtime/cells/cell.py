@@ -1,4 +1,4 @@
-"""What stands around one agent: its mailbox, its turn, its counts. It stays while lives of the agent come and go."""
+"""The runtime's record of one agent: mailbox, counters, current incarnation. It outlives restarts."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from coterie.runtime.references.waits import Waiter
 
 
 class AgentCell:
-    """One agent as the runtime sees it, and the endpoint through which this runtime reaches it.
+    """The runtime's record of one agent, and its local endpoint.
 
-    `turn`, and all that it calls, runs on the one thread that holds the agent: that thread alone writes the counters,
-    the incarnation and what belongs to the turn. Other threads put envelopes, append to `_controls`, and read. The
-    mailbox and the executor guard themselves; `waits_for` is guarded by the wait graph, the children by their supervision_group.
+    `turn`, with everything it calls, runs on the one thread that holds the agent: only that thread writes the counters,
+    the incarnation and the state of the turn. Other threads put envelopes, append to `_controls`, and read. The mailbox
+    and the executor guard themselves; the wait graph guards `waits_for`, and the supervision group its members.
     """
 
     __slots__ = (
@@ -103,7 +103,7 @@ class AgentCell:
         self.kept: Any = None
         """The latest snapshot of the agent's state, as a one-element tuple, or None if there is none yet."""
         self.given_up = False
-        """Whether the runtime has ended without it, because its thread is stuck."""
+        """True if the runtime has ended without it, because its thread is stuck."""
         self.restarts = 0
         self.last_beat = services.clock.monotonic()
         """When the agent's thread last began a turn, on the monotonic clock."""
@@ -133,12 +133,12 @@ class AgentCell:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the agent has not ended."""
+        """True until the agent has ended."""
         return not self.life.ended and not self.given_up
 
     @property
     def deliver(self) -> Callable[[Envelope], PendingPut | None]:
-        """Deliver an envelope; see `Endpoint`. It is the mailbox's own method, to spare the call in between."""
+        """Deliver an envelope; see `Endpoint`. This is the mailbox's own method, which saves a call."""
         return self.mailbox.put
 
     def cancel(self, envelope: Envelope) -> None:
@@ -151,7 +151,7 @@ class AgentCell:
         self.control(cancel)
 
     def stop(self, *, drain: bool) -> Completion:
-        """Have the agent stopped."""
+        """Begin to stop the agent."""
         self.mailbox.close()
         self.control(lambda: self.life.stop(drain=drain))
         return self.ended
@@ -170,15 +170,15 @@ class AgentCell:
         self.outcomes.expire_outside(envelope)
 
     def watch(self, watcher: AgentRef) -> None:
-        """Have `watcher` told of restarts and of the end."""
+        """Notify `watcher` of restarts and of the end."""
         self.services.registry.watch(self, watcher)
 
     def unwatch(self, watcher: AgentRef) -> None:
-        """Tell `watcher` no more."""
+        """Notify `watcher` no longer."""
         self.services.registry.unwatch(self, watcher)
 
     def control(self, action: Callable[[], object]) -> None:
-        """Have `action` called on the agent's thread between two messages, soon, also while it takes none.
+        """Call `action` soon on the agent's thread, between two messages, also while the agent takes none.
 
         Once the agent has ended it may never be called.
         """
@@ -188,7 +188,7 @@ class AgentCell:
     # The turn: called on the agent's thread.
 
     def turn(self, quantum: int) -> bool:
-        """Do what there is to do. Return whether there is more."""
+        """Handle up to `quantum` messages. Return whether there are more."""
         self.last_beat = self.services.clock.monotonic()
         return self._variables.run(self._turn, quantum)
 
@@ -224,7 +224,7 @@ class AgentCell:
             invocation.envelope = None
 
     def _handle(self, envelope: Envelope, invocation: Invocation) -> None:
-        if (envelope.reply is not None or envelope.deadline is not None) and self.outcomes.was_taken_back(envelope):
+        if (envelope.reply is not None or envelope.deadline is not None) and self.outcomes.end_if_stale(envelope):
             return
         message = envelope.message
         kind = message.__class__
@@ -261,7 +261,7 @@ class AgentCell:
             self._keep_state()
 
     def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
-        """Answer for a handler that raised: fail the message, and the agent if it is more than news."""
+        """End the message of a handler that raised, and fail the agent unless the error only concerns the message."""
         if self.outcomes.raised(handler, envelope, error, cancelled=cancelled):
             self.life.fail(error, type(envelope.message).__qualname__)
 
@@ -336,7 +336,7 @@ class AgentCell:
         self._held |= reason
 
     def release(self, reason: Suspension) -> None:
-        """Take messages again, if there is no other reason not to. Only on the agent's thread."""
+        """Take messages again, unless another reason remains. Only on the agent's thread."""
         self._held &= ~reason
         self.executor.interrupt()
         if self._at_rest and not self._held & Suspension.EXCLUSIVE:
@@ -345,7 +345,7 @@ class AgentCell:
                 then()
 
     def is_held(self, reason: Suspension) -> bool:
-        """Whether this is one of the reasons why the agent takes no messages."""
+        """Return whether this is one of the reasons why the agent takes no messages."""
         return bool(self._held & reason)
 
     def call_at_rest(self, then: Callable[[], object]) -> None:
@@ -356,7 +356,7 @@ class AgentCell:
             then()
 
     def in_hand(self) -> list[Envelope]:
-        """Return what is being handled. From any thread."""
+        """Return the messages in hand. From any thread."""
         envelopes = [self._invocation.envelope] if self._invocation.active else []
         incarnation = self.incarnation
         if incarnation is not None:

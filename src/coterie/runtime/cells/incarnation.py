@@ -1,4 +1,4 @@
-"""One life of an agent: the instance, what it is doing, and what ends with it."""
+"""One incarnation of an agent: the instance, its running handlers, tasks and timers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ended = Callable[[Any, BaseException | None], None]
 
 
 def _nothing(value: Any, error: BaseException | None) -> None:
-    """Stand for a callback that has been called, so that what it held is let go."""
+    """Replace a callback that has been called, to release the objects that it held."""
 
 
 class IncarnationLife(Protocol):
@@ -121,7 +121,7 @@ class HandlerTask(Invocation):
         """End it with a value or an error. Only the first call counts."""
         if self.active:
             self.active = False
-            self._incarnation.over(self)
+            self._incarnation.finished(self)
             ended, self._ended = self._ended, _nothing
             ended(value, error)
             self._incarnation.look_if_idle()
@@ -136,7 +136,7 @@ class HandlerTask(Invocation):
 
 
 class Incarnation:
-    """From one building of an agent to the end, or to the failure, of what was built.
+    """One life of an agent, from its construction to its end or failure.
 
     All of it runs on the agent's thread; only `timers` is touched by another, by single operations of a set.
     """
@@ -149,23 +149,23 @@ class Incarnation:
         self.constructed = False
         """Whether the constructor has returned."""
         self.exclusive: HandlerTask | None = None
-        """What keeps the agent from its next message: an ``async`` handler that is not interleaving, or a hook."""
+        """The running hook, or ``async`` handler without `interleave`, that must end before the next message."""
         self.tasks: set[asyncio.Task[Any]] = set()
         """Background tasks."""
         self.timers: set[AgentTimer] = set()
-        """Messages to itself that are due later. The timers' thread removes those that are done."""
+        """Its timers. The timers' thread removes those that are done."""
         self._handler_tasks: set[HandlerTask] = set()
         self._background: Invocation | None = None
         self._idle: Callable[[], None] | None = None
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no ``async`` handler or hook is under way."""
+        """True if no ``async`` handler or hook runs."""
         return not self._handler_tasks
 
     @property
     def handler_tasks(self) -> list[HandlerTask]:
-        """The ``async`` handlers and hooks that are under way."""
+        """The ``async`` handlers and hooks that run."""
         return list(self._handler_tasks)
 
     def begin(self, handler: Handler, envelope: Envelope, work: Awaitable[Any]) -> None:
@@ -217,7 +217,7 @@ class Incarnation:
                 return
 
     def cancel_all(self) -> None:
-        """Cancel all that is under way, and the background tasks; shielded handlers run to their end."""
+        """Cancel handlers, hooks, timers and background tasks; shielded handlers run to their end."""
         for reminder in list(self.timers):
             reminder.cancel()
         for invocation in self._handler_tasks:
@@ -226,7 +226,7 @@ class Incarnation:
             task.cancel()
 
     def abandon(self) -> None:
-        """Leave behind what has not ended although it was cancelled: what it still does no longer counts."""
+        """Abandon handlers that have not ended although they were cancelled: their outcomes no longer count."""
         self.cancel_all()
         for invocation in list(self._handler_tasks):
             invocation.cancelled = True
@@ -234,7 +234,7 @@ class Incarnation:
 
     @property
     def is_idle(self) -> bool:
-        """Whether neither handlers nor hooks nor background tasks are under way."""
+        """True if no ``async`` handler, hook or background task runs."""
         return not self._handler_tasks and not self.tasks
 
     def when_idle(self, then: Callable[[], None]) -> None:
@@ -251,8 +251,8 @@ class Incarnation:
             self.cell.hold(Suspension.EXCLUSIVE)
         invocation.start(self.cell.loop(), work, context)
 
-    def over(self, invocation: HandlerTask) -> None:
-        """Be told that an ``async`` handler or hook has ended."""
+    def finished(self, invocation: HandlerTask) -> None:
+        """Handle that an ``async`` handler or hook has ended."""
         self._handler_tasks.discard(invocation)
         if self.exclusive is invocation:
             self.exclusive = None
@@ -267,7 +267,7 @@ class Incarnation:
         self.look_if_idle()
 
     def look_if_idle(self) -> None:
-        """Call what waits for it to be idle, if it is now."""
+        """Call the callback of `when_idle`, if it is idle now."""
         if self._idle is not None and self.is_idle:
             then, self._idle = self._idle, None
             then()

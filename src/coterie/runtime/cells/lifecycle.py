@@ -1,7 +1,7 @@
-"""How an agent is built, fails, is rebuilt, and stops.
+"""The life cycle of an agent: it is built, fails, is rebuilt, and stops.
 
-What takes several steps, each of which may have to wait, is written as a procedure: a generator that yields, for each
-wait, a function which is given a callback. `_run` takes it through its steps on the agent's thread.
+A transition with several steps that may wait is a procedure: a generator that yields, for each wait, a function which
+takes a callback. `_run` executes the steps on the agent's thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GRACE = 5.0
 
 
 class Lifecycle:
-    """The phases of one agent. All of it runs on the agent's thread; other threads may read the phase."""
+    """The life cycle of one agent. It runs on the agent's thread; other threads may read the phase."""
 
     __slots__ = (
         "_backoff",
@@ -48,7 +48,7 @@ class Lifecycle:
         self.draining = False
         """Whether the agent stops as soon as its mailbox is empty."""
         self.error: BaseException | None = None
-        """What the agent has failed of for good."""
+        """The error that the agent failed with for good."""
         self._building = False
         self._drain: bool | None = None
         """How the agent has been told to stop; None if it has not."""
@@ -64,7 +64,7 @@ class Lifecycle:
 
     @property
     def cause(self) -> str:
-        """What the agent has just failed of, as text, while it is down; empty for one that runs."""
+        """The error that the agent is down with, as text; empty while it runs."""
         return "" if self.phase is Phase.RUNNING else self._cause
 
     @property
@@ -79,11 +79,11 @@ class Lifecycle:
         self._run(self._build())
 
     def fail(self, error: BaseException, message: str = "") -> None:
-        """End this life because of an error, and do what supervision says."""
+        """End this life because of an error, and apply the supervision policy."""
         cell = self._cell
         cell.last_error = describe(error)
         if self.ended or (self.phase in (Phase.RESTARTING, Phase.STOPPING) and not self._building and not self.draining):
-            # This life is ending already; what its last breaths raise changes nothing, but must be seen.
+            # This life is ending already: a further error changes nothing, but must be logged.
             cell.log.error("failed while it was ending: %s", describe(error), exc_info=error)
             return
         cell.services.publish_event(AgentFailed(cell.reference, describe(error), message))
@@ -103,7 +103,7 @@ class Lifecycle:
         cell.log.error("failed, restart %d follows: %s", permitted, describe(error), exc_info=error)
         self.phase = Phase.RESTARTING
         delay = cell.supervision_group.policy_of(cell).delay(permitted, cell.services.random)
-        # One that is stopping takes nobody with it any more; it is rebuilt only to handle what is queued.
+        # An agent that is stopping restarts no others; it is rebuilt only to handle its queued messages.
         if self._drain or cell.supervision_group.policy_of(cell).strategy is Strategy.ONE_FOR_ONE:
             self._run(self._restart_after(error, delay))
         else:
@@ -117,7 +117,7 @@ class Lifecycle:
             return
         self._group_restart = group
         if self.phase is Phase.RESTARTING and not self._building:
-            # It is down already, or on its way; what was planned for it before is off.
+            # It is down already, or going down; its own planned restart is cancelled.
             if self._backoff is not None:
                 self._backoff.cancel()
                 self._backoff = None
@@ -155,7 +155,7 @@ class Lifecycle:
             self._end(Phase.STOPPED, None)
 
     def drained(self) -> None:
-        """Be told that the mailbox is empty while the agent drains."""
+        """Handle that the mailbox is empty while the agent drains."""
         incarnation = self._cell.incarnation
         if incarnation is not None and incarnation.is_quiet and not self._cell.is_held(Suspension.LIFE):
             self.draining = False
@@ -208,7 +208,7 @@ class Lifecycle:
             cell.release(Suspension.LIFE)
 
     def _fail_to_start(self, error: BaseException) -> Procedure:
-        """End an agent that could not even be constructed. To try again would change nothing: its arguments are the same."""
+        """End an agent that could not even be constructed. A retry would have the same arguments."""
         cell = self._cell
         self._building = False
         failure = StartFailed(cell.name, cell.spec.kind.__qualname__, error)
@@ -293,7 +293,7 @@ class Lifecycle:
     # What the procedures use.
 
     def _run(self, procedure: Procedure) -> None:
-        """Take a procedure through its steps, each between two messages and outside of the event loop."""
+        """Execute the steps of a procedure, each between two messages and outside of the event loop."""
 
         def step(value: object) -> None:
             try:
@@ -334,7 +334,7 @@ class Lifecycle:
             self._run(self._finish(None))
 
     def _has_to_drain(self) -> bool:
-        """Whether the agent, which has been told to stop, is to be rebuilt before, to handle what is queued."""
+        """Return whether the stopping agent must be rebuilt first, to handle its queued messages."""
         return bool(self._drain) and len(self._cell.mailbox) > 0 and self._group_restart is None
 
     def _back_off_is_over(self) -> None:
@@ -344,7 +344,7 @@ class Lifecycle:
 
     def _end(self, phase: Phase, error: BaseException | None) -> None:
         cell = self._cell
-        # However somebody learns that the agent has ended, its name is free by then.
+        # The name must be free before any other code can learn that the agent has ended.
         cell.free_name()
         self.error = error
         self.phase = phase

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 _KEPT = 256
-"""The latest times that quantiles are taken over."""
+"""The number of latest times that quantiles are taken over."""
 
 
 class Quantiles(msgspec.Struct, frozen=True):
@@ -19,7 +19,7 @@ class Quantiles(msgspec.Struct, frozen=True):
 
 
 class Latencies(msgspec.Struct, frozen=True):
-    """How long messages waited in the mailbox and how long their handlers took, for one message in sixteen."""
+    """Waiting times in the mailbox and run times of handlers, sampled for one message in sixteen."""
 
     samples: int
     wait: Quantiles
@@ -45,7 +45,7 @@ class AgentMetrics(msgspec.Struct, frozen=True):
     rejected: int = 0
     """The mailbox was full."""
     dead: int = 0
-    """There was no agent, or no handler, or it was dropped to make room."""
+    """The agent or a handler was missing, or the message was dropped to make room."""
     queued: int = 0
     """In the mailbox now."""
     restarts: int = 0

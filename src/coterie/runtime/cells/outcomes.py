@@ -1,4 +1,4 @@
-"""How each message of an agent ends, and the count of it."""
+"""The outcome of each message of an agent, and their counts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.references.logs import AgentLog
 
 _ASKING_ERRORS = (DeliveryError, WaitTimeout)
-"""Errors that come from asking others. They fail the message and not the agent."""
+"""Errors of asks. They fail the message and not the agent."""
 
 
 class OutcomeServices(Protocol):
@@ -93,7 +93,7 @@ class OutcomesOwner(Protocol):
 
     @property
     def restarts(self) -> int:
-        """How often it was restarted."""
+        """The number of its restarts."""
         ...
 
     @property
@@ -107,7 +107,7 @@ class OutcomesOwner(Protocol):
 
 
 class Outcomes:
-    """Ends messages: answers who asked, counts, and makes dead letters of what nobody handled.
+    """Ends messages: answers asks, counts, and records unhandled messages as dead letters.
 
     The counts are written by the agent's thread alone; `refuse` and `make_room`, which other threads call, count
     elsewhere.
@@ -191,8 +191,8 @@ class Outcomes:
             cell.services.dead_letter(envelope, cell.address, Reason.POISON, describe(error))
         return fatal
 
-    def was_taken_back(self, envelope: Envelope) -> bool:
-        """End a message that is not worth handling any more, and return True; or return False if it is."""
+    def end_if_stale(self, envelope: Envelope) -> bool:
+        """End a message whose time is over or whose ask has ended, and return True; return False for any other."""
         reply = envelope.reply
         if envelope.deadline is not None and envelope.deadline <= self._cell.now():
             self.expired += 1
@@ -206,7 +206,7 @@ class Outcomes:
         return False
 
     def unhandled(self, envelope: Envelope) -> None:
-        """End a message for which there is no handler."""
+        """End a message without a handler."""
         self.dead += 1
         cell = self._cell
         cell.services.dead_letter(envelope, cell.address, Reason.UNHANDLED)
@@ -215,7 +215,7 @@ class Outcomes:
             envelope.reply.fail(Unhandled(cell.name, type(envelope.message).__qualname__, known))
 
     def count_leftovers(self) -> list[Envelope]:
-        """Take what is still queued out of the mailbox of an agent that has ended, count it, and return what is dead."""
+        """Empty the mailbox of an agent that has ended, count its messages, and return those that become dead letters."""
         left = self._cell.mailbox.empty()
         dead = [envelope for envelope in left if envelope.reply is None or not envelope.reply.done]
         self.cancelled += len(left) - len(dead)
@@ -243,7 +243,7 @@ class Outcomes:
             envelope.reply.fail(MailboxFull(cell.name, kind, cell.mailbox.policy.capacity, why))
 
     def dead_letter(self, envelope: Envelope) -> None:
-        """Make a dead letter of a message whose agent has ended, and tell who asked. From any thread."""
+        """Record a message whose agent has ended as a dead letter, and fail its ask. From any thread."""
         cell = self._cell
         cell.services.dead_letter(envelope, cell.address, Reason.STOPPED)
         if envelope.reply is not None:
@@ -251,12 +251,12 @@ class Outcomes:
 
 
 class ClosedOutcomes(Outcomes):
-    """The counts of an agent that was given up: they stay, and whatever its stuck thread still brings about is late."""
+    """The frozen counts of an abandoned agent: later outcomes of its stuck thread are ignored."""
 
     __slots__ = ()
 
     def returned(self, envelope: Envelope, value: Any) -> None:
-        """Do nothing: the message has been counted, and who asked has been told."""
+        """Do nothing: the message has been counted, and its ask has ended."""
 
     def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:  # noqa: ARG002 - as every
         """Only log the error."""

@@ -6,7 +6,7 @@ import enum
 
 
 class Phase(enum.Enum):
-    """Where an agent is in its life."""
+    """The phase of an agent's life."""
 
     STARTING = "starting"
     RUNNING = "running"

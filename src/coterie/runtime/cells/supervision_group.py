@@ -109,7 +109,7 @@ class SupervisionGroup:
         if self._members:
             return
         with self._lock:
-            # Whoever waits looked at the members under the lock, so it was seen either there or here that all have left.
+            # Waiters check `_members` under this lock, so the last leave cannot be missed.
             waiting, self._when_empty = ([], self._when_empty) if self._members else (self._when_empty, [])
         for then in waiting:
             then()
@@ -135,7 +135,7 @@ class SupervisionGroup:
         return group
 
     def stop_all(self, *, drain: bool, then: Callable[[], None]) -> None:
-        """Have all members stopped, the youngest asked first; call `then` when there are none."""
+        """Stop all members, the youngest first; call `then` when all have ended."""
         with self._lock:
             members = self._present()
             if members:
@@ -155,9 +155,9 @@ def _tell_to_restart(cell: Supervised, group: GroupRestart) -> None:
 
 
 class GroupRestart:
-    """Several agents go down, then come up one after the other, in the order in which they were spawned.
+    """A restart of several agents: all go down, then come up one after the other, in the order of their spawning.
 
-    Its methods are called on the threads of its members; `_lock` guards who is awaited.
+    Its methods are called on the threads of its members; `_lock` guards the members that are awaited.
     """
 
     def __init__(self, members: list[Supervised], delay: float) -> None:
@@ -169,11 +169,11 @@ class GroupRestart:
         self._started = False
 
     def limit(self, failed: Supervised) -> None:
-        """Wait for members that do not go down for a while only; a blocked agent must not keep the others down."""
+        """Limit the wait for members that do not go down: a blocked agent must not keep the others down."""
         failed.services.timers.call_later(_PATIENCE + self._delay, self._go_on_without_them)
 
     def is_down(self, cell: Supervised) -> None:
-        """Be told that a member is down."""
+        """Handle that a member is down."""
         with self._lock:
             if cell not in self._going_down:
                 late = cell not in self._to_build and self._being_built is not cell
@@ -181,17 +181,17 @@ class GroupRestart:
                 late = False
                 self._going_down.discard(cell)
         if late:
-            # The others went on without it. It comes up by itself.
+            # The others restarted without it. It comes up alone.
             _tell_to_build(cell, self)
         else:
             self._go_on_when_all_are_down(cell)
 
     def is_up(self, cell: Supervised) -> None:
-        """Be told that a member has been built."""
+        """Handle that a member has been built."""
         self._build_next(after=cell)
 
     def leave(self, cell: Supervised) -> None:
-        """Be told that a member has ended, or is stopping, and takes no further part."""
+        """Remove a member that has ended or is stopping."""
         with self._lock:
             self._going_down.discard(cell)
             if cell in self._to_build:

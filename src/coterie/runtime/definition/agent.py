@@ -39,7 +39,7 @@ class Agent:
 
     The constructor, the hooks and the handlers run on the agent's thread, one at a time: no lock is needed for what
     only the agent touches. A handler may be ``def`` or ``async def``, and so may the hooks `on_start`, `on_stop` and
-    `on_failure`. A synchronous handler runs outside of the agent's event loop, and may block: that holds up nobody but
+    `on_failure`. A synchronous handler runs outside of the agent's event loop, and may block: that delays only
     the agent itself.
 
     A handler that raises fails its agent, which is then rebuilt from its spawn arguments (see `Supervision`) and keeps
@@ -67,7 +67,7 @@ class Agent:
         try:
             cls.__coterie_handlers__ = handlers_of(cls)
         except UnresolvedType:
-            # A message class may be defined further down. Who spawns the agent tries again.
+            # A message class may be defined further down. `spawn` tries again.
             cls.__coterie_handlers__ = None
 
     @classmethod
@@ -79,9 +79,9 @@ class Agent:
 
     @property
     def context(self) -> Context:
-        """The agent's way to the world: its reference, its sender, its children, timers, topics and tasks.
+        """The agent's access to its runtime: its reference, sender, children, timers, topics and tasks.
 
-        Raises `NotInAgent` on an instance that nobody spawned.
+        Raises `NotInAgent` on an instance that was not spawned.
         """
         try:
             context: Context = self.__dict__["_coterie_context"]
@@ -98,7 +98,7 @@ class Agent:
         return None
 
     def on_failure(self, error: BaseException) -> Awaitable[None] | None:  # noqa: ARG002 - for overriding
-        """Do something with the error that ended this life, before `on_stop`. What is raised here is only logged."""
+        """Do something with the error that ended this life, before `on_stop`. An exception raised here is only logged."""
         return None
 
 
@@ -169,7 +169,7 @@ class AgentRuntime(Protocol):
 
 
 class Context:
-    """An agent's way to the world, as `self.context`. Use it on the agent's thread only, unless a line says otherwise."""
+    """An agent's access to its runtime, as `self.context`. Only for the agent's thread, unless a method says otherwise."""
 
     __slots__ = ("_cell",)
 
@@ -183,7 +183,7 @@ class Context:
 
     @property
     def sender(self) -> AgentRef | None:
-        """Who sent the message in hand; None for somebody who is not an agent, and in hooks and background tasks."""
+        """The sender of the message in hand; None if that is not an agent, and in hooks and background tasks."""
         invocation = CURRENT.get()
         if invocation is None or invocation.envelope is None or invocation.cell.reference is not self._cell.reference:
             return None
@@ -202,7 +202,7 @@ class Context:
         return self._cell.log
 
     def use(self, service: type[T]) -> T:
-        """Return what was given to `runtime.provide` under this type, or a subclass of it. From any thread.
+        """Return the service that was given to `runtime.provide` under this type, or a subclass of it. From any thread.
 
         Raises `ServiceMissing`.
         """
@@ -228,11 +228,11 @@ class Context:
         )
 
     def watch(self, agent: AgentRef) -> None:
-        """Be sent `AgentRestarted` and `AgentDown` about an agent; the latter at once if it has ended."""
+        """Subscribe to `AgentRestarted` and `AgentDown` of an agent; the latter comes at once if it has ended."""
         watch(agent, self._cell.reference)
 
     def unwatch(self, agent: AgentRef) -> None:
-        """Be told about an agent no more."""
+        """Stop watching an agent."""
         unwatch(agent, self._cell.reference)
 
     def after(self, seconds: float, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> AgentTimer:
@@ -248,17 +248,17 @@ class Context:
         return self._cell.services.publish(topic, message, self._cell.reference)
 
     def subscribe(self, topic: str) -> None:
-        """Be sent what is published on a topic, until the agent ends."""
+        """Subscribe to the messages of a topic, until the agent ends."""
         self._cell.subscribe(topic)
 
     def unsubscribe(self, topic: str) -> None:
-        """Be sent what is published on a topic no more."""
+        """Unsubscribe from a topic."""
         self._cell.unsubscribe(topic)
 
     def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine on the agent's loop beside its handlers; it is cancelled when this life of the agent ends.
 
-        A task that raises fails the agent as a handler does. What a task asks or awaits holds up nobody.
+        A task that raises fails the agent as a handler does. Asks and awaits of a task delay no handler.
         """
         try:
             incarnation = self._incarnation("a task")
@@ -268,7 +268,7 @@ class Context:
         return incarnation.create_task(work)
 
     def run_blocking(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        """Call a function that blocks on a thread of the runtime's pool, and await what it returns or raises.
+        """Call a blocking function on a thread of the runtime's pool, and await its result or exception.
 
         The pool starts threads as they are needed. The function must not touch the agent. If the await is cancelled, a
         call that has begun goes on, and its outcome is dropped.
@@ -279,7 +279,7 @@ class Context:
             try:
                 return variables.run(function, *args, **kwargs)
             except StopIteration as error:
-                # No future of asyncio can carry it, so whoever awaits this would wait for ever.
+                # A future of asyncio cannot carry it, so the await would never end.
                 raise RuntimeError("the blocking call raised StopIteration") from error
 
         future = self._cell.services.blocking.submit(call)

@@ -70,7 +70,7 @@ class ContextOwner(TimerOwner, Protocol):
 
     @property
     def incarnation(self) -> LiveAgent | None:
-        """The current incarnation; None while there is none."""
+        """The current incarnation; None while the agent is down."""
         ...
 
     def loop(self) -> asyncio.AbstractEventLoop:

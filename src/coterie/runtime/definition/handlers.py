@@ -1,4 +1,4 @@
-"""`@on`: which method of an agent handles which messages."""
+"""The decorator `@on`, and the table of handlers of an agent class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class UnresolvedType(DefinitionError):
 
 
 class _Declaration:
-    """What `@on` was told, and the names it could see, to look annotations up in."""
+    """The arguments of `@on`, and the names in which annotations are looked up."""
 
     __slots__ = ("attempts", "interleave", "names", "raises", "shield")
 

@@ -1,4 +1,4 @@
-"""What happens when an agent fails: pure rules, without threads."""
+"""Supervision policies: pure rules for failed agents, without threads."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Strategy(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before a restart: longer each time, up to a limit, and never all at the same moment."""
+    """The delay before a restart: it grows each time, up to a limit, with random jitter."""
 
     initial: float = 0.05
     """Seconds before the first restart."""
     factor: float = 2.0
-    """What each further delay is multiplied by."""
+    """The factor between one delay and the next."""
     maximum: float = _LONGEST
-    """Seconds that are never exceeded."""
+    """The longest delay, in seconds."""
     jitter: float = 0.1
-    """The part of a delay, from 0 to 1, that is left to chance: it is shortened by up to as much."""
+    """The random part of a delay, from 0 to 1: the delay is shortened by up to this share."""
 
     def __post_init__(self) -> None:
         check_number("Backoff.initial", self.initial)
@@ -55,7 +55,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
-    """How failures of agents are answered.
+    """The policy for failures of agents.
 
     It is given to the agent itself at `spawn`, or to its parent's class as the attribute `supervision`, or to the
     `Runtime` for agents without a parent; the first that there is counts. An agent that fails more than `max_restarts`
@@ -86,7 +86,7 @@ class Supervision:
 
 
 class RestartHistory:
-    """When restarts happened, and so whether one more is permitted. Not safe from many threads at once."""
+    """The times of recent restarts, which decide whether one more is permitted. Not thread-safe."""
 
     __slots__ = ("_times",)
 

@@ -1,4 +1,4 @@
-"""How agents get threads. The choice changes what an agent costs, never what it means.
+"""Dispatchers, which give agents their threads. The choice changes the cost of an agent, never its meaning.
 
 `Leased` gives a thread to an agent only while it has something to run; `Dedicated` gives it one for life. The only
 place, beside the model gateway, where event loops are made.

@@ -1,4 +1,4 @@
-"""The contract between agents and what gives them threads."""
+"""The contract between agents and the dispatchers that give them threads."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from coterie.kernel import Clock
 
 @dataclass(frozen=True, slots=True)
 class DispatcherResources:
-    """What an scheduler may use of its runtime."""
+    """The parts of a runtime that a scheduler may use."""
 
     name: str
     """Begins the names of its threads."""
     clock: Clock
     timers: Timers
     blocking: Executor
-    """Where `run_in_executor` of the agents' loops leads."""
+    """The executor that `run_in_executor` of the agents' loops uses by default."""
 
 
 class Schedulable(Protocol):
-    """Somebody who works on one thread at a time: an agent."""
+    """An agent, as a dispatcher sees it: it runs on one thread at a time."""
 
     @property
     def name(self) -> str:
-        """What its thread may be called."""
+        """The name for its thread."""
         ...
 
     def turn(self, quantum: int) -> bool:
-        """Do what there is to do, about `quantum` messages at most. Return whether there is more. Must not raise.
+        """Handle about `quantum` messages at most. Return whether there are more. Must not raise.
 
-        Called on the thread that holds the schedulable, outside of its event loop, and never twice at once.
+        Called on the thread that holds the agent, outside of its event loop, and never twice at once.
         """
         ...
 
 
 class AgentExecutor(Protocol):
-    """The place where one schedulable gets its thread."""
+    """Executes the turns of one agent."""
 
     @property
     def thread_id(self) -> int | None:
-        """The thread that runs the schedulable right now, None if there is none."""
+        """The identifier of the thread that runs the agent right now, or None."""
         ...
 
     @property
     def busy(self) -> bool:
-        """Whether the schedulable's code runs, or is about to, as opposed to waiting for something to do."""
+        """True while the agent's code runs or is about to, and false while it waits for something to do."""
         ...
 
     @property
@@ -59,48 +59,48 @@ class AgentExecutor(Protocol):
         ...
 
     def wake(self) -> None:
-        """See to it that `turn` is called, soon, after this. Safe from any thread; does nothing once closed."""
+        """Ensure that `turn` is called soon after this call. Safe from any thread; does nothing once closed."""
         ...
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the schedulable's event loop, which is made at the first call. Only on the schedulable's thread."""
+        """Return the agent's event loop, which is made at the first call. Only on the agent's thread."""
         ...
 
     def has_loop(self) -> bool:
-        """Whether the event loop has been made."""
+        """Return whether the event loop has been made."""
         ...
 
     def interrupt(self) -> None:
-        """Leave the event loop soon, because a turn is due. Only on the schedulable's thread."""
+        """Leave the event loop soon, because a turn is due. Only on the agent's thread."""
         ...
 
     def before_blocking(self) -> None:
-        """Be told that the schedulable's thread is about to block knowingly. Only on that thread."""
+        """Prepare for the agent's thread to block knowingly. Only on that thread."""
         ...
 
     def close(self) -> None:
-        """Be told that the schedulable has ended: no turn after this one. Only on the schedulable's thread."""
+        """End after this turn: the agent has ended. Only on the agent's thread."""
         ...
 
 
 class Scheduler(Protocol):
-    """What gives threads to the agents of one runtime."""
+    """Gives threads to the agents of one runtime."""
 
     def executor(self, schedulable: Schedulable) -> AgentExecutor:
-        """Return an executor for a new schedulable. Raises `RuntimeError` when the system has no thread to give."""
+        """Return an executor for a new agent. Raises `RuntimeError` when the system has no thread to give."""
         ...
 
     def running(self) -> Iterator[tuple[Schedulable, AgentExecutor]]:
-        """Yield the schedulables that are, or just were, on a thread."""
+        """Yield the agents that are, or just were, on a thread."""
         ...
 
     @property
     def threads(self) -> int:
-        """How many threads there are now."""
+        """The number of threads now."""
         ...
 
     def close(self, timeout: float) -> None:
-        """End all threads that will end within `timeout` seconds. The schedulables have ended, or are given up."""
+        """End all threads that will end within `timeout` seconds. The agents have ended, or are given up."""
         ...
 
 

@@ -72,7 +72,7 @@ class DedicatedLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Call back at a time. Where somebody moves the clock, have that wake this loop, which sleeps in real time."""
+        """Call back at a time. A driven clock wakes this loop, which sleeps in real time, by a timer."""
         if isinstance(self._resources.clock, DrivenClock):
             self._resources.timers.call_at(when, self._nudge)
         return super().call_at(when, callback, *args, context=context)
@@ -100,7 +100,7 @@ class _State(enum.Enum):
 
 
 class DedicatedExecutor:
-    """One schedulable's own thread, started by the first `wake`. `_lock` guards `_state`; the rest belongs to the thread."""
+    """One agent's own thread, started by the first `wake`. `_lock` guards `_state`; the rest belongs to the thread."""
 
     __slots__ = ("_bell", "_in_loop", "_lock", "_loop", "_schedulable", "_scheduler", "_state", "thread")
 
@@ -116,12 +116,12 @@ class DedicatedExecutor:
 
     @property
     def thread_id(self) -> int | None:
-        """The schedulable's thread."""
+        """The agent's thread."""
         return self.thread.ident if self.thread is not None else None
 
     @property
     def busy(self) -> bool:
-        """Whether the thread is in the schedulable's code, or about to be, as opposed to waiting for something to do."""
+        """True while the agent's code runs or is about to, and false while it waits for something to do."""
         if self._state is _State.RESTING:
             return self._in_loop and self._loop is not None and not self._loop.watched.resting
         return self._state is _State.RUNNING or self._state is _State.DIRTY
@@ -132,7 +132,7 @@ class DedicatedExecutor:
         return self._loop.watched.steps if self._loop is not None else 0
 
     def wake(self) -> None:
-        """See to it that there is a turn after this."""
+        """Ensure that there is a turn after this call."""
         self._lock.acquire()
         before = self._state
         if before is _State.RESTING or before is _State.NEW:
@@ -159,13 +159,13 @@ class DedicatedExecutor:
                 raise
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the schedulable's event loop."""
+        """Return the agent's event loop."""
         if self._loop is None:
             self._loop = DedicatedLoop(self._scheduler.resources)
         return self._loop
 
     def has_loop(self) -> bool:
-        """Whether the event loop has been made."""
+        """Return whether the event loop has been made."""
         return self._loop is not None
 
     def interrupt(self) -> None:
@@ -174,7 +174,7 @@ class DedicatedExecutor:
             self._loop.stop()
 
     def before_blocking(self) -> None:
-        """Nobody else waits for this thread."""
+        """Do nothing: no other agent uses this thread."""
 
     def close(self) -> None:
         """End the thread after this turn."""
@@ -220,34 +220,34 @@ class DedicatedScheduler:
     def __init__(self, resources: DispatcherResources) -> None:
         self.resources = resources
         self._lock = new_lock(Rank.DISPATCHER)
-        self._seats: dict[DedicatedExecutor, Schedulable] = {}
+        self._executors: dict[DedicatedExecutor, Schedulable] = {}
         self._ending: list[Thread] = []
 
     @property
     def threads(self) -> int:
-        """How many threads there are now."""
-        return len(self._seats)
+        """The number of threads now."""
+        return len(self._executors)
 
     def executor(self, schedulable: Schedulable) -> DedicatedExecutor:
-        """Return an executor for a new schedulable."""
+        """Return an executor for a new agent."""
         return DedicatedExecutor(self, schedulable)
 
     def running(self) -> Iterator[tuple[Schedulable, DedicatedExecutor]]:
-        """Yield all schedulables."""
+        """Yield all agents."""
         with self._lock:
-            executors = list(self._seats.items())
+            executors = list(self._executors.items())
         for executor, schedulable in executors:
             yield schedulable, executor
 
     def enter(self, executor: DedicatedExecutor, schedulable: Schedulable) -> None:
-        """Be told that the thread of an executor begins."""
+        """Record that the thread of an executor begins."""
         with self._lock:
-            self._seats[executor] = schedulable
+            self._executors[executor] = schedulable
 
     def leave(self, executor: DedicatedExecutor) -> None:
-        """Be told that the thread of an executor is about to end."""
+        """Record that the thread of an executor is about to end."""
         with self._lock:
-            self._seats.pop(executor, None)
+            self._executors.pop(executor, None)
             if executor.thread is not None:
                 self._ending.append(executor.thread)
             if len(self._ending) > _ENDING_TOLERATED:
@@ -257,7 +257,7 @@ class DedicatedScheduler:
         """Wait for the threads whose schedulables have ended."""
         countdown = Countdown(timeout)
         with self._lock:
-            threads = [*self._ending, *(executor.thread for executor in self._seats)]
+            threads = [*self._ending, *(executor.thread for executor in self._executors)]
         for thread in threads:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(countdown.left())

@@ -69,7 +69,7 @@ class _State(enum.Enum):
 
 
 class LeasedExecutor:
-    """Where one schedulable is leased a thread. `_lock` guards `_state`; the rest belongs to the thread that holds it."""
+    """Leases a thread to one agent. `_lock` guards `_state`; the thread that holds the agent owns the rest."""
 
     __slots__ = ("_armed_for", "_lock", "_loop", "_schedulable", "_scheduler", "_state", "_timer", "thread_id")
 
@@ -85,12 +85,12 @@ class LeasedExecutor:
 
     @property
     def schedulable(self) -> Schedulable:
-        """Whose executor it is."""
+        """The agent."""
         return self._schedulable
 
     @property
     def busy(self) -> bool:
-        """Whether the schedulable has a thread, or is to get one."""
+        """True while the agent has a thread, or is queued for one."""
         return self._state is not _State.RESTING and self._state is not _State.CLOSED
 
     @property
@@ -99,7 +99,7 @@ class LeasedExecutor:
         return self._loop.steps if self._loop is not None else 0
 
     def wake(self) -> None:
-        """See to it that there is a turn after this."""
+        """Ensure that there is a turn after this call."""
         lock = self._lock
         lock.acquire()
         state = self._state
@@ -113,13 +113,13 @@ class LeasedExecutor:
         lock.release()
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the schedulable's event loop."""
+        """Return the agent's event loop."""
         if self._loop is None:
             self._loop = ParkingLoop(self._scheduler.resources, self.wake, self._scheduler.poller)
         return self._loop
 
     def has_loop(self) -> bool:
-        """Whether the event loop has been made."""
+        """Return whether the event loop has been made."""
         return self._loop is not None
 
     def interrupt(self) -> None:
@@ -207,15 +207,15 @@ class LeasedScheduler:
 
     @property
     def threads(self) -> int:
-        """How many threads there are now."""
+        """The number of threads now."""
         return self.pool.threads + self.poller.threads
 
     def executor(self, schedulable: Schedulable) -> LeasedExecutor:
-        """Return an executor for a new schedulable."""
+        """Return an executor for a new agent."""
         return LeasedExecutor(self, schedulable)
 
     def running(self) -> Iterator[tuple[Schedulable, LeasedExecutor]]:
-        """Yield the schedulables that are on a thread."""
+        """Yield the agents that are on a thread."""
         for lease, _ in self.pool.holding():
             if isinstance(lease, LeasedExecutor):
                 yield lease.schedulable, lease

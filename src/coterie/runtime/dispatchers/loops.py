@@ -1,4 +1,4 @@
-"""How an outcome wakes the event loop that awaits it, whoever's loop that is."""
+"""Waking the event loops that await outcomes, whichever code owns the loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LoopInbox:
         self._idle = threading.Lock()
 
     def deliver(self, future: asyncio.Future[None]) -> None:
-        """Have `future` set, soon, on its loop. Does nothing if the loop is closed: then nobody awaits it any more."""
+        """Set `future` soon, on its loop. Does nothing if the loop is closed: then no code awaits it any more."""
         self._due.append(future)
         if self._idle.acquire(blocking=False):
             loop = self._loop()

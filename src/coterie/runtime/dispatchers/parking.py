@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from coterie.runtime.dispatchers.base import DispatcherResources
 from coterie.runtime.dispatchers.loops import LoopInbox
 from coterie.runtime.dispatchers.poller import Poller
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from _typeshed import FileDescriptorLike
-
-    from coterie.runtime.dispatchers.base import DispatcherResources
 
 PRIVATE = (
     "_asyncgen_finalizer_hook",
@@ -67,7 +66,7 @@ class ParkingSelector(selectors.BaseSelector):
         return self._real.fileno() if self._real is not None else None
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready now; never wait."""
+        """Return the events that are ready now; never wait."""
         events_: list[tuple[selectors.SelectorKey, int]] = self._real.select(0) if self._real is not None else []
         if not events_ and (timeout is None or timeout > 0):
             self.parked = True
@@ -93,7 +92,7 @@ class ParkingSelector(selectors.BaseSelector):
         return self._real.modify(fileobj, events, data)
 
     def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
-        """Return what is watched."""
+        """Return the watched files."""
         return self._real.get_map() if self._real is not None else {}
 
     def close(self) -> None:
@@ -146,8 +145,8 @@ class ParkingLoop(asyncio.SelectorEventLoop):
         """Run a function in `executor`, by default on the runtime's threads."""
         return super().run_in_executor(executor or self._resources.blocking, func, *args)
 
-    def pump(self, most: int) -> None:
-        """Run what is ready, on this thread, for at most so many steps. Never blocks, never raises."""
+    def pump(self, max_steps: int) -> None:
+        """Run ready callbacks on this thread, for at most `max_steps` steps. Never blocks, never raises."""
         self._thread_id = threading.get_ident()
         firstiter, finalizer = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
@@ -155,15 +154,15 @@ class ParkingLoop(asyncio.SelectorEventLoop):
         try:
             self.interrupted = False
             self._parking.parked = False
-            while most > 0 and not self.interrupted:
-                most -= 1
+            while max_steps > 0 and not self.interrupted:
+                max_steps -= 1
                 self.steps += 1
                 self.input_ready = False
                 try:
                     self._run_once()
                 except BaseException as error:  # noqa: BLE001 - a callback raised SystemExit or the like; that ends nobody else
                     self.call_exception_handler({"message": "a callback raised", "exception": error})
-                # Nobody runs this loop forever, so nobody can stop it.
+                # The loop never runs forever, so stopping it has no meaning.
                 self._stopping = False
                 if self._parking.parked and not self._ready:
                     break
@@ -174,16 +173,16 @@ class ParkingLoop(asyncio.SelectorEventLoop):
 
     @property
     def is_due(self) -> bool:
-        """Whether a pump would find something to do."""
+        """True if `pump` would find something to do."""
         return bool(self._ready) or self.input_ready or self.deadline <= self.time()
 
     @property
     def deadline(self) -> float:
-        """When the next timer of the loop is due, on the runtime's monotonic clock; infinite if there is none."""
+        """The time of the loop's next timer, on the runtime's monotonic clock; infinite without timers."""
         return self._scheduled[0].when() if self._scheduled else float("inf")
 
     def rest(self) -> None:
-        """Be told that the thread goes away: from now on the poller watches what the loop waits for."""
+        """Hand the watched files to the poller, because the thread is about to be given back."""
         descriptor = self._parking.descriptor
         if descriptor is not None:
             self._poller.arm(descriptor)

@@ -31,7 +31,7 @@ class Poller:
 
     @staticmethod
     def supported() -> bool:
-        """Return whether this platform has what it needs: epoll, so Linux."""
+        """Return whether this platform has epoll and eventfd (Linux)."""
         return hasattr(select, "epoll") and hasattr(os, "eventfd")
 
     def add(self, descriptor: int, arrived: Callable[[], None]) -> None:
@@ -58,7 +58,7 @@ class Poller:
 
     @property
     def threads(self) -> int:
-        """How many threads it has: none before the first descriptor."""
+        """The number of its threads: 0 before the first descriptor, then 1."""
         return int(self._thread is not None)
 
     def close(self, timeout: float) -> None:

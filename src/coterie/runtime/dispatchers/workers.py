@@ -107,12 +107,12 @@ class WorkerPool:
 
     @property
     def threads(self) -> int:
-        """How many worker threads there are now."""
+        """The number of worker threads now."""
         return len(self._workers)
 
     @property
     def others_wait(self) -> bool:
-        """Whether some lease waits in the queue."""
+        """True while a lease waits in the queue."""
         return bool(self._ready)
 
     def holding(self) -> list[tuple[Lease, int]]:
@@ -130,7 +130,7 @@ class WorkerPool:
         self.enqueue(lease)
 
     def enqueue(self, lease: Lease) -> None:
-        """Run a lease when it is its turn, after all that are queued already."""
+        """Run a lease after all leases that are queued already."""
         self._lock.acquire()
         try:
             self._ready.append(lease)
@@ -189,9 +189,9 @@ class WorkerPool:
         return worker
 
     def _rouse(self, worker: LeaseWorker) -> bool:
-        """Wake a worker, or start its thread if it has none. The lock is not held, for to start a thread takes long.
+        """Wake a worker, or start its thread if it has none. The lock is not held, because starting a thread takes long.
 
-        Returns False if the system has no thread left. Raises `RuntimeError` if so there is none at all.
+        Returns False if the system has no thread left. Raises `RuntimeError` if then the pool has no thread at all.
         """
         if not worker.fresh:
             worker.bell.ring()
@@ -308,7 +308,7 @@ class WorkerPool:
             self._ending.append(worker.thread)
 
     def _watch(self) -> None:
-        """Be the watchdog."""
+        """Run the watchdog."""
         quiet = 0
         cpu = SystemClock.processor()
         wall = SystemClock.monotonic()

@@ -58,7 +58,7 @@ class NodeServices(RemoteServices, WaitServices, Protocol):
 
 
 class Node:
-    """Sends frames to other nodes, and does what theirs say.
+    """Sends frames to other nodes, and carries out theirs.
 
     Safe from any thread. `_lock` guards the tables of asks that are under way: `_asked`, of other nodes by ours, and
     `_asking`, the other way round.
@@ -88,7 +88,7 @@ class Node:
         self.link.send(node, self._encoder.encode(frame))
 
     def expect(self, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
-        """Have `ended` called with the outcome of an ask when that arrives."""
+        """Call `ended` with the outcome of an ask when that arrives."""
         with self._lock:
             self._asked[number] = ended
 
@@ -110,7 +110,7 @@ class Node:
             self._asking.pop((node, correlation), None)
 
     def close(self) -> None:
-        """Hear nothing more. Asks of other nodes that are under way end with that."""
+        """Receive no more frames. Asks of agents on other nodes that have not ended end with `RuntimeStopped`."""
         self.link.close()
         with self._lock:
             asked, self._asked = self._asked, {}

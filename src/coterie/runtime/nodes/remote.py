@@ -42,7 +42,7 @@ class RemoteServices(Protocol):
 
     @property
     def stopping(self) -> bool:
-        """Whether the runtime takes nothing more from outside."""
+        """True once messages from outside are refused."""
         ...
 
     def next_correlation(self) -> int:
@@ -92,7 +92,7 @@ class Connection(Protocol):
 
 
 class RemoteEndpoint:
-    """The endpoint to an agent of another node. What gets lost on the way ends an ask by its deadline."""
+    """The endpoint to an agent of another node. If a frame is lost, the ask ends by its deadline."""
 
     __slots__ = ("__weakref__", "_gone", "_node", "address")
 
@@ -108,7 +108,7 @@ class RemoteEndpoint:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the agent lives, as far as its node has said."""
+        """True until its node has said that the agent has ended."""
         return not self._gone
 
     def deliver(self, envelope: Envelope) -> PendingPut | None:
@@ -139,12 +139,12 @@ class RemoteEndpoint:
         return None
 
     def cancel(self, envelope: Envelope) -> None:
-        """Tell the other node that nobody waits for the answer any more."""
+        """Withdraw the ask at the other node."""
         if envelope.reply is not None:
             self._try_to_send(WithdrawFrame(envelope.reply.correlation))
 
     def stop(self, *, drain: bool) -> Completion:
-        """Have the agent stopped. What is returned is done when its node says that it has ended."""
+        """Begin to stop the agent. The returned completion is done when its node says that it has ended."""
         ended = Signal()
         number = self._node.services.next_correlation()
         self._node.expect(number, lambda _: self._stopped(ended))
@@ -154,11 +154,11 @@ class RemoteEndpoint:
         return ended
 
     def watch(self, watcher: AgentRef) -> None:
-        """Have `watcher` told of restarts and of the end."""
+        """Notify `watcher` of restarts and of the end."""
         self._try_to_send(WatchFrame(self.address, watcher.address, on=True))
 
     def unwatch(self, watcher: AgentRef) -> None:
-        """Tell `watcher` no more."""
+        """Notify `watcher` no longer."""
         self._try_to_send(WatchFrame(self.address, watcher.address, on=False))
 
     def _stopped(self, ended: Signal) -> None:
@@ -195,7 +195,7 @@ class RemoteEndpoint:
 
 
 class LoopbackEndpoint(RemoteEndpoint):
-    """An endpoint to an agent of this very node that takes the way of a remote one: for trying a transport."""
+    """An endpoint to an agent of this very node that uses the transport all the same, to test it."""
 
     __slots__ = ("_agent",)
 
@@ -210,12 +210,12 @@ class LoopbackEndpoint(RemoteEndpoint):
 
     @property
     def is_alive(self) -> bool:
-        """Whether the agent lives."""
+        """True until the agent has ended."""
         return self._agent.is_alive
 
 
 class RemoteReply:
-    """Where the answer to an ask of another node goes. Safe from any thread: `_lock` guards who is first."""
+    """The reply to an ask of another node. Safe from any thread: `_lock` lets only the first outcome count."""
 
     __slots__ = ("_agent", "_done", "_lock", "_node", "_source", "correlation", "request")
 
@@ -230,11 +230,11 @@ class RemoteReply:
 
     @property
     def done(self) -> bool:
-        """Whether the ask has ended."""
+        """True once the ask has ended."""
         return self._done
 
     def withdraw(self) -> bool:
-        """End the ask without telling anybody. Return whether it had not ended yet."""
+        """End the ask without an answer. Return whether it had not ended yet."""
         with self._lock:
             first = not self._done
             self._done = True
@@ -265,5 +265,5 @@ class RemoteReply:
         return True
 
     def expire(self) -> None:
-        """End the ask. The asker has the deadline too, and needs no word."""
+        """End the ask without an answer: the asker has the deadline too."""
         self.withdraw()

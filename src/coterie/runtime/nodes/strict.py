@@ -22,7 +22,7 @@ class StrictEndpoint:
 
     @property
     def address(self) -> Address:
-        """Where it leads."""
+        """The address of the agent."""
         return self._inner.address
 
     @property
@@ -32,7 +32,7 @@ class StrictEndpoint:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the agent lives."""
+        """True until the agent has ended."""
         return self._inner.is_alive
 
     def deliver(self, envelope: Envelope) -> PendingPut | None:
@@ -44,15 +44,15 @@ class StrictEndpoint:
         self._inner.cancel(envelope)
 
     def stop(self, *, drain: bool) -> Completion:
-        """Have the agent stopped."""
+        """Begin to stop the agent."""
         return self._inner.stop(drain=drain)
 
     def watch(self, watcher: AgentRef) -> None:
-        """Have `watcher` told of restarts and of the end."""
+        """Notify `watcher` of restarts and of the end."""
         self._inner.watch(watcher)
 
     def unwatch(self, watcher: AgentRef) -> None:
-        """Tell `watcher` no more."""
+        """Notify `watcher` no longer."""
         self._inner.unwatch(watcher)
 
     def _copied(self, envelope: Envelope) -> Envelope:
@@ -65,7 +65,7 @@ class StrictEndpoint:
 
 
 class StrictReply:
-    """Where an answer goes through the codec on its way."""
+    """A reply that encodes and decodes the answer on its way."""
 
     __slots__ = ("_agent", "_codec", "_message", "_reply")
 
@@ -82,7 +82,7 @@ class StrictReply:
 
     @property
     def done(self) -> bool:
-        """Whether the ask has ended."""
+        """True once the ask has ended."""
         return self._reply.done
 
     def succeed(self, value: Any) -> bool:
@@ -106,7 +106,7 @@ class StrictReply:
 
 
 def unencodable_answer(agent: str, message: Message, error: CodecError) -> HandlerFailed:
-    """Return what an asker gets whose answer cannot be sent."""
+    """Return the error for an ask whose answer cannot be encoded."""
     failure = HandlerFailed(agent, type(message).__qualname__, f"its answer is not what can be sent: {error}")
     failure.__cause__ = error
     return failure

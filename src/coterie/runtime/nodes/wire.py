@@ -1,4 +1,4 @@
-"""What nodes say to each other, and how errors are put into words and back."""
+"""Frames between nodes, and the encoding of errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AnswerFrame(msgspec.Struct, frozen=True, tag="answer"):
 
 
 class FailureFrame(msgspec.Struct, frozen=True, tag="failure"):
-    """How an ask ended without an answer."""
+    """The error that ended an ask."""
 
     correlation: int
     kind: str
@@ -82,7 +82,7 @@ Frame = DeliverFrame | AnswerFrame | FailureFrame | WithdrawFrame | StopFrame | 
 
 
 def encode_error(correlation: int, error: BaseException) -> FailureFrame:
-    """Return an error in a form that can be sent."""
+    """Encode an error as a frame."""
     if not isinstance(error, HandlerFailed):
         return FailureFrame(correlation, type(error).__name__, str(error))
     cause = error.__cause__
@@ -99,7 +99,7 @@ def encode_error(correlation: int, error: BaseException) -> FailureFrame:
 
 
 def decode_error(failure: FailureFrame) -> DeliveryError:
-    """Return the error that a failure tells of."""
+    """Decode the error of a frame."""
     if failure.kind in ("HandlerFailed", "Unhandled"):
         kind = Unhandled if failure.kind == "Unhandled" else HandlerFailed
         error = kind.__new__(kind)

@@ -1,4 +1,4 @@
-"""How the agents are, and which of them are stuck."""
+"""The health of agents, and the detection of stalled ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coterie.runtime.references.lifecycle_events import AgentRecovered, AgentSta
 
 
 class AgentState(enum.StrEnum):
-    """What an agent is doing."""
+    """The state of an agent."""
 
     STARTING = "starting"
     IDLE = "idle"
@@ -25,14 +25,14 @@ class AgentState(enum.StrEnum):
     WAITING = "waiting"
     """A handler awaits something, or blocks in the wait for a reply."""
     STALLED = "stalled"
-    """It has held its thread for longer than the runtime's `stall_after`."""
+    """It has held its thread longer than the runtime's `stall_after` seconds."""
     RESTARTING = "restarting"
     STOPPED = "stopped"
     FAILED = "failed"
 
 
 class AgentHealth(msgspec.Struct, frozen=True):
-    """How one agent is, at one moment."""
+    """The health of one agent at one moment."""
 
     name: str
     state: AgentState
@@ -50,8 +50,8 @@ class AgentHealth(msgspec.Struct, frozen=True):
     """The stack of its thread if it is stalled."""
 
 
-class Health:
-    """Watches the agents that are on a thread, on the clock of the runtime.
+class HealthMonitor:
+    """Monitors the agents that are on a thread, on the clock of the runtime.
 
     `on_threads` returns the agents that hold a thread; `publish` sends an event to the topic `AGENTS`. Only the timers'
     thread touches the state that is kept between two looks. An agent counts as stalled once it was
@@ -75,11 +75,11 @@ class Health:
         self._job = PeriodicJob(timers, stall_after / 4, self._look, "health")
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop monitoring."""
         self._job.close()
 
     def examine(self, cell: AgentCell) -> AgentHealth:
-        """Return how an agent is. From any thread."""
+        """Return the health of an agent. From any thread."""
         state = self._state(cell)
         busy = state in (AgentState.BUSY, AgentState.WAITING, AgentState.STALLED)
         return AgentHealth(

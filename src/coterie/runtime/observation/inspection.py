@@ -1,4 +1,4 @@
-"""Holding an agent still, and looking into it."""
+"""Pausing and inspecting one agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 100
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """What an agent looks like inside, as text."""
+    """The inner state of an agent, as text."""
 
     health: AgentHealth
     attributes: dict[str, str] | None
@@ -34,7 +34,7 @@ class Inspection(msgspec.Struct, frozen=True):
 
 
 def pause(cell: AgentCell) -> Signal:
-    """Have an agent take no more messages. What is returned is set when the message in hand, if any, has ended."""
+    """Pause an agent. The returned signal is set when the message in hand, if any, has ended."""
     at_rest = Signal()
 
     def hold() -> None:
@@ -47,12 +47,12 @@ def pause(cell: AgentCell) -> Signal:
 
 
 def resume(cell: AgentCell) -> None:
-    """Have a paused agent go on."""
+    """Resume a paused agent."""
     cell.control(lambda: cell.release(Suspension.PAUSED))
 
 
 def inspect(cell: AgentCell, examine: Callable[[AgentCell], AgentHealth], timeout: float) -> Inspection:
-    """Look into an agent, on its own thread, or from outside if that does not come by within `timeout` seconds."""
+    """Return the inner state of an agent, read on its own thread if that is free within `timeout` seconds."""
     attributes: dict[str, str] | None = None
     seen = Signal()
 

@@ -1,4 +1,4 @@
-"""Whether anything is going on among the agents of a runtime."""
+"""Detection of quiescence: no agent of a runtime has anything to do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Phase
 
 _LOOKS = 3
-"""Looks in a row that must find agents waiting, and nothing else going on, before that is believed."""
+"""Consecutive looks that must find agents waiting, and none at work, before that counts."""
 
 
 class Activity(enum.Enum):
-    """What is going on."""
+    """The activity of all agents together."""
 
     QUIET = enum.auto()
     """No agent has anything to do."""
@@ -26,20 +26,20 @@ class Activity(enum.Enum):
 
 
 class Quiescence:
-    """Finds out when all agents have handled all that was sent, and all that followed from it.
+    """Detects when all agents have handled all messages, and all that followed from them.
 
-    A message may be sent by an agent that was looked at already to one that was not yet. Only looks in a row that find
-    nobody at work, with nothing handled or sent in between, prove that nothing more comes (after Mattern, "Algorithms
-    for distributed termination detection", 1987).
+    An agent that was examined already may send a message to one that was examined before. Only consecutive looks that
+    find no agent at work, with nothing handled or sent in between, prove quiescence (after Mattern, "Algorithms for
+    distributed termination detection", 1987).
     """
 
     def __init__(self, cells: Callable[[], list[AgentCell]]) -> None:
         self._cells = cells
 
     def wait(self, countdown: Countdown, *, through_waits: bool) -> Activity:
-        """Wait until all is quiet, or, unless `through_waits`, until those not at rest merely wait.
+        """Wait until no agent is active, or, unless `through_waits`, until all active agents merely wait.
 
-        Returns what was found, or, when the time was over before that, what was going on at the end.
+        Returns the activity that was found; when the time was over before, the latest.
         """
         pause = threading.Event()
         before: object = None

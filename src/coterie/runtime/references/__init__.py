@@ -1,5 +1,5 @@
-"""References to agents, asks and their replies: all that code holds of an agent besides its class.
+"""References to agents, asks and replies: the parts of an agent that other code holds.
 
-Nothing here knows how an agent runs. Each module names the parts of the runtime and of the receiving agent that it needs
-as small Protocols.
+Nothing here knows how an agent runs. Each module declares the parts of the runtime and of the receiving agent that it
+needs as small Protocols.
 """

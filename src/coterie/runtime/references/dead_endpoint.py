@@ -48,7 +48,7 @@ class DeadEndpoint:
 
     @property
     def local(self) -> LocalAgent | None:
-        """None: there is no agent."""
+        """Always None."""
         return None
 
     @property
@@ -57,7 +57,7 @@ class DeadEndpoint:
         return False
 
     def deliver(self, envelope: Envelope) -> PendingPut | None:
-        """Make the envelope a dead letter."""
+        """Record a dead letter, and end the ask."""
         services = self._services
         services.count_refused()
         services.dead_letter(envelope, self.address, Reason.STOPPED if self._existed else Reason.UNKNOWN)
@@ -73,7 +73,7 @@ class DeadEndpoint:
         """Do nothing: no handler runs."""
 
     def stop(self, *, drain: bool) -> Completion:  # noqa: ARG002 - as in every endpoint
-        """Return a completion that is done: there is no agent."""
+        """Return a completion that is done."""
         ended = Signal()
         ended.set()
         return ended

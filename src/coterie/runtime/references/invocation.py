@@ -51,7 +51,7 @@ class Invocation:
 
     @property
     def blocks_agent(self) -> bool:
-        """Whether the agent handles nothing while this code waits on the calling thread."""
+        """True if the agent handles nothing while this code waits on the calling thread."""
         return self.exclusive or self.cell.executor.thread_id == threading.get_ident()
 
 

@@ -1,4 +1,4 @@
-"""The runtime's own news about agents. Watchers get the first two; all go to the topic `AGENTS`."""
+"""Lifecycle events of agents. Watchers get the first two; all are published on the topic `AGENTS`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AgentRestarted(Message):
 
     agent: AgentRef
     error: str
-    """What it failed of; empty for one that was restarted because another failed."""
+    """The error; empty for an agent that was restarted because another failed."""
     restarts: int
     """How often it has been restarted in all."""
 
@@ -26,7 +26,7 @@ class AgentDown(Message):
     reason: str
     """"stopped" or "failed"."""
     error: str = ""
-    """What it failed of."""
+    """The error."""
 
 
 class AgentFailed(Message):
@@ -48,7 +48,7 @@ class AgentStalled(Message):
 
 
 class AgentRecovered(Message):
-    """An agent that was stalled goes on."""
+    """A stalled agent has continued."""
 
     agent: AgentRef
     seconds: float

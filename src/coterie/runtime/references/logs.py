@@ -1,4 +1,4 @@
-"""Logs that say which agent speaks."""
+"""Logs whose records name the agent."""
 
 from __future__ import annotations
 

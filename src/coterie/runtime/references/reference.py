@@ -54,7 +54,7 @@ class LocalAgent(MailboxOwner, Protocol):
 
 
 class Endpoint(Addressee, Protocol):
-    """Where a reference delivers. Safe from any thread. Each agent has one in each runtime that knows it."""
+    """The endpoint that a reference delivers to. Safe from any thread. One for each agent and runtime."""
 
     @property
     def local(self) -> LocalAgent | None:
@@ -63,7 +63,7 @@ class Endpoint(Addressee, Protocol):
 
     @property
     def is_alive(self) -> bool:
-        """Whether the agent lives, as far as is known here."""
+        """True until the agent has ended, as far as is known here."""
         ...
 
     @property
@@ -109,14 +109,14 @@ class AgentRef:
         self._deliver = endpoint.deliver
 
     def tell(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL, ttl: float | None = None) -> None:
-        """Send a message and go on.
+        """Send a message without waiting for an answer.
 
-        `ttl` is the number of seconds after which the message is worthless: it is then not handled any more. What
+        `ttl` is the number of seconds after which the message expires and is not handled any more. A message that
         cannot be delivered, because the agent has stopped, becomes a dead letter.
 
         Blocks this thread while the mailbox is full, if its policy is to wait; on an event loop use `offer`.
-        Raises `MailboxFull` as its policy says, `InvalidMessage`, `InvalidSetting`, `EncodeFailed` for what has no form
-        on a wire it must cross, and `WaitCycle` if the room waited for could only come from this very agent.
+        Raises `MailboxFull` as its policy says, `InvalidMessage`, `InvalidSetting`, `EncodeFailed` for a
+        message that must cross a wire and cannot be encoded, and `WaitCycle` if only this very agent could make room.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
@@ -140,7 +140,7 @@ class AgentRef:
     ) -> None:
         """Send a message as `tell` does, but await room in a full mailbox rather than block the thread.
 
-        If the await is cancelled the message is taken back, unless it is in already.
+        If the await is cancelled the message is withdrawn, unless the mailbox has it already.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
@@ -156,9 +156,9 @@ class AgentRef:
             await mailbox_room.suspend(self._services, owner, pending)
 
     def post(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> None:
-        """Send a message without ever blocking: for a full mailbox that is to wait for, it waits by itself.
+        """Send a message without blocking: at a full mailbox whose policy is to wait, the message waits in the background.
 
-        What cannot be delivered, or is refused, becomes a dead letter. Raises `InvalidMessage`, and `EncodeFailed` as
+        A message that cannot be delivered, or is refused, becomes a dead letter. Raises `InvalidMessage`, and `EncodeFailed` as
         `tell` does.
         """
         if not isinstance(message, Message):
@@ -183,8 +183,8 @@ class AgentRef:
         Raises `InvalidMessage`, `InvalidSetting`, and `EncodeFailed` for a request that has no form on a wire it must
         cross; every other failure is an outcome of the reply.
 
-        Let `timeout` end a slow ask, rather than `asyncio.timeout` around it: what that raises is an error of the
-        handler's own, and fails the agent.
+        Let `timeout` end a slow ask, rather than `asyncio.timeout` around it: the `TimeoutError` of the latter counts as
+        an error of the handler, and fails the agent.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
@@ -219,8 +219,8 @@ class AgentRef:
     def stop(self, *, drain: bool = True) -> Reply[None]:
         """Stop the agent, and return a reply that ends when it has ended.
 
-        Its mailbox closes at once. With `drain` it handles what is queued; without, it gives up what it is doing at the
-        next await, and what is queued becomes dead letters. Its children stop before it. To stop twice is harmless.
+        Its mailbox closes at once. With `drain` it handles the queued messages; without, its handlers are cancelled at their
+        next await, and queued messages become dead letters. Its children stop before it. Stopping twice is harmless.
         """
         services = self._services
         # Another node may never answer; here, ending is only a matter of time.
@@ -233,7 +233,7 @@ class AgentRef:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the agent lives: it has not ended, whatever it is doing. For another node: as far as is known."""
+        """True until the agent has ended. For an agent on another node: as far as is known."""
         return self._endpoint.is_alive
 
     def _deadline(self, what: str, seconds: float) -> float:

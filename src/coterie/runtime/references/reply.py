@@ -46,8 +46,8 @@ class Addressee(Protocol):
 class Reply(Completion, Generic[R_co]):
     """The answer to one ask. ``await reply`` on any event loop, or block a thread in ``reply.result()``.
 
-    It ends once: with the answer, or with a `DeliveryError`. Waiting for it inside a handler is watched: what would
-    wait in a circle raises `WaitCycle` at once. If the await is cancelled, the ask is. Safe from any thread.
+    It ends once: with the answer, or with a `DeliveryError`. Waiting for it inside a handler is checked: a wait
+    that would close a circle raises `WaitCycle` at once. Cancelling the await cancels the ask. Safe from any thread.
     """
 
     __slots__ = ("_endpoint", "_envelope", "_error", "_services", "_timeout", "_timer", "_value", "correlation")
@@ -93,7 +93,7 @@ class Reply(Completion, Generic[R_co]):
     def cancel(self, reason: str = "the asker took it back") -> bool:
         """End the ask, and cancel an ``async`` handler that works on it. Return False if it had ended already."""
         agent, message = self._names()
-        return self._take_back(AskCancelled(agent, message, reason))
+        return self._withdraw(AskCancelled(agent, message, reason))
 
     def succeed(self, value: Any) -> bool:
         """End the ask with an answer. Return whether this was in time to count."""
@@ -103,7 +103,7 @@ class Reply(Completion, Generic[R_co]):
             return False
         self._value = value
         self._done = True
-        self._let_go()
+        self._finish_once()
         return True
 
     def fail(self, error: BaseException) -> bool:
@@ -114,7 +114,7 @@ class Reply(Completion, Generic[R_co]):
             return False
         self._error = error
         self._done = True
-        self._let_go()
+        self._finish_once()
         return True
 
     def expects(self, envelope: Envelope) -> None:
@@ -126,18 +126,18 @@ class Reply(Completion, Generic[R_co]):
     def expire(self) -> None:
         """End the ask because its deadline has passed, and cancel an ``async`` handler that works on it."""
         agent, message = self._names()
-        self._take_back(AskTimeout(agent, message, self._timeout or 0.0))
+        self._withdraw(AskTimeout(agent, message, self._timeout or 0.0))
 
-    def _let_go(self) -> None:
-        """Call the callbacks, and give up what is not needed any more. The lock is held; it is released here."""
+    def _finish_once(self) -> None:
+        """Call the callbacks, and release the envelope and the timer. The lock is held; it is released here."""
         # The envelope refers back to this reply.
         self._envelope = None
         self._finish()
         if self._timer is not None:
             self._timer.cancel()
 
-    def _take_back(self, error: BaseException) -> bool:
-        """End the ask from this side. Return whether it had not ended yet."""
+    def _withdraw(self, error: BaseException) -> bool:
+        """End the ask from the asker's side. Return whether it had not ended yet."""
         envelope = self._envelope
         first = self.fail(error)
         if first and envelope is not None:
@@ -177,10 +177,10 @@ class Reply(Completion, Generic[R_co]):
                 self._services.waits.leave(invocation.cell, self)
 
     def _enter(self, invocation: Invocation) -> None:
-        """Note who waits for whom. If it closes a circle, end the ask with that."""
+        """Add an edge to the wait graph. If it closes a circle, end the ask with `WaitCycle`."""
         target = self._endpoint.local
         if target is not None:
             try:
                 self._services.waits.enter(invocation.cell, target, self)
             except WaitCycle as cycle:
-                self._take_back(cycle)
+                self._withdraw(cycle)
