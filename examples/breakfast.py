@@ -17,11 +17,11 @@ def main() -> None:
         mind = RuleMind(
             when(heard("good morning"), say("Morning. Bread?")), when(heard("bread\\?"), say("Always.")), answer_from_profile
         )
-        cast = Population(runtime, mind=lambda _: mind)
-        nora, samuel, *_ = cast.load(PERSONAS)[2:]
-        cast.relate(nora, samuel, "regular customer", back="my baker")
-        print(cast.converse(nora, samuel, opening="Good morning!", turns=3).result())
-        group = cast.focus_group("Breakfast", QUESTIONS).result()
+        population = Population(runtime, mind=lambda _: mind)
+        nora, samuel, *_ = population.load(PERSONAS)[2:]
+        population.relate(nora, samuel, "regular customer", back="my baker")
+        print(population.converse(nora, samuel, opening="Good morning!", turns=3).result())
+        group = population.focus_group("Breakfast", QUESTIONS).result()
         for name, drink in table_by_rules(QUESTIONS, group.answers).column("drink").items():
             print(f"{name}: {drink}")
 

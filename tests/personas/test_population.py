@@ -53,8 +53,8 @@ def test_several_converse_each_in_its_turn_until_nobody_says_more(cast: Populati
     transcript = cast.converse(ada, ben, cy, opening="What about breakfast?").result()
     assert str(transcript) == ": What about breakfast?\nAda: I skip it.\nBen: Why?\nAda: No time."
     assert transcript.ended == "nobody had anything more to say"
-    assert cy.settled_state().result().counts.stimuli == 4
-    assert ada.settled_state().result().counts.stimuli == 2
+    assert cy.fetch_state().result().counts.stimuli == 4
+    assert ada.fetch_state().result().counts.stimuli == 2
 
 
 def test_a_conversation_has_a_bound_on_its_turns(cast: Population) -> None:

@@ -17,7 +17,6 @@ from coterie.personas import (
     PersonaRef,
     PersonaState,
     Population,
-    RelationsView,
     RuleMind,
     Situation,
     act,
@@ -26,6 +25,7 @@ from coterie.personas import (
     say,
     when,
 )
+from coterie.personas.agent.relations import RelationsView
 from coterie.runtime import Dispatcher
 from coterie.testing import Together, checked_locks, run_together
 from tests.personas.minds import Does
@@ -53,11 +53,11 @@ def cast(request: pytest.FixtureRequest) -> Iterator[Population]:
 
 
 def settled(persona: PersonaRef) -> PersonaState:
-    return persona.settled_state().result(30)
+    return persona.fetch_state().result(30)
 
 
 def test_counts_are_exact_whoever_sends(cast: Population) -> None:
-    ada = cast.add(Persona.of("Ada"), Does(lambda situation: [PersonaAction("THINK", situation.label), done()]), buffer=10)
+    ada = cast.add(Persona.of("Ada"), Does(lambda situation: [PersonaAction("THINK", situation.label), done()]), buffer_size=10)
     senders, each = 8, 200 * TIMES
 
     def send() -> None:

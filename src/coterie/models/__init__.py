@@ -9,13 +9,13 @@ import warnings
 from typing import TYPE_CHECKING
 
 from coterie.models.contract import Model
-from coterie.models.costs import CostRow, CostTable, cost_table
-from coterie.models.extraction import Extraction, extract, extract_blocking
+from coterie.models.costs import CostTable, cost_table
+from coterie.models.extraction import extract, extract_blocking
 from coterie.models.gateway import ModelGateway, ModelReplyFuture
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
 from coterie.models.policies import CallMetrics, Spending
 from coterie.models.recording import RecordingModel, ReplayModel, recorded_spending
-from coterie.models.rules import ReplyFunction, RuleModel
+from coterie.models.rules import RuleModel
 from coterie.models.values import (
     Finish,
     ModelReply,
@@ -32,9 +32,7 @@ from coterie.models.values import (
 __all__ = [
     "Budget",
     "CallMetrics",
-    "CostRow",
     "CostTable",
-    "Extraction",
     "Finish",
     "Model",
     "ModelGateway",
@@ -46,7 +44,6 @@ __all__ = [
     "RateLimits",
     "RecordingModel",
     "ReplayModel",
-    "ReplyFunction",
     "RuleModel",
     "Spending",
     "TextDelta",

@@ -11,7 +11,7 @@ from coterie.meetings import MeetingEnded, MeetingNews, Meetings, RoundRobin, Ut
 from coterie.messaging import Request
 from coterie.personas.agent.messages import Dialogue, DialogueLine
 from coterie.personas.answers import SurveyAnswer
-from coterie.personas.profile.description import told
+from coterie.personas.profile.description import as_text
 from coterie.personas.questions import Question
 from coterie.runtime import Agent, AgentRef, on
 
@@ -92,7 +92,7 @@ class Interviewer(Agent):
         """Note what a persona says to the question that was asked last."""
         if message.by == self.context.self_ref.name or not self._asked:
             return
-        text = told(message.content)
+        text = as_text(message.content)
         self._note(message.by, text)
         key = message.by, self._questions[self._asked - 1].name
         self._answers[key] = f"{self._answers[key]}\n{text}" if key in self._answers else text
@@ -107,7 +107,7 @@ class Interviewer(Agent):
     @on
     def end(self, message: MeetingEnded) -> None:
         """Know that it is over."""
-        self._end(told(message.outcome) or message.reason)
+        self._end(as_text(message.outcome) or message.reason)
 
     def _note(self, speaker: str, text: str) -> None:
         self._lines.append(DialogueLine(speaker, text, "", len(self._lines) + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coterie.errors import DeliveryError, HandlerFailed, describe
 from coterie.messaging import Request
-from coterie.personas.agent.messages import Act, Dialogue, DialogueLine, Perceive
+from coterie.personas.agent.messages import Dialogue, DialogueLine, Perceive, StartEpisode
 from coterie.personas.agent.state import Episode
 from coterie.personas.mind.state import TALK, ActionOutcome, Stimulus, StimulusKind
 from coterie.runtime import Agent, AgentRef, on
@@ -68,7 +68,7 @@ class _Conversation:
         """Give the floor to one; return what it said, or None if it is there no more."""
         news = tuple(self._news[participant.name])
         self._news[participant.name] = []
-        request = Act(self._message.steps, f"{self._message.label}/turn {turn}", silent=True, stimuli=news)
+        request = StartEpisode(self._message.steps, f"{self._message.label}/turn {turn}", silent=True, stimuli=news)
         try:
             episode: Episode = await participant.ask(request, timeout=None)
         except DeliveryError as error:

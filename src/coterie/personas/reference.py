@@ -91,15 +91,15 @@ class PersonaRef:
         """Let something come to its mind."""
         return self._ask(messages.Think(content))
 
-    def meet(self, content: str, source: PersonaRef | str = "") -> Reply[None]:
+    def introduce(self, content: str, source: PersonaRef | str = "") -> Reply[None]:
         """Tell it that somebody is within reach, or what somebody does."""
         return self._ask(messages.Introduce(content, name_of(source)))
 
     def move_to(self, place: str) -> Reply[None]:
         """Put it somewhere."""
-        return self._ask(messages.Move(place))
+        return self._ask(messages.ChangeLocation(place))
 
-    def pursue(self, goal: str) -> Reply[None]:
+    def set_goal(self, goal: str) -> Reply[None]:
         """Give it a goal, the most urgent from now on."""
         return self._ask(messages.SetGoal(goal))
 
@@ -109,24 +109,24 @@ class PersonaRef:
 
     def act(self, *, steps: int | None = None, label: str = "") -> Reply[Episode]:
         """Let it act for one episode, and tell the others what it says."""
-        return self._ask(messages.Act(steps, label))
+        return self._ask(messages.StartEpisode(steps, label))
 
     def listen_and_act(self, content: str, speaker: PersonaRef | str = "", *, steps: int | None = None) -> Reply[Episode]:
         """Say something to it, and let it act at once."""
-        return self._ask(messages.Act(steps, stimuli=(messages.Listen(content, name_of(speaker)).stimulus(),)))
+        return self._ask(messages.StartEpisode(steps, stimuli=(messages.Listen(content, name_of(speaker)).stimulus(),)))
 
     def see_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
         """Show it something, and let it act at once."""
-        return self._ask(messages.Act(steps, stimuli=(messages.See(content).stimulus(),)))
+        return self._ask(messages.StartEpisode(steps, stimuli=(messages.See(content).stimulus(),)))
 
     def think_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
         """Let something come to its mind, and let it act at once."""
-        return self._ask(messages.Act(steps, stimuli=(messages.Think(content).stimulus(),)))
+        return self._ask(messages.StartEpisode(steps, stimuli=(messages.Think(content).stimulus(),)))
 
     def ask(self, question: str, asker: PersonaRef | str = "", *, label: str = "") -> Reply[Episode]:
         """Ask it something; what it says is told to nobody else."""
         stimulus = messages.Listen(question, name_of(asker)).stimulus()
-        return self._ask(messages.Act(None, label, silent=True, stimuli=(stimulus,)))
+        return self._ask(messages.StartEpisode(None, label, silent=True, stimuli=(stimulus,)))
 
     def change_mind(
         self,
@@ -153,7 +153,7 @@ class PersonaRef:
         """Have it consolidate its memories; the answer is how many episodes that took."""
         return self._ask(messages.Consolidate(force))
 
-    def settled_state(self) -> Reply[PersonaState]:
+    def fetch_state(self) -> Reply[PersonaState]:
         """Ask for its state, as of all that was sent to it before."""
         return self._ask(messages.GetState())
 

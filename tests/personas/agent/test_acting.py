@@ -54,9 +54,9 @@ def test_every_kind_of_stimulus_reaches_the_mind(cast: Population) -> None:
     ada.listen("hello", "Ben").result()
     ada.see("a cat").result()
     ada.think("cats are odd").result()
-    ada.meet("Ben comes in", "Ben").result()
+    ada.introduce("Ben comes in", "Ben").result()
     ada.move_to("the kitchen").result()
-    ada.pursue("eat").result()
+    ada.set_goal("eat").result()
     assert ada.act().result().ended is EndReason.NOTHING
     assert [(each.kind, each.content, each.source) for each in seen[0].stimuli] == [
         ("conversation", "hello", "Ben"),
@@ -81,14 +81,14 @@ def test_what_is_said_reaches_those_within_reach_and_nobody_else(cast: Populatio
     cast.relate(ada, ben, "friends")
     episode = ada.listen_and_act("all").result()
     assert episode.said == ("hello all",)
-    assert [str(each) for each in ben.settled_state().result().pending] == ["Ada: hello all"]
+    assert [str(each) for each in ben.fetch_state().result().pending] == ["Ada: hello all"]
     refused = ada.listen_and_act("to Cy").result().records[0]
     assert (refused.outcome, refused.result) == (ActionOutcome.REFUSED, "Cy is not within reach; reach out first")
-    assert cy.settled_state().result().pending == ()
+    assert cy.fetch_state().result().pending == ()
     cast.relate(ada, cy)
     ada.listen_and_act("to ben").result()
-    assert len(ben.settled_state().result().pending) == 2
-    assert cy.settled_state().result().pending == ()
+    assert len(ben.fetch_state().result().pending) == 2
+    assert cy.fetch_state().result().pending == ()
 
 
 def test_reaching_out_relates_both(cast: Population) -> None:
@@ -98,7 +98,7 @@ def test_reaching_out_relates_both(cast: Population) -> None:
     assert episode.records[0].result == "Ben is within reach now"
     assert ada.accessible == {"Ben": "my neighbour"}
     assert ben.accessible == {"Ada": "my neighbour"}
-    assert ben.settled_state().result().pending[0].kind is StimulusKind.SOCIAL
+    assert ben.fetch_state().result().pending[0].kind is StimulusKind.SOCIAL
     cy = cast.add(CY, RuleMind(act("REACH_OUT", "", "Zed")))
     assert cy.act(steps=1).result().records[0].outcome is ActionOutcome.REFUSED
 
@@ -189,10 +189,10 @@ def test_an_episode_that_goes_round_in_circles_ends(cast: Population, circle: in
 
 def test_saying_nearly_the_same_is_repeating_and_saying_something_else_is_not(cast: Population) -> None:
     long = "I would really like to know what you think about the price of bread in this town of ours, my dear"
-    same = cast.add(ADA, Does(lambda situation: talk(f"{long}{'!' * situation.step}")), max_steps=50, most_repeats=0)
+    same = cast.add(ADA, Does(lambda situation: talk(f"{long}{'!' * situation.step}")), max_steps=50, max_repeats=0)
     assert len(same.act().result().records) == 1
     words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-    other = cast.add(BEN, Does(lambda situation: talk(" ".join([words[situation.step]] * 30))), max_steps=9, most_repeats=0)
+    other = cast.add(BEN, Does(lambda situation: talk(" ".join([words[situation.step]] * 30))), max_steps=9, max_repeats=0)
     assert other.act().result().ended is EndReason.STEPS
 
 
@@ -206,7 +206,7 @@ def test_a_mind_that_raises_fails_the_message_and_not_the_agent(cast: Population
         ada.act().result()
     assert isinstance(caught.value.__cause__, MindFailed)
     assert "ZeroDivisionError" in str(caught.value.__cause__)
-    assert [each.content for each in ada.settled_state().result().pending] == ["hello"]
+    assert [each.content for each in ada.fetch_state().result().pending] == ["hello"]
     assert ada.counts.stimuli == 1
 
 
@@ -271,10 +271,10 @@ def test_a_fallback_is_recorded_counted_and_published(cast: Population) -> None:
 
 
 def test_the_buffers_are_bounded_and_what_is_lost_is_counted(cast: Population) -> None:
-    ada = cast.add(ADA, Does(lambda situation: [PersonaAction("THINK", str(situation.step)), DONE]), buffer=5)
+    ada = cast.add(ADA, Does(lambda situation: [PersonaAction("THINK", str(situation.step)), DONE]), buffer_size=5)
     for number in range(12):
         ada.listen(str(number)).result()
-    state = ada.settled_state().result()
+    state = ada.fetch_state().result()
     assert [each.content for each in state.pending] == ["7", "8", "9", "10", "11"]
     assert (state.counts.stimuli, state.counts.overlooked) == (12, 7)
     for _ in range(4):
@@ -294,7 +294,7 @@ def test_a_persona_that_fails_is_rebuilt_with_its_state(cast: Population) -> Non
     ada.listen("hello", "Ben").result()
     with pytest.raises(HandlerFailed, match="stone"):
         ada.agent.ask(Ready()).result()
-    state = ada.settled_state().result()
+    state = ada.fetch_state().result()
     assert (state.mental_state.emotions, state.counts.stimuli, len(state.pending)) == ("sore", 1, 1)
     assert ada.act().result().records[0].action == talk("hi", "Ben")
 
@@ -316,7 +316,13 @@ def test_memories_are_kept_in_the_runtimes_memory() -> None:
 
 
 def test_what_makes_no_sense_is_refused_where_it_is_said(cast: Population) -> None:
-    wrongs: list[dict[str, Any]] = [{"max_steps": 0}, {"patience": -1}, {"buffer": 0}, {"most_repeats": -1}, {"similarity": 0}]
+    wrongs: list[dict[str, Any]] = [
+        {"max_steps": 0},
+        {"patience": -1},
+        {"buffer_size": 0},
+        {"max_repeats": -1},
+        {"similarity": 0},
+    ]
     for wrong in wrongs:
         with pytest.raises(InvalidSetting, match="PersonaAgent"):
             cast.add(Persona.of("Zed"), **wrong)

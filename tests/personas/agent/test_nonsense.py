@@ -76,7 +76,7 @@ def test_a_mind_that_is_none_is_refused_where_it_is_given(cast: Population) -> N
         lambda ada: ada.listen(5),
         lambda ada: ada.listen("Hello", 5),
         lambda ada: ada.see(None),
-        lambda ada: ada.pursue(["eat"]),
+        lambda ada: ada.set_goal(["eat"]),
         lambda ada: ada.move_to(1),
         lambda ada: ada.perceive("Hello"),
         lambda ada: ada.change_mind(goals="rest"),
@@ -95,7 +95,7 @@ def test_what_a_persona_cannot_take_in_is_refused_at_once(cast: Population, do: 
     ada = cast.add(ADA)
     with pytest.raises(InvalidSetting):
         do(ada)
-    assert ada.settled_state().result().counts.stimuli == 0
+    assert ada.fetch_state().result().counts.stimuli == 0
 
 
 def test_whoever_is_nobody_is_told_apart_from_somebody(cast: Population) -> None:

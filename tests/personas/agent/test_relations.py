@@ -6,7 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hypothesis.strategies import sampled_from
 
 from coterie.errors import InvalidSetting
-from coterie.personas import Relations, RelationsView
+from coterie.personas import Relations
+from coterie.personas.agent.relations import RelationsView
 
 NAMES = ["ada", "ben", "cy", "dora"]
 

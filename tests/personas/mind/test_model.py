@@ -10,7 +10,6 @@ import pytest
 from coterie.errors import CoterieError, ModelError, UnusableReply
 from coterie.models import Finish, Model, ModelReply
 from coterie.personas import (
-    STANDARD,
     ActionKind,
     ActionOutcome,
     ActionRecord,
@@ -28,6 +27,7 @@ from coterie.personas import (
     say,
     talk,
 )
+from coterie.personas.agent.standard_actions import STANDARD_ACTIONS
 from tests.personas.minds import Does, Scripted, calls, says
 
 TALK = {"type": "TALK", "content": "hi", "target": "Ben"}
@@ -39,7 +39,7 @@ def situation(**more: Any) -> Situation:
         "persona": Persona.of("Ada", style="dry"),
         "who": "Ada",
         "mental_state": MentalState(("rest",), ("at home",), "the kettle", "calm"),
-        "actions": STANDARD.adding(FISH),
+        "actions": STANDARD_ACTIONS.adding(FISH),
         "stimuli": (Stimulus(StimulusKind.CONVERSATION, "hello", "Ben"),),
         "recent": ("I slept badly",),
         "accessible": {"Ben": "a friend"},
@@ -79,7 +79,7 @@ def test_actions_are_read_from_tool_calls() -> None:
     decision = decide(model, style="tools")
     assert decision.actions == (talk("hi"), done())
     assert decision.mental_state == MentalState(("sleep",), ("at home",), "the kettle", "glad")
-    assert [tool.name for tool in model.requests[0].tools] == [*STANDARD.names, "FISH", "CHANGE_MIND"]
+    assert [tool.name for tool in model.requests[0].tools] == [*STANDARD_ACTIONS.names, "FISH", "CHANGE_MIND"]
     assert model.requests[0].schema is None
 
 
@@ -95,7 +95,7 @@ def test_the_model_is_told_all_there_is_to_know() -> None:
     decide(model, situation(taken=(record,), documents=("prices",), location="the harbour", world={"lake": 30}))
     request = model.requests[0]
     assert "Style: dry" in request.instructions
-    assert all(name in request.instructions for name in (*STANDARD.names, "FISH"))
+    assert all(name in request.instructions for name in (*STANDARD_ACTIONS.names, "FISH"))
     told = request.exchanges[0].text  # type: ignore[union-attr]
     for piece in ("rest", "at home", "kettle", "calm", "Ben: a friend", "slept badly", "[conversation] Ben: hello"):
         assert piece in told
@@ -103,7 +103,7 @@ def test_the_model_is_told_all_there_is_to_know() -> None:
         assert piece in told
     assert (request.agent, request.step) == ("Ada", "episode 1/step 1")
     assert request.schema is not None
-    assert request.schema["properties"]["actions"]["items"]["properties"]["type"]["enum"] == [*STANDARD.names, "FISH"]
+    assert request.schema["properties"]["actions"]["items"]["properties"]["type"]["enum"] == [*STANDARD_ACTIONS.names, "FISH"]
 
 
 def test_the_same_situation_gives_the_same_prompt() -> None:

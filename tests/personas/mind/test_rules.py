@@ -8,7 +8,6 @@ import pytest
 
 from coterie.errors import InvalidSetting
 from coterie.personas import (
-    STANDARD,
     ActionKind,
     ActionSet,
     Decision,
@@ -34,11 +33,12 @@ from coterie.personas import (
     talk,
     when,
 )
+from coterie.personas.agent.standard_actions import STANDARD_ACTIONS
 
 
 def situation(*said: str, seed: int = 0, **more: Any) -> Situation:
     stimuli = tuple(Stimulus(StimulusKind.CONVERSATION, each, "Ben") for each in said)
-    return Situation(Persona.of("Ada"), "Ada", MentalState(), STANDARD, stimuli, random=Random(seed), **more)
+    return Situation(Persona.of("Ada"), "Ada", MentalState(), STANDARD_ACTIONS, stimuli, random=Random(seed), **more)
 
 
 def decide(*rules: Rule, at: Situation) -> tuple[PersonaAction, ...]:
@@ -87,7 +87,7 @@ def test_feeling_changes_the_state_and_says_the_same() -> None:
 
 
 def test_other_stimuli_are_noticed_too() -> None:
-    at = Situation(Persona.of("A"), "A", MentalState(), STANDARD, (Stimulus(StimulusKind.VISUAL, "a red car"),))
+    at = Situation(Persona.of("A"), "A", MentalState(), STANDARD_ACTIONS, (Stimulus(StimulusKind.VISUAL, "a red car"),))
     assert decide(when(perceived(StimulusKind.VISUAL, "car"), say("!")), at=at)[0] == talk("!")
     assert decide(when(perceived(StimulusKind.LOCATION, "car"), say("!")), at=at) == (done(),)
 
@@ -120,10 +120,10 @@ def test_kinds_of_action_are_checked_where_they_are_made() -> None:
 
 def test_a_set_of_actions_is_never_changed() -> None:
     buy = ActionKind("BUY", "Buys.", lambda *_: None)
-    more = STANDARD.adding(buy)
-    assert more.names == (*STANDARD.names, "BUY")
-    assert "BUY" not in STANDARD
-    assert more.without("BUY").names == STANDARD.names
+    more = STANDARD_ACTIONS.adding(buy)
+    assert more.names == (*STANDARD_ACTIONS.names, "BUY")
+    assert "BUY" not in STANDARD_ACTIONS
+    assert more.without("BUY").names == STANDARD_ACTIONS.names
     assert more.only("BUY", "DONE").names == ("DONE", "BUY")
     assert more.find("reach out") is more.find("REACH_OUT")
     assert more.find("sell") is None

@@ -80,7 +80,7 @@ def hold_interview(
                 raise
         else:
             table = table_by_rules(questions, group.answers)
-        fallbacks = {each.name: each.settled_state().result().counts.fallbacks for each in cast}
+        fallbacks = {each.name: each.fetch_state().result().counts.fallbacks for each in cast}
     return group, table, {name: count for name, count in fallbacks.items() if count}
 
 

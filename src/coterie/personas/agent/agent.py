@@ -14,17 +14,18 @@ from coterie.kernel import Checkpointable, check_instance, check_number
 from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
 from coterie.memory import AgentMemory, TieredMemory
 from coterie.personas.agent import messages, rounds
-from coterie.personas.agent.channels import MailboxChannel, MeetingChannel, OutputChannel, SilentChannel, TurnChannel
+from coterie.personas.agent.channels import MailboxChannel, MeetingChannel, SilentChannel, TurnChannel
 from coterie.personas.agent.directory import PersonaDirectory
 from coterie.personas.agent.episode import EpisodeRunner
-from coterie.personas.agent.memory import NoteMemory, PersonaMemory, TieredPersonaMemory
-from coterie.personas.agent.standard_actions import STANDARD
-from coterie.personas.agent.state import Episode, PersonaCounts, PersonaState
+from coterie.personas.agent.memory import NoteMemory, TieredPersonaMemory
+from coterie.personas.agent.standard_actions import STANDARD_ACTIONS
+from coterie.personas.agent.state import Episode, PersonaState
 from coterie.personas.mind.actions import ActionKind, ActionSet, declared_in
+from coterie.personas.mind.context import OutputChannel, PersonaMemory
 from coterie.personas.mind.mind import Decision, Mind
 from coterie.personas.mind.rules import RuleMind
 from coterie.personas.mind.state import TALK, ActionOutcome, ActionRecord, MentalState, PersonaAction, Stimulus, StimulusKind
-from coterie.personas.profile.description import told
+from coterie.personas.profile.description import as_text
 from coterie.personas.profile.persona import Persona
 from coterie.rounds import Keep, Member, Turn
 from coterie.runtime import AgentLog, on
@@ -46,11 +47,11 @@ class PersonaAgent(Member):
     `TieredMemory`, with `memory` for the options of its `AgentMemory`, or without one in 200 notes of its own.
 
     `actions` are further kinds of action, for this agent; a subclass adds its own by `@action` or as `actions`. An
-    episode has at most `max_steps` steps; a step may come again `most_repeats` times; a decision takes at most `patience`
-    seconds, and so does an action. The latest `buffer` actions are kept, and as many stimuli wait at most.
+    episode has at most `max_steps` steps; a step may come again `max_repeats` times; a decision takes at most `patience`
+    seconds, and so does an action. The latest `buffer_size` actions are kept, and as many stimuli wait at most.
     """
 
-    actions: ClassVar[ActionSet] = STANDARD
+    actions: ClassVar[ActionSet] = STANDARD_ACTIONS
     """What agents of this class can do."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -67,10 +68,10 @@ class PersonaAgent(Member):
         actions: Iterable[ActionKind] = (),
         mental_state: MentalState | None = None,
         max_steps: int = 8,
-        most_repeats: int = 1,
+        max_repeats: int = 1,
         similarity: float = 0.95,
         patience: float | None = 120.0,
-        buffer: int = 100,
+        buffer_size: int = 100,
         recent_memories: int = 10,
         memory: Mapping[str, Any] | None = None,
         seed: int | str = 0,
@@ -82,10 +83,10 @@ class PersonaAgent(Member):
         check_instance("PersonaAgent.mental_state", mental_state, (MentalState, type(None)), "a MentalState, or None")
         check_instance("PersonaAgent.memory", memory, (Mapping, type(None)), "options of AgentMemory by name, or None")
         check_number("PersonaAgent.max_steps", max_steps, least=1, whole=True)
-        check_number("PersonaAgent.most_repeats", most_repeats, whole=True)
+        check_number("PersonaAgent.max_repeats", max_repeats, whole=True)
         check_number("PersonaAgent.similarity", similarity, above=0)
         check_number("PersonaAgent.patience", patience, above=0, optional=True)
-        check_number("PersonaAgent.buffer", buffer, least=1, whole=True)
+        check_number("PersonaAgent.buffer_size", buffer_size, least=1, whole=True)
         check_number("PersonaAgent.recent_memories", recent_memories, whole=True)
         self._who = self.context.self_ref.name
         self.persona = persona
@@ -93,7 +94,7 @@ class PersonaAgent(Member):
         self.kinds: ActionSet = type(self).actions.adding(*actions)
         """What this agent can do."""
         self.max_steps = max_steps
-        self.most_repeats = most_repeats
+        self.max_repeats = max_repeats
         self.similarity = similarity
         self.patience = patience
         self.recent_memories = recent_memories
@@ -102,14 +103,14 @@ class PersonaAgent(Member):
         """All that changes of it. Replaced, never changed, on the agent's own thread."""
         self.turn: Turn | None = None
         """The turn that it takes, while it takes one in a simulation: for actions that intend something."""
-        self._buffer = buffer
+        self._buffer_size = buffer_size
         self._memory_options = dict(memory or {})
         self._society = self._service(PersonaDirectory)
         self.documents: Mapping[str, str] = self._society.documents if self._society is not None else {}
         """What it can consult, by name."""
-        self.remembrance: PersonaMemory = self._make_remembrance()
+        self.memory: PersonaMemory = self._make_memory()
         """Its memories."""
-        self.outlet: OutputChannel = self._usual_outlet()
+        self.channel: OutputChannel = self._usual_channel()
         """Where what it says goes."""
 
     @property
@@ -163,12 +164,12 @@ class PersonaAgent(Member):
     # What it does.
 
     @on(raises=(PersonaError, ModelError, InvalidSetting))
-    async def act(self, message: messages.Act) -> Episode:
+    async def act(self, message: messages.StartEpisode) -> Episode:
         """Act for one episode."""
         for stimulus in message.stimuli:
             self.take_in(stimulus)
-        outlet = SilentChannel(self._usual_outlet().accessible()) if message.silent else self._usual_outlet()
-        return await self.live_through(outlet, steps=message.steps, label=message.label)
+        channel = SilentChannel(self._usual_channel().accessible()) if message.silent else self._usual_channel()
+        return await self.live_through(channel, steps=message.steps, label=message.label)
 
     async def live(self, turn: Turn) -> list[dict[str, Any]]:
         """Take a turn in a simulation: perceive what the world has for it, act, and intend what it directs at others.
@@ -193,21 +194,21 @@ class PersonaAgent(Member):
 
     async def live_through(
         self,
-        outlet: OutputChannel,
+        channel: OutputChannel,
         *,
         steps: int | None = None,
         label: str = "",
         random: Random | None = None,
         world: Any = None,
     ) -> Episode:
-        """Act for one episode, with what is said going to `outlet`."""
-        check_number("Act.steps", steps, least=1, whole=True, optional=True)
-        self.outlet = outlet
+        """Act for one episode, with what is said going to `channel`."""
+        check_number("StartEpisode.steps", steps, least=1, whole=True, optional=True)
+        self.channel = channel
         try:
             steps = steps if steps is not None else self.max_steps
             return await EpisodeRunner(self, steps=steps, label=label, random=random, world=world or {}).run()
         finally:
-            self.outlet = self._usual_outlet()
+            self.channel = self._usual_channel()
 
     # What it does in meetings.
 
@@ -227,7 +228,7 @@ class PersonaAgent(Member):
     def hear(self, message: Utterance) -> None:
         """Hear what another says."""
         if message.by != self._who:
-            self.take_in(Stimulus(StimulusKind.CONVERSATION, told(message.content), message.by))
+            self.take_in(Stimulus(StimulusKind.CONVERSATION, as_text(message.content), message.by))
 
     @on(raises=(PersonaError, ModelError, MeetingError))
     async def take_the_floor(self, message: YourTurn) -> None:
@@ -253,25 +254,25 @@ class PersonaAgent(Member):
     @on
     def remember(self, message: messages.Remember) -> str:
         """Remember something."""
-        return self.remembrance.remember(message.content, "note", message.importance)
+        return self.memory.remember(message.content, "note", message.importance)
 
     @on
     def recollect(self, message: messages.Recall) -> tuple[str, ...]:
         """Return what it remembers about something."""
-        return self.remembrance.recall(message.question, message.most)
+        return self.memory.recall(message.question, message.most)
 
     @on
     async def consolidate(self, message: messages.Consolidate) -> int:
         """Consolidate its memories, on another thread."""
-        remembrance = self.remembrance
-        return await self.context.run_blocking(lambda: remembrance.consolidate(force=message.force))
+        memory = self.memory
+        return await self.context.run_blocking(lambda: memory.consolidate(force=message.force))
 
     # What is kept of it.
 
     def snapshot(self) -> PersonaState:
         """Return all that changes of it, and of its mind if that has a state."""
         mind = self.mind.snapshot() if isinstance(self.mind, Checkpointable) else None
-        return msgspec.structs.replace(self.state, mark=self.remembrance.mark(), mind=mind)
+        return msgspec.structs.replace(self.state, mark=self.memory.mark(), mind=mind)
 
     def restore(self, state: Any) -> None:
         """Take up what `snapshot` returned, or the same as plain data."""
@@ -290,7 +291,7 @@ class PersonaAgent(Member):
         """Take up its state as of a checkpoint, and forget what came after it."""
         taken = msgspec.convert(message.state, PersonaState)
         self.restore(taken)
-        self.remembrance.go_back(taken.mark)
+        self.memory.go_back(taken.mark)
         self.replace()
 
     # For the parts of it.
@@ -306,12 +307,21 @@ class PersonaAgent(Member):
             mental = mental.changed(goals=(stimulus.content, *others))
         pending = (*state.pending, stimulus)
         self.replace(
-            {"mental_state": mental, "location": location, "pending": pending[-self._buffer :]},
+            {"mental_state": mental, "location": location, "pending": pending[-self._buffer_size :]},
             stimuli=1,
-            overlooked=max(0, len(pending) - self._buffer),
+            overlooked=max(0, len(pending) - self._buffer_size),
             changes=int(mental is not state.mental_state),
         )
-        self.remembrance.remember(str(stimulus), f"stimulus/{stimulus.kind}")
+        self.memory.remember(str(stimulus), f"stimulus/{stimulus.kind}")
+
+    def begin_episode(self) -> None:
+        """Count an episode."""
+        self.replace(episodes=1)
+
+    def note_fallback(self, label: str, reason: str) -> None:
+        """Log that a fallback decided, and publish it on the topic `PERSONAS`."""
+        self.log.warning("%s: a fallback decides: %s", label, reason)
+        self.context.publish(messages.PERSONAS, messages.FallbackUsed(self._who, label, reason))
 
     def decided(self, decision: Decision, pending: tuple[Stimulus, ...]) -> None:
         """Note a decision: what had come until then waits no more."""
@@ -336,7 +346,7 @@ class PersonaAgent(Member):
             mental = None
         self.replace(
             {
-                "actions": (*state.actions, record)[-self._buffer :],
+                "actions": (*state.actions, record)[-self._buffer_size :],
                 "mental_state": state.mental_state if mental is None else mental,
             },
             actions=1,
@@ -347,7 +357,7 @@ class PersonaAgent(Member):
         kind = self.kinds.find(action.kind)
         if kind is None or not kind.ends:
             said = f"I said to {action.target or 'all'}: {action.content}" if action.kind == TALK else f"I did {action}"
-            self.remembrance.remember(said + (f" ({outcome}: {result})" if result else ""), f"action/{action.kind}")
+            self.memory.remember(said + (f" ({outcome}: {result})" if result else ""), f"action/{action.kind}")
         return record
 
     def replace(self, changes: Mapping[str, Any] | None = None, /, **more: int) -> None:
@@ -366,14 +376,11 @@ class PersonaAgent(Member):
         except ServiceMissing:
             return None
 
-    def _make_remembrance(self) -> PersonaMemory:
+    def _make_memory(self) -> PersonaMemory:
         memory = self._service(TieredMemory)
         if memory is not None:
             return TieredPersonaMemory(AgentMemory(memory, self._who, **self._memory_options))
         return NoteMemory(lambda: self.state.notes, lambda notes: self.replace({"notes": notes}), _MOST_NOTES)
 
-    def _usual_outlet(self) -> OutputChannel:
+    def _usual_channel(self) -> OutputChannel:
         return MailboxChannel(self._who, self._society) if self._society is not None else SilentChannel({})
-
-
-__all__ = ["PersonaAgent", "PersonaCounts"]

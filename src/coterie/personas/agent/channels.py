@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from coterie.errors import DeliveryError, MeetingError, PersonaUnknown, describe
 from coterie.meetings import Meeting
 from coterie.personas.agent.directory import PersonaDirectory
 from coterie.personas.agent.messages import Introduce, Listen
-from coterie.personas.mind.actions import Result
-from coterie.personas.mind.state import ActionOutcome, PersonaAction
+from coterie.personas.mind.state import ActionOutcome, ActionResult, PersonaAction
 from coterie.rounds import Turn
-
-
-class OutputChannel(Protocol):
-    """Carries what a persona directs at others. Used on the persona's own thread, for one episode."""
-
-    def accessible(self) -> Mapping[str, str]:
-        """Return whom it can talk to, and what they are to it."""
-        ...
-
-    async def talk(self, action: PersonaAction) -> Result:
-        """Say something."""
-        ...
-
-    async def reach_out(self, action: PersonaAction) -> Result:
-        """Get within reach of somebody."""
-        ...
 
 
 class MailboxChannel:
@@ -41,7 +24,7 @@ class MailboxChannel:
         """Return whom the relations name."""
         return self._society.relations.accessible(self._who)
 
-    async def talk(self, action: PersonaAction) -> Result:
+    async def talk(self, action: PersonaAction) -> ActionResult:
         """Tell one, or all within reach."""
         accessible = self.accessible()
         names = list(accessible)
@@ -62,7 +45,7 @@ class MailboxChannel:
             return (ActionOutcome.REFUSED if len(lost) == len(names) else ActionOutcome.DONE), "; ".join(lost)
         return None
 
-    async def reach_out(self, action: PersonaAction) -> Result:
+    async def reach_out(self, action: PersonaAction) -> ActionResult:
         """Relate the two, and tell the other."""
         name = action.target or action.content
         try:
@@ -93,11 +76,11 @@ class SilentChannel:
         """Return whom it was given."""
         return self._accessible
 
-    async def talk(self, action: PersonaAction) -> Result:  # noqa: ARG002 - as every outlet
+    async def talk(self, action: PersonaAction) -> ActionResult:  # noqa: ARG002 - as every outlet
         """Do nothing."""
         return None
 
-    async def reach_out(self, action: PersonaAction) -> Result:
+    async def reach_out(self, action: PersonaAction) -> ActionResult:
         """Say who is within reach already; nobody else ever is."""
         name = action.target or action.content
         return f"{name} is within reach now" if name in self._accessible else (ActionOutcome.REFUSED, f"{name} is not here")
@@ -114,14 +97,14 @@ class TurnChannel:
         """Return whom the world names."""
         return self._accessible
 
-    async def talk(self, action: PersonaAction) -> Result:
+    async def talk(self, action: PersonaAction) -> ActionResult:
         """Intend to say something."""
         if action.target and action.target not in self._accessible:
             return ActionOutcome.REFUSED, f"{action.target} is not within reach; reach out first"
         self._turn.intend("talk", **_plain(to=action.target, content=action.content))
         return None
 
-    async def reach_out(self, action: PersonaAction) -> Result:
+    async def reach_out(self, action: PersonaAction) -> ActionResult:
         """Intend to get within reach."""
         name = action.target or action.content
         self._turn.intend("reach_out", **_plain(to=name, content=action.content if action.target else ""))
@@ -144,14 +127,14 @@ class MeetingChannel:
         """Return who else is a member."""
         return {name: "is in the meeting with you" for name in sorted(self._meeting.members) if name != self._who}
 
-    async def talk(self, action: PersonaAction) -> Result:
+    async def talk(self, action: PersonaAction) -> ActionResult:
         """Gather what is to be said."""
         if action.target and action.target not in self.accessible():
             return ActionOutcome.REFUSED, f"{action.target} is not in the meeting"
         self._said.append(action)
         return None
 
-    async def reach_out(self, action: PersonaAction) -> Result:
+    async def reach_out(self, action: PersonaAction) -> ActionResult:
         """Say whether somebody is here; nobody is brought."""
         name = action.target or action.content
         return (

@@ -8,14 +8,16 @@ import inspect
 import re
 from collections.abc import Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from coterie.errors import CoterieError, DeliveryError, MindFailed, ModelError, describe
 from coterie.kernel import stream
-from coterie.personas.agent.messages import PERSONAS, FallbackUsed
-from coterie.personas.agent.state import EndReason, Episode
-from coterie.personas.mind.mind import Decision, Situation, as_decision
+from coterie.personas.agent.state import EndReason, Episode, PersonaState
+from coterie.personas.mind.actions import ActionSet
+from coterie.personas.mind.context import ActionContext
+from coterie.personas.mind.mind import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.state import ActionOutcome, ActionRecord, PersonaAction, Stimulus, StimulusKind
+from coterie.runtime import AgentLog
 
 _SHORT = 40
 """Characters under which two texts must be equal to be the same: few letters make a difference there."""
@@ -62,8 +64,43 @@ def _normal(action: PersonaAction) -> tuple[str, list[str]]:
     )
 
 
-if TYPE_CHECKING:
-    from coterie.personas.agent.agent import PersonaAgent
+class EpisodeSubject(ActionContext, Protocol):
+    """The part of a persona agent that an episode needs."""
+
+    @property
+    def kinds(self) -> ActionSet: ...  # noqa: D102 - as `PersonaAgent` documents them, here and below
+
+    @property
+    def mind(self) -> Mind: ...  # noqa: D102
+
+    @property
+    def state(self) -> PersonaState: ...  # noqa: D102
+
+    @property
+    def log(self) -> AgentLog: ...  # noqa: D102
+
+    @property
+    def max_repeats(self) -> int: ...  # noqa: D102
+
+    @property
+    def similarity(self) -> float: ...  # noqa: D102
+
+    @property
+    def patience(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def recent_memories(self) -> int: ...  # noqa: D102
+
+    @property
+    def seed(self) -> int | str: ...  # noqa: D102
+
+    def begin_episode(self) -> None: ...  # noqa: D102
+
+    def decided(self, decision: Decision, pending: tuple[Stimulus, ...]) -> None: ...  # noqa: D102
+
+    def note_fallback(self, label: str, reason: str) -> None: ...  # noqa: D102
+
+    def acted(self, action: PersonaAction, outcome: ActionOutcome, result: str) -> ActionRecord: ...  # noqa: D102
 
 
 class EpisodeRunner:
@@ -73,7 +110,7 @@ class EpisodeRunner:
     ends. A decision that takes more than the agent's `patience` seconds fails, and so does an action.
     """
 
-    def __init__(self, agent: PersonaAgent, *, steps: int, label: str, random: Random | None, world: Any) -> None:
+    def __init__(self, agent: EpisodeSubject, *, steps: int, label: str, random: Random | None, world: Any) -> None:
         self._agent = agent
         self._steps = steps
         self._number = agent.state.counts.episodes + 1
@@ -88,8 +125,8 @@ class EpisodeRunner:
     async def run(self) -> Episode:
         """Return what was done. Raises `MindFailed`, and the errors of models; what was done before then counts."""
         agent = self._agent
-        agent.replace(episodes=1)
-        repeats = RepeatDetector(agent.most_repeats, agent.similarity)
+        agent.begin_episode()
+        repeats = RepeatDetector(agent.max_repeats, agent.similarity)
         for step in range(1, self._steps + 1):
             decision = await self._decide(step)
             if not decision.actions:
@@ -131,8 +168,7 @@ class EpisodeRunner:
         self._attempts += decision.attempts
         if decision.fallback:
             self._fallbacks.append(decision.fallback)
-            agent.log.warning("%s: a fallback decides: %s", situation.label, decision.fallback)
-            agent.context.publish(PERSONAS, FallbackUsed(agent.who, situation.label, decision.fallback))
+            agent.note_fallback(situation.label, decision.fallback)
         return decision
 
     def _situation(self, step: int, pending: tuple[Stimulus, ...]) -> Situation:
@@ -146,8 +182,8 @@ class EpisodeRunner:
             mental_state=agent.state.mental_state,
             actions=agent.kinds,
             stimuli=(*self._results, *pending),
-            recent=agent.remembrance.recent(agent.recent_memories),
-            accessible=agent.outlet.accessible(),
+            recent=agent.memory.recent(agent.recent_memories),
+            accessible=agent.channel.accessible(),
             documents=tuple(agent.documents),
             location=agent.state.location,
             taken=tuple(self._records),

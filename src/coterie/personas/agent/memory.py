@@ -4,40 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from coterie.errors import UnknownMemory
 from coterie.memory import AgentMemory, Memory
 
 _AT_ONCE = 200
-
-
-class PersonaMemory(Protocol):
-    """What a persona remembers. Used on its own thread, but for `consolidate`."""
-
-    def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
-        """Keep something; return its id."""
-        ...
-
-    def recent(self, most: int) -> tuple[str, ...]:
-        """Return the latest, oldest first."""
-        ...
-
-    def recall(self, question: str, most: int) -> tuple[str, ...]:
-        """Return what answers a question best, best first."""
-        ...
-
-    def consolidate(self, *, force: bool) -> int:
-        """Consolidate, and return how many episodes that took. From any thread."""
-        ...
-
-    def mark(self) -> str:
-        """Return what tells this moment from later ones."""
-        ...
-
-    def go_back(self, mark: str) -> None:
-        """Forget all that came after a moment."""
-        ...
 
 
 class TieredPersonaMemory:

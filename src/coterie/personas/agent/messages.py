@@ -75,7 +75,7 @@ class Introduce(Request[None]):
         return Stimulus(StimulusKind.SOCIAL, self.content, self.source)
 
 
-class Move(Request[None]):
+class ChangeLocation(Request[None]):
     """Puts a persona somewhere."""
 
     place: str
@@ -101,7 +101,7 @@ class SetGoal(Request[None]):
         return Stimulus(StimulusKind.GOAL, self.goal)
 
 
-class Act(Request[Episode]):
+class StartEpisode(Request[Episode]):
     """Lets a persona act: one episode, to its end."""
 
     steps: int | None = None
@@ -114,7 +114,7 @@ class Act(Request[Episode]):
     """What it is given first."""
 
     def __post_init__(self) -> None:
-        check_number("Act.steps", self.steps, least=1, whole=True, optional=True)
+        check_number("StartEpisode.steps", self.steps, least=1, whole=True, optional=True)
         _check_texts(self, "label")
         _check_tuple(self, "stimuli", Stimulus, "Stimulus values")
 
@@ -177,7 +177,7 @@ class FallbackUsed(Message):
 PERSONAS = "personas"
 """The topic on which persona agents publish."""
 
-StimulusMessage = Listen | See | Think | Introduce | Move | SetGoal
+StimulusMessage = Listen | See | Think | Introduce | ChangeLocation | SetGoal
 
 
 class DialogueLine(msgspec.Struct, frozen=True):

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from coterie.personas.mind import state
-from coterie.personas.mind.actions import TARGETED, ActionKind, ActionSet, Result
-from coterie.personas.mind.state import ActionOutcome, PersonaAction
-
-if TYPE_CHECKING:
-    from coterie.personas.agent.agent import PersonaAgent
+from coterie.personas.mind.actions import TARGETED, ActionKind, ActionSet
+from coterie.personas.mind.context import ActionContext
+from coterie.personas.mind.state import ActionOutcome, ActionResult, PersonaAction
 
 _RECALLED = 5
 _MOST_TEXT = 4_000
 
 
-async def _talk(agent: PersonaAgent, action: PersonaAction) -> Result:
-    return await agent.outlet.talk(action)
+async def _talk(context: ActionContext, action: PersonaAction) -> ActionResult:
+    return await context.channel.talk(action)
 
 
-async def _reach_out(agent: PersonaAgent, action: PersonaAction) -> Result:
-    return await agent.outlet.reach_out(action)
+async def _reach_out(context: ActionContext, action: PersonaAction) -> ActionResult:
+    return await context.channel.reach_out(action)
 
 
-def _think(agent: PersonaAgent, action: PersonaAction) -> Result:  # noqa: ARG001 - that it was thought is remembered with all actions
+def _think(context: ActionContext, action: PersonaAction) -> ActionResult:  # noqa: ARG001 - that it was thought is remembered with all actions
     return None
 
 
-def _remember(agent: PersonaAgent, action: PersonaAction) -> Result:
-    agent.remembrance.remember(action.content, "note", importance=0.8)
+def _remember(context: ActionContext, action: PersonaAction) -> ActionResult:
+    context.memory.remember(action.content, "note", importance=0.8)
     return None
 
 
-def _recall(agent: PersonaAgent, action: PersonaAction) -> Result:
-    found = agent.remembrance.recall(action.content, _RECALLED)
+def _recall(context: ActionContext, action: PersonaAction) -> ActionResult:
+    found = context.memory.recall(action.content, _RECALLED)
     return "You recall: " + "; ".join(found) if found else "Nothing comes to your mind about that."
 
 
-def _consult(agent: PersonaAgent, action: PersonaAction) -> Result:
-    documents = agent.documents
+def _consult(context: ActionContext, action: PersonaAction) -> ActionResult:
+    documents = context.documents
     name = action.target or action.content
     text = documents.get(name) or next((documents[each] for each in documents if each.casefold() == name.casefold()), None)
     if text is None:
@@ -49,11 +45,11 @@ def _consult(agent: PersonaAgent, action: PersonaAction) -> Result:
     return f"{name} says: {text[:_MOST_TEXT]}" + (" [...]" if len(text) > _MOST_TEXT else "")
 
 
-def _done(agent: PersonaAgent, action: PersonaAction) -> Result:  # noqa: ARG001 - it says all by its kind
+def _done(context: ActionContext, action: PersonaAction) -> ActionResult:  # noqa: ARG001 - it says all by its kind
     return None
 
 
-STANDARD = ActionSet(
+STANDARD_ACTIONS = ActionSet(
     (
         ActionKind(
             state.TALK,

@@ -10,12 +10,11 @@ from typing import Any, TypeAlias, TypeVar
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance
-from coterie.personas.mind.state import ActionOutcome, PersonaAction
+from coterie.personas.mind.context import ActionContext
+from coterie.personas.mind.state import ActionResult, PersonaAction
 
-Result: TypeAlias = str | tuple[ActionOutcome, str] | None
-"""What came of an action: nothing to tell, a text that the persona hears, or how it ended and such a text."""
-Run: TypeAlias = Callable[[Any, PersonaAction], Result | Awaitable[Result]]
-"""Carries out an action of a persona agent, on its own thread; may be ``async``."""
+Run: TypeAlias = Callable[[ActionContext, PersonaAction], ActionResult | Awaitable[ActionResult]]
+"""A function that carries out an action, on the thread of its agent; it may be ``async``."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")

@@ -66,7 +66,7 @@ class ModelMind:
         Raises what the model raises, or `UnusableReply`, if there is no fallback.
         """
         attempts, shorter = 0, False
-        exchanges: list[PromptMessage] = [TextMessage("user", prompt.told_now(situation))]
+        exchanges: list[PromptMessage] = [TextMessage("user", prompt.describe_situation(situation))]
         try:
             while True:
                 attempts += 1
@@ -78,7 +78,7 @@ class ModelMind:
                     if shorter:
                         raise
                     shorter = True
-                    exchanges = [TextMessage("user", prompt.told_now(dataclasses.replace(situation, recent=())))]
+                    exchanges = [TextMessage("user", prompt.describe_situation(dataclasses.replace(situation, recent=())))]
                 except UnusableReply as error:
                     if attempts > self._retries:
                         raise

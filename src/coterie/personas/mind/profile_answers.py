@@ -8,7 +8,7 @@ from typing import Any
 
 from coterie.personas.mind.mind import Situation
 from coterie.personas.mind.state import PersonaAction, talk
-from coterie.personas.profile.description import told
+from coterie.personas.profile.description import as_text
 
 _NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)?(?![\w]|[.,]\d)")
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -154,7 +154,7 @@ def _words(text: str) -> set[str]:
 
 def _own(statement: str) -> str:
     """Return a statement about the persona in its own words, as well as that goes."""
-    text = told(statement)
+    text = as_text(statement)
     for theirs, ours in ((r"\bYou are\b", "I am"), (r"\byou are\b", "I am"), (r"\b[Yy]ou\b", "I"), (r"\b[Yy]our\b", "my")):
         text = re.sub(theirs, ours, text)
     return text

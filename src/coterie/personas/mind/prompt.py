@@ -28,7 +28,7 @@ def instructions(situation: Situation, *, most: int | None, as_tools: bool) -> s
     return "\n\n".join(parts)
 
 
-def told_now(situation: Situation) -> str:
+def describe_situation(situation: Situation) -> str:
     """Return the situation as text: what the mind stands at, who is there, what came, and what was done."""
     return "\n\n".join(f"# {title}\n" + "\n".join(lines) for title, lines in _sections(situation) if lines)
 

@@ -11,8 +11,8 @@ from coterie.models import ModelReply, ToolDefinition
 from coterie.personas.mind.actions import ActionKind, ActionSet
 from coterie.personas.mind.mind import Decision
 from coterie.personas.mind.state import MentalState, PersonaAction
-from coterie.personas.profile.description import told
-from coterie.personas.profile.reading import called
+from coterie.personas.profile.description import as_text
+from coterie.personas.profile.reading import type_name
 
 MIND = "CHANGE_MIND"
 """The tool by which a model says how the mind stands."""
@@ -104,13 +104,13 @@ def _document(text: str) -> Mapping[str, Any]:
 
 def _entry(entry: Any, actions: ActionSet) -> PersonaAction:
     if not isinstance(entry, Mapping):
-        raise UnusableReply(f"an action is {called(entry)}; it is an object with a type")
+        raise UnusableReply(f"an action is {type_name(entry)}; it is an object with a type")
     name = entry.get("type", entry.get("kind", entry.get("name")))
     if not isinstance(name, str):
         raise UnusableReply("an action has no type")
     arguments = entry.get("arguments")
     if arguments is not None and not isinstance(arguments, Mapping):
-        raise UnusableReply(f"the arguments of {name} are {called(arguments)}; they are an object")
+        raise UnusableReply(f"the arguments of {name} are {type_name(arguments)}; they are an object")
     given = {key: value for key, value in entry.items() if key not in ("type", "kind", "name", "arguments")}
     return _action(name, {**given, **(arguments or {})}, actions)
 
@@ -144,7 +144,7 @@ def _known(given: Mapping[str, Any], kind: ActionKind) -> dict[str, Any]:
 
 def _state(changes: Any, before: MentalState) -> MentalState:
     if not isinstance(changes, Mapping):
-        raise UnusableReply(f"the mental state is {called(changes)}; it is an object")
+        raise UnusableReply(f"the mental state is {type_name(changes)}; it is an object")
     goals, context = (_list(changes[key]) if changes.get(key) is not None else None for key in ("goals", "context"))
     attention, emotions = (_text(changes[key]) if changes.get(key) is not None else None for key in ("attention", "emotions"))
     return before.changed(goals=goals, context=context, attention=attention, emotions=emotions)
@@ -156,4 +156,4 @@ def _list(value: Any) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
-    return told(value).strip()
+    return as_text(value).strip()

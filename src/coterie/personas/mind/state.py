@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -103,6 +103,10 @@ class ActionOutcome(enum.StrEnum):
     """It was not possible; the result says why."""
     FAILED = "failed"
     """What carries it out raised; the result says what."""
+
+
+ActionResult: TypeAlias = str | tuple[ActionOutcome, str] | None
+"""The result of an action: None, a text that the persona hears, or an outcome with such a text."""
 
 
 class ActionRecord(msgspec.Struct, frozen=True):

@@ -59,12 +59,12 @@ def frozen(value: Any) -> Any:
     return value
 
 
-def thawed(value: Any) -> Any:
+def thaw(value: Any) -> Any:
     """Return a copy of plain data in ordinary lists and dicts."""
     if isinstance(value, dict):
-        return {key: thawed(each) for key, each in value.items()}
+        return {key: thaw(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [thawed(each) for each in value]
+        return [thaw(each) for each in value]
     return value
 
 
@@ -72,7 +72,7 @@ Conflict = Callable[[str, Any, Any], Any]
 """Told of a place and the two values there; returns the one that counts, or raises."""
 
 
-def merged(ours: Any, theirs: Any, conflict: Conflict, where: str = "") -> Any:
+def merge_values(ours: Any, theirs: Any, conflict: Conflict, where: str = "") -> Any:
     """Return one value made of two."""
     if theirs is None:
         return ours
@@ -81,7 +81,7 @@ def merged(ours: Any, theirs: Any, conflict: Conflict, where: str = "") -> Any:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         both = dict(ours)
         for key, value in theirs.items():
-            both[key] = merged(ours[key], value, conflict, inside(where, key)) if key in ours else value
+            both[key] = merge_values(ours[key], value, conflict, inside(where, key)) if key in ours else value
         return both
     if isinstance(ours, list) and isinstance(theirs, list):
         seen = {_identity(each) for each in ours}

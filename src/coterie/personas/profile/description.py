@@ -8,7 +8,7 @@ from typing import Any
 _MARK = " [...]"
 
 
-def described(persona: Mapping[str, Any], most: int | None = None) -> str:
+def describe(persona: Mapping[str, Any], most: int | None = None) -> str:
     """Return a persona as text; longer than `most` characters it is cut at the end of a line, and says so."""
     text = "\n".join(_lines(persona, ""))
     if most is None or len(text) <= most:
@@ -17,12 +17,12 @@ def described(persona: Mapping[str, Any], most: int | None = None) -> str:
     return kept[: kept.rfind("\n")] + _MARK if "\n" in kept else kept + _MARK
 
 
-def told(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return a value as one line of text."""
     if isinstance(value, Mapping):
-        return "; ".join(f"{_title(key)}: {told(each)}" for key, each in value.items() if each not in (None, "", [], {}))
+        return "; ".join(f"{_title(key)}: {as_text(each)}" for key, each in value.items() if each not in (None, "", [], {}))
     if isinstance(value, list | tuple):
-        return "; ".join(told(each) for each in value)
+        return "; ".join(as_text(each) for each in value)
     return "" if value is None else str(value)
 
 
@@ -35,7 +35,7 @@ def _lines(value: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield from _lines(each, f"{indent}  ")
         elif isinstance(each, list | tuple):
             yield f"{indent}{_title(key)}:"
-            yield from (f"{indent}  - {told(entry)}" for entry in each)
+            yield from (f"{indent}  - {as_text(entry)}" for entry in each)
         else:
             yield f"{indent}{_title(key)}: {each}"
 

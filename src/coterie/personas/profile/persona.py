@@ -14,8 +14,8 @@ import msgspec
 from coterie.errors import FragmentConflict, InvalidPersona
 from coterie.kernel import check_instance, check_number
 from coterie.personas.profile import data, reading
-from coterie.personas.profile.data import frozen, thawed
-from coterie.personas.profile.description import described, told
+from coterie.personas.profile.data import frozen, thaw
+from coterie.personas.profile.description import as_text, describe
 from coterie.personas.profile.reading import FRAGMENT, PERSONA, check, key_of
 
 OnConflict = Literal["refuse", "keep", "replace"]
@@ -67,7 +67,7 @@ class _Document(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole file as plain data of one's own, equal to what was read."""
-        copy: dict[str, Any] = thawed(self.document)
+        copy: dict[str, Any] = thaw(self.document)
         return copy
 
     def to_json(self) -> str:
@@ -158,7 +158,7 @@ class Persona(_Document, frozen=True, eq=False):
         occupation = self.fields.get("occupation")
         if isinstance(occupation, Mapping) and isinstance(occupation.get("title"), str):
             return str(occupation["title"])
-        return told(occupation)
+        return as_text(occupation)
 
     @property
     def goals(self) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ class Persona(_Document, frozen=True, eq=False):
         """Whom it knows: names, and what they are to it. Entries without a name are left out."""
         entries = self.fields.get("relationships")
         return tuple(
-            (str(entry["name"]), told(entry.get("description", entry.get("role"))))
+            (str(entry["name"]), as_text(entry.get("description", entry.get("role"))))
             for entry in (entries if isinstance(entries, list) else ())
             if isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
         )
@@ -178,12 +178,12 @@ class Persona(_Document, frozen=True, eq=False):
     def description(self, most: int | None = None) -> str:
         """Return all that is said of the persona as text for a prompt, of at most `most` characters."""
         check_number("description.most", most, above=0, whole=True, optional=True)
-        return described(self.fields, most)
+        return describe(self.fields, most)
 
     def summary(self) -> str:
         """Return who it is in one line."""
         age = f"{self.age}" if self.age is not None else ""
-        details = [part for part in (age, told(self.fields.get("nationality")), self.occupation) if part]
+        details = [part for part in (age, as_text(self.fields.get("nationality")), self.occupation) if part]
         return f"{self.name} ({', '.join(details)})" if details else self.name
 
     def merge(self, *fragments: Fragment | Persona, on_conflict: OnConflict = "refuse") -> Persona:
@@ -205,7 +205,7 @@ class Persona(_Document, frozen=True, eq=False):
                 return ours if on_conflict == "keep" else theirs
 
             whole = document[key] if key else document
-            both = data.merged(whole, thawed(fragment.fields), decide, key)
+            both = data.merge_values(whole, thaw(fragment.fields), decide, key)
             document = {**document, key: both} if key else both
         return Persona(document, self.source)
 
@@ -214,4 +214,4 @@ class Persona(_Document, frozen=True, eq=False):
         if value is None:
             return ()
         entries: Iterable[Any] = value if isinstance(value, list) else [value]
-        return tuple(text for text in map(told, entries) if text)
+        return tuple(text for text in map(as_text, entries) if text)

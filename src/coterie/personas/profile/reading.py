@@ -49,7 +49,7 @@ def read(path: Path, max_bytes: int) -> dict[str, Any]:
 def parse(text: str, path: Path | str) -> dict[str, Any]:
     """Return what a text in JSON says. Raises `InvalidPersona`, which says where."""
     if not isinstance(text, str):
-        raise InvalidPersona(path, "", f"it is {called(text)}, and not text; read a file with load(path)")
+        raise InvalidPersona(path, "", f"it is {type_name(text)}, and not text; read a file with load(path)")
     if not text.strip():
         raise InvalidPersona(path, "", "it is empty; a persona is a JSON object")
     twice: Counter[str] = Counter()
@@ -70,7 +70,7 @@ def parse(text: str, path: Path | str) -> dict[str, Any]:
         digits = sys.get_int_max_str_digits()
         raise InvalidPersona(path, "", f"a number in it has more than {digits} digits, which no reader takes") from error
     if not isinstance(document, dict):
-        raise InvalidPersona(path, "", f"it holds {called(document)}; a persona is an object with the key 'persona'")
+        raise InvalidPersona(path, "", f"it holds {type_name(document)}; a persona is an object with the key 'persona'")
     check_plain(document, path)
     if twice:
         # Whoever reads this format keeps the last one, and so do we; but somebody should know.
@@ -87,7 +87,7 @@ def check_plain(value: Any, path: Path | str, where: str = "", depth: int = 0) -
     if isinstance(value, dict):
         for key, each in value.items():
             if not isinstance(key, str):
-                raise InvalidPersona(path, where, f"the key {key!r} is {called(key)}, and keys are text")
+                raise InvalidPersona(path, where, f"the key {key!r} is {type_name(key)}, and keys are text")
             check_plain(each, path, inside(where, key), depth + 1)
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
@@ -95,7 +95,7 @@ def check_plain(value: Any, path: Path | str, where: str = "", depth: int = 0) -
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidPersona(path, where, f"{value} is no number that a file can hold")
     elif not (value is None or isinstance(value, str | bool | _NUMBER)):
-        raise InvalidPersona(path, where, f"{called(value)} is no plain data")
+        raise InvalidPersona(path, where, f"{type_name(value)} is no plain data")
 
 
 def inside(where: str, key: str) -> str:
@@ -106,17 +106,17 @@ def inside(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-def shown(value: Any) -> str:
+def shorten(value: Any) -> str:
     """Return a value as an error shows it, not longer than a line."""
     try:
         text = repr(value)
     except ValueError:
         # A number of more digits than Python writes.
-        return called(value)
+        return type_name(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
-def called(value: Any) -> str:
+def type_name(value: Any) -> str:
     """Return what kind of thing a value is, as JSON calls it."""
     if value is None:
         return "null"
@@ -153,10 +153,10 @@ def key_of(document: Mapping[str, Any]) -> str:
 def check(document: Mapping[str, Any], path: Path | str, *, fragment: bool) -> None:
     """See that a document describes a persona, or a part of one. Raises `InvalidPersona`."""
     if not isinstance(document, dict):
-        raise InvalidPersona(path, "", f"it is {called(document)}; a persona is an object with the key 'persona'")
+        raise InvalidPersona(path, "", f"it is {type_name(document)}; a persona is an object with the key 'persona'")
     kind = document.get("type")
     if kind is not None and kind not in (PERSONA, FRAGMENT):
-        raise InvalidPersona(path, "type", f"{shown(kind)} is not possible; it is {PERSONA!r} or {FRAGMENT!r}")
+        raise InvalidPersona(path, "type", f"{shorten(kind)} is not possible; it is {PERSONA!r} or {FRAGMENT!r}")
     if kind == FRAGMENT and not fragment:
         raise InvalidPersona(path, "type", "this is a fragment, no whole persona: load the persona and merge it")
     key = key_of(document)
@@ -164,14 +164,14 @@ def check(document: Mapping[str, Any], path: Path | str, *, fragment: bool) -> N
         raise InvalidPersona(path, "persona", "missing; a persona's file is {'type': ..., 'persona': {...}}")
     persona = document[key] if key else document
     if not isinstance(persona, dict):
-        raise InvalidPersona(path, key, f"{called(persona)} is not possible; it is an object")
+        raise InvalidPersona(path, key, f"{type_name(persona)} is not possible; it is an object")
     _check_fields(persona, path, f"{key}." if key else "", fragment=fragment)
 
 
 def _check_fields(persona: Mapping[str, Any], path: Path | str, prefix: str, *, fragment: bool) -> None:
     name = persona.get("name")
     if not (fragment and name is None) and not (isinstance(name, str) and name.strip()):
-        problem = "missing; a persona has a name" if "name" not in persona else f"{shown(name)} is no name; it is text"
+        problem = "missing; a persona has a name" if "name" not in persona else f"{shorten(name)} is no name; it is text"
         raise InvalidPersona(path, f"{prefix}name", problem)
     if (reason := _age_problem(persona.get("age"))) is not None:
         raise InvalidPersona(path, f"{prefix}age", reason)
@@ -179,7 +179,7 @@ def _check_fields(persona: Mapping[str, Any], path: Path | str, prefix: str, *, 
         value = persona.get(field)
         if isinstance(value, bool | int | float):
             usual = "text" if field in _TEXTS else "a list" if field in _LISTS else "an object"
-            raise InvalidPersona(path, f"{prefix}{field}", f"{shown(value)} is not possible; it is {usual}")
+            raise InvalidPersona(path, f"{prefix}{field}", f"{shorten(value)} is not possible; it is {usual}")
         if field in _LISTS and isinstance(value, list):
             _check_entries(value, path, f"{prefix}{field}")
 
@@ -194,7 +194,7 @@ def _age_problem(age: Any) -> str | None:
     if age is None or (isinstance(age, str) and age.strip()):
         return None
     if isinstance(age, bool) or not isinstance(age, int | float):
-        return f"{called(age)} is not possible; it is a number of years, or text"
+        return f"{type_name(age)} is not possible; it is a number of years, or text"
     if not 0 <= age <= _OLDEST:
-        return f"{shown(age)} is not possible; it is a number of years from 0 to {_OLDEST}"
+        return f"{shorten(age)} is not possible; it is a number of years from 0 to {_OLDEST}"
     return None

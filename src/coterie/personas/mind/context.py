@@ -1,0 +1,88 @@
+"""What an action of a persona may use: its name, its output channel, its memory, its documents and its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from coterie.personas.mind.state import ActionResult, PersonaAction
+from coterie.personas.profile.persona import Persona
+from coterie.rounds import Turn
+
+
+class OutputChannel(Protocol):
+    """Carries what a persona directs at others. Used on the persona's own thread, for one episode."""
+
+    def accessible(self) -> Mapping[str, str]:
+        """Return whom it can talk to, and what they are to it."""
+        ...
+
+    async def talk(self, action: PersonaAction) -> ActionResult:
+        """Say something."""
+        ...
+
+    async def reach_out(self, action: PersonaAction) -> ActionResult:
+        """Get within reach of somebody."""
+        ...
+
+
+class PersonaMemory(Protocol):
+    """What a persona remembers. Used on its own thread, but for `consolidate`."""
+
+    def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
+        """Keep something; return its id."""
+        ...
+
+    def recent(self, limit: int) -> tuple[str, ...]:
+        """Return the latest, oldest first."""
+        ...
+
+    def recall(self, question: str, limit: int) -> tuple[str, ...]:
+        """Return what answers a question best, best first."""
+        ...
+
+    def consolidate(self, *, force: bool) -> int:
+        """Consolidate, and return how many episodes that took. From any thread."""
+        ...
+
+    def mark(self) -> str:
+        """Return what tells this moment from later ones."""
+        ...
+
+    def go_back(self, mark: str) -> None:
+        """Forget all that came after a moment."""
+        ...
+
+
+class ActionContext(Protocol):
+    """The part of a persona agent that its actions use. For the agent's own thread; valid while the action runs."""
+
+    @property
+    def who(self) -> str:
+        """The name of the agent."""
+        ...
+
+    @property
+    def persona(self) -> Persona:
+        """The persona that acts."""
+        ...
+
+    @property
+    def channel(self) -> OutputChannel:
+        """The channel that carries speech to others in this episode."""
+        ...
+
+    @property
+    def memory(self) -> PersonaMemory:
+        """The memories of the persona."""
+        ...
+
+    @property
+    def documents(self) -> Mapping[str, str]:
+        """The documents that can be consulted, by name."""
+        ...
+
+    @property
+    def turn(self) -> Turn | None:
+        """The turn in a simulation, for actions that submit intents; None outside a simulation."""
+        ...
