@@ -61,9 +61,3 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith("http") and target not in MADE_WITH_THE_SITE:
             assert (page.parent / target).exists(), target
-
-
-def test_the_picture_shows_every_room() -> None:
-    picture = next(block for block in FENCE.findall((ROOT / "README.md").read_text()) if block[0] == "text")[1]
-    rooms = {path.parent.name for path in (ROOT / "src/coterie").glob("*/__init__.py")} | {"errors"}
-    assert rooms <= set(re.findall(r"\w+", picture))
