@@ -1,8 +1,8 @@
-"""Language models: what is asked of one, what it answers, and the one small contract that every model fulfils.
+"""Language models: requests, replies, and the contract of a model.
 
 A request and a reply are plain frozen values, so they can be logged, recorded and sent. A model answers one request,
-whole or as it is written. What limits, records or replays is a model around a model, and none knows the provider.
-`ModelGateway` puts them around any model of any provider, and is safe from every thread and event loop.
+whole or as it is written. Limits, records and replays are models that wrap a model; they do not know the provider.
+`ModelGateway` wraps any model of any provider with them. It is safe from every thread and event loop.
 """
 
 import warnings

@@ -1,4 +1,4 @@
-"""What a run has cost, as a table."""
+"""The costs of a run as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coterie.models.policies import CallMetrics
 
 
 class CostRow(msgspec.Struct, frozen=True):
-    """One line: what one agent has cost, or all together."""
+    """The costs of one agent, or the total."""
 
     agent: str
     """Empty for requests that named no agent, and ``total`` in the last line."""
@@ -60,7 +60,7 @@ class CostTable(tuple[CostRow, ...]):
 
 
 def cost_table(gateway: _Measured) -> CostTable:
-    """Return what each agent of a gateway has cost until now, and the total. Blocks nobody."""
+    """Return the costs of each agent of a gateway so far, and the total. Never blocks requests."""
     agents = sorted(gateway.metrics_by_agent().values(), key=lambda each: each.agent)
     return CostTable((*_rows(agents), *_rows([msgspec.structs.replace(gateway.metrics(), agent="total")])))
 

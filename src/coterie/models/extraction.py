@@ -1,4 +1,4 @@
-"""Answers of a model as values of a type, whatever it takes within reason."""
+"""Extract typed values from the replies of a model, with a bounded number of attempts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _FENCED = re.compile(r"```(?:json)?\s*\n?(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
 class BlockingModel(Protocol):
-    """Answers a request to whom may block, as a `ModelGateway` does."""
+    """Answers requests by blocking, as a `ModelGateway` does."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name of the model."""
         ...
 
     def ask_blocking(self, request: ModelRequest) -> ModelReply:
@@ -48,7 +48,7 @@ async def extract(model: Model, kind: type[T] | Any, request: ModelRequest, *, a
 
 
 def extract_blocking(model: BlockingModel, kind: type[T] | Any, request: ModelRequest, *, attempts: int = 3) -> T:
-    """Do as `extract` does, and block the calling thread meanwhile."""
+    """Do the same as `extract`, and block the calling thread."""
     extraction: Extraction[T] = Extraction(model.name, kind, request, attempts=attempts)
     while not extraction.take(model.ask_blocking(extraction.request)):
         pass
@@ -56,7 +56,7 @@ def extract_blocking(model: BlockingModel, kind: type[T] | Any, request: ModelRe
 
 
 class Extraction(Generic[T]):
-    """One value on its way out of a model, without asking anybody itself: ask `request`, and `take` the reply.
+    """The state of one extraction, without I/O: send `request`, and pass the reply to `take`.
 
     For one thread.
     """
@@ -69,12 +69,12 @@ class Extraction(Generic[T]):
         self._attempts = attempts
         self._taken = 0
         self.request = msgspec.structs.replace(request, schema=self._form.schema)
-        """What to ask next."""
+        """The next request to send."""
         self._value: T | None = None
 
     @property
     def value(self) -> T:
-        """What was extracted, once `take` has returned true."""
+        """The extracted value; valid after `take` returned true."""
         return cast("T", self._value)
 
     def take(self, reply: ModelReply) -> bool:
@@ -128,7 +128,7 @@ class _Form:
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any] | None:
-    """Return what reads a type; None for structs of msgspec, and what holds them, which pydantic does not know."""
+    """Return the adapter of a type; None for types with msgspec structs, which pydantic does not know."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return None
     try:
@@ -148,7 +148,7 @@ def _root(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json(text: str) -> Any:
-    """Return what a text holds as JSON, in a fence or with words around it."""
+    """Return the JSON value in a text, fenced or with words around it."""
     fenced = _FENCED.search(text)
     candidates = [text, *([fenced.group(1)] if fenced else [])]
     start, end = text.find("{"), text.rfind("}")

@@ -1,4 +1,4 @@
-"""What a gateway is told to keep to: limits, timeouts, budgets, prices."""
+"""Settings of a gateway: limits, timeouts, budgets, prices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from coterie.kernel import check_number
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """How much may be asked at once and in a minute, over all agents of a gateway."""
+    """Limits of concurrency and rate, over all agents of a gateway."""
 
     concurrency: int | None = 32
     """Requests at the provider at once; None for any number."""
@@ -29,7 +29,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long is waited for a model, in seconds. None is for ever."""
+    """Timeouts of requests, in seconds; None is unlimited."""
 
     total: float | None = 600.0
     """For a request: its turn, all its attempts, and the pauses between them."""
@@ -46,7 +46,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much a run, or an agent, may spend in all. None is as much as it likes; 0 is nothing."""
+    """Upper bounds on the spending of a run or an agent. None is unlimited; 0 permits nothing."""
 
     requests: int | None = None
     """Requests that reach the provider, repeated attempts included. Never one more."""
@@ -63,7 +63,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs, in US dollars a million tokens."""
+    """The price of a model, in US dollars per million tokens."""
 
     input: float
     """Of the prompt."""

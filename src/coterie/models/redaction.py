@@ -1,4 +1,4 @@
-"""Keeping secrets out of what is written."""
+"""Redact secrets from texts and recordings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARK = "[redacted]"
 
 
 class Redactor:
-    """Takes out the values of all environment variables that look like keys, and users and passwords in addresses.
+    """Redacts the values of environment variables that look like keys, and credentials in URLs.
 
     The environment is read when it is made. Safe from any thread, for it never changes.
     """

@@ -1,4 +1,4 @@
-"""A model that is a function: rules instead of a language model."""
+"""A model made of a function."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coterie.kernel import check_instance, check_number
 from coterie.models.values import Finish, ModelReply, ModelRequest, TextDelta, Usage
 
 ReplyFunction = Callable[[ModelRequest], ModelReply | str | Awaitable[ModelReply | str]]
-"""What is to be answered to a request: a reply, or its text."""
+"""Returns the reply to a request, or its text."""
 
 _PIECE = re.compile(r"\S+\s*|\s+")
 

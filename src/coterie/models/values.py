@@ -1,4 +1,4 @@
-"""What is asked of a model and what it answers: frozen, encodable, the same for every provider."""
+"""Requests and replies of models: frozen, encodable, the same for every provider."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
-    """What a model wants to have done."""
+    """A tool call requested by a model."""
 
     id: str
     """Pairs the call with its result; one of its kind in a conversation."""
@@ -20,7 +20,7 @@ class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
-    """What became of a call."""
+    """The result of a tool call."""
 
     id: str
     """That of the call."""
@@ -31,7 +31,7 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
 
 
 class TextMessage(msgspec.Struct, frozen=True, tag="spoken"):
-    """Something said, by whoever has the role."""
+    """A text message of the user or the model."""
 
     role: str
     """``user`` or ``assistant``."""
@@ -39,7 +39,7 @@ class TextMessage(msgspec.Struct, frozen=True, tag="spoken"):
 
 
 PromptMessage = TextMessage | ToolCall | ToolResult
-"""One line of what went before. Calls that stand next to one another were made at once."""
+"""One message of the history. Adjacent calls were made in parallel."""
 
 
 class ToolDefinition(msgspec.Struct, frozen=True):
@@ -52,10 +52,10 @@ class ToolDefinition(msgspec.Struct, frozen=True):
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One question to a model, with all that it is to know."""
+    """One request to a model, with its whole context."""
 
     instructions: str = ""
-    """What stands before everything: the role, the rules. The system's words."""
+    """The system prompt."""
     exchanges: tuple[PromptMessage, ...] = ()
     """What went before, oldest first; every call is followed by its result."""
     tools: tuple[ToolDefinition, ...] = ()
@@ -74,7 +74,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a reply has cost."""
+    """Tokens and cost of a reply."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -83,7 +83,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Finish(enum.StrEnum):
-    """Why a reply ended."""
+    """The reason for which a reply ended."""
 
     STOP = "stop"
     """The model had said what it wanted."""
@@ -96,7 +96,7 @@ class Finish(enum.StrEnum):
 
 
 class ModelReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model answered, whole."""
+    """The whole reply of a model."""
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()

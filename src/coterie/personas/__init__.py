@@ -1,4 +1,4 @@
-"""Personas: who an agent is, what comes to it, what it does about it, and what it is to the others.
+"""Personas: persona files, persona agents with minds and memories, and their relations.
 
 A `Persona` is a file; a `PersonaAgent` is one on a runtime, with a mental state, memories, and a `Mind` that decides: by
 rules, or by a language model. `Population` puts several on a runtime and has them talk. Everything that is shared is immutable

@@ -22,7 +22,7 @@ You turn what a person said in an interview into values. Take only what they sai
 
 
 class SurveyAnswer(msgspec.Struct, frozen=True):
-    """What one persona said to one question."""
+    """The answer of one persona to one question, as text."""
 
     persona: str
     question: str
@@ -32,7 +32,7 @@ class SurveyAnswer(msgspec.Struct, frozen=True):
 
 
 class SurveyRow(msgspec.Struct, frozen=True):
-    """What one persona answered to all questions, as values."""
+    """The answers of one persona to all questions, as values."""
 
     persona: str
     values: dict[str, Value]
@@ -50,7 +50,7 @@ class AnswerTable(msgspec.Struct, frozen=True):
     rows: tuple[SurveyRow, ...]
 
     def csv(self) -> str:
-        """Return it as comma-separated values, with a line of names first; what is not answered is empty."""
+        """Return the table as comma-separated values with a header; a missing answer is an empty cell."""
         text = io.StringIO()
         names = [question.name for question in self.questions]
         writer = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""A focus group: a meeting in which somebody asks, and personas answer in their turn, hearing one another."""
+"""A focus group: a meeting in which an interviewer asks and personas answer in turn, hearing one another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coterie.runtime import Agent, AgentRef, on
 
 
 class FocusGroup(msgspec.Struct, frozen=True):
-    """What was said in a focus group."""
+    """The answers and the dialogue of a focus group."""
 
     topic: str
     answers: tuple[SurveyAnswer, ...]
@@ -52,7 +52,7 @@ class Interviewer(Agent):
 
     @on(interleave=True, raises=MeetingError)
     async def hold(self, message: HoldFocusGroup) -> FocusGroup:
-        """Hold a focus group to its end, and return what was said."""
+        """Run a focus group to its end, and return its result."""
         self._questions, self._asked = message.questions, 0
         self._over = asyncio.get_running_loop().create_future()
         me = self.context.self_ref.name

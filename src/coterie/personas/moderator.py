@@ -1,4 +1,4 @@
-"""A conversation of several: each in its turn, until nobody has anything to say."""
+"""A moderated conversation: participants take turns until all are silent."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Converse(Request[Dialogue]):
 
 
 class Moderator(Agent):
-    """Gives the floor round, and passes on what was said, to all or to whom it was said. Several conversations at once go well.
+    """Gives the floor in turn and delivers speech to its target or to all. Runs several conversations at once.
 
     A participant that has stopped, or whose mind fails, is passed over and takes no further part; the transcript says so.
     """
 
     @on(interleave=True)
     async def converse(self, message: Converse) -> Dialogue:
-        """Have a conversation, and return what was said."""
+        """Run a conversation, and return its dialogue."""
         return await _Conversation(message).run()
 
 
@@ -65,7 +65,7 @@ class _Conversation:
         return Dialogue(tuple(self._lines), "its turns were over" if self._present else "nobody was left")
 
     async def _turn(self, participant: AgentRef, turn: int) -> list[DialogueLine] | None:
-        """Give the floor to one; return what it said, or None if it is there no more."""
+        """Give the floor to one participant; return its speech, or None if it has left."""
         news = tuple(self._news[participant.name])
         self._news[participant.name] = []
         request = StartEpisode(self._message.steps, f"{self._message.label}/turn {turn}", silent=True, stimuli=news)
@@ -93,7 +93,7 @@ class _Conversation:
                 news.append(Stimulus(StimulusKind.CONVERSATION, line.text, line.speaker))
 
     async def _tell_the_rest(self) -> None:
-        """Let those who had no turn after the last words hear them all the same."""
+        """Deliver the last lines to participants that had no later turn."""
         for participant in self._present:
             if news := self._news[participant.name]:
                 try:

@@ -1,4 +1,4 @@
-"""The personas of a runtime, for whoever is not one of them."""
+"""A population: the personas of a runtime, as seen from outside."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MakeMind = Callable[[Persona], Mind]
 
 
 class Population:
-    """Puts personas on a runtime, relates them to one another, and has them talk. Safe from any thread.
+    """Spawns personas on a runtime, relates them, and runs conversations. Safe from any thread.
 
     ::
 
@@ -136,7 +136,7 @@ class Population:
     def relate(
         self, one: PersonaRef | str, other: PersonaRef | str, description: str = "", *, back: str | None = None
     ) -> Relation:
-        """Let two talk to one another; see `Relations.relate`. Raises `PersonaUnknown` for a name that nobody has."""
+        """Let two talk to one another; see `Relations.relate`. Raises `PersonaUnknown` for an unknown name."""
         return self.relations.relate(self._known(one), self._known(other), description, back=back)
 
     def relate_all(self, personas: Iterable[PersonaRef | str] | None = None, description: str = "") -> None:
@@ -147,7 +147,7 @@ class Population:
                 self.relations.relate(one, other, description)
 
     def separate(self, one: PersonaRef | str, other: PersonaRef | str) -> bool:
-        """Let two talk to one another no more; return whether they could."""
+        """Delete the relation of two; return whether there was one."""
         return self.relations.separate(name_of(one), name_of(other))
 
     def converse(
@@ -158,9 +158,9 @@ class Population:
         steps: int | None = None,
         label: str = "conversation",
     ) -> Reply[Dialogue]:
-        """Have several talk with one another, each in its turn, with `turns` turns at most over all.
+        """Run a conversation in which personas take turns, at most `turns` in total.
 
-        All hear what is said to nobody in particular. Raises `PersonaUnknown`, and `InvalidSetting` for nobody.
+        Speech without a target reaches all. Raises `PersonaUnknown`, and `InvalidSetting` without personas.
         """
         check_number("converse.turns", turns, least=1, whole=True)
         check_number("converse.steps", steps, least=1, whole=True, optional=True)
@@ -179,7 +179,7 @@ class Population:
         turn_limit: float | None = 120.0,
         interviewer: str | None = None,
     ) -> Reply[FocusGroup]:
-        """Have several personas, by default all, asked questions in a meeting, in which each hears what the others say.
+        """Ask several personas, by default all, questions in a meeting; each hears the answers of the others.
 
         A persona has `turn_limit` seconds for an answer. Raises `InvalidSetting` for nobody or no question, `PersonaUnknown`,
         and `NameTaken` if somebody is called as `interviewer`; without one it is "Interviewer", with a number if need be.
@@ -203,7 +203,7 @@ class Population:
         return reply
 
     def tabulate(self, questions: Iterable[Question], answers: Iterable[SurveyAnswer], model: Model) -> Reply[AnswerTable]:
-        """Have a model extract the values of answers; see `table_by_model`. Without a model there is `table_by_rules`."""
+        """Extract the values of answers with a model; see `table_by_model`. Without a model use `table_by_rules`."""
         agent = self.runtime.spawn(Tabulator, lambda: model)
         reply = agent.ask(Tabulate(tuple(questions), tuple(answers)), timeout=None)
         reply.add_callback(agent.stop)
@@ -281,7 +281,7 @@ def load_personas(folder: Path | str, *, max_bytes: int = MOST_BYTES) -> list[Pe
 
 
 def _numbered(base: str, spawn: Callable[[str], AgentRef]) -> AgentRef:
-    """Spawn an agent of that name, or of that name with the first number that nobody has."""
+    """Spawn an agent under `base`, or under `base` with the first free number."""
     number = 1
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What one holds of a persona from outside of its thread."""
+"""References to personas, for use from other threads."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PersonaRef:
 
     @property
     def counts(self) -> PersonaCounts:
-        """What it has counted, at one moment."""
+        """The latest published counts."""
         return self.state.counts
 
     @property
@@ -71,7 +71,7 @@ class PersonaRef:
 
     @property
     def accessible(self) -> dict[str, str]:
-        """Whom it can talk to, and what they are to it."""
+        """The names of the accessible agents, each with the relation to this persona."""
         return self._society.relations.accessible(self.name)
 
     @property
@@ -92,7 +92,7 @@ class PersonaRef:
         return self._ask(messages.Think(content))
 
     def introduce(self, content: str, source: PersonaRef | str = "") -> Reply[None]:
-        """Tell it that somebody is within reach, or what somebody does."""
+        """Tell the persona that another is within reach, or acts."""
         return self._ask(messages.Introduce(content, name_of(source)))
 
     def move_to(self, place: str) -> Reply[None]:
@@ -108,7 +108,7 @@ class PersonaRef:
         return self._ask(messages.Perceive(stimuli))
 
     def act(self, *, steps: int | None = None, label: str = "") -> Reply[Episode]:
-        """Let it act for one episode, and tell the others what it says."""
+        """Run one episode, and deliver its speech to the others."""
         return self._ask(messages.StartEpisode(steps, label))
 
     def listen_and_act(self, content: str, speaker: PersonaRef | str = "", *, steps: int | None = None) -> Reply[Episode]:
@@ -124,7 +124,7 @@ class PersonaRef:
         return self._ask(messages.StartEpisode(steps, stimuli=(messages.Think(content).stimulus(),)))
 
     def ask(self, question: str, asker: PersonaRef | str = "", *, label: str = "") -> Reply[Episode]:
-        """Ask it something; what it says is told to nobody else."""
+        """Ask a question; the answer is not delivered to others."""
         stimulus = messages.Listen(question, name_of(asker)).stimulus()
         return self._ask(messages.StartEpisode(None, label, silent=True, stimuli=(stimulus,)))
 
@@ -142,23 +142,23 @@ class PersonaRef:
         )
 
     def remember(self, content: str, importance: float = 0.5) -> Reply[str]:
-        """Have it remember something; the answer is the id of the memory, if the runtime has a memory."""
+        """Store a memory; the reply is its id, or an empty text if the runtime has no memory."""
         return self._ask(messages.Remember(content, importance))
 
     def recall(self, question: str, most: int = 5) -> Reply[tuple[str, ...]]:
-        """Ask what it remembers about something, best first."""
+        """Search its memories; the reply is the best matches, best first."""
         return self._ask(messages.Recall(question, most))
 
     def consolidate(self, *, force: bool = True) -> Reply[int]:
-        """Have it consolidate its memories; the answer is how many episodes that took."""
+        """Consolidate its memories; the reply is the number of episodes consolidated."""
         return self._ask(messages.Consolidate(force))
 
     def fetch_state(self) -> Reply[PersonaState]:
-        """Ask for its state, as of all that was sent to it before."""
+        """Return its state after every message sent before this one."""
         return self._ask(messages.GetState())
 
     def stop(self) -> Reply[None]:
-        """Stop its agent, once it has handled what was sent."""
+        """Stop its agent after the messages already sent."""
         return self.agent.stop()
 
     def _ask(self, message: Any) -> Reply[Any]:

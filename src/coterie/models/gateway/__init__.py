@@ -1,4 +1,4 @@
-"""The one door to a language model, for all agents of a process."""
+"""The gateway to a language model, shared by all agents of a process."""
 
 from coterie.models.gateway.futures import ModelReplyFuture
 from coterie.models.gateway.gateway import ModelGateway

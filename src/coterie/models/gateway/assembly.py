@@ -31,12 +31,12 @@ from coterie.models.values import ModelReply, ModelRequest, TextMessage
 from coterie.work import Retry
 
 RETRY = Retry(4, initial=0.5, maximum=30.0, jitter=0.5, on=(ModelUnavailable, ModelTimeout, RateLimited, MalformedReply))
-"""What is worth another attempt unless a gateway is told otherwise."""
+"""The default retry policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayOptions:
-    """What a gateway was given."""
+    """The arguments of a gateway."""
 
     model: Model | str
     base_url: str | None
@@ -55,7 +55,7 @@ class GatewayOptions:
 
 @dataclass(frozen=True, slots=True)
 class ModelStack:
-    """The models around one another, and what they share."""
+    """The wrapped model, and the parts that its wrappers share."""
 
     model: Model
     meter: Meter
@@ -71,7 +71,7 @@ class ModelStack:
             await self.core.aclose()
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what was spent, and how often each request was asked."""
+        """Return the spending, and the counts of requests."""
         return {"spent": self.ledger.snapshot(), "asked": self.tape.snapshot() if self.tape is not None else []}
 
     def restore(self, state: Any) -> None:
@@ -113,14 +113,14 @@ def check_table(where: str, table: object, kind: type) -> None:
 
 
 def check_model(model: object) -> Model:
-    """Return what is a `Model`. Raises `InvalidSetting`."""
+    """Check that a value is a `Model`, and return it. Raises `InvalidSetting`."""
     if not callable(getattr(model, "ask", None)) or not callable(getattr(model, "stream", None)):
         raise InvalidSetting("ModelGateway.model", model, "a Model, or a model string such as 'openai:gpt-5-mini'")
     return cast("Model", model)
 
 
 def _taped(live: Model | None, parts: GatewayOptions) -> tuple[Model, RecordingModel | ReplayModel | None]:
-    """Put the recording, and what is replayed of it, around the model."""
+    """Wrap the model with recording or replay."""
     going_on = parts.record is not None and parts.replay == parts.record and not begun(parts.record)
     if parts.replay is not None and not going_on:
         replayed = ReplayModel(parts.replay, otherwise=live, record=parts.record)
@@ -161,7 +161,7 @@ _ROLES = ("user", "assistant")
 
 
 def check_request(where: str, request: object) -> ModelRequest:
-    """Return what is a request through and through, as any provider can be sent and any recording can hold.
+    """Check a request down to its last field, and return it: providers and recordings can encode it.
 
     Raises `InvalidSetting` with the place in it that is wrong; a struct does not look at what it is made of.
     """

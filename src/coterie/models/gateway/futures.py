@@ -1,4 +1,4 @@
-"""What a gateway owes to those who asked: a reply, or a stream, wherever they wait for it."""
+"""Futures of replies, and channels of streams, for threads and event loops."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ModelReplyFuture(Completion):
 
     def __repr__(self) -> str:
         state = "pending" if not self._done else "failed" if self._error is not None else "answered"
-        return f"<PendingReply {self.request.agent or 'nobody'}/{self.request.step or '-'}: {state}>"
+        return f"<ModelReplyFuture {self.request.agent or 'nobody'}/{self.request.step or '-'}: {state}>"
 
     def result(self, timeout: float | None = None) -> ModelReply:
         """Block until the reply is there and return it, or raise the error that the request ended with.
@@ -62,7 +62,7 @@ class ModelReplyFuture(Completion):
             cancel()
 
     def begun(self, cancel: Callable[[], object]) -> None:
-        """Be told how to cancel it, which is done at once if that was wanted before."""
+        """Set the function that cancels the request; call it at once if `cancel` came earlier."""
         with self._lock:
             self._cancel = cancel
             unwanted = self._unwanted
@@ -93,7 +93,7 @@ Item = TextDelta | ModelReply | BaseException | None
 
 
 class StreamChannel:
-    """What a stream has delivered and its one reader has not taken yet.
+    """Items of a stream that its one reader has not taken yet.
 
     Put in by the gateway's thread, taken by any. `_lock` guards all. It holds one reply at most, so it needs no bound.
     """

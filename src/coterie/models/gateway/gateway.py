@@ -1,4 +1,4 @@
-"""The one door to a language model, for all agents of a process."""
+"""The gateway to a language model, shared by all agents of a process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from coterie.work import Retry
 
 
 class ModelGateway:
-    """A model that any number of agents may ask at once, from any thread and any event loop.
+    """A model shared by any number of agents, from any thread and any event loop.
 
     ::
 
@@ -107,7 +107,7 @@ class ModelGateway:
 
     @property
     def closed(self) -> bool:
-        """Whether it takes no more requests."""
+        """True once the gateway takes no more requests."""
         return self._running.closed
 
     def __repr__(self) -> str:
@@ -128,7 +128,7 @@ class ModelGateway:
         await asyncio.to_thread(self.close)
 
     def submit(self, request: ModelRequest) -> ModelReplyFuture:
-        """Ask, and return the reply that is to come, to be awaited or waited for.
+        """Send a request; return a future that can be awaited or waited for.
 
         Raises `GatewayClosed`, and `InvalidSetting` for what is no request.
         """
@@ -152,7 +152,7 @@ class ModelGateway:
             pending.cancel()
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Return the reply as it is written, and whole at the end. Whoever stops reading ends the HTTP call."""
+        """Yield the reply as it is written, and whole at the end. To stop reading ends the HTTP call."""
         check_request("ModelGateway.stream", request)
         channel = StreamChannel()
         leave = self._running.stream(request, channel)
@@ -179,7 +179,7 @@ class ModelGateway:
             leave()
 
     def metrics(self) -> CallMetrics:
-        """Return what was asked, answered and spent in all, with the quantiles of its times. Blocks nobody."""
+        """Return the totals of requests, replies and spending, with quantiles of times. Never blocks requests."""
         return self._assembly.meter.total()
 
     def metrics_by_agent(self) -> dict[str, CallMetrics]:
@@ -192,7 +192,7 @@ class ModelGateway:
         return ledger.spent if agent is None else ledger.spent_by(agent)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what has been spent, and how often each request was asked, as a plain value, for a checkpoint."""
+        """Return spending and request counts as a plain value, for a checkpoint."""
         return self._assembly.snapshot()
 
     def restore(self, state: Any) -> None:
@@ -206,7 +206,7 @@ class ModelGateway:
             raise InvalidSetting("ModelGateway.restore", state, "what snapshot returned") from error
 
     def close(self, timeout: float = 5.0) -> None:
-        """Take no more requests, end all that are under way with `GatewayClosed`, and end the thread.
+        """Refuse new requests, end those in flight with `GatewayClosed`, and end the thread.
 
         Waits for that for `timeout` seconds of real time; raises `ModelError` if something does not end. To close twice
         is harmless.

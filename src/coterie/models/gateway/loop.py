@@ -33,7 +33,7 @@ class ClockedLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Call back at a time. Where somebody moves the clock, have that wake this loop, which sleeps in real time."""
+        """Call back at a time. A clock that is driven by hand wakes this loop, which sleeps in real time."""
         if self._timers is not None:
             self._timers.call_at(when, self.nudge)
         return super().call_at(when, callback, *args, context=context)
@@ -45,7 +45,7 @@ class ClockedLoop(asyncio.SelectorEventLoop):
         return super().run_in_executor(executor or self._blocking, func, *args)
 
     def nudge(self) -> None:
-        """Have the loop look at its time."""
+        """Wake the loop so that it checks its time."""
         with contextlib.suppress(RuntimeError):  # it is closed, and has nothing left to do
             self.call_soon_threadsafe(lambda: None)
 
@@ -78,11 +78,11 @@ class EventLoopThread:
 
     @property
     def here(self) -> bool:
-        """Whether the calling thread is that of the loop."""
+        """True on the thread of the loop."""
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[[], object]) -> bool:
-        """Have a function called on the loop, soon. Return whether it will be."""
+        """Schedule a function on the loop. Return whether it was accepted."""
         with self._lock:
             if not self._taking:
                 return False
@@ -112,7 +112,7 @@ class EventLoopThread:
         return not self._thread.is_alive()
 
     def halt(self) -> None:
-        """Have the loop end; on its own thread. Once it is ending, more does no harm."""
+        """Stop the loop, on its own thread. Repeated calls do no harm."""
         if self._serving:
             self.loop.stop()
 

@@ -43,11 +43,11 @@ class GatewayLoop:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is taken."""
+        """True once no more requests are accepted."""
         return self._closing or self._forked
 
     def become_orphan(self) -> None:
-        """Be a copy in a forked process, which has neither the thread nor, alone, the connections."""
+        """Refuse requests in a forked child: it lacks the thread, and shares the connections."""
         self._forked = True
 
     def refuse_own_thread(self, what: str) -> None:
@@ -56,13 +56,13 @@ class GatewayLoop:
             raise ModelError(f"{what} was called on the thread of the model gateway itself, and would wait for ever: use await")
 
     def submit(self, request: ModelRequest) -> ModelReplyFuture:
-        """Have a request asked on the loop."""
+        """Start a request on the loop."""
         pending = ModelReplyFuture(request)
         self._send(lambda: self._begin_ask(pending))
         return pending
 
     def stream(self, request: ModelRequest, channel: StreamChannel) -> Callable[[], object]:
-        """Have a request streamed into a channel, and return what ends it."""
+        """Start a stream into a channel; return the function that cancels it."""
         left = Signal()
         self._send(lambda: self._begin_stream(request, channel, left))
         return left.set
@@ -150,7 +150,7 @@ class GatewayLoop:
 
 
 def _foreign(error: BaseException) -> ModelError:
-    """Return an error of a `Model` that somebody else has written as one of ours."""
+    """Wrap a foreign error of a `Model` in a `ModelError`."""
     wrapped = ModelError(f"the model raised {describe(error)}: a Model raises ModelError, so its author has to mend it")
     wrapped.__cause__ = error
     return wrapped

@@ -1,4 +1,4 @@
-"""Rules around a model, each a model around a model, each alone in its file."""
+"""Policies of a gateway, each a model that wraps a model."""
 
 from coterie.models.policies.budgets import BudgetLedger, Spending, TokenEstimator
 from coterie.models.policies.metering import CallMetrics, Meter, MeteredModel

@@ -24,7 +24,7 @@ _WEIGHT = 0.1
 class TokenEstimator:
     """Estimates prompts by their length and replies by those before them.
 
-    Safe from any thread: what is believed is one number, and a correction that another overtakes does no harm.
+    Safe from any thread: the estimate is one number, and a lost update does no harm.
     """
 
     def __init__(self) -> None:
@@ -47,13 +47,13 @@ class TokenEstimator:
         return int(self._reply) if most is None else int(min(self._reply, most))
 
     def learn(self, usage: Usage) -> None:
-        """Correct what is believed by a reply."""
+        """Update the estimate with a reply."""
         if usage.output_tokens:
             self._reply += _WEIGHT * (usage.output_tokens - self._reply)
 
 
 class Spending(msgspec.Struct):
-    """What has been spent. A copy, once it is handed out."""
+    """Amounts spent. Callers get copies."""
 
     requests: int = 0
     tokens: int = 0
@@ -61,7 +61,7 @@ class Spending(msgspec.Struct):
 
 
 class _Account:
-    """A budget, what is spent of it, and what requests under way are expected to take."""
+    """A budget, its spending, and the reservations of requests in flight."""
 
     __slots__ = ("agent", "budget", "dollars", "ended", "flying", "spent", "tokens")
 
@@ -93,7 +93,7 @@ class _Account:
         return None
 
     def fits(self, tokens: int, dollars: float) -> bool:
-        """Whether the next request fits beside those that are under way, if they take what is expected."""
+        """True if the next request fits beside those in flight, by their estimates."""
         budget, spent = self.budget, self.spent
         if not self.flying:
             # How long the reply will be is a guess, and alone it is given the benefit of the doubt.
@@ -104,7 +104,7 @@ class _Account:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left of something."""
+        """True if one of the bounds is reached."""
         budget, spent = self.budget, self.spent
         return any(
             limit is not None and used >= limit
@@ -117,7 +117,7 @@ class _Account:
 
 
 class Reservation:
-    """What one request is expected to take, until it is settled."""
+    """The expected usage of one request, until its real usage is booked."""
 
     __slots__ = ("accounts", "delivered", "dollars", "settled", "tokens")
 
@@ -131,7 +131,7 @@ class Reservation:
 
 
 class BudgetLedger:
-    """Keeps the budgets of a run and of its agents. Requests are counted exactly; tokens and dollars are reserved.
+    """The budgets of a run and of its agents. Requests are counted exactly; tokens and dollars are reserved.
 
     A request is counted when it is sent, and never given back. Where tokens or dollars would not suffice if all that is
     under way takes what is expected, a request waits for what they really take. Safe from any thread and any event loop;
@@ -162,11 +162,11 @@ class BudgetLedger:
 
     @property
     def spent(self) -> Spending:
-        """What the run has spent."""
+        """The spending of the run."""
         return msgspec.structs.replace(self._run.spent)
 
     def spent_by(self, agent: str) -> Spending:
-        """Return what an agent has spent."""
+        """Return the spending of an agent."""
         with self._lock:
             account = self._accounts.get(agent)
             return msgspec.structs.replace(account.spent) if account is not None else Spending()
@@ -178,7 +178,7 @@ class BudgetLedger:
             self._refuse(self._of(request.agent), *least)
 
     async def reserve(self, request: ModelRequest) -> Reservation:
-        """Count a request and reserve what it is likely to take, once there is room. Raises `BudgetExhausted`."""
+        """Wait for room, count a request, and reserve its estimated usage. Raises `BudgetExhausted`."""
         least, (likely, dollars) = self._least(request), self._likely(request)
         while True:
             with self._lock:
@@ -196,7 +196,7 @@ class BudgetLedger:
             await changed
 
     def settle(self, reservation: Reservation, usage: Usage) -> None:
-        """Spend what a request really took, in place of what was reserved for it."""
+        """Book the real usage of a request in place of its reservation."""
         self._end(reservation, tokens(usage), usage.cost or 0.0)
 
     def release(self, reservation: Reservation) -> None:
@@ -207,7 +207,7 @@ class BudgetLedger:
             self._end(reservation, 0, 0.0)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what has been spent, as a plain value."""
+        """Return the spending as a plain value."""
         with self._lock:
             return {
                 "run": msgspec.to_builtins(self._run.spent),
@@ -227,14 +227,14 @@ class BudgetLedger:
         changed.set()
 
     def _least(self, request: ModelRequest) -> tuple[int, float]:
-        """Return what a request takes if its reply is empty; nothing where nobody asks."""
+        """Return the usage of a request with an empty reply; zeros if no budget needs estimates."""
         if not self._estimated:
             return 0, 0.0
         prompt = self._estimator.prompt(request)
         return prompt, self._dollars(prompt, 0)
 
     def _likely(self, request: ModelRequest) -> tuple[int, float]:
-        """Return what a request is likely to take; nothing where nobody asks."""
+        """Return the estimated usage of a request; zeros if no budget needs estimates."""
         if not self._estimated:
             return 0, 0.0
         prompt, reply = self._estimator.prompt(request), self._estimator.reply(request)

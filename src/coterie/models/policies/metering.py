@@ -1,4 +1,4 @@
-"""What a gateway counts of its requests, by agent and model."""
+"""Metrics of the requests of a gateway, by agent."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class _Counts:
 
 
 class Meter:
-    """The counts of one gateway. Written by the thread of its loop alone; a snapshot copies, and holds nobody up."""
+    """The counts of one gateway. Only the thread of its loop writes; readers copy without a lock."""
 
     def __init__(self, model: str) -> None:
         self._model = model

@@ -75,7 +75,7 @@ class SlidingWindow:
 
 
 class AdmissionCheck(Protocol):
-    """What may turn a request away before its turn comes."""
+    """Refuses a request before its turn comes."""
 
     @property
     def exhausted(self) -> Sequence[str]:
@@ -106,10 +106,10 @@ class _Turn:
 
 
 class RateLimitedModel(ModelWrapper):
-    """Lets requests through in turn, as the limits permit. For one event loop: that of the gateway.
+    """Admits requests in turn, within the limits. For one event loop: that of the gateway.
 
     The highest priority goes first; among equals, who came first. To have waited `age_after` seconds counts as much as
-    one step of priority, so that nothing waits for ever. Nobody overtakes the first in line by being smaller. When the
+    one step of priority, so that nothing waits for ever. A smaller request never overtakes the first in line. When the
     provider says `Retry-After`, all rest until then.
     """
 
@@ -140,12 +140,12 @@ class RateLimitedModel(ModelWrapper):
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for their turn."""
+        """The number of waiting requests."""
         return len(self._line)
 
     @property
     def running(self) -> int:
-        """How many requests are at the provider."""
+        """The number of requests at the provider."""
         return self._running
 
     async def ask(self, request: ModelRequest) -> ModelReply:
@@ -238,7 +238,7 @@ class RateLimitedModel(ModelWrapper):
         return delay
 
     def _sweep(self) -> None:
-        """Turn away those who wait in vain since a budget was exhausted."""
+        """Refuse the waiting requests of an exhausted budget."""
         new = self._gate.exhausted[self._swept :]
         if not new:
             return

@@ -1,4 +1,4 @@
-"""Asking again."""
+"""Retry requests."""
 
 from __future__ import annotations
 

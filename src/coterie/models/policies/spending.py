@@ -15,7 +15,7 @@ from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
 
 class BudgetedModel(ModelWrapper):
-    """Reserves what a request is likely to take before it is sent, and settles by what it took. Safe from any thread."""
+    """Reserves the estimated usage before a request is sent, and books the real usage after. Safe from any thread."""
 
     def __init__(self, model: Model, ledger: BudgetLedger) -> None:
         super().__init__(model)
@@ -29,7 +29,7 @@ class BudgetedModel(ModelWrapper):
             return reply
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Stream, or raise `BudgetExhausted` without having asked. A stream that is left early costs what was estimated."""
+        """Stream, or raise `BudgetExhausted` without having asked. A stream that is left early costs its estimate."""
         async with self._reserved(request) as reservation, reading(self._model.stream(request)) as pieces:
             async for piece in pieces:
                 usage = usage_of(piece)

@@ -12,7 +12,7 @@ from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
 
 class TimeLimitedModel(ModelWrapper):
-    """Gives up after so many seconds of the event loop's time; what was given up is cancelled, and its HTTP call ends."""
+    """Cancels a request after a number of seconds of the event loop's time; its HTTP call ends."""
 
     def __init__(self, model: Model, seconds: float | None, what: str, *, first_token: float | None = None) -> None:
         super().__init__(model)

@@ -1,4 +1,4 @@
-"""A model around a model."""
+"""The base of models that wrap a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from coterie.models.values import ModelReply, Usage
 
 
 class ModelWrapper:
-    """The base of what adds one rule to the model within."""
+    """The base of a model that adds one policy to another model."""
 
     def __init__(self, model: Model) -> None:
         self._model = model

@@ -48,7 +48,7 @@ def new_client() -> httpx2.AsyncClient:
 
 
 def send_as_they_are(client: AsyncOpenAI) -> None:
-    """Have a client send messages and tools as they are, which is as JSON.
+    """Make a client send messages and tools unchanged, as JSON.
 
     It would walk through them by their declared types, each union's members one by one, to change nothing: a fifth and
     more of what a request costs, and that again for each message of a history. What is put into `extra_body` it leaves
@@ -200,7 +200,7 @@ def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor)
 
 
 def _ask_plainly(model: Model) -> None:
-    """Keep the provider's own client from asking again by itself: the gateway does, within its limits and budgets.
+    """Disable the retries of the provider's client: the gateway retries, within its limits and budgets.
 
     And from going through what it sends.
     """
@@ -212,6 +212,6 @@ def _ask_plainly(model: Model) -> None:
 
 
 def _expect_an_end(model: Model) -> None:
-    """Have a stream of chat completions that was cut off told from one that is whole."""
+    """Make the client raise when a stream of chat completions is cut off."""
     if isinstance(model, OpenAIChatModel):
         model.profile = cast("OpenAIModelProfile", merge_profile(model.profile, _WHOLE))

@@ -1,4 +1,4 @@
-"""What providers raise, in our words."""
+"""Translate errors of providers into `ModelError`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _short(error: Exception) -> str:
 
 
 def _speaks_of_context(error: Exception, status: int | None) -> bool:
-    """Whether a server that has no code for it says that the prompt is too long, as small servers do."""
+    """Detect a prompt that is too long by its text, for servers without an error code."""
     text = str(error).lower()
     return (
         status in (400, 413, 422) and "context" in text and any(word in text for word in ("length", "window", "exceed", "long"))

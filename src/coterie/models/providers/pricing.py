@@ -1,4 +1,4 @@
-"""What replies cost, by the prices that are known publicly."""
+"""Costs of replies, by public prices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Listed:
 
 
 class PublicPrices:
-    """Looks a model up once, and reckons with its price while that is a plain one for tokens.
+    """Looks a model up once, and multiplies by its price if that is a plain price per token.
 
     Prices by the length of the prompt, and of what was cached, heard or said, are worked out by `genai_prices` each time.
     The time and the tier of service that a reply was given at count in both. Safe from any thread: to look a model up
@@ -83,7 +83,7 @@ class PublicPrices:
 
 
 def _calculate(response: messages.ModelResponse) -> PriceCalculation | None:
-    """Return the price of a reply; None if it does not say what it took. Raises `LookupError` for an unknown model."""
+    """Return the price of a reply; None if its usage is unknown. Raises `LookupError` for an unknown model."""
     try:
         return response.cost()
     except (ValueError, AssertionError):

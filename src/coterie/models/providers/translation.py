@@ -130,7 +130,7 @@ def _parameters(request: ModelRequest, model: Model) -> ModelRequestParameters:
 
 
 def _history(request: ModelRequest) -> list[messages.ModelMessage]:
-    """Return what was said, with what stands together in one message: a turn of the user's, or one of the model's."""
+    """Return the history, with adjacent items in one message: a turn of the user's, or one of the model's."""
     instructions = request.instructions or None
     history: list[messages.ModelMessage] = []
     for ours, group in groupby(request.exchanges, key=_is_of_model):

@@ -49,7 +49,7 @@ class RecordingHeader(msgspec.Struct, frozen=True):
 
 
 class RecordingEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line: what was asked, and what came of it; one of `reply` and `failure` is there."""
+    """One line: a prompt with its `reply` or its `failure`."""
 
     agent: str
     step: str
@@ -61,7 +61,7 @@ class RecordingEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> RecordingKey:
-        """By what it is found."""
+        """The key of the entry."""
         return RecordingKey(self.agent, self.step, self.digest, self.number)
 
 
@@ -107,7 +107,7 @@ class RecordingFile:
         tell_of_forks(self)
 
     def become_orphan(self) -> None:
-        """Leave the file to the parent of this process, which was forked; its lock may be held by nobody."""
+        """Leave the file to the parent process, and replace the lock, which a lost thread may hold."""
         self._lock = new_lock(Rank.RECORDS)
         self.close()
 

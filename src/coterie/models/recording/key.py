@@ -1,4 +1,4 @@
-"""By what a recorded reply is found again: who asked, at which step, what exactly, and for the how-manieth time."""
+"""Key of a recorded reply: agent, step, prompt digest, occurrence."""
 
 from __future__ import annotations
 

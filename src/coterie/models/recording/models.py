@@ -20,7 +20,7 @@ _NOT_RECORDED = (GatewayClosed, RecordingDamaged, RecordingMissing)
 
 
 class _Live:
-    """Asks a model, and puts what comes of it on a tape. What is cancelled, or left early, leaves nothing there."""
+    """Asks a model, and records the reply or the error. A cancelled request leaves no entry."""
 
     def __init__(self, model: Model, tape: RecordingFile | None) -> None:
         self.model = model
@@ -64,9 +64,9 @@ class RecordingModel:
 
     ::
 
-        model = Recorded(gateway, "run.jsonl")
+        model = RecordingModel(gateway, "run.jsonl")
         ...
-        model = Replayed("run.jsonl")
+        model = ReplayModel("run.jsonl")
 
     An entry is found by its agent, its step, the digest of the prompt as the model sees it, and a count of the same
     agent's identical requests; never by order or time. Raises `RecordingDamaged`.
@@ -103,7 +103,7 @@ class RecordingModel:
 
 
 class ReplayModel:
-    """Answers from a recording, without a network and at no cost. Safe from any thread and event loop.
+    """Answers from a recording, without network or cost. Safe from any thread and event loop.
 
     What was recorded as an error is raised again. What was not recorded raises `RecordingMissing`, which shows the
     nearest entry and what differs; or, if there is a model to go on with, is asked of it and appended to `record`, errors

@@ -1,1 +1,1 @@
-"""A persona as an agent of a runtime: what comes to it, what it does, what it remembers."""
+"""Persona agents: messages, episodes of action, memories, relations and output channels."""

@@ -124,13 +124,13 @@ class PersonaAgent(Member):
         return self.context.log
 
     def on_start(self) -> None:
-        """Let the others find it."""
+        """Enter the directory."""
         self.replace()
         if self._society is not None:
             self._society.enter(self.context.self_ref)
 
     def on_stop(self) -> None:
-        """Let nobody find it any more."""
+        """Leave the directory."""
         if self._society is not None:
             self._society.leave(self.context.self_ref)
 
@@ -172,7 +172,7 @@ class PersonaAgent(Member):
         return await self.live_through(channel, steps=message.steps, label=message.label)
 
     async def live(self, turn: Turn) -> list[dict[str, Any]]:
-        """Take a turn in a simulation: perceive what the world has for it, act, and intend what it directs at others.
+        """Take a turn in a simulation: perceive stimuli from the world, act, and submit speech as intents.
 
         Returns what it did, in plain data. See `coterie.personas.social_round`.
         """
@@ -201,7 +201,7 @@ class PersonaAgent(Member):
         random: Random | None = None,
         world: Any = None,
     ) -> Episode:
-        """Act for one episode, with what is said going to `channel`."""
+        """Run one episode whose speech goes to `channel`."""
         check_number("StartEpisode.steps", steps, least=1, whole=True, optional=True)
         self.channel = channel
         try:
@@ -214,13 +214,13 @@ class PersonaAgent(Member):
 
     @on
     def be_invited(self, message: Invitation) -> Accept:
-        """Come, and know what it is about."""
+        """Accept an invitation, and perceive its topic."""
         self.take_in(Stimulus(StimulusKind.SOCIAL, f"a meeting about {message.topic} begins", message.caller))
         return Accept()
 
     @on
     def be_welcomed(self, message: Welcome) -> None:
-        """Hear what was said before."""
+        """Perceive the history of a meeting."""
         for utterance in () if message.again else message.history:
             self.hear(utterance)
 
@@ -258,7 +258,7 @@ class PersonaAgent(Member):
 
     @on
     def recollect(self, message: messages.Recall) -> tuple[str, ...]:
-        """Return what it remembers about something."""
+        """Search the memories."""
         return self.memory.recall(message.question, message.most)
 
     @on
@@ -270,7 +270,7 @@ class PersonaAgent(Member):
     # What is kept of it.
 
     def snapshot(self) -> PersonaState:
-        """Return all that changes of it, and of its mind if that has a state."""
+        """Return the state, with that of the mind if it is `Checkpointable`."""
         mind = self.mind.snapshot() if isinstance(self.mind, Checkpointable) else None
         return msgspec.structs.replace(self.state, mark=self.memory.mark(), mind=mind)
 

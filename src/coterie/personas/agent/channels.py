@@ -14,7 +14,7 @@ from coterie.rounds import Turn
 
 
 class MailboxChannel:
-    """Tells the others, as messages. Who is not within reach hears nothing."""
+    """Delivers speech to the mailboxes of accessible personas."""
 
     def __init__(self, who: str, society: PersonaDirectory) -> None:
         self._who = who
@@ -67,7 +67,7 @@ class MailboxChannel:
 
 
 class SilentChannel:
-    """Tells nobody: whoever asked passes on what was said."""
+    """Delivers nothing: the caller forwards the speech."""
 
     def __init__(self, accessible: Mapping[str, str]) -> None:
         self._accessible = accessible
@@ -81,7 +81,7 @@ class SilentChannel:
         return None
 
     async def reach_out(self, action: PersonaAction) -> ActionResult:
-        """Say who is within reach already; nobody else ever is."""
+        """Return whether a name is accessible; relations do not change."""
         name = action.target or action.content
         return f"{name} is within reach now" if name in self._accessible else (ActionOutcome.REFUSED, f"{name} is not here")
 
@@ -116,7 +116,7 @@ def _plain(**arguments: Any) -> dict[str, Any]:
 
 
 class MeetingChannel:
-    """Gathers what is said in a turn, and says it as one utterance, for a turn has one. For one episode."""
+    """Collects the speech of a turn and says it as one utterance, the only one a turn allows. For one episode."""
 
     def __init__(self, meeting: Meeting, who: str) -> None:
         self._meeting = meeting
@@ -128,14 +128,14 @@ class MeetingChannel:
         return {name: "is in the meeting with you" for name in sorted(self._meeting.members) if name != self._who}
 
     async def talk(self, action: PersonaAction) -> ActionResult:
-        """Gather what is to be said."""
+        """Add to the utterance of this turn."""
         if action.target and action.target not in self.accessible():
             return ActionOutcome.REFUSED, f"{action.target} is not in the meeting"
         self._said.append(action)
         return None
 
     async def reach_out(self, action: PersonaAction) -> ActionResult:
-        """Say whether somebody is here; nobody is brought."""
+        """Return whether a name is a member; nobody is invited."""
         name = action.target or action.content
         return (
             f"{name} is in the meeting"
@@ -144,7 +144,7 @@ class MeetingChannel:
         )
 
     async def speak(self) -> str:
-        """Say what was gathered, or pass. Return why the meeting did not take it; an empty text if it did."""
+        """Say the collected utterance, or pass. Return the reason of a refusal, or an empty text."""
         try:
             if not self._said:
                 await self._meeting.pass_turn()

@@ -1,4 +1,4 @@
-"""What the personas of one runtime share."""
+"""The directory of the personas of a runtime."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class PersonaDirectory:
         self._states: dict[str, PersonaState] = {}
 
     def enter(self, reference: AgentRef) -> None:
-        """Let an agent be found by its name."""
+        """Add an agent under its name."""
         with self._lock:
             self._references = {**self._references, reference.name: reference}
 
     def leave(self, reference: AgentRef) -> None:
-        """Let an agent be found no more; its last state stays."""
+        """Remove an agent; its last state stays."""
         with self._lock:
             if self._references.get(reference.name) == reference:
                 self._references = {name: each for name, each in self._references.items() if each != reference}
@@ -56,7 +56,7 @@ class PersonaDirectory:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Who there is, sorted."""
+        """The names of all personas, sorted."""
         return tuple(sorted(self._references))
 
     def publish(self, name: str, state: PersonaState) -> None:

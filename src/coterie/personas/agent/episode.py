@@ -123,7 +123,7 @@ class EpisodeRunner:
         self._attempts = 0
 
     async def run(self) -> Episode:
-        """Return what was done. Raises `MindFailed`, and the errors of models; what was done before then counts."""
+        """Run the episode and return it. Raises `MindFailed`, and the errors of models; earlier actions count."""
         agent = self._agent
         agent.begin_episode()
         repeats = RepeatDetector(agent.max_repeats, agent.similarity)

@@ -1,4 +1,4 @@
-"""Where a persona's memories are: in the runtime's memory where there is one, else in a few notes of its own."""
+"""Memories of a persona: in the runtime's `TieredMemory`, or in a few notes without one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TieredPersonaMemory:
         return self._latest
 
     def go_back(self, mark: str) -> None:
-        """Forget the episodes after one, and what was made of them."""
+        """Delete the episodes after a mark and the memories consolidated from them."""
         while True:
             batch = self.memory.recent(_AT_ONCE)
             later = [each.id for each in batch]

@@ -1,4 +1,4 @@
-"""What one can ask of a persona agent."""
+"""The messages of persona agents."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Think(Request[None]):
 
 
 class Introduce(Request[None]):
-    """Tells a persona that somebody is within reach, or what somebody does."""
+    """Tells a persona that another is within reach, or acts."""
 
     content: str
     source: str = ""
@@ -135,7 +135,7 @@ class ChangeMind(Request[MentalState]):
 
 
 class Remember(Request[str]):
-    """Has a persona remember something; answers with the id of the memory, if the runtime has one."""
+    """Stores a memory of a persona; the reply is its id, empty if the runtime has no memory."""
 
     content: str
     importance: float = 0.5
@@ -146,7 +146,7 @@ class Remember(Request[str]):
 
 
 class Recall(Request[tuple[str, ...]]):
-    """Asks a persona what it remembers about something, best first."""
+    """Searches the memories of a persona; the reply is the best matches, best first."""
 
     question: str
     most: int = 5
@@ -157,13 +157,13 @@ class Recall(Request[tuple[str, ...]]):
 
 
 class Consolidate(Request[int]):
-    """Has a persona consolidate its memories; answers with how many episodes that took."""
+    """Consolidates the memories of a persona; the reply is the number of episodes consolidated."""
 
     force: bool = True
 
 
 class GetState(Request[PersonaState]):
-    """Asks a persona for its state, as of all that was sent to it before."""
+    """Requests the state of a persona after all messages sent before."""
 
 
 class FallbackUsed(Message):
@@ -194,7 +194,7 @@ class DialogueLine(msgspec.Struct, frozen=True):
 
 
 class Dialogue(msgspec.Struct, frozen=True):
-    """What was said between several."""
+    """The lines of a conversation."""
 
     lines: tuple[DialogueLine, ...]
     ended: str = ""

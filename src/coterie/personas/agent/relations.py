@@ -1,4 +1,4 @@
-"""Who can talk to whom, and what they are to one another: one record for both sides."""
+"""Relations between personas: one immutable record for both sides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coterie.kernel import check_instance
 
 
 class Relation(msgspec.Struct, frozen=True):
-    """What two are to one another. One record, which both sides read."""
+    """The relation of two personas. Both sides read the same record."""
 
     first: str
     """The one whose name sorts first."""
@@ -60,7 +60,7 @@ class RelationsView(Mapping[str, Mapping[str, Relation]]):
         return len(self._all)
 
     def accessible(self, name: str) -> dict[str, str]:
-        """Return whom somebody can talk to, sorted, and what they are to it."""
+        """Return the names that `name` can talk to, sorted, each with its relation to `name`."""
         return {other: relation.seen_by(name) for other, relation in sorted(self[name].items())}
 
 
@@ -86,10 +86,10 @@ class Relations:
         self._changes = 0
 
     def relate(self, one: str, other: str, description: str = "", *, back: str | None = None) -> Relation:
-        """Let two talk to one another, or say anew what they are to one another; return the relation.
+        """Create or replace the relation of two; return it.
 
         `description` is what `other` is to `one`, and `back` what `one` is to `other`: the same unless given. Raises
-        `InvalidSetting` for somebody and itself.
+        `InvalidSetting` if both names are equal.
         """
         for where, name in (("relate.one", one), ("relate.other", other)):
             check_instance(where, name, str, "a name")
@@ -112,7 +112,7 @@ class Relations:
         return relation
 
     def separate(self, one: str, other: str) -> bool:
-        """Let two talk to one another no more; return whether they could."""
+        """Delete the relation of two; return whether there was one."""
         with self._lock:
             known = self._all
             if other not in known.get(one, _NOBODY):
@@ -124,7 +124,7 @@ class Relations:
         return True
 
     def forget(self, name: str) -> int:
-        """Take somebody out of all relations; return of how many."""
+        """Delete all relations of a name; return their number."""
         with self._lock:
             known = self._all
             others = list(known.get(name, _NOBODY))
@@ -138,11 +138,11 @@ class Relations:
         return len(others)
 
     def between(self, one: str, other: str) -> Relation | None:
-        """Return the relation of two; None if there is none."""
+        """Return the relation of two, or None."""
         return self._all.get(one, _NOBODY).get(other)
 
     def accessible(self, name: str) -> dict[str, str]:
-        """Return whom somebody can talk to, sorted, and what they are to it."""
+        """Return the names that `name` can talk to, sorted, each with its relation to `name`."""
         return self.view().accessible(name)
 
     def view(self) -> RelationsView:
@@ -151,7 +151,7 @@ class Relations:
 
     @property
     def changes(self) -> int:
-        """How often anything has changed."""
+        """The number of changes so far."""
         return self._changes
 
     def __deepcopy__(self, memo: object) -> Relations:

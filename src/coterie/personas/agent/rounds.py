@@ -1,4 +1,4 @@
-"""Personas in rounds: what the world tells one in its turn, and what becomes of what they say.
+"""Personas in simulations: stimuli from the world, speech as intents.
 
 Who hears what goes through the world, so it does not depend on timing: what is said in a round is heard in the next.
 """
@@ -88,12 +88,12 @@ def accessible_in(turn: Turn) -> Mapping[str, str]:
 
 
 def seen_in(turn: Turn) -> Mapping[str, Any]:
-    """Return the world as the one whose turn it is sees it, without what was said to whom."""
+    """Return the view of the agent whose turn it is, without the keys that carry speech."""
     return _Seen(turn.view)
 
 
 class _Seen(Mapping[str, Any]):
-    """A view without what was said to whom, looked through only if somebody does."""
+    """A lazy view without the keys that carry speech."""
 
     def __init__(self, view: Mapping[str, Any]) -> None:
         self._view = view

@@ -11,7 +11,7 @@ from coterie.personas.mind.state import TALK, ActionOutcome, ActionRecord, Menta
 
 
 class PersonaCounts(msgspec.Struct, frozen=True):
-    """What a persona agent has counted, exactly."""
+    """The exact counts of a persona agent."""
 
     stimuli: int = 0
     actions: int = 0
@@ -58,7 +58,7 @@ _KNOWN = msgspec.msgpack.Decoder(PersonaState)
 
 
 class EndReason(enum.StrEnum):
-    """Why an episode ended."""
+    """The reason for which an episode ended."""
 
     DONE = "done"
     """The persona said that it had nothing more to do."""
@@ -71,7 +71,7 @@ class EndReason(enum.StrEnum):
 
 
 class Episode(msgspec.Struct, frozen=True):
-    """One episode of action: what was done, and why it ended."""
+    """One episode: its actions and the reason for its end."""
 
     who: str
     number: int
@@ -87,12 +87,12 @@ class Episode(msgspec.Struct, frozen=True):
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What was said in it, each thing once."""
+        """The texts said in it, without repeats."""
         return tuple(
             each.action.content for each in self.records if each.action.kind == TALK and each.outcome is ActionOutcome.DONE
         )
 
     @property
     def text(self) -> str:
-        """What was said in it, as one text."""
+        """The speech of the episode as one text."""
         return "\n".join(self.said)

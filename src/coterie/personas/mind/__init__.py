@@ -1,1 +1,1 @@
-"""How a persona decides: what it knows when it does, what it can do, and minds by rules and by language models."""
+"""Minds of personas: situations, decisions, kinds of action, minds by rules and by language models."""

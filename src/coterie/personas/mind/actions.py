@@ -77,7 +77,7 @@ class ActionKind:
         return self
 
     def schema(self) -> dict[str, Any]:
-        """Return the JSON schema of what it is given."""
+        """Return the JSON schema of the arguments."""
         return {
             "type": "object",
             "properties": dict(self.properties),

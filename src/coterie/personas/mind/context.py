@@ -1,4 +1,4 @@
-"""What an action of a persona may use: its name, its output channel, its memory, its documents and its turn."""
+"""The protocols that actions of a persona use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from coterie.rounds import Turn
 
 
 class OutputChannel(Protocol):
-    """Carries what a persona directs at others. Used on the persona's own thread, for one episode."""
+    """Carries speech of a persona to others. Used on the persona's own thread, for one episode."""
 
     def accessible(self) -> Mapping[str, str]:
-        """Return whom it can talk to, and what they are to it."""
+        """Return the accessible names, each with its relation to the persona."""
         ...
 
     async def talk(self, action: PersonaAction) -> ActionResult:
@@ -22,12 +22,12 @@ class OutputChannel(Protocol):
         ...
 
     async def reach_out(self, action: PersonaAction) -> ActionResult:
-        """Get within reach of somebody."""
+        """Make a persona accessible."""
         ...
 
 
 class PersonaMemory(Protocol):
-    """What a persona remembers. Used on its own thread, but for `consolidate`."""
+    """The memories of a persona. For the agent's own thread, except `consolidate`."""
 
     def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
         """Keep something; return its id."""
@@ -46,11 +46,11 @@ class PersonaMemory(Protocol):
         ...
 
     def mark(self) -> str:
-        """Return what tells this moment from later ones."""
+        """Return a mark of this moment, for `go_back`."""
         ...
 
     def go_back(self, mark: str) -> None:
-        """Forget all that came after a moment."""
+        """Delete all memories after a mark."""
         ...
 
 

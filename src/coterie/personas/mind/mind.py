@@ -18,7 +18,7 @@ from coterie.personas.profile.persona import Persona
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a persona knows when it decides. Frozen; made anew for every step."""
+    """The input of a decision. Frozen; one for every step."""
 
     persona: Persona
     who: str
@@ -31,7 +31,7 @@ class Situation:
     recent: tuple[str, ...] = ()
     """What it remembers of late, oldest first, a line each."""
     accessible: Mapping[str, str] = field(default_factory=dict)
-    """Whom it can talk to, and what they are to it."""
+    """The names of the accessible agents, each with the relation to this persona."""
     documents: tuple[str, ...] = ()
     """What it can consult, by name."""
     location: str = ""
@@ -47,13 +47,13 @@ class Situation:
     """What it sees of the world, in a simulation."""
 
     def heard(self) -> tuple[Stimulus, ...]:
-        """Return what was said to it since it last decided."""
+        """Return the speech heard since the last decision."""
         return tuple(each for each in self.stimuli if each.kind is StimulusKind.CONVERSATION)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a mind decided, and how that came about."""
+    """The result of a decision, with its provenance."""
 
     actions: tuple[PersonaAction, ...] = ()
     mental_state: MentalState | None = None
@@ -80,7 +80,7 @@ class Mind(Protocol):
 
 
 def as_decision(decided: Decided) -> Decision:
-    """Return what a mind returned as a `Decision`. Raises `TypeError` if it is none."""
+    """Return the result of a mind as a `Decision`. Raises `TypeError` for other values."""
     if isinstance(decided, Decision):
         actions: Any = decided.actions
         found = decided
@@ -106,7 +106,7 @@ def _check(value: object, kind: type | UnionType, place: str) -> None:
 
 
 class FallbackMind:
-    """Has one mind decide, and another where the first raises, or takes more than `timeout` seconds.
+    """Asks `first`, and `fallback` if the first raises or takes more than `timeout` seconds.
 
     The decision then says why, and the agent records it. Errors named in `raises` are passed on.
     """

@@ -18,7 +18,7 @@ _SHOWN = 2_000
 
 
 class ModelMind:
-    """Asks a language model what to do, and takes actions that are registered and nothing else.
+    """Asks a language model for a decision; only registered actions are accepted.
 
     The model answers by a JSON object that fits a schema made of the actions ("schema"), or by calling them as tools
     ("tools"). An answer that makes no sense - broken JSON, an unknown action, a missing argument - is sent back with what is wrong
@@ -61,7 +61,7 @@ class ModelMind:
         return self
 
     async def decide(self, situation: Situation) -> Decision:
-        """Return what the model decided, or else the fallback.
+        """Return the decision of the model, or of the fallback.
 
         Raises what the model raises, or `UnusableReply`, if there is no fallback.
         """
@@ -124,7 +124,7 @@ class ModelMind:
 
 
 def _complaint(reply: ModelReply, error: UnusableReply) -> list[PromptMessage]:
-    """Return what was answered, and what is wrong about it, for the model to mend."""
+    """Return the bad reply and its problem, for the model to correct."""
     said = reply.text or ", ".join(f"{call.name}({dict(call.arguments)})" for call in reply.calls) or "(nothing)"
     return [
         TextMessage("assistant", said[:_SHOWN]),

@@ -16,7 +16,7 @@ _WORD_NUMBER = re.compile(rf"\b({'|'.join(_WORDS)})\b", re.IGNORECASE)
 
 
 def first_number(text: str, fits: Callable[[float], bool]) -> float | None:
-    """Return the first number of a text that fits, in digits or, up to ten, in words; None if there is none."""
+    """Return the first fitting number of a text, in digits or, up to ten, in words; otherwise None."""
     found = [(match.start(), float(match[0].replace(",", "."))) for match in _NUMBER.finditer(text)]
     found += [(match.start(), float(_WORDS.index(match[0].lower()))) for match in _WORD_NUMBER.finditer(text)]
     return next((value for _, value in sorted(found) if fits(value)), None)
@@ -92,7 +92,7 @@ _AGAINST = re.compile(r"\b(?:not?|never|dislikes?|hates?|can't|cannot|avoids?)\b
 
 
 def answer_from_profile(situation: Situation) -> PersonaAction | None:
-    """Answer the last question that was put, with what the persona's own file says about it; None if none was put.
+    """Answer the last question from the persona's own file; return None without a question.
 
     The statement of the file that shares most words with the question is the answer, put before by the option, the
     number or the yes or no that the question asks for. Where the file says nothing, what it answers is drawn from the

@@ -1,4 +1,4 @@
-"""What a model is told so that it decides as a persona would."""
+"""The prompt by which a language model decides as a persona."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Act step by step. Do not repeat what you have said or done before. When there is
 
 
 def instructions(situation: Situation, *, most: int | None, as_tools: bool) -> str:
-    """Return what stands before everything: the role, who the person is, and what it can do."""
+    """Return the instructions: the role, the person, and the possible actions."""
     parts = [RULES, f"# The person\n{situation.persona.description(most)}"]
     if not as_tools:
         kinds = "\n".join(f"- {kind.name}: {kind.description}{_needs(kind.required)}" for kind in situation.actions)
@@ -29,7 +29,7 @@ def instructions(situation: Situation, *, most: int | None, as_tools: bool) -> s
 
 
 def describe_situation(situation: Situation) -> str:
-    """Return the situation as text: what the mind stands at, who is there, what came, and what was done."""
+    """Return the situation as text: mental state, accessible personas, stimuli and earlier actions."""
     return "\n\n".join(f"# {title}\n" + "\n".join(lines) for title, lines in _sections(situation) if lines)
 
 

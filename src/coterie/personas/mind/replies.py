@@ -1,4 +1,4 @@
-"""What a model answered, as a decision: tool calls, or JSON in a text, in the shapes that models give it."""
+"""Parse the replies of models: tool calls, or JSON in a text, in its usual variants."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def decision_of(reply: ModelReply, actions: ActionSet, before: MentalState) -> D
 
 
 def object_in(text: str) -> Any:
-    """Return the first JSON object in a text, be it fenced or between words; None if there is none."""
+    """Return the first JSON object in a text, fenced or between words, or None."""
     start = text.find("{")
     for _ in range(_MOST_STARTS):
         if start < 0:

@@ -70,12 +70,12 @@ def when(condition: Callable[[Situation], bool], *rules: Rule) -> Rule:
 
 
 def first_of(*rules: Rule) -> Rule:
-    """Return a rule that says what the first of others says that says something."""
+    """Return a rule that applies the first of `rules` with a result."""
     return lambda situation: _first(rules, situation)
 
 
 def all_of(*rules: Rule) -> Rule:
-    """Return a rule that says all that others say, in their order. They must not be ``async``."""
+    """Return a rule that applies all of `rules` in order. They must not be ``async``."""
 
     def apply(situation: Situation) -> tuple[PersonaAction, ...] | None:
         said = [as_decision(found) for rule in rules if (found := rule(situation)) is not None]
@@ -96,12 +96,12 @@ def sometimes(probability: float, *rules: Rule) -> Rule:
 
 
 def say(words: Words, to: str = "") -> Rule:
-    """Return a rule that says something: to somebody, or to all within reach."""
+    """Return a rule that says a text to a persona, or to all accessible ones."""
     return lambda situation: talk(_text(words, situation), to)
 
 
 def reply(words: Words) -> Rule:
-    """Return a rule that says something to whoever spoke last; nothing if nobody did."""
+    """Return a rule that answers the last speaker; it has no result without one."""
 
     def apply(situation: Situation) -> PersonaAction | None:
         spoken = situation.heard()

@@ -1,4 +1,4 @@
-"""What goes on in a persona, and what has come to it: frozen values, replaced as a whole."""
+"""Mental state, stimuli and actions of a persona: frozen values, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class MentalState(msgspec.Struct, frozen=True):
-    """What a persona wants, what it has in mind, what it attends to and how it feels. Replaced as a whole, never in part."""
+    """Goals, context, attention and emotions of a persona. Replaced as a whole, never in part."""
 
     goals: tuple[str, ...] = ()
     """What it pursues now, the most urgent first."""
@@ -29,7 +29,7 @@ class MentalState(msgspec.Struct, frozen=True):
         attention: str | None = None,
         emotions: str | None = None,
     ) -> MentalState:
-        """Return the state with what is given in place of what was."""
+        """Return a copy of the state with the given fields replaced."""
         return MentalState(
             self.goals if goals is None else tuple(goals),
             self.context if context is None else tuple(context),
@@ -42,7 +42,7 @@ class MentalState(msgspec.Struct, frozen=True):
 
 
 class StimulusKind(enum.StrEnum):
-    """What comes to a persona."""
+    """The kind of a stimulus."""
 
     CONVERSATION = "conversation"
     """Somebody said something."""
@@ -96,7 +96,7 @@ class PersonaAction(msgspec.Struct, frozen=True):
 
 
 class ActionOutcome(enum.StrEnum):
-    """How an action ended."""
+    """The outcome of an action."""
 
     DONE = "done"
     REFUSED = "refused"
@@ -133,7 +133,7 @@ DONE = "DONE"
 
 
 def talk(content: str, to: str = "") -> PersonaAction:
-    """Return the action of saying something: to somebody, or to all within reach."""
+    """Return the action of saying `content` to a persona, or to all accessible ones."""
     return PersonaAction(TALK, content, to)
 
 

@@ -1,1 +1,1 @@
-"""Who a persona is: its file read, checked, merged, described and written."""
+"""Persona files: read, check, merge, describe and write them."""

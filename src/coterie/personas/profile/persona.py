@@ -1,4 +1,4 @@
-"""A persona: who somebody is."""
+"""Personas and fragments of personas, as files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Document(msgspec.Struct, frozen=True):
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """What is said of the persona itself, without what the file says of itself."""
+        """The fields of the persona, without those of the file around it."""
         key = key_of(self.document)
         found: Mapping[str, Any] = self.document[key] if key else self.document
         return found
@@ -66,12 +66,12 @@ class _Document(msgspec.Struct, frozen=True):
         return value
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole file as plain data of one's own, equal to what was read."""
+        """Return a mutable copy of the whole file, equal to the file that was read."""
         copy: dict[str, Any] = thaw(self.document)
         return copy
 
     def to_json(self) -> str:
-        """Return the whole file as text: what is read from it is equal to what this was read from, in the same order."""
+        """Return the whole file as JSON; parsing it gives an equal document with the same key order."""
         return self._written(indent=4)
 
     def save(self, path: Path | str) -> Path:
@@ -124,7 +124,7 @@ class Fragment(_Document, frozen=True, eq=False):
 
 
 class Persona(_Document, frozen=True, eq=False):
-    """Who somebody is, in the format of ``*.agent.json``. Immutable, safe to share, encodable.
+    """The description of a person, in the format of ``*.agent.json``. Immutable, safe to share, encodable.
 
     ::
 
@@ -154,7 +154,7 @@ class Persona(_Document, frozen=True, eq=False):
 
     @property
     def occupation(self) -> str:
-        """What it does, as text: the title if there is one; empty if nothing is said."""
+        """The occupation as text: its title if there is one; empty if unknown."""
         occupation = self.fields.get("occupation")
         if isinstance(occupation, Mapping) and isinstance(occupation.get("title"), str):
             return str(occupation["title"])
@@ -167,7 +167,7 @@ class Persona(_Document, frozen=True, eq=False):
 
     @property
     def relationships(self) -> tuple[tuple[str, str], ...]:
-        """Whom it knows: names, and what they are to it. Entries without a name are left out."""
+        """Known people: names and roles. Entries without a name are left out."""
         entries = self.fields.get("relationships")
         return tuple(
             (str(entry["name"]), as_text(entry.get("description", entry.get("role"))))
@@ -176,7 +176,7 @@ class Persona(_Document, frozen=True, eq=False):
         )
 
     def description(self, most: int | None = None) -> str:
-        """Return all that is said of the persona as text for a prompt, of at most `most` characters."""
+        """Return the persona as text for a prompt, of at most `most` characters."""
         check_number("description.most", most, above=0, whole=True, optional=True)
         return describe(self.fields, most)
 
@@ -187,7 +187,7 @@ class Persona(_Document, frozen=True, eq=False):
         return f"{self.name} ({', '.join(details)})" if details else self.name
 
     def merge(self, *fragments: Fragment | Persona, on_conflict: OnConflict = "refuse") -> Persona:
-        """Return the persona with fragments merged in, one after the other. Nothing that is merged is changed.
+        """Return a persona with fragments merged in, one after the other. The inputs are not changed.
 
         Objects are merged key by key; lists concatenated without what is there already; null replaced. Where a fragment
         says otherwise that is a `FragmentConflict`, unless `on_conflict` says which one counts: "keep" or "replace".

@@ -81,7 +81,7 @@ def parse(text: str, path: Path | str) -> dict[str, Any]:
 
 
 def check_plain(value: Any, path: Path | str, where: str = "", depth: int = 0) -> None:
-    """See that a value is plain data that JSON can hold. Raises `InvalidPersona` with the place of what is not."""
+    """Check that JSON can hold a value. Raises `InvalidPersona` with the place of the wrong part."""
     if depth > _DEEPEST:
         raise InvalidPersona(path, where[:200], f"it is nested more than {_DEEPEST} levels deep")
     if isinstance(value, dict):
@@ -99,7 +99,7 @@ def check_plain(value: Any, path: Path | str, where: str = "", depth: int = 0) -
 
 
 def inside(where: str, key: str) -> str:
-    """Return the place of a key inside an object: ``persona.age``, or in brackets where the key is no word."""
+    """Return the place of a key inside an object: ``persona.age``, or in brackets unless the key is a word."""
     step = key if re.fullmatch(r"\w+", key) else json.dumps(key)
     if step is not key:
         return f"{where}[{step}]"
