@@ -17,8 +17,8 @@ import msgspec
 
 from benchmarks.harness import Row, compare, quantile, rate, timed
 from coterie.kernel import stream
-from coterie.memory import AdaptiveCache, AgentMemory, MemoryConfig, Record, TieredMemory
-from coterie.memory.cache import Entry
+from coterie.memory import AdaptiveCache, AgentMemory, MemoryConfig, MemoryRecord, TieredMemory
+from coterie.memory.cache import CacheEntry
 from coterie.testing import run_together
 
 try:
@@ -108,7 +108,7 @@ def ours(trace: list[str], capacity: int) -> float:
     cache = AdaptiveCache(capacity)
     for key in trace:
         if cache.get(key) is None:
-            cache.put(Entry(key))
+            cache.put(CacheEntry(key))
     return cache.statistics().hit_ratio
 
 
@@ -129,7 +129,7 @@ def ratios() -> list[Row]:
     return rows
 
 
-def whole(record: Record) -> bytes:
+def whole(record: MemoryRecord) -> bytes:
     """Return a record as the long-term tier keeps it: the bare rows are as big as ours."""
     return msgspec.msgpack.encode(record)
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coterie.memory import AgentMemory, Kind, MemoryConfig, OpenAIEmbedder, TieredMemory, Weights
+from coterie.memory import AgentMemory, MemoryConfig, MemoryKind, OpenAIEmbedder, TieredMemory, Weights
 from coterie.testing import ManualClock
 
 DEPTHS = (5, 10, 20)
@@ -130,7 +130,7 @@ def remember(mind: AgentMemory, turn: Turn) -> str:
 def ask(mind: AgentMemory, question: Question, ids: dict[str, str]) -> Result:
     """Return what of the evidence is among the first that are recalled."""
     began = time.perf_counter()
-    found = mind.recall(question.text, max(DEPTHS), kinds=[Kind.EPISODE], count=False)
+    found = mind.recall(question.text, max(DEPTHS), kinds=[MemoryKind.EPISODE], count=False)
     took = time.perf_counter() - began
     places = [ids[each.id] for each in found]
     parts = (len(question.evidence.intersection(places[:depth])) / len(question.evidence) for depth in DEPTHS)

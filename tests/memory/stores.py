@@ -7,8 +7,8 @@ from typing import Any
 
 from coterie.errors import TierUnavailable
 from coterie.memory import InProcessArchive, InProcessBackend, MemoryConfig, TieredMemory
-from coterie.memory.contract import ArchiveChange, Change, Search
-from coterie.memory.record import Record
+from coterie.memory.contract import ArchiveChange, Change, SearchQuery
+from coterie.memory.record import MemoryRecord
 from coterie.testing import ManualClock
 
 
@@ -38,15 +38,15 @@ class FlakyBackend(InProcessBackend):
         self.check()
         return super().write(changes)
 
-    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+    def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
         self.check()
         return super().get(keys)
 
-    def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
+    def scan(self, after: str = "", limit: int = 1_000) -> list[MemoryRecord]:
         self.check()
         return super().scan(after, limit)
 
-    def recent(self, agents: Sequence[str], limit: int, **options: Any) -> list[Record]:
+    def recent(self, agents: Sequence[str], limit: int, **options: Any) -> list[MemoryRecord]:
         self.check()
         return super().recent(agents, limit, **options)
 
@@ -79,15 +79,15 @@ class FlakyArchive(InProcessArchive):
         self.batches.append(len(changes))
         return super().write(changes)
 
-    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+    def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
         self.check()
         return super().get(keys)
 
-    def recent(self, agents: Sequence[str], limit: int, **options: Any) -> list[Record]:
+    def recent(self, agents: Sequence[str], limit: int, **options: Any) -> list[MemoryRecord]:
         self.check()
         return super().recent(agents, limit, **options)
 
-    def search(self, query: Search) -> Any:
+    def search(self, query: SearchQuery) -> Any:
         self.check()
         return super().search(query)
 

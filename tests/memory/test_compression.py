@@ -4,7 +4,7 @@ import os
 import string
 
 from coterie.kernel import stream
-from coterie.memory import InProcessBackend, Put, Record
+from coterie.memory import InProcessBackend, MemoryRecord, Put
 from coterie.memory.compression import DICTIONARY_PREFIX, CompressedBackend, Compressor
 from tests.memory.stores import FlakyBackend
 
@@ -19,7 +19,7 @@ def text(number: int) -> str:
 def fill(backend: CompressedBackend, first: int, count: int) -> None:
     backend.write(
         [
-            Put(Record(str(n), f"k{n}", n + 1, text(n).encode(), text=text(n), context=text(n + 1)))
+            Put(MemoryRecord(str(n), f"k{n}", n + 1, text(n).encode(), text=text(n), context=text(n + 1)))
             for n in range(first, first + count)
         ]
     )
@@ -82,7 +82,7 @@ def test_a_new_dictionary_is_made_when_the_data_has_changed_and_the_old_is_kept(
     for first in (10_000, 20_000):
         backend.write(
             [
-                Put(Record(str(n), f"k{n}", n + 1, " ".join(random.choices(words, k=25)).encode()))
+                Put(MemoryRecord(str(n), f"k{n}", n + 1, " ".join(random.choices(words, k=25)).encode()))
                 for n in range(first, first + 1_500)
             ]
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from coterie.errors import EncodeFailed, InvalidMemory, InvalidSetting, MemoryClosed, WriteTimeout
-from coterie.memory import Kind, MemoryConfig, Put, Tier, TieredMemory
+from coterie.memory import MemoryConfig, MemoryKind, Put, Tier, TieredMemory
 from coterie.testing import ManualClock, checked_locks, eventually, run_together
 from tests.memory.stores import FlakyArchive, FlakyBackend, open_memory
 
@@ -448,7 +448,7 @@ def test_threads_that_fight_over_keys_agree_with_every_tier_in_the_end() -> None
 
 def test_every_tier_counts_what_it_does(memory: TieredMemory, clock: ManualClock) -> None:
     memory.store("a", 1)
-    memory.store("b", 1, kind=Kind.EPISODE)
+    memory.store("b", 1, kind=MemoryKind.EPISODE)
     memory.get("a")
     memory.get("a")
     memory.get("missing")

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from coterie.errors import InvalidMemory
-from coterie.memory.record import Kind
+from coterie.memory.record import MemoryKind
 
-_KINDS = tuple(str(kind) for kind in Kind if kind is not Kind.HOUSE)
+_KINDS = tuple(str(kind) for kind in MemoryKind if kind is not MemoryKind.INTERNAL)
 
 
 def check_key(key: Any, most_bytes: int) -> str:
@@ -95,7 +95,7 @@ def check_texts(what: str, texts: Any) -> tuple[str, ...]:
 
 
 def check_kind(kind: Any) -> str:
-    """Return `kind` as text; raise `InvalidMemory` unless it is one of `Kind` that users have."""
+    """Return `kind` as text; raise `InvalidMemory` unless it is one of `MemoryKind` that users have."""
     if isinstance(kind, str) and kind in _KINDS:
         return str(kind)
     raise InvalidMemory("kind", kind, f"give one of {', '.join(_KINDS)}")

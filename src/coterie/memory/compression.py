@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from coterie.concurrency import Rank, new_lock
 from coterie.memory.contract import Backend, Change, Delete, Put
-from coterie.memory.record import Kind, Record
+from coterie.memory.record import MemoryKind, MemoryRecord
 
 DICTIONARY_PREFIX = "\x1fdictionary/"
 """What the keys of dictionaries begin with. No key of a memory can."""
@@ -150,7 +150,9 @@ class CompressedBackend:
         if trained is None:
             return False
         number, dictionary = trained
-        record = Record(f"dictionary-{number}", f"{DICTIONARY_PREFIX}{number:010}", 1, dictionary, kind=Kind.HOUSE)
+        record = MemoryRecord(
+            f"dictionary-{number}", f"{DICTIONARY_PREFIX}{number:010}", 1, dictionary, kind=MemoryKind.INTERNAL
+        )
         # Another process may have been quicker; then this one learns what it made.
         self._backend.write([Put(record, expected=0)])
         kept = self._backend.get([record.key])[record.key]
@@ -164,12 +166,12 @@ class CompressedBackend:
             [change if isinstance(change, Delete) else replace(change, record=self._pack(change.record)) for change in changes]
         )
 
-    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+    def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
         """Return the records of those keys that are there."""
         found = self._backend.get(keys)
         return {key: self._unpack(record) for key, record in found.items()} if found else found
 
-    def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
+    def scan(self, after: str = "", limit: int = 1_000) -> list[MemoryRecord]:
         """Return records in the order of their keys."""
         # Dictionaries sort before all else, so they are met only at the beginning.
         after = max(after, DICTIONARY_PREFIX + "~")
@@ -183,7 +185,7 @@ class CompressedBackend:
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
         found = self._backend.recent(agents, limit, kinds=kinds, after=after, before=before)
         return [self._unpack(record) for record in found if not record.key.startswith(DICTIONARY_PREFIX)]
@@ -197,11 +199,11 @@ class CompressedBackend:
         """Close the other backend."""
         self._backend.close()
 
-    def _pack(self, record: Record) -> Record:
+    def _pack(self, record: MemoryRecord) -> MemoryRecord:
         body = msgspec.msgpack.encode((record.value, record.text, record.context))
         return replace(record, value=self.compressor.compress(body), text="", context="")
 
-    def _unpack(self, record: Record) -> Record:
+    def _unpack(self, record: MemoryRecord) -> MemoryRecord:
         try:
             body = self.compressor.decompress(record.value)
         except KeyError:

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
-from coterie.memory.record import Decision, Record, Tier
+from coterie.memory.record import MaintenanceDecision, MemoryRecord, Tier
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
@@ -25,9 +25,9 @@ class Put(msgspec.Struct, frozen=True, gc=False):
     exactly that version; 0 means that nothing may be there.
     """
 
-    record: Record
+    record: MemoryRecord
     expected: int | None = None
-    note: Decision | None = None
+    note: MaintenanceDecision | None = None
     """A decision that an archive keeps if this is done, in the same transaction."""
 
 
@@ -36,7 +36,7 @@ class Delete(msgspec.Struct, frozen=True, gc=False):
 
     key: str
     version: int
-    note: Decision | None = None
+    note: MaintenanceDecision | None = None
     """A decision that an archive keeps if this is done, in the same transaction."""
 
 
@@ -52,7 +52,7 @@ Change: TypeAlias = Put | Delete
 ArchiveChange: TypeAlias = Put | Delete | Touch
 
 
-class Search(msgspec.Struct, frozen=True):
+class SearchQuery(msgspec.Struct, frozen=True):
     """A full-text search, prepared: see `coterie.memory.retrieval.words`."""
 
     words: tuple[str, ...]
@@ -61,7 +61,7 @@ class Search(msgspec.Struct, frozen=True):
     agents: tuple[str, ...] = ()
     """Whose memories; empty means everybody's."""
     kinds: tuple[str, ...] = ()
-    """Which kinds; empty means all but `Kind.HOUSE`."""
+    """Which kinds; empty means all but `MemoryKind.INTERNAL`."""
     after: float | None = None
     """Created at this time or later."""
     before: float | None = None
@@ -69,10 +69,10 @@ class Search(msgspec.Struct, frozen=True):
     limit: int = 100
 
 
-class Hit(msgspec.Struct, frozen=True):
+class SearchHit(msgspec.Struct, frozen=True):
     """A record that matched, and how well."""
 
-    record: Record
+    record: MemoryRecord
     score: float
     """Above 0; greater is better. Comparable within one answer only."""
 
@@ -100,11 +100,11 @@ class Backend(Protocol):
         """
         ...
 
-    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+    def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
         """Return the records of those keys that are there."""
         ...
 
-    def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
+    def scan(self, after: str = "", limit: int = 1_000) -> list[MemoryRecord]:
         """Return up to `limit` records, in the order of their keys' code points, from the first beyond `after` on.
 
         An empty list means that there are no more.
@@ -119,10 +119,10 @@ class Backend(Protocol):
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return the newest records by (created, version), newest first.
 
-        `agents` and `kinds` are as in `Search`; created at `after` or later, and before `before`.
+        `agents` and `kinds` are as in `SearchQuery`; created at `after` or later, and before `before`.
         """
         ...
 
@@ -147,7 +147,7 @@ class Archive(Backend, Protocol):
         """Do the changes in their order and in one transaction, and return for each whether it was done."""
         ...
 
-    def search(self, query: Search) -> list[Hit]:
+    def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return the records that match best, best first; among equals the newer first.
 
         The words of `text` count in full, those of `context` by half. What was written before the search is found,
@@ -165,18 +165,18 @@ class Archive(Backend, Protocol):
 
     def due(
         self, tier: Tier, entered_before: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return records of a tier that came into it before a time, by (entered, key), from the first beyond `after` on.
 
-        Those of `Kind.HOUSE` are left out.
+        Those of `MemoryKind.INTERNAL` are left out.
         """
         ...
 
-    def expired(self, now: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000) -> list[Record]:
+    def expired(self, now: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000) -> list[MemoryRecord]:
         """Return records that expire at `now` or before, by (expires, key), from the first beyond `after` on."""
         ...
 
-    def citing(self, agent: str, id: str) -> list[Record]:  # noqa: A002 - the field's own name
+    def citing(self, agent: str, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
         """Return the records of `agent` whose sources hold that id, oldest first."""
         ...
 
@@ -192,6 +192,6 @@ class Archive(Backend, Protocol):
         """Return the greatest version that was ever written, or a greater number; 0 if nothing ever was."""
         ...
 
-    def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
+    def decisions(self, key: str | None = None, limit: int = 100) -> list[MaintenanceDecision]:
         """Return the newest decisions, newest first; about one key, or about all. Very old ones may be gone."""
         ...

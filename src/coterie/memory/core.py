@@ -21,10 +21,10 @@ from coterie.memory.checking import check_agent, check_key
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend
 from coterie.memory.dump import read_dump, write_dump
-from coterie.memory.record import Kind, Record, Tier
+from coterie.memory.record import MemoryKind, MemoryRecord, Tier
 from coterie.memory.tiers.maintenance import Maintenance
-from coterie.memory.tiers.store import Store
-from coterie.memory.writing.waiting import Urgency, Written
+from coterie.memory.tiers.store import TierStore
+from coterie.memory.writing.waiting import MemoryPriority, Written
 from coterie.memory.writing.workers import PriorityWorkers
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class MemoryCore:
             opened.callback(first.close)
             second = intermediate if intermediate is not None else opening.open_intermediate(config)
             opened.callback(second.close)
-            self._store = Store(config, self.clock, long_term, first, second)
+            self._store = TierStore(config, self.clock, long_term, first, second)
             opened.pop_all()
         self._maintenance = Maintenance(self._store)
         self._workers = PriorityWorkers("memory-worker", config.read_workers)
@@ -91,29 +91,29 @@ class MemoryCore:
     def put(
         self,
         key: str,
-        make: Callable[[Record | None, int, float], Record],
+        make: Callable[[MemoryRecord | None, int, float], MemoryRecord],
         *,
         durable: bool = False,
-        urgency: Urgency = Urgency.NORMAL,
-    ) -> Record:
+        urgency: MemoryPriority = MemoryPriority.NORMAL,
+    ) -> MemoryRecord:
         """Keep the record that `make` makes of the one that is there, or None, a new version and the time; return it.
 
         `make` may be called more than once, must be short, and must use no memory. For those who build upon this store.
         """
         waiter = self._waiter() if durable else None
-        if not isinstance(urgency, Urgency):
-            raise InvalidMemory("urgency", urgency, "give one of Urgency")
-        record = self._store.write(key, make, Urgency.HIGH if durable else urgency, waiter)
+        if not isinstance(urgency, MemoryPriority):
+            raise InvalidMemory("urgency", urgency, "give one of MemoryPriority")
+        record = self._store.write(key, make, MemoryPriority.HIGH if durable else urgency, waiter)
         self._stores += 1
         if waiter is not None:
             self._await(waiter, f"{key!r} was not written")
         return record
 
-    def record(self, key: str) -> Record | None:
+    def record(self, key: str) -> MemoryRecord | None:
         """Return all that is known about the memory under `key`, or None. To look is not to use it."""
         return self.records([key]).get(key)
 
-    def records(self, keys: Iterable[str]) -> dict[str, Record]:
+    def records(self, keys: Iterable[str]) -> dict[str, MemoryRecord]:
         """Return what is known about those memories that are there. To look is not to use them."""
         self._store.check_open()
         found = self._store.find_many(check_key(key, self.config.max_key_bytes) for key in keys)
@@ -130,7 +130,7 @@ class MemoryCore:
     def __contains__(self, key: str) -> bool:
         return self.record(key) is not None
 
-    def value_of(self, record: Record, *, as_type: Any = Any) -> Any:
+    def value_of(self, record: MemoryRecord, *, as_type: Any = Any) -> Any:
         """Return the value of a record."""
         return self._codec.decode(record.value, as_type)
 
@@ -147,7 +147,7 @@ class MemoryCore:
             with suppress(LookupError):
                 self.put(key, lambda there, version, _: replace(present(there), version=version, model=model, vector=vector))
 
-    def every(self, agent: str, kinds: Sequence[str]) -> list[Record]:
+    def every(self, agent: str, kinds: Sequence[str]) -> list[MemoryRecord]:
         """Return all memories of an agent that are of those kinds, newest first. Raises `TierUnavailable`."""
         self._store.check_open()
         wanted = _PAGE
@@ -160,17 +160,19 @@ class MemoryCore:
         self._store.check_open()
         self._store.lists.catch_up()
 
-    def used(self, record: Record) -> None:
+    def used(self, record: MemoryRecord) -> None:
         """Count that a memory was used, which was found otherwise than by `get`."""
         self._store.note_use(record.key, 1, self._time())
 
     def put_house(self, key: str, value: Any, agent: str) -> None:
         """Keep a note of the house's own, which no search and no list shows. Its key begins with a control character."""
 
-        def make(_: Record | None, version: int, now: float) -> Record:
-            return Record(key, key, version, self._codec.encode(value), agent, Kind.HOUSE, created=now, entered=now)
+        def make(_: MemoryRecord | None, version: int, now: float) -> MemoryRecord:
+            return MemoryRecord(
+                key, key, version, self._codec.encode(value), agent, MemoryKind.INTERNAL, created=now, entered=now
+            )
 
-        self._store.write(key, make, Urgency.NORMAL)
+        self._store.write(key, make, MemoryPriority.NORMAL)
 
     def get_house(self, key: str) -> Any:
         """Return a note of the house's own, or None."""
@@ -208,7 +210,7 @@ class MemoryCore:
                     lambda _, version, __, each=record, now=moment: replace(  # type: ignore[misc]
                         each, version=version, tier=Tier.SHORT, entered=now
                     ),
-                    Urgency.NORMAL,
+                    MemoryPriority.NORMAL,
                 )
                 count += 1
         for reload in self._reloads:
@@ -291,7 +293,7 @@ class MemoryCore:
             raise waiter.error
 
 
-def present(record: Record | None) -> Record:
+def present(record: MemoryRecord | None) -> MemoryRecord:
     """Return a record that must be there, for those who change it; raise `LookupError` if it is gone."""
     if record is None:
         raise LookupError

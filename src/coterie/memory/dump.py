@@ -18,7 +18,7 @@ from msgspec.structs import asdict, replace
 from coterie.errors import CoterieError, DumpUnavailable, InvalidDump, InvalidMemory
 from coterie.memory.checking import check_agent, check_importance, check_key, check_kind
 from coterie.memory.contract import Archive
-from coterie.memory.record import Kind, Record, Tier
+from coterie.memory.record import MemoryKind, MemoryRecord, Tier
 
 VERSION = 1
 """Of the files that are written."""
@@ -28,7 +28,7 @@ _WHAT = "coterie memories"
 HOUSE_MARK = "\x1f"
 """What the keys of the house's own notes begin with, and no other key does."""
 _PAGE = 500
-_FIELDS = frozenset(Record.__struct_fields__)
+_FIELDS = frozenset(MemoryRecord.__struct_fields__)
 _NAMES = msgspec.json.Encoder(order="deterministic")
 
 
@@ -64,7 +64,7 @@ def _write(archive: Archive, path: Path, unfinished: Path, agent: str | None) ->
     return count
 
 
-def read_dump(path: Path, most_key_bytes: int, most_value_bytes: int) -> Iterator[Record]:
+def read_dump(path: Path, most_key_bytes: int, most_value_bytes: int) -> Iterator[MemoryRecord]:
     """Return the memories in a file, one by one. Raises `InvalidDump` where a line is none, and `DumpUnavailable`."""
     try:
         file = path.open("rb")
@@ -82,14 +82,14 @@ def read_dump(path: Path, most_key_bytes: int, most_value_bytes: int) -> Iterato
                 yield record
 
 
-def _records(archive: Archive) -> Iterator[Record]:
+def _records(archive: Archive) -> Iterator[MemoryRecord]:
     after = ""
     while page := archive.scan(after, _PAGE):
         yield from page
         after = page[-1].key
 
 
-def _line(record: Record) -> bytes:
+def _line(record: MemoryRecord) -> bytes:
     fields = {name: each for name, each in asdict(record).items() if name not in ("value", "version")}
     try:
         plain = msgspec.msgpack.decode(record.value)
@@ -114,7 +114,7 @@ def _version(line: bytes) -> int:
     return version
 
 
-def _record(number: int, line: bytes, version: int) -> Record:
+def _record(number: int, line: bytes, version: int) -> MemoryRecord:
     try:
         fields = msgspec.json.decode(line)
         if not isinstance(fields, dict):
@@ -128,7 +128,7 @@ def _record(number: int, line: bytes, version: int) -> Record:
         unknown = fields.keys() - _FIELDS
         if unknown:
             _refuse(number, f"it has the unknown field {min(unknown)!r}")
-        record = msgspec.convert([*_in_order(fields, body)], Record)
+        record = msgspec.convert([*_in_order(fields, body)], MemoryRecord)
         msgspec.msgpack.decode(record.value)
         return replace(record, importance=check_importance(record.importance), tier=Tier(record.tier))
     except InvalidDump:
@@ -137,9 +137,9 @@ def _record(number: int, line: bytes, version: int) -> Record:
         raise InvalidDump(number, error) from None
 
 
-def _check(record: Record, most_key_bytes: int, most_value_bytes: int) -> None:
+def _check(record: MemoryRecord, most_key_bytes: int, most_value_bytes: int) -> None:
     """Raise `InvalidMemory` for what `store` would not have taken, or the house not have written."""
-    if record.kind == Kind.HOUSE:
+    if record.kind == MemoryKind.INTERNAL:
         if not record.key.startswith(HOUSE_MARK):
             raise InvalidMemory("key", record.key, "the house's own notes have keys that begin with a control character")
     else:
@@ -161,8 +161,8 @@ def _in_order(fields: dict[str, Any], body: bytes) -> Iterator[Any]:
     for name in ("id", "key"):
         if name not in known:
             raise ValueError(f"it has no {name!r}")
-    defaults = asdict(Record("", "", 0, b""))
-    for name in Record.__struct_fields__:
+    defaults = asdict(MemoryRecord("", "", 0, b""))
+    for name in MemoryRecord.__struct_fields__:
         given = known.get(name, defaults[name])
         yield msgspec.convert(given, bytes) if name == "vector" and isinstance(given, str) else given
 

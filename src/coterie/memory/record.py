@@ -18,7 +18,7 @@ class Tier(enum.IntEnum):
     """What is kept for good."""
 
 
-class Kind(enum.StrEnum):
+class MemoryKind(enum.StrEnum):
     """What a memory is to its owner."""
 
     VALUE = "value"
@@ -27,11 +27,11 @@ class Kind(enum.StrEnum):
     """Something that happened to an agent."""
     SEMANTIC = "semantic"
     """Something that was made of episodes, and cites them."""
-    HOUSE = "house"
+    INTERNAL = "house"
     """The house's own notes: grants, dictionaries. Never found by a search, and in no list."""
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class MemoryRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One memory, and all that is known about it. Immutable; a change is a new record with a greater version.
 
     Times are wall times in seconds since 1970, on the clock of the `TieredMemory`.
@@ -46,7 +46,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The value, as MessagePack."""
     agent: str = ""
     """Whose it is; empty if nobody's."""
-    kind: str = Kind.VALUE
+    kind: str = MemoryKind.VALUE
     importance: float = 0.5
     """From 0 to 1."""
     created: float = 0.0
@@ -82,7 +82,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.expires is not None and self.expires <= now
 
 
-class Action(enum.StrEnum):
+class MaintenanceAction(enum.StrEnum):
     """What was decided about a memory whose time in its tier was up, or that was in the way."""
 
     PROMOTED = "promoted"
@@ -97,14 +97,14 @@ class Action(enum.StrEnum):
     """Its owner, or a clean-up in the owner's name, had it deleted."""
 
 
-class Decision(msgspec.Struct, frozen=True):
+class MaintenanceDecision(msgspec.Struct, frozen=True):
     """One decision about one memory, as it is recorded."""
 
     time: float
     id: str
     key: str
     agent: str
-    action: Action
+    action: MaintenanceAction
     source: Tier
     """The tier that it was in."""
     target: Tier | None

@@ -25,17 +25,17 @@ from coterie.memory.checking import (
     check_time,
 )
 from coterie.memory.compression import CompressedBackend, CompressionStatistics
-from coterie.memory.contract import Delete, Hit, Search
+from coterie.memory.contract import Delete, SearchHit, SearchQuery
 from coterie.memory.core import MemoryCore
-from coterie.memory.record import Action, Decision, Kind, Record, Tier
+from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.memory.retrieval.words import query_words, text_of
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
-from coterie.memory.writing.waiting import Urgency
+from coterie.memory.writing.waiting import MemoryPriority
 
 T = TypeVar("T")
 
 _IMMUTABLE = (str, int, float, bool, bytes, type(None))
-_VALUE = str(Kind.VALUE)
+_VALUE = str(MemoryKind.VALUE)
 _SHORT = 100
 """Characters that a name may have, whatever they are."""
 _PLAIN = msgspec.msgpack.Decoder()
@@ -71,7 +71,7 @@ class TieredMemory(MemoryCore):
         importance: float = 0.5,
         *,
         agent: str | None = None,
-        kind: str = Kind.VALUE,
+        kind: str = MemoryKind.VALUE,
         ttl: float | None = None,
         durable: bool = False,
         text: str | None = None,
@@ -79,8 +79,8 @@ class TieredMemory(MemoryCore):
         sources: Sequence[str] = (),
         valid_from: float | None = None,
         valid_until: float | None = None,
-        urgency: Urgency = Urgency.NORMAL,
-    ) -> Record:
+        urgency: MemoryPriority = MemoryPriority.NORMAL,
+    ) -> MemoryRecord:
         """Keep `value` under `key`, in place of what is there, and return its record.
 
         `agent` is whose it is: what stands before the first ``/`` of the key, unless given. `ttl` is how many seconds it
@@ -98,7 +98,7 @@ class TieredMemory(MemoryCore):
         else:
             owner = check_agent(agent) if agent else ""
         lives = check_seconds("ttl", ttl)
-        sort = _VALUE if kind is Kind.VALUE else check_kind(kind)
+        sort = _VALUE if kind is MemoryKind.VALUE else check_kind(kind)
         body = self.encode(value)
         if text is None:
             words = text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
@@ -109,9 +109,9 @@ class TieredMemory(MemoryCore):
         cited = check_texts("sources", sources) if sources != () else ()
         since, until = check_time("valid_from", valid_from), check_time("valid_until", valid_until)
 
-        def make(before: Record | None, version: int, now: float) -> Record:
+        def make(before: MemoryRecord | None, version: int, now: float) -> MemoryRecord:
             # In their order: to name so many fields takes five times as long as to make the record.
-            return Record(
+            return MemoryRecord(
                 self._store.new_id(version) if before is None else before.id,
                 key,
                 version,
@@ -138,9 +138,11 @@ class TieredMemory(MemoryCore):
         """Delete the memory under `key` from all tiers. Return whether it was there. A `reason` is kept as a decision."""
         check_key(key, self.config.max_key_bytes)
 
-        def make(record: Record, version: int) -> Delete:
+        def make(record: MemoryRecord, version: int) -> Delete:
             now = self._time()
-            note = Decision(now, record.id, key, record.agent, Action.FORGOTTEN, record.tier, None, reason)
+            note = MaintenanceDecision(
+                now, record.id, key, record.agent, MaintenanceAction.FORGOTTEN, record.tier, None, reason
+            )
             return Delete(key, version, note if reason else None)
 
         waiter = self._waiter() if durable else None
@@ -188,7 +190,7 @@ class TieredMemory(MemoryCore):
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return the newest memories of an agent, or of several, or of all, newest first.
 
         Only those of some `kinds`, created at `after` or later and before `before`, if given.
@@ -211,9 +213,9 @@ class TieredMemory(MemoryCore):
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
-    ) -> list[Hit]:
+    ) -> list[SearchHit]:
         """Return the memories that share words with a question, best first. A stop word is not looked for."""
-        query = Search(
+        query = SearchQuery(
             words=query_words(check_question(question)),
             agents=check_agents(agent),
             kinds=check_kinds(kinds),
@@ -226,12 +228,14 @@ class TieredMemory(MemoryCore):
 
     # For event loops
 
-    async def astore(self, key: str, value: Any, importance: float = 0.5, **options: Any) -> Record:
+    async def astore(self, key: str, value: Any, importance: float = 0.5, **options: Any) -> MemoryRecord:
         """`store`, for event loops."""
-        urgency = Urgency.HIGH if options.get("durable") else options.get("urgency", Urgency.NORMAL)
+        urgency = MemoryPriority.HIGH if options.get("durable") else options.get("urgency", MemoryPriority.NORMAL)
         return await self.run(lambda: self.store(key, value, importance, **options), urgency)
 
-    async def aget(self, key: str, default: Any = None, *, as_type: Any = Any, urgency: Urgency = Urgency.NORMAL) -> Any:
+    async def aget(
+        self, key: str, default: Any = None, *, as_type: Any = Any, urgency: MemoryPriority = MemoryPriority.NORMAL
+    ) -> Any:
         """`get`, for event loops. What is in the cache is answered at once."""
         cache = self._store.cache
         if cache is not None and cache.peek(key) is not None:
@@ -242,7 +246,7 @@ class TieredMemory(MemoryCore):
         """`delete`, for event loops."""
         return await self.run(lambda: self.delete(key, durable=durable, reason=reason))
 
-    async def asearch(self, question: str, agent: str | Sequence[str] | None = None, limit: int = 10) -> list[Hit]:
+    async def asearch(self, question: str, agent: str | Sequence[str] | None = None, limit: int = 10) -> list[SearchHit]:
         """`search`, for event loops."""
         return await self.run(lambda: self.search(question, agent, limit))
 
@@ -250,7 +254,7 @@ class TieredMemory(MemoryCore):
         """`flush`, for event loops."""
         await self.run(self.flush)
 
-    async def run(self, work: Callable[[], T], urgency: Urgency = Urgency.NORMAL) -> T:
+    async def run(self, work: Callable[[], T], urgency: MemoryPriority = MemoryPriority.NORMAL) -> T:
         """Have something that reads or writes memories done by a worker, the most urgent first, and return its result."""
         self._store.check_open()
         return await asyncio.wrap_future(self._workers.submit(work, urgency))
@@ -258,11 +262,11 @@ class TieredMemory(MemoryCore):
     # Keeping order
 
     def maintain(self) -> MaintenanceReport:
-        """Move, keep and delete what is due by now, and return what was done."""
+        """PlannedMove, keep and delete what is due by now, and return what was done."""
         self._store.check_open()
         return self._maintenance.run()
 
-    def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
+    def decisions(self, key: str | None = None, limit: int = 100) -> list[MaintenanceDecision]:
         """Return what was decided about memories, newest first; about one key, or about all."""
         self._store.check_open()
         if key is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coterie.errors import TierUnavailable
-from coterie.memory import Delete, Kind, Put, Record, Search, Tier
+from coterie.memory import Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier
 from coterie.memory.backends.databases import PostgresArchive, SqliteArchive, SqliteBackend
 from coterie.memory.backends.full_text import rarest
 from tests.servers import Postgres
@@ -22,13 +22,13 @@ def archive(tmp_path: Path) -> Iterator[SqliteArchive]:
     archive.close()
 
 
-def record(key: str, version: int = 1, **fields: object) -> Record:
-    return Record(**{"id": f"id of {key}", "key": key, "version": version, "value": b"\xc0", **fields})  # type: ignore[arg-type]
+def record(key: str, version: int = 1, **fields: object) -> MemoryRecord:
+    return MemoryRecord(**{"id": f"id of {key}", "key": key, "version": version, "value": b"\xc0", **fields})  # type: ignore[arg-type]
 
 
 def test_the_index_agrees_with_the_records_after_whatever_was_changed(archive: SqliteArchive) -> None:
     chance = random.Random(5)
-    there: dict[str, Record] = {}
+    there: dict[str, MemoryRecord] = {}
     for version in range(1, 600):
         key = f"k{chance.randrange(40)}"
         if chance.random() < 0.2:
@@ -37,7 +37,7 @@ def test_the_index_agrees_with_the_records_after_whatever_was_changed(archive: S
             continue
         before = there.get(key)
         text = before.text if before is not None and chance.random() < 0.3 else " ".join(chance.choices(WORDS, k=4))
-        kind = Kind.HOUSE if chance.random() < 0.1 else Kind.EPISODE
+        kind = MemoryKind.INTERNAL if chance.random() < 0.1 else MemoryKind.EPISODE
         tier = chance.choice(list(Tier))
         there[key] = record(
             key, version, text=text, context=WORDS[version % 5], agent=chance.choice("ab"), kind=kind, tier=tier
@@ -47,11 +47,11 @@ def test_the_index_agrees_with_the_records_after_whatever_was_changed(archive: S
     archive._database.write(lambda write: write.execute(check)).result(10)
     for word in WORDS:
         for agent in "ab":
-            found = {hit.record.key for hit in archive.search(Search((word,), agents=(agent,)))}
+            found = {hit.record.key for hit in archive.search(SearchQuery((word,), agents=(agent,)))}
             wanted = {
                 each.key
                 for each in there.values()
-                if each.agent == agent and each.kind != Kind.HOUSE and word in f"{each.text} {each.context}".split()
+                if each.agent == agent and each.kind != MemoryKind.INTERNAL and word in f"{each.text} {each.context}".split()
             }
             assert found >= wanted, word
             assert all(there[key].agent == agent for key in found)
@@ -83,10 +83,10 @@ def test_a_search_for_a_word_that_all_have_finds_the_newest(archive: SqliteArchi
     monkeypatch.setattr("coterie.memory.backends.full_text._MOST", 100)
     archive.write([Put(record(f"k{n:04}", n + 1, text="everywhere")) for n in range(300)])
     archive.write([Put(record("rare", 1000, text="everywhere and marzipan"))])
-    found = [hit.record.key for hit in archive.search(Search(("everywhere",), limit=500))]
+    found = [hit.record.key for hit in archive.search(SearchQuery(("everywhere",), limit=500))]
     assert len(found) == 100
     assert min(found) == "k0201"
-    assert [hit.record.key for hit in archive.search(Search(("everywhere", "marzipan")))] == ["rare"]
+    assert [hit.record.key for hit in archive.search(SearchQuery(("everywhere", "marzipan")))] == ["rare"]
 
 
 def test_the_rarest_words_are_looked_for_as_far_as_the_budget_goes() -> None:
@@ -133,7 +133,7 @@ def test_what_is_not_indexed_yet_is_found_whatever_happens_to_it_before_or_after
             archive.write([Put(record(key, version, text=there[key]))])
     assert archive._database.read(count)
     for word in WORDS:
-        found = {hit.record.key for hit in archive.search(Search((word,), limit=1_000))}
+        found = {hit.record.key for hit in archive.search(SearchQuery((word,), limit=1_000))}
         assert found >= {key for key, text in there.items() if text == word}, word
         assert found <= set(there)
     assert not archive._database.read(count)

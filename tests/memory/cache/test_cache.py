@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.kernel import stream
-from coterie.memory.cache import AdaptiveCache, Entry, FrequencySketch
+from coterie.memory.cache import AdaptiveCache, CacheEntry, FrequencySketch
 from coterie.testing import run_together
 
 
@@ -17,7 +17,7 @@ def replay(trace: Iterable[str], capacity: int) -> AdaptiveCache:
     cache = AdaptiveCache(capacity)
     for key in trace:
         if cache.get(key) is None:
-            cache.put(Entry(key))
+            cache.put(CacheEntry(key))
     return cache
 
 
@@ -55,10 +55,10 @@ def test_what_is_asked_for_often_survives_a_scan() -> None:
     for _ in range(20):
         for n in range(50):
             if cache.get(f"hot{n}") is None:
-                cache.put(Entry(f"hot{n}"))
+                cache.put(CacheEntry(f"hot{n}"))
     for n in range(10_000):
         cache.get(f"scan{n}")
-        cache.put(Entry(f"scan{n}"))
+        cache.put(CacheEntry(f"scan{n}"))
     assert sum(cache.peek(f"hot{n}") is not None for n in range(50)) >= 45
 
 
@@ -67,7 +67,7 @@ def test_it_never_holds_more_than_it_may() -> None:
         cache = AdaptiveCache(capacity)
         left = []
         for n in range(3 * capacity):
-            left += cache.put(Entry(f"k{n}"))
+            left += cache.put(CacheEntry(f"k{n}"))
             assert len(cache) <= capacity
         assert len(left) == 2 * capacity == cache.statistics().evictions
 
@@ -81,7 +81,7 @@ def test_it_holds_what_was_put_last_and_counts_each_request_once(steps: list[tup
         key = f"k{name}"
         if step == "put":
             newest[key] = number
-            for entry in cache.put(Entry(key, number)):
+            for entry in cache.put(CacheEntry(key, number)):
                 uses += entry.uses
         elif step == "discard":
             gone = cache.discard(key)
@@ -99,9 +99,9 @@ def test_it_holds_what_was_put_last_and_counts_each_request_once(steps: list[tup
 
 def test_an_entry_that_is_put_anew_keeps_its_uses() -> None:
     cache = AdaptiveCache(10)
-    cache.put(Entry("k", 1))
+    cache.put(CacheEntry("k", 1))
     cache.get("k")
-    cache.put(Entry("k", 2))
+    cache.put(CacheEntry("k", 2))
     entry = cache.get("k")
     assert entry is not None
     assert entry.record == 2
@@ -140,7 +140,7 @@ def test_threads_lose_no_hit_and_no_entry(shards: int) -> None:
                     assert entry is None or entry.key == key
                     gets[me] += 1
                 elif step < 0.95:
-                    cache.put(Entry(key))
+                    cache.put(CacheEntry(key))
                 else:
                     cache.discard(key)
 

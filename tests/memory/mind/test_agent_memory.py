@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from coterie.errors import InvalidMemory, NotShared, UnknownMemory
-from coterie.memory import AgentMemory, CleanUp, Insight, Memory, MindStatistics, TieredMemory, Weights, extract
+from coterie.memory import (
+    AgentMemory,
+    AgentMemoryStatistics,
+    EvictionPolicy,
+    Insight,
+    Memory,
+    TieredMemory,
+    Weights,
+    extractive_summary,
+)
 from coterie.memory.mind.cleaning import first_stored, least_relevant, oldest
 from coterie.testing import ManualClock, Together, checked_locks, eventually, run_together
 from tests.memory.stores import FlakyArchive, open_memory
@@ -46,7 +55,7 @@ class Gate:
         self.batches.append([each.id for each in episodes])
         self.entered.set()
         assert self.opened.wait(20)
-        return extract(episodes)
+        return extractive_summary(episodes)
 
 
 def test_an_episode_comes_back_with_all_that_was_said_about_it(memory: TieredMemory, clock: ManualClock) -> None:
@@ -91,7 +100,7 @@ def test_fifo_deletes_what_was_stored_first(memory: TieredMemory) -> None:
 
 
 def test_age_deletes_what_happened_first_and_all_that_is_too_old(memory: TieredMemory, clock: ManualClock) -> None:
-    mind = mind_of(memory, max_episodes=3, clean_up=CleanUp.AGE, max_age=50)
+    mind = mind_of(memory, max_episodes=3, clean_up=EvictionPolicy.AGE, max_age=50)
     for n in range(5):
         mind.remember(n, at=clock.time() - n)
     # The newest always stays, though it happened first.
@@ -123,7 +132,7 @@ def test_the_strategies_are_functions_that_say_what_they_do(memory: TieredMemory
 
 
 def test_a_warning_is_given_once_for_each_time_the_threshold_is_crossed(memory: TieredMemory, caplog: Any) -> None:
-    warned: list[MindStatistics] = []
+    warned: list[AgentMemoryStatistics] = []
     mind = mind_of(memory, max_episodes=10, warn_at=0.5, on_warning=warned.append)
     ids = [mind.remember(n) for n in range(6)]
     assert [each.episodes for each in warned] == [5]
@@ -392,7 +401,7 @@ def test_twenty_threads_store_two_thousand_memories_while_they_are_consolidated_
     try:
         with checked_locks() as violations, open_memory() as memory:
             mind = AgentMemory(memory, "alice", max_episodes=10_000, consolidate_at=50)
-            bad: list[MindStatistics] = []
+            bad: list[AgentMemoryStatistics] = []
             stop = threading.Event()
 
             def watch() -> None:

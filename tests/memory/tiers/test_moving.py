@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from coterie.memory import InProcessBackend, Put, Record, Tier, TieredMemory
+from coterie.memory import InProcessBackend, MemoryRecord, Put, Tier, TieredMemory
 from coterie.memory.contract import ArchiveChange, Change
 from coterie.testing import ManualClock, Together
 from tests.memory.stores import FlakyArchive, FlakyBackend, open_memory
@@ -20,7 +20,7 @@ class Killed(BaseException):
 
 
 class Steps:
-    """Counts the steps of all backends, and ends the process before one of them."""
+    """EpisodeCounts the steps of all backends, and ends the process before one of them."""
 
     def __init__(self) -> None:
         self.left: int | None = None
@@ -138,7 +138,7 @@ def test_a_memory_that_another_process_has_changed_is_not_moved() -> None:
         due = archive.due
 
         def changed(*arguments: Any) -> Any:
-            found: list[Record] = due(*arguments)
+            found: list[MemoryRecord] = due(*arguments)
             archive.write([Put(replace(each, version=2**60)) for each in found])
             return found
 

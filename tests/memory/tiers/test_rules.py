@@ -4,14 +4,22 @@ from typing import Any
 
 import pytest
 
-from coterie.memory import Action, MemoryConfig, Record, Tier
-from coterie.memory.tiers.rules import Verdict, strength, time_in_tier, when_busy, when_crowded, when_expired, when_time_is_up
+from coterie.memory import MaintenanceAction, MemoryConfig, MemoryRecord, Tier
+from coterie.memory.tiers.rules import (
+    MaintenanceVerdict,
+    strength,
+    time_in_tier,
+    when_busy,
+    when_crowded,
+    when_expired,
+    when_time_is_up,
+)
 
 CONFIG = MemoryConfig(stm_ttl=100, im_ttl=1_000, forget_below=0.3)
 
 
-def record(**fields: Any) -> Record:
-    return Record(**{"id": "i", "key": "k", "version": 1, "value": b"\xc0", **fields})
+def record(**fields: Any) -> MemoryRecord:
+    return MemoryRecord(**{"id": "i", "key": "k", "version": 1, "value": b"\xc0", **fields})
 
 
 def test_strength_grows_with_importance_recency_and_use_and_stays_between_0_and_1() -> None:
@@ -25,19 +33,19 @@ def test_strength_grows_with_importance_recency_and_use_and_stays_between_0_and_
 
 def test_a_memory_that_is_in_use_stays_for_another_while() -> None:
     used = record(tier=Tier.SHORT, last_access=60.0, access_count=1)
-    assert when_time_is_up(used, 100.0, CONFIG).action is Action.KEPT
-    assert when_time_is_up(used, 110.0, CONFIG).action is Action.PROMOTED
+    assert when_time_is_up(used, 100.0, CONFIG).action is MaintenanceAction.KEPT
+    assert when_time_is_up(used, 110.0, CONFIG).action is MaintenanceAction.PROMOTED
 
 
 def test_a_quiet_short_term_memory_becomes_intermediate_however_weak_it_is() -> None:
     verdict = when_time_is_up(record(tier=Tier.SHORT, importance=0.0), 1e9, CONFIG)
-    assert (verdict.action, verdict.target) == (Action.PROMOTED, Tier.INTERMEDIATE)
+    assert (verdict.action, verdict.target) == (MaintenanceAction.PROMOTED, Tier.INTERMEDIATE)
 
 
 def test_an_intermediate_memory_becomes_long_term_unless_it_has_faded() -> None:
     assert when_time_is_up(record(tier=Tier.INTERMEDIATE, importance=0.9), 1e9, CONFIG).target is Tier.LONG
     faded = when_time_is_up(record(tier=Tier.INTERMEDIATE, importance=0.1), 1e9, CONFIG)
-    assert (faded.action, faded.target) == (Action.EXPIRED, None)
+    assert (faded.action, faded.target) == (MaintenanceAction.EXPIRED, None)
     assert "0.06" in faded.reason
     assert when_time_is_up(record(tier=Tier.INTERMEDIATE, importance=0.0), 1e9, MemoryConfig()).target is Tier.LONG
 
@@ -50,7 +58,9 @@ def test_a_full_tier_hands_on_to_the_next() -> None:
 def test_what_is_read_often_comes_back() -> None:
     assert when_busy(record(tier=Tier.LONG), 2, CONFIG) is None
     assert when_busy(record(tier=Tier.SHORT), 9, CONFIG) is None
-    assert when_busy(record(tier=Tier.LONG), 3, CONFIG) == Verdict(Action.DEMOTED, Tier.SHORT, "it was read 3 times lately")
+    assert when_busy(record(tier=Tier.LONG), 3, CONFIG) == MaintenanceVerdict(
+        MaintenanceAction.DEMOTED, Tier.SHORT, "it was read 3 times lately"
+    )
 
 
 def test_a_time_to_live_is_over_at_its_last_moment() -> None:

@@ -8,18 +8,18 @@ import pytest
 
 from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import stream
-from coterie.memory import Delete, Put, Record
+from coterie.memory import Delete, MemoryRecord, Put
 from coterie.memory.tiers.key_filter import KeyFilter
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.lane import WriteLane
-from coterie.memory.writing.waiting import Urgency, Written
+from coterie.memory.writing.waiting import MemoryPriority, Written
 from coterie.memory.writing.workers import PriorityWorkers
 from coterie.testing import Together, eventually, run_together
 from tests.memory.stores import FlakyArchive
 
 
 def put(key: str, version: int) -> Put:
-    return Put(Record(key, key, version, b"\xc0"))
+    return Put(MemoryRecord(key, key, version, b"\xc0"))
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def test_what_is_urgent_is_written_first_and_the_rest_in_its_order(lane: WriteLa
     write = archive.write
     lane._write = lambda changes: (written.extend(each.record.key for each in changes), write(changes))[1]
     for n in range(15):
-        lane.put(put(f"low{n:02}", n + 1), Urgency.LOW)
+        lane.put(put(f"low{n:02}", n + 1), MemoryPriority.LOW)
         lane.put(put(f"normal{n:02}", n + 1))
-    lane.put(put("low14", 99), Urgency.HIGH)
+    lane.put(put("low14", 99), MemoryPriority.HIGH)
     lane.start()
     lane.flush(10.0)
     assert written == ["low14", *(f"normal{n:02}" for n in range(15)), *(f"low{n:02}" for n in range(14))]
@@ -150,7 +150,7 @@ def test_whatever_fails_in_between_every_flush_ends_and_the_newest_of_each_key_i
         def write(me: int) -> None:
             for n in range(200):
                 lane.wait_for_room(30.0)
-                lane.put(put(f"{me}/{n % 5}", n + 1), Urgency(n % 3))
+                lane.put(put(f"{me}/{n % 5}", n + 1), MemoryPriority(n % 3))
                 lane.touch(f"{me}/{n % 5}", 1, 0.0)
                 if n % 20 == 0:
                     lane.flush(30.0)
@@ -175,9 +175,9 @@ def test_workers_do_the_most_urgent_first_and_hand_over_what_is_raised() -> None
     first = workers.submit(lambda: gate.wait(10))
     rest = [
         workers.submit(lambda name=name: done.append(name), urgency)  # type: ignore[misc]
-        for name, urgency in (("low", Urgency.LOW), ("normal", Urgency.NORMAL), ("high", Urgency.HIGH))
+        for name, urgency in (("low", MemoryPriority.LOW), ("normal", MemoryPriority.NORMAL), ("high", MemoryPriority.HIGH))
     ]
-    broken = workers.submit(lambda: 1 / 0, Urgency.LOW)
+    broken = workers.submit(lambda: 1 / 0, MemoryPriority.LOW)
     eventually(lambda: len(workers) == 4)
     gate.set()
     assert first.result(10)

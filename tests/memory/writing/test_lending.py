@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coterie.errors import StatementFailed, StorageFull, TierUnavailable
-from coterie.memory import Delete, MemoryConfig, Put, Record, TieredMemory
+from coterie.memory import Delete, MemoryConfig, MemoryRecord, Put, TieredMemory
 from coterie.memory.contract import ArchiveChange
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.lane import WriteLane
@@ -63,7 +63,7 @@ def lane(archive: FlakyArchive, writer: ScriptedWriter) -> Iterator[WriteLane]:
 
 
 def put(key: str, version: int) -> Put:
-    return Put(Record(key, key, version, b"\xc0"))
+    return Put(MemoryRecord(key, key, version, b"\xc0"))
 
 
 def test_many_who_wait_are_served_at_once_and_with_them_what_nobody_waits_for(lane: WriteLane, writer: ScriptedWriter) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from coterie.memory.backends.sql import FIELDS, conditions_of
-from coterie.memory.contract import Search
+from coterie.memory.contract import SearchQuery
 from coterie.storage import Row, Transaction, View
 
 _BUDGET = 6_000
@@ -49,7 +49,7 @@ class FullText(Protocol):
         """Take the oldest `most` records that are due into the index."""
         ...
 
-    def search(self, view: View, query: Search) -> list[Row]:
+    def search(self, view: View, query: SearchQuery) -> list[Row]:
         """Return the rows that match best: the columns of a record, and then the score, of which greater is better."""
         ...
 
@@ -132,7 +132,7 @@ class SqliteText:
         )
         transaction.execute("UPDATE memory_marks SET mark = ? WHERE name = 'indexed'", last)
 
-    def search(self, view: View, query: Search) -> list[Row]:
+    def search(self, view: View, query: SearchQuery) -> list[Row]:
         """Return the rows that match best."""
 
         def count(word: str, limit: int) -> int:
@@ -204,7 +204,7 @@ class PostgresText:
     def fill(self, transaction: Transaction, most: int) -> None:
         """Do nothing, for the same reason."""
 
-    def search(self, view: View, query: Search) -> list[Row]:
+    def search(self, view: View, query: SearchQuery) -> list[Row]:
         """Return the rows that match best."""
         where, values = conditions_of(query.kinds, query.after, query.before)
         if query.agents:

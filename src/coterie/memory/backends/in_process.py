@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from coterie.concurrency import Rank, new_lock
 from coterie.memory.backends.text_index import TextIndex
-from coterie.memory.contract import ArchiveChange, Change, Delete, Hit, Put, Search, Touch, Vector
-from coterie.memory.record import Decision, Kind, Record, Tier
+from coterie.memory.contract import ArchiveChange, Change, Delete, Put, SearchHit, SearchQuery, Touch, Vector
+from coterie.memory.record import MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 
 _MOST_DECISIONS = 10_000
 
@@ -25,7 +25,7 @@ class InProcessBackend:
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.BACKEND)
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, MemoryRecord] = {}
         self._times: dict[str, list[tuple[float, int, str]]] = {}
         """By agent: when each of its records was created, sorted."""
 
@@ -37,7 +37,7 @@ class InProcessBackend:
                 return [self._put(change) if isinstance(change, Put) else self._delete(change)]
             return [self._put(each) if isinstance(each, Put) else self._delete(each) for each in changes]
 
-    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+    def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
         """Return the records of those keys that are there."""
         records = self._records
         if len(keys) == 1 and keys[0] not in records:
@@ -45,7 +45,7 @@ class InProcessBackend:
             return {}
         return {key: record for key in keys if (record := records.get(key)) is not None}
 
-    def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
+    def scan(self, after: str = "", limit: int = 1_000) -> list[MemoryRecord]:
         """Return records in the order of their keys."""
         with self._lock:
             keys = heapq.nsmallest(limit, (key for key in self._records if key > after))
@@ -59,7 +59,7 @@ class InProcessBackend:
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
         with self._lock:
             names = agents or list(self._times)
@@ -94,7 +94,7 @@ class InProcessBackend:
         self._records[key] = record
         return True
 
-    def _note_time(self, record: Record) -> None:
+    def _note_time(self, record: MemoryRecord) -> None:
         moment = (record.created, record.version, record.key)
         times = self._times.get(record.agent)
         if times is None:
@@ -114,7 +114,7 @@ class InProcessBackend:
         del self._records[change.key]
         return True
 
-    def _forget_time(self, record: Record) -> None:
+    def _forget_time(self, record: MemoryRecord) -> None:
         times = self._times[record.agent]
         del times[bisect_left(times, (record.created, record.version, record.key))]
         if not times:
@@ -137,7 +137,7 @@ class InProcessArchive(InProcessBackend):
         self._texts: dict[str, TextIndex] = {}
         self._vectors: dict[tuple[str, str], list[tuple[int, str]]] = {}
         self._citing: dict[tuple[str, str], set[str]] = {}
-        self._decisions: deque[Decision] = deque(maxlen=_MOST_DECISIONS)
+        self._decisions: deque[MaintenanceDecision] = deque(maxlen=_MOST_DECISIONS)
         self._newest = 0
 
     def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
@@ -145,7 +145,7 @@ class InProcessArchive(InProcessBackend):
         with self._lock:
             return [self._apply(each) for each in changes]
 
-    def search(self, query: Search) -> list[Hit]:
+    def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return the records that match best, best first."""
         with self._lock:
             found: list[tuple[float, int, str]] = []
@@ -154,7 +154,7 @@ class InProcessArchive(InProcessBackend):
                 if index is not None:
                     best = index.search(query.words, query.limit, lambda key: _is_wanted(self._records[key], query))
                     found += ((score, self._records[key].version, key) for score, key in best)
-            return [Hit(self._records[key], score) for score, _, key in heapq.nlargest(query.limit, found)]
+            return [SearchHit(self._records[key], score) for score, _, key in heapq.nlargest(query.limit, found)]
 
     def rest(self) -> bool:
         """Return False: nothing is put off."""
@@ -162,12 +162,12 @@ class InProcessArchive(InProcessBackend):
 
     def due(
         self, tier: Tier, entered_before: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return records of a tier that came into it before a time."""
         found = (
             record
             for record in list(self._records.values())
-            if record.tier == tier and record.entered < entered_before and record.kind != Kind.HOUSE
+            if record.tier == tier and record.entered < entered_before and record.kind != MemoryKind.INTERNAL
         )
         return heapq.nsmallest(
             limit,
@@ -175,7 +175,7 @@ class InProcessArchive(InProcessBackend):
             key=lambda record: (record.entered, record.key),
         )
 
-    def expired(self, now: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000) -> list[Record]:
+    def expired(self, now: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000) -> list[MemoryRecord]:
         """Return records that expire at `now` or before."""
         found = [
             (record.expires, record.key)
@@ -185,7 +185,7 @@ class InProcessArchive(InProcessBackend):
         records = self.get([key for _, key in heapq.nsmallest(limit, found)])
         return list(records.values())
 
-    def citing(self, agent: str, id: str) -> list[Record]:  # noqa: A002 - the field's own name
+    def citing(self, agent: str, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
         """Return the records of `agent` whose sources hold that id, oldest first."""
         with self._lock:
             records = [self._records[key] for key in self._citing.get((agent, id), ())]
@@ -208,7 +208,7 @@ class InProcessArchive(InProcessBackend):
         """Return the greatest version that was ever written."""
         return self._newest
 
-    def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
+    def decisions(self, key: str | None = None, limit: int = 100) -> list[MaintenanceDecision]:
         """Return the newest decisions, newest first."""
         with self._lock:
             backwards = reversed(self._decisions)
@@ -226,7 +226,7 @@ class InProcessArchive(InProcessBackend):
                 self._unlist(before)
             if isinstance(change, Put):
                 self._list(change.record, before)
-            elif before is not None and before.kind != Kind.HOUSE:
+            elif before is not None and before.kind != MemoryKind.INTERNAL:
                 self._texts[before.agent].discard(before.key)
         return done
 
@@ -237,21 +237,25 @@ class InProcessArchive(InProcessBackend):
         self._records[change.key] = touched(there, change.count, change.last_access)
         return True
 
-    def _list(self, record: Record, before: Record | None) -> None:
+    def _list(self, record: MemoryRecord, before: MemoryRecord | None) -> None:
         self._newest = max(self._newest, record.version)
         for source in record.sources:
             self._citing.setdefault((record.agent, source), set()).add(record.key)
         if record.model:
             insort(self._vectors.setdefault((record.agent, record.model), []), (record.version, record.key))
-        if before is not None and before.kind != Kind.HOUSE and (before.agent != record.agent or record.kind == Kind.HOUSE):
+        if (
+            before is not None
+            and before.kind != MemoryKind.INTERNAL
+            and (before.agent != record.agent or record.kind == MemoryKind.INTERNAL)
+        ):
             self._texts[before.agent].discard(before.key)
-        if record.kind == Kind.HOUSE:
+        if record.kind == MemoryKind.INTERNAL:
             return
         same = before is not None and (before.agent, before.text, before.context) == (record.agent, record.text, record.context)
-        if not same or before is None or before.kind == Kind.HOUSE:
+        if not same or before is None or before.kind == MemoryKind.INTERNAL:
             self._texts.setdefault(record.agent, TextIndex()).add(record.key, record.text, record.context)
 
-    def _unlist(self, record: Record) -> None:
+    def _unlist(self, record: MemoryRecord) -> None:
         for source in record.sources:
             self._citing[record.agent, source].discard(record.key)
             if not self._citing[record.agent, source]:
@@ -261,16 +265,16 @@ class InProcessArchive(InProcessBackend):
             del versions[bisect_left(versions, (record.version, record.key))]
 
 
-def touched(record: Record, count: int, last_access: float) -> Record:
+def touched(record: MemoryRecord, count: int, last_access: float) -> MemoryRecord:
     """Return the record as it is after so many more reads."""
     return replace(record, access_count=record.access_count + count, last_access=max(record.last_access, last_access))
 
 
-def _is_of(record: Record, kinds: Iterable[str]) -> bool:
-    return record.kind in kinds if kinds else record.kind != Kind.HOUSE
+def _is_of(record: MemoryRecord, kinds: Iterable[str]) -> bool:
+    return record.kind in kinds if kinds else record.kind != MemoryKind.INTERNAL
 
 
-def _is_wanted(record: Record, query: Search) -> bool:
+def _is_wanted(record: MemoryRecord, query: SearchQuery) -> bool:
     return (
         _is_of(record, query.kinds)
         and (query.after is None or record.created >= query.after)

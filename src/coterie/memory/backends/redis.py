@@ -11,7 +11,7 @@ import msgspec
 from coterie.errors import ExtraMissing, InvalidSetting, TierUnavailable
 from coterie.memory.config import without_secrets
 from coterie.memory.contract import Change, Delete, Put
-from coterie.memory.record import Kind, Record
+from coterie.memory.record import MemoryKind, MemoryRecord
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ redis.call('DEL', KEYS[1])
 return 1
 """
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Record)
+_DECODER = msgspec.msgpack.Decoder(MemoryRecord)
 
 
 class RedisBackend:
@@ -107,15 +107,15 @@ class RedisBackend:
             done += self._ask(partial(self._write, part))
         return done
 
-    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+    def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
         """Return the records of those keys that are there."""
-        found: dict[str, Record] = {}
+        found: dict[str, MemoryRecord] = {}
         for first in range(0, len(keys), _PIPELINE):
             part = keys[first : first + _PIPELINE]
             found.update(self._ask(partial(self._get, part)))
         return found
 
-    def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
+    def scan(self, after: str = "", limit: int = 1_000) -> list[MemoryRecord]:
         """Return records in the order of their keys."""
         # Members with equal scores are ordered by their bytes, and UTF-8 keeps the order of code points.
         while True:
@@ -138,9 +138,9 @@ class RedisBackend:
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
-        found: dict[str, Record] = {}
+        found: dict[str, MemoryRecord] = {}
         for line in [self._key("t", agent) for agent in dict.fromkeys(agents)] or [self._key("t")]:
             found.update(self._recent(line, limit, kinds, after, before))
         return sorted(found.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
@@ -155,17 +155,19 @@ class RedisBackend:
 
     def _recent(
         self, line: str, limit: int, kinds: Sequence[str], after: float | None, before: float | None
-    ) -> dict[str, Record]:
+    ) -> dict[str, MemoryRecord]:
         """Return the newest records of one line of times that are of those kinds, and all that are as new as the last."""
         least = "-inf" if after is None else repr(after)
         most = "+inf" if before is None else f"({before!r}"
-        found: dict[str, Record] = {}
+        found: dict[str, MemoryRecord] = {}
         offset, size = 0, max(limit, 16)
         while True:
             keys = self._ask(partial(self._page, line, most, least, offset, size))
             records = self.get([key.decode() for key, _ in keys])
             found.update(
-                (key, each) for key, each in records.items() if (each.kind in kinds if kinds else each.kind != Kind.HOUSE)
+                (key, each)
+                for key, each in records.items()
+                if (each.kind in kinds if kinds else each.kind != MemoryKind.INTERNAL)
             )
             times = sorted((each.created for each in found.values()), reverse=True)
             # Of what was created at one time the newest version comes first, which Redis does not know: read on to its end.
@@ -193,7 +195,7 @@ class RedisBackend:
                 self._put(keys=self._places(change.record), args=self._arguments(change), client=pipe)
         return [bool(answer) for answer in pipe.execute()]
 
-    def _places(self, record: Record) -> list[str]:
+    def _places(self, record: MemoryRecord) -> list[str]:
         return [self._key("r", record.key), self._key("keys"), self._key("t"), self._key("t", record.agent)]
 
     @staticmethod
@@ -202,7 +204,7 @@ class RedisBackend:
         expected = "" if change.expected is None else str(change.expected)
         return [str(record.version), _ENCODER.encode(record), expected, record.key, repr(record.created)]
 
-    def _get(self, keys: Sequence[str]) -> dict[str, Record]:
+    def _get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
         pipe = self._client.pipeline(transaction=False)
         for key in keys:
             pipe.hget(self._key("r", key), "d")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from coterie.errors import StorageBusy, StorageFull, StorageLocked, StorageUnavailable, TierUnavailable
 from coterie.memory.contract import Change, Delete, Put, Touch
-from coterie.memory.record import Kind, Record
+from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.storage import Database, Dialect, Row, Schema, Transaction
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ _FEW = 24
 """Records that are put by one statement, whatever their number."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Record).decode
+_decode = msgspec.msgpack.Decoder(MemoryRecord).decode
 AWAY = (StorageUnavailable, StorageBusy, StorageLocked, StorageFull)
 """What may be over by the time of another try."""
 
@@ -113,7 +113,7 @@ class SqlBackend:
         with self._reaching():
             return self._database.write(lambda transaction: self._apply_all(transaction, changes)).result()
 
-    def get(self, keys: Sequence[str]) -> dict[str, Record]:
+    def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
         """Return the records of those keys that are there."""
         if len(keys) == 1:
             # The way of every read below the cache, and so the shortest.
@@ -122,7 +122,7 @@ class SqlBackend:
             except AWAY as error:
                 raise TierUnavailable(self._database.name, error) from error
             return {} if row is None else {keys[0]: record_of(row)}
-        found: dict[str, Record] = {}
+        found: dict[str, MemoryRecord] = {}
         with self._reaching():
             for begin in range(0, len(keys), _CHUNK):
                 marks, chunk = _padded(keys[begin : begin + _CHUNK])
@@ -130,7 +130,7 @@ class SqlBackend:
                     found[record.key] = record
         return found
 
-    def scan(self, after: str = "", limit: int = 1_000) -> list[Record]:
+    def scan(self, after: str = "", limit: int = 1_000) -> list[MemoryRecord]:
         """Return records in the order of their keys."""
         return self._records("WHERE key > ? ORDER BY key LIMIT ?", (after, limit))
 
@@ -142,7 +142,7 @@ class SqlBackend:
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
         conditions, values = conditions_of(kinds, after, before)
         end = "ORDER BY created DESC, version DESC LIMIT ?"
@@ -165,7 +165,7 @@ class SqlBackend:
         """Close the database, for this user of it."""
         self._database.close()
 
-    def _records(self, rest: str, values: Sequence[Any]) -> list[Record]:
+    def _records(self, rest: str, values: Sequence[Any]) -> list[MemoryRecord]:
         with self._reaching():
             return [record_of(row) for row in self._database.rows(f"{self._select} {rest}", values)]
 
@@ -180,7 +180,7 @@ class SqlBackend:
                 done += [self._apply(transaction, change) for change in alike]
         return done
 
-    def _put_all(self, transaction: Transaction, records: Sequence[Record]) -> list[bool]:
+    def _put_all(self, transaction: Transaction, records: Sequence[MemoryRecord]) -> list[bool]:
         """Put records of different keys, none of them conditional."""
         rows = [self._values(record) for record in records]
         begin = count = 0
@@ -224,7 +224,7 @@ class SqlBackend:
             return True
         return transaction.row(f"SELECT 1 FROM {self._name} WHERE key = ?", (change.key,)) is None  # noqa: S608 - as above
 
-    def _values(self, record: Record) -> tuple[Any, ...]:
+    def _values(self, record: MemoryRecord) -> tuple[Any, ...]:
         text, context = record.text, record.context
         if not self._keeps_nul:
             text, context = text.replace("\0", " "), context.replace("\0", " ")
@@ -260,7 +260,7 @@ def _padded(keys: Sequence[str]) -> tuple[str, list[str]]:
     return ", ".join("?" * length), [*keys, *(keys[-1] for _ in range(length - len(keys)))]
 
 
-def record_of(row: Row) -> Record:
+def record_of(row: Row) -> MemoryRecord:
     """Return the record of a row whose first columns are `FIELDS`."""
     record = _decode(row[0])
     if row[1] != record.access_count or row[2] != record.last_access:
@@ -272,7 +272,7 @@ def conditions_of(
     kinds: Sequence[str], after: float | None, before: float | None, table: str = ""
 ) -> tuple[str, list[str | float]]:
     """Return the condition that restricts records to kinds and times, and its values."""
-    conditions, values = [f"{table}kind <> '{Kind.HOUSE}'"], list[str | float]()
+    conditions, values = [f"{table}kind <> '{MemoryKind.INTERNAL}'"], list[str | float]()
     if kinds:
         conditions = [f"{table}kind IN ({', '.join('?' for _ in kinds)})"]
         values += [str(kind) for kind in kinds]

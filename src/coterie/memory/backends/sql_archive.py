@@ -10,8 +10,8 @@ import msgspec
 from coterie.errors import TierUnavailable
 from coterie.memory.backends.full_text import FullText
 from coterie.memory.backends.sql import AWAY, SqlBackend, record_of
-from coterie.memory.contract import ArchiveChange, Hit, Put, Search, Touch, Vector
-from coterie.memory.record import Action, Decision, Kind, Record, Tier
+from coterie.memory.contract import ArchiveChange, Put, SearchHit, SearchQuery, Touch, Vector
+from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.storage import Database, Row, Transaction
 
 NAME = "memories"
@@ -108,13 +108,13 @@ class SqlArchive(SqlBackend):
             pending = self._database.write(work, timeout=0)
         pending.add_callback(end)
 
-    def search(self, query: Search) -> list[Hit]:
+    def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return the records that match best, best first."""
         with self._reaching():
             while self._database.read(self._full_text.due):
                 self._fill()
             rows = self._database.read(lambda view: self._full_text.search(view, query))
-        hits = [Hit(record_of(row), max(float(row[-1]), 1e-9)) for row in rows]
+        hits = [SearchHit(record_of(row), max(float(row[-1]), 1e-9)) for row in rows]
         hits.sort(key=lambda hit: (-hit.score, -hit.record.version))
         return hits
 
@@ -125,17 +125,19 @@ class SqlArchive(SqlBackend):
                 self._fill()
             return self._database.read(self._full_text.due) > 0
 
-    def due(self, tier: Tier, entered_before: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000) -> list[Record]:
+    def due(
+        self, tier: Tier, entered_before: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000
+    ) -> list[MemoryRecord]:
         """Return records of a tier that came into it before a time, by (entered, key)."""
         rest = "WHERE tier = ? AND entered < ? AND (entered, key) > (?, ?) AND kind <> ? ORDER BY entered, key LIMIT ?"
-        return self._records(rest, (int(tier), entered_before, *after, str(Kind.HOUSE), limit))
+        return self._records(rest, (int(tier), entered_before, *after, str(MemoryKind.INTERNAL), limit))
 
-    def expired(self, now: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000) -> list[Record]:
+    def expired(self, now: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000) -> list[MemoryRecord]:
         """Return records that expire at `now` or before, by (expires, key)."""
         rest = "WHERE expires IS NOT NULL AND expires <= ? AND (expires, key) > (?, ?) ORDER BY expires, key LIMIT ?"
         return self._records(rest, (now, *after, limit))
 
-    def citing(self, agent: str, id: str) -> list[Record]:  # noqa: A002 - the field's own name
+    def citing(self, agent: str, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
         """Return the records of `agent` whose sources hold that id, oldest first."""
         # The few records that cite anything have an index of their own; the pattern finds the id and, at worst, more.
         quoted = msgspec.json.encode(id).decode().replace("!", "!!").replace("%", "!%").replace("_", "!_")
@@ -160,7 +162,7 @@ class SqlArchive(SqlBackend):
             row = self._database.row("SELECT mark FROM memory_marks WHERE name = 'newest'")
         return int(row[0]) if row is not None else 0
 
-    def decisions(self, key: str | None = None, limit: int = 100) -> list[Decision]:
+    def decisions(self, key: str | None = None, limit: int = 100) -> list[MaintenanceDecision]:
         """Return the newest decisions, newest first."""
         where, values = ("", list[Any]()) if key is None else ("WHERE key = ?", [key])
         sql = (
@@ -190,7 +192,7 @@ class SqlArchive(SqlBackend):
                 self._full_text.fill(transaction, due - _MOST_DUE)
         return done
 
-    def _record(self, transaction: Transaction, notes: Sequence[Decision]) -> None:
+    def _record(self, transaction: Transaction, notes: Sequence[MaintenanceDecision]) -> None:
         """Keep decisions, in their order, and let go of the oldest when there are too many."""
         if not notes:
             return
@@ -203,11 +205,13 @@ class SqlArchive(SqlBackend):
         transaction.execute(f"DELETE FROM memory_decisions WHERE number <= ({limit}) - ?", (_MOST_DECISIONS,))  # noqa: S608 - as above
 
 
-def _values(note: Decision) -> tuple[Any, ...]:
+def _values(note: MaintenanceDecision) -> tuple[Any, ...]:
     target = None if note.target is None else int(note.target)
     return (note.time, note.id, note.key, note.agent, str(note.action), int(note.source), target, note.reason)
 
 
-def _decision(row: Row) -> Decision:
+def _decision(row: Row) -> MaintenanceDecision:
     time, name, key, agent, action, source, target, reason = row
-    return Decision(time, name, key, agent, Action(action), Tier(source), None if target is None else Tier(target), reason)
+    return MaintenanceDecision(
+        time, name, key, agent, MaintenanceAction(action), Tier(source), None if target is None else Tier(target), reason
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coterie.memory.cache.segments import Entry
+from coterie.memory.cache.segments import CacheEntry
 from coterie.memory.cache.shard import Shard
 
 _SHARD = 2_048
@@ -52,19 +52,19 @@ class AdaptiveCache:
     def __len__(self) -> int:
         return sum(len(shard.entries) for shard in self._shards)
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: str) -> CacheEntry | None:
         """Return the entry of that key and count a hit, or return None and count a miss."""
         return self._shards[hash(key) & self._mask].get(key)
 
-    def peek(self, key: str) -> Entry | None:
+    def peek(self, key: str) -> CacheEntry | None:
         """Return the entry of that key, or None, and count nothing."""
         return self._shards[hash(key) & self._mask].entries.get(key)
 
-    def put(self, entry: Entry) -> list[Entry]:
+    def put(self, entry: CacheEntry) -> list[CacheEntry]:
         """Take an entry in, in place of one of its key. Return what had to leave; that may be the entry itself."""
         return self._shards[hash(entry.key) & self._mask].put(entry)
 
-    def discard(self, key: str) -> Entry | None:
+    def discard(self, key: str) -> CacheEntry | None:
         """Take out an entry and return it, or None if there is none."""
         return self._shards[hash(key) & self._mask].discard(key)
 

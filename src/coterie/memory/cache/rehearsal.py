@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.memory.cache.segments import Entry, Segments
+from coterie.memory.cache.segments import CacheEntry, Segments
 from coterie.memory.cache.sketch import FrequencySketch
 
 WINDOWS = (0.01, 0.2, 0.6, 1.0)
@@ -47,7 +47,7 @@ class Rehearsal:
         for place, miniature in enumerate(self._miniatures):
             entry = miniature.entries.get(key)
             if entry is None:
-                miniature.add(Entry(key, number=number))
+                miniature.add(CacheEntry(key, number=number))
             else:
                 miniature.use(entry)
                 self._scores[place] += 1.0

@@ -12,7 +12,7 @@ _PROTECTED = 0.8
 """The part of what is not the window that is kept for what was asked for again."""
 
 
-class Entry:
+class CacheEntry:
     """Something in the cache.
 
     `record`, `held` and `until` are its owner's, and so is `last`. `uses` counts the hits that were put in order so far.
@@ -28,7 +28,7 @@ class Entry:
         self.last = 0.0
         self.until = _FOR_EVER
         self.uses = 0
-        self.segment: OrderedDict[str, Entry] | None = None
+        self.segment: OrderedDict[str, CacheEntry] | None = None
 
 
 class Segments:
@@ -43,16 +43,16 @@ class Segments:
 
     def __init__(self, capacity: int, window: float, sketch: FrequencySketch) -> None:
         self.capacity = capacity
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, CacheEntry] = {}
         self._sketch = sketch
-        self._window: OrderedDict[str, Entry] = OrderedDict()
-        self._probation: OrderedDict[str, Entry] = OrderedDict()
-        self._protected: OrderedDict[str, Entry] = OrderedDict()
+        self._window: OrderedDict[str, CacheEntry] = OrderedDict()
+        self._probation: OrderedDict[str, CacheEntry] = OrderedDict()
+        self._protected: OrderedDict[str, CacheEntry] = OrderedDict()
         self.window_most = capacity
         self._protected_most = 0
         self.resize(window)
 
-    def use(self, entry: Entry) -> None:
+    def use(self, entry: CacheEntry) -> None:
         """Put an entry that was asked for again where it belongs; nothing if it has left."""
         segment = entry.segment
         if segment is None:
@@ -65,7 +65,7 @@ class Segments:
         entry.segment = self._protected
         self._relegate()
 
-    def add(self, entry: Entry) -> list[Entry]:
+    def add(self, entry: CacheEntry) -> list[CacheEntry]:
         """Take in an entry whose key is not there. Return what had to leave; that may be the entry itself."""
         window = self._window
         window[entry.key] = entry
@@ -78,7 +78,7 @@ class Segments:
             left.append(self._evict())
         return left
 
-    def replace(self, there: Entry, entry: Entry) -> None:
+    def replace(self, there: CacheEntry, entry: CacheEntry) -> None:
         """Put an entry in place of another of its key."""
         segment = there.segment
         assert segment is not None
@@ -87,7 +87,7 @@ class Segments:
         self.entries[entry.key] = entry
         there.segment = None
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: CacheEntry) -> None:
         """Take an entry out."""
         if entry.segment is not None:
             del entry.segment[entry.key]
@@ -112,7 +112,7 @@ class Segments:
         while len(self._protected) > self._protected_most:
             self._move_first(self._protected, self._probation)
 
-    def _evict(self) -> Entry:
+    def _evict(self) -> CacheEntry:
         """Let the oldest and the newest of the probation compete, and take out the one that was asked for less."""
         segment = self._probation or self._protected or self._window
         victim = next(iter(segment.values()))
@@ -123,7 +123,7 @@ class Segments:
         return victim
 
     @staticmethod
-    def _move_first(source: OrderedDict[str, Entry], target: OrderedDict[str, Entry]) -> None:
+    def _move_first(source: OrderedDict[str, CacheEntry], target: OrderedDict[str, CacheEntry]) -> None:
         key, entry = source.popitem(last=False)
         target[key] = entry
         entry.segment = target

@@ -6,7 +6,7 @@ from collections import deque
 
 from coterie.concurrency import Rank, new_lock
 from coterie.memory.cache.rehearsal import WINDOWS, Rehearsal
-from coterie.memory.cache.segments import Entry, Segments
+from coterie.memory.cache.segments import CacheEntry, Segments
 from coterie.memory.cache.sketch import FrequencySketch
 
 _BUFFER = 64
@@ -25,7 +25,7 @@ class Shard:
         self.misses = 0
         self.evictions = 0
         self._lock = new_lock(Rank.CACHE)
-        self._hits: deque[Entry] = deque()
+        self._hits: deque[CacheEntry] = deque()
         self._sketch = FrequencySketch(capacity)
         self._segments = Segments(capacity, WINDOWS[0], self._sketch)
         self._rehearsal = Rehearsal(capacity, self._sketch)
@@ -36,7 +36,7 @@ class Shard:
         """How many of its places are the window now."""
         return self._segments.window_most
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: str) -> CacheEntry | None:
         """Return the entry of that key and count a hit, or return None and count a miss."""
         entry = self.entries.get(key)
         if entry is not None:
@@ -52,7 +52,7 @@ class Shard:
             self.misses += 1
         return None
 
-    def put(self, entry: Entry) -> list[Entry]:
+    def put(self, entry: CacheEntry) -> list[CacheEntry]:
         """Take an entry in, in place of one of its key. Return what had to leave; that may be the entry itself."""
         with self._lock:
             self._put_in_order()
@@ -68,7 +68,7 @@ class Shard:
             self.evictions += len(left)
             return left
 
-    def discard(self, key: str) -> Entry | None:
+    def discard(self, key: str) -> CacheEntry | None:
         """Take out an entry and return it, or None if there is none."""
         with self._lock:
             self._put_in_order()
@@ -100,7 +100,7 @@ class Shard:
             self._count(entry)
             self._segments.use(entry)
 
-    def _count(self, entry: Entry) -> None:
+    def _count(self, entry: CacheEntry) -> None:
         self._sketch.add(entry.number)
         window = self._rehearsal.see(entry.key, entry.number)
         if window is not None:

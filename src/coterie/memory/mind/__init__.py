@@ -1,25 +1,25 @@
 """What one agent remembers: episodes, and the meanings that are made of them."""
 
 from coterie.memory.mind.agent_memory import AgentMemory
-from coterie.memory.mind.cleaning import CleanUp
+from coterie.memory.mind.cleaning import EvictionPolicy
 from coterie.memory.mind.consolidation import Consolidation
-from coterie.memory.mind.items import Explanation, Memory, MindStatistics
-from coterie.memory.mind.monitor import Alert, MemoryMonitor, Snapshot
+from coterie.memory.mind.items import AgentMemoryStatistics, Explanation, Memory
+from coterie.memory.mind.monitor import Alert, MemoryMonitor, MemorySample
 from coterie.memory.mind.sharing import SharedMemory
-from coterie.memory.mind.summary import Insight, Summariser, extract
+from coterie.memory.mind.summary import Insight, Summariser, extractive_summary
 
 __all__ = [
     "AgentMemory",
+    "AgentMemoryStatistics",
     "Alert",
-    "CleanUp",
     "Consolidation",
+    "EvictionPolicy",
     "Explanation",
     "Insight",
     "Memory",
     "MemoryMonitor",
-    "MindStatistics",
+    "MemorySample",
     "SharedMemory",
-    "Snapshot",
     "Summariser",
-    "extract",
+    "extractive_summary",
 ]

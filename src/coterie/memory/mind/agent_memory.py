@@ -18,16 +18,16 @@ from coterie.memory.checking import (
     check_texts,
     check_time,
 )
-from coterie.memory.mind.bounds import Bounds, check_callable
-from coterie.memory.mind.cleaning import CleanUp
+from coterie.memory.mind.bounds import EpisodeLimit, check_callable
+from coterie.memory.mind.cleaning import EvictionPolicy
 from coterie.memory.mind.consolidation import Consolidation, Consolidator
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
-from coterie.memory.mind.items import Explanation, Memory, MindStatistics
+from coterie.memory.mind.items import AgentMemoryStatistics, Explanation, Memory
 from coterie.memory.mind.notebook import Notebook
 from coterie.memory.mind.recalling import Meaning, weigh
 from coterie.memory.mind.sharing import Grants, SharedMemory
-from coterie.memory.mind.summary import Insight, Summariser, extract
-from coterie.memory.record import Kind, Record
+from coterie.memory.mind.summary import Insight, Summariser, extractive_summary
+from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.retrieval.embedding import Embedder
 from coterie.memory.retrieval.ranking import Weights
 from coterie.memory.retrieval.words import text_of
@@ -36,7 +36,7 @@ from coterie.memory.tiers.rules import strength
 
 _log = logging.getLogger(__name__)
 
-_KINDS = (Kind.EPISODE, Kind.SEMANTIC)
+_KINDS = (MemoryKind.EPISODE, MemoryKind.SEMANTIC)
 
 
 class AgentMemory:
@@ -59,18 +59,18 @@ class AgentMemory:
         agent: str,
         *,
         max_episodes: int = 1_000,
-        clean_up: CleanUp | str = CleanUp.FIFO,
+        clean_up: EvictionPolicy | str = EvictionPolicy.FIFO,
         max_age: float | None = None,
         warn_at: float = 0.8,
-        on_warning: Callable[[MindStatistics], object] | None = None,
+        on_warning: Callable[[AgentMemoryStatistics], object] | None = None,
         consolidate_at: int | None = 100,
-        summariser: Summariser = extract,
+        summariser: Summariser = extractive_summary,
         embedder: Embedder | None = None,
         weights: Weights | None = None,
     ) -> None:
         """Make a handle.
 
-        `max_age` is in seconds, for `CleanUp.AGE`. At `warn_at`, a part of `max_episodes`, a warning is logged and
+        `max_age` is in seconds, for `EvictionPolicy.AGE`. At `warn_at`, a part of `max_episodes`, a warning is logged and
         `on_warning` called. At `consolidate_at` episodes that were not consolidated they are, on a thread of the memory's;
         None: only by hand.
         """
@@ -81,7 +81,7 @@ class AgentMemory:
             check_instance("AgentMemory.embedder", embedder, Embedder, "something with a `model` and `embed`, or None")
         self._agent = check_agent(agent)
         self._memory = memory
-        self._bounds = Bounds(
+        self._bounds = EpisodeLimit(
             memory, agent, most=max_episodes, clean_up=clean_up, max_age=max_age, warn_at=warn_at, on_warning=on_warning
         )
         self._weights = weights if weights is not None else Weights()
@@ -190,7 +190,7 @@ class AgentMemory:
         self,
         limit: int = 20,
         *,
-        kinds: Sequence[str] = (Kind.EPISODE,),
+        kinds: Sequence[str] = (MemoryKind.EPISODE,),
         after: float | None = None,
         before: float | None = None,
     ) -> list[Memory]:
@@ -258,7 +258,7 @@ class AgentMemory:
             consolidated=consolidated,
         )
 
-    def stats(self) -> MindStatistics:
+    def stats(self) -> AgentMemoryStatistics:
         """Return what there is now and what was done so far."""
         return self._state.statistics(self.agent, self.max_episodes)
 
@@ -314,7 +314,7 @@ class AgentMemory:
                 state.forgotten |= lost
             for each in gone:
                 self._memory.delete(each.key, reason=f"forgotten, with {id}" if each is not record else "forgotten")
-                if each.kind == Kind.EPISODE:
+                if each.kind == MemoryKind.EPISODE:
                     state.discard(each.id)
                 else:
                     state.semantic.discard(each.id)
@@ -325,7 +325,7 @@ class AgentMemory:
             state.fresh = {each: None for each in state.times if each in state.fresh}
             if state.last is None and state.times:
                 newest = next(reversed(state.times))
-                state.last = self._memory.record(key_of(self.agent, Kind.EPISODE, newest))
+                state.last = self._memory.record(key_of(self.agent, MemoryKind.EPISODE, newest))
             state.counts.forgotten += len(gone)
             # The store's word of these is taken now: what was derived may be derived again, under the same id.
             state.settle()
@@ -355,17 +355,17 @@ class AgentMemory:
 
     # The rest is for the handle itself
 
-    def _record(self, id: str) -> Record:  # noqa: A002 - the field's own name
+    def _record(self, id: str) -> MemoryRecord:  # noqa: A002 - the field's own name
         for record in self._memory.records(key_of(self.agent, kind, str(id)) for kind in _KINDS).values():
             if record.agent == self.agent:
                 return record
         raise UnknownMemory(self.agent, str(id))
 
-    def _seen(self, record: Record, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
+    def _seen(self, record: MemoryRecord, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
         return Memory.of(record, self._memory.value_of(record), score, parts or {})
 
     def _read(self, ids: Sequence[str]) -> list[Memory]:
-        records = self._memory.records(key_of(self.agent, Kind.EPISODE, each) for each in ids)
+        records = self._memory.records(key_of(self.agent, MemoryKind.EPISODE, each) for each in ids)
         return [self._seen(record) for record in records.values()]
 
     def _consolidate_by_itself(self) -> None:
@@ -379,6 +379,6 @@ def _text(value: Any) -> str:
     return text_of({name: each for name, each in value.items() if name != "type"} if isinstance(value, dict) else value)
 
 
-def _valid(record: Record, at: float) -> bool:
+def _valid(record: MemoryRecord, at: float) -> bool:
     since, until = record.valid_from, record.valid_until
     return (since is None or since <= at) and (until is None or at < until)

@@ -9,16 +9,16 @@ from typing import Any
 from coterie.errors import InvalidSetting, describe
 from coterie.kernel import check_number, choice
 from coterie.memory.mind import cleaning
-from coterie.memory.mind.cleaning import CleanUp
+from coterie.memory.mind.cleaning import EvictionPolicy
 from coterie.memory.mind.episodes import Episodes, key_of
-from coterie.memory.mind.items import MindStatistics
-from coterie.memory.record import Kind, Record
+from coterie.memory.mind.items import AgentMemoryStatistics
+from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.tiered import TieredMemory
 
 _log = logging.getLogger(__name__)
 
 
-class Bounds:
+class EpisodeLimit:
     """How many episodes one handle lets its agent have. Who calls `make_room` and `crosses` holds the lock of `Episodes`."""
 
     def __init__(
@@ -27,10 +27,10 @@ class Bounds:
         agent: str,
         *,
         most: int,
-        clean_up: CleanUp | str,
+        clean_up: EvictionPolicy | str,
         max_age: float | None,
         warn_at: float,
-        on_warning: Callable[[MindStatistics], object] | None,
+        on_warning: Callable[[AgentMemoryStatistics], object] | None,
     ) -> None:
         """Take the settings of an `AgentMemory`. Raises `InvalidSetting` if one makes no sense."""
         check_number("AgentMemory.max_episodes", most, least=1, whole=True)
@@ -38,33 +38,33 @@ class Bounds:
         check_number("AgentMemory.warn_at", warn_at, above=0)
         check_callable("AgentMemory.on_warning", on_warning, optional=True)
         self.most = most
-        self.clean_up = choice("AgentMemory.clean_up", clean_up, CleanUp)
+        self.clean_up = choice("AgentMemory.clean_up", clean_up, EvictionPolicy)
         self._memory = memory
         self._agent = agent
         self._max_age = max_age
         self._warn_at = warn_at
         self._on_warning = on_warning
 
-    def make_room(self, state: Episodes, newest: Record) -> list[str]:
+    def make_room(self, state: Episodes, newest: MemoryRecord) -> list[str]:
         """Delete episodes until no more than may be are left, and return their keys. The newest always stays."""
         now = self._memory.clock.time()
-        sweeps = self._max_age is not None and self.clean_up is CleanUp.AGE and now - state.swept >= self._max_age / 100
+        sweeps = self._max_age is not None and self.clean_up is EvictionPolicy.AGE and now - state.swept >= self._max_age / 100
         excess = len(state.times) - self.most
         if excess <= 0 and not sweeps:
             return []
         times = {each: time for each, time in state.times.items() if each != newest.id}
         match self.clean_up:
-            case CleanUp.FIFO:
+            case EvictionPolicy.FIFO:
                 victims = cleaning.first_stored(times, excess)
-            case CleanUp.AGE:
+            case EvictionPolicy.AGE:
                 victims = cleaning.oldest(times, excess, now, self._max_age)
                 state.swept = now
-            case CleanUp.RELEVANCE:
+            case EvictionPolicy.RELEVANCE:
                 # To weigh them all for one place would take long where there are very many.
                 excess = max(excess, self.most // 1_000)
-                records = self._memory.records(key_of(self._agent, Kind.EPISODE, each) for each in times)
+                records = self._memory.records(key_of(self._agent, MemoryKind.EPISODE, each) for each in times)
                 victims = cleaning.least_relevant(list(records.values()), excess, now)
-        keys = [key_of(self._agent, Kind.EPISODE, victim) for victim in victims]
+        keys = [key_of(self._agent, MemoryKind.EPISODE, victim) for victim in victims]
         for victim, key in zip(victims, keys, strict=True):
             self._memory.delete(key, reason=f"made room: {self.clean_up}")
             state.discard(victim)
@@ -79,7 +79,7 @@ class Bounds:
         state.counts.warnings += crosses
         return crosses
 
-    def warn(self, statistics: MindStatistics) -> None:
+    def warn(self, statistics: AgentMemoryStatistics) -> None:
         """Log the warning, and tell whoever wants to know. What that raises is logged: the episode is stored already."""
         _log.warning("%s has %d episodes, and %d at most", self._agent, statistics.episodes, self.most)
         if self._on_warning is None:

@@ -6,11 +6,11 @@ import enum
 import heapq
 from collections.abc import Mapping, Sequence
 
-from coterie.memory.record import Record
+from coterie.memory.record import MemoryRecord
 from coterie.memory.tiers.rules import strength
 
 
-class CleanUp(enum.StrEnum):
+class EvictionPolicy(enum.StrEnum):
     """Which episodes make room for new ones."""
 
     FIFO = "fifo"
@@ -32,7 +32,7 @@ def oldest(times: Mapping[str, float], count: int, now: float, max_age: float | 
     return old if len(old) >= count else heapq.nsmallest(count, times, key=times.__getitem__)
 
 
-def least_relevant(records: Sequence[Record], count: int, now: float) -> list[str]:
+def least_relevant(records: Sequence[MemoryRecord], count: int, now: float) -> list[str]:
     """Return the ids of what is held least firmly; of two alike, the older goes."""
     weakest = heapq.nsmallest(count, records, key=lambda record: (strength(record, now), record.created, record.version))
     return [record.id for record in weakest]

@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, Signal, new_lock
-from coterie.memory.mind.items import MindStatistics
-from coterie.memory.record import Kind, Record
+from coterie.memory.mind.items import AgentMemoryStatistics
+from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.tiered import TieredMemory
 
 _TICK = 1e-6
@@ -26,7 +26,7 @@ def mark_of(agent: str) -> str:
 
 
 @dataclass(slots=True)
-class Counts:
+class EpisodeCounts:
     """What was counted of one agent."""
 
     remembered: int = 0
@@ -53,7 +53,7 @@ class Episodes:
 
     def __init__(self, memory: TieredMemory, agent: str) -> None:
         self.lock = new_lock(Rank.MIND)
-        self.counts = Counts()
+        self.counts = EpisodeCounts()
         self.times: dict[str, float] = {}
         self.fresh: dict[str, None] = {}
         """Episodes that no consolidation was given yet, in order."""
@@ -76,7 +76,7 @@ class Episodes:
         """What the store has deleted. It is added to under the store's lock, and so without this one."""
         self._time = memory.clock.time
         self._latest = float("-inf")
-        self.last: Record | None = None
+        self.last: MemoryRecord | None = None
         """The newest episode, as it was stored."""
         memory.on_gone(agent, self._gone.append)
         self._load(memory, agent)
@@ -103,7 +103,7 @@ class Episodes:
             self.discard(id)
             self.counts.expired += 1
 
-    def add(self, record: Record) -> None:
+    def add(self, record: MemoryRecord) -> None:
         """Note a new episode."""
         self.times[record.id] = record.created
         if record.expires is not None:
@@ -128,12 +128,12 @@ class Episodes:
             return None, None
         return (ids[place - 1] if place else None), (ids[place + 1] if place + 1 < len(ids) else None)
 
-    def statistics(self, agent: str, max_episodes: int) -> MindStatistics:
+    def statistics(self, agent: str, max_episodes: int) -> AgentMemoryStatistics:
         """Return what there is now and what was done so far. Takes the lock itself."""
         with self.lock:
             self.settle()
             counts = self.counts
-            return MindStatistics(
+            return AgentMemoryStatistics(
                 agent=agent,
                 episodes=len(self.times),
                 semantic=len(self.semantic),
@@ -160,12 +160,12 @@ class Episodes:
             self.fresh = {each: None for each in self.fresh if each not in self.given}
 
     def _load(self, memory: TieredMemory, agent: str) -> None:
-        found: list[Record] = []
+        found: list[MemoryRecord] = []
         cited: set[str] = set()
-        for kind in (Kind.EPISODE, Kind.SEMANTIC):
+        for kind in (MemoryKind.EPISODE, MemoryKind.SEMANTIC):
             # What was stored under a key of its own making is not one of this handle's.
             page = [each for each in memory.every(agent, (kind,)) if each.key == key_of(agent, kind, each.id)]
-            if kind == Kind.EPISODE:
+            if kind == MemoryKind.EPISODE:
                 found = page
             else:
                 self.semantic = {record.id for record in page}

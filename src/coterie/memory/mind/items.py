@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coterie.memory.record import Decision, Record, Tier
+from coterie.memory.record import MaintenanceDecision, MemoryRecord, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Memory:
     """What the score is made of, each from 0 to 1: text, meaning, recency, importance."""
 
     @classmethod
-    def of(cls, record: Record, value: Any, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
+    def of(cls, record: MemoryRecord, value: Any, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
         """Return what a record says."""
         return cls(
             id=record.id,
@@ -72,15 +72,15 @@ class Explanation:
     """The ids of those that are not."""
     derived: tuple[Memory, ...]
     """What cites it."""
-    decisions: tuple[Decision, ...]
+    decisions: tuple[MaintenanceDecision, ...]
     """Newest first."""
     consolidated: bool
     """Whether it was given to a consolidation; what is semantic always was."""
 
 
 @dataclass(frozen=True, slots=True)
-class MindStatistics:
-    """The memories of one agent at one moment, never half a change. Counts are since its first handle was made."""
+class AgentMemoryStatistics:
+    """The memories of one agent at one moment, never half a change. EpisodeCounts are since its first handle was made."""
 
     agent: str
     episodes: int

@@ -12,18 +12,18 @@ from coterie.errors import describe
 from coterie.kernel import check_instance, check_number
 from coterie.memory.mind.agent_memory import AgentMemory
 from coterie.memory.mind.bounds import check_callable
-from coterie.memory.mind.items import MindStatistics
+from coterie.memory.mind.items import AgentMemoryStatistics
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class MemorySample:
     """The memories of an agent at one moment."""
 
     time: float
     """On the memory's clock."""
-    statistics: MindStatistics
+    statistics: AgentMemoryStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class MemoryMonitor:
         self._usage_above = usage_above
         self._growth_above = growth_above
         self._lock = new_lock(Rank.RECORDS)
-        self._snapshots: deque[Snapshot] = deque(maxlen=keep)
+        self._snapshots: deque[MemorySample] = deque(maxlen=keep)
         self._callbacks: list[Callable[[Alert], object]] = []
         self._alerts: deque[Alert] = deque(maxlen=keep)
         self._alarmed: set[str] = set()
@@ -87,10 +87,10 @@ class MemoryMonitor:
         with self._lock:
             self._callbacks.append(callback)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> MemorySample:
         """Take a snapshot, give the alerts that are due, and return it."""
         statistics = self.mind.stats()
-        taken = Snapshot(self.mind.clock.time(), statistics)
+        taken = MemorySample(self.mind.clock.time(), statistics)
         with self._lock:
             before = self._snapshots[-1] if self._snapshots else None
             self._snapshots.append(taken)
@@ -104,7 +104,7 @@ class MemoryMonitor:
                 self._call(callback, alert)
         return taken
 
-    def snapshots(self) -> list[Snapshot]:
+    def snapshots(self) -> list[MemorySample]:
         """Return the snapshots that are kept, oldest first."""
         with self._lock:
             return list(self._snapshots)
@@ -143,7 +143,7 @@ class MemoryMonitor:
         if self._timers is not None:
             self._timers.close()
 
-    def _conditions(self, before: Snapshot | None, now: Snapshot) -> list[Alert]:
+    def _conditions(self, before: MemorySample | None, now: MemorySample) -> list[Alert]:
         found = []
         agent, statistics = self.mind.agent, now.statistics
         if statistics.usage > self._usage_above:
@@ -168,7 +168,7 @@ class MemoryMonitor:
             _log.error("a callback for alerts raised %s", describe(error), exc_info=error)
 
 
-def _rate(first: Snapshot, last: Snapshot) -> float:
+def _rate(first: MemorySample, last: MemorySample) -> float:
     seconds = last.time - first.time
     came = (last.statistics.remembered + last.statistics.learnt) - (first.statistics.remembered + first.statistics.learnt)
     return came / seconds if seconds > 0 else 0.0

@@ -12,10 +12,10 @@ from coterie.memory.checking import check_importance, check_seconds, check_text,
 from coterie.memory.core import present
 from coterie.memory.mind.episodes import Episodes, key_of
 from coterie.memory.mind.summary import Insight
-from coterie.memory.record import Kind, Record
+from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.retrieval.words import text_of
 from coterie.memory.tiered import TieredMemory
-from coterie.memory.writing.waiting import Urgency
+from coterie.memory.writing.waiting import MemoryPriority
 
 _NEIGHBOUR = 1_000
 """Characters of a neighbour's text that an episode is found by."""
@@ -53,7 +53,7 @@ class Notebook:
         ttl: float | None = None,
         valid_from: float | None = None,
         valid_until: float | None = None,
-    ) -> Record:
+    ) -> MemoryRecord:
         """Keep an episode behind the newest, have the two know each other, and return its record."""
         lives = check_seconds("ttl", ttl)
         at = check_time("time", at)
@@ -63,15 +63,15 @@ class Notebook:
         newest = self._newest()
         id = self._memory.new_id()  # noqa: A001 - the field's own name
 
-        def make(_: Record | None, version: int, now: float) -> Record:
+        def make(_: MemoryRecord | None, version: int, now: float) -> MemoryRecord:
             happened = self._episodes.moment(now) if at is None else at
-            return Record(
+            return MemoryRecord(
                 id=id,
-                key=key_of(self._agent, Kind.EPISODE, id),
+                key=key_of(self._agent, MemoryKind.EPISODE, id),
                 version=version,
                 value=body,
                 agent=self._agent,
-                kind=Kind.EPISODE,
+                kind=MemoryKind.EPISODE,
                 importance=importance,
                 created=happened,
                 last_access=now,
@@ -83,14 +83,14 @@ class Notebook:
                 valid_until=valid_until,
             )
 
-        record = self._memory.put(key_of(self._agent, Kind.EPISODE, id), make)
+        record = self._memory.put(key_of(self._agent, MemoryKind.EPISODE, id), make)
         if newest is not None and text:
             context = f"{newest.context}\n{text[:_NEIGHBOUR]}"
             self.change(newest.key, context=context)
         self._episodes.add(record)
         return record
 
-    def _newest(self) -> Record | None:
+    def _newest(self) -> MemoryRecord | None:
         """Return the episode that was stored last and is still there."""
         state = self._episodes
         if state.last is None and state.times:
@@ -106,14 +106,14 @@ class Notebook:
         sources = check_texts("sources", insight.sources)
         since, until = check_time("valid_from", insight.valid_from), check_time("valid_until", insight.valid_until)
 
-        def make(before: Record | None, version: int, now: float) -> Record:
-            return Record(
+        def make(before: MemoryRecord | None, version: int, now: float) -> MemoryRecord:
+            return MemoryRecord(
                 id=id,
                 key=key,
                 version=version,
                 value=body,
                 agent=self._agent,
-                kind=Kind.SEMANTIC,
+                kind=MemoryKind.SEMANTIC,
                 importance=importance,
                 created=before.created if before is not None else now,
                 last_access=now,
@@ -129,22 +129,24 @@ class Notebook:
 
     def words_of(self, id: str, insight: Insight) -> tuple[str, str]:  # noqa: A002 - the field's own name
         """Return the key of a semantic memory, and its words."""
-        return key_of(self._agent, Kind.SEMANTIC, id), insight.text if insight.text is not None else text_of(insight.value)
+        return key_of(self._agent, MemoryKind.SEMANTIC, id), insight.text if insight.text is not None else text_of(
+            insight.value
+        )
 
     def change(self, key: str, **fields: Any) -> None:
         """Change some fields of a memory, if it is still there."""
         with suppress(LookupError):
             self._memory.put(
-                key, lambda before, version, _: replace(present(before), version=version, **fields), urgency=Urgency.LOW
+                key, lambda before, version, _: replace(present(before), version=version, **fields), urgency=MemoryPriority.LOW
             )
 
-    def citing(self, id: str) -> list[Record]:  # noqa: A002 - the field's own name
+    def citing(self, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
         """Return the memories of this agent that cite another."""
         self._memory.catch_up()
         now = self._memory.clock.time()
         return [record for record in self._memory.archive.citing(self._agent, id) if not record.expired(now)]
 
-    def scrub(self, record: Record) -> None:
+    def scrub(self, record: MemoryRecord) -> None:
         """Have the neighbours of an episode no more be found by its words."""
         before, after = self._episodes.neighbours(record.id)
         first, last = self._read(before), self._read(after)
@@ -155,9 +157,9 @@ class Notebook:
             outer = self._read(self._episodes.neighbours(last.id)[1])
             self.change(last.key, context=context_of(_text(first), _text(outer), last.created))
 
-    def _read(self, id: str | None) -> Record | None:  # noqa: A002 - the field's own name
-        return self._memory.record(key_of(self._agent, Kind.EPISODE, id)) if id is not None else None
+    def _read(self, id: str | None) -> MemoryRecord | None:  # noqa: A002 - the field's own name
+        return self._memory.record(key_of(self._agent, MemoryKind.EPISODE, id)) if id is not None else None
 
 
-def _text(record: Record | None) -> str:
+def _text(record: MemoryRecord | None) -> str:
     return record.text if record is not None else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import ExtraMissing
-from coterie.memory.record import Kind, Record
+from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.retrieval.embedding import CachedEmbedder, Embedder, pack_vector
 from coterie.memory.retrieval.ranking import Weights, convex_sum, normalised, recency, spread
 from coterie.memory.retrieval.vectors import VectorIndex
@@ -15,7 +15,7 @@ from coterie.memory.tiered import TieredMemory
 
 _log = logging.getLogger(__name__)
 
-_KINDS = (Kind.EPISODE, Kind.SEMANTIC)
+_KINDS = (MemoryKind.EPISODE, MemoryKind.SEMANTIC)
 _CANDIDATES = 50
 """Memories that are weighed, at least, from each way of finding them."""
 _TOGETHER = 64
@@ -86,7 +86,7 @@ def weigh(
     kinds: Sequence[str] = (),
     after: float | None = None,
     before: float | None = None,
-) -> list[tuple[Record, float, dict[str, float]]]:
+) -> list[tuple[MemoryRecord, float, dict[str, float]]]:
     """Return the memories that answer a question best, with their scores and the parts of these, best first.
 
     The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. The newest come into question
@@ -122,5 +122,5 @@ def weigh(
     return ranked
 
 
-def _within(record: Record, after: float | None, before: float | None) -> bool:
+def _within(record: MemoryRecord, after: float | None, before: float | None) -> bool:
     return (after is None or record.created >= after) and (before is None or record.created < before)

@@ -35,7 +35,7 @@ Summariser: TypeAlias = Callable[[Sequence[Memory]], Sequence[Insight]]
 """Makes insights of episodes, in the order in which they were stored. May take its time, and may ask a language model."""
 
 
-def extract(episodes: Sequence[Memory]) -> list[Insight]:
+def extractive_summary(episodes: Sequence[Memory]) -> list[Insight]:
     """Return the sentences that say most of what each ten episodes in a row say.
 
     A sentence counts by how common its words are among the episodes of its group, for its length, and by the importance of

@@ -20,7 +20,7 @@ class Weights:
     text: float = 1.0
     """Words in common with the question, by BM25, against the best of them."""
     meaning: float = 1.0
-    """Nearness of the vectors, from the farthest found to the nearest. Counts only with an embedder."""
+    """Nearness of the vectors, from the farthest found to the nearest. EpisodeCounts only with an embedder."""
     recency: float = 0.05
     """1 now, a half after `half_life`."""
     importance: float = 0.05

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from coterie.errors import TierUnavailable
 from coterie.memory.backends.text_index import TextIndex
-from coterie.memory.contract import Hit, Search
-from coterie.memory.record import Kind, Record
+from coterie.memory.contract import SearchHit, SearchQuery
+from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.tiers.working import WorkingTier
 from coterie.memory.writing.lane import WriteLane
 
@@ -30,9 +30,9 @@ class Leftovers:
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return the newest memories that are left, newest first."""
-        newest: dict[str, Record] = {}
+        newest: dict[str, MemoryRecord] = {}
         for working in self._working:
             try:
                 found = working.access.read(
@@ -43,12 +43,14 @@ class Leftovers:
             for record in found:
                 newest.setdefault(record.key, record)
         for record in self._lane.pending_records():
-            fits = (not agents or record.agent in agents) and (record.kind in kinds if kinds else record.kind != Kind.HOUSE)
+            fits = (not agents or record.agent in agents) and (
+                record.kind in kinds if kinds else record.kind != MemoryKind.INTERNAL
+            )
             if fits and (after is None or record.created >= after) and (before is None or record.created < before):
                 newest[record.key] = record
         return sorted(newest.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
 
-    def search(self, query: Search) -> list[Hit]:
+    def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return what matches best among the newest of what is left, best first."""
         records = {
             record.key: record
@@ -57,4 +59,4 @@ class Leftovers:
         index = TextIndex()
         for key, record in records.items():
             index.add(key, record.text, record.context)
-        return [Hit(records[key], score) for score, key in index.search(query.words, query.limit, lambda _: True)]
+        return [SearchHit(records[key], score) for score, key in index.search(query.words, query.limit, lambda _: True)]

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import Clock
-from coterie.memory.contract import Archive, Hit, Search
-from coterie.memory.record import Record, Tier
+from coterie.memory.contract import Archive, SearchHit, SearchQuery
+from coterie.memory.record import MemoryRecord, Tier
 from coterie.memory.tiers.leftovers import Leftovers
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.lane import WriteLane
@@ -40,7 +40,7 @@ class Listing:
         after: float | None = None,
         before: float | None = None,
         whole: bool = False,
-    ) -> list[Record]:
+    ) -> list[MemoryRecord]:
         """Return the newest memories, newest first; from what is left if the archive is away, unless they must be `whole`."""
         now = self._clock.time()
         wanted = limit + _MARGIN
@@ -59,7 +59,7 @@ class Listing:
                 return alive[:limit]
             wanted *= 4
 
-    def search(self, query: Search) -> list[Hit]:
+    def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return what matches best, best first; from what is left if the archive is away."""
         now = self._clock.time()
         if not query.words:

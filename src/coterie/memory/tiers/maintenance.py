@@ -10,11 +10,11 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import CoterieError, describe
 from coterie.memory.compression import CompressedBackend
 from coterie.memory.contract import Delete, Put
-from coterie.memory.record import Action, Record, Tier
+from coterie.memory.record import MaintenanceAction, MemoryRecord, Tier
 from coterie.memory.tiers import rules
 from coterie.memory.tiers.metrics import MaintenanceReport
-from coterie.memory.tiers.moving import Move, Mover
-from coterie.memory.tiers.store import Store
+from coterie.memory.tiers.moving import Mover, PlannedMove
+from coterie.memory.tiers.store import TierStore
 from coterie.memory.tiers.working import WorkingTier
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class MaintenanceCounts:
 class Maintenance:
     """Runs the rules over the store. Safe from many threads: one run at a time, which `_lock` sees to."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: TierStore) -> None:
         self.counts = MaintenanceCounts()
         self._store = store
         self._mover = Mover(store.archive, {working.tier: working.backend for working in store.working}, store)
@@ -83,7 +83,7 @@ class Maintenance:
         for record in store.archive.get(busy).values():
             verdict = rules.when_busy(record, uses[record.key], store.config)
             if verdict is not None and not record.expired(now):
-                self._carry_out([Move(record, verdict)], report)
+                self._carry_out([PlannedMove(record, verdict)], report)
         for tier in (Tier.INTERMEDIATE, Tier.SHORT):
             limit = now - rules.time_in_tier(tier, store.config)
             self._each(
@@ -106,33 +106,33 @@ class Maintenance:
                 page = self._store.archive.due(tier, float("inf"), after, min(excess, _PAGE))
                 if not page:
                     break
-                self._carry_out([Move(record, rules.when_crowded(record)) for record in page], report)
+                self._carry_out([PlannedMove(record, rules.when_crowded(record)) for record in page], report)
                 excess -= len(page)
                 after = (page[-1].entered, page[-1].key)
 
     def _each(
         self,
-        pages: Callable[[tuple[float, str]], list[Record]],
-        decide: Callable[[Record], rules.Verdict | None],
-        place: Callable[[Record], tuple[float, str]],
+        pages: Callable[[tuple[float, str]], list[MemoryRecord]],
+        decide: Callable[[MemoryRecord], rules.MaintenanceVerdict | None],
+        place: Callable[[MemoryRecord], tuple[float, str]],
         report: MaintenanceReport,
     ) -> None:
         after = _EARLIEST
         while page := pages(after):
-            moves = [Move(record, verdict) for record in page if (verdict := decide(record)) is not None]
+            moves = [PlannedMove(record, verdict) for record in page if (verdict := decide(record)) is not None]
             self._carry_out(moves, report)
             after = place(page[-1])
 
-    def _carry_out(self, moves: list[Move], report: MaintenanceReport) -> None:
+    def _carry_out(self, moves: list[PlannedMove], report: MaintenanceReport) -> None:
         done = self._mover.carry_out(moves, self._store.clock.time())
         report.skipped += len(moves) - len(done)
         for move in done:
             match move.verdict.action:
-                case Action.PROMOTED:
+                case MaintenanceAction.PROMOTED:
                     report.promoted += 1
-                case Action.DEMOTED:
+                case MaintenanceAction.DEMOTED:
                     report.demoted += 1
-                case Action.KEPT:
+                case MaintenanceAction.KEPT:
                     report.kept += 1
                 case _:
                     report.expired += 1
@@ -153,7 +153,7 @@ class Maintenance:
         working.doubtful = False
 
 
-def _pages(working: WorkingTier) -> Iterator[list[Record]]:
+def _pages(working: WorkingTier) -> Iterator[list[MemoryRecord]]:
     after = ""
     while page := working.backend.scan(after, _PAGE):
         yield [record for record in page if not record.key.startswith("\x1f")]

@@ -32,7 +32,7 @@ class TierMetrics:
 
 @dataclass(frozen=True, slots=True)
 class MemoryMetrics:
-    """A store of memories, at one moment. Counts are since it was opened."""
+    """A store of memories, at one moment. EpisodeCounts are since it was opened."""
 
     cache: CacheStatistics
     tiers: Mapping[str, TierMetrics]

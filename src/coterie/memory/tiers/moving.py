@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol
 from msgspec.structs import replace
 
 from coterie.memory.contract import Archive, Backend, Change, Delete, Put
-from coterie.memory.record import Decision, Record, Tier
-from coterie.memory.tiers.rules import Verdict
+from coterie.memory.record import MaintenanceDecision, MemoryRecord, Tier
+from coterie.memory.tiers.rules import MaintenanceVerdict
 
 
 class Keeper(Protocol):
@@ -32,16 +32,16 @@ class Keeper(Protocol):
         """Return a version that is greater than all before."""
         ...
 
-    def moved(self, before: Record, now: Record | None) -> None:
+    def moved(self, before: MemoryRecord, now: MemoryRecord | None) -> None:
         """Hear that a memory is another record now, or gone."""
         ...
 
 
-class Move(NamedTuple):
+class PlannedMove(NamedTuple):
     """A memory, and what was decided about it."""
 
-    record: Record
-    verdict: Verdict
+    record: MemoryRecord
+    verdict: MaintenanceVerdict
 
 
 class Mover:
@@ -52,7 +52,7 @@ class Mover:
         self._workings = workings
         self._keeper = keeper
 
-    def carry_out(self, moves: Sequence[Move], now: float) -> list[Move]:
+    def carry_out(self, moves: Sequence[PlannedMove], now: float) -> list[PlannedMove]:
         """Carry out what is still possible, and return what was done. Raises `TierUnavailable`; what is left undone then
         is as if it had not been begun.
         """  # noqa: D205 - one promise
@@ -63,7 +63,7 @@ class Mover:
         finally:
             self._keeper.release(claimed)
 
-    def _carry_out(self, moves: Sequence[Move], now: float) -> list[Move]:
+    def _carry_out(self, moves: Sequence[PlannedMove], now: float) -> list[PlannedMove]:
         changes = [(move, self._change(move, now)) for move in moves]
         changes = self._copy(changes)
         done = self._archive.write([change for _, change in changes])
@@ -76,15 +76,17 @@ class Mover:
                 self._keeper.moved(move.record, change.record if isinstance(change, Put) else None)
         return [move for move, _ in granted]
 
-    def _change(self, move: Move, now: float) -> Change:
+    def _change(self, move: PlannedMove, now: float) -> Change:
         record, verdict = move
-        note = Decision(now, record.id, record.key, record.agent, verdict.action, record.tier, verdict.target, verdict.reason)
+        note = MaintenanceDecision(
+            now, record.id, record.key, record.agent, verdict.action, record.tier, verdict.target, verdict.reason
+        )
         if verdict.target is None:
             return Delete(record.key, record.version, note)
         moved = replace(record, tier=verdict.target, entered=now, version=self._keeper.next_version())
         return Put(moved, expected=record.version, note=note)
 
-    def _copy(self, changes: list[tuple[Move, Change]]) -> list[tuple[Move, Change]]:
+    def _copy(self, changes: list[tuple[PlannedMove, Change]]) -> list[tuple[PlannedMove, Change]]:
         """Copy what goes to a working tier, and leave out what is not found there as it was copied."""
         whole = list(changes)
         for tier, backend in self._workings.items():
@@ -97,7 +99,7 @@ class Mover:
             whole = [(move, change) for move, change in whole if move.record.key not in bad]
         return whole
 
-    def _clean_up(self, granted: list[tuple[Move, Change]], refused: list[tuple[Move, Change]]) -> None:
+    def _clean_up(self, granted: list[tuple[PlannedMove, Change]], refused: list[tuple[PlannedMove, Change]]) -> None:
         for tier, backend in self._workings.items():
             deletes = []
             for move, change in granted:

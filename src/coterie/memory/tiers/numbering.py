@@ -7,7 +7,7 @@ import secrets
 _MICRO = 1_000_000
 
 
-class Numbering:
+class VersionGenerator:
     """Gives out versions, each greater than all before. Whoever asks for one holds the lock of the store."""
 
     def __init__(self, newest: int, *, shared: bool) -> None:

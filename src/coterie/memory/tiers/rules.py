@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from coterie.memory.config import MemoryConfig
-from coterie.memory.record import Action, Record, Tier
+from coterie.memory.record import MaintenanceAction, MemoryRecord, Tier
 
 _HALF_LIFE = 7 * 86_400.0
 """Seconds without use after which the recency of a memory counts half."""
@@ -17,16 +17,16 @@ _USES = 5.0
 """Uses at which the count of uses counts half of what it can."""
 
 
-class Verdict(NamedTuple):
+class MaintenanceVerdict(NamedTuple):
     """What is to become of a memory."""
 
-    action: Action
+    action: MaintenanceAction
     target: Tier | None
     """Where it goes, or stays; None if it is deleted."""
     reason: str
 
 
-def strength(record: Record, now: float) -> float:
+def strength(record: MemoryRecord, now: float) -> float:
     """Return how firmly a memory is held, from 0 to 1: mostly its importance, then how lately, then how often it was used."""
     age = max(0.0, now - max(record.last_access, record.created))
     recency: float = 0.5 ** (age / _HALF_LIFE)
@@ -39,7 +39,7 @@ def time_in_tier(tier: Tier, config: MemoryConfig) -> float:
     return {Tier.SHORT: config.stm_ttl, Tier.INTERMEDIATE: config.im_ttl}.get(tier, float("inf"))
 
 
-def when_time_is_up(record: Record, now: float, config: MemoryConfig) -> Verdict:
+def when_time_is_up(record: MemoryRecord, now: float, config: MemoryConfig) -> MaintenanceVerdict:
     """Return what becomes of a memory that has been in its tier for as long as that allows.
 
     What was used within the last half of that time stays for another. Else short-term memories become intermediate, and
@@ -47,28 +47,30 @@ def when_time_is_up(record: Record, now: float, config: MemoryConfig) -> Verdict
     """
     allowed = time_in_tier(record.tier, config)
     if record.access_count and record.last_access > now - allowed / 2:
-        return Verdict(Action.KEPT, record.tier, "it is in use")
+        return MaintenanceVerdict(MaintenanceAction.KEPT, record.tier, "it is in use")
     if record.tier == Tier.SHORT:
-        return Verdict(Action.PROMOTED, Tier.INTERMEDIATE, "its short-term time is up")
+        return MaintenanceVerdict(MaintenanceAction.PROMOTED, Tier.INTERMEDIATE, "its short-term time is up")
     held = strength(record, now)
     if held < config.forget_below:
-        return Verdict(Action.EXPIRED, None, f"it has faded: its strength is {held:.2f}, below {config.forget_below:g}")
-    return Verdict(Action.PROMOTED, Tier.LONG, "its intermediate time is up")
+        return MaintenanceVerdict(
+            MaintenanceAction.EXPIRED, None, f"it has faded: its strength is {held:.2f}, below {config.forget_below:g}"
+        )
+    return MaintenanceVerdict(MaintenanceAction.PROMOTED, Tier.LONG, "its intermediate time is up")
 
 
-def when_crowded(record: Record) -> Verdict:
+def when_crowded(record: MemoryRecord) -> MaintenanceVerdict:
     """Return what becomes of the oldest memories of a tier that holds too many."""
     target = Tier.INTERMEDIATE if record.tier == Tier.SHORT else Tier.LONG
-    return Verdict(Action.PROMOTED, target, f"the {record.tier.name.lower()} tier is full")
+    return MaintenanceVerdict(MaintenanceAction.PROMOTED, target, f"the {record.tier.name.lower()} tier is full")
 
 
-def when_busy(record: Record, uses: int, config: MemoryConfig) -> Verdict | None:
+def when_busy(record: MemoryRecord, uses: int, config: MemoryConfig) -> MaintenanceVerdict | None:
     """Return what becomes of a memory that was read so often since the last maintenance; None if nothing."""
     if record.tier == Tier.SHORT or uses < config.busy_uses:
         return None
-    return Verdict(Action.DEMOTED, Tier.SHORT, f"it was read {uses} times lately")
+    return MaintenanceVerdict(MaintenanceAction.DEMOTED, Tier.SHORT, f"it was read {uses} times lately")
 
 
-def when_expired(record: Record, now: float) -> Verdict | None:
+def when_expired(record: MemoryRecord, now: float) -> MaintenanceVerdict | None:
     """Return what becomes of a memory whose time to live may be over; None if it is not."""
-    return Verdict(Action.EXPIRED, None, "its time to live is over") if record.expired(now) else None
+    return MaintenanceVerdict(MaintenanceAction.EXPIRED, None, "its time to live is over") if record.expired(now) else None

@@ -11,27 +11,27 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import MemoryClosed, MemoryForked, TierUnavailable, WriteTimeout
 from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
-from coterie.memory.cache import AdaptiveCache, Entry
+from coterie.memory.cache import AdaptiveCache, CacheEntry
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put
-from coterie.memory.record import Kind, Record, Tier
+from coterie.memory.record import MemoryKind, MemoryRecord, Tier
 from coterie.memory.tiers.key_filter import KeyFilter
 from coterie.memory.tiers.leftovers import Leftovers
 from coterie.memory.tiers.listing import Listing
-from coterie.memory.tiers.numbering import Numbering
+from coterie.memory.tiers.numbering import VersionGenerator
 from coterie.memory.tiers.working import WorkingTier
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.lane import WriteLane
-from coterie.memory.writing.waiting import Urgency, Written
+from coterie.memory.writing.waiting import MemoryPriority, Written
 
 _STRIPES = 1_024
 _NOT_LOOKED = -1
 
-Make = Callable[[Record | None, int, float], Record]
+Make = Callable[[MemoryRecord | None, int, float], MemoryRecord]
 """Makes a record of the one that is there, a new version and the time."""
 
 
-class Store:
+class TierStore:
     """Versions, the order of reading, and the order of writing.
 
     Every memory is in the archive, or on its way there; the working tiers and the cache hold copies of what is at hand. A
@@ -71,7 +71,7 @@ class Store:
         self._stamps = [0] * _STRIPES
         self._moving: dict[str, Signal] = {}
         newest = archive.newest()
-        self._numbering = Numbering(newest, shared=config.shared)
+        self._numbering = VersionGenerator(newest, shared=config.shared)
         # Only where this process alone writes, and has seen every key there ever was, can it know that one is new.
         self._seen = KeyFilter() if not config.shared and not newest else None
         self._process = os.getpid()
@@ -82,7 +82,7 @@ class Store:
 
     # Writing
 
-    def write(self, key: str, make: Make, urgency: Urgency, waiter: Written | None = None) -> Record:
+    def write(self, key: str, make: Make, urgency: MemoryPriority, waiter: Written | None = None) -> MemoryRecord:
         """Take in the record that `make` makes, and return it. From then on it is what readers find.
 
         Waits while too much waits to be written, or while that very memory is being moved; raises `WriteTimeout` then.
@@ -92,7 +92,7 @@ class Store:
         self.lane.wait_for_room(self.config.write_timeout)
         stripe = hash(key) % _STRIPES
         seen = self._seen
-        before: Record | None = None
+        before: MemoryRecord | None = None
         # What is not known to be new is looked for first, without the lock; the stamp tells if that still holds.
         stamp = _NOT_LOOKED
         while True:
@@ -115,8 +115,8 @@ class Store:
         return record
 
     def _take_in(
-        self, key: str, before: Record | None, make: Make, urgency: Urgency, waiter: Written | None, *, new: bool
-    ) -> tuple[Record, Sequence[Entry]]:
+        self, key: str, before: MemoryRecord | None, make: Make, urgency: MemoryPriority, waiter: Written | None, *, new: bool
+    ) -> tuple[MemoryRecord, Sequence[CacheEntry]]:
         """Put a record before the eyes of all readers, under the lock. Return it, and what had to leave the cache."""
         now = self.clock.time()
         if before is not None and before.expired(now):
@@ -133,7 +133,7 @@ class Store:
             return record, self._cache(record, now, uses=0)
         return record, ()
 
-    def delete(self, key: str, make: Callable[[Record, int], Delete], waiter: Written | None = None) -> bool:
+    def delete(self, key: str, make: Callable[[MemoryRecord, int], Delete], waiter: Written | None = None) -> bool:
         """Delete a memory by the change that `make` makes. Return whether it was there.
 
         Raises `TierUnavailable` if only the archive could tell, and is away: then nothing is deleted.
@@ -156,7 +156,7 @@ class Store:
                     self._stamps[stripe] += 1
                     for working in self.working:
                         working.write(Delete(key, change.version))
-                    self.lane.put(change, Urgency.NORMAL, waiter)
+                    self.lane.put(change, MemoryPriority.NORMAL, waiter)
                     if self.cache is not None:
                         self.cache.discard(key)
                     self._tell_gone(before)
@@ -214,7 +214,7 @@ class Store:
         for signal in signals:
             signal.set()
 
-    def moved(self, before: Record, now: Record | None) -> None:
+    def moved(self, before: MemoryRecord, now: MemoryRecord | None) -> None:
         """Have the cache know a memory as it is now, after a move."""
         with self._lock:
             self._stamps[hash(before.key) % _STRIPES] += 1
@@ -248,7 +248,7 @@ class Store:
 
     # Reading
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> MemoryRecord | None:
         """Read a memory from below the cache, leave it there, and return it; None if there is none."""
         if self.closed or os.getpid() != self._process:
             self.check_open()
@@ -259,7 +259,7 @@ class Store:
         now = self.clock.time()
         if record is not None and record.expired(now):
             record = None
-        left: Sequence[Entry] = ()
+        left: Sequence[CacheEntry] = ()
         with self._lock:
             for access, found in asked:
                 if found:
@@ -272,7 +272,7 @@ class Store:
             self._count_uses(left)
         return record
 
-    def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
+    def find_many(self, keys: Iterable[str]) -> dict[str, MemoryRecord]:
         """Return those records that are there, without counting it as use. Raises `TierUnavailable` if nobody left can tell."""
         now = self.clock.time()
         found = {key: record for key in keys if (record := self._known(key)) is not None}
@@ -298,7 +298,7 @@ class Store:
 
     # The rest is for the store itself
 
-    def _tell_gone(self, record: Record) -> None:
+    def _tell_gone(self, record: MemoryRecord) -> None:
         listener = self.listeners.get(record.agent)
         if listener is not None:
             listener(record.id)
@@ -307,14 +307,14 @@ class Store:
         if moving is not None and not moving.wait(self.config.write_timeout):
             raise WriteTimeout("a memory was not taken in", self.config.write_timeout, "it is being moved all the time")
 
-    def _at_hand(self, key: str) -> Record | None:
+    def _at_hand(self, key: str) -> MemoryRecord | None:
         """Return the newest record of a key; None if there is none, or if only the archive could tell and is away."""
         try:
             return self._known(key)
         except TierUnavailable:
             return None
 
-    def _known(self, key: str) -> Record | None:
+    def _known(self, key: str) -> MemoryRecord | None:
         """Return the newest record of a key without counting it as use. Raises `TierUnavailable` if nobody left can tell."""
         if self._seen is not None and key not in self._seen:
             return None
@@ -323,11 +323,11 @@ class Store:
             return pending.record if isinstance(pending, Put) else None
         entry = self.cache.peek(key) if self.cache is not None else None
         if entry is not None and entry.until > self.clock.time():
-            record: Record = entry.record
+            record: MemoryRecord = entry.record
             return record
         return self._find(key)
 
-    def _find(self, key: str, asked: list[tuple[TierAccess, bool]] | None = None) -> Record | None:
+    def _find(self, key: str, asked: list[tuple[TierAccess, bool]] | None = None) -> MemoryRecord | None:
         """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell.
 
         `asked` gets each tier that was asked, and whether it had it; that of what is only on its way is its home to be.
@@ -340,7 +340,7 @@ class Store:
             home = next((each.access for each in self.working if each.tier == pending.record.tier), self.archive_access)
             asked.append((home, True))
             return pending.record
-        best: Record | None = None
+        best: MemoryRecord | None = None
         for working in self.working:
             try:
                 record = working.find(key)
@@ -361,8 +361,8 @@ class Store:
         asked.append((self.archive_access, kept is not None))
         return best if best is not None and (kept is None or best.version > kept.version) else kept
 
-    def _entry(self, record: Record, now: float, uses: int) -> Entry:
-        entry = Entry(record.key, record)
+    def _entry(self, record: MemoryRecord, now: float, uses: int) -> CacheEntry:
+        entry = CacheEntry(record.key, record)
         if uses:
             entry.uses = uses
             entry.last = now
@@ -373,17 +373,17 @@ class Store:
             entry.until = min(entry.until, record.expires)
         return entry
 
-    def _cache(self, record: Record, now: float, uses: int) -> list[Entry]:
+    def _cache(self, record: MemoryRecord, now: float, uses: int) -> list[CacheEntry]:
         """Put a record into the cache, under the lock, and return what had to leave."""
         entry = self._entry(record, now, uses)
-        if self.cache is None or record.kind == Kind.HOUSE:
+        if self.cache is None or record.kind == MemoryKind.INTERNAL:
             return [entry] if uses else []
         return self.cache.put(entry)
 
     def _is_cached(self, key: str) -> bool:
         return self.cache is not None and self.cache.peek(key) is not None
 
-    def _count_uses(self, left: Iterable[Entry]) -> None:
+    def _count_uses(self, left: Iterable[CacheEntry]) -> None:
         for entry in left:
             if entry.uses:
                 self.note_use(entry.key, entry.uses, entry.last)

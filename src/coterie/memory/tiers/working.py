@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Backend, Change, Put
-from coterie.memory.record import Record, Tier
+from coterie.memory.record import MemoryRecord, Tier
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.lane import WriteLane
 
@@ -36,7 +36,7 @@ class WorkingTier:
             # Only the store writes here, one change at a time.
             self.access.writes += isinstance(change, Put)
 
-    def find(self, key: str) -> Record | None:
+    def find(self, key: str) -> MemoryRecord | None:
         """Return the record of that key if it is here, or on its way here. Raises `TierUnavailable`."""
         if self.lane is None:
             # In this process, and so never away.

@@ -9,7 +9,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import TierUnavailable
 from coterie.kernel import Countdown
 from coterie.memory.contract import Backend
-from coterie.memory.record import Record
+from coterie.memory.record import MemoryRecord
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class TierAccess:
             self._away = None
         return value
 
-    def read_one(self, key: str) -> Record | None:
+    def read_one(self, key: str) -> MemoryRecord | None:
         """Return one record, as `read` would."""
         if self._away is not None:
             return self.read(lambda: self._backend.get((key,))).get(key)

@@ -8,9 +8,9 @@ from coterie.concurrency import Doorbell, Rank, Signal, new_lock
 from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import Countdown
 from coterie.memory.contract import Delete, Put, Touch
-from coterie.memory.record import Record
+from coterie.memory.record import MemoryRecord
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.waiting import Flush, Item, Urgency, key_of_change, sum_of
+from coterie.memory.writing.waiting import Flush, Item, MemoryPriority, key_of_change, sum_of
 
 _MANY_TOUCHES = 20_000
 """Memories of which the counts of reads are kept back, at most."""
@@ -50,7 +50,7 @@ class Backlog:
         """Return the last change of that key that is not written yet, if there is one."""
         return self._newest.get(key)
 
-    def pending_records(self) -> list[Record]:
+    def pending_records(self) -> list[MemoryRecord]:
         """Return the records that are not written yet."""
         with self._lock:
             return [change.record for change in self._newest.values() if isinstance(change, Put)]
@@ -142,7 +142,7 @@ class Backlog:
         for key, touch in self._held.items():
             there = self._touches.get(key)
             if there is None:
-                self._touches[key] = Item(touch, Urgency.LOW, next(self._numbers))
+                self._touches[key] = Item(touch, MemoryPriority.LOW, next(self._numbers))
             else:
                 assert isinstance(there.change, Touch)
                 there.change = sum_of(there.change, touch)

@@ -11,7 +11,7 @@ from coterie.errors import CoterieError, TierUnavailable, WriteTimeout, describe
 from coterie.memory.contract import ArchiveChange, Delete, Put
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.backlog import Backlog
-from coterie.memory.writing.waiting import Flush, Item, Urgency, Written, key_of_change
+from coterie.memory.writing.waiting import Flush, Item, MemoryPriority, Written, key_of_change
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class WriteLane(Backlog):
         """Start its thread."""
         self._thread = start_thread(self._run, f"memory-{self._access.name}-writer")
 
-    def put(self, change: Put | Delete, urgency: Urgency = Urgency.NORMAL, waiter: Written | None = None) -> None:
+    def put(self, change: Put | Delete, urgency: MemoryPriority = MemoryPriority.NORMAL, waiter: Written | None = None) -> None:
         """Take a change to be written. Never waits. `waiter` becomes done when it, or a later one of its key, is written."""
         key = change.key if isinstance(change, Delete) else change.record.key
         with self._lock:

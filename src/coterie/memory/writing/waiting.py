@@ -10,14 +10,14 @@ from coterie.concurrency import Signal
 from coterie.memory.contract import ArchiveChange, Put, Touch
 
 
-class Urgency(enum.IntEnum):
+class MemoryPriority(enum.IntEnum):
     """Which writes go first."""
 
     HIGH = 0
     """Somebody waits for it."""
     NORMAL = 1
     LOW = 2
-    """Counts of reads, and other things that can wait."""
+    """EpisodeCounts of reads, and other things that can wait."""
 
 
 class Written(Signal):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from coterie.concurrency import Doorbell, Rank, Thread, new_lock, start_thread
 from coterie.errors import MemoryClosed
-from coterie.memory.writing.waiting import Urgency
+from coterie.memory.writing.waiting import MemoryPriority
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class PriorityWorkers:
         """Return how much waits for a thread."""
         return len(self._queue)
 
-    def submit(self, work: Callable[[], T], urgency: Urgency = Urgency.NORMAL) -> Future[T]:
+    def submit(self, work: Callable[[], T], urgency: MemoryPriority = MemoryPriority.NORMAL) -> Future[T]:
         """Have `work` done, and return its future."""
         future: Future[T] = Future()
         bell = None

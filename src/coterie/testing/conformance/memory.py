@@ -9,13 +9,25 @@ from typing import Any
 import pytest
 
 from coterie.kernel import stream
-from coterie.memory import Action, Archive, Backend, Decision, Delete, Kind, Put, Record, Search, Tier, Touch
+from coterie.memory import (
+    Archive,
+    Backend,
+    Delete,
+    MaintenanceAction,
+    MaintenanceDecision,
+    MemoryKind,
+    MemoryRecord,
+    Put,
+    SearchQuery,
+    Tier,
+    Touch,
+)
 from coterie.testing.together import run_together
 
 
-def record(key: str, version: int = 1, **fields: Any) -> Record:
+def record(key: str, version: int = 1, **fields: Any) -> MemoryRecord:
     """Return a record with little in it."""
-    return Record(**{"id": f"id of {key}", "key": key, "version": version, "value": b"\xc0", **fields})
+    return MemoryRecord(**{"id": f"id of {key}", "key": key, "version": version, "value": b"\xc0", **fields})
 
 
 class BackendConformance:
@@ -26,13 +38,13 @@ class BackendConformance:
         raise NotImplementedError("override the fixture `backend`")
 
     def test_a_record_comes_back_as_it_was_written(self, backend: Backend) -> None:
-        whole = Record(
+        whole = MemoryRecord(
             id="1f",
             key="alice/κλειδί/🔑",
             version=2**62,
             value=bytes(range(256)),
             agent="alice",
-            kind=Kind.EPISODE,
+            kind=MemoryKind.EPISODE,
             importance=0.1,
             created=1_000_000_000.123456,
             last_access=1_000_000_001.5,
@@ -107,11 +119,11 @@ class BackendConformance:
         backend.write(
             [
                 Put(record("a1", 1, agent="alice", created=10.0)),
-                Put(record("a2", 2, agent="alice", created=20.0, kind=Kind.EPISODE)),
+                Put(record("a2", 2, agent="alice", created=20.0, kind=MemoryKind.EPISODE)),
                 Put(record("b1", 3, agent="bob", created=15.0)),
                 Put(record("a3", 4, agent="alice", created=20.0)),
                 Put(record("late", 5, agent="alice", created=5.0)),
-                Put(record("house", 6, agent="alice", created=30.0, kind=Kind.HOUSE)),
+                Put(record("house", 6, agent="alice", created=30.0, kind=MemoryKind.INTERNAL)),
             ]
         )
 
@@ -122,8 +134,8 @@ class BackendConformance:
         assert keys("alice", limit=2) == ["a3", "a2"]
         assert keys() == ["a3", "a2", "b1", "a1", "late"]
         assert keys("alice", "bob", after=10.0, before=20.0) == ["b1", "a1"]
-        assert keys("alice", kinds=[Kind.EPISODE]) == ["a2"]
-        assert keys("alice", kinds=[Kind.HOUSE]) == ["house"]
+        assert keys("alice", kinds=[MemoryKind.EPISODE]) == ["a2"]
+        assert keys("alice", kinds=[MemoryKind.INTERNAL]) == ["house"]
         assert keys("nobody") == []
 
     def test_a_record_that_changes_hands_or_time_is_listed_where_it_is_now(self, backend: Backend) -> None:
@@ -173,7 +185,7 @@ class ArchiveConformance(BackendConformance):
         return archive
 
     def found(self, archive: Archive, *words: str, **options: Any) -> list[str]:
-        return [hit.record.key for hit in archive.search(Search(words, **options))]
+        return [hit.record.key for hit in archive.search(SearchQuery(words, **options))]
 
     def test_a_search_finds_words_whatever_their_ending(self, archive: Archive) -> None:
         archive.write(
@@ -199,7 +211,7 @@ class ArchiveConformance(BackendConformance):
         found = self.found(archive, "market", "marzipan")
         assert found[:2] == ["both", "rare"]
         assert len(found) == 22
-        scores = [hit.score for hit in archive.search(Search(("market", "marzipan")))]
+        scores = [hit.score for hit in archive.search(SearchQuery(("market", "marzipan")))]
         assert scores == sorted(scores, reverse=True)
         assert min(scores) > 0
 
@@ -217,15 +229,15 @@ class ArchiveConformance(BackendConformance):
         archive.write(
             [
                 Put(record("a", 1, agent="alice", text="harvest", created=10.0)),
-                Put(record("b", 2, agent="bob", text="harvest", created=20.0, kind=Kind.EPISODE)),
+                Put(record("b", 2, agent="bob", text="harvest", created=20.0, kind=MemoryKind.EPISODE)),
                 Put(record("c", 3, agent="carol", text="harvest", created=30.0)),
-                Put(record("h", 4, agent="alice", text="harvest", created=30.0, kind=Kind.HOUSE)),
+                Put(record("h", 4, agent="alice", text="harvest", created=30.0, kind=MemoryKind.INTERNAL)),
             ]
         )
         assert sorted(self.found(archive, "harvest")) == ["a", "b", "c"]
         assert self.found(archive, "harvest", agents=("alice",)) == ["a"]
         assert sorted(self.found(archive, "harvest", agents=("alice", "bob"))) == ["a", "b"]
-        assert self.found(archive, "harvest", kinds=(Kind.EPISODE,)) == ["b"]
+        assert self.found(archive, "harvest", kinds=(MemoryKind.EPISODE,)) == ["b"]
         assert self.found(archive, "harvest", after=20.0, before=30.0) == ["b"]
         assert len(self.found(archive, "harvest", limit=2)) == 2
 
@@ -256,7 +268,7 @@ class ArchiveConformance(BackendConformance):
     def test_what_came_into_a_tier_before_a_time_is_due(self, archive: Archive) -> None:
         archive.write(
             [Put(record(f"s{n}", n + 1, tier=Tier.SHORT, entered=float(n // 2))) for n in range(10)]
-            + [Put(record("i", 20, tier=Tier.INTERMEDIATE)), Put(record("h", 21, kind=Kind.HOUSE))]
+            + [Put(record("i", 20, tier=Tier.INTERMEDIATE)), Put(record("h", 21, kind=MemoryKind.INTERNAL))]
         )
         seen: list[tuple[float, str]] = []
         while page := archive.due(Tier.SHORT, 4.0, seen[-1] if seen else (float("-inf"), ""), limit=3):
@@ -317,9 +329,9 @@ class ArchiveConformance(BackendConformance):
     def test_records_are_tallied_by_tier_and_kind(self, archive: Archive) -> None:
         archive.write(
             [
-                Put(record("a", 1, agent="alice", kind=Kind.EPISODE)),
-                Put(record("b", 2, agent="alice", kind=Kind.EPISODE, tier=Tier.LONG)),
-                Put(record("c", 3, agent="bob", kind=Kind.EPISODE)),
+                Put(record("a", 1, agent="alice", kind=MemoryKind.EPISODE)),
+                Put(record("b", 2, agent="alice", kind=MemoryKind.EPISODE, tier=Tier.LONG)),
+                Put(record("c", 3, agent="bob", kind=MemoryKind.EPISODE)),
             ]
         )
         assert dict(archive.tally("alice")) == {(Tier.SHORT, "episode"): 1, (Tier.LONG, "episode"): 1}
@@ -334,14 +346,16 @@ class ArchiveConformance(BackendConformance):
         assert archive.newest() >= 7
 
     def test_decisions_are_kept_newest_first_if_what_was_decided_was_done(self, archive: Archive) -> None:
-        def decided(n: int, action: Action) -> Decision:
-            return Decision(float(n), f"i{n % 2}", f"k{n % 2}", "alice", action, Tier.SHORT, None, "time is up")
+        def decided(n: int, action: MaintenanceAction) -> MaintenanceDecision:
+            return MaintenanceDecision(float(n), f"i{n % 2}", f"k{n % 2}", "alice", action, Tier.SHORT, None, "time is up")
 
-        made = [decided(n, Action.KEPT) for n in range(4)]
-        gone = decided(5, Action.EXPIRED)
+        made = [decided(n, MaintenanceAction.KEPT) for n in range(4)]
+        gone = decided(5, MaintenanceAction.EXPIRED)
         puts = [Put(record(f"k{n % 2}", n + 1), note=each) for n, each in enumerate(made)]
-        assert archive.write([*puts, Put(record("k0", 9), expected=1, note=decided(7, Action.KEPT))]) == [True] * 4 + [False]
-        assert archive.write([Delete("k1", 2, decided(8, Action.EXPIRED)), Delete("k1", 4, gone)]) == [False, True]
+        assert archive.write([*puts, Put(record("k0", 9), expected=1, note=decided(7, MaintenanceAction.KEPT))]) == [
+            True
+        ] * 4 + [False]
+        assert archive.write([Delete("k1", 2, decided(8, MaintenanceAction.EXPIRED)), Delete("k1", 4, gone)]) == [False, True]
         assert archive.decisions() == [gone, *reversed(made)]
         assert archive.decisions("k0") == [made[2], made[0]]
         assert archive.decisions(limit=1) == [gone]
@@ -357,7 +371,7 @@ class ArchiveConformance(BackendConformance):
 
         def search() -> None:
             for n in range(40):
-                for hit in archive.search(Search((words[n % 30],))):
+                for hit in archive.search(SearchQuery((words[n % 30],))):
                     assert words[n % 30] in hit.record.text.split()
 
         run_together(lambda: write(0), lambda: write(1), search, search)
