@@ -20,7 +20,7 @@ class Killed(BaseException):
 
 
 class Steps:
-    """EpisodeCounts the steps of all backends, and ends the process before one of them."""
+    """Counts the steps of all backends, and ends the process before one of them."""
 
     def __init__(self) -> None:
         self.left: int | None = None

@@ -10,7 +10,7 @@ _SPREAD = 0x9E3779B97F4A7C15
 
 
 class FrequencySketch:
-    """EpisodeCounts how often each hash was seen, with aging: after ten times as many as the cache holds all counts are halved.
+    """Count how often each hash was seen, with aging: after ten times as many as the cache holds all counts are halved.
 
     A count-min sketch of two rows (Cormode and Muthukrishnan, 2005) as in TinyLFU (Einziger, Friedman and Manes, "TinyLFU:
     A highly efficient cache admission policy", 2017). It never counts too little, but for the halving and the bound.

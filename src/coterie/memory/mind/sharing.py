@@ -1,16 +1,53 @@
-"""What one agent lets another read."""
+"""Read access to the memories of another agent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from coterie.errors import NotShared
 from coterie.memory.mind.items import Memory
+from coterie.memory.retrieval.ranking import Weights
 from coterie.memory.tiered import TieredMemory
 
-if TYPE_CHECKING:
-    from coterie.memory.mind.agent_memory import AgentMemory
+
+class ReadableMemory(Protocol):
+    """The methods of an agent's memory that a reader may call."""
+
+    @property
+    def agent(self) -> str:
+        """The name of the owner."""
+        ...
+
+    def get(self, id: str) -> Memory:  # noqa: A002 - the field's own name
+        """Return one memory. Raises `UnknownMemory`."""
+        ...
+
+    def recall(
+        self,
+        question: str,
+        k: int = 10,
+        *,
+        kinds: Sequence[str] = (),
+        weights: Weights | None = None,
+        after: float | None = None,
+        before: float | None = None,
+        valid_at: float | None = None,
+        count: bool = True,
+    ) -> list[Memory]:
+        """Return the `k` memories that answer a question best."""
+        ...
+
+    def recent(
+        self,
+        limit: int = 20,
+        *,
+        kinds: Sequence[str] = (),
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[Memory]:
+        """Return the newest memories, newest first."""
+        ...
 
 
 class Grants:
@@ -26,7 +63,7 @@ class Grants:
         return sorted(self._memory.get_house(self._key) or [])
 
     def change(self, reader: str, *, granted: bool) -> None:
-        """Let somebody read from now on, or no more."""
+        """Grant or revoke read access."""
         readers = set(self.readers())
         (readers.add if granted else readers.discard)(reader)
         self._memory.put_house(self._key, sorted(readers), self._owner)
@@ -43,7 +80,7 @@ class SharedMemory:
     Every method raises `NotShared` once it does no more. Reading does not count as use: the memories are not the reader's.
     """
 
-    def __init__(self, owner: AgentMemory, grants: Grants, reader: str) -> None:
+    def __init__(self, owner: ReadableMemory, grants: Grants, reader: str) -> None:
         self._owner = owner
         self._grants = grants
         self._reader = reader
@@ -51,7 +88,7 @@ class SharedMemory:
 
     @property
     def agent(self) -> str:
-        """Whose they are."""
+        """The name of the owner."""
         return self._owner.agent
 
     def get(self, id: str) -> Memory:  # noqa: A002 - the field's own name

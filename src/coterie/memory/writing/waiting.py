@@ -17,7 +17,7 @@ class MemoryPriority(enum.IntEnum):
     """Somebody waits for it."""
     NORMAL = 1
     LOW = 2
-    """EpisodeCounts of reads, and other things that can wait."""
+    """Counts of reads, and other things that can wait."""
 
 
 class Written(Signal):
