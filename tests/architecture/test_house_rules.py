@@ -28,7 +28,7 @@ ROOMS = [
     "rounds",
     "conversation",
     "personas",
-    "serving",
+    "interop",
     "orchestrator",
     "testing",
 ]

@@ -36,8 +36,8 @@ def serve(
     out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
 ) -> None:
     """Serve an assistant: AG-UI at /agui, OpenAI's chat completions at /v1, until Ctrl-C."""
-    from coterie.serving import ServingOptions, Token, create_application  # noqa: PLC0415 - only with the extra
-    from coterie.serving import serve as serve_application  # noqa: PLC0415 - as above
+    from coterie.interop import ServingOptions, Token, create_application  # noqa: PLC0415 - only with the extra
+    from coterie.interop import serve as serve_application  # noqa: PLC0415 - as above
 
     options = ServingOptions(host=host, port=port, expose=expose, origins=tuple(origin or ()))
     token = Token.of(os.environ, _VARIABLE)

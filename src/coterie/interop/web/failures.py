@@ -19,7 +19,7 @@ from coterie.errors import (
     UnknownOperation,
     describe,
 )
-from coterie.serving.web.bodies import Refused
+from coterie.interop.web.bodies import Refused
 
 _STATUS: tuple[tuple[type[CoterieError], int], ...] = (
     (InvalidText, 422),

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from coterie.errors import InvalidSetting
-from coterie.serving import ServingOptions, Token
-from tests.serving.served import SECRET, Served, served
+from coterie.interop import ServingOptions, Token
+from tests.interop.served import SECRET, Served, served
 
 PATHS = [
     ("POST", "/agui"),

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator
 
 from coterie.conversation import Conversation, Conversations, TurnBegan
+from coterie.interop.threads.records import Records
 from coterie.kernel import Clock
-from coterie.serving.threads.records import Records
 
 _IDLE = 60.0
 """Seconds for which a thread is kept open at least since it was asked for."""

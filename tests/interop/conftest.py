@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.served import Served, served
+from tests.interop.served import Served, served
 
 
 @pytest.fixture

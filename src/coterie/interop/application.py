@@ -15,16 +15,16 @@ from starlette.routing import Route
 
 from coterie.conversation import Conversations
 from coterie.errors import CoterieError
+from coterie.interop.agui.endpoint import AgUi
+from coterie.interop.completions.endpoint import Completions
+from coterie.interop.options import ServingOptions
+from coterie.interop.service import Service
+from coterie.interop.telemetry import Telemetry
+from coterie.interop.threads.records import Records
+from coterie.interop.web.access import Guard, Token
+from coterie.interop.web.bodies import Refused
+from coterie.interop.web.failures import broken, failed, refused
 from coterie.kernel import Clock, SystemClock
-from coterie.serving.agui.endpoint import AgUi
-from coterie.serving.completions.endpoint import Completions
-from coterie.serving.options import ServingOptions
-from coterie.serving.service import Service
-from coterie.serving.telemetry import Telemetry
-from coterie.serving.threads.records import Records
-from coterie.serving.web.access import Guard, Token
-from coterie.serving.web.bodies import Refused
-from coterie.serving.web.failures import broken, failed, refused
 from coterie.storage import Database
 
 

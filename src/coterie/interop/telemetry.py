@@ -10,10 +10,10 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation.exposition import exposition
 from coterie.errors import ExtraMissing
-from coterie.serving.web.bodies import Refused
+from coterie.interop.web.bodies import Refused
 
 if TYPE_CHECKING:
-    from coterie.serving.service import Service
+    from coterie.interop.service import Service
 
 
 class Telemetry:

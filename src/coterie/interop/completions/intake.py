@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from coterie.serving.threads.records import digest
-from coterie.serving.web.bodies import Refused
+from coterie.interop.threads.records import digest
+from coterie.interop.web.bodies import Refused
 
 _SHOWN = 5
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from coterie.conversation import Conversations
+from coterie.interop.options import ServingOptions
+from coterie.interop.threads.records import Records
+from coterie.interop.threads.threads import Threads
 from coterie.kernel import Clock
-from coterie.serving.options import ServingOptions
-from coterie.serving.threads.records import Records
-from coterie.serving.threads.threads import Threads
 
 
 class Service:

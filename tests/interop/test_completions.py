@@ -9,7 +9,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.serving.served import SECRET, Served
+from tests.interop.served import SECRET, Served
 
 SAYS = list[ChatCompletionMessageParam]
 

@@ -9,7 +9,7 @@ import pytest
 
 from coterie.errors import StorageUnavailable
 from coterie.testing import ManualClock
-from tests.serving.served import Held, Served, decoded, served, texts, types, user
+from tests.interop.served import Held, Served, decoded, served, texts, types, user
 
 
 def test_a_run_is_a_message_and_its_answer(server: Served) -> None:

@@ -14,10 +14,10 @@ except ImportError as error:
 
     raise ExtraMissing("serving conversations", "serve") from error
 
-from coterie.serving.application import create_application
-from coterie.serving.options import ServingOptions
-from coterie.serving.server import serve
-from coterie.serving.web.access import Token
+from coterie.interop.application import create_application
+from coterie.interop.options import ServingOptions
+from coterie.interop.server import serve
+from coterie.interop.web.access import Token
 
 __all__ = ["ServingOptions", "Token", "create_application", "serve"]
 

@@ -9,7 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from coterie.errors import ServerFailed
-from coterie.serving.options import ServingOptions
+from coterie.interop.options import ServingOptions
 
 
 def serve(application: Starlette, options: ServingOptions, *, ready: Callable[[str], None] = lambda _: None) -> None:

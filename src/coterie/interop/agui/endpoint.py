@@ -19,16 +19,16 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation import Delivered, OperationChanged, OperationProgressed, TurnBegan, TurnEnded
 from coterie.errors import ConversationError, CoterieError
-from coterie.serving.agui.intake import Intake, take
-from coterie.serving.agui.translating import Translator, content
-from coterie.serving.threads.exchange import Told, exchange
-from coterie.serving.threads.threads import Seat
-from coterie.serving.web.bodies import Refused, read_json
-from coterie.serving.web.failures import words_for
-from coterie.serving.web.streams import sse, streaming
+from coterie.interop.agui.intake import Intake, take
+from coterie.interop.agui.translating import Translator, content
+from coterie.interop.threads.exchange import Told, exchange
+from coterie.interop.threads.threads import Seat
+from coterie.interop.web.bodies import Refused, read_json
+from coterie.interop.web.failures import words_for
+from coterie.interop.web.streams import sse, streaming
 
 if TYPE_CHECKING:
-    from coterie.serving.service import Service
+    from coterie.interop.service import Service
 
 _USER = "x-user"
 """The header by which a front end says whose threads it asks for."""

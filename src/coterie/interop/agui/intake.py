@@ -10,7 +10,7 @@ from typing import Any
 from ag_ui.core import RunAgentInput, TextPart, UserMessage
 from pydantic import ValidationError
 
-from coterie.serving.web.bodies import Refused
+from coterie.interop.web.bodies import Refused
 
 _OURS = re.compile(r"(?:answer|delivery)-(\d{1,19})(?:-\d+)?")
 _SHOWN = 5

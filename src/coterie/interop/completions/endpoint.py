@@ -13,14 +13,14 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation import Delivered, TextWritten, TurnEnded
 from coterie.errors import CoterieError
-from coterie.serving.completions.intake import Intake, take
-from coterie.serving.threads.exchange import Told, exchange
-from coterie.serving.web.bodies import Refused, read_json
-from coterie.serving.web.failures import words_for
-from coterie.serving.web.streams import sse, streaming
+from coterie.interop.completions.intake import Intake, take
+from coterie.interop.threads.exchange import Told, exchange
+from coterie.interop.web.bodies import Refused, read_json
+from coterie.interop.web.failures import words_for
+from coterie.interop.web.streams import sse, streaming
 
 if TYPE_CHECKING:
-    from coterie.serving.service import Service
+    from coterie.interop.service import Service
 
 _THREAD_HEADERS = ("x-thread-id", "x-openwebui-chat-id", "x-conversation-id")
 _USER_HEADERS = ("x-user", "x-openwebui-user-id")

@@ -17,9 +17,9 @@ from pydantic import TypeAdapter
 
 from coterie.concurrency import start_thread
 from coterie.conversation import Conversations, ConversationSettings, Effect, ToolContext, tool
+from coterie.interop import ServingOptions, Token, create_application
 from coterie.kernel import Clock
 from coterie.models import ModelReply, ModelRequest, RuleModel, TextMessage, ToolCall
-from coterie.serving import ServingOptions, Token, create_application
 from coterie.storage import open_database
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - of a test

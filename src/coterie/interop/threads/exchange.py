@@ -16,7 +16,7 @@ from coterie.conversation import (
     TurnBegan,
     TurnEnded,
 )
-from coterie.serving.threads.threads import Seat
+from coterie.interop.threads.threads import Seat
 
 
 @dataclass(frozen=True)
