@@ -206,10 +206,12 @@ def test_after_the_close_nothing_is_left_running() -> None:
             each.use(ben, ids[0], lambda meeting: meeting.say("anybody?"))
 
 
-def test_who_declines_hears_nothing() -> None:
+def test_a_guest_that_declined_is_sent_nothing_more() -> None:
     with house() as each:
         ada, ben, no = each.member("ada"), each.member("ben"), each.member("no", Decline("busy"))
         id_ = each.call(ada, [ben], optional=[no])
+        # The call does not wait for an optional guest; one that has not answered by the end is told of it.
+        eventually(lambda: "no" in each.meetings.status(id_).declined)
         each.use(ada, id_, lambda meeting: meeting.say("secret"))
         each.use(ada, id_, lambda meeting: meeting.close())
         wait_until_idle(each.runtime)

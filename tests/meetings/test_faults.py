@@ -136,7 +136,7 @@ def test_what_cannot_be_written_down_cannot_be_said() -> None:
         assert each.see(ada, id_, lambda meeting: meeting.transcript[0].content) == {"list": [1]}
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         for wrong in (
@@ -165,7 +165,7 @@ def test_what_makes_no_sense_is_refused() -> None:
                 each.use(ben, id_, what)
 
 
-def test_nobody_calls_a_meeting_from_outside() -> None:
+def test_a_call_from_outside_of_agents_is_refused() -> None:
     with Runtime() as runtime:
         coroutine = runtime.provide(Meetings()).call("budget")
         with pytest.raises(NotInAgent):
@@ -256,12 +256,12 @@ def test_a_call_that_is_taken_back_is_called_off() -> None:
         eventually(lambda: not each.meetings.held)
 
 
-def test_a_clerk_that_fails_is_rebuilt_with_what_is_on_its_desk() -> None:
+def test_a_failed_replica_host_restarts_with_its_meeting() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben])
         each.use(ada, id_, lambda meeting: meeting.say("before"))
-        host = each.meetings._meetings_here().find(id_).host
+        host = each.meetings._bound_directory().find(id_).host
         assert host is not None
         host.tell(ReplicaMessages("", None))  # type: ignore[arg-type] # that is the point
         each.use(ben, id_, lambda meeting: meeting.say("after"))

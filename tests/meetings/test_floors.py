@@ -74,7 +74,7 @@ def test_a_round_robin_goes_round_in_the_order_of_joining_the_caller_first() -> 
         assert [message.turn for message in each.sent(members[1], YourTurn)] == [2, 5]
 
 
-def test_who_is_not_in_the_order_of_a_round_robin_only_listens() -> None:
+def test_a_member_outside_the_order_of_a_round_robin_only_listens() -> None:
     with house() as each:
         members = [each.member(name) for name in NAMES]
         id_ = each.call(members[0], members[1:], floor=RoundRobin(order=(members[2], "ben")))
@@ -304,7 +304,7 @@ def test_a_vote_is_counted_and_can_end_a_meeting() -> None:
         assert "all have voted" in ended(each, members[1])
 
 
-def test_what_makes_no_sense_is_refused_where_it_is_set() -> None:
+def test_invalid_settings_of_policies_and_conditions_are_refused() -> None:
     for wrong in (
         lambda: RoundRobin(turn_limit=0),
         lambda: MaxTurns(0),

@@ -1,4 +1,4 @@
-"""What members do beside speaking, and how they are told: some, batches, reactions, hands, meetings within, persons."""
+"""Addressees, batches, reactions, hands, nested meetings, persons."""
 
 import queue
 from pathlib import Path
@@ -19,7 +19,7 @@ from coterie.testing import ManualClock, eventually, wait_until_idle
 from tests.meetings.people import Member, house
 
 
-def test_what_is_said_to_some_is_sent_to_them_alone_and_is_in_the_minutes_of_all() -> None:
+def test_an_utterance_is_sent_to_its_addressees_alone_and_is_in_all_minutes() -> None:
     with house() as each:
         ada, ben, cleo = (each.member(name) for name in ("ada", "ben", "cleo"))
         id_ = each.call(ada, [ben, cleo])

@@ -68,7 +68,7 @@ def test_all_that_can_be_said_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [float("nan"), {"a": float("inf")}, b"\x00", {1: "one"}, [[{"a": b""}]]])
-def test_what_a_line_of_json_would_change_is_not_said(content: Any) -> None:
+def test_data_that_json_would_change_is_refused(content: Any) -> None:
     with house() as each:
         ada = each.member("ada")
         id_ = each.call(ada)
@@ -78,7 +78,7 @@ def test_what_a_line_of_json_would_change_is_not_said(content: Any) -> None:
             each.call(ada, parameters={"given": content})
 
 
-def test_what_is_too_deep_for_entries_and_letters_is_not_said() -> None:
+def test_data_nested_too_deeply_is_refused() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben])
@@ -123,7 +123,7 @@ def test_minutes_are_whole_after_the_process_was_killed(tmp_path: Path) -> None:
     assert len(said) >= len([line for line in told if line.endswith("\n")])
 
 
-def test_what_another_run_left_in_the_folder_stays(tmp_path: Path) -> None:
+def test_files_of_another_run_stay(tmp_path: Path) -> None:
     for run in range(3):
         with house(folder=tmp_path) as each:
             ada = each.member("ada")
@@ -143,7 +143,9 @@ def test_two_meetings_do_not_write_one_file(tmp_path: Path) -> None:
         each.call(ada, record="month-1")
 
 
-def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_that_a_full_disk_refused_are_written_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = [False]
     write = FileIO.write
 

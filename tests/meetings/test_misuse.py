@@ -1,4 +1,4 @@
-"""What agents should not do with meetings is refused, and harms neither the meeting nor anybody else's."""
+"""Misuse of meetings is refused, and harms no meeting."""
 
 import asyncio
 import gc
@@ -65,7 +65,7 @@ def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any]) -> None:
         each.call(each.member("ada"), **options)
 
 
-def test_nobody_speaks_with_what_another_member_holds() -> None:
+def test_the_handle_of_another_member_is_refused() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben])
@@ -113,7 +113,7 @@ class Hesitant(Member):
         return True
 
 
-def test_a_guest_that_accepts_when_all_is_over_is_told() -> None:
+def test_a_guest_that_accepts_after_the_end_is_told() -> None:
     with house() as each:
         ada = each.member("ada")
         late, slow = (each.runtime.spawn(Hesitant, name=name) for name in ("late", "slow"))
@@ -141,7 +141,7 @@ def test_a_guest_that_accepts_when_all_is_over_is_told() -> None:
             assert each.sent(guest, Welcome) == []
 
 
-def test_who_leaves_hears_no_more_and_is_not_told_that_the_meeting_is_over() -> None:
+def test_a_member_that_left_is_sent_no_utterance_and_no_end() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben])
@@ -174,7 +174,7 @@ def test_a_batch_that_is_in_the_history_does_not_come_again_after_a_crash() -> N
         assert each.sent(ben, Utterances) == []
 
 
-def test_who_crashes_and_gets_the_floor_back_is_told_once() -> None:
+def test_a_crashed_member_that_gets_the_floor_back_is_told_once() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben], floor=RoundRobin(order=("ada",)))
@@ -189,7 +189,7 @@ def test_who_crashes_and_gets_the_floor_back_is_told_once() -> None:
         assert kinds == [Welcome, YourTurn]
 
 
-def test_who_waits_for_batches_has_heard_all_when_its_turn_comes() -> None:
+def test_a_batch_is_sent_before_the_turn_of_its_member() -> None:
     batch = Batch(wait=60, ceiling=60)
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben", Accept(batch=batch))
@@ -206,7 +206,7 @@ def test_who_waits_for_batches_has_heard_all_when_its_turn_comes() -> None:
 def test_meetings_that_are_over_are_not_kept_for_ever() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
-        each.meetings._meetings_here()._max_former = 5
+        each.meetings._bound_directory()._max_former = 5
 
         def hold(count: int) -> int:
             for _ in range(count):

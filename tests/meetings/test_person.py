@@ -39,7 +39,7 @@ def console(*lines: str, decides: bool = True) -> Iterator[tuple[House, Console,
         it.type("")
 
 
-def test_what_is_typed_before_there_is_a_meeting_waits_for_it() -> None:
+def test_lines_typed_before_a_meeting_wait_for_it() -> None:
     with console("hello", "/accept", "again") as (each, _, ada, paul):
         each.call(ada, [paul])
         eventually(lambda: each.contents(ada) == ["hello", "again"])
@@ -55,7 +55,7 @@ def test_an_answer_is_taken_while_lines_wait_for_a_meeting() -> None:
         eventually(lambda: each.contents(ada) == ["hello"])
 
 
-def test_what_is_said_is_no_answer_to_another_invitation() -> None:
+def test_a_line_for_a_meeting_does_not_answer_an_invitation() -> None:
     with console("/accept") as (each, it, ada, paul):
         ben = each.member("ben")
         each.call(ada, [paul])
@@ -67,14 +67,14 @@ def test_what_is_said_is_no_answer_to_another_invitation() -> None:
 
 
 @pytest.mark.parametrize("decides", [True, False])
-def test_who_has_left_the_console_declines(decides: bool) -> None:
+def test_a_person_that_has_left_the_console_declines(decides: bool) -> None:
     with console("", decides=decides) as (each, _, ada, paul):
         wait_until_idle(each.runtime)
         with pytest.raises(InvitationDeclined, match="has left the console"):
             each.call(ada, [paul])
 
 
-def test_who_leaves_the_console_instead_of_answering_declines() -> None:
+def test_leaving_the_console_declines_an_open_invitation() -> None:
     with console() as (each, it, ada, paul):
         it.type("")
         with pytest.raises(InvitationDeclined, match="has left the console"):

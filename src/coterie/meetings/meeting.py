@@ -112,7 +112,7 @@ class Meeting:
 
     @property
     def is_open(self) -> bool:
-        """Whether the meeting is open and this member is in it."""
+        """True while the meeting is open and this member is in it."""
         return self.state.is_open and not self._member.replica.has_left
 
     @property

@@ -128,7 +128,7 @@ class Meetings:
         guests are told. Also raises `InvalidSetting` and `NotInAgent`.
         """
         runtime = self._bound()
-        directory = self._meetings_here()
+        directory = self._bound_directory()
         me = caller if caller is not None else runtime.current
         if me is None:
             raise NotInAgent("a meeting's caller")
@@ -179,7 +179,7 @@ class Meetings:
         who = member if member is not None else self._bound().current
         if who is None:
             raise NotInAgent("a member's view of a meeting")
-        local = self._meetings_here().find(id)
+        local = self._bound_directory().find(id)
         if not isinstance(who, str):
             for each in (*local.members.values(), *local.former.values()):
                 if each.agent == who:
@@ -195,7 +195,7 @@ class Meetings:
 
     def status(self, id: str) -> MeetingStatus:  # noqa: A002 - the field's own name
         """Return the status of a meeting. Raises `UnknownMeeting`."""
-        local = self._meetings_here().find(id)
+        local = self._bound_directory().find(id)
         state = MeetingState(id, local.resolve)
         entries = local.entries()
         for entry in entries:
@@ -232,7 +232,7 @@ class Meetings:
             raise InvalidSetting("Meetings", self, "a runtime: runtime.provide(Meetings())")
         return self._runtime
 
-    def _meetings_here(self) -> MeetingDirectory:
+    def _bound_directory(self) -> MeetingDirectory:
         self._bound()
         assert self._directory is not None
         return self._directory
@@ -242,7 +242,7 @@ class Meetings:
     ) -> dict[str, AgentRef]:
         if isinstance(guests, str | AgentRef) or not isinstance(guests, Iterable):
             raise InvalidSetting(where, guests, "a list of references or names")
-        directory = self._meetings_here()
+        directory = self._bound_directory()
         found: dict[str, AgentRef] = {}
         for guest in guests:
             reference = directory.guest(guest)
@@ -260,7 +260,7 @@ class Meetings:
     def _handle(self, local: LocalMeeting, name: str) -> Meeting:
         member = local.member(name)
         assert member is not None
-        directory = self._meetings_here()
+        directory = self._bound_directory()
         key = local.meeting, name
         with self._lock:
             made, handle = self._handles.get(key, (None, None))

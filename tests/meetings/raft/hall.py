@@ -1,4 +1,4 @@
-"""Many replicas in one thread: letters that get lost, repeated, late and cut off, on virtual time, by a seed."""
+"""Many replicas in one thread: messages that get lost, repeated, late and cut off, on virtual time, by a seed."""
 
 import heapq
 import itertools
@@ -18,7 +18,7 @@ TIMING = Timing()
 
 
 class Hall:
-    """Replicas by name, the letters between them, and what they were told."""
+    """Replicas by name, the messages between them, and their results."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Hall:
         self.floor = floor if floor is not None else Open()
         self.names = list(names)
         self.replicas: dict[str, Replica] = {}
-        self.rulings: dict[str, ProposalResult] = {}
+        self.results: dict[str, ProposalResult] = {}
         self.heard: dict[str, list[int]] = {}
         self.diverged: list[Diverged] = []
         self.sides: dict[str, int] = {}
@@ -56,10 +56,10 @@ class Hall:
             self.run(1.0)
 
     def place(self, name: str) -> MemberLocation:
-        return MemberLocation(name, f"agent/{name}", f"clerk/{name}")
+        return MemberLocation(name, f"agent/{name}", f"host/{name}")
 
     def seat(self, name: str) -> Replica:
-        replica = Replica(name, "m", f"clerk/{name}", lambda _: self.floor, TIMING, self.now)
+        replica = Replica(name, "m", f"host/{name}", lambda _: self.floor, TIMING, self.now)
         self.replicas[name] = replica
         self.heard[name] = []
         return replica
@@ -94,12 +94,12 @@ class Hall:
             elif isinstance(effect, Committed):
                 self.heard[name].append(effect.entry.sequence)
             elif isinstance(effect, ProposalResult):
-                assert effect.id not in self.rulings, "ruled twice"
-                self.rulings[effect.id] = effect
+                assert effect.id not in self.results, "two results of one proposal"
+                self.results[effect.id] = effect
             else:
                 self.diverged.append(effect)
 
-    def send(self, source: str, target: str, letter: Any) -> None:
+    def send(self, source: str, target: str, message: Any) -> None:
         self.sent += 1
         if self.sides.get(source, -1) != self.sides.get(target, -1) or self.random.random() < self.drop:
             return
@@ -107,7 +107,7 @@ class Hall:
             wait = self.random.uniform(0.001, 0.01)
             if self.random.random() < self.reorder:
                 wait += self.random.uniform(0, 0.5)
-            heapq.heappush(self._under_way, (self.now + wait, next(self._numbers), source, target, letter))
+            heapq.heappush(self._under_way, (self.now + wait, next(self._numbers), source, target, message))
 
     def run(self, seconds: float) -> None:
         end = self.now + seconds
@@ -123,10 +123,10 @@ class Hall:
                 return
             self.now = when
             if arrival <= tick[0]:
-                _, _, source, name, letter = heapq.heappop(self._under_way)
+                _, _, source, name, message = heapq.heappop(self._under_way)
                 if name not in self.replicas:
                     continue
-                self.replicas[name].receive(source, letter, self.now)
+                self.replicas[name].receive(source, message, self.now)
             else:
                 name = tick[1]
                 self.replicas[name].tick(self.now)

@@ -83,10 +83,10 @@ def check(hall: Hall) -> None:
         assert order == sorted(set(order))
     ids = [entry.id for entry in longest.state.entries if entry.id]
     assert len(ids) == len(set(ids))
-    for ruling in hall.rulings.values():
-        if ruling.sequence:
+    for result in hall.results.values():
+        if result.sequence:
             # What was acknowledged is in the minutes, whoever took over since.
-            assert longest.state.accepted.get(ruling.id) == ruling.sequence
+            assert longest.state.accepted.get(result.id) == result.sequence
     for heard in hall.heard.values():
         assert heard == list(range(1, len(heard) + 1))
 
@@ -119,8 +119,8 @@ def test_twenty_percent_loss_and_a_partition_of_five_seconds() -> None:
                 hall.heal()
         hall.run(30)
         check(hall)
-        assert all(id_ in hall.rulings for id_ in ids)
-        assert sum(bool(hall.rulings[id_].sequence) for id_ in ids) >= 10
+        assert all(id_ in hall.results for id_ in ids)
+        assert sum(bool(hall.results[id_].sequence) for id_ in ids) >= 10
         assert len(hall.digests()) == 1
 
 

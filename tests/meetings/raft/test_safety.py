@@ -1,4 +1,4 @@
-"""What must hold at every step, whatever happens: one leader a term, logs that match, what is final stays final."""
+"""Invariants of every step: one leader a term, matching logs, committed entries that stay."""
 
 from random import Random
 from typing import Any
@@ -64,7 +64,7 @@ class Watched(Hall):
                 assert mine[: same[-1] + 1] == theirs[: same[-1] + 1], "logs do not match"
         final = [(entry.term, entry.id) for entry in mine[: replica.committed]]
         both = min(len(final), len(self.final))
-        assert final[:both] == self.final[:both], "what was final has changed"
+        assert final[:both] == self.final[:both], "a committed entry has changed"
         self.final += final[both:]
         digest = replica.state.digest()
         assert self.digest_at.setdefault(replica.committed, digest) == digest, "one sequence, two digests"
@@ -121,14 +121,14 @@ def test_every_step_is_safe_over_random_schedules() -> None:
         assert hall.diverged == []
         ids = [id_ for _, id_ in hall.final if id_]
         assert len(ids) == len(set(ids)), "something counts twice"
-        assert {ruling.id for ruling in hall.rulings.values() if ruling.sequence} <= set(ids)
+        assert {result.id for result in hall.results.values() if result.sequence} <= set(ids)
 
 
-def test_what_a_member_still_wanted_when_it_had_left_is_ruled_upon() -> None:
+def test_pending_proposals_of_a_member_that_left_are_resolved() -> None:
     for seed in runs(10):
         hall = Hall("abc", seed, drop=0.2, reorder=0.2)
         ids = [hall.submit("b", Spoke(number)) for number in range(3)]
         ids.append(hall.submit("b", Left("b")))
         ids += [hall.submit("b", Spoke(number)) for number in range(3, 6)]
         hall.run(3)
-        assert [id_ for id_ in ids if id_ not in hall.rulings] == []
+        assert [id_ for id_ in ids if id_ not in hall.results] == []

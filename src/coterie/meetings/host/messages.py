@@ -43,7 +43,7 @@ class SubmitProposal(Request[ProposalResult]):
 
 
 class NotHeld(msgspec.Struct, frozen=True):
-    """Why a meeting is not held."""
+    """The reason for which a meeting is not held."""
 
     kind: str
     """One of "declined", "silent", "unreachable", "quorum", "closed"."""

@@ -15,7 +15,7 @@ _TRY = 2.0
 
 
 async def ask_local_guest(guest: AgentRef, invitation: Invitation, timeout: float) -> InvitationReply:
-    """Invite a guest on this node, and return its reply, or the reason why there is none within `timeout` seconds."""
+    """Invite a guest on this node, and return its reply; without one in `timeout` seconds, return the reason."""
     try:
         answer: Any = await guest.ask(invitation, timeout=timeout)
     except DeliveryError as error:

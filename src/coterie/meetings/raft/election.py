@@ -33,7 +33,7 @@ class Election:
         self._votes.clear()
 
     def next_deadline(self) -> float | None:
-        """Return when to stand for election, or to try again; None while there is no reason to."""
+        """Return when to stand for election, or to try again; None while a leader is present."""
         raft = self._raft
         if not self._may_stand():
             return None

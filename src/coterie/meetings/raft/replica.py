@@ -82,7 +82,7 @@ class Replica:
 
     @property
     def has_left(self) -> bool:
-        """Whether this member has left the meeting."""
+        """True once this member has left the meeting."""
         return self._raft.left
 
     def any_remote(self) -> bool:

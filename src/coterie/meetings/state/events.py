@@ -224,7 +224,7 @@ class LogEntry(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why an event is not appended to the log."""
+    """The reason for which an event is not appended to the log."""
 
     kind: str
     """One of "closed", "not-a-member", "not-your-turn", "not-allowed", "invalid", "no-quorum"."""

@@ -32,7 +32,7 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def chooses(self) -> bool:
-        """Whether a function on the leader's node chooses the holders, rather than a rule that every member can compute."""
+        """True if a function on the leader's node chooses the holders, instead of a rule that every member can compute."""
         return False
 
     def next(self, state: MeetingView, last: str) -> tuple[str, ...]:  # noqa: ARG002 - for overriding

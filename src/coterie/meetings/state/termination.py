@@ -28,7 +28,7 @@ class TerminationCondition(msgspec.Struct, frozen=True, tag=True):
         """Return why the meeting is over at the time `now`, in seconds since 1970; an empty text if it is not."""
 
     def deadline(self, state: MeetingView, after: float) -> float | None:  # noqa: ARG002 - for overriding
-        """Return the next time after `after` at which it may hold if no event comes first; None if there is none."""
+        """Return the next time after `after` at which it may hold if no event comes first, or None."""
         return None
 
     def __or__(self, other: AnyCondition) -> AnyOf:
