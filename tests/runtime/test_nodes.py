@@ -39,8 +39,8 @@ from coterie.testing.conformance.base import (
     Sleep,
     Unknown,
 )
-from coterie.testing.conformance.families import News, Watch, Watcher
 from coterie.testing.conformance.supervising import AT_ONCE
+from coterie.testing.conformance.supervision_groups import News, Watch, Watcher
 
 
 class Pair:

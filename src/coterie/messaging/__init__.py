@@ -1,7 +1,7 @@
-"""Messages and the ways they go: envelope, mailbox, dead letters, transport and link.
+"""Messages and their delivery: envelope, mailbox, dead letters, transport and link.
 
-This room moves messages and loses none in silence: what a mailbox takes or refuses, and what a link misses, is counted.
-Who handles a message, and on which thread, is the runtime's business.
+No message is lost in silence: each one that a mailbox accepts or refuses, and each frame that a link misses, is counted.
+The runtime decides which agent handles a message, and on which thread.
 """
 
 from coterie.messaging.dead_letters import DeadLetter, DeadLetters, Reason

@@ -41,7 +41,7 @@ class LinkStatistics:
 
 
 class _Peer:
-    """What was heard from one peer. Guarded by the link's lock for it."""
+    """The received frames of one peer. Guarded by the link's lock for it."""
 
     __slots__ = ("deliverable", "delivering", "early", "expected", "gap_timer", "given_up", "lock")
 
@@ -145,7 +145,7 @@ class Link:
             self._watch_gap(frame.source, peer, moved=peer.expected != expected)
 
     def _watch_gap(self, source: str, peer: _Peer, *, moved: bool) -> None:
-        """Have a timer for the gap before what is early, for when the first that came after it has waited long enough."""
+        """Keep a timer for the current gap: it fires when the first frame after the gap has waited for `patience`."""
         if peer.gap_timer is not None and (moved or not peer.early):
             peer.gap_timer.cancel()
             peer.gap_timer = None

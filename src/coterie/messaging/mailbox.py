@@ -206,7 +206,7 @@ class Mailbox:
 
     @property
     def closed(self) -> bool:
-        """Whether it refuses all messages."""
+        """True if it refuses all messages."""
         return self._closed
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ from coterie.runtime.dispatchers.loops import LoopInboxes
 from coterie.runtime.nodes.node import Node
 from coterie.runtime.nodes.remote import LoopbackEndpoint
 from coterie.runtime.nodes.strict import StrictEndpoint
-from coterie.runtime.observation.health import HealthMonitor
+from coterie.runtime.observation.health import AgentHealthMonitor
 from coterie.runtime.references.dead_endpoint import DeadEndpoint
 from coterie.runtime.references.lifecycle_events import AGENTS
 from coterie.runtime.references.reference import AgentRef, Endpoint, post
@@ -92,7 +92,7 @@ class Services:
         self.waits = WaitGraph()
         self.loops = LoopInboxes()
         self.supervision_group = SupervisionGroup(supervision, None)
-        self.health = HealthMonitor(clock, self.timers, stall_after, self.cells_on_threads, self.publish_event)
+        self.health = AgentHealthMonitor(clock, self.timers, stall_after, self.cells_on_threads, self.publish_event)
         self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience)
         self._loopback = strict and transport is not None
         self._resources = DispatcherResources(node, clock, self.timers, self.blocking)

@@ -31,7 +31,7 @@ class IncarnationLife(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether the agent stops as soon as its mailbox is empty."""
+        """True if the agent stops as soon as its mailbox is empty."""
         ...
 
     def fail(self, error: BaseException, message: str = "") -> None:
@@ -187,7 +187,7 @@ class Incarnation:
         self._launch(invocation, work)
 
     def perform(self, hook: Callable[[], Any], done: Done) -> None:
-        """Run a hook, and call `done` with what it raised, or None, when it has ended."""
+        """Run a hook, and call `done` with its exception, or None, when it has ended."""
         try:
             result = hook()
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained

@@ -59,7 +59,7 @@ class Lifecycle:
 
     @property
     def ended(self) -> bool:
-        """Whether the agent has stopped or failed for good."""
+        """True once the agent has stopped or failed for good."""
         return self.phase is Phase.STOPPED or self.phase is Phase.FAILED
 
     @property
@@ -283,7 +283,7 @@ class Lifecycle:
         cell.incarnation = None
 
     def _hook(self, incarnation: Incarnation, name: str, *args: object) -> Generator[Any, Any, BaseException | None]:
-        """Run a hook of the agent, and return what it raised, or None."""
+        """Run a hook of the agent, and return its exception, or None."""
         hook = getattr(incarnation.agent, name)
         if not incarnation.constructed or getattr(hook, "__func__", None) is getattr(Agent, name):
             return None

@@ -50,7 +50,7 @@ class AgentHealth(msgspec.Struct, frozen=True):
     """The stack of its thread if it is stalled."""
 
 
-class HealthMonitor:
+class AgentHealthMonitor:
     """Monitors the agents that are on a thread, on the clock of the runtime.
 
     `on_threads` returns the agents that hold a thread; `publish` sends an event to the topic `AGENTS`. Only the timers'

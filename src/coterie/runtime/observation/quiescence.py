@@ -26,7 +26,7 @@ class Activity(enum.Enum):
 
 
 class Quiescence:
-    """Detects when all agents have handled all messages, and all that followed from them.
+    """Detects when all agents have handled all messages, including those that followed from them.
 
     An agent that was examined already may send a message to one that was examined before. Only consecutive looks that
     find no agent at work, with nothing handled or sent in between, prove quiescence (after Mattern, "Algorithms for

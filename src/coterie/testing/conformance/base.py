@@ -1,4 +1,4 @@
-"""What the parts of the suite share: how to make a runtime, and agents to try it on."""
+"""The base of the parts of the suite: a factory for runtimes, and agents to test them with."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Suite:
     """One part of the suite."""
 
     sender_sees_full = True
-    """Whether who sends to a full mailbox that rejects gets `MailboxFull` at once. Over a network nobody can."""
+    """Whether the sender to a full mailbox that rejects gets `MailboxFull` at once; impossible over a network."""
     arrives_at_once = True
-    """Whether a message is in its mailbox as soon as it was sent. What a transport still holds at the end is lost."""
+    """Whether a message is in its mailbox as soon as it was sent. Messages that a transport holds at the end are lost."""
     waits_are_seen = True
     """Whether circles of waiting are found. Over a network they end by their deadlines."""
 
@@ -25,13 +25,13 @@ class Suite:
 
 
 class Note(Message):
-    """Something to remember."""
+    """A number to remember."""
 
     n: int = 0
 
 
 class Notes(Request[list[int]]):
-    """Asks for what was remembered."""
+    """Asks for the remembered numbers."""
 
 
 class Echo(Request[int]):
@@ -61,7 +61,7 @@ class Ask(Request[int]):
 
 
 class Unknown(Request[int]):
-    """Nobody has a handler for this."""
+    """A request without a handler."""
 
 
 class Refused(Exception):
@@ -101,7 +101,7 @@ class Recorder(Agent):
 
 
 class Gate:
-    """Something that a handler waits at, on its thread, until a test opens it.
+    """A gate at which a handler waits, on its thread, until a test opens it.
 
     It holds locks, so agents are given it as it is, not a copy.
     """
@@ -111,16 +111,16 @@ class Gate:
         self.opened = threading.Event()
 
     def wait(self) -> None:
-        """Be the handler: say that it is here, and wait."""
+        """Signal that the handler is here, and wait. For the handler."""
         self.entered.release()
         self.opened.wait(20.0)
 
     def wait_for_entry(self) -> None:
-        """Be the test: wait until a handler is here."""
-        assert self.entered.acquire(timeout=10.0), "nobody came"
+        """Wait until a handler is here. For the test."""
+        assert self.entered.acquire(timeout=10.0), "no handler came"
 
     def open(self) -> None:
-        """Let all go on."""
+        """Let all waiting handlers go on."""
         self.opened.set()
 
 

@@ -52,11 +52,11 @@ class StallDesk(Agent):
 
 
 class Stalls(Request[list[str]]):
-    """Asks for the stalls that were heard of."""
+    """Asks for the recorded stalls."""
 
 
 class Observing(Suite):
-    """What can be seen from outside."""
+    """Health, metrics, inspection and logs."""
 
     def test_health_names_the_state_of_every_agent(self) -> None:
         gate = Gate()
@@ -218,5 +218,5 @@ class Observing(Suite):
 
 
 def settle_queued(runtime: object, name: str, queued: int) -> None:
-    """Return once so many messages are queued for an agent."""
+    """Return once a number of messages is queued for an agent."""
     eventually(lambda: runtime.metrics().agents[name].queued == queued)  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from coterie import Agent, AgentRef, AgentStopped, Message, Request, Runtime, Ru
 from coterie.concurrency import Thread
 from coterie.messaging import Reason
 from coterie.testing.conformance.base import Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
-from coterie.testing.conformance.lives import Log
+from coterie.testing.conformance.lifecycle import Log
 from coterie.testing.conformance.supervising import Remembering
 from coterie.testing.together import Together
 from coterie.testing.waiting import eventually
@@ -161,7 +161,7 @@ class Stopping(Suite):
             eventually(lambda: len(runtime.agents()) == 5)
         assert log.lines == ["0", "1", "2", "3", "4"]
 
-    def test_to_stop_twice_is_to_wait_for_the_first(self) -> None:
+    def test_a_second_stop_waits_for_the_first(self) -> None:
         runtime = self.runtime()
         runtime.spawn(Recorder)
         assert runtime.stop() == runtime.stop()
@@ -276,7 +276,7 @@ class Stopping(Suite):
             one.stop()
             assert b.ask(Echo(2)).result(10) == 2
 
-    def test_the_letters_of_the_end_say_why(self) -> None:
+    def test_dead_letters_of_a_stop_say_why(self) -> None:
         runtime = self.runtime()
         agent = runtime.spawn(Recorder)
         runtime.stop()

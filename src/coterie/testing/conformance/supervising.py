@@ -32,14 +32,14 @@ from coterie.testing.conformance.base import (
     Sleep,
     Suite,
 )
-from coterie.testing.conformance.lives import Log
+from coterie.testing.conformance.lifecycle import Log
 from coterie.testing.waiting import eventually, wait_until_idle
 
 AT_ONCE = Backoff(initial=0.0, maximum=0.0)
 
 
 class Exit(Request[int]):
-    """Makes a handler raise what is no `Exception`."""
+    """Makes a handler raise a `BaseException` that is not an `Exception`."""
 
     kind: str
 
@@ -176,7 +176,7 @@ class Supervising(Suite):
             assert agent.ask(Notes()).result(10) == [1, 2, 3]
             assert runtime.find(agent.name) == agent
 
-    def test_only_what_was_kept_survives_as_of_the_last_handled_message(self) -> None:
+    def test_only_the_snapshot_of_the_last_handled_message_survives(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Remembering, supervision=Supervision(backoff=AT_ONCE))
             agent.tell(Note(1))
@@ -222,7 +222,7 @@ class Supervising(Suite):
             agent.ask(Echo(1)).result(10)
             assert log.lines.count("failed: once") == 1
 
-    def test_unless_its_handler_asks_for_more_attempts(self) -> None:
+    def test_a_handler_with_more_attempts_gets_the_failing_message_again(self) -> None:
         log = Log()
         with self.runtime() as runtime:
             agent = runtime.spawn(Failing, log, supervision=Supervision(backoff=AT_ONCE))
@@ -309,7 +309,7 @@ class Supervising(Suite):
             eventually(lambda: runtime.health()[agent.name].restarts == 1)
             assert agent.ask(Echo(1)).result(10) == 1
 
-    def test_a_failure_ends_what_else_the_agent_was_doing(self) -> None:
+    def test_a_failure_ends_the_other_handlers_and_tasks_of_the_agent(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Interleaving, supervision=Supervision(backoff=AT_ONCE))
             slow = agent.ask(Sleep())
@@ -320,7 +320,7 @@ class Supervising(Suite):
             totals = runtime.metrics().totals
             assert (totals.failed, totals.cancelled) == (1, 1)
 
-    def test_one_crash_under_load_fails_nobody_else(self) -> None:
+    def test_one_crash_under_load_fails_no_other_agent(self) -> None:
         with self.runtime() as runtime:
             agents = [runtime.spawn(Failing, supervision=Supervision(backoff=AT_ONCE)) for _ in range(10)]
             replies = [agent.ask(Echo(n)) for n in range(20) for agent in agents]

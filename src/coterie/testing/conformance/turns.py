@@ -257,7 +257,7 @@ class Turns(Suite):
             assert agent.ask(Echo(5)).result(10) == 5
             assert agent.ask(Notes()).result(10) == [-1]
 
-    def test_an_agent_that_blocks_its_thread_holds_up_nobody_else(self) -> None:
+    def test_an_agent_that_blocks_its_thread_delays_no_other_agent(self) -> None:
         gate = Gate()
         with self.runtime() as runtime:
             blocked = [runtime.spawn(Gatekeeper, gate) for _ in range(20)]

@@ -53,7 +53,7 @@ class BlockInterleaving(Request[int]):
 
 
 class Drop(Message):
-    """What floods are made of."""
+    """A message of a flood."""
 
 
 class Link(Agent):

@@ -15,7 +15,7 @@ from coterie.testing.waiting import eventually
 
 
 class Log:
-    """Something that many agents write to. It guards itself, so they share it."""
+    """A log that many agents write to. It is thread-safe, so they share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class Early(Recorder):
         self.child = self.context.spawn(Recorder)
 
 
-class Lives(Suite):
+class AgentLifecycle(Suite):
     """The life of an agent."""
 
     def test_hooks_bracket_the_messages(self) -> None:
@@ -148,7 +148,7 @@ class Lives(Suite):
             with pytest.raises(AgentStopped, match=r"wrong.*TypeError"):
                 agent.ask(Echo(1)).result(10)
 
-    def test_what_is_no_agent_class_is_refused(self) -> None:
+    def test_a_value_that_is_not_an_agent_class_is_refused(self) -> None:
         with self.runtime() as runtime:
             with pytest.raises(DefinitionError, match="not an agent class"):
                 runtime.spawn(int)  # type: ignore[arg-type] # on purpose
@@ -240,7 +240,7 @@ class Lives(Suite):
             assert reply.exception() is not None
             assert runtime.metrics().totals.cancelled == 1
 
-    def test_what_is_sent_after_the_stop_is_a_dead_letter_and_ends_an_ask(self) -> None:
+    def test_a_message_after_the_stop_becomes_a_dead_letter_and_ends_an_ask(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Recorder, name="gone")
             agent.stop().result(10)

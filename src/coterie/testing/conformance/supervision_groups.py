@@ -1,4 +1,4 @@
-"""Families of agents: strategies, escalation, and those who watch."""
+"""SupervisionGroups of agents: strategies, escalation, and those who watch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from coterie.testing.conformance.base import (
     Recorder,
     Suite,
 )
-from coterie.testing.conformance.lives import Log
+from coterie.testing.conformance.lifecycle import Log
 from coterie.testing.conformance.supervising import AT_ONCE, Failing
 from coterie.testing.waiting import eventually, wait_until_idle
 
@@ -102,7 +102,7 @@ class LoggingCaptain(Captain):
         self.log.write("captain")
 
 
-class Families(Suite):
+class SupervisionGroups(Suite):
     """Agents that are supervised together."""
 
     def test_one_for_one_restarts_only_the_one(self) -> None:
@@ -184,7 +184,7 @@ class Families(Suite):
                 "watched failed: ValueError: second",
             ]
 
-    def test_who_watches_what_has_ended_hears_so_at_once(self) -> None:
+    def test_a_watcher_of_an_ended_agent_is_notified_at_once(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Recorder, name="gone")
             agent.stop().result(10)

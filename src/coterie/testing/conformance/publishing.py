@@ -41,7 +41,7 @@ class Remind(Request[int]):
 
 
 class Stop(Message):
-    """Makes an agent cancel its reminders."""
+    """Makes an agent cancel its timers."""
 
 
 class Tariff:
@@ -116,10 +116,10 @@ class NewsDesk(Agent):
         return self.news
 
 
-class TellingOthers(Suite):
-    """One to many, and later."""
+class Publishing(Suite):
+    """Topics, broadcasts, timers, services and lifecycle events."""
 
-    def test_what_is_published_reaches_those_who_subscribed(self) -> None:
+    def test_published_messages_reach_the_subscribers(self) -> None:
         with self.runtime() as runtime:
             a, b, c = (runtime.spawn(Subscriber) for _ in range(3))
             for agent in (a, b):
@@ -149,7 +149,7 @@ class TellingOthers(Suite):
             assert agents[0].ask(Notes()).result(10) == [1]
             assert [agent.ask(Notes()).result(10) for agent in agents[1:]] == [[1, 2]] * 9
 
-    def test_a_reminder_comes_when_it_is_due(self) -> None:
+    def test_the_message_of_a_timer_comes_when_it_is_due(self) -> None:
         clock = ManualClock()
         with self.runtime(clock=clock) as runtime:
             agent = runtime.spawn(Subscriber)
@@ -162,7 +162,7 @@ class TellingOthers(Suite):
             clock.advance(10.0, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == [2, 1]
 
-    def test_a_repeated_reminder_keeps_its_rhythm_until_cancelled(self) -> None:
+    def test_a_repeated_timer_keeps_its_rhythm_until_cancelled(self) -> None:
         clock = ManualClock()
         with self.runtime(clock=clock) as runtime:
             agent = runtime.spawn(Subscriber)
@@ -174,7 +174,7 @@ class TellingOthers(Suite):
             clock.advance(10.0, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == [7, 7, 7]
 
-    def test_reminders_end_with_the_life_that_asked_for_them(self) -> None:
+    def test_timers_end_with_the_incarnation_that_set_them(self) -> None:
         clock = ManualClock()
         with self.runtime(clock=clock, ask_timeout=None) as runtime:
             agent = runtime.spawn(Subscriber, supervision=Supervision(backoff=Backoff(0.0, maximum=0.0)))
@@ -190,7 +190,7 @@ class TellingOthers(Suite):
             clock.advance(10.0, lambda: wait_until_idle(runtime))
             assert agent.ask(Notes()).result(10) == []
 
-    def test_agents_use_what_is_provided_by_its_type(self) -> None:
+    def test_agents_find_provided_services_by_type(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Subscriber, supervision=Supervision(backoff=Backoff(0.0, maximum=0.0)))
             with pytest.raises(HandlerFailed, match=r"no Tariff was provided \(there is: nothing\)"):
@@ -200,7 +200,7 @@ class TellingOthers(Suite):
             runtime.provide(Tariff(), Tariff)
             assert agent.ask(Price()).result(10) == 3
 
-    def test_news_of_agents_are_published(self) -> None:
+    def test_lifecycle_events_are_published(self) -> None:
         with self.runtime() as runtime:
             desk = runtime.spawn(NewsDesk)
             desk.ask(Echo(0)).result(10)
@@ -218,4 +218,4 @@ class TellingOthers(Suite):
 
 
 class Lines(Request[list[str]]):
-    """Asks for all news."""
+    """Asks for all lifecycle events."""
