@@ -32,6 +32,9 @@ from coterie.runtime import (
     on,
 )
 
+Priority = MessagePriority
+"""The earlier name of `MessagePriority`, which existing programs use."""
+
 __all__ = [
     "AGENTS",
     "Agent",
@@ -53,6 +56,7 @@ __all__ = [
     "Message",
     "MessagePriority",
     "Overflow",
+    "Priority",
     "Reply",
     "Request",
     "Runtime",

@@ -161,7 +161,8 @@ class SupervisionGroups(Suite):
         log = Log()
         with self.runtime() as runtime:
             captain = runtime.spawn(LoggingCaptain, log)
-            captain.ask(Crew()).result(10)
+            for sailor in captain.ask(Crew()).result(10):
+                sailor.ask(Echo(0)).result(10)  # so that all have started before the stop
             captain.stop().result(10)
             assert sorted(log.lines[3:6]) == ["-0", "-1", "-2"]
             assert log.lines[6:] == ["captain"]
