@@ -69,7 +69,7 @@ class Population:
         check_instance("Population.runtime", runtime, Runtime, "a Runtime")
         check_number("Population.timeout", timeout, above=0, optional=True)
         self.runtime = runtime
-        self.society = runtime.provide(PersonaDirectory(relations, documents))
+        self.directory = runtime.provide(PersonaDirectory(relations, documents))
         """What its personas share."""
         self._memory = runtime.provide(memory, TieredMemory) if memory is not None else None
         self._meetings = meetings
@@ -82,7 +82,7 @@ class Population:
     @property
     def relations(self) -> Relations:
         """The relations of all."""
-        return self.society.relations
+        return self.directory.relations
 
     def add(
         self,
@@ -112,7 +112,7 @@ class Population:
             if isinstance(refused, CoterieError):
                 raise refused from error
             raise
-        reference = PersonaRef(agent, persona, self.society, self._memory, self._timeout)
+        reference = PersonaRef(agent, persona, self.directory, self._memory, self._timeout)
         with self._lock:
             self._members[agent.name] = reference
         return reference
@@ -233,8 +233,8 @@ class Population:
 
     def _known(self, persona: PersonaRef | str) -> str:
         name = name_of(persona)
-        if isinstance(persona, str) and name not in self and name not in self.society.names:
-            raise PersonaUnknown(name, sorted({*self.society.names}))
+        if isinstance(persona, str) and name not in self and name not in self.directory.names:
+            raise PersonaUnknown(name, sorted({*self.directory.names}))
         return name
 
     def _spawn(

@@ -26,13 +26,13 @@ class PersonaRef:
     never a half-made one. Asks end after `timeout` seconds.
     """
 
-    __slots__ = ("_memory", "_society", "agent", "persona", "timeout")
+    __slots__ = ("_directory", "_memory", "agent", "persona", "timeout")
 
     def __init__(
         self,
         agent: AgentRef,
         persona: Persona,
-        society: PersonaDirectory,
+        directory: PersonaDirectory,
         memory: TieredMemory | None = None,
         timeout: float | None = _TIMEOUT,
     ) -> None:
@@ -41,7 +41,7 @@ class PersonaRef:
         self.persona = persona
         """Who it is."""
         self.timeout = timeout
-        self._society = society
+        self._directory = directory
         self._memory = memory
 
     @property
@@ -52,7 +52,7 @@ class PersonaRef:
     @property
     def state(self) -> PersonaState:
         """Its latest state, whole."""
-        return self._society.state(self.name)
+        return self._directory.state(self.name)
 
     @property
     def mental_state(self) -> MentalState:
@@ -72,7 +72,7 @@ class PersonaRef:
     @property
     def accessible(self) -> dict[str, str]:
         """The names of the accessible agents, each with the relation to this persona."""
-        return self._society.relations.accessible(self.name)
+        return self._directory.relations.accessible(self.name)
 
     @property
     def memory(self) -> AgentMemory | None:

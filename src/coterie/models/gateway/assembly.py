@@ -60,24 +60,24 @@ class ModelStack:
     model: Model
     meter: Meter
     ledger: BudgetLedger
-    tape: RecordingModel | ReplayModel | None
+    recording: RecordingModel | ReplayModel | None
     core: Model | None
 
     async def close(self) -> None:
         """Close files and clients."""
-        if self.tape is not None:
-            self.tape.close()
+        if self.recording is not None:
+            self.recording.close()
         if isinstance(self.core, ProviderModel):
             await self.core.aclose()
 
     def snapshot(self) -> dict[str, Any]:
         """Return the spending, and the counts of requests."""
-        return {"spent": self.ledger.snapshot(), "asked": self.tape.snapshot() if self.tape is not None else []}
+        return {"spent": self.ledger.snapshot(), "asked": self.recording.snapshot() if self.recording is not None else []}
 
     def restore(self, state: Any) -> None:
         """Take up a state that `snapshot` returned. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
-        if self.tape is not None:
-            self.tape.restore(state["asked"])
+        if self.recording is not None:
+            self.recording.restore(state["asked"])
         self.ledger.restore(state["spent"])
 
 
@@ -99,10 +99,10 @@ def assemble(parts: GatewayOptions) -> ModelStack:
             "Budget.dollars", name, f"a model whose price is known: prices={{{name!r}: Price(input=…, output=…)}}"
         )
     meter = Meter(name)
-    live = _around(priced, parts, estimator, ledger, meter) if priced is not None else None
-    model, tape = _taped(live, parts)
-    replayed = tape.holds if isinstance(tape, ReplayModel) else _never
-    return ModelStack(MeteredModel(model, meter, parts.clock.monotonic, replayed), meter, ledger, tape, core)
+    live = _wrap(priced, parts, estimator, ledger, meter) if priced is not None else None
+    model, recording = _with_recording(live, parts)
+    replayed = recording.holds if isinstance(recording, ReplayModel) else _never
+    return ModelStack(MeteredModel(model, meter, parts.clock.monotonic, replayed), meter, ledger, recording, core)
 
 
 def check_table(where: str, table: object, kind: type) -> None:
@@ -119,7 +119,7 @@ def check_model(model: object) -> Model:
     return cast("Model", model)
 
 
-def _taped(live: Model | None, parts: GatewayOptions) -> tuple[Model, RecordingModel | ReplayModel | None]:
+def _with_recording(live: Model | None, parts: GatewayOptions) -> tuple[Model, RecordingModel | ReplayModel | None]:
     """Wrap the model with recording or replay."""
     going_on = parts.record is not None and parts.replay == parts.record and not begun(parts.record)
     if parts.replay is not None and not going_on:
@@ -148,7 +148,7 @@ def _free(_prompt: int, _reply: int) -> float:
     return 0.0
 
 
-def _around(core: Model, parts: GatewayOptions, estimator: TokenEstimator, ledger: BudgetLedger, meter: Meter) -> Model:
+def _wrap(core: Model, parts: GatewayOptions, estimator: TokenEstimator, ledger: BudgetLedger, meter: Meter) -> Model:
     timeouts = parts.timeouts
     attempt = TimeLimitedModel(core, timeouts.attempt, "one attempt", first_token=timeouts.first_token)
     turns = RateLimitedModel(BudgetedModel(attempt, ledger), parts.limits, estimator, meter, ledger, timeouts.total)

@@ -22,9 +22,9 @@ _NOT_RECORDED = (GatewayClosed, RecordingDamaged, RecordingMissing)
 class _Live:
     """Asks a model, and records the reply or the error. A cancelled request leaves no entry."""
 
-    def __init__(self, model: Model, tape: RecordingFile | None) -> None:
+    def __init__(self, model: Model, file: RecordingFile | None) -> None:
         self.model = model
-        self._tape = tape
+        self._file = file
 
     async def ask(self, key: RecordingKey, request: ModelRequest) -> ModelReply:
         try:
@@ -47,16 +47,16 @@ class _Live:
             raise
 
     def close(self) -> None:
-        if self._tape is not None:
-            self._tape.close()
+        if self._file is not None:
+            self._file.close()
 
     def _keep(self, key: RecordingKey, request: ModelRequest, reply: ModelReply) -> None:
-        if self._tape is not None:
-            self._tape.append(key, request, reply)
+        if self._file is not None:
+            self._file.append(key, request, reply)
 
     def _fail(self, key: RecordingKey, request: ModelRequest, error: ModelError) -> None:
-        if self._tape is not None and not isinstance(error, _NOT_RECORDED):
-            self._tape.append(key, request, error)
+        if self._file is not None and not isinstance(error, _NOT_RECORDED):
+            self._file.append(key, request, error)
 
 
 class RecordingModel:

@@ -105,8 +105,8 @@ class PersonaAgent(Member):
         """The turn that it takes, while it takes one in a simulation: for actions that intend something."""
         self._buffer_size = buffer_size
         self._memory_options = dict(memory or {})
-        self._society = self._service(PersonaDirectory)
-        self.documents: Mapping[str, str] = self._society.documents if self._society is not None else {}
+        self._directory = self._service(PersonaDirectory)
+        self.documents: Mapping[str, str] = self._directory.documents if self._directory is not None else {}
         """What it can consult, by name."""
         self.memory: PersonaMemory = self._make_memory()
         """Its memories."""
@@ -126,13 +126,13 @@ class PersonaAgent(Member):
     def on_start(self) -> None:
         """Enter the directory."""
         self.replace()
-        if self._society is not None:
-            self._society.enter(self.context.self_ref)
+        if self._directory is not None:
+            self._directory.enter(self.context.self_ref)
 
     def on_stop(self) -> None:
         """Leave the directory."""
-        if self._society is not None:
-            self._society.leave(self.context.self_ref)
+        if self._directory is not None:
+            self._directory.leave(self.context.self_ref)
 
     # What comes to it.
 
@@ -367,8 +367,8 @@ class PersonaAgent(Member):
         if more:
             counts = msgspec.structs.replace(counts, **{name: getattr(counts, name) + each for name, each in more.items()})
         self.state = msgspec.structs.replace(state, counts=counts, **(changes or {}))
-        if self._society is not None:
-            self._society.publish(self._who, self.state)
+        if self._directory is not None:
+            self._directory.publish(self._who, self.state)
 
     def _service(self, kind: type[Any]) -> Any:
         try:
@@ -383,4 +383,4 @@ class PersonaAgent(Member):
         return NoteMemory(lambda: self.state.notes, lambda notes: self.replace({"notes": notes}), _MOST_NOTES)
 
     def _usual_channel(self) -> OutputChannel:
-        return MailboxChannel(self._who, self._society) if self._society is not None else SilentChannel({})
+        return MailboxChannel(self._who, self._directory) if self._directory is not None else SilentChannel({})

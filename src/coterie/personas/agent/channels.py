@@ -16,13 +16,13 @@ from coterie.rounds import Turn
 class MailboxChannel:
     """Delivers speech to the mailboxes of accessible personas."""
 
-    def __init__(self, who: str, society: PersonaDirectory) -> None:
+    def __init__(self, who: str, directory: PersonaDirectory) -> None:
         self._who = who
-        self._society = society
+        self._directory = directory
 
     def accessible(self) -> Mapping[str, str]:
         """Return whom the relations name."""
-        return self._society.relations.accessible(self._who)
+        return self._directory.relations.accessible(self._who)
 
     async def talk(self, action: PersonaAction) -> ActionResult:
         """Tell one, or all within reach."""
@@ -30,7 +30,7 @@ class MailboxChannel:
         names = list(accessible)
         if action.target:
             try:
-                names = [self._society.find(action.target).name]
+                names = [self._directory.find(action.target).name]
             except PersonaUnknown as error:
                 return ActionOutcome.REFUSED, str(error)
             if names[0] not in accessible:
@@ -38,7 +38,7 @@ class MailboxChannel:
         lost = []
         for name in names:
             try:
-                await self._society.find(name).offer(Listen(action.content, self._who))
+                await self._directory.find(name).offer(Listen(action.content, self._who))
             except (DeliveryError, PersonaUnknown) as error:
                 lost.append(f"{name} did not hear it: {describe(error)}")
         if lost:
@@ -49,19 +49,19 @@ class MailboxChannel:
         """Relate the two, and tell the other."""
         name = action.target or action.content
         try:
-            other = self._society.find(name)
+            other = self._directory.find(name)
         except PersonaUnknown as error:
             return ActionOutcome.REFUSED, str(error)
         if other.name == self._who:
             return ActionOutcome.REFUSED, "one reaches out to somebody else"
-        new = self._society.relations.between(self._who, other.name) is None
+        new = self._directory.relations.between(self._who, other.name) is None
         if new:
-            self._society.relations.relate(self._who, other.name, action.content if action.target else "")
+            self._directory.relations.relate(self._who, other.name, action.content if action.target else "")
         try:
             await other.offer(Introduce(f"{self._who} is within reach now", self._who))
         except DeliveryError as error:
             if new:
-                self._society.relations.separate(self._who, other.name)
+                self._directory.relations.separate(self._who, other.name)
             return ActionOutcome.REFUSED, describe(error)
         return f"{other.name} is within reach now"
 

@@ -117,7 +117,7 @@ def error(served: Served) -> bytes:
     return json.dumps({"error": {"message": served.error, "type": kind, "param": None, "code": served.code}}).encode()
 
 
-class Reply:
+class ServedReply:
     """The reply to one request, whole or in pieces."""
 
     def __init__(self, request: Mapping[str, Any], served: Served, number: int) -> None:

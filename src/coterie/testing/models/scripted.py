@@ -11,7 +11,7 @@ from coterie.concurrency import Rank, Signal, Timers, new_lock
 from coterie.kernel import Clock, SystemClock
 from coterie.models import ModelReply, ModelRequest, TextDelta, Usage
 
-Answer = ModelReply | str | Exception
+ScriptedAnswer = ModelReply | str | Exception
 """A reply, its text, or an error that is raised."""
 
 
@@ -37,7 +37,7 @@ class ScriptedModel:
 
     def __init__(
         self,
-        answers: Sequence[Answer] | Callable[[ModelRequest], Answer],
+        answers: Sequence[ScriptedAnswer] | Callable[[ModelRequest], ScriptedAnswer],
         *,
         delay: float = 0.0,
         clock: Clock | None = None,
@@ -150,8 +150,8 @@ class ScriptedModel:
             changes["usage"] = Usage(len(asked.split()), len(reply.text.split()))
         return msgspec.structs.replace(reply, **changes)
 
-    def _next(self, number: int) -> Answer:
-        answers: Sequence[Answer] = self._answers  # type: ignore[assignment] # it is no function
+    def _next(self, number: int) -> ScriptedAnswer:
+        answers: Sequence[ScriptedAnswer] = self._answers  # type: ignore[assignment] # it is no function
         if number < len(answers):
             return answers[number]
         if self._repeat and answers:

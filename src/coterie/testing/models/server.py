@@ -13,7 +13,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import describe
 from coterie.kernel import SystemClock
 from coterie.models.gateway.loop import EventLoopThread
-from coterie.testing.models.responses import Reply, Served, chunk, error, head, whole
+from coterie.testing.models.responses import Served, ServedReply, chunk, error, head, whole
 
 Script = Sequence[Served] | Callable[[Mapping[str, Any]], Served]
 
@@ -154,7 +154,7 @@ class ModelServer:
             return True
         served, number = self._arrived(request, headers)
         ticket = _Ticket()
-        answering = asyncio.ensure_future(self._answer(Reply(request, served, number), served, ticket, writer))
+        answering = asyncio.ensure_future(self._answer(ServedReply(request, served, number), served, ticket, writer))
         # While a request is answered its client says nothing: what can be read is that it has gone.
         watching = asyncio.ensure_future(reader.read(1))
         try:
@@ -193,7 +193,7 @@ class ModelServer:
                 return Served(status=500, error=f"the script raised {describe(error)}"), number
         return script[number] if number < len(script) else Served(), number
 
-    async def _answer(self, reply: Reply, served: Served, ticket: _Ticket, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, reply: ServedReply, served: Served, ticket: _Ticket, writer: asyncio.StreamWriter) -> bool:
         """Answer a request; return whether that came to its end."""
         if served.delay:
             await asyncio.sleep(served.delay)
@@ -212,7 +212,7 @@ class ModelServer:
         await writer.drain()
         return True
 
-    async def _stream(self, reply: Reply, served: Served, ticket: _Ticket, writer: asyncio.StreamWriter) -> bool:
+    async def _stream(self, reply: ServedReply, served: Served, ticket: _Ticket, writer: asyncio.StreamWriter) -> bool:
         """Write a stream; return whether it came to its end."""
         form = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **served.headers}
         writer.write(head(200, form))
