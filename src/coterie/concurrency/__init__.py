@@ -6,7 +6,7 @@ Every thread of Coterie is started here, and every lock is made here, with its p
 from coterie.concurrency.completion import Completion, Signal
 from coterie.concurrency.doorbell import Doorbell
 from coterie.concurrency.file_locks import lock_file
-from coterie.concurrency.forks import tell_no_more, tell_of_forks
+from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
 from coterie.concurrency.interrupts import InterruptGuard, waits
 from coterie.concurrency.locks import Rank, acquire_in_turn, new_lock
 from coterie.concurrency.periodic import PeriodicJob
@@ -32,9 +32,9 @@ __all__ = [
     "dump_stacks",
     "lock_file",
     "new_lock",
+    "register_fork_handler",
     "stack_of",
     "start_thread",
-    "tell_no_more",
-    "tell_of_forks",
+    "unregister_fork_handler",
     "waits",
 ]

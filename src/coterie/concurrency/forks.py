@@ -1,4 +1,4 @@
-"""Word of forks: a child has a copy of everything but the threads, and of locks as they were held at that moment."""
+"""Handlers for forks: a child process has copies of all objects, but none of the threads that used them."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import weakref
 from typing import Protocol
 
 
-class Orphan(Protocol):
-    """What has threads, and must know that a copy of it has none."""
+class ForkAware(Protocol):
+    """An object with threads, which must not wait for them in a forked child."""
 
-    def become_orphan(self) -> None:
-        """Be told that this is a copy in a forked process. There is no other thread; any lock may be held by nobody."""
+    def after_fork_in_child(self) -> None:
+        """Take note that this object is a copy in a forked child: its threads do not exist, and any lock may stay locked."""
         ...
 
 
-_TOLD: weakref.WeakSet[Orphan] = weakref.WeakSet()
-"""Those that want to know. They share nothing by it, and are not kept alive."""
+_HANDLERS: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+"""Registered objects, held weakly."""
 
 
-def tell_of_forks(tenant: Orphan) -> None:
-    """Have `tenant.become_orphan()` called in every child that is forked from now on, while the tenant lives."""
-    _TOLD.add(tenant)
+def register_fork_handler(handler: ForkAware) -> None:
+    """Call `handler.after_fork_in_child()` in every child forked from now on, while the handler is alive."""
+    _HANDLERS.add(handler)
 
 
-def tell_no_more(tenant: Orphan) -> None:
-    """Forget a tenant; do nothing if it is not known."""
-    _TOLD.discard(tenant)
+def unregister_fork_handler(handler: ForkAware) -> None:
+    """Forget a handler; do nothing if it is not registered."""
+    _HANDLERS.discard(handler)
 
 
 def _after_fork() -> None:
-    for tenant in list(_TOLD):
-        tenant.become_orphan()
+    for handler in list(_HANDLERS):
+        handler.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -109,7 +109,7 @@ class Timers:
             except Exception:  # noqa: BLE001 - it is logged, and others go on
                 _log.exception("a timer's callback raised")
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Be told that this is a copy in a forked process, without the thread: call nothing any more."""
         self._lock = new_lock(Rank.TIMERS)
         self._closed = True

@@ -11,7 +11,7 @@ from typing import Protocol
 import coterie.concurrency
 import coterie.kernel
 import coterie.messaging
-from coterie.concurrency import InterruptGuard, SwitchInterval, tell_no_more, tell_of_forks
+from coterie.concurrency import InterruptGuard, SwitchInterval, register_fork_handler, unregister_fork_handler
 
 _BOOKKEEPING = [
     str(Path(path).parent)
@@ -49,13 +49,13 @@ class ProcessHooks:
         self._interval.hold()
         self._interrupts.hold()
         atexit.register(self._at_exit)
-        tell_of_forks(self)
+        register_fork_handler(self)
 
     def uninstall(self) -> None:
         """End all but the guard."""
         self._interval.release()
         atexit.unregister(self._at_exit)
-        tell_no_more(self)
+        unregister_fork_handler(self)
 
     def become_orphan(self) -> None:
         """Uninstall in a forked process, and call the handler of the owner."""

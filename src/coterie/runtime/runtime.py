@@ -347,7 +347,7 @@ class Runtime:
         self._stopped.set()
         self._stopping = True
         self._stopper = None
-        self._services.become_orphan()
+        self._services.after_fork_in_child()
 
     def _current(self) -> AgentRef | None:
         """Return the agent of this runtime whose code calls this, or None."""

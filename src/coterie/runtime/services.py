@@ -265,11 +265,11 @@ class Services:
         """Become a stopped copy in a forked process, without threads. The locks are replaced: their holders do not exist."""
         self._lock = new_lock(Rank.RECORDS)
         self.stopping = self.closed = True
-        self.timers.become_orphan()
-        self.dead_letters.become_orphan()
-        for cell in self.registry.become_orphan():
+        self.timers.after_fork_in_child()
+        self.dead_letters.after_fork_in_child()
+        for cell in self.registry.after_fork_in_child():
             cell.life.phase = Phase.STOPPED
-            cell.mailbox.become_orphan()
+            cell.mailbox.after_fork_in_child()
 
     @property
     def refused(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from coterie.concurrency import Timers, tell_of_forks
+from coterie.concurrency import Timers, register_fork_handler
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, check_number, choice, clock_or_system
 from coterie.work.batches import Chunk, Chunked, values
@@ -102,7 +102,7 @@ class ProcessingEngine:
         )  # fmt: skip
         self._guard = new_guard()
         self._pools = {"threads": self._threads, "processes": self._processes}
-        tell_of_forks(self)
+        register_fork_handler(self)
 
     def __enter__(self) -> Self:
         return self
@@ -225,9 +225,9 @@ class ProcessingEngine:
         self._guard.release()
         return report
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Be told that this is a copy in a forked process: it has been stopped, for threads are not inherited."""
-        self._timers.become_orphan()
-        self.ratio.become_orphan()
+        self._timers.after_fork_in_child()
+        self.ratio.after_fork_in_child()
         for pool in self._pools.values():
-            pool.become_orphan()
+            pool.after_fork_in_child()

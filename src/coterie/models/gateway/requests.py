@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
-from coterie.concurrency import Signal, tell_of_forks
+from coterie.concurrency import Signal, register_fork_handler
 from coterie.errors import GatewayClosed, GatewayForked, ModelError, describe
 from coterie.models.contract import Model, reading
 from coterie.models.gateway.futures import ModelReplyFuture, StreamChannel
@@ -39,7 +39,7 @@ class GatewayLoop:
         self._ended = Signal()
         self._accepting = True
         self._forked = False
-        tell_of_forks(self)
+        register_fork_handler(self)
 
     @property
     def closed(self) -> bool:

@@ -104,7 +104,7 @@ class RecordingFile:
         except RecordingDamaged:
             self.close()
             raise
-        tell_of_forks(self)
+        register_fork_handler(self)
 
     def become_orphan(self) -> None:
         """Leave the file to the parent process, and replace the lock, which a lost thread may hold."""

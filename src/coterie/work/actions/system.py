@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from coterie.concurrency import Rank, Timers, new_lock, tell_of_forks
+from coterie.concurrency import Rank, Timers, new_lock, register_fork_handler
 from coterie.errors import InvalidSetting, UnknownAction, WorkError
 from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
 from coterie.work.actions.action import Action, DeadAction
@@ -132,7 +132,7 @@ class ActionSystem:
         """Guards the circuits and the dead."""
         self._circuits: dict[str, Circuit] = {}
         self._dead: OrderedDict[str, tuple[DeadAction, Action[Any]]] = OrderedDict()
-        tell_of_forks(self)
+        register_fork_handler(self)
 
     def __enter__(self) -> Self:
         return self
@@ -266,12 +266,12 @@ class ActionSystem:
         self._guard.release()
         return report
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Be told that this is a copy in a forked process: it has been stopped, for threads are not inherited."""
         self._lock = new_lock(Rank.RECORDS)
-        self._timers.become_orphan()
-        self.ratio.become_orphan()
-        self.pool.become_orphan()
+        self._timers.after_fork_in_child()
+        self.ratio.after_fork_in_child()
+        self.pool.after_fork_in_child()
 
     # For actions.
 

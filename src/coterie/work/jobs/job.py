@@ -258,7 +258,7 @@ class Job(Completion, Generic[R]):
         self._done = True
         self._finish()
 
-    def become_orphan(self, error: BaseException) -> None:
+    def after_fork_in_child(self, error: BaseException) -> None:
         """End in a forked process, where nobody waits for it and nobody does it. Nothing is called."""
         self._lock = new_lock(Rank.COMPLETION)
         self._callbacks = None

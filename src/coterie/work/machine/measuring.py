@@ -31,7 +31,7 @@ class Ratio:
             self._wait += weight * (wait - self._wait)
             self._compute += weight * (computed - self._compute)
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Be told that this is a copy in a forked process, where whoever held the lock is not."""
         self._lock = new_lock(Rank.RECORDS)
 

@@ -263,16 +263,16 @@ class Ledger(ABC):
         worker.runner.end(job)
         return cancelled or None
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Be told that this is a copy in a forked process: it has ended, and so have its jobs."""
         self.lock = new_lock(Rank.WORK)
         self.closed = self.closed_for_good = self.hurried = self.orphaned = True
         error = WorkForked(self.name)
         for job in self.live.values():
             self.counts[job.origin].ended[JobState.CANCELLED] += 1
-            job.become_orphan(error)
+            job.after_fork_in_child(error)
         self.live, self.rooms, self.quiet = {}, {}, []
-        self.staff.become_orphan()
+        self.staff.after_fork_in_child()
         for counts in self.counts:
             counts.running = 0
         self.ready = ReadyQueue(len(self.lanes), self.limits.age_after)

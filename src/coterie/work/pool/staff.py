@@ -74,10 +74,10 @@ class Staff:
             if worker in table:
                 table.remove(worker)
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Be told that this is a copy in a forked process: nobody is here."""
         for worker in (*self.workers, *self.abandoned):
-            worker.runner.become_orphan()
+            worker.runner.after_fork_in_child()
         self.workers, self.idle, self.abandoned, self.blocked = [], [], [], 0
 
     def rehome(self, load: Sequence[int]) -> None:

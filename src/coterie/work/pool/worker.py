@@ -32,7 +32,7 @@ class Runner(Protocol):
         """Let go of what it holds. The worker has ended, or is about to."""
         ...
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Be told that this is a copy in a forked process: let go of what it holds, and leave that alone."""
         ...
 
@@ -61,7 +61,7 @@ class ThreadRunner:
     def close(self) -> None:
         """Do nothing."""
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Do nothing."""
 
 

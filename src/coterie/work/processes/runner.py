@@ -116,7 +116,7 @@ class ProcessRunner:
                 self._kill()
             self._bury()
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Let go of the parent's process, which ends when the parent closes the lifeline, and not only when this does."""
         for end in (self._calls, self._lifeline):
             if end is not None:
