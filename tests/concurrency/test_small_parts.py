@@ -4,16 +4,16 @@ from random import Random
 
 import pytest
 
-from coterie.concurrency import Doorbell, Rank, SwitchInterval, dump_stacks, new_lock, stack_of, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, SwitchInterval, dump_stacks, new_lock, stack_of, start_thread
 from coterie.testing import Deadlock, Interleaver, LockOrderViolation, checked_locks
 from coterie.testing.interleaving import Schedule
 
 
 def test_a_doorbell_that_was_rung_lets_one_pass() -> None:
-    bell = Doorbell()
+    bell = AutoResetEvent()
     assert not bell.wait(0)
-    bell.ring()
-    bell.ring()
+    bell.set()
+    bell.set()
     assert bell.wait()
     assert not bell.wait(0.001)
 

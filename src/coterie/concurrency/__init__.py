@@ -4,7 +4,7 @@ Every thread of Coterie is started here, and every lock is made here, with its p
 """
 
 from coterie.concurrency.completion import Completion, Signal
-from coterie.concurrency.doorbell import Doorbell
+from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.file_locks import lock_file
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
 from coterie.concurrency.interrupts import InterruptGuard, waits
@@ -17,8 +17,8 @@ from coterie.concurrency.threads import Thread, start_thread
 from coterie.concurrency.timers import Timer, Timers
 
 __all__ = [
+    "AutoResetEvent",
     "Completion",
-    "Doorbell",
     "ElasticPool",
     "InterruptGuard",
     "PeriodicJob",

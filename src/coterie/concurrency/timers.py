@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from coterie.concurrency.doorbell import Doorbell
+from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.threads import Thread, start_thread
 from coterie.kernel import Clock, DrivenClock
@@ -53,7 +53,7 @@ class Timers:
         self._order = itertools.count()
         self._cancelled = 0
         self._closed = False
-        self._doorbell = Doorbell()
+        self._doorbell = AutoResetEvent()
         self._thread: Thread | None = None
         self._driven = isinstance(clock, DrivenClock)
         if isinstance(clock, DrivenClock):
@@ -78,7 +78,7 @@ class Timers:
         finally:
             lock.release()
         if ring:
-            self._doorbell.ring()
+            self._doorbell.set()
         return timer
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
@@ -122,7 +122,7 @@ class Timers:
         if isinstance(self.clock, DrivenClock):
             self.clock.detach(self)
         if thread is not None and thread is not threading.current_thread():
-            self._doorbell.ring()
+            self._doorbell.set()
             thread.join(timeout)
 
     def _cancel(self, timer: Timer) -> None:

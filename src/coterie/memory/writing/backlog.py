@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from coterie.concurrency import Doorbell, Rank, Signal, new_lock
+from coterie.concurrency import AutoResetEvent, Rank, Signal, new_lock
 from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import Countdown
 from coterie.memory.contract import Delete, Put, Touch
@@ -40,7 +40,7 @@ class Backlog:
         """The last of each key among them."""
         self._flushes: list[Flush] = []
         self._room: list[Signal] = []
-        self._bell = Doorbell()
+        self._bell = AutoResetEvent()
 
     def __len__(self) -> int:
         """Return how many changes wait or are being written."""
@@ -91,7 +91,7 @@ class Backlog:
             if many:
                 self._release_touches()
         if many:
-            self._bell.ring()
+            self._bell.set()
 
     def _pick(self, *queues: dict[str, Item]) -> list[Item]:
         taken: list[Item] = []

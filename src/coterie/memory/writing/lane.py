@@ -100,7 +100,7 @@ class WriteLane(Backlog):
         if call:
             self._call()
         elif ring:
-            self._bell.ring()
+            self._bell.set()
 
     def _call(self) -> None:
         """Ask the tier's writer to take what waits."""
@@ -135,7 +135,7 @@ class WriteLane(Backlog):
                 self._flushes.append(flush)
             else:
                 flush.set()
-        self._bell.ring()
+        self._bell.set()
         if not flush.wait(timeout):
             with self._lock:
                 if flush in self._flushes:
@@ -152,7 +152,7 @@ class WriteLane(Backlog):
         except Exception as error:  # noqa: BLE001 - it was told to who waited for it; here all else is to be let go of
             _log.warning("closing the %s tier: %s", self._access.name, describe(error))
         self._closed = True
-        self._bell.ring()
+        self._bell.set()
         if self._thread is not None:
             self._thread.join(timeout)
         return len(self)
@@ -240,7 +240,7 @@ class WriteLane(Backlog):
                 self._end_impatient(error)
             self._put_back(lent)
         if ring or error is not None:
-            self._bell.ring()
+            self._bell.set()
 
     def _write_singly(self, items: list[Item], error: Exception) -> None:
         """Find out which of a batch it is that the tier cannot take."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from coterie.concurrency import Doorbell, Rank, Thread, new_lock, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
 from coterie.errors import MemoryClosed
 from coterie.memory.writing.waiting import MemoryPriority
 
@@ -27,7 +27,7 @@ class PriorityWorkers:
         self._lock = new_lock(Rank.LANE)
         self._queue: list[tuple[int, int, Future[Any], Callable[[], Any]]] = []
         self._order = itertools.count()
-        self._idle: list[Doorbell] = []
+        self._idle: list[AutoResetEvent] = []
         self._threads: list[Thread] = []
         self._closed = False
 
@@ -49,7 +49,7 @@ class PriorityWorkers:
             elif len(self._threads) < self._most:
                 grow = True
         if bell is not None:
-            bell.ring()
+            bell.set()
         if grow:
             self._grow()
         return future
@@ -60,7 +60,7 @@ class PriorityWorkers:
             self._closed = True
             threads, bells, self._idle = list(self._threads), self._idle, []
         for bell in bells:
-            bell.ring()
+            bell.set()
         for thread in threads:
             thread.join(timeout)
 
@@ -70,7 +70,7 @@ class PriorityWorkers:
             self._threads.append(thread)
 
     def _run(self) -> None:
-        bell = Doorbell()
+        bell = AutoResetEvent()
         while True:
             with self._lock:
                 job = heapq.heappop(self._queue) if self._queue else None

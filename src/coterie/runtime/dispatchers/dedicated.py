@@ -12,7 +12,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from coterie.concurrency import Doorbell, Rank, Thread, new_lock, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
 from coterie.kernel import Countdown, DrivenClock
 from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable
 from coterie.runtime.dispatchers.loops import LoopInbox
@@ -109,7 +109,7 @@ class DedicatedExecutor:
         self._schedulable = schedulable
         self._lock = new_lock(Rank.SEAT)
         self._state = _State.NEW
-        self._bell = Doorbell()
+        self._bell = AutoResetEvent()
         self._in_loop = False
         self._loop: DedicatedLoop | None = None
         self.thread: Thread | None = None
@@ -143,7 +143,7 @@ class DedicatedExecutor:
         if before is _State.RESTING:
             loop = self._loop
             if loop is None:
-                self._bell.ring()
+                self._bell.set()
             else:
                 self._leave(loop)
         elif before is _State.NEW:

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from coterie.concurrency import Doorbell, Rank, Thread, new_lock, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
 from coterie.kernel import Countdown, SystemClock
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class LeaseWorker:
         self.thread: Thread | None = None
         self.fresh = True
         """Whether its thread has yet to be started, by the one who was told to rouse it."""
-        self.bell = Doorbell()
+        self.bell = AutoResetEvent()
         self.slot: deque[Lease] = deque()
         self.holds: Lease | None = None
         self.serial = 0
@@ -99,7 +99,7 @@ class WorkerPool:
         # With an interpreter lock, all threads together have the use of one processor for Python code.
         self._processors = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else os.cpu_count() or 1
         self._watchdog: Thread | None = None
-        self._watchdog_bell = Doorbell()
+        self._watchdog_bell = AutoResetEvent()
         self._watchdog_rests = False
         # These belong to the watchdog alone.
         self._prompt_looks = 0
@@ -143,7 +143,7 @@ class WorkerPool:
         if worker is not None:
             self._rouse(worker)
         if watchdog:
-            self._watchdog_bell.ring()
+            self._watchdog_bell.set()
 
     def release_slot(self) -> None:
         """Let others run what this thread would run next, because it is about to block."""
@@ -163,8 +163,8 @@ class WorkerPool:
             workers = list(self._workers)
             threads = [self._watchdog, *(worker.thread for worker in workers), *self._ending]
         for worker in workers:
-            worker.bell.ring()
-        self._watchdog_bell.ring()
+            worker.bell.set()
+        self._watchdog_bell.set()
         for thread in threads:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(countdown.left())
@@ -194,7 +194,7 @@ class WorkerPool:
         Returns False if the system has no thread left. Raises `RuntimeError` if then the pool has no thread at all.
         """
         if not worker.fresh:
-            worker.bell.ring()
+            worker.bell.set()
             return True
         worker.fresh = False
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from coterie.concurrency import Doorbell, Rank, Signal, new_lock
+from coterie.concurrency import AutoResetEvent, Rank, Signal, new_lock
 from coterie.errors import StorageBusy, StorageClosed
 from coterie.storage.engine.grouping import Work
 from coterie.storage.pending import Pending
@@ -42,7 +42,7 @@ class Intake:
         self._lock = new_lock(Rank.WRITES)
         self._queue: deque[Write] = deque()
         self._waiting: deque[_Waiting] = deque()
-        self._doorbell = Doorbell()
+        self._doorbell = AutoResetEvent()
         self._resting = False
         self._closed = False
 
@@ -66,7 +66,7 @@ class Intake:
                 waiting = _Waiting(write)
                 self._waiting.append(waiting)
         if ring:
-            self._doorbell.ring()
+            self._doorbell.set()
         if waiting is not None:
             self._await(waiting, timeout)
 
@@ -97,7 +97,7 @@ class Intake:
             waiting, self._waiting = self._waiting, deque()
         for each in waiting:
             each.signal.set()
-        self._doorbell.ring()
+        self._doorbell.set()
 
     def drain(self) -> list[Write]:
         """Return all that waits, which is then nobody else's. Safe from any thread."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from coterie.concurrency import Doorbell, Timers
+from coterie.concurrency import AutoResetEvent, Timers
 from coterie.errors import StorageError, StorageUnavailable
 from coterie.kernel import Clock
 from coterie.storage.engine import ConnectionLost, Outcome, Work, run_group
@@ -47,7 +47,7 @@ class PostgresStore:
             raise
         self._connection: PostgresConnection | None = connection
         self._timers = Timers(clock, "storage")
-        self._doorbell = Doorbell()
+        self._doorbell = AutoResetEvent()
         self._given_up = False
 
     def touch(self, transaction: Transaction) -> None:
@@ -72,7 +72,7 @@ class PostgresStore:
     def give_up(self) -> None:
         """Wait for the server no longer. Safe from any thread."""
         self._given_up = True
-        self._doorbell.ring()
+        self._doorbell.set()
 
     def close(self) -> None:
         """Close the connection."""
@@ -128,7 +128,7 @@ class PostgresStore:
             raise StorageUnavailable(self._address.shown, problem, doubtful=attempt.outcomes is not None) from lost
         if attempt.delay == _FIRST_DELAY:
             _log.warning("%s; trying again for %g s", lost, left)
-        timer = self._timers.call_later(min(attempt.delay, left), self._doorbell.ring)
+        timer = self._timers.call_later(min(attempt.delay, left), self._doorbell.set)
         self._doorbell.wait()
         timer.cancel()
         attempt.delay = min(attempt.delay * 2, _LONGEST_DELAY)

@@ -176,14 +176,14 @@ class WorkPool(Ledger):
             staff.rehome([self.ready.length(lane) + counts.running for lane, counts in enumerate(self.counts)])
             self.kept.trim(self.clock.monotonic())
         for worker in dismissed:
-            worker.bell.ring()
+            worker.bell.set()
         for worker in hired:
             self.wake(None, worker)
 
     def wake(self, idle: Worker | None, hired: Worker | None) -> None:
         """Ring for a worker, or start one, as `Staff.call` has said. No lock is held."""
         if idle is not None:
-            idle.bell.ring()
+            idle.bell.set()
         if hired is not None:
             try:
                 hired.thread = start_thread(partial(self._work, hired), hired.name)

@@ -119,7 +119,7 @@ def _dismiss(pool: WorkPool) -> None:
         pool.staff.idle.clear()
     countdown = Countdown(_THREADS)
     for worker in workers:
-        worker.bell.ring()
+        worker.bell.set()
     for worker in workers:
         if worker.thread is not None and worker.thread is not threading.current_thread():
             worker.thread.join(countdown.left())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from coterie.concurrency import Doorbell, Thread
+from coterie.concurrency import AutoResetEvent, Thread
 from coterie.work.jobs.job import CURRENT, Job
 
 
@@ -74,7 +74,7 @@ class Worker:
         self.name = name
         self.home = home
         self.runner = runner
-        self.bell = Doorbell()
+        self.bell = AutoResetEvent()
         self.job: Job[Any] | None = None
         self.idle = False
         self.leaving = False

@@ -1,12 +1,12 @@
-"""What one thread waits at, and others ring."""
+"""An event that one waiter consumes."""
 
 from __future__ import annotations
 
 import threading
 
 
-class Doorbell:
-    """A binary semaphore. Rung twice before anybody came, it has been rung once. Safe from any thread."""
+class AutoResetEvent:
+    """An event that resets itself when one waiter has seen it. Setting it twice equals setting it once. Safe from any thread."""
 
     __slots__ = ("_lock",)
 
@@ -14,16 +14,16 @@ class Doorbell:
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    def ring(self) -> None:
-        """Let the one who waits, or the next who comes, go on."""
+    def set(self) -> None:
+        """Let the current waiter, or else the next one, pass."""
         try:
             self._lock.release()
         except RuntimeError:
-            # It had been rung already, and nobody has come since: that ring will do.
+            # It is set already, and the next waiter consumes it only once.
             return
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait to be rung, for at most `timeout` seconds of real time. Return whether it was."""
+        """Wait until the event is set, at most `timeout` seconds of real time. Return whether it was set."""
         if timeout is None:
             return self._lock.acquire()
         return self._lock.acquire(timeout=max(0.0, min(timeout, threading.TIMEOUT_MAX)))
