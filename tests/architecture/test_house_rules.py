@@ -86,7 +86,7 @@ def test_locks_are_made_with_a_rank() -> None:
         offenders(
             ("threading.Lock", "threading.RLock", "threading.Condition"),
             "concurrency/completion.py",  # what one thread waits at, not what guards something
-            "concurrency/doorbell.py",  # the same
+            "concurrency/events.py",  # the same
             "concurrency/interrupts.py",  # one for the whole process, as signals are
             "concurrency/locks.py",
             "concurrency/pool.py",  # the bells of its threads

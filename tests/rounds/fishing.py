@@ -56,7 +56,7 @@ class Quota:
         self.resolver = resolver
         self.most = parameters["most"]
 
-    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], chance: Any) -> list[resolvers.Decision]:
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], chance: Any) -> list[resolvers.Resolution]:
         within = [each for each in intents if each.arguments["amount"] <= self.most]
         beyond = [each for each in intents if each.arguments["amount"] > self.most]
         return [*self.resolver(view, within, chance), *(resolvers.refused(each, "over the quota") for each in beyond)]

@@ -133,14 +133,14 @@ def test_a_dedicated_seat_runs_after_every_wake() -> None:
 
 
 class FakeBell:
-    """A doorbell made of a lock that the interleaver sees."""
+    """An event made of a lock that the interleaver sees."""
 
     def __init__(self, threads: Interleaver) -> None:
         with threads.locks():
             self.lock = new_lock(Rank.RECORDS)
         self.lock.acquire()
 
-    def ring(self) -> None:
+    def set(self) -> None:
         if self.lock.locked():
             self.lock.release()
 

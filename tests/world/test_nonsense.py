@@ -14,10 +14,10 @@ from coterie.testing import ManualClock
 from coterie.world import (
     Difference,
     EventLog,
+    ExternalEvent,
     HealthMonitor,
     Intent,
     Limit,
-    Note,
     RateMonitor,
     ResourceController,
     ResourceMonitor,
@@ -40,7 +40,7 @@ def change(field: str, value: Any) -> Callable[[World], object]:
     if owner == "update":
         return lambda world: world.update(**{"changes": {"n": 1}, name: value})
     if owner == "note":
-        return lambda world: world.commit([], notes=[Note(**{"kind": "k", name: value})])
+        return lambda world: world.commit([], notes=[ExternalEvent(**{"kind": "k", name: value})])
     if owner == "commit":
         return lambda world: world.commit([Intent(**ADDED)], **{name: value})
 
@@ -49,8 +49,8 @@ def change(field: str, value: Any) -> Callable[[World], object]:
             {name: (value,) if name == "removes" else {"n": value}} if name in ("sets", "adds", "removes") else {}
         )
         said = {name: value} if name in ("reason", "details", "effects", "outcome") else {}
-        given = {"outcome": resolvers.Outcome.CUT, "effects": resolvers.Effects(**effects), "reason": "so", **said}
-        return [resolvers.Decision(intent, **given) for intent in intents]
+        given = {"outcome": resolvers.IntentOutcome.PARTIAL, "effects": resolvers.Effects(**effects), "reason": "so", **said}
+        return [resolvers.Resolution(intent, **given) for intent in intents]
 
     return lambda world: world.commit([Intent(**ADDED)], resolver=decide)
 
@@ -106,7 +106,7 @@ def test_a_refusal_changes_nothing_whatever_effects_it_comes_with(tmp_path: Path
     effects = resolvers.Effects({"k": 1}, {}, ("n",))
     with World({"n": 1}, log=log) as world:
         refuse = lambda view, intents, random: [  # noqa: E731 - as every resolver
-            resolvers.Decision(each, resolvers.Outcome.REFUSED, effects, "no") for each in intents
+            resolvers.Resolution(each, resolvers.IntentOutcome.REFUSED, effects, "no") for each in intents
         ]
         world.commit([Intent("ada", "x")], resolver=refuse)
         assert dict(World.replay(log).view()) == dict(world.view()) == {"n": 1}
@@ -131,11 +131,11 @@ def test_rules_see_notes_too() -> None:
     world = World({"n": 1})
     world.validate(lambda before, after: "too much" if after["n"] > 5 else None)
     with pytest.raises(UpdateRefused, match="too much"):
-        world.commit([], notes=[Note("k", changes={"n": 9})])
+        world.commit([], notes=[ExternalEvent("k", changes={"n": 9})])
     with pytest.raises(ResolverFailed, match="unsupported"):
         world.commit([Intent("ada", "x")], resolver=resolvers.FirstCome({"x": lambda *_: resolvers.Effects(adds={"n": "1"})}))  # type: ignore[dict-item] # the point
     with pytest.raises(InvalidValue, match="expire"):
-        world.commit([], notes=[Note("k", expires={"n": 5.0})])
+        world.commit([], notes=[ExternalEvent("k", expires={"n": 5.0})])
     assert world.view()["n"] == 1
 
 

@@ -311,7 +311,7 @@ def test_going_back_forgets_what_came_after(tmp_path: Path) -> None:
         world.update({"n": 1})
         digest = world.digest()
         world.update({"n": 2, "m": 1})
-        world.cut_back(2)
+        world.truncate(2)
         assert (world.digest(), world.sequence) == (digest, 2)
         world.update({"n": 3})
     with World(log=EventLog(tmp_path / "run.db")) as world:

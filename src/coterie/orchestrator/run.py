@@ -21,7 +21,7 @@ from coterie.orchestrator.scenario import KINDS, AnyScenario, Scenario, as_commo
 from coterie.rounds import Result, RoundResult, Simulation
 from coterie.world import EventLog, World
 from coterie.world.resolvers import FirstCome, Rationing
-from coterie.world.resolvers.decision import Effects
+from coterie.world.resolvers.resolution import Effects
 
 _MOST_ATTEMPTS = 4
 """Requests that a mind makes for one decision: the first, two that mend it, and one that is shorter."""

@@ -21,7 +21,7 @@ from coterie.rounds.mode import Mode
 from coterie.rounds.plan import Change, Membership, Plan, Settle
 from coterie.rounds.turns.proposals import Binding
 from coterie.runtime import Dispatcher, RuntimeMetrics
-from coterie.world import Event, EventLog, Note, View, World
+from coterie.world import Event, EventLog, ExternalEvent, View, World
 from coterie.world.resolvers import FirstCome, Resolver
 
 
@@ -251,7 +251,7 @@ class Simulation:
             started = recorded.started
             if started is not None:
                 engine.recorded = recorded
-                world.cut_back(started.sequence - 1)
+                world.truncate(started.sequence - 1)
 
     def _drive(self, engine: Engine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
         scripted = engine.script is not None
@@ -325,7 +325,7 @@ def _begin(engine: Engine, members: Iterable[str]) -> None:
         "seed": plan.seed,
         "graph": [stage.name for stage in plan.graph.stages],
     }
-    engine.settling.note([Note(STARTED, details=details)], 0)
+    engine.settling.note([ExternalEvent(STARTED, details=details)], 0)
     engine.first_members = names
 
 

@@ -6,18 +6,18 @@ health and resources. The world knows nothing of agents, and can be used alone.
 """
 
 from coterie.world import resolvers
-from coterie.world.committing import Rule
+from coterie.world.committing import Invariant
+from coterie.world.external_event import ExternalEvent
 from coterie.world.intent import Intent
 from coterie.world.journal.log import EventLog
 from coterie.world.monitors.controller import Limit, ResourceController
-from coterie.world.monitors.health import Check, Health, HealthMonitor
+from coterie.world.monitors.health import Check, ComponentHealth, HealthMonitor
 from coterie.world.monitors.rates import RateMonitor, Rates
-from coterie.world.monitors.resources import ResourceMonitor, Resources
-from coterie.world.note import Note
+from coterie.world.monitors.resources import ResourceMonitor, ResourceUsage
 from coterie.world.observers import Observer
 from coterie.world.resolvers import Resolver
 from coterie.world.state.differences import Difference, differences, patched
-from coterie.world.state.event import Event, Kind
+from coterie.world.state.event import Event, EventKind
 from coterie.world.state.values import freeze, thaw
 from coterie.world.state.view import View
 from coterie.world.statistics import Statistics
@@ -25,23 +25,23 @@ from coterie.world.world import World
 
 __all__ = [
     "Check",
+    "ComponentHealth",
     "Difference",
     "Event",
+    "EventKind",
     "EventLog",
-    "Health",
+    "ExternalEvent",
     "HealthMonitor",
     "Intent",
-    "Kind",
+    "Invariant",
     "Limit",
-    "Note",
     "Observer",
     "RateMonitor",
     "Rates",
     "Resolver",
     "ResourceController",
     "ResourceMonitor",
-    "Resources",
-    "Rule",
+    "ResourceUsage",
     "Statistics",
     "View",
     "World",

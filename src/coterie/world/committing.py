@@ -7,20 +7,20 @@ from random import Random
 from typing import Any, TypeAlias
 
 from coterie.errors import InvalidValue, ResolverFailed, RuleFailed, UpdateRefused, describe
+from coterie.world.external_event import ExternalEvent
 from coterie.world.intent import Intent
-from coterie.world.note import Note
-from coterie.world.resolvers import Decision, Effects, Outcome, Resolver, refused
+from coterie.world.resolvers import Effects, IntentOutcome, Resolution, Resolver, refused
 from coterie.world.state.event import Event
 from coterie.world.state.fold import Fold
 from coterie.world.state.values import as_key, fits, freeze
 from coterie.world.state.view import View
 
-Rule: TypeAlias = Callable[[View, View], str | None]
+Invariant: TypeAlias = Callable[[View, View], str | None]
 """A validation rule: takes the world as it was and as it would be; returns None, or the reason why it must not be so.
 
 Pure; it runs on the thread that commits, and must not change the world."""
 
-_KINDS = {Outcome.GRANTED: "granted", Outcome.CUT: "cut", Outcome.REFUSED: "refused"}
+_KINDS = {IntentOutcome.GRANTED: "granted", IntentOutcome.PARTIAL: "cut", IntentOutcome.REFUSED: "refused"}
 
 
 _NOTHING = Effects()
@@ -30,7 +30,7 @@ class _TooLarge(Exception):
     """What an intent adds to leads to a number that cannot be kept."""
 
 
-class Draft:
+class PendingCommit:
     """What a commit would do: events, and the fold that they lead to."""
 
     __slots__ = ("_time", "events", "fold")
@@ -41,10 +41,10 @@ class Draft:
         self._time = time
         self.events: list[Event] = []
 
-    def decided(self, decision: Decision, resolver: object) -> None:
+    def decided(self, decision: Resolution, resolver: object) -> None:
         """Carry a decision out."""
         intent = decision.intent
-        effects = decision.effects if decision.outcome is not Outcome.REFUSED else _NOTHING
+        effects = decision.effects if decision.outcome is not IntentOutcome.REFUSED else _NOTHING
         fold = self.fold
         changes: dict[str, Any] = {}
         for key, value in effects.sets.items():
@@ -87,7 +87,7 @@ class Draft:
             )
         )
 
-    def noted(self, note: Note) -> None:
+    def noted(self, note: ExternalEvent) -> None:
         """Let a note happen."""
         made = note.frozen()
         number = self.fold.sequence + 1
@@ -113,7 +113,7 @@ def _check_key(key: object) -> None:
         as_key(key)
 
 
-def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Random) -> Sequence[Decision]:
+def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Random) -> Sequence[Resolution]:
     """Return what a resolver decides, having seen that it decides on each intent once. Raises `ResolverFailed`."""
     try:
         decisions = resolver(view, intents, random)
@@ -123,26 +123,26 @@ def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Ra
         raise ResolverFailed(resolver, f"returned a {type(decisions).__qualname__}")
     open_ones = {id(intent) for intent in intents}
     for decision in decisions:
-        if not isinstance(decision, Decision):
+        if not isinstance(decision, Resolution):
             raise ResolverFailed(resolver, f"returned a {type(decision).__qualname__} among its decisions")
         if id(decision.intent) not in open_ones:
             raise ResolverFailed(resolver, f"decided twice on {decision.intent}, or was never asked about it")
         open_ones.remove(id(decision.intent))
-        if decision.outcome is not Outcome.GRANTED or decision.reason or decision.effects.__class__ is not Effects:
+        if decision.outcome is not IntentOutcome.GRANTED or decision.reason or decision.effects.__class__ is not Effects:
             _check_decision(decision, resolver)
     if open_ones:
         raise ResolverFailed(resolver, f"left {len(open_ones)} of {len(intents)} intents undecided")
     return decisions
 
 
-def _check_decision(decision: Decision, resolver: object) -> None:
+def _check_decision(decision: Resolution, resolver: object) -> None:
     if decision.reason.__class__ is not str:
         raise ResolverFailed(resolver, f"gives {decision.reason!r} as a reason, which is no text, with {decision.intent}")
     if not decision.reason.isascii():
         freeze(decision.reason, "reason")
-    if decision.effects.__class__ is not Effects or decision.outcome.__class__ is not Outcome:
+    if decision.effects.__class__ is not Effects or decision.outcome.__class__ is not IntentOutcome:
         raise ResolverFailed(resolver, f"says nothing about {decision.intent} that could be carried out")
-    if decision.outcome is not Outcome.GRANTED and not decision.reason:
+    if decision.outcome is not IntentOutcome.GRANTED and not decision.reason:
         raise ResolverFailed(resolver, f"gives no reason why {decision.intent} is {decision.outcome.value}")
 
 
@@ -151,9 +151,9 @@ def draft(
     intents: Sequence[Intent],
     resolver: Resolver,
     random: Callable[[], Random],
-    rules: Mapping[int, Rule],
+    rules: Mapping[int, Invariant],
     time: float,
-) -> Draft:
+) -> PendingCommit:
     """Return what becomes of `intents`, which are in order. What rules object to is refused, for the reason they give.
 
     An objection is looked for intent by intent, in the order in which they are carried out; those that met one are
@@ -163,7 +163,7 @@ def draft(
     while True:
         remaining = [intent for intent in intents if id(intent) not in objections]
         decisions = decide(resolver, view, remaining, random())
-        made = Draft(view, time)
+        made = PendingCommit(view, time)
         for intent in intents:
             if id(intent) in objections:
                 made.decided(refused(intent, objections[id(intent)]), resolver)
@@ -181,7 +181,7 @@ def draft(
         found = _objectors(view, decisions, rules, resolver, time)
         if not found:
             # Together they break a rule that none of them breaks alone: the last that changed something gives way.
-            last = next((each for each in reversed(decisions) if each.outcome is not Outcome.REFUSED), None)
+            last = next((each for each in reversed(decisions) if each.outcome is not IntentOutcome.REFUSED), None)
             if last is None:
                 return made
             reason = objection(rules, view, _peek(view, made.events)) or ""
@@ -189,14 +189,14 @@ def draft(
         objections |= found
 
 
-def permit(rules: Mapping[int, Rule], before: View, made: Draft, notes: Sequence[Note]) -> None:
+def permit(rules: Mapping[int, Invariant], before: View, made: PendingCommit, notes: Sequence[ExternalEvent]) -> None:
     """Have the rules see what is nobody's intent. Raises `UpdateRefused`, `RuleFailed`."""
     changed = sorted({key for note in notes for key in (*note.changes, *note.remove)})
     if rules and changed and (why := objection(rules, before, _peek(before, made.events))) is not None:
         raise UpdateRefused(f"a change of {', '.join(changed[:3])}", why)
 
 
-def objection(rules: Mapping[int, Rule], before: View, after: View) -> str | None:
+def objection(rules: Mapping[int, Invariant], before: View, after: View) -> str | None:
     """Return the first reason that a rule gives against a change; None if there is none. Raises `RuleFailed`."""
     for rule in rules.values():
         name = getattr(rule, "__name__", repr(rule))
@@ -213,14 +213,14 @@ def objection(rules: Mapping[int, Rule], before: View, after: View) -> str | Non
 
 
 def _objectors(
-    view: View, decisions: Sequence[Decision], rules: Mapping[int, Rule], resolver: object, time: float
+    view: View, decisions: Sequence[Resolution], rules: Mapping[int, Invariant], resolver: object, time: float
 ) -> dict[int, str]:
     found: dict[int, str] = {}
     current = view
     for decision in decisions:
-        if decision.outcome is Outcome.REFUSED:
+        if decision.outcome is IntentOutcome.REFUSED:
             continue
-        trial = Draft(current, time)
+        trial = PendingCommit(current, time)
         try:
             trial.decided(decision, resolver)
         except _TooLarge as error:

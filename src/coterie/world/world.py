@@ -13,23 +13,23 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClosed
 from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
-from coterie.world.committing import Draft, Rule, draft, permit
+from coterie.world.commit_queue import CommitQueue
+from coterie.world.committing import Invariant, PendingCommit, draft, permit
+from coterie.world.external_event import ExternalEvent
 from coterie.world.intent import Intent, in_order
 from coterie.world.journal.appending import append
 from coterie.world.journal.history import History
 from coterie.world.journal.log import EventLog
-from coterie.world.note import Note
+from coterie.world.maintenance import Maintenance
 from coterie.world.observers import Observer, Observers
 from coterie.world.resolvers import FirstCome, Resolver
 from coterie.world.state.differences import Difference, differences
 from coterie.world.state.digest import Digest
-from coterie.world.state.event import Event, Kind
+from coterie.world.state.event import Event, EventKind
 from coterie.world.state.fold import EMPTY, fold
 from coterie.world.state.values import freeze
 from coterie.world.state.view import View
 from coterie.world.statistics import Statistics
-from coterie.world.turnstile import Turnstile
-from coterie.world.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
@@ -81,9 +81,9 @@ class World:
         self.log = log
         self._admit = admit
         self._snapshot_every = snapshot_every
-        self._turnstile = Turnstile()
+        self._turnstile = CommitQueue()
         self._lock = new_lock(Rank.WORLD)
-        self._rules: dict[int, Rule] = {}
+        self._rules: dict[int, Invariant] = {}
         self._observers = Observers()
         self.closed = False
         """Whether it takes no more changes. Only `close` sets it."""
@@ -96,7 +96,7 @@ class World:
         self._history = History(self._view, history)
         if self._view.sequence == 0:
             self._begin(initial or {})
-        self._upkeep = Upkeep(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
+        self._upkeep = Maintenance(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
 
     @classmethod
     def replay(cls, log: EventLog, until: int | None = None) -> World:
@@ -182,7 +182,7 @@ class World:
         *,
         resolver: Resolver | None = None,
         seed: int | str | None = None,
-        notes: Sequence[Note] = (),
+        notes: Sequence[ExternalEvent] = (),
         time: float | None = None,
     ) -> tuple[Event, ...]:
         """Have `resolver` (by default `FirstCome`) decide on intents, and return what happened: an event for each.
@@ -201,7 +201,7 @@ class World:
         if self._admit is not None:
             self._admit(len(batch))
 
-        def make(view: View, now: float) -> Draft:
+        def make(view: View, now: float) -> PendingCommit:
             random = partial(stream, view.sequence if seed is None else seed, "commit")
             made = draft(view, batch, deciding, random, self._rules, now)
             for note in notes:
@@ -217,7 +217,7 @@ class World:
         *,
         remove: Collection[str] = (),
         ttl: float | None = None,
-        kind: str = Kind.CHANGED,
+        kind: str = EventKind.CHANGED,
         agent: str = "",
         reason: str = "",
         round: int = 0,  # noqa: A002 - the field's own name
@@ -234,10 +234,10 @@ class World:
             raise InvalidSetting("World.update.remove", remove, "several keys: [...]")
         check_number("World.update.time", time, least=-_FOREVER, optional=True)
         check_number("World.update.ttl", ttl, above=0, optional=True)
-        note = Note(kind, agent, reason, changes or {}, remove, {} if details is None else details, round).frozen()
+        note = ExternalEvent(kind, agent, reason, changes or {}, remove, {} if details is None else details, round).frozen()
 
-        def make(view: View, now: float) -> Draft:
-            made = Draft(view, now)
+        def make(view: View, now: float) -> PendingCommit:
+            made = PendingCommit(view, now)
             made.noted(note if ttl is None else msgspec.structs.replace(note, expires=dict.fromkeys(note.changes, now + ttl)))
             permit(self._rules, view, made, [note])
             return made
@@ -249,12 +249,12 @@ class World:
         check_number("World.expire.now", now, least=-_FOREVER, optional=True)
         gone: list[str] = []
 
-        def make(view: View, time: float) -> Draft:
+        def make(view: View, time: float) -> PendingCommit:
             due = sorted(key for key, when in view.deadlines_map.items() if when <= time)
             gone.extend(due)
-            made = Draft(view, time)
+            made = PendingCommit(view, time)
             if due:
-                made.happened(Event(view.sequence + 1, Kind.EXPIRED, removed=tuple(due), time=time))
+                made.happened(Event(view.sequence + 1, EventKind.EXPIRED, removed=tuple(due), time=time))
             return made
 
         if self.closed or not len(self._view.deadlines_map):
@@ -263,7 +263,7 @@ class World:
         self._make(make, now)
         return tuple(gone)
 
-    def validate(self, rule: Rule) -> Callable[[], None]:
+    def validate(self, rule: Invariant) -> Callable[[], None]:
         """Have `rule` see each change before it counts; return what ends that.
 
         What it objects to does not happen: an intent is refused for the reason it gives, an update raises.
@@ -287,7 +287,7 @@ class World:
         check_instance("World.subscribe", observer, Callable, "a function of a view and events")  # type: ignore[arg-type] # as above
         return self._observers.add(observer)
 
-    def cut_back(self, sequence: int) -> View:
+    def truncate(self, sequence: int) -> View:
         """Go back to the moment after event `sequence`, and forget what came after it, in the log too; return that moment.
 
         For going on from a checkpoint, after a crash: what is forgotten must not have been told to anybody as done.
@@ -296,7 +296,7 @@ class World:
         with self._turnstile:
             view = self.at(sequence)
             if self.log is not None and sequence < self._view.sequence:
-                self.log.cut_back(sequence)
+                self.log.truncate(sequence)
             with self._lock:
                 self._view, self._digest = view, Digest.of(view)
                 self._history = History(view, self._history.most)
@@ -344,7 +344,7 @@ class World:
     def __deepcopy__(self, memo: object) -> World:
         return self
 
-    def _make(self, make: Callable[[View, float], Draft], time: float | None) -> tuple[Event, ...]:
+    def _make(self, make: Callable[[View, float], PendingCommit], time: float | None) -> tuple[Event, ...]:
         """Make a commit: in the log first, then for all to see."""
         with self._turnstile:
             if self.closed:
@@ -381,7 +381,7 @@ class World:
 
     def _begin(self, initial: Mapping[str, Any]) -> None:
         if initial:
-            self.update(initial, kind=Kind.BEGAN)
+            self.update(initial, kind=EventKind.BEGAN)
 
     def _touched(self, before: View, log: EventLog) -> None:
         """Have the digest count what the events after the snapshot changed."""

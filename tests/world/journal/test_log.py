@@ -87,7 +87,7 @@ def test_a_log_is_cut_back_at_the_end_of_a_commit_only(tmp_path: Path) -> None:
         world.commit([Intent("ada", "add", {"key": "n", "amount": 1}, index=number) for number in range(3)])
         assert world.log is not None
         with pytest.raises(LogDamaged, match="in the middle of a commit"):
-            world.log.cut_back(2)
+            world.log.truncate(2)
         assert world.log.last() == 4
 
 

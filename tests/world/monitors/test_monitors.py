@@ -8,7 +8,7 @@ from coterie.concurrency import start_thread
 from coterie.errors import InvalidSetting, ResourcesExhausted
 from coterie.testing import ManualClock, eventually
 from coterie.world import (
-    Health,
+    ComponentHealth,
     HealthMonitor,
     Intent,
     Limit,
@@ -22,7 +22,7 @@ from coterie.world import (
 def test_health_is_looked_at_again_and_again_and_changes_are_told() -> None:
     clock = ManualClock()
     state: dict[str, object] = {"disk": None}
-    told: list[Health] = []
+    told: list[ComponentHealth] = []
 
     def network() -> bool:
         raise OSError("unplugged")
@@ -57,7 +57,7 @@ def test_health_is_looked_at_again_and_again_and_changes_are_told() -> None:
 
 
 def test_a_notice_that_raises_stops_no_check() -> None:
-    def notify(health: Health) -> None:
+    def notify(health: ComponentHealth) -> None:
         raise ValueError(health.name)
 
     monitor = HealthMonitor({"a": lambda: False, "b": lambda: True}, notify=notify)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from coterie.kernel import check_number
 from coterie.rounds import Binding
 from coterie.world import Intent
-from coterie.world.resolvers import Decision, Outcome, Rationing, Resolver, Sharing, cut
+from coterie.world.resolvers import IntentOutcome, Rationing, Resolution, Resolver, Sharing, cut
 
 LAKE = "lake"
 """The key of the stock."""
@@ -60,7 +60,7 @@ class Quota:
         self.resolver = resolver
         self.most = parameters["most"]
 
-    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Decision]:
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:
         """Return one decision for each intent."""
         lessened = [self._less(intent) for intent in intents]
         asked = {id(less): intent for less, intent in zip(lessened, intents, strict=True)}
@@ -72,11 +72,11 @@ class Quota:
             return intent
         return msgspec.structs.replace(intent, arguments={**intent.arguments, "amount": self.most})
 
-    def _restore(self, decision: Decision, intent: Intent) -> Decision:
+    def _restore(self, decision: Resolution, intent: Intent) -> Resolution:
         """Return a decision as one on what was really asked for."""
         if decision.intent is intent:
             return decision
-        if decision.outcome is Outcome.REFUSED:
+        if decision.outcome is IntentOutcome.REFUSED:
             return msgspec.structs.replace(decision, intent=intent)
         got = decision.details.get("amount", self.most)
         asked = intent.arguments["amount"]
@@ -91,11 +91,11 @@ class Tax:
         self.resolver = resolver
         self.part = parameters["part"]
 
-    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Decision]:
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:
         """Return one decision for each intent."""
         return [self._tax(decision) for decision in self.resolver(view, intents, random)]
 
-    def _tax(self, decision: Decision) -> Decision:
+    def _tax(self, decision: Resolution) -> Resolution:
         got = decision.details.get("amount", 0)
         back = int(round(got * self.part, 9))
         if decision.intent.action != "take" or back == 0:

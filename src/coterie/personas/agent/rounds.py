@@ -15,7 +15,7 @@ from coterie.personas.mind.state import Stimulus, StimulusKind
 from coterie.rounds import Closing, Graph, TakeUp, Turn
 from coterie.world import Intent
 from coterie.world.resolvers import FirstCome
-from coterie.world.resolvers.decision import Effects
+from coterie.world.resolvers.resolution import Effects
 
 HEARD = "heard/"
 """What begins the keys under which the world has what each has heard in the last round."""

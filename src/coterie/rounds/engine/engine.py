@@ -22,7 +22,7 @@ from coterie.rounds.plan import Change, Plan
 from coterie.rounds.turns.gathering import Gathering
 from coterie.rounds.turns.proposals import Verdict, problem_of
 from coterie.rounds.turns.turn import Turn
-from coterie.world import Event, Note, freeze
+from coterie.world import Event, ExternalEvent, freeze
 
 _MOST_VISITS = 10_000
 """How often an agent may come to one stage in one round."""
@@ -83,17 +83,17 @@ class Engine:
                 self.crew.subject(name)
                 hosts = token.hosts + 1 if token is not None else 0
                 self.board.add(Token(name, number - 1, since=self._now(), hosts=hosts))
-                notes.append(Note(JOINED, name, round=number))
+                notes.append(ExternalEvent(JOINED, name, round=number))
             elif token.last >= 0:
                 # It has yet to come to the end of the rounds that it takes part in.
                 token.back = number
-                notes.append(Note(JOINED, name, round=number))
+                notes.append(ExternalEvent(JOINED, name, round=number))
         for name in sorted(set(change.leave)):
             token = self.board.tokens.get(name)
             if token is not None and token.status is not Status.GONE and token.last < 0:
                 token.last = number - 1
                 self._go(token)
-                notes.append(Note(LEFT, name, round=number))
+                notes.append(ExternalEvent(LEFT, name, round=number))
         first = self.world.sequence + 1
         if notes:
             self.settling.note(notes, number)
@@ -321,7 +321,7 @@ class Engine:
         turn.over = True
         details = {"stage": turn.stage, "visit": turn.visit}
         opened = self.open[token.round]
-        opened.notes.append(Note(FORFEITED, token.name, reason, details=details, round=token.round, stage=turn.place))
+        opened.notes.append(ExternalEvent(FORFEITED, token.name, reason, details=details, round=token.round, stage=turn.place))
         if not isinstance(turn, Gathering):
             opened.notes.extend(refused_notes(turn, reason))
         self.last = token.name

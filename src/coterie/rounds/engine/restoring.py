@@ -36,7 +36,7 @@ def put_back(engine: Engine, checkpoint: Checkpoint, where: str) -> None:
     plan = engine.plan
     if engine.world.log is not None:
         engine.recorded = Script(engine.world.log.events(checkpoint.sequence + 1))
-    engine.world.cut_back(checkpoint.sequence)
+    engine.world.truncate(checkpoint.sequence)
     if engine.world.digest() != checkpoint.digest:
         raise CheckpointMissing(where, "the world at its moment is not the one that it was made of")
     for name, state in checkpoint.extras.items():

@@ -13,8 +13,8 @@ from coterie.rounds.plan import Plan
 from coterie.rounds.turns.gathering import Closing
 from coterie.rounds.turns.proposals import Verdict, bound
 from coterie.rounds.turns.turn import Turn
-from coterie.world import Event, Intent, Note, View
-from coterie.world.resolvers import Decision, refused
+from coterie.world import Event, ExternalEvent, Intent, View
+from coterie.world.resolvers import Resolution, refused
 
 
 class Settling:
@@ -35,12 +35,12 @@ class Settling:
         """Return the world's time in a round."""
         return number * self._plan.round_seconds
 
-    def note(self, notes: Sequence[Note], number: int) -> tuple[Event, ...]:
+    def note(self, notes: Sequence[ExternalEvent], number: int) -> tuple[Event, ...]:
         """Have notes happen."""
         return self._world.commit([], notes=notes, time=self.time(number))
 
     def commit(
-        self, opened: OpenRound, intents: Iterable[Intent], notes: Sequence[Note] = (), *, view: View | None = None
+        self, opened: OpenRound, intents: Iterable[Intent], notes: Sequence[ExternalEvent] = (), *, view: View | None = None
     ) -> None:
         """Commit intents of a round, by the resolver and the mechanisms that are in force in `view`, or now."""
         plan = self._plan
@@ -69,7 +69,7 @@ class Settling:
             details: dict[str, Any] = {**closing.details, **({"stopped": stopped} if stopped else {})}
             removed = tuple(sorted(closing.removed))
             if closing.changes or removed or details:
-                note = Note(SETTLED, "", stopped, closing.changes, removed, details, opened.number, 0, closing.expires)
+                note = ExternalEvent(SETTLED, "", stopped, closing.changes, removed, details, opened.number, 0, closing.expires)
                 opened.events.extend(self.note([note], opened.number))
         return stopped
 
@@ -77,13 +77,13 @@ class Settling:
         """Record the digest of a settled round, and return it."""
         digest = self._world.digest()
         details = {"digest": digest, "forfeits": forfeits}
-        self.note([Note(ROUND, details=details, round=opened.number)], opened.number)
+        self.note([ExternalEvent(ROUND, details=details, round=opened.number)], opened.number)
         return digest
 
     def give_up(self, opened: OpenRound, reason: str) -> None:
         """Refuse all that is left in a round that will not be settled."""
 
-        def refuse(view: Any, intents: Sequence[Intent], random: Any) -> list[Decision]:  # noqa: ARG001 - as every resolver
+        def refuse(view: Any, intents: Sequence[Intent], random: Any) -> list[Resolution]:  # noqa: ARG001 - as every resolver
             return [refused(intent, reason) for intent in intents]
 
         notes = [*opened.notes, *self._interleaving()]
@@ -91,38 +91,40 @@ class Settling:
             self._world.commit(opened.intents, resolver=refuse, notes=notes, time=self.time(opened.number))
         opened.intents.clear()
 
-    def _interleaving(self) -> list[Note]:
+    def _interleaving(self) -> list[ExternalEvent]:
         if not self.steps:
             return []
         rows = [[step.what, step.agent, step.round, step.stage, step.reason] for step in self.steps]
         self.steps.clear()
-        return [Note(INTERLEAVING, details={"steps": rows})]
+        return [ExternalEvent(INTERLEAVING, details={"steps": rows})]
 
 
-def verdict_notes(verdicts: Iterable[Verdict]) -> list[Note]:
+def verdict_notes(verdicts: Iterable[Verdict]) -> list[ExternalEvent]:
     """Return the events of proposals and what was decided about them; what is accepted is in the world by them."""
     notes = []
     for verdict in verdicts:
         proposal = verdict.proposal
         about = {"kind": proposal.kind, "parameters": proposal.parameters}
         place = (proposal.round, proposal.stage)
-        notes.append(Note(PROPOSED, proposal.agent, "", {}, (), about, *place))
+        notes.append(ExternalEvent(PROPOSED, proposal.agent, "", {}, (), about, *place))
         changes = proposal.accepted(verdict.reason) if verdict.accepted else {}
         kind = ACCEPTED if verdict.accepted else REJECTED
-        notes.append(Note(kind, proposal.agent, verdict.reason, changes, (), about, *place))
+        notes.append(ExternalEvent(kind, proposal.agent, verdict.reason, changes, (), about, *place))
     return notes
 
 
-def refused_notes(turn: Turn, reason: str) -> list[Note]:
+def refused_notes(turn: Turn, reason: str) -> list[ExternalEvent]:
     """Return the events of what a forfeited turn had wanted."""
     intents, _ = turn.wanted()
     why = f"the turn was forfeited: {reason}"
     return [
-        Note("refused", each.agent, why, details={**each.arguments, "action": each.action}, round=each.round, stage=each.stage)
+        ExternalEvent(
+            "refused", each.agent, why, details={**each.arguments, "action": each.action}, round=each.round, stage=each.stage
+        )
         for each in intents
     ]
 
 
-def in_order(notes: Iterable[Note]) -> list[Note]:
+def in_order(notes: Iterable[ExternalEvent]) -> list[ExternalEvent]:
     """Return notes of one commit in an order that does not depend on when they were made."""
     return sorted(notes, key=lambda note: (note.stage, note.agent, note.kind))

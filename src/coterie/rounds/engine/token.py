@@ -10,7 +10,7 @@ import msgspec
 from coterie.rounds.turns.proposals import Proposal, Verdict
 from coterie.rounds.turns.turn import Turn
 from coterie.runtime import AgentRef
-from coterie.world import Event, Intent, Note, View
+from coterie.world import Event, ExternalEvent, Intent, View
 
 
 class Status(enum.StrEnum):
@@ -67,7 +67,7 @@ class OpenRound(msgspec.Struct, eq=False):
     first: int
     """The number of the first event of it."""
     intents: list[Intent] = []
-    notes: list[Note] = []
+    notes: list[ExternalEvent] = []
     verdicts: list[Verdict] = []
     """What binds only when the round closes."""
     inside: set[str] = set()

@@ -10,7 +10,7 @@ import msgspec
 from coterie.errors import CheckpointMissing, CheckpointRefused, describe
 from coterie.rounds.turns.proposals import Proposal, Verdict
 from coterie.storage import Database, Schema, Transaction
-from coterie.world import Intent, Note
+from coterie.world import ExternalEvent, Intent
 
 _SCHEMA = Schema(
     "rounds",
@@ -65,7 +65,7 @@ class RoundState(msgspec.Struct):
     inside: list[str]
     commits: int
     gatherings: int
-    notes: list[Note]
+    notes: list[ExternalEvent]
     verdicts: list[Verdict]
 
 

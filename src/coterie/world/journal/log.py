@@ -68,7 +68,7 @@ class _Snapshot(msgspec.Struct, array_like=True, gc=False):
     """The sum of the fingerprints, in hexadecimal: it has more than 64 bits."""
 
 
-class Kept(NamedTuple):
+class StoredSnapshot(NamedTuple):
     """A snapshot that was read."""
 
     view: View
@@ -178,7 +178,7 @@ class EventLog:
 
         return self.database.write(write, durable=False)
 
-    def newest(self, until: int | None = None) -> Kept | None:
+    def newest(self, until: int | None = None) -> StoredSnapshot | None:
         """Return the newest snapshot, of those up to event `until` if that is given; None if there is none."""
         row = self.database.row(_NEWEST, (self.world, _MOST if until is None else until))
         if row is None:
@@ -190,9 +190,9 @@ class EventLog:
             made = self._snapshots.decode(body)
         except msgspec.MsgspecError as error:
             raise LogDamaged(self.database.name, f"the snapshot after event {sequence} cannot be read: {error}") from error
-        return Kept(start(made.keys, made.deadlines, made.sequence, made.time), int(made.total, 16))
+        return StoredSnapshot(start(made.keys, made.deadlines, made.sequence, made.time), int(made.total, 16))
 
-    def cut_back(self, sequence: int) -> None:
+    def truncate(self, sequence: int) -> None:
         """Forget the events after number `sequence`, which must be the last of its commit, and their snapshots.
 
         For going on from a checkpoint: what came after it was never told to anybody as done.

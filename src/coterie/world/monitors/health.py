@@ -11,7 +11,7 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import describe
 from coterie.kernel import Clock, check_instance
-from coterie.world.monitors.cadence import Cadence
+from coterie.world.monitors.periodic import PeriodicMonitor
 
 Check: TypeAlias = Callable[[], bool | str | None]
 """Returns None or True if all is well, and otherwise what is not, or False. One that raises is not well either."""
@@ -19,7 +19,7 @@ Check: TypeAlias = Callable[[], bool | str | None]
 _log = logging.getLogger(__name__)
 
 
-class Health(msgspec.Struct, frozen=True):
+class ComponentHealth(msgspec.Struct, frozen=True):
     """How one component was when it was last looked at."""
 
     name: str
@@ -32,7 +32,7 @@ class Health(msgspec.Struct, frozen=True):
     """Looks in a row that found it not well."""
 
 
-class HealthMonitor(Cadence):
+class HealthMonitor(PeriodicMonitor):
     """Looks after components by checks of their own, every `every` seconds; tells of each that changes.
 
     ::
@@ -50,7 +50,7 @@ class HealthMonitor(Cadence):
         *,
         every: float = 5.0,
         clock: Clock | None = None,
-        notify: Callable[[Health], object] | None = None,
+        notify: Callable[[ComponentHealth], object] | None = None,
     ) -> None:
         super().__init__(every, clock, "health-monitor")
         check_instance("HealthMonitor.checks", checks, Mapping, "a mapping of names to functions")
@@ -59,11 +59,11 @@ class HealthMonitor(Cadence):
         self._checks = dict(checks)
         self._notify = notify
         self._lock = new_lock(Rank.RECORDS)
-        self._found: dict[str, Health] = {}
+        self._found: dict[str, ComponentHealth] = {}
         self.looks = 0
         """How often it has looked."""
 
-    def look(self) -> dict[str, Health]:
+    def look(self) -> dict[str, ComponentHealth]:
         """Run all checks now, and return what they found."""
         for name, check in self._checks.items():
             problem = _run(check)
@@ -73,13 +73,13 @@ class HealthMonitor(Cadence):
                 changed = before is None or before.well is bool(problem)
                 since = now if before is None or changed else before.since
                 failures = 0 if not problem else 1 + (before.failures if before is not None else 0)
-                health = self._found[name] = Health(name, not problem, problem, since, failures)
+                health = self._found[name] = ComponentHealth(name, not problem, problem, since, failures)
             if changed and (before is not None or problem):
                 self._tell(health)
         self.looks += 1
         return self.status()
 
-    def status(self) -> dict[str, Health]:
+    def status(self) -> dict[str, ComponentHealth]:
         """Return what was found last, by component."""
         with self._lock:
             return dict(self._found)
@@ -89,7 +89,7 @@ class HealthMonitor(Cadence):
         """Whether all components were well when they were last looked at."""
         return all(health.well for health in self.status().values())
 
-    def _tell(self, health: Health) -> None:
+    def _tell(self, health: ComponentHealth) -> None:
         if not health.well:
             _log.warning("%s is not well: %s", health.name, health.problem)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from coterie.kernel import Clock, check_instance
-from coterie.world.monitors.cadence import Cadence
+from coterie.world.monitors.periodic import PeriodicMonitor
 from coterie.world.world import World
 
 
@@ -18,7 +18,7 @@ class Rates(msgspec.Struct, frozen=True):
     """By how many keys it grew, or shrank."""
 
 
-class RateMonitor(Cadence):
+class RateMonitor(PeriodicMonitor):
     """Looks every `every` seconds at how much a world has changed since the last look. Safe from any thread."""
 
     def __init__(self, world: World, *, every: float = 1.0, clock: Clock | None = None) -> None:

@@ -10,10 +10,10 @@ import msgspec
 import psutil
 
 from coterie.kernel import Clock, check_instance, check_number
-from coterie.world.monitors.cadence import Cadence
+from coterie.world.monitors.periodic import PeriodicMonitor
 
 
-class Resources(msgspec.Struct, frozen=True):
+class ResourceUsage(msgspec.Struct, frozen=True):
     """What was in use at one moment. Sizes are in bytes, parts from 0 to 1."""
 
     moment: float
@@ -23,7 +23,7 @@ class Resources(msgspec.Struct, frozen=True):
     ``machine.memory``, ``machine.cpu``, ``machine.disk`` (all three as parts), and what was added."""
 
 
-class ResourceMonitor(Cadence):
+class ResourceMonitor(PeriodicMonitor):
     """Looks every `every` seconds at what process and machine use, and keeps the last looks.
 
     `extra` adds resources of one's own: functions that return a number. One that raises is left out of that look, and
@@ -46,7 +46,7 @@ class ResourceMonitor(Cadence):
         self._extra = dict(extra or {})
         self._folder = os.fspath(folder)
         self._keep = keep
-        self._looks: tuple[Resources, ...] = ()
+        self._looks: tuple[ResourceUsage, ...] = ()
         self.problems: dict[str, str] = {}
         """Resources that could not be looked at the last time, and why."""
 
@@ -55,7 +55,7 @@ class ResourceMonitor(Cadence):
         """The resources that it looks at, those included that this platform may not tell."""
         return (*self._builtin(), *self._extra)
 
-    def look(self) -> Resources:
+    def look(self) -> ResourceUsage:
         """Look now, and return what is in use."""
         values: dict[str, float] = {}
         problems: dict[str, str] = {}
@@ -69,16 +69,16 @@ class ResourceMonitor(Cadence):
             except Exception as error:  # noqa: BLE001 - a platform may not tell, and the others are still of use
                 problems[name] = str(error) or type(error).__name__
         self.problems = problems
-        found = Resources(self.clock.monotonic(), values)
+        found = ResourceUsage(self.clock.monotonic(), values)
         self._looks = (*self._looks, found)[-self._keep :]
         return found
 
-    def latest(self) -> Resources:
+    def latest(self) -> ResourceUsage:
         """Return what was found last; look now if nobody has looked yet."""
         looks = self._looks
         return looks[-1] if looks else self.look()
 
-    def history(self) -> tuple[Resources, ...]:
+    def history(self) -> tuple[ResourceUsage, ...]:
         """Return the last looks, oldest first."""
         return self._looks
 

@@ -8,21 +8,21 @@ refusing all that meets.
 from coterie.world.resolvers.actions import Action
 from coterie.world.resolvers.all_at_once import Merge, RefuseOnConflict
 from coterie.world.resolvers.contract import Resolver
-from coterie.world.resolvers.decision import Decision, Effects, Outcome, cut, granted, refused
 from coterie.world.resolvers.rationing import Rationing
+from coterie.world.resolvers.resolution import Effects, IntentOutcome, Resolution, cut, granted, refused
 from coterie.world.resolvers.shares import Sharing
 from coterie.world.resolvers.taking_turns import FirstCome, Lottery
 
 __all__ = [
     "Action",
-    "Decision",
     "Effects",
     "FirstCome",
+    "IntentOutcome",
     "Lottery",
     "Merge",
-    "Outcome",
     "Rationing",
     "RefuseOnConflict",
+    "Resolution",
     "Resolver",
     "Sharing",
     "cut",

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance
 from coterie.world.intent import Intent
-from coterie.world.resolvers.decision import Effects
+from coterie.world.resolvers.resolution import Effects
 
 Action: TypeAlias = Callable[[Mapping[str, Any], Intent], Effects | str]
 """Takes a view and an intent; returns what that does, or the reason why it makes no sense."""

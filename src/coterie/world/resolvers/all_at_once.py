@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from coterie.world.intent import Intent
 from coterie.world.resolvers.actions import FLOORED, Action, effects_of, functions
-from coterie.world.resolvers.decision import Decision, Effects, granted, refused
+from coterie.world.resolvers.resolution import Effects, Resolution, granted, refused
 from coterie.world.state.values import freeze
 
 Combine: TypeAlias = Callable[[Sequence[Any]], Any]
@@ -32,7 +32,7 @@ class Merge:
     def __repr__(self) -> str:
         return f"Merge({', '.join(self.combine)})"
 
-    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Decision]:  # noqa: ARG002
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:  # noqa: ARG002
         """Return one decision for each intent, in their order."""
         found = [effects_of(view, intent, self.actions) for intent in intents]
         set_to: dict[str, list[Any]] = {}
@@ -53,7 +53,7 @@ class Merge:
         merged: Mapping[str, Any],
         added: frozenset[str],
         left: dict[str, Any],
-    ) -> Decision:
+    ) -> Resolution:
         if isinstance(effects, str):
             return refused(intent, effects)
         if met := sorted(merged.keys() & {*effects.removes, *effects.adds}):
@@ -102,7 +102,7 @@ class RefuseOnConflict:
     def __repr__(self) -> str:
         return "RefuseOnConflict()"
 
-    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Decision]:  # noqa: ARG002
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:  # noqa: ARG002
         """Return one decision for each intent, in their order."""
         found = [effects_of(view, intent, self.actions) for intent in intents]
         sound = [effects for effects in found if not isinstance(effects, str)]

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, Protocol
 
 from coterie.world.intent import Intent
-from coterie.world.resolvers.decision import Decision
+from coterie.world.resolvers.resolution import Resolution
 
 
 class Resolver(Protocol):
@@ -18,6 +18,6 @@ class Resolver(Protocol):
     runs on the thread that commits, and must not change the world.
     """
 
-    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random, /) -> Sequence[Decision]:
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random, /) -> Sequence[Resolution]:
         """Return one decision for each of `intents`."""
         ...

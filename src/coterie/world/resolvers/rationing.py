@@ -11,7 +11,7 @@ from coterie.kernel import check_instance, choice
 from coterie.world.intent import Intent
 from coterie.world.resolvers.actions import amount_of, key_of, taken
 from coterie.world.resolvers.contract import Resolver
-from coterie.world.resolvers.decision import Decision, cut, granted, refused
+from coterie.world.resolvers.resolution import Resolution, cut, granted, refused
 from coterie.world.resolvers.shares import RULES, Sharing
 from coterie.world.resolvers.taking_turns import FirstCome
 
@@ -52,7 +52,7 @@ class Rationing:
     def __repr__(self) -> str:
         return f"Rationing({self.key!r}, sharing={self.sharing.value!r})"
 
-    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Decision]:
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:
         """Return one decision for each intent: first those who take, then the others."""
         there = view.get(self.key, 0)
         if there.__class__ not in (int, float):
@@ -75,7 +75,7 @@ class Rationing:
             decisions += self.otherwise(_After(view, changed), others, random)
         return decisions
 
-    def _decide(self, view: Mapping[str, Any], intent: Intent, asked: float, got: float) -> Decision:
+    def _decide(self, view: Mapping[str, Any], intent: Intent, asked: float, got: float) -> Resolution:
         if isinstance(problem := amount_of(intent), str):
             return refused(intent, problem)
         into = key_of(intent, "into", self.into.format(agent=intent.agent) if self.into is not None else None)

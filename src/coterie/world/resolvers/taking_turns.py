@@ -8,7 +8,7 @@ from typing import Any
 
 from coterie.world.intent import Intent
 from coterie.world.resolvers.actions import ACTIONS, FLOORED, Action, effects_of, functions, key_of, taken
-from coterie.world.resolvers.decision import Decision, Effects, cut, granted, refused
+from coterie.world.resolvers.resolution import Effects, Resolution, cut, granted, refused
 
 
 class FirstCome:
@@ -24,7 +24,7 @@ class FirstCome:
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
-    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Decision]:
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:
         """Return one decision for each intent, in their order."""
         ledger = _Ledger(view, self.actions)
         return [ledger.decide(intent) for intent in self.order(intents, random)]
@@ -55,7 +55,7 @@ class _Ledger:
         self._sums: dict[str, Any] = {}
         """Numbers that were added to, and what they have come to."""
 
-    def decide(self, intent: Intent) -> Decision:
+    def decide(self, intent: Intent) -> Resolution:
         effects = effects_of(self._view, intent, self._actions)
         if isinstance(effects, str):
             return refused(intent, effects)
@@ -71,7 +71,7 @@ class _Ledger:
         self._carry_out(intent, effects)
         return granted(intent, effects)
 
-    def _floored(self, intent: Intent, effects: Effects) -> Decision:
+    def _floored(self, intent: Intent, effects: Effects) -> Resolution:
         source, change = next(iter(effects.adds.items()))
         amount = -change
         there = self._sums[source] if source in self._sums else self._view.get(source, 0)

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 
 
-class Kind(enum.StrEnum):
+class EventKind(enum.StrEnum):
     """What kinds of events the world itself makes. Others, of any name, come from those who use it."""
 
     BEGAN = "began"
     """The world's first event: what it began with."""
     GRANTED = "granted"
     """An intent was carried out as it was meant."""
-    CUT = "cut"
+    PARTIAL = "cut"
     """An intent was carried out in part; the reason says why."""
     REFUSED = "refused"
     """An intent was not carried out; the reason says why."""
@@ -35,7 +35,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sequence: int
     """Its place in the log, counted from 1, without gaps."""
     kind: str
-    """One of `Kind`, or what the one who caused it calls it."""
+    """One of `EventKind`, or what the one who caused it calls it."""
     agent: str = ""
     """Whose intent it was; empty for nobody's."""
     action: str = ""

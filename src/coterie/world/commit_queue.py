@@ -10,7 +10,7 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import CommitInsideCommit
 
 
-class Turnstile:
+class CommitQueue:
     """Lets one thread in at a time, in the order in which they come. Use it in a ``with`` block.
 
     What is done inside may call code that is not ours, for no lock is held meanwhile; a thread that comes again before

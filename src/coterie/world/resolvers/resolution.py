@@ -11,11 +11,11 @@ import msgspec
 from coterie.world.intent import Intent
 
 
-class Outcome(enum.StrEnum):
+class IntentOutcome(enum.StrEnum):
     """How an intent ends."""
 
     GRANTED = "granted"
-    CUT = "cut"
+    PARTIAL = "cut"
     REFUSED = "refused"
 
 
@@ -34,27 +34,27 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
 NOTHING = Effects()
 
 
-class Decision(msgspec.Struct, frozen=True, gc=False):
+class Resolution(msgspec.Struct, frozen=True, gc=False):
     """What becomes of one intent. Decisions are carried out in the order in which a resolver returns them."""
 
     intent: Intent
-    outcome: Outcome
+    outcome: IntentOutcome
     effects: Effects = NOTHING
     reason: str = ""
     details: Mapping[str, Any] = {}
     """What else the event is to tell, such as the amount that was granted."""
 
 
-def granted(intent: Intent, effects: Effects = NOTHING, **details: Any) -> Decision:
+def granted(intent: Intent, effects: Effects = NOTHING, **details: Any) -> Resolution:
     """Return the decision to carry an intent out as it was meant."""
-    return Decision(intent, Outcome.GRANTED, effects, "", details)
+    return Resolution(intent, IntentOutcome.GRANTED, effects, "", details)
 
 
-def cut(intent: Intent, effects: Effects, reason: str, **details: Any) -> Decision:
+def cut(intent: Intent, effects: Effects, reason: str, **details: Any) -> Resolution:
     """Return the decision to carry an intent out in part, and why."""
-    return Decision(intent, Outcome.CUT, effects, reason, details)
+    return Resolution(intent, IntentOutcome.PARTIAL, effects, reason, details)
 
 
-def refused(intent: Intent, reason: str, **details: Any) -> Decision:
+def refused(intent: Intent, reason: str, **details: Any) -> Resolution:
     """Return the decision not to carry an intent out, and why."""
-    return Decision(intent, Outcome.REFUSED, NOTHING, reason, details)
+    return Resolution(intent, IntentOutcome.REFUSED, NOTHING, reason, details)

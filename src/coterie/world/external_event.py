@@ -12,7 +12,7 @@ from coterie.errors import InvalidValue
 from coterie.world.state.values import as_key, bare, freeze
 
 
-class Note(msgspec.Struct, frozen=True):
+class ExternalEvent(msgspec.Struct, frozen=True):
     """Something that happens beside intents: a name for it, whose it is, what it changes, and what else is to be told."""
 
     kind: str
@@ -26,7 +26,7 @@ class Note(msgspec.Struct, frozen=True):
     expires: Mapping[str, float] = {}
     """When what it changes expires, on the world's time."""
 
-    def frozen(self) -> Note:
+    def frozen(self) -> ExternalEvent:
         """Return it with all that it holds frozen, as it is recorded. Raises `InvalidValue` for what cannot be."""
         if not isinstance(self.changes, Mapping):
             raise InvalidValue("changes", f"{self.changes!r} is no mapping of keys to values")
@@ -35,7 +35,7 @@ class Note(msgspec.Struct, frozen=True):
         if not isinstance(self.details, Mapping):
             raise InvalidValue("details", f"{self.details!r} is no mapping of names to plain data")
         changes = {as_key(key): freeze(value, key) for key, value in self.changes.items()}
-        return Note(
+        return ExternalEvent(
             _text("kind", self.kind),
             _text("agent", self.agent),
             _text("reason", self.reason),

@@ -10,7 +10,7 @@ from coterie.concurrency import PeriodicJob, Timers
 from coterie.kernel import Clock, check_number, clock_or_system
 
 
-class Cadence(ABC):
+class PeriodicMonitor(ABC):
     """The base of monitors: `look` is called every `every` seconds of the given clock, from `start` to `close`.
 
     On the system's clock that is on a thread of the monitor's own; on a driven clock whoever moves it looks. `look` may
