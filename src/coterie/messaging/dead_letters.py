@@ -72,7 +72,7 @@ class DeadLetters:
         elif str(total).rstrip("0") == "1":
             _log.warning("%d dead letters by now; the latest: %s", total, letter)
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Replace the lock in a forked process, where its holder does not exist."""
         self._lock = new_lock(Rank.RECORDS)
 

@@ -219,7 +219,7 @@ class Mailbox:
             self._refused(pending.envelope)
             pending._end()  # noqa: SLF001 - the two are one thing
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Refuse all messages in a forked process, where no thread takes them."""
         self._lock = new_lock(Rank.MAILBOX)
         self._closed = True

@@ -27,7 +27,7 @@ class ForkAware(Protocol):
         """Handle that the interpreter is about to end."""
         ...
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Handle that this is a copy in a forked process, which has none of the threads."""
         ...
 
@@ -57,12 +57,12 @@ class ProcessHooks:
         atexit.unregister(self._at_exit)
         unregister_fork_handler(self)
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Uninstall in a forked process, and call the handler of the owner."""
         self.uninstall()
         owner = self.owner()
         if owner is not None:
-            owner.become_orphan()
+            owner.after_fork_in_child()
 
     def let_go_of_interrupts(self) -> None:
         """End the guard: on the main thread, if that can be, for no other thread may change who handles signals."""

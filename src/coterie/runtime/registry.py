@@ -84,7 +84,7 @@ class Registry:
                 if len(self._failures) > _FAILURES_KEPT:
                     del self._failures[next(iter(self._failures))]
 
-    def become_orphan(self) -> list[AgentCell]:
+    def after_fork_in_child(self) -> list[AgentCell]:
         """Replace the lock in a forked process; return the agents that lived at the fork."""
         self._lock = new_lock(Rank.REGISTRY)
         return list(self._by_number.values())

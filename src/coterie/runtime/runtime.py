@@ -340,7 +340,7 @@ class Runtime:
         if not self._stopping:
             self.stop()
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Become a stopped copy in a forked process, which inherits no threads."""
         self._lock = new_lock(Rank.RECORDS)
         self._stopped = Signal()

@@ -261,7 +261,7 @@ class Services:
 
     # Counts.
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Become a stopped copy in a forked process, without threads. The locks are replaced: their holders do not exist."""
         self._lock = new_lock(Rank.RECORDS)
         self.stopping = self.closed = True

@@ -46,7 +46,7 @@ class GatewayLoop:
         """True once no more requests are accepted."""
         return self._closing or self._forked
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Refuse requests in a forked child: it lacks the thread, and shares the connections."""
         self._forked = True
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.concurrency import Rank, lock_file, new_lock, tell_of_forks
+from coterie.concurrency import Rank, lock_file, new_lock, register_fork_handler
 from coterie.errors import ModelError, ModelHalted, RecordingDamaged, RecordingTaken
 from coterie.errors.models import restored
 from coterie.models.recording.key import RecordingKey, prompt_of
@@ -106,7 +106,7 @@ class RecordingFile:
             raise
         register_fork_handler(self)
 
-    def become_orphan(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Leave the file to the parent process, and replace the lock, which a lost thread may hold."""
         self._lock = new_lock(Rank.RECORDS)
         self.close()
