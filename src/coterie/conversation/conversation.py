@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from coterie.conversation.calls.commands import number_of
-from coterie.conversation.conversations import Conversations
 from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
 from coterie.conversation.gate import Gate
 from coterie.conversation.history.entries import Answered, Said, Told
+from coterie.conversation.hosting import ConversationHost
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.operations.schedule import queue
 from coterie.conversation.port import Port
@@ -108,15 +108,15 @@ class Conversation:
     may be called from any thread and any event loop. Raises as `Conversations`, and `InvalidNamespace`.
     """
 
-    _host: Conversations
+    _host: ConversationHost
     port: Port
-    """What its agent shows of itself; for its host only."""
+    """The shared state of its agent; for its host only."""
     gate: Gate
     """The way to its agent; for its host only."""
     _owns_host: bool
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         model: Model,
         tools: Iterable[Tool] = (),
         *,
@@ -127,24 +127,22 @@ class Conversation:
         settings: ConversationSettings | None = None,
         runtime: Runtime | None = None,
         clock: Clock | None = None,
-    ) -> Self:
-        """Return the conversation of a new host."""
-        host = Conversations(model, tools, store=store, provide=provide, settings=settings, runtime=runtime, clock=clock)
+    ) -> None:
+        host = ConversationHost(model, tools, store=store, provide=provide, settings=settings, runtime=runtime, clock=clock)
         try:
-            chat = host.open(namespace, user=user)
+            host.attach(namespace, lambda port, gate: self._bind(host, port, gate, owns_host=True), user=user)
         except BaseException:
             host.close()
             raise
-        chat._owns_host = True  # noqa: SLF001 - it is the one that is being made
-        assert isinstance(chat, cls)
-        return chat
 
     @classmethod
-    def attach(cls, host: Conversations, port: Port, gate: Gate) -> Self:
-        """Return the conversation behind a gate of a host. Only its host calls this."""
-        chat = object.__new__(cls)
-        chat._host, chat.port, chat.gate, chat._owns_host = host, port, gate, False
-        return chat
+    def attach(cls, host: ConversationHost, port: Port, gate: Gate) -> Self:
+        """Return a conversation of a host that others share. Only its host calls this."""
+        return cls.__new__(cls)._bind(host, port, gate, owns_host=False)  # noqa: SLF001 - of its own class
+
+    def _bind(self, host: ConversationHost, port: Port, gate: Gate, *, owns_host: bool) -> Self:
+        self._host, self.port, self.gate, self._owns_host = host, port, gate, owns_host
+        return self
 
     def __repr__(self) -> str:
         return f"<Conversation {self.port.name}>"
@@ -160,7 +158,7 @@ class Conversation:
         return self.port.user
 
     @property
-    def conversations(self) -> Conversations:
+    def conversations(self) -> ConversationHost:
         """What holds it: its metrics, for example."""
         return self._host
 

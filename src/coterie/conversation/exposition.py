@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from coterie.conversation.conversations import Conversations
+from coterie.conversation.hosting import ConversationHost
 from coterie.errors import ExtraMissing
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class ConversationCollector:
     Each scrape takes a snapshot and holds up nobody. Raises `ExtraMissing` without `prometheus-client`.
     """
 
-    def __init__(self, *hosts: Conversations) -> None:
+    def __init__(self, *hosts: ConversationHost) -> None:
         try:
             import prometheus_client  # noqa: F401, PLC0415 - only with the extra
         except ImportError as error:
@@ -68,7 +68,7 @@ class ConversationCollector:
         yield from (turns, told, now, ended, calls, abandoned, wait, run)
 
 
-def exposition(*hosts: Conversations) -> str:
+def exposition(*hosts: ConversationHost) -> str:
     """Return the metrics of hosts in Prometheus's text format. Raises `ExtraMissing`."""
     collector = ConversationCollector(*hosts)
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only with the extra

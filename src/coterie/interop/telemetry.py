@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from coterie.conversation.exposition import exposition
 from coterie.errors import ExtraMissing
+from coterie.interop.service import Service
 from coterie.interop.web.bodies import Refused
-
-if TYPE_CHECKING:
-    from coterie.interop.service import Service
 
 
 class Telemetry:

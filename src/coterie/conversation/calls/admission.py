@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -13,6 +13,8 @@ from coterie.conversation.events import Lane
 from coterie.conversation.history.entries import Confirming
 from coterie.conversation.operations.describing import outcome_line
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
+from coterie.conversation.running.runner import Runner
+from coterie.conversation.session.book import Book
 from coterie.conversation.tools.attempt import Attempt, Purpose
 from coterie.conversation.tools.calling import Callee
 from coterie.conversation.tools.context import ToolContext
@@ -20,11 +22,7 @@ from coterie.conversation.tools.secret import texts_of
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import describe
 from coterie.models import ToolCall
-
-if TYPE_CHECKING:
-    from coterie.conversation.running.runner import Runner
-    from coterie.conversation.session.book import Book
-    from coterie.runtime import Context
+from coterie.runtime import Context
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -12,11 +12,9 @@ from coterie.conversation.events import Lane
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, status_line
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
+from coterie.conversation.running.runner import Runner
+from coterie.conversation.session.book import Book
 from coterie.models import ToolCall
-
-if TYPE_CHECKING:
-    from coterie.conversation.running.runner import Runner
-    from coterie.conversation.session.book import Book
 
 _SHOWN = 5
 """Ended operations that are listed."""

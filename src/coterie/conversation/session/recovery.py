@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from coterie.conversation.history.entries import Called, Ended, Entry, Returned
 from coterie.conversation.history.projection import INTERRUPTED
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line
 from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.running.runner import Runner
+from coterie.conversation.session.book import Book
 from coterie.conversation.tools.attempt import Purpose
-
-if TYPE_CHECKING:
-    from coterie.conversation.running.runner import Runner
-    from coterie.conversation.session.book import Book
 
 _S = OperationState
 

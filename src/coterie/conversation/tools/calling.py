@@ -7,10 +7,7 @@ import inspect
 import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from coterie.conversation.tools.context import ToolContext
+from typing import Any
 
 _CONTEXT = re.compile(r"(?:[\w.]*Optional\[)?(?:\w+\.)*ToolContext\]?(?:\s*\|\s*None)?")
 
@@ -35,8 +32,11 @@ class Callee:
         self.needed = tuple(each for each in parameters if _is_needed(each))
         """The parameters that it cannot do without."""
 
-    async def call(self, context: ToolContext, arguments: Mapping[str, Any], blocking: Blocking) -> Any:
-        """Call it and return what it returns. A synchronous one runs by `blocking`, so it holds up nobody."""
+    async def call(self, context: object, arguments: Mapping[str, Any], blocking: Blocking) -> Any:
+        """Call the function and return its result. A synchronous one runs by `blocking`, so it does not block the caller.
+
+        `context` is the `ToolContext`, passed to the parameters that take one; the type is `object` to keep this module below it.
+        """
         given = self.taken(arguments)
         given.update(dict.fromkeys(self._contexts, context))
         if self.is_async:

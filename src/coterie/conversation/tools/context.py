@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from coterie.conversation.history.plain import plain_text
+from coterie.conversation.tools.attempt import Attempt
 from coterie.kernel import check_number
 from coterie.storage import Pending
-
-if TYPE_CHECKING:
-    from coterie.conversation.tools.attempt import Attempt
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coterie.conversation.calls.admission import Calls, Draft, Reply
 from coterie.conversation.calls.builtins import BUILTINS, definitions
@@ -16,13 +16,11 @@ from coterie.conversation.history.projection import project
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.running.runner import Runner
+from coterie.conversation.session.book import Book
 from coterie.conversation.turns.speaking import Cut, Speaker
 from coterie.errors import ConversationError, ModelError, StorageError, describe
 from coterie.models import Finish, ModelRequest, ToolCall
-
-if TYPE_CHECKING:
-    from coterie.conversation.running.runner import Runner
-    from coterie.conversation.session.book import Book
 
 SORRY = "I am sorry, I cannot answer that just now."
 LOST = "I am sorry, I could not work out how to do that."

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from coterie.conversation.history.entries import Told
 from coterie.conversation.history.projection import project
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, told
 from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.running.runner import Runner
+from coterie.conversation.session.book import Book
 from coterie.conversation.turns.speaking import Cut, Speaker
 from coterie.errors import ModelError, describe
 from coterie.models import ModelRequest
-
-if TYPE_CHECKING:
-    from coterie.conversation.running.runner import Runner
-    from coterie.conversation.session.book import Book
-    from coterie.runtime.references.logs import AgentLog
+from coterie.runtime.references.logs import AgentLog
 
 
 class Deliveries:

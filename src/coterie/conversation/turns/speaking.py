@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coterie.conversation.events import TextWritten
 from coterie.conversation.history.plain import plain_text
+from coterie.conversation.session.book import Book
 from coterie.conversation.turns.replies import piece_of, sound
 from coterie.errors import ModelError, describe
 from coterie.models import ModelReply, ModelRequest
-
-if TYPE_CHECKING:
-    from coterie.conversation.session.book import Book
 
 
 class Cut(Exception):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from ag_ui.core import (
     PROTOCOL_VERSION,
@@ -21,14 +20,12 @@ from coterie.conversation import Delivered, OperationChanged, OperationProgresse
 from coterie.errors import ConversationError, CoterieError
 from coterie.interop.agui.intake import Intake, take
 from coterie.interop.agui.translating import Translator, content
+from coterie.interop.service import Service
 from coterie.interop.threads.exchange import Told, exchange
 from coterie.interop.threads.threads import Seat
 from coterie.interop.web.bodies import Refused, read_json
 from coterie.interop.web.failures import words_for
 from coterie.interop.web.streams import sse, streaming
-
-if TYPE_CHECKING:
-    from coterie.interop.service import Service
 
 _USER = "x-user"
 """The header by which a front end says whose threads it asks for."""

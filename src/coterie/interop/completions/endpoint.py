@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -14,13 +14,11 @@ from starlette.responses import JSONResponse, Response
 from coterie.conversation import Delivered, TextWritten, TurnEnded
 from coterie.errors import CoterieError
 from coterie.interop.completions.intake import Intake, take
+from coterie.interop.service import Service
 from coterie.interop.threads.exchange import Told, exchange
 from coterie.interop.web.bodies import Refused, read_json
 from coterie.interop.web.failures import words_for
 from coterie.interop.web.streams import sse, streaming
-
-if TYPE_CHECKING:
-    from coterie.interop.service import Service
 
 _THREAD_HEADERS = ("x-thread-id", "x-openwebui-chat-id", "x-conversation-id")
 _USER_HEADERS = ("x-user", "x-openwebui-user-id")
