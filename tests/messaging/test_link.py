@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from coterie.concurrency import Timers
 from coterie.errors import TransportError
 from coterie.kernel import SystemClock
-from coterie.messaging import Link, LinkStatistics, LocalTransport
-from coterie.messaging.link import _Peer
+from coterie.messaging import LocalTransport
+from coterie.messaging.link import Link, LinkStatistics, _Peer
 from coterie.testing import Interleaver, LossyTransport, ManualClock
 from tests.runs import runs
 

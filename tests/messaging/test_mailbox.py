@@ -7,7 +7,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, SystemClock
-from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, MessagePriority, Overflow, PendingPut, Reference
+from coterie.messaging import MailboxPolicy, Message, MessagePriority, Overflow
+from coterie.messaging.envelope import Envelope, Reference
+from coterie.messaging.mailbox import Mailbox, PendingPut
 
 
 class Note(Message):

@@ -8,7 +8,9 @@ import pytest
 
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, SystemClock
-from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, PendingPut
+from coterie.messaging import MailboxPolicy, Message
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import Mailbox, PendingPut
 from coterie.testing import Interleaver
 from tests.runs import runs
 

@@ -4,7 +4,8 @@ import pytest
 
 from coterie import Message, Request
 from coterie.kernel import Address
-from coterie.messaging import DeadLetter, DeadLetters, Reason, reply_type
+from coterie.messaging import DeadLetter, DeadLetters, Reason
+from coterie.messaging.message import reply_type
 
 T = TypeVar("T")
 

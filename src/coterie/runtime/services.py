@@ -21,7 +21,6 @@ from coterie.kernel import Address, Clock, Codec, Extension
 from coterie.messaging import (
     DeadLetter,
     DeadLetters,
-    Envelope,
     LocalTransport,
     MailboxPolicy,
     Message,
@@ -29,6 +28,7 @@ from coterie.messaging import (
     Reason,
     Transport,
 )
+from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Phase
 from coterie.runtime.cells.supervision_group import SupervisionGroup

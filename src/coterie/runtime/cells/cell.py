@@ -13,7 +13,9 @@ from typing import Any
 from coterie.concurrency import Completion, Signal
 from coterie.errors import SnapshotFailed, describe
 from coterie.kernel import Address, detach
-from coterie.messaging import Envelope, Mailbox, MailboxPolicy, Message, PendingPut
+from coterie.messaging import MailboxPolicy, Message
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import Mailbox, PendingPut
 from coterie.runtime.cells.cell_services import CellServices
 from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle import Lifecycle

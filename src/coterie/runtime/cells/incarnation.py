@@ -9,7 +9,7 @@ from contextvars import copy_context
 from inspect import isawaitable
 from typing import Any, Protocol, TypeVar
 
-from coterie.messaging import Envelope
+from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.metrics import TimesRecorder
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.definition.agent import Agent

@@ -6,7 +6,8 @@ from random import Random
 from typing import Any, Protocol
 
 from coterie.concurrency import Signal
-from coterie.messaging import Mailbox, Message
+from coterie.messaging import Message
+from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.incarnation import Incarnation, IncarnationLife, IncarnationOwner
 from coterie.runtime.cells.outcomes import Outcomes
 from coterie.runtime.cells.states import Suspension

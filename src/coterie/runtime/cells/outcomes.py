@@ -16,7 +16,9 @@ from coterie.errors import (
     describe,
 )
 from coterie.kernel import Address
-from coterie.messaging import Envelope, Mailbox, Message, Reason
+from coterie.messaging import Message, Reason
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.metrics import AgentMetrics, Times
 from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.definition.spec import AgentSpec

@@ -12,7 +12,9 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import CodecError, HandlerFailed, MailboxFull, RuntimeStopped, TransportError
 from coterie.kernel import Address
-from coterie.messaging import Envelope, Link, Message, Reason, Transport
+from coterie.messaging import Message, Reason, Transport
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.link import Link
 from coterie.runtime.nodes.remote import RemoteEndpoint, RemoteReply, RemoteServices
 from coterie.runtime.nodes.wire import (
     AnswerFrame,

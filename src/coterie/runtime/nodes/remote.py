@@ -9,7 +9,10 @@ from typing import Any, Protocol
 from coterie.concurrency import Completion, Rank, Signal, new_lock
 from coterie.errors import AgentStopped, CodecError, TransportError, UnknownAgent
 from coterie.kernel import Address, Clock, Codec
-from coterie.messaging import Envelope, Message, PendingPut, Reason, reply_type
+from coterie.messaging import Message, Reason
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import PendingPut
+from coterie.messaging.message import reply_type
 from coterie.runtime.nodes.strict import unencodable_answer
 from coterie.runtime.nodes.wire import (
     AnswerFrame,

@@ -7,7 +7,10 @@ from typing import Any
 from coterie.concurrency import Completion
 from coterie.errors import CodecError, HandlerFailed
 from coterie.kernel import Address, Codec
-from coterie.messaging import Envelope, Message, PendingPut, ReplyPort, reply_type
+from coterie.messaging import Message
+from coterie.messaging.envelope import Envelope, ReplyPort
+from coterie.messaging.mailbox import PendingPut
+from coterie.messaging.message import reply_type
 from coterie.runtime.references.reference import AgentRef, Endpoint, LocalAgent
 
 

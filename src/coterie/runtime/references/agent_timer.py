@@ -8,7 +8,9 @@ from typing import Protocol
 from coterie.concurrency import Timer
 from coterie.errors import InvalidMessage, MailboxFull
 from coterie.kernel import check_number
-from coterie.messaging import Envelope, Message, MessagePriority, PendingPut
+from coterie.messaging import Message, MessagePriority
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import PendingPut
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.mailbox_room import MailboxOwner, WaitServices

@@ -7,7 +7,9 @@ from typing import Protocol
 from coterie.concurrency import Completion, Signal
 from coterie.errors import AgentStopped, UnknownAgent
 from coterie.kernel import Address
-from coterie.messaging import Envelope, Message, MessagePriority, PendingPut, Reason
+from coterie.messaging import Message, MessagePriority, Reason
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import PendingPut
 from coterie.runtime.references.lifecycle_events import AgentDown
 from coterie.runtime.references.reference import AgentRef, LocalAgent
 

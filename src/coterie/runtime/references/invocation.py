@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Protocol
 
-from coterie.messaging import Envelope, Reference
+from coterie.messaging.envelope import Envelope, Reference
 from coterie.runtime.dispatchers.base import AgentExecutor
 from coterie.runtime.references.waits import Waiter
 

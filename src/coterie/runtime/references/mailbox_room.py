@@ -9,7 +9,9 @@ from typing import Protocol
 from coterie.concurrency import Timer, Timers
 from coterie.errors import MailboxFull, WaitCycle
 from coterie.kernel import Clock
-from coterie.messaging import Envelope, MailboxPolicy, PendingPut
+from coterie.messaging import MailboxPolicy
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import PendingPut
 from coterie.runtime.dispatchers.loops import LoopInboxes
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.waits import Waiter, WaitGraph

@@ -10,7 +10,9 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 from coterie.concurrency import Completion
 from coterie.errors import AskCancelled, CodecError, DeliveryError, InvalidMessage, MailboxFull
 from coterie.kernel import Address, check_instance, check_number
-from coterie.messaging import Envelope, Message, MessagePriority, PendingPut, Reason, Reference, Request
+from coterie.messaging import Message, MessagePriority, Reason, Request
+from coterie.messaging.envelope import Envelope, Reference
+from coterie.messaging.mailbox import PendingPut
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.invocation import CURRENT
 from coterie.runtime.references.mailbox_room import MailboxOwner

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from coterie.concurrency import Completion, Timer
 from coterie.errors import AskCancelled, AskTimeout, WaitCycle, WaitTimeout
 from coterie.kernel import Address
-from coterie.messaging import Envelope
+from coterie.messaging.envelope import Envelope
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.mailbox_room import WaitServices
 from coterie.runtime.references.waits import Waiter
