@@ -8,13 +8,14 @@ Several users of one file in one process share its writer; a second process is r
 and says what to do.
 """
 
-from coterie.storage.database import Database, Parameters, Row, StorageStatistics, Transaction, View
-from coterie.storage.dialect import Dialect, by_dialect
+from coterie.storage.database import Database, StorageStatistics
+from coterie.storage.dialect import Dialect
 from coterie.storage.location import open_database
-from coterie.storage.migrations import Schema, Step
+from coterie.storage.migrations import Schema, Step, by_dialect
 from coterie.storage.pending import Pending
 from coterie.storage.postgres import PostgresDatabase
 from coterie.storage.sqlite import SqliteDatabase
+from coterie.storage.transaction import Parameters, Row, Transaction, View
 
 __all__ = [
     "Database",

@@ -12,11 +12,6 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from coterie.storage.database import Transaction
 
 
 class Dialect(enum.Enum):
@@ -36,16 +31,6 @@ class Dialect(enum.Enum):
     def bytewise(self) -> str:
         """The collation that orders text by its bytes in UTF-8, for a column or an expression."""
         return "COLLATE BINARY" if self is Dialect.SQLITE else 'COLLATE "C"'
-
-
-def by_dialect(*, sqlite: str, postgres: str) -> Callable[[Transaction], None]:
-    """Return a step of a migration that runs the statements of the dialect at hand."""
-
-    def step(transaction: Transaction) -> None:
-        for statement in statements(sqlite if transaction.dialect is Dialect.SQLITE else postgres):
-            transaction.execute(statement)
-
-    return step
 
 
 _PARTS = re.compile(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from coterie.errors import MigrationError, StatementFailed, StorageError, describe
+from coterie.kernel import Clock
 from coterie.storage.dialect import Dialect, statements
-
-if TYPE_CHECKING:
-    from coterie.kernel import Clock
-    from coterie.storage.database import Transaction
+from coterie.storage.transaction import Transaction
 
 Step: TypeAlias = "str | Callable[[Transaction], object]"
 """Statements, each ended by a semicolon, or a function that runs some."""
@@ -85,3 +83,13 @@ def _take(step: Step, transaction: Transaction, name: str, number: int, where: s
         if isinstance(error, StorageError) and not isinstance(error, StatementFailed):
             raise
         raise MigrationError(where, name, f"cannot take step {number}: {describe(error)}") from error
+
+
+def by_dialect(*, sqlite: str, postgres: str) -> Callable[[Transaction], None]:
+    """Return a step of a migration that runs the statements of the dialect at hand."""
+
+    def step(transaction: Transaction) -> None:
+        for statement in statements(sqlite if transaction.dialect is Dialect.SQLITE else postgres):
+            transaction.execute(statement)
+
+    return step

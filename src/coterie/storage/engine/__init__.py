@@ -1,8 +1,8 @@
 """What both databases are run by: the queue, the writer that groups commits, the pool of readers, the handle."""
 
-from coterie.storage.engine.contract import ConnectionLost, ReadingConnection, Store, WritingConnection
+from coterie.storage.engine.contract import ConnectionLost, Outcome, ReadingConnection, Store, Work, WritingConnection
 from coterie.storage.engine.engine import Engine
-from coterie.storage.engine.grouping import Outcome, Work, run_group
+from coterie.storage.engine.grouping import run_group
 from coterie.storage.engine.handle import Handle
 from coterie.storage.engine.transacting import Transacting
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from coterie.errors import StorageUnavailable
 from coterie.storage.dialect import Dialect
+from coterie.storage.transaction import Parameters, Row, Transaction
 
-if TYPE_CHECKING:
-    from coterie.storage.database import Parameters, Row, Transaction
-    from coterie.storage.engine.grouping import Outcome, Work
+Work: TypeAlias = "Callable[[Transaction], Any]"
+
+
+class Outcome(NamedTuple):
+    """What came of one work."""
+
+    value: Any
+    error: BaseException | None
 
 
 class ConnectionLost(StorageUnavailable):

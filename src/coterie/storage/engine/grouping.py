@@ -4,30 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import ParamSpec, TypeVar
 
 from coterie.errors import DefinitionError, StatementFailed, StorageError
+from coterie.kernel import Clock
 from coterie.storage.dialect import Dialect, fault_of
-from coterie.storage.engine.contract import ConnectionLost, WritingConnection
-
-if TYPE_CHECKING:
-    from coterie.kernel import Clock
-    from coterie.storage.database import Parameters, Row, Transaction
+from coterie.storage.engine.contract import ConnectionLost, Outcome, Work, WritingConnection
+from coterie.storage.transaction import Parameters, Row
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Work: TypeAlias = "Callable[[Transaction], Any]"
 
 _LONGEST = 0.05
 """Seconds after which a group takes no further work, so that those who were early need not wait for all the others."""
-
-
-class Outcome(NamedTuple):
-    """What came of one work."""
-
-    value: Any
-    error: BaseException | None
 
 
 def run_group(connection: WritingConnection, works: Sequence[Work], where: str, clock: Clock) -> list[Outcome]:

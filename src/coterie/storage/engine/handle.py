@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import StatementFailed, StorageClosed, WriteInsideWrite
@@ -17,9 +17,7 @@ from coterie.storage.dialect import Dialect, fault_of
 from coterie.storage.engine.contract import ConnectionLost, ReadingConnection
 from coterie.storage.engine.engine import Engine
 from coterie.storage.pending import Pending
-
-if TYPE_CHECKING:
-    from coterie.storage.database import Parameters, Row, Transaction, View
+from coterie.storage.transaction import Parameters, Row, Transaction, View
 
 T = TypeVar("T")
 

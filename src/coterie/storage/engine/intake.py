@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from coterie.concurrency import AutoResetEvent, Rank, Signal, new_lock
 from coterie.errors import StorageBusy, StorageClosed
-from coterie.storage.engine.grouping import Work
+from coterie.storage.engine.contract import Work
 from coterie.storage.pending import Pending
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from coterie.storage.database import Parameters
+from coterie.storage.transaction import Parameters
 
 
 class Transacting(abc.ABC):

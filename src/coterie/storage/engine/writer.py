@@ -8,8 +8,7 @@ from typing import TypeVar
 
 from coterie.concurrency import start_thread
 from coterie.errors import StorageError, StorageFull, StorageUnavailable, describe
-from coterie.storage.engine.contract import Store
-from coterie.storage.engine.grouping import Outcome, Work
+from coterie.storage.engine.contract import Outcome, Store, Work
 from coterie.storage.engine.intake import Intake, Write
 from coterie.storage.pending import Pending
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg.adapt import Buffer, Loader
@@ -15,9 +15,7 @@ from coterie.storage.dialect import Dialect, for_postgres
 from coterie.storage.engine import ConnectionLost, Transacting
 from coterie.storage.postgres.address import Address
 from coterie.storage.postgres.failures import FAILURES, failure
-
-if TYPE_CHECKING:
-    from coterie.storage.database import Parameters, Row
+from coterie.storage.transaction import Parameters, Row
 
 _BATCH = 500
 """Rows that are fetched at once where not all are held in memory."""

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from coterie.errors import StorageUnavailable
 from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
-from coterie.storage.engine import ConnectionLost, Engine, Handle
+from coterie.storage.engine import ConnectionLost, Engine, Handle, ReadingConnection, Store
 from coterie.storage.postgres.address import Address
-
-if TYPE_CHECKING:
-    from coterie.storage.engine import ReadingConnection, Store
 
 
 class PostgresDatabase(Handle):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from coterie.concurrency import AutoResetEvent, Timers
 from coterie.errors import StorageError, StorageUnavailable
@@ -14,9 +13,7 @@ from coterie.storage.engine import ConnectionLost, Outcome, Work, run_group
 from coterie.storage.postgres.address import Address
 from coterie.storage.postgres.connection import PostgresConnection
 from coterie.storage.postgres.fate import Fate
-
-if TYPE_CHECKING:
-    from coterie.storage.database import Transaction
+from coterie.storage.transaction import Transaction
 
 _log = logging.getLogger(__name__)
 

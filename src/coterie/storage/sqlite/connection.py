@@ -6,15 +6,12 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coterie.errors import StorageUnavailable
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import Transacting
 from coterie.storage.sqlite.failures import FAILURES, failure
-
-if TYPE_CHECKING:
-    from coterie.storage.database import Parameters, Row
+from coterie.storage.transaction import Parameters, Row
 
 _BUSY = 5.0
 """Seconds to wait for another program that writes to the file, such as the shell of SQLite: ours have the lock."""

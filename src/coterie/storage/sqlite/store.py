@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coterie.errors import StorageError
 from coterie.kernel import Clock
 from coterie.storage.engine import Outcome, Work, run_group
 from coterie.storage.sqlite.connection import SqliteConnection
-
-if TYPE_CHECKING:
-    from coterie.storage.database import Transaction
+from coterie.storage.transaction import Transaction
 
 _log = logging.getLogger(__name__)
 
