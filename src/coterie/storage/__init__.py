@@ -15,7 +15,7 @@ from coterie.storage.migrations import Schema, Step, by_dialect
 from coterie.storage.pending import Pending
 from coterie.storage.postgres import PostgresDatabase
 from coterie.storage.sqlite import SqliteDatabase
-from coterie.storage.transaction import Parameters, Row, Transaction, View
+from coterie.storage.transaction import Parameters, ReadTransaction, Row, Transaction
 
 __all__ = [
     "Database",
@@ -23,13 +23,13 @@ __all__ = [
     "Parameters",
     "Pending",
     "PostgresDatabase",
+    "ReadTransaction",
     "Row",
     "Schema",
     "SqliteDatabase",
     "Step",
     "StorageStatistics",
     "Transaction",
-    "View",
     "by_dialect",
     "open_database",
 ]

@@ -10,7 +10,7 @@ from typing import Protocol, Self, TypeVar
 from coterie.storage.dialect import Dialect
 from coterie.storage.migrations import Schema
 from coterie.storage.pending import Pending
-from coterie.storage.transaction import Parameters, Row, Transaction, View
+from coterie.storage.transaction import Parameters, ReadTransaction, Row, Transaction
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Database(Protocol):
         """
         ...
 
-    def read(self, work: Callable[[View], T]) -> T:
+    def read(self, work: Callable[[ReadTransaction], T]) -> T:
         """Do `work` on this thread and return what it returns. All that it reads is of one moment.
 
         It sees everything that was acknowledged before, and waits for no write. A read inside a read sees the same

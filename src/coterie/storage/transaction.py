@@ -15,7 +15,7 @@ Parameters: TypeAlias = Sequence[Any]
 """The values for the question marks of a statement, in their order."""
 
 
-class View(Protocol):
+class ReadTransaction(Protocol):
     """One moment of a database, to be read. It lives as long as the work that it was given to, on that thread.
 
     Each method takes one SQL statement with question marks for its values. Raises `StatementFailed` for one that the
@@ -40,7 +40,7 @@ class View(Protocol):
         ...
 
 
-class Transaction(View, Protocol):
+class Transaction(ReadTransaction, Protocol):
     """A view that also sees, and makes, the changes of one write.
 
     It begins and ends by itself: statements such as ``COMMIT`` are refused. Once a statement has failed the write has

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coterie.storage import Database, Row, View
+from coterie.storage import Database, ReadTransaction, Row
 
 from ..numbers import money
 from ..refusal import Refusal
@@ -22,7 +22,7 @@ class Accounts:
     def package(self, namespace: str, number: str) -> dict[str, Any]:
         """Return the package and the contract of a number."""
 
-        def look(view: View) -> dict[str, Any]:
+        def look(view: ReadTransaction) -> dict[str, Any]:
             called = self.identity.require(view, namespace, number)
             row = customer(view, called)
             return {
@@ -39,7 +39,7 @@ class Accounts:
     def balance(self, namespace: str, number: str) -> dict[str, Any]:
         """Return how much data is used and left this month, in GB."""
 
-        def look(view: View) -> dict[str, Any]:
+        def look(view: ReadTransaction) -> dict[str, Any]:
             called = self.identity.require(view, namespace, number)
             row = customer(view, called)
             data = package(view, row[2])[2]
@@ -62,7 +62,7 @@ class Accounts:
     def addons(self, namespace: str, number: str) -> dict[str, Any]:
         """Return which add-ons a customer has, and which there are."""
 
-        def look(view: View) -> dict[str, Any]:
+        def look(view: ReadTransaction) -> dict[str, Any]:
             called = self.identity.require(view, namespace, number)
             mine = {row[0] for row in view.rows("SELECT addon FROM telco_customer_addons WHERE number = ?", (called,))}
             rows = view.rows("SELECT id, name, price FROM telco_addons ORDER BY price")
@@ -77,7 +77,7 @@ class Accounts:
     def bills(self, namespace: str, number: str) -> dict[str, Any]:
         """Return the latest bills, newest first, and what stands out in them."""
 
-        def look(view: View) -> dict[str, Any]:
+        def look(view: ReadTransaction) -> dict[str, Any]:
             called = self.identity.require(view, namespace, number)
             rows = view.rows(
                 "SELECT month, item, amount FROM telco_bills WHERE number = ? ORDER BY month DESC, place", (called,)
@@ -97,7 +97,7 @@ class Accounts:
         return self.database.read(look)
 
 
-def customer(view: View, number: str) -> Row:
+def customer(view: ReadTransaction, number: str) -> Row:
     """Return the row of a customer. Raises `Refusal`."""
     row = view.row(
         "SELECT number, name, package, contract, contract_ends, status, credit, used_mb, alert_percent, alert_mb"
@@ -109,7 +109,7 @@ def customer(view: View, number: str) -> Row:
     return row
 
 
-def package(view: View, wanted: str) -> Row:
+def package(view: ReadTransaction, wanted: str) -> Row:
     """Return the row of a package, by its id or its name, in any case. Raises `Refusal` that names those there are."""
     rows = view.rows("SELECT id, name, data_gb, minutes, price, months, roaming FROM telco_packages ORDER BY price")
     word = wanted.strip().lower()

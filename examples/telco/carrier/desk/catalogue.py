@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from coterie.storage import Database, Row, View
+from coterie.storage import Database, ReadTransaction, Row
 
 from ..numbers import money
 from ..refusal import Refusal
@@ -50,7 +50,7 @@ class Catalogue:
     def roaming(self, country: str) -> dict[str, Any]:
         """Return the zone of a country, and the passes for it."""
 
-        def look(view: View) -> dict[str, Any]:
+        def look(view: ReadTransaction) -> dict[str, Any]:
             name, zone = place(view, country)
             rows = view.rows("SELECT id, name, days, data_gb, price FROM telco_passes WHERE zone = ? ORDER BY price", (zone,))
             return {
@@ -63,7 +63,7 @@ class Catalogue:
         return self.database.read(look)
 
 
-def place(view: View, country: str) -> tuple[str, str]:
+def place(view: ReadTransaction, country: str) -> tuple[str, str]:
     """Return a country as it is written, and its zone. Raises `Refusal` that says what comes nearest."""
     rows = view.rows("SELECT country, zone FROM telco_countries ORDER BY country")
     names = {str(row[0]).lower(): row for row in rows}
@@ -77,7 +77,7 @@ def place(view: View, country: str) -> tuple[str, str]:
     return row[0], row[1]
 
 
-def roaming_pass(view: View, wanted: str) -> Row:
+def roaming_pass(view: ReadTransaction, wanted: str) -> Row:
     """Return the row of a pass, by its id or its name. Raises `Refusal` that names those there are."""
     rows = view.rows("SELECT id, zone, name, days, data_gb, price FROM telco_passes ORDER BY zone, price")
     word = wanted.strip().lower()

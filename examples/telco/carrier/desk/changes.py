@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from coterie.kernel import Clock
-from coterie.storage import Database, Row, Transaction, View
+from coterie.storage import Database, ReadTransaction, Row, Transaction
 
 from ..numbers import ending, money
 from ..refusal import Refusal
@@ -36,7 +36,7 @@ class Changes:
     def what_closing_means(self, namespace: str, number: str) -> str:
         """Return what closing the contract would come to. Raises `Refusal`."""
 
-        def look(view: View) -> str:
+        def look(view: ReadTransaction) -> str:
             called = self.identity.require(view, namespace, number)
             row = _open(customer(view, called))
             fee = self._fee(view, row[2], row[4])
@@ -48,7 +48,7 @@ class Changes:
     def what_changing_means(self, namespace: str, number: str, wanted: str) -> str:
         """Return what another package would come to. Raises `Refusal`."""
 
-        def look(view: View) -> str:
+        def look(view: ReadTransaction) -> str:
             called = self.identity.require(view, namespace, number)
             held = package(view, _open(customer(view, called))[2])
             new = _other(held, package(view, wanted))
@@ -62,7 +62,7 @@ class Changes:
     def what_buying_means(self, namespace: str, number: str, country: str, wanted: str) -> str:
         """Return what a roaming pass would cost. Raises `Refusal`."""
 
-        def look(view: View) -> str:
+        def look(view: ReadTransaction) -> str:
             called = self.identity.require(view, namespace, number)
             _open(customer(view, called))
             row = _fitting(view, country, wanted)
@@ -127,7 +127,7 @@ class Changes:
         rest = f"The final bill is {money(due)}" if due > 0 else f"{money(-due)} of credit is paid back"
         return row[2], f"Contract {row[3]} is closed. {rest}."
 
-    def _fee(self, view: View, held: str, ends: str) -> int:
+    def _fee(self, view: ReadTransaction, held: str, ends: str) -> int:
         months = max(0, (date.fromisoformat(ends) - self._today()).days // 30)
         return int(months * package(view, held)[4] * 0.4)
 
@@ -168,7 +168,7 @@ def _other(held: Row, new: Row) -> Row:
     return new
 
 
-def _fitting(view: View, country: str, wanted: str) -> Row:
+def _fitting(view: ReadTransaction, country: str, wanted: str) -> Row:
     name, zone = place(view, country)
     row = roaming_pass(view, wanted)
     if row[1] != zone:

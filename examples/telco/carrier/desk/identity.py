@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from coterie.kernel import Clock
-from coterie.storage import Database, Transaction, View
+from coterie.storage import Database, ReadTransaction, Transaction
 
 from ..numbers import ending, normal
 from ..refusal import Refusal
@@ -59,14 +59,14 @@ class Identity:
         """Return the number that a namespace speaks for now, or None."""
         return self.database.read(lambda view: self.within(view, namespace))
 
-    def within(self, view: View, namespace: str) -> str | None:
+    def within(self, view: ReadTransaction, namespace: str) -> str | None:
         """Return the number that a namespace speaks for, as of a moment of the database."""
         row = view.row(
             "SELECT number FROM telco_sessions WHERE namespace = ? AND expires_at > ?", (namespace, self.clock.time())
         )
         return None if row is None else str(row[0])
 
-    def require(self, view: View, namespace: str, number: str) -> str:
+    def require(self, view: ReadTransaction, namespace: str, number: str) -> str:
         """Return the number in one form, if the namespace may speak for it. Raises `Refusal`.
 
         Called in the read, or the write, that the permission is for.

@@ -13,7 +13,7 @@ from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.operations.swaps import Swap, Swaps
 from coterie.errors import ConversationDamaged, DecodeFailed, TransitionRefused
 from coterie.kernel import Codec
-from coterie.storage import Database, Pending, Row, Schema, Transaction, View
+from coterie.storage import Database, Pending, ReadTransaction, Row, Schema, Transaction
 
 SCHEMA = Schema(
     "conversation_operations",
@@ -113,7 +113,7 @@ class Ledger:
         """Return all operations of a conversation, oldest first."""
         return self._read(namespace, self._database.rows(_ALL, (namespace,)))
 
-    def owed(self, view: View, namespace: str) -> list[Operation]:
+    def owed(self, view: ReadTransaction, namespace: str) -> list[Operation]:
         """Return those that have not ended, or that the user was not told of, oldest first."""
         return self._read(namespace, view.rows(_OWED, (namespace,)))
 
@@ -131,7 +131,7 @@ class Ledger:
         row = self._database.row(_BY_KEY, (namespace, as_ascii(key)))
         return self._read(namespace, [row])[0] if row is not None else None
 
-    def last_number(self, view: View, namespace: str) -> int:
+    def last_number(self, view: ReadTransaction, namespace: str) -> int:
         """Return the number of the newest operation, or 0."""
         row = view.row("SELECT max(number) FROM conversation_operations WHERE namespace = ?", (namespace,))
         return int(row[0]) if row is not None and row[0] is not None else 0

@@ -14,7 +14,7 @@ import msgspec
 
 from coterie.memory.backends.sql import FIELDS, conditions_of
 from coterie.memory.contract import SearchQuery
-from coterie.storage import Row, Transaction, View
+from coterie.storage import ReadTransaction, Row, Transaction
 
 _BUDGET = 6_000
 """Postings that one search ranks, at most, beyond those of its rarest word. To count is cheap; to rank takes 1 to 2 µs each."""
@@ -41,7 +41,7 @@ class FullText(Protocol):
         """Set the index up as it is to be used, as a later step."""
         ...
 
-    def due(self, view: View) -> int:
+    def due(self, view: ReadTransaction) -> int:
         """Return how many records are not in the index yet, about; 0 only if all are. A search does not find those."""
         ...
 
@@ -49,7 +49,7 @@ class FullText(Protocol):
         """Take the oldest `most` records that are due into the index."""
         ...
 
-    def search(self, view: View, query: SearchQuery) -> list[Row]:
+    def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
         """Return the rows that match best: the columns of a record, and then the score, of which greater is better."""
         ...
 
@@ -114,7 +114,7 @@ class SqliteText:
     def tune(self, transaction: Transaction) -> None:
         """Do nothing: it is as it is to be."""
 
-    def due(self, view: View) -> int:
+    def due(self, view: ReadTransaction) -> int:
         """Return how many records are not in the index yet, about."""
         row = view.row(f"SELECT coalesce(max(number), 0) - {self._MARK} FROM memories")  # noqa: S608 - our own text
         return max(0, row[0]) if row is not None else 0
@@ -132,7 +132,7 @@ class SqliteText:
         )
         transaction.execute("UPDATE memory_marks SET mark = ? WHERE name = 'indexed'", last)
 
-    def search(self, view: View, query: SearchQuery) -> list[Row]:
+    def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
         """Return the rows that match best."""
 
         def count(word: str, limit: int) -> int:
@@ -197,14 +197,14 @@ class PostgresText:
         transaction.execute("ALTER INDEX memories_by_word SET (fastupdate = off)")
         transaction.rows("SELECT gin_clean_pending_list('memories_by_word'::regclass)")
 
-    def due(self, view: View) -> int:  # noqa: ARG002 - the contract's
+    def due(self, view: ReadTransaction) -> int:  # noqa: ARG002 - the contract's
         """Return 0: the server keeps its index up by itself."""
         return 0
 
     def fill(self, transaction: Transaction, most: int) -> None:
         """Do nothing, for the same reason."""
 
-    def search(self, view: View, query: SearchQuery) -> list[Row]:
+    def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
         """Return the rows that match best."""
         where, values = conditions_of(query.kinds, query.after, query.before)
         if query.agents:

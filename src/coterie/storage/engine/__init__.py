@@ -1,6 +1,6 @@
 """What both databases are run by: the queue, the writer that groups commits, the pool of readers, the handle."""
 
-from coterie.storage.engine.contract import ConnectionLost, Outcome, ReadingConnection, Store, Work, WritingConnection
+from coterie.storage.engine.contract import ConnectionLost, ReadingConnection, Store, Work, WriteOutcome, WritingConnection
 from coterie.storage.engine.engine import Engine
 from coterie.storage.engine.grouping import run_group
 from coterie.storage.engine.handle import Handle
@@ -10,11 +10,11 @@ __all__ = [
     "ConnectionLost",
     "Engine",
     "Handle",
-    "Outcome",
     "ReadingConnection",
     "Store",
     "Transacting",
     "Work",
+    "WriteOutcome",
     "WritingConnection",
     "run_group",
 ]

@@ -12,7 +12,7 @@ from coterie.storage.transaction import Parameters, Row, Transaction
 Work: TypeAlias = "Callable[[Transaction], Any]"
 
 
-class Outcome(NamedTuple):
+class WriteOutcome(NamedTuple):
     """What came of one work."""
 
     value: Any
@@ -108,7 +108,7 @@ class Store(Protocol):
         """Change nothing, but make sure that the commit takes all before it to the disk."""
         ...
 
-    def store(self, works: Sequence[Work], *, durable: bool) -> list[Outcome]:
+    def store(self, works: Sequence[Work], *, durable: bool) -> list[WriteOutcome]:
         """Do the works in one transaction, or the first few of them, commit it, and return the outcome of each.
 
         Raises an error of storage if that cannot be: then none of the works is done.

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from coterie.errors import DefinitionError, StatementFailed, StorageError
 from coterie.kernel import Clock
 from coterie.storage.dialect import Dialect, fault_of
-from coterie.storage.engine.contract import ConnectionLost, Outcome, Work, WritingConnection
+from coterie.storage.engine.contract import ConnectionLost, Work, WriteOutcome, WritingConnection
 from coterie.storage.transaction import Parameters, Row
 
 P = ParamSpec("P")
@@ -20,7 +20,7 @@ _LONGEST = 0.05
 """Seconds after which a group takes no further work, so that those who were early need not wait for all the others."""
 
 
-def run_group(connection: WritingConnection, works: Sequence[Work], where: str, clock: Clock) -> list[Outcome]:
+def run_group(connection: WritingConnection, works: Sequence[Work], where: str, clock: Clock) -> list[WriteOutcome]:
     """Do the works, or the first few, in the open transaction of `connection`; undo those that fail.
 
     Raises what took the whole transaction with it: a lost connection, a full disk.
@@ -36,7 +36,7 @@ def run_group(connection: WritingConnection, works: Sequence[Work], where: str, 
     return outcomes
 
 
-def _run(transaction: OpenTransaction, work: Work) -> Outcome:
+def _run(transaction: OpenTransaction, work: Work) -> WriteOutcome:
     try:
         value = work(transaction)
         if isinstance(value, CoroutineType):
@@ -44,8 +44,8 @@ def _run(transaction: OpenTransaction, work: Work) -> Outcome:
             raise DefinitionError(repr(work), "is async, and the writer awaits nothing", "give a plain function")  # noqa: TRY301
         transaction.finish()
     except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who waits
-        return Outcome(None, transaction.undo(error))
-    return Outcome(value, None)
+        return WriteOutcome(None, transaction.undo(error))
+    return WriteOutcome(value, None)
 
 
 class OpenTransaction:

@@ -17,7 +17,7 @@ from coterie.storage.dialect import Dialect, fault_of
 from coterie.storage.engine.contract import ConnectionLost, ReadingConnection
 from coterie.storage.engine.engine import Engine
 from coterie.storage.pending import Pending
-from coterie.storage.transaction import Parameters, Row, Transaction, View
+from coterie.storage.transaction import Parameters, ReadTransaction, Row, Transaction
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Handle(ABC):
         self._enter()
         return self._engine.writer.submit(work, durable=durable, timeout=timeout)
 
-    def read(self, work: Callable[[View], T]) -> T:
+    def read(self, work: Callable[[ReadTransaction], T]) -> T:
         """Do `work` on this thread, with all that it reads of one moment; see `Database.read`."""
         self._enter()
         outer = self._here.view
@@ -168,7 +168,7 @@ class Handle(ABC):
         except ConnectionLost as lost:
             raise lost.ended() from lost
 
-    def _snapshot(self, work: Callable[[View], T], connection: ReadingConnection) -> T:
+    def _snapshot(self, work: Callable[[ReadTransaction], T], connection: ReadingConnection) -> T:
         connection.begin_reading()
         view = OpenView(connection, self.name)
         self._here.view = view

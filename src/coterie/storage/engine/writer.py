@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from coterie.concurrency import start_thread
 from coterie.errors import StorageError, StorageFull, StorageUnavailable, describe
-from coterie.storage.engine.contract import Outcome, Store, Work
+from coterie.storage.engine.contract import Store, Work, WriteOutcome
 from coterie.storage.engine.intake import Intake, Write
 from coterie.storage.pending import Pending
 
@@ -100,20 +100,20 @@ class Writer:
                     write.pending.fail(outcome.error)
             writes = writes[done:]
 
-    def _store(self, writes: list[Write]) -> list[Outcome]:
+    def _store(self, writes: list[Write]) -> list[WriteOutcome]:
         try:
             outcomes = self.store.store([write.work for write in writes], durable=any(write.durable for write in writes))
         except StorageFull as error:
             # A full disk takes the whole transaction. What found no room must not fail what would have: one at a time.
             if len(writes) > 1:
                 return [outcome for write in writes for outcome in self._store([write])]
-            return [Outcome(None, error)]
+            return [WriteOutcome(None, error)]
         except StorageError as error:
-            return [Outcome(None, error)] * len(writes)
+            return [WriteOutcome(None, error)] * len(writes)
         except BaseException as error:  # noqa: BLE001 - those who wait are told, and the writer must go on
             _log.exception("the writer of %s met an error that it does not know", self.where)
             unknown = StorageUnavailable(self.where, describe(error), doubtful=True)
             unknown.__cause__ = error
-            return [Outcome(None, unknown)] * len(writes)
+            return [WriteOutcome(None, unknown)] * len(writes)
         self.commits += 1
         return outcomes

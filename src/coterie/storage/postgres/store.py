@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from coterie.concurrency import AutoResetEvent, Timers
 from coterie.errors import StorageError, StorageUnavailable
 from coterie.kernel import Clock
-from coterie.storage.engine import ConnectionLost, Outcome, Work, run_group
+from coterie.storage.engine import ConnectionLost, Work, WriteOutcome, run_group
 from coterie.storage.postgres.address import Address
 from coterie.storage.postgres.connection import PostgresConnection
 from coterie.storage.postgres.fate import Fate
@@ -50,7 +50,7 @@ class PostgresStore:
     def touch(self, transaction: Transaction) -> None:
         """Do nothing: what was committed is on the disk."""
 
-    def store(self, works: Sequence[Work], *, durable: bool) -> list[Outcome]:  # noqa: ARG002 - as Store
+    def store(self, works: Sequence[Work], *, durable: bool) -> list[WriteOutcome]:  # noqa: ARG002 - as Store
         """Do the works in one transaction, as often as it takes.
 
         Every commit is durable: a server can crash without its clients, and take with it what it had not written.
@@ -82,7 +82,7 @@ class PostgresStore:
                 _log.debug("%s: left a row behind: %s", self._address.shown, error)
         self._drop()
 
-    def _once(self, attempt: _Attempt, works: Sequence[Work]) -> list[Outcome]:
+    def _once(self, attempt: _Attempt, works: Sequence[Work]) -> list[WriteOutcome]:
         connection = self._connected()
         if attempt.outcomes is not None:
             if self._fate.was_committed(connection):
@@ -139,4 +139,4 @@ class _Attempt:
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.delay = _FIRST_DELAY
-        self.outcomes: list[Outcome] | None = None
+        self.outcomes: list[WriteOutcome] | None = None

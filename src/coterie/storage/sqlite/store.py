@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coterie.errors import StorageError
 from coterie.kernel import Clock
-from coterie.storage.engine import Outcome, Work, run_group
+from coterie.storage.engine import Work, WriteOutcome, run_group
 from coterie.storage.sqlite.connection import SqliteConnection
 from coterie.storage.transaction import Transaction
 
@@ -35,7 +35,7 @@ class SqliteStore:
         """Change a page, to what it was: a durable commit that changes nothing would not reach for the disk."""
         transaction.rows(f"PRAGMA application_id = {_APPLICATION}")
 
-    def store(self, works: Sequence[Work], *, durable: bool) -> list[Outcome]:
+    def store(self, works: Sequence[Work], *, durable: bool) -> list[WriteOutcome]:
         """Do the works in one transaction."""
         if self._since_checkpoint >= _CHECKPOINT_AFTER:
             self.rest()

@@ -215,7 +215,9 @@ class EventLog:
         if self._mine:
             self.database.close()
 
-    def _batch(self, view: storage.View, *, first: int, last: int, expected: int) -> tuple[list[list[Event]], int, bool]:
+    def _batch(
+        self, view: storage.ReadTransaction, *, first: int, last: int, expected: int
+    ) -> tuple[list[list[Event]], int, bool]:
         batches = []
         for number, row in enumerate(view.each(_READ, (self.world, first, last)), start=1):
             batches.append(self._decode(row, expected))

@@ -16,7 +16,7 @@ from coterie.errors import (
     StorageUnavailable,
     WriteInsideWrite,
 )
-from coterie.storage import Schema, Transaction, View
+from coterie.storage import ReadTransaction, Schema, Transaction
 from coterie.testing.conformance.base import Gate
 from coterie.testing.conformance.storage.notes import (
     NOTES,
@@ -185,7 +185,7 @@ class Lasting(Notes):
     def test_a_stuck_reader_does_not_keep_others_from_writing(self) -> None:
         entered, leave = threading.Event(), threading.Event()
 
-        def hold(view: View) -> None:
+        def hold(view: ReadTransaction) -> None:
             view.row("SELECT count(*) FROM notes")
             entered.set()
             leave.wait(20)

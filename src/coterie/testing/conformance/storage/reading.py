@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from coterie.errors import (
     StatementFailed,
 )
-from coterie.storage import Schema, View
+from coterie.storage import ReadTransaction, Schema
 from coterie.testing.conformance.base import Gate
 from coterie.testing.conformance.storage.notes import (
     INSERT,
@@ -49,7 +49,7 @@ class Reading(Notes):
             assert type(row[0]) is type(value)
 
     def test_a_read_is_of_one_moment(self) -> None:
-        def read(view: View) -> tuple[object, object, object, object]:
+        def read(view: ReadTransaction) -> tuple[object, object, object, object]:
             first = view.row("SELECT count(*) FROM notes")
             database.write(insert(2)).result(10)
             nested = database.read(lambda inner: inner.row("SELECT count(*) FROM notes"))
@@ -69,7 +69,7 @@ class Reading(Notes):
             assert database.read(lambda view: next(view.each(each, (7,)))) == (7,)
             assert database.write(lambda write: sum(1 for _ in write.each(each, (0,)))).result(10) == 2000
 
-            def two_at_once(view: View) -> int:
+            def two_at_once(view: ReadTransaction) -> int:
                 return sum(1 for _ in zip(view.each(each, (0,)), view.each(each, (10,)), strict=False))
 
             assert database.read(two_at_once) == 1990
@@ -85,7 +85,7 @@ class Reading(Notes):
                 database.read(lambda view: view.rows("DELETE FROM notes"))
 
     def test_a_read_that_raises_gives_its_connection_back(self) -> None:
-        def fail(view: View) -> None:
+        def fail(view: ReadTransaction) -> None:
             view.row("SELECT 1")
             raise LookupError
 
