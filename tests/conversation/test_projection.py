@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coterie.conversation import Lane, Operation, OperationState, TurnOutcome
-from coterie.conversation.history.entries import Answered, Called, Confirming, Ended, Entry, Returned, Said, Told
+from coterie.conversation.history.entries import Answered, Called, Confirming, DeliveredEntry, Ended, Entry, Returned, Said
 from coterie.conversation.history.projection import INTERRUPTED, project
 from coterie.models import TextMessage, ToolCall, ToolResult
 
@@ -38,7 +38,9 @@ def histories(draw: st.DrawFn) -> tuple[list[Entry], int]:
             number += 1
             state = draw(st.sampled_from([*(each for each in OperationState if each.ended), OperationState.UNKNOWN]))
             one = Operation(number=number, tool="tool", arguments={}, state=state, background=draw(st.booleans()), epoch=number)
-            log.append(Ended(operation=one) if what == "ended" else Told(operations=(one,), text="told", merged=False))
+            log.append(
+                Ended(operation=one) if what == "ended" else DeliveredEntry(operations=(one,), text="told", merged=False)
+            )
         elif what == "confirming":
             log.append(Confirming(turn=turn + 1, tool="tool", arguments={}))
     kept = draw(st.integers(0, len(log)))
@@ -82,6 +84,6 @@ def test_a_question_that_came_while_another_was_answered_stands_with_its_own_ans
         Said(turn=1, text="first"),
         Said(turn=2, text="second"),
         Answered(turn=1, lane=Lane.MAIN, outcome=TurnOutcome.ANSWERED, text="one", whole="one"),
-        Told(operations=(one,), text="done", merged=False),
+        DeliveredEntry(operations=(one,), text="done", merged=False),
     ]
     assert [each.text for each in project(log, turn=2) if isinstance(each, TextMessage)] == ["first", "one", "done", "second"]

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from coterie.concurrency import start_thread
 from coterie.conversation import Conversations, ConversationSettings, Effect, ToolContext, tool
-from coterie.interop import ServingOptions, Token, create_application
+from coterie.interop import AccessToken, ServingOptions, create_application
 from coterie.kernel import Clock
 from coterie.models import ModelReply, ModelRequest, RuleModel, TextMessage, ToolCall
 from coterie.storage import open_database
@@ -143,7 +143,7 @@ def served(folder: Path, held: Held | None = None, clock: Clock | None = None, *
     ):
         application = create_application(
             conversations,
-            Token(SECRET),
+            AccessToken(SECRET),
             store=store,
             name="test",
             options=ServingOptions(heartbeat=0.2, **options),

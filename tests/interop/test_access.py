@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from coterie.errors import InvalidSetting
-from coterie.interop import ServingOptions, Token
+from coterie.interop import AccessToken, ServingOptions
 from tests.interop.served import SECRET, Served, served
 
 PATHS = [
@@ -60,19 +60,19 @@ def test_the_token_is_shown_and_logged_nowhere(server: Served, caplog: pytest.Lo
         client.get("/v1/models")
         client.post("/agui", content=b"not json")
     assert SECRET not in caplog.text
-    assert SECRET not in repr(Token(SECRET))
+    assert SECRET not in repr(AccessToken(SECRET))
 
 
 @pytest.mark.parametrize("weak", ["short", "a" * 15, "with some spaces in it", "new\nline-in-the-middle"])
 def test_a_weak_token_is_refused_and_not_repeated(weak: str) -> None:
     with pytest.raises(InvalidSetting, match="at least 16 printable characters") as caught:
-        Token(weak)
+        AccessToken(weak)
     assert weak not in str(caught.value)
 
 
 def test_a_token_is_taken_from_the_environment_or_made_up() -> None:
-    assert Token.of({"COTERIE_TOKEN": SECRET}).admits(SECRET)
-    one, other = Token.of({}), Token.of({})
+    assert AccessToken.of({"COTERIE_TOKEN": SECRET}).admits(SECRET)
+    one, other = AccessToken.of({}), AccessToken.of({})
     assert one.generated
     assert one.admits(one.reveal())
     assert not one.admits(other.reveal())

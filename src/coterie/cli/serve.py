@@ -36,11 +36,11 @@ def serve(
     out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
 ) -> None:
     """Serve an assistant: AG-UI at /agui, OpenAI's chat completions at /v1, until Ctrl-C."""
-    from coterie.interop import ServingOptions, Token, create_application  # noqa: PLC0415 - only with the extra
+    from coterie.interop import AccessToken, ServingOptions, create_application  # noqa: PLC0415 - only with the extra
     from coterie.interop import serve as serve_application  # noqa: PLC0415 - as above
 
     options = ServingOptions(host=host, port=port, expose=expose, origins=tuple(origin or ()))
-    token = Token.of(os.environ, _VARIABLE)
+    token = AccessToken.of(os.environ, _VARIABLE)
     if expose and token.generated:
         raise InvalidSetting(
             "token", "", f"one of your own in the environment variable {_VARIABLE}, when other machines are let in"

@@ -9,13 +9,13 @@ from typing import Any, Self, TypeVar
 
 from coterie.conversation.calls.commands import number_of
 from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
-from coterie.conversation.gate import Gate
-from coterie.conversation.history.entries import Answered, Said, Told
+from coterie.conversation.gate import Activator
+from coterie.conversation.history.entries import Answered, DeliveredEntry, Said
 from coterie.conversation.hosting import ConversationHost
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.operations.schedule import queue
-from coterie.conversation.port import Port
-from coterie.conversation.session.messages import Cancel, Ready, Reorder, Resolve, Settle, Speak, Taken
+from coterie.conversation.port import ConversationState
+from coterie.conversation.session.messages import CancelOperation, Ready, Reorder, Resolve, Speak, Taken, WaitUntilIdle
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import (
@@ -109,9 +109,9 @@ class Conversation:
     """
 
     _host: ConversationHost
-    port: Port
+    port: ConversationState
     """The shared state of its agent; for its host only."""
-    gate: Gate
+    gate: Activator
     """The way to its agent; for its host only."""
     _owns_host: bool
 
@@ -136,11 +136,11 @@ class Conversation:
             raise
 
     @classmethod
-    def attach(cls, host: ConversationHost, port: Port, gate: Gate) -> Self:
+    def attach(cls, host: ConversationHost, port: ConversationState, gate: Activator) -> Self:
         """Return a conversation of a host that others share. Only its host calls this."""
         return cls.__new__(cls)._bind(host, port, gate, owns_host=False)  # noqa: SLF001 - of its own class
 
-    def _bind(self, host: ConversationHost, port: Port, gate: Gate, *, owns_host: bool) -> Self:
+    def _bind(self, host: ConversationHost, port: ConversationState, gate: Activator, *, owns_host: bool) -> Self:
         self._host, self.port, self.gate, self._owns_host = host, port, gate, owns_host
         return self
 
@@ -195,7 +195,7 @@ class Conversation:
 
         Raises `UnknownOperation`.
         """
-        return await heard(self._ask(Cancel(number=self._number(operation))), self.port)
+        return await heard(self._ask(CancelOperation(number=self._number(operation))), self.port)
 
     def operations(self, *, unfinished: bool = False) -> tuple[Operation, ...]:
         """Return the operations, oldest first; with `unfinished` only those that have not ended.
@@ -236,7 +236,7 @@ class Conversation:
                         TextMessage("user", questions.pop(record.entry.turn, "")),
                         TextMessage("assistant", record.entry.whole),
                     ]
-                case Told():
+                case DeliveredEntry():
                     said.append(TextMessage("assistant", record.entry.text))
                 case _:
                     continue
@@ -255,7 +255,7 @@ class Conversation:
 
         One that waits behind an operation whose outcome is unknown waits for the user, who has been asked.
         """
-        await heard(self._ask(Settle()), self.port)
+        await heard(self._ask(WaitUntilIdle()), self.port)
 
     async def aclose(self) -> None:
         """End what runs here. What is unfinished is taken up when the conversation is opened again."""
@@ -304,7 +304,7 @@ class Conversation:
         await self.aclose()
 
 
-async def heard(reply: Reply[T], port: Port) -> T:
+async def heard(reply: Reply[T], port: ConversationState) -> T:
     """Return what a conversation's agent answers. Raises its own errors as they are, and `ConversationClosed`."""
     try:
         return await reply

@@ -30,21 +30,23 @@ class TurnOutcome(enum.StrEnum):
     """The model gave no answer; the text says so."""
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True):
+class ConversationEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the events of a conversation."""
+
     id: int
     """Grows from event to event. `Conversation.events(after=id)` goes on behind it, also after a restart."""
     at: float
     """Wall time in seconds."""
 
 
-class TurnBegan(_Event, frozen=True, kw_only=True, tag="turn_began"):
+class TurnBegan(ConversationEvent, frozen=True, kw_only=True, tag="turn_began"):
     """A message of the user was taken in."""
 
     turn: int
     text: str
 
 
-class TextWritten(_Event, frozen=True, kw_only=True, tag="text_written"):
+class TextWritten(ConversationEvent, frozen=True, kw_only=True, tag="text_written"):
     """A piece of what is being said. Pieces are not kept once the whole is: a late reader gets `TurnEnded` or `Delivered`."""
 
     turn: int
@@ -54,7 +56,7 @@ class TextWritten(_Event, frozen=True, kw_only=True, tag="text_written"):
     """Whether it is part of a delivery, and not of an answer."""
 
 
-class ToolCalled(_Event, frozen=True, kw_only=True, tag="tool_called"):
+class ToolCalled(ConversationEvent, frozen=True, kw_only=True, tag="tool_called"):
     """The model has called a tool."""
 
     turn: int
@@ -64,7 +66,7 @@ class ToolCalled(_Event, frozen=True, kw_only=True, tag="tool_called"):
     """As the model gave them."""
 
 
-class ToolReturned(_Event, frozen=True, kw_only=True, tag="tool_returned"):
+class ToolReturned(ConversationEvent, frozen=True, kw_only=True, tag="tool_returned"):
     """The model has been told what became of a call: the result, why it was refused, or that it goes on in the background."""
 
     turn: int
@@ -76,13 +78,13 @@ class ToolReturned(_Event, frozen=True, kw_only=True, tag="tool_returned"):
     """The number of the operation that goes on; None if the call is over."""
 
 
-class OperationChanged(_Event, frozen=True, kw_only=True, tag="operation_changed"):
+class OperationChanged(ConversationEvent, frozen=True, kw_only=True, tag="operation_changed"):
     """An operation went to the queue, began, was asked to stop, went to the background, or ended."""
 
     operation: Operation
 
 
-class OperationProgressed(_Event, frozen=True, kw_only=True, tag="operation_progressed"):
+class OperationProgressed(ConversationEvent, frozen=True, kw_only=True, tag="operation_progressed"):
     """A running operation has said how far it is."""
 
     operation: int
@@ -92,7 +94,7 @@ class OperationProgressed(_Event, frozen=True, kw_only=True, tag="operation_prog
     line: str
 
 
-class TurnEnded(_Event, frozen=True, kw_only=True, tag="turn_ended"):
+class TurnEnded(ConversationEvent, frozen=True, kw_only=True, tag="turn_ended"):
     """A turn is over."""
 
     turn: int
@@ -104,7 +106,7 @@ class TurnEnded(_Event, frozen=True, kw_only=True, tag="turn_ended"):
     """Why there is no better answer, for those who run the service."""
 
 
-class Delivered(_Event, frozen=True, kw_only=True, tag="delivered"):
+class Delivered(ConversationEvent, frozen=True, kw_only=True, tag="delivered"):
     """The user was told what became of operations. Each outcome is delivered once."""
 
     operations: tuple[Operation, ...]

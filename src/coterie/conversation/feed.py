@@ -17,7 +17,7 @@ _PAGE = 500
 """Entries of the log that are read at a time."""
 
 
-class Feed:
+class EventStream:
     """Holds the latest events in memory; older ones are read from the log.
 
     A reader has a place in the feed and no buffer of its own, so one who goes away, or never reads on, costs nothing and
@@ -75,12 +75,12 @@ class Feed:
                 self._error = error
         self._ring()
 
-    def read(self, after: int, source: object = None, *, follow: bool = True) -> Reading:
+    def read(self, after: int, source: object = None, *, follow: bool = True) -> Cursor:
         """Return the events behind the one of that id, as they come, until the feed is closed; else those there are now.
 
         `source` lives as long as what is returned.
         """
-        return Reading(self, after, source, follow=follow)
+        return Cursor(self, after, source, follow=follow)
 
     def behind(self, after: int) -> tuple[list[Event], int, bool]:
         """Return the next events behind an id, where to go on after them, and whether nothing more will come.
@@ -130,10 +130,10 @@ class Feed:
             wake()
 
 
-class Reading(AsyncIterator[Event]):
+class Cursor(AsyncIterator[Event]):
     """One reader's place in a feed. A reading that was cancelled goes on where it was. For one task at a time."""
 
-    def __init__(self, feed: Feed, after: int, source: object, *, follow: bool = True) -> None:
+    def __init__(self, feed: EventStream, after: int, source: object, *, follow: bool = True) -> None:
         self._source = source
         self._follow = follow
         self._feed = feed

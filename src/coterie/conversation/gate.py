@@ -13,7 +13,7 @@ from coterie.runtime import AgentRef, Reply
 T = TypeVar("T")
 
 
-class Gate:
+class Activator:
     """All that is asked of a conversation's agent goes through here. Safe from any thread; `_lock` guards all.
 
     The agent is stopped only while no ask of it is open, and none can begin meanwhile; the next one begins another agent,
@@ -30,7 +30,7 @@ class Gate:
         self._asked = 0
         self._closed = False
 
-    def __deepcopy__(self, memo: object) -> Gate:
+    def __deepcopy__(self, memo: object) -> Activator:
         return self
 
     def open(self) -> AgentRef:

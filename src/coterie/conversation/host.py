@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from coterie.conversation.history.journal import Journal
 from coterie.conversation.operations.durations import Durations
 from coterie.conversation.settings import ConversationSettings
-from coterie.conversation.telemetry import Telemetry
+from coterie.conversation.telemetry import ConversationCounters
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import DefinitionError, InvalidSetting, ServiceMissing
 from coterie.kernel import Clock
@@ -18,7 +18,7 @@ from coterie.models import Model
 T = TypeVar("T")
 
 
-class Host:
+class ConversationServices:
     """The parts that conversations share, each of which guards itself. Nothing here changes after it was made."""
 
     def __init__(
@@ -35,13 +35,13 @@ class Host:
         self.journal = journal
         self.settings = settings
         self.clock = clock
-        self.telemetry = Telemetry()
+        self.telemetry = ConversationCounters()
         self.durations = Durations()
         self._provided = tuple(provide)
         for name in self.tools:
             self.durations.learn(name, journal.ledger.times(name))
 
-    def __deepcopy__(self, memo: object) -> Host:
+    def __deepcopy__(self, memo: object) -> ConversationServices:
         return self
 
     def use(self, kind: type[T]) -> T:

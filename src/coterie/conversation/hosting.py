@@ -15,13 +15,13 @@ from typing import Any, Protocol, Self, TypeVar
 import msgspec
 
 from coterie.concurrency import Rank, Signal, new_lock
-from coterie.conversation.gate import Gate
+from coterie.conversation.gate import Activator
 from coterie.conversation.history.journal import Journal, key_of, namespace_of, parts_of
-from coterie.conversation.host import Host
+from coterie.conversation.host import ConversationServices
 from coterie.conversation.operations.operation import OperationState
-from coterie.conversation.port import Port
+from coterie.conversation.port import ConversationState
 from coterie.conversation.session.session import Session
-from coterie.conversation.session.watcher import Look, Looked, Roll, Watcher
+from coterie.conversation.session.watcher import Look, Looked, MonitoredSessions, SessionMonitor
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
@@ -42,8 +42,8 @@ _STOP = 2.0
 class Handle(Protocol):
     """A front end's handle of one conversation, as the host needs it. The host holds it weakly while its agent rests."""
 
-    port: Port
-    gate: Gate
+    port: ConversationState
+    gate: Activator
 
 
 class ConversationHost:
@@ -88,7 +88,7 @@ class ConversationHost:
             if self._owns_runtime:
                 undo.callback(self._runtime.stop, drain=False)
             journal = Journal(database, self._runtime.clock)
-            self._host = Host(
+            self._host = ConversationServices(
                 model,
                 tools,
                 journal,
@@ -96,8 +96,8 @@ class ConversationHost:
                 provide,
                 self._runtime.clock,
             )
-            self._roll = Roll()
-            self._watcher = self._runtime.spawn(Watcher, self._roll)
+            self._roll = MonitoredSessions()
+            self._watcher = self._runtime.spawn(SessionMonitor, self._roll)
             undo.pop_all()
         self._lock = new_lock(Rank.CONVERSATIONS)
         self._open: dict[str, Handle] = {}
@@ -105,7 +105,9 @@ class ConversationHost:
         self._opening: dict[str, Signal] = {}
         self._closed = False
 
-    def attach(self, namespace: str | Iterable[str], make: Callable[[Port, Gate], H], *, user: str = "") -> Handle:
+    def attach(
+        self, namespace: str | Iterable[str], make: Callable[[ConversationState, Activator], H], *, user: str = ""
+    ) -> Handle:
         """Return the handle of a namespace that is open, or else the one that `make` returns, with its agent begun.
 
         Raises `InvalidNamespace` and `ConversationClosed`.
@@ -131,9 +133,9 @@ class ConversationHost:
             opening.wait()
         # One at a time for each namespace, for an opening takes the conversation over from the one before.
         try:
-            port = Port(self._host, parts, user)
+            port = ConversationState(self._host, parts, user)
             known: Callable[[], Handle | None]
-            gate = Gate(port.name, lambda: self._begin(port, known), lambda agent: self._leave(agent, port, known))
+            gate = Activator(port.name, lambda: self._begin(port, known), lambda agent: self._leave(agent, port, known))
             chat = make(port, gate)
             known = weakref.ref(chat)
             port.rest = gate.rest
@@ -144,7 +146,7 @@ class ConversationHost:
             opened.set()
         return chat
 
-    def _begin(self, port: Port, known: Callable[[], Handle | None]) -> AgentRef:
+    def _begin(self, port: ConversationState, known: Callable[[], Handle | None]) -> AgentRef:
         """Begin the agent of a conversation."""
         chat = known()
         assert chat is not None
@@ -158,7 +160,7 @@ class ConversationHost:
         self._watcher.tell(Look(agent=agent))
         return agent
 
-    def _leave(self, agent: AgentRef, port: Port, known: Callable[[], Handle | None]) -> None:
+    def _leave(self, agent: AgentRef, port: ConversationState, known: Callable[[], Handle | None]) -> None:
         """Let a conversation come to rest: whoever holds it still may go on with it, else it is forgotten until it is opened."""
         self._roll.take(agent)
         chat = known()

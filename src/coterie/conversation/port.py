@@ -6,30 +6,30 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from coterie.concurrency import Rank, new_lock
-from coterie.conversation.feed import Feed
+from coterie.conversation.feed import EventStream
 from coterie.conversation.history.journal import key_of
 from coterie.conversation.history.plain import plain_text
-from coterie.conversation.host import Host
+from coterie.conversation.host import ConversationServices
 from coterie.conversation.operations.operation import Operation
 from coterie.storage import Pending
 
 T = TypeVar("T")
 
 
-class Port:
+class ConversationState:
     """What is known of one conversation outside of its agent. Also what its tools see of it.
 
     Safe from any thread: `values` and `live` are replaced, never changed; `_lock` guards the replacing of notes.
     """
 
-    def __init__(self, host: Host, namespace: tuple[str, ...], user: str) -> None:
+    def __init__(self, host: ConversationServices, namespace: tuple[str, ...], user: str) -> None:
         self.host = host
         self.namespace = namespace
         self.user = user
         self.key = key_of(namespace)
         self.name = "/".join(plain_text(part).replace("%", "%25").replace("/", "%2F") for part in namespace)
         """What logs and models' budgets call it; of two conversations it is not the same."""
-        self.feed = Feed(host.journal, self.key, host.settings.kept_events)
+        self.feed = EventStream(host.journal, self.key, host.settings.kept_events)
         self.live: Mapping[int, Operation] = {}
         """The operations that the agent has in hand, with their latest progress. Written by the agent alone."""
         self.rest: Callable[[], bool] = _never
@@ -38,7 +38,7 @@ class Port:
         self._values: Mapping[str, Any] = {}
         self._lock = new_lock(Rank.RECORDS)
 
-    def __deepcopy__(self, memo: object) -> Port:
+    def __deepcopy__(self, memo: object) -> ConversationState:
         return self
 
     @property

@@ -57,7 +57,7 @@ class ConversationMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Counts:
-    """What is counted of one tool. Written under the lock of `Telemetry`."""
+    """What is counted of one tool. Written under the lock of `ConversationCounters`."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -67,7 +67,7 @@ class _Counts:
         self.begun = self.done = 0
 
 
-class Telemetry:
+class ConversationCounters:
     """Counts what the conversations of a host do. Safe from any thread; `_lock` guards all."""
 
     def __init__(self) -> None:

@@ -17,8 +17,8 @@ except ImportError as error:
 from coterie.interop.application import create_application
 from coterie.interop.options import ServingOptions
 from coterie.interop.server import serve
-from coterie.interop.web.access import Token
+from coterie.interop.web.access import AccessToken
 
-__all__ = ["ServingOptions", "Token", "create_application", "serve"]
+__all__ = ["AccessToken", "ServingOptions", "create_application", "serve"]
 
 del ag_ui, starlette, uvicorn

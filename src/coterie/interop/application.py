@@ -19,10 +19,10 @@ from coterie.interop.agui.endpoint import AgUi
 from coterie.interop.completions.endpoint import Completions
 from coterie.interop.options import ServingOptions
 from coterie.interop.service import Service
-from coterie.interop.telemetry import Telemetry
+from coterie.interop.telemetry import TelemetryEndpoints
 from coterie.interop.threads.records import Records
-from coterie.interop.web.access import Guard, Token
-from coterie.interop.web.bodies import Refused
+from coterie.interop.web.access import AccessToken, TokenAuthMiddleware
+from coterie.interop.web.bodies import HTTPProblem
 from coterie.interop.web.failures import broken, failed, refused
 from coterie.kernel import Clock, SystemClock
 from coterie.storage import Database
@@ -30,7 +30,7 @@ from coterie.storage import Database
 
 def create_application(
     conversations: Conversations,
-    token: Token,
+    token: AccessToken,
     *,
     store: Database,
     name: str = "assistant",
@@ -45,7 +45,7 @@ def create_application(
     options = options if options is not None else ServingOptions()
     clock = clock if clock is not None else SystemClock()
     service = Service(name, conversations, Records(store, clock), options, clock)
-    agui, completions, telemetry = AgUi(service), Completions(service), Telemetry(service)
+    agui, completions, telemetry = AgUi(service), Completions(service), TelemetryEndpoints(service)
     routes = [
         Route("/health", _health),
         Route("/agui", agui.run, methods=["POST"]),
@@ -67,8 +67,8 @@ def create_application(
     )
     application = Starlette(
         routes=routes,
-        middleware=[pages, Middleware(Guard, token=token)],
-        exception_handlers={HTTPException: _unknown, Refused: refused, CoterieError: failed, Exception: broken},
+        middleware=[pages, Middleware(TokenAuthMiddleware, token=token)],
+        exception_handlers={HTTPException: _unknown, HTTPProblem: refused, CoterieError: failed, Exception: broken},
         lifespan=_lifespan,
     )
     application.state.service = service
@@ -83,7 +83,7 @@ async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
     problems = {404: f"there is nothing at {path}", 405: f"{request.method} is not possible at {path}"}
-    response = Refused(error.status_code, problems.get(error.status_code, error.detail)).response()
+    response = HTTPProblem(error.status_code, problems.get(error.status_code, error.detail)).response()
     response.headers.update(error.headers or {})
     return response
 

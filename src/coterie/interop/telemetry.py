@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse, Response
 from coterie.conversation.exposition import exposition
 from coterie.errors import ExtraMissing
 from coterie.interop.service import Service
-from coterie.interop.web.bodies import Refused
+from coterie.interop.web.bodies import HTTPProblem
 
 
-class Telemetry:
+class TelemetryEndpoints:
     """Shows the metrics of the conversations."""
 
     def __init__(self, service: Service) -> None:
@@ -27,5 +27,5 @@ class Telemetry:
         try:
             text = exposition(self._service.conversations)
         except ExtraMissing as error:
-            raise Refused(501, "this needs the extra prometheus; /telemetry has the same as JSON") from error
+            raise HTTPProblem(501, "this needs the extra prometheus; /telemetry has the same as JSON") from error
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -13,10 +13,10 @@ from coterie.conversation.events import Lane
 from coterie.conversation.history.entries import Confirming
 from coterie.conversation.operations.describing import outcome_line
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
-from coterie.conversation.running.runner import Runner
-from coterie.conversation.session.book import Book
-from coterie.conversation.tools.attempt import Attempt, Purpose
-from coterie.conversation.tools.calling import Callee
+from coterie.conversation.running.runner import OperationScheduler
+from coterie.conversation.session.book import SessionLog
+from coterie.conversation.tools.attempt import Purpose, ToolAttempt
+from coterie.conversation.tools.calling import ToolFunction
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.secret import texts_of
 from coterie.conversation.tools.tool import Tool
@@ -25,7 +25,7 @@ from coterie.models import ToolCall
 from coterie.runtime import Context
 
 
-class Reply(msgspec.Struct, frozen=True):
+class ImmediateResult(msgspec.Struct, frozen=True):
     """A call that is answered without an operation of its own."""
 
     content: str
@@ -34,7 +34,7 @@ class Reply(msgspec.Struct, frozen=True):
     """Whether the model did not know how to call it."""
 
 
-class Draft(msgspec.Struct, frozen=True):
+class PlannedOperation(msgspec.Struct, frozen=True):
     """A call that becomes an operation."""
 
     operation: Operation
@@ -42,13 +42,13 @@ class Draft(msgspec.Struct, frozen=True):
     """Seconds that the turn waits for it."""
 
 
-class Calls:
+class ToolCallPolicy:
     """Decides on calls, by the schema, the lane, the guard, the user's consent and the idempotency key.
 
     Only the conversation's thread touches it.
     """
 
-    def __init__(self, book: Book, runner: Runner, context: Context) -> None:
+    def __init__(self, book: SessionLog, runner: OperationScheduler, context: Context) -> None:
         self._book = book
         self._host = book.host
         self._runner = runner
@@ -62,12 +62,12 @@ class Calls:
         turn: int,
         call: str,
         lane: Lane,
-        drafts: Sequence[Draft] = (),
+        drafts: Sequence[PlannedOperation] = (),
         requested: bool = False,
-    ) -> Reply | Draft:
+    ) -> ImmediateResult | PlannedOperation:
         """Return what becomes of a call. `drafts` are the operations of the same reply that come before it."""
         found = self._understand(name, given, turn, call)
-        if isinstance(found, Reply):
+        if isinstance(found, ImmediateResult):
             return found
         tool, operation, arguments = found
         before = self._known(operation.key, drafts)
@@ -87,7 +87,7 @@ class Calls:
             assert isinstance(given, Mapping)
             self._runner.entrust(number, given)
             await self._book.redact(texts_of([given.get(secret) for secret in tool.arguments.secrets]))
-        return Draft(operation, self._patience(tool) if not requested else 0.0)
+        return PlannedOperation(operation, self._patience(tool) if not requested else 0.0)
 
     def masked(self, call: ToolCall) -> ToolCall:
         """Return a call as it may be kept: without the secrets among its arguments."""
@@ -99,7 +99,9 @@ class Calls:
             return call
         return msgspec.structs.replace(call, arguments=tool.arguments.mask(call.arguments, call.arguments))
 
-    def _understand(self, name: str, given: object, turn: int, call: str) -> Reply | tuple[Tool, Operation, Mapping[str, Any]]:
+    def _understand(
+        self, name: str, given: object, turn: int, call: str
+    ) -> ImmediateResult | tuple[Tool, Operation, Mapping[str, Any]]:
         """Return the tool that is called, the operation as it would be, and its arguments; or what is wrong with it."""
         tool = self._host.tools.get(name)
         if tool is None:
@@ -114,7 +116,9 @@ class Calls:
         except Exception as error:  # noqa: BLE001 - of the tool's own functions; the model hears of it
             return self._refused(name, f"the call cannot be judged: {describe(error)}")
 
-    def _barred(self, tool: Tool, operation: Operation, lane: Lane, drafts: Sequence[Draft], *, requested: bool) -> str:
+    def _barred(
+        self, tool: Tool, operation: Operation, lane: Lane, drafts: Sequence[PlannedOperation], *, requested: bool
+    ) -> str:
         """Return why a call may not be made now, or an empty text."""
         unfinished = [*self._runner.unfinished, *(draft.operation for draft in drafts)]
         why = refusal(tool, operation.resources, lane, unfinished, self._runner.blocking, requested=requested)
@@ -122,7 +126,7 @@ class Calls:
             why = f"{len(unfinished)} operations are under way already: wait until one has ended, or cancel one"
         return why
 
-    async def _ask_first(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], turn: int) -> Reply:
+    async def _ask_first(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], turn: int) -> ImmediateResult:
         question = tool.confirm if isinstance(tool.confirm, str) else f"really {tool.name.replace('_', ' ')}?"
         if tool.asks is not None:
             try:
@@ -130,7 +134,7 @@ class Calls:
             except Exception as error:  # noqa: BLE001 - of the tool's own words: what cannot be asked is not done
                 return self._refused(tool.name, describe(error))
         await self._book.record(Confirming(turn=turn, tool=tool.name, arguments=operation.arguments))
-        return Reply(
+        return ImmediateResult(
             f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
             "make the same call again, with the same arguments."
         )
@@ -157,7 +161,7 @@ class Calls:
         too_long = learnt is not None and learnt.learnt and learnt.median > patience
         return 0.0 if tool.long_running or too_long else patience
 
-    def _known(self, key: str, drafts: Sequence[Draft]) -> Reply | None:
+    def _known(self, key: str, drafts: Sequence[PlannedOperation]) -> ImmediateResult | None:
         """Return what is said of a call that is one with an earlier one, by its idempotency key."""
         if not key:
             return None
@@ -167,8 +171,8 @@ class Calls:
         if before is None or (before.ended and before.state is not OperationState.SUCCEEDED):
             return None
         if before.ended or before.state is OperationState.UNKNOWN:
-            return Reply(f"This was called before. {outcome_line(before)}")
-        return Reply(f"This was called before, and goes on as {before.id}; the user will be told its result.")
+            return ImmediateResult(f"This was called before. {outcome_line(before)}")
+        return ImmediateResult(f"This was called before, and goes on as {before.id}; the user will be told its result.")
 
     async def _guarded(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
         if tool.guard is None:
@@ -179,20 +183,20 @@ class Calls:
             return f"it could not be seen whether this is permitted: {describe(error)}"
         return str(why) if why else ""
 
-    async def _judge(self, callee: Callee, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+    async def _judge(self, callee: ToolFunction, operation: Operation, arguments: Mapping[str, Any]) -> Any:
         """Call a tool's own function that looks at a call before it becomes an operation."""
-        attempt = Attempt(
+        attempt = ToolAttempt(
             operation, Purpose.CHECK, callee, arguments, self._book.port,
             key=operation.key, checkpoint=None, on_progress=_ignore, on_end=_ignore,
         )  # fmt: skip
         async with asyncio.timeout(self._host.settings.model_timeout):
             return await callee.call(ToolContext(attempt), arguments, self._context.run_blocking)
 
-    def _refused(self, name: str, why: str, *, mistaken: bool = False) -> Reply:
+    def _refused(self, name: str, why: str, *, mistaken: bool = False) -> ImmediateResult:
         if name in self._host.tools:
             self._host.telemetry.count_tool(name, "refused")
-        return Reply(why, failed=True, mistaken=mistaken)
+        return ImmediateResult(why, failed=True, mistaken=mistaken)
 
 
-def _ignore(_attempt: Attempt) -> None:
+def _ignore(_attempt: ToolAttempt) -> None:
     """A guard has no progress and no end of its own."""

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.calls.admission import Calls, Draft, Reply
+from coterie.conversation.calls.admission import ImmediateResult, PlannedOperation, ToolCallPolicy
 from coterie.conversation.calls.builtins import BUILTINS
 from coterie.conversation.events import Lane
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, status_line
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
-from coterie.conversation.running.runner import Runner
-from coterie.conversation.session.book import Book
+from coterie.conversation.running.runner import OperationScheduler
+from coterie.conversation.session.book import SessionLog
 from coterie.models import ToolCall
 
 _SHOWN = 5
@@ -25,67 +25,69 @@ _OUTCOMES = {
 }
 
 
-class Commands:
+class BuiltinCommands:
     """Obeys the calls of built-in tools. Only the conversation's thread touches it."""
 
-    def __init__(self, book: Book, runner: Runner, calls: Calls) -> None:
+    def __init__(self, book: SessionLog, runner: OperationScheduler, calls: ToolCallPolicy) -> None:
         self._book = book
         self._runner = runner
         self._calls = calls
 
-    async def obey(self, call: ToolCall, *, turn: int, lane: Lane) -> Reply:
+    async def obey(self, call: ToolCall, *, turn: int, lane: Lane) -> ImmediateResult:
         """Do what a call says, and return what the model is told."""
         try:
             given, _ = BUILTINS[call.name].arguments.check(call.arguments)
         except ValueError as error:
-            return Reply(f"the arguments do not fit: {error}. Mend them and call again.", failed=True, mistaken=True)
+            return ImmediateResult(f"the arguments do not fit: {error}. Mend them and call again.", failed=True, mistaken=True)
         if call.name == "request":
             return await self._request(given, call, turn, lane)
         if not given.get("operation"):
-            return Reply(self._list())
+            return ImmediateResult(self._list())
         number = number_of(given["operation"])
         operation = self.find(number) if number is not None else None
         if operation is None:
             known = ", ".join(each.id for each in self._runner.unfinished) or "none"
-            return Reply(f"there is no operation {given['operation']!r}; under way: {known}", failed=True, mistaken=True)
+            return ImmediateResult(
+                f"there is no operation {given['operation']!r}; under way: {known}", failed=True, mistaken=True
+            )
         return await self._about(call.name, operation, given.get("outcome", ""))
 
-    async def _about(self, name: str, operation: Operation, outcome: str) -> Reply:
+    async def _about(self, name: str, operation: Operation, outcome: str) -> ImmediateResult:
         match name:
             case "resolve":
                 return await self._resolve(operation, outcome)
             case "cancel":
                 return await self._cancel(operation)
-        return Reply(status_line(operation, self._runner.queue, self._book.now))
+        return ImmediateResult(status_line(operation, self._runner.queue, self._book.now))
 
     def find(self, number: int) -> Operation | None:
         """Return an operation of this conversation, however old."""
         return self._book.operation(number)
 
-    async def _cancel(self, operation: Operation) -> Reply:
+    async def _cancel(self, operation: Operation) -> ImmediateResult:
         if operation.number not in self._book.operations:
-            return Reply(f"{CancelAnswer.TOO_LATE}: {outcome_line(operation)}")
+            return ImmediateResult(f"{CancelAnswer.TOO_LATE}: {outcome_line(operation)}")
         answer = await self._runner.cancel(operation.number)
         now = self.find(operation.number)
         if answer is CancelAnswer.STOPPED and now is not None and not now.delivered and now.ended:
             # Who asked is told here and now, and not once more.
             await self._book.record(operations=[machine.change(now, delivered=True)], tell=False)
         more = f" {outcome_line(now)}" if now is not None and now.ended else ""
-        return Reply(f"{operation.id}: {answer}.{more}")
+        return ImmediateResult(f"{operation.id}: {answer}.{more}")
 
-    async def _resolve(self, operation: Operation, outcome: str) -> Reply:
+    async def _resolve(self, operation: Operation, outcome: str) -> ImmediateResult:
         if operation.state is not OperationState.UNKNOWN:
-            return Reply(f"its outcome is known: {outcome_line(operation)}", failed=True)
+            return ImmediateResult(f"its outcome is known: {outcome_line(operation)}", failed=True)
         after = await self._runner.resolve(operation.number, _OUTCOMES[outcome], "")
-        return Reply(outcome_line(after) if after.ended else f"{after.id} {after.tool} is tried again")
+        return ImmediateResult(outcome_line(after) if after.ended else f"{after.id} {after.tool} is tried again")
 
-    async def _request(self, given: dict[str, Any], call: ToolCall, turn: int, lane: Lane) -> Reply:
+    async def _request(self, given: dict[str, Any], call: ToolCall, turn: int, lane: Lane) -> ImmediateResult:
         found = await self._calls.admit(given["tool"], given["arguments"], turn=turn, call=call.id, lane=lane, requested=True)
-        if not isinstance(found, Draft):
+        if not isinstance(found, PlannedOperation):
             return found
         operation = msgspec.structs.replace(found.operation, background=True)
         taken = await self._runner.submit(None, [operation])
-        return Reply(
+        return ImmediateResult(
             f"Taken: {status_line(taken[0], self._runner.queue, self._book.now)}. The user will be told the result by itself."
         )
 

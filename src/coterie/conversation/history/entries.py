@@ -80,7 +80,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
     operation: Operation
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+class DeliveredEntry(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
     """The user was told, between two turns, what became of operations."""
 
     operations: tuple[Operation, ...]
@@ -88,7 +88,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
     merged: bool
 
 
-Entry: TypeAlias = Said | Called | Returned | Confirming | Answered | Ended | Told
+Entry: TypeAlias = Said | Called | Returned | Confirming | Answered | Ended | DeliveredEntry
 
 PARTS = 20
 """Bits of an event's id that count the events between two entries of the log."""
@@ -123,7 +123,7 @@ def events_of(sequence: int, at: float, entry: Entry) -> list[Event]:
             found.append(TurnEnded(**where, **facts, text=entry.whole))
         case Ended():
             found.append(OperationChanged(**where, operation=entry.operation))
-        case Told():
+        case DeliveredEntry():
             found.append(Delivered(**where, operations=entry.operations, text=entry.text, merged=entry.merged))
         case Confirming():
             pass

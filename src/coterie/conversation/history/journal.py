@@ -73,7 +73,7 @@ _LONGEST_KEY = 8_000
 """Characters of the key of a namespace. (An index of PostgreSQL holds some 2,700, after compression.)"""
 
 
-class Record(msgspec.Struct, frozen=True):
+class LogRecord(msgspec.Struct, frozen=True):
     """An entry where it stands in the log."""
 
     sequence: int
@@ -86,7 +86,7 @@ class Opened(msgspec.Struct, frozen=True):
     """What a conversation was when it was opened."""
 
     epoch: int
-    records: Sequence[Record]
+    records: Sequence[LogRecord]
     """The latest entries of the log, oldest first."""
     operations: Sequence[Operation]
     """Those that have not ended, or that the user was not told of."""
@@ -132,7 +132,7 @@ class Journal:
         self,
         namespace: str,
         epoch: int,
-        records: Sequence[Record],
+        records: Sequence[LogRecord],
         operations: Sequence[Operation] = (),
         *,
         durable: bool = True,
@@ -158,7 +158,7 @@ class Journal:
 
         return self.database.write(work, durable=durable)
 
-    def amend(self, namespace: str, epoch: int, records: Sequence[Record]) -> Pending[None]:
+    def amend(self, namespace: str, epoch: int, records: Sequence[LogRecord]) -> Pending[None]:
         """Put entries in place of those that stand there: only for what must not be kept."""
         rows = [(self._codec.encode(record.entry), namespace, record.sequence) for record in records]
 
@@ -184,7 +184,7 @@ class Journal:
 
         return self.database.write(work)
 
-    def between(self, namespace: str, after: int, until: int, most: int = 1_000) -> list[Record]:
+    def between(self, namespace: str, after: int, until: int, most: int = 1_000) -> list[LogRecord]:
         """Return entries of the log behind the sequence number `after`, up to `until`, oldest first."""
         return self._read(namespace, self.database.rows(_BETWEEN, (namespace, after, until, most)))
 
@@ -193,7 +193,7 @@ class Journal:
         row = self.database.row("SELECT turn FROM conversation_log WHERE namespace = ? AND said = ?", (namespace, as_ascii(id)))
         return int(row[0]) if row is not None else None
 
-    def of_turn(self, namespace: str, turn: int) -> list[Record]:
+    def of_turn(self, namespace: str, turn: int) -> list[LogRecord]:
         """Return the entries of one turn, oldest first."""
         rows = self.database.rows(
             "SELECT sequence, at, body FROM conversation_log WHERE namespace = ? AND turn = ? ORDER BY sequence",
@@ -210,15 +210,15 @@ class Journal:
         if row is None or row[0] != epoch:
             raise ConversationTaken(namespace)
 
-    def _row(self, namespace: str, record: Record) -> tuple[Any, ...]:
+    def _row(self, namespace: str, record: LogRecord) -> tuple[Any, ...]:
         said = getattr(record.entry, "id", "") or None
         turn = getattr(record.entry, "turn", None)
         body = self._codec.encode(record.entry)
         return namespace, record.sequence, record.at, turn, None if said is None else as_ascii(said), body
 
-    def _read(self, namespace: str, rows: Iterable[Row]) -> list[Record]:
+    def _read(self, namespace: str, rows: Iterable[Row]) -> list[LogRecord]:
         try:
-            return [Record(sequence, at, self._codec.decode(body, Entry)) for sequence, at, body in rows]
+            return [LogRecord(sequence, at, self._codec.decode(body, Entry)) for sequence, at, body in rows]
         except DecodeFailed as error:
             raise ConversationDamaged(namespace, error) from error
 

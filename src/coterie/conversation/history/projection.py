@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from coterie.conversation.history.entries import Answered, Called, Confirming, Ended, Entry, Returned, Said, Told
+from coterie.conversation.history.entries import Answered, Called, Confirming, DeliveredEntry, Ended, Entry, Returned, Said
 from coterie.conversation.operations.describing import outcome_line
 from coterie.models import PromptMessage, TextMessage, ToolCall, ToolResult
 
@@ -39,10 +39,10 @@ def project(entries: Iterable[Entry], *, turn: int | None = None, limit: int = 4
                 unit.extend(_result(call, results.get(call.id)) for call in entry.calls)
         elif isinstance(entry, Ended) and entry.operation.background:
             units["ended", place] = _outcome(entry, place)
-        elif isinstance(entry, Told) and entry.text:
+        elif isinstance(entry, DeliveredEntry) and entry.text:
             units["told", place] = [TextMessage("assistant", entry.text)]
         else:
-            assert isinstance(entry, Said | Returned | Confirming | Ended | Told)
+            assert isinstance(entry, Said | Returned | Confirming | Ended | DeliveredEntry)
     if turn is not None and turn in questions:
         # What came in the middle of it stands before it, so that the last word is what is to be answered.
         begun = units.pop(("turn", turn), [])

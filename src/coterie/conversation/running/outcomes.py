@@ -9,7 +9,7 @@ import msgspec
 
 from coterie.conversation.history.plain import plain_text
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
-from coterie.conversation.tools.attempt import Ending, Outcome
+from coterie.conversation.tools.attempt import AttemptOutcome, Ending
 from coterie.conversation.tools.finding import Finding, Found
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import JobTimeout, describe
@@ -20,7 +20,7 @@ _LONGEST = 2_000
 _LIMIT = re.compile(r"([\d.]+) s$")
 
 
-class Step(msgspec.Struct, frozen=True):
+class NextStep(msgspec.Struct, frozen=True):
     """What is to be done with an operation: end it, undo it, try it again after a while, or leave it as it is."""
 
     state: OperationState | None = None
@@ -37,14 +37,14 @@ def must_undo(tool: Tool, operation: Operation) -> bool:
     return tool.compensate is not None and operation.effect is Effect.WRITE
 
 
-def after_run(operation: Operation, tool: Tool, outcome: Outcome, timed_out: str, random: Random) -> Step:
+def after_run(operation: Operation, tool: Tool, outcome: AttemptOutcome, timed_out: str, random: Random) -> NextStep:
     """Return what follows from an attempt at an operation. `timed_out` says why it was stopped, if it took too long."""
     if operation.stopping and must_undo(tool, operation):
-        return Step(undo=True)
+        return NextStep(undo=True)
     if outcome.ending is Ending.RETURNED:
         return _returned(outcome)
     if operation.stopping and outcome.ending is Ending.STOPPED:
-        return Step(_S.CANCELLED)
+        return NextStep(_S.CANCELLED)
     error = outcome.error if outcome.error is not None else RuntimeError("it stopped")
     if timed_out:
         limit = _LIMIT.search(timed_out)
@@ -54,36 +54,36 @@ def after_run(operation: Operation, tool: Tool, outcome: Outcome, timed_out: str
         delay = tool.retry.delay(operation.attempt, error, random)
     why = timed_out or _described(error)
     if delay is not None:
-        return Step(delay=delay, detail=f"attempt {operation.attempt} failed: {why}")
-    return Step(_S.TIMED_OUT, detail=why) if timed_out else Step(_S.FAILED, why)
+        return NextStep(delay=delay, detail=f"attempt {operation.attempt} failed: {why}")
+    return NextStep(_S.TIMED_OUT, detail=why) if timed_out else NextStep(_S.FAILED, why)
 
 
-def after_check(operation: Operation, tool: Tool, outcome: Outcome) -> Step:
+def after_check(operation: Operation, tool: Tool, outcome: AttemptOutcome) -> NextStep:
     """Return what follows from what a tool's own check found out about an operation whose outcome is unknown."""
     finding = outcome.value if isinstance(outcome.value, Finding) else Finding.unknown()
     if finding.found is Found.DONE:
         if operation.stopping and must_undo(tool, operation):
-            return Step(undo=True)
+            return NextStep(undo=True)
         return _returned(msgspec.structs.replace(outcome, value=finding.value))
     if finding.found is Found.NOT_DONE:
-        return Step(_S.CANCELLED) if operation.stopping else Step(_S.FAILED, str(finding.value))
+        return NextStep(_S.CANCELLED) if operation.stopping else NextStep(_S.FAILED, str(finding.value))
     if finding.found is Found.RESUMABLE:
-        return Step(_S.CANCELLED) if operation.stopping else Step(delay=0.0, detail="it goes on after a restart")
-    return Step()
+        return NextStep(_S.CANCELLED) if operation.stopping else NextStep(delay=0.0, detail="it goes on after a restart")
+    return NextStep()
 
 
-def after_compensation(outcome: Outcome) -> Step:
+def after_compensation(outcome: AttemptOutcome) -> NextStep:
     """Return what follows when a tool has undone what it did, or could not."""
     if outcome.ending is Ending.RETURNED:
-        return Step(_S.COMPENSATED)
+        return NextStep(_S.COMPENSATED)
     what = _described(outcome.error) if outcome.error is not None else "it stopped"
-    return Step(_S.FAILED, what, "it was cancelled, and undoing it failed: it may be half done")
+    return NextStep(_S.FAILED, what, "it was cancelled, and undoing it failed: it may be half done")
 
 
-def _returned(outcome: Outcome) -> Step:
+def _returned(outcome: AttemptOutcome) -> NextStep:
     if outcome.problem:
-        return Step(_S.FAILED, plain_text(outcome.problem)[:_LONGEST], "it ran to its end, and what it did may stand")
-    return Step(_S.SUCCEEDED, str(outcome.value))
+        return NextStep(_S.FAILED, plain_text(outcome.problem)[:_LONGEST], "it ran to its end, and what it did may stand")
+    return NextStep(_S.SUCCEEDED, str(outcome.value))
 
 
 def _described(error: BaseException) -> str:

@@ -15,13 +15,13 @@ from coterie.conversation.history.entries import Ended, Entry
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
 from coterie.conversation.operations.schedule import queue, runnable, undecided
-from coterie.conversation.running.outcomes import Step, after_check, after_compensation, after_run, must_undo
-from coterie.conversation.running.under_way import Running
-from coterie.conversation.running.watch import Watch
-from coterie.conversation.running.worker import Worker
-from coterie.conversation.session.book import Book
+from coterie.conversation.running.outcomes import NextStep, after_check, after_compensation, after_run, must_undo
+from coterie.conversation.running.under_way import RunningAttempt
+from coterie.conversation.running.watch import AttemptDeadline
+from coterie.conversation.running.worker import AttemptWorker
+from coterie.conversation.session.book import SessionLog
 from coterie.conversation.session.messages import AttemptEnded, AttemptNews
-from coterie.conversation.tools.attempt import Attempt, Purpose
+from coterie.conversation.tools.attempt import Purpose, ToolAttempt
 from coterie.runtime import Context
 
 _S = OperationState
@@ -30,22 +30,22 @@ _PROGRESS_EVERY = 1.0
 """Seconds between two writings of an operation's progress."""
 
 
-class Runner:
+class OperationScheduler:
     """Begins operations when what they touch is free, and sees each to exactly one end.
 
     Only the conversation's thread touches it. `spawn` runs an asynchronous function beside; `changed` is called when something ended.
     """
 
-    def __init__(self, book: Book, context: Context, spawn: Callable[..., object], changed: Callable[[], None]) -> None:
+    def __init__(self, book: SessionLog, context: Context, spawn: Callable[..., object], changed: Callable[[], None]) -> None:
         self.book = book
         self.host = book.host
         self._context = context
         self._spawn = spawn
         self._changed = changed
         self._serials = itertools.count(1)
-        self._attempts: dict[int, Running] = {}
-        self._current: dict[int, Running] = {}
-        self._given_up: dict[int, Running] = {}
+        self._attempts: dict[int, RunningAttempt] = {}
+        self._current: dict[int, RunningAttempt] = {}
+        self._given_up: dict[int, RunningAttempt] = {}
         self._not_yet: dict[int, asyncio.TimerHandle] = {}
         self._waiters: dict[int, list[asyncio.Future[Operation]]] = {}
         self._secrets: dict[int, Mapping[str, Any]] = {}
@@ -186,7 +186,7 @@ class Runner:
         serial = next(self._serials)
         again = operation.attempt > 1 or purpose is not Purpose.RUN
         me = self._context.self_ref
-        attempt = Attempt(
+        attempt = ToolAttempt(
             operation,
             purpose,
             callee,
@@ -198,16 +198,16 @@ class Runner:
             on_end=lambda _: me.tell(AttemptEnded(serial)),
             longest=self.host.settings.longest_result,
         )
-        running = Running(serial, attempt, self.book.now)
+        running = RunningAttempt(serial, attempt, self.book.now)
         self._attempts[serial] = self._current[operation.number] = running
         if purpose is Purpose.RUN:
             if operation.attempt == 1:
                 self.host.telemetry.began(tool.name, max(0.0, self.book.now - operation.created_at))
-            running.watch = Watch(tool.timeout, tool.idle_timeout, lambda why: self._overdue(running, why))
+            running.watch = AttemptDeadline(tool.timeout, tool.idle_timeout, lambda why: self._overdue(running, why))
         else:
             limit = tool.timeout if tool.timeout is not None else self.host.settings.model_timeout
-            running.watch = Watch(limit, None, lambda why: self._overdue(running, why))
-        running.ref = self._context.spawn(Worker, attempt)
+            running.watch = AttemptDeadline(limit, None, lambda why: self._overdue(running, why))
+        running.ref = self._context.spawn(AttemptWorker, attempt)
         if operation.state is _S.CANCELLING and purpose is Purpose.RUN:
             # It was asked to stop while its beginning was being written.
             running.stop()
@@ -227,7 +227,7 @@ class Runner:
                 OperationProgressed, operation=operation.number, tool=operation.tool, fraction=fraction, line=line
             )
 
-    def _follow(self, running: Running, operation: Operation) -> None:
+    def _follow(self, running: RunningAttempt, operation: Operation) -> None:
         """Note progress in memory, and now and then in the ledger; nothing but what people see depends on it."""
         now = asyncio.get_running_loop().time()
         if now < running.written + _PROGRESS_EVERY:
@@ -265,7 +265,7 @@ class Runner:
             step = after_check(operation, self.host.tools[operation.tool], outcome)
         await self._apply(number, step)
 
-    async def _apply(self, number: int, step: Step) -> None:
+    async def _apply(self, number: int, step: NextStep) -> None:
         operation = self.book.operations[number]
         if step.state is not None:
             await self._finish(number, step.state, step.content, step.detail)
@@ -288,13 +288,13 @@ class Runner:
 
     # Stopping.
 
-    def _overdue(self, running: Running, why: str) -> None:
+    def _overdue(self, running: RunningAttempt, why: str) -> None:
         """Have an attempt stop that took too long, and give it up if it does not."""
         running.attempt.timed_out = why
         running.stop(anyway=True)
         asyncio.get_running_loop().call_later(self.host.settings.grace, lambda: self._give_up(running, why))
 
-    def _give_up(self, running: Running, why: str) -> None:
+    def _give_up(self, running: RunningAttempt, why: str) -> None:
         if running.serial not in self._attempts or running.attempt.given_up:
             return
         running.attempt.given_up = True

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from coterie.conversation.running.watch import Watch
+from coterie.conversation.running.watch import AttemptDeadline
 from coterie.conversation.running.worker import Halt
-from coterie.conversation.tools.attempt import Attempt
+from coterie.conversation.tools.attempt import ToolAttempt
 from coterie.runtime import AgentRef
 
 
-class Running:
+class RunningAttempt:
     """One attempt that is under way."""
 
     __slots__ = ("attempt", "began", "ref", "serial", "watch", "written")
 
-    def __init__(self, serial: int, attempt: Attempt, began: float) -> None:
+    def __init__(self, serial: int, attempt: ToolAttempt, began: float) -> None:
         self.serial = serial
         self.attempt = attempt
         self.began = began
         self.ref: AgentRef | None = None
-        self.watch: Watch | None = None
+        self.watch: AttemptDeadline | None = None
         self.written = 0.0
         """When its progress was last written, in seconds of the loop."""
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Watch:
+class AttemptDeadline:
     """Calls `overdue`, once, when an attempt has taken too long in all, or has been silent for too long.
 
     Times are in seconds of the running loop, which is the runtime's clock. Only for the thread of that loop.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from coterie.conversation.tools.attempt import Attempt, Ending, Outcome
+from coterie.conversation.tools.attempt import AttemptOutcome, Ending, ToolAttempt
 from coterie.conversation.tools.context import ToolContext
 from coterie.errors import OperationStopped
 from coterie.messaging import Message
@@ -15,12 +15,12 @@ class Halt(Message):
     """Stop what can be stopped: an asynchronous function, at its next await. A synchronous one sees it by itself."""
 
 
-class Worker(Agent):
+class AttemptWorker(Agent):
     """Runs one attempt, tells its outcome, and ends."""
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: ToolAttempt) -> None:
         self._attempt = attempt
-        self._call: asyncio.Task[Outcome] | None = None
+        self._call: asyncio.Task[AttemptOutcome] | None = None
 
     def on_start(self) -> None:
         """Begin."""
@@ -45,15 +45,15 @@ class Worker(Agent):
         self._attempt.end(outcome)
         self.context.self_ref.stop(drain=False)
 
-    async def _outcome(self) -> Outcome:
+    async def _outcome(self) -> AttemptOutcome:
         attempt = self._attempt
         try:
             value = await attempt.callee.call(ToolContext(attempt), attempt.arguments, self.context.run_blocking)
         except OperationStopped as error:
-            return Outcome(Ending.STOPPED, error=error)
+            return AttemptOutcome(Ending.STOPPED, error=error)
         except asyncio.CancelledError as error:
             # Of its own accord a tool that raises this has failed; asked to, it has stopped.
-            return Outcome(Ending.STOPPED if attempt.cancelled else Ending.RAISED, error=error)
+            return AttemptOutcome(Ending.STOPPED if attempt.cancelled else Ending.RAISED, error=error)
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its outcome, SystemExit included
-            return Outcome(Ending.RAISED, error=error)
+            return AttemptOutcome(Ending.RAISED, error=error)
         return attempt.returned(value)

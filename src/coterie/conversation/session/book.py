@@ -12,10 +12,10 @@ import msgspec
 
 from coterie.conversation.events import Event, OperationChanged
 from coterie.conversation.history.entries import FIRST_PART, PARTS, Answered, Confirming, Entry, Said, events_of, identify
-from coterie.conversation.history.journal import Record
+from coterie.conversation.history.journal import LogRecord
 from coterie.conversation.history.plain import keepable
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.port import Port
+from coterie.conversation.port import ConversationState
 from coterie.conversation.tools.secret import MASK
 from coterie.storage import Pending
 
@@ -35,13 +35,13 @@ class _Slot:
         self.ready = False
 
 
-class Book:
+class SessionLog:
     """The log's end, the operations in hand, and the way to change them. Only the conversation's thread touches it.
 
     A change is made here first and is written at once, in order; it is told to front ends when it is committed.
     """
 
-    def __init__(self, port: Port, failed: Callable[[BaseException], None]) -> None:
+    def __init__(self, port: ConversationState, failed: Callable[[BaseException], None]) -> None:
         self.port = port
         self.host = port.host
         self._failed = failed
@@ -49,7 +49,7 @@ class Book:
         opened = self.host.journal.open(port.key, self._memory)
         port.opened(opened.epoch, opened.notes)
         self._epoch = opened.epoch
-        self.records: deque[Record] = deque(opened.records, maxlen=self._memory)
+        self.records: deque[LogRecord] = deque(opened.records, maxlen=self._memory)
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
         self._settled: dict[int, Operation] = {}
         """The latest that are over, which the ledger may not have yet."""
@@ -104,7 +104,7 @@ class Book:
         records, events = [], []
         for entry in map(keepable, entries):
             self._sequence += 1
-            record = Record(self._sequence, at, entry)
+            record = LogRecord(self._sequence, at, entry)
             records.append(record)
             self.records.append(record)
             events += events_of(record.sequence, at, entry)

@@ -23,7 +23,7 @@ class Speak(Request[Taken]):
     id: str = ""
 
 
-class Cancel(Request[CancelAnswer]):
+class CancelOperation(Request[CancelAnswer]):
     """An operation is to stop."""
 
     number: int
@@ -44,7 +44,7 @@ class Resolve(Request[Operation]):
     detail: str = ""
 
 
-class Settle(Request[None]):
+class WaitUntilIdle(Request[None]):
     """Somebody waits for all to be quiet."""
 
 

@@ -7,14 +7,14 @@ from coterie.conversation.history.projection import INTERRUPTED
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.running.runner import Runner
-from coterie.conversation.session.book import Book
+from coterie.conversation.running.runner import OperationScheduler
+from coterie.conversation.session.book import SessionLog
 from coterie.conversation.tools.attempt import Purpose
 
 _S = OperationState
 
 
-async def recover(book: Book, runner: Runner) -> None:
+async def recover(book: SessionLog, runner: OperationScheduler) -> None:
     """Bring a conversation that was just opened to where it can go on.
 
     What had run and not ended is of unknown outcome, until the tool's own check tells; without one the user is asked.
@@ -45,7 +45,7 @@ async def recover(book: Book, runner: Runner) -> None:
     runner.schedule()
 
 
-def _reconcile(book: Book, runner: Runner) -> None:
+def _reconcile(book: SessionLog, runner: OperationScheduler) -> None:
     """Have the tools' own checks find out what became of operations of unknown outcome."""
     for operation in list(book.operations.values()):
         tool = book.host.tools.get(operation.tool)
@@ -54,7 +54,7 @@ def _reconcile(book: Book, runner: Runner) -> None:
             runner.launch(operation, Purpose.CHECK)
 
 
-def _unheard(book: Book, changed: dict[int, Operation]) -> list[tuple[Returned, Operation | None]]:
+def _unheard(book: SessionLog, changed: dict[int, Operation]) -> list[tuple[Returned, Operation | None]]:
     """Return the results of calls that the log has none of, with their operations as they are when that is told."""
     log = book.entries()
     heard = {each.call for each in log if isinstance(each, Returned)}

@@ -7,26 +7,26 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from coterie.conversation.calls.admission import Calls
-from coterie.conversation.calls.commands import Commands
+from coterie.conversation.calls.admission import ToolCallPolicy
+from coterie.conversation.calls.commands import BuiltinCommands
 from coterie.conversation.history.entries import Said, identify
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
-from coterie.conversation.port import Port
-from coterie.conversation.running.runner import Runner
-from coterie.conversation.session.book import Book
+from coterie.conversation.port import ConversationState
+from coterie.conversation.running.runner import OperationScheduler
+from coterie.conversation.session.book import SessionLog
 from coterie.conversation.session.messages import (
     AttemptEnded,
     AttemptNews,
-    Cancel,
+    CancelOperation,
     Ready,
     Reorder,
     Resolve,
-    Settle,
     Speak,
     Taken,
+    WaitUntilIdle,
 )
 from coterie.conversation.session.recovery import recover
-from coterie.conversation.turns.answering import Turns
+from coterie.conversation.turns.answering import TurnRunner
 from coterie.conversation.turns.delivering import Deliveries
 from coterie.conversation.turns.speaking import Speaker
 from coterie.errors import (
@@ -44,9 +44,9 @@ _RAISES = (ConversationError, StorageError, ValueError)
 
 
 class Session(Agent):
-    """One conversation. All its parts are touched by its thread alone; what it shares is its `Port`."""
+    """One conversation. All its parts are touched by its thread alone; what it shares is its `ConversationState`."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: ConversationState) -> None:
         self._port = port
         self._host = port.host
         self._inbox: deque[Said] = deque()
@@ -58,15 +58,15 @@ class Session(Agent):
         self._settling: list[asyncio.Future[None]] = []
         self._cutting: asyncio.TimerHandle | None = None
         try:
-            self._book = Book(port, self._write_failed)
+            self._book = SessionLog(port, self._write_failed)
         except BaseException as error:
             port.feed.close(error)
             raise
-        self._runner = Runner(self._book, self.context, self._beside, self._changed)
+        self._runner = OperationScheduler(self._book, self.context, self._beside, self._changed)
         self._speaker = Speaker(self._book)
-        self._calls = Calls(self._book, self._runner, self.context)
-        self._commands = Commands(self._book, self._runner, self._calls)
-        self._turns = Turns(self._book, self._runner, self._calls, self._commands, self._speaker)
+        self._calls = ToolCallPolicy(self._book, self._runner, self.context)
+        self._commands = BuiltinCommands(self._book, self._runner, self._calls)
+        self._turns = TurnRunner(self._book, self._runner, self._calls, self._commands, self._speaker)
         self._deliveries = Deliveries(self._book, self._runner, self._speaker, self.context.log)
 
     async def on_start(self) -> None:
@@ -110,7 +110,7 @@ class Session(Agent):
         return Taken(said.turn, after)
 
     @on(interleave=True, raises=_RAISES)
-    async def cancel(self, message: Cancel) -> CancelAnswer:
+    async def cancel(self, message: CancelOperation) -> CancelAnswer:
         """Ask an operation to stop."""
         operation = self._find(message.number)
         if operation.number not in self._book.operations:
@@ -137,7 +137,7 @@ class Session(Agent):
         return await self._runner.resolve(operation.number, state, message.detail)
 
     @on(interleave=True)
-    async def settle(self, _message: Settle) -> None:
+    async def settle(self, _message: WaitUntilIdle) -> None:
         """Return when all is quiet."""
         while not self._quiet:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from coterie.concurrency import Rank, new_lock
-from coterie.conversation.port import Port
+from coterie.conversation.port import ConversationState
 from coterie.errors import ConversationFailed
 from coterie.kernel import Address
 from coterie.messaging import Message, Request
 from coterie.runtime import Agent, AgentDown, AgentRef, AgentRestarted, on
 
 
-class Roll:
+class MonitoredSessions:
     """The conversations of one host by the addresses of their agents. Safe from any thread; `_lock` guards the table."""
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.RECORDS)
-        self._ports: dict[Address, Port] = {}
+        self._ports: dict[Address, ConversationState] = {}
 
-    def __deepcopy__(self, memo: object) -> Roll:
+    def __deepcopy__(self, memo: object) -> MonitoredSessions:
         return self
 
-    def add(self, agent: AgentRef, port: Port) -> None:
+    def add(self, agent: AgentRef, port: ConversationState) -> None:
         """Note who belongs to an agent."""
         with self._lock:
             self._ports[agent.address] = port
 
-    def take(self, agent: AgentRef) -> Port | None:
+    def take(self, agent: AgentRef) -> ConversationState | None:
         """Return who belonged to an agent, and forget it."""
         with self._lock:
             return self._ports.pop(agent.address, None)
 
-    def take_all(self) -> list[Port]:
+    def take_all(self) -> list[ConversationState]:
         """Return all that there are, and forget them."""
         with self._lock:
             ports = list(self._ports.values())
@@ -48,10 +48,10 @@ class Looked(Request[None]):
     """Ends when all that were opened before are watched."""
 
 
-class Watcher(Agent):
+class SessionMonitor(Agent):
     """One for each host. Closes the feed of a conversation whose agent has ended."""
 
-    def __init__(self, roll: Roll) -> None:
+    def __init__(self, roll: MonitoredSessions) -> None:
         self._roll = roll
 
     def on_stop(self) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.operations.operation import Operation
-from coterie.conversation.tools.calling import Callee
+from coterie.conversation.tools.calling import ToolFunction
 from coterie.conversation.tools.finding import Finding
 from coterie.conversation.tools.results import describe_misfit, encode_result
 from coterie.errors import OperationStopped
@@ -28,7 +28,7 @@ class Ending(enum.Enum):
     STOPPED = "stopped"
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class AttemptOutcome(msgspec.Struct, frozen=True):
     """What came of an attempt."""
 
     ending: Ending
@@ -72,7 +72,7 @@ class ToolHost(Protocol):
         ...
 
 
-class Attempt:
+class ToolAttempt:
     """Shared by the conversation's thread and the tool's; `_lock` guards what both change.
 
     `on_progress` is called, from the tool's thread, when there is news that nobody has looked at yet. `on_end` is called
@@ -83,14 +83,14 @@ class Attempt:
         self,
         operation: Operation,
         purpose: Purpose,
-        callee: Callee,
+        callee: ToolFunction,
         arguments: Mapping[str, Any],
         host: ToolHost,
         *,
         key: str,
         checkpoint: bytes | None,
-        on_progress: Callable[[Attempt], None],
-        on_end: Callable[[Attempt], None],
+        on_progress: Callable[[ToolAttempt], None],
+        on_end: Callable[[ToolAttempt], None],
         longest: int = 0,
     ) -> None:
         self.operation = operation
@@ -99,7 +99,7 @@ class Attempt:
         self.arguments = arguments
         self.host = host
         self.key = key
-        self.outcome: Outcome | None = None
+        self.outcome: AttemptOutcome | None = None
         self.given_up = False
         """Whether its outcome does not count any more. Only the conversation's thread touches it."""
         self.timed_out: str = ""
@@ -114,7 +114,7 @@ class Attempt:
         self._latest = (0.0, "")
         self._longest = longest
 
-    def __deepcopy__(self, memo: object) -> Attempt:
+    def __deepcopy__(self, memo: object) -> ToolAttempt:
         return self
 
     @property
@@ -161,16 +161,16 @@ class Attempt:
         """Keep a checkpoint."""
         return self.host.keep(self.operation, Codec().encode(value))
 
-    def returned(self, value: Any) -> Outcome:
+    def returned(self, value: Any) -> AttemptOutcome:
         """Return the outcome of what a function returned, written out here, on the tool's own thread: it may be large."""
         finding = value if isinstance(value, Finding) else None
         try:
             text = encode_result(value if finding is None else finding.value, self._longest)
         except Exception as error:  # noqa: BLE001 - whatever the value does when it is looked at
-            return Outcome(Ending.RETURNED, finding, problem=describe_misfit(value, error))
-        return Outcome(Ending.RETURNED, text if finding is None else msgspec.structs.replace(finding, value=text))
+            return AttemptOutcome(Ending.RETURNED, finding, problem=describe_misfit(value, error))
+        return AttemptOutcome(Ending.RETURNED, text if finding is None else msgspec.structs.replace(finding, value=text))
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: AttemptOutcome) -> None:
         """Be told by its agent what came of it. Only the first counts."""
         with self._lock:
             first = self.outcome is None

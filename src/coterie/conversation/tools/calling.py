@@ -15,7 +15,7 @@ Blocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function that may block on a thread of its own, and awaits it."""
 
 
-class Callee:
+class ToolFunction:
     """A function of a user: the tool itself, its check, its compensation, its guard. Immutable."""
 
     __slots__ = ("_contexts", "_names", "function", "is_async", "needed")

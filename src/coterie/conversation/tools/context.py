@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Generator, Mapping
 from typing import Any, TypeVar
 
 from coterie.conversation.history.plain import plain_text
-from coterie.conversation.tools.attempt import Attempt
+from coterie.conversation.tools.attempt import ToolAttempt
 from coterie.kernel import check_number
 from coterie.storage import Pending
 
@@ -24,7 +24,7 @@ class ToolContext:
 
     __slots__ = ("_attempt",)
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: ToolAttempt) -> None:
         self._attempt = attempt
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 from coterie.conversation.operations.operation import Effect, Operation
 from coterie.conversation.operations.schedule import EVERYTHING
-from coterie.conversation.tools.calling import Callee, innermost
+from coterie.conversation.tools.calling import ToolFunction, innermost
 from coterie.conversation.tools.schema import Arguments, description_of
 from coterie.errors import DefinitionError, InvalidSetting
 from coterie.kernel import check_instance, check_number, choice
@@ -87,9 +87,9 @@ class Tool:
         self.retry = retry
         self.confirm: bool | str = confirm if isinstance(confirm, str) else bool(confirm)
         self.report = report
-        self.run = Callee(function)
+        self.run = ToolFunction(function)
 
-        def beside(setting: str, given: Callable[..., Any] | None) -> Callee | None:
+        def beside(setting: str, given: Callable[..., Any] | None) -> ToolFunction | None:
             return _beside(f"{at}: {setting}", given, self.arguments.schema["properties"]) if given is not None else None
 
         self.guard = beside("guard", guard)
@@ -157,9 +157,9 @@ def _named(name: Any, where: str) -> str:
     return name
 
 
-def _beside(where: str, function: Callable[..., Any], properties: Mapping[str, Any]) -> Callee:
+def _beside(where: str, function: Callable[..., Any], properties: Mapping[str, Any]) -> ToolFunction:
     """Return a function that is given arguments of the tool. Raises `DefinitionError` for one that needs others."""
-    callee = Callee(function)
+    callee = ToolFunction(function)
     for each in callee.needed:
         if each.kind is each.POSITIONAL_ONLY or each.name not in properties:
             known = ", ".join(properties) or "none"

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coterie.conversation.calls.admission import Calls, Draft, Reply
+from coterie.conversation.calls.admission import ImmediateResult, PlannedOperation, ToolCallPolicy
 from coterie.conversation.calls.builtins import BUILTINS, definitions
-from coterie.conversation.calls.commands import Commands
+from coterie.conversation.calls.commands import BuiltinCommands
 from coterie.conversation.calls.lanes import lane_of, offered
 from coterie.conversation.events import Lane, TextWritten, TurnOutcome
 from coterie.conversation.history.entries import Answered, Called, Returned, Said
@@ -16,8 +16,8 @@ from coterie.conversation.history.projection import project
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.running.runner import Runner
-from coterie.conversation.session.book import Book
+from coterie.conversation.running.runner import OperationScheduler
+from coterie.conversation.session.book import SessionLog
 from coterie.conversation.turns.speaking import Cut, Speaker
 from coterie.errors import ConversationError, ModelError, StorageError, describe
 from coterie.models import Finish, ModelRequest, ToolCall
@@ -26,10 +26,12 @@ SORRY = "I am sorry, I cannot answer that just now."
 LOST = "I am sorry, I could not work out how to do that."
 
 
-class Turns:
+class TurnRunner:
     """Answers what the user says, one after the other. Only the conversation's thread touches it."""
 
-    def __init__(self, book: Book, runner: Runner, calls: Calls, commands: Commands, speaker: Speaker) -> None:
+    def __init__(
+        self, book: SessionLog, runner: OperationScheduler, calls: ToolCallPolicy, commands: BuiltinCommands, speaker: Speaker
+    ) -> None:
         self._book = book
         self._host = book.host
         self._runner = runner
@@ -111,8 +113,8 @@ class Turns:
 
     async def _perform(self, turn: int, lane: Lane, text: str, calls: Sequence[ToolCall], mistakes: int) -> int:
         """Do, or begin, what a model called for, until each call has a result; return the mistakes in a row."""
-        replies: dict[str, Reply] = {}
-        drafts: dict[str, Draft] = {}
+        replies: dict[str, ImmediateResult] = {}
+        drafts: dict[str, PlannedOperation] = {}
         commands: list[ToolCall] = []
         for call in calls:
             if call.name in BUILTINS:
@@ -121,7 +123,7 @@ class Turns:
             found = await self._calls.admit(
                 call.name, call.arguments, turn=turn, call=call.id, lane=lane, drafts=list(drafts.values())
             )
-            if isinstance(found, Draft):
+            if isinstance(found, PlannedOperation):
                 drafts[call.id] = found
             else:
                 replies[call.id] = found
@@ -142,7 +144,7 @@ class Turns:
         wrong = [each for each in replies.values() if each.mistaken]
         return mistakes + len(wrong) if wrong and not drafts else 0
 
-    async def _await_operations(self, turn: int, drafts: Mapping[str, Draft], began: float) -> None:
+    async def _await_operations(self, turn: int, drafts: Mapping[str, PlannedOperation], began: float) -> None:
         """Wait for operations as long as their turn's patience lasts, and let the others go to the background."""
         waiting = {draft.operation.number: asyncio.create_task(self._await_one(draft, began)) for draft in drafts.values()}
         try:
@@ -162,7 +164,7 @@ class Turns:
             for task in waiting.values():
                 task.cancel()
 
-    async def _await_one(self, draft: Draft, began: float) -> Operation | None:
+    async def _await_one(self, draft: PlannedOperation, began: float) -> Operation | None:
         """Return the operation once it has ended, or None when the turn is to go on without it."""
         number = draft.operation.number
         operation = self._book.operations.get(number)

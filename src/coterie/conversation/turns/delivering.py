@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from coterie.conversation.history.entries import Told
+from coterie.conversation.history.entries import DeliveredEntry
 from coterie.conversation.history.projection import project
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.describing import outcome_line, told
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.running.runner import Runner
-from coterie.conversation.session.book import Book
+from coterie.conversation.running.runner import OperationScheduler
+from coterie.conversation.session.book import SessionLog
 from coterie.conversation.turns.speaking import Cut, Speaker
 from coterie.errors import ModelError, describe
 from coterie.models import ModelRequest
@@ -18,7 +18,7 @@ from coterie.runtime.references.logs import AgentLog
 class Deliveries:
     """Tells outcomes, each once. Only the conversation's thread touches it."""
 
-    def __init__(self, book: Book, runner: Runner, speaker: Speaker, log: AgentLog) -> None:
+    def __init__(self, book: SessionLog, runner: OperationScheduler, speaker: Speaker, log: AgentLog) -> None:
         self._book = book
         self._host = book.host
         self._runner = runner
@@ -45,7 +45,7 @@ class Deliveries:
         after = [machine.change(each, delivered=True) if each.ended else machine.change(each, reported=True) for each in due]
         self._host.telemetry.count("deliveries")
         self._host.telemetry.count("merged", int(merged))
-        await self._book.record(Told(operations=tuple(after), text=text, merged=merged), operations=after, tell=False)
+        await self._book.record(DeliveredEntry(operations=tuple(after), text=text, merged=merged), operations=after, tell=False)
 
     async def _word(self, due: list[Operation]) -> str:
         settings = self._host.settings

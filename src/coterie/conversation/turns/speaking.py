@@ -7,7 +7,7 @@ from typing import Any
 
 from coterie.conversation.events import TextWritten
 from coterie.conversation.history.plain import plain_text
-from coterie.conversation.session.book import Book
+from coterie.conversation.session.book import SessionLog
 from coterie.conversation.turns.replies import piece_of, sound
 from coterie.errors import ModelError, describe
 from coterie.models import ModelReply, ModelRequest
@@ -24,7 +24,7 @@ class Cut(Exception):
 class Speaker:
     """Asks the model, and passes on what it says, piece by piece. Only the conversation's thread touches it."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: SessionLog) -> None:
         self._book = book
         self._host = book.host
         self._asking: asyncio.Task[ModelReply] | None = None

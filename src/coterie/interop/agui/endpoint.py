@@ -18,12 +18,12 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation import Delivered, OperationChanged, OperationProgressed, TurnBegan, TurnEnded
 from coterie.errors import ConversationError, CoterieError
-from coterie.interop.agui.intake import Intake, take
+from coterie.interop.agui.intake import RunRequest, take
 from coterie.interop.agui.translating import Translator, content
 from coterie.interop.service import Service
-from coterie.interop.threads.exchange import Told, exchange
-from coterie.interop.threads.threads import Seat
-from coterie.interop.web.bodies import Refused, read_json
+from coterie.interop.threads.exchange import Delivery, exchange
+from coterie.interop.threads.threads import ClientThread
+from coterie.interop.web.bodies import HTTPProblem, read_json
 from coterie.interop.web.failures import words_for
 from coterie.interop.web.streams import sse, streaming
 
@@ -69,18 +69,18 @@ class AgUi:
         body = await read_json(request, self._service.options.body_limit)
         place = body.get("place") if isinstance(body, dict) else None
         if not isinstance(place, int) or isinstance(place, bool) or place < 0:
-            raise Refused(422, "place is to be a whole number, counted from 0", param="place")
+            raise HTTPProblem(422, "place is to be a whole number, counted from 0", param="place")
         seat = await self._seat(request, request.path_params["thread"])
         queue = await seat.chat.reorder(request.path_params["operation"], place)
         return JSONResponse({"queue": [content(each) for each in queue]})
 
-    async def _seat(self, request: Request, thread: str) -> Seat:
+    async def _seat(self, request: Request, thread: str) -> ClientThread:
         return await self._service.threads.open(("agui", request.headers.get(_USER) or "-", thread))
 
     def _stream(self, pieces: AsyncIterator[str]) -> Response:
         return streaming(pieces, heartbeat=self._service.options.heartbeat, closing=self._service.closing)
 
-    async def _running(self, seat: Seat, intake: Intake) -> AsyncIterator[str]:
+    async def _running(self, seat: ClientThread, intake: RunRequest) -> AsyncIterator[str]:
         started = RunStartedEvent(thread_id=intake.thread, run_id=intake.run, protocol_version=PROTOCOL_VERSION)
         yield _encoded(started)
         translator = Translator(seat.chat.operations(unfinished=True))
@@ -100,7 +100,7 @@ class AgUi:
             RunFinishedEvent(thread_id=intake.thread, run_id=intake.run, outcome=RunFinishedSuccessOutcome(type="success"))
         )
 
-    async def _listening(self, seat: Seat, thread: str, after: int | None) -> AsyncIterator[str]:
+    async def _listening(self, seat: ClientThread, thread: str, after: int | None) -> AsyncIterator[str]:
         start = seat.told if after is None else after
         yield _encoded(RunStartedEvent(thread_id=thread, run_id=f"listening-{start}", protocol_version=PROTOCOL_VERSION), start)
         translator = Translator(seat.chat.operations(unfinished=True))
@@ -120,7 +120,7 @@ class AgUi:
             seat.listeners -= 1
 
 
-def _translated(translator: Translator, told: Told) -> list[BaseEvent]:
+def _translated(translator: Translator, told: Delivery) -> list[BaseEvent]:
     event = told.event
     if not told.own and isinstance(event, TurnEnded):
         return translator.whole(f"answer-{event.id}", event)
@@ -138,5 +138,5 @@ def _after(request: Request) -> int | None:
     if given is None:
         return None
     if not (given.isascii() and given.isdigit() and len(given) < 19):  # noqa: PLR2004 - 64 bits
-        raise Refused(400, f"after: {given!r} is the id of no event; give the last id that was received", param="after")
+        raise HTTPProblem(400, f"after: {given!r} is the id of no event; give the last id that was received", param="after")
     return int(given)

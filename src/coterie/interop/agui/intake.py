@@ -10,14 +10,14 @@ from typing import Any
 from ag_ui.core import RunAgentInput, TextPart, UserMessage
 from pydantic import ValidationError
 
-from coterie.interop.web.bodies import Refused
+from coterie.interop.web.bodies import HTTPProblem
 
 _OURS = re.compile(r"(?:answer|delivery)-(\d{1,19})(?:-\d+)?")
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Intake:
+class RunRequest:
     """A run's request."""
 
     thread: str
@@ -33,26 +33,26 @@ class Intake:
     given: RunAgentInput
 
 
-def take(body: Any) -> Intake:
-    """Return what a body asks for. Raises `Refused`, with the key that is wrong."""
+def take(body: Any) -> RunRequest:
+    """Return what a body asks for. Raises `HTTPProblem`, with the key that is wrong."""
     if not isinstance(body, dict):
-        raise Refused(422, "the body is to be an object, a RunAgentInput of AG-UI")
+        raise HTTPProblem(422, "the body is to be an object, a RunAgentInput of AG-UI")
     try:
         given = RunAgentInput.model_validate(body)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         first = ".".join(map(str, error.errors()[0]["loc"]))
-        raise Refused(422, "; ".join(faults[:_SHOWN]), param=first, code="invalid_input") from error
+        raise HTTPProblem(422, "; ".join(faults[:_SHOWN]), param=first, code="invalid_input") from error
     for name, value in (("threadId", given.thread_id), ("runId", given.run_id)):
         if not value:
-            raise Refused(422, f"{name} is empty; give each thread, and each run, a name of its own", param=name)
+            raise HTTPProblem(422, f"{name} is empty; give each thread, and each run, a name of its own", param=name)
         if not value.isprintable():
-            raise Refused(422, f"{name} has a control character; use letters, digits and signs", param=name)
+            raise HTTPProblem(422, f"{name} has a control character; use letters, digits and signs", param=name)
     if given.resume:
-        raise Refused(422, "resume: nothing here interrupts a run; say yes or no as a message", param="resume")
+        raise HTTPProblem(422, "resume: nothing here interrupts a run; say yes or no as a message", param="resume")
     text, message = _said(given.messages)
     known = frozenset(int(found[1]) for each in given.messages if (found := _OURS.fullmatch(str(each.id))))
-    return Intake(given.thread_id, given.run_id, text, message, known, max(known, default=None), given)
+    return RunRequest(given.thread_id, given.run_id, text, message, known, max(known, default=None), given)
 
 
 def _said(messages: Sequence[Any]) -> tuple[str | None, str | None]:
@@ -70,5 +70,5 @@ def _text(message: UserMessage) -> str:
         return message.content
     parts = [part.text for part in message.content if isinstance(part, TextPart)]
     if len(parts) < len(message.content):
-        raise Refused(422, "messages: only text can be taken in; leave out images, sound and files", param="messages")
+        raise HTTPProblem(422, "messages: only text can be taken in; leave out images, sound and files", param="messages")
     return "\n".join(parts)

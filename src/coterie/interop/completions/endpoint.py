@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation import Delivered, TextWritten, TurnEnded
 from coterie.errors import CoterieError
-from coterie.interop.completions.intake import Intake, take
+from coterie.interop.completions.intake import CompletionRequest, take
 from coterie.interop.service import Service
-from coterie.interop.threads.exchange import Told, exchange
-from coterie.interop.web.bodies import Refused, read_json
+from coterie.interop.threads.exchange import Delivery, exchange
+from coterie.interop.web.bodies import HTTPProblem, read_json
 from coterie.interop.web.failures import words_for
 from coterie.interop.web.streams import sse, streaming
 
@@ -44,7 +44,7 @@ class Completions:
         """``GET /v1/models/{model}``."""
         name = request.path_params["model"]
         if name != self._service.name:
-            raise Refused(404, f"there is no model {name!r} here, only {self._service.name!r}", code="model_not_found")
+            raise HTTPProblem(404, f"there is no model {name!r} here, only {self._service.name!r}", code="model_not_found")
         return JSONResponse(self._model())
 
     async def complete(self, request: Request) -> Response:
@@ -63,23 +63,29 @@ class Completions:
         pieces = self._pieces(intake, first, told, thread, named=named)
         return streaming(pieces, heartbeat=self._service.options.heartbeat, closing=self._service.closing)
 
-    def _thread(self, request: Request, intake: Intake) -> tuple[str, bool]:
+    def _thread(self, request: Request, intake: CompletionRequest) -> tuple[str, bool]:
         named = _header(request, _THREAD_HEADERS)
         if named:
             return f"named {named}", True
         known = None if intake.begins else self._service.records.thread_of(intake.before())
         return known or f"unnamed {secrets.token_urlsafe(12)}", False
 
-    async def _remember(self, intake: Intake, answer: str, thread: str, *, named: bool) -> None:
+    async def _remember(self, intake: CompletionRequest, answer: str, thread: str, *, named: bool) -> None:
         if not named:
             await self._service.records.belongs(intake.afterwards(answer), thread)
 
-    async def _whole(self, told: AsyncIterator[Told]) -> str:
+    async def _whole(self, told: AsyncIterator[Delivery]) -> str:
         texts = [text async for each in told if (text := _whole_text(each))]
         return _BREAK.join(texts)
 
     async def _pieces(
-        self, intake: Intake, first: Told | None, told: AsyncGenerator[Told, None], thread: str, *, named: bool
+        self,
+        intake: CompletionRequest,
+        first: Delivery | None,
+        told: AsyncGenerator[Delivery, None],
+        thread: str,
+        *,
+        named: bool,
     ) -> AsyncIterator[str]:
         identity = f"chatcmpl-{secrets.token_hex(12)}"
         said: list[str] = []
@@ -130,12 +136,12 @@ _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 """Tokens are counted where the model is asked, and a turn may ask it several times."""
 
 
-def _whole_text(told: Told) -> str:
+def _whole_text(told: Delivery) -> str:
     event = told.event
     return event.text if isinstance(event, Delivered | TurnEnded) else ""
 
 
-def _piece(told: Told, said: list[str], *, written: bool) -> tuple[str, bool]:
+def _piece(told: Delivery, said: list[str], *, written: bool) -> tuple[str, bool]:
     """Return what of an event is new text, and whether the answer has been written piece by piece."""
     event = told.event
     gap = _BREAK if said else ""
@@ -147,7 +153,7 @@ def _piece(told: Told, said: list[str], *, written: bool) -> tuple[str, bool]:
     return (gap + text if text else ""), False if text else written
 
 
-async def _chain(first: Told | None, rest: AsyncIterator[Told]) -> AsyncIterator[Told]:
+async def _chain(first: Delivery | None, rest: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:
     if first is not None:
         yield first
     async for each in rest:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coterie.interop.threads.records import digest
-from coterie.interop.web.bodies import Refused
+from coterie.interop.web.bodies import HTTPProblem
 
 _SHOWN = 5
 
@@ -22,7 +22,7 @@ class Part(BaseModel):
     text: str | None = None
 
 
-class Message(BaseModel):
+class CompletionMessage(BaseModel):
     """A message. What is here for other servers is read over."""
 
     model_config = ConfigDict(extra="ignore")
@@ -42,7 +42,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     model: str = Field(min_length=1)
-    messages: list[Message] = Field(min_length=1)
+    messages: list[CompletionMessage] = Field(min_length=1)
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: int | None = None
@@ -53,7 +53,7 @@ class Body(BaseModel):
 
 
 @dataclass(frozen=True)
-class Intake:
+class CompletionRequest:
     """A request that was checked."""
 
     model: str
@@ -79,30 +79,30 @@ class Intake:
         return digest(self.user, (*self.lines, ("user", self.text), ("assistant", answer)))
 
 
-def take(body: Any, name: str) -> Intake:
-    """Return what a body asks for. Raises `Refused`, with the parameter that is wrong."""
+def take(body: Any, name: str) -> CompletionRequest:
+    """Return what a body asks for. Raises `HTTPProblem`, with the parameter that is wrong."""
     try:
         given = Body.model_validate(body)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
         first = ".".join(map(str, error.errors()[0]["loc"])) or None
-        raise Refused(400, "; ".join(faults[:_SHOWN]), param=first) from error
+        raise HTTPProblem(400, "; ".join(faults[:_SHOWN]), param=first) from error
     if given.model != name:
-        raise Refused(404, f"there is no model {given.model!r} here, only {name!r}", param="model", code="model_not_found")
+        raise HTTPProblem(404, f"there is no model {given.model!r} here, only {name!r}", param="model", code="model_not_found")
     if given.n not in (None, 1):
-        raise Refused(400, f"n = {given.n} is not possible: a conversation goes on in one way; leave n out", param="n")
+        raise HTTPProblem(400, f"n = {given.n} is not possible: a conversation goes on in one way; leave n out", param="n")
     if given.tools:
-        raise Refused(400, "tools: the assistant has its own; leave them out", param="tools", code="unsupported_parameter")
+        raise HTTPProblem(400, "tools: the assistant has its own; leave them out", param="tools", code="unsupported_parameter")
     lines = [(each.role, _text(each, place)) for place, each in enumerate(given.messages) if each.role in ("user", "assistant")]
     if not lines or lines[-1][0] != "user" or given.messages[-1].role != "user":
-        raise Refused(400, "messages: the last is to be the user's; there is nothing to answer", param="messages")
+        raise HTTPProblem(400, "messages: the last is to be the user's; there is nothing to answer", param="messages")
     usage = given.stream_options is not None and given.stream_options.include_usage
-    return Intake(
+    return CompletionRequest(
         given.model, lines[-1][1], given.user or given.safety_identifier or "", tuple(lines[:-1]), given.stream, usage
     )
 
 
-def _text(message: Message, place: int) -> str:
+def _text(message: CompletionMessage, place: int) -> str:
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
     return "\n".join(_texts(message.content, place))
@@ -112,6 +112,8 @@ def _texts(parts: Sequence[Part], place: int) -> list[str]:
     texts = []
     for part in parts:
         if part.type != "text" or part.text is None:
-            raise Refused(400, f"a part of type {part.type!r} cannot be taken in, only text", param=f"messages.{place}.content")
+            raise HTTPProblem(
+                400, f"a part of type {part.type!r} cannot be taken in, only text", param=f"messages.{place}.content"
+            )
         texts.append(part.text)
     return texts

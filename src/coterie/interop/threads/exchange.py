@@ -16,11 +16,11 @@ from coterie.conversation import (
     TurnBegan,
     TurnEnded,
 )
-from coterie.interop.threads.threads import Seat
+from coterie.interop.threads.threads import ClientThread
 
 
 @dataclass(frozen=True)
-class Told:
+class Delivery:
     """An event that a front end is to be told."""
 
     event: Event
@@ -29,8 +29,8 @@ class Told:
 
 
 async def exchange(
-    seat: Seat, text: str | None, message: str | None = None, *, known: Container[int] = (), after: int | None = None
-) -> AsyncGenerator[Told, None]:
+    seat: ClientThread, text: str | None, message: str | None = None, *, known: Container[int] = (), after: int | None = None
+) -> AsyncGenerator[Delivery, None]:
     """Say something, or nothing, and yield what the front end is to be told, to the end of the turn.
 
     First comes what has waited: results, and answers whose reader went away. `known` are the ids of events that the front
@@ -46,16 +46,16 @@ async def exchange(
         own = first
         if own.id <= start:
             # It was said before: the front end asks once more for what it may have missed.
-            yield Told(own, own=True)
+            yield Delivery(own, own=True)
             async for event in answering:
-                yield Told(event, own=True)
+                yield Delivery(event, own=True)
             return
     with seat.answering(own):
         async for event in seat.chat.events(after=start, follow=own is not None):
             mine = own is not None and _turn(event) == own.turn
             if mine or _is_told(seat, event, known, trusted=after is not None):
                 try:
-                    yield Told(event, own=mine)
+                    yield Delivery(event, own=mine)
                 except BaseException:
                     seat.disclaim(event.id)
                     raise
@@ -66,7 +66,7 @@ async def exchange(
                 return
 
 
-def _is_told(seat: Seat, event: Event, known: Container[int], *, trusted: bool) -> bool:
+def _is_told(seat: ClientThread, event: Event, known: Container[int], *, trusted: bool) -> bool:
     """Return whether an event is to be told, and claim it if it has waited. `trusted`: the front end says what it has."""
     if isinstance(event, OperationChanged | OperationProgressed):
         return True

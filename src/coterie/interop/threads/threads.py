@@ -15,7 +15,7 @@ _IDLE = 60.0
 """Seconds for which a thread is kept open at least since it was asked for."""
 
 
-class Seat:
+class ClientThread:
     """One thread of a front end: its conversation, and how far it was told. Only the server's loop touches it."""
 
     def __init__(self, key: str, chat: Conversation, told: int, records: Records) -> None:
@@ -79,19 +79,19 @@ class Threads:
         self._records = records
         self._clock = clock
         self._limit = limit
-        self._seats: dict[tuple[str, ...], Seat] = {}
+        self._seats: dict[tuple[str, ...], ClientThread] = {}
 
     def __len__(self) -> int:
         return len(self._seats)
 
-    async def open(self, namespace: tuple[str, ...]) -> Seat:
+    async def open(self, namespace: tuple[str, ...]) -> ClientThread:
         """Return the seat of a namespace. Raises what `Conversations.open` does."""
         seat = self._seats.get(namespace)
         if seat is None:
             key = json.dumps(namespace)
             chat, told = await asyncio.to_thread(lambda: (self._conversations.open(namespace), self._records.told(key)))
             await chat.ready()
-            seat = self._seats.setdefault(namespace, Seat(key, chat, told, self._records))
+            seat = self._seats.setdefault(namespace, ClientThread(key, chat, told, self._records))
         seat.opened_at = self._clock.monotonic()
         if len(self._seats) > self._limit:
             await self._close_idle()

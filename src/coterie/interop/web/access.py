@@ -18,7 +18,7 @@ OPEN = ("/health",)
 """What anybody may ask."""
 
 
-class Token:
+class AccessToken:
     """A secret that requests must bring, as ``Authorization: Bearer …``. Never shown by `repr`, never logged.
 
     Only its digest is compared, in a time that does not depend on where two differ.
@@ -39,7 +39,7 @@ class Token:
         return "<Token ***>"
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], name: str = "COTERIE_TOKEN") -> Token:
+    def of(cls, environment: Mapping[str, str], name: str = "COTERIE_TOKEN") -> AccessToken:
         """Return the token that the environment holds, or a new one. Raises `InvalidSetting` for one that is too weak."""
         given = environment.get(name, "")
         return cls(given) if given else cls(secrets.token_urlsafe(24), generated=True)
@@ -53,10 +53,10 @@ class Token:
         return hmac.compare_digest(self._digest, hashlib.sha256(given.encode()).digest())
 
 
-class Guard:
+class TokenAuthMiddleware:
     """ASGI middleware that lets nobody pass without the token. It stands before everything that reads a request."""
 
-    def __init__(self, app: ASGIApp, token: Token) -> None:
+    def __init__(self, app: ASGIApp, token: AccessToken) -> None:
         self._app = app
         self._token = token
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 
-class Refused(Exception):
+class HTTPProblem(Exception):
     """A request cannot be answered, and why. `status` is that of HTTP, `param` the key that is wrong."""
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
@@ -27,8 +27,8 @@ class Refused(Exception):
 
 
 async def read_json(request: Request, limit: int) -> Any:
-    """Return the body of a request. Raises `Refused` for one that is too long, or no JSON."""
-    too_long = Refused(413, f"the request has more than {limit} bytes; send less", code="request_too_large")
+    """Return the body of a request. Raises `HTTPProblem` for one that is too long, or no JSON."""
+    too_long = HTTPProblem(413, f"the request has more than {limit} bytes; send less", code="request_too_large")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise too_long
@@ -41,4 +41,4 @@ async def read_json(request: Request, limit: int) -> Any:
         # Two readers would have to agree on what is JSON; the strict one decides.
         return msgspec.json.decode(bytes(body))
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(400, f"the body is not JSON: {error}", code="invalid_json") from error
+        raise HTTPProblem(400, f"the body is not JSON: {error}", code="invalid_json") from error

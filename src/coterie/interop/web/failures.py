@@ -19,7 +19,7 @@ from coterie.errors import (
     UnknownOperation,
     describe,
 )
-from coterie.interop.web.bodies import Refused
+from coterie.interop.web.bodies import HTTPProblem
 
 _STATUS: tuple[tuple[type[CoterieError], int], ...] = (
     (InvalidText, 422),
@@ -44,7 +44,7 @@ def status_of(error: CoterieError) -> int:
 
 async def refused(request: Request, error: Exception) -> Response:  # noqa: ARG001 - as handlers of Starlette are
     """Answer a request that was refused on its way in."""
-    assert isinstance(error, Refused)
+    assert isinstance(error, HTTPProblem)
     return error.response()
 
 
@@ -59,10 +59,10 @@ def words_for(error: CoterieError, where: str) -> str:
 async def failed(request: Request, error: Exception) -> Response:
     """Answer a request that a conversation could not do."""
     assert isinstance(error, CoterieError)
-    return Refused(status_of(error), words_for(error, f"{request.method} {request.url.path}")).response()
+    return HTTPProblem(status_of(error), words_for(error, f"{request.method} {request.url.path}")).response()
 
 
 async def broken(request: Request, error: Exception) -> Response:
     """Answer a request that met a fault of ours. What it was is in the log, and not told to strangers."""
     _log.error("%s %s: %s", request.method, request.url.path, describe(error), exc_info=error)
-    return Refused(500, _OURS).response()
+    return HTTPProblem(500, _OURS).response()
