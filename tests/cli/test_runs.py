@@ -75,8 +75,8 @@ def test_games_are_run_shown_replayed_and_resumed(tmp_path: Path) -> None:
     page = (folder / "report.html").read_text()
     assert page.count("<svg") == 10
     assert digest in page
-    assert "kind = 'commons' only" in coterie("compare", "examples/tic_tac_toe/game.toml", code=1)[1]
+    assert "kind: tic-tac-toe has no modes to compare" in coterie("compare", "examples/tic_tac_toe/game.toml", code=1)[1]
     assert (
-        "--mode: games have no such setting"
+        "--mode: tic-tac-toe has no such setting"
         in coterie("run", "examples/tic_tac_toe/game.toml", "--mode", "tokens", "--out", tmp_path, code=1)[1]
     )

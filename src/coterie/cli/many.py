@@ -10,14 +10,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from coterie.cli.display import rich_table
 from coterie.cli.interrupting import interruptible
-from coterie.cli.kinds import kind_of
 from coterie.errors import RunFolderFailed
-from coterie.orchestrator import as_commons, parse_scenario, read_scenario
-from coterie.orchestrator.batch.compare import compare
-from coterie.orchestrator.batch.sweep import Row, jobs, means, parse_seeds, parse_settings, run_jobs, table
+from coterie.orchestrator import Table, compare, load_scenario, parse_scenario, read_scenario
+from coterie.orchestrator.report import require_report
+from coterie.orchestrator.sweep import SweepRow, jobs, means, measure_of, parse_seeds, parse_settings, run_jobs, table
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a TOML file.", show_default=False)]
 
@@ -29,13 +28,9 @@ def compare_modes(
     ] = None,
 ) -> None:
     """Run a scenario in all four modes, and show times, waits and digests side by side."""
-    commons = as_commons(parse_scenario(read_scenario(scenario), scenario), scenario)
-    loaded = kind_of(commons).changed(commons, {"delay": delay})
-    shown = Table(title=escape(loaded.name), title_justify="left")
-    shown.add_column("mode")
-    for column in ("seconds", "waited", "forfeits", "months", "harvest"):
-        shown.add_column(column, justify="right")
-    shown.add_column("digest")
+    loaded = load_scenario(scenario).changed({"delay": delay})
+    rows: list[tuple[object, ...]] = []
+    columns: tuple[str, ...] = ()
     console = Console(highlight=False)
     waiting = Console(stderr=True, highlight=False)
     compared: list[str] = []
@@ -45,12 +40,17 @@ def compare_modes(
 
     with interruptible(left), waiting.status("comparing") as status:
         for each in compare(loaded, lambda mode: status.update(f"comparing: {mode}")):
-            months = f"{each.outcome.months}{' †' if each.outcome.collapsed else ''}"
-            figures = (f"{each.seconds:.3f}", f"{each.waited:.3f}", str(each.forfeits), months, str(each.outcome.total))
-            shown.add_row(each.mode, *figures, each.outcome.digest[:16])
+            figures = {
+                name: value
+                for name, value in each.summary.figures.items()
+                if not loaded.kind.compared or name in loaded.kind.compared
+            }
+            columns = ("mode", "seconds", "waited", "forfeits", *figures, "digest")
+            times = (f"{each.record.seconds:.3f}", f"{each.record.waited:.3f}")
+            rows.append((each.mode, *times, each.record.forfeits, *figures.values(), each.record.digest[:16]))
             compared.append(each.mode)
-    console.print(shown)
-    console.print("waited: seconds, over all agents; † collapsed")
+    console.print(rich_table(Table(loaded.parameters.name, columns, tuple(rows))))
+    console.print("waited: seconds, over all agents")
 
 
 def sweep(
@@ -66,18 +66,20 @@ def sweep(
     ] = os.cpu_count() or 1,
 ) -> None:
     """Run all combinations of settings and seeds in parallel processes, and write a table and a plot."""
+    require_report()
     settings = parse_settings(set_ or [])
-    todo = jobs(read_scenario(scenario), scenario, settings, parse_seeds(seeds))
+    text = read_scenario(scenario)
+    todo = jobs(text, scenario, settings, parse_seeds(seeds))
     plot = out.with_suffix(".png")
     if plot == out:
         raise RunFolderFailed(out, OSError("the plot gets that name; name the table otherwise, such as sweep.csv"))
     # Before the first run, and not after the last.
     _write(out, "")
     console = Console(highlight=False)
-    rows: list[Row] = []
+    rows: list[SweepRow] = []
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
 
-    def ended(row: Row) -> None:
+    def ended(row: SweepRow) -> None:
         rows.append(row)
         bar.advance(task)
 
@@ -89,10 +91,11 @@ def sweep(
         task = bar.add_task("runs", total=len(todo))
         rows = run_jobs(todo, processes, ended)
     # Half a second of imports that nobody else needs.
-    from coterie.orchestrator.report.plots import table_of_means  # noqa: PLC0415
+    from coterie.orchestrator.plots import table_of_means  # noqa: PLC0415
 
     _write(out, table(rows))
-    _write(plot, table_of_means(list(means(rows)), "harvest in all: mean and deviation over the seeds"))
+    measure = measure_of(rows, parse_scenario(text, scenario).kind.measure)
+    _write(plot, table_of_means(list(means(rows, measure)), f"{measure}: mean and deviation over the seeds"))
     failed = sum(bool(row.error) for row in rows)
     runs = "1 run is" if len(rows) == 1 else f"{len(rows)} runs are"
     console.print(f"{runs} in {escape(str(out))}, the plot in {escape(str(plot))}", soft_wrap=True)

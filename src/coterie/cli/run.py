@@ -1,17 +1,19 @@
-"""`coterie run`: run a scenario, and watch it."""
+"""`coterie run`: run a scenario and show its progress."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from coterie.cli.kinds import Watching, kind_of
-from coterie.errors import ScenarioError
-from coterie.orchestrator import AnyScenario, GameScenario, RunFolder, check_scenario, parse_scenario, read_scenario
+from coterie.cli.display import Display, end_with, show_summary
+from coterie.cli.interrupting import going_on
+from coterie.orchestrator import RunFolder, Scenario, parse_scenario, read_scenario, run_scenario, write_report
+from coterie.orchestrator.report import require_report
 
 MaxRequests = Annotated[
     int | None, typer.Option(min=0, help="What the model may be asked in all, in requests.", show_default=False)
@@ -22,14 +24,14 @@ MaxDollars = Annotated[
 
 
 class DispatcherName(StrEnum):
-    """What gives agents their threads."""
+    """The dispatcher of the agents."""
 
     leased = "leased"
     dedicated = "dedicated"
 
 
 class ModeName(StrEnum):
-    """Where agents wait for each other."""
+    """Where agents wait for each other, by mode."""
 
     lockstep = "lockstep"
     sync_points = "sync_points"
@@ -54,7 +56,7 @@ def run(
     delay: Annotated[
         float | None, typer.Option(min=0, max=3600, help="Seconds that agents take at most, by chance.", show_default=False)
     ] = None,
-    pace: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to pause after each month, to look on.")] = 0.0,
+    pace: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to pause after each step, to look on.")] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the result only.")] = False,
     report: Annotated[bool, typer.Option(help="Write a report with plots.")] = True,
     model: Annotated[
@@ -68,28 +70,29 @@ def run(
     max_dollars: MaxDollars = None,
 ) -> None:
     """Run a scenario, show its progress, and leave a folder with what happened."""
+    if report:
+        require_report()
     text = read_scenario(scenario)
-    parsed = with_model(
-        parse_scenario(text, scenario),
-        {"name": model, "base_url": base_url, "max_requests": max_requests, "max_dollars": max_dollars},
+    parsed = parse_scenario(text, scenario).with_model(
+        {"name": model, "base_url": base_url, "max_requests": max_requests, "max_dollars": max_dollars}
     )
-    kind = kind_of(parsed)
     given = {"seed": seed, "mode": mode, "dispatcher": dispatcher, "threads": threads, "delay": delay}
-    changed = kind.changed(parsed, {key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()})
-    kind.check(changed, scenario.parent)
-    with RunFolder.create(out, changed.name, text) as folder:
-        watching = Watching(scenario.parent, pace=pace, quiet=quiet, report=report)
-        kind.run(Console(highlight=False), changed, folder, watching)
+    changed = parsed.changed({key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()})
+    changed.kind.check(changed.parameters, changed.folder)
+    with RunFolder.create(out, changed.parameters.name, text) as folder:
+        run_in(folder, changed, resume=False, pace=pace, quiet=quiet, report=report)
 
 
-def with_model(scenario: AnyScenario, settings: dict[str, Any]) -> AnyScenario:
-    """Return a scenario with settings of its model changed, as far as they are given. Raises `ScenarioError` without one."""
-    given = {key: value for key, value in settings.items() if value is not None}
-    if not given:
-        return scenario
-    if isinstance(scenario, GameScenario):
-        raise ScenarioError(scenario.name, ["--model: games are played by rules; leave it out"])
-    before = scenario.model.model_dump() if scenario.model is not None else {}
-    if "name" not in given and "name" not in before:
-        raise ScenarioError(scenario.name, ["model.name: there is no model; say which one with --model"])
-    return check_scenario({**scenario.model_dump(), "model": before | given}, scenario.name)
+def run_in(folder: RunFolder, scenario: Scenario, *, resume: bool, pace: float = 0.0, quiet: bool, report: bool) -> None:
+    """Run a scenario in its folder, or go on with it, and show how it ended. Ends the process with 1 for a surprise."""
+    console = Console(highlight=False)
+    with going_on(folder):
+        with Display(console, scenario, pace=pace, quiet=quiet) as display:
+            record = run_scenario(scenario, folder, display.step, resume=resume)
+        summary = scenario.kind.summarise(scenario.parameters, record)
+        show_summary(console, summary)
+        console.print(f"digest {record.digest}", soft_wrap=True)
+        console.print(f"What happened is in {escape(str(folder.path))}", soft_wrap=True)
+        if report:
+            console.print(f"The report is {escape(str(write_report(folder.path)))}", soft_wrap=True)
+    end_with(console, summary)

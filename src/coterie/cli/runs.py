@@ -1,4 +1,4 @@
-"""`coterie resume`, `coterie replay` and `coterie show`: what can be done with the folder of a run."""
+"""`coterie resume`, `coterie replay` and `coterie show`: commands on the folder of a run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
+from coterie.cli.display import show_end, show_summary
 from coterie.cli.interrupting import interruptible
-from coterie.cli.kinds import Watching, kind_of
-from coterie.cli.run import MaxDollars, MaxRequests, with_model
-from coterie.orchestrator import RunFolder, scenario_of
+from coterie.cli.run import MaxDollars, MaxRequests, run_in
+from coterie.orchestrator import RunFolder, load_run
+from coterie.orchestrator.report import require_report
+from coterie.orchestrator.running import replay_scenario, scenario_of_run
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
@@ -23,24 +26,34 @@ def resume_run(
     max_requests: MaxRequests = None,
     max_dollars: MaxDollars = None,
 ) -> None:
-    """Go on with a run that was interrupted or killed, from its last settled month, to its end.
+    """Go on with a run that was interrupted or killed, from its last settled step, to its end.
 
     What a model has answered already is not asked again; a larger budget lets a run go on that had spent its own.
     """
-    scenario = with_model(scenario_of(run), {"max_requests": max_requests, "max_dollars": max_dollars})
+    if report:
+        require_report()
+    scenario = scenario_of_run(run).with_model({"max_requests": max_requests, "max_dollars": max_dollars})
     with RunFolder.open(run) as folder:
-        watching = Watching(run, resume=True, quiet=quiet, report=report)
-        kind_of(scenario).run(Console(highlight=False), scenario, folder, watching)
+        run_in(folder, scenario, resume=True, quiet=quiet, report=report)
 
 
 def replay_run(run: Folder) -> None:
     """Do a run again from its record, and see that it comes to the digest that it had."""
-    scenario = scenario_of(run)
+    console = Console(highlight=False)
     with interruptible(lambda: "the run is as it was"):
-        kind_of(scenario).replay(Console(highlight=False), scenario, run)
+        scenario, recorded = load_run(run)
+        record = replay_scenario(
+            scenario, recorded, run, lambda line: console.print(f"{escape(line)}, as recorded", soft_wrap=True)
+        )
+        show_end(console, record, scenario.kind.step_name)
 
 
 def show_run(run: Folder) -> None:
     """Show what is recorded of a run."""
-    scenario = scenario_of(run)
-    kind_of(scenario).show(Console(highlight=False), scenario, run)
+    console = Console(highlight=False)
+    scenario, record = load_run(run)
+    show_summary(console, scenario.kind.summarise(scenario.parameters, record), course=True)
+    if record.digest:
+        console.print(f"digest {record.digest}", soft_wrap=True)
+    if not record.finished:
+        console.print(f"not finished; go on with: coterie resume {escape(str(run))}", soft_wrap=True)

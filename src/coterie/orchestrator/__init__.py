@@ -1,15 +1,14 @@
-"""Scenarios: read, checked whole, assembled from concrete parts, run, resumed, replayed, and recorded.
+"""Scenarios: read, checked whole, run, resumed, replayed, compared and recorded, whatever their kind.
 
-The one place that names concrete parts. A scenario is a TOML file; a run of it leaves a folder with what happened. There
-are kinds that are run, the commons, fishers who share a lake, and games of tic-tac-toe, each a meeting; and one that is
-talked to, the conversation with an assistant. `Orchestrator` is an agent that routes requests to components: memory,
-processing, action, environment.
+A scenario is a TOML file that names a `ScenarioKind`; a run of it leaves a folder with what happened. A scenario of kind
+``conversation`` is talked to instead. `Orchestrator` is an agent that routes requests to components: memory, processing,
+action, environment.
 """
 
 from coterie.orchestrator.assistants.assistant import Assistant, Place
 from coterie.orchestrator.assistants.folder import ChatFolder
 from coterie.orchestrator.assistants.opening import LoadedAssistant, OpenAssistant, load_assistant, open_assistant
-from coterie.orchestrator.commons.fishing import Month
+from coterie.orchestrator.compare import ModeRun, compare
 from coterie.orchestrator.components import (
     Component,
     ComponentReply,
@@ -26,33 +25,27 @@ from coterie.orchestrator.components import (
     processing_component,
 )
 from coterie.orchestrator.folder import RunFolder
-from coterie.orchestrator.games.playing import Game
-from coterie.orchestrator.games.run import GamesOutcome, play_games, recorded_games, replay_games, run_games
-from coterie.orchestrator.games.scenario import GameScenario
-from coterie.orchestrator.interview.run import (
-    InterviewOutcome,
-    hold_interview,
-    recorded_interview,
-    replay_interview,
-    run_interview,
+from coterie.orchestrator.kind import (
+    Bar,
+    MeetingRun,
+    Plot,
+    RunContext,
+    RunRecord,
+    ScenarioKind,
+    ScenarioParameters,
+    ScenarioPart,
+    SimulationRun,
+    Summary,
+    Table,
 )
-from coterie.orchestrator.interview.scenario import InterviewScenario
-from coterie.orchestrator.modelling import ModelSettings
-from coterie.orchestrator.run import Observer, Outcome, Recorded, outcome_of, play, recorded, replay, run_scenario, scenario_of
-from coterie.orchestrator.scenario import (
-    AnyScenario,
-    Scenario,
-    as_commons,
-    check_commons,
-    check_scenario,
-    load_scenario,
-    parse_scenario,
-    read_scenario,
-)
+from coterie.orchestrator.modelling import ModelSettings, StopOnErrorModel
+from coterie.orchestrator.report import write_report
+from coterie.orchestrator.running import load_run, replay_run, run_scenario
+from coterie.orchestrator.scenario import Scenario, check_scenario, load_scenario, parse_scenario, read_scenario
 
 __all__ = [
-    "AnyScenario",
     "Assistant",
+    "Bar",
     "ChatFolder",
     "Component",
     "ComponentReply",
@@ -60,48 +53,40 @@ __all__ = [
     "ComponentState",
     "ComponentStatus",
     "Components",
-    "Game",
-    "GameScenario",
-    "GamesOutcome",
     "GetStatus",
-    "InterviewOutcome",
-    "InterviewScenario",
     "LoadedAssistant",
+    "MeetingRun",
+    "ModeRun",
     "ModelSettings",
-    "Month",
-    "Observer",
     "OpenAssistant",
     "Orchestrator",
-    "Outcome",
     "Place",
-    "Recorded",
+    "Plot",
+    "RunContext",
     "RunFolder",
+    "RunRecord",
     "Scenario",
+    "ScenarioKind",
+    "ScenarioParameters",
+    "ScenarioPart",
+    "SimulationRun",
+    "StopOnErrorModel",
+    "Summary",
+    "Table",
     "WorldFeedback",
     "action_component",
-    "as_commons",
-    "check_commons",
     "check_scenario",
+    "compare",
     "environment_component",
-    "hold_interview",
     "load_assistant",
+    "load_run",
     "load_scenario",
     "memory_component",
     "open_assistant",
-    "outcome_of",
     "parse_scenario",
-    "play",
-    "play_games",
     "processing_component",
     "read_scenario",
-    "recorded",
-    "recorded_games",
-    "recorded_interview",
-    "replay",
-    "replay_games",
-    "replay_interview",
-    "run_games",
-    "run_interview",
+    "replay_run",
     "run_scenario",
-    "scenario_of",
+    "write_report",
 ]

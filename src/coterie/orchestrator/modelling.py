@@ -80,7 +80,7 @@ def open_gateway(settings: ModelSettings, recording: Path | None, *, replay: boo
     )
 
 
-class Halting:
+class StopOnErrorModel:
     """A model that notes the first error that is meant to stop a run. Safe from any thread as far as its model is."""
 
     def __init__(self, model: Model) -> None:
@@ -110,12 +110,12 @@ class Halting:
         if self.stopped is not None:
             raise self.stopped
 
-    def __deepcopy__(self, memo: object) -> Halting:
+    def __deepcopy__(self, memo: object) -> StopOnErrorModel:
         return self
 
 
 @contextmanager
-def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterator[Halting | None]:
+def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterator[StopOnErrorModel | None]:
     """Open the model of a run, if it has one; record what it answers, and at the end what it has cost.
 
     What the run had spent before it was interrupted counts against its budgets. Raises `ModelError`, `ExtraMissing`.
@@ -126,7 +126,7 @@ def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterato
     with open_gateway(settings, folder.path / RECORDING) as gateway:
         gateway.restore({"spent": _spent_in(folder.path), "asked": []})
         try:
-            yield Halting(gateway)
+            yield StopOnErrorModel(gateway)
         finally:
             # Not how often each request was asked: what was not settled is asked for again, under the keys it had.
             folder.write(SPENT, {**gateway.snapshot(), "asked": []})
@@ -150,23 +150,23 @@ def _larger(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def replayed_model(settings: ModelSettings | None, path: Path) -> Iterator[Halting | None]:
+def replayed_model(settings: ModelSettings | None, path: Path) -> Iterator[StopOnErrorModel | None]:
     """Open the recording of a run, if it has a model: no network, no cost. Raises `ModelError`, `ExtraMissing`."""
     if settings is None:
         yield None
         return
     with open_gateway(settings, path / RECORDING, replay=True) as gateway:
-        yield Halting(gateway)
+        yield StopOnErrorModel(gateway)
 
 
 @contextmanager
-def unrecorded_model(settings: ModelSettings | None) -> Iterator[Halting | None]:
+def unrecorded_model(settings: ModelSettings | None) -> Iterator[StopOnErrorModel | None]:
     """Open the model of a run that leaves no folder, if it has one. Raises `ModelError`, `ExtraMissing`."""
     if settings is None:
         yield None
         return
     with open_gateway(settings, None) as gateway:
-        yield Halting(gateway)
+        yield StopOnErrorModel(gateway)
 
 
 def costs_of(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What is said to whoever wrote a file that does not fit its model: the key, what is wrong with it, what mends it."""
+"""Messages about a file that does not fit its model: the key, what is wrong, and what to do."""
 
 from __future__ import annotations
 

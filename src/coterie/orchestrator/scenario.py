@@ -1,173 +1,102 @@
-"""The scenario file: what it may say, and what is said to whoever got it wrong."""
+"""Scenario files: read, their kind found, and checked whole."""
 
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import msgspec
+from pydantic import ValidationError
 
-from coterie.errors import InvalidGraph, ScenarioError
-from coterie.kernel import Address
-from coterie.orchestrator.commons.bargaining import Bargaining
-from coterie.orchestrator.commons.fishing import MEETING, STAGES, Fisher, StageName, Terms, graph
-from coterie.orchestrator.commons.judging import Judge, Prudent
-from coterie.orchestrator.commons.mechanisms import Proposes
-from coterie.orchestrator.commons.strategies import Strategy
-from coterie.orchestrator.games.scenario import GameScenario
-from coterie.orchestrator.interview.scenario import InterviewScenario
+from coterie.errors import RunFolderFailed, RunUnknown, ScenarioError
+from coterie.orchestrator.finding import find_kind
+from coterie.orchestrator.folder import SCENARIO
+from coterie.orchestrator.kind import ScenarioKind, ScenarioParameters
 from coterie.orchestrator.modelling import ModelSettings
 from coterie.orchestrator.problems import problem
-from coterie.runtime import Dedicated, Dispatcher, Leased
 
-LAKE = "lake"
-"""The name that no fisher may have."""
-
-_MOST = 10**12
-"""Units that a lake can hold; beyond that, rounding would show."""
+ORIGIN = "origin.json"
+"""The folder of the scenario file, in the folder of a run: a kind beside the file is found there again."""
+_RUNTIME = ("dispatcher", "threads", "delay")
+"""Settings in the table `runtime`."""
 
 
-class _Part(BaseModel):
-    # Strict: text that looks like a number, and true, are no numbers, for whoever wrote them meant something else.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+@dataclass(frozen=True)
+class Scenario:
+    """A checked scenario: its kind and its parameters."""
 
+    kind: ScenarioKind[Any]
+    parameters: ScenarioParameters
+    folder: Path
+    """Where the paths that it names begin, and where a module of its kind may be."""
+    origin: Path
+    """The folder of the scenario file that it was read from."""
 
-class Lake(_Part):
-    """The common."""
+    @property
+    def model(self) -> ModelSettings | None:
+        """The settings of its language model; None without one."""
+        found = getattr(self.parameters, "model", None)
+        return found if isinstance(found, ModelSettings) else None
 
-    stock: int = Field(default=100, ge=0, le=_MOST)
-    """Units at the beginning."""
-    capacity: int = Field(default=100, gt=0, le=_MOST)
-    """Units at most."""
-    growth: float = Field(default=2.0, ge=1, le=1_000)
-    """What the stock is multiplied by between two months."""
-    collapse_below: int = Field(default=5, ge=0)
-    """With fewer units than this after the catch, the lake has collapsed and the run ends."""
-    sharing: Literal["proportional", "equal", "lottery"] = "proportional"
-    """The rule by which too little gets shared out."""
+    def changed(self, given: Mapping[str, Any]) -> Scenario:
+        """Return the scenario with settings changed, as far as they are not None. Raises `ScenarioError` for unknown ones."""
+        data = self.parameters.model_dump()
+        for key, value in given.items():
+            if value is None:
+                continue
+            table = data.get("runtime") if key in _RUNTIME else data
+            if not isinstance(table, dict) or key not in table:
+                raise ScenarioError(self.parameters.name, [f"--{key}: {data['kind']} has no such setting; leave it out"])
+            table[key] = value
+        return self.checked(data)
 
-    @model_validator(mode="after")
-    def _fits(self) -> Lake:
-        if self.stock > self.capacity:
-            raise ValueError(f"stock = {self.stock} is more than capacity = {self.capacity}; lower one or raise the other")
-        return self
+    def with_model(self, settings: Mapping[str, Any]) -> Scenario:
+        """Return the scenario with settings of its model changed, as far as they are not None. Raises `ScenarioError`."""
+        given = {key: value for key, value in settings.items() if value is not None}
+        if not given:
+            return self
+        parameters = self.parameters
+        if "model" not in type(parameters).model_fields:
+            raise ScenarioError(parameters.name, [f"--model: {parameters.kind} uses no model; leave it out"])
+        before = self.model.model_dump() if self.model is not None else {}
+        if "name" not in given and "name" not in before:
+            raise ScenarioError(parameters.name, ["model.name: there is no model; name one with --model"])
+        return self.checked({**parameters.model_dump(), "model": before | given})
 
+    def checked(self, data: dict[str, Any], path: Path | str = "") -> Scenario:
+        """Return the scenario with other parameters. Raises `ScenarioError` with a line for every mistake."""
+        return replace(self, parameters=_parameters(self.kind, data, path or self.parameters.name))
 
-class Agents(_Part):
-    """One fisher, or several of a kind."""
-
-    name: str = Field(min_length=1)
-    """Its name; of several, what their names begin with."""
-    count: int = Field(default=1, ge=1, le=100_000)
-    strategy: Strategy
-    proposes: Proposes | None = None
-    """The mechanism that it proposes, if any."""
-
-    def names(self) -> list[str]:
-        """Return the names of the agents."""
-        return [self.name] if self.count == 1 else [f"{self.name}-{number}" for number in range(1, self.count + 1)]
-
-
-class GraphSettings(_Part):
-    """The stages of a month, and the ways between them."""
-
-    stages: Annotated[tuple[StageName, ...], Field(strict=False)] = STAGES
-    """In the order in which what is intended in them counts. The first is where a month begins."""
-    edges: Annotated[tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None, Field(strict=False)] = None
-    """From which stage to which; without it, from each to the next."""
-
-    @model_validator(mode="after")
-    def _closes(self) -> GraphSettings:
+    def copied_to(self, target: Path) -> Scenario:
+        """Copy what a run needs into its folder, and return the scenario that is to be recorded there."""
         try:
-            graph(Prudent(), Terms(1, 1.0, 0), self.stages, self.edges)
-        except InvalidGraph as error:
-            raise ValueError(f"the graph does not close: {'; '.join(error.problems)}") from error
-        return self
+            (target / ORIGIN).write_bytes(msgspec.json.encode({"folder": str(self.origin.resolve())}))
+        except OSError as error:
+            raise RunFolderFailed(target, error) from error
+        return replace(self, parameters=self.kind.copy_files(self.parameters, self.folder, target), folder=target)
 
-
-class RuntimeSettings(_Part):
-    """How the agents are run. It changes what a run costs, not how it ends."""
-
-    dispatcher: Literal["leased", "dedicated"] = "leased"
-    threads: int | None = Field(default=None, ge=1, le=8_192)
-    """Threads at most that leased agents share; without it, as many as they need."""
-    turn_timeout: float = Field(default=30.0, gt=0)
-    """Seconds that a fisher has for each stage; after that its month is forfeited."""
-    delay: float = Field(default=0.0, ge=0, le=3600)
-    """Seconds that fishers take at most to perceive, and to decide, by chance."""
-    max_lead: int = Field(default=1, ge=0, le=1_000_000)
-    """In mode tokens, how many months a fisher may be ahead of the slowest."""
-
-
-class Expectation(_Part):
-    """How the run is known to end; a run that ends otherwise fails."""
-
-    months: int | None = Field(default=None, ge=0)
-    collapse: bool | None = None
-    harvest: int | None = Field(default=None, ge=0)
-
-
-class Scenario(_Part):
-    """A whole scenario file."""
-
-    kind: Literal["commons"]
-    """What is simulated."""
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
-    description: str = ""
-    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
-    """What everything random in the run follows from."""
-    months: int = Field(default=12, ge=1, le=1_000_000)
-    mode: Literal["lockstep", "sync_points", "pipelines", "tokens"] = "sync_points"
-    """Where fishers wait for each other."""
-    lake: Lake = Lake()
-    graph: GraphSettings = GraphSettings()
-    judge: Judge = Prudent()
-    """Who decides about what is proposed."""
-    bargaining: Bargaining | None = None
-    """How the fishers bargain about a quota before they decide; without it, they do not meet."""
-    agents: Annotated[tuple[Agents, ...], Field(strict=False)]
-    runtime: RuntimeSettings = RuntimeSettings()
-    expect: Expectation = Expectation()
-    model: ModelSettings | None = None
-    """Who decides how much the fishers take; without it, their rules do."""
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Scenario:
-        counts = Counter(name for agents in self.agents for name in agents.names())
-        if not counts:
-            raise ValueError("agents: there is none; add at least one [[agents]]")
-        for name, count in counts.items():
-            if not Address.is_name(name) or "/" in name:
-                raise ValueError(f"agents: {name!r} cannot name an agent; use text without '#', '/' and control characters")
-            if count > 1:
-                raise ValueError(f"agents: the name {name!r} is used {count} times; give every agent a name of its own")
-        if LAKE in counts:
-            raise ValueError(f"agents: {LAKE!r} is the name of the lake itself; give the agent another")
-        return self
-
-    @model_validator(mode="after")
-    def _meets(self) -> Scenario:
-        if ("meet" in self.graph.stages) and self.bargaining is None:
-            raise ValueError("graph.stages: 'meet' needs the table [bargaining]; add it, or leave that stage out")
-        return self
-
-    def stages(self) -> tuple[StageName, ...]:
-        """Return the stages of a month: those that are set, or the usual ones, with a meeting if there is bargaining."""
-        return MEETING if self.bargaining is not None and self.graph.stages == STAGES else self.graph.stages
-
-    def dispatcher(self) -> Dispatcher:
-        """Return what gives the agents their threads."""
-        if self.runtime.dispatcher == "dedicated":
-            return Dedicated()
-        threads = self.runtime.threads
-        return Leased() if threads is None else Leased(least=min(2, threads), most=threads)
-
-    def fishers(self) -> dict[str, Fisher]:
-        """Return the fishers by name."""
-        delay = self.runtime.delay
-        return {name: Fisher(each.strategy, each.proposes, delay) for each in self.agents for name in each.names()}
+    @classmethod
+    def of_run(cls, path: Path) -> Scenario:
+        """Return the scenario of a run, as it was run. Raises `RunUnknown`, and `ScenarioError` for a kind that is gone."""
+        try:
+            text = (path / SCENARIO).read_bytes()
+        except OSError as error:
+            raise RunUnknown(path, f"there is no {SCENARIO} that could be read in it ({error.strerror})") from error
+        file = path / ORIGIN
+        try:
+            origin = Path(msgspec.json.decode(file.read_bytes())["folder"]) if file.is_file() else path
+            data = msgspec.json.decode(text)
+            reference = data["kind"]
+        except (msgspec.DecodeError, KeyError, TypeError) as error:
+            raise RunUnknown(path, f"its {SCENARIO} makes no sense, or is of a later version") from error
+        kind = find_kind(reference, (path, origin), path / SCENARIO)
+        try:
+            return cls(kind, kind.parameters.model_validate_json(text), path, origin)
+        except ValidationError as error:
+            raise RunUnknown(path, f"its {SCENARIO} makes no sense, or is of a later version") from error
 
 
 def read_scenario(path: Path | str) -> str:
@@ -179,59 +108,37 @@ def read_scenario(path: Path | str) -> str:
         raise ScenarioError(Path(path), [f"it cannot be read: {reason}; give the path of a TOML file"]) from error
 
 
-AnyScenario: TypeAlias = Scenario | GameScenario | InterviewScenario
-"""What a scenario file can be, by its `kind`."""
-
-KINDS: dict[str, type[Scenario | GameScenario | InterviewScenario]] = {
-    "commons": Scenario,
-    "interview": InterviewScenario,
-    "tic-tac-toe": GameScenario,
-}
-"""The kinds of scenarios, by what their files call them."""
+def load_scenario(path: Path | str) -> Scenario:
+    """Read a scenario file and check it whole. Raises `ScenarioError` as `parse_scenario` does."""
+    return parse_scenario(read_scenario(path), path)
 
 
-def parse_scenario(text: str, path: Path | str = "scenario") -> AnyScenario:
-    """Check the text of a scenario whole; `path` is what it is called.
+def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
+    """Check the text of a scenario whole; `path` is the file it is from, and a kind of the user's own is looked for there.
 
-    Raises `ScenarioError`, which has a line for every fault: the key, what is wrong with it, and what mends it.
+    Raises `ScenarioError`, which has a line for every mistake: the key, what is wrong, and what to do.
     """
-    return check_scenario(parse_tables(text, path), path)
-
-
-def parse_tables(text: str, path: Path | str = "scenario") -> dict[str, Any]:
-    """Return the tables of a TOML text. Raises `ScenarioError`."""
     try:
-        return tomllib.loads(text)
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(Path(path), [f"it is not TOML: {error}"]) from error
+    return check_scenario(data, path)
 
 
-def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> AnyScenario:
-    """Check what a scenario file says, as tables. Raises `ScenarioError` as `parse_scenario` does."""
+def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
+    """Check the tables of a scenario file. Raises `ScenarioError` as `parse_scenario` does."""
     if data.get("kind") == "conversation":
         raise ScenarioError(Path(path), ["kind: a conversation is not run; use `coterie chat` or `coterie serve`"])
-    kind = data.get("kind")
-    if isinstance(kind, str) and kind not in KINDS:
-        raise ScenarioError(Path(path), [f"kind: {kind!r} is not possible; it must be {' or '.join(map(repr, KINDS))}"])
-    model = KINDS.get(str(kind), Scenario)
+    if "kind" not in data:
+        raise ScenarioError(Path(path), ["kind: missing; add it"])
+    folder = Path(path).parent
+    kind = find_kind(data["kind"], (folder,), path)
+    return Scenario(kind, _parameters(kind, data, path), folder, folder)
+
+
+def _parameters(kind: ScenarioKind[Any], data: dict[str, Any], path: Path | str) -> ScenarioParameters:
+    model: type[ScenarioParameters] = kind.parameters
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise ScenarioError(Path(path), [problem(each, data, model) for each in error.errors()]) from error
-
-
-def check_commons(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
-    """Check tables that must be a commons. Raises `ScenarioError`."""
-    return as_commons(check_scenario(data, path), path)
-
-
-def as_commons(scenario: AnyScenario, path: Path | str = "scenario") -> Scenario:
-    """Return a scenario that must be a commons. Raises `ScenarioError` if it is another."""
-    if not isinstance(scenario, Scenario):
-        raise ScenarioError(Path(path), [f"kind: this can be done with kind = 'commons' only, not with {scenario.kind!r}"])
-    return scenario
-
-
-def load_scenario(path: Path | str) -> Scenario:
-    """Read the scenario file of a commons and check it whole. Raises `ScenarioError` as `parse_scenario` does."""
-    return as_commons(parse_scenario(read_scenario(path), path), path)

@@ -17,8 +17,8 @@ from coterie.errors import RunFolderFailed, ScenarioError, StorageError, describ
 from coterie.kernel import Clock, SystemClock
 from coterie.models import Model, ModelGateway
 from coterie.orchestrator.assistants.assistant import Assistant, Place
-from coterie.orchestrator.assistants.loading import Provider, load
 from coterie.orchestrator.assistants.scenario import KIND, AssistantScenario
+from coterie.orchestrator.code import Provider, load
 from coterie.orchestrator.problems import problem
 from coterie.orchestrator.scenario import read_scenario
 

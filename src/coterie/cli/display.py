@@ -1,0 +1,103 @@
+"""The view of a run at the command line: steps while it goes on, and how it ended."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from coterie.orchestrator import Bar, RunRecord, Scenario, Summary, Table
+
+_BAR = 30
+"""Characters of a full bar."""
+
+
+class Display:
+    """Shows the steps of a run: as a table that grows on a terminal, else a line each."""
+
+    def __init__(self, console: Console, scenario: Scenario, *, pace: float, quiet: bool) -> None:
+        self._console = console
+        self._scenario = scenario
+        self._pace = pace
+        self._quiet = quiet
+        self._rows: list[dict[str, Any]] = []
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal and not quiet else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def step(self, step: Any) -> None:
+        """Show a step."""
+        kind, parameters = self._scenario.kind, self._scenario.parameters
+        row = dict(kind.row(parameters, step)) if self._live is not None else {}
+        if row and self._live is not None:
+            self._rows.append(row)
+            title = f"{parameters.name}: {kind.step_name} {len(self._rows)}"
+            shown = Table(title, tuple(row), tuple(tuple(each.values()) for each in self._rows))
+            self._live.update(rich_table(shown, plain=True), refresh=True)
+        elif not self._quiet:
+            self._console.print(escape(kind.describe(parameters, step)), soft_wrap=True)
+        if self._pace:
+            time.sleep(self._pace)
+
+
+def show_summary(console: Console, summary: Summary, *, course: bool = False) -> None:
+    """Print how a run ended; with `course`, what happened in it before."""
+    if course:
+        if summary.history is not None:
+            console.print(rich_table(summary.history))
+        for line in summary.lines:
+            console.print(escape(line), soft_wrap=True)
+    for table in summary.tables:
+        console.print(rich_table(table))
+    if not summary.tables:
+        console.print(escape(summary.headline), soft_wrap=True)
+    for note in summary.notes:
+        console.print(escape(note), soft_wrap=True)
+
+
+def show_end(console: Console, record: RunRecord, steps: str) -> None:
+    """Print that a replay came to its end as recorded."""
+    console.print(f"{len(record.steps)} {steps}s, each as recorded; digest {record.digest}", soft_wrap=True)
+
+
+def end_with(console: Console, summary: Summary) -> None:
+    """Print what did not end as expected, and end the process with 1 if there is any."""
+    for surprise in summary.surprises:
+        console.print(f"[bold red]not as expected:[/] {escape(surprise)}")
+    if summary.surprises:
+        raise typer.Exit(1)
+
+
+def rich_table(table: Table, *, plain: bool = False) -> RichTable:
+    """Return a table for the console; numbers are aligned to the right."""
+    made = RichTable(title=escape(table.title), title_justify="left", **({"box": None, "pad_edge": False} if plain else {}))
+    for place, name in enumerate(table.columns):
+        numbers = bool(table.rows) and all(
+            isinstance(row[place], int | float) and not isinstance(row[place], bool) for row in table.rows
+        )
+        made.add_column(escape(name), justify="right" if numbers else "left")
+    for row in table.rows:
+        made.add_row(*map(_cell, row))
+    return made
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Bar):
+        full = round(_BAR * max(0.0, min(1.0, value.part)))
+        colour = "red" if value.alarming else "cyan"
+        return f"[{colour}]{'█' * full}[/][dim]{'░' * (_BAR - full)}[/]" + (f" {escape(value.note)}" if value.note else "")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -1,0 +1,85 @@
+"""How the kind that a scenario names is found: by ``module:Class``, or by an entry point of ``coterie.scenarios``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from coterie.errors import ScenarioError, describe
+from coterie.orchestrator.code import file_of, import_file
+from coterie.orchestrator.kind import ScenarioKind, ScenarioParameters
+
+GROUP = "coterie.scenarios"
+"""The group of entry points by which distributions offer kinds."""
+
+
+def find_kind(reference: Any, folders: Sequence[Path], path: Path | str) -> ScenarioKind[Any]:
+    """Return the kind that `reference` names.
+
+    A module of ``module:Class`` is looked for in `folders` first, then among the importable ones. Raises `ScenarioError`
+    with one line; `path` is the file that it names.
+    """
+    if not isinstance(reference, str):
+        raise ScenarioError(Path(path), [f"kind: {reference!r} is not possible; it must be text"])
+    try:
+        return _checked(reference, _of_module(reference, folders) if ":" in reference else _of_entry_point(reference))
+    except _KindError as error:
+        raise ScenarioError(Path(path), [f"kind: {error}"]) from error
+
+
+def known_kinds() -> dict[str, EntryPoint]:
+    """Return the entry points of all installed kinds, by name."""
+    return {each.name: each for each in sorted(entry_points(group=GROUP), key=lambda each: each.name)}
+
+
+class _KindError(Exception):
+    """A kind cannot be had; the text says why and what to do."""
+
+
+def _checked(reference: str, found: Any) -> ScenarioKind[Any]:
+    if not (isinstance(found, type) and issubclass(found, ScenarioKind)):
+        raise _KindError(f"{reference!r} is not a subclass of coterie.orchestrator.ScenarioKind; derive it from that")
+    parameters = getattr(found, "parameters", None)
+    if not (isinstance(parameters, type) and issubclass(parameters, ScenarioParameters)):
+        raise _KindError(f"{reference!r} has no `parameters`; set it to a subclass of ScenarioParameters")
+    if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
+        raise _KindError(f"{reference!r} does not define {missing}; add it")
+    return found()
+
+
+def _of_entry_point(name: str) -> Any:
+    known = known_kinds()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        names = " or ".join(map(repr, known)) or "a kind that is installed (none is; install coterie again)"
+        raise _KindError(f"{name!r} is not possible; {hint}it must be {names}, or 'module:Class' for a kind of your own")
+    try:
+        return known[name].load()
+    except Exception as error:
+        raise _KindError(f"{name!r} cannot be loaded from {known[name].value}: {describe(error)}") from error
+
+
+def _of_module(reference: str, folders: Sequence[Path]) -> Any:
+    module, _, name = reference.partition(":")
+    if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise _KindError(f"{reference!r} names no class; write 'module:Class'")
+    path = next((file for folder in folders if (file := file_of(module, folder)) is not None), None)
+    try:
+        loaded = import_file(module, path.resolve()) if path is not None else importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise _KindError(f"{module} cannot be loaded: {describe(error)}; install it") from error
+        places = " or ".join(str(folder) for folder in folders)
+        raise _KindError(
+            f"there is no module {module!r} in {places}, and none that can be imported; write it there, or mend the name"
+        ) from error
+    except Exception as error:
+        raise _KindError(f"{path or module} cannot be loaded: {describe(error)}") from error
+    if not hasattr(loaded, name):
+        raise _KindError(f"{path or module} has no class {name}; mend the name")
+    return getattr(loaded, name)

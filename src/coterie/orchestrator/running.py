@@ -1,0 +1,261 @@
+"""The engine of a run: it builds what a kind describes, runs it, records it, goes on with it, and does it again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from coterie.errors import ReplayDiverged, RunUnknown
+from coterie.kernel import SystemClock
+from coterie.orchestrator.folder import LOG, MEETINGS, SCENARIO, RunFolder
+from coterie.orchestrator.kind import RESULT, MeetingRun, RunContext, RunRecord, ScenarioKind, SimulationRun
+from coterie.orchestrator.meeting import hold_meeting
+from coterie.orchestrator.modelling import StopOnErrorModel, costs_of, recorded_model, replayed_model, unrecorded_model
+from coterie.orchestrator.scenario import Scenario
+from coterie.rounds import Result, RoundResult, Span
+from coterie.world import Event, EventLog, World
+
+TIMELINE = "timeline.json"
+EVENTS = "events.jsonl"
+
+OnStep = Callable[[Any], object]
+"""Called with each step, on the thread that recorded it."""
+
+
+def run_scenario(
+    scenario: Scenario, folder: RunFolder | None = None, on_step: OnStep = lambda _: None, *, resume: bool = False
+) -> RunRecord:
+    """Run a scenario to its end and return its record; with `resume`, go on from its last checkpoint.
+
+    Without a folder nothing is recorded. The same scenario with the same seed ends the same way. Raises the errors of the
+    kind's code, `ModelError`, and those of storage; what was settled before is kept.
+    """
+    kind = scenario.kind
+    if folder is None:
+        with unrecorded_model(scenario.model) as model:
+            return _run(scenario, None, on_step, model, resume=False)
+    if not resume:
+        scenario = scenario.copied_to(folder.path)
+    folder.write(SCENARIO, scenario.parameters.model_dump())
+    folder.event("run started", scenario=scenario.parameters.name, kind=scenario.parameters.kind, seed=scenario.parameters.seed)
+
+    def record_step(step: Any) -> None:
+        value = msgspec.to_builtins(step)
+        folder.event(kind.step_event, **(value if isinstance(value, dict) else {"value": value}))
+        on_step(step)
+
+    with recorded_model(scenario.model, folder) as model:
+        record = _run(scenario, folder.path, record_step, model, resume=resume)
+    record = msgspec.structs.replace(record, costs=tuple(costs_of(folder.path)))
+    summary = kind.summarise(scenario.parameters, record)
+    if not isinstance(record.result, Result):
+        folder.write(RESULT, {"result": record.result, "digest": record.digest})
+    elif record.timeline:
+        # A run that was over when it was resumed has nothing to add.
+        folder.write(TIMELINE, record.timeline)
+    kind.write_files(scenario.parameters, record, folder.path)
+    folder.event("run ended", **summary.figures, surprises=summary.surprises, digest=record.digest)
+    timing = {
+        "seconds": record.seconds,
+        "waited": record.waited,
+        "forfeits": record.forfeits,
+        "mode": getattr(scenario.parameters, "mode", None),
+    }
+    runtime = record.result.runtime if isinstance(record.result, Result) else None
+    folder.write("metrics.json", {"outcome": summary.figures, "timing": timing, "runtime": runtime, "costs": record.costs[-1:]})
+    return record
+
+
+def load_run(path: Path) -> tuple[Scenario, RunRecord]:
+    """Return the scenario of a run and what its folder tells. Raises `RunUnknown`, and the errors of storage."""
+    scenario = scenario_of_run(path)
+    return scenario, _load(scenario, path)
+
+
+def scenario_of_run(path: Path) -> Scenario:
+    """Return the scenario of a run, as it was run. Raises `RunUnknown`, and `ScenarioError` for a kind that is missing."""
+    return Scenario.of_run(path)
+
+
+def replay_run(path: Path, on_step: Callable[[str], object] = lambda _: None) -> RunRecord:
+    """Do a recorded run again, without any network, and check that each step is as it was recorded.
+
+    `on_step` gets a line for each. Raises `ReplayDiverged` at the first that differs, and as `load_run`.
+    """
+    scenario, recorded = load_run(path)
+    return replay_scenario(scenario, recorded, path, on_step)
+
+
+def replay_scenario(
+    scenario: Scenario, recorded: RunRecord, path: Path, on_step: Callable[[str], object] = lambda _: None
+) -> RunRecord:
+    """Do a recorded run of `scenario` again, as `replay_run` does."""
+    kind = scenario.kind
+    if not (path / LOG).is_file() and not recorded.finished:
+        raise RunUnknown(path, "it did not come to its end, so there is nothing to compare with; resume it first")
+    seen: list[Any] = []
+    lock = threading.Lock()  # guards `seen`
+
+    def compare(step: Any) -> None:
+        with lock:
+            seen.append(step)
+            number = len(seen)
+        if number > len(recorded.steps):
+            raise ReplayDiverged(number, "the end", kind.step_digest(step))
+        before, now = kind.step_digest(recorded.steps[number - 1]), kind.step_digest(step)
+        if before != now:
+            raise ReplayDiverged(number, before, now)
+        on_step(kind.describe(scenario.parameters, step))
+
+    with replayed_model(scenario.model, path) as model, ExitStack() as resources:
+        if (path / LOG).is_file():
+            context = RunContext(path, lambda _: World(), seen.append, model=model, resources=resources)
+            body = kind.build(scenario.parameters, context)
+            assert isinstance(body, SimulationRun)
+            log = resources.enter_context(EventLog(path / LOG))
+            result = body.simulation.replay(log, lambda each: on_step(f"{kind.step_name} {each.number}: {each.digest}"))
+            return _of_result(result, recorded.steps)
+        record = _do(scenario, RunContext(path, World, compare, model=model, resources=resources), seen)
+    if record.digest != recorded.digest:
+        raise ReplayDiverged(len(seen) + 1, recorded.digest, record.digest)
+    return record
+
+
+def _run(scenario: Scenario, path: Path | None, on_step: OnStep, model: StopOnErrorModel | None, *, resume: bool) -> RunRecord:
+    kind = scenario.kind
+    steps: list[Any] = []
+    lock = threading.Lock()  # guards `steps` and the order in which they are recorded
+
+    def record_step(step: Any) -> None:
+        with lock:
+            steps.append(step)
+            on_step(step)
+
+    with ExitStack() as resources:
+        log: list[EventLog] = []
+
+        def world(state: Mapping[str, Any]) -> World:
+            opened = EventLog(path / LOG) if path is not None else None
+            log.extend([opened] if opened is not None else [])
+            return resources.enter_context(World(state, log=opened))
+
+        minutes = path / MEETINGS if path is not None else None
+        context = RunContext(scenario.folder, world, record_step, minutes, model, resources)
+        body = kind.build(scenario.parameters, context)
+        if not isinstance(body, SimulationRun):
+            if minutes is not None and minutes.is_dir():
+                # All is done again, so the minutes of a run that was interrupted go.
+                for old in minutes.iterdir():
+                    old.unlink()
+            return _finish(scenario, body, context, steps)
+        return _simulate(kind, body, log, steps, record_step, resume=resume)
+    raise AssertionError("unreachable")
+
+
+def _simulate(
+    kind: ScenarioKind[Any],
+    body: SimulationRun,
+    log: Sequence[EventLog],
+    steps: list[Any],
+    record_step: OnStep,
+    *,
+    resume: bool,
+) -> RunRecord:
+    """Run a simulation, or go on with it, and return its record."""
+    simulation = body.simulation
+    world = simulation.plan.world
+    if resume and log:
+        done = simulation.checkpointed
+        for each in rounds_of(log[0].events(), world):
+            if each.number <= done:
+                record_step(kind.step(each))
+
+    def settled(each: RoundResult) -> None:
+        if len(steps) < each.number:
+            ended = world.history(world.sequence, world.sequence)
+            record_step(kind.step(msgspec.structs.replace(each, events=(*each.events, *ended))))
+
+    return _of_result((simulation.resume if resume else simulation.run)(body.rounds, settled), steps)
+
+
+def _do(scenario: Scenario, context: RunContext, steps: list[Any]) -> RunRecord:
+    return _finish(scenario, scenario.kind.build(scenario.parameters, context), context, steps)
+
+
+def _finish(scenario: Scenario, body: Any, context: RunContext, steps: list[Any]) -> RunRecord:
+    """Do a run that is a meeting or a callable, and return its record."""
+    clock = SystemClock()
+    began = clock.monotonic()
+    digest = ""
+    if isinstance(body, MeetingRun):
+        result, digest = hold_meeting(body, context)
+    else:
+        result = body()
+    digest = digest or scenario.kind.digest(steps, result)
+    return RunRecord(tuple(steps), digest, finished=True, result=result, seconds=clock.monotonic() - began)
+
+
+def _of_result(result: Result, steps: Sequence[Any]) -> RunRecord:
+    return RunRecord(
+        tuple(steps),
+        result.digest,
+        finished=True,
+        result=result,
+        seconds=result.seconds,
+        waited=result.waited,
+        forfeits=result.forfeits,
+        timeline=tuple(result.timeline),
+    )
+
+
+def _load(scenario: Scenario, path: Path) -> RunRecord:
+    costs = tuple(costs_of(path))
+    if (path / LOG).is_file():
+        with EventLog(path / LOG) as log, World.replay(log) as world:
+            rounds = list(rounds_of(log.events(), world))
+            digest = world.digest()
+        steps = tuple(scenario.kind.step(result) for result in rounds)
+        stopped = bool(rounds) and bool(rounds[-1].events[-1].details.get("stopped"))
+        file = path / TIMELINE
+        timeline = msgspec.json.decode(file.read_bytes(), type=tuple[Span, ...]) if file.is_file() else ()
+        finished = stopped or any(each["event"] == "run ended" for each in _events(path))
+        return RunRecord(steps, digest, finished, timeline=timeline, costs=costs)
+    kind = scenario.kind
+    recorded: list[Any] = []
+    digest = None
+    for event in _events(path):
+        name = event.pop("event")
+        if name == "run ended":
+            digest = str(event["digest"])
+        elif name == kind.step_event:
+            recorded.append(kind.load_step(event))
+    result = kind.load_result(path) if digest is not None else None
+    return RunRecord(tuple(recorded), digest or "", finished=digest is not None, result=result, costs=costs)
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run, without a last one that was cut off. Raises `RunUnknown`."""
+    try:
+        lines = (path / EVENTS).read_bytes().splitlines()
+    except OSError as error:
+        raise RunUnknown(path, f"its events cannot be read: {error.strerror}") from error
+    for line in lines:
+        try:
+            yield msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            return  # the process was killed while it wrote this line
+
+
+def rounds_of(events: Any, world: World) -> Iterator[RoundResult]:
+    """Yield the settled rounds that a log tells of, each with its events; the last of them ends the round."""
+    found: list[Event] = []
+    for event in events:
+        found.append(event)
+        if event.kind == "round ended":
+            yield RoundResult(event.round, str(event.details["digest"]), world.view(), tuple(found))
+            found = []

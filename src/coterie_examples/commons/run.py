@@ -1,0 +1,114 @@
+"""How a commons is built from its scenario, and how it ended."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import msgspec
+
+from coterie.errors import CoterieError, ModelHalted
+from coterie.orchestrator import StopOnErrorModel
+from coterie.rounds import Simulation
+from coterie.world import World
+from coterie.world.resolvers import FirstCome, Rationing
+from coterie.world.resolvers.decision import Effects
+from coterie_examples.commons.bargaining import Council
+from coterie_examples.commons.fishing import FALL_BACK, Lake, Month, Terms, graph
+from coterie_examples.commons.mechanisms import LAKE, MECHANISMS
+from coterie_examples.commons.modelled import Angler
+from coterie_examples.commons.scenario import CommonsScenario
+
+_MOST_ATTEMPTS = 4
+"""Requests that a mind makes for one decision: the first, two that mend it, and one that is shorter."""
+
+
+class CommonsOutcome(msgspec.Struct, frozen=True):
+    """How a run ended."""
+
+    months: int
+    """How many there were, the last one included."""
+    collapsed: bool
+    harvest: dict[str, int]
+    """What each fisher caught in all."""
+    stock: int
+    """What is in the lake at the end."""
+    surprises: tuple[str, ...]
+    """Where the run did not end as the scenario expects."""
+    digest: str = ""
+    """Of the world at the end."""
+
+    @property
+    def total(self) -> int:
+        """What all caught together."""
+        return sum(self.harvest.values())
+
+
+def outcome_of(scenario: CommonsScenario, months: list[Month], digest: str = "") -> CommonsOutcome:
+    """Return how a run ended, once the books balance."""
+    harvest = {name: sum(month.caught[name] for month in months) for name in scenario.fishers()}
+    lost = sum(month.before - month.left for month in months)
+    if sum(harvest.values()) != lost:
+        raise CoterieError(f"the fishers caught {sum(harvest.values())} and the lake lost {lost}: the books do not balance")
+    last = months[-1]
+    outcome = CommonsOutcome(len(months), last.collapsed, harvest, last.after, (), digest)
+    expected = scenario.expect
+    surprises = [
+        f"{what}: expected {wanted}, got {got}"
+        for what, wanted, got in (
+            ("months", expected.months, outcome.months),
+            ("collapse", expected.collapse, outcome.collapsed),
+            ("harvest", expected.harvest, outcome.total),
+        )
+        if wanted is not None and wanted != got
+    ]
+    return msgspec.structs.replace(outcome, surprises=tuple(surprises))
+
+
+def council(scenario: CommonsScenario, minutes: Path | None) -> AbstractContextManager[Council | None]:
+    """Return where the fishers meet, if they do."""
+    if scenario.bargaining is None:
+        return nullcontext()
+    return Council(scenario.bargaining, sorted(scenario.fishers()), scenario.dispatcher(), minutes)
+
+
+def simulation_of(
+    scenario: CommonsScenario, world: World, council: Council | None, model: StopOnErrorModel | None
+) -> Simulation:
+    """Return the simulation of a commons over a world."""
+    terms = terms_of(scenario)
+    angler, timeout = None, scenario.runtime.turn_timeout
+    if model is not None and scenario.model is not None:
+        settings = scenario.model
+        least = terms.collapse_below
+        angler = Angler(model, collapse_below=least, fallback=settings.fallback, temperature=settings.temperature)
+        # The gateway ends a request that takes too long, and says why; a forfeit would only say that it did.
+        timeout = max(timeout, _MOST_ATTEMPTS * settings.patience)
+    fishers = scenario.fishers()
+    return Simulation(
+        world,
+        fishers,
+        graph(scenario.judge, terms, scenario.stages(), scenario.graph.edges, council, fishers, angler),
+        mode=scenario.mode,
+        seed=scenario.seed,
+        resolver=Rationing(
+            LAKE, into="basket/{agent}", sharing=scenario.lake.sharing, otherwise=FirstCome({FALL_BACK: _noted})
+        ),
+        settle=Lake(terms),
+        halt_on=(ModelHalted,),
+        mechanisms=MECHANISMS,
+        turn_timeout=timeout,
+        max_lead=scenario.runtime.max_lead,
+        dispatcher=scenario.dispatcher(),
+    )
+
+
+def _noted(view: object, intent: object) -> Effects:  # noqa: ARG001 - as every action
+    """Let it be an event, and nothing else."""
+    return Effects()
+
+
+def terms_of(scenario: CommonsScenario) -> Terms:
+    """Return what fishers know of the lake beside its stock."""
+    lake = scenario.lake
+    return Terms(lake.capacity, lake.growth, lake.collapse_below)

@@ -1,0 +1,124 @@
+"""What the scenario file of an interview may say."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from coterie.errors import InvalidSetting, ScenarioError
+from coterie.orchestrator import ModelSettings, ScenarioParameters, ScenarioPart
+from coterie.personas import AnswerKind, Fragment, Persona, Question, load_personas
+from coterie.runtime import Dedicated, Dispatcher, Leased
+
+_Texts = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class QuestionSettings(ScenarioPart):
+    """One question."""
+
+    name: str
+    """The name of its column, in small letters."""
+    text: str
+    kind: AnswerKind = "text"
+    options: _Texts = ()
+    """What can be answered to a choice."""
+    least: float | None = None
+    most: float | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> QuestionSettings:
+        try:
+            self.question()
+        except InvalidSetting as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def question(self) -> Question:
+        """Return the question."""
+        return Question(**self.model_dump())
+
+
+class SpokenRule(ScenarioPart):
+    """What somebody says when something is asked."""
+
+    persona: str = ""
+    """Who; without it, all."""
+    when: str
+    """A pattern that is looked for in what was asked."""
+    say: _Texts
+    """What it says: one of these, by the seed."""
+
+    @field_validator("when")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from error
+        return value
+
+    @field_validator("say")
+    @classmethod
+    def _says_something(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(text.strip() for text in value):
+            raise ValueError("there is nothing to say; give at least one text")
+        return value
+
+
+class InterviewRuntime(ScenarioPart):
+    """How the agents are run. It changes what a run costs, not how it ends."""
+
+    dispatcher: Literal["leased", "dedicated"] = "leased"
+    turn_limit: float = Field(default=300.0, gt=0)
+    """Seconds for an answer; who takes longer has none."""
+
+
+class InterviewScenario(ScenarioParameters):
+    """A whole scenario file of an interview."""
+
+    topic: str = Field(min_length=1)
+    personas: str = "personas"
+    """The folder of the personas' files, beside the scenario file."""
+    fragments: dict[str, _Texts] = Field(default={})
+    """Files of fragments to merge, by the persona's name; those of "all" into everybody's."""
+    questions: Annotated[tuple[QuestionSettings, ...], Field(strict=False)]
+    rules: Annotated[tuple[SpokenRule, ...], Field(strict=False)] = ()
+    """What they say by rules; where none fits, what their files say."""
+    model: ModelSettings | None = None
+    """Who plays them; without it, rules."""
+    runtime: InterviewRuntime = InterviewRuntime()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> InterviewScenario:
+        if not self.questions:
+            raise ValueError("questions: there is none; add at least one [[questions]]")
+        for name, count in Counter(question.name for question in self.questions).items():
+            if count > 1:
+                raise ValueError(f"questions: the name {name!r} is used {count} times; give every question a name of its own")
+        return self
+
+    def dispatcher(self) -> Dispatcher:
+        """Return what gives the agents their threads."""
+        return Dedicated() if self.runtime.dispatcher == "dedicated" else Leased()
+
+    def load_personas(self, beside: Path) -> list[Persona]:
+        """Return the personas, with their fragments merged in.
+
+        Raises `InvalidPersona`, `FragmentConflict`, and `ScenarioError` for a rule or a fragment of somebody who is not there.
+        """
+        personas = load_personas(beside / self.personas)
+        known = {persona.name for persona in personas}
+        named = [(f"fragments.{name!r}", name) for name in self.fragments if name != "all"]
+        named += [(f"rules[{index}].persona", rule.persona) for index, rule in enumerate(self.rules) if rule.persona]
+        there = f"the folder {self.personas!r} has {', '.join(sorted(known))}"
+        if faults := [f"{where}: there is no persona {name!r}; {there}" for where, name in named if name not in known]:
+            raise ScenarioError(self.name, faults)
+        merged = []
+        for persona in personas:
+            paths = (*self.fragments.get("all", ()), *self.fragments.get(persona.name, ()))
+            merged.append(persona.merge(*(Fragment.load(beside / path) for path in paths)))
+        return merged
