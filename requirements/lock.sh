@@ -8,6 +8,6 @@ lock() {
         --no-emit-index-url --no-emit-find-links --upgrade "$@" --output-file "requirements/$output"
 }
 uv=$1
-lock run.lock pyproject.toml --group build
-lock dev.lock pyproject.toml --group build --group dev --extra testing --extra postgres --extra redis --extra vectors --extra prometheus --extra models --extra serve
-lock bench.lock pyproject.toml --extra bench --extra models
+lock run.lock pyproject.toml --group build --extra cli --extra report
+lock dev.lock pyproject.toml --group build --group dev --extra cli --extra report --extra testing --extra postgres --extra redis --extra vectors --extra prometheus --extra models --extra serve
+lock bench.lock pyproject.toml --group bench --extra cli --extra report --extra models

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from coterie.errors.general import install_command
+
 WITHOUT = """
 import sys
 sys.modules["pydantic_ai"] = None
@@ -27,7 +29,7 @@ print([name for name in ("pydantic_ai", "openai", "httpx2", "genai_prices") if n
 
 @pytest.mark.parametrize(
     ("code", "printed"),
-    [(WITHOUT, "a model string needs an optional package: pip install 'coterie[models]' None\nyes\n"), (LAZY, "[]\n")],
+    [(WITHOUT, f"a model string needs the extra 'models': {install_command('models')} None\nyes\n"), (LAZY, "[]\n")],
 )
 def test_it_is_needed_only_for_model_strings_and_loaded_only_then(code: str, printed: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - ours

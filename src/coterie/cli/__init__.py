@@ -1,5 +1,20 @@
-"""The command line, one module a command."""
+"""The command line, one module a command. Needs the extra ``cli``."""
 
-from coterie.cli.application import main
+from __future__ import annotations
+
+import sys
+
+from coterie.errors import ExtraMissing
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; without the extra ``cli``, name it in one line and end the process with 1."""
+    try:
+        from coterie.cli.application import main as run  # noqa: PLC0415 - it needs the extra `cli`
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"prompt_toolkit", "rich", "typer"}:
+            raise
+        sys.exit(f"error: {ExtraMissing('the command line', 'cli')}")
+    run()

@@ -82,7 +82,9 @@ def end_with(console: Console, summary: Summary) -> None:
 
 def rich_table(table: Table, *, plain: bool = False) -> RichTable:
     """Return a table for the console; numbers are aligned to the right."""
-    made = RichTable(title=escape(table.title), title_justify="left", **({"box": None, "pad_edge": False} if plain else {}))
+    made = RichTable(title=escape(table.title), title_justify="left", pad_edge=not plain)
+    if plain:
+        made.box = None
     for place, name in enumerate(table.columns):
         numbers = bool(table.rows) and all(
             isinstance(row[place], int | float) and not isinstance(row[place], bool) for row in table.rows

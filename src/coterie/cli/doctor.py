@@ -20,11 +20,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from coterie.errors import StorageCorrupt, describe
+from coterie.errors.general import install_command
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.storage import Database, open_database
 from coterie.work import Bounds, Machine, ProcessingEngine, Sizing
 
 _EXTRAS = {
+    "cli": "typer",
+    "report": "matplotlib",
     "postgres": "psycopg",
     "redis": "redis",
     "prometheus": "prometheus_client",
@@ -164,12 +167,10 @@ def _health(checks: list[Check], extras: dict[str, bool]) -> Table:
         table.add_row(check.name, "[green]well[/]" if check.well else "[bold red]not well[/]", escape(check.detail))
     table.add_section()
     for extra, installed in extras.items():
-        table.add_row(extra, "installed" if installed else "[dim]not installed[/]", "" if installed else escape(_hint(extra)))
+        table.add_row(
+            extra, "installed" if installed else "[dim]not installed[/]", "" if installed else escape(install_command(extra))
+        )
     return table
-
-
-def _hint(extra: str) -> str:
-    return f"pip install 'coterie[{extra}]'"
 
 
 def _bytes(count: int | None) -> str:

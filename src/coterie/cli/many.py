@@ -66,7 +66,7 @@ def sweep(
     ] = os.cpu_count() or 1,
 ) -> None:
     """Run all combinations of settings and seeds in parallel processes, and write a table and a plot."""
-    require_report()
+    require_report("the plot of a sweep")
     settings = parse_settings(set_ or [])
     text = read_scenario(scenario)
     todo = jobs(text, scenario, settings, parse_seeds(seeds))

@@ -71,7 +71,7 @@ def run(
 ) -> None:
     """Run a scenario, show its progress, and leave a folder with what happened."""
     if report:
-        require_report()
+        require_report("a report, which --no-report leaves out,")
     text = read_scenario(scenario)
     parsed = parse_scenario(text, scenario).with_model(
         {"name": model, "base_url": base_url, "max_requests": max_requests, "max_dollars": max_dollars}

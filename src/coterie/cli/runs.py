@@ -31,7 +31,7 @@ def resume_run(
     What a model has answered already is not asked again; a larger budget lets a run go on that had spent its own.
     """
     if report:
-        require_report()
+        require_report("a report, which --no-report leaves out,")
     scenario = scenario_of_run(run).with_model({"max_requests": max_requests, "max_dollars": max_dollars})
     with RunFolder.open(run) as folder:
         run_in(folder, scenario, resume=True, quiet=quiet, report=report)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from coterie.errors.root import CoterieError
 
@@ -76,7 +80,24 @@ class ExtraMissing(CoterieError, ImportError):
     """An optional package is needed and not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional package: pip install 'coterie[{extra}]'")
+        super().__init__(f"{what} needs the extra {extra!r}: {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """Return a command that adds an extra to this installation: of a local folder, of a repository, or of a published package."""
+    try:
+        text = distribution("coterie").read_text("direct_url.json")
+    except PackageNotFoundError:
+        text = None
+    source = json.loads(text) if text else {}
+    url = str(source.get("url", ""))
+    if "dir_info" in source and url.startswith("file:"):
+        place = url2pathname(urlsplit(url).path)
+        editable = "-e " if source["dir_info"].get("editable") else ""
+        return f"pip install {editable}'{place}[{extra}]'"
+    if "vcs_info" in source:
+        return f"pip install 'coterie[{extra}] @ {source['vcs_info']['vcs']}+{url}'"
+    return f"pip install 'coterie[{extra}]'"
 
 
 def describe(error: BaseException) -> str:

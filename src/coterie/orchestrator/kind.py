@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from coterie.meetings import Ending, Floor
 from coterie.orchestrator.modelling import StopOnErrorModel
 from coterie.rounds import RoundResult, Simulation, Span
 from coterie.runtime import Agent, Dispatcher
@@ -134,7 +133,7 @@ class MeetingRun:
     members: Mapping[str, tuple[type[Agent], tuple[Any, ...]]]
     """The members by name: the class of each agent, and the arguments it is built from."""
     floor: Floor
-    ending: Ending
+    ending: AnyCondition
     dispatcher: Dispatcher | None = None
 
 

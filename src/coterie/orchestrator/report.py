@@ -47,10 +47,10 @@ td.number { text-align: right; } code { font-size: 13px; overflow-wrap: anywhere
 """
 
 
-def require_report() -> None:
-    """Raise `ExtraMissing` if a report cannot be made because its extra is not installed."""
+def require_report(what: str = "a report") -> None:
+    """Raise `ExtraMissing` for `what` if the extra ``report`` is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("matplotlib", "jinja2")):
-        raise ExtraMissing("a report", "report")
+        raise ExtraMissing(what, "report")
 
 
 def write_report(path: Path) -> Path:

@@ -227,15 +227,15 @@ def _load(scenario: Scenario, path: Path) -> RunRecord:
         return RunRecord(steps, digest, finished, timeline=timeline, costs=costs)
     kind = scenario.kind
     recorded: list[Any] = []
-    digest = None
+    ended: str | None = None
     for event in _events(path):
         name = event.pop("event")
         if name == "run ended":
-            digest = str(event["digest"])
+            ended = str(event["digest"])
         elif name == kind.step_event:
             recorded.append(kind.load_step(event))
-    result = kind.load_result(path) if digest is not None else None
-    return RunRecord(tuple(recorded), digest or "", finished=digest is not None, result=result, costs=costs)
+    result = kind.load_result(path) if ended is not None else None
+    return RunRecord(tuple(recorded), ended or "", finished=ended is not None, result=result, costs=costs)
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:

@@ -79,8 +79,10 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         (HEAD + AGENT + "count = 0\n", "agents[0].count: 0 is out of range; it must be at least 1"),
         (
             HEAD.replace("commons", "comons") + AGENT,
-            "kind: 'comons' is not possible; did you mean 'commons'? it must be 'commons' or 'interview' or 'tic-tac-toe', "
-            "or 'module:Class' for a kind of your own",
+            (
+                "kind: 'comons' is not possible; did you mean 'commons'? it must be 'commons' or 'interview' or 'tic-tac-toe', "
+                "or 'module:Class' for a kind of your own"
+            ),
         ),
         (
             HEAD + AGENT + '[graph]\nstages = ["decide", "fish"]\nedges = [["decide", "fsh"]]\n',
