@@ -38,8 +38,9 @@ class Epidemic(ScenarioKind[EpidemicParameters]):
 
         world = context.world({name: "ill" if name == names[0] else "well" for name in names})
         rules = FirstCome({"infect": infect})
-        chosen = {"mode": parameters.mode, "seed": parameters.seed}
-        return SimulationRun(Simulation(world, names, Graph.chain(meet), resolver=rules, **chosen), parameters.days)
+        mode, seed = parameters.mode, parameters.seed
+        simulation = Simulation(world, names, Graph.chain(meet), mode=mode, seed=seed, resolver=rules)
+        return SimulationRun(simulation, parameters.days)
 
     def step(self, result: RoundResult) -> dict[str, Any]:
         caught = {event.details["other"] for event in result.events if event.action == "infect" and event.kind == "granted"}

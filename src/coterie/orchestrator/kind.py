@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from coterie.meetings import Floor
+from coterie.meetings.state.termination import AnyCondition
 from coterie.orchestrator.modelling import StopOnErrorModel
 from coterie.rounds import RoundResult, Simulation, Span
 from coterie.runtime import Agent, Dispatcher
