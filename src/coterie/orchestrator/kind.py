@@ -109,14 +109,14 @@ class RunRecord(msgspec.Struct, frozen=True):
     digest: str
     finished: bool
     result: Any = None
-    """What a callable returned, the `Result` of a simulation, or, read from a folder, its JSON value."""
+    """The value that a callable returned, the `Result` of a simulation, or, read from a folder, its JSON value."""
     seconds: float = 0.0
     waited: float = 0.0
     """Seconds of waiting, over all agents."""
     forfeits: int = 0
     timeline: tuple[Span, ...] = ()
     costs: tuple[dict[str, Any], ...] = ()
-    """What the model has cost, by agent and in all; empty without a model."""
+    """The costs of the model, by agent and in all; empty without a model."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ RunBody: TypeAlias = SimulationRun | MeetingRun | Callable[[], Any]
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a kind builds its run from. Used by the thread that runs the scenario, but for `step`, which is safe from any."""
+    """The resources that a kind builds its run from. Used by the thread that runs the scenario only."""
 
     folder: Path
     """Where the paths that the scenario names begin: the folder of the scenario file."""
@@ -169,7 +169,7 @@ class ScenarioKind(ABC, Generic[P]):
     parameters: ClassVar[type[Any]]
     """The model of the scenario file, a subclass of `ScenarioParameters`."""
     step_name: ClassVar[str] = "round"
-    """What a step is called."""
+    """The name of one step."""
     step_event: ClassVar[str] = "step"
     """The name of a step's event in ``events.jsonl``."""
     compared: ClassVar[tuple[str, ...]] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -99,12 +98,10 @@ def replay_scenario(
     if not (path / LOG).is_file() and not recorded.finished:
         raise RunUnknown(path, "it did not come to its end, so there is nothing to compare with; resume it first")
     seen: list[Any] = []
-    lock = threading.Lock()  # guards `seen`
 
     def compare(step: Any) -> None:
-        with lock:
-            seen.append(step)
-            number = len(seen)
+        seen.append(step)
+        number = len(seen)
         if number > len(recorded.steps):
             raise ReplayDiverged(number, "the end", kind.step_digest(step))
         before, now = kind.step_digest(recorded.steps[number - 1]), kind.step_digest(step)
@@ -129,12 +126,10 @@ def replay_scenario(
 def _run(scenario: Scenario, path: Path | None, on_step: OnStep, model: StopOnErrorModel | None, *, resume: bool) -> RunRecord:
     kind = scenario.kind
     steps: list[Any] = []
-    lock = threading.Lock()  # guards `steps` and the order in which they are recorded
 
     def record_step(step: Any) -> None:
-        with lock:
-            steps.append(step)
-            on_step(step)
+        steps.append(step)
+        on_step(step)
 
     with ExitStack() as resources:
         log: list[EventLog] = []

@@ -12,7 +12,7 @@ from coterie.orchestrator import StopOnErrorModel
 from coterie.rounds import Simulation
 from coterie.world import World
 from coterie.world.resolvers import FirstCome, Rationing
-from coterie.world.resolvers.decision import Effects
+from coterie.world.resolvers.resolution import Effects
 from coterie_examples.commons.bargaining import Council
 from coterie_examples.commons.fishing import FALL_BACK, Lake, Month, Terms, graph
 from coterie_examples.commons.mechanisms import LAKE, MECHANISMS
