@@ -212,7 +212,7 @@ def test_a_partition_cuts_nodes_off_until_it_is_healed() -> None:
 def test_probabilities_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
         LossyTransport(drop=2)
-    with pytest.raises(ValueError, match="from its least"):
+    with pytest.raises(ValueError, match="a minimum and a maximum"):
         LossyTransport(delay=(2, 1))
 
 

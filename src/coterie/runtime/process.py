@@ -20,7 +20,7 @@ _BOOKKEEPING = [
 """The folders whose code Ctrl-C does not interrupt."""
 
 
-class ForkAware(Protocol):
+class ProcessOwner(Protocol):
     """An object with handlers for the end of the process and for forks."""
 
     def stop_at_exit(self) -> None:
@@ -38,7 +38,7 @@ class ProcessHooks:
     The owner is not kept alive. Safe from any thread.
     """
 
-    def __init__(self, owner: ForkAware, switch_interval: float) -> None:
+    def __init__(self, owner: ProcessOwner, switch_interval: float) -> None:
         self.owner = weakref.ref(owner)
         self._interval = SwitchInterval(switch_interval)
         self._interrupts = InterruptGuard(*_BOOKKEEPING)
@@ -69,7 +69,7 @@ class ProcessHooks:
         self._interrupts.release()
 
 
-def _at_exit(owner: weakref.ref[ForkAware]) -> Callable[[], None]:
+def _at_exit(owner: weakref.ref[ProcessOwner]) -> Callable[[], None]:
     def at_exit() -> None:
         alive = owner()
         if alive is not None:
