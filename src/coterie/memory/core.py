@@ -164,7 +164,7 @@ class MemoryCore:
         """Count that a memory was used, which was found otherwise than by `get`."""
         self._store.note_use(record.key, 1, self._time())
 
-    def put_house(self, key: str, value: Any, agent: str) -> None:
+    def put_internal(self, key: str, value: Any, agent: str) -> None:
         """Keep a note of the house's own, which no search and no list shows. Its key begins with a control character."""
 
         def make(_: MemoryRecord | None, version: int, now: float) -> MemoryRecord:
@@ -174,7 +174,7 @@ class MemoryCore:
 
         self._store.write(key, make, MemoryPriority.NORMAL)
 
-    def get_house(self, key: str) -> Any:
+    def get_internal(self, key: str) -> Any:
         """Return a note of the house's own, or None."""
         self._store.check_open()
         found = self._store.find_many([key]).get(key)

@@ -19,7 +19,7 @@ _BETTER = 1.03
 _SPREAD = 0xD6E8FEB86659FD93
 
 
-class Rehearsal:
+class MiniSimulation:
     """Miniatures of a cache, one for each window, that see the same sample of the keys (Waldspurger, Saemundsson, Ahmad
     and Park, "Cache modeling and optimization using miniature simulations", 2017).
 

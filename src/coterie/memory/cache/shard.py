@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from coterie.concurrency import Rank, new_lock
-from coterie.memory.cache.rehearsal import WINDOWS, Rehearsal
+from coterie.memory.cache.rehearsal import WINDOWS, MiniSimulation
 from coterie.memory.cache.segments import CacheEntry, Segments
 from coterie.memory.cache.sketch import FrequencySketch
 
@@ -28,7 +28,7 @@ class Shard:
         self._hits: deque[CacheEntry] = deque()
         self._sketch = FrequencySketch(capacity)
         self._segments = Segments(capacity, WINDOWS[0], self._sketch)
-        self._rehearsal = Rehearsal(capacity, self._sketch)
+        self._rehearsal = MiniSimulation(capacity, self._sketch)
         self.entries = self._segments.entries
 
     @property

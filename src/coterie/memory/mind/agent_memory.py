@@ -23,7 +23,7 @@ from coterie.memory.mind.cleaning import EvictionPolicy
 from coterie.memory.mind.consolidation import Consolidation, Consolidator
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
 from coterie.memory.mind.items import AgentMemoryStatistics, Explanation, Memory
-from coterie.memory.mind.notebook import Notebook
+from coterie.memory.mind.notebook import EpisodeWriter
 from coterie.memory.mind.recalling import Meaning, weigh
 from coterie.memory.mind.sharing import Grants, SharedMemory
 from coterie.memory.mind.summary import Insight, Summariser, extractive_summary
@@ -90,13 +90,13 @@ class AgentMemory:
         self._consolidate_at = consolidate_at
         self._state: Episodes = memory.once(f"episodes of {agent}", lambda: Episodes(memory, agent))
         self._meaning = Meaning(memory, agent, embedder) if embedder is not None else None
-        self._notebook = Notebook(memory, agent, self._state)
+        self._notebook = EpisodeWriter(memory, agent, self._state)
         self._consolidator = Consolidator(
             self._state,
             summariser,
             read=self._read,
             keep=self._notebook.learn,
-            mark=lambda last: memory.put_house(mark_of(agent), last, agent),
+            mark=lambda last: memory.put_internal(mark_of(agent), last, agent),
             time=memory.clock.time,
         )
 

@@ -172,7 +172,7 @@ class Episodes:
                 cited = {source for record in page for source in record.sources}
         # Ids grow with time, so they tell the order in which the episodes were stored.
         found.sort(key=lambda record: (_number(record.id), record.id))
-        mark = memory.get_house(mark_of(agent)) or ""
+        mark = memory.get_internal(mark_of(agent)) or ""
         for record in found:
             self.times[record.id] = record.created
             if record.expires is not None:

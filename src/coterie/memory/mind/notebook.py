@@ -35,7 +35,7 @@ def context_of(before: str, after: str, time: float) -> str:
     return "\n".join(part for part in (before[:_NEIGHBOUR], after[:_NEIGHBOUR], date_words(time)) if part)
 
 
-class Notebook:
+class EpisodeWriter:
     """Writes for one agent. Who writes an episode, or scrubs one, holds the lock of the agent's `Episodes`."""
 
     def __init__(self, memory: TieredMemory, agent: str, episodes: Episodes) -> None:

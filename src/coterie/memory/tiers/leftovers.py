@@ -15,7 +15,7 @@ _MOST = 5_000
 """Memories that are searched, one by one."""
 
 
-class Leftovers:
+class FallbackReader:
     """The working tiers that answer, and what is not written yet. Safe from many threads."""
 
     def __init__(self, working: Sequence[WorkingTier], lane: WriteLane) -> None:

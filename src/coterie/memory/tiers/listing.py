@@ -10,7 +10,7 @@ from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import Clock
 from coterie.memory.contract import Archive, SearchHit, SearchQuery
 from coterie.memory.record import MemoryRecord, Tier
-from coterie.memory.tiers.leftovers import Leftovers
+from coterie.memory.tiers.leftovers import FallbackReader
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.lane import WriteLane
 
@@ -22,7 +22,13 @@ class Listing:
     """Asks the archive, which has all of them once it has what is on its way. Safe from many threads."""
 
     def __init__(
-        self, archive: Archive, access: TierAccess, lane: WriteLane, leftovers: Leftovers, clock: Clock, write_timeout: float
+        self,
+        archive: Archive,
+        access: TierAccess,
+        lane: WriteLane,
+        leftovers: FallbackReader,
+        clock: Clock,
+        write_timeout: float,
     ) -> None:
         self._archive = archive
         self._access = access

@@ -16,7 +16,7 @@ from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
 from coterie.memory.tiers.key_filter import KeyFilter
-from coterie.memory.tiers.leftovers import Leftovers
+from coterie.memory.tiers.leftovers import FallbackReader
 from coterie.memory.tiers.listing import Listing
 from coterie.memory.tiers.numbering import VersionGenerator
 from coterie.memory.tiers.working import WorkingTier
@@ -65,7 +65,7 @@ class TierStore:
         self.closed = False
         self.listeners: dict[str, Callable[[str], object]] = {}
         """Who hears, by agent and under `_lock`, of the ids of memories that are gone."""
-        leftovers = Leftovers(self.working, self.lane)
+        leftovers = FallbackReader(self.working, self.lane)
         self.lists = Listing(archive, self.archive_access, self.lane, leftovers, clock, config.write_timeout)
         self._lock = new_lock(Rank.MEMORY)
         self._stamps = [0] * _STRIPES
