@@ -69,7 +69,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     for name in peers.MISSING:
-        print(f"{name} is not installed; its rows are left out (pip install 'coterie[bench]')")
+        print(f"{name} is not installed; its rows are left out (`make bench` installs the group bench)")
     print("\n| what | figure | target | |\n| --- | --- | --- | --- |", flush=True)
     missed = 0
     for name in names:
