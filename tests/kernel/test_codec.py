@@ -159,3 +159,17 @@ def test_many_threads_meet_a_class_for_the_first_time_at_once() -> None:
     command = [sys.executable, "-c", _MANY_AT_ONCE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own
     assert (done.stdout, done.returncode) == ("fine\n", 0), done.stderr[-2000:]
+
+
+class Moved(Message):
+    text: str
+
+
+def test_a_class_keeps_the_name_it_was_registered_with() -> None:
+    codec = Codec()
+    assert codec.register(Moved, "former.module:Moved") == "former.module:Moved"
+    packed = codec.pack(Moved("a"))
+    assert (packed.kind, codec.register(Moved)) == ("former.module:Moved", "former.module:Moved")
+    assert codec.unpack(packed, Message) == Moved("a")
+    # A sender that does not know the name sends that of the module.
+    assert codec.unpack(Codec().pack(Moved("a")), Message) == Moved("a")

@@ -1,8 +1,10 @@
 """The floor is enforced by the runtime, whatever agents do."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from coterie.errors import ContributionRefused, InvalidSetting, NotYourTurn
@@ -19,12 +21,13 @@ from coterie.meetings import (
     Open,
     RaisedHands,
     RoundRobin,
-    Said,
     Selector,
     Silence,
+    TextSaid,
     YourTurn,
+    read_minutes,
 )
-from coterie.meetings.state.events import FloorFailed
+from coterie.meetings.state.events import FloorFailed, MeetingOpened
 from coterie.testing import ManualClock, wait_until_idle
 from tests.meetings.people import House, house
 
@@ -252,7 +255,7 @@ def test_so_many_turns_end_a_meeting() -> None:
 def test_something_said_ends_a_meeting(content: Any, ends: bool) -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
-        id_ = each.call(ada, [ben], ending=Said("done"))
+        id_ = each.call(ada, [ben], ending=TextSaid("done"))
         each.use(ben, id_, say(content))
         assert bool(ended(each, ada)) is ends
 
@@ -281,7 +284,7 @@ def test_silence_and_time_end_a_meeting_and_conditions_combine() -> None:
         advance(10)
         assert ended(each, guest) == "10 s are over"
 
-        guest, id_ = call(Said("done") & Lasted(10) & MaxTurns(1))
+        guest, id_ = call(TextSaid("done") & Lasted(10) & MaxTurns(1))
         each.use(guest, id_, say("done"))
         advance(9)
         assert ended(each, guest) == ""
@@ -308,7 +311,7 @@ def test_invalid_settings_of_policies_and_conditions_are_refused() -> None:
     for wrong in (
         lambda: RoundRobin(turn_limit=0),
         lambda: MaxTurns(0),
-        lambda: Said(""),
+        lambda: TextSaid(""),
         lambda: Silence(-1),
         lambda: Selector(function=3),
         lambda: MaxTurns(1) | "done",  # type: ignore[operator] # that is the point
@@ -321,13 +324,13 @@ def test_invalid_settings_of_policies_and_conditions_are_refused() -> None:
 @pytest.mark.parametrize(
     ("ending", "when", "reason"),
     [
-        (Lasted(1) & Said("done") | Lasted(3), 3, "3 s are over"),
-        (Silence(1) & Said("done") | Silence(5), 5, "nobody spoke for 5 s"),
-        ((Lasted(1) & Said("done") | Lasted(9)) & Lasted(5), 9, "9 s are over and 5 s are over"),
-        (MaxTurns(20) | Said("hm") & Silence(4), 4, "ada said 'hm' and nobody spoke for 4 s"),
-        (Said("hm") & Said("well"), 0, "ada said 'hm' and ada said 'well'"),
-        (Said("hm") & MaxTurns(2), 0, "ada said 'hm' and 2 turns are over"),
-        (Said("hm", by="ben") | Lasted(2), 2, "2 s are over"),
+        (Lasted(1) & TextSaid("done") | Lasted(3), 3, "3 s are over"),
+        (Silence(1) & TextSaid("done") | Silence(5), 5, "nobody spoke for 5 s"),
+        ((Lasted(1) & TextSaid("done") | Lasted(9)) & Lasted(5), 9, "9 s are over and 5 s are over"),
+        (MaxTurns(20) | TextSaid("hm") & Silence(4), 4, "ada said 'hm' and nobody spoke for 4 s"),
+        (TextSaid("hm") & TextSaid("well"), 0, "ada said 'hm' and ada said 'well'"),
+        (TextSaid("hm") & MaxTurns(2), 0, "ada said 'hm' and 2 turns are over"),
+        (TextSaid("hm", by="ben") | Lasted(2), 2, "2 s are over"),
     ],
 )
 def test_conditions_that_combine_hold_when_they_say(ending: Any, when: int, reason: str) -> None:
@@ -379,3 +382,28 @@ def test_a_policy_that_sets_no_possible_limit_is_recorded_and_sets_none(seconds:
         assert "the policy's limit" in failures(each, ada, id_)[0]
         assert each.see(ada, id_, lambda meeting: meeting.state.missed) == ()
         assert each.see(ada, id_, lambda meeting: meeting.state.turn.holders) == ("ben",)
+
+
+def test_the_names_under_which_logs_store_the_policies_do_not_change(tmp_path: Path) -> None:
+    # Recorded meetings have them in their digests; they are those of the modules in which the policies once were.
+    names = {
+        Open(): "coterie.meetings.floor.policy:Open",
+        RoundRobin(): "coterie.meetings.floor.policy:RoundRobin",
+        RaisedHands(): "coterie.meetings.floor.policy:RaisedHands",
+        Chair(): "coterie.meetings.floor.chaired:Chair",
+        Selector(function=len): "coterie.meetings.floor.chaired:Selector",
+        ContractNet(): "coterie.meetings.floor.contract_net:ContractNet",
+        Broken(): "tests.meetings.test_floors:Broken",
+    }
+    for floor, name in names.items():
+        folder = tmp_path / type(floor).__name__
+        with house(folder=folder) as each:
+            each.call(each.member("ada"), floor=floor)
+        (path,) = folder.glob("*.jsonl")
+        entry = read_minutes(path)[0]
+        assert isinstance(entry.event, MeetingOpened)
+        assert entry.event.floor.kind == name
+
+
+def test_a_condition_keeps_its_stored_name() -> None:
+    assert msgspec.json.encode(TextSaid("done")) == b'{"type":"Said","text":"done","by":""}'

@@ -19,7 +19,7 @@ from coterie.meetings import (
     MeetingEnded,
     MeetingNews,
     RoundRobin,
-    Said,
+    TextSaid,
     Utterance,
     Utterances,
     Welcome,
@@ -58,7 +58,7 @@ def test_arguments_of_the_wrong_kind_are_refused_where_they_are_given(number: in
 
 
 @pytest.mark.parametrize(
-    "options", [{"parent": 5}, {"record": 5}, {"closes_with_caller": "no"}, {"batch": 5}, {"ending": Said("x").matches}]
+    "options", [{"parent": 5}, {"record": 5}, {"closes_with_caller": "no"}, {"batch": 5}, {"ending": TextSaid("x").matches}]
 )
 def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any]) -> None:
     with house() as each, pytest.raises(InvalidSetting):

@@ -1,6 +1,6 @@
 """Values to bytes and back, typed, without ever running what the bytes say.
 
-On the wire a class is its module and its name. A codec finds it among the classes it was shown and the modules that are
+On the wire a class is its module and its name, or a name that it was registered with. A codec finds it among the classes it was shown and the modules that are
 loaded already; it imports nothing. The format is MessagePack, by msgspec.
 """
 
@@ -50,6 +50,7 @@ class Codec:
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._write_foreign)
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
         self._kinds: dict[str, type] = {}
+        self._names: dict[type, str] = {}
 
     def encode(self, value: Any) -> bytes:
         """Return `value` as bytes; raise `EncodeFailed` if it holds something that has no form on the wire."""
@@ -75,11 +76,16 @@ class Codec:
         value: T = self.decode(packed.body, self.resolve(packed.kind, base))
         return value
 
-    def register(self, kind: type) -> str:
-        """Make a class known, so that `unpack` finds it wherever it was defined, and return its name on the wire."""
-        name = f"{kind.__module__}:{kind.__qualname__}"
+    def register(self, kind: type, name: str = "") -> str:
+        """Make a class known, so that `unpack` finds it wherever it was defined, and return its name on the wire.
+
+        Give a class whose name is stored a `name` of its own, which must not change when the class moves; without one it
+        is called by its module and its qualified name.
+        """
+        name = name or self._names.get(kind) or f"{kind.__module__}:{kind.__qualname__}"
         if self._kinds.get(name) is not kind:
             self._kinds[name] = kind
+            self._names[kind] = name
         return name
 
     def resolve(self, name: str, base: type[T]) -> type[T]:

@@ -33,7 +33,7 @@ from coterie.meetings.state.floor import (
     turn_objection,
 )
 from coterie.meetings.state.records import MeetingView, Utterance
-from coterie.meetings.state.termination import Decided, Lasted, MaxTurns, Said, Silence, TerminationCondition
+from coterie.meetings.state.termination import Decided, Lasted, MaxTurns, Silence, TerminationCondition, TextSaid
 from coterie.meetings.transcript import Transcript, read_minutes
 
 __all__ = [
@@ -58,10 +58,10 @@ __all__ = [
     "Person",
     "RaisedHands",
     "RoundRobin",
-    "Said",
     "Selector",
     "Silence",
     "TerminationCondition",
+    "TextSaid",
     "Timing",
     "Transcript",
     "Utterance",

@@ -25,7 +25,7 @@ from coterie.meetings import (
     MeetingEnded,
     Meetings,
     RoundRobin,
-    Said,
+    TextSaid,
     YourTurn,
 )
 from coterie.messaging import Message, Request
@@ -121,7 +121,7 @@ class Convener(Agent):
             f"the quota of month {message.month}",
             delegates,
             floor=RoundRobin(order=tuple(names)),
-            ending=MaxTurns(self._bargaining.rounds * len(names)) | Said(_AGREED),
+            ending=MaxTurns(self._bargaining.rounds * len(names)) | TextSaid(_AGREED),
             parameters={"month": message.month},
             record=f"month-{message.month:04d}{'' if len(names) == len(self._delegates) else '-' + names[0]}",
         )

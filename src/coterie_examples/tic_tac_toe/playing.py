@@ -70,6 +70,8 @@ PlayRule = Annotated[Perfect | AnyFree | Script, Field(discriminator="rule")]
 class TicTacToe(Floor, frozen=True, kw_only=True):
     """X and O speak in turn, a legal move each; when the game is over the referee has the floor."""
 
+    stored_name = "coterie.orchestrator.games.playing:TicTacToe"
+
     x: str
     o: str
 

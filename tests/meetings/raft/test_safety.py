@@ -20,7 +20,7 @@ from coterie.meetings.state.events import (
     TurnPassed,
     Voted,
 )
-from coterie.meetings.state.termination import AnyCondition, Lasted, MaxTurns, Said, Silence
+from coterie.meetings.state.termination import AnyCondition, Lasted, MaxTurns, Silence, TextSaid
 from tests.meetings.raft.hall import Hall
 from tests.runs import runs
 
@@ -36,8 +36,8 @@ ENDINGS: tuple[AnyCondition | None, ...] = (
     None,
     MaxTurns(15),
     Silence(8),
-    Said("3") & Silence(2),
-    Lasted(1) & Said("7") | Lasted(9),
+    TextSaid("3") & Silence(2),
+    Lasted(1) & TextSaid("7") | Lasted(9),
 )
 WHATS = ("say",) * 5 + ("cut", "heal", "heal", "kill", "wait", "leave", "other", "other", "other")
 

@@ -114,6 +114,7 @@ class MeetingDirectory:
 
     def pack_floor(self, floor: Floor) -> Packed:
         """Return a policy as it is sent to other nodes. One that cannot be sent serves on this node alone."""
+        self._register(type(floor))
         try:
             return self._codec.pack(msgspec.structs.replace(floor, function="") if isinstance(floor, Selector) else floor)
         except EncodeFailed:
@@ -121,7 +122,16 @@ class MeetingDirectory:
 
     def unpack_floor(self, packed: Packed) -> Floor:
         """Return the policy of a meeting that was called elsewhere. Raises `DecodeFailed`."""
+        self._register_subclasses(Floor)
         return self._codec.unpack(packed, Floor)
+
+    def _register(self, kind: type[Floor]) -> None:
+        self._codec.register(kind, vars(kind).get("stored_name", ""))
+
+    def _register_subclasses(self, base: type[Floor]) -> None:
+        for kind in base.__subclasses__():
+            self._register(kind)
+            self._register_subclasses(kind)
 
     def _forget(self, meeting: LocalMeeting) -> None:
         """Move a meeting that is over to the recent ones, and finish its minutes. Raises `OSError`."""

@@ -7,7 +7,7 @@ member folds by it, so an event that a faulty leader let through counts nowhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -23,6 +23,10 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     A method that raises does no harm: the failure is logged, and the floor goes to the next member in the order of
     joining.
     """
+
+    stored_name: ClassVar[str] = ""
+    """The name under which logs store this class, not its subclasses; digests of meetings depend on it. Set it before the
+    class moves to another module, so that recorded meetings keep their digests. Empty for module and class name."""
 
     turn_limit: float | None = None
     """Seconds for a turn; None sets no limit. After them the turn is logged as missed, and the floor passes on."""
@@ -78,12 +82,16 @@ def next_in_order(state: MeetingView, last: str, order: Sequence[str] = ()) -> t
 class Open(Floor, frozen=True, kw_only=True):
     """All members may speak at any time."""
 
+    stored_name = "coterie.meetings.floor.policy:Open"
+
     def objection(self, state: MeetingView, by: str, event: MeetingEvent) -> str:  # noqa: ARG002, D102 - see Floor
         return ""
 
 
 class RoundRobin(Floor, frozen=True, kw_only=True):
     """Members speak in turn, one utterance each, in the order of joining with the caller first, or in `order`."""
+
+    stored_name = "coterie.meetings.floor.policy:RoundRobin"
 
     order: tuple[Any, ...] = ()
     """Names of the members that take turns, or references, whose names are kept; the others only listen. Empty for all."""
@@ -105,6 +113,8 @@ class RoundRobin(Floor, frozen=True, kw_only=True):
 class RaisedHands(Floor, frozen=True, kw_only=True):
     """Members speak in the order in which they raised their hands, one utterance for each hand."""
 
+    stored_name = "coterie.meetings.floor.policy:RaisedHands"
+
     def next(self, state: MeetingView, last: str) -> tuple[str, ...]:  # noqa: ARG002, D102 - see Floor
         return state.hands[:1]
 
@@ -117,6 +127,8 @@ class Chair(Floor, frozen=True, kw_only=True):
 
     When the chair has left, the member that joined first replaces it.
     """
+
+    stored_name = "coterie.meetings.floor.chaired:Chair"
 
     chair: str = ""
     """Its name, or a reference, whose name is kept; empty for the caller."""
@@ -155,6 +167,8 @@ class Selector(Floor, frozen=True, kw_only=True):
     keeps the log there, so it must be quick and must not touch an agent. Its choice is logged. If the caller's whole node
     is lost, the floor goes round.
     """
+
+    stored_name = "coterie.meetings.floor.chaired:Selector"
 
     function: Any
     """The function, of a `MeetingView`; on the wire an empty text."""
@@ -195,6 +209,8 @@ class ContractNet(Floor, frozen=True, kw_only=True):
     the task to a bidder or withdraws it. A winner that does not report in time loses the task, and the manager may award
     it to another bidder. After R. G. Smith, "The Contract Net Protocol", IEEE Transactions on Computers C-29 (12), 1980.
     """
+
+    stored_name = "coterie.meetings.floor.contract_net:ContractNet"
 
     manager: str = ""
     """Its name, or a reference, whose name is kept; empty for the caller."""

@@ -2,7 +2,7 @@
 
 ::
 
-    MaxTurns(20) | Said("done") | Silence(30)
+    MaxTurns(20) | TextSaid("done") | Silence(30)
 
 A condition is data, so every member has it and can check that it holds. The leader closes the meeting when it does.
 """
@@ -50,10 +50,10 @@ class MaxTurns(TerminationCondition, frozen=True):
         return f"{self.turns} turns are over" if state.turns >= self.turns else ""
 
 
-class Said(TerminationCondition, frozen=True):
+class TextSaid(TerminationCondition, frozen=True, tag="Said"):
     """Holds once a member, or the member `by`, has said `text`: a part of a text, or a whole text anywhere in plain data.
 
-    It holds from then on: ``Said("done") & Silence(30)`` waits for a silence after it, whatever is said in between.
+    It holds from then on: ``TextSaid("done") & Silence(30)`` waits for a silence after it, whatever is said in between.
     """
 
     text: str
@@ -61,11 +61,11 @@ class Said(TerminationCondition, frozen=True):
     """A member's name, or a reference, whose name is kept; empty for any member."""
 
     def __post_init__(self) -> None:
-        check_instance("Said.text", self.text, str, "text")
+        check_instance("TextSaid.text", self.text, str, "text")
         if not self.text:
-            raise InvalidSetting("Said.text", self.text, "text that is not empty")
+            raise InvalidSetting("TextSaid.text", self.text, "text that is not empty")
         msgspec.structs.force_setattr(self, "by", getattr(self.by, "name", self.by))
-        check_instance("Said.by", self.by, str, "a name, or a reference")
+        check_instance("TextSaid.by", self.by, str, "a name, or a reference")
 
     def met(self, state: MeetingView, now: float) -> str:  # noqa: ARG002, D102 - see TerminationCondition
         said = state.first_match(self)
@@ -149,13 +149,13 @@ class AllOf(TerminationCondition, frozen=True):
         return _earliest(self.conditions, state, after)
 
 
-AnyCondition: TypeAlias = Union[MaxTurns, Said, Silence, Lasted, Decided, AnyOf, AllOf]  # noqa: UP007 - it names itself
+AnyCondition: TypeAlias = Union[MaxTurns, TextSaid, Silence, Lasted, Decided, AnyOf, AllOf]  # noqa: UP007 - it names itself
 
 
 def combined_condition(ending: AnyCondition | None, max_turns: int | None, time_limit: float | None) -> AnyCondition | None:
     """Return one condition for the three arguments of `Meetings.call`; None if all are None. Raises `InvalidSetting`."""
     if ending is not None:
-        check_instance("call.ending", ending, TerminationCondition, "a condition such as MaxTurns(20) | Said('done')")
+        check_instance("call.ending", ending, TerminationCondition, "a condition such as MaxTurns(20) | TextSaid('done')")
     parts: list[Any] = [ending] if ending is not None else []
     if max_turns is not None:
         parts.append(MaxTurns(max_turns))
@@ -169,7 +169,7 @@ def combined_condition(ending: AnyCondition | None, max_turns: int | None, time_
 
 def _parts(condition: Any, kind: type[AnyOf | AllOf]) -> tuple[Any, ...]:
     if not isinstance(condition, TerminationCondition):
-        raise InvalidSetting("a condition", condition, "one of MaxTurns, Said, Silence, Lasted, Decided, joined by | and &")
+        raise InvalidSetting("a condition", condition, "one of MaxTurns, TextSaid, Silence, Lasted, Decided, joined by | and &")
     return condition.conditions if isinstance(condition, kind) else (condition,)
 
 
