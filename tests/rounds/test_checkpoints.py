@@ -117,7 +117,7 @@ def test_what_does_not_fit_a_checkpoint_is_named(tmp_path: Path) -> None:
         with pytest.raises(CheckpointMissing, match="the agents esi take part, and were not given"):
             fewer.resume(3)
         world.log.database.write(lambda write: write.execute("UPDATE rounds_checkpoints SET body = ?", (b"x",))).result()  # type: ignore[union-attr]
-        with pytest.raises(CheckpointMissing, match="is not what was written"):
+        with pytest.raises(CheckpointMissing, match="the checksum of the newest checkpoint is wrong"):
             simulation("lockstep", world).resume(3)
     with pytest.raises(CheckpointMissing, match="give it a log"):
         simulation("lockstep").resume(1)
@@ -143,7 +143,7 @@ def test_what_else_is_to_be_kept_is_kept_and_given_back(tmp_path: Path) -> None:
         other = Diary()
         simulation("lockstep", world, keep={"diary": other}).resume(4)
         assert other.lines == [1, 2]
-        with pytest.raises(CheckpointMissing, match="it keeps diary too"):
+        with pytest.raises(CheckpointMissing, match="it also keeps diary"):
             simulation("lockstep", world).resume(5)
 
 

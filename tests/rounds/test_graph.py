@@ -20,18 +20,18 @@ def yes(turn: Turn) -> bool:
 @pytest.mark.parametrize(
     ("stages", "edges", "start", "problem"),
     [
-        ([], [], None, "it has no stage"),
-        ([a, a], [], None, "the stage 'a' is there 2 times"),
+        ([], [], None, "the graph has no stage"),
+        ([a, a], [], None, "2 stages are named 'a'"),
         ([a, "end"], [], None, "cannot be named 'end'"),
-        ([a, b], [Edge("a", "bb")], None, "'bb' is no stage; did you mean 'b'?"),
-        ([a], [Edge("a", "zzz")], None, "'zzz' is no stage; there are a"),
-        ([a], [], "x", "it starts at 'x', which is no stage"),
-        ([a, b], [], None, "nobody can come to the stage 'b' from 'a'"),
-        ([a, b], [Edge("a", "b"), Edge("b", "a")], None, "from 'a' there is no way out of a circle"),
-        ([a], [Edge("a", "a")], None, "from 'a' there is no way out of a circle"),
+        ([a, b], [Edge("a", "bb")], None, "the stage 'bb' is unknown; did you mean 'b'?"),
+        ([a], [Edge("a", "zzz")], None, "the stage 'zzz' is unknown; the stages are a"),
+        ([a], [], "x", "the start 'x' is unknown"),
+        ([a, b], [], None, "the stage 'b' cannot be reached from 'a'"),
+        ([a, b], [Edge("a", "b"), Edge("b", "a")], None, "the loop at 'a' has no exit"),
+        ([a], [Edge("a", "a")], None, "the loop at 'a' has no exit"),
         ([a, b, c], [Edge("a", "b"), Edge("a", "c")], None, "the edge from 'a' to 'c' is never taken"),
         ([a, b], [Edge("a", END), Edge("a", "b")], None, "is never taken"),
-        ([a], [Edge("end", "a")], None, "'end' is no stage"),
+        ([a], [Edge("end", "a")], None, "an edge leads from 'end'"),
     ],
 )
 def test_each_fault_is_named(stages: list[Any], edges: list[Edge], start: str | None, problem: str) -> None:
@@ -53,9 +53,9 @@ def test_stages_know_whether_they_may_be_the_last_of_an_agent() -> None:
 
 
 def test_what_is_no_stage_is_named_and_a_decorated_function_can_still_be_called() -> None:
-    with pytest.raises(InvalidGraph, match="3 is no stage"):
+    with pytest.raises(InvalidGraph, match="3 cannot be a stage"):
         per_agent(3)  # type: ignore[arg-type]
-    with pytest.raises(InvalidGraph, match="is no stage"):
+    with pytest.raises(InvalidGraph, match="cannot be a stage"):
         Graph.chain(Graph)
 
     @per_agent

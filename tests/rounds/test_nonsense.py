@@ -129,7 +129,7 @@ def test_rules_of_the_world_bind_what_settles_too() -> None:
     [
         (lambda: Graph(WRONG), "the stages are 5"),
         (lambda: Graph([add], WRONG), "the edges are 5"),
-        (lambda: Graph([add], [WRONG]), "5 is no edge"),
+        (lambda: Graph([add], [WRONG]), "5 is not an edge"),
         (lambda: Graph(["a"], [("a", "a")]), "write Edge"),  # type: ignore[list-item] # the point of the test
         (lambda: Graph(["a"], [Edge(WRONG, "a")]), "as text"),
         (lambda: Graph(["a"], [Edge("a", "a", when=WRONG)]), "give a function of a turn"),

@@ -161,7 +161,7 @@ def proposing(mode: Mode) -> tuple[Any, World]:
     verdicts = {(event.kind, event.reason) for event in world.history() if event.kind in ("accepted", "rejected")}
     assert verdicts == {
         ("accepted", "fair"),
-        ("rejected", "its parameters make no sense: most is no number"),
+        ("rejected", "its parameters are invalid: most is no number"),
         ("rejected", "no such mechanism: magic; there are quota"),
     }
     return result, world
@@ -178,7 +178,7 @@ def test_what_nobody_judges_is_rejected_with_that_reason() -> None:
     Simulation(world, ["a"], Graph.chain(propose, together(silent)), mechanisms={"quota": Quota}).run(1)
     Simulation(world, ["a"], Graph.chain(propose), mechanisms={"quota": Quota}).run(1)
     reasons = [event.reason for event in world.history() if event.kind == "rejected"]
-    assert reasons == ["silent said nothing about it", "nobody judged it"]
+    assert reasons == ["silent gave no verdict", "no stage judged it"]
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -1,20 +1,19 @@
 """Rounds: agents walk a graph of stages, act on a world, and the same seed gives the same outcome.
 
-One engine, four modes, which differ in where agents wait. What agents intend and propose is collected, decided by one
-pure and seeded resolver, and recorded; each round can be checkpointed, resumed and replayed. How agents decide is
-theirs, and how the world keeps what was decided is the world's.
+There is one engine with four modes, which differ in where agents wait. It collects the intents and proposals of agents,
+has one pure and seeded resolver decide on them, and records the outcome; each round can be checkpointed, resumed and
+replayed. Agents decide by themselves, and `coterie.world` stores the outcome.
 """
 
-from coterie.rounds.agents.member import Keep, Member, TakeTurn, TakeUp
 from coterie.rounds.engine.timeline import Span
-from coterie.rounds.graph.graph import END, Edge, Graph
-from coterie.rounds.graph.stage import Stage, per_agent, together
+from coterie.rounds.gathering import Closing, Gathering
+from coterie.rounds.graph import END, Edge, Graph, Stage, per_agent, together
+from coterie.rounds.member import GetSnapshot, Member, RestoreSnapshot, TakeTurn
 from coterie.rounds.mode import Mode
 from coterie.rounds.plan import Change, Membership, Settle
+from coterie.rounds.proposals import Binding, Proposal, Verdict
 from coterie.rounds.simulation import Result, RoundResult, Simulation
-from coterie.rounds.turns.gathering import Closing, Gathering
-from coterie.rounds.turns.proposals import Binding, Proposal, Verdict
-from coterie.rounds.turns.turn import Turn
+from coterie.rounds.turn import Turn
 
 __all__ = [
     "END",
@@ -23,12 +22,13 @@ __all__ = [
     "Closing",
     "Edge",
     "Gathering",
+    "GetSnapshot",
     "Graph",
-    "Keep",
     "Member",
     "Membership",
     "Mode",
     "Proposal",
+    "RestoreSnapshot",
     "Result",
     "RoundResult",
     "Settle",
@@ -36,7 +36,6 @@ __all__ = [
     "Span",
     "Stage",
     "TakeTurn",
-    "TakeUp",
     "Turn",
     "Verdict",
     "per_agent",

@@ -1,4 +1,4 @@
-"""Whether what a simulation is given makes sense, said before it begins."""
+"""Checks of the settings of a simulation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import Address, Checkpointable, check_instance
-from coterie.rounds.graph.graph import Graph
+from coterie.rounds.graph import Graph
 from coterie.runtime import Agent
 
 
@@ -23,7 +23,7 @@ def agents_of(agents: Any) -> dict[str, Any]:
             raise InvalidSetting("Simulation.agents", name, "names that are text without '#' and '/'")
     for name, count in Counter(given).items():
         if count > 1:
-            raise InvalidSetting("Simulation.agents", name, f"each name once, and this is there {count} times")
+            raise InvalidSetting("Simulation.agents", name, f"each name once; this one is given {count} times")
     made = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(given)
     for name, agent in made.items():
         if isinstance(agent, Agent) or inspect.isclass(agent):
@@ -32,7 +32,7 @@ def agents_of(agents: Any) -> dict[str, Any]:
 
 
 def members_of(members: Any, agents: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return who takes part from the beginning; None for all. Raises `InvalidSetting`."""
+    """Return the initial members; None for all. Raises `InvalidSetting`."""
     if members is None:
         return None
     if isinstance(members, str) or not isinstance(members, Iterable):
@@ -45,14 +45,14 @@ def members_of(members: Any, agents: Mapping[str, Any]) -> tuple[str, ...] | Non
 
 
 def check_functions(**functions: Any) -> None:
-    """See that settings are functions, or None. Raises `InvalidSetting`."""
+    """Check that settings are functions or None. Raises `InvalidSetting`."""
     for what, function in functions.items():
         if function is not None and not callable(function):
             raise InvalidSetting(f"Simulation.{what}", function, "a function")
 
 
 def check_errors(what: str, kinds: Any) -> tuple[type[Exception], ...]:
-    """Return kinds of errors. Raises `InvalidSetting` if they are none."""
+    """Return a tuple of exception classes. Raises `InvalidSetting` for anything else."""
     given = kinds if isinstance(kinds, tuple) else (kinds,)
     if not all(inspect.isclass(kind) and issubclass(kind, Exception) for kind in given):
         raise InvalidSetting(f"Simulation.{what}", kinds, "a tuple of exception classes")
@@ -60,20 +60,20 @@ def check_errors(what: str, kinds: Any) -> tuple[type[Exception], ...]:
 
 
 def check_mappings(mechanisms: Any, keep: Any, dispatcher: Any) -> None:
-    """See that mechanisms are functions by name, and what is to be kept can be. Raises `InvalidSetting`."""
+    """Check `mechanisms`, `keep` and `dispatcher`. Raises `InvalidSetting`."""
     check_instance("Simulation.mechanisms", mechanisms, (Mapping, type(None)), "a mapping of kinds to functions")
     for kind, binding in (mechanisms or {}).items():
         if not isinstance(kind, str) or not callable(binding):
             raise InvalidSetting(f"Simulation.mechanisms[{kind!r}]", binding, "a function of a resolver and parameters")
-    check_instance("Simulation.keep", keep, (Mapping, type(None)), "a mapping of names to what has snapshot and restore")
+    check_instance("Simulation.keep", keep, (Mapping, type(None)), "a mapping of names to objects with snapshot and restore")
     for name, each in (keep or {}).items():
-        check_instance(f"Simulation.keep[{name!r}]", each, Checkpointable, "something with snapshot and restore")
+        check_instance(f"Simulation.keep[{name!r}]", each, Checkpointable, "an object with snapshot and restore")
     if dispatcher is not None and (inspect.isclass(dispatcher) or not callable(getattr(dispatcher, "open", None))):
         raise InvalidSetting("Simulation.dispatcher", dispatcher, "an instance of a dispatcher: Leased() or Dedicated()")
 
 
 def check_stages(graph: Graph, agents: Mapping[str, Any]) -> None:
-    """See that somebody does each stage that is given by name: who is only a name has no methods. Raises `InvalidSetting`."""
+    """Check that agents without an object have no stage that is a method. Raises `InvalidSetting`."""
     named = [stage.name for stage in graph.stages if stage.work is None]
     alone = [name for name, agent in agents.items() if agent is None]
     if named and alone:

@@ -1,4 +1,4 @@
-"""What a simulation is made of."""
+"""The settings of a simulation as one value."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any, TypeAlias
 import msgspec
 
 from coterie.kernel import Checkpointable
-from coterie.rounds.graph.graph import Graph
+from coterie.rounds.gathering import Closing
+from coterie.rounds.graph import Graph
 from coterie.rounds.mode import Mode
-from coterie.rounds.turns.gathering import Closing
-from coterie.rounds.turns.proposals import Binding
+from coterie.rounds.proposals import Binding
 from coterie.runtime import Dispatcher
 from coterie.world import View, World
 from coterie.world.resolvers import Resolver
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Who joins and who leaves before a round."""
+    """The agents that join and leave before a round."""
 
     join: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
 
 
 Membership: TypeAlias = Callable[[int, View], Change | None]
-"""Takes the number of the round that is about to begin and the view; returns who joins and leaves. Pure, and quick."""
+"""Takes the number of the next round and the view; returns the agents that join and leave. It must be pure and quick."""
 
 Settle: TypeAlias = Callable[[Closing], object]
-"""Takes a round that closes, and says what becomes of the world by itself. Pure, and quick."""
+"""Takes the end of a round and changes the world by itself. It must be pure and quick."""
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False):
-    """What a simulation is made of: world, agents, graph, mode, and how they are run."""
+    """The settings of a simulation: world, agents, graph, mode, limits."""
 
     world: World
     agents: Mapping[str, Any]

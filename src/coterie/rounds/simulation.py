@@ -1,4 +1,4 @@
-"""Many agents, one world, round after round."""
+"""Run many agents on one world, round after round."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ import msgspec
 from coterie.errors import CheckpointMissing, InvalidSetting, ReplayDiverged, RoundsError
 from coterie.kernel import Checkpointable, check_instance, check_number, choice
 from coterie.rounds.checking import agents_of, check_errors, check_functions, check_mappings, check_stages, members_of
-from coterie.rounds.engine.engine import Engine
-from coterie.rounds.engine.pace import pace_of
-from coterie.rounds.engine.restoring import put_back, take
+from coterie.rounds.checkpoint import Checkpoints
+from coterie.rounds.engine.engine import RoundEngine
+from coterie.rounds.engine.restoring import make_checkpoint, restore_engine
+from coterie.rounds.engine.strategies import strategy_of
 from coterie.rounds.engine.timeline import Span
-from coterie.rounds.graph.graph import Graph
-from coterie.rounds.keeping.checkpoint import Checkpoints
-from coterie.rounds.keeping.script import STARTED, Script
+from coterie.rounds.graph import Graph
 from coterie.rounds.mode import Mode
 from coterie.rounds.plan import Change, Membership, Plan, Settle
-from coterie.rounds.turns.proposals import Binding
+from coterie.rounds.proposals import Binding
+from coterie.rounds.recorded import STARTED, RecordedDecisions
 from coterie.runtime import Dispatcher, RuntimeMetrics
 from coterie.world import Event, EventLog, ExternalEvent, View, World
 from coterie.world.resolvers import FirstCome, Resolver
 
 
 class RoundResult(msgspec.Struct, frozen=True):
-    """A round that has been settled."""
+    """A settled round."""
 
     number: int
     digest: str
     view: View
-    """The world afterwards."""
+    """The world after the round."""
     events: tuple[Event, ...]
-    """What happened in it: how intents ended, verdicts, forfeits, what it settled to."""
+    """The events of the round: outcomes of intents, verdicts, forfeits, changes at its end."""
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How a simulation ended."""
+    """The result of a run."""
 
     rounds: int
-    """How many were settled, over all runs of it."""
+    """The number of settled rounds, over all runs of the simulation."""
     digest: str
     digests: tuple[str, ...]
-    """After each round."""
+    """The digest after each round."""
     stopped: str
-    """Why it ended before its last round; empty if it did not."""
+    """The reason of an end before the last round; empty if there was none."""
     forfeits: int
     view: View
     timeline: tuple[Span, ...]
-    """Who did what when and who waited for whom, in this run."""
+    """The turns and waits of this run."""
     waited: float
     """Seconds of waiting, over all agents."""
     seconds: float
-    """What this run took."""
+    """The duration of this run."""
     runtime: RuntimeMetrics
-    """What the runtime of its agents has counted."""
+    """The metrics of the runtime of its agents."""
 
 
 OnRound: TypeAlias = Callable[[RoundResult], object]
@@ -70,24 +70,24 @@ class Simulation:
         graph = Graph.chain(analyse, propose, together(judge), decide)
         result = Simulation(world, agents, graph, mode=Mode.SYNC_POINTS, seed=7, turn_timeout=30).run(rounds=12)
 
-    `agents` are names, or a mapping of names to what takes part: objects (with or without ``async`` methods), functions,
+    `agents` are names, or a mapping of names to participants: objects (with or without ``async`` methods), functions,
     coroutine functions, or references of runtime agents (see `Member`). Objects are copied, and each lives on a thread of
-    its own that `dispatcher` gives it; `members` says who takes part from the beginning, by default all, and
-    `membership`, `join` and `leave` who does later. A stage runs on its agent's thread, with a `Turn`.
+    its own that `dispatcher` gives it. `members` are the initial members, by default all; `membership`, `join` and
+    `leave` change them later. A stage runs on its agent's thread, with a `Turn`.
 
-    Intents are decided by `resolver`, as changed by the mechanisms that are in force: `mechanisms` says how each kind
-    binds. After each round `settle` says what becomes of the world by itself. A turn that raises, or takes more than
-    `turn_timeout` seconds of the world's clock, is forfeited, and its agent rebuilt from its last checkpoint. In
-    `Mode.TOKENS` nobody enters a round more than `max_lead` rounds ahead of the slowest; None sets no limit. On the world's own
-    time a round lasts `round_seconds`; the first is at that number.
+    `resolver` decides on intents, changed by the mechanisms in force; `mechanisms` has the function that applies each
+    kind. After each round `settle` changes the world by itself. A turn that raises, or takes more than `turn_timeout`
+    seconds of the world's clock, is forfeited, and its agent is rebuilt from its last checkpoint. In `Mode.TOKENS` an
+    agent enters no round more than `max_lead` rounds ahead of the slowest; None sets no limit. On the world's own time a
+    round lasts `round_seconds`; the first is at that number.
 
-    An error of the kinds `halt_on` is no forfeit, but ends the run: what a budget no longer pays for, say. It is raised,
-    and what had been settled before is kept, so that `resume` does the rest.
+    An error of the kinds `halt_on`, such as a spent budget, forfeits no turn: it ends the run and is raised. The rounds
+    settled before are kept, and `resume` does the rest.
 
-    If the world has a log, a checkpoint is stored after every round (unless `checkpoints` is false), with all agents,
-    and with `keep`: what else is to be restored by `resume`. Every agent must then have a snapshot, or no state.
+    If the world has a log, a checkpoint of all agents and of `keep` is stored after every round, unless `checkpoints` is
+    false. Every agent must then have a snapshot, or no state.
 
-    One thread at a time may run it; `join`, `leave` and `stop` are safe from any.
+    One thread at a time may run it; `join`, `leave` and `stop` are safe from any thread.
     """
 
     def __init__(
@@ -147,16 +147,16 @@ class Simulation:
             keeps,
             spans,
         )
-        self._engine: Engine | None = None  # the latest
+        self._engine: RoundEngine | None = None  # the latest
         self._joins: list[str] = []
         self._leaves: list[str] = []
         self._stop = ""
 
     def run(self, rounds: int, on_round: OnRound | None = None) -> Result:
-        """Go through `rounds` rounds, and return how that ended.
+        """Run `rounds` rounds, and return the result.
 
-        Raises `RoundsError` if the world's log holds checkpoints already, `CheckpointRefused` for an agent that cannot be
-        kept, `StageFailed` if what is done together raises, and what the world raises. What was settled before is kept.
+        Raises `RoundsError` if the world's log holds checkpoints already, `CheckpointRefused` for an agent without a
+        snapshot, `StageFailed` if a together-stage raises, and the errors of the world. Rounds settled before are kept.
         """
         check_number("run.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
@@ -166,74 +166,74 @@ class Simulation:
         return self._run(rounds, on_round, checkpoints, resume=False)
 
     def resume(self, rounds: int, on_round: OnRound | None = None) -> Result:
-        """Go on from the newest checkpoint until `rounds` rounds are settled in all, and return how that ended.
+        """Go on from the newest checkpoint until `rounds` rounds are settled in all, and return the result.
 
-        Without a checkpoint, because the run was killed before its first round was settled, begin anew. Agents, graph, mode
-        and seed must be as they were. Raises `CheckpointMissing` if they are not, and as `run`.
+        Begin anew if the run was killed before its first checkpoint. Agents, graph, mode and seed must be as they were.
+        Raises `CheckpointMissing` if they are not, and as `run`.
         """
         check_number("resume.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
         checkpoints = self._checkpoints()
         if checkpoints is None:
-            raise CheckpointMissing(self._where(), "this world has no checkpoints; give it a log, and run it with them")
+            raise CheckpointMissing(self._where(), "this world has no checkpoints; give it a log, and run it with checkpoints")
         return self._run(rounds, on_round, checkpoints, resume=True)
 
     def replay(self, log: EventLog, on_round: OnRound | None = None) -> Result:
-        """Do again what a log says was done, in a world in memory, and see that every round comes to the digest it had.
+        """Repeat a recorded run in a world in memory, and compare the digest of every round.
 
-        What time decided is taken from the log: forfeits, who joined and left, and in `Mode.TOKENS` the interleaving.
-        The simulation's own world is not touched. Raises `ReplayDiverged`, `CheckpointMissing` for a log without a simulation.
+        The decisions of time come from the log: forfeits, joins and leaves, and in `Mode.TOKENS` the interleaving. The
+        simulation's own world is not touched. Raises `ReplayDiverged`, and `CheckpointMissing` for a log without a simulation.
         """
         check_instance("replay.log", log, EventLog, 'an EventLog: EventLog("run.db")')
         check_functions(on_round=on_round)
-        script = Script(log.events())
-        if script.started is None:
+        replaying = RecordedDecisions(log.events())
+        if replaying.started is None:
             raise CheckpointMissing(repr(log), "it holds no simulation")
-        world = World.replay(log, script.started.sequence - 1)
+        world = World.replay(log, replaying.started.sequence - 1)
         plan = msgspec.structs.replace(self.plan, world=world, checkpoints=False)
-        members = [str(name) for name in script.started.details["agents"]]
-        engine = Engine(plan, script)
+        members = [str(name) for name in replaying.started.details["agents"]]
+        engine = RoundEngine(plan, replaying)
         try:
             _begin(engine, members)
-            return self._drive(engine, len(script.digests), on_round, None)
+            return self._drive(engine, len(replaying.digests), on_round, None)
         finally:
             engine.close()
 
     @property
     def checkpointed(self) -> int:
-        """The round of the newest checkpoint, from which `resume` would go on; 0 if there is none."""
+        """The round of the newest checkpoint, from which `resume` would go on; 0 without a checkpoint."""
         checkpoints = self._checkpoints()
         newest = checkpoints.newest() if checkpoints is not None else None
         return newest.round if newest is not None else 0
 
     def join(self, name: str) -> None:
-        """Have an agent take part from the next round that begins."""
+        """Add an agent from the next round on."""
         if name not in self.plan.agents:
             raise InvalidSetting("Simulation.join", name, f"one of {', '.join(self.plan.agents)}")
         self._joins.append(name)
 
     def leave(self, name: str) -> None:
-        """Have an agent take no part any more from the next round that begins."""
+        """Remove an agent from the next round on."""
         if name not in self.plan.agents:
             raise InvalidSetting("Simulation.leave", name, f"one of {', '.join(self.plan.agents)}")
         self._leaves.append(name)
 
     def stop(self, reason: str = "it was stopped") -> None:
-        """End after the round that is settled next."""
+        """End the run after the next settled round."""
         check_instance("Simulation.stop", reason, str, "a reason, as text")
         if not reason:
             raise InvalidSetting("Simulation.stop", reason, "a reason, as text")
         self._stop = reason
 
     def _run(self, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None, *, resume: bool) -> Result:
-        engine = self._engine = Engine(self.plan, None)
+        engine = self._engine = RoundEngine(self.plan, None)
         try:
             if checkpoints is not None:
-                for subject in engine.crew.subjects.values():
-                    subject.check()
+                for participant in engine.executors.participants.values():
+                    participant.check()
             checkpoint = checkpoints.newest() if resume and checkpoints is not None else None
             if checkpoint is not None:
-                put_back(engine, checkpoint, self._where())
+                restore_engine(engine, checkpoint, self._where())
             else:
                 if resume:
                     self._begin_anew(engine)
@@ -243,29 +243,29 @@ class Simulation:
         finally:
             engine.close()
 
-    def _begin_anew(self, engine: Engine) -> None:
+    def _begin_anew(self, engine: RoundEngine) -> None:
         """Set the world back to before a simulation that did not settle its first round."""
         world = self.plan.world
         if world.log is not None:
-            recorded = Script(world.log.events())
+            recorded = RecordedDecisions(world.log.events())
             started = recorded.started
             if started is not None:
                 engine.recorded = recorded
                 world.truncate(started.sequence - 1)
 
-    def _drive(self, engine: Engine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
-        scripted = engine.script is not None
-        pace = pace_of(self.plan.mode, scripted=scripted)
+    def _drive(self, engine: RoundEngine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
+        scripted = engine.replaying is not None
+        strategy = strategy_of(self.plan.mode, scripted=scripted)
         clock = engine.world.clock
         began = clock.monotonic()
         settled = engine.settled
         while engine.settled < rounds and not engine.stopped:
-            self._pass_on(engine)
-            if not pace.step(engine, rounds):
+            self._take_requests(engine)
+            if not strategy.step(engine, rounds):
                 if not engine.running:
                     if scripted:
-                        raise ReplayDiverged(engine.settled + 1, "something that can go on", "something that cannot")
-                    engine.stopped = "nobody takes part any more"
+                        raise ReplayDiverged(engine.settled + 1, "a step that can be done", "no step that can be done")
+                    engine.stopped = "no agent takes part any more"
                     break
                 engine.hear()
             if engine.settled != settled:
@@ -283,25 +283,25 @@ class Simulation:
             tuple(engine.timeline.spans),
             engine.timeline.waited,
             clock.monotonic() - began,
-            engine.crew.metrics(),
+            engine.executors.metrics(),
         )
 
-    def _settled(self, engine: Engine, on_round: OnRound | None, checkpoints: Checkpoints | None) -> None:
+    def _settled(self, engine: RoundEngine, on_round: OnRound | None, checkpoints: Checkpoints | None) -> None:
         digest = engine.digests[-1]
-        if engine.script is not None:
-            recorded = engine.script.digests.get(engine.settled)
+        if engine.replaying is not None:
+            recorded = engine.replaying.digests.get(engine.settled)
             if recorded != digest:
                 raise ReplayDiverged(engine.settled, str(recorded), digest)
         if checkpoints is not None:
-            checkpoints.store(take(engine))
+            checkpoints.store(make_checkpoint(engine))
         if self._stop:
-            # Not in the checkpoint: what was stopped from outside can be gone on with.
+            # Not in the checkpoint, so that a run that was stopped from outside can be resumed.
             engine.stopped = engine.stopped or self._stop
         if on_round is not None:
             on_round(RoundResult(engine.settled, digest, engine.world.view(), tuple(engine.happened)))
 
-    def _pass_on(self, engine: Engine) -> None:
-        """Hand over what other threads have asked for."""
+    def _take_requests(self, engine: RoundEngine) -> None:
+        """Hand the joins and leaves that other threads asked for to the engine."""
         while self._joins:
             engine.joins.append(self._joins.pop(0))
         while self._leaves:
@@ -316,7 +316,7 @@ class Simulation:
         return repr(log) if log is not None else "a world in memory"
 
 
-def _begin(engine: Engine, members: Iterable[str]) -> None:
+def _begin(engine: RoundEngine, members: Iterable[str]) -> None:
     plan = engine.plan
     names = list(members)
     details = {

@@ -27,7 +27,8 @@ from coterie.personas.mind.rules import RuleMind
 from coterie.personas.mind.state import TALK, ActionOutcome, ActionRecord, MentalState, PersonaAction, Stimulus, StimulusKind
 from coterie.personas.profile.description import as_text
 from coterie.personas.profile.persona import Persona
-from coterie.rounds import Keep, Member, Turn
+from coterie.rounds import Member, Turn
+from coterie.rounds.member import GetSnapshot
 from coterie.runtime import AgentLog, on
 
 _MOST_NOTES = 200
@@ -157,7 +158,7 @@ class PersonaAgent(Member):
         return state
 
     @on
-    def tell_state(self, message: messages.GetState) -> PersonaState:  # noqa: ARG002 - it says all by its type
+    def tell_state(self, message: messages.GetState) -> PersonaState:  # noqa: ARG002 - its type says everything
         """Return the state."""
         return self.state
 
@@ -282,12 +283,12 @@ class PersonaAgent(Member):
         self.state = msgspec.structs.replace(taken, mind=None, mark="")
 
     @on(raises=CheckpointRefused)
-    def keep(self, message: Keep) -> Any:  # noqa: ARG002 - it says all by its type
+    def get_snapshot(self, message: GetSnapshot) -> Any:  # noqa: ARG002 - its type says everything
         """Return its state in plain data, for a checkpoint."""
         return msgspec.to_builtins(self.snapshot())
 
     @on
-    def take_up(self, message: rounds.TakeUp) -> None:
+    def restore_snapshot(self, message: rounds.RestoreSnapshot) -> None:
         """Take up its state as of a checkpoint, and forget what came after it."""
         taken = msgspec.convert(message.state, PersonaState)
         self.restore(taken)

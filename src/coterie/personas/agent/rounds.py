@@ -12,7 +12,7 @@ import immutables
 
 from coterie.personas.agent.relations import Relations
 from coterie.personas.mind.state import Stimulus, StimulusKind
-from coterie.rounds import Closing, Graph, TakeUp, Turn
+from coterie.rounds import Closing, Graph, RestoreSnapshot, Turn
 from coterie.world import Intent
 from coterie.world.resolvers import FirstCome
 from coterie.world.resolvers.resolution import Effects
@@ -125,7 +125,7 @@ def _reach_out(view: Mapping[str, Any], intent: Intent) -> Effects | str:
 __all__ = [
     "ACCESSIBLE",
     "HEARD",
-    "TakeUp",
+    "RestoreSnapshot",
     "accessible_in",
     "hear",
     "heard_in",

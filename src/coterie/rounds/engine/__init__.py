@@ -1,1 +1,1 @@
-"""The one engine behind the four modes: tokens that walk a graph, and wait where the mode says."""
+"""The engine behind the four modes: tokens walk the graph, and wait where the mode's strategy says."""

@@ -1,26 +1,29 @@
-"""Turns that take too long."""
+"""Deadlines of turns, and a watch on user code that runs between turns."""
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from coterie.concurrency import Rank, Timer, Timers, new_lock
+from coterie.concurrency import PeriodicJob, Rank, Timer, Timers, new_lock, stack_of
 from coterie.kernel import Clock
-from coterie.rounds.agents.host import Inbox, Report
-from coterie.rounds.engine.watch import Watch
-from coterie.rounds.turns.turn import Turn
+from coterie.rounds.engine.executors import Inbox, Report
+from coterie.rounds.turn import Turn
 
 
 class Deadlines:
-    """Reports turns that have not ended `timeout` seconds after they began. One timer serves all, for all last the same.
+    """Report turns that have not ended `timeout` seconds after they began. All have the same timeout, so one timer serves all.
 
-    `begin` is called by the engine, the timer by the timers' thread; `_lock` guards the queue.
+    The engine's thread calls `begin` and `ended`, the timers' thread calls `_due`; `_lock` guards the queue.
     """
 
     def __init__(self, clock: Clock, timeout: float | None, inbox: Inbox) -> None:
         self._timers = Timers(clock, "rounds")
-        self.watch = Watch(self._timers, clock, timeout)
-        """Names what runs between turns and takes as long as no turn may."""
+        self.watch = UserCodeWatch(self._timers, clock, timeout)
+        """Logs user code between turns that takes longer than a turn may."""
         self._clock = clock
         self._timeout = timeout
         self._inbox = inbox
@@ -29,7 +32,7 @@ class Deadlines:
         self._timer: Timer | None = None
 
     def begin(self, turn: Turn) -> None:
-        """Note that a turn begins."""
+        """Start the deadline of a turn."""
         if self._timeout is None:
             return
         when = self._clock.monotonic() + self._timeout
@@ -42,13 +45,13 @@ class Deadlines:
             self._plan(when)
 
     def ended(self, turn: Turn) -> None:
-        """Note that a turn has ended. Those that began before others mostly end before them, so the queue stays short."""
+        """Drop the deadline of a turn. Turns mostly end in the order of their beginning, so the queue stays short."""
         with self._lock:
             while self._turns and (self._turns[0][1] is turn or self._turns[0][1].over):
                 self._turns.popleft()
 
     def close(self) -> None:
-        """Report no more."""
+        """Stop reporting."""
         self.watch.close()
         self._timers.close()
 
@@ -72,4 +75,50 @@ class Deadlines:
             self._plan(when)
 
 
-_PLANNED = Timer(0.0, lambda: None, None)  # type: ignore[arg-type] # stands for one that is about to be set, and is never called
+_PLANNED = Timer(0.0, lambda: None, None)  # type: ignore[arg-type] # a placeholder while the real timer is being set; never called
+
+
+_log = logging.getLogger(__name__)
+
+
+class UserCodeWatch:
+    """Log conditions, resolvers and other user code that has not returned after `timeout` seconds.
+
+    Such code runs between turns on the engine's thread and cannot be abandoned; the log names it with its stack. The
+    engine's thread calls `during`, the timers' thread calls `look`; each field is written by one assignment.
+    """
+
+    def __init__(self, timers: Timers, clock: Clock, timeout: float | None) -> None:
+        self._clock = clock
+        self._timeout = timeout
+        self._doing: tuple[str, float, int] | None = None
+        self._told: tuple[str, float, int] | None = None
+        self._job = None if timeout is None else PeriodicJob(timers, timeout / 2, self.look, "the watch of a simulation")
+
+    @contextmanager
+    def during(self, what: str) -> Iterator[None]:
+        """Watch the block under the description `what`."""
+        before = self._doing
+        self._doing = (what, self._clock.monotonic(), threading.get_ident())
+        try:
+            yield
+        finally:
+            self._doing = before
+
+    def look(self) -> None:
+        """Log the current block once if it takes too long."""
+        doing = self._doing
+        if doing is None or doing is self._told or self._timeout is None:
+            return
+        what, since, thread = doing
+        seconds = self._clock.monotonic() - since
+        if seconds >= self._timeout:
+            self._told = doing
+            _log.error(
+                "%s has not returned after %.3g s, and all agents wait for it; it is here:\n%s", what, seconds, stack_of(thread)
+            )
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._job is not None:
+            self._job.close()

@@ -1,4 +1,4 @@
-"""The engine: hears of turns that ended, and does what can be done next."""
+"""The engine: takes reports of turns that ended, and starts the next ones."""
 
 from __future__ import annotations
 
@@ -8,88 +8,86 @@ from typing import Any
 
 from coterie.concurrency import waits
 from coterie.errors import StageFailed, describe
-from coterie.rounds.agents.host import Inbox, Report
-from coterie.rounds.engine.board import Board
-from coterie.rounds.engine.crew import Crew
+from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, verdict_notes
 from coterie.rounds.engine.deadlines import Deadlines
-from coterie.rounds.engine.settling import Settling, in_order, refused_notes, verdict_notes
+from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report
 from coterie.rounds.engine.timeline import Timeline
-from coterie.rounds.engine.token import OpenRound, Status, Token
-from coterie.rounds.graph.graph import END
-from coterie.rounds.keeping.script import FORFEITED, JOINED, LEFT, Script, Step
+from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
+from coterie.rounds.gathering import Gathering
+from coterie.rounds.graph import END
 from coterie.rounds.mode import Mode
 from coterie.rounds.plan import Change, Plan
-from coterie.rounds.turns.gathering import Gathering
-from coterie.rounds.turns.proposals import Verdict, problem_of
-from coterie.rounds.turns.turn import Turn
+from coterie.rounds.proposals import Verdict, problem_of
+from coterie.rounds.recorded import FORFEITED, JOINED, LEFT, RecordedDecisions, RecordedStep
+from coterie.rounds.turn import Turn
 from coterie.world import Event, ExternalEvent, freeze
 
 _MOST_VISITS = 10_000
-"""How often an agent may come to one stage in one round."""
+"""The maximum number of visits of an agent to one stage in one round."""
 
 
-class Engine:
-    """Moves tokens through the graph. One thread runs it: the caller's; turns are done by hosts on theirs.
+class RoundEngine:
+    """Move tokens through the graph. The caller's thread runs it; executors do the turns on their own threads.
 
-    What the modes differ in is here only as where a token may go on; see `Pace`.
+    A `ModeStrategy` calls `open_round`, `enter`, `start`, `serve` and `settle`, which is the only difference of the modes.
     """
 
-    def __init__(self, plan: Plan, script: Script | None) -> None:
+    def __init__(self, plan: Plan, replaying: RecordedDecisions | None) -> None:
         self.plan = plan
         self.world = plan.world
         self.graph = plan.graph
-        self.script = script
+        self.replaying = replaying
         self.inbox: Inbox = queue.SimpleQueue()
-        self.crew = Crew(plan.agents, plan.dispatcher, self.world.clock, self.inbox)
-        self.deadlines = Deadlines(self.world.clock, plan.turn_timeout if script is None else None, self.inbox)
+        self.executors = ExecutorPool(plan.agents, plan.dispatcher, self.world.clock, self.inbox)
+        self.deadlines = Deadlines(self.world.clock, plan.turn_timeout if replaying is None else None, self.inbox)
         self.watch = self.deadlines.watch
-        self.settling = Settling(plan, self.watch)
+        self.settling = CommitMaker(plan, self.watch)
         self.timeline = Timeline(self.world.clock.monotonic(), plan.spans)
-        self.board = Board()
+        self.table = TokenTable()
         self.open: dict[int, OpenRound] = {}
         self.settled = 0
         self.digests: list[str] = []
         self.forfeits = 0
         self.stopped = ""
         self.running: dict[int, tuple[Turn, list[Token]]] = {}
-        """Turns that hosts are at, by identity, and whose they are."""
+        """Running turns and their tokens, by the identity of the turn."""
         self.serving: Gathering | None = None
         self.last = ""
-        """Whose turn ended last."""
+        """The agent whose turn ended last."""
         self.freezes = plan.mode is Mode.TOKENS and plan.checkpoints
         self.unsound: list[Verdict] = []
-        """What was rejected before it could be judged, in what is being done together."""
-        self.holds = script is not None and plan.mode is Mode.TOKENS
-        """Whether what was done together counts only when the script says so."""
+        """Proposals of the running together-stage that were rejected as invalid."""
+        self.holds = replaying is not None and plan.mode is Mode.TOKENS
+        """Whether the result of a together-stage waits for its recorded step."""
         self.held: tuple[Gathering, list[Token], Report] | None = None
         self.happened: list[Event] = []
-        """The events of the round that was settled last."""
-        self.recorded = script if script is not None else Script(())
-        """What time has decided before, and is not decided again: the whole of a run, or what it had begun when it broke off."""
+        """The events of the last settled round."""
+        self.recorded = replaying if replaying is not None else RecordedDecisions(())
+        """Earlier decisions of time, which stand: of a whole run in a replay, of the unfinished part in a resumed run."""
         self.first_members: list[str] = []
         self.joins: list[str] = []
         self.leaves: list[str] = []
 
-    # What a pace asks for.
+    # Called by the strategy.
 
     def open_round(self, number: int) -> OpenRound:
-        """Begin a round: who joins and leaves, and what has expired, before anybody enters."""
+        """Begin a round: apply joins and leaves, and expire keys, before a token enters."""
         change = self._membership(number)
         joining, self.first_members = [*self.first_members, *change.join], []
         notes = []
         for name in sorted(set(joining)):
-            token = self.board.tokens.get(name)
+            token = self.table.tokens.get(name)
             if token is None or token.status is Status.GONE:
-                self.crew.subject(name)
+                self.executors.participant(name)
                 hosts = token.hosts + 1 if token is not None else 0
-                self.board.add(Token(name, number - 1, since=self._now(), hosts=hosts))
+                self.table.add(Token(name, number - 1, since=self._now(), hosts=hosts))
                 notes.append(ExternalEvent(JOINED, name, round=number))
             elif token.last >= 0:
-                # It has yet to come to the end of the rounds that it takes part in.
+                # It has not yet left its last round.
                 token.back = number
                 notes.append(ExternalEvent(JOINED, name, round=number))
         for name in sorted(set(change.leave)):
-            token = self.board.tokens.get(name)
+            token = self.table.tokens.get(name)
             if token is not None and token.status is not Status.GONE and token.last < 0:
                 token.last = number - 1
                 self._go(token)
@@ -102,20 +100,20 @@ class Engine:
         return opened
 
     def enter(self, token: Token, opened: OpenRound) -> None:
-        """Have a token enter a round."""
-        self.board.move(token, Status.READY, opened.number)
+        """Let a token enter a round."""
+        self.table.move(token, Status.READY, opened.number)
         token.stage, token.since = self.graph.start, self._now()
         token.inputs, token.visits, token.intended, token.proposals = {}, {}, 0, []
         opened.inside.add(token.name)
 
     def start(self, token: Token, view: Any) -> None:
-        """Have a token's agent begin the stage that it has come to."""
+        """Start the stage of a token."""
         stage = self.graph.stage(token.stage)
         visit = token.visits.get(token.stage, 0)
         place = self.graph.places[token.stage]
         turn = Turn(token.name, token.round, stage, place, view, dict(token.inputs), self.plan.seed, visit, token.intended)
         token.visits = {**token.visits, token.stage: visit + 1}
-        self.board.move(token, Status.RUNNING, token.round)
+        self.table.move(token, Status.RUNNING, token.round)
         token.turn, token.sequence = turn, view.sequence
         forfeit = self.recorded.forfeits.get((token.name, token.round, token.stage, visit), "")
         if visit >= _MOST_VISITS:
@@ -124,39 +122,39 @@ class Engine:
             self._forfeit(token, turn, forfeit, stuck=False)
             return
         self.running[id(turn)] = (turn, [token])
-        subject = self.crew.subject(token.name)
-        # A runtime agent may have no snapshot, and it need not, where there are no checkpoints.
-        keeps = subject.keeps_state and (self.plan.checkpoints or subject.reference is None)
-        self.crew.act(token, turn, keep=keeps and (self.freezes or self.graph.may_be_last(token.stage)))
+        participant = self.executors.participant(token.name)
+        # A runtime agent needs no snapshot without checkpoints.
+        keeps = participant.keeps_state and (self.plan.checkpoints or participant.reference is None)
+        self.executors.act(token, turn, keep=keeps and (self.freezes or self.graph.may_be_last(token.stage)))
         self.deadlines.begin(turn)
 
     def serve(self, tokens: list[Token], opened: OpenRound, view: Any) -> None:
-        """Have what is done together done for tokens that have come to it."""
+        """Start a together-stage for tokens that have reached it."""
         stage = self.graph.stage(tokens[0].stage)
         opened.gatherings += 1
         proposals = [each for token in tokens for each in token.proposals]
-        with self.watch.during(f"the making of what is proposed before {tokens[0].stage} of round {opened.number}"):
+        with self.watch.during(f"the check of the proposals before {tokens[0].stage} of round {opened.number}"):
             problems = [problem_of(each, self.plan.mechanisms, self.plan.resolver) for each in proposals]
         self.unsound = [Verdict(each, False, why) for each, why in zip(proposals, problems, strict=True) if why]  # noqa: FBT003 - a field
         sound = [each for each, why in zip(proposals, problems, strict=True) if not why]
         outputs = {token.name: dict(token.inputs) for token in tokens}
         place = self.graph.places[stage.name]
-        # Alone, each agent's gathering has a number of its own, whatever the order of arrival.
+        # Taken alone, each agent's gathering has a number of its own, whatever the order of arrival.
         alone = self.plan.mode.alone
         visit = tokens[0].visits.get(stage.name, 0) if alone else opened.gatherings
-        first = 0 if not alone else sorted(self.board.tokens).index(tokens[0].name) * 1_000
+        first = 0 if not alone else sorted(self.table.tokens).index(tokens[0].name) * 1_000
         names = [token.name for token in tokens]
         gathering = Gathering(names, outputs, sound, opened.number, stage, place, view, self.plan.seed, visit, first)
         for token in tokens:
-            self.board.move(token, Status.RUNNING, token.round)
+            self.table.move(token, Status.RUNNING, token.round)
             token.turn, token.sequence = gathering, view.sequence
         self.serving = gathering
         self.running[id(gathering)] = (gathering, tokens)
-        self.crew.act_together(gathering)
+        self.executors.act_together(gathering)
         self.deadlines.begin(gathering)
 
     def settle(self, opened: OpenRound) -> None:
-        """Close a round that everybody has left."""
+        """Settle a round that all tokens have left."""
         plan = self.plan
         notes = in_order(opened.notes) + verdict_notes(sorted(opened.verdicts, key=_place))
         self.settling.commit(opened, opened.intents, notes, view=opened.view if plan.mode is Mode.PIPELINES else None)
@@ -169,13 +167,13 @@ class Engine:
         self.settled = opened.number
 
     def record(self, what: str, agent: str, number: int, stage: str = "") -> None:
-        """Note a step of the interleaving, for the next commit."""
-        self.settling.steps.append(Step(what, agent, number, stage))
+        """Add a step of the interleaving to the next commit."""
+        self.settling.steps.append(RecordedStep(what, agent, number, stage))
 
-    # Hearing of turns.
+    # Reports of turns.
 
     def hear(self) -> None:
-        """Wait for a turn to end, and have it ended; and all that have ended meanwhile."""
+        """Wait for the report of a turn, and handle it and all that arrived meanwhile."""
         self._hear(_take(self.inbox))
         while not self.inbox.empty():
             self._hear(_take(self.inbox))
@@ -185,7 +183,7 @@ class Engine:
             raise report
         found = self.running.pop(id(report.turn), None)
         if found is None:
-            # It was forfeited before, and nobody waits for it.
+            # The turn was forfeited before.
             return
         turn, tokens = found
         turn.over = True
@@ -216,13 +214,13 @@ class Engine:
         self._pass(token, turn, report.value)
 
     def judge(self) -> None:
-        """Let count what was done together."""
+        """Apply the result of a together-stage."""
         if self.held is None:
             return
         (gathering, tokens, report), self.held = self.held, None
         opened = self.open[gathering.round]
         if report.late or report.error is not None:
-            self.crew.give_up_table()
+            self.executors.give_up_together()
             if report.error is not None:
                 self._raise_if_it_halts(report.error)
             why = f"it took longer than {self.plan.turn_timeout or 0.0:g} s" if report.error is None else describe(report.error)
@@ -248,7 +246,7 @@ class Engine:
             self._pass(token, gathering, report.value)
 
     def _pass(self, token: Token, turn: Turn, value: Any) -> None:
-        """Have a token go on from a stage that has ended."""
+        """Move a token on from a stage that has ended."""
         self.last = token.name
         try:
             kept = freeze(value, turn.stage) if self.freezes else value
@@ -261,52 +259,52 @@ class Engine:
                 )
             passage.inputs = token.inputs
             if turn.stage in self.graph.conditional:
-                with self.watch.during(f"the way on from {turn.stage} of {token.name} in round {token.round}"):
+                with self.watch.during(f"the condition after {turn.stage} of {token.name} in round {token.round}"):
                     target = self.graph.next(turn.stage, passage)
             else:
                 target = self.graph.next(turn.stage, passage)
-        except Exception as error:  # noqa: BLE001 - a condition is as much the agent's as its stages are
-            self._forfeit(token, turn, f"the way on from {turn.stage} raised {describe(error)}", stuck=False)
+        except Exception as error:  # noqa: BLE001 - a condition belongs to the agent, as its stages do
+            self._forfeit(token, turn, f"the condition after {turn.stage} raised {describe(error)}", stuck=False)
             return
         if target == END:
             self._leave(token, token.latest)
         else:
-            self.board.move(token, Status.READY, token.round)
+            self.table.move(token, Status.READY, token.round)
             token.stage, token.since, token.turn = target, self._now(), None
 
     def _leave(self, token: Token, state: bytes | None) -> None:
-        """Have a token leave its round."""
+        """Let a token leave its round."""
         opened = self.open[token.round]
         opened.inside.discard(token.name)
-        opened.verdicts.extend(Verdict(each, False, "nobody judged it") for each in token.proposals)  # noqa: FBT003
+        opened.verdicts.extend(Verdict(each, False, "no stage judged it") for each in token.proposals)  # noqa: FBT003
         token.proposals = []
         token.kept = state
-        self.board.move(token, Status.AT_GATE, token.round)
+        self.table.move(token, Status.AT_GATE, token.round)
         token.since, token.turn, token.stage = self._now(), None, ""
         self._go(token)
 
     def _go(self, token: Token) -> None:
-        """Have a token that is to leave do so, if it has left its last round."""
+        """Remove a token whose leave is requested, if it has left its last round."""
         if token.last < 0 or token.status is not Status.AT_GATE or token.round < token.last:
             return
         if token.back:
-            self.board.move(token, Status.AT_GATE, token.back - 1)
+            self.table.move(token, Status.AT_GATE, token.back - 1)
             token.last, token.back = -1, 0
         else:
-            self.board.move(token, Status.GONE, token.round)
-            self.crew.end(token)
+            self.table.move(token, Status.GONE, token.round)
+            self.executors.end(token)
 
     def _raise_if_it_halts(self, error: BaseException) -> None:
-        """Raise an error that ends the run, be it the cause of another: that of an agent that was asked, say."""
+        """Raise an error of the kinds `halt_on`, also if it is the cause of another error."""
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, self.plan.halt_on):
-                self._let_end()
+                self._wait_for_running()
                 raise cause
             cause = cause.__cause__
 
-    def _let_end(self) -> None:
-        """Wait for the turns that are under way: what they ask for may be paid for already, and is recorded when it comes."""
+    def _wait_for_running(self) -> None:
+        """Wait for the running turns: a model request of theirs may be paid for already, and its reply is recorded."""
         while self.running:
             report = _take(self.inbox)
             if isinstance(report, BaseException):
@@ -325,12 +323,12 @@ class Engine:
         if not isinstance(turn, Gathering):
             opened.notes.extend(refused_notes(turn, reason))
         self.last = token.name
-        self.crew.rebuild(token, stuck=stuck)
+        self.executors.rebuild(token, stuck=stuck)
         self._leave(token, token.kept)
 
     def _membership(self, number: int) -> Change:
         joins, leaves = self.recorded.joined.get(number, []), self.recorded.left.get(number, [])
-        if self.script is not None:
+        if self.replaying is not None:
             return Change(tuple(joins), tuple(leaves))
         joins, self.joins = [*joins, *self.joins], []
         leaves, self.leaves = [*leaves, *self.leaves], []
@@ -355,17 +353,17 @@ class Engine:
         if any(isinstance(names, str) or not isinstance(names, Iterable) for names in given):
             raise StageFailed("membership", number, f"it returned {change!r}; both are lists of names")
         for name in (*change.join, *change.leave):
-            self.crew.subject(name)
+            self.executors.participant(name)
         return change
 
     def waited(self, tokens: Iterable[Token], number: int, stage: str) -> None:
-        """Note that tokens have waited until now, for the one that came last."""
+        """Add waits of tokens until now, for the agent that came last."""
         self.timeline.waits(((token.name, token.since) for token in tokens), number, stage, self._now(), self.last)
 
     def close(self) -> None:
         """End all threads."""
         self.deadlines.close()
-        self.crew.close()
+        self.executors.close()
 
     def _now(self) -> float:
         return self.world.clock.monotonic()

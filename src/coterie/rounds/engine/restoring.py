@@ -1,18 +1,18 @@
-"""From an engine to a checkpoint, and back."""
+"""Make a checkpoint of an engine, and restore an engine from one."""
 
 from __future__ import annotations
 
 from coterie.errors import CheckpointMissing
-from coterie.rounds.agents.subject import state_as_bytes, state_from_bytes
-from coterie.rounds.engine.engine import Engine
-from coterie.rounds.engine.token import OpenRound, Status, Token
-from coterie.rounds.keeping.checkpoint import Checkpoint, RoundState, TokenState
-from coterie.rounds.keeping.script import Script
+from coterie.rounds.checkpoint import Checkpoint, RoundState, TokenState
+from coterie.rounds.engine.engine import RoundEngine
+from coterie.rounds.engine.tokens import OpenRound, Status, Token
+from coterie.rounds.participant import state_as_bytes, state_from_bytes
+from coterie.rounds.recorded import RecordedDecisions
 from coterie.world import freeze
 
 
-def take(engine: Engine) -> Checkpoint:
-    """Return the engine as it is, right after a round was settled."""
+def make_checkpoint(engine: RoundEngine) -> Checkpoint:
+    """Return a checkpoint of the engine, right after a round was settled."""
     plan = engine.plan
     return Checkpoint(
         round=engine.settled,
@@ -21,7 +21,7 @@ def take(engine: Engine) -> Checkpoint:
         mode=plan.mode.value,
         seed=plan.seed,
         graph=[stage.name for stage in engine.graph.stages],
-        tokens=[_state_of(token) for token in engine.board.tokens.values()],
+        tokens=[_state_of(token) for token in engine.table.tokens.values()],
         rounds=[_state_of_round(opened) for opened in engine.open.values()],
         digests=engine.digests,
         forfeits=engine.forfeits,
@@ -30,15 +30,15 @@ def take(engine: Engine) -> Checkpoint:
     )
 
 
-def put_back(engine: Engine, checkpoint: Checkpoint, where: str) -> None:
-    """Have the engine go on from a checkpoint; the world is set back to it. Raises `CheckpointMissing` if it does not fit."""
+def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> None:
+    """Restore engine and world from a checkpoint. Raises `CheckpointMissing` if the checkpoint does not fit."""
     _check(engine, checkpoint, where)
     plan = engine.plan
     if engine.world.log is not None:
-        engine.recorded = Script(engine.world.log.events(checkpoint.sequence + 1))
+        engine.recorded = RecordedDecisions(engine.world.log.events(checkpoint.sequence + 1))
     engine.world.truncate(checkpoint.sequence)
     if engine.world.digest() != checkpoint.digest:
-        raise CheckpointMissing(where, "the world at its moment is not the one that it was made of")
+        raise CheckpointMissing(where, "the world at that moment has another digest than the checkpoint")
     for name, state in checkpoint.extras.items():
         plan.keep[name].restore(state_from_bytes(state))
     engine.settled, engine.digests = checkpoint.round, list(checkpoint.digests)
@@ -46,13 +46,13 @@ def put_back(engine: Engine, checkpoint: Checkpoint, where: str) -> None:
     for opened in checkpoint.rounds:
         engine.open[opened.number] = _round_of(opened, engine)
     for each in checkpoint.tokens:
-        engine.board.add(_token_of(each, engine))
-    for token in list(engine.board.tokens.values()):
+        engine.table.add(_token_of(each, engine))
+    for token in list(engine.table.tokens.values()):
         if token.status is Status.RUNNING:
-            _begin_again(engine, token)
+            _repeat_stage(engine, token)
 
 
-def _check(engine: Engine, checkpoint: Checkpoint, where: str) -> None:
+def _check(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> None:
     plan = engine.plan
     for what, kept, given in (
         ("mode", checkpoint.mode, plan.mode.value),
@@ -65,11 +65,11 @@ def _check(engine: Engine, checkpoint: Checkpoint, where: str) -> None:
     if missing:
         raise CheckpointMissing(where, f"the agents {', '.join(missing)} take part, and were not given")
     if set(checkpoint.extras) - set(plan.keep):
-        raise CheckpointMissing(where, f"it keeps {', '.join(sorted(set(checkpoint.extras) - set(plan.keep)))} too; give them")
+        raise CheckpointMissing(where, f"it also keeps {', '.join(sorted(set(checkpoint.extras) - set(plan.keep)))}; give them")
 
 
-def _begin_again(engine: Engine, token: Token) -> None:
-    """Do again what was being done, from where and with the view with which it was begun."""
+def _repeat_stage(engine: RoundEngine, token: Token) -> None:
+    """Repeat the stage that was running, with the same view."""
     view = engine.world.at(token.sequence)
     if engine.graph.stage(token.stage).together:
         engine.open[token.round].gatherings -= 1
@@ -97,7 +97,7 @@ def _state_of(token: Token) -> TokenState:
     )
 
 
-def _token_of(state: TokenState, engine: Engine) -> Token:
+def _token_of(state: TokenState, engine: RoundEngine) -> Token:
     return Token(
         state.name,
         state.round,
@@ -130,7 +130,7 @@ def _state_of_round(opened: OpenRound) -> RoundState:
     )
 
 
-def _round_of(state: RoundState, engine: Engine) -> OpenRound:
+def _round_of(state: RoundState, engine: RoundEngine) -> OpenRound:
     return OpenRound(
         state.number,
         engine.world.at(state.sequence),

@@ -1,38 +1,38 @@
-"""Where agents wait: all that the modes differ in."""
+"""The strategies of the modes: where agents wait."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from coterie.rounds.engine.engine import Engine
-from coterie.rounds.engine.token import Status, Token
-from coterie.rounds.keeping.script import Step
+from coterie.rounds.engine.engine import RoundEngine
+from coterie.rounds.engine.tokens import Status, Token
 from coterie.rounds.mode import Mode
+from coterie.rounds.recorded import RecordedStep
 
 
-class Pace(Protocol):
-    """Does what can be done next, as far as a mode lets it."""
+class ModeStrategy(Protocol):
+    """Does the next step that a mode allows."""
 
-    def step(self, engine: Engine, rounds: int) -> bool:
-        """Do something, and return True; or return False if turns must end first."""
+    def step(self, engine: RoundEngine, rounds: int) -> bool:
+        """Do a step and return True, or return False if turns must end first."""
         ...
 
 
-class ByRounds:
-    """All meet at the end of each round; within it, as the mode says."""
+class RoundStrategy:
+    """`LOCKSTEP`, `SYNC_POINTS` and `PIPELINES`: all agents meet at the end of each round."""
 
     def __init__(self, mode: Mode) -> None:
         self._mode = mode
 
-    def step(self, engine: Engine, rounds: int) -> bool:  # noqa: ARG002 - the run ends between rounds
-        """Do what can be done next."""
+    def step(self, engine: RoundEngine, rounds: int) -> bool:  # noqa: ARG002 - the run ends between rounds
+        """Do the next step."""
         if not engine.open:
             opened = engine.open_round(engine.settled + 1)
-            for token in engine.board.live:
+            for token in engine.table.live:
                 engine.enter(token, opened)
             return True
         (opened,) = engine.open.values()
-        ready = [token for _, token in sorted(engine.board.ready.items())]
+        ready = [token for _, token in sorted(engine.table.ready.items())]
         apart = [token for token in ready if not engine.graph.stage(token.stage).together]
         if apart and not (self._mode is Mode.LOCKSTEP and engine.running):
             if self._mode is Mode.LOCKSTEP:
@@ -45,7 +45,7 @@ class ByRounds:
         if engine.running:
             return False
         if ready:
-            # Everybody waits, and nobody can come any more: the first of these stages is done.
+            # All agents wait, and no other can arrive: do the first of these stages.
             stage = min((token.stage for token in ready), key=engine.graph.places.__getitem__)
             come = [token for token in ready if token.stage == stage]
             engine.waited(come, opened.number, stage)
@@ -57,53 +57,53 @@ class ByRounds:
             return True
         return self._close(engine)
 
-    def _alone(self, engine: Engine, come: list[Token]) -> bool:
+    def _alone(self, engine: RoundEngine, come: list[Token]) -> bool:
         if not come or engine.serving is not None:
             return False
         (opened,) = engine.open.values()
         engine.serve([min(come, key=lambda token: (token.since, token.name))], opened, opened.view)
         return True
 
-    def _close(self, engine: Engine) -> bool:
+    def _close(self, engine: RoundEngine) -> bool:
         (opened,) = engine.open.values()
         if opened.inside:
             return False
-        engine.waited(engine.board.live, opened.number, "the end of the round")
+        engine.waited(engine.table.live, opened.number, "the end of the round")
         engine.settle(opened)
         return True
 
 
-class ByTokens:
-    """Each goes on as it can, within `max_lead` rounds of the slowest; what happens is recorded."""
+class TokenStrategy:
+    """`TOKENS`: each agent goes on as it can, within `max_lead` rounds of the slowest; every step is recorded."""
 
-    def step(self, engine: Engine, rounds: int) -> bool:
-        """Do what can be done next."""
+    def step(self, engine: RoundEngine, rounds: int) -> bool:
+        """Do the next step."""
         if self._settle(engine):
             return True
         went = False
-        board = engine.board
-        if not board.tokens and not engine.open:
+        table = engine.table
+        if not table.tokens and not engine.open:
             open_round(engine, engine.settled + 1)
             return True
-        for _, token in sorted(board.gate.items()):
-            if token.status is Status.AT_GATE and self._may_enter(engine, token.round + 1, board.slowest, rounds):
+        for _, token in sorted(table.gate.items()):
+            if token.status is Status.AT_GATE and self._may_enter(engine, token.round + 1, table.slowest, rounds):
                 engine.waited([token], token.round + 1, "the slowest")
                 went = enter(engine, token) or went
-        for _, token in sorted(board.ready.items()):
+        for _, token in sorted(table.ready.items()):
             if not engine.graph.stage(token.stage).together:
                 begin(engine, token)
                 went = True
-        come = [token for token in board.ready.values() if engine.graph.stage(token.stage).together]
+        come = [token for token in table.ready.values() if engine.graph.stage(token.stage).together]
         if come and engine.serving is None:
             serve(engine, min(come, key=lambda token: (token.since, token.name)))
             went = True
         return went
 
-    def _may_enter(self, engine: Engine, number: int, slowest: int, rounds: int) -> bool:
+    def _may_enter(self, engine: RoundEngine, number: int, slowest: int, rounds: int) -> bool:
         lead = engine.plan.max_lead
         return number <= rounds and not engine.stopped and (lead is None or number - slowest <= lead)
 
-    def _settle(self, engine: Engine) -> bool:
+    def _settle(self, engine: RoundEngine) -> bool:
         number = engine.settled + 1
         if number not in engine.open or not may_settle(engine, number):
             return False
@@ -111,21 +111,21 @@ class ByTokens:
         return True
 
 
-class ByScript:
-    """As tokens went when it was recorded."""
+class ReplayStrategy:
+    """`TOKENS` in a replay: the recorded steps in their order."""
 
-    def step(self, engine: Engine, rounds: int) -> bool:  # noqa: ARG002 - the record says where it ends
-        """Do the next recorded step, if it can be done yet."""
-        script = engine.script
-        if script is None or not script.steps:
+    def step(self, engine: RoundEngine, rounds: int) -> bool:  # noqa: ARG002 - the recording has its own end
+        """Do the next recorded step if it can be done yet."""
+        replaying = engine.replaying
+        if replaying is None or not replaying.steps:
             return False
-        if not self._do(engine, script.steps[0]):
+        if not self._do(engine, replaying.steps[0]):
             return False
-        script.steps.popleft()
+        replaying.steps.popleft()
         return True
 
-    def _do(self, engine: Engine, step: Step) -> bool:
-        token = engine.board.tokens.get(step.agent)
+    def _do(self, engine: RoundEngine, step: RecordedStep) -> bool:
+        token = engine.table.tokens.get(step.agent)
         if token is not None and step.what in ("turn", "serve"):
             return self._move(engine, token, step)
         if step.what == "settle":
@@ -142,7 +142,7 @@ class ByScript:
             return judged
         return False
 
-    def _move(self, engine: Engine, token: Token, step: Step) -> bool:
+    def _move(self, engine: RoundEngine, token: Token, step: RecordedStep) -> bool:
         if token.status is Status.AT_GATE and token.round == step.round - 1 and step.round in engine.open:
             engine.enter(token, engine.open[step.round])
         if token.status is not Status.READY or (token.stage, token.round) != (step.stage, step.round):
@@ -154,8 +154,8 @@ class ByScript:
         return True
 
 
-def enter(engine: Engine, token: Token) -> bool:
-    """Have a token enter its next round, which is opened if it is the first. Return whether it did."""
+def enter(engine: RoundEngine, token: Token) -> bool:
+    """Let a token enter its next round, and open that round for the first token. Return True."""
     number = token.round + 1
     if number not in engine.open:
         open_round(engine, number)
@@ -164,40 +164,40 @@ def enter(engine: Engine, token: Token) -> bool:
     return True
 
 
-def open_round(engine: Engine, number: int) -> None:
+def open_round(engine: RoundEngine, number: int) -> None:
     """Open a round."""
     engine.record("open", "", number)
     engine.open_round(number)
 
 
-def begin(engine: Engine, token: Token) -> None:
-    """Have a token begin its stage, with the newest view."""
+def begin(engine: RoundEngine, token: Token) -> None:
+    """Start the stage of a token with the newest view."""
     engine.record("turn", token.name, token.round, token.stage)
     engine.start(token, engine.world.view())
 
 
-def serve(engine: Engine, token: Token) -> None:
-    """Have what is done together done for one token, with the newest view."""
+def serve(engine: RoundEngine, token: Token) -> None:
+    """Start a together-stage for one token with the newest view."""
     engine.record("serve", token.name, token.round, token.stage)
     engine.serve([token], engine.open[token.round], engine.world.view())
 
 
-def may_settle(engine: Engine, number: int) -> bool:
-    """Return whether everybody has left a round, and nobody can enter it any more."""
+def may_settle(engine: RoundEngine, number: int) -> bool:
+    """Return whether all tokens have left a round and none can still enter it."""
     if number not in engine.open or engine.open[number].inside:
         return False
-    slowest = engine.board.slowest
+    slowest = engine.table.slowest
     return slowest == 0 or slowest > number
 
 
-def settle(engine: Engine, number: int) -> None:
+def settle(engine: RoundEngine, number: int) -> None:
     """Settle a round."""
     engine.record("settle", "", number)
     engine.settle(engine.open[number])
 
 
-def pace_of(mode: Mode, *, scripted: bool) -> Pace:
-    """Return how a mode goes on."""
+def strategy_of(mode: Mode, *, scripted: bool) -> ModeStrategy:
+    """Return the strategy of a mode."""
     if mode is not Mode.TOKENS:
-        return ByRounds(mode)
-    return ByScript() if scripted else ByTokens()
+        return RoundStrategy(mode)
+    return ReplayStrategy() if scripted else TokenStrategy()

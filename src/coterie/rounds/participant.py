@@ -1,4 +1,4 @@
-"""What is to take part, kept as it was given, so that it can be made anew."""
+"""The participants of a simulation as they were given, so that each can be built again."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from coterie.world import freeze
 _STATELESS = (str, bytes, bool, int, float, type(None))
 
 
-class Subject:
-    """One agent of a simulation, as it was given: a runtime agent's reference, an object, a function, or nothing.
+class Participant:
+    """One agent of a simulation, as it was given: a runtime agent's reference, an object, a function, or None.
 
-    It is copied when it is given, and each time it is made, so that one that is rebuilt starts as the first did.
+    It is copied here and at each `make`, so that a rebuilt agent starts as the first did.
     """
 
     def __init__(self, name: str, given: Any) -> None:
@@ -28,45 +28,45 @@ class Subject:
             raise InvalidSetting(f"Simulation.agents[{name!r}]", given, need)
         self.name = name
         self._given = detach(given)
-        # Found out once: to ask a protocol costs as much as a turn does.
+        # Checked once: an isinstance check of a protocol costs as much as a turn.
         self.keeps_state = isinstance(self._given, Checkpointable | AgentRef)
-        """Whether it has a state to keep."""
+        """Whether it has `snapshot` and `restore`, or is a runtime agent."""
         self.is_stateless = _is_stateless(self._given)
-        """Whether it has no state that could change."""
+        """Whether its state cannot change."""
 
     def make(self) -> Any:
-        """Return the agent, new."""
+        """Return a new copy of the agent."""
         return detach(self._given)
 
     @property
     def reference(self) -> AgentRef | None:
-        """Its reference if it is a runtime agent."""
+        """The reference of a runtime agent, else None."""
         return self._given if isinstance(self._given, AgentRef) else None
 
     def check(self) -> None:
-        """See that it can be kept in a checkpoint. Raises `CheckpointRefused`."""
+        """Raise `CheckpointRefused` if it cannot be kept in a checkpoint."""
         if not (self.keeps_state or self.is_stateless):
             raise CheckpointRefused(self.name, f"a {type(self._given).__qualname__} has no snapshot")
 
-    def __deepcopy__(self, memo: object) -> Subject:
+    def __deepcopy__(self, memo: object) -> Participant:
         return self
 
 
 def state_as_bytes(name: str, state: Any) -> bytes:
-    """Return a state as bytes. Raises `CheckpointRefused` if it is no plain data."""
+    """Return a state as bytes. Raises `CheckpointRefused` if it is not plain data."""
     try:
         return msgspec.msgpack.encode(freeze(state), order="deterministic", enc_hook=dict)
     except Exception as error:
-        raise CheckpointRefused(name, f"its snapshot is no plain data: {error}") from error
+        raise CheckpointRefused(name, f"its snapshot is not plain data: {error}") from error
 
 
 def state_from_bytes(data: bytes) -> Any:
-    """Return the state that was kept."""
+    """Return the state that `state_as_bytes` was given."""
     return msgspec.msgpack.decode(data)
 
 
 def _is_stateless(value: Any) -> bool:
-    """Return whether a value has no state that could change: plain values, functions, and what is declared frozen."""
+    """Return whether a value cannot change: plain values, functions, frozen classes."""
     if isinstance(value, _STATELESS) or inspect.isroutine(value):
         return True
     if isinstance(value, tuple | frozenset):

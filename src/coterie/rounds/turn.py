@@ -1,4 +1,4 @@
-"""What an agent is given when it is its turn."""
+"""The argument of a per-agent stage."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from coterie.errors import TurnForfeited
 from coterie.kernel import check_instance, check_number, stream
-from coterie.rounds.turns.proposals import Proposal
+from coterie.rounds.proposals import Proposal
 from coterie.world import Intent, View, freeze
 
 if TYPE_CHECKING:
-    from coterie.rounds.graph.stage import Stage
+    from coterie.rounds.graph import Stage
 
 
 _WIDE = 2**63
 
 
 class Turn:
-    """One agent in one stage of one round: what it knows, and what it wants.
+    """One agent in one stage of one round: its view and inputs, its intents and proposals.
 
-    It is the agent's alone while the stage runs. After its end, or its deadline, it takes nothing more: `intend` and
-    `propose` then raise `TurnForfeited`.
+    It belongs to the agent while the stage runs. After the end of the stage, or its deadline, `intend` and `propose`
+    raise `TurnForfeited`.
     """
 
     __slots__ = (
@@ -62,13 +62,13 @@ class Turn:
         self.round = round
         """Counted from 1."""
         self.view = view
-        """The world as it is to be seen."""
+        """The frozen view of the world that the agent sees."""
         self.inputs = inputs
-        """What the stages that this agent has passed in this round have returned, by their names."""
+        """The return values of this agent's earlier stages in this round, by stage name."""
         self.visit = visit
-        """How often the agent has come to this stage before, in this round."""
+        """The number of earlier visits of the agent to this stage in this round."""
         self.place = place
-        """The place of the stage in the graph."""
+        """The position of the stage in the graph."""
         self._stage = stage
         self._seed = seed
         self._random: Random | None = None
@@ -77,7 +77,7 @@ class Turn:
         self._forfeited = ""
         self._left = first
         self.over = False
-        """Whether it has ended, in whatever way."""
+        """Whether it has ended in any way."""
 
     @property
     def stage(self) -> str:
@@ -86,33 +86,33 @@ class Turn:
 
     @property
     def work(self) -> Any:
-        """What is done in the stage; None if the agent does it by a method."""
+        """The function of the stage; None if it is a method of the agent."""
         return self._stage.work
 
     @property
     def random(self) -> Random:
-        """A random stream of this agent's, round's, stage's and visit's own: what others draw does not move it."""
+        """A random stream of this agent, round, stage and visit alone; draws of other agents do not change it."""
         if self._random is None:
             self._random = stream(self._seed, "turn", self.name, self.round, self.stage, self.visit)
         return self._random
 
     def intend(self, action: str, *, priority: int = 0, **arguments: Any) -> None:
-        """Want something to happen: an action, with arguments in plain data.
+        """Submit an intent: an action with arguments in plain data. The resolver decides on it at the next commit.
 
         Raises `InvalidValue`, `InvalidSetting`, `TurnForfeited`.
         """
         self._enter()
-        # Said here, where it is this agent's mistake, and not when all that was intended is decided.
+        # Checked here, where the traceback names this agent, and not at the commit.
         check_instance("intend.action", action, str, "the name of an action, as text")
         check_number("intend.priority", priority, least=-_WIDE, whole=True)
         wanted = {name: freeze(value, name) for name, value in arguments.items()}
         index = self._left + len(self._intents)
         self._intents.append(Intent(self.name, str(freeze(action, "action")), wanted, priority, self.round, self.place, index))
-        # The deadline may have passed in between: then the engine has refused it, or never saw it. Either way it is said.
+        # The deadline may have passed meanwhile; the engine has then refused the intent or never saw it. Raise in both cases.
         self._enter()
 
     def propose(self, kind: str, **parameters: Any) -> None:
-        """Propose a mechanism: a kind of rule, with parameters in plain data. Raises as `intend` does."""
+        """Propose a mechanism: a kind of rule with parameters in plain data. Raises as `intend` does."""
         self._enter()
         check_instance("propose.kind", kind, str, "the kind of a mechanism, as text")
         wanted = {name: freeze(value, name) for name, value in parameters.items()}
@@ -122,16 +122,16 @@ class Turn:
         self._enter()
 
     def forfeit(self, reason: str) -> None:
-        """Take nothing more. For the engine."""
+        """Refuse intents and proposals from now on. For the engine."""
         self._forfeited = reason
 
     def wanted(self) -> tuple[list[Intent], list[Proposal]]:
-        """Return what was intended and proposed. For the engine."""
+        """Return the intents and proposals. For the engine."""
         return list(self._intents), list(self._proposals)
 
     def _enter(self) -> None:
         if self._forfeited or self.over:
-            why = self._forfeited or "it has ended, and nothing more can be wanted in it"
+            why = self._forfeited or "it has ended; intend and propose only while the stage runs"
             raise TurnForfeited(self.name, self.stage, self.round, why)
 
     def __repr__(self) -> str:

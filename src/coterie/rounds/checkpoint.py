@@ -1,4 +1,4 @@
-"""A simulation at one moment, so that it can go on from there."""
+"""Checkpoints: the state of a simulation after a round, in the database of its world's log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from coterie.errors import CheckpointMissing, CheckpointRefused, describe
-from coterie.rounds.turns.proposals import Proposal, Verdict
+from coterie.rounds.proposals import Proposal, Verdict
 from coterie.storage import Database, Schema, Transaction
 from coterie.world import ExternalEvent, Intent
 
@@ -37,7 +37,7 @@ _KEPT = 2
 
 
 class TokenState(msgspec.Struct):
-    """Where one agent was, and its state."""
+    """The position of one agent, and its state."""
 
     name: str
     round: int
@@ -55,12 +55,12 @@ class TokenState(msgspec.Struct):
 
 
 class RoundState(msgspec.Struct):
-    """A round that was open, in `Mode.TOKENS`."""
+    """An open round, in `Mode.TOKENS`."""
 
     number: int
     first: int
     sequence: int
-    """The last event that its opening view has seen."""
+    """The sequence number of its opening view."""
     intents: list[Intent]
     inside: list[str]
     commits: int
@@ -85,7 +85,7 @@ class Checkpoint(msgspec.Struct):
     forfeits: int
     stopped: str
     extras: dict[str, bytes]
-    """What else was to be kept, by name."""
+    """The snapshots of the simulation's `keep`, by name."""
 
 
 class Checkpoints:
@@ -97,11 +97,11 @@ class Checkpoints:
         database.migrate(_SCHEMA)
 
     def store(self, checkpoint: Checkpoint) -> None:
-        """Store a checkpoint. When this returns it survives the end of the process. Raises `CheckpointRefused`."""
+        """Store a checkpoint. After the return it survives the end of the process. Raises `CheckpointRefused`."""
         try:
             body = msgspec.msgpack.encode(checkpoint, enc_hook=_plain)
         except (TypeError, OverflowError) as error:
-            raise CheckpointRefused("what a stage has returned", describe(error)) from error
+            raise CheckpointRefused("the return value of a stage", describe(error)) from error
         row = (self._world, checkpoint.round, checkpoint.sequence, body, zlib.crc32(body))
 
         def write(transaction: Transaction) -> None:
@@ -111,13 +111,13 @@ class Checkpoints:
         self._database.write(write, durable=False).result()
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint, or None if there is none. Raises `CheckpointMissing` if it cannot be read."""
+        """Return the newest checkpoint or None. Raises `CheckpointMissing` if it cannot be read."""
         row = self._database.row(_READ, (self._world,))
         if row is None:
             return None
         body, checksum = row
         if zlib.crc32(body) != checksum:
-            raise CheckpointMissing(self._database.name, "the newest checkpoint is not what was written")
+            raise CheckpointMissing(self._database.name, "the checksum of the newest checkpoint is wrong")
         try:
             return msgspec.msgpack.decode(body, type=Checkpoint)
         except msgspec.MsgspecError as error:
@@ -127,4 +127,4 @@ class Checkpoints:
 def _plain(value: Any) -> Any:
     if hasattr(value, "items"):
         return dict(value)
-    raise TypeError(f"a {type(value).__qualname__} is no plain data")
+    raise TypeError(f"a {type(value).__qualname__} is not plain data")

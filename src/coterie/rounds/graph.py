@@ -1,8 +1,9 @@
-"""Which stages a round has, and how agents pass from one to the next."""
+"""The stages of a round, and the edges between them."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
@@ -11,17 +12,16 @@ from typing import Any, TypeAlias
 import msgspec
 
 from coterie.errors import InvalidGraph
-from coterie.rounds.graph.stage import Stage, Work, as_stage
 
 Condition: TypeAlias = Callable[[Any], bool]
-"""Whether an edge is taken, given the `Turn` that the agent has just ended. Pure, and quick."""
+"""Returns whether an edge is taken, given the `Turn` that has just ended. It must be pure and quick."""
 
 END = "end"
-"""The name of what comes after the last stage of a round."""
+"""The name of the target after the last stage of a round."""
 
 
 class Edge(msgspec.Struct, frozen=True, eq=False):
-    """The way from one stage to another, or to `END`, where `when` is true of the turn, or always."""
+    """An edge from one stage to another or to `END`, taken if `when` is true of the turn, or always."""
 
     source: str
     target: str
@@ -29,17 +29,16 @@ class Edge(msgspec.Struct, frozen=True, eq=False):
 
 
 class Graph:
-    """Stages and edges, seen to be sound when it is made. Immutable.
+    """Stages and edges. Immutable; checked when it is made.
 
     ::
 
         Graph.chain(perceive, propose, together(judge), decide)
         Graph([haggle, sell], [Edge("haggle", "haggle", when=undecided), Edge("haggle", "sell")])
 
-    A round begins at the first stage, or at `start`. Of the edges that leave a stage the first whose condition is true
-    is taken; where there is none, the round ends for that agent. Raises `InvalidGraph`, with a line for each fault: names
-    that are unknown or used twice, stages that nobody can come to, edges that are never taken, circles without a way
-    out.
+    A round begins at the first stage, or at `start`. The first edge of a stage whose condition is true is taken; without
+    one the round ends for that agent. Raises `InvalidGraph` with a line for each fault: names that are unknown or used
+    twice, stages that cannot be reached, edges that are never taken, loops without an exit.
     """
 
     def __init__(self, stages: Iterable[Stage | Work | str], edges: Iterable[Edge] = (), *, start: str | None = None) -> None:
@@ -51,10 +50,10 @@ class Graph:
         if wrong := [problem for edge in self.edges if (problem := _problem_of_edge(edge))]:
             raise InvalidGraph(wrong)
         self.places = {stage.name: place for place, stage in enumerate(self.stages)}
-        """The place of each stage, by its name: the order in which what was intended counts."""
+        """The position of each stage, by name. Intents are ordered by it."""
         self.start = start if start is not None else (self.stages[0].name if self.stages else END)
         self.conditional = frozenset(edge.source for edge in self.edges if edge.when is not None)
-        """The stages that a condition leads on from."""
+        """The stages with a conditional edge."""
         problems = list(self._problems())
         if problems:
             raise InvalidGraph(problems)
@@ -73,14 +72,14 @@ class Graph:
         return self.stages[self.places[name]]
 
     def next(self, name: str, turn: Any) -> str:
-        """Return where a turn that has ended in stage `name` leads. Raises what a condition raises."""
+        """Return the target after a turn in stage `name`. Raises the errors of conditions."""
         for edge in self.edges:
             if edge.source == name and (edge.when is None or edge.when(turn)):
                 return edge.target
         return END
 
     def may_be_last(self, name: str) -> bool:
-        """Return whether a round can end after a stage without another stage that is done per agent."""
+        """Return whether a round can end after a stage without another per-agent stage."""
         seen = {name}
         ahead = [name]
         while ahead:
@@ -93,7 +92,7 @@ class Graph:
         return False
 
     def _ways(self, name: str) -> list[str]:
-        """Return where a stage can lead."""
+        """Return the possible targets of a stage."""
         ways = []
         for edge in self.edges:
             if edge.source == name:
@@ -104,15 +103,15 @@ class Graph:
 
     def _problems(self) -> Iterator[str]:
         if not self.stages:
-            yield "it has no stage; give at least one"
+            yield "the graph has no stage; give at least one"
             return
         for name, count in Counter(stage.name for stage in self.stages).items():
             if count > 1:
-                yield f"the stage {name!r} is there {count} times; give each a name of its own"
+                yield f"{count} stages are named {name!r}; give each a name of its own"
             if not name or not isinstance(name, str):
-                yield f"a stage is named {name!r}; names are text that is not empty"
+                yield f"a stage is named {name!r}; a name is a text that is not empty"
             if name == END:
-                yield f"a stage cannot be named {END!r}, which is what comes after the last"
+                yield f"a stage cannot be named {END!r}: that name stands for the end of the round"
         unknown = list(self._unknown())
         yield from unknown
         if unknown:
@@ -121,30 +120,30 @@ class Graph:
         reached = self._reach(self.start)
         for stage in self.stages:
             if stage.name not in reached:
-                yield f"nobody can come to the stage {stage.name!r} from {self.start!r}; add an edge, or leave it out"
+                yield f"the stage {stage.name!r} cannot be reached from {self.start!r}; add an edge, or leave it out"
             elif END not in self._reach(stage.name):
-                yield f"from {stage.name!r} there is no way out of a circle; add an edge to {END!r}, or a condition"
+                yield f"the loop at {stage.name!r} has no exit; add an edge to {END!r}, or a condition"
 
     def _unknown(self) -> Iterator[str]:
         known = [*self.places, END]
         if self.start not in self.places:
-            yield f"it starts at {self.start!r}, which is no stage; there are {', '.join(self.places)}"
+            yield f"the start {self.start!r} is unknown; the stages are {', '.join(self.places)}"
         for edge in self.edges:
             for name in (edge.source, edge.target):
                 if name == END and name is edge.source:
-                    yield f"an edge leads from {END!r}, and {END!r} is no stage but what comes after the last; leave it out"
+                    yield f"an edge leads from {END!r}, the end of the round; leave it out"
                 elif name not in known:
                     close = difflib.get_close_matches(name, known, n=1)
-                    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(self.places)}"
-                    yield f"an edge leads from {edge.source!r} to {edge.target!r}, and {name!r} is no stage; {hint}"
+                    hint = f"did you mean {close[0]!r}?" if close else f"the stages are {', '.join(self.places)}"
+                    yield f"an edge leads from {edge.source!r} to {edge.target!r}, but the stage {name!r} is unknown; {hint}"
 
     def _never_taken(self) -> Iterator[str]:
         closed: set[str] = set()
         for edge in self.edges:
             if edge.source in closed:
                 yield (
-                    f"the edge from {edge.source!r} to {edge.target!r} is never taken, for one before it has no condition; "
-                    "put it first, or leave it out"
+                    f"the edge from {edge.source!r} to {edge.target!r} is never taken, because an earlier edge has no "
+                    "condition; put it first, or leave it out"
                 )
             elif edge.when is None:
                 closed.add(edge.source)
@@ -163,7 +162,7 @@ class Graph:
 
 def _problem_of_edge(edge: Any) -> str:
     if not isinstance(edge, Edge):
-        return f"{edge!r} is no edge; write Edge(source, target), with names"
+        return f"{edge!r} is not an edge; write Edge(source, target), with names"
     names: tuple[Any, ...] = (edge.source, edge.target)
     if not all(isinstance(name, str) for name in names):
         return f"an edge leads from {edge.source!r} to {edge.target!r}; both are names of stages, as text"
@@ -171,3 +170,52 @@ def _problem_of_edge(edge: Any) -> str:
     if when is not None and not callable(when):
         return f"the condition of the edge from {edge.source!r} to {edge.target!r} is {edge.when!r}; give a function of a turn"
     return ""
+
+
+Work: TypeAlias = Callable[[Any], Any]
+"""The function of a stage: plain or ``async``, with one argument."""
+
+
+class Stage(msgspec.Struct, frozen=True, eq=False):
+    """A step of a round, done by each agent or once for all. Made by `per_agent` and `together`."""
+
+    name: str
+    work: Work | None
+    """The function; None if each agent has a method of the stage's name."""
+    together: bool
+
+    def __call__(self, turn: Any) -> Any:
+        """Call the function, so that a decorated function stays callable. Raises `TypeError` if agents have a method instead."""
+        if self.work is None:
+            raise TypeError(f"the stage {self.name!r} is a method of each agent")
+        return self.work(turn)
+
+
+def per_agent(work: Work | str) -> Stage:
+    """Return a stage that each agent does: a function of a `Turn`, or the name of a method of the agents.
+
+    A function may be ``async``. Both run on the agent's own thread. Usable as a decorator.
+    """
+    if isinstance(work, str):
+        return Stage(work, None, together=False)
+    return Stage(_name_of(work), work, together=False)
+
+
+def together(work: Work) -> Stage:
+    """Return a stage that is done once for all agents that reached it: a function of a `Gathering`.
+
+    It may be ``async``, and runs on a thread of its own. Usable as a decorator.
+    """
+    return Stage(_name_of(work), work, together=True)
+
+
+def as_stage(work: Stage | Work | str) -> Stage:
+    """Return `work` as a stage; a function or name becomes a per-agent stage."""
+    return work if isinstance(work, Stage) else per_agent(work)
+
+
+def _name_of(work: Any) -> str:
+    if not callable(work) or inspect.isclass(work):
+        raise InvalidGraph([f"{work!r} cannot be a stage; give a function, or the name of a method"])
+    name = getattr(work, "__name__", type(work).__name__)
+    return "stage" if name == "<lambda>" else name

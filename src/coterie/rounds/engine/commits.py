@@ -1,4 +1,4 @@
-"""What has gathered in a round, put into the world."""
+"""The commits of a simulation to its world."""
 
 from __future__ import annotations
 
@@ -6,43 +6,42 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coterie.errors import CoterieError, StageFailed, describe
-from coterie.rounds.engine.token import OpenRound
-from coterie.rounds.engine.watch import Watch
-from coterie.rounds.keeping.script import ACCEPTED, INTERLEAVING, PROPOSED, REJECTED, ROUND, SETTLED, Step
+from coterie.rounds.engine.deadlines import UserCodeWatch
+from coterie.rounds.engine.tokens import OpenRound
+from coterie.rounds.gathering import Closing
 from coterie.rounds.plan import Plan
-from coterie.rounds.turns.gathering import Closing
-from coterie.rounds.turns.proposals import Verdict, bound
-from coterie.rounds.turns.turn import Turn
+from coterie.rounds.proposals import Verdict, bound
+from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, PROPOSED, REJECTED, ROUND, SETTLED, RecordedStep
+from coterie.rounds.turn import Turn
 from coterie.world import Event, ExternalEvent, Intent, View
 from coterie.world.resolvers import Resolution, refused
 
 
-class Settling:
-    """Makes the commits of a simulation: at what is done together, and at the end of each round.
+class CommitMaker:
+    """Make the commits of a simulation: at together-stages, and at the end of each round.
 
-    What is random in them follows from the seed, the round and the number of the commit in it. Only the engine's thread
-    uses it.
+    Their random streams follow from the seed, the round and the number of the commit in it. Only the engine's thread uses it.
     """
 
-    def __init__(self, plan: Plan, watch: Watch) -> None:
+    def __init__(self, plan: Plan, watch: UserCodeWatch) -> None:
         self._watch = watch
         self._plan = plan
         self._world = plan.world
-        self.steps: list[Step] = []
-        """What the next commit records of the interleaving."""
+        self.steps: list[RecordedStep] = []
+        """The steps of the interleaving that the next commit records."""
 
     def time(self, number: int) -> float:
         """Return the world's time in a round."""
         return number * self._plan.round_seconds
 
     def note(self, notes: Sequence[ExternalEvent], number: int) -> tuple[Event, ...]:
-        """Have notes happen."""
+        """Commit external events alone."""
         return self._world.commit([], notes=notes, time=self.time(number))
 
     def commit(
         self, opened: OpenRound, intents: Iterable[Intent], notes: Sequence[ExternalEvent] = (), *, view: View | None = None
     ) -> None:
-        """Commit intents of a round, by the resolver and the mechanisms that are in force in `view`, or now."""
+        """Commit intents of a round with the resolver and the mechanisms in force in `view`, by default in the current view."""
         plan = self._plan
         everything = [*notes, *self._interleaving()]
         resolver = bound(plan.resolver, plan.mechanisms, view if view is not None else self._world.view())
@@ -53,13 +52,13 @@ class Settling:
         opened.events.extend(made)
 
     def settle(self, opened: OpenRound) -> str:
-        """Let a round close, after its last commit; return why it is to be the last one, or an empty text."""
+        """Call the simulation's `settle` after the last commit of a round; return its reason to stop, or an empty text."""
         plan = self._plan
         stopped = ""
         if plan.settle is not None:
             closing = Closing(opened.number, self._world.view(), plan.seed, self.time(opened.number), opened.events)
             try:
-                with self._watch.during(f"what settles round {opened.number}"):
+                with self._watch.during(f"the function settle in round {opened.number}"):
                     plan.settle(closing)
             except CoterieError:
                 raise
@@ -81,7 +80,7 @@ class Settling:
         return digest
 
     def give_up(self, opened: OpenRound, reason: str) -> None:
-        """Refuse all that is left in a round that will not be settled."""
+        """Refuse all remaining intents of a round that will not be settled."""
 
         def refuse(view: Any, intents: Sequence[Intent], random: Any) -> list[Resolution]:  # noqa: ARG001 - as every resolver
             return [refused(intent, reason) for intent in intents]
@@ -100,7 +99,7 @@ class Settling:
 
 
 def verdict_notes(verdicts: Iterable[Verdict]) -> list[ExternalEvent]:
-    """Return the events of proposals and what was decided about them; what is accepted is in the world by them."""
+    """Return the events of proposals and verdicts. The event of an accepted proposal also changes the world."""
     notes = []
     for verdict in verdicts:
         proposal = verdict.proposal
@@ -114,7 +113,7 @@ def verdict_notes(verdicts: Iterable[Verdict]) -> list[ExternalEvent]:
 
 
 def refused_notes(turn: Turn, reason: str) -> list[ExternalEvent]:
-    """Return the events of what a forfeited turn had wanted."""
+    """Return the events that refuse the intents of a forfeited turn."""
     intents, _ = turn.wanted()
     why = f"the turn was forfeited: {reason}"
     return [
@@ -126,5 +125,5 @@ def refused_notes(turn: Turn, reason: str) -> list[ExternalEvent]:
 
 
 def in_order(notes: Iterable[ExternalEvent]) -> list[ExternalEvent]:
-    """Return notes of one commit in an order that does not depend on when they were made."""
+    """Return the events of one commit in an order that does not depend on time."""
     return sorted(notes, key=lambda note: (note.stage, note.agent, note.kind))

@@ -1,4 +1,4 @@
-"""Runtime agents that take part in a simulation."""
+"""Runtime agents as participants of a simulation."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 from coterie.errors import CheckpointRefused
 from coterie.kernel import Checkpointable
 from coterie.messaging import Request
-from coterie.rounds.turns.turn import Turn
+from coterie.rounds.turn import Turn
 from coterie.runtime import Agent, on
 
 
 class TakeTurn(Request[Any]):
-    """Asks a runtime agent to do the stage of a turn; what it answers is what the stage returns."""
+    """Ask a runtime agent to do the stage of a turn. The answer is the return value of the stage."""
 
     turn: Turn
 
 
-class Keep(Request[Any]):
-    """Asks a runtime agent for its state, in plain data."""
+class GetSnapshot(Request[Any]):
+    """Ask a runtime agent for its state in plain data."""
 
 
-class TakeUp(Request[None]):
-    """Asks a runtime agent to take up a state that it has answered `Keep` with."""
+class RestoreSnapshot(Request[None]):
+    """Ask a runtime agent to restore a state from an answer to `GetSnapshot`."""
 
     state: Any
 
 
 class Member(Agent):
-    """A runtime agent that takes part in simulations: a stage that is given by name is its method of that name.
+    """A runtime agent that takes part in simulations. A stage given by name is the agent's method of that name.
 
     ::
 
@@ -39,9 +39,8 @@ class Member(Agent):
         with Runtime(dispatcher=Dedicated()) as runtime:
             Simulation(world, {"ada": runtime.spawn(Fisher)}, Graph.chain("fish")).run(rounds=12)
 
-    The methods run on the agent's own thread and may be ``async``. With `snapshot` and `restore` it can be kept in
-    checkpoints; without
-    checkpoints it is not rebuilt after a forfeit, but by its own supervision.
+    The methods run on the agent's own thread and may be ``async``. Checkpoints need `snapshot` and `restore`. Without
+    checkpoints its own supervision rebuilds it, and not a forfeit.
     """
 
     @on
@@ -51,14 +50,14 @@ class Member(Agent):
         return await answer if hasattr(answer, "__await__") else answer
 
     @on(raises=CheckpointRefused)
-    def keep(self, message: Keep) -> Any:  # noqa: ARG002 - it says all by its type
+    def get_snapshot(self, message: GetSnapshot) -> Any:  # noqa: ARG002 - its type says everything
         """Return the state."""
         if not isinstance(self, Checkpointable):
             raise CheckpointRefused(self.context.self_ref.name, "it has no snapshot")
         return self.snapshot()
 
     @on
-    def take_up(self, message: TakeUp) -> None:
-        """Take up a state."""
+    def restore_snapshot(self, message: RestoreSnapshot) -> None:
+        """Restore a state."""
         if isinstance(self, Checkpointable):
             self.restore(message.state)

@@ -1,4 +1,4 @@
-"""What time has decided in a run, as it was recorded: forfeits, joins and leaves, and the interleaving of tokens."""
+"""The recorded decisions of time in a run: forfeits, joins, leaves, and the interleaving of tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACCEPTED = "accepted"
 REJECTED = "rejected"
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+class RecordedStep(msgspec.Struct, frozen=True, array_like=True):
     """One step of the engine in `Mode.TOKENS`."""
 
     what: str
@@ -33,20 +33,20 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
 
 
-class Script:
-    """The decisions of time in a recorded run, to be taken again in a replay."""
+class RecordedDecisions:
+    """The decisions of time in a recorded run, for a replay or a resumed run."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.started: Event | None = None
         self.digests: dict[int, str] = {}
         """The digest after each round."""
         self.forfeits: dict[tuple[str, int, str, int], str] = {}
-        """Forfeited turns by agent, round, stage and visit, and why."""
+        """The reasons of forfeited turns, by agent, round, stage and visit."""
         self.joined: dict[int, list[str]] = {}
         self.left: dict[int, list[str]] = {}
-        """Who joined, and who left, before which round."""
-        self.steps: deque[Step] = deque()
-        """In `Mode.TOKENS`, all steps in their order."""
+        """The agents that joined and left before a round."""
+        self.steps: deque[RecordedStep] = deque()
+        """All steps in order, in `Mode.TOKENS`."""
         self.finished = False
         for event in events:
             self._take(event)
@@ -67,5 +67,5 @@ class Script:
             self.steps.extend(_steps(details["steps"]))
 
 
-def _steps(rows: Any) -> list[Step]:
-    return [Step(*row) for row in rows]
+def _steps(rows: Any) -> list[RecordedStep]:
+    return [RecordedStep(*row) for row in rows]

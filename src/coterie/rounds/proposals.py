@@ -1,4 +1,4 @@
-"""Mechanisms that agents propose, and what becomes of them."""
+"""Mechanisms that agents propose, and the verdicts on them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from coterie.world import View, thaw
 from coterie.world.resolvers import Resolver
 
 Binding: TypeAlias = Callable[[Resolver, Mapping[str, Any]], Resolver]
-"""How a mechanism binds: takes the resolver that decides without it, and its parameters; returns the one that decides
-with it. It raises if the parameters make no sense."""
+"""Applies a mechanism: takes the resolver without it and its parameters, returns the resolver with it. Raises if the
+parameters are invalid."""
 
 PREFIX = "mechanism/"
-"""What begins the keys under which accepted mechanisms are in the world: one of each kind, the last accepted."""
+"""Prefix of the world's keys for mechanisms in force: one of each kind, the one accepted last."""
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """A mechanism that somebody proposes: a kind of rule, with parameters."""
+    """A mechanism that an agent proposes: a kind of rule with parameters."""
 
     agent: str
     kind: str
@@ -29,7 +29,7 @@ class Proposal(msgspec.Struct, frozen=True):
     index: int = 0
 
     def accepted(self, reason: str) -> dict[str, Any]:
-        """Return what is in the world of it once it is accepted."""
+        """Return the world's entry for it once it is accepted."""
         return {
             f"{PREFIX}{self.kind}": {
                 "parameters": thaw(self.parameters),
@@ -41,7 +41,7 @@ class Proposal(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What was decided about a proposal, and why."""
+    """The verdict on a proposal, and its reason."""
 
     proposal: Proposal
     accepted: bool
@@ -49,7 +49,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def bound(resolver: Resolver, bindings: Mapping[str, Binding], view: View) -> Resolver:
-    """Return `resolver` with all mechanisms that are in force in `view`, in the order of their kinds."""
+    """Return `resolver` with all mechanisms in force in `view`, applied in the order of their kinds."""
     for kind, mechanism in view.under(PREFIX).items():
         if kind in bindings:
             resolver = bindings[kind](resolver, mechanism["parameters"])
@@ -57,11 +57,11 @@ def bound(resolver: Resolver, bindings: Mapping[str, Binding], view: View) -> Re
 
 
 def problem_of(proposal: Proposal, bindings: Mapping[str, Binding], resolver: Resolver) -> str:
-    """Return why a proposal cannot even be judged; an empty text if it can."""
+    """Return the reason that makes a proposal invalid; an empty text if it is valid."""
     if proposal.kind not in bindings:
         return f"no such mechanism: {proposal.kind}; there are {', '.join(sorted(bindings)) or 'none'}"
     try:
         bindings[proposal.kind](resolver, proposal.parameters)
-    except Exception as error:  # noqa: BLE001 - it is the reason for which the proposal is rejected
-        return f"its parameters make no sense: {error}"
+    except Exception as error:  # noqa: BLE001 - it becomes the reason of the rejection
+        return f"its parameters are invalid: {error}"
     return ""

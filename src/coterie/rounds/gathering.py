@@ -1,4 +1,4 @@
-"""What a stage that is done together is given, and what closes a round."""
+"""The arguments of a together-stage, and of the function that ends a round."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from coterie.errors import InvalidIntent, InvalidSetting
 from coterie.kernel import check_instance, check_number, stream
-from coterie.rounds.turns.proposals import Proposal, Verdict
-from coterie.rounds.turns.turn import Turn
+from coterie.rounds.proposals import Proposal, Verdict
+from coterie.rounds.turn import Turn
 from coterie.world import Event, View, freeze
 
 if TYPE_CHECKING:
-    from coterie.rounds.graph.stage import Stage
+    from coterie.rounds.graph import Stage
 
 
 class Gathering(Turn):
-    """Those who have come to a stage that is done together, and what they propose.
+    """The agents that reached a together-stage, and their proposals.
 
-    What it intends is in the name of the stage. Proposals that it says nothing about are rejected. In `Mode.PIPELINES`
-    and `Mode.TOKENS` it is one agent alone.
+    Its intents are in the name of the stage. A proposal without a verdict is rejected. In `Mode.PIPELINES` and
+    `Mode.TOKENS` it holds one agent.
     """
 
     __slots__ = ("agents", "outputs", "proposals", "verdicts")
@@ -40,16 +40,16 @@ class Gathering(Turn):
     ) -> None:
         super().__init__(stage.name, round, stage, place, view, {}, seed, visit, first)
         self.agents = tuple(agents)
-        """Who has come, in the order of their names."""
+        """The names of the agents, sorted."""
         self.outputs = outputs
-        """What the stages have returned for each of them, by agent and stage."""
+        """The return values of the agents' stages in this round, by agent and stage."""
         self.proposals = tuple(proposals)
-        """What is to be judged, in the order of agents."""
+        """The proposals to be judged, in the order of agents."""
         self.verdicts: dict[int, Verdict] = {}
 
     @property
     def random(self) -> Random:
-        """A random stream of this stage's, round's and visit's own, and of the agent's where it is alone."""
+        """A random stream of this stage, round and visit alone, and of the agent where it is one."""
         if self._random is None:
             self._random = stream(
                 self._seed, "gathering", self.stage, self.round, self.visit, *self.agents[: len(self.agents) == 1]
@@ -57,19 +57,19 @@ class Gathering(Turn):
         return self._random
 
     def accept(self, proposal: Proposal, reason: str = "") -> None:
-        """Have a proposal bind, from the next stage on; in `Mode.PIPELINES` from the next round on."""
+        """Accept a proposal. It binds from the next stage on; in `Mode.PIPELINES` from the next round on."""
         self._judge(proposal, reason, accepted=True)
 
     def reject(self, proposal: Proposal, reason: str) -> None:
-        """Have a proposal not bind, for a reason that is not empty. Raises `InvalidSetting`."""
+        """Reject a proposal, for a reason that is not empty. Raises `InvalidSetting`."""
         if reason == "":
-            raise InvalidSetting("reject.reason", reason, "a reason: who proposed it is told why")
+            raise InvalidSetting("reject.reason", reason, "a reason, to be told to the proposer")
         self._judge(proposal, reason, accepted=False)
 
     def propose(self, kind: str, **parameters: Any) -> None:
-        """Refuse to: agents propose, and are judged here. Raises `InvalidIntent`."""
+        """Raise `InvalidIntent`: agents propose in their own turns."""
         raise InvalidIntent(
-            f"{kind} with {parameters}", f"{self.stage} is done together, and judges; agents propose in their own turns"
+            f"{kind} with {parameters}", f"{self.stage} is a together-stage, which judges; agents propose in their own turns"
         )
 
     def _judge(self, proposal: Proposal, reason: str, *, accepted: bool) -> None:
@@ -80,18 +80,18 @@ class Gathering(Turn):
             if each is proposal:
                 self.verdicts[place] = Verdict(proposal, accepted, reason)
                 return
-        raise InvalidIntent(repr(proposal), "judge what is in the gathering's proposals")
+        raise InvalidIntent(repr(proposal), "judge one of the gathering's proposals")
 
     def judged(self) -> list[Verdict]:
         """Return a verdict for each proposal. For the engine."""
-        unsaid = f"{self.stage} said nothing about it"
+        unsaid = f"{self.stage} gave no verdict"
         return [self.verdicts.get(place, Verdict(each, False, unsaid)) for place, each in enumerate(self.proposals)]  # noqa: FBT003
 
 
 class Closing:
-    """A round that closes: the world after all of its intents, and what becomes of it by itself.
+    """The end of a round: the world after all intents of the round, and the changes to make to it.
 
-    Given to the function `settle` of a simulation, on the thread that runs it. That function must be pure, and quick.
+    Given to the function `settle` of a simulation, on the thread that runs it. That function must be pure and quick.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Closing:
         events: Sequence[Event] = (),
     ) -> None:
         self.events = tuple(events)
-        """What has happened in the round, in its order."""
+        """The events of the round, in order."""
         self.time = time
         """The world's time, in seconds."""
         self.expires: dict[str, float] = {}
@@ -112,14 +112,14 @@ class Closing:
         self.view = view
         """The world after the intents of the round."""
         self.random = stream(seed, "closing", round)
-        """A random stream of this round's own."""
+        """A random stream of this round alone."""
         self.changes: dict[str, Any] = {}
         self.removed: set[str] = set()
         self.details: dict[str, Any] = {}
         self.stopped = ""
 
     def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:
-        """Set a key; with `ttl` it expires after so many seconds of the world's time."""
+        """Set a key. With `ttl` it expires after so many seconds of the world's time."""
         check_number("Closing.set.ttl", ttl, above=0, optional=True)
         self.changes[key] = value
         self.expires.pop(key, None)
@@ -134,11 +134,11 @@ class Closing:
         self.expires.pop(key, None)
 
     def tell(self, **details: Any) -> None:
-        """Add something to the event of the settled round, in plain data."""
+        """Add details in plain data to the event of the settled round."""
         self.details.update(details)
 
     def stop(self, reason: str) -> None:
-        """Let this be the last round."""
+        """Make this the last round."""
         check_instance("Closing.stop", reason, str, "a reason, as text")
         if not reason:
             raise InvalidSetting("Closing.stop", reason, "a reason, as text")

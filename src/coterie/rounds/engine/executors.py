@@ -1,0 +1,222 @@
+"""The runtime agents that execute turns, one for each participant, on a runtime of their own."""
+
+from __future__ import annotations
+
+import inspect
+import queue
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from coterie.errors import UnknownAgent
+from coterie.kernel import Clock
+from coterie.messaging import Message
+from coterie.rounds.engine.tokens import Token
+from coterie.rounds.member import GetSnapshot, RestoreSnapshot, TakeTurn
+from coterie.rounds.participant import Participant, state_as_bytes, state_from_bytes
+from coterie.rounds.turn import Turn
+from coterie.runtime import Agent, AgentRef, Dispatcher, Runtime, RuntimeMetrics, on
+
+
+class Report(msgspec.Struct, gc=False):
+    """The end of a turn, reported to the engine."""
+
+    turn: Turn
+    value: Any = None
+    error: BaseException | None = None
+    """The exception that the stage raised, else None."""
+    state: bytes | None = None
+    """The agent's state after the turn, if requested."""
+    late: bool = False
+    """Whether the deadline reports, and not the turn."""
+    began: float = 0.0
+    ended: float = 0.0
+
+
+Inbox: TypeAlias = "queue.SimpleQueue[Report | BaseException]"
+"""The queue of the engine's reports."""
+
+
+class Act(Message):
+    """Do a turn to its end."""
+
+    turn: Turn
+    inbox: Any
+    keep: bool
+
+
+class ActAsync(Message):
+    """Do a turn whose stage is known to be ``async``."""
+
+    turn: Turn
+    inbox: Any
+    keep: bool
+
+
+class Go(Message):
+    """Await the awaitable that a turn returned."""
+
+    turn: Turn
+    inbox: Any
+    keep: bool
+    rest: Any
+    began: float
+
+
+class TurnExecutor(Agent):
+    """Execute the turns of one participant on a thread of its own, and report the end of each. It raises nothing."""
+
+    def __init__(self, participant: Participant, state: bytes | None) -> None:
+        self.participant = participant
+        self.agent = participant.make()
+        self._state = state
+        if state is not None and participant.reference is None:
+            self.agent.restore(state_from_bytes(state))
+
+    @on
+    def act(self, message: Act) -> None:
+        """Do a turn that needs no event loop; hand an awaitable result on to `go`."""
+        clock = self.context.runtime.clock
+        began = clock.monotonic()
+        turn = message.turn
+        turn.agent = self.agent
+        try:
+            value = self._begin(turn)
+            if isinstance(value, Awaitable):
+                self.context.self_ref.tell(Go(turn, message.inbox, message.keep, value, began))
+                return
+            state = self._keep() if message.keep else None
+        except BaseException as error:  # noqa: BLE001 - it is reported, and forfeits the turn
+            message.inbox.put(Report(turn, error=error, began=began, ended=clock.monotonic()))
+            return
+        message.inbox.put(Report(turn, value, None, state, began=began, ended=clock.monotonic()))
+
+    @on
+    async def act_async(self, message: ActAsync) -> None:
+        """Do a turn on the event loop."""
+        turn = message.turn
+        turn.agent = self.agent
+        began = self.context.runtime.clock.monotonic()
+        try:
+            rest = self._begin(turn)
+        except BaseException as error:  # noqa: BLE001 - as above
+            message.inbox.put(Report(turn, error=error, began=began, ended=began))
+            return
+        await self.go(Go(turn, message.inbox, message.keep, rest, began))
+
+    @on
+    async def go(self, message: Go) -> None:
+        """Await the result of a turn, and report its end."""
+        clock = self.context.runtime.clock
+        turn = message.turn
+        try:
+            value = await message.rest
+            state = None
+            if message.keep:
+                state = await self._keep_reference() if isinstance(self.agent, AgentRef) else self._keep()
+        except BaseException as error:
+            message.inbox.put(Report(turn, error=error, began=message.began, ended=clock.monotonic()))
+            if not isinstance(error, Exception):
+                raise
+            return
+        message.inbox.put(Report(turn, value, None, state, began=message.began, ended=clock.monotonic()))
+
+    def _begin(self, turn: Turn) -> Any:
+        if isinstance(self.agent, AgentRef):
+            return self._of_reference(self.agent, turn)
+        if turn.work is not None:
+            return turn.work(turn)
+        method = getattr(self.agent, turn.stage, None)
+        if method is None and not callable(self.agent):
+            raise AttributeError(f"a {type(self.agent).__qualname__} has no method {turn.stage!r} and is not a function")
+        return method(turn) if method is not None else self.agent(turn)
+
+    async def _of_reference(self, agent: AgentRef, turn: Turn) -> Any:
+        if self._state is not None:
+            await agent.ask(RestoreSnapshot(state_from_bytes(self._state)), timeout=None)
+            self._state = None
+        if turn.work is None:
+            return await agent.ask(TakeTurn(turn), timeout=None)
+        value = turn.work(turn)
+        return await value if isinstance(value, Awaitable) else value
+
+    def _keep(self) -> bytes | None:
+        return state_as_bytes(self.participant.name, self.agent.snapshot()) if self.participant.keeps_state else None
+
+    async def _keep_reference(self) -> bytes:
+        return state_as_bytes(self.participant.name, await self.agent.ask(GetSnapshot(), timeout=None))
+
+
+_LEFT_BEHIND = 0.2
+"""Seconds to wait at the end for a thread that is known to be stuck."""
+
+
+class ExecutorPool:
+    """One executor for each agent, and one for together-stages. Only the engine's thread uses it."""
+
+    def __init__(self, agents: Mapping[str, Any], dispatcher: Dispatcher | None, clock: Clock, inbox: Inbox) -> None:
+        self.participants = {name: Participant(name, agent) for name, agent in agents.items()}
+        self.inbox = inbox
+        self._runtime = Runtime("rounds", dispatcher=dispatcher, clock=clock, ask_timeout=None)
+        self._together_host: AgentRef | None = None
+        self._hosts_of_together = 0
+        self._stuck = 0
+
+    def participant(self, name: str) -> Participant:
+        """Return the participant of that name. Raises `UnknownAgent`."""
+        if name not in self.participants:
+            raise UnknownAgent(
+                name, f"it joins, but was not given to the simulation; given were {', '.join(self.participants)}"
+            )
+        return self.participants[name]
+
+    def act(self, token: Token, turn: Turn, *, keep: bool) -> None:
+        """Start a turn of an agent."""
+        if token.host is None:
+            token.host = self._host(token.name, self.participant(token.name), token.latest, token.hosts)
+        kind = ActAsync if inspect.iscoroutinefunction(turn.work) else Act
+        token.host.tell(kind(turn, self.inbox, keep))
+
+    def act_together(self, turn: Turn) -> None:
+        """Start a together-stage."""
+        if self._together_host is None:
+            self._together_host = self._host("together", Participant("together", None), None, self._hosts_of_together)
+            self._hosts_of_together += 1
+        self._together_host.tell(Act(turn, self.inbox, keep=False))
+
+    def rebuild(self, token: Token, *, stuck: bool) -> None:
+        """Replace the executor of an agent by one with its last checkpoint; the old one ends as soon as it can."""
+        if not stuck and self.participant(token.name).is_stateless:
+            return
+        host, token.host = token.host, None
+        token.hosts += 1
+        token.latest = token.kept
+        if host is not None:
+            self._stuck += stuck
+            host.stop(drain=False)
+
+    def end(self, token: Token) -> None:
+        """End the executor of an agent that takes no part any more."""
+        host, token.host = token.host, None
+        if host is not None:
+            host.stop(drain=False)
+
+    def metrics(self) -> RuntimeMetrics:
+        """Return the metrics of the runtime."""
+        return self._runtime.metrics()
+
+    def close(self) -> None:
+        """End all executors."""
+        self._runtime.stop(drain=False, timeout=_LEFT_BEHIND if self._stuck else None)
+
+    def give_up_together(self) -> None:
+        """Count the together-stage as stuck, so that `close` does not wait for it."""
+        self._stuck += 1
+
+    def _host(self, name: str, participant: Participant, state: bytes | None, number: int) -> AgentRef:
+        called = name if number == 0 else f"{name}~{number}"
+        if self._runtime.find(called) is not None:
+            # An agent may have the name of the executor of together-stages.
+            called = f"{called}~"
+        return self._runtime.spawn(TurnExecutor, participant, state, name=called)

@@ -1,0 +1,127 @@
+"""Tokens: the position of each agent, and the state of open rounds."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+from coterie.rounds.proposals import Proposal, Verdict
+from coterie.rounds.turn import Turn
+from coterie.runtime import AgentRef
+from coterie.world import Event, ExternalEvent, Intent, View
+
+
+class Status(enum.StrEnum):
+    """The status of a token."""
+
+    AT_GATE = "at-gate"
+    """It has left its last round, and may enter the next when its mode allows it."""
+    READY = "ready"
+    """It has reached a stage, and has not begun it."""
+    RUNNING = "running"
+    """Its agent does the stage."""
+    GONE = "gone"
+    """Its agent takes no part any more."""
+
+
+class Token(msgspec.Struct, eq=False):
+    """One agent on its way through the rounds. Only the engine's thread uses it."""
+
+    name: str
+    round: int = 0
+    """The round that it is in or has left."""
+    stage: str = ""
+    status: Status = Status.AT_GATE
+    inputs: dict[str, Any] = {}
+    visits: dict[str, int] = {}
+    intended: int = 0
+    """The number of its intents in this round, so that each has an index of its own."""
+    sequence: int = -1
+    """The sequence number of the view of its running turn."""
+    proposals: list[Proposal] = []
+    """Its proposals of this round without a verdict."""
+    kept: bytes | None = None
+    """Its agent's state at the end of its last round, for a rebuild."""
+    latest: bytes | None = None
+    """Its agent's state after its last turn."""
+    last: int = -1
+    """The last round that it takes part in, once its leave is requested; -1 before."""
+    back: int = 0
+    """The round in which it takes part again, if it joined again before it had left."""
+    since: float = 0.0
+    """The monotonic time at which it came to its position, in seconds."""
+    host: AgentRef | None = None
+    turn: Turn | None = None
+    hosts: int = 0
+    """The number of its executors so far."""
+
+
+class OpenRound(msgspec.Struct, eq=False):
+    """A round that has begun and is not settled."""
+
+    number: int
+    view: View
+    """The view that its stages read."""
+    first: int
+    """The sequence number of its first event."""
+    intents: list[Intent] = []
+    notes: list[ExternalEvent] = []
+    verdicts: list[Verdict] = []
+    """Verdicts that bind at the end of the round."""
+    inside: set[str] = set()
+    """The names of the tokens in it."""
+    commits: int = 0
+    gatherings: int = 0
+    events: list[Event] = []
+    """Its events so far."""
+
+
+class TokenTable:
+    """All tokens, indexed by status, and the round of the slowest. Only the engine's thread uses it."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, Token] = {}
+        self.ready: dict[str, Token] = {}
+        """The tokens that have reached a stage and not begun it."""
+        self.gate: dict[str, Token] = {}
+        """The tokens between two rounds."""
+        self._fronts: dict[int, int] = {}
+
+    @property
+    def live(self) -> list[Token]:
+        """The tokens that take part, sorted by name."""
+        return [token for _, token in sorted(self.tokens.items()) if token.status is not Status.GONE]
+
+    @property
+    def slowest(self) -> int:
+        """The round of the slowest token, counting a token between rounds for the next; 0 without tokens."""
+        return min(self._fronts, default=0)
+
+    def add(self, token: Token) -> None:
+        """Add a token at its position."""
+        self.tokens[token.name] = token
+        self._count(token, 1)
+
+    def move(self, token: Token, status: Status, number: int) -> None:
+        """Set the status and round of a token."""
+        self._count(token, -1)
+        token.status, token.round = status, number
+        self._count(token, 1)
+
+    def _count(self, token: Token, by: int) -> None:
+        if token.status is Status.GONE:
+            return
+        front = token.round + (token.status is Status.AT_GATE)
+        left = self._fronts.get(front, 0) + by
+        if left:
+            self._fronts[front] = left
+        else:
+            del self._fronts[front]
+        kept = self.ready if token.status is Status.READY else self.gate if token.status is Status.AT_GATE else None
+        if kept is not None:
+            if by > 0:
+                kept[token.name] = token
+            else:
+                del kept[token.name]

@@ -1,1 +1,0 @@
-"""The stages of a round, and the ways between them."""
