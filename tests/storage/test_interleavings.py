@@ -7,7 +7,7 @@ import pytest
 
 from coterie.errors import StorageBusy, StorageClosed
 from coterie.storage.engine.contract import ReadingConnection
-from coterie.storage.engine.intake import Intake, Write
+from coterie.storage.engine.intake import Write, WriteQueue
 from coterie.storage.engine.pool import ReaderPool
 from coterie.storage.pending import Pending
 from coterie.testing import Interleaver
@@ -15,7 +15,7 @@ from tests.runs import runs
 
 pytestmark = pytest.mark.stress
 
-INTAKE = Interleaver([Intake.put, Intake.take, Intake._pop, Intake._await, Intake.close])
+INTAKE = Interleaver([WriteQueue.put, WriteQueue.take, WriteQueue._pop, WriteQueue._await, WriteQueue.close])
 POOL = Interleaver([ReaderPool.take, ReaderPool.give, ReaderPool._wake, ReaderPool._leave, ReaderPool.close, ReaderPool.clear])
 
 
@@ -27,7 +27,7 @@ def write() -> Write:
 def test_a_write_is_taken_once_or_its_writer_is_told_that_it_was_not(closes: bool) -> None:
     for seed in runs(150):
         with INTAKE.locks():
-            intake = Intake("here", 1)
+            intake = WriteQueue("here", 1)
         writes = [write() for _ in range(4)]
         accepted: list[int] = []
         taken: list[Write] = []

@@ -4,7 +4,7 @@ import pytest
 
 from coterie.errors import WrongUrl
 from coterie.storage import Dialect, SqliteDatabase, open_database
-from coterie.storage.postgres.address import Address
+from coterie.storage.postgres.address import ConnectionTarget
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_no_part_of_a_wrong_address_that_may_be_a_secret_is_shown(url: str) -> N
 
 
 def test_an_address_is_shown_without_its_secrets() -> None:
-    address = Address("postgresql://me:s3cr%2Fet@[::1]:5433/name?sslmode=require&password=oth%2Fer&sslpassword=third")
+    address = ConnectionTarget("postgresql://me:s3cr%2Fet@[::1]:5433/name?sslmode=require&password=oth%2Fer&sslpassword=third")
     assert address.shown == "postgresql://me@[::1]:5433/name?sslmode=require&password=***&sslpassword=***"
     assert address.options == {"sslmode", "password", "sslpassword"}
     for secret in ("s3cr/et", "s3cr%2Fet", "oth/er", "third"):
@@ -68,5 +68,5 @@ def test_an_address_is_shown_without_its_secrets() -> None:
 
 
 def test_an_address_without_a_server_or_a_user_is_one() -> None:
-    assert Address("postgresql:///name").shown == "postgresql:///name"
-    assert Address("postgres://host").shown == "postgres://host"
+    assert ConnectionTarget("postgresql:///name").shown == "postgresql:///name"
+    assert ConnectionTarget("postgres://host").shown == "postgres://host"

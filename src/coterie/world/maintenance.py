@@ -8,7 +8,7 @@ from coterie.concurrency import PeriodicJob, Timers
 from coterie.kernel import Clock, check_number
 
 
-class Maintenance:
+class WorldMaintenance:
     """Jobs of one world with their own cadences, on a clock. It has no thread where there is nothing to do.
 
     `expire_every` and `snapshot_seconds` are in seconds; None for not at all.

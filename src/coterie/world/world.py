@@ -20,7 +20,7 @@ from coterie.world.intent import Intent, in_order
 from coterie.world.journal.appending import append
 from coterie.world.journal.history import History
 from coterie.world.journal.log import EventLog
-from coterie.world.maintenance import Maintenance
+from coterie.world.maintenance import WorldMaintenance
 from coterie.world.observers import Observer, Observers
 from coterie.world.resolvers import FirstCome, Resolver
 from coterie.world.state.differences import Difference, differences
@@ -96,7 +96,7 @@ class World:
         self._history = History(self._view, history)
         if self._view.sequence == 0:
             self._begin(initial or {})
-        self._upkeep = Maintenance(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
+        self._upkeep = WorldMaintenance(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
 
     @classmethod
     def replay(cls, log: EventLog, until: int | None = None) -> World:

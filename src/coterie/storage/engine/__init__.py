@@ -1,16 +1,16 @@
 """What both databases are run by: the queue, the writer that groups commits, the pool of readers, the handle."""
 
 from coterie.storage.engine.contract import ConnectionLost, ReadingConnection, Store, Work, WriteOutcome, WritingConnection
-from coterie.storage.engine.engine import Engine
+from coterie.storage.engine.engine import SharedDatabase
 from coterie.storage.engine.grouping import run_group
-from coterie.storage.engine.handle import Handle
+from coterie.storage.engine.handle import BaseDatabase
 from coterie.storage.engine.transacting import Transacting
 
 __all__ = [
+    "BaseDatabase",
     "ConnectionLost",
-    "Engine",
-    "Handle",
     "ReadingConnection",
+    "SharedDatabase",
     "Store",
     "Transacting",
     "Work",

@@ -20,7 +20,7 @@ _EXIT_WITHIN = 10.0
 """Seconds that the end of the process waits for writes that were accepted and not done."""
 
 
-class Engine:
+class SharedDatabase:
     """What all users of one database in one process share. `release` is called when it has been closed.
 
     A program that ends without closing it still has its accepted writes done: the writer's thread is a daemon, so that

@@ -15,20 +15,20 @@ from coterie.storage import migrations
 from coterie.storage.database import StorageStatistics
 from coterie.storage.dialect import Dialect, fault_of
 from coterie.storage.engine.contract import ConnectionLost, ReadingConnection
-from coterie.storage.engine.engine import Engine
+from coterie.storage.engine.engine import SharedDatabase
 from coterie.storage.pending import Pending
 from coterie.storage.transaction import Parameters, ReadTransaction, Row, Transaction
 
 T = TypeVar("T")
 
 
-class Handle(ABC):
+class BaseDatabase(ABC):
     """One use of a database, which may have others in this process. Implements `Database` over an engine.
 
     Safe from any thread. `_lock` guards that it is closed once.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: SharedDatabase) -> None:
         self._engine = engine
         self._lock = new_lock(Rank.RECORDS)
         self._closed = False

@@ -30,7 +30,7 @@ class _Waiting:
         self.accepted = False
 
 
-class Intake:
+class WriteQueue:
     """Bounded, first in, first out; those who wait for room are let in in their order, before all who come later.
 
     Safe from any thread; one thread takes. `_lock` guards everything.

@@ -9,7 +9,7 @@ from typing import TypeVar
 from coterie.concurrency import start_thread
 from coterie.errors import StorageError, StorageFull, StorageUnavailable, describe
 from coterie.storage.engine.contract import Store, Work, WriteOutcome
-from coterie.storage.engine.intake import Intake, Write
+from coterie.storage.engine.intake import Write, WriteQueue
 from coterie.storage.pending import Pending
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Writer:
         self.stored = 0
         self.failed = 0
         self.commits = 0
-        self._intake = Intake(where, capacity)
+        self._intake = WriteQueue(where, capacity)
         self._rested = True
         self._thread = start_thread(self._run, f"storage-writer {where}")
         self._ident = self._thread.ident or 0

@@ -11,7 +11,7 @@ _HIDDEN = "***"
 _SECRETS = frozenset({"password", "passfile", "sslpassword", "sslkey"})
 
 
-class Address:
+class ConnectionTarget:
     """Where to connect, with the password; and `shown`, without.
 
     Raises `WrongUrl`, which shows nothing that might be a secret, for what is no address.

@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from coterie.errors import StorageError
 from coterie.storage.dialect import Dialect, for_postgres
 from coterie.storage.engine import ConnectionLost, Transacting
-from coterie.storage.postgres.address import Address
+from coterie.storage.postgres.address import ConnectionTarget
 from coterie.storage.postgres.failures import FAILURES, failure
 from coterie.storage.transaction import Parameters, Row
 
@@ -39,7 +39,7 @@ class PostgresConnection(Transacting):
 
     dialect = Dialect.POSTGRES
 
-    def __init__(self, address: Address, *, writes: bool = False) -> None:
+    def __init__(self, address: ConnectionTarget, *, writes: bool = False) -> None:
         self._address = address
         settings = {name: value for name, value in _DEFAULTS.items() if name not in address.options}
         try:

@@ -8,11 +8,11 @@ from functools import partial
 from coterie.errors import StorageUnavailable
 from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
-from coterie.storage.engine import ConnectionLost, Engine, Handle, ReadingConnection, Store
-from coterie.storage.postgres.address import Address
+from coterie.storage.engine import BaseDatabase, ConnectionLost, ReadingConnection, SharedDatabase, Store
+from coterie.storage.postgres.address import ConnectionTarget
 
 
-class PostgresDatabase(Handle):
+class PostgresDatabase(BaseDatabase):
     """The database at an address, ``postgresql://USER:PASSWORD@HOST:PORT/NAME``. See `Database` for what it promises.
 
     Each has a writer and readers of its own, and other processes may use the same database at the same time: what one
@@ -35,11 +35,11 @@ class PostgresDatabase(Handle):
         patience: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
-        address = Address(url)
+        address = ConnectionTarget(url)
         clock = clock_or_system("PostgresDatabase.clock", clock)
         store, connect = _driver(address, clock, patience)
         super().__init__(
-            Engine(
+            SharedDatabase(
                 address.shown, Dialect.POSTGRES, store, connect, clock, readers=readers, capacity=capacity, patience=patience
             )
         )
@@ -53,7 +53,7 @@ class PostgresDatabase(Handle):
         self._engine.close(timeout)
 
 
-def _driver(address: Address, clock: Clock, patience: float) -> tuple[Store, Callable[[], ReadingConnection]]:
+def _driver(address: ConnectionTarget, clock: Clock, patience: float) -> tuple[Store, Callable[[], ReadingConnection]]:
     """Connect. The library is an extra, and is only looked for when a server is wanted."""
     try:
         from coterie.storage.postgres.connection import PostgresConnection  # noqa: PLC0415

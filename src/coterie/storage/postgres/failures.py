@@ -6,7 +6,7 @@ import psycopg
 
 from coterie.errors import ConstraintViolated, StatementFailed, StorageCorrupt, StorageError, StorageFull, StorageUnavailable
 from coterie.storage.engine import ConnectionLost
-from coterie.storage.postgres.address import Address
+from coterie.storage.postgres.address import ConnectionTarget
 
 FAILURES = (psycopg.Error, OverflowError, ValueError, TypeError)
 """What the library raises: its own errors, and Python's for numbers and text that the server has no form for."""
@@ -15,7 +15,7 @@ _AGAIN = frozenset({"40001", "40P01"})
 """Another process was in the way, and one of the two had to begin again: it is this one."""
 
 
-def failure(error: Exception, address: Address, sql: str, *, broken: bool) -> StorageError:
+def failure(error: Exception, address: ConnectionTarget, sql: str, *, broken: bool) -> StorageError:
     """Return the error of storage for one of `FAILURES`, which a statement met; `broken` if its connection did not survive."""
     code = getattr(error, "sqlstate", None) or ""
     diagnosis = getattr(error, "diag", None)

@@ -10,7 +10,7 @@ from coterie.concurrency import AutoResetEvent, Timers
 from coterie.errors import StorageError, StorageUnavailable
 from coterie.kernel import Clock
 from coterie.storage.engine import ConnectionLost, Work, WriteOutcome, run_group
-from coterie.storage.postgres.address import Address
+from coterie.storage.postgres.address import ConnectionTarget
 from coterie.storage.postgres.connection import PostgresConnection
 from coterie.storage.postgres.fate import Fate
 from coterie.storage.transaction import Transaction
@@ -30,7 +30,7 @@ class PostgresStore:
     once, and what is acknowledged is stored.
     """
 
-    def __init__(self, address: Address, clock: Clock, patience: float) -> None:
+    def __init__(self, address: ConnectionTarget, clock: Clock, patience: float) -> None:
         self.reconnects = 0
         self._address = address
         self._clock = clock

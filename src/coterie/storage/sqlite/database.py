@@ -9,7 +9,7 @@ from pathlib import Path
 from coterie.errors import StorageCorrupt, StorageUnavailable
 from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
-from coterie.storage.engine import Engine, Handle
+from coterie.storage.engine import BaseDatabase, SharedDatabase
 from coterie.storage.sqlite import sharing
 from coterie.storage.sqlite.connection import SqliteConnection
 from coterie.storage.sqlite.store import SqliteStore
@@ -18,7 +18,7 @@ _PATIENCE = 30.0
 """Seconds that a read waits for a connection."""
 
 
-class SqliteDatabase(Handle):
+class SqliteDatabase(BaseDatabase):
     """The database in the file `path`, which is made if there is none. See `Database` for what it promises.
 
     Several of them with the same path in one process share one writer and one set of readers, which are as the first
@@ -61,8 +61,10 @@ def _refuse_what_is_no_file(path: Path) -> None:
         raise StorageUnavailable(path, f"there is no folder {path.parent}; make it first")
 
 
-def _make(path: Path, readers: int, capacity: int, clock: Clock) -> Engine:
+def _make(path: Path, readers: int, capacity: int, clock: Clock) -> SharedDatabase:
     # Opened here, and not by the writer's thread, so that whoever opens it hears of what is wrong.
     store = SqliteStore(path, clock)
     connect = partial(SqliteConnection, path)
-    return Engine(str(path), Dialect.SQLITE, store, connect, clock, readers=readers, capacity=capacity, patience=_PATIENCE)
+    return SharedDatabase(
+        str(path), Dialect.SQLITE, store, connect, clock, readers=readers, capacity=capacity, patience=_PATIENCE
+    )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coterie.concurrency import Rank, new_lock
-from coterie.storage.engine import Engine
+from coterie.storage.engine import SharedDatabase
 from coterie.storage.sqlite.process_lock import ProcessLock
 
 
@@ -26,7 +26,7 @@ class SharedFile:
         self.path = path
         self.lock = new_lock(Rank.DATABASE)
         self.process_lock = ProcessLock(path)
-        self.engine: Engine | None = None
+        self.engine: SharedDatabase | None = None
         self.users = 0
 
 
@@ -44,7 +44,7 @@ class _Process:
     table = _Table([])
 
 
-def join(path: Path, make: Callable[[], Engine]) -> tuple[SharedFile, Engine]:
+def join(path: Path, make: Callable[[], SharedDatabase]) -> tuple[SharedFile, SharedDatabase]:
     """Become a user of the file at `path`, which is absolute and has no links in it; open it if nobody has.
 
     Safe from any thread. Raises what `make` raises, and `StorageLocked`.
@@ -85,7 +85,7 @@ def leave(file: SharedFile, timeout: float) -> None:
                 _count_down(file, table)
 
 
-def _open(file: SharedFile, make: Callable[[], Engine]) -> Engine:
+def _open(file: SharedFile, make: Callable[[], SharedDatabase]) -> SharedDatabase:
     file.process_lock.acquire()
     try:
         return make()
