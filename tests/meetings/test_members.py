@@ -13,8 +13,8 @@ from coterie.meetings import (
     Utterances,
     read_minutes,
 )
+from coterie.meetings.minutes import read_json_lines
 from coterie.meetings.state.events import Reacted
-from coterie.meetings.transcript import read_json_lines
 from coterie.testing import ManualClock, eventually, wait_until_idle
 from tests.meetings.people import Member, house
 

@@ -12,7 +12,7 @@ import pytest
 
 from coterie.errors import DecodeFailed, EncodeFailed, InvalidSetting
 from coterie.meetings import read_minutes
-from coterie.meetings.transcript import read_json_lines
+from coterie.meetings.minutes import read_json_lines
 from coterie.testing import eventually
 from tests.meetings.people import house
 
@@ -157,7 +157,7 @@ def test_entries_that_a_full_disk_refused_are_written_when_there_is_room(
                 return write(self, data[:5])
             raise OSError("no space left on device")
 
-    monkeypatch.setattr("coterie.meetings.minutes_file.FileIO", Disk)
+    monkeypatch.setattr("coterie.meetings.minutes.FileIO", Disk)
     with house(folder=tmp_path) as each:
         ada = each.member("ada")
         id_ = each.call(ada)

@@ -25,7 +25,7 @@ from coterie.personas import (
     say,
     when,
 )
-from coterie.personas.agent.relations import RelationsView
+from coterie.personas.agent.directory import RelationsView
 from coterie.runtime import Dispatcher
 from coterie.testing import Together, checked_locks, run_together
 from tests.personas.minds import Does

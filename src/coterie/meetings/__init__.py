@@ -18,6 +18,7 @@ from coterie.meetings.messages import (
     Welcome,
     YourTurn,
 )
+from coterie.meetings.minutes import Transcript, read_minutes
 from coterie.meetings.person import Person
 from coterie.meetings.raft.state import Timing
 from coterie.meetings.service import Meetings
@@ -34,7 +35,6 @@ from coterie.meetings.state.floor import (
 )
 from coterie.meetings.state.records import MeetingView, Utterance
 from coterie.meetings.state.termination import Decided, Lasted, MaxTurns, Silence, TerminationCondition, TextSaid
-from coterie.meetings.transcript import Transcript, read_minutes
 
 __all__ = [
     "Accept",

@@ -30,10 +30,10 @@ from coterie.meetings.host.directory import MeetingDirectory, name_for
 from coterie.meetings.host.local_meeting import LocalMeeting
 from coterie.meetings.host.local_member import LocalMember
 from coterie.meetings.host.messages import InviteGuest, NotHeld, SubmitProposal
+from coterie.meetings.minutes import ENCODE_ERRORS, PLAIN_DATA, Transcript, stable_copy
 from coterie.meetings.state import events, fold
 from coterie.meetings.state.events import AnyEvent, Refusal
 from coterie.meetings.state.meeting_state import MeetingState
-from coterie.meetings.transcript import ENCODE_ERRORS, PLAIN_DATA, Transcript, stable_copy
 from coterie.runtime import AgentRef
 
 _GRACE = 5.0

@@ -21,10 +21,10 @@ from coterie.meetings.messages import (
     Welcome,
     YourTurn,
 )
+from coterie.meetings.minutes import entry_line
 from coterie.meetings.service import Meetings
 from coterie.meetings.state.events import LogEntry
 from coterie.meetings.state.records import Utterance
-from coterie.meetings.transcript import entry_line
 from coterie.runtime import Agent, on
 
 HELP = (

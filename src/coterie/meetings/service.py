@@ -12,8 +12,7 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import InvalidSetting, NotInAgent, UnknownMeeting
 from coterie.kernel import check_instance, check_number
-from coterie.meetings.host.directory import MeetingDirectory, name_for
-from coterie.meetings.host.invitation_service import InvitationService
+from coterie.meetings.host.directory import InvitationService, MeetingDirectory, name_for
 from coterie.meetings.host.invitations import INVITATION_SERVICE
 from coterie.meetings.host.local_meeting import LocalMeeting, MeetingTerms
 from coterie.meetings.host.local_member import LocalMember
@@ -21,12 +20,12 @@ from coterie.meetings.host.messages import OpenMeeting
 from coterie.meetings.host.responses import InvitationResponses
 from coterie.meetings.meeting import Meeting, not_held_error
 from coterie.meetings.messages import Batch
+from coterie.meetings.minutes import ENCODE_ERRORS, PLAIN_DATA, stable_copy
 from coterie.meetings.raft.state import Timing
 from coterie.meetings.state import fold
 from coterie.meetings.state.floor import Floor, Open
 from coterie.meetings.state.meeting_state import MeetingState
 from coterie.meetings.state.termination import AnyCondition, combined_condition
-from coterie.meetings.transcript import ENCODE_ERRORS, PLAIN_DATA, stable_copy
 from coterie.runtime import AgentRef, Runtime
 
 

@@ -9,11 +9,11 @@ import warnings
 from typing import TYPE_CHECKING
 
 from coterie.models.contract import Model
-from coterie.models.costs import CostTable, cost_table
 from coterie.models.extraction import extract, extract_blocking
 from coterie.models.gateway import ModelGateway, ModelReplyFuture
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
 from coterie.models.policies import CallMetrics, Spending
+from coterie.models.policies.metering import CostTable, cost_table
 from coterie.models.recording import RecordingModel, ReplayModel, recorded_spending
 from coterie.models.rules import RuleModel
 from coterie.models.values import (

@@ -1,4 +1,4 @@
-"""The contract of a model, and how a stream is read."""
+"""The contract of a model, the base of models that wrap a model, and the way to read a stream."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from coterie.models.values import ModelReply, ModelRequest, TextDelta
+from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 
 
 class Model(Protocol):
@@ -42,3 +42,25 @@ async def reading(stream: AsyncIterator[Piece]) -> AsyncIterator[AsyncIterator[P
         close = getattr(stream, "aclose", None)
         if close is not None:
             await close()
+
+
+class ModelWrapper:
+    """The base of a model that adds one policy to another model."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def name(self) -> str:
+        """The name of the model within."""
+        return self._model.name
+
+
+def tokens(usage: Usage) -> int:
+    """Return all tokens of a reply, those of its prompt included."""
+    return usage.input_tokens + usage.output_tokens
+
+
+def usage_of(piece: object) -> Usage | None:
+    """Return what a stream has cost, if this piece of it is the whole reply, which comes last."""
+    return piece.usage if isinstance(piece, ModelReply) else None

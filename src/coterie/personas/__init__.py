@@ -6,12 +6,10 @@ or guards itself. Where memories are kept, how models are reached, and what a wo
 """
 
 from coterie.personas.agent.agent import PersonaAgent
-from coterie.personas.agent.directory import PersonaDirectory
+from coterie.personas.agent.directory import PersonaDirectory, Relation, Relations
 from coterie.personas.agent.messages import PERSONAS, Dialogue, FallbackUsed, Listen, StartEpisode
-from coterie.personas.agent.relations import Relation, Relations
 from coterie.personas.agent.rounds import hear, social_resolver, social_round, social_world
 from coterie.personas.agent.state import EndReason, Episode, PersonaState
-from coterie.personas.answers import AnswerTable, SurveyAnswer, SurveyRow, table_by_model, table_by_rules
 from coterie.personas.focus_group import FocusGroup
 from coterie.personas.mind.actions import ActionKind, ActionSet, action
 from coterie.personas.mind.context import ActionContext
@@ -45,8 +43,8 @@ from coterie.personas.mind.state import (
 )
 from coterie.personas.population import Population, load_personas
 from coterie.personas.profile.persona import Fragment, Persona
-from coterie.personas.questions import AnswerKind, Question
 from coterie.personas.reference import PersonaRef
+from coterie.personas.survey import AnswerKind, AnswerTable, Question, SurveyAnswer, SurveyRow, table_by_model, table_by_rules
 
 __all__ = [
     "PERSONAS",

@@ -10,9 +10,8 @@ from coterie.errors import MeetingError, describe
 from coterie.meetings import MeetingEnded, MeetingNews, Meetings, RoundRobin, Utterance, YourTurn
 from coterie.messaging import Request
 from coterie.personas.agent.messages import Dialogue, DialogueLine
-from coterie.personas.answers import SurveyAnswer
-from coterie.personas.profile.description import as_text
-from coterie.personas.questions import Question
+from coterie.personas.profile.persona import as_text
+from coterie.personas.survey import Question, SurveyAnswer
 from coterie.runtime import Agent, AgentRef, on
 
 

@@ -22,17 +22,15 @@ from coterie.meetings import Meetings
 from coterie.memory import TieredMemory
 from coterie.models import Model
 from coterie.personas.agent.agent import PersonaAgent
-from coterie.personas.agent.directory import PersonaDirectory
+from coterie.personas.agent.directory import PersonaDirectory, Relation, Relations
 from coterie.personas.agent.messages import Dialogue, GetState
-from coterie.personas.agent.relations import Relation, Relations
-from coterie.personas.answers import AnswerTable, SurveyAnswer, Tabulate, Tabulator
 from coterie.personas.focus_group import FocusGroup, HoldFocusGroup, Interviewer
 from coterie.personas.mind.mind import Mind
 from coterie.personas.moderator import Converse, Moderator
 from coterie.personas.profile.persona import Persona
 from coterie.personas.profile.reading import MOST_BYTES
-from coterie.personas.questions import Question
 from coterie.personas.reference import PersonaRef, name_of
+from coterie.personas.survey import AnswerTable, Question, SurveyAnswer, Tabulate, Tabulator
 from coterie.runtime import AgentRef, Dispatcher, Reply, Runtime
 
 MakeMind = Callable[[Persona], Mind]

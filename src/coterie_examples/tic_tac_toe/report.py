@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from coterie.meetings import read_minutes
-from coterie.meetings.transcript import markdown
+from coterie.meetings.minutes import markdown
 from coterie_examples.tic_tac_toe.playing import Game
 from coterie_examples.tic_tac_toe.run import surprises_of
 from coterie_examples.tic_tac_toe.scenario import GameScenario

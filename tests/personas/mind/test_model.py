@@ -27,7 +27,7 @@ from coterie.personas import (
     say,
     talk,
 )
-from coterie.personas.agent.standard_actions import STANDARD_ACTIONS
+from coterie.personas.mind.actions import STANDARD_ACTIONS
 from tests.personas.minds import Does, Scripted, calls, says
 
 TALK = {"type": "TALK", "content": "hi", "target": "Ben"}

@@ -33,7 +33,7 @@ from coterie.personas import (
     talk,
     when,
 )
-from coterie.personas.agent.standard_actions import STANDARD_ACTIONS
+from coterie.personas.mind.actions import STANDARD_ACTIONS
 
 
 def situation(*said: str, seed: int = 0, **more: Any) -> Situation:

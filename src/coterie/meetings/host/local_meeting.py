@@ -11,7 +11,7 @@ from coterie.kernel import Clock, Packed
 from coterie.meetings.host.local_member import LocalMember
 from coterie.meetings.host.responses import InvitationResponses
 from coterie.meetings.messages import Batch
-from coterie.meetings.minutes_file import MinutesFile
+from coterie.meetings.minutes import MinutesFile
 from coterie.meetings.raft.state import Timing
 from coterie.meetings.state.events import LogEntry
 from coterie.meetings.state.floor import Floor

@@ -1,17 +1,18 @@
-"""Budgets of a run and its agents, reserved by estimates and booked by real usage."""
+"""Prices of replies, and budgets of a run and its agents: reserved by estimates, booked by real usage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
 from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import BudgetExhausted
-from coterie.models.options import Budget
-from coterie.models.policies.wrapper import tokens
-from coterie.models.values import ModelRequest, Usage
+from coterie.models.contract import Model, ModelWrapper, reading, tokens, usage_of
+from coterie.models.options import Budget, Price
+from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 
 _CHARACTERS = 4
 """Characters of a token: the common rule of thumb for English."""
@@ -281,3 +282,76 @@ class BudgetLedger:
         if account is None:
             account = self._accounts[agent] = _Account(agent, self._budgets.get(agent, self._per_agent))
         return account
+
+
+class BudgetedModel(ModelWrapper):
+    """Reserves the estimated usage before a request is sent, and books the real usage after. Safe from any thread."""
+
+    def __init__(self, model: Model, ledger: BudgetLedger) -> None:
+        super().__init__(model)
+        self._ledger = ledger
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Ask, or raise `BudgetExhausted` without having asked."""
+        async with self._reserved(request) as reservation:
+            reply = await self._model.ask(request)
+            self._ledger.settle(reservation, reply.usage)
+            return reply
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Stream, or raise `BudgetExhausted` without having asked. A stream that is left early costs its estimate."""
+        async with self._reserved(request) as reservation, reading(self._model.stream(request)) as pieces:
+            async for piece in pieces:
+                usage = usage_of(piece)
+                if usage is not None:
+                    self._ledger.settle(reservation, usage)
+                else:
+                    reservation.delivered = True
+                yield piece
+
+    @asynccontextmanager
+    async def _reserved(self, request: ModelRequest) -> AsyncIterator[Reservation]:
+        reservation = await self._ledger.reserve(request)
+        try:
+            yield reservation
+        finally:
+            self._ledger.release(reservation)
+
+
+class PricedModel(ModelWrapper):
+    """Puts the prices that a user gave on the replies of a model. Safe from any thread."""
+
+    def __init__(self, model: Model, prices: Mapping[str, Price]) -> None:
+        super().__init__(model)
+        self._prices = dict(prices)
+
+    def price(self, input_tokens: int, output_tokens: int) -> float | None:
+        """Return what so many tokens cost, in US dollars; None where the price is not known."""
+        price = self._known("")
+        if price is not None:
+            return price.of(input_tokens, output_tokens)
+        known = getattr(self._model, "price", None)
+        return known(input_tokens, output_tokens) if known is not None else None
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Ask, and put the price on the reply."""
+        return self._priced(await self._model.ask(request))
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+        """Stream, and put the price on the whole reply."""
+        async with reading(self._model.stream(request)) as pieces:
+            async for piece in pieces:
+                yield self._priced(piece) if isinstance(piece, ModelReply) else piece
+
+    def _priced(self, reply: ModelReply) -> ModelReply:
+        price = self._known(reply.model)
+        if price is None:
+            return reply
+        usage = reply.usage
+        cost = price.of(usage.input_tokens, usage.output_tokens)
+        return msgspec.structs.replace(reply, usage=msgspec.structs.replace(usage, cost=cost))
+
+    def _known(self, model: str) -> Price | None:
+        """Return the price by the model string, by the name in it, or by what the provider calls the model."""
+        names = (self.name, self.name.partition(":")[2], model)
+        return next((self._prices[name] for name in names if name in self._prices), None)

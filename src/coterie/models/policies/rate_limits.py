@@ -11,11 +11,10 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from coterie.errors import BudgetExhausted, ModelError
-from coterie.models.contract import Model, reading
+from coterie.models.contract import Model, ModelWrapper, reading, tokens, usage_of
 from coterie.models.options import RateLimits
 from coterie.models.policies.budgets import TokenEstimator
 from coterie.models.policies.metering import Meter
-from coterie.models.policies.wrapper import ModelWrapper, tokens, usage_of
 from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 
 

@@ -18,15 +18,13 @@ from coterie.personas.agent.channels import MailboxChannel, MeetingChannel, Sile
 from coterie.personas.agent.directory import PersonaDirectory
 from coterie.personas.agent.episode import EpisodeRunner
 from coterie.personas.agent.memory import NoteMemory, TieredPersonaMemory
-from coterie.personas.agent.standard_actions import STANDARD_ACTIONS
 from coterie.personas.agent.state import Episode, PersonaState
-from coterie.personas.mind.actions import ActionKind, ActionSet, declared_in
+from coterie.personas.mind.actions import STANDARD_ACTIONS, ActionKind, ActionSet, declared_in
 from coterie.personas.mind.context import OutputChannel, PersonaMemory
 from coterie.personas.mind.mind import Decision, Mind
 from coterie.personas.mind.rules import RuleMind
 from coterie.personas.mind.state import TALK, ActionOutcome, ActionRecord, MentalState, PersonaAction, Stimulus, StimulusKind
-from coterie.personas.profile.description import as_text
-from coterie.personas.profile.persona import Persona
+from coterie.personas.profile.persona import Persona, as_text
 from coterie.rounds import Member, Turn
 from coterie.rounds.member import GetSnapshot
 from coterie.runtime import AgentLog, on

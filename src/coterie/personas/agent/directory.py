@@ -1,16 +1,185 @@
-"""The directory of the personas of a runtime."""
+"""The directory of the personas of a runtime, with their relations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
+
+import immutables
+import msgspec
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import PersonaUnknown
+from coterie.errors import InvalidSetting, PersonaUnknown
 from coterie.kernel import check_instance
-from coterie.personas.agent.relations import Relations
 from coterie.personas.agent.state import PersonaState
 from coterie.runtime import AgentRef
+
+
+class Relation(msgspec.Struct, frozen=True):
+    """The relation of two personas. Both sides read the same record."""
+
+    first: str
+    """The one whose name sorts first."""
+    second: str
+    of_first: str
+    """What the second is to the first."""
+    of_second: str
+    """What the first is to the second."""
+    version: int = 1
+    """How often anything in the service had changed when this was written."""
+
+    def other(self, name: str) -> str:
+        """Return the name of the other side."""
+        return self.second if name == self.first else self.first
+
+    def seen_by(self, name: str) -> str:
+        """Return what the other side is to this one."""
+        return self.of_first if name == self.first else self.of_second
+
+
+# msgspec crashes where threads learn of a class for the first time at once; here one thread does, while it imports this.
+_KNOWN = msgspec.msgpack.Decoder(Relation)
+
+
+class RelationsView(Mapping[str, Mapping[str, Relation]]):
+    """All relations at one moment, by name and by the other's name. Immutable: both sides of each are the same record."""
+
+    __slots__ = ("_all",)
+
+    def __init__(self, relations: immutables.Map[str, immutables.Map[str, Relation]]) -> None:
+        self._all = relations
+
+    def __getitem__(self, name: str) -> Mapping[str, Relation]:
+        return self._all.get(name, _NOBODY)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def accessible(self, name: str) -> dict[str, str]:
+        """Return the names that `name` can talk to, sorted, each with its relation to `name`."""
+        return {other: relation.seen_by(name) for other, relation in sorted(self[name].items())}
+
+
+_NOBODY: immutables.Map[str, Relation] = immutables.Map()
+
+
+class Relations:
+    """The relations of all personas of a runtime. Safe from any thread.
+
+    ::
+
+        relations.relate("ada", "ben", "old friends")
+        relations.relate("ada", "cleo", "my boss", back="works for me")
+        relations.accessible("ben")  # {"ada": "old friends"}
+
+    A relation is one immutable record under both names, and a change puts it there for both at once: `_lock` makes one
+    change at a time, and readers, who take no lock, see all relations as they were at one moment.
+    """
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.RECORDS)  # guards the writing of what follows
+        self._all: immutables.Map[str, immutables.Map[str, Relation]] = immutables.Map()
+        self._changes = 0
+
+    def relate(self, one: str, other: str, description: str = "", *, back: str | None = None) -> Relation:
+        """Create or replace the relation of two; return it.
+
+        `description` is what `other` is to `one`, and `back` what `one` is to `other`: the same unless given. Raises
+        `InvalidSetting` if both names are equal.
+        """
+        for where, name in (("relate.one", one), ("relate.other", other)):
+            check_instance(where, name, str, "a name")
+            if not name:
+                raise InvalidSetting(where, name, "a name")
+        check_instance("relate.description", description, str, "text")
+        check_instance("relate.back", back, (str, type(None)), "text, or None")
+        if one == other:
+            raise InvalidSetting("relate.other", other, "somebody else: nobody has a relation to itself")
+        first, second = sorted((one, other))
+        ours, theirs = description, description if back is None else back
+        of_first, of_second = (ours, theirs) if first == one else (theirs, ours)
+        with self._lock:
+            self._changes += 1
+            relation = Relation(first, second, of_first, of_second, self._changes)
+            known = self._all
+            for name, whom in ((first, second), (second, first)):
+                known = known.set(name, known.get(name, _NOBODY).set(whom, relation))
+            self._all = known
+        return relation
+
+    def separate(self, one: str, other: str) -> bool:
+        """Delete the relation of two; return whether there was one."""
+        with self._lock:
+            known = self._all
+            if other not in known.get(one, _NOBODY):
+                return False
+            self._changes += 1
+            for name, whom in ((one, other), (other, one)):
+                known = known.set(name, known[name].delete(whom))
+            self._all = known
+        return True
+
+    def forget(self, name: str) -> int:
+        """Delete all relations of a name; return their number."""
+        with self._lock:
+            known = self._all
+            others = list(known.get(name, _NOBODY))
+            if name not in known:
+                return 0
+            self._changes += 1
+            known = known.delete(name)
+            for other in others:
+                known = known.set(other, known[other].delete(name))
+            self._all = known
+        return len(others)
+
+    def between(self, one: str, other: str) -> Relation | None:
+        """Return the relation of two, or None."""
+        return self._all.get(one, _NOBODY).get(other)
+
+    def accessible(self, name: str) -> dict[str, str]:
+        """Return the names that `name` can talk to, sorted, each with its relation to `name`."""
+        return self.view().accessible(name)
+
+    def view(self) -> RelationsView:
+        """Return all relations as they are at this moment."""
+        return RelationsView(self._all)
+
+    @property
+    def changes(self) -> int:
+        """The number of changes so far."""
+        return self._changes
+
+    def __deepcopy__(self, memo: object) -> Relations:
+        return self
+
+    def snapshot(self) -> Any:
+        """Return all relations as plain data."""
+        with self._lock:
+            view, changes = self.view(), self._changes
+        return {"changes": changes, "relations": [msgspec.to_builtins(each) for each in relations_in(view)]}
+
+    def restore(self, state: Any) -> None:
+        """Take up what `snapshot` returned, in place of what there is."""
+        known: immutables.Map[str, immutables.Map[str, Relation]] = immutables.Map()
+        for relation in msgspec.convert(state["relations"], list[Relation]):
+            for name, whom in ((relation.first, relation.second), (relation.second, relation.first)):
+                known = known.set(name, known.get(name, _NOBODY).set(whom, relation))
+        with self._lock:
+            self._all = known
+            self._changes = int(state["changes"])
+
+
+def relations_in(view: RelationsView) -> list[Relation]:
+    """Return each relation of a view once, sorted by its two names."""
+    return [relation for name in sorted(view) for _, relation in sorted(view[name].items()) if name == relation.first]
 
 
 class PersonaDirectory:

@@ -10,7 +10,7 @@ from typing import Any
 
 import immutables
 
-from coterie.personas.agent.relations import Relations
+from coterie.personas.agent.directory import Relations
 from coterie.personas.mind.state import Stimulus, StimulusKind
 from coterie.rounds import Closing, Graph, RestoreSnapshot, Turn
 from coterie.world import Intent

@@ -1,16 +1,18 @@
-"""A mind that asks a language model."""
+"""A mind that asks a language model, and its prompt."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from coterie.errors import ContextTooLong, ModelError, ModelHalted, UnusableReply, describe
 from coterie.kernel import check_number
 from coterie.models import Finish, Model, ModelReply, ModelRequest, PromptMessage, TextMessage
-from coterie.personas.mind import prompt
 from coterie.personas.mind.mind import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.replies import decision_of, schema_of, tools_of
+from coterie.personas.mind.state import ActionOutcome
 
 _LONGEST = 1_000_000
 _SHOWN = 2_000
@@ -66,7 +68,7 @@ class ModelMind:
         Raises what the model raises, or `UnusableReply`, if there is no fallback.
         """
         attempts, shorter = 0, False
-        exchanges: list[PromptMessage] = [TextMessage("user", prompt.describe_situation(situation))]
+        exchanges: list[PromptMessage] = [TextMessage("user", describe_situation(situation))]
         try:
             while True:
                 attempts += 1
@@ -78,7 +80,7 @@ class ModelMind:
                     if shorter:
                         raise
                     shorter = True
-                    exchanges = [TextMessage("user", prompt.describe_situation(dataclasses.replace(situation, recent=())))]
+                    exchanges = [TextMessage("user", describe_situation(dataclasses.replace(situation, recent=())))]
                 except UnusableReply as error:
                     if attempts > self._retries:
                         raise
@@ -101,7 +103,7 @@ class ModelMind:
         if shorter:
             most = max(1, min(most or _LONGEST, len(situation.persona.description())) // 4)
         return ModelRequest(
-            instructions=prompt.instructions(situation, most=most, as_tools=as_tools),
+            instructions=instructions(situation, most=most, as_tools=as_tools),
             exchanges=exchanges,
             tools=tools_of(situation.actions) if as_tools else (),
             schema=None if as_tools else schema_of(situation.actions),
@@ -130,3 +132,58 @@ def _complaint(reply: ModelReply, error: UnusableReply) -> list[PromptMessage]:
         TextMessage("assistant", said[:_SHOWN]),
         TextMessage("user", f"That cannot be used: {error}. Answer again, in the form that was asked for."),
     ]
+
+
+RULES = """\
+You act as the person described below, in the first person, as they would: with their beliefs, tastes, manners and limits.
+You are not an assistant. You do not know more than this person knows. You may be short, wrong, or in a bad mood.
+Act step by step. Do not repeat what you have said or done before. When there is nothing more to do for now, take DONE."""
+
+
+def instructions(situation: Situation, *, most: int | None, as_tools: bool) -> str:
+    """Return the instructions: the role, the person, and the possible actions."""
+    parts = [RULES, f"# The person\n{situation.persona.description(most)}"]
+    if not as_tools:
+        kinds = "\n".join(f"- {kind.name}: {kind.description}{_needs(kind.required)}" for kind in situation.actions)
+        parts.append(f"# What you can do\n{kinds}")
+        parts.append(
+            "# How to answer\nWith one JSON object and nothing else, that fits this JSON schema:\n"
+            + json.dumps(schema_of(situation.actions))
+        )
+    return "\n\n".join(parts)
+
+
+def describe_situation(situation: Situation) -> str:
+    """Return the situation as text: mental state, accessible personas, stimuli and earlier actions."""
+    return "\n\n".join(f"# {title}\n" + "\n".join(lines) for title, lines in _sections(situation) if lines)
+
+
+def _sections(situation: Situation) -> Iterator[tuple[str, list[str]]]:
+    state = situation.mental_state
+    yield "What you want", [f"- {goal}" for goal in state.goals]
+    yield "What you take for given", [f"- {each}" for each in state.context]
+    yield (
+        "How you are",
+        list(_known((("You attend to", state.attention), ("You feel", state.emotions), ("You are at", situation.location)))),
+    )
+    yield "Whom you can talk to", [f"- {name}: {what}" for name, what in sorted(situation.accessible.items())]
+    yield "What you can consult", [f"- {name}" for name in situation.documents]
+    yield "What you remember of late", [f"- {line}" for line in situation.recent]
+    yield "What you see of the world", [f"- {key}: {value}" for key, value in sorted(situation.world.items())]
+    yield "What has just come to you", [f"- [{each.kind}] {each}" for each in situation.stimuli]
+    yield (
+        "What you have done since",
+        [
+            f"- {each.action}" + (f" ({each.outcome}: {each.result})" if each.outcome is not ActionOutcome.DONE else "")
+            for each in situation.taken
+        ],
+    )
+    yield "Now", ["What do you do?"]
+
+
+def _known(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (f"- {what}: {value}" for what, value in pairs if value)
+
+
+def _needs(required: tuple[str, ...]) -> str:
+    return f" Needs {', '.join(required)}." if required else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from coterie.personas.mind.mind import Situation
 from coterie.personas.mind.state import PersonaAction, talk
-from coterie.personas.profile.description import as_text
+from coterie.personas.profile.persona import as_text
 
 _NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)?(?![\w]|[.,]\d)")
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

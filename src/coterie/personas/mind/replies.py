@@ -11,7 +11,7 @@ from coterie.models import ModelReply, ToolDefinition
 from coterie.personas.mind.actions import ActionKind, ActionSet
 from coterie.personas.mind.mind import Decision
 from coterie.personas.mind.state import MentalState, PersonaAction
-from coterie.personas.profile.description import as_text
+from coterie.personas.profile.persona import as_text
 from coterie.personas.profile.reading import type_name
 
 MIND = "CHANGE_MIND"

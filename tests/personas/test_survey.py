@@ -11,7 +11,7 @@ import pytest
 from coterie.errors import BudgetExhausted, InvalidSetting, ModelUnavailable
 from coterie.models import ModelRequest
 from coterie.personas import Question, SurveyAnswer, table_by_model, table_by_rules
-from coterie.personas.answers import answers_type
+from coterie.personas.survey import answers_type
 from coterie.testing import ScriptedModel
 
 MEAL = Question("meal", "What do you eat?")

@@ -7,7 +7,7 @@ from hypothesis.strategies import sampled_from
 
 from coterie.errors import InvalidSetting
 from coterie.personas import Relations
-from coterie.personas.agent.relations import RelationsView
+from coterie.personas.agent.directory import RelationsView
 
 NAMES = ["ada", "ben", "cy", "dora"]
 
