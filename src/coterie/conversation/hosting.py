@@ -31,7 +31,7 @@ from coterie.models import Model
 from coterie.runtime import AgentRef, Runtime
 from coterie.storage import Database, open_database
 
-H = TypeVar("H", bound="Handle")
+H = TypeVar("H", bound="ConversationHandle")
 
 _STALL = 3600.0
 """Seconds that a tool may hold its thread, on a runtime of our own, before it counts as stalled: tools are long."""
@@ -39,7 +39,7 @@ _STOP = 2.0
 """Seconds that our own runtime waits for tools to stop when it is closed."""
 
 
-class Handle(Protocol):
+class ConversationHandle(Protocol):
     """A front end's handle of one conversation, as the host needs it. The host holds it weakly while its agent rests."""
 
     port: ConversationState
@@ -100,14 +100,14 @@ class ConversationHost:
             self._watcher = self._runtime.spawn(SessionMonitor, self._roll)
             undo.pop_all()
         self._lock = new_lock(Rank.CONVERSATIONS)
-        self._open: dict[str, Handle] = {}
-        self._resting: weakref.WeakValueDictionary[str, Handle] = weakref.WeakValueDictionary()
+        self._open: dict[str, ConversationHandle] = {}
+        self._resting: weakref.WeakValueDictionary[str, ConversationHandle] = weakref.WeakValueDictionary()
         self._opening: dict[str, Signal] = {}
         self._closed = False
 
     def attach(
         self, namespace: str | Iterable[str], make: Callable[[ConversationState, Activator], H], *, user: str = ""
-    ) -> Handle:
+    ) -> ConversationHandle:
         """Return the handle of a namespace that is open, or else the one that `make` returns, with its agent begun.
 
         Raises `InvalidNamespace` and `ConversationClosed`.
@@ -134,7 +134,7 @@ class ConversationHost:
         # One at a time for each namespace, for an opening takes the conversation over from the one before.
         try:
             port = ConversationState(self._host, parts, user)
-            known: Callable[[], Handle | None]
+            known: Callable[[], ConversationHandle | None]
             gate = Activator(port.name, lambda: self._begin(port, known), lambda agent: self._leave(agent, port, known))
             chat = make(port, gate)
             known = weakref.ref(chat)
@@ -146,7 +146,7 @@ class ConversationHost:
             opened.set()
         return chat
 
-    def _begin(self, port: ConversationState, known: Callable[[], Handle | None]) -> AgentRef:
+    def _begin(self, port: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
         """Begin the agent of a conversation."""
         chat = known()
         assert chat is not None
@@ -160,7 +160,7 @@ class ConversationHost:
         self._watcher.tell(Look(agent=agent))
         return agent
 
-    def _leave(self, agent: AgentRef, port: ConversationState, known: Callable[[], Handle | None]) -> None:
+    def _leave(self, agent: AgentRef, port: ConversationState, known: Callable[[], ConversationHandle | None]) -> None:
         """Let a conversation come to rest: whoever holds it still may go on with it, else it is forgotten until it is opened."""
         self._roll.take(agent)
         chat = known()
@@ -215,7 +215,7 @@ class ConversationHost:
             self._runtime.stop(drain=False)
         self._let_go()
 
-    def close_one(self, chat: Handle) -> AgentRef | None:
+    def close_one(self, chat: ConversationHandle) -> AgentRef | None:
         """Take a conversation out; return its agent, which the caller stops, or None if it has none."""
         agent = chat.gate.close()
         key = chat.port.key
