@@ -1,9 +1,8 @@
-"""What agents remember: four tiers of storage, and episodes and meanings above them.
+"""Memory of agents: four tiers of storage, with episodic and semantic memory above them.
 
-A memory is acknowledged when `store` returns, and from then on found; it is safe from a crash once it is durable. Which
-tier it is in changes what it costs to keep and to read, never whether it is found. Everything is safe from many threads.
-This room knows nothing of agents but their names. Where a memory is kept is a backend's business, what it means an
-embedder's, and what many of them say together a summariser's; all three can be given.
+A memory can be read as soon as `store` returns, and survives a crash once it is durable. Its tier changes the cost of storing
+and reading it, never whether it is found. Everything is safe from many threads. This room knows agents only by name. Backends
+store records, an embedder makes vectors, a summariser makes insights; you can supply all three.
 """
 
 from coterie.memory.backends import (

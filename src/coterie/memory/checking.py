@@ -1,7 +1,7 @@
-"""What a memory may be: keys, importances, texts and times that make sense.
+"""Validation of the arguments that make a memory: keys, importances, texts, times.
 
-All that a memory is made of is checked before it is taken in: what a tier could not write later would be lost after it was
-acknowledged, and one record that cannot be read would hide its whole list.
+Validate before a memory is accepted: a value that a tier cannot write later would be lost after it was acknowledged, and one
+unreadable record would make its whole list unreadable.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def check_key(key: Any, most_bytes: int) -> str:
     if not isinstance(key, str):
         raise InvalidMemory("key", key, "a key is text")
     if key.isascii() and key.isprintable() and len(key) <= most_bytes and not key.isspace() and key:
-        # Nearly all of them.
+        # The common case.
         return key
     if not key or key.isspace():
         raise InvalidMemory("key", key, "a key is not empty")
@@ -32,7 +32,9 @@ def check_key(key: Any, most_bytes: int) -> str:
     except UnicodeEncodeError:
         raise InvalidMemory("key", key, "a key is text that can be written as UTF-8") from None
     if length > most_bytes:
-        raise InvalidMemory("key", key, f"it has {length} bytes, and {most_bytes} is the most; keep what is long in the value")
+        raise InvalidMemory(
+            "key", key, f"it has {length} bytes and may have at most {most_bytes}; put long data into the value"
+        )
     return key
 
 
@@ -59,7 +61,7 @@ def check_seconds(what: str, seconds: Any) -> float | None:
 
 
 def check_time(what: str, time: Any) -> float | None:
-    """Return a time in seconds since 1970 as a float, or None; raise `InvalidMemory` for what is no finite number."""
+    """Return a time in seconds since 1970 as a float, or None; raise `InvalidMemory` unless it is a finite number."""
     if time is None:
         return None
     number = _finite(time)
@@ -69,7 +71,7 @@ def check_time(what: str, time: Any) -> float | None:
 
 
 def check_text(what: str, text: Any) -> str:
-    """Return `text`; raise `InvalidMemory` unless it is text that can be written as UTF-8."""
+    """Return `text`; raise `InvalidMemory` unless it is a string that UTF-8 can encode."""
     if not isinstance(text, str):
         raise InvalidMemory(what, text, "give text")
     if not text.isascii():
@@ -81,28 +83,28 @@ def check_text(what: str, text: Any) -> str:
 
 
 def check_question(question: Any) -> str:
-    """Return `question`; raise `InvalidMemory` unless it is text. What of it is no word is not looked for."""
+    """Return `question`; raise `InvalidMemory` unless it is text. The search ignores characters that belong to no word."""
     if not isinstance(question, str):
         raise InvalidMemory("question", question, "ask in text")
     return question
 
 
 def check_texts(what: str, texts: Any) -> tuple[str, ...]:
-    """Return several texts, such as the ids of sources; raise `InvalidMemory` for what is not several, and for one alone."""
+    """Return a sequence of texts, such as source ids, as a tuple; raise `InvalidMemory` for one string or anything else."""
     if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
         raise InvalidMemory(what, texts, "give a list of texts")
     return tuple(check_text(what, text) for text in texts)
 
 
 def check_kind(kind: Any) -> str:
-    """Return `kind` as text; raise `InvalidMemory` unless it is one of `MemoryKind` that users have."""
+    """Return `kind` as text; raise `InvalidMemory` unless it is a `MemoryKind` other than INTERNAL."""
     if isinstance(kind, str) and kind in _KINDS:
         return str(kind)
     raise InvalidMemory("kind", kind, f"give one of {', '.join(_KINDS)}")
 
 
 def check_kinds(kinds: Any) -> tuple[str, ...]:
-    """Return kinds, of which one may stand alone; raise `InvalidMemory` for what is none."""
+    """Return one kind or several as a tuple; raise `InvalidMemory` for anything else."""
     if isinstance(kinds, str):
         return (check_kind(kinds),)
     if not isinstance(kinds, Sequence):
@@ -111,21 +113,21 @@ def check_kinds(kinds: Any) -> tuple[str, ...]:
 
 
 def check_agents(agents: Any) -> tuple[str, ...]:
-    """Return whose memories are meant: one name, several, or none for everybody's. Raise `InvalidMemory` otherwise."""
+    """Return the agents to read from as a tuple: one name, several, or `()` for all. Raise `InvalidMemory` otherwise."""
     if agents is None:
         return ()
     return (check_text("agent", agents),) if isinstance(agents, str) else check_texts("agents", agents)
 
 
 def check_count(what: str, count: Any, least: int = 0) -> int:
-    """Return `count`; raise `InvalidMemory` unless it is a whole number of at least `least`, and no absurd one."""
+    """Return `count`; raise `InvalidMemory` unless it is a whole number from `least` to 2**31 - 1."""
     if isinstance(count, bool) or not isinstance(count, int) or not least <= count < 1 << 31:
         raise InvalidMemory(what, count, f"give a whole number of {least} or more")
     return count
 
 
 def _finite(value: Any) -> float | None:
-    """Return a number as a float, or None if it is none, or none that is finite."""
+    """Return a finite number as a float, or None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

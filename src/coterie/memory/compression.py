@@ -1,7 +1,7 @@
-"""Compressing a tier: Zstandard, with dictionaries made from what is in it.
+"""Compression of a tier with Zstandard and trained dictionaries.
 
-Small records grow when each is compressed by itself. A dictionary of what they have in common makes them less than half
-as long; it is made once there is enough to make it from, kept with the data under a number, and read by whoever reads.
+A small record grows when it is compressed alone. With a dictionary of the content that records share, it shrinks to less than
+half. A dictionary is trained once there are enough samples, stored under a number beside the data, and loaded by every reader.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from coterie.memory.contract import Backend, Change, Delete, Put
 from coterie.memory.record import MemoryKind, MemoryRecord
 
 DICTIONARY_PREFIX = "\x1fdictionary/"
-"""What the keys of dictionaries begin with. No key of a memory can."""
+"""The key prefix of dictionaries. The key of a memory cannot begin with it."""
 _DICTIONARY_BYTES = 16 * 1024
 _ENOUGH = 1_000
-"""Records that a dictionary is made from, at least."""
+"""The minimum of new records before a dictionary is trained."""
 _ENOUGH_BYTES = 128 * 1024
 _MOST_SAMPLES = 4_000
 _WORSE = 0.8
-"""A new dictionary is made when records shrink this much less than when the present one was made."""
+"""Train a new dictionary when the compression ratio falls below this part of the ratio at the last training."""
 _PLAIN, _ZSTD, _DICTIONARY = b"\x00", b"\x01", b"\x02"
 _FIELDS = msgspec.msgpack.Decoder(tuple[bytes, str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class CompressionStatistics:
-    """What compression has done so far."""
+    """Counters of a compressor."""
 
     records: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     dictionaries: int = 0
-    """How many there are; the newest is in use."""
+    """The number of dictionaries; the newest is in use."""
 
     @property
     def ratio(self) -> float:
-        """How many times shorter records have become; 1 if there were none."""
+        """Bytes in divided by bytes out; 1 before the first record."""
         return self.bytes_in / self.bytes_out if self.bytes_out else 1.0
 
 
 class Compressor:
-    """Makes byte strings shorter, and long again. Safe from many threads; `_lock` guards all but the finished codecs."""
+    """Compresses and decompresses byte strings. Safe from many threads; `_lock` guards all but the finished codecs."""
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.RECORDS)
@@ -62,20 +62,20 @@ class Compressor:
         self._records = self._bytes_in = self._bytes_out = 0
 
     def statistics(self) -> CompressionStatistics:
-        """Return what it has done so far."""
+        """Return the counters."""
         with self._lock:
             return CompressionStatistics(self._records, self._bytes_in, self._bytes_out, len(self._dictionaries))
 
     def compress(self, data: bytes) -> bytes:
-        """Return `data` compressed, or with a mark before it if that is shorter."""
+        """Return `data` compressed, or uncompressed behind a one-byte mark if that is shorter."""
         number = self._number
         dictionary = self._dictionaries.get(number)
-        # A compressor may not be shared by threads that use it at once; to make one costs a few microseconds.
+        # Threads may not share a compressor; creating one costs a few microseconds.
         best = _PLAIN + data
         if dictionary is not None:
             body = zstandard.ZstdCompressor(level=3, dict_data=dictionary, write_checksum=False).compress(data)
             best = min(best, _DICTIONARY + number.to_bytes(4, "big") + body, key=len)
-        elif len(data) > 100:  # noqa: PLR2004 - shorter ones grow
+        elif len(data) > 100:  # noqa: PLR2004 - shorter data grow
             best = min(best, _ZSTD + zstandard.ZstdCompressor(level=3).compress(data), key=len)
         with self._lock:
             self._samples.append(data)
@@ -87,7 +87,7 @@ class Compressor:
         return best
 
     def decompress(self, data: bytes) -> bytes:
-        """Return what `compress` was given. Raises `KeyError` with the number of a dictionary that is not known here."""
+        """Return the data that `compress` received. Raises `KeyError` with the number of an unknown dictionary."""
         kind, body = data[:1], data[1:]
         if kind == _PLAIN:
             return body
@@ -97,15 +97,15 @@ class Compressor:
         return zstandard.ZstdDecompressor(dict_data=dictionary).decompress(body[4:])
 
     def learn(self, number: int, dictionary: bytes) -> None:
-        """Know a dictionary from now on, and use it if it is the newest."""
+        """Add a dictionary, and use it for compression if it is the newest."""
         with self._lock:
             self._dictionaries[number] = zstandard.ZstdCompressionDict(dictionary)
             self._number = max(self._number, number)
 
     def train(self) -> tuple[int, bytes] | None:
-        """Return a new dictionary and its number, if there is enough to make one from and it would help; None if not.
+        """Return the number and bytes of a new dictionary; None if samples are few or it would not help.
 
-        It is used only once it was given to `learn`, so that it can be kept first.
+        The compressor uses it only after `learn`, so that the caller can store it first.
         """
         with self._lock:
             length, shortened = self._recent
@@ -123,14 +123,14 @@ class Compressor:
         try:
             return number, zstandard.train_dictionary(_DICTIONARY_BYTES, samples).as_bytes()
         except zstandard.ZstdError:
-            # The samples have nothing in common, or all of it.
+            # The samples have nothing in common, or are all equal.
             return None
 
 
 class CompressedBackend:
-    """Another backend, with what records say compressed. Their keys, times and numbers stay readable.
+    """A wrapper that compresses values and texts of records. Keys, times and numbers stay readable.
 
-    As safe from many threads as the other is.
+    It is as safe from many threads as the wrapped backend.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -140,11 +140,11 @@ class CompressedBackend:
 
     @property
     def persistent(self) -> bool:
-        """Whether what is in it outlives this process."""
+        """True if the content outlives this process."""
         return self._backend.persistent
 
     def maintain(self) -> bool:
-        """Make a new dictionary if it is time. Return whether one was made."""
+        """Train a new dictionary if one is due. Return whether it did."""
         self._load()
         trained = self.compressor.train()
         if trained is None:
@@ -153,27 +153,27 @@ class CompressedBackend:
         record = MemoryRecord(
             f"dictionary-{number}", f"{DICTIONARY_PREFIX}{number:010}", 1, dictionary, kind=MemoryKind.INTERNAL
         )
-        # Another process may have been quicker; then this one learns what it made.
+        # If another process was faster, this one loads the dictionary of the other.
         self._backend.write([Put(record, expected=0)])
         kept = self._backend.get([record.key])[record.key]
         self.compressor.learn(number, kept.value)
         return True
 
     def write(self, changes: Sequence[Change]) -> list[bool]:
-        """Do the changes, compressed, in their order, and return for each whether it was done."""
+        """Compress and apply the changes in order, and return for each whether it was applied."""
         self._load()
         return self._backend.write(
             [change if isinstance(change, Delete) else replace(change, record=self._pack(change.record)) for change in changes]
         )
 
     def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
-        """Return the records of those keys that are there."""
+        """Return the records that exist under those keys."""
         found = self._backend.get(keys)
         return {key: self._unpack(record) for key, record in found.items()} if found else found
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[MemoryRecord]:
         """Return records in the order of their keys."""
-        # Dictionaries sort before all else, so they are met only at the beginning.
+        # Dictionaries sort before all other keys, so only the beginning can contain them.
         after = max(after, DICTIONARY_PREFIX + "~")
         return [self._unpack(record) for record in self._backend.scan(after, limit)]
 
@@ -191,12 +191,12 @@ class CompressedBackend:
         return [self._unpack(record) for record in found if not record.key.startswith(DICTIONARY_PREFIX)]
 
     def count(self) -> int:
-        """Return how many records there are, dictionaries left out."""
+        """Return the number of records without dictionaries."""
         self._load()
         return self._backend.count() - self.compressor.statistics().dictionaries
 
     def close(self) -> None:
-        """Close the other backend."""
+        """Close the wrapped backend."""
         self._backend.close()
 
     def _pack(self, record: MemoryRecord) -> MemoryRecord:
@@ -214,7 +214,7 @@ class CompressedBackend:
         return replace(record, value=value, text=text, context=context)
 
     def _load(self) -> None:
-        """Learn the dictionaries that are kept, once, and again when one is met that is not known."""
+        """Load the stored dictionaries once, and again after `decompress` met an unknown one."""
         if self._known:
             return
         for number in itertools.count(1):

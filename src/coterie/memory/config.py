@@ -1,4 +1,4 @@
-"""How a store of memories is set up."""
+"""The configuration of a memory store."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ _POSTGRES = ("postgresql://", "postgres://")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryConfig:
-    """The settings of a `TieredMemory`. Times are in seconds. Raises `InvalidSetting` if one makes no sense."""
+    """The settings of a `TieredMemory`. Times are in seconds. Raises `InvalidSetting` for an invalid one."""
 
     path: Path | str | None = None
-    """The SQLite file of the long-term tier. Without it, and without `postgres_url`, all ends with the process."""
+    """The SQLite file of the long-term tier. Without it and without `postgres_url`, memories end with the process."""
     postgres_url: str | None = field(default=None, repr=False)
-    """``postgresql://…``: the long-term tier is kept there instead of in a file."""
+    """``postgresql://…``: store the long-term tier on this server instead of in a file."""
     redis_url: str | None = field(default=None, repr=False)
-    """``redis://…``, ``rediss://…`` or ``unix://…``: the short-term and the intermediate tier are kept there, and so are
-    shared by processes, instead of in this one."""
+    """``redis://…``, ``rediss://…`` or ``unix://…``: store the short-term and intermediate tiers there, shared by processes,
+    instead of in this process."""
     namespace: str = "coterie"
-    """What the keys in Redis begin with."""
+    """The prefix of the keys in Redis."""
     cache_size: int = 10_000
-    """Memories in the cache, at most; 0 for none."""
+    """The maximum of memories in the cache; 0 disables the cache."""
     cache_ttl: float | None = None
-    """How long the cache is trusted; None means that nobody else writes. With a server it is 1 second unless given."""
+    """How long a cached memory is valid. None: no other process writes. The default is 1 second with a server, None without."""
     stm_ttl: float = 3_600.0
-    """How long a memory stays short-term before it is decided on."""
+    """How long a memory stays short-term before maintenance decides about it."""
     im_ttl: float = 86_400.0
-    """How long it stays intermediate."""
+    """How long a memory stays intermediate before maintenance decides about it."""
     stm_size: int = 100_000
-    """Short-term memories; at a maintenance the oldest of what is more move on before their time."""
+    """The maximum of short-term memories; maintenance moves the oldest of the excess on early."""
     im_size: int = 1_000_000
-    """Intermediate memories, likewise."""
+    """The maximum of intermediate memories, likewise."""
     forget_below: float = 0.0
-    """A memory whose strength (see `strength`) is less when its intermediate time is up expires. 0: none ever does."""
+    """Expire an intermediate memory whose strength (see `strength`) is below this when its time is up. 0: expire none."""
     busy_uses: int = 3
-    """So many reads since the last maintenance bring a memory back to the short-term tier."""
+    """The number of reads since the last maintenance that brings a memory back to the short-term tier."""
     compression: bool = True
     """Whether the intermediate tier is compressed."""
     maintenance_interval: float | None = 60.0
-    """How often maintenance runs by itself; None: only by hand."""
+    """The seconds between maintenance runs; None: only `maintain()` runs it."""
     read_workers: int = 4
-    """Threads that do the reading and writing for event loops; each is started when it is first needed."""
+    """The maximum of threads that read and write for event loops; each starts when it is first needed."""
     queue_size: int = 100_000
-    """Memories that may wait to be written; a store that comes then waits."""
+    """The maximum of memories that wait to be written; `store` blocks when the queue is full."""
     batch_size: int = 1_024
-    """Memories that are written together, at most."""
+    """The maximum of memories in one write."""
     write_timeout: float = 10.0
-    """How long `store` waits for room, and for the disk if it is durable, and `flush` and `close` for all."""
+    """How long `store` waits for room in the queue and for a durable write, and `flush` and `close` for all writes."""
     max_key_bytes: int = 1_024
-    """A key in UTF-8."""
+    """The maximum length of a key in UTF-8."""
     max_value_bytes: int = 16 * 2**20
-    """An encoded value."""
+    """The maximum length of an encoded value."""
 
     def __post_init__(self) -> None:
         for name in ("stm_ttl", "im_ttl", "write_timeout"):
@@ -84,7 +84,7 @@ class MemoryConfig:
         if self.path is not None and ("\0" in str(self.path) or str(self.path).startswith(_NO_FILE) or not str(self.path)):
             raise InvalidSetting("MemoryConfig.path", self.path, "the name of a file, or None to keep nothing")
         if self.path is not None and str(self.path).startswith(_POSTGRES):
-            # The address of a server where a file could be: what is meant is clear.
+            # The address of a server in place of a file is unambiguous: accept it.
             if self.postgres_url is not None:
                 raise InvalidSetting(
                     "MemoryConfig.path",
@@ -106,30 +106,30 @@ class MemoryConfig:
         if self.redis_url is not None and not self.redis_url.startswith("unix"):
             database = urlsplit(self.redis_url).path.strip("/")
             if database and not database.isdecimal():
-                # The client would take the first instead.
+                # The client would use database 0 instead.
                 raise InvalidSetting(
                     "MemoryConfig.redis_url", without_secrets(self.redis_url), "the number of a database behind the host"
                 )
 
     @property
     def shared(self) -> bool:
-        """Whether other processes may write to the same memories."""
+        """True if other processes may write to the same memories."""
         return self.postgres_url is not None or self.redis_url is not None
 
     @property
     def trusted_for(self) -> float | None:
-        """How long the cache is trusted."""
+        """The seconds for which a cached memory is valid; None: always."""
         return 1.0 if self.cache_ttl is None and self.shared else self.cache_ttl
 
 
 def without_secrets(url: object) -> str:
-    """Return an address as it may be shown: no more than its scheme if it may hold a password anywhere."""
+    """Return a URL for display: only its scheme if the rest may contain a password."""
     text = str(url)
     return text if "@" not in text and "?" not in text else f"{text.partition(':')[0]}://…"
 
 
 def check_url(setting: str, url: str | None, schemes: tuple[str, ...]) -> None:
-    """Raise `InvalidSetting` unless `url` is None or has one of the schemes, and a place to go to."""
+    """Raise `InvalidSetting` for a URL without one of the schemes, or without host and path; accept None."""
     if url is None:
         return
     listed = " or ".join(f"{scheme}://" for scheme in schemes)

@@ -1,11 +1,11 @@
-"""What a tier is kept in: the contract of the backends, as small as it can be.
+"""The contract of the backends that store tiers, as small as possible.
 
-A `Backend` can be any of the tiers but the last. An `Archive` can be the last as well: it holds every memory, whatever
-tier it is at home in, and so it can search them, tell whose time is up, and keep what was decided.
+A `Backend` can store any tier but the long-term one. An `Archive` can store that too: it holds every memory, whatever its tier,
+so that it can search them, list those that are due, and store the decisions.
 
-All methods block, are safe from many threads, and know no clock: what has expired is still there until it is deleted.
-A backend whose server or file cannot be reached now raises `TierUnavailable`; the memory above reads what is left and
-writes later. Anything else that a backend raises is a fault of it or of its data, and is not tried again.
+All methods block, are safe from many threads, and use no clock: an expired record exists until it is deleted. A backend raises
+`TierUnavailable` if its server or file cannot be reached now; the store then reads from the other tiers and writes later. Any
+other exception is a fault of the backend or its data, and is not retried.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from coterie.memory.record import MaintenanceDecision, MemoryRecord, Tier
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
-    """Keep a record under its key, in place of what is there.
+    """Store a record under its key, in place of an existing one.
 
-    Without `expected` it is done unless a record with a greater version is there. With it, only if what is there has
-    exactly that version; 0 means that nothing may be there.
+    Without `expected`, apply it unless a record with a greater version exists. With `expected`, apply it only if the existing
+    record has exactly that version; 0 means that no record may exist.
     """
 
     record: MemoryRecord
     expected: int | None = None
     note: MaintenanceDecision | None = None
-    """A decision that an archive keeps if this is done, in the same transaction."""
+    """A decision that an archive stores in the same transaction if this change is applied."""
 
 
 class Delete(msgspec.Struct, frozen=True, gc=False):
-    """Delete what is under a key, unless its version is greater than `version`. Done if nothing is there afterwards."""
+    """Delete the record of a key unless its version is greater than `version`. Applied if no record exists afterwards."""
 
     key: str
     version: int
     note: MaintenanceDecision | None = None
-    """A decision that an archive keeps if this is done, in the same transaction."""
+    """A decision that an archive stores in the same transaction if this change is applied."""
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
-    """Note that a record was read: add to its access count, and raise its last access. The version stays."""
+    """Record reads: increase the access count, and raise the time of the last access. The version stays."""
 
     key: str
     count: int
@@ -53,15 +53,15 @@ ArchiveChange: TypeAlias = Put | Delete | Touch
 
 
 class SearchQuery(msgspec.Struct, frozen=True):
-    """A full-text search, prepared: see `coterie.memory.retrieval.words`."""
+    """A prepared full-text search: see `coterie.memory.retrieval.words`."""
 
     words: tuple[str, ...]
-    """Words in lower case, at least one, each once, without stop words, capped in number. Not stemmed; the archive stems
-    them, by Porter's algorithm or what its server has. A record matches if it has any of them."""
+    """At least one word in lower case, each once, without stop words, capped in number. Not stemmed; the archive stems them,
+    with Porter's algorithm or that of its server. A record matches if it contains any of them."""
     agents: tuple[str, ...] = ()
-    """Whose memories; empty means everybody's."""
+    """The owners; empty means all agents."""
     kinds: tuple[str, ...] = ()
-    """Which kinds; empty means all but `MemoryKind.INTERNAL`."""
+    """The kinds; empty means all but `MemoryKind.INTERNAL`."""
     after: float | None = None
     """Created at this time or later."""
     before: float | None = None
@@ -70,11 +70,11 @@ class SearchQuery(msgspec.Struct, frozen=True):
 
 
 class SearchHit(msgspec.Struct, frozen=True):
-    """A record that matched, and how well."""
+    """A record that matched, and its score."""
 
     record: MemoryRecord
     score: float
-    """Above 0; greater is better. Comparable within one answer only."""
+    """Above 0; greater is better. Comparable only within one result."""
 
 
 class Vector(msgspec.Struct, frozen=True, gc=False):
@@ -86,26 +86,26 @@ class Vector(msgspec.Struct, frozen=True, gc=False):
 
 
 class Backend(Protocol):
-    """Keeps records by key. What the short-term and the intermediate tier need."""
+    """Stores records by key, for the short-term and the intermediate tier."""
 
     @property
     def persistent(self) -> bool:
-        """Whether what is in it outlives this process."""
+        """True if the content outlives this process."""
         ...
 
     def write(self, changes: Sequence[Change]) -> list[bool]:
-        """Do the changes in their order, and return for each whether it was done.
+        """Apply the changes in order, and return for each whether it was applied.
 
-        Later changes see earlier ones. When it returns the changes are as safe as they get here.
+        Later changes see earlier ones. On return the changes are as durable as this backend makes them.
         """
         ...
 
     def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
-        """Return the records of those keys that are there."""
+        """Return the records that exist under those keys."""
         ...
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[MemoryRecord]:
-        """Return up to `limit` records, in the order of their keys' code points, from the first beyond `after` on.
+        """Return up to `limit` records with keys after `after`, in the order of their keys' code points.
 
         An empty list means that there are no more.
         """
@@ -122,76 +122,75 @@ class Backend(Protocol):
     ) -> list[MemoryRecord]:
         """Return the newest records by (created, version), newest first.
 
-        `agents` and `kinds` are as in `SearchQuery`; created at `after` or later, and before `before`.
+        `agents` and `kinds` are as in `SearchQuery`; the records were created at `after` or later, and before `before`.
         """
         ...
 
     def count(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         ...
 
     def close(self) -> None:
-        """Let go of everything. Twice is no error."""
+        """Release all resources. A second call does nothing."""
         ...
 
 
 @runtime_checkable
 class Archive(Backend, Protocol):
-    """Keeps every memory, and what was decided about it. What the long-term tier needs besides.
+    """Stores every memory and the decisions about it, for the long-term tier.
 
-    `write` takes `Touch` too, and does all of its changes or, when it raises, none of them. A touch is done if the record
-    is there.
+    `write` accepts `Touch` too, and applies all changes or, when it raises, none. A touch is applied if the record exists.
     """
 
     def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
-        """Do the changes in their order and in one transaction, and return for each whether it was done."""
+        """Apply the changes in order in one transaction, and return for each whether it was applied."""
         ...
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Return the records that match best, best first; among equals the newer first.
+        """Return the best matching records, best first; among equal scores the newer first.
 
-        The words of `text` count in full, those of `context` by half. What was written before the search is found,
-        however lazily the index is kept. Where the words are many or common the rarest decide, so that the answer
-        comes in a few milliseconds from a hundred thousand records.
+        Words of `text` count in full, those of `context` by half. A search finds everything written before it, even if the
+        archive indexes lazily. If the words are many or common, the rarest decide, so that a search of a hundred thousand
+        records takes a few milliseconds.
         """
         ...
 
     def rest(self) -> bool:
-        """Do a little of what was put off, such as indexing, and return whether there is more. Called while nothing is written.
+        """Do a little deferred work, such as indexing, and return whether there is more. Called while no writes arrive.
 
-        Should take a few milliseconds: whoever writes meanwhile waits for it.
+        It should take a few milliseconds, because writes wait for it meanwhile.
         """
         ...
 
     def due(
         self, tier: Tier, entered_before: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000
     ) -> list[MemoryRecord]:
-        """Return records of a tier that came into it before a time, by (entered, key), from the first beyond `after` on.
+        """Return records that entered a tier before a time, by (entered, key), from the first after `after` on.
 
-        Those of `MemoryKind.INTERNAL` are left out.
+        Records of `MemoryKind.INTERNAL` are left out.
         """
         ...
 
     def expired(self, now: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000) -> list[MemoryRecord]:
-        """Return records that expire at `now` or before, by (expires, key), from the first beyond `after` on."""
+        """Return records that expire at `now` or before, by (expires, key), from the first after `after` on."""
         ...
 
     def citing(self, agent: str, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
-        """Return the records of `agent` whose sources hold that id, oldest first."""
+        """Return the records of `agent` whose sources contain that id, oldest first."""
         ...
 
     def vectors(self, agent: str, model: str, after: int = 0, limit: int = 10_000) -> list[Vector]:
-        """Return vectors that a model made for an agent's records, by version, from the first beyond `after` on."""
+        """Return the vectors of an agent's records made by one model, by version, from the first after `after` on."""
         ...
 
     def tally(self, agent: str | None = None) -> Mapping[tuple[Tier, str], int]:
-        """Return how many records there are by tier and kind; of one agent, or of all."""
+        """Return the number of records by tier and kind, of one agent or of all."""
         ...
 
     def newest(self) -> int:
-        """Return the greatest version that was ever written, or a greater number; 0 if nothing ever was."""
+        """Return the greatest version ever written, or a greater number; 0 if none was."""
         ...
 
     def decisions(self, key: str | None = None, limit: int = 100) -> list[MaintenanceDecision]:
-        """Return the newest decisions, newest first; about one key, or about all. Very old ones may be gone."""
+        """Return the newest decisions, newest first, about one key or all. Very old decisions may be deleted."""
         ...

@@ -1,4 +1,4 @@
-"""What the store of memories is made of: for those who build upon it. Its users see `TieredMemory`."""
+"""The base of a memory store for code that builds upon it. Users see `TieredMemory`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ T = TypeVar("T")
 
 _PAGE = 1_000
 _SWITCH_AFTER = 0.0005
-"""Seconds; as a runtime has it."""
+"""The switch interval of the interpreter in seconds, the same as that of a runtime."""
 
 
 class MemoryCore:
-    """Opens and closes the tiers, and keeps whole records. Safe from many threads."""
+    """Opens and closes the tiers, and stores whole records. Safe from many threads."""
 
     def __init__(
         self,
@@ -49,14 +49,14 @@ class MemoryCore:
     ) -> None:
         """Open the store.
 
-        Backends that are given are used instead of those of the configuration, and closed with the store. On a clock that
-        is driven, maintenance runs when that is moved.
+        Given backends replace those of the configuration, and are closed with the store. On a manual clock, maintenance runs
+        when the clock advances.
         """
         self.config = config = config if config is not None else MemoryConfig()
         self.clock = clock_or_system("TieredMemory.clock", clock)
         self._codec = codec if codec is not None else Codec()
         with ExitStack() as opened:
-            # What was opened is let go of again if the rest cannot be.
+            # Close what was opened if the rest cannot be opened.
             long_term = archive if archive is not None else opening.open_archive(config)
             opened.callback(long_term.close)
             first = short_term if short_term is not None else opening.open_short_term(config)
@@ -71,8 +71,8 @@ class MemoryCore:
         self._once: dict[str, Any] = {}
         self._reloads: list[Callable[[], object]] = []
         self._timers = Timers(self.clock, "memory")
-        # Who writes needs the interpreter's lock a dozen times for each batch, and the usual 5 ms each time would be most of
-        # what it takes to write it.
+        # A writer thread needs the interpreter lock a dozen times for each batch; with the usual 5 ms each time, waiting for it
+        # would take most of the time of a write.
         self._interval = SwitchInterval(_SWITCH_AFTER)
         self._interval.hold()
         self._stores = 0
@@ -96,9 +96,9 @@ class MemoryCore:
         durable: bool = False,
         urgency: MemoryPriority = MemoryPriority.NORMAL,
     ) -> MemoryRecord:
-        """Keep the record that `make` makes of the one that is there, or None, a new version and the time; return it.
+        """Store the record that `make` returns for the existing record or None, a new version and the time; return it.
 
-        `make` may be called more than once, must be short, and must use no memory. For those who build upon this store.
+        `make` may be called more than once, must be short, and must not use the store. For code that builds upon this store.
         """
         waiter = self._waiter() if durable else None
         if not isinstance(urgency, MemoryPriority):
@@ -110,11 +110,11 @@ class MemoryCore:
         return record
 
     def record(self, key: str) -> MemoryRecord | None:
-        """Return all that is known about the memory under `key`, or None. To look is not to use it."""
+        """Return the record under `key`, or None. This does not count as use."""
         return self.records([key]).get(key)
 
     def records(self, keys: Iterable[str]) -> dict[str, MemoryRecord]:
-        """Return what is known about those memories that are there. To look is not to use them."""
+        """Return the records that exist under those keys. This does not count as use."""
         self._store.check_open()
         found = self._store.find_many(check_key(key, self.config.max_key_bytes) for key in keys)
         cache = self._store.cache
@@ -135,20 +135,20 @@ class MemoryCore:
         return self._codec.decode(record.value, as_type)
 
     def encode(self, value: Any) -> bytes:
-        """Return a value as a record holds it. Raises `EncodeFailed`, and `InvalidMemory` if it is too long."""
+        """Return a value as a record stores it. Raises `EncodeFailed`, and `InvalidMemory` if it is too long."""
         body = self._codec.encode(value)
         if len(body) > self.config.max_value_bytes:
-            raise InvalidMemory("value", f"{len(body)} bytes", f"{self.config.max_value_bytes} is the most")
+            raise InvalidMemory("value", f"{len(body)} bytes", f"at most {self.config.max_value_bytes}")
         return body
 
     def attach_vector(self, key: str, model: str, vector: bytes) -> None:
-        """Keep the meaning of a memory with it, if it is still there."""
+        """Store the vector of a memory with it, if the memory still exists."""
         if key in self:
             with suppress(LookupError):
                 self.put(key, lambda there, version, _: replace(present(there), version=version, model=model, vector=vector))
 
     def every(self, agent: str, kinds: Sequence[str]) -> list[MemoryRecord]:
-        """Return all memories of an agent that are of those kinds, newest first. Raises `TierUnavailable`."""
+        """Return all memories of an agent of those kinds, newest first. Raises `TierUnavailable`."""
         self._store.check_open()
         wanted = _PAGE
         while len(found := self._store.lists.recent((agent,), wanted, kinds=kinds, whole=True)) == wanted:
@@ -156,16 +156,16 @@ class MemoryCore:
         return found
 
     def catch_up(self) -> None:
-        """Have the archive know all that was stored before. Raises `TierUnavailable` and `WriteTimeout`."""
+        """Wait until the archive has everything stored before. Raises `TierUnavailable` and `WriteTimeout`."""
         self._store.check_open()
         self._store.lists.catch_up()
 
     def used(self, record: MemoryRecord) -> None:
-        """Count that a memory was used, which was found otherwise than by `get`."""
+        """Count a use of a memory that was not found by `get`."""
         self._store.note_use(record.key, 1, self._time())
 
     def put_internal(self, key: str, value: Any, agent: str) -> None:
-        """Keep a note of the house's own, which no search and no list shows. Its key begins with a control character."""
+        """Store an internal record, which searches and lists leave out. Its key begins with a control character."""
 
         def make(_: MemoryRecord | None, version: int, now: float) -> MemoryRecord:
             return MemoryRecord(
@@ -175,7 +175,7 @@ class MemoryCore:
         self._store.write(key, make, MemoryPriority.NORMAL)
 
     def get_internal(self, key: str) -> Any:
-        """Return a note of the house's own, or None."""
+        """Return the value of an internal record, or None."""
         self._store.check_open()
         found = self._store.find_many([key]).get(key)
         return None if found is None else self._codec.decode(found.value, Any)
@@ -191,15 +191,15 @@ class MemoryCore:
         return write_dump(self._store.archive, target, agent)
 
     def import_from(self, path: Path | str, *, replace_existing: bool = True) -> int:
-        """Take in the memories of a file that `export_to` wrote, and return how many.
+        """Store the memories of a file that `export_to` wrote, and return how many.
 
-        They keep their ids, times and counts. A memory that is there under the same key is replaced, or kept. Raises
-        `InvalidDump` if something in the file is no memory; then nothing of it is taken in.
+        They keep their ids, times and counts. An existing memory under the same key is replaced, or kept. Raises `InvalidDump`
+        if a line of the file is not a memory; then nothing is imported.
         """
         self._store.check_open()
         source = _file("import_from", path)
         for _ in read_dump(source, self.config.max_key_bytes, self.config.max_value_bytes):
-            # The whole file is read once before anything of it is taken in.
+            # Read the whole file once before importing any of it.
             continue
         count = 0
         for record in read_dump(source, self.config.max_key_bytes, self.config.max_value_bytes):
@@ -218,51 +218,51 @@ class MemoryCore:
         return count
 
     def on_gone(self, agent: str, listener: Callable[[str], object]) -> None:
-        """Have something called with the id of each memory of an agent that is deleted, or expires by maintenance.
+        """Call `listener` with the id of each memory of an agent that is deleted, or expires by maintenance.
 
-        It is called under the lock of the store, so it must only note the id. An agent has one listener.
+        It is called under the lock of the store, so it must only record the id. An agent has one listener.
         """
         self._store.listeners[agent] = listener
 
     def on_import(self, reload: Callable[[], object]) -> None:
-        """Have something called after memories came in otherwise than one by one."""
+        """Call `reload` after each import."""
         self._reloads.append(reload)
 
     def new_id(self) -> str:
-        """Return an id that no memory has."""
+        """Return an unused id."""
         return self._store.new_id(self._store.next_version())
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Return what is kept under a name for as long as this store is open, made by `make` when first asked for.
+        """Return the object of a name, created by `make` on first use and kept until the store closes.
 
-        `make` may be called by two threads that ask at once; one of the two is kept.
+        Two threads that ask at the same time may both call `make`; one of the two objects is kept.
         """
         made: T = self._once.get(name) or self._once.setdefault(name, make())
         return made
 
     def in_background(self, work: Callable[[], T]) -> Future[T]:
-        """Have something done that may take long, on a thread that nobody waits for. `close` waits for it a while."""
+        """Run slow work on a background thread and return its future. `close` waits for it for a limited time."""
         return self._background.submit(work)
 
     @property
     def archive(self) -> Archive:
-        """What the long-term tier is kept in. What was stored a moment ago may not be there yet."""
+        """The archive of the long-term tier. The newest memories may not be in it yet."""
         return self._store.archive
 
     def close(self) -> None:
-        """Write what is left, end all threads and let go of everything. Twice is no error.
+        """Write everything that is left, end all threads and release all resources. A second call does nothing.
 
-        Raises `WriteTimeout` if something could not be written within `write_timeout`; that is lost then.
+        Raises `WriteTimeout` if some memories could not be written within `write_timeout`; those are lost.
         """
         if self._store.closed:
             return
         if self._store.forked:
-            # All of it is the parent's.
+            # Everything belongs to the parent process.
             self._store.closed = True
             self._interval.release()
             return
         countdown = Countdown(self.config.write_timeout)
-        # What is done in the background may still have something to store.
+        # Background work may still store memories.
         self._background.close(countdown.left() or 0.0)
         self._store.count_uses()
         self._store.shut()
@@ -275,11 +275,9 @@ class MemoryCore:
             raise WriteTimeout(f"{left} memories were not written", self.config.write_timeout, self._store.archive_access.away)
 
     def check_durable(self) -> None:
-        """Raise `InvalidMemory` where nothing outlives the process."""
+        """Raise `InvalidMemory` if nothing outlives the process."""
         if not self._store.archive.persistent:
-            raise InvalidMemory(
-                "way to store", "durable=True", "nothing here outlives the process; give a path or postgres_url"
-            )
+            raise InvalidMemory("way to store", "durable=True", "this store ends with the process; give a path or postgres_url")
 
     def _waiter(self) -> Written:
         self.check_durable()
@@ -287,14 +285,14 @@ class MemoryCore:
 
     def _await(self, waiter: Written, what: str) -> None:
         if not waiter.wait(self.config.write_timeout):
-            reason = self._store.archive_access.away or "the disk is slow, or there is very much to write"
-            raise WriteTimeout(f"{what}", self.config.write_timeout, f"{reason}; it is still written when that is possible")
+            reason = self._store.archive_access.away or "the disk is slow, or very many memories wait"
+            raise WriteTimeout(f"{what}", self.config.write_timeout, f"{reason}; it will be written when the tier is available")
         if waiter.error is not None:
             raise waiter.error
 
 
 def present(record: MemoryRecord | None) -> MemoryRecord:
-    """Return a record that must be there, for those who change it; raise `LookupError` if it is gone."""
+    """Return a record that must exist; raise `LookupError` if it does not."""
     if record is None:
         raise LookupError
     return record

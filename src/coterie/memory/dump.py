@@ -1,7 +1,7 @@
-"""Memories as JSON lines: to look at, to keep, and to take elsewhere.
+"""Export and import of memories as JSON lines.
 
-The first line says what the file is and in which version; each further line is one memory. Values stand as JSON where that
-says all of them, and as MessagePack in base64 where it does not.
+The first line names the format and its version; each further line is one memory. A value is plain JSON if JSON represents it
+completely, else MessagePack in base64.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from coterie.memory.contract import Archive
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
 
 VERSION = 1
-"""Of the files that are written."""
+"""The version of the files that this module writes."""
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""By version: how a line of it becomes one of the next. Each stays for as long as files of it may be about."""
+"""Upgrades of a line from each version to the next. Keep each for as long as files of its version may exist."""
 _WHAT = "coterie memories"
 HOUSE_MARK = "\x1f"
-"""What the keys of the house's own notes begin with, and no other key does."""
+"""The key prefix of internal records. No other key begins with it."""
 _PAGE = 500
 _FIELDS = frozenset(MemoryRecord.__struct_fields__)
 _NAMES = msgspec.json.Encoder(order="deterministic")
 
 
 def write_dump(archive: Archive, path: Path, agent: str | None) -> int:
-    """Write all memories, or those of one agent, to a file, and return how many. The file is there whole or not at all.
+    """Write all memories, or those of one agent, to a file atomically, and return how many.
 
-    Raises `DumpUnavailable` if it cannot be written.
+    Raises `DumpUnavailable` if the file cannot be written.
     """
     if path.is_dir() or not path.name:
-        raise DumpUnavailable(path, "written", "it is a folder; name a file in it")
+        raise DumpUnavailable(path, "written", "it is a folder; give the path of a file")
     unfinished = path.with_name(f"{path.name}.part")
     try:
         return _write(archive, path, unfinished, agent)
@@ -46,7 +46,7 @@ def write_dump(archive: Archive, path: Path, agent: str | None) -> int:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, CoterieError):
-            raise DumpUnavailable(path, "written", f"{error.strerror or error}; look at its folder and its disk") from error
+            raise DumpUnavailable(path, "written", f"{error.strerror or error}; check its folder and its disk") from error
         raise
 
 
@@ -65,7 +65,7 @@ def _write(archive: Archive, path: Path, unfinished: Path, agent: str | None) ->
 
 
 def read_dump(path: Path, most_key_bytes: int, most_value_bytes: int) -> Iterator[MemoryRecord]:
-    """Return the memories in a file, one by one. Raises `InvalidDump` where a line is none, and `DumpUnavailable`."""
+    """Yield the memories in a file. Raises `InvalidDump` for a line that is not a memory, and `DumpUnavailable`."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -96,7 +96,7 @@ def _line(record: MemoryRecord) -> bytes:
         if msgspec.msgpack.encode(msgspec.json.decode(msgspec.json.encode(plain))) == record.value:
             return _NAMES.encode({**fields, "value": plain})
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
-        # JSON has no form for it.
+        # JSON cannot represent it.
         pass
     return _NAMES.encode({**fields, "packed": record.value})
 
@@ -105,7 +105,7 @@ def _version(line: bytes) -> int:
     try:
         head = msgspec.json.decode(line)
     except msgspec.MsgspecError as error:
-        raise InvalidDump(1, f"it is no JSON ({error})") from None
+        raise InvalidDump(1, f"it is not JSON ({error})") from None
     if not isinstance(head, dict) or head.get("what") != _WHAT or type(head.get("version")) is not int:
         raise InvalidDump(1, f'it does not say "what": "{_WHAT}" and a version')
     version: int = head["version"]
@@ -118,7 +118,7 @@ def _record(number: int, line: bytes, version: int) -> MemoryRecord:
     try:
         fields = msgspec.json.decode(line)
         if not isinstance(fields, dict):
-            _refuse(number, "it is no JSON object")
+            _refuse(number, "it is not a JSON object")
         for old in range(version, VERSION):
             fields = _UPGRADES[old](fields)
         if ("value" in fields) == ("packed" in fields):
@@ -138,10 +138,10 @@ def _record(number: int, line: bytes, version: int) -> MemoryRecord:
 
 
 def _check(record: MemoryRecord, most_key_bytes: int, most_value_bytes: int) -> None:
-    """Raise `InvalidMemory` for what `store` would not have taken, or the house not have written."""
+    """Raise `InvalidMemory` for a record that `store` would reject, and for an invalid internal record."""
     if record.kind == MemoryKind.INTERNAL:
         if not record.key.startswith(HOUSE_MARK):
-            raise InvalidMemory("key", record.key, "the house's own notes have keys that begin with a control character")
+            raise InvalidMemory("key", record.key, "keys of internal records begin with a control character")
     else:
         check_key(record.key, most_key_bytes)
         check_kind(record.kind)
@@ -150,13 +150,13 @@ def _check(record: MemoryRecord, most_key_bytes: int, most_value_bytes: int) -> 
     if record.agent:
         check_agent(record.agent)
     if len(record.value) > most_value_bytes:
-        raise InvalidMemory("value", f"{len(record.value)} bytes", f"{most_value_bytes} is the most")
+        raise InvalidMemory("value", f"{len(record.value)} bytes", f"at most {most_value_bytes}")
     if len(record.vector) % 4 or bool(record.vector) != bool(record.model):
         raise InvalidMemory("vector", record.model, "a vector has 4 bytes for each number, and a model that made it")
 
 
 def _in_order(fields: dict[str, Any], body: bytes) -> Iterator[Any]:
-    """Return the fields in the order of the record's, in which it is converted."""
+    """Yield the fields in the order of `MemoryRecord`, as its conversion needs them."""
     known = {**fields, "value": body, "version": 0}
     for name in ("id", "key"):
         if name not in known:

@@ -1,4 +1,4 @@
-"""Opening what a store of memories is kept in, as its configuration says."""
+"""Functions that open the backends of a store from its configuration."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from coterie.memory.contract import Archive, Backend
 from coterie.memory.record import Tier
 
 _PATIENCE = 1.0
-"""Seconds that one write waits for a server that is away, before the lane takes over the waiting."""
+"""Seconds that one write waits for an unavailable server before the write-behind queue takes over the waiting."""
 
 
 def open_archive(config: MemoryConfig) -> Archive:
-    """Return the archive of that configuration. Raises the errors of storage if it cannot be opened."""
+    """Return the archive that the configuration names. Raises the errors of storage if it cannot be opened."""
     if config.postgres_url is not None:
         return PostgresArchive(config.postgres_url, patience=_PATIENCE)
     if config.path is not None:

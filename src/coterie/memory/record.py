@@ -1,4 +1,4 @@
-"""What a memory is: the record, its tier, and the decisions that were made about it."""
+"""The record of a memory, its tier, its kind, and the decisions about it."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ import msgspec
 
 
 class Tier(enum.IntEnum):
-    """Where a memory is at home. The cache is not a home: what is in it is in one of the others too."""
+    """The tier that a memory belongs to. The cache is not one: a cached memory belongs to one of these."""
 
     SHORT = 1
-    """What is new, or much in use."""
+    """New memories, and memories in frequent use."""
     INTERMEDIATE = 2
-    """What has been quiet for a while; compressed."""
+    """Memories without recent use; compressed."""
     LONG = 3
-    """What is kept for good."""
+    """Memories that are kept permanently."""
 
 
 class MemoryKind(enum.StrEnum):
-    """What a memory is to its owner."""
+    """The kind of a memory."""
 
     VALUE = "value"
-    """Something stored under a key."""
+    """A value stored under a key."""
     EPISODE = "episode"
-    """Something that happened to an agent."""
+    """An event that happened to an agent."""
     SEMANTIC = "semantic"
-    """Something that was made of episodes, and cites them."""
+    """A memory made from episodes, which it cites."""
     INTERNAL = "house"
-    """The house's own notes: grants, dictionaries. Never found by a search, and in no list."""
+    """Internal records such as grants and dictionaries. Searches and lists leave them out."""
 
 
 class MemoryRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One memory, and all that is known about it. Immutable; a change is a new record with a greater version.
+    """One memory with all its fields. Immutable; a change is a new record with a greater version.
 
     Times are wall times in seconds since 1970, on the clock of the `TieredMemory`.
     """
 
     id: str
-    """Its name for life. A key that is stored anew keeps its id."""
+    """Permanent. A key that is stored again keeps its id."""
     key: str
     version: int
-    """Grows with every change, over all memories; the greater version is the newer."""
+    """Increases with every change over all memories; the greater version is the newer."""
     value: bytes
     """The value, as MessagePack."""
     agent: str = ""
-    """Whose it is; empty if nobody's."""
+    """The owner; empty if it has none."""
     kind: str = MemoryKind.VALUE
     importance: float = 0.5
     """From 0 to 1."""
@@ -53,52 +53,52 @@ class MemoryRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     last_access: float = 0.0
     access_count: int = 0
     expires: float | None = None
-    """From when on it is not there any more; None if it stays."""
+    """When it expires; None if it does not."""
     tier: Tier = Tier.SHORT
     entered: float = 0.0
-    """When it came into its tier."""
+    """When it entered its tier."""
     text: str = ""
-    """What a full-text search looks at first: the words of the value itself."""
+    """The words of the value, which a full-text search weighs in full."""
     context: str = ""
-    """What it looks at next: the words of the neighbours in time, and the date."""
+    """The words of the neighbours in time and the date, which a search weighs by half."""
     sources: tuple[str, ...] = ()
-    """The ids of the memories that this one was made of."""
+    """The ids of the memories that this one was made from."""
     valid_from: float | None = None
-    """Since when it is true; None if that is not known."""
+    """The start of its validity; None if unknown."""
     valid_until: float | None = None
-    """Until when it is true; None if it still is."""
+    """The end of its validity; None if it is still valid."""
     model: str = ""
-    """The embedding model that made the vector; empty if there is none."""
+    """The embedding model that made the vector; empty without a vector."""
     vector: bytes = b""
-    """The meaning of the text as little-endian 32-bit floats, of length 1."""
+    """The embedding of the text: little-endian 32-bit floats, of length 1."""
 
     @property
     def dimension(self) -> int:
-        """How many numbers the vector has."""
+        """The dimension of the vector."""
         return len(self.vector) // 4
 
     def expired(self, now: float) -> bool:
-        """Whether its time is over."""
+        """Return whether the record has expired at `now`."""
         return self.expires is not None and self.expires <= now
 
 
 class MaintenanceAction(enum.StrEnum):
-    """What was decided about a memory whose time in its tier was up, or that was in the way."""
+    """The action that maintenance or a user took on a memory."""
 
     PROMOTED = "promoted"
     """It moved towards the long-term tier."""
     DEMOTED = "demoted"
-    """It was brought back towards the short-term tier, because it is in use again."""
+    """It moved back towards the short-term tier, because it is in use again."""
     KEPT = "kept"
-    """It stays where it is for another while."""
+    """It stays in its tier for another period."""
     EXPIRED = "expired"
-    """Its time to live was over, or it had faded; it was deleted."""
+    """Its time to live was over, or its strength was too low; it was deleted."""
     FORGOTTEN = "forgotten"
-    """Its owner, or a clean-up in the owner's name, had it deleted."""
+    """Its owner, or an eviction on the owner's behalf, deleted it."""
 
 
 class MaintenanceDecision(msgspec.Struct, frozen=True):
-    """One decision about one memory, as it is recorded."""
+    """One recorded decision about one memory."""
 
     time: float
     id: str
@@ -106,7 +106,7 @@ class MaintenanceDecision(msgspec.Struct, frozen=True):
     agent: str
     action: MaintenanceAction
     source: Tier
-    """The tier that it was in."""
+    """The tier before."""
     target: Tier | None
-    """The tier that it is in now; None if it is gone."""
+    """The tier afterwards; None if the memory was deleted."""
     reason: str

@@ -1,4 +1,4 @@
-"""The store of memories, as its users see it."""
+"""The memory store for users."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ T = TypeVar("T")
 _IMMUTABLE = (str, int, float, bool, bytes, type(None))
 _VALUE = str(MemoryKind.VALUE)
 _SHORT = 100
-"""Characters that a name may have, whatever they are."""
+"""The length up to which a name needs no further check."""
 _PLAIN = msgspec.msgpack.Decoder()
 
 
 class _Unknown:
-    """Stands in an entry of the cache for a value that was not decoded, or that its reader might change."""
+    """Marks a cached value that is not decoded yet, or that its reader could mutate."""
 
 
 class TieredMemory(MemoryCore):
-    """Four tiers in one: cache, short-term, intermediate and long-term.
+    """Four tiers in one store: cache, short-term, intermediate and long-term.
 
     ::
 
         with TieredMemory(MemoryConfig(path="run.db")) as memory:
-            memory.store("alice/goal", {"text": "find work"}, importance=0.8)
-            memory.get("alice/goal")
+        memory.store("alice/goal", {"text": "find work"}, importance=0.8)
+        memory.get("alice/goal")
 
-    A stored memory is found at once, by every thread, and by key, time and text. It is on disk soon; at once with
-    ``durable=True``, and at the latest after `flush` or `close`. Values are plain data, and what is read is a copy of what
-    was stored: changing one changes nothing else. Methods that begin with `a` are for event loops, and never block one.
+    Every thread finds a stored memory at once, by key, time and text. It reaches the disk soon; before `store` returns with
+    ``durable=True``, and at the latest after `flush` or `close`. Values are plain data, and a read returns a copy: changing it
+    changes nothing else. Methods that begin with `a` are for event loops, and never block one.
 
-    It speaks for nobody: whoever has it may read all of it. An `AgentMemory` is a handle on what one agent owns.
-    Safe from many threads.
+    It checks no permissions: its holder may read everything. An `AgentMemory` is a handle on the memories of one agent. Safe
+    from many threads.
     """
 
     # Storing
@@ -81,17 +81,17 @@ class TieredMemory(MemoryCore):
         valid_until: float | None = None,
         urgency: MemoryPriority = MemoryPriority.NORMAL,
     ) -> MemoryRecord:
-        """Keep `value` under `key`, in place of what is there, and return its record.
+        """Store `value` under `key`, in place of an existing one, and return its record.
 
-        `agent` is whose it is: what stands before the first ``/`` of the key, unless given. `ttl` is how many seconds it
-        lives; None is for ever. `text` is what searches look at: all text in the value, unless given. With `durable` it
-        is on disk when this returns. Raises `InvalidMemory`, `EncodeFailed`, `WriteTimeout` and `MemoryClosed`; after a
-        `WriteTimeout` of a durable memory it is still written as soon as that is possible.
+        `agent` is the owner: the part of the key before the first ``/`` by default. `ttl` is the time to live in seconds; None
+        means unlimited. `text` is the searchable text: all text in the value by default. With `durable` the memory is on disk
+        on return. Raises `InvalidMemory`, `EncodeFailed`, `WriteTimeout` and `MemoryClosed`; after a `WriteTimeout` of a
+        durable memory it is still written as soon as possible.
         """
         check_key(key, self.config.max_key_bytes)
         importance = check_importance(importance)
         if agent is None and "/" in key:
-            # Of a key that is right, what is too long or blank is left to be found.
+            # The key is valid, so only a long or blank owner can be invalid.
             owner = key.partition("/")[0]
             if len(owner) > _SHORT or owner.isspace():
                 check_agent(owner)
@@ -110,7 +110,7 @@ class TieredMemory(MemoryCore):
         since, until = check_time("valid_from", valid_from), check_time("valid_until", valid_until)
 
         def make(before: MemoryRecord | None, version: int, now: float) -> MemoryRecord:
-            # In their order: to name so many fields takes five times as long as to make the record.
+            # Pass the fields by position: naming so many takes five times as long as creating the record.
             return MemoryRecord(
                 self._store.new_id(version) if before is None else before.id,
                 key,
@@ -135,7 +135,7 @@ class TieredMemory(MemoryCore):
         return self.put(key, make, durable=durable, urgency=urgency)
 
     def delete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
-        """Delete the memory under `key` from all tiers. Return whether it was there. A `reason` is kept as a decision."""
+        """Delete the memory under `key` from all tiers. Return whether it existed. A `reason` is stored as a decision."""
         check_key(key, self.config.max_key_bytes)
 
         def make(record: MemoryRecord, version: int) -> Delete:
@@ -149,11 +149,11 @@ class TieredMemory(MemoryCore):
         there = self._store.delete(key, make, waiter)
         self._deletes += there
         if there and waiter is not None:
-            self._await(waiter, f"that {key!r} was deleted was not written")
+            self._await(waiter, f"the deletion of {key!r} was not written")
         return there
 
     def flush(self, timeout: float | None = None) -> None:
-        """Return when all that was stored before is on disk, and reads are counted. Raises `WriteTimeout`."""
+        """Wait until everything stored before is on disk, and reads are counted. Raises `WriteTimeout`."""
         self._store.check_open()
         self._store.count_uses()
         check_number("TieredMemory.flush.timeout", timeout, optional=True)
@@ -162,10 +162,10 @@ class TieredMemory(MemoryCore):
     # Reading
 
     def get(self, key: str, default: Any = None, *, as_type: Any = Any) -> Any:
-        """Return the value under `key`, or `default` if there is none.
+        """Return the value under `key`, or `default` if the key does not exist.
 
-        With `as_type` it is decoded as that: a dataclass, a struct, ``list[int]``. A stored None, 0 or "" is a value; give
-        a `default` of your own to tell them from nothing.
+        With `as_type` it is decoded as that type: a dataclass, a struct, ``list[int]``. A stored None, 0 or "" is a value; give
+        a `default` of your own to tell them from a missing key.
         """
         entry = self._cached(key)
         if entry is not None:
@@ -191,9 +191,9 @@ class TieredMemory(MemoryCore):
         after: float | None = None,
         before: float | None = None,
     ) -> list[MemoryRecord]:
-        """Return the newest memories of an agent, or of several, or of all, newest first.
+        """Return the newest memories of one agent, of several or of all, newest first.
 
-        Only those of some `kinds`, created at `after` or later and before `before`, if given.
+        `kinds`, `after` (inclusive) and `before` (exclusive) restrict the kind and the time of creation.
         """
         self._store.check_open()
         return self._store.lists.recent(
@@ -214,7 +214,7 @@ class TieredMemory(MemoryCore):
         after: float | None = None,
         before: float | None = None,
     ) -> list[SearchHit]:
-        """Return the memories that share words with a question, best first. A stop word is not looked for."""
+        """Return the memories that share words with a question, best first. Stop words are ignored."""
         query = SearchQuery(
             words=query_words(check_question(question)),
             agents=check_agents(agent),
@@ -229,52 +229,52 @@ class TieredMemory(MemoryCore):
     # For event loops
 
     async def astore(self, key: str, value: Any, importance: float = 0.5, **options: Any) -> MemoryRecord:
-        """`store`, for event loops."""
+        """Call `store` from an event loop."""
         urgency = MemoryPriority.HIGH if options.get("durable") else options.get("urgency", MemoryPriority.NORMAL)
         return await self.run(lambda: self.store(key, value, importance, **options), urgency)
 
     async def aget(
         self, key: str, default: Any = None, *, as_type: Any = Any, urgency: MemoryPriority = MemoryPriority.NORMAL
     ) -> Any:
-        """`get`, for event loops. What is in the cache is answered at once."""
+        """Call `get` from an event loop. A cached memory is returned at once."""
         cache = self._store.cache
         if cache is not None and cache.peek(key) is not None:
             return self.get(key, default, as_type=as_type)
         return await self.run(lambda: self.get(key, default, as_type=as_type), urgency)
 
     async def adelete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
-        """`delete`, for event loops."""
+        """Call `delete` from an event loop."""
         return await self.run(lambda: self.delete(key, durable=durable, reason=reason))
 
     async def asearch(self, question: str, agent: str | Sequence[str] | None = None, limit: int = 10) -> list[SearchHit]:
-        """`search`, for event loops."""
+        """Call `search` from an event loop."""
         return await self.run(lambda: self.search(question, agent, limit))
 
     async def aflush(self) -> None:
-        """`flush`, for event loops."""
+        """Call `flush` from an event loop."""
         await self.run(self.flush)
 
     async def run(self, work: Callable[[], T], urgency: MemoryPriority = MemoryPriority.NORMAL) -> T:
-        """Have something that reads or writes memories done by a worker, the most urgent first, and return its result."""
+        """Run `work` that reads or writes memories on a worker thread, by priority, and return its result."""
         self._store.check_open()
         return await asyncio.wrap_future(self._workers.submit(work, urgency))
 
-    # Keeping order
+    # Maintenance
 
     def maintain(self) -> MaintenanceReport:
-        """PlannedMove, keep and delete what is due by now, and return what was done."""
+        """Move, keep and delete the memories that are due, and return a report."""
         self._store.check_open()
         return self._maintenance.run()
 
     def decisions(self, key: str | None = None, limit: int = 100) -> list[MaintenanceDecision]:
-        """Return what was decided about memories, newest first; about one key, or about all."""
+        """Return the decisions about one key or about all, newest first."""
         self._store.check_open()
         if key is not None:
             check_text("key", key)
         return self._store.archive.decisions(key, check_count("limit", limit))
 
     def metrics(self) -> MemoryMetrics:
-        """Return what it holds now and what it has done so far."""
+        """Return current sizes, and counters since the store was opened."""
         store, counts = self._store, self._maintenance.counts
         intermediate = store.working[1].backend
         shrunk = (
@@ -315,7 +315,7 @@ class TieredMemory(MemoryCore):
         return found
 
     def _held(self, value: bytes) -> Any:
-        """Return a value that may be handed to many, or what stands for one that may not."""
+        """Return an immutable value, which many readers may share, or the marker for any other."""
         plain = self._codec.decode(value, Any)
         return plain if isinstance(plain, _IMMUTABLE) and plain is not None else _UNKNOWN
 

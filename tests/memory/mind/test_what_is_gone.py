@@ -108,7 +108,7 @@ def test_a_callback_for_warnings_that_raises_is_logged_and_the_episode_kept(capl
 def test_a_durable_episode_is_refused_where_nothing_is_durable() -> None:
     with open_memory() as memory:
         mind = AgentMemory(memory, "alice")
-        with pytest.raises(ValueError, match="nothing here outlives the process"):
+        with pytest.raises(ValueError, match="this store ends with the process"):
             mind.remember("hello", durable=True)
         assert len(mind) == 0
 

@@ -1,4 +1,4 @@
-"""Where tiers are kept: in process, in SQLite, in Redis, in PostgreSQL, all behind one contract."""
+"""Backends of tiers: in process, SQLite, Redis and PostgreSQL, behind one contract."""
 
 from coterie.memory.backends.databases import PostgresArchive, SqliteArchive, SqliteBackend
 from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend

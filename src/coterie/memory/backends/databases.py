@@ -1,4 +1,4 @@
-"""Tiers in a file, and the archive in a file or on a server."""
+"""Tiers in an SQLite file, and archives in a file or on a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coterie.storage import PostgresDatabase, SqliteDatabase
 
 
 class SqliteBackend(SqlBackend):
-    """Keeps a tier in the SQLite file `path`, in tables of its own that `name` tells from those of other tiers.
+    """Stores a tier in the SQLite file `path`, in tables whose names contain `name`.
 
     Raises the errors of storage if the file cannot be opened.
     """
@@ -23,16 +23,16 @@ class SqliteBackend(SqlBackend):
 
 
 class SqliteArchive(SqlArchive):
-    """Keeps every memory in the SQLite file `path`. Raises the errors of storage if it cannot be opened."""
+    """Stores every memory in the SQLite file `path`. Raises the errors of storage if it cannot be opened."""
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
         super().__init__(SqliteDatabase(path, clock=clock), SqliteText())
 
 
 class PostgresArchive(SqlArchive):
-    """Keeps every memory on the PostgreSQL server at `url`; needs the extra ``postgres``.
+    """Stores every memory on the PostgreSQL server at `url`; needs the extra ``postgres``.
 
-    Writes wait up to `patience` seconds for a server that is away. Raises `TierUnavailable` if it cannot be reached now.
+    Writes wait up to `patience` seconds for an unavailable server. Raises `TierUnavailable` if it cannot be reached now.
     """
 
     def __init__(self, url: str, *, patience: float = 5.0, clock: Clock | None = None) -> None:

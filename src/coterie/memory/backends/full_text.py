@@ -1,7 +1,7 @@
-"""Full text in a database: FTS5 in SQLite, `tsvector` in PostgreSQL.
+"""Full-text search in a database: FTS5 in SQLite, `tsvector` in PostgreSQL.
 
-Both first ask how common each word of a query is, and then look for the rarest: what a word that is everywhere adds to
-the ranking is next to nothing, and to visit all that hold it is what takes time.
+Both first count how common each word of a query is, and then search for the rarest: a word that occurs everywhere adds almost
+nothing to the ranking, and visiting every record that contains it takes most of the time.
 """
 
 from __future__ import annotations
@@ -17,47 +17,48 @@ from coterie.memory.contract import SearchQuery
 from coterie.storage import ReadTransaction, Row, Transaction
 
 _BUDGET = 6_000
-"""Postings that one search ranks, at most, beyond those of its rarest word. To count is cheap; to rank takes 1 to 2 µs each."""
+"""The maximum of postings that one search ranks, beyond those of its rarest word. Counting is cheap; ranking takes 1 to 2 µs
+each."""
 
 _MOST = 2 * _BUDGET
-"""Memories that one search ranks, however common its only word is: the newest."""
+"""The maximum of memories that one search ranks, however common its only word is: the newest."""
 
 
 _KNOWN = """
 SELECT 1 FROM pg_stats
 WHERE schemaname = current_schema() AND tablename = 'memories' AND attname = 'words' AND most_common_elems IS NOT NULL
 """
-"""Whether PostgreSQL has gathered how common words are, which it does by itself, a minute after there is enough of them."""
+"""Whether PostgreSQL has statistics of the words, which it collects by itself about a minute after enough rows exist."""
 
 
 class FullText(Protocol):
     """The full-text index of an archive."""
 
     def make(self, transaction: Transaction) -> None:
-        """Make the index, as a step of a migration."""
+        """Create the index, as a step of a migration."""
         ...
 
     def tune(self, transaction: Transaction) -> None:
-        """Set the index up as it is to be used, as a later step."""
+        """Configure the index, as a later step of a migration."""
         ...
 
     def due(self, view: ReadTransaction) -> int:
-        """Return how many records are not in the index yet, about; 0 only if all are. A search does not find those."""
+        """Return about how many records are not indexed yet; 0 only if all are. A search does not find the others."""
         ...
 
     def fill(self, transaction: Transaction, most: int) -> None:
-        """Take the oldest `most` records that are due into the index."""
+        """Index the oldest `most` unindexed records."""
         ...
 
     def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
-        """Return the rows that match best: the columns of a record, and then the score, of which greater is better."""
+        """Return the best matching rows: the columns of a record, then the score (greater is better)."""
         ...
 
 
 def rarest(words: Sequence[str], count: Callable[[str, int], int]) -> list[tuple[str, int]]:
-    """Return the words to look for, rarest first, each with how many documents hold it.
+    """Return the words to search for, rarest first, each with the number of documents that contain it.
 
-    `count` counts up to a limit. Words that nobody holds are left out, and so are the commonest where there is too much.
+    `count` counts up to a limit. Words without documents are left out, and so are the commonest beyond the budget.
     """
     counted = sorted(((count(word, _BUDGET), word) for word in words), key=lambda each: each[0])
     chosen: list[tuple[str, int]] = []
@@ -73,19 +74,19 @@ def rarest(words: Sequence[str], count: Callable[[str, int], int]) -> list[tuple
 
 
 class SqliteText:
-    """FTS5 with Porter's stemmer. The texts themselves stay in the table of the records.
+    """FTS5 with Porter's stemmer. The texts stay in the table of the records.
 
-    To index a record takes several times as long as to write it, so new ones are indexed later. A record gets a greater
-    `number` than all before it when it is first written, and keeps that: so those up to a mark are in the index, and those
-    beyond it are due. The mark is in the same database, and moves in the transaction that indexes. What is in the index
-    already and is changed or deleted is changed there at once, by triggers.
+    Indexing a record takes several times as long as writing it, so new records are indexed later. A record gets a greater
+    `number` than all before it when it is first written, and keeps it: records up to a mark are indexed, those beyond it are
+    due. The mark is in the same database, and moves in the transaction that indexes. Triggers update the index at once when an
+    indexed record changes or is deleted.
 
-    A third column holds a word that stands for the agent, so that the index itself restricts a search to it. It ends
-    in a digit, so the stemmer leaves it alone.
+    A third column holds a word for the agent, so that the index itself restricts a search to it. The word ends in a digit, so
+    the stemmer leaves it unchanged.
     """
 
     def make(self, transaction: Transaction) -> None:
-        """Make the index, and what keeps it up."""
+        """Create the index and its triggers."""
         transaction.execute("ALTER TABLE memories ADD COLUMN owner TEXT GENERATED ALWAYS AS ('a' || hex(agent) || '0') VIRTUAL")
         transaction.execute(
             """
@@ -112,15 +113,15 @@ class SqliteText:
             transaction.execute(statement)
 
     def tune(self, transaction: Transaction) -> None:
-        """Do nothing: it is as it is to be."""
+        """Do nothing: this index needs no configuration."""
 
     def due(self, view: ReadTransaction) -> int:
-        """Return how many records are not in the index yet, about."""
-        row = view.row(f"SELECT coalesce(max(number), 0) - {self._MARK} FROM memories")  # noqa: S608 - our own text
+        """Return about how many records are not indexed yet."""
+        row = view.row(f"SELECT coalesce(max(number), 0) - {self._MARK} FROM memories")  # noqa: S608 - no user text
         return max(0, row[0]) if row is not None else 0
 
     def fill(self, transaction: Transaction, most: int) -> None:
-        """Take the oldest `most` records that are due into the index."""
+        """Index the oldest `most` unindexed records."""
         next_ones = f"SELECT number FROM memories WHERE number > {self._MARK} ORDER BY number LIMIT ?"  # noqa: S608 - as above
         last = transaction.row(f"SELECT max(number) FROM ({next_ones})", (most,))  # noqa: S608 - as above
         if last is None or last[0] is None:
@@ -133,7 +134,7 @@ class SqliteText:
         transaction.execute("UPDATE memory_marks SET mark = ? WHERE name = 'indexed'", last)
 
     def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
-        """Return the rows that match best."""
+        """Return the best matching rows."""
 
         def count(word: str, limit: int) -> int:
             sql = "SELECT count(*) FROM (SELECT 1 FROM memory_texts WHERE memory_texts MATCH ? LIMIT ?)"
@@ -149,9 +150,9 @@ class SqliteText:
         if query.kinds or query.after is not None or query.before is not None:
             join = f"JOIN memories AS found ON found.number = memory_texts.rowid AND {conditions}"
         else:
-            # The house's own are not in the index.
+            # Internal records are not in the index.
             values = []
-        # The best first, and only then their records: a row is wide, and many match.
+        # Select the best rows before joining their records: a row is wide, and many match.
         sql = f"""
             SELECT {fields}, -best.score FROM (
                 SELECT number, score FROM (
@@ -159,14 +160,14 @@ class SqliteText:
                     FROM memory_texts {join} WHERE memory_texts MATCH ? ORDER BY memory_texts.rowid DESC LIMIT {_MOST}
                 ) ORDER BY score LIMIT ?
             ) AS best JOIN memories ON memories.number = best.number
-            """  # noqa: S608 - the names are our own
+            """  # noqa: S608 - no user text
         return view.rows(sql, (*values, self._match(words, query.agents), query.limit))
 
     _MARK = "(SELECT mark FROM memory_marks WHERE name = 'indexed')"
 
     @staticmethod
     def _match(words: Sequence[str], agents: Sequence[str]) -> str:
-        """Return the expression that finds any of the words, in the memories of any of the agents."""
+        """Return the FTS5 expression for any of the words in the memories of any of the agents."""
         wanted = "{text context} : (" + " OR ".join(f'"{word}"' for word in words) + ")"
         if not agents:
             return wanted
@@ -175,13 +176,13 @@ class SqliteText:
 
 
 class PostgresText:
-    """A `tsvector` of the text and the context, English, with an index for it.
+    """An English `tsvector` of text and context, with a GIN index.
 
-    PostgreSQL's own ranking does not know how rare a word is; so each word is ranked by itself, and weighed.
+    The ranking of PostgreSQL ignores how rare a word is; so each word is ranked by itself and weighted.
     """
 
     def make(self, transaction: Transaction) -> None:
-        """Make the index."""
+        """Create the column and its index."""
         transaction.execute(
             """
             ALTER TABLE memories ADD COLUMN words tsvector GENERATED ALWAYS AS (
@@ -193,19 +194,19 @@ class PostgresText:
         transaction.execute("CREATE INDEX memories_by_word ON memories USING gin (words)")
 
     def tune(self, transaction: Transaction) -> None:
-        """Have new words go into the index itself. Else they are put aside, and each search goes through all of them."""
+        """Write new words directly into the index; otherwise every search scans a list of pending words."""
         transaction.execute("ALTER INDEX memories_by_word SET (fastupdate = off)")
         transaction.rows("SELECT gin_clean_pending_list('memories_by_word'::regclass)")
 
     def due(self, view: ReadTransaction) -> int:  # noqa: ARG002 - the contract's
-        """Return 0: the server keeps its index up by itself."""
+        """Return 0: the server maintains its index itself."""
         return 0
 
     def fill(self, transaction: Transaction, most: int) -> None:
-        """Do nothing, for the same reason."""
+        """Do nothing: the server maintains its index itself."""
 
     def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
-        """Return the rows that match best."""
+        """Return the best matching rows."""
         where, values = conditions_of(query.kinds, query.after, query.before)
         if query.agents:
             where += f" AND agent IN ({', '.join('?' for _ in query.agents)})"
@@ -217,14 +218,14 @@ class PostgresText:
             return int(row[0]) if row is not None else 0
 
         def estimate(lexemes: str, limit: int) -> int:
-            # To count is to visit every row that holds the word; the planner knows how many there are, about.
+            # Counting visits every row that contains the word; the planner has an estimate.
             sql = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM memories WHERE words @@ ?::tsquery AND {where}"  # noqa: S608 - as above
             row = view.row(sql, (lexemes, *values))
             assert row is not None
             plan = msgspec.json.decode(row[0]) if isinstance(row[0], str | bytes) else row[0]
             return min(limit, max(1, int(plan[0]["Plan"]["Plan Rows"])))
 
-        # Stemmed once, and not again for each row that is looked at.
+        # Stem once, not again for each row.
         stems = view.row("SELECT " + ", ".join("plainto_tsquery('english', ?)::text" for _ in query.words), query.words)
         known = view.row(_KNOWN)
         words = rarest([stem for stem in dict.fromkeys(stems or ()) if stem], count if known is None else estimate)
@@ -232,7 +233,7 @@ class PostgresText:
             return []
         total = view.row("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'memories'::regclass")
         most = max(float(total[0]) if total is not None else 0.0, *(number for _, number in words))
-        # As in BM25: a word is worth more the fewer hold it, and a long text is worth less (the 1 in the end).
+        # As in BM25: rare words weigh more, and long texts weigh less (the 1 as the last argument).
         rank = "ts_rank('{0, 0, 0.5, 1}', words, ?::tsquery, 1) * ?::float8"
         score = " + ".join(rank for _ in words)
         scored = [part for word, number in words for part in (word, math.log(1.0 + (most - number + 0.5) / (number + 0.5)))]

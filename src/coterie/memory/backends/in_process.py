@@ -1,4 +1,4 @@
-"""Tiers that are kept in this process, and end with it."""
+"""Tiers in the memory of this process, which end with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_DECISIONS = 10_000
 
 
 class InProcessBackend:
-    """Keeps the records of a tier in dictionaries. Safe from many threads; `_lock` guards all tables."""
+    """Stores the records of a tier in dictionaries. Safe from many threads; `_lock` guards all tables."""
 
     persistent = False
 
@@ -27,10 +27,10 @@ class InProcessBackend:
         self._lock = new_lock(Rank.BACKEND)
         self._records: dict[str, MemoryRecord] = {}
         self._times: dict[str, list[tuple[float, int, str]]] = {}
-        """By agent: when each of its records was created, sorted."""
+        """The creation times of each agent's records, sorted."""
 
     def write(self, changes: Sequence[Change]) -> list[bool]:
-        """Do the changes in their order, and return for each whether it was done."""
+        """Apply the changes in order, and return for each whether it was applied."""
         with self._lock:
             if len(changes) == 1:
                 change = changes[0]
@@ -38,10 +38,10 @@ class InProcessBackend:
             return [self._put(each) if isinstance(each, Put) else self._delete(each) for each in changes]
 
     def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
-        """Return the records of those keys that are there."""
+        """Return the records that exist under those keys."""
         records = self._records
         if len(keys) == 1 and keys[0] not in records:
-            # What most reads of the tiers below come to here.
+            # The result of most reads below the cache.
             return {}
         return {key: record for key in keys if (record := records.get(key)) is not None}
 
@@ -68,11 +68,11 @@ class InProcessBackend:
             return list(islice((record for record in records if _is_of(record, kinds)), limit))
 
     def count(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         return len(self._records)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         with self._lock:
             self._records.clear()
             self._times.clear()
@@ -130,7 +130,7 @@ class InProcessBackend:
 
 
 class InProcessArchive(InProcessBackend):
-    """Keeps every memory in process, with a full-text index for each agent."""
+    """Stores every memory in process, with a full-text index for each agent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,12 +141,12 @@ class InProcessArchive(InProcessBackend):
         self._newest = 0
 
     def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
-        """Do the changes in their order and at once, and return for each whether it was done."""
+        """Apply the changes in order and atomically, and return for each whether it was applied."""
         with self._lock:
             return [self._apply(each) for each in changes]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Return the records that match best, best first."""
+        """Return the best matching records, best first."""
         with self._lock:
             found: list[tuple[float, int, str]] = []
             for name in dict.fromkeys(query.agents or self._texts):
@@ -157,13 +157,13 @@ class InProcessArchive(InProcessBackend):
             return [SearchHit(self._records[key], score) for score, _, key in heapq.nlargest(query.limit, found)]
 
     def rest(self) -> bool:
-        """Return False: nothing is put off."""
+        """Return False: no work is deferred."""
         return False
 
     def due(
         self, tier: Tier, entered_before: float, after: tuple[float, str] = (float("-inf"), ""), limit: int = 1_000
     ) -> list[MemoryRecord]:
-        """Return records of a tier that came into it before a time."""
+        """Return records that entered a tier before a time."""
         found = (
             record
             for record in list(self._records.values())
@@ -186,13 +186,13 @@ class InProcessArchive(InProcessBackend):
         return list(records.values())
 
     def citing(self, agent: str, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
-        """Return the records of `agent` whose sources hold that id, oldest first."""
+        """Return the records of `agent` whose sources contain that id, oldest first."""
         with self._lock:
             records = [self._records[key] for key in self._citing.get((agent, id), ())]
         return sorted(records, key=lambda record: (record.created, record.version))
 
     def vectors(self, agent: str, model: str, after: int = 0, limit: int = 10_000) -> list[Vector]:
-        """Return vectors that a model made for an agent's records, by version."""
+        """Return the vectors of an agent's records made by one model, by version."""
         with self._lock:
             versions = self._vectors.get((agent, model), [])
             first = bisect_left(versions, (after + 1, ""))
@@ -200,12 +200,12 @@ class InProcessArchive(InProcessBackend):
         return [Vector(record.key, version, record.vector) for version, record in found]
 
     def tally(self, agent: str | None = None) -> Mapping[tuple[Tier, str], int]:
-        """Return how many records there are by tier and kind."""
+        """Return the number of records by tier and kind."""
         records = list(self._records.values())
         return Counter((each.tier, str(each.kind)) for each in records if agent is None or each.agent == agent)
 
     def newest(self) -> int:
-        """Return the greatest version that was ever written."""
+        """Return the greatest version ever written."""
         return self._newest
 
     def decisions(self, key: str | None = None, limit: int = 100) -> list[MaintenanceDecision]:
@@ -266,7 +266,7 @@ class InProcessArchive(InProcessBackend):
 
 
 def touched(record: MemoryRecord, count: int, last_access: float) -> MemoryRecord:
-    """Return the record as it is after so many more reads."""
+    """Return a record with `count` more reads."""
     return replace(record, access_count=record.access_count + count, last_access=max(record.last_access, last_access))
 
 

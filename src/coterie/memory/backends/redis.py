@@ -1,4 +1,4 @@
-"""A tier that is kept in Redis, and so is shared by processes: the extra `redis`."""
+"""A tier in Redis, shared by processes: the extra `redis`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coterie.memory.record import MemoryKind, MemoryRecord
 T = TypeVar("T")
 
 _TIMEOUT = 5.0
-"""Seconds that an answer may take."""
+"""The maximum seconds for a response."""
 _STATES = (
     "DB index",
     "NOAUTH",
@@ -29,12 +29,12 @@ _STATES = (
     "BUSY",
     "max number",
 )
-"""In a refusal, that which may be over by the time of another try, once somebody has mended it."""
+"""Parts of error messages that name a temporary state of the server: a later retry may succeed."""
 _PIPELINE = 500
-"""Changes that are sent at once."""
+"""The number of changes in one pipeline."""
 
-# Each key of Redis begins with the tier's name: of a record, `…:r:KEY`; of all keys in their order, `…:keys`; of the times
-# of an agent's records, `…:t:AGENT`, and of everybody's, `…:t`. The scripts keep them at one.
+# Redis keys begin with the name of the tier. A record is at `…:r:KEY`, all keys in order at `…:keys`, the times of one agent's
+# records at `…:t:AGENT`, those of all records at `…:t`. The scripts keep them consistent.
 _PUT = """
 local there = redis.call('HGET', KEYS[1], 'v')
 if ARGV[3] == '' then
@@ -63,17 +63,17 @@ _DECODER = msgspec.msgpack.Decoder(MemoryRecord)
 
 
 class RedisBackend:
-    """Keeps the records of a tier in one database of a Redis server. Safe from many threads and processes.
+    """Stores the records of a tier in one database of a Redis server. Safe from many threads and processes.
 
-    Each change is done whole or not at all; a batch is sent as one, but others may come in between. Nothing is given a time
-    to live there: what becomes of a memory is decided by maintenance, and recorded. How safe a change is when `write`
-    returns is a matter of how the server is set up.
+    Each change is atomic; a batch is one pipeline, but changes of other clients may come between. Records have no TTL in Redis:
+    maintenance decides what happens to a memory, and records it. The durability of a change when `write` returns depends on the
+    configuration of the server.
     """
 
     persistent = True
 
     def __init__(self, url: str, name: str) -> None:
-        """Connect, when something is first asked for. `name` is what the keys begin with; each tier has its own."""
+        """Prepare the client; it connects on first use. `name` is the key prefix, different for each tier."""
         try:
             import redis  # noqa: PLC0415 - it is optional
         except ImportError as error:
@@ -100,7 +100,7 @@ class RedisBackend:
         self._delete = self._client.register_script(_DELETE)
 
     def write(self, changes: Sequence[Change]) -> list[bool]:
-        """Do the changes in their order, and return for each whether it was done."""
+        """Apply the changes in order, and return for each whether it was applied."""
         done: list[bool] = []
         for first in range(0, len(changes), _PIPELINE):
             part = changes[first : first + _PIPELINE]
@@ -108,7 +108,7 @@ class RedisBackend:
         return done
 
     def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
-        """Return the records of those keys that are there."""
+        """Return the records that exist under those keys."""
         found: dict[str, MemoryRecord] = {}
         for first in range(0, len(keys), _PIPELINE):
             part = keys[first : first + _PIPELINE]
@@ -127,7 +127,7 @@ class RedisBackend:
             there = self.get(names)
             if there:
                 return [there[name] for name in names if name in there]
-            # All of them were deleted meanwhile.
+            # All of them were deleted in the meantime.
             after = names[-1]
 
     def recent(
@@ -146,17 +146,17 @@ class RedisBackend:
         return sorted(found.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
 
     def count(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         return int(self._ask(lambda: self._client.zcard(self._key("keys"))))
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     def _recent(
         self, line: str, limit: int, kinds: Sequence[str], after: float | None, before: float | None
     ) -> dict[str, MemoryRecord]:
-        """Return the newest records of one line of times that are of those kinds, and all that are as new as the last."""
+        """Return the newest records of those kinds in one sorted set, including every record as new as the last."""
         least = "-inf" if after is None else repr(after)
         most = "+inf" if before is None else f"({before!r}"
         found: dict[str, MemoryRecord] = {}
@@ -170,7 +170,7 @@ class RedisBackend:
                 if (each.kind in kinds if kinds else each.kind != MemoryKind.INTERNAL)
             )
             times = sorted((each.created for each in found.values()), reverse=True)
-            # Of what was created at one time the newest version comes first, which Redis does not know: read on to its end.
+            # Among equal times the newest version comes first, which Redis does not know: read to the end of that time.
             if len(keys) < size or (len(times) >= limit and float(keys[-1][1]) < times[limit - 1]):
                 return found
             offset += size
@@ -219,7 +219,7 @@ class RedisBackend:
         except self._faults as error:
             raise TierUnavailable(f"Redis ({self._name})", error) from error
         except self._refusal as error:
-            # Of what a server refuses, this is about its own state or who asks, and not about what is asked.
+            # These errors are about the state of the server or the login, not about the command.
             if any(state in str(error) for state in _STATES):
                 raise TierUnavailable(f"Redis ({self._name})", error) from error
             raise

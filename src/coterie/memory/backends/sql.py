@@ -1,4 +1,4 @@
-"""A tier in a database, whichever it is: the tables, and the statements that both dialects share."""
+"""A tier in an SQL database: the tables and statements that both dialects share."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from coterie.storage import Database, Dialect, Row, Schema, Transaction
 T = TypeVar("T")
 
 FIELDS = ("body", "access_count", "last_access")
-"""The columns that a record is made of: itself, as MessagePack, and what is counted without writing it anew."""
+"""The columns of a record: the record in MessagePack, and counters that change without rewriting it."""
 
 _COLUMNS = (
     *("key", "version", "body", "agent", "kind", "created", "last_access", "access_count"),
     *("expires", "tier", "entered", "text", "context", "sources", "model"),
 )
-"""All columns: a record, and what of it is searched, sorted, compared or counted."""
+"""All columns: the record, and the parts that are searched, sorted, compared or counted."""
 
 _CHUNK = 512
-"""Keys that one statement looks for, at most: both databases bound the parameters of a statement."""
+"""The maximum of keys in one statement: both databases limit the parameters of a statement."""
 
 _TOGETHER = 512
-"""Records that one statement puts, at most. It runs without the lock of the interpreter, so others run meanwhile; and each
-statement has to wait until it gets that lock again."""
+"""The maximum of records in one upsert. A statement runs without the interpreter lock, so that other threads run meanwhile;
+each statement then waits to get that lock again."""
 
 _FEW = 24
-"""Records that are put by one statement, whatever their number."""
+"""Up to this number of records has an upsert of its exact length."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(MemoryRecord).decode
 AWAY = (StorageUnavailable, StorageBusy, StorageLocked, StorageFull)
-"""What may be over by the time of another try."""
+"""Errors after which a later retry may succeed."""
 
 
 def tables(name: str) -> Callable[[Transaction], None]:
-    """Return the step of a migration that makes the tables of a tier."""
+    """Return the migration step that creates the tables of a tier."""
 
     def step(transaction: Transaction) -> None:
         dialect = transaction.dialect
@@ -77,7 +77,7 @@ def tables(name: str) -> Callable[[Transaction], None]:
 
 
 class SqlBackend:
-    """Keeps the records of a tier in a table of its own. Safe from many threads; it guards nothing itself."""
+    """Stores the records of a tier in a table of its own. Safe from many threads: it has no mutable state."""
 
     persistent = True
 
@@ -90,12 +90,12 @@ class SqlBackend:
             database.close()
             raise
         places = f"({', '.join('?' for _ in _COLUMNS)})"
-        # The names are our own.
+        # The names do not come from users.
         insert = f"INSERT INTO {name} ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608
         update = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)
         newer = f"ON CONFLICT (key) DO UPDATE SET {update} WHERE {name}.version <= excluded.version"
         self._insert = f"{insert} {places} ON CONFLICT (key) DO NOTHING"
-        # Of a few lengths only, so that the statements stay prepared: all that a group of durable stores has, as a rule, and
+        # Use few lengths, so that the statements stay prepared: every length that a group of durable stores usually has, and
         # powers of two.
         lengths = [*range(1, _FEW + 1), *(1 << power for power in range(_FEW.bit_length(), _TOGETHER.bit_length()))]
         self._upserts = {length: f"{insert} {', '.join([places] * length)} {newer}" for length in lengths}
@@ -103,20 +103,20 @@ class SqlBackend:
         self._update = f"UPDATE {name} SET {setting} WHERE key = ? AND version = ?"  # noqa: S608
         self._select = f"SELECT {', '.join(FIELDS)} FROM {name}"  # noqa: S608
         self._select_one = f"{self._select} WHERE key = ?"
-        # PostgreSQL cannot keep the one character that ends texts in C; where it only serves a search, a blank does.
+        # PostgreSQL cannot store NUL in text; columns that only serve a search get a blank instead.
         self._keeps_nul = database.dialect is Dialect.SQLITE
 
     def write(self, changes: Sequence[Change]) -> list[bool]:
-        """Do the changes in their order, and return for each whether it was done."""
+        """Apply the changes in order, and return for each whether it was applied."""
         if not changes:
             return []
         with self._reaching():
             return self._database.write(lambda transaction: self._apply_all(transaction, changes)).result()
 
     def get(self, keys: Sequence[str]) -> dict[str, MemoryRecord]:
-        """Return the records of those keys that are there."""
+        """Return the records that exist under those keys."""
         if len(keys) == 1:
-            # The way of every read below the cache, and so the shortest.
+            # Every read below the cache takes this path, so keep it short.
             try:
                 row = self._database.row(self._select_one, keys)
             except AWAY as error:
@@ -148,21 +148,21 @@ class SqlBackend:
         end = "ORDER BY created DESC, version DESC LIMIT ?"
         if not agents:
             return self._records(f"WHERE {conditions} {end}", (*values, limit))
-        # Agent by agent, each along the index; of several agents at once the database would sort all.
+        # Read agent by agent along the index; for several agents at once the database would sort all rows.
         lines = [
             self._records(f"WHERE agent = ? AND {conditions} {end}", (agent, *values, limit)) for agent in dict.fromkeys(agents)
         ]
         return list(islice(heapq.merge(*lines, key=lambda record: (-record.created, -record.version)), limit))
 
     def count(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         with self._reaching():
             row = self._database.row(f"SELECT count(*) FROM {self._name}")  # noqa: S608 - as above
         assert row is not None
         return int(row[0])
 
     def close(self) -> None:
-        """Close the database, for this user of it."""
+        """Close this user's handle on the database."""
         self._database.close()
 
     def _records(self, rest: str, values: Sequence[Any]) -> list[MemoryRecord]:
@@ -181,7 +181,7 @@ class SqlBackend:
         return done
 
     def _put_all(self, transaction: Transaction, records: Sequence[MemoryRecord]) -> list[bool]:
-        """Put records of different keys, none of them conditional."""
+        """Put unconditional records with different keys."""
         rows = [self._values(record) for record in records]
         begin = count = 0
         while begin < len(rows):
@@ -192,7 +192,7 @@ class SqlBackend:
             begin += length
         if count == len(records):
             return [True] * count
-        # Some of them are there in a later version; that is rare.
+        # Some of them exist in a later version, which is rare.
         there: dict[str, int] = {}
         for begin in range(0, len(records), _CHUNK):
             marks, keys = _padded([record.key for record in records[begin : begin + _CHUNK]])
@@ -255,7 +255,7 @@ class SqlBackend:
 
 
 def _padded(keys: Sequence[str]) -> tuple[str, list[str]]:
-    """Return as many marks as there are keys, and the keys; a few lengths only, so that the statements stay prepared."""
+    """Return placeholders and keys, padded to a power of two so that the statements stay prepared."""
     length = 1 << (len(keys) - 1).bit_length()
     return ", ".join("?" * length), [*keys, *(keys[-1] for _ in range(length - len(keys)))]
 
@@ -271,7 +271,7 @@ def record_of(row: Row) -> MemoryRecord:
 def conditions_of(
     kinds: Sequence[str], after: float | None, before: float | None, table: str = ""
 ) -> tuple[str, list[str | float]]:
-    """Return the condition that restricts records to kinds and times, and its values."""
+    """Return the SQL condition for kinds and times, and its values."""
     conditions, values = [f"{table}kind <> '{MemoryKind.INTERNAL}'"], list[str | float]()
     if kinds:
         conditions = [f"{table}kind IN ({', '.join('?' for _ in kinds)})"]

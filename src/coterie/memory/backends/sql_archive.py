@@ -1,4 +1,4 @@
-"""The archive in a database: every memory, what was decided about it, and a full-text index."""
+"""The archive in an SQL database: all memories, the decisions about them, and a full-text index."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from coterie.storage import Database, Row, Transaction
 NAME = "memories"
 
 _MOST_DECISIONS = 100_000
-"""Decisions that are kept, about; the oldest go first."""
+"""The approximate maximum of stored decisions; the oldest are deleted first."""
 
 _MOST_DUE = 20_000
-"""Records that wait to be indexed, at most; a search that comes then waits about half a second for them."""
+"""The maximum of unindexed records; a search that meets that many waits about half a second for them."""
 _LOOK_AFTER = 1_000
-"""Changes after which it is counted how many wait."""
+"""The number of changes between counts of the unindexed records."""
 _AT_ONCE = 500
-"""Records that are indexed in one go, in about ten milliseconds: so long may a write have to wait."""
+"""The number of records indexed at once, in about ten milliseconds: a write may have to wait that long."""
 
 _AHEAD = 60_000_000
-"""How far the mark of versions is set ahead: a minute of them, so that it need not be moved with each write."""
+"""How far ahead the mark of versions is set: one minute, so that not every write must move it."""
 
 _BEGINNING = (float("-inf"), "")
 
@@ -58,33 +58,33 @@ def _more_tables(transaction: Transaction) -> None:
 
 
 class SqlArchive(SqlBackend):
-    """Keeps every memory in a database. Safe from many threads."""
+    """Stores every memory in an SQL database. Safe from many threads."""
 
     def __init__(self, database: Database, full_text: FullText) -> None:
         super().__init__(database, NAME, _more_tables, full_text.make, full_text.tune)
         self._full_text = full_text
         self._mark = 0
-        """A mark that is on the disk. Several threads may set it: each to one that is, so whichever stays is true."""
+        """A mark that is committed. Several threads may set it, each to a committed one, so any of them is valid."""
         self._uncounted = 0
-        """Only the writer's thread changes it."""
+        """Changed only by the writer's thread."""
 
     def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
-        """Do the changes in their order and in one transaction, and return for each whether it was done."""
+        """Apply the changes in order in one transaction, and return for each whether it was applied."""
         if not changes:
             return []
         with self._reaching():
             newest = max((each.record.version for each in changes if isinstance(each, Put)), default=0)
             done = self._database.write(lambda transaction: self._write(transaction, changes, newest)).result()
         if newest > self._mark:
-            # Only now that it is committed.
+            # Set it only after the commit.
             self._mark = newest + _AHEAD
         return done
 
     def write_soon(self, take: Callable[[], Sequence[ArchiveChange]], ended: Callable[[BaseException | None], object]) -> None:
-        """Have the database's writer `take` changes when its turn comes, and do them in one transaction with all else then.
+        """Let the database's writer `take` changes at its turn and commit them with its current group.
 
-        `take` is called once, at most, and `ended` once, with why they were not done, or with None; both on that writer's
-        thread, and both must be short. Raises `TierUnavailable` if the writer cannot be asked now; then neither is called.
+        `take` is called at most once, and `ended` exactly once with the error or None; both on the writer's thread, and both
+        must be short. Raises `TierUnavailable` if the writer cannot be asked now; then neither is called.
         """
         taken: Sequence[ArchiveChange] | None = None
         newest = 0
@@ -94,7 +94,7 @@ class SqlArchive(SqlBackend):
             if taken is None:
                 taken = take()
                 newest = max((each.record.version for each in taken if isinstance(each, Put)), default=0)
-            # Else it is done again, because the whole group was undone.
+            # Otherwise the whole group was rolled back and runs again.
             if taken:
                 self._write(transaction, taken, newest)
 
@@ -109,7 +109,7 @@ class SqlArchive(SqlBackend):
         pending.add_callback(end)
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Return the records that match best, best first."""
+        """Return the best matching records, best first."""
         with self._reaching():
             while self._database.read(self._full_text.due):
                 self._fill()
@@ -119,7 +119,7 @@ class SqlArchive(SqlBackend):
         return hits
 
     def rest(self) -> bool:
-        """Index some of what is due, and return whether there is more."""
+        """Index some unindexed records, and return whether there are more."""
         with self._reaching():
             if self._database.read(self._full_text.due):
                 self._fill()
@@ -128,7 +128,7 @@ class SqlArchive(SqlBackend):
     def due(
         self, tier: Tier, entered_before: float, after: tuple[float, str] = _BEGINNING, limit: int = 1_000
     ) -> list[MemoryRecord]:
-        """Return records of a tier that came into it before a time, by (entered, key)."""
+        """Return records that entered a tier before a time, by (entered, key)."""
         rest = "WHERE tier = ? AND entered < ? AND (entered, key) > (?, ?) AND kind <> ? ORDER BY entered, key LIMIT ?"
         return self._records(rest, (int(tier), entered_before, *after, str(MemoryKind.INTERNAL), limit))
 
@@ -138,26 +138,26 @@ class SqlArchive(SqlBackend):
         return self._records(rest, (now, *after, limit))
 
     def citing(self, agent: str, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
-        """Return the records of `agent` whose sources hold that id, oldest first."""
-        # The few records that cite anything have an index of their own; the pattern finds the id and, at worst, more.
+        """Return the records of `agent` whose sources contain that id, oldest first."""
+        # The few records with sources have an index of their own; the pattern finds the id and, at worst, more.
         quoted = msgspec.json.encode(id).decode().replace("!", "!!").replace("%", "!%").replace("_", "!_")
         rest = "WHERE agent = ? AND sources <> '' AND sources LIKE ? ESCAPE '!' ORDER BY created, version"
         return [each for each in self._records(rest, (agent, f"%{quoted}%")) if id in each.sources]
 
     def vectors(self, agent: str, model: str, after: int = 0, limit: int = 10_000) -> list[Vector]:
-        """Return vectors that a model made for an agent's records, by version."""
+        """Return the vectors of an agent's records made by one model, by version."""
         rest = "WHERE agent = ? AND model = ? AND model <> '' AND version > ? ORDER BY version LIMIT ?"
         return [Vector(each.key, each.version, each.vector) for each in self._records(rest, (agent, model, after, limit))]
 
     def tally(self, agent: str | None = None) -> Mapping[tuple[Tier, str], int]:
-        """Return how many records there are by tier and kind."""
+        """Return the number of records by tier and kind."""
         where, values = ("", ()) if agent is None else ("WHERE agent = ?", (agent,))
         sql = f"SELECT tier, kind, count(*) FROM {NAME} {where} GROUP BY tier, kind"  # noqa: S608 - as above
         with self._reaching():
             return {(Tier(tier), kind): count for tier, kind, count in self._database.rows(sql, values)}
 
     def newest(self) -> int:
-        """Return the greatest version that was ever written."""
+        """Return the greatest version ever written, or a greater number."""
         with self._reaching():
             row = self._database.row("SELECT mark FROM memory_marks WHERE name = 'newest'")
         return int(row[0]) if row is not None else 0
@@ -173,7 +173,7 @@ class SqlArchive(SqlBackend):
             return [_decision(row) for row in self._database.rows(sql, [*values, limit])]
 
     def _fill(self) -> None:
-        # What is indexed can be indexed again, so no disk need be waited for.
+        # Indexing can be repeated, so it need not be durable.
         self._database.write(lambda transaction: self._full_text.fill(transaction, _AT_ONCE), durable=False).result()
 
     def _write(self, transaction: Transaction, changes: Sequence[ArchiveChange], newest: int) -> list[bool]:
@@ -193,7 +193,7 @@ class SqlArchive(SqlBackend):
         return done
 
     def _record(self, transaction: Transaction, notes: Sequence[MaintenanceDecision]) -> None:
-        """Keep decisions, in their order, and let go of the oldest when there are too many."""
+        """Store decisions in order, and delete the oldest beyond the maximum."""
         if not notes:
             return
         sql = (

@@ -1,4 +1,4 @@
-"""A full-text index in process: which memory holds which word, and how well it answers a query."""
+"""A full-text index in process, ranked by BM25."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from coterie.memory.retrieval.words import stem, stems_of
 
 _K1 = 1.2
 _B = 0.75
-"""The usual constants of BM25: how soon repetition stops to count, and how much length does."""
+"""The usual constants of BM25: saturation by repetition, and normalisation by length."""
 _CONTEXT = 0.5
-"""What a word in the context counts, against one in the text."""
+"""The weight of a word in the context; one in the text has 1."""
 _BUDGET = 30_000
-"""Postings that one search visits, at most, beyond those of its rarest word."""
+"""The maximum of postings that one search visits, beyond those of its rarest word."""
 
 
 class TextIndex:
-    """Ranks documents by BM25 over stemmed words, in two fields (Robertson and Zaragoza, "The probabilistic relevance
-    framework: BM25 and beyond", 2009, section 3.6).
+    """Ranks documents by BM25 over stemmed words in two fields.
 
-    Not safe from many threads; whoever has it guards it.
-    """  # noqa: D205 - the source belongs to the first sentence
+    After Robertson and Zaragoza, "The probabilistic relevance framework: BM25 and beyond", 2009, section 3.6. Not safe from
+    many threads; its owner guards it.
+    """
 
     def __init__(self) -> None:
         self._postings: dict[str, dict[str, float]] = {}
@@ -34,7 +34,7 @@ class TextIndex:
         return len(self._documents)
 
     def add(self, key: str, text: str, context: str) -> None:
-        """Index a document under a key, in place of what was there."""
+        """Index a document under a key, in place of an existing one."""
         self.discard(key)
         weights: dict[str, float] = {}
         for field, weight in ((text, 1.0), (context, _CONTEXT)):
@@ -49,7 +49,7 @@ class TextIndex:
         self._length += length
 
     def discard(self, key: str) -> None:
-        """Forget a document, if there is one of that key."""
+        """Remove a document if it exists."""
         document = self._documents.pop(key, None)
         if document is None:
             return
@@ -62,9 +62,9 @@ class TextIndex:
                 del self._postings[word]
 
     def search(self, words: Iterable[str], limit: int, wanted: Callable[[str], bool]) -> list[tuple[float, str]]:
-        """Return (score, key) of the best documents that are `wanted`, best first.
+        """Return (score, key) of the best documents for which `wanted` returns True, best first.
 
-        The rarest words are looked up first, and common ones are left out once there is enough to do.
+        It looks up the rarest words first, and leaves out common ones beyond the budget.
         """
         scores: dict[str, float] = {}
         total = len(self._documents)

@@ -1,4 +1,4 @@
-"""The cache: what was used lately and often, in process, in shards."""
+"""The in-process cache of recently and frequently used memories, in shards."""
 
 from coterie.memory.cache.adaptive import AdaptiveCache, CacheStatistics
 from coterie.memory.cache.segments import CacheEntry

@@ -1,4 +1,4 @@
-"""The cache as a whole: shards, and their counts."""
+"""The cache: shards and their counters."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from coterie.memory.cache.segments import CacheEntry
 from coterie.memory.cache.shard import Shard
 
 _SHARD = 2_048
-"""Places that a shard has at least, if there is more than one: the fewer it has, the worse it knows what is worth keeping."""
+"""The minimum capacity of a shard if there is more than one: a smaller shard estimates frequencies worse."""
 _MOST_SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
-    """What a cache has done so far."""
+    """Counters of a cache."""
 
     entries: int
     capacity: int
@@ -22,20 +22,20 @@ class CacheStatistics:
     misses: int
     evictions: int
     window: int
-    """Places for what is new, over all shards."""
+    """The size of the window for new entries, over all shards."""
 
     @property
     def hit_ratio(self) -> float:
-        """The part of what was asked for that was there, from 0 to 1."""
+        """The part of requests that were hits, from 0 to 1."""
         asked = self.hits + self.misses
         return self.hits / asked if asked else 0.0
 
 
 class AdaptiveCache:
-    """Holds up to `capacity` entries, and chooses which by how lately and how often they were asked for.
+    """Holds up to `capacity` entries, chosen by how recently and how often they were requested.
 
-    It adapts: on a scan or a loop it keeps what it has, and where only what is new counts it is an LRU. Safe from many
-    threads, and a hit takes no lock.
+    It adapts: it resists scans and loops, and becomes an LRU where only recency matters. Safe from many threads; a hit takes no
+    lock.
     """
 
     def __init__(self, capacity: int, shards: int | None = None) -> None:
@@ -46,7 +46,7 @@ class AdaptiveCache:
         share, more = divmod(capacity, count)
         self._shards = [Shard(share + (number < more)) for number in range(count)]
         if count == 1:
-            # Nearly every small cache: one call less for each hit.
+            # For a small cache: one call less for each hit.
             self.get = self._shards[0].get  # type: ignore[method-assign]
 
     def __len__(self) -> int:
@@ -57,28 +57,28 @@ class AdaptiveCache:
         return self._shards[hash(key) & self._mask].get(key)
 
     def peek(self, key: str) -> CacheEntry | None:
-        """Return the entry of that key, or None, and count nothing."""
+        """Return the entry of that key or None, without counting."""
         return self._shards[hash(key) & self._mask].entries.get(key)
 
     def put(self, entry: CacheEntry) -> list[CacheEntry]:
-        """Take an entry in, in place of one of its key. Return what had to leave; that may be the entry itself."""
+        """Add an entry, in place of one with its key. Return the evicted entries; the new one may be among them."""
         return self._shards[hash(entry.key) & self._mask].put(entry)
 
     def discard(self, key: str) -> CacheEntry | None:
-        """Take out an entry and return it, or None if there is none."""
+        """Remove an entry and return it, or None if it does not exist."""
         return self._shards[hash(key) & self._mask].discard(key)
 
     def settle(self) -> None:
-        """Have the uses of all entries counted up to now."""
+        """Apply the recorded hits to the counters and the order of eviction."""
         for shard in self._shards:
             shard.settle()
 
     def take_uses(self) -> list[tuple[str, int, float]]:
-        """Return (key, uses, time of the last) of all that was used since the last time, and count anew."""
+        """Return (key, uses, time of the last) of all entries used since the last call, and reset the counters."""
         return [use for shard in self._shards for use in shard.take_uses()]
 
     def statistics(self) -> CacheStatistics:
-        """Return what it has done so far."""
+        """Return the counters."""
         self.settle()
         return CacheStatistics(
             entries=len(self),

@@ -1,4 +1,4 @@
-"""Finding the best window for a cache by trying several at once, each on a small part of what is asked for."""
+"""Adaptation of a cache's window by simulating several sizes on a sample of the requests."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from coterie.memory.cache.segments import CacheEntry, Segments
 from coterie.memory.cache.sketch import FrequencySketch
 
 WINDOWS = (0.01, 0.2, 0.6, 1.0)
-"""The windows that are tried: from one for frequency alone to an LRU."""
+"""The simulated windows, from one for frequency alone to an LRU."""
 _SMALLEST = 40
-"""Places of a miniature, at least; fewer know too little."""
+"""The minimum capacity of a simulated cache; a smaller one is not representative."""
 _MOST_PART = 64
 _PERIOD = 4
-"""The windows are compared each time so many times the capacity was asked for."""
+"""Compare the windows after this number of requests times the capacity."""
 _MEMORY = 0.5
-"""What the hits of earlier periods count, each time."""
+"""The weight of the hits of earlier periods."""
 _BETTER = 1.03
-"""By how much a window must do better than the present one before it takes its place."""
+"""The factor by which a window must be better than the current one to replace it."""
 _SPREAD = 0xD6E8FEB86659FD93
 
 
 class MiniSimulation:
-    """Miniatures of a cache, one for each window, that see the same sample of the keys (Waldspurger, Saemundsson, Ahmad
-    and Park, "Cache modeling and optimization using miniature simulations", 2017).
+    """Small simulated caches, one for each window, that see the same sample of the keys.
 
-    To climb towards the better window by changing that of the cache itself takes many periods, and each costs hits; here
-    all are known after one. A sampled key costs as much as a few hits; one key of up to 64 is sampled. Not safe from many
+    After Waldspurger, Saemundsson, Ahmad and Park, "Cache modeling and optimization using miniature simulations", 2017.
+    Climbing to the best window by changing the cache itself takes many periods, and each costs hits; here all windows are
+    compared after one period. One key of up to 64 is sampled, and a sampled key costs as much as a few hits. Not safe from many
     threads; its shard guards it.
-    """  # noqa: D205 - the source belongs to the first sentence
+    """
 
     __slots__ = ("_best", "_left", "_mask", "_miniatures", "_period", "_scores")
 
@@ -41,7 +41,7 @@ class MiniSimulation:
         self._best = 0
 
     def see(self, key: str, number: int) -> float | None:
-        """Show a key that was asked for. Return the window to have from now on, if it is another one now."""
+        """Record a requested key. Return the new window if it changes, else None."""
         if (number * _SPREAD >> 32) & self._mask:
             return None
         for place, miniature in enumerate(self._miniatures):

@@ -1,4 +1,4 @@
-"""The order in which entries leave a cache: W-TinyLFU, for a window of any size."""
+"""The order of eviction of a cache: W-TinyLFU with a window of any size."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from coterie.memory.cache.sketch import FrequencySketch
 
 _FOR_EVER = float("inf")
 _PROTECTED = 0.8
-"""The part of what is not the window that is kept for what was asked for again."""
+"""The part of the main segment reserved for entries that were requested again."""
 
 
 class CacheEntry:
-    """Something in the cache.
+    """An entry of the cache.
 
-    `record`, `held` and `until` are its owner's, and so is `last`. `uses` counts the hits that were put in order so far.
+    `record`, `held`, `until` and `last` belong to the owner of the cache. `uses` counts the hits that were applied so far.
     """
 
     __slots__ = ("held", "key", "last", "number", "record", "segment", "until", "uses")
@@ -32,12 +32,12 @@ class CacheEntry:
 
 
 class Segments:
-    """A window for what is new, and a main part that is entered only by what is asked for more often than what would have
-    to leave it (Einziger, Friedman and Manes, "TinyLFU: A highly efficient cache admission policy", 2017).
+    """A window for new entries, and a main part that admits an entry only over a less requested one.
 
-    With a window of a hundredth it keeps what is asked for often; where all of it is the window it is an LRU. Who counts
-    in the sketch is up to the owner. Not safe from many threads; its shard guards it.
-    """  # noqa: D205 - the source belongs to the first sentence
+    After Einziger, Friedman and Manes, "TinyLFU: A highly efficient cache admission policy", 2017. With a window of 1% it keeps
+    frequently requested entries; with a window of 100% it is an LRU. The owner updates the sketch. Not safe from many threads;
+    its shard guards it.
+    """
 
     __slots__ = ("_probation", "_protected", "_protected_most", "_sketch", "_window", "capacity", "entries", "window_most")
 
@@ -53,7 +53,7 @@ class Segments:
         self.resize(window)
 
     def use(self, entry: CacheEntry) -> None:
-        """Put an entry that was asked for again where it belongs; nothing if it has left."""
+        """Move a requested entry to its new place; do nothing if it was evicted."""
         segment = entry.segment
         if segment is None:
             return
@@ -66,7 +66,7 @@ class Segments:
         self._relegate()
 
     def add(self, entry: CacheEntry) -> list[CacheEntry]:
-        """Take in an entry whose key is not there. Return what had to leave; that may be the entry itself."""
+        """Add an entry with a new key. Return the evicted entries; the new one may be among them."""
         window = self._window
         window[entry.key] = entry
         self.entries[entry.key] = entry
@@ -79,7 +79,7 @@ class Segments:
         return left
 
     def replace(self, there: CacheEntry, entry: CacheEntry) -> None:
-        """Put an entry in place of another of its key."""
+        """Replace an entry by another with its key."""
         segment = there.segment
         assert segment is not None
         entry.segment = segment
@@ -88,14 +88,14 @@ class Segments:
         there.segment = None
 
     def remove(self, entry: CacheEntry) -> None:
-        """Take an entry out."""
+        """Remove an entry."""
         if entry.segment is not None:
             del entry.segment[entry.key]
             del self.entries[entry.key]
             entry.segment = None
 
     def resize(self, window: float) -> None:
-        """Make the window this part of the whole, from 0 to 1, and at least one place. Nothing has to leave."""
+        """Set the window to a part of the capacity, from 0 to 1, and at least one place. No entry is evicted."""
         self.window_most = max(1, round(self.capacity * window))
         self._protected_most = int((self.capacity - self.window_most) * _PROTECTED)
         self._relegate()
@@ -103,7 +103,7 @@ class Segments:
             self._move_first(self._window, self._probation)
         while len(self._window) < self.window_most and self._probation:
             key, entry = self._probation.popitem()
-            # What was in the main part has been asked for less lately than what is in the window.
+            # Entries of the main part were requested less recently than those in the window.
             self._window[key] = entry
             self._window.move_to_end(key, last=False)
             entry.segment = self._window
@@ -113,7 +113,7 @@ class Segments:
             self._move_first(self._protected, self._probation)
 
     def _evict(self) -> CacheEntry:
-        """Let the oldest and the newest of the probation compete, and take out the one that was asked for less."""
+        """Compare the oldest and the newest of the probation segment, and remove the less requested one."""
         segment = self._probation or self._protected or self._window
         victim = next(iter(segment.values()))
         candidate = next(reversed(segment.values()))

@@ -1,4 +1,4 @@
-"""One shard of the cache: what threads see of it."""
+"""One shard of the cache, safe from many threads."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from coterie.memory.cache.segments import CacheEntry, Segments
 from coterie.memory.cache.sketch import FrequencySketch
 
 _BUFFER = 64
-"""Hits that are noted before they are put in order."""
+"""The number of hits that are recorded before they are applied."""
 
 
 class Shard:
     """A part of the cache. Safe from many threads.
 
-    A hit takes no lock: it is noted in `_hits`, which many can add to at once, and put in order later, by the first
-    thread that finds enough of them there and the lock free. `_lock` guards all else.
+    A hit takes no lock: it is appended to `_hits`, which is safe from many threads, and applied later by the first thread that
+    finds enough hits there and the lock free. `_lock` guards everything else.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -33,7 +33,7 @@ class Shard:
 
     @property
     def window(self) -> int:
-        """How many of its places are the window now."""
+        """The current size of the window, in entries."""
         return self._segments.window_most
 
     def get(self, key: str) -> CacheEntry | None:
@@ -53,7 +53,7 @@ class Shard:
         return None
 
     def put(self, entry: CacheEntry) -> list[CacheEntry]:
-        """Take an entry in, in place of one of its key. Return what had to leave; that may be the entry itself."""
+        """Add an entry, in place of one with its key. Return the evicted entries; the new one may be among them."""
         with self._lock:
             self._put_in_order()
             self._count(entry)
@@ -69,7 +69,7 @@ class Shard:
             return left
 
     def discard(self, key: str) -> CacheEntry | None:
-        """Take out an entry and return it, or None if there is none."""
+        """Remove an entry and return it, or None if it does not exist."""
         with self._lock:
             self._put_in_order()
             entry = self.entries.get(key)
@@ -78,12 +78,12 @@ class Shard:
             return entry
 
     def settle(self) -> None:
-        """Put the hits so far in order."""
+        """Apply the recorded hits."""
         with self._lock:
             self._put_in_order()
 
     def take_uses(self) -> list[tuple[str, int, float]]:
-        """Return (key, uses, last use) of all that was used since the last time, and count anew."""
+        """Return (key, uses, last use) of all entries used since the last call, and reset the counters."""
         with self._lock:
             self._put_in_order()
             taken = [(entry.key, entry.uses, entry.last) for entry in self.entries.values() if entry.uses]

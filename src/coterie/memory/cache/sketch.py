@@ -1,20 +1,20 @@
-"""How often something was asked for lately, roughly, in little memory."""
+"""An approximate counter of recent requests in little memory."""
 
 from __future__ import annotations
 
 _MOST = 15
-"""What a counter counts to. More would say nothing about who is worth keeping."""
+"""The maximum of a counter. More would not improve the choice of an entry to evict."""
 _HALVED = bytes(value // 2 for value in range(256))
 _SPREAD = 0x9E3779B97F4A7C15
 """An odd number that spreads a hash over its upper bits (Knuth's multiplicative hashing)."""
 
 
 class FrequencySketch:
-    """Count how often each hash was seen, with aging: after ten times as many as the cache holds all counts are halved.
+    """Counts how often each hash was seen, and halves all counts after ten times the capacity.
 
-    A count-min sketch of two rows (Cormode and Muthukrishnan, 2005) as in TinyLFU (Einziger, Friedman and Manes, "TinyLFU:
-    A highly efficient cache admission policy", 2017). It never counts too little, but for the halving and the bound.
-    Not safe from many threads; its shard guards it.
+    A count-min sketch of two rows (Cormode and Muthukrishnan, 2005) as in TinyLFU (Einziger, Friedman and Manes, "TinyLFU: A
+    highly efficient cache admission policy", 2017). It never underestimates, apart from halving and the maximum. Not safe from
+    many threads; its shard guards it.
     """
 
     __slots__ = ("_left", "_mask", "_period", "_table", "_width")
@@ -27,13 +27,13 @@ class FrequencySketch:
         self._left = self._period
 
     def add(self, number: int) -> None:
-        """Count a hash once more."""
+        """Count a hash."""
         table = self._table
         first = number & self._mask
         second = self._width + ((number * _SPREAD >> 32) & self._mask)
         one = table[first]
         other = table[second]
-        # Only the smaller of the two is an estimate; to raise the other would only make it worse for who shares it.
+        # Only the smaller counter is the estimate; raising the other would make estimates of hashes that share it worse.
         if one <= other and one < _MOST:
             table[first] = one + 1
         if other <= one and other < _MOST:
@@ -44,7 +44,7 @@ class FrequencySketch:
             self._left = self._period
 
     def estimate(self, number: int) -> int:
-        """Return how often a hash was counted lately, from 0 to 15; not too little."""
+        """Return how often a hash was counted recently, from 0 to 15; never too few."""
         one = self._table[number & self._mask]
         other = self._table[self._width + ((number * _SPREAD >> 32) & self._mask)]
         return min(other, one)

@@ -1,4 +1,4 @@
-"""What one agent remembers: episodes, and the meanings that are made of them."""
+"""The memory of one agent: episodes, and semantic memories made from them."""
 
 from coterie.memory.mind.agent_memory import AgentMemory
 from coterie.memory.mind.cleaning import EvictionPolicy

@@ -40,17 +40,17 @@ _KINDS = (MemoryKind.EPISODE, MemoryKind.SEMANTIC)
 
 
 class AgentMemory:
-    """What one agent remembers: episodes, which happened to it, and semantic memories, which were made of them.
+    """The memory of one agent: episodes, which happened to it, and semantic memories, made from episodes.
 
     ::
 
         mind = AgentMemory(memory, agent="alice", max_episodes=1000)
-        mind.remember({"content": "Bob lent me 5 coins", "type": "observation"}, importance=0.6)
-        mind.recall("who did I borrow from?", k=10)
+    mind.remember({"content": "Bob lent me 5 coins", "type": "observation"}, importance=0.6)
+    mind.recall("who did I borrow from?", k=10)
 
-    It sees what its agent owns, and nothing else; `of` gives what another shares with it. Several handles on one agent are
-    handles on the same memories. Safe from many threads: no more than `max_episodes` are ever there, none is lost or
-    counted twice, and `stats` never shows half a change.
+    A handle reads only the memories of its agent; `of` returns those that another agent shares with it. Several handles on one
+    agent use the same memories. Safe from many threads: there are never more than `max_episodes`, none is lost or counted
+    twice, and `stats` is consistent.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class AgentMemory:
         embedder: Embedder | None = None,
         weights: Weights | None = None,
     ) -> None:
-        """Make a handle.
+        """Create a handle.
 
-        `max_age` is in seconds, for `EvictionPolicy.AGE`. At `warn_at`, a part of `max_episodes`, a warning is logged and
-        `on_warning` called. At `consolidate_at` episodes that were not consolidated they are, on a thread of the memory's;
-        None: only by hand.
+        `max_age` is in seconds, for `EvictionPolicy.AGE`. When the episodes reach `warn_at`, a part of `max_episodes`, a
+        warning is logged and `on_warning` called. When `consolidate_at` episodes are not consolidated, a background thread
+        consolidates them; None: only `consolidate()` does.
         """
         check_instance("AgentMemory.memory", memory, TieredMemory, "a TieredMemory")
         check_number("AgentMemory.consolidate_at", consolidate_at, least=1, whole=True, optional=True)
@@ -102,17 +102,17 @@ class AgentMemory:
 
     @property
     def agent(self) -> str:
-        """Whose memories these are."""
+        """The owner of the memories."""
         return self._agent
 
     @property
     def clock(self) -> Clock:
-        """The clock that their times are on."""
+        """The clock of the memories' times."""
         return self._memory.clock
 
     @property
     def max_episodes(self) -> int:
-        """How many episodes there may be."""
+        """The maximum of episodes."""
         return self._bounds.most
 
     # Storing
@@ -129,10 +129,10 @@ class AgentMemory:
         valid_until: float | None = None,
         durable: bool = False,
     ) -> str:
-        """Keep an episode and return its id.
+        """Store an episode and return its id.
 
-        `text` is what searches look at: unless given, all text in the value but its "type". `at` is when it happened; now,
-        unless given. Raises as `TieredMemory.store` does.
+        `text` is the searchable text: by default all text in the value but its "type". `at` is when it happened, by default
+        now. Raises like `TieredMemory.store`.
         """
         importance = check_importance(importance)
         words = check_text("text", text) if text is not None else _text(value)
@@ -162,7 +162,7 @@ class AgentMemory:
         return record.id
 
     def learn(self, value: Any, importance: float = 0.5, *, sources: Sequence[str] = (), **options: Any) -> str:
-        """Keep a semantic memory, made by hand, and return its id. Raises `UnknownMemory` for sources that are not there."""
+        """Store a semantic memory and return its id. Raises `UnknownMemory` for a source that does not exist."""
         for source in check_texts("sources", sources):
             self.get(source)
         insight = Insight(value, tuple(sources), check_importance(importance), **options)
@@ -176,7 +176,7 @@ class AgentMemory:
         return id
 
     def invalidate(self, id: str, at: float | None = None) -> None:  # noqa: A002 - the field's own name
-        """Note that a memory is not true any more; since now, unless `at` is given. It stays, but is not recalled."""
+        """End the validity of a memory now, or at `at`. It stays stored, but `recall` leaves it out."""
         until = check_time("end", at) if at is not None else self._memory.clock.time()
         self._notebook.change(self._record(id).key, valid_until=until)
 
@@ -212,9 +212,9 @@ class AgentMemory:
     ) -> list[Memory]:
         """Return the `k` memories that answer a question best, best first.
 
-        They are ranked by words and, with an embedder, meaning; recency and importance decide between equals, unless
-        `weights` say otherwise. What is not valid now, or at `valid_at`, is left out. To be recalled counts as use, unless
-        `count` is off.
+        They are ranked by words and, with an embedder, by meaning; recency and importance decide between equals, unless
+        `weights` say otherwise. Memories that are not valid now, or at `valid_at`, are left out. Each returned memory is
+        counted as used, unless `count` is False.
         """
         check_count("k", k)
         at = check_time("time to be valid at", valid_at)
@@ -241,7 +241,10 @@ class AgentMemory:
         return [self._seen(record, score, parts) for record, score, parts in chosen]
 
     def explain(self, id: str) -> Explanation:  # noqa: A002 - the field's own name
-        """Return where a memory comes from, what came of it, and what was decided about it. Raises `UnknownMemory`."""
+        """Return the sources of a memory, the memories derived from it, and the decisions about it.
+
+        Raises `UnknownMemory`.
+        """
         record = self._record(id)
         keys = {source: [key_of(self.agent, kind, source) for kind in _KINDS] for source in record.sources}
         there = self._memory.records(key for pair in keys.values() for key in pair)
@@ -259,11 +262,11 @@ class AgentMemory:
         )
 
     def stats(self) -> AgentMemoryStatistics:
-        """Return what there is now and what was done so far."""
+        """Return current numbers and counters."""
         return self._state.statistics(self.agent, self.max_episodes)
 
     def __len__(self) -> int:
-        """Return how many episodes there are."""
+        """Return the number of episodes."""
         with self._state.lock:
             self._state.settle()
             return len(self._state.times)
@@ -271,15 +274,15 @@ class AgentMemory:
     # Changing
 
     def consolidate(self, *, force: bool = False) -> Consolidation:
-        """Make semantic memories of the episodes that none was made of yet, if there are `consolidate_at` of them.
+        """Make semantic memories from the unconsolidated episodes if there are at least `consolidate_at`.
 
-        With `force` of however few there are. Who calls it while another does waits for the other's end. Raises what the
-        summariser raises; the episodes are then as they were.
+        With `force` one episode is enough. A call during another consolidation waits for its end first. Raises what the
+        summariser raises; the episodes then stay unconsolidated.
         """
         return self._consolidator.run(1 if force or self._consolidate_at is None else self._consolidate_at, automatic=False)
 
     def settle(self, timeout: float = 10.0) -> bool:
-        """Wait until no consolidation goes on or is about to begin. Return whether that is so."""
+        """Wait until no consolidation runs or is scheduled, up to `timeout` seconds. Return whether that is so."""
         countdown = Countdown(timeout)
         while True:
             with self._state.lock:
@@ -291,14 +294,14 @@ class AgentMemory:
             if running is not None:
                 running.wait(countdown.left())
             else:
-                # It is behind others in the background's queue; so is this.
+                # It is queued in the background behind other work; so is this.
                 self._memory.in_background(lambda: None).exception(countdown.left())
 
     def forget(self, id: str) -> list[str]:  # noqa: A002 - the field's own name
-        """Delete a memory and what was derived from it, and return the ids of all that is gone.
+        """Delete a memory and all memories derived from it, and return the ids of the deleted ones.
 
-        What else a derived memory was made of may be consolidated anew. The neighbours of an episode are not found by its
-        words any more. Raises `UnknownMemory`.
+        The other sources of a derived memory may be consolidated again. The words of an episode are removed from the contexts
+        of its neighbours. Raises `UnknownMemory`.
         """
         state = self._state
         with state.lock:
@@ -327,24 +330,24 @@ class AgentMemory:
                 newest = next(reversed(state.times))
                 state.last = self._memory.record(key_of(self.agent, MemoryKind.EPISODE, newest))
             state.counts.forgotten += len(gone)
-            # The store's word of these is taken now: what was derived may be derived again, under the same id.
+            # Process the deletions now: the same memories may be derived again, under the same ids.
             state.settle()
         return [each.id for each in gone]
 
     # Sharing
 
     def share_with(self, reader: str) -> None:
-        """Let another agent read all memories of this one, from now on."""
+        """Let another agent read all memories of this one."""
         with self._state.lock:
             self._grants.change(check_agent(reader), granted=True)
 
     def unshare(self, reader: str) -> None:
-        """Let another agent read nothing any more."""
+        """Withdraw the read access of another agent."""
         with self._state.lock:
             self._grants.change(check_agent(reader), granted=False)
 
     def shared_with(self) -> list[str]:
-        """Return who may read the memories of this agent, sorted."""
+        """Return the agents that may read the memories of this one, sorted."""
         return self._grants.readers()
 
     def of(self, agent: str) -> SharedMemory:
@@ -353,7 +356,7 @@ class AgentMemory:
         grants.check(self.agent)
         return SharedMemory(AgentMemory(self._memory, agent, weights=self._weights), grants, self.agent)
 
-    # The rest is for the handle itself
+    # Internal
 
     def _record(self, id: str) -> MemoryRecord:  # noqa: A002 - the field's own name
         for record in self._memory.records(key_of(self.agent, kind, str(id)) for kind in _KINDS).values():
@@ -371,7 +374,7 @@ class AgentMemory:
     def _consolidate_by_itself(self) -> None:
         try:
             self._consolidator.run(self._consolidate_at or 1, automatic=True)
-        except Exception:  # noqa: BLE001 - the summariser is somebody else's; it is logged, counted, and tried again
+        except Exception:  # noqa: BLE001 - the summariser is user code; log, count and retry
             _log.exception("the memories of %s were not consolidated", self.agent)
 
 

@@ -1,4 +1,4 @@
-"""Keeping the number of an agent's episodes within its bounds, and telling before they are reached."""
+"""The limit on an agent's episodes, and the warning before it is reached."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class EpisodeLimit:
-    """How many episodes one handle lets its agent have. Who calls `make_room` and `crosses` holds the lock of `Episodes`."""
+    """The limit on episodes of one handle. Callers of `make_room` and `crosses` hold the lock of `Episodes`."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class EpisodeLimit:
         warn_at: float,
         on_warning: Callable[[AgentMemoryStatistics], object] | None,
     ) -> None:
-        """Take the settings of an `AgentMemory`. Raises `InvalidSetting` if one makes no sense."""
+        """Validate the settings of an `AgentMemory`. Raises `InvalidSetting`."""
         check_number("AgentMemory.max_episodes", most, least=1, whole=True)
         check_number("AgentMemory.max_age", max_age, above=0, optional=True)
         check_number("AgentMemory.warn_at", warn_at, above=0)
@@ -46,7 +46,7 @@ class EpisodeLimit:
         self._on_warning = on_warning
 
     def make_room(self, state: Episodes, newest: MemoryRecord) -> list[str]:
-        """Delete episodes until no more than may be are left, and return their keys. The newest always stays."""
+        """Delete episodes until the limit holds, and return their keys. The newest always stays."""
         now = self._memory.clock.time()
         sweeps = self._max_age is not None and self.clean_up is EvictionPolicy.AGE and now - state.swept >= self._max_age / 100
         excess = len(state.times) - self.most
@@ -60,7 +60,7 @@ class EpisodeLimit:
                 victims = cleaning.oldest(times, excess, now, self._max_age)
                 state.swept = now
             case EvictionPolicy.RELEVANCE:
-                # To weigh them all for one place would take long where there are very many.
+                # Weighing all episodes takes long where there are very many, so evict several at once.
                 excess = max(excess, self.most // 1_000)
                 records = self._memory.records(key_of(self._agent, MemoryKind.EPISODE, each) for each in times)
                 victims = cleaning.least_relevant(list(records.values()), excess, now)
@@ -72,7 +72,7 @@ class EpisodeLimit:
         return keys
 
     def crosses(self, state: Episodes) -> bool:
-        """Return whether the number of episodes has just come up to the warning threshold."""
+        """Return whether the number of episodes has just reached the warning threshold."""
         above = len(state.times) >= self._warn_at * self.most
         crosses = above and not state.warned
         state.warned = above
@@ -80,17 +80,17 @@ class EpisodeLimit:
         return crosses
 
     def warn(self, statistics: AgentMemoryStatistics) -> None:
-        """Log the warning, and tell whoever wants to know. What that raises is logged: the episode is stored already."""
+        """Log the warning and call the callback. Log what that raises: the episode is already stored."""
         _log.warning("%s has %d episodes, and %d at most", self._agent, statistics.episodes, self.most)
         if self._on_warning is None:
             return
         try:
             self._on_warning(statistics)
-        except Exception as error:  # noqa: BLE001 - it is somebody else's, and logged
+        except Exception as error:  # noqa: BLE001 - user code; logged
             _log.error("the callback for warnings about %s raised %s", self._agent, describe(error), exc_info=error)
 
 
 def check_callable(where: str, value: Any, *, optional: bool = False) -> None:
-    """See that a setting can be called; `optional` lets None pass. Raises `InvalidSetting`."""
+    """Raise `InvalidSetting` unless a setting is callable, or None with `optional`."""
     if not (callable(value) or (value is None and optional)):
-        raise InvalidSetting(where, value, "something to call" + (", or None" if optional else ""))
+        raise InvalidSetting(where, value, "a callable" + (", or None" if optional else ""))

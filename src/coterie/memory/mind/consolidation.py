@@ -1,4 +1,4 @@
-"""Making semantic memories of episodes: once for each, whoever asks, and never in anybody's way."""
+"""Consolidation of episodes into semantic memories: once for each episode, without blocking writers."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from coterie.memory.mind.summary import Insight, Summariser
 
 @dataclass(frozen=True, slots=True)
 class Consolidation:
-    """What one call of `consolidate` did."""
+    """The result of one call of `consolidate`."""
 
     episodes: int = 0
-    """Episodes that were given to the summariser; 0 if there was nothing to do, or others had done it."""
+    """The number of episodes given to the summariser; 0 if no episode was unconsolidated."""
     semantic: tuple[str, ...] = ()
-    """The ids of the semantic memories that were made, or made anew."""
+    """The ids of the semantic memories that were created or replaced."""
     automatic: bool = False
 
     def __bool__(self) -> bool:
-        """Whether it did anything."""
+        """Return whether any episode was consolidated."""
         return self.episodes > 0
 
 
 class Consolidator:
     """Gives each episode to the summariser once.
 
-    One consolidation goes on at a time. It takes all episodes that none was given before, and lets go of the lock: who
-    stores meanwhile does not wait, and is in the next. Who consolidates meanwhile waits for its end, and finds only what
-    has come since. If it fails, its episodes are those of the next.
+    One consolidation runs at a time. It takes all episodes that no consolidation had before, and releases the lock: a writer
+    does not wait, and its episode is in the next one. A second caller waits for its end, and takes only the episodes stored
+    since. If it fails, the next one takes its episodes.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Consolidator:
         self._time = time
 
     def run(self, least: int, *, automatic: bool) -> Consolidation:
-        """Consolidate if at least so many episodes wait for it. Raises what the summariser raises."""
+        """Consolidate if at least `least` episodes are unconsolidated. Raises what the summariser raises."""
         state = self._episodes
         while True:
             with state.lock:
@@ -85,7 +85,7 @@ class Consolidator:
         return Consolidation(len(batch), made, automatic)
 
     def _ask(self, batch: list[str]) -> list[Insight]:
-        """Have insights made, without the lock."""
+        """Call the summariser, without the lock."""
         memories = self._read(batch)
         known = {memory.id for memory in memories}
         answer: object = self._summarise(memories) if memories else []
@@ -102,7 +102,7 @@ class Consolidator:
         return insights
 
     def _keep_all(self, insights: list[Insight], batch: list[str]) -> tuple[str, ...]:
-        """Keep insights, under the lock, but for those that rest on what was forgotten meanwhile."""
+        """Store insights, under the lock, except those that cite episodes forgotten meanwhile."""
         state = self._episodes
         state.settle()
         made: list[str] = []
@@ -111,11 +111,11 @@ class Consolidator:
                 again = [source for source in insight.sources if source in state.times]
                 state.fresh = {**dict.fromkeys(again), **state.fresh}
                 continue
-            # The same episodes give the same id, so that what a crash interrupted is done again and not twice.
+            # The same episodes give the same id, so that a repetition after a crash replaces and does not duplicate.
             id = _digest("\n".join(insight.sources))  # noqa: A001 - the field's own name
             while id in made:
                 id = _digest(id)  # noqa: A001 - as above
-            # First noted, then kept: word of its deletion comes later than both.
+            # Add it before storing it: the notice of its deletion comes after both.
             state.semantic.add(id)
             self._keep(id, insight)
             state.counts.learnt += 1
@@ -128,7 +128,7 @@ class Consolidator:
         state = self._episodes
         ended, state.running = state.running, None
         if failed:
-            # Before those that have come since.
+            # Before the episodes stored since.
             state.fresh = {**state.given, **state.fresh}
             state.counts.failed += 1
         else:

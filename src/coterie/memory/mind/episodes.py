@@ -1,4 +1,4 @@
-"""The one state behind all handles on one agent's memories: which episodes there are, and what was counted."""
+"""The state shared by all handles on one agent's memories: its episodes and counters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.tiered import TieredMemory
 
 _TICK = 1e-6
-"""Seconds: a time of this century can tell a quarter of that."""
+"""Seconds. A float of this century's times resolves a quarter of that."""
 
 
 def key_of(agent: str, kind: str, id: str) -> str:  # noqa: A002 - the field's own name
@@ -21,13 +21,13 @@ def key_of(agent: str, kind: str, id: str) -> str:  # noqa: A002 - the field's o
 
 
 def mark_of(agent: str) -> str:
-    """Return the key of the house's note on how far an agent's episodes are consolidated."""
+    """Return the key of the internal record of the last consolidated episode of an agent."""
     return f"\x1fconsolidated/{agent}"
 
 
 @dataclass(slots=True)
 class EpisodeCounts:
-    """What was counted of one agent."""
+    """Counters of one agent."""
 
     remembered: int = 0
     learnt: int = 0
@@ -44,11 +44,11 @@ class EpisodeCounts:
 
 
 class Episodes:
-    """The ids of one agent's episodes in the order in which they were stored, and when each happened.
+    """The ids of one agent's episodes in the order in which they were stored, with their times.
 
-    Whoever uses it holds `lock`, which guards all of it. It is read from the store when the agent's first handle is made:
-    about 130 bytes an episode, up to `max_episodes`. `settle` takes out what went without its doing: what has expired, by time or by a
-    maintenance, and what was deleted from below.
+    Callers hold `lock`, which guards all of it. It is loaded from the store when the agent's first handle is created: about 130
+    bytes an episode, up to `max_episodes`. `settle` removes the memories that disappeared by other means: those that expired,
+    by time or by maintenance, and those deleted from the store directly.
     """
 
     def __init__(self, memory: TieredMemory, agent: str) -> None:
@@ -56,39 +56,39 @@ class Episodes:
         self.counts = EpisodeCounts()
         self.times: dict[str, float] = {}
         self.fresh: dict[str, None] = {}
-        """Episodes that no consolidation was given yet, in order."""
+        """Unconsolidated episodes, in order."""
         self.given: dict[str, None] = {}
-        """Episodes that a consolidation has now."""
+        """The episodes of the running consolidation."""
         self.forgotten: set[str] = set()
-        """Episodes that were forgotten while a consolidation had them."""
+        """Episodes that were forgotten while the running consolidation had them."""
         self.swept = 0.0
-        """When it was last looked for what is too old."""
+        """The time of the last search for episodes that are too old."""
         self.running: Signal | None = None
-        """The consolidation that goes on; set when it is over."""
+        """The end of the running consolidation; None if none runs."""
         self.planned = False
-        """Whether one is about to begin by itself."""
+        """Whether an automatic consolidation is scheduled."""
         self.warned = False
         self.semantic: set[str] = set()
         """The ids of the semantic memories."""
         self._expiring: list[tuple[float, str]] = []
-        """A heap: when an episode expires, and its id."""
+        """A heap of (time of expiry, id)."""
         self._gone: deque[str] = deque()
-        """What the store has deleted. It is added to under the store's lock, and so without this one."""
+        """The ids that the store deleted. The store adds them under its own lock, without this one."""
         self._time = memory.clock.time
         self._latest = float("-inf")
         self.last: MemoryRecord | None = None
-        """The newest episode, as it was stored."""
+        """The newest episode."""
         memory.on_gone(agent, self._gone.append)
         self._load(memory, agent)
         memory.on_import(lambda: self._reload(memory, agent))
 
     def moment(self, now: float) -> float:
-        """Return `now`, or a little later, so that what is stored later has happened later; a clock is not that fine."""
+        """Return `now`, or a little later, so that later episodes have later times; the clock is too coarse for that."""
         self._latest = now if not now <= self._latest < now + 1.0 else self._latest + _TICK
         return self._latest
 
     def settle(self) -> None:
-        """Take out what has gone without its doing."""
+        """Remove memories that expired or were deleted by other means."""
         while self._gone:
             id = self._gone.popleft()  # noqa: A001 - the field's own name
             self.semantic.discard(id)
@@ -104,7 +104,7 @@ class Episodes:
             self.counts.expired += 1
 
     def add(self, record: MemoryRecord) -> None:
-        """Note a new episode."""
+        """Add a new episode."""
         self.times[record.id] = record.created
         if record.expires is not None:
             heapq.heappush(self._expiring, (record.expires, record.id))
@@ -113,7 +113,7 @@ class Episodes:
         self.counts.remembered += 1
 
     def discard(self, id: str) -> None:  # noqa: A002 - the field's own name
-        """Note that an episode is gone."""
+        """Remove an episode."""
         self.times.pop(id, None)
         self.fresh.pop(id, None)
         self.given.pop(id, None)
@@ -129,7 +129,7 @@ class Episodes:
         return (ids[place - 1] if place else None), (ids[place + 1] if place + 1 < len(ids) else None)
 
     def statistics(self, agent: str, max_episodes: int) -> AgentMemoryStatistics:
-        """Return what there is now and what was done so far. Takes the lock itself."""
+        """Return current numbers and counters. Takes the lock itself."""
         with self.lock:
             self.settle()
             counts = self.counts
@@ -163,14 +163,14 @@ class Episodes:
         found: list[MemoryRecord] = []
         cited: set[str] = set()
         for kind in (MemoryKind.EPISODE, MemoryKind.SEMANTIC):
-            # What was stored under a key of its own making is not one of this handle's.
+            # A memory that was stored under another key does not belong to this handle.
             page = [each for each in memory.every(agent, (kind,)) if each.key == key_of(agent, kind, each.id)]
             if kind == MemoryKind.EPISODE:
                 found = page
             else:
                 self.semantic = {record.id for record in page}
                 cited = {source for record in page for source in record.sources}
-        # Ids grow with time, so they tell the order in which the episodes were stored.
+        # Ids grow with time, so they give the order of storing.
         found.sort(key=lambda record: (_number(record.id), record.id))
         mark = memory.get_internal(mark_of(agent)) or ""
         for record in found:
@@ -187,5 +187,5 @@ def _number(id: str) -> int:  # noqa: A002 - the field's own name
     try:
         return int(id.partition("-")[0], 16)
     except ValueError:
-        # Not given out by this house; or no id at all.
+        # Not an id of this store.
         return -1

@@ -1,4 +1,4 @@
-"""What an `AgentMemory` gives out."""
+"""The objects that an `AgentMemory` returns."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from coterie.memory.record import MaintenanceDecision, MemoryRecord, Tier
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One memory of an agent. Its value is the reader's own copy."""
+    """One memory of an agent. Its value is a copy of the reader's own."""
 
     id: str
     kind: str
     """"episode" or "semantic"."""
     value: Any
     text: str
-    """Its words, as searches see them."""
+    """The searchable text."""
     importance: float
     created: float
-    """When it happened, or was concluded."""
+    """When it happened, or when it was derived."""
     last_access: float
     access_count: int
     sources: tuple[str, ...]
-    """The ids of the memories that it was made of."""
+    """The ids of the memories that it was made from."""
     valid_from: float | None
     valid_until: float | None
     tier: Tier
     score: float = 0.0
-    """How well it answers a question, from 0 to 1; 0 if none was asked."""
+    """How well it answers a question, from 0 to 1; 0 without a question."""
     parts: Mapping[str, float] = field(default_factory=dict)
-    """What the score is made of, each from 0 to 1: text, meaning, recency, importance."""
+    """The parts of the score, each from 0 to 1: text, meaning, recency, importance."""
 
     @classmethod
     def of(cls, record: MemoryRecord, value: Any, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
-        """Return what a record says."""
+        """Return the memory of a record."""
         return cls(
             id=record.id,
             kind=str(record.kind),
@@ -55,60 +55,60 @@ class Memory:
         )
 
     def valid(self, at: float) -> bool:
-        """Whether it is, or was, true at a time."""
+        """Return whether it is valid at a time."""
         return (self.valid_from is None or self.valid_from <= at) and (self.valid_until is None or at < self.valid_until)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Where a memory comes from, what came of it, and what was decided about it."""
+    """The sources of a memory, the memories derived from it, and the decisions about it."""
 
     memory: Memory
     strength: float
-    """How firmly it is held, from 0 to 1."""
+    """Its strength, from 0 to 1."""
     sources: tuple[Memory, ...]
-    """Those of its sources that are still there."""
+    """The sources that still exist."""
     missing: tuple[str, ...]
-    """The ids of those that are not."""
+    """The ids of the sources that no longer exist."""
     derived: tuple[Memory, ...]
-    """What cites it."""
+    """The memories that cite it."""
     decisions: tuple[MaintenanceDecision, ...]
     """Newest first."""
     consolidated: bool
-    """Whether it was given to a consolidation; what is semantic always was."""
+    """Whether a consolidation had it; True for a semantic memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentMemoryStatistics:
-    """The memories of one agent at one moment, never half a change. EpisodeCounts are since its first handle was made."""
+    """A consistent view of the memories of one agent. Counters start when its first handle is created."""
 
     agent: str
     episodes: int
     semantic: int
     max_episodes: int
     unconsolidated: int
-    """Episodes that no consolidation was given yet; those in one that goes on count here."""
+    """Unconsolidated episodes, including those of a running consolidation."""
     remembered: int
     learnt: int
-    """Semantic memories that were stored, by consolidations or by hand."""
+    """Semantic memories stored, by consolidations or by `learn`."""
     recalled: int
-    """Questions that were answered."""
+    """Answered questions."""
     forgotten: int
     """Memories that `forget` deleted."""
     cleaned: int
-    """Episodes that had to make room."""
+    """Evicted episodes."""
     expired: int
-    """Episodes whose time to live was over, which had faded, or which were deleted from below."""
+    """Episodes that expired, faded, or were deleted from the store directly."""
     warnings: int
-    """How often the number of episodes has come up to the warning threshold."""
+    """How often the number of episodes reached the warning threshold."""
     consolidations: int
     automatic_consolidations: int
     failed_consolidations: int
     consolidated: int
-    """Episodes that were given to them."""
+    """Episodes that consolidations had."""
     last_consolidation: float | None
 
     @property
     def usage(self) -> float:
-        """Episodes as a part of what there may be."""
+        """Episodes as a part of the maximum."""
         return self.episodes / self.max_episodes

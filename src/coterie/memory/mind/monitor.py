@@ -1,4 +1,4 @@
-"""Watching how an agent's memories grow."""
+"""Monitoring of the growth of an agent's memories."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """The memories of an agent at one moment."""
+    """The statistics of an agent's memories at one time."""
 
     time: float
     """On the memory's clock."""
@@ -28,7 +28,7 @@ class MemorySample:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something about an agent's memories that a person may want to know."""
+    """A condition of an agent's memories that needs attention."""
 
     time: float
     agent: str
@@ -40,10 +40,10 @@ class Alert:
 
 
 class MemoryMonitor:
-    """Takes snapshots of an agent's memories, tells how fast they grow, and calls back when there is too much.
+    """Takes snapshots of an agent's memories, measures their growth, and calls back on alerts.
 
-    An alert is given when its condition begins to hold, and again only after it has ceased to. A callback that raises is
-    logged and counted, and stays. Safe from many threads; `_lock` guards the snapshots and the lists.
+    An alert is raised when its condition becomes true, and again only after it was false. An exception of a callback is logged
+    and counted; the callback stays registered. Safe from many threads; `_lock` guards the snapshots and the lists.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class MemoryMonitor:
         growth_above: float | None = None,
         interval: float | None = None,
     ) -> None:
-        """Watch `mind`, and keep the last `keep` snapshots.
+        """Monitor `mind`, and keep the last `keep` snapshots.
 
-        Alerts: more than `usage_above` of its episodes in use; more than `growth_above` new memories a second between two
-        snapshots; consolidations that failed. With an `interval`, in seconds of the memory's clock, snapshots are taken by
-        themselves until `close`.
+        Alerts: usage of the episodes above `usage_above`; more than `growth_above` new memories a second between two snapshots;
+        failed consolidations. With an `interval`, in seconds of the memory's clock, snapshots are taken automatically until
+        `close`.
         """
         check_instance("MemoryMonitor.mind", mind, AgentMemory, "an AgentMemory")
-        # Growth is between two.
+        # Growth needs two snapshots.
         check_number("MemoryMonitor.keep", keep, least=2, whole=True)
         check_number("MemoryMonitor.usage_above", usage_above)
         check_number("MemoryMonitor.growth_above", growth_above, optional=True)
@@ -82,13 +82,13 @@ class MemoryMonitor:
             PeriodicJob(self._timers, interval, self.snapshot, f"monitor of {mind.agent}")
 
     def on_alert(self, callback: Callable[[Alert], object]) -> None:
-        """Have every alert from now on handed to `callback`, on the thread that takes the snapshot."""
+        """Call `callback` with every alert from now on, on the thread that takes the snapshot."""
         check_callable("MemoryMonitor.on_alert.callback", callback)
         with self._lock:
             self._callbacks.append(callback)
 
     def snapshot(self) -> MemorySample:
-        """Take a snapshot, give the alerts that are due, and return it."""
+        """Take a snapshot, raise the alerts that are due, and return the snapshot."""
         statistics = self.mind.stats()
         taken = MemorySample(self.mind.clock.time(), statistics)
         with self._lock:
@@ -105,7 +105,7 @@ class MemoryMonitor:
         return taken
 
     def snapshots(self) -> list[MemorySample]:
-        """Return the snapshots that are kept, oldest first."""
+        """Return the kept snapshots, oldest first."""
         with self._lock:
             return list(self._snapshots)
 
@@ -115,12 +115,12 @@ class MemoryMonitor:
             return list(self._alerts)
 
     def growth_rate(self) -> float:
-        """Return how many memories have come in a second, over all snapshots that are kept; 0 if there is but one."""
+        """Return the new memories a second over all kept snapshots; 0 with fewer than two."""
         with self._lock:
             return _rate(self._snapshots[0], self._snapshots[-1]) if self._snapshots else 0.0
 
     def report(self) -> str:
-        """Return what is known, for a person to read."""
+        """Return a readable report."""
         statistics = self.mind.stats()
         alerts = self.alerts()
         lines = [
@@ -139,7 +139,7 @@ class MemoryMonitor:
         return "\n".join([*lines, *(f"    {alert.message}" for alert in alerts[-5:])])
 
     def close(self) -> None:
-        """Take no more snapshots by itself."""
+        """Stop the automatic snapshots."""
         if self._timers is not None:
             self._timers.close()
 
@@ -162,7 +162,7 @@ class MemoryMonitor:
     def _call(self, callback: Callable[[Alert], object], alert: Alert) -> None:
         try:
             callback(alert)
-        except Exception as error:  # noqa: BLE001 - it is somebody else's, logged and counted
+        except Exception as error:  # noqa: BLE001 - user code; logged and counted
             with self._lock:
                 self.failed_callbacks += 1
             _log.error("a callback for alerts raised %s", describe(error), exc_info=error)

@@ -1,4 +1,4 @@
-"""Writing an agent's memories: each with its neighbours in time and its date, so that it is found by what was around it."""
+"""Writing of an agent's memories: each with the words of its neighbours in time and its date, for searches."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from coterie.memory.tiered import TieredMemory
 from coterie.memory.writing.waiting import MemoryPriority
 
 _NEIGHBOUR = 1_000
-"""Characters of a neighbour's text that an episode is found by."""
+"""The number of characters of a neighbour's text in the context of an episode."""
 
 
 def date_words(time: float) -> str:
-    """Return the date of a time, in words that a question may hold: Monday 8 May 2023. Empty for what is no date."""
+    """Return the date of a time in words that a question may contain: Monday 8 May 2023. Empty for an invalid date."""
     try:
         date = datetime.fromtimestamp(time, UTC)
     except (ValueError, OverflowError, OSError):
@@ -36,7 +36,7 @@ def context_of(before: str, after: str, time: float) -> str:
 
 
 class EpisodeWriter:
-    """Writes for one agent. Who writes an episode, or scrubs one, holds the lock of the agent's `Episodes`."""
+    """Writes the memories of one agent. Callers of `write` and `scrub` hold the lock of the agent's `Episodes`."""
 
     def __init__(self, memory: TieredMemory, agent: str, episodes: Episodes) -> None:
         self._memory = memory
@@ -54,7 +54,7 @@ class EpisodeWriter:
         valid_from: float | None = None,
         valid_until: float | None = None,
     ) -> MemoryRecord:
-        """Keep an episode behind the newest, have the two know each other, and return its record."""
+        """Store an episode after the newest, add each to the context of the other, and return its record."""
         lives = check_seconds("ttl", ttl)
         at = check_time("time", at)
         valid_from, valid_until = check_time("valid_from", valid_from), check_time("valid_until", valid_until)
@@ -91,14 +91,14 @@ class EpisodeWriter:
         return record
 
     def _newest(self) -> MemoryRecord | None:
-        """Return the episode that was stored last and is still there."""
+        """Return the newest episode that still exists."""
         state = self._episodes
         if state.last is None and state.times:
             state.last = self._read(next(reversed(state.times)))
         return state.last
 
     def learn(self, id: str, insight: Insight) -> None:  # noqa: A002 - the field's own name
-        """Keep a semantic memory."""
+        """Store a semantic memory."""
         key, text = self.words_of(id, insight)
         check_text("text", text)
         body = self._memory.encode(insight.value)
@@ -128,13 +128,13 @@ class EpisodeWriter:
         self._memory.put(key, make)
 
     def words_of(self, id: str, insight: Insight) -> tuple[str, str]:  # noqa: A002 - the field's own name
-        """Return the key of a semantic memory, and its words."""
+        """Return the key and the searchable text of a semantic memory."""
         return key_of(self._agent, MemoryKind.SEMANTIC, id), insight.text if insight.text is not None else text_of(
             insight.value
         )
 
     def change(self, key: str, **fields: Any) -> None:
-        """Change some fields of a memory, if it is still there."""
+        """Change some fields of a memory, if it still exists."""
         with suppress(LookupError):
             self._memory.put(
                 key, lambda before, version, _: replace(present(before), version=version, **fields), urgency=MemoryPriority.LOW
@@ -147,7 +147,7 @@ class EpisodeWriter:
         return [record for record in self._memory.archive.citing(self._agent, id) if not record.expired(now)]
 
     def scrub(self, record: MemoryRecord) -> None:
-        """Have the neighbours of an episode no more be found by its words."""
+        """Remove the words of an episode from the contexts of its neighbours."""
         before, after = self._episodes.neighbours(record.id)
         first, last = self._read(before), self._read(after)
         if first is not None:

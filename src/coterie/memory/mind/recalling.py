@@ -1,4 +1,4 @@
-"""Answering a question from memory: who comes into question, and in which order."""
+"""Recall: find candidate memories for a question, and rank them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _log = logging.getLogger(__name__)
 
 _KINDS = (MemoryKind.EPISODE, MemoryKind.SEMANTIC)
 _CANDIDATES = 50
-"""Memories that are weighed, at least, from each way of finding them."""
+"""The minimum of candidates from each kind of search."""
 _TOGETHER = 64
-"""Texts that an embedder is given at once."""
+"""The maximum of texts in one call of an embedder."""
 
 
 class Meaning:
-    """Vectors for one agent's memories, made when they are first needed. Safe from many threads; `_lock` guards `_todo`."""
+    """Vectors of one agent's memories, made on demand. Safe from many threads; `_lock` guards `_todo`."""
 
     def __init__(self, memory: TieredMemory, agent: str, embedder: Embedder) -> None:
         self.failures = 0
@@ -36,12 +36,12 @@ class Meaning:
         self._todo = {record.key: record.text for record in reversed(found) if record.model != embedder.model}
 
     def note(self, key: str, text: str) -> None:
-        """Make a vector of a memory, in time."""
+        """Schedule the embedding of a memory."""
         with self._lock:
             self._todo[key] = text
 
     def nearest(self, question: str, count: int) -> dict[str, float]:
-        """Return how near the nearest memories are, by key. Empty, and logged, if the embedder fails."""
+        """Return the similarity of the nearest memories by key. Empty if the embedder fails, which is logged."""
         try:
             self._catch_up()
             self._memory.catch_up()
@@ -49,13 +49,13 @@ class Meaning:
             return dict(self._index.nearest(pack_vector(self._embedder.embed([question])[0]), count))
         except ExtraMissing:
             raise
-        except Exception:  # noqa: BLE001 - an embedder is somebody else's code; it is logged, and words still answer
+        except Exception:  # noqa: BLE001 - user code; logged, and recall by words still works
             self.failures += 1
-            _log.exception("recall goes without meaning: the embedder %s failed", self._embedder.model)
+            _log.exception("recalling by words only: the embedder %s failed", self._embedder.model)
             return {}
 
     def drop(self, key: str) -> None:
-        """Forget a memory."""
+        """Remove a memory."""
         with self._lock:
             self._todo.pop(key, None)
         self._index.drop(key)
@@ -87,10 +87,10 @@ def weigh(
     after: float | None = None,
     before: float | None = None,
 ) -> list[tuple[MemoryRecord, float, dict[str, float]]]:
-    """Return the memories that answer a question best, with their scores and the parts of these, best first.
+    """Return the memories that answer a question best, with scores and their parts, best first.
 
-    The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. The newest come into question
-    whatever they say.
+    The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. The newest memories are always
+    candidates.
     """
     now = memory.clock.time()
     most = max(_CANDIDATES, 3 * k)

@@ -51,7 +51,10 @@ class ReadableMemory(Protocol):
 
 
 class Grants:
-    """Who may read an agent's memories. Kept with them. Safe from many threads as far as one agent writes for itself."""
+    """The agents that may read an agent's memories, stored with them.
+
+    Safe from many threads if `change` is called by one thread at a time for each agent.
+    """
 
     def __init__(self, memory: TieredMemory, owner: str) -> None:
         self._memory = memory
@@ -59,7 +62,7 @@ class Grants:
         self._key = f"\x1fshared/{owner}"
 
     def readers(self) -> list[str]:
-        """Return who may read, sorted."""
+        """Return the agents that may read, sorted."""
         return sorted(self._memory.get_internal(self._key) or [])
 
     def change(self, reader: str, *, granted: bool) -> None:
@@ -75,9 +78,9 @@ class Grants:
 
 
 class SharedMemory:
-    """Another agent's memories, to be read for as long as their owner permits. Safe from many threads.
+    """Read access to another agent's memories while their owner permits it. Safe from many threads.
 
-    Every method raises `NotShared` once it does no more. Reading does not count as use: the memories are not the reader's.
+    Every method raises `NotShared` once the owner withdraws it. Reading does not count as use.
     """
 
     def __init__(self, owner: ReadableMemory, grants: Grants, reader: str) -> None:
@@ -97,7 +100,7 @@ class SharedMemory:
         return self._owner.get(id)
 
     def recall(self, question: str, k: int = 10, **options: Any) -> list[Memory]:
-        """Return what answers a question best, as `AgentMemory.recall` does."""
+        """Return the memories that answer a question best, as `AgentMemory.recall` does."""
         self._check()
         return self._owner.recall(question, k, count=False, **options)
 

@@ -1,4 +1,4 @@
-"""Making few memories of many."""
+"""Summarisers: functions that make insights from episodes."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from coterie.memory.mind.items import Memory
 from coterie.memory.retrieval.words import stems_of
 
 _GROUP = 10
-"""Episodes that one insight is made of, at most."""
+"""The maximum of episodes in one insight."""
 _SENTENCES = 3
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """What was made of some episodes."""
+    """A semantic memory to store, made from episodes."""
 
     value: Any
     sources: tuple[str, ...]
-    """The ids of the episodes that it rests on; at least one."""
+    """The ids of the episodes that it cites; at least one."""
     importance: float = 0.5
     text: str | None = None
-    """What searches look at: all text in the value, unless given."""
+    """The searchable text; all text in the value by default."""
     valid_from: float | None = None
     valid_until: float | None = None
 
 
 Summariser: TypeAlias = Callable[[Sequence[Memory]], Sequence[Insight]]
-"""Makes insights of episodes, in the order in which they were stored. May take its time, and may ask a language model."""
+"""A function that makes insights from episodes in the order of storing. It may be slow, and may call a language model."""
 
 
 def extractive_summary(episodes: Sequence[Memory]) -> list[Insight]:
-    """Return the sentences that say most of what each ten episodes in a row say.
+    """Return one insight for every ten consecutive episodes, made of their most telling sentences.
 
-    A sentence counts by how common its words are among the episodes of its group, for its length, and by the importance of
-    its episode (after Nenkova and Vanderwende, "The impact of frequency on summarization", 2005: what is chosen makes its
-    words count less for the next). Deterministic, and needs no language model.
+    A sentence scores by how common its words are among the episodes of its group, divided by its length, and by the importance
+    of its episode (after Nenkova and Vanderwende, "The impact of frequency on summarization", 2005: the words of a chosen
+    sentence count less for the next). Deterministic; it needs no language model.
     """
     return [_insight(episodes[first : first + _GROUP]) for first in range(0, len(episodes), _GROUP)]
 

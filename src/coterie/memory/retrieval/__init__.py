@@ -1,1 +1,1 @@
-"""Finding memories: words, meanings, and the ranking that weighs them together."""
+"""Retrieval: words, embeddings, and the ranking that combines them."""

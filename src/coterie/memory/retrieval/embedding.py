@@ -1,4 +1,4 @@
-"""Meanings as vectors: the contract of an embedder, and three of them."""
+"""Embeddings: the contract of an embedder, and three implementations."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting, descri
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Makes vectors of texts. Safe from many threads; may block."""
+    """Makes vectors from texts. Safe from many threads; may block."""
 
     @property
     def model(self) -> str:
-        """The name of the model. Vectors of different names are never compared."""
+        """The name of the model. Vectors of different models are never compared."""
         ...
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
@@ -39,7 +39,7 @@ def pack_vector(vector: Sequence[float]) -> bytes:
 
 
 class CachedEmbedder:
-    """Another embedder, asked once for each text, by the text's content. Safe from many threads; `_lock` guards the cache."""
+    """A wrapper that calls an embedder once for each text. Safe from many threads; `_lock` guards the cache."""
 
     def __init__(self, embedder: Embedder, size: int = 10_000) -> None:
         self.hits = 0
@@ -77,7 +77,7 @@ class CachedEmbedder:
 
 
 class OpenAIEmbedder:
-    """Any server that speaks OpenAI's embeddings protocol; many local ones do. Safe from many threads."""
+    """A client of any server with OpenAI's embeddings protocol. Safe from many threads."""
 
     def __init__(self, model: str, url: str = "https://api.openai.com/v1", api_key: str = "", timeout: float = 30.0) -> None:
         if not url.startswith(("https://", "http://")):
@@ -98,7 +98,7 @@ class OpenAIEmbedder:
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        # The address was checked to be one of the web.
+        # The constructor checked the scheme.
         request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as response:  # noqa: S310
@@ -106,13 +106,13 @@ class OpenAIEmbedder:
             rows = sorted(answer["data"], key=lambda row: row["index"])
             return [[float(value) for value in row["embedding"]] for row in rows]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            # An HTTP error is an OSError; its body says why.
+            # An HTTP error is an OSError; its body contains the reason.
             detail = error.read(300).decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else ""
             raise EmbeddingFailed(self._url, f"{describe(error)} {detail}".strip()) from error
 
 
 class LocalEmbedder:
-    """A small model on this machine, by fastembed: the extra `embed`. It is downloaded when it is first used."""
+    """A small model on this machine, by fastembed: the extra `embed`. It is downloaded on first use."""
 
     def __init__(self, model: str = "BAAI/bge-small-en-v1.5") -> None:
         try:

@@ -1,4 +1,4 @@
-"""Weighing what was found: text, meaning, recency and importance in one number."""
+"""The ranking: text, meaning, recency and importance in one score."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from coterie.kernel import check_number
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each part counts, against the others. Only their proportions matter.
+    """The weights of the parts of a score. Only their proportions matter.
 
-    The sum of normalised scores ranks better than the sum of reciprocal ranks, which forgets by how much one memory beats
-    the next. Recency is small: to weigh it as much as relevance buries old facts under fresh chatter.
+    A sum of normalised scores ranks better than a sum of reciprocal ranks, which ignores by how much one memory beats the next.
+    Recency is small: with the weight of relevance it would hide old facts under recent chatter.
     """
 
     text: float = 1.0
-    """Words in common with the question, by BM25, against the best of them."""
+    """BM25 of the words in common with the question, relative to the best."""
     meaning: float = 1.0
-    """Nearness of the vectors, from the farthest found to the nearest. EpisodeCounts only with an embedder."""
+    """Similarity of the vectors, from the farthest found to the nearest. Counts only with an embedder."""
     recency: float = 0.05
-    """1 now, a half after `half_life`."""
+    """1 now, 0.5 after `half_life`."""
     importance: float = 0.05
-    """As it was given."""
+    """The importance of the memory."""
     half_life: float = 86_400.0
     """Seconds."""
 
@@ -35,18 +35,18 @@ class Weights:
 
 
 def recency(age: float, half_life: float) -> float:
-    """Return how recent something is: 1 if it is new, a half at `half_life`, towards 0."""
+    """Return the recency of an age: 1 at 0, 0.5 at `half_life`, towards 0."""
     return math.pow(0.5, max(0.0, age) / half_life)
 
 
 def normalised(scores: Mapping[str, float]) -> dict[str, float]:
-    """Return scores above 0 as parts of the greatest."""
+    """Return scores above 0 relative to the greatest."""
     most = max(scores.values(), default=0.0)
     return {key: score / most for key, score in scores.items()} if most > 0 else dict.fromkeys(scores, 0.0)
 
 
 def spread(scores: Mapping[str, float]) -> dict[str, float]:
-    """Return scores, of which the least may be far from 0, from 0 for the least to 1 for the greatest."""
+    """Return scores scaled so that the least is 0 and the greatest is 1."""
     if not scores:
         return {}
     least, most = min(scores.values()), max(scores.values())
@@ -56,6 +56,6 @@ def spread(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def convex_sum(parts: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """Return the mean of the parts, weighed; from 0 to 1 if they are. A part that is missing counts as 0."""
+    """Return the weighted mean of the parts; from 0 to 1 if they are. A missing part counts as 0."""
     total = sum(weights.values())
     return sum(weight * parts.get(name, 0.0) for name, weight in weights.items()) / total if total else 0.0

@@ -1,4 +1,4 @@
-"""The vectors of one agent's memories, side by side, to be compared with one at once."""
+"""An index of the vectors of one agent's memories."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PAGE = 10_000
 
 
 class VectorIndex:
-    """Follows what the archive has for one agent and model, and finds the nearest by brute force, which for a hundred
-    thousand vectors takes a few milliseconds. Safe from many threads; `_lock` guards all.
+    """Follows the archive for one agent and model, and finds nearest vectors by brute force.
 
-    What was deleted stays until it is dropped by who looked it up in vain.
-    """  # noqa: D205 - one sentence
+    A search of a hundred thousand vectors takes a few milliseconds. Safe from many threads; `_lock` guards everything. The
+    vector of a deleted memory stays until a caller that fails to find the memory drops it.
+    """
 
     def __init__(self, agent: str, model: str) -> None:
         try:
@@ -40,7 +40,7 @@ class VectorIndex:
         return len(self._rows)
 
     def catch_up(self, archive: Archive) -> None:
-        """Take in what the archive has got since the last time."""
+        """Load the vectors that the archive received since the last call."""
         with self._lock:
             while page := archive.vectors(self._agent, self._model, self._version, _PAGE):
                 for each in page:
@@ -48,7 +48,7 @@ class VectorIndex:
                 self._version = page[-1].version
 
     def nearest(self, vector: bytes, count: int) -> list[tuple[str, float]]:
-        """Return (key, cosine) of the nearest, nearest first."""
+        """Return (key, cosine) of the nearest vectors, nearest first."""
         np = self._numpy
         with self._lock:
             if not self._rows or len(vector) != self._matrix.shape[1] * 4:
@@ -60,7 +60,7 @@ class VectorIndex:
         return [(key, score) for score, key in heapq.nlargest(count, found)]
 
     def drop(self, key: str) -> None:
-        """Forget a memory."""
+        """Remove a memory."""
         with self._lock:
             self._rows.pop(key, None)
 
@@ -70,7 +70,7 @@ class VectorIndex:
         if self._matrix is None:
             self._matrix = np.zeros((64, len(row)), dtype="<f4")
         if len(row) != self._matrix.shape[1]:
-            # A model that changed its mind about its dimension; its old vectors cannot be compared with it.
+            # The model changed its dimension; such vectors cannot be compared.
             return
         place = self._rows.get(key)
         if place is None:

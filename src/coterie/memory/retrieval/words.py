@@ -1,7 +1,7 @@
-"""Words for full-text search: how a text is taken apart, and how a question is made into a query.
+"""Words for full-text search: tokens of a text, and the query of a question.
 
-A question is cut down to the words that can tell one memory from another. That is a matter of speed first: a common word
-in a long question makes a search visit most of the memories.
+A question is reduced to the words that can tell one memory from another. The main reason is speed: a common word in a long
+question makes a search visit most of the memories.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import snowballstemmer
 
 MOST_WORDS = 12
-"""Words of a question that are looked for; the longest are kept."""
+"""The maximum of words in a query; the longest are kept."""
 
 _LONGEST = 64
-"""Characters of a word that count, as in the databases' own stemmers."""
+"""The number of significant characters of a word, as in the stemmers of the databases."""
 
 _WORD = re.compile(r"[^\W_]+")
 _APOSTROPHE = re.compile(r"['\u2019](?:s|d|m|t|ll|re|ve)\b", re.IGNORECASE)
@@ -32,26 +32,26 @@ STOP_WORDS = frozenset(
     themselves then there these they thing things this those through to too type under until up upon us ve very was
     wasn we were weren what whatever when where whether which while who whom whose why will with won would wouldn yes
     yet you your yours yourself yourselves
-    """.split()  # noqa: SIM905 - a list of so many would be longer than it is clear
+    """.split()  # noqa: SIM905 - a list literal would be longer and less clear
 )
-"""English words that say nothing about what a text is about."""
+"""English words that do not tell texts apart."""
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text in their order, in lower case, without apostrophes and what follows them."""
+    """Return the words of a text in order, in lower case, without apostrophes and their endings."""
     return _WORD.findall(_APOSTROPHE.sub("", text).lower())
 
 
 def stems_of(text: str) -> list[str]:
-    """Return the stems of the words of a text, in their order, without stop words."""
+    """Return the stems of the words of a text in order, without stop words."""
     return [stem(word) for word in words_of(text) if word not in STOP_WORDS]
 
 
 def query_words(question: str, most: int = MOST_WORDS) -> tuple[str, ...]:
-    """Return the words of a question that are worth looking for: each stem once, without stop words, capped in number.
+    """Return the words of a question to search for: each stem once, without stop words, capped in number.
 
-    If there are more than `most` the longest stay, in their order: a longer word is rarer, as a rule. A question of stop
-    words alone is looked for as it is. Empty if there is no word in it at all.
+    Of more than `most` words the longest stay, in order: a longer word is usually rarer. A question of only stop words keeps
+    them. Empty if the question contains no word.
     """
     found = words_of(question)
     telling: dict[str, str] = {}
@@ -67,15 +67,15 @@ def query_words(question: str, most: int = MOST_WORDS) -> tuple[str, ...]:
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """Return the stem of a word in lower case, by Porter's algorithm ("An algorithm for suffix stripping", 1980)."""
-    # A stemmer keeps the word it is at in itself, so threads may not share one. What is so long is no word, but may be
-    # megabytes of something else.
+    # A stemmer has mutable state, so threads may not share one. A very long string is no word, but may be megabytes of other
+    # data.
     return (
         str(snowballstemmer.stemmer("porter").stemWord(word)) if word.isascii() and len(word) <= _LONGEST else word[:_LONGEST]
     )
 
 
 def text_of(value: Any) -> str:
-    """Return all text that a plain value holds, keys of dictionaries left out, in the order of the value."""
+    """Return all text in a plain value in order, without the keys of dictionaries."""
     if isinstance(value, str):
         return value
     found: list[str] = []

@@ -1,1 +1,1 @@
-"""The four tiers as one store: reading through them, and moving memories between them."""
+"""The tiers as one store: reading through them, and moving memories between them."""

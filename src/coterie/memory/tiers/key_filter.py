@@ -1,32 +1,32 @@
-"""Which keys cannot be known, without looking."""
+"""A filter of keys that cannot exist, without reading any tier."""
 
 from __future__ import annotations
 
 _BITS_FIRST = 1 << 20
 _BITS_EACH = 10
-"""Bits for each key: of keys that were never noted, about one in thirty seems to have been."""
+"""Bits for each key; about one in thirty unknown keys is a false positive."""
 _SPREAD = 0x9E3779B97F4A7C15
 
 
 class KeyFilter:
-    """Says of a key that it was never noted, or that it may have been (Bloom, "Space/time trade-offs in hash coding with
-    allowable errors", 1970). It grows by another filter of twice the size whenever the last is full.
+    """A Bloom filter of keys that grows.
 
-    Read by many threads at once; whoever notes holds a lock.
-    """  # noqa: D205 - the source belongs to the first sentence
+    After Bloom, "Space/time trade-offs in hash coding with allowable errors", 1970. When the last layer is full it adds another
+    of twice the size. Many threads may read it at once; writers hold a lock.
+    """
 
     def __init__(self) -> None:
         self._layers = [bytearray(_BITS_FIRST // 8)]
         self._left = _BITS_FIRST // _BITS_EACH
 
     def note(self, key: str) -> bool:
-        """Note a key, and return whether it was certainly never noted before."""
+        """Add a key, and return whether it was certainly absent before."""
         number = hash(key)
         other = number * _SPREAD >> 20
         for layer in self._layers:
             mask = len(layer) * 8 - 1
             place = number & mask
-            # Most that were never noted end here.
+            # Most absent keys end here.
             if layer[place >> 3] & 1 << (place & 7):
                 place = other & mask
                 if layer[place >> 3] & 1 << (place & 7):

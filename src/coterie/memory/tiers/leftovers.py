@@ -1,4 +1,4 @@
-"""What can be read of memories while their archive is away."""
+"""Reads while the archive is unavailable."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from coterie.memory.tiers.working import WorkingTier
 from coterie.memory.writing.lane import WriteLane
 
 _MOST = 5_000
-"""Memories that are searched, one by one."""
+"""The maximum of memories in a search without the archive."""
 
 
 class FallbackReader:
-    """The working tiers that answer, and what is not written yet. Safe from many threads."""
+    """Reads the available working tiers and the queue of unwritten changes. Safe from many threads."""
 
     def __init__(self, working: Sequence[WorkingTier], lane: WriteLane) -> None:
         self._working = working
@@ -31,7 +31,7 @@ class FallbackReader:
         after: float | None = None,
         before: float | None = None,
     ) -> list[MemoryRecord]:
-        """Return the newest memories that are left, newest first."""
+        """Return the newest available memories, newest first."""
         newest: dict[str, MemoryRecord] = {}
         for working in self._working:
             try:
@@ -51,7 +51,7 @@ class FallbackReader:
         return sorted(newest.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Return what matches best among the newest of what is left, best first."""
+        """Return the best matches among the newest available memories, best first."""
         records = {
             record.key: record
             for record in self.recent(query.agents, _MOST, kinds=query.kinds, after=query.after, before=query.before)

@@ -1,4 +1,4 @@
-"""Lists of memories: the newest, those that match, how many there are."""
+"""Lists of memories: the newest, the matching, and their number."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.lane import WriteLane
 
 _MARGIN = 16
-"""Memories that are read beyond those that are wanted, because some may have expired."""
+"""The number of extra memories to read, because some may have expired."""
 
 
 class Listing:
-    """Asks the archive, which has all of them once it has what is on its way. Safe from many threads."""
+    """Queries the archive after it has received all pending writes. Safe from many threads."""
 
     def __init__(
         self,
@@ -47,7 +47,10 @@ class Listing:
         before: float | None = None,
         whole: bool = False,
     ) -> list[MemoryRecord]:
-        """Return the newest memories, newest first; from what is left if the archive is away, unless they must be `whole`."""
+        """Return the newest memories, newest first.
+
+        Reads only the available tiers if the archive is unavailable, or raises `TierUnavailable` if they must be `whole`.
+        """
         now = self._clock.time()
         wanted = limit + _MARGIN
         while True:
@@ -66,7 +69,7 @@ class Listing:
             wanted *= 4
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Return what matches best, best first; from what is left if the archive is away."""
+        """Return the best matches, best first; only from the available tiers if the archive is unavailable."""
         now = self._clock.time()
         if not query.words:
             return []
@@ -84,12 +87,12 @@ class Listing:
             wanted *= 4
 
     def catch_up(self) -> None:
-        """Have all that was written before be in the archive. Raises `TierUnavailable` if it is away."""
+        """Wait until the archive has everything written before. Raises `TierUnavailable` if it is unavailable."""
         if len(self._lane):
             self._access.read(lambda: self._lane.flush(self._write_timeout, patient=False, touches=False))
 
     def tally(self) -> Mapping[tuple[Tier, str], int] | None:
-        """Return how many memories there are by tier and kind, or None if that cannot be known now."""
+        """Return the number of memories by tier and kind, or None if it is unknown now."""
         try:
             self.catch_up()
             return self._access.read(self._archive.tally)

@@ -1,4 +1,4 @@
-"""Keeping the tiers in order: what has expired goes, what is quiet moves on, what is busy comes back."""
+"""Maintenance of the tiers: delete expired memories, move quiet ones on, bring busy ones back."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from coterie.memory.tiers.working import WorkingTier
 _log = logging.getLogger(__name__)
 
 _PAGE = 500
-"""Memories that are decided on together, and that nobody can write to meanwhile."""
+"""The maximum of memories in one step; writers cannot write to them meanwhile."""
 _EARLIEST = (float("-inf"), "")
 
 
 @dataclass(slots=True)
 class MaintenanceCounts:
-    """What all runs together have done."""
+    """Counters over all runs."""
 
     runs: int = 0
     failures: int = 0
@@ -37,7 +37,7 @@ class MaintenanceCounts:
 
 
 class Maintenance:
-    """Runs the rules over the store. Safe from many threads: one run at a time, which `_lock` sees to."""
+    """Applies the rules to the store. Safe from many threads: `_lock` lets one run at a time."""
 
     def __init__(self, store: TierStore) -> None:
         self.counts = MaintenanceCounts()
@@ -46,9 +46,9 @@ class Maintenance:
         self._lock = new_lock(Rank.MAINTENANCE)
 
     def run(self) -> MaintenanceReport:
-        """Do all that is due now, and return what was done.
+        """Do everything that is due now, and return a report.
 
-        A tier that is away ends the run, and the report names the problem; what was not done is done next time.
+        An unavailable tier ends the run, and the report names the problem; the next run does the rest.
         """
         report = MaintenanceReport()
         with self._lock:
@@ -58,7 +58,7 @@ class Maintenance:
             except CoterieError as error:
                 self.counts.failures += 1
                 report.problem = describe(error)
-                _log.warning("maintenance could not do all of its work: %s", error)
+                _log.warning("maintenance is incomplete: %s", error)
             self.counts.promoted += report.promoted
             self.counts.demoted += report.demoted
             self.counts.expired += report.expired
@@ -138,9 +138,10 @@ class Maintenance:
                     report.expired += 1
 
     def _compare(self, working: WorkingTier) -> None:
-        """Make a tier that outlived another process agree with the archive.
+        """Reconcile a persistent tier with the archive.
 
-        What only the tier has was acknowledged, so the archive gets it; what the archive has in a newer form goes.
+        A record that only the tier has was acknowledged, so copy it to the archive; delete a record that is older than that of
+        the archive.
         """
         archive = self._store.archive
         for page in _pages(working):
@@ -161,5 +162,5 @@ def _pages(working: WorkingTier) -> Iterator[list[MemoryRecord]]:
 
 
 def _just_after(time: float) -> float:
-    """Return a time that includes `time` itself when it is used as an end that is excluded."""
+    """Return an exclusive end that includes `time`."""
     return time + 1e-6

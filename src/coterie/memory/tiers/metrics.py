@@ -1,4 +1,4 @@
-"""What a store of memories counts."""
+"""Metrics of a memory store."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ class TierMetrics:
 
     name: str
     records: int | None
-    """Memories that are at home in it; None if that cannot be known now."""
+    """The number of memories in this tier; None if it is unknown now."""
     hits: int
-    """Reads that found a memory here."""
+    """Reads that found a memory in this tier."""
     misses: int
     writes: int
     waiting: int
     """Changes that are not written yet."""
     lost: int
-    """Changes that the tier could not take, and never will."""
+    """Changes that the tier rejected and that were given up."""
     failures: int
-    """How often it could not be reached."""
+    """How often it was unavailable."""
     away: str
-    """Why it cannot be reached now; empty if it can."""
+    """Why it is unavailable now; empty if it is available."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryMetrics:
-    """A store of memories, at one moment. EpisodeCounts are since it was opened."""
+    """A memory store at one time. Counters start when it is opened."""
 
     cache: CacheStatistics
     tiers: Mapping[str, TierMetrics]
@@ -43,26 +43,26 @@ class MemoryMetrics:
     demotions: int
     expirations: int
     kept: int
-    """Memories that were decided on and stay where they are."""
+    """Memories that maintenance kept in their tier."""
     maintenance_runs: int
     maintenance_failures: int
-    """Runs that had to stop because a tier was away, or that raised."""
+    """Runs that stopped because a tier was unavailable, or that raised."""
     waiting_reads: int
-    """What event loops have asked for, and no worker has begun with."""
+    """Requests of event loops that no worker has started."""
     compression: CompressionStatistics
 
 
 @dataclass(slots=True)
 class MaintenanceReport:
-    """What one maintenance did."""
+    """The result of one maintenance run."""
 
     promoted: int = 0
     demoted: int = 0
     expired: int = 0
     kept: int = 0
     skipped: int = 0
-    """Memories that somebody was writing, or had changed, meanwhile; they are looked at next time."""
+    """Memories that changed or were being written meanwhile; the next run looks at them."""
     trained: bool = False
-    """Whether it made a new dictionary for the compression."""
+    """Whether it trained a new dictionary for compression."""
     problem: str = ""
-    """Why it could not do all of it; empty if it did."""
+    """Why it is incomplete; empty if it is complete."""

@@ -1,8 +1,8 @@
-"""Moving memories between tiers: copy, verify, delete, under one id.
+"""Moves of memories between tiers: copy, verify, delete, under one id.
 
-The archive holds every memory from the moment it is written, whatever its tier, so a process that is killed in the middle
-of a move leaves it there, at least; readers take the first copy that they meet, and searches ask the archive alone, so it
-is found once. Each step is conditional on the version that was read, so a change in the middle wins over the move.
+The archive holds every memory from the moment it is written, whatever its tier, so a process that is killed in the middle of a
+move leaves it there at least; readers take the first copy they find, and searches use only the archive, so they find it once.
+Each step is conditional on the version that was read, so a concurrent change wins over the move.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from coterie.memory.tiers.rules import MaintenanceVerdict
 
 
 class Keeper(Protocol):
-    """What a move needs of the store, whose memories may be written at any time."""
+    """The methods of the store that a move needs. Memories may be written at any time."""
 
     def claim(self, keys: Sequence[str]) -> list[str]:
-        """Return those keys that nobody is writing, and let whoever comes to write them wait until they are released."""
+        """Return the keys that are not being written, and block writers of these until `release`."""
         ...
 
     def release(self, keys: Sequence[str]) -> None:
-        """Let those who wait go on."""
+        """Unblock the writers."""
         ...
 
     def next_version(self) -> int:
-        """Return a version that is greater than all before."""
+        """Return a version greater than all before."""
         ...
 
     def moved(self, before: MemoryRecord, now: MemoryRecord | None) -> None:
-        """Hear that a memory is another record now, or gone."""
+        """Handle that a memory was replaced by another record, or deleted."""
         ...
 
 
 class PlannedMove(NamedTuple):
-    """A memory, and what was decided about it."""
+    """A memory and the verdict about it."""
 
     record: MemoryRecord
     verdict: MaintenanceVerdict
 
 
 class Mover:
-    """Carries verdicts out. Only for one thread at a time; the maintenance's."""
+    """Carries verdicts out. Only for one thread at a time: that of the maintenance."""
 
     def __init__(self, archive: Archive, workings: Mapping[Tier, Backend], keeper: Keeper) -> None:
         self._archive = archive
@@ -53,9 +53,10 @@ class Mover:
         self._keeper = keeper
 
     def carry_out(self, moves: Sequence[PlannedMove], now: float) -> list[PlannedMove]:
-        """Carry out what is still possible, and return what was done. Raises `TierUnavailable`; what is left undone then
-        is as if it had not been begun.
-        """  # noqa: D205 - one promise
+        """Carry out the moves that are still possible, and return those.
+
+        Raises `TierUnavailable`; the remaining moves then have no effect.
+        """
         claimed = self._keeper.claim([move.record.key for move in moves])
         try:
             mine = set(claimed)
@@ -71,7 +72,7 @@ class Mover:
         try:
             self._clean_up(granted, [pair for pair, was_done in zip(changes, done, strict=True) if not was_done])
         finally:
-            # It has happened, even if a copy is left over somewhere: that one is older, and says the same.
+            # The moves are done, even if an old copy is left in a tier: it has an older version and the same content.
             for move, change in granted:
                 self._keeper.moved(move.record, change.record if isinstance(change, Put) else None)
         return [move for move, _ in granted]
@@ -87,7 +88,7 @@ class Mover:
         return Put(moved, expected=record.version, note=note)
 
     def _copy(self, changes: list[tuple[PlannedMove, Change]]) -> list[tuple[PlannedMove, Change]]:
-        """Copy what goes to a working tier, and leave out what is not found there as it was copied."""
+        """Copy memories to their working tiers, and leave out those whose copy cannot be verified."""
         whole = list(changes)
         for tier, backend in self._workings.items():
             copies = [change.record for _, change in changes if isinstance(change, Put) and change.record.tier == tier]

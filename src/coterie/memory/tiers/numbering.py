@@ -1,4 +1,4 @@
-"""Versions and ids: what is newer, and what a memory is called for life."""
+"""Versions and ids of memories."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ _MICRO = 1_000_000
 
 
 class VersionGenerator:
-    """Gives out versions, each greater than all before. Whoever asks for one holds the lock of the store."""
+    """Returns versions, each greater than all before. Callers hold the lock of the store."""
 
     def __init__(self, newest: int, *, shared: bool) -> None:
-        """Begin behind `newest`. Where several processes give out ids theirs must differ; where one does, the same run
-        gives the same ids.
-        """  # noqa: D205 - one promise
+        """Start after `newest`.
+
+        If several processes create ids, a random suffix makes theirs differ; a single process creates the same ids in every
+        run.
+        """
         self._version = newest
         self._mark = f"-{secrets.token_hex(4)}" if shared else ""
 
     def next(self, now: float) -> int:
-        """Return a version that is greater than all before: the time in microseconds, or one more than the last."""
+        """Return the time in microseconds, or the last version plus one if that is greater."""
         version = int(now * _MICRO)
         if version <= self._version:
             version = self._version + 1
@@ -26,5 +28,5 @@ class VersionGenerator:
         return version
 
     def id_of(self, version: int) -> str:
-        """Return the id of a memory whose first version this is."""
+        """Return the id of the memory with this first version."""
         return f"{version:x}{self._mark}"

@@ -1,7 +1,7 @@
-"""What becomes of a memory whose time in its tier is up: pure functions of the memory and the time.
+"""The rules of maintenance: pure functions of a memory and the time.
 
-Up is towards the short-term tier, where what is in use is; but to be *promoted* is to move on to where memories are kept
-for longer, as the word is used of memory.
+A memory is *promoted* when it moves on towards the long-term tier, as psychology uses the word for memory, and *demoted* when
+it returns to the short-term tier.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from coterie.memory.config import MemoryConfig
 from coterie.memory.record import MaintenanceAction, MemoryRecord, Tier
 
 _HALF_LIFE = 7 * 86_400.0
-"""Seconds without use after which the recency of a memory counts half."""
+"""Seconds without use that halve the recency of a memory."""
 _USES = 5.0
-"""Uses at which the count of uses counts half of what it can."""
+"""The number of uses at which frequency counts half of its maximum."""
 
 
 class MaintenanceVerdict(NamedTuple):
-    """What is to become of a memory."""
+    """The action to take on a memory."""
 
     action: MaintenanceAction
     target: Tier | None
-    """Where it goes, or stays; None if it is deleted."""
+    """The tier that it moves to or stays in; None if it is deleted."""
     reason: str
 
 
 def strength(record: MemoryRecord, now: float) -> float:
-    """Return how firmly a memory is held, from 0 to 1: mostly its importance, then how lately, then how often it was used."""
+    """Return the strength of a memory, from 0 to 1: mostly importance, then recency, then frequency of use."""
     age = max(0.0, now - max(record.last_access, record.created))
     recency: float = 0.5 ** (age / _HALF_LIFE)
     use = record.access_count / (record.access_count + _USES)
@@ -35,15 +35,15 @@ def strength(record: MemoryRecord, now: float) -> float:
 
 
 def time_in_tier(tier: Tier, config: MemoryConfig) -> float:
-    """Return the seconds after which a memory in that tier is decided on; infinite for the long-term tier."""
+    """Return the seconds after which maintenance decides about a memory in that tier; infinite for the long-term tier."""
     return {Tier.SHORT: config.stm_ttl, Tier.INTERMEDIATE: config.im_ttl}.get(tier, float("inf"))
 
 
 def when_time_is_up(record: MemoryRecord, now: float, config: MemoryConfig) -> MaintenanceVerdict:
-    """Return what becomes of a memory that has been in its tier for as long as that allows.
+    """Return the verdict on a memory that has been in its tier for the allowed time.
 
-    What was used within the last half of that time stays for another. Else short-term memories become intermediate, and
-    intermediate ones long-term, unless they are too weak.
+    A memory used within the last half of that time stays for another period. Otherwise short-term memories become intermediate,
+    and intermediate ones long-term, unless they are too weak.
     """
     allowed = time_in_tier(record.tier, config)
     if record.access_count and record.last_access > now - allowed / 2:
@@ -59,18 +59,18 @@ def when_time_is_up(record: MemoryRecord, now: float, config: MemoryConfig) -> M
 
 
 def when_crowded(record: MemoryRecord) -> MaintenanceVerdict:
-    """Return what becomes of the oldest memories of a tier that holds too many."""
+    """Return the verdict on the oldest memories of a tier that is too large."""
     target = Tier.INTERMEDIATE if record.tier == Tier.SHORT else Tier.LONG
     return MaintenanceVerdict(MaintenanceAction.PROMOTED, target, f"the {record.tier.name.lower()} tier is full")
 
 
 def when_busy(record: MemoryRecord, uses: int, config: MemoryConfig) -> MaintenanceVerdict | None:
-    """Return what becomes of a memory that was read so often since the last maintenance; None if nothing."""
+    """Return the verdict on a memory read `uses` times since the last maintenance; None for no action."""
     if record.tier == Tier.SHORT or uses < config.busy_uses:
         return None
     return MaintenanceVerdict(MaintenanceAction.DEMOTED, Tier.SHORT, f"it was read {uses} times lately")
 
 
 def when_expired(record: MemoryRecord, now: float) -> MaintenanceVerdict | None:
-    """Return what becomes of a memory whose time to live may be over; None if it is not."""
+    """Return the verdict on a memory that may have expired; None if it has not."""
     return MaintenanceVerdict(MaintenanceAction.EXPIRED, None, "its time to live is over") if record.expired(now) else None

@@ -1,4 +1,4 @@
-"""The heart of the store: who may write a memory when, and where it is read from."""
+"""The store of the tiers: the order of writes, and the path of reads."""
 
 from __future__ import annotations
 
@@ -28,16 +28,15 @@ _STRIPES = 1_024
 _NOT_LOOKED = -1
 
 Make = Callable[[MemoryRecord | None, int, float], MemoryRecord]
-"""Makes a record of the one that is there, a new version and the time."""
+"""A function that makes a record from the existing one or None, a new version and the time."""
 
 
 class TierStore:
-    """Versions, the order of reading, and the order of writing.
+    """Assigns versions, orders writes, and reads through the tiers.
 
-    Every memory is in the archive, or on its way there; the working tiers and the cache hold copies of what is at hand. A
-    write gets its version, and is put before the readers' eyes everywhere in this process, under `_lock`, which also guards
-    who is moving. `_stamps` counts the writes of the keys of each stripe: a reader that finds its stripe changed does not
-    leave what it read in the cache.
+    Every memory is in the archive, or queued for it; the working tiers and the cache hold copies of current memories. A write
+    gets its version, and becomes visible to all readers in this process, under `_lock`, which also guards `_moving`. `_stamps`
+    counts the writes to the keys of each stripe: a reader that finds its stripe changed does not cache the record that it read.
 
     Safe from many threads.
     """
@@ -64,7 +63,7 @@ class TierStore:
         )
         self.closed = False
         self.listeners: dict[str, Callable[[str], object]] = {}
-        """Who hears, by agent and under `_lock`, of the ids of memories that are gone."""
+        """By agent: the listener for ids of deleted memories, called under `_lock`."""
         leftovers = FallbackReader(self.working, self.lane)
         self.lists = Listing(archive, self.archive_access, self.lane, leftovers, clock, config.write_timeout)
         self._lock = new_lock(Rank.MEMORY)
@@ -72,20 +71,20 @@ class TierStore:
         self._moving: dict[str, Signal] = {}
         newest = archive.newest()
         self._numbering = VersionGenerator(newest, shared=config.shared)
-        # Only where this process alone writes, and has seen every key there ever was, can it know that one is new.
+        # Only a process that is the only writer, and has seen every key ever written, can know that a key is new.
         self._seen = KeyFilter() if not config.shared and not newest else None
         self._process = os.getpid()
         self._trusted_for = config.trusted_for
-        # The cache is for what is read. What is written is at hand as well, unless the short-term tier is on a server.
+        # Only reads fill the cache, unless the short-term tier is on a server; then writes do as well.
         self._far = self.working[0].lane is not None
         self.lane.start()
 
     # Writing
 
     def write(self, key: str, make: Make, urgency: MemoryPriority, waiter: Written | None = None) -> MemoryRecord:
-        """Take in the record that `make` makes, and return it. From then on it is what readers find.
+        """Store the record that `make` returns, and return it. Readers find it from then on.
 
-        Waits while too much waits to be written, or while that very memory is being moved; raises `WriteTimeout` then.
+        Waits while the queue is full, or while that memory is being moved; raises `WriteTimeout` after `write_timeout`.
         """
         if self.closed or os.getpid() != self._process:
             self.check_open()
@@ -93,12 +92,12 @@ class TierStore:
         stripe = hash(key) % _STRIPES
         seen = self._seen
         before: MemoryRecord | None = None
-        # What is not known to be new is looked for first, without the lock; the stamp tells if that still holds.
+        # Look up a key that may exist before taking the lock; the stamp tells whether the result is still current.
         stamp = _NOT_LOOKED
         while True:
             with self._lock:
                 if self.closed:
-                    # Since it was looked: who closes it writes only what is there by then.
+                    # Closed since the lookup: `close` writes only the changes taken before it.
                     raise MemoryClosed
                 moving = self._moving.get(key)
                 if moving is None:
@@ -117,7 +116,7 @@ class TierStore:
     def _take_in(
         self, key: str, before: MemoryRecord | None, make: Make, urgency: MemoryPriority, waiter: Written | None, *, new: bool
     ) -> tuple[MemoryRecord, Sequence[CacheEntry]]:
-        """Put a record before the eyes of all readers, under the lock. Return it, and what had to leave the cache."""
+        """Make a record visible to all readers, under the lock. Return it and the evicted cache entries."""
         now = self.clock.time()
         if before is not None and before.expired(now):
             before = None
@@ -134,9 +133,9 @@ class TierStore:
         return record, ()
 
     def delete(self, key: str, make: Callable[[MemoryRecord, int], Delete], waiter: Written | None = None) -> bool:
-        """Delete a memory by the change that `make` makes. Return whether it was there.
+        """Delete a memory with the change that `make` returns. Return whether it existed.
 
-        Raises `TierUnavailable` if only the archive could tell, and is away: then nothing is deleted.
+        Raises `TierUnavailable` if only the unavailable archive could tell: then nothing is deleted.
         """
         self.check_open()
         self.lane.wait_for_room(self.config.write_timeout)
@@ -164,40 +163,40 @@ class TierStore:
             self._wait_for(moving)
 
     def new_id(self, version: int) -> str:
-        """Return the id of a memory whose first version this is."""
+        """Return the id of the memory with this first version."""
         return self._numbering.id_of(version)
 
     def next_version(self) -> int:
-        """Return a version that is greater than all before."""
+        """Return a version greater than all before."""
         with self._lock:
             return self._numbering.next(self.clock.time())
 
     def flush(self, timeout: float) -> None:
-        """Return when all that was written before is where it belongs. Raises `WriteTimeout`."""
+        """Wait until everything written before is in its tiers. Raises `WriteTimeout`."""
         self.lane.flush(timeout)
         for working in self.working:
             if working.lane is not None and not working.access.away:
                 working.lane.flush(timeout)
 
     def check_open(self) -> None:
-        """Raise `MemoryClosed` if it is closed, and `MemoryForked` in a child of the process that opened it."""
+        """Raise `MemoryClosed` after `close`, and `MemoryForked` in a child of the process that opened the store."""
         if self.closed or self.forked:
             raise MemoryForked if self.forked else MemoryClosed
 
     @property
     def forked(self) -> bool:
-        """Whether this is a copy in a child of the process that opened it."""
+        """True in a child of the process that opened the store."""
         return os.getpid() != self._process
 
     def shut(self) -> None:
-        """Take nothing more. What was taken before can still be written."""
+        """Accept no more changes. Changes accepted before can still be written."""
         with self._lock:
             self.closed = True
 
     # Moving
 
     def claim(self, keys: Sequence[str]) -> list[str]:
-        """Return those keys that nobody is writing, and let whoever comes to write them wait until they are released."""
+        """Return the keys that are not being written, and block writers of these until `release`."""
         claimed = []
         with self._lock:
             for key in keys:
@@ -208,14 +207,14 @@ class TierStore:
         return claimed
 
     def release(self, keys: Sequence[str]) -> None:
-        """Let those who wait go on."""
+        """Unblock the writers."""
         with self._lock:
             signals = [self._moving.pop(key) for key in keys]
         for signal in signals:
             signal.set()
 
     def moved(self, before: MemoryRecord, now: MemoryRecord | None) -> None:
-        """Have the cache know a memory as it is now, after a move."""
+        """Update the cache after a move."""
         with self._lock:
             self._stamps[hash(before.key) % _STRIPES] += 1
             if now is None:
@@ -229,14 +228,14 @@ class TierStore:
                 entry.record = replace(now, access_count=entry.record.access_count, last_access=entry.record.last_access)
 
     def count_uses(self) -> dict[str, int]:
-        """Have the reads since the last time written down, and return how many there were by key."""
+        """Queue the counts of reads since the last call, and return them by key."""
         uses = self.cache.take_uses() if self.cache is not None else []
         for key, count, last in uses:
             self.note_use(key, count, last)
         return {key: count for key, count, _ in uses}
 
     def note_use(self, key: str, count: int, last: float) -> None:
-        """Have so many reads of a memory counted, wherever it is."""
+        """Count reads of a memory in all its tiers."""
         self.lane.touch(key, count, last)
         with self._lock:
             entry = self.cache.peek(key) if self.cache is not None else None
@@ -249,7 +248,7 @@ class TierStore:
     # Reading
 
     def load(self, key: str) -> MemoryRecord | None:
-        """Read a memory from below the cache, leave it there, and return it; None if there is none."""
+        """Read a memory from below the cache, cache it, and return it; None if it does not exist."""
         if self.closed or os.getpid() != self._process:
             self.check_open()
         stripe = hash(key) % _STRIPES
@@ -273,30 +272,33 @@ class TierStore:
         return record
 
     def find_many(self, keys: Iterable[str]) -> dict[str, MemoryRecord]:
-        """Return those records that are there, without counting it as use. Raises `TierUnavailable` if nobody left can tell."""
+        """Return the records that exist, without counting it as use.
+
+        Raises `TierUnavailable` if no available tier can tell.
+        """
         now = self.clock.time()
         found = {key: record for key in keys if (record := self._known(key)) is not None}
         return {key: record for key, record in found.items() if not record.expired(now)}
 
-    # Keeping house
+    # Metrics and closing
 
     def accesses(self) -> list[tuple[Tier, TierAccess, WriteLane | None]]:
-        """Return every tier, with the way to it and what is to be written to it."""
+        """Return every tier with its access and its write-behind queue."""
         working = [(each.tier, each.access, each.lane) for each in self.working]
         return [*working, (Tier.LONG, self.archive_access, self.lane)]
 
     def close(self, countdown: Countdown) -> int:
-        """Write what is left, let go of everything, and return how many changes the archive did not get."""
+        """Write everything that is left, release all resources, and return how many changes the archive missed."""
         left = self.lane.close(countdown.left() or 0.0)
         for working in self.working:
             if working.lane is not None:
-                # What is missing there is in the archive, and is put right when the tier is next opened.
+                # The archive has everything that this tier misses; the next opening reconciles them.
                 working.lane.close(0.0 if working.access.away else countdown.left() or 0.0)
             working.backend.close()
         self.archive.close()
         return left
 
-    # The rest is for the store itself
+    # Internal
 
     def _tell_gone(self, record: MemoryRecord) -> None:
         listener = self.listeners.get(record.agent)
@@ -305,17 +307,20 @@ class TierStore:
 
     def _wait_for(self, moving: Signal | None) -> None:
         if moving is not None and not moving.wait(self.config.write_timeout):
-            raise WriteTimeout("a memory was not taken in", self.config.write_timeout, "it is being moved all the time")
+            raise WriteTimeout("a memory was not taken in", self.config.write_timeout, "maintenance kept moving it")
 
     def _at_hand(self, key: str) -> MemoryRecord | None:
-        """Return the newest record of a key; None if there is none, or if only the archive could tell and is away."""
+        """Return the newest record of a key; None if it does not exist, or if only the unavailable archive could tell."""
         try:
             return self._known(key)
         except TierUnavailable:
             return None
 
     def _known(self, key: str) -> MemoryRecord | None:
-        """Return the newest record of a key without counting it as use. Raises `TierUnavailable` if nobody left can tell."""
+        """Return the newest record of a key without counting it as use.
+
+        Raises `TierUnavailable` if no available tier can tell.
+        """
         if self._seen is not None and key not in self._seen:
             return None
         pending = self.lane.pending(key)
@@ -328,9 +333,10 @@ class TierStore:
         return self._find(key)
 
     def _find(self, key: str, asked: list[tuple[TierAccess, bool]] | None = None) -> MemoryRecord | None:
-        """Return the newest record of a key from below the cache. Raises `TierUnavailable` if nobody left can tell.
+        """Return the newest record of a key from below the cache.
 
-        `asked` gets each tier that was asked, and whether it had it; that of what is only on its way is its home to be.
+        Raises `TierUnavailable` if no available tier can tell. `asked` receives each tier that was asked, and whether it had
+        the record; a queued record counts for the tier that it will be in.
         """
         asked = [] if asked is None else asked
         pending = self.lane.pending(key)
@@ -349,7 +355,7 @@ class TierStore:
             asked.append((working.access, record is not None))
             if record is not None:
                 if not working.doubtful:
-                    # Nobody can have a newer one.
+                    # No other tier can have a newer one.
                     return record
                 best = record if best is None or record.version > best.version else best
         try:
@@ -374,7 +380,7 @@ class TierStore:
         return entry
 
     def _cache(self, record: MemoryRecord, now: float, uses: int) -> list[CacheEntry]:
-        """Put a record into the cache, under the lock, and return what had to leave."""
+        """Put a record into the cache, under the lock, and return the evicted entries."""
         entry = self._entry(record, now, uses)
         if self.cache is None or record.kind == MemoryKind.INTERNAL:
             return [entry] if uses else []

@@ -1,4 +1,4 @@
-"""The tiers above the archive: what of it is at hand."""
+"""The working tiers above the archive: short-term and intermediate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coterie.memory.writing.lane import WriteLane
 
 
 class WorkingTier:
-    """One of them. What does not outlive the process is written at once, the rest behind, by a lane of its own.
+    """One working tier. An in-process backend is written at once, others by a write-behind queue.
 
     Safe from many threads.
     """
@@ -21,25 +21,25 @@ class WorkingTier:
         self.access = TierAccess(tier.name.lower(), backend)
         self.lane: WriteLane | None = None
         self.doubtful = False
-        """Whether it may hold what is older than what the archive has: left there by a process that was killed."""
+        """Whether a killed process may have left records in it that are older than those of the archive."""
         if backend.persistent:
             self.doubtful = True
             self.lane = WriteLane(self.access, backend.write, capacity=config.queue_size, batch=config.batch_size)  # type: ignore[arg-type]
             self.lane.start()
 
     def write(self, change: Change) -> None:
-        """Have a change written; never waits for a server."""
+        """Write or queue a change; never waits for a server."""
         if self.lane is not None:
             self.lane.put(change)
         else:
             self.backend.write((change,))
-            # Only the store writes here, one change at a time.
+            # Only the store calls this, one change at a time.
             self.access.writes += isinstance(change, Put)
 
     def find(self, key: str) -> MemoryRecord | None:
-        """Return the record of that key if it is here, or on its way here. Raises `TierUnavailable`."""
+        """Return the record of that key if it is stored or queued here. Raises `TierUnavailable`."""
         if self.lane is None:
-            # In this process, and so never away.
+            # In this process, and so always available.
             found = self.backend.get((key,))
             return found[key] if found else None
         if (pending := self.lane.pending(key)) is not None:

@@ -1,1 +1,1 @@
-"""Writing behind: what waits for a tier, who waits for that, and the threads that do it."""
+"""Write-behind: queued changes of a tier, their waiting callers, and the threads that write them."""

@@ -1,4 +1,4 @@
-"""One tier as the store sees it: a backend that may be away for a while."""
+"""Access to one tier, which may be temporarily unavailable."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from coterie.memory.record import MemoryRecord
 T = TypeVar("T")
 
 _PAUSE = 1.0
-"""Seconds after a failure in which a tier is not asked again by readers: each would wait for it anew."""
+"""Seconds after a failure in which readers do not try again: each would wait for a timeout."""
 
 
 class TierAccess:
-    """Reads from a backend, counts, and leaves it alone for a moment when it cannot be reached.
+    """Reads from a backend, counts, and fails fast for a moment after the backend was unavailable.
 
-    Safe from many threads; `_lock` guards what is written about failures. Hits and misses are counted by the store, under
-    its own lock.
+    Safe from many threads; `_lock` guards the state of failures. The store counts hits and misses under its own lock.
     """
 
     def __init__(self, name: str, backend: Backend) -> None:
@@ -30,7 +29,7 @@ class TierAccess:
         self.misses = 0
         self.writes = 0
         self.failures = 0
-        """How often it could not be reached."""
+        """How often it was unavailable."""
         self._backend = backend
         self._lock = new_lock(Rank.RECORDS)
         self._away: TierUnavailable | None = None
@@ -38,7 +37,7 @@ class TierAccess:
 
     @property
     def away(self) -> str:
-        """Why it cannot be reached; empty if it can, as far as is known."""
+        """The reason why it is unavailable; empty if it is available, as far as is known."""
         return str(self._away) if self._away is not None else ""
 
     def read(self, what: Callable[[], T]) -> T:
@@ -67,14 +66,14 @@ class TierAccess:
         return found.get(key) if found else None
 
     def failed(self, error: TierUnavailable) -> None:
-        """Note that it could not be reached."""
+        """Record that the tier was unavailable."""
         with self._lock:
             self.failures += 1
             self._away = error
             self._pause = Countdown(_PAUSE)
 
     def answered(self, writes: int = 0) -> None:
-        """Note that it has taken so many writes."""
+        """Record that the tier answered, and the number of its writes."""
         with self._lock:
             self.writes += writes
             self._away = None

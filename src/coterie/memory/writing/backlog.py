@@ -1,4 +1,4 @@
-"""What waits to be written to one tier, and how it is counted."""
+"""The queued changes of one tier, and their accounting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.waiting import Flush, Item, MemoryPriority, key_of_change, sum_of
 
 _MANY_TOUCHES = 20_000
-"""Memories of which the counts of reads are kept back, at most."""
+"""The maximum of memories with unwritten counts of reads."""
 
 
 class Backlog:
@@ -27,15 +27,15 @@ class Backlog:
         self._numbers = itertools.count(1)
         self._queues: tuple[dict[str, Item], ...] = ({}, {}, {})
         self._held: dict[str, Touch] = {}
-        """Reads that were counted, and are written when there is reason to: each would be a write of its own."""
+        """Counted reads, written together when needed: each would be a write of its own."""
         self._touches: dict[str, Item] = {}
-        """Those that are to be written now."""
+        """Counts of reads that are to be written now."""
         self._newest: dict[str, Put | Delete] = {}
-        """What will be under a key once all is written. Read without the lock."""
+        """The last unwritten change of each key. Read without the lock."""
         self._writing: list[Item] = []
-        """What the lane's own thread writes."""
+        """The changes that the queue's own thread is writing."""
         self._lent = 0
-        """Changes that the tier's writer has."""
+        """The number of changes that the tier's writer has."""
         self._lent_last: dict[str, Item] = {}
         """The last of each key among them."""
         self._flushes: list[Flush] = []
@@ -43,22 +43,22 @@ class Backlog:
         self._bell = AutoResetEvent()
 
     def __len__(self) -> int:
-        """Return how many changes wait or are being written."""
+        """Return the number of changes that are queued or being written."""
         return sum(map(len, self._queues)) + len(self._touches) + len(self._writing) + self._lent
 
     def pending(self, key: str) -> Put | Delete | None:
-        """Return the last change of that key that is not written yet, if there is one."""
+        """Return the last unwritten change of that key, or None."""
         return self._newest.get(key)
 
     def pending_records(self) -> list[MemoryRecord]:
-        """Return the records that are not written yet."""
+        """Return the unwritten records."""
         with self._lock:
             return [change.record for change in self._newest.values() if isinstance(change, Put)]
 
     def wait_for_room(self, timeout: float) -> None:
-        """Return when it can take a change; raise `WriteTimeout` if that is not within `timeout` seconds."""
+        """Wait until it can take a change; raise `WriteTimeout` after `timeout` seconds."""
         if len(self._newest) < self._capacity - self._batch:
-            # Without the lock. What waits has a key of its own each, counts of reads and what is being written apart.
+            # Without the lock. Each queued change has a key of its own, except counts of reads and changes being written.
             return
         countdown = Countdown(timeout)
         while True:
@@ -68,11 +68,11 @@ class Backlog:
                 signal = Signal()
                 self._room.append(signal)
             if not signal.wait(countdown.left()):
-                reason = self._access.away or f"{self._capacity} memories wait to be written already"
+                reason = self._access.away or f"{self._capacity} memories already wait to be written"
                 raise WriteTimeout("a memory was not taken in", timeout, reason)
 
     def _replace(self, key: str, item: Item) -> None:
-        """Let an item take the place of one of its key that waits, or a better one, and those who wait for it."""
+        """Let an item replace a queued one of its key, and take over its waiters and the better priority."""
         for queue in self._queues:
             there = queue.get(key)
             if there is not None:
@@ -84,7 +84,7 @@ class Backlog:
                 return
 
     def touch(self, key: str, count: int, last_access: float) -> None:
-        """Have reads counted, at the latest when all is flushed. Never waits."""
+        """Count reads; they are written at the next complete flush at the latest. Never waits."""
         with self._lock:
             self._held[key] = sum_of(self._held.get(key), Touch(key, count, last_access))
             many = len(self._held) >= _MANY_TOUCHES
@@ -101,7 +101,7 @@ class Backlog:
         return taken
 
     def _put_back(self, items: list[Item]) -> None:
-        """Have changes that could not be written wait again, before all others of their urgency."""
+        """Queue changes that could not be written again, before all others of their priority."""
         over: list[Item] = []
         with self._lock:
             self._writing = []
@@ -112,7 +112,7 @@ class Backlog:
                 touch = isinstance(item.change, Touch)
                 later = next((queue[key] for queue in ((self._touches,) if touch else self._queues) if key in queue), None)
                 if later is None and not touch and self._newest.get(key) is not item.change:
-                    # A later one is being written, or was.
+                    # A later one was written or is being written.
                     later = self._lent_last.get(key)
                     if later is None:
                         over.append(item)
@@ -138,7 +138,7 @@ class Backlog:
             flush.set()
 
     def _release_touches(self) -> None:
-        """Have the counts of reads written with the next batches, under the lock."""
+        """Queue the counts of reads for the next batches, under the lock."""
         for key, touch in self._held.items():
             there = self._touches.get(key)
             if there is None:
@@ -149,11 +149,11 @@ class Backlog:
         self._held = {}
 
     def _merge(self, earlier: Item, later: Item) -> None:
-        """Let a later change of the same key stand for one that was not written."""
+        """Let a later change of the same key replace an unwritten one."""
         later.waiters = (*earlier.waiters, *later.waiters)
         if isinstance(earlier.change, Touch) and isinstance(later.change, Touch):
             later.change = sum_of(earlier.change, later.change)
-        # A flush that waits for both waits for one from now on, and is not over with that.
+        # A flush that waits for both waits for one from now on, and must not end with that.
         for flush in self._flushes:
             flush.left -= flush.until >= max(earlier.number, later.number)
         later.number = min(earlier.number, later.number)

@@ -1,4 +1,4 @@
-"""Writing behind: what is to be written to one tier, most urgent first, many at a time."""
+"""The write-behind queue of one tier: batches of changes, by priority."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
-"""Seconds between two tries to reach a tier that is away."""
+"""Seconds between two attempts to reach an unavailable tier."""
 
 _QUIET = 0.05
-"""Seconds without a write after which the tier may do what it had put off."""
+"""Seconds without a write after which the tier may do deferred work."""
 
 
 class _Writes(Protocol):
@@ -34,17 +34,17 @@ class _WritesSoon(Protocol):
 
 
 class WriteLane(Backlog):
-    """Takes changes from many threads, and writes them on one of its own, in batches.
+    """Takes changes from many threads, and writes them on a thread of its own, in batches.
 
-    Of two changes of one key that wait only the later is written. What waits, or is being written, can be looked up, so
-    whoever wrote reads its own write. While the tier is away changes wait, and beyond `capacity` so do those who bring
-    them. A change that the tier cannot take at all is given up: it is logged, counted, and told to who waits for it. When
-    nothing was written for a while `rest` is called, again and again until it returns False.
+    Of two queued changes of one key only the later is written. `pending` finds a queued change, so that every thread reads its
+    own writes. While the tier is unavailable changes stay queued, and `wait_for_room` blocks beyond `capacity`. A change that
+    the tier rejects is given up: it is logged, counted, and raised to its waiters. After a quiet moment `idle_work` is called
+    until it returns False.
 
-    Where the tier has a writer of its own, `soon`, a change that somebody waits for does not wait for the thread of the lane:
-    that writer is asked to take what waits when its turn comes, which may be the changes of many, and tells when that has
-    ended. Never at once with the lane's own thread, so that a change cannot overtake a later one of its key; and not while
-    something is wrong, which the lane's thread alone deals with.
+    If the tier has a writer of its own, `write_soon`, a change with a waiter need not wait for the thread of the queue: that
+    writer takes the queued changes at its turn, with those of many callers, and reports the end. It never runs at the same time
+    as the queue's own thread, so that a change cannot overtake a later one of its key; and after a failure only the queue's
+    thread writes.
 
     Safe from many threads; `_lock` guards all tables. Batches are written without it.
     """
@@ -63,25 +63,25 @@ class WriteLane(Backlog):
         self.lost = 0
         """Changes that were given up."""
         self._untold: BaseException | None = None
-        """Why one was given up that nobody waited for. The next who flushes to be sure hears of it."""
+        """The reason of a given-up change that had no waiter. The next complete flush raises it."""
         self._write = write
         self._rest = rest
         self._soon = soon
         self._called = False
-        """Whether the tier's writer was asked to take what waits, and has not come yet."""
+        """Whether the tier's writer was asked to take changes, and has not done so yet."""
         self._trouble = False
-        """Whether the last that was written could not be."""
+        """Whether the last write failed."""
         self._resting = False
-        """Whether its thread has found nothing to do, and must be woken."""
+        """Whether its thread is idle, and must be woken."""
         self._closed = False
         self._thread: Thread | None = None
 
     def start(self) -> None:
-        """Start its thread."""
+        """Start the thread."""
         self._thread = start_thread(self._run, f"memory-{self._access.name}-writer")
 
     def put(self, change: Put | Delete, urgency: MemoryPriority = MemoryPriority.NORMAL, waiter: Written | None = None) -> None:
-        """Take a change to be written. Never waits. `waiter` becomes done when it, or a later one of its key, is written."""
+        """Queue a change. Never waits. `waiter` is set when the change, or a later one of its key, is written."""
         key = change.key if isinstance(change, Delete) else change.record.key
         with self._lock:
             item = Item(change, urgency, next(self._numbers))
@@ -96,14 +96,14 @@ class WriteLane(Backlog):
                 ring, self._resting = self._resting, False
             elif not self._called and not self._writing:
                 call = self._called = True
-            # Else whoever was called takes this too; so does the lane's thread, which always looks again.
+            # Otherwise the tier's writer takes this too, or the queue's thread, which always looks again.
         if call:
             self._call()
         elif ring:
             self._bell.set()
 
     def _call(self) -> None:
-        """Ask the tier's writer to take what waits."""
+        """Ask the tier's writer to take the queued changes."""
         assert self._soon is not None
         lent: list[Item] = []
 
@@ -113,14 +113,15 @@ class WriteLane(Backlog):
 
         try:
             self._soon(take, lambda error: self._returned(lent, error))
-        except Exception as error:  # noqa: BLE001 - the lane's own thread will meet it again, and deals with it
+        except Exception as error:  # noqa: BLE001 - the queue's own thread retries and handles it
             self._returned(lent, error)
 
     def flush(self, timeout: float, *, patient: bool = True, touches: bool = True) -> None:
-        """Return when all that was put before is written. Raises `WriteTimeout`, and why the tier could not take something.
+        """Wait until all changes queued before are written.
 
-        Unless it is `patient`, it raises `TierUnavailable` as soon as it is known that the tier is away. Without `touches`
-        it does not wait for counts of reads, nor raise what the tier could not take: that is for who wants to read.
+        Raises `WriteTimeout`, or the error of a change that the tier rejected. Unless `patient`, it raises `TierUnavailable` as
+        soon as the tier is known to be unavailable. Without `touches` it neither waits for counts of reads nor raises
+        rejections: readers use it that way.
         """
         with self._lock:
             if touches:
@@ -140,16 +141,16 @@ class WriteLane(Backlog):
             with self._lock:
                 if flush in self._flushes:
                     self._flushes.remove(flush)
-            reason = self._access.away or "the disk is slow, or there is very much"
+            reason = self._access.away or "the disk is slow, or very many memories wait"
             raise WriteTimeout(f"{flush.left} memories were not written to the {self._access.name} tier", timeout, reason)
         if flush.error is not None:
             raise flush.error
 
     def close(self, timeout: float) -> int:
-        """Write what is left, end the thread, and return how many changes could not be written in time."""
+        """Write everything that is left, end the thread, and return how many changes could not be written in time."""
         try:
             self.flush(timeout)
-        except Exception as error:  # noqa: BLE001 - it was told to who waited for it; here all else is to be let go of
+        except Exception as error:  # noqa: BLE001 - its waiters have it; closing goes on
             _log.warning("closing the %s tier: %s", self._access.name, describe(error))
         self._closed = True
         self._bell.set()
@@ -181,7 +182,7 @@ class WriteLane(Backlog):
                 self._bell.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
-            except Exception as error:  # noqa: BLE001 - it is told to those who wait, logged and counted
+            except Exception as error:  # noqa: BLE001 - raised to the waiters, logged and counted
                 self._write_singly(items, error)
             else:
                 self._access.answered(len(items))
@@ -193,13 +194,13 @@ class WriteLane(Backlog):
         try:
             return self._rest()
         except CoterieError as error:
-            # It is tried again after the next write, and by whoever needs it done.
-            _log.warning("the %s tier could not do what it had put off: %s", self._access.name, error)
+            # It is retried after the next write, and by callers that need it.
+            _log.warning("the %s tier could not do deferred work: %s", self._access.name, error)
             return False
 
     def _take(self) -> list[Item]:
         with self._lock:
-            # What the tier's writer has comes first; it rings when that has ended.
+            # The changes of the tier's writer come first; it wakes this thread at its end.
             taken = [] if self._lent else self._pick(*self._queues, self._touches)
             self._writing = taken
             self._resting = not taken
@@ -208,7 +209,7 @@ class WriteLane(Backlog):
             return taken
 
     def _lend(self) -> list[Item]:
-        """Give the tier's writer what waits; nothing if the lane's thread is at it, or must be."""
+        """Give the queued changes to the tier's writer; none if the queue's thread is writing, or must."""
         with self._lock:
             self._called = False
             if self._writing or self._trouble:
@@ -219,7 +220,7 @@ class WriteLane(Backlog):
             return lent
 
     def _returned(self, lent: list[Item], error: BaseException | None) -> None:
-        """Hear what became of what the tier's writer had."""
+        """Handle the end of the changes that the tier's writer had."""
         with self._lock:
             self._lent -= len(lent)
             for item in lent:
@@ -229,7 +230,7 @@ class WriteLane(Backlog):
             if error is not None:
                 self._called = False
                 self._trouble = True
-            # Unless the tier's writer will come again for what has come since.
+            # Unless the tier's writer will take the changes that came since.
             ring = self._resting and not self._lent and (bool(self._touches) or (not self._called and len(self) > 0))
         if error is None:
             self._access.answered(len(lent))
@@ -243,7 +244,7 @@ class WriteLane(Backlog):
             self._bell.set()
 
     def _write_singly(self, items: list[Item], error: Exception) -> None:
-        """Find out which of a batch it is that the tier cannot take."""
+        """Write a batch one by one to find the change that the tier rejects."""
         if len(items) > 1:
             for item in items:
                 try:
@@ -263,13 +264,13 @@ class WriteLane(Backlog):
 
     def _give_up(self, item: Item, error: BaseException) -> None:
         self.lost += 1
-        _log.error("the %s tier cannot take %r: %s", self._access.name, key_of_change(item.change), describe(error))
+        _log.error("the %s tier rejected %r: %s", self._access.name, key_of_change(item.change), describe(error))
         for waiter in item.waiters:
             waiter.error = error
         with self._lock:
             told = bool(item.waiters)
             for flush in self._flushes:
-                # Whoever only wants to read what can be read is not to fail for another's memory.
+                # A flush for reading must not fail because of another memory.
                 if flush.touches:
                     flush.error = flush.error or error
                     told = True

@@ -1,4 +1,4 @@
-"""What waits to be written to a tier, and who waits for that."""
+"""Queued changes of a tier, and the callers that wait for them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from coterie.memory.contract import ArchiveChange, Put, Touch
 
 
 class MemoryPriority(enum.IntEnum):
-    """Which writes go first."""
+    """The order of queued writes."""
 
     HIGH = 0
-    """Somebody waits for it."""
+    """A caller waits for it."""
     NORMAL = 1
     LOW = 2
-    """Counts of reads, and other things that can wait."""
+    """Counts of reads, and other changes that can wait."""
 
 
 class Written(Signal):
-    """Done when a change was written, or was given up because of `error`."""
+    """Set when a change was written, or given up because of `error`."""
 
     __slots__ = ("error",)
 
@@ -31,7 +31,7 @@ class Written(Signal):
 
 
 class Item(msgspec.Struct, gc=False):
-    """A change that waits. Many do, and so it is none that the garbage collector goes through."""
+    """A queued change. The garbage collector does not track it, because there are many."""
 
     change: ArchiveChange
     urgency: int
@@ -40,7 +40,7 @@ class Item(msgspec.Struct, gc=False):
 
 
 class Flush(Written):
-    """Done when all changes up to the number `until` were written, of which `left` are not yet."""
+    """Set when all changes up to the number `until` are written; `left` of them are not yet."""
 
     __slots__ = ("left", "patient", "touches", "until")
 
@@ -53,12 +53,12 @@ class Flush(Written):
 
 
 def key_of_change(change: ArchiveChange) -> str:
-    """Return the key that a change is about."""
+    """Return the key of a change."""
     return change.record.key if isinstance(change, Put) else change.key
 
 
 def sum_of(one: Touch | None, other: Touch) -> Touch:
-    """Return the reads that two touches of one key count together."""
+    """Return one touch for the reads of two touches of a key."""
     if one is None:
         return other
     return Touch(one.key, one.count + other.count, max(one.last_access, other.last_access))

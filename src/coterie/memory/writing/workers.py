@@ -1,4 +1,4 @@
-"""Threads that read and write for event loops, most urgent first."""
+"""Worker threads that read and write for event loops, by priority."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class PriorityWorkers:
-    """A few threads, started when they are needed, and a queue in order of urgency, then of arrival.
+    """Up to `most` threads, started on demand, and a queue by priority and then by arrival.
 
     Safe from many threads; `_lock` guards the queue and the list of threads.
     """
@@ -32,11 +32,11 @@ class PriorityWorkers:
         self._closed = False
 
     def __len__(self) -> int:
-        """Return how much waits for a thread."""
+        """Return the number of queued jobs."""
         return len(self._queue)
 
     def submit(self, work: Callable[[], T], urgency: MemoryPriority = MemoryPriority.NORMAL) -> Future[T]:
-        """Have `work` done, and return its future."""
+        """Queue `work`, and return its future."""
         future: Future[T] = Future()
         bell = None
         grow = False
@@ -55,7 +55,7 @@ class PriorityWorkers:
         return future
 
     def close(self, timeout: float) -> None:
-        """Do what waits, take no more, and end the threads."""
+        """Finish the queued jobs, accept no more, and end the threads."""
         with self._lock:
             self._closed = True
             threads, bells, self._idle = list(self._threads), self._idle, []
@@ -85,5 +85,5 @@ class PriorityWorkers:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(work())
-                except BaseException as error:  # noqa: BLE001 - it belongs to the one who waits
+                except BaseException as error:  # noqa: BLE001 - the future raises it
                     future.set_exception(error)

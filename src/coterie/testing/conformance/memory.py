@@ -1,4 +1,4 @@
-"""What every backend of a memory tier promises, and what one for the long-term tier promises besides."""
+"""Conformance suites: the contract of every backend, and that of an archive."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from coterie.testing.together import run_together
 
 
 def record(key: str, version: int = 1, **fields: Any) -> MemoryRecord:
-    """Return a record with little in it."""
+    """Return a minimal record."""
     return MemoryRecord(**{"id": f"id of {key}", "key": key, "version": version, "value": b"\xc0", **fields})
 
 
 class BackendConformance:
-    """What every backend promises. Override the fixture `backend`: it yields an empty one and closes it."""
+    """The contract of every backend. Override the fixture `backend`: it yields an empty one and closes it."""
 
     @pytest.fixture
     def backend(self) -> Iterator[Backend] | Backend:
@@ -174,7 +174,7 @@ class BackendConformance:
 
 
 class ArchiveConformance(BackendConformance):
-    """What every archive promises. Override the fixture `archive`: it yields an empty one and closes it."""
+    """The contract of every archive. Override the fixture `archive`: it yields an empty one and closes it."""
 
     @pytest.fixture
     def archive(self) -> Iterator[Archive]:
