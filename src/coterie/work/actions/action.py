@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from coterie.errors import CircuitOpen, FeedbackFailed
+from coterie.work.actions.breaker import Circuit
+from coterie.work.actions.resources import Resource
 from coterie.work.jobs import ActionStage, Attempt, Call, Job, JobState, Priority, Retry
-
-if TYPE_CHECKING:
-    from coterie.work.actions.breaker import Circuit
-    from coterie.work.actions.resources import Resource
-    from coterie.work.actions.system import ActionSystem
+from coterie.work.jobs.job import JobOwner
 
 R = TypeVar("R")
 
 STAGES = {stage: lane for lane, stage in enumerate(ActionStage)}
+
+
+class ActionOwner(Protocol):
+    """The system of an action, as the action sees it. Every method is safe from any thread."""
+
+    @property
+    def pool(self) -> JobOwner:
+        """The pool that runs the action."""
+        ...
+
+    @property
+    def has_feedback(self) -> bool:
+        """Return whether results are applied."""
+        ...
+
+    def apply(self, action: Action[Any], value: Any) -> None:
+        """Apply the result of an action."""
+        ...
+
+    def note_end(self, action: Action[Any]) -> None:
+        """Record an action that has ended."""
+        ...
 
 
 class DeadAction(msgspec.Struct, frozen=True):
@@ -46,7 +66,7 @@ class Action(Job[R]):
 
     def __init__(
         self,
-        system: ActionSystem,
+        system: ActionOwner,
         call: Call,
         priority: Priority,
         *,

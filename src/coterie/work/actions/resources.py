@@ -6,15 +6,12 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coterie.concurrency import Rank, Timers, new_lock
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_number
-from coterie.work.jobs.kinds import JobState
-
-if TYPE_CHECKING:
-    from coterie.work.actions.action import Action
+from coterie.work.jobs import Job, JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Resource:
     """
 
     def __init__(
-        self, limits: ResourceLimits, timers: Timers, enqueue: Callable[[Action[Any]], bool], age_after: float | None
+        self, limits: ResourceLimits, timers: Timers, enqueue: Callable[[Job[Any]], bool], age_after: float | None
     ) -> None:
         self._limits = limits
         self._timers = timers
@@ -52,7 +49,7 @@ class Resource:
         # A priority is worth so many seconds of waiting: who has waited longer by that comes first.
         self._age_after = age_after if age_after is not None else 1e9
         self._lock = new_lock(Rank.RESOURCE)
-        self._waiting: list[tuple[float, int, Action[Any]]] = []
+        self._waiting: list[tuple[float, int, Job[Any]]] = []
         self._order = itertools.count()
         self._users: set[int] = set()
         self._next = 0.0
@@ -69,14 +66,14 @@ class Resource:
         """How many actions wait."""
         return sum(entry[2].state is JobState.WAITING for entry in self._waiting.copy())
 
-    def enter(self, action: Action[Any]) -> None:
+    def enter(self, action: Job[Any]) -> None:
         """Have an action queued once there is a place for it, and it is its turn."""
         key = self._timers.clock.monotonic() + action.level * self._age_after
         with self._lock:
             heapq.heappush(self._waiting, (key, next(self._order), action))
         self._let_in()
 
-    def leave(self, action: Action[Any]) -> None:
+    def leave(self, action: Job[Any]) -> None:
         """Take back the place of an action, if it has one."""
         with self._lock:
             if action.number not in self._users:
@@ -94,7 +91,7 @@ class Resource:
                 with self._lock:
                     self._users.discard(action.number)
 
-    def _take(self) -> Action[Any] | None:
+    def _take(self) -> Job[Any] | None:
         """Return an action whose turn it is, with its place; None if there is none, or none yet. The lock is held."""
         limits = self._limits
         while self._waiting and self._waiting[0][2].state is not JobState.WAITING:

@@ -4,24 +4,61 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Generic, Protocol, TypeVar, cast
 
-from coterie.concurrency import Completion, Rank, new_lock
+from coterie.concurrency import Completion, Rank, Timer, new_lock
 from coterie.errors import InvalidSetting, WaitTimeout
+from coterie.kernel import Clock
 from coterie.work.jobs.attempt import Attempt
+from coterie.work.jobs.call import Call
 from coterie.work.jobs.kinds import LEVELS, JobState, Priority
-
-if TYPE_CHECKING:
-    from coterie.concurrency import Timer
-    from coterie.work.jobs.call import Call
-    from coterie.work.jobs.retry import Retry
-    from coterie.work.pool.pool import WorkPool
-    from coterie.work.pool.worker import Worker
+from coterie.work.jobs.retry import Retry
 
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
+
+
+class JobOwner(Protocol):
+    """The pool of a job, as the job sees it. Every method is safe from any thread."""
+
+    @property
+    def name(self) -> str:
+        """The prefix of the ids of its jobs."""
+        ...
+
+    @property
+    def lanes(self) -> Sequence[str]:
+        """The names of its queues."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of its times."""
+        ...
+
+    @property
+    def numbers(self) -> Iterator[int]:
+        """The source of job numbers."""
+        ...
+
+    def cancel(self, job: Job[Any], reason: str) -> bool:
+        """Cancel a job; see `Job.cancel`."""
+        ...
+
+    def check_wait(self, waiting: Job[Any], awaited: Job[Any]) -> None:
+        """Raise `JobWaitCycle` if `waiting` would wait for itself by waiting for `awaited`."""
+        ...
+
+    def blocked(self) -> AbstractContextManager[None]:
+        """Return a context in which another worker replaces the one of the calling thread."""
+        ...
+
+    def count_callback_error(self) -> None:
+        """Count a callback that raised."""
+        ...
 
 
 class _Current(threading.local):
@@ -83,7 +120,7 @@ class Job(Completion, Generic[R]):
 
     def __init__(
         self,
-        pool: WorkPool,
+        pool: JobOwner,
         call: Call,
         lane: int,
         priority: Priority,
@@ -111,7 +148,8 @@ class Job(Completion, Generic[R]):
         self.tried = 0
         self.held = False
         """Whether it counts against the bound of its queue: it was taken in, and has not begun."""
-        self.worker: Worker | None = None
+        self.worker: object | None = None
+        """The worker that runs it. Only the pool knows its type."""
         self.stop_reason: BaseException | None = None
         """Why the process that runs it is being ended."""
         self.timer: Timer | None = None

@@ -239,7 +239,11 @@ class Ledger(ABC):
         """End a job whose worker's thread cannot be ended; the worker is given up with it."""
         with self.lock:
             worker = job.worker
-            if job.state is not JobState.RUNNING or worker is None or (attempt is not None and job.tried != attempt):
+            if (
+                job.state is not JobState.RUNNING
+                or not isinstance(worker, Worker)
+                or (attempt is not None and job.tried != attempt)
+            ):
                 return False
             self.staff.give_up(worker)
             ended = self.settle(job, state, None, error)
@@ -252,7 +256,11 @@ class Ledger(ABC):
         """End the process that a job runs in. Return False if it runs on a thread; None if there is nothing to end."""
         with self.lock:
             worker = job.worker
-            if job.state is not JobState.RUNNING or worker is None or (attempt is not None and job.tried != attempt):
+            if (
+                job.state is not JobState.RUNNING
+                or not isinstance(worker, Worker)
+                or (attempt is not None and job.tried != attempt)
+            ):
                 return True if isinstance(error, JobCancelled) and job.state is JobState.CANCELLED else None
             if isinstance(error, JobCancelled):
                 job.cancel_requested = True

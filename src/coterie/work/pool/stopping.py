@@ -14,6 +14,7 @@ from coterie.kernel import Countdown
 from coterie.work.jobs.job import CURRENT
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.pool import WorkPool
+from coterie.work.pool.worker import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -98,9 +99,9 @@ def _abandon(pool: WorkPool) -> list[StuckJob]:
         jobs = list(pool.live.values())
     for job in jobs:
         worker = job.worker
-        thread = worker.thread if worker is not None else None
+        thread = worker.thread if isinstance(worker, Worker) else None
         error = JobCancelled(f"{job.id} {job.name}", "its engine was stopped, and it did not end in time")
-        if worker is None or thread is None or not pool.abandon(job, JobState.CANCELLED, error):
+        if thread is None or not pool.abandon(job, JobState.CANCELLED, error):
             # It has come to an end, or to wait, in this very moment.
             pool.cancel(job, "its engine was stopped")
             continue
