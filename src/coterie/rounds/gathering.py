@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coterie.errors import InvalidIntent, InvalidSetting
 from coterie.kernel import check_instance, check_number, stream
+from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.turn import Turn
 from coterie.world import Event, View, freeze
-
-if TYPE_CHECKING:
-    from coterie.rounds.graph import Stage
 
 
 class Gathering(Turn):

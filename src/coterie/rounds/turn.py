@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coterie.errors import TurnForfeited
 from coterie.kernel import check_instance, check_number, stream
+from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal
 from coterie.world import Intent, View, freeze
-
-if TYPE_CHECKING:
-    from coterie.rounds.graph import Stage
-
 
 _WIDE = 2**63
 
