@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.harness import Row, compare, in_a_process_of_its_own, quantile, timed
 from benchmarks.size import resident
 from coterie.conversation import Conversation, Conversations, OperationState, TextWritten, ToolContext, tool
-from coterie.conversation.history.journal import Journal
+from coterie.conversation.journal import Journal
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.ledger import SCHEMA, Ledger
 from coterie.conversation.operations.operation import Operation

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from coterie.concurrency import Signal
 from coterie.conversation import Conversation, Delivered, Event, Operation, OperationState
-from coterie.conversation.history.entries import FIRST_PART, PARTS
+from coterie.conversation.entries import FIRST_PART, PARTS
 from coterie.models import ModelReply, ModelRequest, PromptMessage, TextDelta, TextMessage, ToolCall, ToolResult
 
 T = TypeVar("T")

@@ -109,7 +109,7 @@ def test_arguments_that_come_as_the_text_of_an_object_are_read() -> None:
 
 
 def test_a_fault_of_our_own_in_a_turn_costs_that_turn_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from coterie.conversation.calls.admission import ToolCallPolicy  # noqa: PLC0415 - the one use
+    from coterie.conversation.session.tool_calls import ToolCallPolicy  # noqa: PLC0415 - the one use
 
     async def broken(*_: Any, **__: Any) -> Any:
         raise LookupError("a fault")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from coterie.conversation import Conversation, ConversationSettings, Lane, OperationState, TurnBegan, tool
-from coterie.conversation.history.entries import identify
+from coterie.conversation.entries import identify
 from coterie.models import ModelReply, ModelRequest, TextMessage
 
 from .scripted import Gate, Script, by_words, operation, run, state_of

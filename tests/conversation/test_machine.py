@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from coterie.conversation import Effect, Operation, OperationState
 from coterie.conversation.operations import machine
-from coterie.conversation.operations.schedule import conflict, queue, runnable
+from coterie.conversation.operations.machine import conflict, queue, runnable
 from coterie.errors import TransitionRefused
 
 STATES = st.sampled_from(list(OperationState))

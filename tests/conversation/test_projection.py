@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coterie.conversation import Lane, Operation, OperationState, TurnOutcome
-from coterie.conversation.history.entries import Answered, Called, Confirming, DeliveredEntry, Ended, Entry, Returned, Said
-from coterie.conversation.history.projection import INTERRUPTED, project
+from coterie.conversation.entries import Answered, Called, Confirming, DeliveredEntry, Ended, Entry, Returned, Said
+from coterie.conversation.session.prompt import INTERRUPTED, project
 from coterie.models import TextMessage, ToolCall, ToolResult
 
 from .scripted import assert_paired

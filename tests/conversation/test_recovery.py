@@ -18,7 +18,7 @@ from coterie.conversation import (
     TurnEnded,
     tool,
 )
-from coterie.conversation.turns.speaking import Speaker
+from coterie.conversation.session.speaker import Speaker
 from coterie.errors import ConversationFailed, TransitionRefused
 from coterie.models import ModelReply, ModelRequest
 

@@ -36,7 +36,7 @@ def test_the_counts_of_tools_and_turns_add_up() -> None:
 
 def test_prometheus_reads_them() -> None:
     pytest.importorskip("prometheus_client")
-    from coterie.conversation.exposition import exposition  # noqa: PLC0415 - only with the extra
+    from coterie.conversation.telemetry import exposition  # noqa: PLC0415 - only with the extra
 
     async def work() -> None:
         async with Conversation(Script(by_words), [quick]) as chat:

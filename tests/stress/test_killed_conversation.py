@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from coterie.conversation import Conversation, Delivered, Event, OperationChanged, OperationState, TurnBegan, TurnEnded
-from coterie.conversation.operations.schedule import undecided
+from coterie.conversation.operations.machine import undecided
 from coterie.kernel import stream
 from tests.runs import LONG
 

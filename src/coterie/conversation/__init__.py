@@ -6,8 +6,7 @@ user is answered at once, with safe tools only. Its result comes by itself, betw
 is in a log, from which prompts are read off. Which model answers, and what the tools do, is the user's.
 """
 
-from coterie.conversation.conversation import Conversation, TurnStream
-from coterie.conversation.conversations import Conversations
+from coterie.conversation.conversation import Conversation, Conversations, TurnStream
 from coterie.conversation.events import (
     Delivered,
     Event,
@@ -25,8 +24,8 @@ from coterie.conversation.operations.operation import CancelAnswer, Effect, Oper
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationMetrics, ToolMetrics
 from coterie.conversation.tools.context import ToolContext
-from coterie.conversation.tools.finding import Finding
-from coterie.conversation.tools.secret import Secret
+from coterie.conversation.tools.results import Finding
+from coterie.conversation.tools.schema import Secret
 from coterie.conversation.tools.tool import Tool, tool
 
 __all__ = [

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from coterie.conversation.calls.commands import number_of
+from coterie.conversation.activator import Activator
+from coterie.conversation.entries import Answered, DeliveredEntry, Said
 from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
-from coterie.conversation.gate import Activator
-from coterie.conversation.history.entries import Answered, DeliveredEntry, Said
-from coterie.conversation.hosting import ConversationHost
+from coterie.conversation.host import ConversationHost
+from coterie.conversation.operations.machine import queue
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
-from coterie.conversation.operations.schedule import queue
-from coterie.conversation.port import ConversationState
+from coterie.conversation.session.builtin_tools import number_of
 from coterie.conversation.session.messages import CancelOperation, Ready, Reorder, Resolve, Speak, Taken, WaitUntilIdle
 from coterie.conversation.settings import ConversationSettings
+from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import (
     AgentStopped,
@@ -329,3 +329,29 @@ def _check_text(text: object, what: str, longest: int) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidText(f"{what} has a character that is none: {error.reason} at {error.start}") from error
+
+
+class Conversations(ConversationHost):
+    """Hold conversations by their namespaces: one model, one set of tools, one store, thousands of users.
+
+    ::
+
+        with Conversations(model, tools=[…], store="chats.db") as conversations:
+            chat = conversations.open(("customer", "42"))
+
+    Each conversation is an agent, and so is each running operation, on `runtime`, or on one of its own. `store` is a path,
+    an address of PostgreSQL, or an open database, which then stays open; without one, all is forgotten at the end.
+    `provide` is what tools get by ``context.use(kind)``. `clock` is for a runtime of its own; with `runtime` it is that
+    one's. One that nobody has needed for `settings.idle_timeout` rests, and goes on at what is asked of it next. Safe from
+    any thread; `_lock` guards the tables. Raises `InvalidSetting`, `DefinitionError` for two tools of one
+    name, and what the database raises when it is opened.
+    """
+
+    def open(self, namespace: str | Iterable[str], *, user: str = "") -> Conversation:
+        """Return the conversation of a namespace, as it was left. While it is open this is the same one.
+
+        Raises `InvalidNamespace` and `ConversationClosed`.
+        """
+        chat = self.attach(namespace, lambda port, gate: Conversation.attach(self, port, gate), user=user)
+        assert isinstance(chat, Conversation)
+        return chat

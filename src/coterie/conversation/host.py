@@ -1,62 +1,258 @@
-"""What all conversations of one host share. Not for users: their face is `Conversations`."""
+"""The host of conversations: the store, the runtime, and the table of open conversations. Below `Conversation`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, TypeVar
+import contextlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
 
-from coterie.conversation.history.journal import Journal
-from coterie.conversation.operations.durations import Durations
+import msgspec
+
+from coterie.concurrency import Rank, Signal, new_lock
+from coterie.conversation.activator import Activator
+from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
+from coterie.conversation.operations.operation import OperationState
+from coterie.conversation.session.monitor import Look, Looked, MonitoredSessions, SessionMonitor
+from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
-from coterie.conversation.telemetry import ConversationCounters
+from coterie.conversation.state import ConversationServices, ConversationState
+from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import DefinitionError, InvalidSetting, ServiceMissing
-from coterie.kernel import Clock
+from coterie.errors import ConversationClosed, DeliveryError, InvalidNamespace, InvalidSetting
+from coterie.kernel import Clock, check_instance, clock_or_system
 from coterie.models import Model
+from coterie.runtime import AgentRef, Runtime
+from coterie.storage import Database, open_database
 
-T = TypeVar("T")
+H = TypeVar("H", bound="ConversationHandle")
+
+_STALL = 3600.0
+"""Seconds that a tool may hold its thread, on a runtime of our own, before it counts as stalled: tools are long."""
+_STOP = 2.0
+"""Seconds that our own runtime waits for tools to stop when it is closed."""
 
 
-class ConversationServices:
-    """The parts that conversations share, each of which guards itself. Nothing here changes after it was made."""
+class ConversationHandle(Protocol):
+    """A front end's handle of one conversation, as the host needs it. The host holds it weakly while its agent rests."""
+
+    port: ConversationState
+    gate: Activator
+
+
+class ConversationHost:
+    """Opens the store and the runtime, and keeps at most one handle for each namespace.
+
+    `Conversations` is the public form for many conversations; a single `Conversation` makes a host for itself. Safe from any
+    thread; `_lock` guards the tables. Raises `InvalidSetting`, `DefinitionError` for two tools of one name, and the errors
+    of opening the database.
+    """
 
     def __init__(
         self,
         model: Model,
-        tools: Iterable[Tool],
-        journal: Journal,
-        settings: ConversationSettings,
-        provide: Iterable[Any],
-        clock: Clock,
+        tools: Iterable[Tool] = (),
+        *,
+        store: Database | str | os.PathLike[str] | None = None,
+        provide: Iterable[Any] = (),
+        settings: ConversationSettings | None = None,
+        runtime: Runtime | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.model = model
-        self.tools: Mapping[str, Tool] = MappingProxyType(_by_name(tools))
-        self.journal = journal
-        self.settings = settings
-        self.clock = clock
-        self.telemetry = ConversationCounters()
-        self.durations = Durations()
-        self._provided = tuple(provide)
-        for name in self.tools:
-            self.durations.learn(name, journal.ledger.times(name))
+        if not callable(getattr(model, "stream", None)):
+            raise InvalidSetting("model", model, "a model, with ask and stream")
+        check_instance("settings", settings, (ConversationSettings, type(None)), "ConversationSettings, or None")
+        check_instance("runtime", runtime, (Runtime, type(None)), "a Runtime, or None")
+        when = clock_or_system("clock", clock)
+        tools = list(tools)
+        with contextlib.ExitStack() as undo:
+            self._folder = Path(tempfile.mkdtemp(prefix="coterie-conversations-")) if store is None else None
+            if self._folder is not None:
+                undo.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            place = self._folder / "conversations.db" if self._folder is not None else store
+            self._owns_database = isinstance(place, str | os.PathLike)
+            database: Any = open_database(place) if isinstance(place, str | os.PathLike) else place
+            if self._owns_database:
+                undo.callback(database.close)
+            self._database: Database = database
+            self._owns_runtime = runtime is None
+            self._runtime = (
+                runtime if runtime is not None else Runtime("chat", clock=when, stall_after=_STALL, stop_timeout=_STOP)
+            )
+            if self._owns_runtime:
+                undo.callback(self._runtime.stop, drain=False)
+            journal = Journal(database, self._runtime.clock)
+            self._host = ConversationServices(
+                model,
+                tools,
+                journal,
+                settings if settings is not None else ConversationSettings(),
+                provide,
+                self._runtime.clock,
+            )
+            self._roll = MonitoredSessions()
+            self._watcher = self._runtime.spawn(SessionMonitor, self._roll)
+            undo.pop_all()
+        self._lock = new_lock(Rank.CONVERSATIONS)
+        self._open: dict[str, ConversationHandle] = {}
+        self._resting: weakref.WeakValueDictionary[str, ConversationHandle] = weakref.WeakValueDictionary()
+        self._opening: dict[str, Signal] = {}
+        self._closed = False
 
-    def __deepcopy__(self, memo: object) -> ConversationServices:
+    def attach(
+        self, namespace: str | Iterable[str], make: Callable[[ConversationState, Activator], H], *, user: str = ""
+    ) -> ConversationHandle:
+        """Return the handle of a namespace that is open, or else the one that `make` returns, with its agent begun.
+
+        Raises `InvalidNamespace` and `ConversationClosed`.
+        """
+        parts = namespace_of(namespace)
+        key = key_of(parts)
+        if not isinstance(user, str):
+            raise InvalidNamespace(user, "the user is no text")
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise ConversationClosed("/".join(parts))
+                there = self._open.get(key)
+                if there is not None and there.gate.is_alive:
+                    return there
+                resting = self._resting.get(key)
+                if resting is not None and resting.gate.is_alive:
+                    return resting
+                opening = self._opening.get(key)
+                if opening is None:
+                    opened = self._opening[key] = Signal()
+                    break
+            opening.wait()
+        # One at a time for each namespace, for an opening takes the conversation over from the one before.
+        try:
+            port = ConversationState(self._host, parts, user)
+            known: Callable[[], ConversationHandle | None]
+            gate = Activator(port.name, lambda: self._begin(port, known), lambda agent: self._leave(agent, port, known))
+            chat = make(port, gate)
+            known = weakref.ref(chat)
+            port.rest = gate.rest
+            gate.open()
+        finally:
+            with self._lock:
+                del self._opening[key]
+            opened.set()
+        return chat
+
+    def _begin(self, port: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
+        """Begin the agent of a conversation."""
+        chat = known()
+        assert chat is not None
+        with self._lock:
+            if self._closed:
+                raise ConversationClosed(port.name)
+            self._resting.pop(port.key, None)
+            self._open[port.key] = chat
+        agent = self._runtime.spawn(Session, port)
+        self._roll.add(agent, port)
+        self._watcher.tell(Look(agent=agent))
+        return agent
+
+    def _leave(self, agent: AgentRef, port: ConversationState, known: Callable[[], ConversationHandle | None]) -> None:
+        """Let a conversation come to rest: whoever holds it still may go on with it, else it is forgotten until it is opened."""
+        self._roll.take(agent)
+        chat = known()
+        with self._lock:
+            self._open.pop(port.key, None)
+            if chat is not None:
+                self._resting[port.key] = chat
+
+    @property
+    def settings(self) -> ConversationSettings:
+        """How they behave."""
+        return self._host.settings
+
+    def namespaces(self) -> tuple[tuple[str, ...], ...]:
+        """Return the namespaces that anything is kept of."""
+        return tuple(parts_of(key) for key in self._host.journal.namespaces())
+
+    def metrics(self) -> ConversationMetrics:
+        """Return what has been done, by tool. Taking it holds up nobody."""
+        with self._lock:
+            ports = [chat.port for chat in self._open.values()]
+        states = [each.state for port in ports for each in port.live.values()]
+        return msgspec.structs.replace(
+            self._host.telemetry.snapshot(),
+            conversations=len(ports),
+            running=sum(state in (OperationState.RUNNING, OperationState.CANCELLING) for state in states),
+            queued=states.count(OperationState.QUEUED),
+        )
+
+    async def aclose(self) -> None:
+        """Close all conversations. What is unfinished is taken up when they are opened again."""
+        for ref in self._begin_to_close():
+            await ref.stop(drain=False)
+        # What it hears while it stops, of one that it begins to watch only then, would be a dead letter.
+        with contextlib.suppress(DeliveryError):  # it has ended, if its runtime has
+            await self._watcher.ask(Looked())
+        await self._watcher.stop()
+        if self._owns_runtime:
+            async with self._runtime:
+                self._runtime.stop_timeout = _STOP
+        self._let_go()
+
+    def close(self) -> None:
+        """Do as `aclose`, and block this thread meanwhile."""
+        replies = [ref.stop(drain=False) for ref in self._begin_to_close()]
+        for reply in replies:
+            reply.result()
+        with contextlib.suppress(DeliveryError):
+            self._watcher.ask(Looked()).result()
+        self._watcher.stop().result()
+        if self._owns_runtime:
+            self._runtime.stop(drain=False)
+        self._let_go()
+
+    def close_one(self, chat: ConversationHandle) -> AgentRef | None:
+        """Take a conversation out; return its agent, which the caller stops, or None if it has none."""
+        agent = chat.gate.close()
+        key = chat.port.key
+        with self._lock:
+            if self._open.get(key) is chat:
+                del self._open[key]
+            if self._resting.get(key) is chat:
+                del self._resting[key]
+        chat.port.feed.close()
+        return agent
+
+    def _begin_to_close(self) -> list[AgentRef]:
+        with self._lock:
+            self._closed = True
+            there = [*self._open.values(), *self._resting.values()]
+            self._open.clear()
+            self._resting.clear()
+        agents = [chat.gate.close() for chat in there]
+        for chat in there:
+            chat.port.feed.close()
+        return [each for each in agents if each is not None]
+
+    def _let_go(self) -> None:
+        if self._owns_database:
+            self._database.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
         return self
 
-    def use(self, kind: type[T]) -> T:
-        """Return what was provided of a type. Raises `ServiceMissing`."""
-        for each in self._provided:
-            if isinstance(each, kind):
-                return each
-        raise ServiceMissing(kind, [type(each) for each in self._provided])
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
 
-def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
-    found: dict[str, Tool] = {}
-    for each in tools:
-        if not isinstance(each, Tool):
-            raise InvalidSetting("tools", each, "functions that are marked with @tool")
-        if found.setdefault(each.name, each) is not each:
-            raise DefinitionError(f"the tool {each.name}", "there are two of that name", "give one another name")
-    return found
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,10 +1,11 @@
-"""The ASGI application: which address answers what."""
+"""The ASGI application and its routes."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,18 +15,35 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from coterie.conversation import Conversations
-from coterie.errors import CoterieError
-from coterie.interop.agui.endpoint import AgUi
-from coterie.interop.completions.endpoint import Completions
+from coterie.conversation.telemetry import exposition
+from coterie.errors import CoterieError, ExtraMissing
+from coterie.interop.access import AccessToken, TokenAuthMiddleware
+from coterie.interop.agui.endpoints import AgUi
+from coterie.interop.completions import Completions
 from coterie.interop.options import ServingOptions
-from coterie.interop.service import Service
-from coterie.interop.telemetry import TelemetryEndpoints
-from coterie.interop.threads.records import Records
-from coterie.interop.web.access import AccessToken, TokenAuthMiddleware
-from coterie.interop.web.bodies import HTTPProblem
-from coterie.interop.web.failures import broken, failed, refused
+from coterie.interop.responses import HTTPProblem, broken, failed, refused
+from coterie.interop.threads import Records, Service
 from coterie.kernel import Clock, SystemClock
 from coterie.storage import Database
+
+
+class TelemetryEndpoints:
+    """Shows the metrics of the conversations."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def show(self, request: Request) -> Response:  # noqa: ARG002 - as endpoints are
+        """``GET /telemetry``."""
+        return JSONResponse(msgspec.to_builtins(self._service.conversations.metrics()))
+
+    async def expose(self, request: Request) -> Response:  # noqa: ARG002 - as above
+        """``GET /metrics``, for Prometheus. Needs the extra `prometheus`."""
+        try:
+            text = exposition(self._service.conversations)
+        except ExtraMissing as error:
+            raise HTTPProblem(501, "this needs the extra prometheus; /telemetry has the same as JSON") from error
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def create_application(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from coterie.conversation.history.entries import Called, Ended, Entry, Returned
-from coterie.conversation.history.projection import INTERRUPTED
+from coterie.conversation.entries import Called, Ended, Entry, Returned
 from coterie.conversation.operations import machine
-from coterie.conversation.operations.describing import outcome_line
+from coterie.conversation.operations.descriptions import outcome_line
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.running.runner import OperationScheduler
-from coterie.conversation.session.book import SessionLog
+from coterie.conversation.session.prompt import INTERRUPTED
+from coterie.conversation.session.scheduler import OperationScheduler
+from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import Purpose
 
 _S = OperationState

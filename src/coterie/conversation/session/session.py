@@ -7,13 +7,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from coterie.conversation.calls.admission import ToolCallPolicy
-from coterie.conversation.calls.commands import BuiltinCommands
-from coterie.conversation.history.entries import Said, identify
+from coterie.conversation.entries import Said, identify
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
-from coterie.conversation.port import ConversationState
-from coterie.conversation.running.runner import OperationScheduler
-from coterie.conversation.session.book import SessionLog
+from coterie.conversation.session.builtin_tools import BuiltinCommands
+from coterie.conversation.session.deliveries import Deliveries
 from coterie.conversation.session.messages import (
     AttemptEnded,
     AttemptNews,
@@ -26,9 +23,12 @@ from coterie.conversation.session.messages import (
     WaitUntilIdle,
 )
 from coterie.conversation.session.recovery import recover
-from coterie.conversation.turns.answering import TurnRunner
-from coterie.conversation.turns.delivering import Deliveries
-from coterie.conversation.turns.speaking import Speaker
+from coterie.conversation.session.scheduler import OperationScheduler
+from coterie.conversation.session.session_log import SessionLog
+from coterie.conversation.session.speaker import Speaker
+from coterie.conversation.session.tool_calls import ToolCallPolicy
+from coterie.conversation.session.turns import TurnRunner
+from coterie.conversation.state import ConversationState
 from coterie.errors import (
     ConversationError,
     ConversationFull,

@@ -10,9 +10,8 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.operations.operation import Operation
-from coterie.conversation.tools.calling import ToolFunction
-from coterie.conversation.tools.finding import Finding
-from coterie.conversation.tools.results import describe_misfit, encode_result
+from coterie.conversation.tools.function import ToolFunction
+from coterie.conversation.tools.results import Finding, describe_misfit, encode_result
 from coterie.errors import OperationStopped
 from coterie.kernel import Codec
 from coterie.storage import Pending

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator, Mapping
 from typing import Any, TypeVar
 
-from coterie.conversation.history.plain import plain_text
+from coterie.conversation.sanitize import plain_text
 from coterie.conversation.tools.attempt import ToolAttempt
 from coterie.kernel import check_number
 from coterie.storage import Pending

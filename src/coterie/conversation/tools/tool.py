@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
+from coterie.conversation.operations.machine import EVERYTHING
 from coterie.conversation.operations.operation import Effect, Operation
-from coterie.conversation.operations.schedule import EVERYTHING
-from coterie.conversation.tools.calling import ToolFunction, innermost
+from coterie.conversation.tools.function import ToolFunction, innermost
 from coterie.conversation.tools.schema import Arguments, description_of
 from coterie.errors import DefinitionError, InvalidSetting
 from coterie.kernel import check_instance, check_number, choice

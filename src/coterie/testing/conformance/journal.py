@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coterie.conversation import Lane, Operation, OperationState, TurnOutcome
-from coterie.conversation.history.entries import Answered, Called, Entry, Said
-from coterie.conversation.history.journal import Journal, LogRecord, key_of
+from coterie.conversation.entries import Answered, Called, Entry, Said
+from coterie.conversation.journal import Journal, LogRecord, key_of
 from coterie.conversation.operations import machine
 from coterie.errors import ConversationTaken, TransitionRefused
 from coterie.kernel import SystemClock

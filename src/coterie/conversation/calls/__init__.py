@@ -1,1 +1,0 @@
-"""What a model may call, and what becomes of it before anything runs."""

@@ -1,0 +1,183 @@
+"""The events of one conversation, for any number of readers, on any event loops, who come and go as they like."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Self
+
+from coterie.concurrency import Rank, new_lock
+from coterie.conversation.entries import FIRST_PART, PARTS, events_of, identify
+from coterie.conversation.events import Event
+from coterie.conversation.journal import Journal
+
+_PAGE = 500
+"""Entries of the log that are read at a time."""
+
+
+class EventStream:
+    """Holds the latest events in memory; older ones are read from the log.
+
+    A reader has a place in the feed and no buffer of its own, so one who goes away, or never reads on, costs nothing and
+    misses nothing: `read` goes on behind the last event that it was given. Safe from any thread; `_lock` guards all.
+    """
+
+    def __init__(self, journal: Journal, namespace: str, kept: int) -> None:
+        self._journal = journal
+        self._namespace = namespace
+        self._lock = new_lock(Rank.RECORDS)
+        self._events: deque[Event] = deque()
+        self._kept = kept
+        self._floor = 0
+        """The id up to which events are not in memory."""
+        self._last = 0
+        self._wakes: set[Callable[[], None]] = set()
+        self._error: BaseException | None = None
+        self._closed = False
+
+    @property
+    def last(self) -> int:
+        """The id of the newest event; 0 before the first."""
+        return self._last
+
+    def begin(self, sequence: int) -> int:
+        """Begin behind what the log holds already; return the number of parts that its last entry has by now."""
+        with self._lock:
+            self._floor = self._last = max(self._last, identify(sequence, FIRST_PART))
+            self._events.clear()
+            part = self._last & ((1 << PARTS) - 1)
+        self._ring()
+        return part
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Add events, each newer than those before it."""
+        with self._lock:
+            for event in events:
+                self._events.append(event)
+                self._last = event.id
+            while len(self._events) > self._kept:
+                self._floor = self._events.popleft().id
+        self._ring()
+
+    def amend(self, events: Iterable[Event]) -> None:
+        """Put events in place of those of their ids, where these are in memory still."""
+        amended = {each.id: each for each in events}
+        with self._lock:
+            self._events = deque(amended.get(each.id, each) for each in self._events)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End all reading: in order, or with an error. Only the first close counts."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._error = error
+        self._ring()
+
+    def read(self, after: int, source: object = None, *, follow: bool = True) -> Cursor:
+        """Return the events behind the one of that id, as they come, until the feed is closed; else those there are now.
+
+        `source` lives as long as what is returned.
+        """
+        return Cursor(self, after, source, follow=follow)
+
+    def behind(self, after: int) -> tuple[list[Event], int, bool]:
+        """Return the next events behind an id, where to go on after them, and whether nothing more will come.
+
+        Raises the error that the feed was closed with, once all that is there has been read.
+        """
+        with self._lock:
+            floor, closed, error = self._floor, self._closed, self._error
+            if after >= floor:
+                found = [event for event in self._events if event.id > after]
+                if not found and closed and error is not None:
+                    raise error
+                return found, found[-1].id if found else after, closed
+        page = list(itertools.islice(self._from_log(after, floor), _PAGE))
+        return page, page[-1].id if len(page) == _PAGE else floor, False
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody waits for news."""
+        return bool(self._wakes)
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from any thread, whenever there is news."""
+        with self._lock:
+            self._wakes.add(wake)
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Call it no more."""
+        with self._lock:
+            self._wakes.discard(wake)
+
+    def _from_log(self, after: int, until: int) -> Iterable[Event]:
+        # Events of one entry share its sequence number, so the one at hand is looked at again.
+        sequence, last = (after >> PARTS) - 1, until >> PARTS
+        while True:
+            records = self._journal.between(self._namespace, sequence, last, _PAGE)
+            for record in records:
+                sequence = record.sequence
+                yield from (each for each in events_of(sequence, record.at, record.entry) if after < each.id <= until)
+            if len(records) < _PAGE:
+                return
+
+    def _ring(self) -> None:
+        with self._lock:
+            wakes = list(self._wakes)
+        for wake in wakes:
+            wake()
+
+
+class Cursor(AsyncIterator[Event]):
+    """One reader's place in a feed. A reading that was cancelled goes on where it was. For one task at a time."""
+
+    def __init__(self, feed: EventStream, after: int, source: object, *, follow: bool = True) -> None:
+        self._source = source
+        self._follow = follow
+        self._feed = feed
+        self._after = after
+        self._found: deque[Event] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._found:
+            news = asyncio.get_running_loop().create_future()
+            wake = _waker(news)
+            # Before looking, so that nothing comes unseen in between.
+            self._feed.listen(wake)
+            try:
+                found, after, over = self._feed.behind(self._after)
+                self._found.extend(found)
+                if not found and after == self._after:
+                    if over or not self._follow:
+                        raise StopAsyncIteration
+                    await news
+                self._after = after
+            finally:
+                self._feed.forget(wake)
+        return self._found.popleft()
+
+    async def aclose(self) -> None:
+        """Read no more. Nothing is held for a reader, so there is nothing to let go."""
+        self._found.clear()
+
+
+def _waker(news: asyncio.Future[None]) -> Callable[[], None]:
+    loop = news.get_loop()
+
+    def set_it() -> None:
+        if not news.done():
+            news.set_result(None)
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(set_it)
+        except RuntimeError:
+            # The loop has been closed, and its readers with it.
+            return
+
+    return wake

@@ -1,1 +1,0 @@
-"""The history of a conversation: its log, how that is kept, and the prompt that is read off it."""

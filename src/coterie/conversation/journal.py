@@ -1,0 +1,251 @@
+"""What is kept of conversations: the log, the ledger of operations and the tools' notes, written together.
+
+Entries of the log and transitions of operations that belong together are one write: both are there after a crash, or
+neither. Each opening of a conversation takes a new epoch, and what an earlier one still writes is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from coterie.conversation.entries import Entry
+from coterie.conversation.operations.ledger import Ledger, as_ascii
+from coterie.conversation.operations.operation import Operation
+from coterie.errors import (
+    ConstraintViolated,
+    ConversationDamaged,
+    ConversationTaken,
+    DecodeFailed,
+    InvalidNamespace,
+    TransitionRefused,
+)
+from coterie.kernel import Clock, Codec
+from coterie.storage import Database, Pending, Row, Schema, Transaction
+
+SCHEMA = Schema(
+    "conversation",
+    (
+        """
+        CREATE TABLE conversation_sessions (
+            namespace TEXT PRIMARY KEY,
+            epoch BIGINT NOT NULL,
+            opened_at DOUBLE PRECISION NOT NULL
+        );
+        CREATE TABLE conversation_log (
+            namespace TEXT NOT NULL,
+            sequence BIGINT NOT NULL,
+            at DOUBLE PRECISION NOT NULL,
+            turn BIGINT,
+            said TEXT,
+            body BYTEA NOT NULL,
+            PRIMARY KEY (namespace, sequence)
+        );
+        CREATE UNIQUE INDEX conversation_log_said ON conversation_log (namespace, said) WHERE said IS NOT NULL;
+        CREATE TABLE conversation_notes (
+            namespace TEXT NOT NULL,
+            name TEXT NOT NULL,
+            body BYTEA NOT NULL,
+            PRIMARY KEY (namespace, name)
+        );
+        """,
+    ),
+)
+_OPEN = """
+INSERT INTO conversation_sessions (namespace, epoch, opened_at) VALUES (?, 1, ?)
+ON CONFLICT (namespace) DO UPDATE SET epoch = conversation_sessions.epoch + 1, opened_at = excluded.opened_at
+RETURNING epoch
+"""
+_APPEND = "INSERT INTO conversation_log (namespace, sequence, at, turn, said, body) VALUES (?, ?, ?, ?, ?, ?)"
+_LATEST = "SELECT sequence, at, body FROM conversation_log WHERE namespace = ? ORDER BY sequence DESC LIMIT ?"
+_BETWEEN = """
+SELECT sequence, at, body FROM conversation_log WHERE namespace = ? AND sequence > ? AND sequence <= ?
+ORDER BY sequence LIMIT ?
+"""
+_NOTE = """
+INSERT INTO conversation_notes (namespace, name, body) VALUES (?, ?, ?)
+ON CONFLICT (namespace, name) DO UPDATE SET body = excluded.body
+"""
+_LONGEST_KEY = 8_000
+"""Characters of the key of a namespace. (An index of PostgreSQL holds some 2,700, after compression.)"""
+
+
+class LogRecord(msgspec.Struct, frozen=True):
+    """An entry where it stands in the log."""
+
+    sequence: int
+    at: float
+    """Wall time in seconds."""
+    entry: Entry
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What a conversation was when it was opened."""
+
+    epoch: int
+    records: Sequence[LogRecord]
+    """The latest entries of the log, oldest first."""
+    operations: Sequence[Operation]
+    """Those that have not ended, or that the user was not told of."""
+    last_operation: int
+    last_turn: int
+    notes: dict[str, Any]
+
+
+class Journal:
+    """The conversations in one database. Safe from any thread; it keeps nothing itself but the database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self.ledger = Ledger(database)
+        self._codec = Codec()
+        database.migrate(SCHEMA)
+
+    def open(self, namespace: str, latest: int) -> Opened:
+        """Take a conversation over, whoever had it, and return what it is, with the `latest` entries of its log."""
+        epoch = self.database.write(lambda write: _value(write, _OPEN, (namespace, self.clock.time()))).result()
+        # From here on nobody else writes to it.
+        with_all = self.database.read(
+            lambda view: (
+                view.rows(_LATEST, (namespace, latest)),
+                self.ledger.owed(view, namespace),
+                self.ledger.last_number(view, namespace),
+                view.row("SELECT max(turn) FROM conversation_log WHERE namespace = ?", (namespace,)),
+                view.rows("SELECT name, body FROM conversation_notes WHERE namespace = ?", (namespace,)),
+            )
+        )
+        rows, operations, last, turn, notes = with_all
+        return Opened(
+            epoch,
+            self._read(namespace, reversed(rows)),
+            operations,
+            last,
+            int(turn[0]) if turn is not None and turn[0] is not None else 0,
+            {json.loads(name): self._codec.decode(body, Any) for name, body in notes},
+        )
+
+    def write(
+        self,
+        namespace: str,
+        epoch: int,
+        records: Sequence[LogRecord],
+        operations: Sequence[Operation] = (),
+        *,
+        durable: bool = True,
+    ) -> Pending[None]:
+        """Append to the log and change operations, all or nothing. A new operation is at epoch 0.
+
+        Ends with `ConversationTaken` if the conversation was opened elsewhere since.
+        """
+        rows = [self._row(namespace, record) for record in records]
+
+        def work(write: Transaction) -> None:
+            self._hold(write, namespace, epoch)
+            try:
+                for row in rows:
+                    write.execute(_APPEND, row)
+                for operation in operations:
+                    if operation.epoch:
+                        self.ledger.swap(write, namespace, operation, operation.epoch - 1)
+                    else:
+                        self.ledger.add(write, namespace, operation)
+            except (ConstraintViolated, TransitionRefused) as error:
+                raise ConversationTaken(namespace) from error
+
+        return self.database.write(work, durable=durable)
+
+    def amend(self, namespace: str, epoch: int, records: Sequence[LogRecord]) -> Pending[None]:
+        """Put entries in place of those that stand there: only for what must not be kept."""
+        rows = [(self._codec.encode(record.entry), namespace, record.sequence) for record in records]
+
+        def work(write: Transaction) -> None:
+            self._hold(write, namespace, epoch)
+            for row in rows:
+                write.execute("UPDATE conversation_log SET body = ? WHERE namespace = ? AND sequence = ?", row)
+
+        return self.database.write(work)
+
+    def note(self, namespace: str, epoch: int, name: str, value: Any) -> Pending[bool]:
+        """Keep a note of a tool; None deletes it. Raises `EncodeFailed`."""
+        key = json.dumps(name)
+        body = None if value is None else self._codec.encode(value)
+
+        def work(write: Transaction) -> bool:
+            self._hold(write, namespace, epoch)
+            if body is None:
+                write.execute("DELETE FROM conversation_notes WHERE namespace = ? AND name = ?", (namespace, key))
+            else:
+                write.execute(_NOTE, (namespace, key, body))
+            return True
+
+        return self.database.write(work)
+
+    def between(self, namespace: str, after: int, until: int, most: int = 1_000) -> list[LogRecord]:
+        """Return entries of the log behind the sequence number `after`, up to `until`, oldest first."""
+        return self._read(namespace, self.database.rows(_BETWEEN, (namespace, after, until, most)))
+
+    def turn_said(self, namespace: str, id: str) -> int | None:  # noqa: A002 - what it is
+        """Return the turn of the message that the front end calls `id`, or None if none such was taken in."""
+        row = self.database.row("SELECT turn FROM conversation_log WHERE namespace = ? AND said = ?", (namespace, as_ascii(id)))
+        return int(row[0]) if row is not None else None
+
+    def of_turn(self, namespace: str, turn: int) -> list[LogRecord]:
+        """Return the entries of one turn, oldest first."""
+        rows = self.database.rows(
+            "SELECT sequence, at, body FROM conversation_log WHERE namespace = ? AND turn = ? ORDER BY sequence",
+            (namespace, turn),
+        )
+        return self._read(namespace, rows)
+
+    def namespaces(self) -> list[str]:
+        """Return the conversations that were ever opened."""
+        return [row[0] for row in self.database.rows("SELECT namespace FROM conversation_sessions ORDER BY namespace")]
+
+    def _hold(self, write: Transaction, namespace: str, epoch: int) -> None:
+        row = write.row("SELECT epoch FROM conversation_sessions WHERE namespace = ?", (namespace,))
+        if row is None or row[0] != epoch:
+            raise ConversationTaken(namespace)
+
+    def _row(self, namespace: str, record: LogRecord) -> tuple[Any, ...]:
+        said = getattr(record.entry, "id", "") or None
+        turn = getattr(record.entry, "turn", None)
+        body = self._codec.encode(record.entry)
+        return namespace, record.sequence, record.at, turn, None if said is None else as_ascii(said), body
+
+    def _read(self, namespace: str, rows: Iterable[Row]) -> list[LogRecord]:
+        try:
+            return [LogRecord(sequence, at, self._codec.decode(body, Entry)) for sequence, at, body in rows]
+        except DecodeFailed as error:
+            raise ConversationDamaged(namespace, error) from error
+
+
+def namespace_of(given: object) -> tuple[str, ...]:
+    """Return the parts of a namespace. Raises `InvalidNamespace` for what is none."""
+    parts = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else ()
+    if not parts:
+        raise InvalidNamespace(given, "it has no parts")
+    if not all(isinstance(part, str) and part for part in parts):
+        raise InvalidNamespace(given, "a part of it is no text, or an empty one")
+    if len(key_of(parts)) > _LONGEST_KEY:
+        raise InvalidNamespace(str(given)[:100], f"it is longer than {_LONGEST_KEY} characters, as JSON in ASCII")
+    return tuple(str(part) for part in parts)
+
+
+def key_of(namespace: tuple[str, ...]) -> str:
+    """Return the one text for a namespace, whatever characters are in its parts. No two namespaces share one."""
+    return json.dumps(namespace, separators=(",", ":"))
+
+
+def parts_of(key: str) -> tuple[str, ...]:
+    """Return the namespace of a key."""
+    return tuple(json.loads(key))
+
+
+def _value(write: Transaction, sql: str, parameters: tuple[Any, ...]) -> int:
+    row = write.row(sql, parameters)
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,104 @@
+"""Make values and model replies storable, so that no output of a model or a tool can damage the log."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from coterie.errors import EncodeFailed, ModelError
+from coterie.kernel import Codec
+from coterie.models import ModelReply, TextDelta, ToolCall
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_DEEPEST = 50
+"""Levels of nested values; what is deeper is written as text."""
+_WORD = 64
+"""Bits of an integer that can be kept."""
+
+
+def plain_text(text: str) -> str:
+    """Return a text with a question mark for each character that is none, such as half of a pair."""
+    return text.encode(errors="replace").decode()
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return a value in JSON's terms: keys are texts, and what has no such form is a text that shows it."""
+    if value is None or isinstance(value, bool) or _is_number(value):
+        return value
+    if depth < _DEEPEST:
+        if isinstance(value, Mapping):
+            return {plain_text(str(key)): plain(each, depth + 1) for key, each in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [plain(each, depth + 1) for each in value]
+    return plain_text(str(value))
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number that JSON and the log have."""
+    if type(value) is int:
+        return -(1 << _WORD - 1) <= value < 1 << _WORD
+    return type(value) is float and math.isfinite(value)
+
+
+def keepable(value: T) -> T:
+    """Return the value itself if it can be written down, or else one like it that can.
+
+    Raises `EncodeFailed` if there is none such.
+    """
+    try:
+        Codec().encode(value)
+    except EncodeFailed:
+        try:
+            return msgspec.convert(plain(msgspec.to_builtins(value, enc_hook=str)), type(value))
+        except (TypeError, ValueError) as error:
+            raise EncodeFailed(f"a {type(value).__qualname__}", error) from error
+    return value
+
+
+_LONGEST_NAME = 100
+_SHOWN = 200
+"""Characters of arguments that are none, which the model is shown again."""
+
+
+def sound(reply: ModelReply) -> ModelReply:
+    """Return a reply whose parts are what they should be. Raises `ModelError` for what is no reply.
+
+    Arguments that are no object are kept as one that fits no tool, so that the model is told.
+    """
+    if not isinstance(reply.text, str):
+        raise ModelError(f"the text of the reply is a {type(reply.text).__name__}")
+    calls: Any = reply.calls or ()
+    if not isinstance(calls, tuple | list) or not all(isinstance(each, ToolCall) for each in calls):
+        raise ModelError("the calls of the reply are no tool calls")
+    if not all(isinstance(each.name, str) for each in calls):
+        raise ModelError("a call of the reply has no name")
+    return msgspec.structs.replace(
+        reply,
+        text=plain_text(reply.text),
+        calls=tuple(ToolCall(str(each.id), plain_text(each.name)[:_LONGEST_NAME], _object(each.arguments)) for each in calls),
+    )
+
+
+def piece_of(piece: TextDelta) -> str:
+    """Return the text of a piece of a reply. Raises `ModelError` for what is none."""
+    if not isinstance(piece.text, str):
+        raise ModelError(f"a piece of the reply is a {type(piece.text).__name__}")
+    return piece.text
+
+
+def _object(given: Any) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        # As providers give them where nobody has parsed them yet.
+        try:
+            given = json.loads(given) if given.strip() else {}
+        except (ValueError, RecursionError):
+            return {"unreadable": plain_text(given)[:_SHOWN]}
+    found = plain(given)
+    return found if isinstance(found, dict) else {"unreadable": str(found)[:_SHOWN]}

@@ -1,0 +1,184 @@
+"""The built-in tools of every conversation: inspect, cancel, queue and resolve operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import msgspec
+
+from coterie.conversation.events import Lane
+from coterie.conversation.operations import machine
+from coterie.conversation.operations.descriptions import outcome_line, status_line
+from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
+from coterie.conversation.session.scheduler import OperationScheduler
+from coterie.conversation.session.session_log import SessionLog
+from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy
+from coterie.conversation.tools.schema import Arguments, description_of
+from coterie.models import ToolCall, ToolDefinition
+
+
+def _check_status(operation: str = "") -> None:
+    """Say how an operation stands: what it is doing, how far it is, how long it takes; or what became of it.
+
+    Args:
+        operation: its id, such as op-3; without it, all that is under way
+    """
+
+
+def _cancel(operation: str) -> None:
+    """Ask an operation to stop. The answer is "stopped before effect", "too late" or "compensating".
+
+    Args:
+        operation: its id, such as op-3
+    """
+
+
+def _list() -> None:
+    """List the operations that run, those that wait in the order of the queue, and the latest that ended."""
+
+
+def _request(tool: str, arguments: dict[str, Any]) -> None:
+    """Queue a call of another tool while something is running. It begins when nothing is in its way.
+
+    Args:
+        tool: the name of the tool
+        arguments: its arguments
+    """
+
+
+def _resolve(operation: str, outcome: Literal["succeeded", "failed", "retry"]) -> None:
+    """Settle an operation whose outcome is unknown, by what the user says. Never guess.
+
+    Args:
+        operation: its id, such as op-3
+        outcome: succeeded if it took effect, failed if it did not, retry if it is to be tried again
+    """
+
+
+class Builtin:
+    """One of them: what a model is told, and the check of its arguments."""
+
+    def __init__(self, name: str, function: Any) -> None:
+        self.name = name
+        self.arguments = Arguments(function, {}, name)
+        self.definition = ToolDefinition(name, description_of(function), self.arguments.schema)
+
+
+BUILTINS: Mapping[str, Builtin] = MappingProxyType(
+    {
+        name: Builtin(name, function)
+        for name, function in {
+            "check_status": _check_status,
+            "cancel": _cancel,
+            "list": _list,
+            "request": _request,
+            "resolve": _resolve,
+        }.items()
+    }
+)
+
+
+def definitions(lane: Lane, tools: list[str], *, unknown: bool) -> list[ToolDefinition]:
+    """Return those that a model is shown in a lane; `tools` are the names that can be requested."""
+    names = ["check_status", "cancel", "list"]
+    if lane is Lane.SECOND and tools:
+        names.append("request")
+    if unknown:
+        names.append("resolve")
+    return [BUILTINS[name].definition for name in names]
+
+
+_SHOWN = 5
+"""Ended operations that are listed."""
+_OUTCOMES = {
+    "succeeded": OperationState.SUCCEEDED,
+    "failed": OperationState.FAILED,
+    "retry": OperationState.QUEUED,
+}
+
+
+class BuiltinCommands:
+    """Obeys the calls of built-in tools. Only the conversation's thread touches it."""
+
+    def __init__(self, book: SessionLog, runner: OperationScheduler, calls: ToolCallPolicy) -> None:
+        self._book = book
+        self._runner = runner
+        self._calls = calls
+
+    async def obey(self, call: ToolCall, *, turn: int, lane: Lane) -> ImmediateResult:
+        """Do what a call says, and return what the model is told."""
+        try:
+            given, _ = BUILTINS[call.name].arguments.check(call.arguments)
+        except ValueError as error:
+            return ImmediateResult(f"the arguments do not fit: {error}. Mend them and call again.", failed=True, mistaken=True)
+        if call.name == "request":
+            return await self._request(given, call, turn, lane)
+        if not given.get("operation"):
+            return ImmediateResult(self._list())
+        number = number_of(given["operation"])
+        operation = self.find(number) if number is not None else None
+        if operation is None:
+            known = ", ".join(each.id for each in self._runner.unfinished) or "none"
+            return ImmediateResult(
+                f"there is no operation {given['operation']!r}; under way: {known}", failed=True, mistaken=True
+            )
+        return await self._about(call.name, operation, given.get("outcome", ""))
+
+    async def _about(self, name: str, operation: Operation, outcome: str) -> ImmediateResult:
+        match name:
+            case "resolve":
+                return await self._resolve(operation, outcome)
+            case "cancel":
+                return await self._cancel(operation)
+        return ImmediateResult(status_line(operation, self._runner.queue, self._book.now))
+
+    def find(self, number: int) -> Operation | None:
+        """Return an operation of this conversation, however old."""
+        return self._book.operation(number)
+
+    async def _cancel(self, operation: Operation) -> ImmediateResult:
+        if operation.number not in self._book.operations:
+            return ImmediateResult(f"{CancelAnswer.TOO_LATE}: {outcome_line(operation)}")
+        answer = await self._runner.cancel(operation.number)
+        now = self.find(operation.number)
+        if answer is CancelAnswer.STOPPED and now is not None and not now.delivered and now.ended:
+            # Who asked is told here and now, and not once more.
+            await self._book.record(operations=[machine.change(now, delivered=True)], tell=False)
+        more = f" {outcome_line(now)}" if now is not None and now.ended else ""
+        return ImmediateResult(f"{operation.id}: {answer}.{more}")
+
+    async def _resolve(self, operation: Operation, outcome: str) -> ImmediateResult:
+        if operation.state is not OperationState.UNKNOWN:
+            return ImmediateResult(f"its outcome is known: {outcome_line(operation)}", failed=True)
+        after = await self._runner.resolve(operation.number, _OUTCOMES[outcome], "")
+        return ImmediateResult(outcome_line(after) if after.ended else f"{after.id} {after.tool} is tried again")
+
+    async def _request(self, given: dict[str, Any], call: ToolCall, turn: int, lane: Lane) -> ImmediateResult:
+        found = await self._calls.admit(given["tool"], given["arguments"], turn=turn, call=call.id, lane=lane, requested=True)
+        if not isinstance(found, PlannedOperation):
+            return found
+        operation = msgspec.structs.replace(found.operation, background=True)
+        taken = await self._runner.submit(None, [operation])
+        return ImmediateResult(
+            f"Taken: {status_line(taken[0], self._runner.queue, self._book.now)}. The user will be told the result by itself."
+        )
+
+    def _list(self) -> str:
+        running = [each for each in self._runner.unfinished if each.state is not OperationState.QUEUED]
+        ended = [each for each in self._book.host.journal.ledger.latest(self._book.port.key, _SHOWN) if each.ended]
+        unknown = [each for each in self._book.operations.values() if each.state is OperationState.UNKNOWN]
+        queue = self._runner.queue
+        lines = [f"- {status_line(each, queue, self._book.now)}" for each in [*running, *queue, *unknown, *ended]]
+        return "\n".join(lines) or "There are no operations."
+
+
+def number_of(operation: Operation | str | int) -> int | None:
+    """Return the number of an operation, by whatever it is called; None if that is no name of one."""
+    if isinstance(operation, Operation):
+        return operation.number
+    if isinstance(operation, int):
+        return operation
+    digits = str(operation).strip().removeprefix("op-").removeprefix("#")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None  # noqa: PLR2004 - 64 bits

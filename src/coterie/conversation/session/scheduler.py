@@ -1,0 +1,394 @@
+"""The operations of one conversation on their way from the queue to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from coterie.conversation.entries import Ended, Entry
+from coterie.conversation.events import OperationProgressed
+from coterie.conversation.operations import machine
+from coterie.conversation.operations.machine import queue, runnable, undecided
+from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
+from coterie.conversation.session.attempts import AttemptDeadline, AttemptWorker, RunningAttempt
+from coterie.conversation.session.messages import AttemptEnded, AttemptNews
+from coterie.conversation.session.session_log import SessionLog
+from coterie.conversation.tools.attempt import Purpose, ToolAttempt
+from coterie.conversation.tools.outcomes import NextStep, after_check, after_compensation, after_run, must_undo
+from coterie.runtime import Context
+
+_S = OperationState
+
+_PROGRESS_EVERY = 1.0
+"""Seconds between two writings of an operation's progress."""
+
+
+class OperationScheduler:
+    """Begins operations when what they touch is free, and sees each to exactly one end.
+
+    Only the conversation's thread touches it. `spawn` runs an asynchronous function beside; `changed` is called when something ended.
+    """
+
+    def __init__(self, book: SessionLog, context: Context, spawn: Callable[..., object], changed: Callable[[], None]) -> None:
+        self.book = book
+        self.host = book.host
+        self._context = context
+        self._spawn = spawn
+        self._changed = changed
+        self._serials = itertools.count(1)
+        self._attempts: dict[int, RunningAttempt] = {}
+        self._current: dict[int, RunningAttempt] = {}
+        self._given_up: dict[int, RunningAttempt] = {}
+        self._not_yet: dict[int, asyncio.TimerHandle] = {}
+        self._waiters: dict[int, list[asyncio.Future[Operation]]] = {}
+        self._secrets: dict[int, Mapping[str, Any]] = {}
+        """The arguments of unfinished operations that have secrets among them, as the model gave them."""
+        self._random = random.Random()  # noqa: S311 - for the jitter of retries
+        self.checking: set[int] = set()
+        """Operations that are being reconciled, so that it is too early to say that nobody knows."""
+
+    # What there is.
+
+    @property
+    def unfinished(self) -> list[Operation]:
+        """Those that wait or run."""
+        return [each for each in self.book.operations.values() if not each.ended and each.state is not _S.UNKNOWN]
+
+    @property
+    def moving(self) -> list[Operation]:
+        """Those of them that end by themselves: the others wait for somebody to say what became of an unknown one."""
+        waiting = {each.number for each in undecided(self.book.operations.values())}
+        return [each for each in self.unfinished if each.number not in waiting]
+
+    @property
+    def held(self) -> list[Operation]:
+        """Attempts that were given up and still run."""
+        return [each.attempt.operation for each in self._given_up.values()]
+
+    @property
+    def blocking(self) -> list[Operation]:
+        """What keeps others from its resources without being in the queue: attempts given up, and unknown outcomes."""
+        unknown = [each for each in self.book.operations.values() if each.state is _S.UNKNOWN and each.effect is Effect.WRITE]
+        return self.held + unknown
+
+    @property
+    def queue(self) -> list[Operation]:
+        """Those that wait, in their order."""
+        return queue(self.book.operations.values())
+
+    # In.
+
+    async def submit(self, entry: Entry | None, operations: Iterable[Operation]) -> list[Operation]:
+        """Take new operations in, with the entry of the log that they come from; return them as they then are.
+
+        The intent is on the disk before the effect: those that may begin at once are written as begun.
+        """
+        known = dict(self.book.operations)
+        taken: list[Operation] = []
+        for each in operations:
+            known[each.number] = each
+            self.host.telemetry.count_tool(each.tool, "called")
+            ready = {one.number for one in runnable(known.values(), self.blocking, self._not_yet)}
+            if each.number in ready:
+                # Its number is still at epoch 0: that it is new and that it begins is one write.
+                begun = machine.begin(each, self.book.now)
+                known[each.number] = begun = msgspec.structs.replace(begun, epoch=0)
+                taken.append(begun)
+            else:
+                taken.append(each)
+        await self.book.record(*([entry] if entry is not None else []), operations=taken)
+        for each in taken:
+            if each.state is _S.RUNNING:
+                self._launch(each, Purpose.RUN)
+        return [self.book.operations.get(each.number, each) for each in taken]
+
+    def entrust(self, number: int, given: Mapping[str, Any]) -> None:
+        """Hold the arguments of an operation that is about to be submitted, which are not to be written down."""
+        self._secrets[number] = given
+
+    def schedule(self) -> None:
+        """Begin what may begin now."""
+        ready = runnable(self.book.operations.values(), self.blocking, self._not_yet)
+        if ready:
+            begun = [machine.begin(each, self.book.now) for each in ready]
+            written = self.book.record(operations=begun)
+
+            async def launch() -> None:
+                await written
+                for each in begun:
+                    if (now := self.book.operations.get(each.number)) is not None and now.attempt == each.attempt:
+                        self._launch(now, Purpose.RUN)
+
+            self._spawn(launch)
+
+    async def reorder(self, number: int, place: int) -> tuple[Operation, ...]:
+        """Put a waiting operation at a place of the queue, and return the queue."""
+        waiting = self.queue
+        places = sorted(each.place for each in waiting)
+        one = next(each for each in waiting if each.number == number)
+        waiting.remove(one)
+        waiting.insert(min(place, len(waiting)), one)
+        moved = [machine.change(each, place=new) for each, new in zip(waiting, places, strict=True) if each.place != new]
+        if moved:
+            await self.book.record(operations=moved)
+            self.schedule()
+        return tuple(self.queue)
+
+    async def to_background(self, numbers: Iterable[int], *entries: Entry) -> None:
+        """Have operations be delivered by themselves, because their turn goes on without them."""
+        moved = []
+        for number in numbers:
+            operation = self.book.operations[number]
+            if not operation.background:
+                moved.append(machine.change(operation, background=True))
+                self.host.telemetry.count_tool(operation.tool, "backgrounded")
+        await self.book.record(*entries, operations=moved)
+
+    # Waiting.
+
+    def ending(self, number: int) -> asyncio.Future[Operation]:
+        """Return a future of the operation as it is when it has ended and that is written."""
+        future: asyncio.Future[Operation] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(number, []).append(future)
+        return future
+
+    # An attempt.
+
+    def launch(self, operation: Operation, purpose: Purpose) -> None:
+        """Begin to check or to compensate an operation."""
+        self._launch(operation, purpose)
+
+    def _launch(self, operation: Operation, purpose: Purpose) -> None:
+        tool = self.host.tools.get(operation.tool)
+        if tool is None:
+            self._spawn(self._finish, operation.number, _S.FAILED, f"there is no tool {operation.tool} any more")
+            return
+        callee = {Purpose.RUN: tool.run, Purpose.CHECK: tool.check, Purpose.COMPENSATE: tool.compensate}[purpose]
+        assert callee is not None
+        given = self._secrets.get(operation.number, operation.arguments)
+        lost = tool.arguments.hidden(given)
+        if lost and purpose is Purpose.RUN:
+            why = f"{', '.join(lost)} is secret and was not kept when the process ended: it has to be asked for again"
+            self._spawn(self._finish, operation.number, _S.FAILED, why)
+            return
+        try:
+            arguments = tool.arguments.kept(given) if lost else tool.arguments.check(given)[0]
+        except ValueError as error:
+            self._spawn(self._finish, operation.number, _S.FAILED, f"its arguments do not fit any more: {error}")
+            return
+        serial = next(self._serials)
+        again = operation.attempt > 1 or purpose is not Purpose.RUN
+        me = self._context.self_ref
+        attempt = ToolAttempt(
+            operation,
+            purpose,
+            callee,
+            arguments,
+            self.book.port,
+            key=operation.key or f"{self.book.port.key}/{operation.id}",
+            checkpoint=self.host.journal.ledger.checkpoint(self.book.port.key, operation.number) if again else None,
+            on_progress=lambda _: me.tell(AttemptNews(serial)),
+            on_end=lambda _: me.tell(AttemptEnded(serial)),
+            longest=self.host.settings.longest_result,
+        )
+        running = RunningAttempt(serial, attempt, self.book.now)
+        self._attempts[serial] = self._current[operation.number] = running
+        if purpose is Purpose.RUN:
+            if operation.attempt == 1:
+                self.host.telemetry.began(tool.name, max(0.0, self.book.now - operation.created_at))
+            running.watch = AttemptDeadline(tool.timeout, tool.idle_timeout, lambda why: self._overdue(running, why))
+        else:
+            limit = tool.timeout if tool.timeout is not None else self.host.settings.model_timeout
+            running.watch = AttemptDeadline(limit, None, lambda why: self._overdue(running, why))
+        running.ref = self._context.spawn(AttemptWorker, attempt)
+        if operation.state is _S.CANCELLING and purpose is Purpose.RUN:
+            # It was asked to stop while its beginning was being written.
+            running.stop()
+
+    def news(self, serial: int) -> None:
+        """Be told that an attempt has made progress."""
+        running = self._attempts.get(serial)
+        if running is None or running.attempt.given_up or running.attempt.purpose is not Purpose.RUN:
+            return
+        fraction, line = running.attempt.take_news()
+        if running.watch is not None:
+            running.watch.alive()
+        operation = self.book.operations.get(running.attempt.operation.number)
+        if operation is not None and not operation.ended:
+            self._follow(running, msgspec.structs.replace(operation, fraction=fraction, line=line))
+            self.book.announce(
+                OperationProgressed, operation=operation.number, tool=operation.tool, fraction=fraction, line=line
+            )
+
+    def _follow(self, running: RunningAttempt, operation: Operation) -> None:
+        """Note progress in memory, and now and then in the ledger; nothing but what people see depends on it."""
+        now = asyncio.get_running_loop().time()
+        if now < running.written + _PROGRESS_EVERY:
+            self.book.follow(operation)
+        else:
+            running.written = now
+            self.book.record(operations=[machine.change(operation)], durable=False, tell=False)
+
+    async def ended(self, serial: int) -> None:
+        """Be told that an attempt has ended."""
+        running = self._attempts.pop(serial, None)
+        if running is None:
+            return
+        attempt = running.attempt
+        number = attempt.operation.number
+        if running.watch is not None:
+            running.watch.close()
+        if attempt.given_up:
+            # Its outcome comes too late to count. Who waited for what it touched may go on.
+            del self._given_up[serial]
+            self.host.telemetry.count_tool(attempt.operation.tool, "abandoned", -1)
+            self.schedule()
+            return
+        self._current.pop(number, None)
+        operation = self.book.operations[number]
+        outcome = attempt.outcome
+        assert outcome is not None
+        if attempt.purpose is Purpose.RUN:
+            self.host.telemetry.ran(operation.tool, max(0.0, self.book.now - running.began))
+            step = after_run(operation, self.host.tools[operation.tool], outcome, attempt.timed_out, self._random)
+        elif attempt.purpose is Purpose.COMPENSATE:
+            step = after_compensation(outcome)
+        else:
+            self.checking.discard(number)
+            step = after_check(operation, self.host.tools[operation.tool], outcome)
+        await self._apply(number, step)
+
+    async def _apply(self, number: int, step: NextStep) -> None:
+        operation = self.book.operations[number]
+        if step.state is not None:
+            await self._finish(number, step.state, step.content, step.detail)
+        elif step.undo:
+            if operation.state is _S.UNKNOWN:
+                operation = machine.ask_to_stop(operation)
+                await self.book.record(operations=[operation])
+            self._launch(operation, Purpose.COMPENSATE)
+        elif step.delay is not None:
+            if operation.state is _S.RUNNING:
+                self.host.telemetry.count_tool(operation.tool, "retries")
+            self._not_yet[number] = asyncio.get_running_loop().call_later(step.delay, lambda: self._due(number))
+            await self.book.record(operations=[machine.again(operation, step.detail)])
+        else:
+            self._changed()
+
+    def _due(self, number: int) -> None:
+        self._not_yet.pop(number, None)
+        self.schedule()
+
+    # Stopping.
+
+    def _overdue(self, running: RunningAttempt, why: str) -> None:
+        """Have an attempt stop that took too long, and give it up if it does not."""
+        running.attempt.timed_out = why
+        running.stop(anyway=True)
+        asyncio.get_running_loop().call_later(self.host.settings.grace, lambda: self._give_up(running, why))
+
+    def _give_up(self, running: RunningAttempt, why: str) -> None:
+        if running.serial not in self._attempts or running.attempt.given_up:
+            return
+        running.attempt.given_up = True
+        number = running.attempt.operation.number
+        self._given_up[running.serial] = running
+        self._current.pop(number, None)
+        if running.watch is not None:
+            running.watch.close()
+        self.host.telemetry.count_tool(running.attempt.operation.tool, "abandoned")
+        if running.attempt.purpose is Purpose.CHECK:
+            self.checking.discard(number)
+            self._changed()
+            return
+        if running.attempt.purpose is Purpose.COMPENSATE:
+            self._spawn(self._finish, number, _S.FAILED, "undoing it did not end", "it was cancelled, and may be half done")
+            return
+        detail = f"{why}; it did not stop, so it may go on and take effect, and what it still returns is dropped"
+        self._spawn(self._finish, number, _S.TIMED_OUT, "", detail)
+
+    async def cancel(self, number: int) -> CancelAnswer:
+        """Ask an operation to stop, and return what came of it."""
+        operation = self.book.operations[number]
+        tool = self.host.tools.get(operation.tool)
+        if operation.ended or tool is None or (operation.state is _S.UNKNOWN):
+            return CancelAnswer.TOO_LATE
+        if operation.state is _S.QUEUED:
+            timer = self._not_yet.pop(number, None)
+            if timer is not None:
+                timer.cancel()
+            if operation.attempt and must_undo(tool, operation):
+                # An attempt that failed may have left something behind.
+                stopping = machine.ask_to_stop(operation)
+                await self.book.record(operations=[stopping])
+                self._launch(stopping, Purpose.COMPENSATE)
+                return CancelAnswer.COMPENSATING
+            await self._finish(number, _S.CANCELLED)
+            return CancelAnswer.STOPPED
+        undo = must_undo(tool, operation)
+        if operation.state is _S.RUNNING:
+            running = self._current.get(number)
+            if running is not None and not running.stop(anyway=undo):
+                return CancelAnswer.TOO_LATE
+            await self.book.record(operations=[machine.ask_to_stop(self.book.operations[number])])
+            if running is not None:
+                grace = self.host.settings.cancel_grace
+                why = "it was asked to stop"
+                asyncio.get_running_loop().call_later(grace, lambda: self._give_up(running, why))
+        if undo:
+            return CancelAnswer.COMPENSATING
+        now = self.book.operations.get(number)
+        if now is not None and not now.ended:
+            now = await self.ending(number)
+        return CancelAnswer.STOPPED if now is not None and now.state is _S.CANCELLED else CancelAnswer.TOO_LATE
+
+    # Out.
+
+    async def resolve(self, number: int, state: OperationState, detail: str) -> Operation:
+        """Take in what somebody knows of an operation whose outcome was unknown."""
+        operation = self.book.operations[number]
+        if state is _S.QUEUED:
+            after = machine.again(operation, detail or "it was to be tried again")
+            # Whoever wants it done now does not want it stopped any more.
+            after = msgspec.structs.replace(after, stopping=False)
+            await self.book.record(operations=[after])
+            self.schedule()
+            return after
+        after = machine.end(operation, state, self.book.now, detail, "as somebody told")
+        after = msgspec.structs.replace(after, delivered=True)
+        await self.book.record(Ended(operation=after), operations=[after])
+        self._over(after)
+        return after
+
+    async def _finish(self, number: int, state: OperationState, content: str = "", detail: str = "") -> None:
+        operation = self.book.operations.get(number)
+        if operation is None or operation.ended:
+            return
+        after = machine.end(operation, state, self.book.now, content, detail)
+        self.host.telemetry.count_tool(after.tool, str(state).replace(" ", "_"))
+        if state is _S.SUCCEEDED and after.started_at is not None and after.ended_at is not None:
+            self.host.durations.learn(after.tool, [after.ended_at - after.started_at])
+        await self.book.record(Ended(operation=after), operations=[after])
+        self._over(after)
+
+    def _over(self, operation: Operation) -> None:
+        self._secrets.pop(operation.number, None)
+        for future in self._waiters.pop(operation.number, ()):
+            if not future.done():
+                future.set_result(operation)
+        self.schedule()
+        self._changed()
+
+    def close(self) -> None:
+        """Leave everything as it is."""
+        for timer in self._not_yet.values():
+            timer.cancel()
+        for running in self._attempts.values():
+            running.attempt.ask_to_stop(anyway=True)
+            if running.watch is not None:
+                running.watch.close()

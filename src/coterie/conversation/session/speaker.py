@@ -1,0 +1,93 @@
+"""A model's reply as it is written, which may be cut."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from coterie.conversation.events import TextWritten
+from coterie.conversation.sanitize import piece_of, plain_text, sound
+from coterie.conversation.session.session_log import SessionLog
+from coterie.errors import ModelError, describe
+from coterie.models import ModelReply, ModelRequest
+
+
+class Cut(Exception):
+    """What was being said was cut short. `text` is what had been said."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__("it was cut short")
+
+
+class Speaker:
+    """Asks the model, and passes on what it says, piece by piece. Only the conversation's thread touches it."""
+
+    def __init__(self, book: SessionLog) -> None:
+        self._book = book
+        self._host = book.host
+        self._asking: asyncio.Task[ModelReply] | None = None
+        self._cut = False
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the model is being asked now."""
+        return self._asking is not None
+
+    def cut(self) -> bool:
+        """Cut what is being said; return whether there was anything."""
+        if self._asking is None:
+            return False
+        self._cut = True
+        self._asking.cancel()
+        return True
+
+    async def speak(self, request: ModelRequest, *, turn: int, delivery: bool = False) -> ModelReply:
+        """Return the model's whole reply, told piece by piece meanwhile.
+
+        Raises `Cut`, `ModelError`, and `TimeoutError` when the model took too long.
+        """
+        said: list[str] = []
+        self._cut = False
+        asking = asyncio.get_running_loop().create_task(self._read(request, turn, said, delivery=delivery))
+        self._asking = asking
+        try:
+            done, _ = await asyncio.wait({asking}, timeout=self._host.settings.model_timeout)
+            if not done:
+                asking.cancel()
+                raise TimeoutError(f"the model gave no answer within {self._host.settings.model_timeout:g} s")
+            if asking.cancelled():
+                if self._cut:
+                    raise Cut(plain_text("".join(said)))
+                raise ModelError("the model cancelled its own answer")
+            return asking.result()
+        finally:
+            self._asking = None
+            asking.cancel()
+
+    async def _read(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool) -> ModelReply:
+        reply: ModelReply | None = None
+        stream: Any = None
+        try:
+            stream = self._host.model.stream(request)
+            async for piece in stream:
+                if isinstance(piece, ModelReply):
+                    reply = piece
+                elif text := piece_of(piece):
+                    said.append(text)
+                    self._book.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery)
+        except (ModelError, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            raise ModelError(f"{self._host.model.name} failed: {describe(error)}") from error
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+        whole = "".join(said)
+        if reply is None:
+            return ModelReply(text=plain_text(whole))
+        reply = sound(reply)
+        if reply.text and not whole:
+            self._book.announce(TextWritten, turn=turn, text=reply.text, delivery=delivery)
+        return reply

@@ -1,0 +1,248 @@
+"""Decide on the tool calls of a model: refuse one, answer it at once, or make it an operation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from coterie.conversation.entries import Confirming
+from coterie.conversation.events import Lane
+from coterie.conversation.operations.descriptions import outcome_line
+from coterie.conversation.operations.machine import touch, written
+from coterie.conversation.operations.operation import Effect, Operation, OperationState
+from coterie.conversation.session.scheduler import OperationScheduler
+from coterie.conversation.session.session_log import SessionLog
+from coterie.conversation.tools.attempt import Purpose, ToolAttempt
+from coterie.conversation.tools.context import ToolContext
+from coterie.conversation.tools.function import ToolFunction
+from coterie.conversation.tools.schema import texts_of
+from coterie.conversation.tools.tool import Tool
+from coterie.errors import describe
+from coterie.models import ToolCall
+from coterie.runtime import Context
+
+
+def lane_of(operations: Iterable[Operation]) -> Lane:
+    """Return the lane of a turn that begins now: the second while anything runs, or waits to."""
+    busy = any(not each.ended and each.state is not OperationState.UNKNOWN for each in operations)
+    return Lane.SECOND if busy else Lane.MAIN
+
+
+def offered(tools: Mapping[str, Tool], lane: Lane) -> list[Tool]:
+    """Return the tools that a model is shown in a lane."""
+    return [each for each in tools.values() if lane is Lane.MAIN or each.effect is Effect.READ]
+
+
+def refusal(
+    tool: Tool,
+    resources: tuple[str, ...],
+    lane: Lane,
+    operations: Iterable[Operation],
+    blocking: Iterable[Operation],
+    *,
+    requested: bool,
+) -> str:
+    """Return why a call may not be made now, as a model is told; an empty text if it may.
+
+    `blocking` are attempts that were given up and still run, and writes whose outcome is unknown. `requested` is a call
+    that is to be queued, which every lane may ask for.
+    """
+    for each in blocking:
+        harmless = tool.effect is Effect.READ and each.state is OperationState.UNKNOWN
+        if touch(each.resources, resources) and not harmless and (tool.effect is Effect.WRITE or each.effect is Effect.WRITE):
+            if each.state is OperationState.UNKNOWN:
+                return (
+                    f"{each.id} {each.tool} touches the same, and it is unknown whether it took effect: "
+                    "ask the user, and tell what they say by resolve"
+                )
+            return (
+                f"{each.id} {each.tool} was given up but still runs, and touches the same: this is not possible before it ends"
+            )
+    if lane is Lane.MAIN or requested:
+        return ""
+    if tool.effect is Effect.WRITE:
+        return f"{tool.name} changes something, and something else is running: queue it with request, or wait"
+    writer = written(operations, resources)
+    if writer is not None:
+        return f"{writer.id} {writer.tool} is changing what {tool.name} reads: wait for its result, or queue it with request"
+    return ""
+
+
+class ImmediateResult(msgspec.Struct, frozen=True):
+    """A call that is answered without an operation of its own."""
+
+    content: str
+    failed: bool = False
+    mistaken: bool = False
+    """Whether the model did not know how to call it."""
+
+
+class PlannedOperation(msgspec.Struct, frozen=True):
+    """A call that becomes an operation."""
+
+    operation: Operation
+    patience: float
+    """Seconds that the turn waits for it."""
+
+
+class ToolCallPolicy:
+    """Decides on calls, by the schema, the lane, the guard, the user's consent and the idempotency key.
+
+    Only the conversation's thread touches it.
+    """
+
+    def __init__(self, book: SessionLog, runner: OperationScheduler, context: Context) -> None:
+        self._book = book
+        self._host = book.host
+        self._runner = runner
+        self._context = context
+
+    async def admit(
+        self,
+        name: str,
+        given: object,
+        *,
+        turn: int,
+        call: str,
+        lane: Lane,
+        drafts: Sequence[PlannedOperation] = (),
+        requested: bool = False,
+    ) -> ImmediateResult | PlannedOperation:
+        """Return what becomes of a call. `drafts` are the operations of the same reply that come before it."""
+        found = self._understand(name, given, turn, call)
+        if isinstance(found, ImmediateResult):
+            return found
+        tool, operation, arguments = found
+        before = self._known(operation.key, drafts)
+        if before is not None:
+            return before
+        why = self._barred(tool, operation, lane, drafts, requested=requested)
+        why = why or await self._guarded(tool, operation, arguments)
+        if why:
+            return self._refused(name, why)
+        if tool.confirm and not self._book.may_go_ahead(name, operation.arguments, turn):
+            return await self._ask_first(tool, operation, arguments, turn)
+        number = self._book.new_operation()
+        # What is read in the second lane goes before what waits: nobody writes it now.
+        place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
+        operation = msgspec.structs.replace(operation, number=number, place=place)
+        if tool.arguments.hidden(operation.arguments):
+            assert isinstance(given, Mapping)
+            self._runner.entrust(number, given)
+            await self._book.redact(texts_of([given.get(secret) for secret in tool.arguments.secrets]))
+        return PlannedOperation(operation, self._patience(tool) if not requested else 0.0)
+
+    def masked(self, call: ToolCall) -> ToolCall:
+        """Return a call as it may be kept: without the secrets among its arguments."""
+        if call.name == "request" and isinstance(call.arguments.get("arguments"), Mapping):
+            inner = self.masked(ToolCall(call.id, str(call.arguments.get("tool")), call.arguments["arguments"]))
+            return msgspec.structs.replace(call, arguments={**call.arguments, "arguments": inner.arguments})
+        tool = self._host.tools.get(call.name)
+        if tool is None or not tool.arguments.secrets:
+            return call
+        return msgspec.structs.replace(call, arguments=tool.arguments.mask(call.arguments, call.arguments))
+
+    def _understand(
+        self, name: str, given: object, turn: int, call: str
+    ) -> ImmediateResult | tuple[Tool, Operation, Mapping[str, Any]]:
+        """Return the tool that is called, the operation as it would be, and its arguments; or what is wrong with it."""
+        tool = self._host.tools.get(name)
+        if tool is None:
+            known = ", ".join(self._host.tools) or "none"
+            return self._refused(name, f"there is no tool {name!r}; there are: {known}", mistaken=True)
+        try:
+            arguments, plain = tool.arguments.check(given)
+        except ValueError as error:
+            return self._refused(name, f"the arguments do not fit: {error}. Mend them and call again.", mistaken=True)
+        try:
+            return tool, self._draft(tool, arguments, plain, turn, call), arguments
+        except Exception as error:  # noqa: BLE001 - of the tool's own functions; the model hears of it
+            return self._refused(name, f"the call cannot be judged: {describe(error)}")
+
+    def _barred(
+        self, tool: Tool, operation: Operation, lane: Lane, drafts: Sequence[PlannedOperation], *, requested: bool
+    ) -> str:
+        """Return why a call may not be made now, or an empty text."""
+        unfinished = [*self._runner.unfinished, *(draft.operation for draft in drafts)]
+        why = refusal(tool, operation.resources, lane, unfinished, self._runner.blocking, requested=requested)
+        if not why and len(unfinished) >= self._host.settings.queue:
+            why = f"{len(unfinished)} operations are under way already: wait until one has ended, or cancel one"
+        return why
+
+    async def _ask_first(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], turn: int) -> ImmediateResult:
+        question = tool.confirm if isinstance(tool.confirm, str) else f"really {tool.name.replace('_', ' ')}?"
+        if tool.asks is not None:
+            try:
+                question = str(await self._judge(tool.asks, operation, arguments))
+            except Exception as error:  # noqa: BLE001 - of the tool's own words: what cannot be asked is not done
+                return self._refused(tool.name, describe(error))
+        await self._book.record(Confirming(turn=turn, tool=tool.name, arguments=operation.arguments))
+        return ImmediateResult(
+            f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
+            "make the same call again, with the same arguments."
+        )
+
+    def _draft(self, tool: Tool, arguments: Mapping[str, Any], plain: Mapping[str, Any], turn: int, call: str) -> Operation:
+        estimate = self._host.durations.estimate(tool.name, tool.expected)
+        return Operation(
+            number=self._book.last_operation + 1,
+            tool=tool.name,
+            arguments=plain,
+            effect=tool.effect,
+            resources=tool.resources(arguments),
+            key=tool.key(arguments),
+            turn=turn,
+            call=call,
+            estimate=estimate.median if estimate is not None else None,
+            created_at=self._book.now,
+        )
+
+    def _patience(self, tool: Tool) -> float:
+        """Return how long the turn waits: not at all for what is long, or has turned out to be."""
+        patience = tool.patience if tool.patience is not None else self._host.settings.patience
+        learnt = self._host.durations.estimate(tool.name)
+        too_long = learnt is not None and learnt.learnt and learnt.median > patience
+        return 0.0 if tool.long_running or too_long else patience
+
+    def _known(self, key: str, drafts: Sequence[PlannedOperation]) -> ImmediateResult | None:
+        """Return what is said of a call that is one with an earlier one, by its idempotency key."""
+        if not key:
+            return None
+        before = next((draft.operation for draft in drafts if draft.operation.key == key), None)
+        if before is None:
+            before = self._host.journal.ledger.by_key(self._book.port.key, key)
+        if before is None or (before.ended and before.state is not OperationState.SUCCEEDED):
+            return None
+        if before.ended or before.state is OperationState.UNKNOWN:
+            return ImmediateResult(f"This was called before. {outcome_line(before)}")
+        return ImmediateResult(f"This was called before, and goes on as {before.id}; the user will be told its result.")
+
+    async def _guarded(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
+        if tool.guard is None:
+            return ""
+        try:
+            why = await self._judge(tool.guard, operation, arguments)
+        except Exception as error:  # noqa: BLE001 - of the tool's own guard: who cannot judge refuses
+            return f"it could not be seen whether this is permitted: {describe(error)}"
+        return str(why) if why else ""
+
+    async def _judge(self, callee: ToolFunction, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+        """Call a tool's own function that looks at a call before it becomes an operation."""
+        attempt = ToolAttempt(
+            operation, Purpose.CHECK, callee, arguments, self._book.port,
+            key=operation.key, checkpoint=None, on_progress=_ignore, on_end=_ignore,
+        )  # fmt: skip
+        async with asyncio.timeout(self._host.settings.model_timeout):
+            return await callee.call(ToolContext(attempt), arguments, self._context.run_blocking)
+
+    def _refused(self, name: str, why: str, *, mistaken: bool = False) -> ImmediateResult:
+        if name in self._host.tools:
+            self._host.telemetry.count_tool(name, "refused")
+        return ImmediateResult(why, failed=True, mistaken=mistaken)
+
+
+def _ignore(_attempt: ToolAttempt) -> None:
+    """A guard has no progress and no end of its own."""

@@ -1,0 +1,210 @@
+"""One turn: the model is asked, what it calls is done or begun, until it has answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coterie.conversation.entries import Answered, Called, Returned, Said
+from coterie.conversation.events import Lane, TextWritten, TurnOutcome
+from coterie.conversation.operations import machine
+from coterie.conversation.operations.descriptions import outcome_line, seconds, status_line
+from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.session.builtin_tools import BUILTINS, BuiltinCommands, definitions
+from coterie.conversation.session.prompt import project
+from coterie.conversation.session.scheduler import OperationScheduler
+from coterie.conversation.session.session_log import SessionLog
+from coterie.conversation.session.speaker import Cut, Speaker
+from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy, lane_of, offered
+from coterie.errors import ConversationError, ModelError, StorageError, describe
+from coterie.models import Finish, ModelRequest, ToolCall
+
+SORRY = "I am sorry, I cannot answer that just now."
+LOST = "I am sorry, I could not work out how to do that."
+
+
+class TurnRunner:
+    """Answers what the user says, one after the other. Only the conversation's thread touches it."""
+
+    def __init__(
+        self, book: SessionLog, runner: OperationScheduler, calls: ToolCallPolicy, commands: BuiltinCommands, speaker: Speaker
+    ) -> None:
+        self._book = book
+        self._host = book.host
+        self._runner = runner
+        self._calls = calls
+        self._commands = commands
+        self._speaker = speaker
+        self.spoken_on = asyncio.Event()
+        """Set while another message of the user waits."""
+
+    async def answer(self, said: Said) -> None:
+        """Answer one message. What has been done of it before a crash is not done again."""
+        self._host.telemetry.count("turns")
+        lane = lane_of(self._book.operations.values())
+        texts: list[str] = []
+        try:
+            await self._answer(said.turn, lane, texts)
+        except (StorageError, ConversationError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a turn that cannot be answered must not keep all later ones from it
+            left = [each.number for each in self._book.operations.values() if each.turn == said.turn]
+            await self._runner.to_background(left)
+            await self._end(said.turn, lane, TurnOutcome.FAILED, texts, self._say(said.turn, SORRY), describe(error))
+
+    async def _answer(self, turn: int, lane: Lane, texts: list[str]) -> None:
+        steps = mistakes = 0
+        while True:
+            steps += 1
+            request = self._request(turn, lane, steps)
+            try:
+                reply = await self._speaker.speak(request, turn=turn)
+            except Cut as cut:
+                await self._end(turn, lane, TurnOutcome.CUT, texts, cut.text, "a result had waited long enough")
+                return
+            except (ModelError, TimeoutError) as error:
+                # What the model's contract lets it raise; all else is a fault, and is told as one too.
+                await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, SORRY), describe(error))
+                return
+            if not reply.calls:
+                text = reply.text
+                if not text.strip() and not texts:
+                    text = self._say(turn, SORRY)
+                problem = "" if reply.finish in (Finish.STOP, Finish.TOOLS) else f"the reply ended by {reply.finish}"
+                await self._end(turn, lane, TurnOutcome.ANSWERED, texts, text, problem)
+                return
+            if reply.text:
+                texts.append(reply.text)
+            calls = tuple(
+                ToolCall(f"call-{self._book.next_sequence}-{index}", call.name, call.arguments)
+                for index, call in enumerate(reply.calls)
+            )
+            mistakes = await self._perform(turn, lane, reply.text, calls, mistakes)
+            if mistakes > self._host.settings.mistakes or steps >= self._host.settings.steps:
+                problem = "the model's calls did not fit" if mistakes else f"the model called tools {steps} times"
+                await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, LOST), problem)
+                return
+
+    # The prompt.
+
+    def _request(self, turn: int, lane: Lane, step: int) -> ModelRequest:
+        settings = self._host.settings
+        operations = self._book.operations.values()
+        parts = [settings.instructions]
+        if lane is Lane.SECOND:
+            lines = [status_line(each, self._runner.queue, self._book.now) for each in self._runner.unfinished]
+            parts.append(settings.second_instructions)
+            parts.append("Under way:\n" + "\n".join(f"- {line}" for line in lines) if lines else "It has just ended.")
+        tools = offered(self._host.tools, lane)
+        unknown = any(each.state is OperationState.UNKNOWN for each in operations)
+        return ModelRequest(
+            instructions="\n\n".join(part for part in parts if part),
+            exchanges=project(self._book.entries(), turn=turn, limit=settings.history),
+            tools=(*(each.definition for each in tools), *definitions(lane, list(self._host.tools), unknown=unknown)),
+            temperature=settings.temperature,
+            agent=self._book.port.name,
+            step=f"turn {turn}/{lane}/{step}",
+        )
+
+    # The calls.
+
+    async def _perform(self, turn: int, lane: Lane, text: str, calls: Sequence[ToolCall], mistakes: int) -> int:
+        """Do, or begin, what a model called for, until each call has a result; return the mistakes in a row."""
+        replies: dict[str, ImmediateResult] = {}
+        drafts: dict[str, PlannedOperation] = {}
+        commands: list[ToolCall] = []
+        for call in calls:
+            if call.name in BUILTINS:
+                commands.append(call)
+                continue
+            found = await self._calls.admit(
+                call.name, call.arguments, turn=turn, call=call.id, lane=lane, drafts=list(drafts.values())
+            )
+            if isinstance(found, PlannedOperation):
+                drafts[call.id] = found
+            else:
+                replies[call.id] = found
+        called = Called(turn=turn, text=text, calls=tuple(map(self._calls.masked, calls)))
+        began = asyncio.get_running_loop().time()
+        await self._runner.submit(called, [each.operation for each in drafts.values()])
+        for call in commands:
+            replies[call.id] = await self._commands.obey(call, turn=turn, lane=lane)
+        if replies:
+            names = {call.id: call.name for call in calls}
+            await self._book.record(
+                *(
+                    Returned(turn=turn, call=id_, tool=names[id_], content=each.content, failed=each.failed)
+                    for id_, each in replies.items()
+                )
+            )
+        await self._await_operations(turn, drafts, began)
+        wrong = [each for each in replies.values() if each.mistaken]
+        return mistakes + len(wrong) if wrong and not drafts else 0
+
+    async def _await_operations(self, turn: int, drafts: Mapping[str, PlannedOperation], began: float) -> None:
+        """Wait for operations as long as their turn's patience lasts, and let the others go to the background."""
+        waiting = {draft.operation.number: asyncio.create_task(self._await_one(draft, began)) for draft in drafts.values()}
+        try:
+            for draft in drafts.values():
+                number = draft.operation.number
+                ended = await waiting[number]
+                if ended is not None:
+                    await self._hand_over(turn, ended)
+                else:
+                    operation = self._book.operations[number]
+                    placeholder = Returned(
+                        turn=turn, call=draft.operation.call, tool=operation.tool,
+                        content=self._goes_on(operation), operation=number,
+                    )  # fmt: skip
+                    await self._runner.to_background([number], placeholder)
+        finally:
+            for task in waiting.values():
+                task.cancel()
+
+    async def _await_one(self, draft: PlannedOperation, began: float) -> Operation | None:
+        """Return the operation once it has ended, or None when the turn is to go on without it."""
+        number = draft.operation.number
+        operation = self._book.operations.get(number)
+        if operation is not None and operation.ended:
+            return operation
+        loop = asyncio.get_running_loop()
+        ending = self._runner.ending(number)
+        grace = min(self._host.settings.grace, draft.patience)
+        spoken = asyncio.ensure_future(self.spoken_on.wait())
+        try:
+            await asyncio.wait({ending}, timeout=max(0.0, began + grace - loop.time()))
+            if not ending.done() and draft.patience > grace:
+                left = max(0.0, began + draft.patience - loop.time())
+                waited: set[asyncio.Future[Any]] = {ending, spoken}
+                await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            spoken.cancel()
+        operation = self._book.operations.get(number)
+        if ending.done():
+            return ending.result()
+        # It may have ended in this very moment, with its end still being written.
+        return await ending if operation is not None and operation.ended else None
+
+    async def _hand_over(self, turn: int, operation: Operation) -> None:
+        failed = operation.state is not OperationState.SUCCEEDED
+        content = outcome_line(operation) if failed else operation.content or "Done."
+        returned = Returned(turn=turn, call=operation.call, tool=operation.tool, content=content, failed=failed)
+        await self._book.record(returned, operations=[machine.change(operation, delivered=True)], tell=False)
+
+    def _goes_on(self, operation: Operation) -> str:
+        line = status_line(operation, self._runner.queue, self._book.now)
+        estimate = self._host.durations.estimate(operation.tool)
+        most = f" (nearly always under {seconds(estimate.p90)})" if estimate is not None and estimate.learnt else ""
+        return f"In the background: {line}{most}. The user will be told the result by itself. Do not say that it is done."
+
+    # The end.
+
+    def _say(self, turn: int, text: str) -> str:
+        self._book.announce(TextWritten, turn=turn, text=text)
+        return text
+
+    async def _end(self, turn: int, lane: Lane, outcome: TurnOutcome, texts: list[str], text: str, problem: str) -> None:
+        self._host.telemetry.count(str(outcome))
+        whole = "\n\n".join([*texts, text] if text else texts)
+        await self._book.record(Answered(turn=turn, lane=lane, outcome=outcome, text=text, whole=whole, problem=problem))

@@ -1,0 +1,90 @@
+"""What follows when an attempt has ended: pure rules, without threads or clocks."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+import msgspec
+
+from coterie.conversation.operations.operation import Effect, Operation, OperationState
+from coterie.conversation.sanitize import plain_text
+from coterie.conversation.tools.attempt import AttemptOutcome, Ending
+from coterie.conversation.tools.results import Finding, Found
+from coterie.conversation.tools.tool import Tool
+from coterie.errors import JobTimeout, describe
+
+_S = OperationState
+_LONGEST = 2_000
+"""Characters of an error that are told."""
+_LIMIT = re.compile(r"([\d.]+) s$")
+
+
+class NextStep(msgspec.Struct, frozen=True):
+    """What is to be done with an operation: end it, undo it, try it again after a while, or leave it as it is."""
+
+    state: OperationState | None = None
+    """The end that it comes to."""
+    content: str = ""
+    detail: str = ""
+    undo: bool = False
+    delay: float | None = None
+    """Seconds until it is tried again."""
+
+
+def must_undo(tool: Tool, operation: Operation) -> bool:
+    """Return whether an operation that has begun is undone when it is cancelled."""
+    return tool.compensate is not None and operation.effect is Effect.WRITE
+
+
+def after_run(operation: Operation, tool: Tool, outcome: AttemptOutcome, timed_out: str, random: Random) -> NextStep:
+    """Return what follows from an attempt at an operation. `timed_out` says why it was stopped, if it took too long."""
+    if operation.stopping and must_undo(tool, operation):
+        return NextStep(undo=True)
+    if outcome.ending is Ending.RETURNED:
+        return _returned(outcome)
+    if operation.stopping and outcome.ending is Ending.STOPPED:
+        return NextStep(_S.CANCELLED)
+    error = outcome.error if outcome.error is not None else RuntimeError("it stopped")
+    if timed_out:
+        limit = _LIMIT.search(timed_out)
+        error = JobTimeout(operation.id, float(limit[1]) if limit is not None else 0.0, ended=True)
+    delay = None
+    if tool.retry is not None and not operation.stopping:
+        delay = tool.retry.delay(operation.attempt, error, random)
+    why = timed_out or _described(error)
+    if delay is not None:
+        return NextStep(delay=delay, detail=f"attempt {operation.attempt} failed: {why}")
+    return NextStep(_S.TIMED_OUT, detail=why) if timed_out else NextStep(_S.FAILED, why)
+
+
+def after_check(operation: Operation, tool: Tool, outcome: AttemptOutcome) -> NextStep:
+    """Return what follows from what a tool's own check found out about an operation whose outcome is unknown."""
+    finding = outcome.value if isinstance(outcome.value, Finding) else Finding.unknown()
+    if finding.found is Found.DONE:
+        if operation.stopping and must_undo(tool, operation):
+            return NextStep(undo=True)
+        return _returned(msgspec.structs.replace(outcome, value=finding.value))
+    if finding.found is Found.NOT_DONE:
+        return NextStep(_S.CANCELLED) if operation.stopping else NextStep(_S.FAILED, str(finding.value))
+    if finding.found is Found.RESUMABLE:
+        return NextStep(_S.CANCELLED) if operation.stopping else NextStep(delay=0.0, detail="it goes on after a restart")
+    return NextStep()
+
+
+def after_compensation(outcome: AttemptOutcome) -> NextStep:
+    """Return what follows when a tool has undone what it did, or could not."""
+    if outcome.ending is Ending.RETURNED:
+        return NextStep(_S.COMPENSATED)
+    what = _described(outcome.error) if outcome.error is not None else "it stopped"
+    return NextStep(_S.FAILED, what, "it was cancelled, and undoing it failed: it may be half done")
+
+
+def _returned(outcome: AttemptOutcome) -> NextStep:
+    if outcome.problem:
+        return NextStep(_S.FAILED, plain_text(outcome.problem)[:_LONGEST], "it ran to its end, and what it did may stand")
+    return NextStep(_S.SUCCEEDED, str(outcome.value))
+
+
+def _described(error: BaseException) -> str:
+    return plain_text(describe(error))[:_LONGEST]

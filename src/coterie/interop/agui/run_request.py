@@ -1,0 +1,74 @@
+"""What a run of AG-UI brings along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ag_ui.core import RunAgentInput, TextPart, UserMessage
+from pydantic import ValidationError
+
+from coterie.interop.responses import HTTPProblem
+
+_OURS = re.compile(r"(?:answer|delivery)-(\d{1,19})(?:-\d+)?")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run's request."""
+
+    thread: str
+    run: str
+    text: str | None
+    """What the user says; None if nothing is new."""
+    message: str | None
+    """What the front end calls it."""
+    known: frozenset[int]
+    """The events that the front end has."""
+    after: int | None
+    """The last of them; None if it does not say."""
+    given: RunAgentInput
+
+
+def take(body: Any) -> RunRequest:
+    """Return what a body asks for. Raises `HTTPProblem`, with the key that is wrong."""
+    if not isinstance(body, dict):
+        raise HTTPProblem(422, "the body is to be an object, a RunAgentInput of AG-UI")
+    try:
+        given = RunAgentInput.model_validate(body)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        first = ".".join(map(str, error.errors()[0]["loc"]))
+        raise HTTPProblem(422, "; ".join(faults[:_SHOWN]), param=first, code="invalid_input") from error
+    for name, value in (("threadId", given.thread_id), ("runId", given.run_id)):
+        if not value:
+            raise HTTPProblem(422, f"{name} is empty; give each thread, and each run, a name of its own", param=name)
+        if not value.isprintable():
+            raise HTTPProblem(422, f"{name} has a control character; use letters, digits and signs", param=name)
+    if given.resume:
+        raise HTTPProblem(422, "resume: nothing here interrupts a run; say yes or no as a message", param="resume")
+    text, message = _said(given.messages)
+    known = frozenset(int(found[1]) for each in given.messages if (found := _OURS.fullmatch(str(each.id))))
+    return RunRequest(given.thread_id, given.run_id, text, message, known, max(known, default=None), given)
+
+
+def _said(messages: Sequence[Any]) -> tuple[str | None, str | None]:
+    """Return what the user said last, if nothing has been said since."""
+    for each in reversed(messages):
+        if isinstance(each, UserMessage):
+            return _text(each), each.id
+        if getattr(each, "role", "") in ("assistant", "tool"):
+            return None, None
+    return None, None
+
+
+def _text(message: UserMessage) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    parts = [part.text for part in message.content if isinstance(part, TextPart)]
+    if len(parts) < len(message.content):
+        raise HTTPProblem(422, "messages: only text can be taken in; leave out images, sound and files", param="messages")
+    return "\n".join(parts)

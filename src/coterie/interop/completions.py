@@ -1,0 +1,271 @@
+"""OpenAI's chat completions: ``/v1/models`` and ``/v1/chat/completions``."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from coterie.conversation import Delivered, TextWritten, TurnEnded
+from coterie.errors import CoterieError
+from coterie.interop.exchange import Delivery, exchange
+from coterie.interop.responses import HTTPProblem, read_json, sse, streaming, words_for
+from coterie.interop.threads import Service, digest
+
+_SHOWN = 5
+
+
+class Part(BaseModel):
+    """A part of a message."""
+
+    model_config = ConfigDict(extra="ignore")
+    type: str
+    text: str | None = None
+
+
+class CompletionMessage(BaseModel):
+    """A message. What is here for other servers is read over."""
+
+    model_config = ConfigDict(extra="ignore")
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+
+
+class StreamOptions(BaseModel):
+    """How a stream ends."""
+
+    model_config = ConfigDict(extra="ignore")
+    include_usage: bool = False
+
+
+class Body(BaseModel):
+    """The body of a request. Sampling parameters are accepted and have no effect: the assistant has its own."""
+
+    model_config = ConfigDict(extra="ignore")
+    model: str = Field(min_length=1)
+    messages: list[CompletionMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    user: str | None = Field(default=None, max_length=512)
+    safety_identifier: str | None = Field(default=None, max_length=512)
+    metadata: dict[str, Any] | None = None
+    tools: list[Any] | None = None
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """A request that was checked."""
+
+    model: str
+    text: str
+    """What the user says now."""
+    user: str
+    lines: tuple[tuple[str, str], ...]
+    """What was said before: role and text, without what the front end tells the model."""
+    stream: bool
+    usage: bool
+
+    @property
+    def begins(self) -> bool:
+        """Whether nothing was answered before."""
+        return not any(role == "assistant" for role, _ in self.lines)
+
+    def before(self) -> str:
+        """Return what stands for the history that this goes on from."""
+        return digest(self.user, self.lines)
+
+    def afterwards(self, answer: str) -> str:
+        """Return what will stand for the history once the answer is part of it."""
+        return digest(self.user, (*self.lines, ("user", self.text), ("assistant", answer)))
+
+
+def take(body: Any, name: str) -> CompletionRequest:
+    """Return what a body asks for. Raises `HTTPProblem`, with the parameter that is wrong."""
+    try:
+        given = Body.model_validate(body)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
+        first = ".".join(map(str, error.errors()[0]["loc"])) or None
+        raise HTTPProblem(400, "; ".join(faults[:_SHOWN]), param=first) from error
+    if given.model != name:
+        raise HTTPProblem(404, f"there is no model {given.model!r} here, only {name!r}", param="model", code="model_not_found")
+    if given.n not in (None, 1):
+        raise HTTPProblem(400, f"n = {given.n} is not possible: a conversation goes on in one way; leave n out", param="n")
+    if given.tools:
+        raise HTTPProblem(400, "tools: the assistant has its own; leave them out", param="tools", code="unsupported_parameter")
+    lines = [(each.role, _text(each, place)) for place, each in enumerate(given.messages) if each.role in ("user", "assistant")]
+    if not lines or lines[-1][0] != "user" or given.messages[-1].role != "user":
+        raise HTTPProblem(400, "messages: the last is to be the user's; there is nothing to answer", param="messages")
+    usage = given.stream_options is not None and given.stream_options.include_usage
+    return CompletionRequest(
+        given.model, lines[-1][1], given.user or given.safety_identifier or "", tuple(lines[:-1]), given.stream, usage
+    )
+
+
+def _text(message: CompletionMessage, place: int) -> str:
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    return "\n".join(_texts(message.content, place))
+
+
+def _texts(parts: Sequence[Part], place: int) -> list[str]:
+    texts = []
+    for part in parts:
+        if part.type != "text" or part.text is None:
+            raise HTTPProblem(
+                400, f"a part of type {part.type!r} cannot be taken in, only text", param=f"messages.{place}.content"
+            )
+        texts.append(part.text)
+    return texts
+
+
+_THREAD_HEADERS = ("x-thread-id", "x-openwebui-chat-id", "x-conversation-id")
+_USER_HEADERS = ("x-user", "x-openwebui-user-id")
+_BREAK = "\n\n"
+
+
+class Completions:
+    """Answers front ends that send the whole history each time, and know neither threads nor operations.
+
+    A thread is the one that a header names, or else the one whose history is just the one that was sent. A history that
+    is unknown, or that two threads share, begins a new thread: nobody ever gets into another's by chance. A result that
+    came between two requests stands before the next answer.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def models(self, request: Request) -> Response:  # noqa: ARG002 - as endpoints are
+        """``GET /v1/models``."""
+        return JSONResponse({"object": "list", "data": [self._model()]})
+
+    async def model(self, request: Request) -> Response:
+        """``GET /v1/models/{model}``."""
+        name = request.path_params["model"]
+        if name != self._service.name:
+            raise HTTPProblem(404, f"there is no model {name!r} here, only {self._service.name!r}", code="model_not_found")
+        return JSONResponse(self._model())
+
+    async def complete(self, request: Request) -> Response:
+        """``POST /v1/chat/completions``, streaming or not."""
+        intake = take(await read_json(request, self._service.options.body_limit), self._service.name)
+        thread, named = self._thread(request, intake)
+        user = intake.user or _header(request, _USER_HEADERS) or "-"
+        seat = await self._service.threads.open(("completions", user, thread))
+        told = exchange(seat, intake.text)
+        if not intake.stream:
+            answer = await self._whole(told)
+            await self._remember(intake, answer, thread, named=named)
+            return JSONResponse(self._shape("chat.completion", {"message": {"role": "assistant", "content": answer}}, "stop"))
+        # What befalls the taking in of the message is still an answer of its own, with its own status.
+        first = await anext(told, None)
+        pieces = self._pieces(intake, first, told, thread, named=named)
+        return streaming(pieces, heartbeat=self._service.options.heartbeat, closing=self._service.closing)
+
+    def _thread(self, request: Request, intake: CompletionRequest) -> tuple[str, bool]:
+        named = _header(request, _THREAD_HEADERS)
+        if named:
+            return f"named {named}", True
+        known = None if intake.begins else self._service.records.thread_of(intake.before())
+        return known or f"unnamed {secrets.token_urlsafe(12)}", False
+
+    async def _remember(self, intake: CompletionRequest, answer: str, thread: str, *, named: bool) -> None:
+        if not named:
+            await self._service.records.belongs(intake.afterwards(answer), thread)
+
+    async def _whole(self, told: AsyncIterator[Delivery]) -> str:
+        texts = [text async for each in told if (text := _whole_text(each))]
+        return _BREAK.join(texts)
+
+    async def _pieces(
+        self,
+        intake: CompletionRequest,
+        first: Delivery | None,
+        told: AsyncGenerator[Delivery, None],
+        thread: str,
+        *,
+        named: bool,
+    ) -> AsyncIterator[str]:
+        identity = f"chatcmpl-{secrets.token_hex(12)}"
+        said: list[str] = []
+        yield self._chunk(identity, {"role": "assistant", "content": ""})
+        try:
+            written = False
+            async with contextlib.aclosing(told):
+                async for each in _chain(first, told):
+                    text, written = _piece(each, said, written=written)
+                    if text:
+                        said.append(text)
+                        yield self._chunk(identity, {"content": text})
+        except CoterieError as error:
+            yield sse(
+                msgspec.json.encode(
+                    {"error": {"message": words_for(error, identity), "type": "server_error", "param": None, "code": None}}
+                ).decode()
+            )
+            return
+        await self._remember(intake, "".join(said), thread, named=named)
+        yield self._chunk(identity, {}, finish="stop")
+        if intake.usage:
+            closing = self._shape("chat.completion.chunk", None, None, identity) | {"choices": [], "usage": _USAGE}
+            yield sse(msgspec.json.encode(closing).decode())
+        yield "data: [DONE]\n\n"
+
+    def _chunk(self, identity: str, delta: dict[str, Any], *, finish: str | None = None) -> str:
+        return sse(msgspec.json.encode(self._shape("chat.completion.chunk", {"delta": delta}, finish, identity)).decode())
+
+    def _shape(self, kind: str, choice: dict[str, Any] | None, finish: str | None, identity: str = "") -> dict[str, Any]:
+        shape: dict[str, Any] = {
+            "id": identity or f"chatcmpl-{secrets.token_hex(12)}",
+            "object": kind,
+            "created": int(self._service.clock.time()),
+            "model": self._service.name,
+        }
+        if choice is not None:
+            shape["choices"] = [{"index": 0, **choice, "finish_reason": finish, "logprobs": None}]
+        if kind == "chat.completion":
+            shape["usage"] = _USAGE
+        return shape
+
+    def _model(self) -> dict[str, Any]:
+        return {"id": self._service.name, "object": "model", "created": 0, "owned_by": "coterie"}
+
+
+_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+"""Tokens are counted where the model is asked, and a turn may ask it several times."""
+
+
+def _whole_text(told: Delivery) -> str:
+    event = told.event
+    return event.text if isinstance(event, Delivered | TurnEnded) else ""
+
+
+def _piece(told: Delivery, said: list[str], *, written: bool) -> tuple[str, bool]:
+    """Return what of an event is new text, and whether the answer has been written piece by piece."""
+    event = told.event
+    gap = _BREAK if said else ""
+    if told.own and isinstance(event, TextWritten):
+        return (event.text if written else gap + event.text), True
+    if told.own and isinstance(event, TurnEnded):
+        return ("" if written or not event.text else gap + event.text), written
+    text = _whole_text(told)
+    return (gap + text if text else ""), False if text else written
+
+
+async def _chain(first: Delivery | None, rest: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:
+    if first is not None:
+        yield first
+    async for each in rest:
+        yield each
+
+
+def _header(request: Request, names: tuple[str, ...]) -> str:
+    return next((value for name in names if (value := request.headers.get(name))), "")

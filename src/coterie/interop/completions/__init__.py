@@ -1,1 +1,0 @@
-"""OpenAI's chat completions, for chat front ends that speak nothing else."""

@@ -1,0 +1,151 @@
+"""Read request bodies, answer errors, and write streams of server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from coterie.errors import (
+    ConversationClosed,
+    ConversationError,
+    ConversationFull,
+    ConversationTaken,
+    CoterieError,
+    InvalidNamespace,
+    InvalidText,
+    TransitionRefused,
+    UnknownOperation,
+    describe,
+)
+
+
+class HTTPProblem(Exception):
+    """A request cannot be answered, and why. `status` is that of HTTP, `param` the key that is wrong."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+
+    def response(self) -> JSONResponse:
+        """Return it as it is sent: in the form that clients of completions know."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"  # noqa: PLR2004 - as HTTP has it
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return JSONResponse({"error": error}, self.status)
+
+
+async def read_json(request: Request, limit: int) -> Any:
+    """Return the body of a request. Raises `HTTPProblem` for one that is too long, or no JSON."""
+    too_long = HTTPProblem(413, f"the request has more than {limit} bytes; send less", code="request_too_large")
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise too_long
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_long
+    try:
+        # Two readers would have to agree on what is JSON; the strict one decides.
+        return msgspec.json.decode(bytes(body))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise HTTPProblem(400, f"the body is not JSON: {error}", code="invalid_json") from error
+
+
+_STATUS: tuple[tuple[type[CoterieError], int], ...] = (
+    (InvalidText, 422),
+    (InvalidNamespace, 422),
+    (UnknownOperation, 404),
+    (TransitionRefused, 409),
+    (ConversationFull, 429),
+    (ConversationTaken, 409),
+    (ConversationClosed, 503),
+    (ConversationError, 500),
+)
+
+_OURS = "something went wrong here; the server's log says what"
+
+_log = logging.getLogger(__name__)
+
+
+def status_of(error: CoterieError) -> int:
+    """Return the status with which an error is answered."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+async def refused(request: Request, error: Exception) -> Response:  # noqa: ARG001 - as handlers of Starlette are
+    """Answer a request that was refused on its way in."""
+    assert isinstance(error, HTTPProblem)
+    return error.response()
+
+
+def words_for(error: CoterieError, where: str) -> str:
+    """Return what a stranger is told of an error: what a request can mend; of all else only that it is in the log."""
+    if status_of(error) < 500:  # noqa: PLR2004 - as HTTP has it
+        return str(error)
+    _log.error("%s: %s", where, describe(error))
+    return _OURS
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """Answer a request that a conversation could not do."""
+    assert isinstance(error, CoterieError)
+    return HTTPProblem(status_of(error), words_for(error, f"{request.method} {request.url.path}")).response()
+
+
+async def broken(request: Request, error: Exception) -> Response:
+    """Answer a request that met a fault of ours. What it was is in the log, and not told to strangers."""
+    _log.error("%s %s: %s", request.method, request.url.path, describe(error), exc_info=error)
+    return HTTPProblem(500, _OURS).response()
+
+
+_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+def sse(data: str, *, id: int | None = None) -> str:  # noqa: A002 - what the format calls it
+    """Return one event as it is sent. `data` has no line breaks but those of JSON, which has none."""
+    return (f"id: {id}\n" if id is not None else "") + f"data: {data}\n\n"
+
+
+def streaming(pieces: AsyncIterator[str], *, heartbeat: float, closing: asyncio.Event) -> StreamingResponse:
+    """Return a response that sends pieces as they come."""
+    return StreamingResponse(_alive(pieces, heartbeat, closing), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _alive(pieces: AsyncIterator[str], heartbeat: float, closing: asyncio.Event) -> AsyncIterator[str]:
+    """Pass pieces on, with a comment after each silence, until they end or the server does."""
+    ended = asyncio.ensure_future(closing.wait())
+    coming: asyncio.Future[str] | None = None
+    try:
+        while True:
+            if coming is None:
+                coming = asyncio.ensure_future(anext(pieces))
+            waiting: list[asyncio.Future[Any]] = [coming, ended]
+            done, _ = await asyncio.wait(waiting, timeout=heartbeat, return_when=asyncio.FIRST_COMPLETED)
+            if coming in done:
+                try:
+                    piece = coming.result()
+                except StopAsyncIteration:
+                    return
+                coming = None
+                yield piece
+            elif ended in done:
+                return
+            else:
+                yield ": still here\n\n"
+    finally:
+        ended.cancel()
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait({coming})
+        aclose = getattr(pieces, "aclose", None)
+        if aclose is not None:
+            await aclose()

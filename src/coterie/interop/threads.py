@@ -1,0 +1,192 @@
+"""The threads of front ends, the events that each was told, and the state that all endpoints share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+
+from coterie.conversation import Conversation, Conversations, TurnBegan
+from coterie.interop.options import ServingOptions
+from coterie.kernel import Clock
+from coterie.storage import Database, Schema, Transaction
+
+_SCHEMA = Schema(
+    "serving",
+    (
+        """
+        CREATE TABLE serving_told (thread TEXT PRIMARY KEY, event BIGINT NOT NULL);
+        CREATE TABLE serving_histories (digest TEXT PRIMARY KEY, thread TEXT NOT NULL, at DOUBLE PRECISION NOT NULL);
+        CREATE INDEX serving_histories_by_time ON serving_histories (at);
+        """,
+    ),
+)
+KEPT = 30 * 86_400.0
+"""Seconds that a history is known."""
+
+
+class Records:
+    """How far each thread was told, and which thread a history belongs to. Safe from any thread."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        database.migrate(_SCHEMA)
+
+    def told(self, thread: str) -> int:
+        """Return the id of the last event that the front end of a thread was told, or 0."""
+        row = self._database.row("SELECT event FROM serving_told WHERE thread = ?", (thread,))
+        return 0 if row is None else int(row[0])
+
+    def tell(self, thread: str, event: int) -> None:
+        """Note how far a thread was told. It is written soon; what is lost with a crash is told once more."""
+
+        def write(transaction: Transaction) -> None:
+            transaction.execute(
+                "INSERT INTO serving_told VALUES (?, ?) ON CONFLICT (thread) DO UPDATE SET event = excluded.event"
+                " WHERE excluded.event > serving_told.event",
+                (thread, event),
+            )
+
+        self._database.write(write, durable=False)
+
+    def thread_of(self, digest: str) -> str | None:
+        """Return the thread that a history belongs to; None if it is unknown, or belongs to several."""
+        row = self._database.row("SELECT thread FROM serving_histories WHERE digest = ?", (digest,))
+        return str(row[0]) if row is not None and row[0] else None
+
+    async def belongs(self, digest: str, thread: str) -> None:
+        """Note that a history belongs to a thread. Once two threads share one, it belongs to neither."""
+        now = self._clock.time()
+
+        def write(transaction: Transaction) -> None:
+            transaction.execute("DELETE FROM serving_histories WHERE at < ?", (now - KEPT,))
+            transaction.execute(
+                "INSERT INTO serving_histories VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET at = excluded.at, thread ="
+                " CASE WHEN serving_histories.thread = excluded.thread THEN excluded.thread ELSE '' END",
+                (digest, thread, now),
+            )
+
+        await self._database.write(write)
+
+
+def digest(user: str, lines: Iterable[tuple[str, str]]) -> str:
+    """Return what stands for the history of a user: who said what, in order."""
+    text = json.dumps([user, *([role, said.strip()] for role, said in lines)], ensure_ascii=False)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+_IDLE = 60.0
+"""Seconds for which a thread is kept open at least since it was asked for."""
+
+
+class ClientThread:
+    """One thread of a front end: its conversation, and how far it was told. Only the server's loop touches it."""
+
+    def __init__(self, key: str, chat: Conversation, told: int, records: Records) -> None:
+        self.chat = chat
+        self.opened_at = 0.0
+        """When it was asked for last, on the monotonic clock."""
+        self.listeners = 0
+        """Streams that stay open between the turns. While there is one, results are told there and not in runs."""
+        self.reading: set[int] = set()
+        """Turns that some request is being told now."""
+        self._key = key
+        self._told = told
+        self._claimed: set[int] = set()
+        self._records = records
+
+    @property
+    def told(self) -> int:
+        """The id of the event up to which all was told."""
+        return self._told
+
+    @contextlib.contextmanager
+    def answering(self, began: TurnBegan | None) -> Iterator[None]:
+        """Keep the answer to a turn from being told elsewhere too, in a ``with`` block."""
+        if began is None:
+            yield
+            return
+        self.reading.add(began.turn)
+        try:
+            yield
+        finally:
+            self.reading.discard(began.turn)
+
+    def claim(self, event: int, *, again: bool = False) -> bool:
+        """Take it upon oneself to tell an event; return whether nobody else has, or, if `again`, does just now."""
+        if event in self._claimed or (event <= self._told and not again):
+            return False
+        self._claimed.add(event)
+        return True
+
+    def disclaim(self, event: int) -> None:
+        """Give back what was claimed and not told after all."""
+        self._claimed.discard(event)
+
+    def advance(self, event: int) -> None:
+        """Note that everything up to an event was told."""
+        if event > self._told:
+            self._told = event
+            self._claimed = {each for each in self._claimed if each > event}
+            self._records.tell(self._key, event)
+
+
+class Threads:
+    """The threads that were asked for lately. Only the server's loop touches it.
+
+    Of many more than `limit` those are closed that nobody has asked for, or reads, and in which nothing is under way. They
+    are opened again when they are asked for, as they were left.
+    """
+
+    def __init__(self, conversations: Conversations, records: Records, clock: Clock, limit: int) -> None:
+        self._conversations = conversations
+        self._records = records
+        self._clock = clock
+        self._limit = limit
+        self._seats: dict[tuple[str, ...], ClientThread] = {}
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    async def open(self, namespace: tuple[str, ...]) -> ClientThread:
+        """Return the seat of a namespace. Raises what `Conversations.open` does."""
+        seat = self._seats.get(namespace)
+        if seat is None:
+            key = json.dumps(namespace)
+            chat, told = await asyncio.to_thread(lambda: (self._conversations.open(namespace), self._records.told(key)))
+            await chat.ready()
+            seat = self._seats.setdefault(namespace, ClientThread(key, chat, told, self._records))
+        seat.opened_at = self._clock.monotonic()
+        if len(self._seats) > self._limit:
+            await self._close_idle()
+        return seat
+
+    async def _close_idle(self) -> None:
+        before = self._clock.monotonic() - _IDLE
+        for namespace, seat in sorted(self._seats.items(), key=lambda item: item[1].opened_at):
+            if seat.opened_at > before or len(self._seats) <= self._limit:
+                return
+            if seat.listeners or seat.reading or seat.chat.operations(unfinished=True):
+                continue
+            del self._seats[namespace]
+            await seat.chat.aclose()
+
+
+class Service:
+    """The conversations that are served, and the limits. Only the server's loop touches it."""
+
+    def __init__(
+        self, name: str, conversations: Conversations, records: Records, options: ServingOptions, clock: Clock
+    ) -> None:
+        self.name = name
+        """What the assistant is called, as a model."""
+        self.conversations = conversations
+        self.records = records
+        self.options = options
+        self.clock = clock
+        self.threads = Threads(conversations, records, clock, options.open_threads)
+        self.closing = asyncio.Event()
+        """Set when the server ends, so that endless streams do too."""
