@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from coterie.errors import CheckpointRefused, InvalidSetting
+from coterie.errors import CheckpointRefused, InvalidSetting, InvalidValue
 from coterie.kernel import Checkpointable, detach
 from coterie.runtime import Agent, AgentRef
 from coterie.world import freeze
 
+_DEEPEST = 64
 _STATELESS = (str, bytes, bool, int, float, type(None))
 
 
@@ -55,7 +57,7 @@ class Participant:
 def state_as_bytes(name: str, state: Any) -> bytes:
     """Return a state as bytes. Raises `CheckpointRefused` if it is not plain data."""
     try:
-        return msgspec.msgpack.encode(freeze(state), order="deterministic", enc_hook=dict)
+        return msgspec.msgpack.encode(_plain(state))
     except Exception as error:
         raise CheckpointRefused(name, f"its snapshot is not plain data: {error}") from error
 
@@ -63,6 +65,19 @@ def state_as_bytes(name: str, state: Any) -> bytes:
 def state_from_bytes(data: bytes) -> Any:
     """Return the state that `state_as_bytes` was given."""
     return msgspec.msgpack.decode(data)
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return a state as lists and dicts. A dict keeps its order, for the agent may walk it; what has none is sorted."""
+    if depth <= _DEEPEST and isinstance(value, list | tuple):
+        return [_plain(each, depth + 1) for each in value]
+    if depth <= _DEEPEST and isinstance(value, Mapping):
+        names = {freeze(name): name for name in value}
+        if not all(isinstance(name, str) for name in names):
+            raise InvalidValue("snapshot", "a key of a mapping is no text; make the keys text, or give a list of pairs")
+        order = names if isinstance(value, dict) else sorted(names)
+        return {name: _plain(value[names[name]], depth + 1) for name in order}
+    return freeze(value, "snapshot", depth)
 
 
 def _is_stateless(value: Any) -> bool:

@@ -102,7 +102,7 @@ class Turn:
         # Checked here, where the traceback names this agent, and not at the commit.
         check_instance("intend.action", action, str, "the name of an action, as text")
         check_number("intend.priority", priority, least=-_WIDE, whole=True)
-        wanted = {name: freeze(value, name) for name, value in arguments.items()}
+        wanted = _frozen(arguments)
         index = self._left + len(self._intents)
         self._intents.append(Intent(self.name, str(freeze(action, "action")), wanted, priority, self.round, self.place, index))
         # The deadline may have passed meanwhile; the engine has then refused the intent or never saw it. Raise in both cases.
@@ -112,7 +112,7 @@ class Turn:
         """Propose a mechanism: a kind of rule with parameters in plain data. Raises as `intend` does."""
         self._enter()
         check_instance("propose.kind", kind, str, "the kind of a mechanism, as text")
-        wanted = {name: freeze(value, name) for name, value in parameters.items()}
+        wanted = _frozen(parameters)
         self._proposals.append(
             Proposal(self.name, str(freeze(kind, "kind")), wanted, self.round, self.place, len(self._proposals))
         )
@@ -136,3 +136,9 @@ class Turn:
 
     def __deepcopy__(self, memo: object) -> Turn:
         return self
+
+
+def _frozen(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    # One by one, so that an error names the argument.
+    frozen: Mapping[str, Any] = freeze({name: freeze(value, name) for name, value in given.items()})
+    return frozen

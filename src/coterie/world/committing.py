@@ -12,7 +12,7 @@ from coterie.world.intent import Intent
 from coterie.world.resolvers import Effects, IntentOutcome, Resolution, Resolver, refused
 from coterie.world.state.event import Event
 from coterie.world.state.fold import Fold
-from coterie.world.state.values import as_key, fits, freeze
+from coterie.world.state.values import FrozenMapping, as_key, fits, freeze
 from coterie.world.state.view import View
 
 Invariant: TypeAlias = Callable[[View, View], str | None]
@@ -61,15 +61,18 @@ class PendingCommit:
             except (InvalidValue, OverflowError) as error:
                 raise _TooLarge(f"{key} would be a number that cannot be kept") from error
             fold.set(key, after)
+        if len(changes) > 1:
+            # As they are read from the log.
+            changes = dict(sorted(changes.items()))
         for key in effects.removes:
             _check_key(key)
             changes.pop(key, None)
             fold.remove(key)
         fold.sequence = sequence = fold.sequence + 1
         # Whoever made the intent keeps its arguments, and may change them.
-        details: dict[str, Any] = {**intent.arguments}
+        details: Mapping[str, Any] = {**intent.arguments}
         if decision.details:
-            details |= _frozen(decision.details, resolver)
+            details = FrozenMapping({**details, **_frozen(decision.details, resolver)})
         self.events.append(
             Event(
                 sequence,

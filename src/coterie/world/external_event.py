@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from coterie.errors import InvalidValue
-from coterie.world.state.values import as_key, bare, freeze
+from coterie.world.state.values import FrozenMapping, as_key, bare, freeze
 
 
 class ExternalEvent(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class ExternalEvent(msgspec.Struct, frozen=True):
             raise InvalidValue("remove", f"{self.remove!r} does not name several keys")
         if not isinstance(self.details, Mapping):
             raise InvalidValue("details", f"{self.details!r} is no mapping of names to plain data")
-        changes = {as_key(key): freeze(value, key) for key, value in self.changes.items()}
+        changes = FrozenMapping({as_key(key): freeze(value, key) for key, value in self.changes.items()})
         return ExternalEvent(
             _text("kind", self.kind),
             _text("agent", self.agent),
@@ -56,7 +56,7 @@ class ExternalEvent(msgspec.Struct, frozen=True):
                 raise InvalidValue(key, "it is to expire, and is not among what is set")
             if isinstance(when, bool) or not isinstance(when, int | float) or not math.isfinite(when):
                 raise InvalidValue(key, f"{when!r} is no moment at which it could expire")
-        return dict(self.expires)
+        return dict(sorted(self.expires.items()))
 
 
 def _text(field: str, value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from coterie.errors import InvalidIntent, InvalidValue
-from coterie.world.state.values import bare, fits, freeze
+from coterie.world.state.values import FrozenMapping, bare, fits, freeze
 
 _WIDE = 2**63
 """Whole numbers within this, on both sides of 0, can be recorded."""
@@ -62,12 +62,20 @@ def _is_plain(intent: Any) -> bool:
         and intent.round.__class__ is int
         and intent.stage.__class__ is int
         and intent.index.__class__ is int
-        and intent.arguments.__class__ is dict
         and intent.agent.isascii()
         and intent.action.isascii()
     ):
         return False
-    for name, value in intent.arguments.items():
+    return _are_plain(intent.arguments) and -_WIDE < intent.round < _WIDE and -_WIDE < intent.stage < _WIDE
+
+
+def _are_plain(arguments: Mapping[str, Any]) -> bool:  # noqa: PLR0911 - one for each kind of value
+    """Return whether arguments can be recorded as they are, and are in the order of their names."""
+    if arguments.__class__ is FrozenMapping:
+        return True
+    if arguments.__class__ is not dict or (len(arguments) > 1 and list(arguments) != sorted(arguments)):
+        return False
+    for name, value in arguments.items():
         kind = value.__class__
         if not (name.__class__ is str and name.isascii()):
             return False
@@ -79,7 +87,7 @@ def _is_plain(intent: Any) -> bool:
                 return False
         elif kind is not float:
             return False
-    return -_WIDE < intent.round < _WIDE and -_WIDE < intent.stage < _WIDE
+    return True
 
 
 def _made_plain(intent: Any) -> Intent:
@@ -96,7 +104,7 @@ def _made_plain(intent: Any) -> Intent:
         raise InvalidIntent(repr(intent), "arguments are a mapping of names to plain data")
     try:
         agent, action = freeze(intent.agent, "agent"), freeze(intent.action, "action")
-        arguments = {_name(name): fits(value, name) for name, value in intent.arguments.items()}
+        arguments = FrozenMapping({_name(name): fits(value, name) for name, value in intent.arguments.items()})
     except InvalidValue as error:
         raise InvalidIntent(repr(intent), str(error)) from error
     return Intent(agent, action, arguments, *numbers)

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from coterie.concurrency import waits
-from coterie.errors import StageFailed, describe
+from coterie.errors import InvalidValue, StageFailed, describe
 from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, verdict_notes
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report
+from coterie.rounds.engine.membership import change_of
+from coterie.rounds.engine.returning import for_each, for_others, own
 from coterie.rounds.engine.timeline import Timeline
 from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
 from coterie.rounds.gathering import Gathering
@@ -20,7 +22,7 @@ from coterie.rounds.plan import Change, Plan
 from coterie.rounds.proposals import Verdict, problem_of
 from coterie.rounds.recorded import FORFEITED, JOINED, LEFT, RecordedDecisions, RecordedStep
 from coterie.rounds.turn import Turn
-from coterie.world import Event, ExternalEvent, freeze
+from coterie.world import Event, ExternalEvent
 
 _MOST_VISITS = 10_000
 """The maximum number of visits of an agent to one stage in one round."""
@@ -137,7 +139,7 @@ class RoundEngine:
             problems = [problem_of(each, self.plan.mechanisms, self.plan.resolver) for each in proposals]
         self.unsound = [Verdict(each, False, why) for each, why in zip(proposals, problems, strict=True) if why]  # noqa: FBT003 - a field
         sound = [each for each, why in zip(proposals, problems, strict=True) if not why]
-        outputs = {token.name: dict(token.inputs) for token in tokens}
+        outputs = {token.name: {name: for_others(value, name) for name, value in token.inputs.items()} for token in tokens}
         place = self.graph.places[stage.name]
         # Taken alone, each agent's gathering has a number of its own, whatever the order of arrival.
         alone = self.plan.mode.alone
@@ -211,7 +213,12 @@ class RoundEngine:
         token.proposals = [*token.proposals, *proposals]
         if report.state is not None:
             token.latest = report.state
-        self._pass(token, turn, report.value)
+        try:
+            value = own(report.value, turn.stage, plain=self.freezes)
+        except InvalidValue as error:
+            self._forfeit(token, turn, f"it returned {describe(error)}", stuck=False)
+            return
+        self._pass(token, turn, value)
 
     def judge(self) -> None:
         """Apply the result of a together-stage."""
@@ -241,16 +248,22 @@ class RoundEngine:
             self.settling.commit(opened, () if self.plan.mode.alone else intents, notes)
             if not self.plan.mode.alone:
                 opened.view = self.world.view()
-        for token in tokens:
+        for token, value in zip(tokens, self._returned(gathering, report.value, len(tokens)), strict=True):
             token.visits = {**token.visits, gathering.stage: token.visits.get(gathering.stage, 0) + 1}
-            self._pass(token, gathering, report.value)
+            self._pass(token, gathering, value)
+
+    def _returned(self, gathering: Gathering, value: Any, agents: int) -> list[Any]:
+        """Return for each agent what a together-stage returned. Raises `StageFailed` if it must be plain data, and is not."""
+        try:
+            return for_each(value, gathering.stage, agents, plain=self.freezes)
+        except InvalidValue as error:
+            raise StageFailed(gathering.stage, gathering.round, f"it returned {describe(error)}") from error
 
     def _pass(self, token: Token, turn: Turn, value: Any) -> None:
         """Move a token on from a stage that has ended."""
         self.last = token.name
         try:
-            kept = freeze(value, turn.stage) if self.freezes else value
-            token.inputs = {**token.inputs, turn.stage: kept}
+            token.inputs = {**token.inputs, turn.stage: value}
             passage = turn
             if isinstance(turn, Gathering):
                 stage = self.graph.stage(turn.stage)
@@ -332,29 +345,11 @@ class RoundEngine:
             return Change(tuple(joins), tuple(leaves))
         joins, self.joins = [*joins, *self.joins], []
         leaves, self.leaves = [*leaves, *self.leaves], []
-        change = self._asked(number)
-        if change is not None:
-            joins, leaves = [*joins, *change.join], [*leaves, *change.leave]
-        return Change(tuple(joins), tuple(leaves))
-
-    def _asked(self, number: int) -> Change | None:
-        if self.plan.membership is None:
-            return None
-        try:
-            with self.watch.during(f"the membership of round {number}"):
-                change = self.plan.membership(number, self.world.view())
-        except Exception as error:
-            raise StageFailed("membership", number, f"it raised {describe(error)}") from error
-        if change is None:
-            return None
-        if not isinstance(change, Change):
-            raise StageFailed("membership", number, f"it returned {change!r}; return Change(join=[...], leave=[...]), or None")
-        given: tuple[Any, ...] = (change.join, change.leave)
-        if any(isinstance(names, str) or not isinstance(names, Iterable) for names in given):
-            raise StageFailed("membership", number, f"it returned {change!r}; both are lists of names")
+        with self.watch.during(f"the membership of round {number}"):
+            change = change_of(self.plan, number)
         for name in (*change.join, *change.leave):
             self.executors.participant(name)
-        return change
+        return Change((*joins, *change.join), (*leaves, *change.leave))
 
     def waited(self, tokens: Iterable[Token], number: int, stage: str) -> None:
         """Add waits of tokens until now, for the agent that came last."""

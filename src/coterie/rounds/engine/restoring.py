@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from coterie.errors import CheckpointMissing
 from coterie.rounds.checkpoint import Checkpoint, RoundState, TokenState
 from coterie.rounds.engine.engine import RoundEngine
 from coterie.rounds.engine.tokens import OpenRound, Status, Token
 from coterie.rounds.participant import state_as_bytes, state_from_bytes
+from coterie.rounds.proposals import Proposal
 from coterie.rounds.recorded import RecordedDecisions
 from coterie.world import freeze
 
@@ -107,13 +110,17 @@ def _token_of(state: TokenState, engine: RoundEngine) -> Token:
         state.visits,
         state.intended,
         state.sequence,
-        state.proposals,
+        [_frozen_proposal(each) for each in state.proposals],
         state.kept,
         state.latest,
         state.last,
         state.back,
         since=engine.world.clock.monotonic(),
     )
+
+
+def _frozen_proposal(proposal: Proposal) -> Proposal:
+    return replace(proposal, parameters=freeze(proposal.parameters))
 
 
 def _state_of_round(opened: OpenRound) -> RoundState:
@@ -135,9 +142,9 @@ def _round_of(state: RoundState, engine: RoundEngine) -> OpenRound:
         state.number,
         engine.world.at(state.sequence),
         state.first,
-        state.intents,
+        [replace(each, arguments=freeze(each.arguments)) for each in state.intents],
         state.notes,
-        state.verdicts,
+        [replace(each, proposal=_frozen_proposal(each.proposal)) for each in state.verdicts],
         set(state.inside),
         state.commits,
         state.gatherings,

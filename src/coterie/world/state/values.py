@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import math
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-import immutables
 import msgspec
 
 from coterie.errors import InvalidValue
@@ -17,12 +18,68 @@ _LEAST, _MOST = -(2**63), 2**64 - 1
 """The whole numbers that have a form as bytes."""
 _DEEPEST = 64
 """Levels of nesting; what is deeper is a mistake, or a circle."""
+_REMEDIES = {
+    "set": "give sorted(...) of it",
+    "frozenset": "give sorted(...) of it",
+    "deque": "give list(...) of it",
+    "range": "give list(...) of it",
+    "ndarray": "give its tolist()",
+    "datetime": "give its isoformat()",
+    "date": "give its isoformat()",
+    "time": "give its isoformat()",
+    "timedelta": "give its total_seconds()",
+    "Decimal": "give str(...) of it",
+    "Fraction": "give str(...) of it",
+    "complex": "give its real and imag",
+}
 
 
-def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901 - one branch for each kind of value
-    """Return a value that nobody can change: lists as tuples, mappings as `immutables.Map`, numbers and text as they are.
+class FrozenMapping(dict[str, Any]):
+    """A mapping that nobody can change, walked in the order of its keys in every process. Made by `freeze`.
 
-    Raises `InvalidValue`, which names `key`, for what is no plain data: sets, objects, numbers without an equal.
+    It is a dict to whoever reads it, `json` and `msgspec` included. `dict(...)` makes one that can be changed. Safe from any thread.
+    """
+
+    __slots__ = ("depth",)
+
+    depth: int
+    """Levels of nesting, itself included."""
+
+    def __init__(self, frozen: Mapping[str, Any]) -> None:
+        """Take over values that are frozen already."""
+        super().__init__(frozen if len(frozen) < 2 else sorted(frozen.items()))  # noqa: PLR2004 - one key has an order
+        self.depth = 1 + max(map(_depth, self.values()), default=0)
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - stands for methods of many signatures
+        raise TypeError("this mapping is frozen; make a dict(...) of it, and change that")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override] # a dict has none, for it can be changed
+        return hash(frozenset(self.items()))
+
+    def __copy__(self) -> FrozenMapping:
+        return self
+
+    def __deepcopy__(self, memo: object) -> FrozenMapping:
+        return self
+
+    def __reduce__(self) -> tuple[type[FrozenMapping], tuple[dict[str, Any]]]:
+        return FrozenMapping, (dict(self),)
+
+
+def _depth(value: Any) -> int:
+    kind = value.__class__
+    if kind is FrozenMapping:
+        return int(value.depth)
+    return 1 + max(map(_depth, value), default=0) if kind is tuple else 0
+
+
+def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901, PLR0911, PLR0912 - a branch for each kind of value
+    """Return a value that nobody can change: lists as tuples, mappings as `FrozenMapping`, numbers and text as they are.
+
+    NumPy's scalars become Python's numbers. Raises `InvalidValue`, which names `key`, for what is no plain data: sets,
+    objects, numbers without an equal.
     """
     kind = value.__class__
     if kind in _SIMPLE:
@@ -35,19 +92,39 @@ def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901 -
         if math.isnan(value):
             raise InvalidValue(key, "NaN equals nothing, not even itself")
         return value
-    if depth > _DEEPEST:
+    if depth + (value.depth - 1 if kind is FrozenMapping else 0) > _DEEPEST:
         raise InvalidValue(key, f"it is nested more than {_DEEPEST} levels deep, perhaps in itself")
+    if kind is FrozenMapping:
+        return value
     if isinstance(value, list | tuple):
-        return tuple(freeze(each, key, depth + 1) for each in value)
+        return tuple([freeze(each, key, depth + 1) for each in value])
     if isinstance(value, Mapping):
         for name in value:
             if not isinstance(name, str):
                 raise InvalidValue(key, f"{name!r} in a mapping is a {type(name).__qualname__}, and keys are text")
-        return immutables.Map({freeze(name, key): freeze(each, key, depth + 1) for name, each in value.items()})
+        return FrozenMapping({freeze(name, key): freeze(each, key, depth + 1) for name, each in value.items()})
     if isinstance(value, bool | int | float | str | bytes):
         # A subclass, such as an enumeration: what it is beside its value would be lost on the way to the disk.
         return freeze(bare(value), key)
-    raise InvalidValue(key, f"a {kind.__module__}.{kind.__qualname__} is no plain data")
+    number = scalar(value)
+    if number is not value:
+        return freeze(number, key, depth + 1)
+    raise InvalidValue(key, f"a {kind.__module__}.{kind.__qualname__} is no plain data{_remedy(value)}")
+
+
+def scalar(value: Any) -> Any:
+    """Return a scalar of NumPy as an ordinary number, and anything else as it is."""
+    numpy = sys.modules.get("numpy")
+    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
+
+
+def _remedy(value: Any) -> str:
+    if hasattr(value, "__dataclass_fields__"):
+        return "; give dataclasses.asdict(...) of it"
+    if isinstance(value, enum.Enum):
+        return "; give its value"
+    remedy = _REMEDIES.get(type(value).__name__)
+    return f"; {remedy}" if remedy is not None else ""
 
 
 def thaw(value: Any) -> Any:
@@ -87,13 +164,7 @@ def _encodable(text: str, key: object) -> str:
     return text
 
 
-def _as_dict(value: Any) -> Any:
-    if isinstance(value, immutables.Map):
-        return dict(value)
-    raise TypeError(f"a {type(value).__qualname__} is no plain data")
-
-
-encoder = msgspec.msgpack.Encoder(enc_hook=_as_dict, order="deterministic")
+encoder = msgspec.msgpack.Encoder(order="deterministic")
 """Writes values, and what is made of them, in their one form: the same value, the same bytes."""
 
 
