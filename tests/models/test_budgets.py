@@ -149,7 +149,7 @@ def test_what_was_spent_is_taken_up_by_a_gateway_with_a_larger_budget() -> None:
 
 
 def test_a_state_that_is_none_is_refused() -> None:
-    with ModelGateway(ScriptedModel([])) as gateway, pytest.raises(InvalidSetting, match="what snapshot returned"):
+    with ModelGateway(ScriptedModel([])) as gateway, pytest.raises(InvalidSetting, match="a state that snapshot returned"):
         gateway.restore({"asked": [], "spent": {"run": {"requests": "many"}}})
 
 

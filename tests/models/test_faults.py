@@ -340,7 +340,7 @@ def test_half_a_character_is_told_as_a_question_mark(server: ModelServer, tmp_pa
         assert gateway.ask_blocking(question("1"), 10).text == "a ? b"
         pieces = list(gateway.stream_blocking(question("2"), 10))
         assert "".join(piece.text for piece in pieces[:-1]) == pieces[-1].text == "a ? b"
-        with pytest.raises(MalformedReply, match="the arguments of look hold half a character"):
+        with pytest.raises(MalformedReply, match="the arguments of look hold a lone surrogate"):
             gateway.ask_blocking(question("3"), 10)
 
 

@@ -275,11 +275,11 @@ def test_every_cut_of_a_recording_can_be_read_and_appended_to(tmp_path: Path) ->
     ("content", "words"),
     [
         (b"", "first line is missing"),
-        (b"hello\n", "first line is another"),
-        (b'{"coterie": "diary", "schema": 1}\n', "first line is another"),
-        (b'{"coterie": "recording", "schema": 99}\n', "of version 99"),
-        (b'{"coterie": "recording", "schema": 1}\n{"agent": 3}\n', "line 2 makes no sense"),
-        (b"\xff\xfe\x00\n", "first line is another"),
+        (b"hello\n", "first line is wrong"),
+        (b'{"coterie": "diary", "schema": 1}\n', "first line is wrong"),
+        (b'{"coterie": "recording", "schema": 99}\n', "has version 99"),
+        (b'{"coterie": "recording", "schema": 1}\n{"agent": 3}\n', "line 2 is not valid"),
+        (b"\xff\xfe\x00\n", "first line is wrong"),
     ],
 )
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: bytes, words: str) -> None:

@@ -22,9 +22,9 @@ class Model(Protocol):
         ...
 
     def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Return the reply as it is written: pieces of text, and the whole reply last, always, unless an error is raised.
+        """Yield the text of the reply in pieces, and the whole reply last, unless an error is raised.
 
-        A reader that stops closes the iterator, and the call ends with it.
+        A reader that stops closes the iterator, which ends the call.
         """
         ...
 
@@ -62,5 +62,5 @@ def tokens(usage: Usage) -> int:
 
 
 def usage_of(piece: object) -> Usage | None:
-    """Return what a stream has cost, if this piece of it is the whole reply, which comes last."""
+    """Return the usage of a stream if this piece is the whole reply, otherwise None."""
     return piece.usage if isinstance(piece, ModelReply) else None

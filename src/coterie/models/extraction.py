@@ -38,8 +38,8 @@ async def extract(model: Model, kind: type[T] | Any, request: ModelRequest, *, a
     """Ask for a value of the type `kind`, and return it.
 
     `kind` is a msgspec struct, a pydantic model, a dataclass, or any type that pydantic understands, `list[int]` too.
-    A reply that does not fit is shown to the model with what is wrong, up to `attempts` replies in all. Raises
-    `MalformedReply` with the last reply as it came, any other `ModelError`, and `InvalidSetting`.
+    A reply that does not fit goes back to the model with its problem, up to `attempts` replies in total. Raises
+    `MalformedReply` with the last reply, any other `ModelError`, and `InvalidSetting`.
     """
     extraction: Extraction[T] = Extraction(model.name, kind, request, attempts=attempts)
     while not extraction.take(await model.ask(extraction.request)):
@@ -106,17 +106,17 @@ class _Form:
             self._adapter = _adapter(kind)
             schema = _root(msgspec.json.schema(kind) if self._adapter is None else self._adapter.json_schema())
         except (TypeError, ValueError, PydanticUserError) as error:
-            need = f"a type that can be told as a JSON schema: {str(error).splitlines()[0]}"
+            need = f"a type that has a JSON schema: {str(error).splitlines()[0]}"
             raise InvalidSetting("extract.kind", kind, need) from None
         self._wrapped = schema.get("type") != "object"
         if self._wrapped:
-            # Providers want an object, whatever the type.
+            # Providers accept only objects.
             definitions = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
             schema = {"type": "object", "properties": {"value": schema}, "required": ["value"], **definitions}
         self.schema: Mapping[str, Any] = schema
 
     def value(self, text: str) -> Any:
-        """Return the value that a text holds. Raises `ValueError` with what is wrong."""
+        """Return the value in a text. Raises `ValueError` with the problem."""
         found = _json(text)
         if self._wrapped:
             if not isinstance(found, dict) or "value" not in found:
@@ -138,7 +138,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any] | None:
 
 
 def _root(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema whose root is no reference, as providers want it."""
+    """Return a schema with a reference at its root resolved, as providers require."""
     reference = schema.get("$ref")
     if reference is None:
         return schema
@@ -148,7 +148,7 @@ def _root(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json(text: str) -> Any:
-    """Return the JSON value in a text, fenced or with words around it."""
+    """Return the JSON value in a text, also from a fenced block or between words."""
     fenced = _FENCED.search(text)
     candidates = [text, *([fenced.group(1)] if fenced else [])]
     start, end = text.find("{"), text.rfind("}")

@@ -18,7 +18,7 @@ class RateLimits:
     tokens_per_minute: int | None = None
     """Tokens, of prompts and replies, within any 60 seconds: estimated when a request is sent, corrected by its reply."""
     age_after: float = 10.0
-    """Seconds of waiting that count as much as one step of priority, so that nothing waits for ever."""
+    """Seconds of waiting that count as much as one step of priority, so that no request waits for ever."""
 
     def __post_init__(self) -> None:
         check_number("RateLimits.concurrency", self.concurrency, least=1, whole=True, optional=True)
@@ -34,9 +34,9 @@ class Timeouts:
     total: float | None = 600.0
     """For a request: its turn, all its attempts, and the pauses between them."""
     attempt: float | None = 120.0
-    """For one attempt, from when it is sent to the end of its reply."""
+    """For one attempt, from sending to the end of its reply."""
     first_token: float | None = 60.0
-    """For the first piece of a stream, from when it is sent."""
+    """For the first piece of a stream, from sending."""
 
     def __post_init__(self) -> None:
         check_number("Timeouts.total", self.total, above=0, optional=True)
@@ -49,7 +49,7 @@ class Budget:
     """Upper bounds on the spending of a run or an agent. None is unlimited; 0 permits nothing."""
 
     requests: int | None = None
-    """Requests that reach the provider, repeated attempts included. Never one more."""
+    """Requests sent to the provider, retries included. Exact."""
     tokens: int | None = None
     """Tokens of prompts and replies together, as the provider counts them."""
     dollars: float | None = None
@@ -75,5 +75,5 @@ class Price:
         check_number("Price.output", self.output)
 
     def of(self, input_tokens: float, output_tokens: float) -> float:
-        """Return the price of so many tokens, in US dollars."""
+        """Return the price of these tokens, in US dollars."""
         return (input_tokens * self.input + output_tokens * self.output) / 1_000_000

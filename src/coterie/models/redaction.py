@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 _SECRET = re.compile(r"(?:^|_)(?:API_?)?(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)(?:_|$)", re.IGNORECASE)
 _SHORTEST = 6
-"""Characters below which a value is no secret, but could be a part of any word."""
+"""Shorter values, in characters, are not redacted: they could be part of any word."""
 _URL_USER = re.compile(r"(?<=://)[^/@\s'\"]+@")
 _BEARER = re.compile(r"(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}")
 _MARK = "[redacted]"
@@ -19,7 +19,7 @@ _MARK = "[redacted]"
 class Redactor:
     """Redacts the values of environment variables that look like keys, and credentials in URLs.
 
-    The environment is read when it is made. Safe from any thread, for it never changes.
+    Reads the environment once, when it is created. Immutable, so safe from any thread.
     """
 
     def __init__(self, more: Iterable[str] = (), environment: Mapping[str, str] | None = None) -> None:
@@ -36,12 +36,12 @@ class Redactor:
         return self._text.sub(_MARK, text) if self._text is not None else text
 
     def bytes(self, data: bytes) -> bytes:
-        """Return JSON without secrets; addresses are left as they are."""
+        """Return JSON without secrets; URLs stay unchanged."""
         return self._bytes.sub(_MARK.encode(), data) if self._bytes is not None else data
 
 
 def _forms(secret: str) -> set[str]:
-    """Return a secret as it may stand in a text: plain, in JSON, in a repr, in an address."""
+    """Return the forms of a secret that a text may hold: plain, in JSON, in a repr, in a URL."""
     quoted = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
     twice = {repr(each)[1:-1] for each in quoted}
     return {secret, quote(secret, safe=""), *quoted, *twice}

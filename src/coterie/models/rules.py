@@ -1,4 +1,4 @@
-"""A model made of a function."""
+"""A model that answers by a function."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _PIECE = re.compile(r"\S+\s*|\s+")
 
 
 class RuleModel:
-    """Answers by rules: for demonstrations without a key, for tests, and where a rule is all it takes.
+    """Answers by rules: for demonstrations without a key, for tests, and for simple cases.
 
     ::
 
         model = RuleModel(lambda request: f"You said: {request.exchanges[-1].text}")
 
-    The rules see what any model sees, and no more, so what runs on them runs on a language model too. Text is streamed
-    word by word. Costs nothing, keeps nothing between two requests, and is safe from any thread and event loop if the
-    rules are. What they raise, the asker hears.
+    The rules get the same request as any model, so a program that runs on them runs on a language model too. Text is streamed
+    word by word. It costs nothing and keeps no state; it is safe from any thread and event loop if the rules are. An exception
+    of the rules reaches the caller.
 
     Args:
-        rules: What to answer; a plain function is called on the asker's thread, an asynchronous one on its loop.
-        name: What the model is called.
-        pause: Seconds between two words of a stream, to look on.
+        rules: Returns the reply; called on the caller's thread, or on its event loop if it is asynchronous.
+        name: The name of the model.
+        pause: Seconds between two words of a stream.
     """
 
     def __init__(self, rules: ReplyFunction, *, name: str = "rules", pause: float = 0.0) -> None:
@@ -47,11 +47,11 @@ class RuleModel:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the model."""
         return self._name
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Return what the rules answer."""
+        """Return the reply of the rules."""
         found = self._rules(request)
         reply = await found if inspect.isawaitable(found) else found
         if isinstance(reply, str):
@@ -60,7 +60,7 @@ class RuleModel:
         return msgspec.structs.replace(reply, finish=finish, model=self._name, usage=Usage(cost=0.0))
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Yield what the rules answer word by word, and the whole reply last."""
+        """Yield the reply of the rules word by word, and the whole reply last."""
         reply = await self.ask(request)
         for piece in _PIECE.findall(reply.text):
             yield TextDelta(piece)

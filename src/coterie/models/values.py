@@ -13,7 +13,7 @@ class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
     """A tool call requested by a model."""
 
     id: str
-    """Pairs the call with its result; one of its kind in a conversation."""
+    """Pairs the call with its result; unique in a conversation."""
     name: str
     arguments: Mapping[str, Any] = {}
     """As the model gave them, not yet checked against the tool's schema."""
@@ -23,11 +23,11 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     """The result of a tool call."""
 
     id: str
-    """That of the call."""
+    """The id of the call."""
     name: str
     content: str
     failed: bool = False
-    """Whether `content` says what went wrong, so that the model may try again."""
+    """Whether `content` is an error text; the model may try again."""
 
 
 class TextMessage(msgspec.Struct, frozen=True, tag="spoken"):
@@ -57,20 +57,20 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     instructions: str = ""
     """The system prompt."""
     exchanges: tuple[PromptMessage, ...] = ()
-    """What went before, oldest first; every call is followed by its result."""
+    """The conversation so far, oldest first; a result follows each call."""
     tools: tuple[ToolDefinition, ...] = ()
     schema: Mapping[str, Any] | None = None
     """The JSON schema that the text of the reply must fit, an object; None for free text."""
     temperature: float | None = None
-    """From 0 to 2; None for the provider's own."""
+    """From 0 to 2; None for the provider's default."""
     max_tokens: int | None = None
-    """The longest reply; None for the provider's own."""
+    """The maximum length of the reply; None for the provider's default."""
     agent: str = ""
-    """Who asks: budgets, and recordings, are kept by agent."""
+    """The agent that asks; budgets and recordings are kept by agent."""
     step: str = ""
-    """Which of the agent's questions it is, for example ``round 3/decide``: part of a recording's key."""
+    """Names the request among those of the agent, for example ``round 3/decide``; part of a recording's key."""
     priority: int = 0
-    """The higher goes first when requests wait for their turn. Not part of what the model sees."""
+    """Waiting requests of a higher priority go first. The model does not see it."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -79,20 +79,20 @@ class Usage(msgspec.Struct, frozen=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
-    """In US dollars; None where the price is not known."""
+    """In US dollars; None for an unknown price."""
 
 
 class Finish(enum.StrEnum):
     """The reason for which a reply ended."""
 
     STOP = "stop"
-    """The model had said what it wanted."""
+    """The reply is complete."""
     TOOLS = "tools"
-    """It wants the results of its calls."""
+    """The model waits for the results of its calls."""
     LENGTH = "length"
-    """It was cut at `max_tokens` or at the end of its context."""
+    """The reply was cut at `max_tokens` or at the end of the context."""
     FILTERED = "filtered"
-    """The provider refused to say it."""
+    """The provider's filter refused the reply."""
 
 
 class ModelReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +107,6 @@ class ModelReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TextDelta(msgspec.Struct, frozen=True):
-    """A piece of a reply that is being written."""
+    """A piece of a streamed reply."""
 
     text: str

@@ -75,14 +75,14 @@ class ModelStack:
         return {"spent": self.ledger.snapshot(), "asked": self.recording.snapshot() if self.recording is not None else []}
 
     def restore(self, state: Any) -> None:
-        """Take up a state that `snapshot` returned. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+        """Restore a state of `snapshot`. Raises `ValueError`, `TypeError` or `KeyError` for any other value."""
         if self.recording is not None:
             self.recording.restore(state["asked"])
         self.ledger.restore(state["spent"])
 
 
 def assemble(parts: GatewayOptions) -> ModelStack:
-    """Put the models around one another; the order is told in `ModelGateway`."""
+    """Build the stack of models; `ModelGateway` documents the order."""
     if parts.replay is not None and (parts.record is None) and not isinstance(parts.model, str):
         check_model(parts.model)
     offline = parts.replay is not None and parts.record is None
@@ -106,7 +106,7 @@ def assemble(parts: GatewayOptions) -> ModelStack:
 
 
 def check_table(where: str, table: object, kind: type) -> None:
-    """See that a setting is a mapping of names to instances of a type, or None. Raises `InvalidSetting`."""
+    """Check that a setting is a mapping of names to instances of a type, or None. Raises `InvalidSetting`."""
     fits = isinstance(table, Mapping) and all(isinstance(name, str) and isinstance(table[name], kind) for name in table)
     if table is not None and not fits:
         raise InvalidSetting(f"ModelGateway.{where}", table, f"a mapping of names to {kind.__name__}, or None")
@@ -161,9 +161,9 @@ _ROLES = ("user", "assistant")
 
 
 def check_request(where: str, request: object) -> ModelRequest:
-    """Check a request down to its last field, and return it: providers and recordings can encode it.
+    """Check all fields of a request, which msgspec does not do on construction, and return it.
 
-    Raises `InvalidSetting` with the place in it that is wrong; a struct does not look at what it is made of.
+    Raises `InvalidSetting` with the wrong field, and for a request that JSON cannot hold.
     """
     check_instance(where, request, ModelRequest, "a ModelRequest")
     assert isinstance(request, ModelRequest)
@@ -177,6 +177,6 @@ def check_request(where: str, request: object) -> ModelRequest:
     for place, each in enumerate(request.exchanges):
         if isinstance(each, TextMessage) and each.role not in _ROLES:
             raise InvalidSetting(
-                f"{where}.exchanges[{place}].role", each.role, "user or assistant; a system's are instructions"
+                f"{where}.exchanges[{place}].role", each.role, "user or assistant; put a system prompt in instructions"
             )
     return request

@@ -14,7 +14,7 @@ from coterie.models.values import ModelReply, ModelRequest, TextDelta
 class ModelReplyFuture(Completion):
     """The reply to one request. ``await pending`` on any event loop, or block a thread in ``pending.result()``.
 
-    It ends once: with the reply, or with a `ModelError`. To cancel the await cancels the request, and ends its HTTP call.
+    It ends once: with the reply, or with a `ModelError`. Cancelling the await cancels the request and ends its HTTP call.
     Safe from any thread.
     """
 
@@ -23,7 +23,7 @@ class ModelReplyFuture(Completion):
     def __init__(self, request: ModelRequest) -> None:
         super().__init__()
         self.request = request
-        """What was asked."""
+        """The request."""
         self._reply: ModelReply | None = None
         self._error: BaseException | None = None
         self._cancel: Callable[[], object] | None = None
@@ -47,7 +47,7 @@ class ModelReplyFuture(Completion):
             if not self._done:
                 yield from self.suspend()
         finally:
-            # Nothing to do when it has ended; else the await was cancelled, or closed.
+            # Does nothing after the end; before it, the await was cancelled or closed.
             self.cancel()
         return self._outcome()
 
@@ -70,7 +70,7 @@ class ModelReplyFuture(Completion):
             cancel()
 
     def end(self, reply: ModelReply | None, error: BaseException | None = None) -> bool:
-        """End it with a reply or an error. Return whether this was in time to count."""
+        """End the request with a reply or an error. Return False if it had ended before."""
         self._lock.acquire()
         if self._done:
             self._lock.release()
@@ -89,13 +89,14 @@ class ModelReplyFuture(Completion):
 
 
 Item = TextDelta | ModelReply | BaseException | None
-"""A piece, the whole reply, an error; None when nothing follows."""
+"""A piece, the whole reply, an error; None at the end."""
 
 
 class StreamChannel:
-    """Items of a stream that its one reader has not taken yet.
+    """The items of a stream that its one reader has not taken yet.
 
-    Put in by the gateway's thread, taken by any. `_lock` guards all. It holds one reply at most, so it needs no bound.
+    The gateway's thread puts them, any thread takes them. `_lock` guards all fields. It holds one reply at most, so it needs
+    no bound.
     """
 
     def __init__(self) -> None:
@@ -112,7 +113,7 @@ class StreamChannel:
             waiting.set()
 
     async def take(self) -> Item:
-        """Return the next item, once it is there."""
+        """Wait for the next item, and return it."""
         while True:
             signal = self._look()
             if not isinstance(signal, Signal):
@@ -120,7 +121,7 @@ class StreamChannel:
             await signal
 
     def take_blocking(self, timeout: float | None) -> Item:
-        """Block the thread until the next item is there, and return it. Raises `WaitTimeout`."""
+        """Block the thread until the next item comes, and return it. Raises `WaitTimeout`."""
         while True:
             signal = self._look()
             if not isinstance(signal, Signal):

@@ -27,34 +27,34 @@ class ModelGateway:
 
     ::
 
-        with ModelGateway("openai:gpt-5-mini", limits=Limits(concurrency=16), budget=Budget(dollars=2.0)) as gateway:
+        with ModelGateway("openai:gpt-5-mini", limits=RateLimits(concurrency=16), budget=Budget(dollars=2.0)) as gateway:
             reply = await gateway.ask(request)            # on any event loop
             reply = gateway.ask_blocking(request)         # on any thread
             async for piece in gateway.stream(request): ...
 
-    It owns one event loop, on one thread of its own, on which all HTTP clients live: clients that several loops share
-    fail or hang. Around the model it is given, from the inside out: a time limit for an attempt, budgets, turns and
-    rates, retries, a time limit for all, recording or replaying, counting. Each is a model around a model.
+    It owns one event loop on its own thread, where all HTTP clients live: clients that several loops share fail or hang.
+    Policies wrap the model, from the inside out: the timeout of an attempt, budgets, rate limits, retries, the total timeout,
+    recording or replay, metrics. Each is a model that wraps a model.
 
-    Every request ends: with a reply or a `ModelError`. A request whose await is cancelled ends its HTTP call.
+    Every request ends, with a reply or a `ModelError`. Cancelling the await of a request ends its HTTP call.
 
     Args:
         model: A Pydantic AI model string, such as ``"openai:gpt-5-mini"``, ``"anthropic:claude-haiku-4-5"`` or
             ``"ollama:qwen3"`` (needs the extra `models`), or any `Model`.
-        base_url: Where an OpenAI-compatible server is, such as ``"http://localhost:11434/v1"``, for a model string.
-        limits: What may be asked at once and in a minute.
-        timeouts: How long is waited.
-        retry: What is asked again, and when. A `Retry-After` of the provider is always respected.
-        budget: What the whole run may spend.
-        agent_budget: What each agent may spend.
-        agent_budgets: What certain agents may spend instead, by name.
-        prices: What models cost, by model string or by the provider's name, before what is known publicly.
+        base_url: The URL of an OpenAI-compatible server, such as ``"http://localhost:11434/v1"``, for a model string.
+        limits: Limits of concurrency, and of requests and tokens per minute.
+        timeouts: Timeouts of requests and attempts.
+        retry: The errors to retry, and the pauses. A `Retry-After` of the provider is always respected.
+        budget: The budget of the whole run.
+        agent_budget: The budget of each agent.
+        agent_budgets: Other budgets for certain agents, by name.
+        prices: Prices by model string or by the provider's name of the model; they precede public prices.
         record: A file to which requests and replies are appended; of entries with one key the last counts.
-        replay: A recording from which replies are taken, without any network. If `record` is given too, what the
-            recording does not hold is asked for and recorded; so an interrupted run goes on and pays for nothing twice.
-        clock: What limits, timeouts and pauses go by.
-        seed: Of the jitter of retries.
-        name: What its thread is called.
+        replay: A recording that answers requests, without network. With `record`, requests that it lacks go to the model and
+            are recorded, so that an interrupted run continues and pays nothing twice.
+        clock: The clock of limits, timeouts and pauses.
+        seed: The seed of the jitter of retries.
+        name: The name of its thread.
 
     Raises `ExtraMissing` without Pydantic AI, `KeyMissing`, `RecordingDamaged`, and `InvalidSetting`.
     """
@@ -130,17 +130,17 @@ class ModelGateway:
     def submit(self, request: ModelRequest) -> ModelReplyFuture:
         """Send a request; return a future that can be awaited or waited for.
 
-        Raises `GatewayClosed`, and `InvalidSetting` for what is no request.
+        Raises `GatewayClosed`, and `InvalidSetting` for an invalid request.
         """
         check_request("ModelGateway.ask", request)
         return self._running.submit(request)
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Return the reply; raise a `ModelError`. To cancel this ends the HTTP call."""
+        """Return the reply, or raise a `ModelError`. Cancelling ends the HTTP call."""
         return await self.submit(request)
 
     def ask_blocking(self, request: ModelRequest, timeout: float | None = None) -> ModelReply:
-        """Return the reply, and block the calling thread until it is there; raise a `ModelError`.
+        """Block the calling thread until the reply comes, and return it, or raise a `ModelError`.
 
         After `timeout` seconds of real time the request is cancelled, and `WaitTimeout` raised.
         """
@@ -152,7 +152,7 @@ class ModelGateway:
             pending.cancel()
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Yield the reply as it is written, and whole at the end. To stop reading ends the HTTP call."""
+        """Yield the pieces of the reply, and the whole reply last. Closing the iterator ends the HTTP call."""
         check_request("ModelGateway.stream", request)
         channel = StreamChannel()
         leave = self._running.stream(request, channel)
@@ -165,7 +165,7 @@ class ModelGateway:
             leave()
 
     def stream_blocking(self, request: ModelRequest, timeout: float | None = None) -> Iterator[TextDelta | ModelReply]:
-        """Return the same to a thread that may block. Raises `WaitTimeout` if a piece takes longer than `timeout`."""
+        """Do the same as `stream`, and block the calling thread. Raises `WaitTimeout` after `timeout` seconds of silence."""
         check_request("ModelGateway.stream", request)
         self._running.refuse_own_thread("stream_blocking")
         channel = StreamChannel()
@@ -187,7 +187,7 @@ class ModelGateway:
         return self._assembly.meter.by_agent()
 
     def spent(self, agent: str | None = None) -> Spending:
-        """Return what counts against the budget of an agent, or of the whole run."""
+        """Return the spending that counts against the budget of an agent, or of the whole run."""
         ledger = self._assembly.ledger
         return ledger.spent if agent is None else ledger.spent_by(agent)
 
@@ -196,20 +196,20 @@ class ModelGateway:
         return self._assembly.snapshot()
 
     def restore(self, state: Any) -> None:
-        """Take up what `snapshot` returned. Budgets are those of this gateway.
+        """Restore a state of `snapshot`. The budgets of this gateway stay.
 
-        Raises `InvalidSetting` for anything else.
+        Raises `InvalidSetting` for any other value.
         """
         try:
             self._assembly.restore(state)
         except (KeyError, TypeError, ValueError) as error:
-            raise InvalidSetting("ModelGateway.restore", state, "what snapshot returned") from error
+            raise InvalidSetting("ModelGateway.restore", state, "a state that snapshot returned") from error
 
     def close(self, timeout: float = 5.0) -> None:
         """Refuse new requests, end those in flight with `GatewayClosed`, and end the thread.
 
-        Waits for that for `timeout` seconds of real time; raises `ModelError` if something does not end. To close twice
-        is harmless.
+        Blocks for at most `timeout` seconds of real time; raises `ModelError` if a request does not end. Closing twice is
+        harmless.
         """
         if not self._running.close(timeout):
             raise ModelError(

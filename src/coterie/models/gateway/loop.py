@@ -1,4 +1,4 @@
-"""The one event loop of a gateway, on a thread of its own: where all HTTP clients live."""
+"""The event loop of a gateway, on its own thread, where all HTTP clients live."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class ClockedLoop(asyncio.SelectorEventLoop):
-    """An ordinary event loop on a given clock, with threads of ours for what blocks (the look-up of names)."""
+    """An event loop on a given clock, with its own threads for blocking calls such as name look-up."""
 
     def __init__(self, clock: Clock, name: str) -> None:
         self._clock = clock
@@ -33,7 +33,7 @@ class ClockedLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Call back at a time. A clock that is driven by hand wakes this loop, which sleeps in real time."""
+        """Schedule a callback. A manual clock wakes this loop, which sleeps in real time."""
         if self._timers is not None:
             self._timers.call_at(when, self.nudge)
         return super().call_at(when, callback, *args, context=context)
@@ -50,21 +50,20 @@ class ClockedLoop(asyncio.SelectorEventLoop):
             self.call_soon_threadsafe(lambda: None)
 
     def close(self) -> None:
-        """Close it, its timers and its threads."""
+        """Close the loop, its timers and its threads."""
         super().close()
         if self._timers is not None:
             self._timers.close()
         self._blocking.shutdown(wait=False, cancel_futures=True)
-        # What still blocks, such as the look-up of a name, ends by itself, and is not waited for.
+        # A call that blocks longer, such as a name look-up, ends by itself.
         self._blocking.join(_PATIENCE)
 
 
 class EventLoopThread:
     """An event loop that runs on its own thread from now until `stop`.
 
-    Safe from any thread. What is run on the loop is touched by its thread alone, and so needs no lock; `_lock` guards
-    whether calls are taken, so that each call that is taken is made, and those that are to be made at its next turn: a
-    hundred agents that ask at once wake it once.
+    Safe from any thread. State on the loop belongs to its thread and needs no lock. `_lock` guards `_taking` and `_calls`:
+    every accepted call is made, and a hundred agents that ask at once wake the loop once.
     """
 
     def __init__(self, clock: Clock, name: str) -> None:
@@ -104,7 +103,7 @@ class EventLoopThread:
         return ending.result(timeout)
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """Cancel what still runs, end the loop and its thread; return whether it ended within `timeout` seconds."""
+        """Cancel the running tasks, end the loop and its thread; return whether it ended within `timeout` seconds."""
         with contextlib.suppress(RuntimeError):  # it has been stopped already
             self.loop.call_soon_threadsafe(self.halt)
         if not self.here:
@@ -122,7 +121,7 @@ class EventLoopThread:
         for call in calls:
             try:
                 call()
-            except Exception as error:  # noqa: BLE001 - one that fails keeps no other from being made
+            except Exception as error:  # noqa: BLE001 - a call that fails does not prevent the others
                 self.loop.call_exception_handler({"message": f"a call on the thread {self.name} failed", "exception": error})
 
     def _run(self) -> None:
@@ -134,14 +133,14 @@ class EventLoopThread:
             self._drain()
             with self._lock:
                 self._taking = False
-            # What was taken until now.
+            # Make the calls accepted until now.
             self.loop.call_soon(self.loop.stop)
             self.loop.run_forever()
             asyncio.set_event_loop(None)
             self.loop.close()
 
     def _drain(self) -> None:
-        """Cancel all tasks and let them end; `stop` may have left some."""
+        """Cancel all tasks that `stop` has left, and let them end."""
         for _ in range(_ROUNDS):
             tasks = asyncio.all_tasks(self.loop)
             if not tasks:
@@ -153,6 +152,6 @@ class EventLoopThread:
 
 
 _PATIENCE = 1.0
-"""Seconds for which threads that block are waited for."""
+"""Seconds to wait for blocked threads."""
 _ROUNDS = 3
-"""How often tasks are cancelled that go on all the same."""
+"""How often tasks that ignore a cancellation are cancelled."""

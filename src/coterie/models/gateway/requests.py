@@ -1,4 +1,4 @@
-"""Requests on their way: from any thread to the gateway's loop, and back."""
+"""Send requests from any thread to the gateway's loop, and replies back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Assembled(Protocol):
 class GatewayLoop:
     """The loop of a gateway, and the requests on it.
 
-    Anybody may submit; `_tasks` belongs to the loop's thread. What is submitted while it closes ends with an error.
+    Any thread may submit; `_tasks` belongs to the loop's thread. Requests submitted during the closing end with an error.
     """
 
     def __init__(self, thread: EventLoopThread, assembly: _Assembled, name: str) -> None:
@@ -51,7 +51,7 @@ class GatewayLoop:
         self._forked = True
 
     def refuse_own_thread(self, what: str) -> None:
-        """Raise if the calling thread is that of the loop, which would wait for itself."""
+        """Raise `ModelError` on the thread of the loop, which would wait for itself."""
         if self._thread.here:
             raise ModelError(f"{what} was called on the thread of the model gateway itself, and would wait for ever: use await")
 
@@ -68,7 +68,7 @@ class GatewayLoop:
         return left.set
 
     def close(self, timeout: float) -> bool:
-        """End everything; return whether that was done in time."""
+        """End all requests and the loop; return whether they ended within `timeout` seconds."""
         if self._forked:
             return True
         first = not self._closing
@@ -79,7 +79,7 @@ class GatewayLoop:
             return True
         if self._ended.wait(timeout):
             return self._thread.stop(timeout)
-        # Somebody's model blocks the loop; those who wait need not.
+        # A model blocks the loop; end the waits of its callers.
         for fail in list(self._tasks.copy().values()):
             fail(GatewayClosed(self.name))
         return self._thread.stop(0.0)
@@ -151,7 +151,7 @@ class GatewayLoop:
 
 def _foreign(error: BaseException) -> ModelError:
     """Wrap a foreign error of a `Model` in a `ModelError`."""
-    wrapped = ModelError(f"the model raised {describe(error)}: a Model raises ModelError, so its author has to mend it")
+    wrapped = ModelError(f"the model raised {describe(error)}: a Model must raise ModelError only, so correct the model")
     wrapped.__cause__ = error
     return wrapped
 

@@ -17,9 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 class RetryingModel(ModelWrapper):
-    """Asks again where another attempt may help, after a growing pause, and never before the provider wants to be asked.
+    """Retries failed requests after a growing pause, and never before the provider's `Retry-After`.
 
-    A stream is begun again only while nothing of it has been delivered. For one event loop: that of the gateway.
+    A stream restarts only while nothing of it has been delivered. For the gateway's event loop only.
     """
 
     def __init__(self, model: Model, retry: Retry, random: Random, meter: Meter, patience: float | None) -> None:
@@ -28,10 +28,10 @@ class RetryingModel(ModelWrapper):
         self._random = random
         self._meter = meter
         self._patience = patience
-        """Seconds beyond which no `Retry-After` is waited for."""
+        """A longer `Retry-After`, in seconds, is not waited for."""
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Ask until there is a reply, or an error that is final."""
+        """Ask until a reply or a final error comes."""
         attempt = 0
         while True:
             attempt += 1
@@ -45,7 +45,7 @@ class RetryingModel(ModelWrapper):
             await asyncio.sleep(delay)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Stream, from a first piece that comes at the first attempt or a later one."""
+        """Stream, and retry until the first piece comes."""
         attempt = 0
         delivered: list[str] = []
         while True:
@@ -103,7 +103,7 @@ class TimeLimitedModel(ModelWrapper):
             raise ModelTimeout(self.name, self._seconds, self._what) from None
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Stream; raise `ModelTimeout` when the time is over, or no first piece comes."""
+        """Stream; raise `ModelTimeout` when the time is over, or when no first piece comes in its time."""
         now = asyncio.get_running_loop().time()
         end = now + self._seconds if self._seconds is not None else None
         first = now + self._first_token if self._first_token is not None else None

@@ -17,9 +17,9 @@ from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 _CHARACTERS = 4
 """Characters of a token: the common rule of thumb for English."""
 _FIRST = 256.0
-"""Tokens that a reply is believed to have before any was seen."""
+"""The estimated tokens of a reply before the first one."""
 _WEIGHT = 0.1
-"""How much the newest reply moves what is believed."""
+"""The weight of the newest reply in the estimate."""
 
 
 class TokenEstimator:
@@ -32,7 +32,7 @@ class TokenEstimator:
         self._reply = _FIRST
 
     def prompt(self, request: ModelRequest) -> int:
-        """Return about how many tokens the prompt has."""
+        """Return the estimated tokens of the prompt."""
         size = len(request.instructions)
         for each in request.exchanges:
             size += len(msgspec.json.encode(each))
@@ -43,7 +43,7 @@ class TokenEstimator:
         return size // _CHARACTERS + 1
 
     def reply(self, request: ModelRequest) -> int:
-        """Return about how many tokens the reply will have."""
+        """Return the estimated tokens of the reply."""
         most = request.max_tokens
         return int(self._reply) if most is None else int(min(self._reply, most))
 
@@ -71,13 +71,13 @@ class _Account:
         self.budget = budget
         self.spent = Spending()
         self.ended = False
-        """Whether it has been noted that nothing is left."""
+        """Whether `exhausted` lists it."""
         self.flying = 0
         self.tokens = 0
         self.dollars = 0.0
 
     def refusal(self, tokens: int, dollars: float) -> BudgetExhausted | None:
-        """Return why the next request is refused for good, or None if it is not, or not yet."""
+        """Return the error that refuses the next request for good; None if the request may be sent now or later."""
         budget, spent = self.budget, self.spent
         if budget.requests is not None and spent.requests >= budget.requests:
             return BudgetExhausted("requests", self.agent, budget.requests, spent.requests)
@@ -97,7 +97,7 @@ class _Account:
         """True if the next request fits beside those in flight, by their estimates."""
         budget, spent = self.budget, self.spent
         if not self.flying:
-            # How long the reply will be is a guess, and alone it is given the benefit of the doubt.
+            # The length of a reply is only an estimate, so a request that is alone may be sent.
             return True
         return (budget.tokens is None or spent.tokens + self.tokens + tokens <= budget.tokens) and (
             budget.dollars is None or spent.dollars + self.dollars + dollars <= budget.dollars
@@ -127,16 +127,15 @@ class Reservation:
         self.tokens = tokens
         self.dollars = dollars
         self.delivered = False
-        """Whether a part of the reply has come, so that it will be paid for though it may never be whole."""
+        """Whether a part of the reply has come; then it costs its estimate, even if the rest never comes."""
         self.settled = False
 
 
 class BudgetLedger:
     """The budgets of a run and of its agents. Requests are counted exactly; tokens and dollars are reserved.
 
-    A request is counted when it is sent, and never given back. Where tokens or dollars would not suffice if all that is
-    under way takes what is expected, a request waits for what they really take. Safe from any thread and any event loop;
-    `_lock` guards all.
+    A request counts from its sending on. While the estimates of the requests in flight would exceed the tokens or dollars
+    left, a request waits for their real usage. Safe from any thread and any event loop; `_lock` guards all fields.
     """
 
     def __init__(
@@ -159,7 +158,7 @@ class BudgetLedger:
         self._estimated = self._priced or any(each.tokens is not None for each in budgets)
         self._changed = Signal()
         self.exhausted: list[str] = []
-        """Whose budgets have come to their end, in that order; empty for that of the run. Only ever appended to."""
+        """The agents whose budgets are exhausted, in that order; an empty name stands for the run. Append-only."""
 
     @property
     def spent(self) -> Spending:
@@ -201,7 +200,7 @@ class BudgetLedger:
         self._end(reservation, tokens(usage), usage.cost or 0.0)
 
     def release(self, reservation: Reservation) -> None:
-        """End a reservation that was never settled: it costs nothing, unless a part of its reply had come."""
+        """End a reservation that was never settled. It costs nothing, or its estimate if a part of the reply has come."""
         if reservation.delivered:
             self._end(reservation, reservation.tokens, reservation.dollars)
         else:
@@ -216,7 +215,7 @@ class BudgetLedger:
             }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what had been spent. The budgets stay those of this ledger, which may be larger."""
+        """Restore the spending. The budgets of this ledger stay; they may be larger than before."""
         run = msgspec.convert(state["run"], Spending)
         agents = msgspec.convert(state["agents"], dict[str, Spending])
         with self._lock:
@@ -254,7 +253,7 @@ class BudgetLedger:
                 account.tokens -= reservation.tokens
                 account.dollars -= reservation.dollars
                 if not account.flying:
-                    account.dollars = 0.0  # what is left of sums of fractions
+                    account.dollars = 0.0  # rounding errors
                 account.spent.tokens += tokens
                 account.spent.dollars += dollars
             self._note_ends(reservation.accounts)
@@ -319,14 +318,14 @@ class BudgetedModel(ModelWrapper):
 
 
 class PricedModel(ModelWrapper):
-    """Puts the prices that a user gave on the replies of a model. Safe from any thread."""
+    """Adds the user's prices to the replies of a model. Safe from any thread."""
 
     def __init__(self, model: Model, prices: Mapping[str, Price]) -> None:
         super().__init__(model)
         self._prices = dict(prices)
 
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
-        """Return what so many tokens cost, in US dollars; None where the price is not known."""
+        """Return the price of these tokens in US dollars; None if it is unknown."""
         price = self._known("")
         if price is not None:
             return price.of(input_tokens, output_tokens)
@@ -334,11 +333,11 @@ class PricedModel(ModelWrapper):
         return known(input_tokens, output_tokens) if known is not None else None
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Ask, and put the price on the reply."""
+        """Ask, and add the price to the reply."""
         return self._priced(await self._model.ask(request))
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Stream, and put the price on the whole reply."""
+        """Stream, and add the price to the whole reply."""
         async with reading(self._model.stream(request)) as pieces:
             async for piece in pieces:
                 yield self._priced(piece) if isinstance(piece, ModelReply) else piece
@@ -352,6 +351,6 @@ class PricedModel(ModelWrapper):
         return msgspec.structs.replace(reply, usage=msgspec.structs.replace(usage, cost=cost))
 
     def _known(self, model: str) -> Price | None:
-        """Return the price by the model string, by the name in it, or by what the provider calls the model."""
+        """Return the price by the model string, by the name in it, or by the provider's name of the model."""
         names = (self.name, self.name.partition(":")[2], model)
         return next((self._prices[name] for name in names if name in self._prices), None)

@@ -15,27 +15,27 @@ from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 from coterie.work import Spread
 
 _KEPT = 512
-"""The latest times that quantiles are taken over."""
+"""The number of latest times that quantiles cover."""
 
 
 class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """The requests of one agent to one model, or of many. All times are in seconds."""
 
     agent: str = ""
-    """Who asked; empty for all together."""
+    """The agent that asked; empty for all agents together."""
     model: str = ""
     """The model, as the gateway calls it."""
     asked: int = 0
     """Requests that have ended: ``asked == answered + failed + cancelled``."""
     answered: int = 0
     replayed: int = 0
-    """Those of the answered that came from a recording, and cost nothing."""
+    """Replies from a recording, at no cost; part of `answered`."""
     failed: int = 0
     cancelled: int = 0
     retries: int = 0
     """Attempts after the first."""
     errors: dict[str, int] = {}
-    """How often each kind of error was the end of a request."""
+    """The number of requests that each kind of error ended."""
     input_tokens: int = 0
     output_tokens: int = 0
     dollars: float = 0.0
@@ -43,11 +43,11 @@ class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
     unpriced: int = 0
     """Replies whose price is not known."""
     latency: Spread = Spread()
-    """From when it was asked to the end of the reply, waiting and retries included."""
+    """From the request to the end of the reply, with waiting and retries."""
     first_piece: Spread = Spread()
-    """Of streams: from when it was asked to the first piece."""
+    """Of streams: from the request to the first piece."""
     wait: Spread = Spread()
-    """For the turn of each attempt."""
+    """The wait of each attempt for its turn."""
 
 
 class _Times:
@@ -98,7 +98,7 @@ class Meter:
         self._table: dict[str, _Counts] = {}
 
     def waited(self, request: ModelRequest, seconds: float) -> None:
-        """Count how long an attempt waited for its turn."""
+        """Count the wait of an attempt for its turn."""
         self._of(request).wait.add(seconds)
 
     def retried(self, request: ModelRequest) -> None:
@@ -110,7 +110,7 @@ class Meter:
         self._of(request).first.add(seconds)
 
     def answered(self, request: ModelRequest, usage: Usage, seconds: float, *, replayed: bool) -> None:
-        """Count a reply. One that was replayed cost nothing."""
+        """Count a reply. A replayed one cost nothing."""
         counts = self._of(request)
         counts.answered += 1
         counts.input += usage.input_tokens
@@ -124,7 +124,7 @@ class Meter:
         counts.latency.add(seconds)
 
     def failed(self, request: ModelRequest, error: BaseException) -> None:
-        """Count a request that ended otherwise."""
+        """Count a request that failed or was cancelled."""
         counts = self._of(request)
         if isinstance(error, Exception):
             counts.failed += 1
@@ -134,11 +134,11 @@ class Meter:
             counts.cancelled += 1
 
     def by_agent(self) -> dict[str, CallMetrics]:
-        """Return the counts of this moment of each agent."""
+        """Return the current counts of each agent."""
         return {agent: self._view(agent, [counts]) for agent, counts in self._table.copy().items()}
 
     def total(self) -> CallMetrics:
-        """Return the counts of this moment of all agents together."""
+        """Return the current counts of all agents together."""
         return self._view("", list(self._table.copy().values()))
 
     def _of(self, request: ModelRequest) -> _Counts:
@@ -181,7 +181,7 @@ def _spread(parts: list[_Times]) -> Spread:
 
 
 class MeteredModel(ModelWrapper):
-    """Counts what becomes of requests, and how long it takes. For one event loop: that of the gateway."""
+    """Counts requests by their outcome, and measures their time. For the gateway's event loop only."""
 
     def __init__(self, model: Model, meter: Meter, now: Callable[[], float], replayed: Callable[[ModelReply], bool]) -> None:
         super().__init__(model)
@@ -226,20 +226,20 @@ class CostRow(msgspec.Struct, frozen=True):
     """Empty for requests that named no agent, and ``total`` in the last line."""
     model: str
     requests: int
-    """Replies that came."""
+    """Replies received."""
     replayed: int
-    """Those of them that came from a recording, at no cost."""
+    """Replies from a recording, at no cost; part of `requests`."""
     failed: int
     retries: int
     input_tokens: int
     output_tokens: int
     dollars: float
     unpriced: int
-    """Replies whose price is not known, so that they are not in `dollars`."""
+    """Replies without a known price; `dollars` does not include them."""
     seconds: float
-    """The mean time to a reply."""
+    """The mean time to a reply, in seconds."""
     p95: float
-    """The time in which 95 of 100 replies came."""
+    """The 95th percentile of the time to a reply, in seconds."""
 
 
 class _Measured(Protocol):
@@ -249,7 +249,7 @@ class _Measured(Protocol):
 
 
 class CostTable(tuple[CostRow, ...]):
-    """The lines of a cost table, by agent, and the total last. It never changes."""
+    """The rows of a cost table, by agent, and the total last. Immutable."""
 
     __slots__ = ()
 

@@ -19,7 +19,7 @@ from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
 
 
 class WindowEntry:
-    """One thing that happened: when, and how much of it."""
+    """One entry of a window: its time and its amount."""
 
     __slots__ = ("amount", "at")
 
@@ -41,29 +41,29 @@ class SlidingWindow:
         self._sum = 0.0
 
     def delay(self, now: float, amount: float) -> float:
-        """Return after how many seconds so much may happen; 0 if it may now. More than the limit waits to be alone."""
+        """Return the seconds until this amount is allowed; 0 if it is now. More than the limit waits for an empty window."""
         self._forget_old(now)
         over = self._sum + min(amount, self._limit) - self._limit
         if over <= 0:
             return 0.0
-        for passage in self._log:
-            over -= passage.amount
+        for entry in self._log:
+            over -= entry.amount
             if over <= 0:
-                return max(0.0, passage.at + self._length - now)
+                return max(0.0, entry.at + self._length - now)
         return self._length
 
     def enter(self, now: float, amount: float) -> WindowEntry:
-        """Note that it happens now."""
-        passage = WindowEntry(now, amount)
-        self._log.append(passage)
+        """Add an amount now."""
+        entry = WindowEntry(now, amount)
+        self._log.append(entry)
         self._sum += amount
-        return passage
+        return entry
 
-    def correct(self, passage: WindowEntry, amount: float) -> None:
-        """Say how much it really was; 0 if it never happened."""
-        if self._log and passage.at >= self._log[0].at:
-            self._sum += amount - passage.amount
-        passage.amount = amount
+    def correct(self, entry: WindowEntry, amount: float) -> None:
+        """Correct the amount of an entry; 0 if its request was never sent."""
+        if self._log and entry.at >= self._log[0].at:
+            self._sum += amount - entry.amount
+        entry.amount = amount
 
     def _forget_old(self, now: float) -> None:
         log = self._log
@@ -78,11 +78,11 @@ class AdmissionCheck(Protocol):
 
     @property
     def exhausted(self) -> Sequence[str]:
-        """The agents that it has begun to turn away, in that order; an empty name is everybody."""
+        """The agents whose requests it refuses, in that order; an empty name stands for all agents."""
         ...
 
     def check(self, request: ModelRequest) -> None:
-        """Raise a `ModelError` if the request is turned away."""
+        """Raise a `ModelError` if the request is refused."""
         ...
 
 
@@ -105,11 +105,11 @@ class _Turn:
 
 
 class RateLimitedModel(ModelWrapper):
-    """Admits requests in turn, within the limits. For one event loop: that of the gateway.
+    """Sends requests in turn, within the limits. For the gateway's event loop only.
 
-    The highest priority goes first; among equals, who came first. To have waited `age_after` seconds counts as much as
-    one step of priority, so that nothing waits for ever. A smaller request never overtakes the first in line. When the
-    provider says `Retry-After`, all rest until then.
+    The highest priority goes first; among equals, the oldest. Waiting `age_after` seconds counts as one step of priority, so
+    that no request waits for ever. A smaller request never overtakes the first in the queue. After a `Retry-After` of the
+    provider, all requests pause until then.
     """
 
     def __init__(
@@ -118,19 +118,19 @@ class RateLimitedModel(ModelWrapper):
         limits: RateLimits,
         estimator: TokenEstimator,
         meter: Meter,
-        gate: AdmissionCheck,
+        admission: AdmissionCheck,
         patience: float | None,
     ) -> None:
         super().__init__(model)
         self._patience = patience
-        """Seconds beyond which nobody rests for a `Retry-After`: each hears of it at once."""
+        """A longer `Retry-After`, in seconds, is not waited for: its request fails at once."""
         self._limits = limits
         self._estimator = estimator
         self._meter = meter
-        self._gate = gate
+        self._admission = admission
         self._requests = SlidingWindow(limits.requests_per_minute) if limits.requests_per_minute is not None else None
         self._tokens = SlidingWindow(limits.tokens_per_minute) if limits.tokens_per_minute is not None else None
-        self._line: list[tuple[float, int, _Waiter]] = []
+        self._queue: list[tuple[float, int, _Waiter]] = []
         self._order = itertools.count()
         self._running = 0
         self._rest_until = 0.0
@@ -140,7 +140,7 @@ class RateLimitedModel(ModelWrapper):
     @property
     def waiting(self) -> int:
         """The number of waiting requests."""
-        return len(self._line)
+        return len(self._queue)
 
     @property
     def running(self) -> int:
@@ -165,12 +165,12 @@ class RateLimitedModel(ModelWrapper):
 
     @asynccontextmanager
     async def _turn(self, request: ModelRequest) -> AsyncIterator[_Turn]:
-        self._gate.check(request)
+        self._admission.check(request)
         turn = await self._enter(request)
         try:
             yield turn
         except BudgetExhausted:
-            # It was never sent, and takes nobody's place.
+            # It was never sent, so it takes no place in the windows.
             self._withdraw(turn)
             raise
         except ModelError as error:
@@ -186,9 +186,9 @@ class RateLimitedModel(ModelWrapper):
         now = asyncio.get_running_loop().time()
         estimate = self._estimator.prompt(request) + self._estimator.reply(request) if self._tokens is not None else 0
         waiter = _Waiter(request, estimate, now)
-        # All grow older at one rate, so their order never changes while they wait.
+        # All age at the same rate, so their order never changes while they wait.
         rank = now / self._limits.age_after - request.priority
-        heapq.heappush(self._line, (rank, next(self._order), waiter))
+        heapq.heappush(self._queue, (rank, next(self._order), waiter))
         self._pump()
         try:
             return await waiter.future
@@ -200,16 +200,16 @@ class RateLimitedModel(ModelWrapper):
             raise
 
     def _pump(self) -> None:
-        """Give turns to as many as may have one."""
+        """Start as many waiting requests as the limits allow."""
         self._sweep()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         loop = asyncio.get_running_loop()
-        while self._line:
-            waiter = self._line[0][2]
+        while self._queue:
+            waiter = self._queue[0][2]
             if waiter.future.done():
-                heapq.heappop(self._line)
+                heapq.heappop(self._queue)
                 continue
             if self._limits.concurrency is not None and self._running >= self._limits.concurrency:
                 return
@@ -218,7 +218,7 @@ class RateLimitedModel(ModelWrapper):
             if delay > _SOON:
                 self._timer = loop.call_later(delay, self._pump)
                 return
-            heapq.heappop(self._line)
+            heapq.heappop(self._queue)
             self._running += 1
             self._meter.waited(waiter.request, now - waiter.since)
             waiter.future.set_result(
@@ -238,16 +238,16 @@ class RateLimitedModel(ModelWrapper):
 
     def _sweep(self) -> None:
         """Refuse the waiting requests of an exhausted budget."""
-        new = self._gate.exhausted[self._swept :]
+        new = self._admission.exhausted[self._swept :]
         if not new:
             return
         self._swept += len(new)
         names = set(new)
-        for _, _, waiter in self._line:
+        for _, _, waiter in self._queue:
             if waiter.future.done() or ("" not in names and waiter.request.agent not in names):
                 continue
             try:
-                self._gate.check(waiter.request)
+                self._admission.check(waiter.request)
             except ModelError as error:
                 waiter.future.set_exception(error)
 
@@ -264,4 +264,4 @@ class RateLimitedModel(ModelWrapper):
 
 
 _SOON = 1e-6
-"""Seconds that are not waited for: so little may be left by rounding, and never pass on a clock that stands still."""
+"""Shorter delays, in seconds, count as none: rounding leaves them, and they never pass on a manual clock."""

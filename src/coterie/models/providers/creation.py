@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import aiohttp  # noqa: F401 - without it the client below is none; so a missing one is told with the extra it is in
+import aiohttp  # noqa: F401 - the client below needs it; if it is missing, the error names the extra
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
 from pydantic_ai.exceptions import UserError
@@ -26,20 +26,19 @@ ON_AIOHTTP = (
     "alibaba", "azure", "cerebras", "deepseek", "fireworks", "heroku", "litellm", "moonshotai", "nebius", "ollama", "openai",
     "openai-chat", "openai-responses", "openrouter", "ovhcloud", "sambanova", "together", "vercel", "vllm",
 )  # fmt: skip
-"""Providers that speak through OpenAI's client with nothing but a key. Those that sign requests, or have a client of their
-own kind, keep it."""
+"""Providers that use OpenAI's client with a key alone. Those that sign requests, or use another client, keep their own."""
 
 
 def new_client() -> httpx2.AsyncClient:
     """Return a client with the settings of Pydantic AI's own, but on the connections of aiohttp.
 
-    The pool of httpx2 looks at all of its connections whenever a request begins and ends: a hundred at once cost more in
-    there than in all else that a request passes. It lives on the event loop that it is first used on.
+    The pool of httpx2 scans all its connections whenever a request begins or ends; with a hundred requests at once this costs
+    more than the rest of a request. The client belongs to the event loop of its first use.
     """
     pattern = create_async_httpx2_client(transport=httpx2.MockTransport(_nothing))
     return DefaultAioHttpClient(
         timeout=pattern.timeout,
-        # None would be the hundred of aiohttp, and 0 is any number: how many there are is the gateway's to limit.
+        # 0 is unlimited, None would be the 100 of aiohttp: the gateway limits the connections.
         limits=httpx2.Limits(max_connections=0, keepalive_expiry=_IDLE),
         headers=pattern.headers,
         event_hooks=pattern.event_hooks,
@@ -47,12 +46,11 @@ def new_client() -> httpx2.AsyncClient:
     )
 
 
-def send_as_they_are(client: AsyncOpenAI) -> None:
+def send_unchanged(client: AsyncOpenAI) -> None:
     """Make a client send messages and tools unchanged, as JSON.
 
-    It would walk through them by their declared types, each union's members one by one, to change nothing: a fifth and
-    more of what a request costs, and that again for each message of a history. What is put into `extra_body` it leaves
-    alone.
+    The client would walk through them by their declared types, and change nothing, in a fifth or more of a request's time, and
+    again for each message of a history. It does not touch `extra_body`.
     """
     completions = client.chat.completions
     create: Any = completions.create
@@ -70,22 +68,22 @@ def _nothing(_request: httpx2.Request) -> httpx2.Response:
 
 
 _IDLE = 4.0
-"""Seconds after which a connection that nobody uses is closed; many servers do it after 5, which would break a request."""
+"""Seconds after which an idle connection is closed; many servers close it after 5, which would break a request."""
 
 
 _TEST = "test"
-"""Pydantic AI's own model for tests, the one without a provider."""
+"""Pydantic AI's model for tests, which has no provider."""
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _CHAT = ("openai", "openai-chat")
-"""Providers that speak chat completions at an address of one's own."""
+"""Providers that use chat completions at a custom URL."""
 
 _WHOLE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
-"""A stream that does not say why it ended was cut off, however politely."""
+"""A stream without a finish reason was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A model, with the HTTP client that is ours to close."""
+    """A model, with the HTTP client to close."""
 
     model: Model
     client: httpx2.AsyncClient | None
@@ -113,9 +111,9 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> OpenedMod
     failed: ModelError | InvalidSetting
     try:
         if base_url is None:
-            opened = _where_it_is(kind or name, name, redactor)
+            opened = _at_default_url(kind or name, name, redactor)
         else:
-            opened = _at(kind or name, short, name, _Address(setting, base_url), redactor)
+            opened = _at_url(kind or name, short, name, _Address(setting, base_url), redactor)
     except UserError as error:
         failed = _refused(name, redactor.text(str(error)))
     except ImportError as error:
@@ -126,14 +124,14 @@ def open_model(name: str, base_url: str | None, redactor: Redactor) -> OpenedMod
             raise
         failed = InvalidSetting("ModelGateway.model", name, f"something else: {redactor.text(str(error))}")
     else:
-        _ask_plainly(opened.model)
-        _expect_an_end(opened.model)
+        _disable_retries(opened.model)
+        _require_finish_reason(opened.model)
         return opened
     raise failed
 
 
 def _refused(name: str, text: str) -> ModelError | InvalidSetting:
-    """Return what Pydantic AI says of a model that it cannot make, which mostly is that a variable is not set."""
+    """Return the error for a model that Pydantic AI cannot create, mostly because a variable is not set."""
     variables = list(dict.fromkeys(_VARIABLE.findall(text)))
     keys = [each for each in variables if each.endswith(("KEY", "TOKEN"))]
     if keys:
@@ -144,13 +142,13 @@ def _refused(name: str, text: str) -> ModelError | InvalidSetting:
 
 
 class _Address:
-    """An address without its user and password, and those apart."""
+    """A URL without its user and password, and both apart."""
 
     def __init__(self, where: str, url: str) -> None:
         try:
             parts = urlsplit(url)
             valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
-            # Some of what nobody sees is dropped here, and stumbled over elsewhere.
+            # `urlsplit` drops some invisible characters, on which clients fail.
             valid = valid and url.isprintable() and " " not in url
             port = f":{parts.port}" if parts.port is not None else ""
         except (ValueError, AttributeError, TypeError):
@@ -163,7 +161,7 @@ class _Address:
         self.user = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username or parts.password else None
 
 
-def _where_it_is(kind: str, name: str, redactor: Redactor) -> OpenedModel:
+def _at_default_url(kind: str, name: str, redactor: Redactor) -> OpenedModel:
     if kind not in ON_AIOHTTP:
         return OpenedModel(infer_model(name), None, redactor)
     client = new_client()
@@ -176,7 +174,7 @@ def _where_it_is(kind: str, name: str, redactor: Redactor) -> OpenedModel:
     return OpenedModel(infer_model(name, make), client, redactor)
 
 
-def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor) -> OpenedModel:
+def _at_url(kind: str, short: str, name: str, address: _Address, redactor: Redactor) -> OpenedModel:
     client = new_client() if kind in ON_AIOHTTP else create_async_httpx2_client()
     if address.user is not None:
         client.auth = httpx2.BasicAuth(*address.user)
@@ -199,19 +197,19 @@ def _at(kind: str, short: str, name: str, address: _Address, redactor: Redactor)
     return OpenedModel(infer_model(name, make), client, redactor)
 
 
-def _ask_plainly(model: Model) -> None:
+def _disable_retries(model: Model) -> None:
     """Disable the retries of the provider's client: the gateway retries, within its limits and budgets.
 
-    And from going through what it sends.
+    It also sends messages unchanged.
     """
     client: Any = getattr(getattr(model, "_provider", None), "client", None)
     if hasattr(client, "max_retries"):
         client.max_retries = 0
     if isinstance(client, AsyncOpenAI):
-        send_as_they_are(client)
+        send_unchanged(client)
 
 
-def _expect_an_end(model: Model) -> None:
+def _require_finish_reason(model: Model) -> None:
     """Make the client raise when a stream of chat completions is cut off."""
     if isinstance(model, OpenAIChatModel):
         model.profile = cast("OpenAIModelProfile", merge_profile(model.profile, _WHOLE))

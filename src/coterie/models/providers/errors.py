@@ -23,9 +23,9 @@ from coterie.kernel import Clock
 from coterie.models.redaction import Redactor
 
 _SHOWN = 500
-"""Characters of what a provider says that an error repeats."""
+"""Characters of a provider's text that an error repeats."""
 _REFERENCE = re.compile(r"\s*For further information visit \S+")
-"""What pydantic ends each line of an error with."""
+"""The end of each line of pydantic's errors."""
 _SECONDS = re.compile(r"\s*\d+(\.\d*)?\s*")
 _TOO_MANY = 429
 _SERVER = 500
@@ -33,7 +33,7 @@ _TIMED_OUT = 408
 
 
 def translate_error(model: str, error: Exception, redactor: Redactor, clock: Clock) -> ModelError:
-    """Return an error of Pydantic AI, or of a provider's client below it, as one of ours. It keeps nothing of it but words."""
+    """Return an error of Pydantic AI, or of a provider's client, as a `ModelError` that keeps only its text."""
     text = redactor.text(_short(error))
     status = error.status_code if isinstance(error, exceptions.ModelHTTPError) else None
     if isinstance(error, exceptions.ModelQuotaExceededError):
@@ -46,8 +46,8 @@ def translate_error(model: str, error: Exception, redactor: Redactor, clock: Clo
     if isinstance(error, exceptions.UnexpectedModelBehavior):
         return MalformedReply(model, text, redactor.text(error.body or ""))
     if isinstance(error, ValueError | TypeError | LookupError | AttributeError) or _is_no_json(error):
-        # A client stumbled over what it was sent.
-        return MalformedReply(model, f"it makes no sense to its client: {text}")
+        # The client could not read the response.
+        return MalformedReply(model, f"its client cannot read it: {text}")
     return ModelUnavailable(model, text, retry_after=_retry_after(error, clock))
 
 
@@ -56,7 +56,7 @@ def _is_no_json(error: Exception) -> bool:
 
 
 def _refusal(error: Exception, status: int | None) -> type[ModelRefused] | None:
-    """Return how a provider refuses for good; None if it does not."""
+    """Return the class of a final refusal; None for other errors."""
     if isinstance(error, exceptions.ModelContextWindowExceededError) or _speaks_of_context(error, status):
         return ContextTooLong
     if isinstance(error, exceptions.ModelAuthenticationError):
@@ -71,7 +71,7 @@ def _short(error: Exception) -> str:
     told: BaseException = error
     cause = error.__cause__ if isinstance(error, exceptions.ModelConnectionError) else None
     while cause is not None:
-        # Each client on the way has its own name for what happened; the most is told by one of the inner ones.
+        # Each client wraps the cause in an error of its own; take the longest text.
         told = cause if told is error or len(str(cause)) >= len(str(told)) else told
         cause = cause.__cause__
     text = " ".join(_REFERENCE.sub("", describe(told)).split())
@@ -92,7 +92,7 @@ def _retry_after(error: Exception, clock: Clock) -> float | None:
     if said is not None and "retry-after-ms" not in headers:
         if _SECONDS.fullmatch(said):
             return float(said)
-        # A date is compared with the clock that is waited by; one that does not say where it is right is one of Greenwich.
+        # Compare a date with the clock that times the wait; a date without a zone is UTC.
         try:
             date = email.utils.parsedate_to_datetime(said)
             return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - clock.time())

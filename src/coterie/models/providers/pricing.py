@@ -12,12 +12,12 @@ from pydantic_ai.models import Model
 from pydantic_ai.usage import RequestUsage
 
 _PER_REQUEST = "requests_kcount"
-"""A price that is no price of tokens."""
+"""A price per request instead of per token."""
 _MILLION = Decimal(1_000_000)
 _OTHERS = tuple(each.name for each in fields(RequestUsage) if each.name not in ("input_tokens", "output_tokens", "details"))
-"""What else than plain tokens is counted: what was cached, heard, said, thought."""
+"""Counts other than plain tokens, such as cached, audio and reasoning tokens."""
 _KEPT = 1_000
-"""Models that are remembered. A provider may call each reply's model by another name."""
+"""The maximum number of models to remember: a provider may name another model in each reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +30,26 @@ class _Listed:
 
 
 class PublicPrices:
-    """Looks a model up once, and multiplies by its price if that is a plain price per token.
+    """Looks up a model once, and multiplies by its price if that is a plain price per token.
 
-    Prices by the length of the prompt, and of what was cached, heard or said, are worked out by `genai_prices` each time.
-    The time and the tier of service that a reply was given at count in both. Safe from any thread: to look a model up
-    twice does no harm.
+    `genai_prices` computes all other prices each time: by the length of the prompt, for cached tokens, for audio. Both follow
+    the time and the service tier of a reply. Safe from any thread: a second look-up does no harm.
     """
 
     def __init__(self) -> None:
         self._models: dict[tuple[str | None, str | None, str | None], _Listed | None] = {}
 
     def of_tokens(self, model: Model, input_tokens: int, output_tokens: int) -> float | None:
-        """Return the price of so many tokens of a model, in US dollars; None where it is not known."""
+        """Return the price of these tokens of a model, in US dollars; None if it is unknown."""
         usage = RequestUsage(input_tokens=input_tokens, output_tokens=output_tokens)
-        # By its provider, as the cost of a reply is: what speaks for another costs the same.
+        # By its provider, as for the price of a reply.
         try:
             return float(calc_price(usage, model.model_name, provider_id=model.system).total_price)
         except (LookupError, ValueError):
             return None
 
     def of_reply(self, response: messages.ModelResponse) -> float | None:
-        """Return what a reply has cost, in US dollars; None where that is not known."""
+        """Return the price of a reply, in US dollars; None if it is unknown."""
         key = (response.model_name, response.provider_url, response.provider_name)
         if key not in self._models:
             return self._look_up(key, response)
@@ -72,7 +71,7 @@ class PublicPrices:
             calculation, listed = None, None
         else:
             if calculation is None:
-                # Of this reply alone nothing can be told.
+                # Only this reply has no price; later ones of the model may have one.
                 return None
             model = calculation.model
             listed = _Listed(model, any(model is each for each in calculation.provider.models))

@@ -11,19 +11,19 @@ from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
 
 class ProviderModel:
-    """A Pydantic AI model string as a `Model`. For one event loop: the first that it is asked on, where its client lives.
+    """A `Model` for a Pydantic AI model string. For one event loop: that of its first request, where its client lives.
 
-    `ModelGateway` gives it that loop, and makes it usable from everywhere. It never asks twice by itself. Keys come from
-    the environment only, and what the provider says is freed of them before it becomes an error.
+    `ModelGateway` provides that loop, and makes the model safe from any thread. It never retries. Keys come from the
+    environment only, and are removed from the texts of errors.
 
     Args:
         model: A Pydantic AI model string, ``provider:name``.
-        base_url: Where an OpenAI-compatible server is. With ``openai:name`` it is spoken to by chat completions, as Ollama
-            and vLLM understand them. So it is where ``OPENAI_BASE_URL`` is set. A user and a password in the address are
-            sent as such, and shown nowhere.
-        clock: What dates in `Retry-After` are compared with.
+        base_url: The URL of an OpenAI-compatible server. With ``openai:name`` it is by default ``OPENAI_BASE_URL``, and
+            chat completions are used, as Ollama and vLLM understand them. A user and a password in the URL are sent as
+            basic authentication, and never shown.
+        clock: The clock for dates in `Retry-After`.
 
-    Raises `ExtraMissing`, `KeyMissing`, and `InvalidSetting` for a model or an address that makes no sense.
+    Raises `ExtraMissing`, `KeyMissing`, and `InvalidSetting` for an invalid model or URL.
     """
 
     def __init__(
@@ -53,23 +53,23 @@ class ProviderModel:
         return self._name
 
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
-        """Return what so many tokens cost, in US dollars; None where the price is not known."""
+        """Return the price of these tokens in US dollars; None if it is unknown."""
         return self._translator.price(input_tokens, output_tokens, self._opened.model)
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Return the reply. Raises `ModelError`, with nothing in it, or behind it, that holds a key."""
+        """Return the reply. Raises `ModelError`, whose text and causes hold no key."""
         failed: ModelError
         try:
             return await self._translator.ask(self._opened.model, request)
         except ModelError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a provider raises is told in our words
+        except Exception as error:  # noqa: BLE001 - any exception of a provider becomes a ModelError
             failed = self._translator.error(error)
-        # Outside of the handler: what the provider raised holds its request, and that its key.
+        # Outside the handler: the provider's exception holds its request, which holds the key.
         raise failed
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Return the reply as it is written. Raises `ModelError`, as `ask` does."""
+        """Yield the pieces of the reply, and the whole reply last. Raises `ModelError`, as `ask` does."""
         failed: ModelError | None = None
         whole = False
         try:
@@ -86,5 +86,5 @@ class ProviderModel:
             raise failed
 
     async def aclose(self) -> None:
-        """Close its HTTP client; on the event loop that it was asked on."""
+        """Close its HTTP client, on the event loop of its requests."""
         await self._opened.aclose()

@@ -1,4 +1,4 @@
-"""Our requests to Pydantic AI's messages, and its responses to our replies."""
+"""Translate requests to Pydantic AI's messages, and its responses to replies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "tool_call": Finish.T
 
 
 class ProviderTranslator:
-    """Speaks Pydantic AI for us. Safe from any thread: it keeps nothing but settings and prices."""
+    """Asks models through Pydantic AI. Safe from any thread: it holds only settings and prices."""
 
     def __init__(self, name: str, clock: Clock, redactor: Redactor) -> None:
         self._name = name
@@ -51,7 +51,7 @@ class ProviderTranslator:
         return self._reply(response)
 
     async def stream(self, model: Model, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Return the reply of a model as it is written."""
+        """Yield the pieces of a model's reply, and the whole reply last."""
         opened = model_request_stream(
             model, _history(request), model_settings=_settings(request), model_request_parameters=_parameters(request, model)
         )
@@ -62,17 +62,17 @@ class ProviderTranslator:
                     if text:
                         yield TextDelta(text)
             except GeneratorExit:
-                # Nobody reads any more: the call ends now, not when somebody collects the garbage.
+                # The reader has stopped: end the call now, not at garbage collection.
                 await response.cancel()
                 raise
             yield self._reply(response.get())
 
     def error(self, error: Exception) -> ModelError:
-        """Return what Pydantic AI, or the provider's client, raised, in our words and without keys."""
+        """Return an exception of Pydantic AI, or of the provider's client, as a `ModelError` without keys."""
         return translate_error(self._name, error, self._redactor, self._clock)
 
     def price(self, input_tokens: int, output_tokens: int, model: Model) -> float | None:
-        """Return the price of so many tokens of a model; None where it is not known."""
+        """Return the price of these tokens of a model, in US dollars; None if it is unknown."""
         return self._prices.of_tokens(model, input_tokens, output_tokens)
 
     def _reply(self, response: messages.ModelResponse) -> ModelReply:
@@ -96,14 +96,14 @@ class ProviderTranslator:
             try:
                 arguments = json.loads(arguments) if arguments.strip() else {}
             except ValueError as error:
-                reason = f"the arguments of {part.tool_name} are no JSON: {error}"
+                reason = f"the arguments of {part.tool_name} are not JSON: {error}"
                 raise MalformedReply(self._name, reason, self._redactor.text(str(part.args))) from None
         if not isinstance(arguments, dict | None):
-            raise MalformedReply(self._name, f"the arguments of {part.tool_name} are no object", str(part.args))
+            raise MalformedReply(self._name, f"the arguments of {part.tool_name} are not an object", str(part.args))
         try:
             json.dumps(arguments, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise MalformedReply(self._name, f"the arguments of {part.tool_name} hold half a character") from None
+            raise MalformedReply(self._name, f"the arguments of {part.tool_name} hold a lone surrogate") from None
         return ToolCall(id=part.tool_call_id, name=part.tool_name, arguments=arguments or {})
 
 
@@ -124,13 +124,13 @@ def _parameters(request: ModelRequest, model: Model) -> ModelRequestParameters:
     if request.schema is None:
         return ModelRequestParameters(function_tools=tools)
     wanted = OutputObjectDefinition(json_schema=dict(request.schema), name=str(request.schema.get("title") or "answer"))
-    # A model that cannot be held to a schema is told it in words.
+    # A model without structured output gets the schema in its prompt.
     mode: Any = "native" if model.profile.get("supports_json_schema_output") else "prompted"
     return ModelRequestParameters(function_tools=tools, output_mode=mode, output_object=wanted)
 
 
 def _history(request: ModelRequest) -> list[messages.ModelMessage]:
-    """Return the history, with adjacent items in one message: a turn of the user's, or one of the model's."""
+    """Return the history, with adjacent items of the user, or of the model, in one message."""
     instructions = request.instructions or None
     history: list[messages.ModelMessage] = []
     for ours, group in groupby(request.exchanges, key=_is_of_model):
@@ -163,7 +163,7 @@ def _heard(exchange: PromptMessage) -> messages.ModelRequestPart:
 
 
 def _whole(text: str) -> str:
-    """Return a text without the halves of characters that JSON may hold, and that can neither be sent nor recorded."""
+    """Return a text with lone surrogates replaced: JSON may hold them, but they cannot be sent or recorded."""
     try:
         text.encode()
     except UnicodeEncodeError:

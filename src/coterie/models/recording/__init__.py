@@ -1,4 +1,4 @@
-"""Recording what models answer, and answering from it."""
+"""Record the replies of models, and answer from a recording."""
 
 from coterie.models.recording.file import begun, recorded_spending
 from coterie.models.recording.models import RecordingModel, ReplayModel

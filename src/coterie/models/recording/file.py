@@ -20,7 +20,7 @@ from coterie.models.values import ModelReply, ModelRequest
 _log = logging.getLogger(__name__)
 
 SCHEMA = 1
-"""The version of the lines; a reader takes its own and earlier ones."""
+"""The version of the format; a reader accepts its own and earlier ones."""
 
 
 class RecordedFailure(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class RecordedFailure(msgspec.Struct, frozen=True):
         return cls(type(error).__name__, str(error), plain)
 
     def error(self) -> ModelError:
-        """Return the error again."""
+        """Return the recorded error."""
         return restored(self.kind, self.text, self.details)
 
 
@@ -73,10 +73,10 @@ _LONGEST = 1_000
 class RecordingFile:
     """Appends entries to a recording. Safe from any thread: `_lock` guards the file, and each line is one write.
 
-    A line that a crash has torn is cut off when the file is opened again. Keys that stand in the environment are never
-    written. The file is locked while it is open, where the system can do that (`flock`): two that append to one would each
-    miss what the other asked, and count repeats alike. A child that is forked has no part in it. Raises `RecordingTaken`
-    if another has it, and `RecordingDamaged` if it is no recording, or cannot be written.
+    Opening the file cuts off a line that a crash has torn. Keys from the environment are never written. The file is locked
+    while it is open, where the system supports it (`flock`): two writers would miss each other's requests, and count repeats
+    alike. A forked child does not write to it. Raises `RecordingTaken` if another writer has it, and `RecordingDamaged` if it
+    is not a recording or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,7 +112,7 @@ class RecordingFile:
         self.close()
 
     def append(self, key: RecordingKey, request: ModelRequest, outcome: ModelReply | ModelError) -> None:
-        """Append what came of a request. Raises `RecordingDamaged`."""
+        """Append a request and its outcome. Raises `RecordingDamaged`."""
         entry = RecordingEntry(
             agent=key.agent,
             step=key.step,
@@ -130,7 +130,7 @@ class RecordingFile:
                 raise RecordingDamaged(self.path, f"it cannot be written: {error.strerror or error}") from None
 
     def close(self) -> None:
-        """Append no more."""
+        """Close the file. Later appends raise `RecordingDamaged`."""
         with self._lock:
             file, self._file = self._file, None
             if file is not None:
@@ -145,7 +145,7 @@ class RecordingFile:
 
 
 def begun(path: Path) -> bool:
-    """Return whether a file holds a recording, or anything else; not one that a crash left with less than its first line."""
+    """Return whether a file holds a recording or other data; False if a crash left less than the first line."""
     try:
         with path.open("rb") as file:
             line = file.readline(_LONGEST)
@@ -167,7 +167,7 @@ def read(path: Path) -> dict[RecordingKey, RecordingEntry]:
     if torn:
         _log.warning("%s ends in a torn line of %d bytes, which is ignored", path, len(torn))
     if not lines:
-        raise RecordingDamaged(path, "it is no recording: its first line is missing")
+        raise RecordingDamaged(path, "it is not a recording: its first line is missing")
     _header(path, lines[0])
     decoder = msgspec.json.Decoder(RecordingEntry)
     entries: dict[RecordingKey, RecordingEntry] = {}
@@ -177,7 +177,7 @@ def read(path: Path) -> dict[RecordingKey, RecordingEntry]:
         try:
             entry = decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise RecordingDamaged(path, f"line {number} makes no sense: {error}") from None
+            raise RecordingDamaged(path, f"line {number} is not valid: {error}") from None
         entries[entry.key] = entry
     return entries
 
@@ -187,7 +187,7 @@ def _opened(path: str, flags: int) -> int:
 
 
 def _take(file: io.FileIO) -> None:
-    """Lock a file, where that can be done. Raises `BlockingIOError` if another has it."""
+    """Lock a file, where the system supports it. Raises `BlockingIOError` if another process has it."""
     if lock_file is None:
         return
     try:
@@ -195,18 +195,20 @@ def _take(file: io.FileIO) -> None:
     except BlockingIOError:
         raise
     except OSError as error:
-        _log.warning("%s is on a file system without locks (%s): see that nobody else records to it", file.name, error.strerror)
+        _log.warning(
+            "%s is on a file system without locks (%s): make sure that nothing else records to it", file.name, error.strerror
+        )
 
 
 def _whole_length(path: Path) -> int:
-    """Return the length of a file without the torn line at its end; 0 if there is no file."""
+    """Return the length of a file without the torn line at its end; 0 without a file."""
     if not path.exists():
         return 0
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
     if whole < len(data):
         if not whole and not _FIRST.startswith(data):
-            raise RecordingDamaged(path, "it is no recording")
+            raise RecordingDamaged(path, "it is not a recording")
         _log.warning("%s ended in a torn line of %d bytes, which is cut off", path, len(data) - whole)
     return whole
 
@@ -220,17 +222,17 @@ def _header(path: Path, line: bytes) -> None:
     try:
         header = msgspec.json.decode(line, type=RecordingHeader)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise RecordingDamaged(path, "it is no recording: its first line is another") from None
+        raise RecordingDamaged(path, "it is not a recording: its first line is wrong") from None
     if header.coterie != "recording":
-        raise RecordingDamaged(path, "it is no recording: its first line is another")
+        raise RecordingDamaged(path, "it is not a recording: its first line is wrong")
     if header.schema > SCHEMA:
-        raise RecordingDamaged(path, f"it is of version {header.schema}, and this program knows those up to {SCHEMA}")
+        raise RecordingDamaged(path, f"it has version {header.schema}, and this program reads versions up to {SCHEMA}")
 
 
 def recorded_spending(path: Path) -> dict[str, Any]:
-    """Return what a recording's requests have spent, in all and by agent, as `ModelGateway.snapshot` tells it.
+    """Return the spending of a recording's requests, in total and by agent, in the form of `ModelGateway.snapshot`.
 
-    A request counts once, however often it was tried. Raises `RecordingDamaged`.
+    A request counts once, with all its attempts. Raises `RecordingDamaged`.
     """
     nothing = {"requests": 0, "tokens": 0, "dollars": 0.0}
     run: dict[str, Any] = dict(nothing)

@@ -14,18 +14,18 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 class RecordingKey(msgspec.Struct, frozen=True):
-    """One entry of a recording."""
+    """The key of an entry of a recording."""
 
     agent: str
     step: str
     digest: str
-    """Of the prompt as the model sees it."""
+    """The digest of the prompt."""
     number: int
-    """How often this agent had asked just this at this step before."""
+    """The number of earlier requests with the same agent, step and digest."""
 
 
 def prompt_of(request: ModelRequest) -> dict[str, Any]:
-    """Return what the model sees of a request, as a plain value: not who asks, nor how urgently."""
+    """Return the part of a request that the model sees, as a plain value: without agent, step and priority."""
     seen: dict[str, Any] = msgspec.to_builtins(request)
     for name in ("agent", "step", "priority"):
         seen.pop(name)
@@ -48,7 +48,7 @@ class RequestCounter:
         self._counts: dict[tuple[str, str, str], int] = {}
 
     def key(self, request: ModelRequest) -> RecordingKey:
-        """Return the key of a request that is asked now."""
+        """Count a request, and return its key."""
         place = (request.agent, request.step, digest_of(prompt_of(request)))
         with self._lock:
             number = self._counts.get(place, 0)
@@ -61,7 +61,7 @@ class RequestCounter:
             return [(*place, count) for place, count in self._counts.items()]
 
     def restore(self, state: Any) -> None:
-        """Count on from a state that `snapshot` returned. Raises `ValueError` for anything else."""
+        """Continue from a state of `snapshot`. Raises `ValueError` for any other value."""
         counts = msgspec.convert(state, list[tuple[str, str, str, int]])
         with self._lock:
             self._counts = {(agent, step, digest): count for agent, step, digest, count in counts}

@@ -84,38 +84,38 @@ class RecordingModel:
         return self._live.model.name
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Ask the model, and record what comes of it."""
+        """Ask the model, and record the reply or the error."""
         return await self._live.ask(self._numbering.key(request), request)
 
     def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Stream from the model, and record the whole reply once it is there."""
+        """Stream from the model, and record the whole reply at its end."""
         return self._live.stream(self._numbering.key(request), request)
 
     def snapshot(self) -> Any:
-        """Return how often each request was asked, so that a run that is resumed counts on from there."""
+        """Return the count of each request, so that a resumed run continues it."""
         return self._numbering.snapshot()
 
     def restore(self, state: Any) -> None:
-        """Count on from a state that `snapshot` returned. Raises `ValueError` for anything else."""
+        """Continue from a state of `snapshot`. Raises `ValueError` for any other value."""
         self._numbering.restore(state)
 
     def close(self) -> None:
-        """Close the file. Replies that come later cannot be recorded, and raise `RecordingDamaged`."""
+        """Close the file. Later replies cannot be recorded, and raise `RecordingDamaged`."""
         self._live.close()
 
 
 class ReplayModel:
     """Answers from a recording, without network or cost. Safe from any thread and event loop.
 
-    What was recorded as an error is raised again. What was not recorded raises `RecordingMissing`, which shows the
-    nearest entry and what differs; or, if there is a model to go on with, is asked of it and appended to `record`, errors
-    that were recorded being asked anew. Raises `RecordingDamaged`.
+    A recorded error is raised again. A request without an entry raises `RecordingMissing`, which shows the nearest entry and
+    the difference. With a model `otherwise`, requests without a recorded reply go to that model and are appended to `record`.
+    Raises `RecordingDamaged`.
     """
 
     def __init__(self, path: str | Path, *, otherwise: Model | None = None, record: str | Path | None = None) -> None:
         self._path = Path(path)
         self._entries = read(self._path)
-        # The entries live as long as this does, so no other reply has one of these.
+        # The entries live as long as this object, so no other reply has one of these ids.
         self._replies = frozenset(id(entry.reply) for entry in self._entries.values() if entry.reply is not None)
         self._numbering = RequestCounter()
         self._live = (
@@ -124,11 +124,11 @@ class ReplayModel:
 
     @property
     def name(self) -> str:
-        """The name of the model that goes on, or of the recording."""
+        """The name of the model `otherwise`, or of the recording."""
         return self._live.model.name if self._live is not None else f"the recording {self._path.name}"
 
     def holds(self, reply: ModelReply) -> bool:
-        """Return whether a reply is one that was recorded before: that very one, not one that is equal."""
+        """Return whether a reply object comes from the recording; an equal one does not count."""
         return id(reply) in self._replies
 
     async def ask(self, request: ModelRequest) -> ModelReply:
@@ -154,15 +154,15 @@ class ReplayModel:
         yield reply
 
     def snapshot(self) -> Any:
-        """Return how often each request was asked, so that a run that is resumed counts on from there."""
+        """Return the count of each request, so that a resumed run continues it."""
         return self._numbering.snapshot()
 
     def restore(self, state: Any) -> None:
-        """Count on from a state that `snapshot` returned. Raises `ValueError` for anything else."""
+        """Continue from a state of `snapshot`. Raises `ValueError` for any other value."""
         self._numbering.restore(state)
 
     def close(self) -> None:
-        """Close the file that is recorded to, if there is one."""
+        """Close the file of `record`, if it is open."""
         if self._live is not None:
             self._live.close()
 
@@ -176,15 +176,15 @@ class ReplayModel:
 
 
 _LOOKED_AT = 200
-"""Entries, or lines, that are compared; the nearest of thousands is wanted soon, not surely."""
+"""Entries, or lines, to compare at most, so that a search among thousands is fast."""
 _COMPARED = 2000
-"""Characters of each end of a prompt by which entries are compared."""
+"""Characters of each end of a prompt that are compared."""
 _LINES = 12
 _WIDTH = 160
 
 
 def nearest(entries: Iterable[RecordingEntry], key: RecordingKey, prompt: dict[str, Any]) -> str:
-    """Return in words which entry comes nearest to a missing one, with a short diff of the prompts."""
+    """Return a text that names the entry nearest to a missing one, with a short diff of the prompts."""
     candidates = sorted(entries, key=lambda entry: (entry.agent != key.agent, entry.step != key.step))
     if not candidates:
         return "the recording is empty"
@@ -215,27 +215,27 @@ def _alike(one: str, other: str) -> float:
 
 
 def _diff(before: list[str], after: list[str]) -> Iterator[str]:
-    """Return the lines that differ, those of a block side by side, long ones only around what differs in them."""
-    same = _alike_at_the_start(before, after)
+    """Yield the different lines, old beside new; of a long line only the part around the difference."""
+    same = _common_prefix(before, after)
     before, after = before[same : same + _LOOKED_AT], after[same : same + _LOOKED_AT]
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     for kind, start, end, other_start, other_end in matcher.get_opcodes():
         if kind != "equal":
             for old, new in itertools.zip_longest(before[start:end], after[other_start:other_end]):
-                same = _alike_at_the_start(old or "", new or "")
+                same = _common_prefix(old or "", new or "")
                 if old is not None:
                     yield f"- {_around(old, same)}"
                 if new is not None:
                     yield f"+ {_around(new, same)}"
 
 
-def _alike_at_the_start(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many lines, or characters, two texts have in common before the first that differs."""
+def _common_prefix(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the number of lines, or characters, before the first difference."""
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _around(line: str, same: int) -> str:
-    """Return a line, or if it is long what stands around the place from which on it is not the same."""
+    """Return a line; of a long one only the part around its first difference."""
     if len(line) <= _WIDTH:
         return line
     start = max(0, min(same, len(line)) - _WIDTH // 3)
@@ -244,6 +244,6 @@ def _around(line: str, same: int) -> str:
 
 
 def _lines(prompt: dict[str, Any]) -> list[str]:
-    """Return a prompt as lines of JSON, with its texts broken into theirs."""
+    """Return a prompt as lines of JSON, with the lines of its texts apart."""
     text = json.dumps(prompt, indent=1, sort_keys=True, ensure_ascii=False)
     return text.replace("\\n", "\n").splitlines()
