@@ -32,7 +32,7 @@ OPTIONS: list[dict[str, Any]] = [
     *({"valid_until": each} for each in ("x", NAN)),
     *({"agent": each} for each in (5, "\ud800", "x" * 600)),
     *({"kind": each} for each in ("bogus", "house", 5, None)),
-    {"urgency": "HIGH"},
+    {"priority": "HIGH"},
 ]
 
 
@@ -104,7 +104,7 @@ def test_an_episode_that_makes_no_sense_is_refused_and_not_counted(memory: Tiere
     "options",
     [
         *({"max_episodes": each} for each in (0, "5", True)),
-        *({"clean_up": each} for each in ("bogus", 5)),
+        *({"eviction": each} for each in ("bogus", 5)),
         *({"max_age": each} for each in (-1, "x", NAN)),
         *({"warn_at": each} for each in (-1, "x")),
         {"consolidate_at": 0},

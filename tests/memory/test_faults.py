@@ -199,7 +199,7 @@ def test_a_child_that_was_forked_is_told_so_at_once(tmp_path: Path) -> None:
 def test_a_store_that_meets_the_close_is_kept_or_refused_and_never_lost(tmp_path: Path) -> None:
     memory = TieredMemory(MemoryConfig(path=tmp_path / "run.db"))
     looked, closing = threading.Event(), threading.Event()
-    wait_for_room = memory._store.lane.wait_for_room
+    wait_for_room = memory._store.queue.wait_for_room
 
     def late(timeout: float) -> None:
         # It has seen that the memory is open; now that is closed.
@@ -207,7 +207,7 @@ def test_a_store_that_meets_the_close_is_kept_or_refused_and_never_lost(tmp_path
         assert closing.wait(20)
         wait_for_room(timeout)
 
-    memory._store.lane.wait_for_room = late  # type: ignore[method-assign]
+    memory._store.queue.wait_for_room = late  # type: ignore[method-assign]
     outcome: list[object] = []
 
     def store() -> None:

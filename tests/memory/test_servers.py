@@ -51,7 +51,7 @@ def test_a_redis_that_is_killed_costs_nothing_and_is_used_again_when_it_is_back(
         finally:
             redis_server.start()
         short = memory._store.working[0].backend
-        eventually(lambda: not memory._store.working[0].lane or not len(memory._store.working[0].lane), timeout=20)
+        eventually(lambda: not memory._store.working[0].queue or not len(memory._store.working[0].queue), timeout=20)
         assert {f"k{n}" for n in range(20, 40)} <= {record.key for record in short.scan(limit=100)}
         assert [memory.get(f"k{n}") for n in range(40)] == list(range(40))
 
@@ -76,7 +76,7 @@ def test_a_postgres_that_is_killed_keeps_what_was_durable_and_gets_the_rest(
             assert mind.recall("coins", 1)[0].text == "Bob lent me coins"
         finally:
             postgres_server.start()
-        eventually(lambda: not len(memory._store.lane), timeout=30)
+        eventually(lambda: not len(memory._store.queue), timeout=30)
         assert memory.get("now") == 3
     with TieredMemory(config) as memory:
         assert [memory.get(key) for key in ("durable", "later", "now")] == [1, 2, 3]

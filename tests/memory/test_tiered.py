@@ -102,7 +102,7 @@ def test_a_value_that_cannot_be_encoded_is_refused_and_what_was_there_stays(memo
 
 
 def test_a_value_that_is_huge_is_refused() -> None:
-    with open_memory(max_value_bytes=100) as memory, pytest.raises(InvalidMemory, match="100 is the most"):
+    with open_memory(max_value_bytes=100) as memory, pytest.raises(InvalidMemory, match="at most 100"):
         memory.store("k", "x" * 101)
 
 
@@ -295,7 +295,7 @@ def test_a_full_queue_makes_a_store_wait_and_then_say_so() -> None:
             memory.store(f"k{n}", n)
         with pytest.raises(WriteTimeout, match="not taken in"):
             memory.store("k3", 3)
-        assert "k3" not in memory._store.lane._newest
+        assert "k3" not in memory._store.queue._newest
         archive.away = False
         memory.store("k4", 4)
     assert archive.count() == 4

@@ -217,7 +217,7 @@ def test_memories_are_all_kept_and_consolidated_once(dispatcher: Dispatcher) -> 
             run_together(*[store] * senders, *[consolidate] * 3, timeout=300)
             settled(ada)
             ada.consolidate().result(30)
-            assert handle.settle(30)
+            assert handle.wait_for_consolidation(30)
             statistics = handle.stats()
             assert statistics.remembered == statistics.episodes == 2 * senders * each
             # Each episode was given to one consolidation, whoever asked for how many.

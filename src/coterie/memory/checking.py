@@ -16,11 +16,11 @@ from coterie.memory.record import MemoryKind
 _KINDS = tuple(str(kind) for kind in MemoryKind if kind is not MemoryKind.INTERNAL)
 
 
-def check_key(key: Any, most_bytes: int) -> str:
+def check_key(key: Any, max_bytes: int) -> str:
     """Return `key` if it can be the key of a memory; raise `InvalidMemory` if not."""
     if not isinstance(key, str):
         raise InvalidMemory("key", key, "a key is text")
-    if key.isascii() and key.isprintable() and len(key) <= most_bytes and not key.isspace() and key:
+    if key.isascii() and key.isprintable() and len(key) <= max_bytes and not key.isspace() and key:
         # The common case.
         return key
     if not key or key.isspace():
@@ -31,10 +31,8 @@ def check_key(key: Any, most_bytes: int) -> str:
         length = len(key.encode())
     except UnicodeEncodeError:
         raise InvalidMemory("key", key, "a key is text that can be written as UTF-8") from None
-    if length > most_bytes:
-        raise InvalidMemory(
-            "key", key, f"it has {length} bytes and may have at most {most_bytes}; put long data into the value"
-        )
+    if length > max_bytes:
+        raise InvalidMemory("key", key, f"it has {length} bytes and may have at most {max_bytes}; put long data into the value")
     return key
 
 
@@ -119,10 +117,10 @@ def check_agents(agents: Any) -> tuple[str, ...]:
     return (check_text("agent", agents),) if isinstance(agents, str) else check_texts("agents", agents)
 
 
-def check_count(what: str, count: Any, least: int = 0) -> int:
-    """Return `count`; raise `InvalidMemory` unless it is a whole number from `least` to 2**31 - 1."""
-    if isinstance(count, bool) or not isinstance(count, int) or not least <= count < 1 << 31:
-        raise InvalidMemory(what, count, f"give a whole number of {least} or more")
+def check_count(what: str, count: Any, minimum: int = 0) -> int:
+    """Return `count`; raise `InvalidMemory` unless it is a whole number from `minimum` to 2**31 - 1."""
+    if isinstance(count, bool) or not isinstance(count, int) or not minimum <= count < 1 << 31:
+        raise InvalidMemory(what, count, f"give a whole number of {minimum} or more")
     return count
 
 

@@ -25,7 +25,7 @@ _DICTIONARY_BYTES = 16 * 1024
 _ENOUGH = 1_000
 """The minimum of new records before a dictionary is trained."""
 _ENOUGH_BYTES = 128 * 1024
-_MOST_SAMPLES = 4_000
+_MAX_SAMPLES = 4_000
 _WORSE = 0.8
 """Train a new dictionary when the compression ratio falls below this part of the ratio at the last training."""
 _PLAIN, _ZSTD, _DICTIONARY = b"\x00", b"\x01", b"\x02"
@@ -55,7 +55,7 @@ class Compressor:
         self._lock = new_lock(Rank.RECORDS)
         self._number = 0
         self._dictionaries: dict[int, zstandard.ZstdCompressionDict] = {}
-        self._samples: deque[bytes] = deque(maxlen=_MOST_SAMPLES)
+        self._samples: deque[bytes] = deque(maxlen=_MAX_SAMPLES)
         self._fresh = 0
         self._ratio_then = 0.0
         self._recent = (0, 0)

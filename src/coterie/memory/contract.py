@@ -155,7 +155,7 @@ class Archive(Backend, Protocol):
         """
         ...
 
-    def rest(self) -> bool:
+    def do_deferred_work(self) -> bool:
         """Do a little deferred work, such as indexing, and return whether there is more. Called while no writes arrive.
 
         It should take a few milliseconds, because writes wait for it meanwhile.

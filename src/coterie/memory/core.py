@@ -24,7 +24,7 @@ from coterie.memory.dump import read_dump, write_dump
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
 from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.store import TierStore
-from coterie.memory.writing.waiting import MemoryPriority, Written
+from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion
 from coterie.memory.writing.workers import PriorityWorkers
 
 T = TypeVar("T")
@@ -94,16 +94,16 @@ class MemoryCore:
         make: Callable[[MemoryRecord | None, int, float], MemoryRecord],
         *,
         durable: bool = False,
-        urgency: MemoryPriority = MemoryPriority.NORMAL,
+        priority: MemoryPriority = MemoryPriority.NORMAL,
     ) -> MemoryRecord:
         """Store the record that `make` returns for the existing record or None, a new version and the time; return it.
 
         `make` may be called more than once, must be short, and must not use the store. For code that builds upon this store.
         """
         waiter = self._waiter() if durable else None
-        if not isinstance(urgency, MemoryPriority):
-            raise InvalidMemory("urgency", urgency, "give one of MemoryPriority")
-        record = self._store.write(key, make, MemoryPriority.HIGH if durable else urgency, waiter)
+        if not isinstance(priority, MemoryPriority):
+            raise InvalidMemory("priority", priority, "give one of MemoryPriority")
+        record = self._store.write(key, make, MemoryPriority.HIGH if durable else priority, waiter)
         self._stores += 1
         if waiter is not None:
             self._await(waiter, f"{key!r} was not written")
@@ -120,7 +120,7 @@ class MemoryCore:
         cache = self._store.cache
         if cache is None:
             return found
-        cache.settle()
+        cache.apply_hits()
         for key, record in found.items():
             entry = cache.peek(key)
             if entry is not None and entry.uses:
@@ -217,7 +217,7 @@ class MemoryCore:
             reload()
         return count
 
-    def on_gone(self, agent: str, listener: Callable[[str], object]) -> None:
+    def on_deleted(self, agent: str, listener: Callable[[str], object]) -> None:
         """Call `listener` with the id of each memory of an agent that is deleted, or expires by maintenance.
 
         It is called under the lock of the store, so it must only record the id. An agent has one listener.
@@ -265,7 +265,7 @@ class MemoryCore:
         # Background work may still store memories.
         self._background.close(countdown.left() or 0.0)
         self._store.count_uses()
-        self._store.shut()
+        self._store.stop_accepting()
         self._cached = _closed
         self._timers.close()
         self._interval.release()
@@ -279,11 +279,11 @@ class MemoryCore:
         if not self._store.archive.persistent:
             raise InvalidMemory("way to store", "durable=True", "this store ends with the process; give a path or postgres_url")
 
-    def _waiter(self) -> Written:
+    def _waiter(self) -> WriteCompletion:
         self.check_durable()
-        return Written()
+        return WriteCompletion()
 
-    def _await(self, waiter: Written, what: str) -> None:
+    def _await(self, waiter: WriteCompletion, what: str) -> None:
         if not waiter.wait(self.config.write_timeout):
             reason = self._store.archive_access.away or "the disk is slow, or very many memories wait"
             raise WriteTimeout(f"{what}", self.config.write_timeout, f"{reason}; it will be written when the tier is available")

@@ -64,7 +64,7 @@ def _write(archive: Archive, path: Path, unfinished: Path, agent: str | None) ->
     return count
 
 
-def read_dump(path: Path, most_key_bytes: int, most_value_bytes: int) -> Iterator[MemoryRecord]:
+def read_dump(path: Path, max_key_bytes: int, max_value_bytes: int) -> Iterator[MemoryRecord]:
     """Yield the memories in a file. Raises `InvalidDump` for a line that is not a memory, and `DumpUnavailable`."""
     try:
         file = path.open("rb")
@@ -76,7 +76,7 @@ def read_dump(path: Path, most_key_bytes: int, most_value_bytes: int) -> Iterato
             if line.strip():
                 record = _record(number, line, version)
                 try:
-                    _check(record, most_key_bytes, most_value_bytes)
+                    _check(record, max_key_bytes, max_value_bytes)
                 except CoterieError as error:
                     raise InvalidDump(number, error) from None
                 yield record
@@ -137,20 +137,20 @@ def _record(number: int, line: bytes, version: int) -> MemoryRecord:
         raise InvalidDump(number, error) from None
 
 
-def _check(record: MemoryRecord, most_key_bytes: int, most_value_bytes: int) -> None:
+def _check(record: MemoryRecord, max_key_bytes: int, max_value_bytes: int) -> None:
     """Raise `InvalidMemory` for a record that `store` would reject, and for an invalid internal record."""
     if record.kind == MemoryKind.INTERNAL:
         if not record.key.startswith(HOUSE_MARK):
             raise InvalidMemory("key", record.key, "keys of internal records begin with a control character")
     else:
-        check_key(record.key, most_key_bytes)
+        check_key(record.key, max_key_bytes)
         check_kind(record.kind)
     if not record.id:
         raise InvalidMemory("id", record.id, "an id is not empty")
     if record.agent:
         check_agent(record.agent)
-    if len(record.value) > most_value_bytes:
-        raise InvalidMemory("value", f"{len(record.value)} bytes", f"at most {most_value_bytes}")
+    if len(record.value) > max_value_bytes:
+        raise InvalidMemory("value", f"{len(record.value)} bytes", f"at most {max_value_bytes}")
     if len(record.vector) % 4 or bool(record.vector) != bool(record.model):
         raise InvalidMemory("vector", record.model, "a vector has 4 bytes for each number, and a model that made it")
 

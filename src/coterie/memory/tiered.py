@@ -79,7 +79,7 @@ class TieredMemory(MemoryCore):
         sources: Sequence[str] = (),
         valid_from: float | None = None,
         valid_until: float | None = None,
-        urgency: MemoryPriority = MemoryPriority.NORMAL,
+        priority: MemoryPriority = MemoryPriority.NORMAL,
     ) -> MemoryRecord:
         """Store `value` under `key`, in place of an existing one, and return its record.
 
@@ -132,7 +132,7 @@ class TieredMemory(MemoryCore):
                 until,
             )
 
-        return self.put(key, make, durable=durable, urgency=urgency)
+        return self.put(key, make, durable=durable, priority=priority)
 
     def delete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
         """Delete the memory under `key` from all tiers. Return whether it existed. A `reason` is stored as a decision."""
@@ -230,17 +230,17 @@ class TieredMemory(MemoryCore):
 
     async def astore(self, key: str, value: Any, importance: float = 0.5, **options: Any) -> MemoryRecord:
         """Call `store` from an event loop."""
-        urgency = MemoryPriority.HIGH if options.get("durable") else options.get("urgency", MemoryPriority.NORMAL)
-        return await self.run(lambda: self.store(key, value, importance, **options), urgency)
+        priority = MemoryPriority.HIGH if options.get("durable") else options.get("priority", MemoryPriority.NORMAL)
+        return await self.run(lambda: self.store(key, value, importance, **options), priority)
 
     async def aget(
-        self, key: str, default: Any = None, *, as_type: Any = Any, urgency: MemoryPriority = MemoryPriority.NORMAL
+        self, key: str, default: Any = None, *, as_type: Any = Any, priority: MemoryPriority = MemoryPriority.NORMAL
     ) -> Any:
         """Call `get` from an event loop. A cached memory is returned at once."""
         cache = self._store.cache
         if cache is not None and cache.peek(key) is not None:
             return self.get(key, default, as_type=as_type)
-        return await self.run(lambda: self.get(key, default, as_type=as_type), urgency)
+        return await self.run(lambda: self.get(key, default, as_type=as_type), priority)
 
     async def adelete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
         """Call `delete` from an event loop."""
@@ -254,10 +254,10 @@ class TieredMemory(MemoryCore):
         """Call `flush` from an event loop."""
         await self.run(self.flush)
 
-    async def run(self, work: Callable[[], T], urgency: MemoryPriority = MemoryPriority.NORMAL) -> T:
+    async def run(self, work: Callable[[], T], priority: MemoryPriority = MemoryPriority.NORMAL) -> T:
         """Run `work` that reads or writes memories on a worker thread, by priority, and return its result."""
         self._store.check_open()
-        return await asyncio.wrap_future(self._workers.submit(work, urgency))
+        return await asyncio.wrap_future(self._workers.submit(work, priority))
 
     # Maintenance
 
@@ -300,15 +300,15 @@ class TieredMemory(MemoryCore):
         self._store.check_open()
         tally = self._store.lists.tally()
         found = {}
-        for tier, access, lane in self._store.accesses():
+        for tier, access, queue in self._store.accesses():
             found[access.name] = TierMetrics(
                 name=access.name,
                 records=None if tally is None else sum(count for (place, _), count in tally.items() if place == tier),
                 hits=access.hits,
                 misses=access.misses,
                 writes=access.writes,
-                waiting=len(lane) if lane is not None else 0,
-                lost=lane.lost if lane is not None else 0,
+                waiting=len(queue) if queue is not None else 0,
+                lost=queue.lost if queue is not None else 0,
                 failures=access.failures,
                 away=access.away,
             )

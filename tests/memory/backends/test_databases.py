@@ -142,7 +142,7 @@ def test_what_is_not_indexed_yet_is_found_whatever_happens_to_it_before_or_after
 
 def test_what_was_put_off_is_done_while_nothing_is_written(archive: SqliteArchive) -> None:
     archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(1_200)])
-    assert [archive.rest() for _ in range(4)] == [True, True, False, False]
+    assert [archive.do_deferred_work() for _ in range(4)] == [True, True, False, False]
 
 
 def test_what_waits_to_be_indexed_is_bounded(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:

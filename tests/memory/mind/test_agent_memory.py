@@ -91,7 +91,7 @@ def test_an_agent_has_a_name(memory: TieredMemory, agent: Any) -> None:
 
 
 def test_fifo_deletes_what_was_stored_first(memory: TieredMemory) -> None:
-    mind = mind_of(memory, max_episodes=3, clean_up="fifo")
+    mind = mind_of(memory, max_episodes=3, eviction="fifo")
     for n in range(5):
         mind.remember(n, at=100.0 - n, importance=n / 10)
     assert sorted(values(mind.recent())) == [2, 3, 4]
@@ -100,7 +100,7 @@ def test_fifo_deletes_what_was_stored_first(memory: TieredMemory) -> None:
 
 
 def test_age_deletes_what_happened_first_and_all_that_is_too_old(memory: TieredMemory, clock: ManualClock) -> None:
-    mind = mind_of(memory, max_episodes=3, clean_up=EvictionPolicy.AGE, max_age=50)
+    mind = mind_of(memory, max_episodes=3, eviction=EvictionPolicy.AGE, max_age=50)
     for n in range(5):
         mind.remember(n, at=clock.time() - n)
     # The newest always stays, though it happened first.
@@ -111,7 +111,7 @@ def test_age_deletes_what_happened_first_and_all_that_is_too_old(memory: TieredM
 
 
 def test_relevance_deletes_what_is_held_least_firmly(memory: TieredMemory, clock: ManualClock) -> None:
-    mind = mind_of(memory, max_episodes=3, clean_up="relevance")
+    mind = mind_of(memory, max_episodes=3, eviction="relevance")
     mind.remember("important", importance=1.0)
     mind.remember("plain", importance=0.2)
     mind.remember("plain too", importance=0.3)
@@ -171,7 +171,7 @@ def test_enough_episodes_are_consolidated_by_themselves(memory: TieredMemory) ->
     mind = mind_of(memory, consolidate_at=5)
     for n in range(12):
         mind.remember(f"apple {n}")
-    assert mind.settle()
+    assert mind.wait_for_consolidation()
     statistics = mind.stats()
     assert statistics.automatic_consolidations == statistics.consolidations >= 1
     assert statistics.unconsolidated < 5
@@ -225,7 +225,7 @@ def test_a_summariser_that_raises_costs_no_episode(memory: TieredMemory, caplog:
     assert again.consolidate(force=True).episodes == 1
     by_itself = AgentMemory(memory, "bob", consolidate_at=1, summariser=broken)
     by_itself.remember("pear")
-    assert by_itself.settle()
+    assert by_itself.wait_for_consolidation()
     eventually(lambda: "were not consolidated" in caplog.text)
     assert by_itself.stats().failed_consolidations == 1
 
@@ -416,7 +416,7 @@ def test_twenty_threads_store_two_thousand_memories_while_they_are_consolidated_
                 *(lambda: mind.consolidate(force=True) for _ in range(3)),
                 timeout=50,
             )
-            assert mind.settle(30)
+            assert mind.wait_for_consolidation(30)
             mind.consolidate(force=True)
             stop.set()
             watcher.join()

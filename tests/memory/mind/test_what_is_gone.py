@@ -11,12 +11,12 @@ from coterie.testing import ManualClock
 from tests.memory.stores import FlakyArchive, open_memory
 
 
-@pytest.mark.parametrize("clean_up", ["fifo", "age", "relevance"])
+@pytest.mark.parametrize("eviction", ["fifo", "age", "relevance"])
 @pytest.mark.parametrize("maintained", [True, False])
-def test_what_has_expired_takes_no_place_from_what_has_not(clean_up: str, maintained: bool) -> None:
+def test_what_has_expired_takes_no_place_from_what_has_not(eviction: str, maintained: bool) -> None:
     clock = ManualClock()
     with open_memory(clock) as memory:
-        mind = AgentMemory(memory, "alice", max_episodes=10, clean_up=clean_up, consolidate_at=None, warn_at=2.0)
+        mind = AgentMemory(memory, "alice", max_episodes=10, eviction=eviction, consolidate_at=None, warn_at=2.0)
         for number in range(9):
             mind.remember(f"soon over {number}", ttl=60)
         mind.remember("stays", importance=1.0)

@@ -14,7 +14,7 @@ import pytest
 from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting
 from coterie.memory import AgentMemory, CachedEmbedder, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
 from coterie.memory.retrieval.embedding import pack_vector
-from coterie.memory.retrieval.ranking import convex_sum, normalised, recency, spread
+from coterie.memory.retrieval.ranking import convex_sum, normalised, recency, rescaled
 from coterie.testing import ManualClock
 from tests.memory.stores import FlakyArchive, open_memory
 
@@ -149,10 +149,10 @@ def test_a_server_that_speaks_openais_protocol_makes_vectors(url: str) -> None:
 
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastembed", None)
-    with pytest.raises(ExtraMissing, match=r"coterie\[embed\]"):
+    with pytest.raises(ExtraMissing, match=r"\[embed\]"):
         LocalEmbedder()
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with open_memory() as memory, pytest.raises(ExtraMissing, match=r"coterie\[vectors\]"):
+    with open_memory() as memory, pytest.raises(ExtraMissing, match=r"\[vectors\]"):
         AgentMemory(memory, "alice", embedder=ToyEmbedder())
 
 
@@ -167,8 +167,8 @@ def test_vectors_are_kept_with_length_one() -> None:
 def test_scores_are_weighed_after_they_are_made_comparable() -> None:
     assert normalised({"a": 4.0, "b": 1.0}) == {"a": 1.0, "b": 0.25}
     assert normalised({}) == {}
-    assert spread({"a": 0.9, "b": 0.7, "c": 0.5}) == pytest.approx({"a": 1.0, "b": 0.5, "c": 0.0})
-    assert spread({"a": 0.3}) == {"a": 1.0}
+    assert rescaled({"a": 0.9, "b": 0.7, "c": 0.5}) == pytest.approx({"a": 1.0, "b": 0.5, "c": 0.0})
+    assert rescaled({"a": 0.3}) == {"a": 1.0}
     assert recency(10.0, 10.0) == 0.5
     assert recency(-5.0, 10.0) == 1.0
     assert convex_sum({"text": 1.0, "recency": 0.5}, {"text": 3.0, "recency": 1.0, "importance": 0.0}) == 0.875

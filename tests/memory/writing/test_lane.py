@@ -1,4 +1,4 @@
-"""Writing behind: order, urgency, flushing, and a tier that is away."""
+"""Writing behind: order, priority, flushing, and a tier that is away."""
 
 import sys
 import threading
@@ -11,8 +11,8 @@ from coterie.kernel import stream
 from coterie.memory import Delete, MemoryRecord, Put
 from coterie.memory.tiers.key_filter import KeyFilter
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteLane
-from coterie.memory.writing.waiting import MemoryPriority, Written
+from coterie.memory.writing.lane import WriteBehindQueue
+from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion
 from coterie.memory.writing.workers import PriorityWorkers
 from coterie.testing import Together, eventually, run_together
 from tests.memory.stores import FlakyArchive
@@ -28,45 +28,47 @@ def archive() -> FlakyArchive:
 
 
 @pytest.fixture
-def lane(archive: FlakyArchive) -> Iterator[WriteLane]:
-    """A lane that has not begun to write."""
-    lane = WriteLane(TierAccess("long", archive), archive.write, capacity=100, batch=10)
-    yield lane
+def queue(archive: FlakyArchive) -> Iterator[WriteBehindQueue]:
+    """A queue that has not begun to write."""
+    queue = WriteBehindQueue(TierAccess("long", archive), archive.write, capacity=100, batch=10)
+    yield queue
     archive.away = False
-    if lane._thread is None:
-        lane.start()
-    lane.close(10.0)
+    if queue._thread is None:
+        queue.start()
+    queue.close(10.0)
 
 
-def test_of_two_changes_of_a_key_only_the_later_is_written(lane: WriteLane, archive: FlakyArchive) -> None:
-    waiter = Written()
-    lane.put(put("k", 1), waiter=waiter)
-    lane.put(put("k", 2))
-    lane.put(Delete("k", 3))
-    lane.put(put("k", 4))
-    assert len(lane) == 1
-    assert lane.pending("k") == put("k", 4)
-    lane.start()
+def test_of_two_changes_of_a_key_only_the_later_is_written(queue: WriteBehindQueue, archive: FlakyArchive) -> None:
+    waiter = WriteCompletion()
+    queue.put(put("k", 1), waiter=waiter)
+    queue.put(put("k", 2))
+    queue.put(Delete("k", 3))
+    queue.put(put("k", 4))
+    assert len(queue) == 1
+    assert queue.pending("k") == put("k", 4)
+    queue.start()
     assert waiter.wait(10)
     assert archive.get(["k"])["k"].version == 4
     assert archive.batches == [1]
-    eventually(lambda: lane.pending("k") is None)
+    eventually(lambda: queue.pending("k") is None)
 
 
-def test_what_is_urgent_is_written_first_and_the_rest_in_its_order(lane: WriteLane, archive: FlakyArchive) -> None:
+def test_what_is_urgent_is_written_first_and_the_rest_in_its_order(queue: WriteBehindQueue, archive: FlakyArchive) -> None:
     written: list[str] = []
     write = archive.write
-    lane._write = lambda changes: (written.extend(each.record.key for each in changes), write(changes))[1]
+    queue._write = lambda changes: (written.extend(each.record.key for each in changes), write(changes))[1]
     for n in range(15):
-        lane.put(put(f"low{n:02}", n + 1), MemoryPriority.LOW)
-        lane.put(put(f"normal{n:02}", n + 1))
-    lane.put(put("low14", 99), MemoryPriority.HIGH)
-    lane.start()
-    lane.flush(10.0)
+        queue.put(put(f"low{n:02}", n + 1), MemoryPriority.LOW)
+        queue.put(put(f"normal{n:02}", n + 1))
+    queue.put(put("low14", 99), MemoryPriority.HIGH)
+    queue.start()
+    queue.flush(10.0)
     assert written == ["low14", *(f"normal{n:02}" for n in range(15)), *(f"low{n:02}" for n in range(14))]
 
 
-def test_a_flush_waits_for_what_came_before_and_not_for_what_comes_after(lane: WriteLane, archive: FlakyArchive) -> None:
+def test_a_flush_waits_for_what_came_before_and_not_for_what_comes_after(
+    queue: WriteBehindQueue, archive: FlakyArchive
+) -> None:
     gate, entered = threading.Event(), threading.Event()
     write = archive.write
 
@@ -75,59 +77,61 @@ def test_a_flush_waits_for_what_came_before_and_not_for_what_comes_after(lane: W
         assert gate.wait(10)
         return write(changes)
 
-    lane._write = slow  # type: ignore[assignment]
-    lane.start()
-    lane.put(put("a", 1))
+    queue._write = slow  # type: ignore[assignment]
+    queue.start()
+    queue.put(put("a", 1))
     assert entered.wait(10)
     # It supersedes what is being written, and both are before the flush.
-    lane.put(put("a", 2))
-    flush = Together(lambda: lane.flush(10.0))
-    eventually(lambda: lane._flushes)
+    queue.put(put("a", 2))
+    flush = Together(lambda: queue.flush(10.0))
+    eventually(lambda: queue._flushes)
     gate.set()
     flush.join()
     assert archive.get(["a"])["a"].version == 2
 
 
 def test_while_a_tier_is_away_changes_wait_and_merge_and_all_are_written_when_it_is_back(
-    lane: WriteLane, archive: FlakyArchive
+    queue: WriteBehindQueue, archive: FlakyArchive
 ) -> None:
     archive.away = True
-    lane.start()
+    queue.start()
     for n in range(30):
-        lane.put(put(f"k{n % 7}", n + 1))
-        lane.touch(f"k{n % 7}", 1, float(n))
+        queue.put(put(f"k{n % 7}", n + 1))
+        queue.touch(f"k{n % 7}", 1, float(n))
     with pytest.raises(TierUnavailable, match="plug"):
-        lane.flush(10.0, patient=False)
+        queue.flush(10.0, patient=False)
     with pytest.raises(WriteTimeout, match="plug"):
-        lane.flush(0.05)
-    assert [change.version for change in sorted(lane.pending_records(), key=lambda each: each.version)] == list(range(24, 31))
+        queue.flush(0.05)
+    assert [change.version for change in sorted(queue.pending_records(), key=lambda each: each.version)] == list(range(24, 31))
     archive.away = False
-    lane.flush(10.0)
-    assert len(lane) == 0
+    queue.flush(10.0)
+    assert len(queue) == 0
     assert {key: record.version for key, record in archive._records.items()} == {f"k{n % 7}": n + 1 for n in range(23, 30)}
     assert sum(record.access_count for record in archive._records.values()) == 30
 
 
-def test_counts_of_reads_are_written_together_and_only_when_asked_for(lane: WriteLane, archive: FlakyArchive) -> None:
-    lane.start()
-    lane.put(put("k", 1))
+def test_counts_of_reads_are_written_together_and_only_when_asked_for(queue: WriteBehindQueue, archive: FlakyArchive) -> None:
+    queue.start()
+    queue.put(put("k", 1))
     for n in range(5):
-        lane.touch("k", 1, float(n))
-    lane.flush(10.0, touches=False)
+        queue.touch("k", 1, float(n))
+    queue.flush(10.0, touches=False)
     assert archive.get(["k"])["k"].access_count == 0
-    lane.flush(10.0)
+    queue.flush(10.0)
     assert (archive.get(["k"])["k"].access_count, archive.get(["k"])["k"].last_access) == (5, 4.0)
 
 
-def test_what_cannot_be_written_is_given_up_and_told_and_the_rest_is_written(lane: WriteLane, archive: FlakyArchive) -> None:
+def test_what_cannot_be_written_is_given_up_and_told_and_the_rest_is_written(
+    queue: WriteBehindQueue, archive: FlakyArchive
+) -> None:
     archive.refuses = "bad"
-    waiters = {key: Written() for key in ("a", "bad", "b")}
+    waiters = {key: WriteCompletion() for key in ("a", "bad", "b")}
     for version, (key, waiter) in enumerate(waiters.items(), start=1):
-        lane.put(put(key, version), waiter=waiter)
-    lane.start()
+        queue.put(put(key, version), waiter=waiter)
+    queue.start()
     assert all(waiter.wait(10) for waiter in waiters.values())
     assert [type(waiter.error) for waiter in waiters.values()] == [type(None), ValueError, type(None)]
-    assert lane.lost == 1
+    assert queue.lost == 1
     assert set(archive._records) == {"a", "b"}
 
 
@@ -136,8 +140,8 @@ def test_whatever_fails_in_between_every_flush_ends_and_the_newest_of_each_key_i
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        lane = WriteLane(TierAccess("long", archive), archive.write, capacity=50, batch=7)
-        lane.start()
+        queue = WriteBehindQueue(TierAccess("long", archive), archive.write, capacity=50, batch=7)
+        queue.start()
         stop = threading.Event()
 
         def trouble() -> None:
@@ -149,22 +153,22 @@ def test_whatever_fails_in_between_every_flush_ends_and_the_newest_of_each_key_i
 
         def write(me: int) -> None:
             for n in range(200):
-                lane.wait_for_room(30.0)
-                lane.put(put(f"{me}/{n % 5}", n + 1), MemoryPriority(n % 3))
-                lane.touch(f"{me}/{n % 5}", 1, 0.0)
+                queue.wait_for_room(30.0)
+                queue.put(put(f"{me}/{n % 5}", n + 1), MemoryPriority(n % 3))
+                queue.touch(f"{me}/{n % 5}", 1, 0.0)
                 if n % 20 == 0:
-                    lane.flush(30.0)
+                    queue.flush(30.0)
 
         troubles = Together(trouble)
         run_together(*(lambda me=me: write(me) for me in range(4)), timeout=90.0)
         stop.set()
         troubles.join()
-        lane.flush(30.0)
+        queue.flush(30.0)
         assert {key: record.version for key, record in archive._records.items()} == {
             f"{me}/{n % 5}": n + 1 for me in range(4) for n in range(195, 200)
         }
-        assert len(lane) == 0
-        assert lane.close(5.0) == 0
+        assert len(queue) == 0
+        assert queue.close(5.0) == 0
     finally:
         sys.setswitchinterval(before)
 
@@ -174,8 +178,8 @@ def test_workers_do_the_most_urgent_first_and_hand_over_what_is_raised() -> None
     gate, done = threading.Event(), list[str]()
     first = workers.submit(lambda: gate.wait(10))
     rest = [
-        workers.submit(lambda name=name: done.append(name), urgency)  # type: ignore[misc]
-        for name, urgency in (("low", MemoryPriority.LOW), ("normal", MemoryPriority.NORMAL), ("high", MemoryPriority.HIGH))
+        workers.submit(lambda name=name: done.append(name), priority)  # type: ignore[misc]
+        for name, priority in (("low", MemoryPriority.LOW), ("normal", MemoryPriority.NORMAL), ("high", MemoryPriority.HIGH))
     ]
     broken = workers.submit(lambda: 1 / 0, MemoryPriority.LOW)
     eventually(lambda: len(workers) == 4)

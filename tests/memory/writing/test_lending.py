@@ -10,8 +10,8 @@ from coterie.errors import StatementFailed, StorageFull, TierUnavailable
 from coterie.memory import Delete, MemoryConfig, MemoryRecord, Put, TieredMemory
 from coterie.memory.contract import ArchiveChange
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteLane
-from coterie.memory.writing.waiting import Written
+from coterie.memory.writing.lane import WriteBehindQueue
+from coterie.memory.writing.waiting import WriteCompletion
 from coterie.storage import Transaction
 from coterie.testing import eventually, run_together
 from tests.memory.stores import FlakyArchive
@@ -53,101 +53,109 @@ def writer(archive: FlakyArchive) -> ScriptedWriter:
 
 
 @pytest.fixture
-def lane(archive: FlakyArchive, writer: ScriptedWriter) -> Iterator[WriteLane]:
-    """A lane whose own thread has not begun to write."""
-    lane = WriteLane(TierAccess("long", archive), archive.write, capacity=100, batch=10, soon=writer.soon)
-    yield lane
-    if lane._thread is None:
-        lane.start()
-    assert lane.close(10.0) == 0
+def queue(archive: FlakyArchive, writer: ScriptedWriter) -> Iterator[WriteBehindQueue]:
+    """A queue whose own thread has not begun to write."""
+    queue = WriteBehindQueue(TierAccess("long", archive), archive.write, capacity=100, batch=10, write_soon=writer.soon)
+    yield queue
+    if queue._thread is None:
+        queue.start()
+    assert queue.close(10.0) == 0
 
 
 def put(key: str, version: int) -> Put:
     return Put(MemoryRecord(key, key, version, b"\xc0"))
 
 
-def test_many_who_wait_are_served_at_once_and_with_them_what_nobody_waits_for(lane: WriteLane, writer: ScriptedWriter) -> None:
-    lane.put(put("quiet", 1))
-    waiters = [Written() for _ in range(3)]
+def test_many_who_wait_are_served_at_once_and_with_them_what_nobody_waits_for(
+    queue: WriteBehindQueue, writer: ScriptedWriter
+) -> None:
+    queue.put(put("quiet", 1))
+    waiters = [WriteCompletion() for _ in range(3)]
     for number, waiter in enumerate(waiters):
-        lane.put(put(f"k{number}", number + 2), waiter=waiter)
+        queue.put(put(f"k{number}", number + 2), waiter=waiter)
     assert len(writer.asked) == 1
     assert len(writer.come_and_write()) == 4
     assert all(waiter.wait(0) for waiter in waiters)
-    assert len(lane) == 0
+    assert len(queue) == 0
 
 
-def test_what_comes_while_it_writes_is_for_its_next_time(lane: WriteLane, writer: ScriptedWriter) -> None:
-    first, second = Written(), Written()
-    lane.put(put("k", 1), waiter=first)
+def test_what_comes_while_it_writes_is_for_its_next_time(queue: WriteBehindQueue, writer: ScriptedWriter) -> None:
+    first, second = WriteCompletion(), WriteCompletion()
+    queue.put(put("k", 1), waiter=first)
     changes, ended = writer.come()
-    lane.put(put("k", 2), waiter=second)
-    assert lane.pending("k") == put("k", 2)
+    queue.put(put("k", 2), waiter=second)
+    assert queue.pending("k") == put("k", 2)
     writer.archive.write(changes)
     ended(None)
     assert (first.wait(0), second.wait(0)) == (True, False)
-    assert lane.pending("k") == put("k", 2)
+    assert queue.pending("k") == put("k", 2)
     writer.come_and_write()
     assert second.wait(0)
-    assert lane.pending("k") is None
+    assert queue.pending("k") is None
 
 
-def test_a_flush_waits_for_what_it_has(lane: WriteLane, writer: ScriptedWriter, archive: FlakyArchive) -> None:
-    lane.start()
-    lane.put(put("k", 1), waiter=Written())
+def test_a_flush_waits_for_what_it_has(queue: WriteBehindQueue, writer: ScriptedWriter, archive: FlakyArchive) -> None:
+    queue.start()
+    queue.put(put("k", 1), waiter=WriteCompletion())
     changes, ended = writer.come()
     with pytest.raises(TimeoutError):
-        lane.flush(0.05)
-    # The lane's own thread leaves alone what comes meanwhile, or a deletion could be overtaken by what it deletes.
-    lane.put(Delete("k", 2))
+        queue.flush(0.05)
+    # The queue's own thread leaves alone what comes meanwhile, or a deletion could be overtaken by what it deletes.
+    queue.put(Delete("k", 2))
     with pytest.raises(TimeoutError):
-        lane.flush(0.05)
+        queue.flush(0.05)
     assert archive.batches == []
     archive.write(changes)
     ended(None)
-    lane.flush(10)
+    queue.flush(10)
     assert archive.get(["k"]) == {}
 
 
-def test_it_takes_nothing_while_the_lanes_own_thread_writes(lane: WriteLane, writer: ScriptedWriter) -> None:
-    lane.put(put("k", 1))
-    assert [item.change for item in lane._take()] == [put("k", 1)]
-    lane.put(Delete("k", 2), waiter=Written())
+def test_it_takes_nothing_while_the_lanes_own_thread_writes(queue: WriteBehindQueue, writer: ScriptedWriter) -> None:
+    queue.put(put("k", 1))
+    assert [item.change for item in queue._take()] == [put("k", 1)]
+    queue.put(Delete("k", 2), waiter=WriteCompletion())
     assert writer.asked == []
-    lane._finish(lane._writing)
+    queue._finish(queue._writing)
 
 
-def test_what_it_could_not_write_the_lane_writes(lane: WriteLane, writer: ScriptedWriter, archive: FlakyArchive) -> None:
-    waiter = Written()
-    lane.put(put("k", 1), waiter=waiter)
+def test_what_it_could_not_write_the_lane_writes(
+    queue: WriteBehindQueue, writer: ScriptedWriter, archive: FlakyArchive
+) -> None:
+    waiter = WriteCompletion()
+    queue.put(put("k", 1), waiter=waiter)
     _, ended = writer.come()
     ended(TierUnavailable("the database", "it went away"))
     assert not waiter.wait(0)
     # As long as that is not mended it is not asked.
-    lane.put(put("other", 2), waiter=Written())
+    queue.put(put("other", 2), waiter=WriteCompletion())
     assert writer.asked == []
-    lane.start()
+    queue.start()
     assert waiter.wait(10)
-    lane.flush(10)
+    queue.flush(10)
     assert set(archive.get(["k", "other"])) == {"k", "other"}
-    lane.put(put("third", 3), waiter=Written())
+    queue.put(put("third", 3), waiter=WriteCompletion())
     assert len(writer.come_and_write()) == 1
 
 
-def test_a_writer_that_cannot_be_asked_is_done_without(lane: WriteLane, writer: ScriptedWriter, archive: FlakyArchive) -> None:
+def test_a_writer_that_cannot_be_asked_is_done_without(
+    queue: WriteBehindQueue, writer: ScriptedWriter, archive: FlakyArchive
+) -> None:
     writer.refuses = True
-    waiter = Written()
-    lane.put(put("k", 1), waiter=waiter)
-    lane.start()
+    waiter = WriteCompletion()
+    queue.put(put("k", 1), waiter=waiter)
+    queue.start()
     assert waiter.wait(10)
     assert set(archive.get(["k"])) == {"k"}
 
 
-def test_an_earlier_change_that_failed_does_not_undo_a_later_that_was_written(lane: WriteLane, writer: ScriptedWriter) -> None:
-    first, second = Written(), Written()
-    lane.put(put("k", 1), waiter=first)
+def test_an_earlier_change_that_failed_does_not_undo_a_later_that_was_written(
+    queue: WriteBehindQueue, writer: ScriptedWriter
+) -> None:
+    first, second = WriteCompletion(), WriteCompletion()
+    queue.put(put("k", 1), waiter=first)
     _, first_ended = writer.come()
-    lane.put(Delete("k", 2), waiter=second)
+    queue.put(Delete("k", 2), waiter=second)
     changes, second_ended = writer.come()
     # One that fails alone, in a group whose others are committed.
     first_ended(StatementFailed("run.db", "no", "INSERT"))
@@ -155,8 +163,8 @@ def test_an_earlier_change_that_failed_does_not_undo_a_later_that_was_written(la
     writer.archive.write(changes)
     second_ended(None)
     assert (first.wait(0), second.wait(0)) == (True, True)
-    lane.start()
-    lane.flush(10)
+    queue.start()
+    queue.flush(10)
     assert writer.archive.get(["k"]) == {}
 
 

@@ -20,7 +20,7 @@ _BUDGET = 6_000
 """The maximum of postings that one search ranks, beyond those of its rarest word. Counting is cheap; ranking takes 1 to 2 µs
 each."""
 
-_MOST = 2 * _BUDGET
+_MAX = 2 * _BUDGET
 """The maximum of memories that one search ranks, however common its only word is: the newest."""
 
 
@@ -46,8 +46,8 @@ class FullText(Protocol):
         """Return about how many records are not indexed yet; 0 only if all are. A search does not find the others."""
         ...
 
-    def fill(self, transaction: Transaction, most: int) -> None:
-        """Index the oldest `most` unindexed records."""
+    def fill(self, transaction: Transaction, limit: int) -> None:
+        """Index the oldest `limit` unindexed records."""
         ...
 
     def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
@@ -120,10 +120,10 @@ class SqliteText:
         row = view.row(f"SELECT coalesce(max(number), 0) - {self._MARK} FROM memories")  # noqa: S608 - no user text
         return max(0, row[0]) if row is not None else 0
 
-    def fill(self, transaction: Transaction, most: int) -> None:
-        """Index the oldest `most` unindexed records."""
+    def fill(self, transaction: Transaction, limit: int) -> None:
+        """Index the oldest `limit` unindexed records."""
         next_ones = f"SELECT number FROM memories WHERE number > {self._MARK} ORDER BY number LIMIT ?"  # noqa: S608 - as above
-        last = transaction.row(f"SELECT max(number) FROM ({next_ones})", (most,))  # noqa: S608 - as above
+        last = transaction.row(f"SELECT max(number) FROM ({next_ones})", (limit,))  # noqa: S608 - as above
         if last is None or last[0] is None:
             return
         transaction.execute(
@@ -157,7 +157,7 @@ class SqliteText:
             SELECT {fields}, -best.score FROM (
                 SELECT number, score FROM (
                     SELECT memory_texts.rowid AS number, bm25(memory_texts, 1.0, 0.5, 0.0) AS score
-                    FROM memory_texts {join} WHERE memory_texts MATCH ? ORDER BY memory_texts.rowid DESC LIMIT {_MOST}
+                    FROM memory_texts {join} WHERE memory_texts MATCH ? ORDER BY memory_texts.rowid DESC LIMIT {_MAX}
                 ) ORDER BY score LIMIT ?
             ) AS best JOIN memories ON memories.number = best.number
             """  # noqa: S608 - no user text
@@ -202,7 +202,7 @@ class PostgresText:
         """Return 0: the server maintains its index itself."""
         return 0
 
-    def fill(self, transaction: Transaction, most: int) -> None:
+    def fill(self, transaction: Transaction, limit: int) -> None:
         """Do nothing: the server maintains its index itself."""
 
     def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
@@ -241,7 +241,7 @@ class PostgresText:
             SELECT {", ".join(FIELDS)}, score FROM memories JOIN (
                 SELECT number, {score} AS score FROM (
                     SELECT number, words, version FROM memories WHERE words @@ ?::tsquery AND {where}
-                    ORDER BY number DESC LIMIT {_MOST}
+                    ORDER BY number DESC LIMIT {_MAX}
                 ) AS newest ORDER BY score DESC, version DESC LIMIT ?
             ) AS best USING (number)
             """  # noqa: S608 - as above

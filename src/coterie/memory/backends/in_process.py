@@ -15,7 +15,7 @@ from coterie.memory.backends.text_index import TextIndex
 from coterie.memory.contract import ArchiveChange, Change, Delete, Put, SearchHit, SearchQuery, Touch, Vector
 from coterie.memory.record import MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 
-_MOST_DECISIONS = 10_000
+_MAX_DECISIONS = 10_000
 
 
 class InProcessBackend:
@@ -137,7 +137,7 @@ class InProcessArchive(InProcessBackend):
         self._texts: dict[str, TextIndex] = {}
         self._vectors: dict[tuple[str, str], list[tuple[int, str]]] = {}
         self._citing: dict[tuple[str, str], set[str]] = {}
-        self._decisions: deque[MaintenanceDecision] = deque(maxlen=_MOST_DECISIONS)
+        self._decisions: deque[MaintenanceDecision] = deque(maxlen=_MAX_DECISIONS)
         self._newest = 0
 
     def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
@@ -156,7 +156,7 @@ class InProcessArchive(InProcessBackend):
                     found += ((score, self._records[key].version, key) for score, key in best)
             return [SearchHit(self._records[key], score) for score, _, key in heapq.nlargest(query.limit, found)]
 
-    def rest(self) -> bool:
+    def do_deferred_work(self) -> bool:
         """Return False: no work is deferred."""
         return False
 

@@ -157,12 +157,12 @@ class RedisBackend:
         self, line: str, limit: int, kinds: Sequence[str], after: float | None, before: float | None
     ) -> dict[str, MemoryRecord]:
         """Return the newest records of those kinds in one sorted set, including every record as new as the last."""
-        least = "-inf" if after is None else repr(after)
-        most = "+inf" if before is None else f"({before!r}"
+        lowest = "-inf" if after is None else repr(after)
+        highest = "+inf" if before is None else f"({before!r}"
         found: dict[str, MemoryRecord] = {}
         offset, size = 0, max(limit, 16)
         while True:
-            keys = self._ask(partial(self._page, line, most, least, offset, size))
+            keys = self._ask(partial(self._page, line, highest, lowest, offset, size))
             records = self.get([key.decode() for key, _ in keys])
             found.update(
                 (key, each)
@@ -179,9 +179,9 @@ class RedisBackend:
         keys: list[bytes] = self._client.zrange(self._key("keys"), start, b"+", bylex=True, offset=0, num=limit)
         return keys
 
-    def _page(self, line: str, most: str, least: str, offset: int, size: int) -> list[tuple[bytes, float]]:
+    def _page(self, line: str, highest: str, lowest: str, offset: int, size: int) -> list[tuple[bytes, float]]:
         page: list[tuple[bytes, float]] = self._client.zrange(
-            line, most, least, desc=True, byscore=True, offset=offset, num=size, withscores=True
+            line, highest, lowest, desc=True, byscore=True, offset=offset, num=size, withscores=True
         )
         return page
 

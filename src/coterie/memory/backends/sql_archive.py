@@ -16,10 +16,10 @@ from coterie.storage import Database, Row, Transaction
 
 NAME = "memories"
 
-_MOST_DECISIONS = 100_000
+_MAX_DECISIONS = 100_000
 """The approximate maximum of stored decisions; the oldest are deleted first."""
 
-_MOST_DUE = 20_000
+_MAX_DUE = 20_000
 """The maximum of unindexed records; a search that meets that many waits about half a second for them."""
 _LOOK_AFTER = 1_000
 """The number of changes between counts of the unindexed records."""
@@ -118,7 +118,7 @@ class SqlArchive(SqlBackend):
         hits.sort(key=lambda hit: (-hit.score, -hit.record.version))
         return hits
 
-    def rest(self) -> bool:
+    def do_deferred_work(self) -> bool:
         """Index some unindexed records, and return whether there are more."""
         with self._reaching():
             if self._database.read(self._full_text.due):
@@ -188,8 +188,8 @@ class SqlArchive(SqlBackend):
         self._uncounted += len(changes)
         if self._uncounted >= _LOOK_AFTER:
             self._uncounted = 0
-            if (due := self._full_text.due(transaction)) > _MOST_DUE:
-                self._full_text.fill(transaction, due - _MOST_DUE)
+            if (due := self._full_text.due(transaction)) > _MAX_DUE:
+                self._full_text.fill(transaction, due - _MAX_DUE)
         return done
 
     def _record(self, transaction: Transaction, notes: Sequence[MaintenanceDecision]) -> None:
@@ -202,7 +202,7 @@ class SqlArchive(SqlBackend):
         )
         transaction.execute_many(sql, [_values(note) for note in notes])
         limit = "SELECT max(number) FROM memory_decisions"
-        transaction.execute(f"DELETE FROM memory_decisions WHERE number <= ({limit}) - ?", (_MOST_DECISIONS,))  # noqa: S608 - as above
+        transaction.execute(f"DELETE FROM memory_decisions WHERE number <= ({limit}) - ?", (_MAX_DECISIONS,))  # noqa: S608 - as above
 
 
 def _values(note: MaintenanceDecision) -> tuple[Any, ...]:

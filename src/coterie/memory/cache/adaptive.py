@@ -9,7 +9,7 @@ from coterie.memory.cache.shard import Shard
 
 _SHARD = 2_048
 """The minimum capacity of a shard if there is more than one: a smaller shard estimates frequencies worse."""
-_MOST_SHARDS = 8
+_MAX_SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class AdaptiveCache:
     """
 
     def __init__(self, capacity: int, shards: int | None = None) -> None:
-        count = max(1, min(_MOST_SHARDS, capacity // _SHARD)) if shards is None else shards
+        count = max(1, min(_MAX_SHARDS, capacity // _SHARD)) if shards is None else shards
         count = 1 << (count.bit_length() - 1)
         self.capacity = capacity
         self._mask = count - 1
@@ -68,10 +68,10 @@ class AdaptiveCache:
         """Remove an entry and return it, or None if it does not exist."""
         return self._shards[hash(key) & self._mask].discard(key)
 
-    def settle(self) -> None:
+    def apply_hits(self) -> None:
         """Apply the recorded hits to the counters and the order of eviction."""
         for shard in self._shards:
-            shard.settle()
+            shard.apply_hits()
 
     def take_uses(self) -> list[tuple[str, int, float]]:
         """Return (key, uses, time of the last) of all entries used since the last call, and reset the counters."""
@@ -79,7 +79,7 @@ class AdaptiveCache:
 
     def statistics(self) -> CacheStatistics:
         """Return the counters."""
-        self.settle()
+        self.apply_hits()
         return CacheStatistics(
             entries=len(self),
             capacity=self.capacity,

@@ -9,7 +9,7 @@ WINDOWS = (0.01, 0.2, 0.6, 1.0)
 """The simulated windows, from one for frequency alone to an LRU."""
 _SMALLEST = 40
 """The minimum capacity of a simulated cache; a smaller one is not representative."""
-_MOST_PART = 64
+_MAX_PART = 64
 _PERIOD = 4
 """Compare the windows after this number of requests times the capacity."""
 _MEMORY = 0.5
@@ -31,7 +31,7 @@ class MiniSimulation:
     __slots__ = ("_best", "_left", "_mask", "_miniatures", "_period", "_scores")
 
     def __init__(self, capacity: int, sketch: FrequencySketch) -> None:
-        part = min(_MOST_PART, max(1, capacity // _SMALLEST))
+        part = min(_MAX_PART, max(1, capacity // _SMALLEST))
         part = 1 << (part.bit_length() - 1)
         self._mask = part - 1
         self._miniatures = [Segments(max(1, capacity // part), window, sketch) for window in WINDOWS]

@@ -39,7 +39,7 @@ class Segments:
     its shard guards it.
     """
 
-    __slots__ = ("_probation", "_protected", "_protected_most", "_sketch", "_window", "capacity", "entries", "window_most")
+    __slots__ = ("_probation", "_protected", "_protected_size", "_sketch", "_window", "capacity", "entries", "window_size")
 
     def __init__(self, capacity: int, window: float, sketch: FrequencySketch) -> None:
         self.capacity = capacity
@@ -48,8 +48,8 @@ class Segments:
         self._window: OrderedDict[str, CacheEntry] = OrderedDict()
         self._probation: OrderedDict[str, CacheEntry] = OrderedDict()
         self._protected: OrderedDict[str, CacheEntry] = OrderedDict()
-        self.window_most = capacity
-        self._protected_most = 0
+        self.window_size = capacity
+        self._protected_size = 0
         self.resize(window)
 
     def use(self, entry: CacheEntry) -> None:
@@ -71,7 +71,7 @@ class Segments:
         window[entry.key] = entry
         self.entries[entry.key] = entry
         entry.segment = window
-        while len(window) > self.window_most:
+        while len(window) > self.window_size:
             self._move_first(window, self._probation)
         left = []
         while len(self.entries) > self.capacity:
@@ -96,12 +96,12 @@ class Segments:
 
     def resize(self, window: float) -> None:
         """Set the window to a part of the capacity, from 0 to 1, and at least one place. No entry is evicted."""
-        self.window_most = max(1, round(self.capacity * window))
-        self._protected_most = int((self.capacity - self.window_most) * _PROTECTED)
+        self.window_size = max(1, round(self.capacity * window))
+        self._protected_size = int((self.capacity - self.window_size) * _PROTECTED)
         self._relegate()
-        while len(self._window) > self.window_most:
+        while len(self._window) > self.window_size:
             self._move_first(self._window, self._probation)
-        while len(self._window) < self.window_most and self._probation:
+        while len(self._window) < self.window_size and self._probation:
             key, entry = self._probation.popitem()
             # Entries of the main part were requested less recently than those in the window.
             self._window[key] = entry
@@ -109,7 +109,7 @@ class Segments:
             entry.segment = self._window
 
     def _relegate(self) -> None:
-        while len(self._protected) > self._protected_most:
+        while len(self._protected) > self._protected_size:
             self._move_first(self._protected, self._probation)
 
     def _evict(self) -> CacheEntry:

@@ -28,13 +28,13 @@ class Shard:
         self._hits: deque[CacheEntry] = deque()
         self._sketch = FrequencySketch(capacity)
         self._segments = Segments(capacity, WINDOWS[0], self._sketch)
-        self._rehearsal = MiniSimulation(capacity, self._sketch)
+        self._simulation = MiniSimulation(capacity, self._sketch)
         self.entries = self._segments.entries
 
     @property
     def window(self) -> int:
         """The current size of the window, in entries."""
-        return self._segments.window_most
+        return self._segments.window_size
 
     def get(self, key: str) -> CacheEntry | None:
         """Return the entry of that key and count a hit, or return None and count a miss."""
@@ -77,7 +77,7 @@ class Shard:
                 self._segments.remove(entry)
             return entry
 
-    def settle(self) -> None:
+    def apply_hits(self) -> None:
         """Apply the recorded hits."""
         with self._lock:
             self._put_in_order()
@@ -102,6 +102,6 @@ class Shard:
 
     def _count(self, entry: CacheEntry) -> None:
         self._sketch.add(entry.number)
-        window = self._rehearsal.see(entry.key, entry.number)
+        window = self._simulation.see(entry.key, entry.number)
         if window is not None:
             self._segments.resize(window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_MOST = 15
+_MAX = 15
 """The maximum of a counter. More would not improve the choice of an entry to evict."""
 _HALVED = bytes(value // 2 for value in range(256))
 _SPREAD = 0x9E3779B97F4A7C15
@@ -34,9 +34,9 @@ class FrequencySketch:
         one = table[first]
         other = table[second]
         # Only the smaller counter is the estimate; raising the other would make estimates of hashes that share it worse.
-        if one <= other and one < _MOST:
+        if one <= other and one < _MAX:
             table[first] = one + 1
-        if other <= one and other < _MOST:
+        if other <= one and other < _MAX:
             table[second] = other + 1
         self._left -= 1
         if not self._left:

@@ -24,7 +24,7 @@ from coterie.memory.mind.consolidation import Consolidation, Consolidator
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
 from coterie.memory.mind.items import AgentMemoryStatistics, Explanation, Memory
 from coterie.memory.mind.notebook import EpisodeWriter
-from coterie.memory.mind.recalling import Meaning, weigh
+from coterie.memory.mind.recalling import AgentEmbeddings, rank_memories
 from coterie.memory.mind.sharing import Grants, SharedMemory
 from coterie.memory.mind.summary import Insight, Summariser, extractive_summary
 from coterie.memory.record import MemoryKind, MemoryRecord
@@ -59,7 +59,7 @@ class AgentMemory:
         agent: str,
         *,
         max_episodes: int = 1_000,
-        clean_up: EvictionPolicy | str = EvictionPolicy.FIFO,
+        eviction: EvictionPolicy | str = EvictionPolicy.FIFO,
         max_age: float | None = None,
         warn_at: float = 0.8,
         on_warning: Callable[[AgentMemoryStatistics], object] | None = None,
@@ -81,21 +81,21 @@ class AgentMemory:
             check_instance("AgentMemory.embedder", embedder, Embedder, "something with a `model` and `embed`, or None")
         self._agent = check_agent(agent)
         self._memory = memory
-        self._bounds = EpisodeLimit(
-            memory, agent, most=max_episodes, clean_up=clean_up, max_age=max_age, warn_at=warn_at, on_warning=on_warning
+        self._limit = EpisodeLimit(
+            memory, agent, max_episodes=max_episodes, eviction=eviction, max_age=max_age, warn_at=warn_at, on_warning=on_warning
         )
         self._weights = weights if weights is not None else Weights()
         check_instance("AgentMemory.weights", self._weights, Weights, "Weights")
         self._grants = Grants(memory, agent)
         self._consolidate_at = consolidate_at
         self._state: Episodes = memory.once(f"episodes of {agent}", lambda: Episodes(memory, agent))
-        self._meaning = Meaning(memory, agent, embedder) if embedder is not None else None
-        self._notebook = EpisodeWriter(memory, agent, self._state)
+        self._meaning = AgentEmbeddings(memory, agent, embedder) if embedder is not None else None
+        self._writer = EpisodeWriter(memory, agent, self._state)
         self._consolidator = Consolidator(
             self._state,
             summariser,
             read=self._read,
-            keep=self._notebook.learn,
+            keep=self._writer.learn,
             mark=lambda last: memory.put_internal(mark_of(agent), last, agent),
             time=memory.clock.time,
         )
@@ -113,7 +113,7 @@ class AgentMemory:
     @property
     def max_episodes(self) -> int:
         """The maximum of episodes."""
-        return self._bounds.most
+        return self._limit.max_episodes
 
     # Storing
 
@@ -140,12 +140,12 @@ class AgentMemory:
             self._memory.check_durable()
         state = self._state
         with state.lock:
-            state.settle()
-            record = self._notebook.write(
+            state.remove_gone()
+            record = self._writer.write(
                 value, importance, words, at=at, ttl=ttl, valid_from=valid_from, valid_until=valid_until
             )
-            gone = self._bounds.make_room(state, record)
-            warning = self._bounds.crosses(state)
+            gone = self._limit.make_room(state, record)
+            warning = self._limit.crosses(state)
             least = self._consolidate_at
             plan = least is not None and len(state.fresh) >= least and not state.planned and state.running is None
             state.planned = state.planned or plan
@@ -156,7 +156,7 @@ class AgentMemory:
         if plan:
             self._memory.in_background(self._consolidate_by_itself)
         if warning:
-            self._bounds.warn(self.stats())
+            self._limit.warn(self.stats())
         if durable:
             self._memory.flush()
         return record.id
@@ -169,16 +169,16 @@ class AgentMemory:
         with self._state.lock:
             id = self._memory.new_id()  # noqa: A001 - the field's own name
             self._state.semantic.add(id)
-            self._notebook.learn(id, insight)
+            self._writer.learn(id, insight)
             self._state.counts.learnt += 1
         if self._meaning is not None:
-            self._meaning.note(*self._notebook.words_of(id, insight))
+            self._meaning.note(*self._writer.words_of(id, insight))
         return id
 
     def invalidate(self, id: str, at: float | None = None) -> None:  # noqa: A002 - the field's own name
         """End the validity of a memory now, or at `at`. It stays stored, but `recall` leaves it out."""
         until = check_time("end", at) if at is not None else self._memory.clock.time()
-        self._notebook.change(self._record(id).key, valid_until=until)
+        self._writer.change(self._record(id).key, valid_until=until)
 
     # Reading
 
@@ -221,7 +221,7 @@ class AgentMemory:
         at = at if at is not None else self._memory.clock.time()
         if weights is not None:
             check_instance("weights", weights, Weights, "Weights, or None")
-        found = weigh(
+        found = rank_memories(
             self._memory,
             self.agent,
             check_question(question),
@@ -256,7 +256,7 @@ class AgentMemory:
             strength=strength(record, self._memory.clock.time()),
             sources=tuple(self._seen(each) for each in sources.values() if each is not None),
             missing=tuple(source for source, each in sources.items() if each is None),
-            derived=tuple(self._seen(each) for each in self._notebook.citing(id)),
+            derived=tuple(self._seen(each) for each in self._writer.citing(id)),
             decisions=tuple(self._memory.decisions(record.key)),
             consolidated=consolidated,
         )
@@ -268,7 +268,7 @@ class AgentMemory:
     def __len__(self) -> int:
         """Return the number of episodes."""
         with self._state.lock:
-            self._state.settle()
+            self._state.remove_gone()
             return len(self._state.times)
 
     # Changing
@@ -281,7 +281,7 @@ class AgentMemory:
         """
         return self._consolidator.run(1 if force or self._consolidate_at is None else self._consolidate_at, automatic=False)
 
-    def settle(self, timeout: float = 10.0) -> bool:
+    def wait_for_consolidation(self, timeout: float = 10.0) -> bool:
         """Wait until no consolidation runs or is scheduled, up to `timeout` seconds. Return whether that is so."""
         countdown = Countdown(timeout)
         while True:
@@ -305,14 +305,14 @@ class AgentMemory:
         """
         state = self._state
         with state.lock:
-            state.settle()
+            state.remove_gone()
             record = self._record(id)
             gone = [record]
             for each in gone:
                 known = {other.id for other in gone}
-                gone += [other for other in self._notebook.citing(each.id) if other.id not in known]
+                gone += [other for other in self._writer.citing(each.id) if other.id not in known]
             lost = {each.id for each in gone}
-            self._notebook.scrub(record)
+            self._writer.scrub(record)
             if state.running is not None:
                 state.forgotten |= lost
             for each in gone:
@@ -331,7 +331,7 @@ class AgentMemory:
                 state.last = self._memory.record(key_of(self.agent, MemoryKind.EPISODE, newest))
             state.counts.forgotten += len(gone)
             # Process the deletions now: the same memories may be derived again, under the same ids.
-            state.settle()
+            state.remove_gone()
         return [each.id for each in gone]
 
     # Sharing

@@ -26,19 +26,19 @@ class EpisodeLimit:
         memory: TieredMemory,
         agent: str,
         *,
-        most: int,
-        clean_up: EvictionPolicy | str,
+        max_episodes: int,
+        eviction: EvictionPolicy | str,
         max_age: float | None,
         warn_at: float,
         on_warning: Callable[[AgentMemoryStatistics], object] | None,
     ) -> None:
         """Validate the settings of an `AgentMemory`. Raises `InvalidSetting`."""
-        check_number("AgentMemory.max_episodes", most, least=1, whole=True)
+        check_number("AgentMemory.max_episodes", max_episodes, least=1, whole=True)
         check_number("AgentMemory.max_age", max_age, above=0, optional=True)
         check_number("AgentMemory.warn_at", warn_at, above=0)
         check_callable("AgentMemory.on_warning", on_warning, optional=True)
-        self.most = most
-        self.clean_up = choice("AgentMemory.clean_up", clean_up, EvictionPolicy)
+        self.max_episodes = max_episodes
+        self.eviction = choice("AgentMemory.eviction", eviction, EvictionPolicy)
         self._memory = memory
         self._agent = agent
         self._max_age = max_age
@@ -48,12 +48,12 @@ class EpisodeLimit:
     def make_room(self, state: Episodes, newest: MemoryRecord) -> list[str]:
         """Delete episodes until the limit holds, and return their keys. The newest always stays."""
         now = self._memory.clock.time()
-        sweeps = self._max_age is not None and self.clean_up is EvictionPolicy.AGE and now - state.swept >= self._max_age / 100
-        excess = len(state.times) - self.most
+        sweeps = self._max_age is not None and self.eviction is EvictionPolicy.AGE and now - state.swept >= self._max_age / 100
+        excess = len(state.times) - self.max_episodes
         if excess <= 0 and not sweeps:
             return []
         times = {each: time for each, time in state.times.items() if each != newest.id}
-        match self.clean_up:
+        match self.eviction:
             case EvictionPolicy.FIFO:
                 victims = cleaning.first_stored(times, excess)
             case EvictionPolicy.AGE:
@@ -61,19 +61,19 @@ class EpisodeLimit:
                 state.swept = now
             case EvictionPolicy.RELEVANCE:
                 # Weighing all episodes takes long where there are very many, so evict several at once.
-                excess = max(excess, self.most // 1_000)
+                excess = max(excess, self.max_episodes // 1_000)
                 records = self._memory.records(key_of(self._agent, MemoryKind.EPISODE, each) for each in times)
                 victims = cleaning.least_relevant(list(records.values()), excess, now)
         keys = [key_of(self._agent, MemoryKind.EPISODE, victim) for victim in victims]
         for victim, key in zip(victims, keys, strict=True):
-            self._memory.delete(key, reason=f"made room: {self.clean_up}")
+            self._memory.delete(key, reason=f"made room: {self.eviction}")
             state.discard(victim)
             state.counts.cleaned += 1
         return keys
 
     def crosses(self, state: Episodes) -> bool:
         """Return whether the number of episodes has just reached the warning threshold."""
-        above = len(state.times) >= self._warn_at * self.most
+        above = len(state.times) >= self._warn_at * self.max_episodes
         crosses = above and not state.warned
         state.warned = above
         state.counts.warnings += crosses
@@ -81,7 +81,7 @@ class EpisodeLimit:
 
     def warn(self, statistics: AgentMemoryStatistics) -> None:
         """Log the warning and call the callback. Log what that raises: the episode is already stored."""
-        _log.warning("%s has %d episodes, and %d at most", self._agent, statistics.episodes, self.most)
+        _log.warning("%s has %d episodes, and %d at max_episodes", self._agent, statistics.episodes, self.max_episodes)
         if self._on_warning is None:
             return
         try:

@@ -54,8 +54,8 @@ class Consolidator:
         self._mark = mark
         self._time = time
 
-    def run(self, least: int, *, automatic: bool) -> Consolidation:
-        """Consolidate if at least `least` episodes are unconsolidated. Raises what the summariser raises."""
+    def run(self, min_episodes: int, *, automatic: bool) -> Consolidation:
+        """Consolidate if at min_episodes `min_episodes` episodes are unconsolidated. Raises what the summariser raises."""
         state = self._episodes
         while True:
             with state.lock:
@@ -63,7 +63,7 @@ class Consolidator:
                     state.planned = False
                 running = state.running
                 if running is None:
-                    if not state.fresh or len(state.fresh) < least:
+                    if not state.fresh or len(state.fresh) < min_episodes:
                         return Consolidation(automatic=automatic)
                     state.given, state.fresh = state.fresh, {}
                     batch = list(state.given)
@@ -104,7 +104,7 @@ class Consolidator:
     def _keep_all(self, insights: list[Insight], batch: list[str]) -> tuple[str, ...]:
         """Store insights, under the lock, except those that cite episodes forgotten meanwhile."""
         state = self._episodes
-        state.settle()
+        state.remove_gone()
         made: list[str] = []
         for insight in insights:
             if state.forgotten.intersection(insight.sources):

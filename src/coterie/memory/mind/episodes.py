@@ -47,7 +47,7 @@ class Episodes:
     """The ids of one agent's episodes in the order in which they were stored, with their times.
 
     Callers hold `lock`, which guards all of it. It is loaded from the store when the agent's first handle is created: about 130
-    bytes an episode, up to `max_episodes`. `settle` removes the memories that disappeared by other means: those that expired,
+    bytes an episode, up to `max_episodes`. `remove_gone` removes the memories that disappeared by other means: those that expired,
     by time or by maintenance, and those deleted from the store directly.
     """
 
@@ -78,7 +78,7 @@ class Episodes:
         self._latest = float("-inf")
         self.last: MemoryRecord | None = None
         """The newest episode."""
-        memory.on_gone(agent, self._gone.append)
+        memory.on_deleted(agent, self._gone.append)
         self._load(memory, agent)
         memory.on_import(lambda: self._reload(memory, agent))
 
@@ -87,7 +87,7 @@ class Episodes:
         self._latest = now if not now <= self._latest < now + 1.0 else self._latest + _TICK
         return self._latest
 
-    def settle(self) -> None:
+    def remove_gone(self) -> None:
         """Remove memories that expired or were deleted by other means."""
         while self._gone:
             id = self._gone.popleft()  # noqa: A001 - the field's own name
@@ -131,7 +131,7 @@ class Episodes:
     def statistics(self, agent: str, max_episodes: int) -> AgentMemoryStatistics:
         """Return current numbers and counters. Takes the lock itself."""
         with self.lock:
-            self.settle()
+            self.remove_gone()
             counts = self.counts
             return AgentMemoryStatistics(
                 agent=agent,

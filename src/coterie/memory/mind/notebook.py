@@ -137,7 +137,7 @@ class EpisodeWriter:
         """Change some fields of a memory, if it still exists."""
         with suppress(LookupError):
             self._memory.put(
-                key, lambda before, version, _: replace(present(before), version=version, **fields), urgency=MemoryPriority.LOW
+                key, lambda before, version, _: replace(present(before), version=version, **fields), priority=MemoryPriority.LOW
             )
 
     def citing(self, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name

@@ -9,7 +9,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import ExtraMissing
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.retrieval.embedding import CachedEmbedder, Embedder, pack_vector
-from coterie.memory.retrieval.ranking import Weights, convex_sum, normalised, recency, spread
+from coterie.memory.retrieval.ranking import Weights, convex_sum, normalised, recency, rescaled
 from coterie.memory.retrieval.vectors import VectorIndex
 from coterie.memory.tiered import TieredMemory
 
@@ -22,7 +22,7 @@ _TOGETHER = 64
 """The maximum of texts in one call of an embedder."""
 
 
-class Meaning:
+class AgentEmbeddings:
     """Vectors of one agent's memories, made on demand. Safe from many threads; `_lock` guards `_todo`."""
 
     def __init__(self, memory: TieredMemory, agent: str, embedder: Embedder) -> None:
@@ -75,14 +75,14 @@ class Meaning:
                         del self._todo[key]
 
 
-def weigh(
+def rank_memories(
     memory: TieredMemory,
     agent: str,
     question: str,
     k: int,
     *,
     weights: Weights,
-    meaning: Meaning | None,
+    meaning: AgentEmbeddings | None,
     kinds: Sequence[str] = (),
     after: float | None = None,
     before: float | None = None,
@@ -102,7 +102,7 @@ def weigh(
     for record in memory.records(key for key in near if key not in found).values():
         if record.agent == agent and record.kind in of and _within(record, after, before):
             found[record.key] = record
-    nearness = spread({key: score for key, score in near.items() if key in found})
+    nearness = rescaled({key: score for key, score in near.items() if key in found})
     for record in memory.recent(agent, k, kinds=of, after=after, before=before):
         found.setdefault(record.key, record)
     counts = {"text": weights.text, "recency": weights.recency, "importance": weights.importance}

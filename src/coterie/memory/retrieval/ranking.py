@@ -45,7 +45,7 @@ def normalised(scores: Mapping[str, float]) -> dict[str, float]:
     return {key: score / most for key, score in scores.items()} if most > 0 else dict.fromkeys(scores, 0.0)
 
 
-def spread(scores: Mapping[str, float]) -> dict[str, float]:
+def rescaled(scores: Mapping[str, float]) -> dict[str, float]:
     """Return scores scaled so that the least is 0 and the greatest is 1."""
     if not scores:
         return {}

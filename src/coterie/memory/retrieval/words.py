@@ -12,7 +12,7 @@ from typing import Any
 
 import snowballstemmer
 
-MOST_WORDS = 12
+MAX_WORDS = 12
 """The maximum of words in a query; the longest are kept."""
 
 _LONGEST = 64
@@ -26,7 +26,7 @@ STOP_WORDS = frozenset(
     a about above after again against all also am an and any are aren as at be because been before being below between
     both but by can cannot could couldn did didn do does doesn doing don down during each ever few for from further get
     gets getting give go goes going got had hadn has hasn have haven having he her here hers herself him himself his how
-    however i if in into is isn it its itself just kind let like ll lot m many me might mightn more most much mustn
+    however i if in into is isn it its itself just kind let like ll lot m many me might mightn more max_words much mustn
     my myself need no nor not now of off on once one only or other our ours ourselves out over own please re really s
     same say says shall shan she should shouldn so some someone something such t tell than that the their theirs them
     themselves then there these they thing things this those through to too type under until up upon us ve very was
@@ -47,10 +47,10 @@ def stems_of(text: str) -> list[str]:
     return [stem(word) for word in words_of(text) if word not in STOP_WORDS]
 
 
-def query_words(question: str, most: int = MOST_WORDS) -> tuple[str, ...]:
+def query_words(question: str, max_words: int = MAX_WORDS) -> tuple[str, ...]:
     """Return the words of a question to search for: each stem once, without stop words, capped in number.
 
-    Of more than `most` words the longest stay, in order: a longer word is usually rarer. A question of only stop words keeps
+    Of more than `max_words` words the longest stay, in order: a longer word is usually rarer. A question of only stop words keeps
     them. Empty if the question contains no word.
     """
     found = words_of(question)
@@ -58,8 +58,8 @@ def query_words(question: str, most: int = MOST_WORDS) -> tuple[str, ...]:
     for word in [each for each in found if each not in STOP_WORDS] or found:
         telling.setdefault(stem(word), word)
     words = list(telling.values())
-    if len(words) > most:
-        longest = sorted(words, key=len, reverse=True)[:most]
+    if len(words) > max_words:
+        longest = sorted(words, key=len, reverse=True)[:max_words]
         words = [word for word in words if word in longest]
     return tuple(words)
 

@@ -9,18 +9,18 @@ from coterie.memory.backends.text_index import TextIndex
 from coterie.memory.contract import SearchHit, SearchQuery
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.tiers.working import WorkingTier
-from coterie.memory.writing.lane import WriteLane
+from coterie.memory.writing.lane import WriteBehindQueue
 
-_MOST = 5_000
+_MAX = 5_000
 """The maximum of memories in a search without the archive."""
 
 
 class FallbackReader:
     """Reads the available working tiers and the queue of unwritten changes. Safe from many threads."""
 
-    def __init__(self, working: Sequence[WorkingTier], lane: WriteLane) -> None:
+    def __init__(self, working: Sequence[WorkingTier], queue: WriteBehindQueue) -> None:
         self._working = working
-        self._lane = lane
+        self._queue = queue
 
     def recent(
         self,
@@ -42,7 +42,7 @@ class FallbackReader:
                 continue
             for record in found:
                 newest.setdefault(record.key, record)
-        for record in self._lane.pending_records():
+        for record in self._queue.pending_records():
             fits = (not agents or record.agent in agents) and (
                 record.kind in kinds if kinds else record.kind != MemoryKind.INTERNAL
             )
@@ -54,7 +54,7 @@ class FallbackReader:
         """Return the best matches among the newest available memories, best first."""
         records = {
             record.key: record
-            for record in self.recent(query.agents, _MOST, kinds=query.kinds, after=query.after, before=query.before)
+            for record in self.recent(query.agents, _MAX, kinds=query.kinds, after=query.after, before=query.before)
         }
         index = TextIndex()
         for key, record in records.items():

@@ -12,7 +12,7 @@ from coterie.memory.contract import Archive, SearchHit, SearchQuery
 from coterie.memory.record import MemoryRecord, Tier
 from coterie.memory.tiers.leftovers import FallbackReader
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteLane
+from coterie.memory.writing.lane import WriteBehindQueue
 
 _MARGIN = 16
 """The number of extra memories to read, because some may have expired."""
@@ -25,15 +25,15 @@ class Listing:
         self,
         archive: Archive,
         access: TierAccess,
-        lane: WriteLane,
-        leftovers: FallbackReader,
+        queue: WriteBehindQueue,
+        fallback: FallbackReader,
         clock: Clock,
         write_timeout: float,
     ) -> None:
         self._archive = archive
         self._access = access
-        self._lane = lane
-        self._leftovers = leftovers
+        self._queue = queue
+        self._fallback = fallback
         self._clock = clock
         self._write_timeout = write_timeout
 
@@ -62,7 +62,7 @@ class Listing:
             except TierUnavailable:
                 if whole:
                     raise
-                found = self._leftovers.recent(agents, wanted, kinds=kinds, after=after, before=before)
+                found = self._fallback.recent(agents, wanted, kinds=kinds, after=after, before=before)
             alive = [record for record in found if not record.expired(now)]
             if len(alive) >= limit or len(found) < wanted:
                 return alive[:limit]
@@ -80,7 +80,7 @@ class Listing:
                 self.catch_up()
                 hits = self._access.read(lambda more=more: self._archive.search(more))  # type: ignore[misc]
             except TierUnavailable:
-                hits = self._leftovers.search(more)
+                hits = self._fallback.search(more)
             alive = [hit for hit in hits if not hit.record.expired(now)]
             if len(alive) >= query.limit or len(hits) < wanted:
                 return alive[: query.limit]
@@ -88,8 +88,8 @@ class Listing:
 
     def catch_up(self) -> None:
         """Wait until the archive has everything written before. Raises `TierUnavailable` if it is unavailable."""
-        if len(self._lane):
-            self._access.read(lambda: self._lane.flush(self._write_timeout, patient=False, touches=False))
+        if len(self._queue):
+            self._access.read(lambda: self._queue.flush(self._write_timeout, patient=False, touches=False))
 
     def tally(self) -> Mapping[tuple[Tier, str], int] | None:
         """Return the number of memories by tier and kind, or None if it is unknown now."""

@@ -69,10 +69,10 @@ class Maintenance:
         store = self._store
         now = store.clock.time()
         uses = store.count_uses()
-        store.lane.flush(store.config.write_timeout, patient=False)
+        store.queue.flush(store.config.write_timeout, patient=False)
         for working in store.working:
-            if working.doubtful:
-                self._compare(working)
+            if working.unreconciled:
+                self._reconcile(working)
         self._each(
             lambda after: store.archive.expired(now, after, _PAGE),
             lambda record: rules.when_expired(record, now),
@@ -137,7 +137,7 @@ class Maintenance:
                 case _:
                     report.expired += 1
 
-    def _compare(self, working: WorkingTier) -> None:
+    def _reconcile(self, working: WorkingTier) -> None:
         """Reconcile a persistent tier with the archive.
 
         A record that only the tier has was acknowledged, so copy it to the archive; delete a record that is older than that of
@@ -151,7 +151,7 @@ class Maintenance:
             ]
             archive.write([Put(record) for record in page if record.key not in kept])
             working.backend.write([Delete(record.key, record.version) for record in stale])
-        working.doubtful = False
+        working.unreconciled = False
 
 
 def _pages(working: WorkingTier) -> Iterator[list[MemoryRecord]]:

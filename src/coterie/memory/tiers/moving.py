@@ -17,7 +17,7 @@ from coterie.memory.record import MaintenanceDecision, MemoryRecord, Tier
 from coterie.memory.tiers.rules import MaintenanceVerdict
 
 
-class Keeper(Protocol):
+class MoveCoordinator(Protocol):
     """The methods of the store that a move needs. Memories may be written at any time."""
 
     def claim(self, keys: Sequence[str]) -> list[str]:
@@ -47,22 +47,22 @@ class PlannedMove(NamedTuple):
 class Mover:
     """Carries verdicts out. Only for one thread at a time: that of the maintenance."""
 
-    def __init__(self, archive: Archive, workings: Mapping[Tier, Backend], keeper: Keeper) -> None:
+    def __init__(self, archive: Archive, workings: Mapping[Tier, Backend], coordinator: MoveCoordinator) -> None:
         self._archive = archive
         self._workings = workings
-        self._keeper = keeper
+        self._coordinator = coordinator
 
     def carry_out(self, moves: Sequence[PlannedMove], now: float) -> list[PlannedMove]:
         """Carry out the moves that are still possible, and return those.
 
         Raises `TierUnavailable`; the remaining moves then have no effect.
         """
-        claimed = self._keeper.claim([move.record.key for move in moves])
+        claimed = self._coordinator.claim([move.record.key for move in moves])
         try:
             mine = set(claimed)
             return self._carry_out([move for move in moves if move.record.key in mine], now)
         finally:
-            self._keeper.release(claimed)
+            self._coordinator.release(claimed)
 
     def _carry_out(self, moves: Sequence[PlannedMove], now: float) -> list[PlannedMove]:
         changes = [(move, self._change(move, now)) for move in moves]
@@ -74,7 +74,7 @@ class Mover:
         finally:
             # The moves are done, even if an old copy is left in a tier: it has an older version and the same content.
             for move, change in granted:
-                self._keeper.moved(move.record, change.record if isinstance(change, Put) else None)
+                self._coordinator.moved(move.record, change.record if isinstance(change, Put) else None)
         return [move for move, _ in granted]
 
     def _change(self, move: PlannedMove, now: float) -> Change:
@@ -84,7 +84,7 @@ class Mover:
         )
         if verdict.target is None:
             return Delete(record.key, record.version, note)
-        moved = replace(record, tier=verdict.target, entered=now, version=self._keeper.next_version())
+        moved = replace(record, tier=verdict.target, entered=now, version=self._coordinator.next_version())
         return Put(moved, expected=record.version, note=note)
 
     def _copy(self, changes: list[tuple[PlannedMove, Change]]) -> list[tuple[PlannedMove, Change]]:

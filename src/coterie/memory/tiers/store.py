@@ -21,13 +21,13 @@ from coterie.memory.tiers.listing import Listing
 from coterie.memory.tiers.numbering import VersionGenerator
 from coterie.memory.tiers.working import WorkingTier
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteLane
-from coterie.memory.writing.waiting import MemoryPriority, Written
+from coterie.memory.writing.lane import WriteBehindQueue
+from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion
 
 _STRIPES = 1_024
 _NOT_LOOKED = -1
 
-Make = Callable[[MemoryRecord | None, int, float], MemoryRecord]
+MakeRecord = Callable[[MemoryRecord | None, int, float], MemoryRecord]
 """A function that makes a record from the existing one or None, a new version and the time."""
 
 
@@ -48,13 +48,13 @@ class TierStore:
         self.clock = clock
         self.archive = archive
         self.archive_access = TierAccess("long", archive)
-        self.lane = WriteLane(
+        self.queue = WriteBehindQueue(
             self.archive_access,
             archive.write,
             capacity=config.queue_size,
             batch=config.batch_size,
-            rest=archive.rest,
-            soon=getattr(archive, "write_soon", None),
+            deferred_work=archive.do_deferred_work,
+            write_soon=getattr(archive, "write_soon", None),
         )
         self.cache = AdaptiveCache(config.cache_size) if config.cache_size else None
         self.working = (
@@ -64,33 +64,35 @@ class TierStore:
         self.closed = False
         self.listeners: dict[str, Callable[[str], object]] = {}
         """By agent: the listener for ids of deleted memories, called under `_lock`."""
-        leftovers = FallbackReader(self.working, self.lane)
-        self.lists = Listing(archive, self.archive_access, self.lane, leftovers, clock, config.write_timeout)
+        fallback = FallbackReader(self.working, self.queue)
+        self.lists = Listing(archive, self.archive_access, self.queue, fallback, clock, config.write_timeout)
         self._lock = new_lock(Rank.MEMORY)
         self._stamps = [0] * _STRIPES
         self._moving: dict[str, Signal] = {}
         newest = archive.newest()
-        self._numbering = VersionGenerator(newest, shared=config.shared)
+        self._versions = VersionGenerator(newest, shared=config.shared)
         # Only a process that is the only writer, and has seen every key ever written, can know that a key is new.
-        self._seen = KeyFilter() if not config.shared and not newest else None
+        self._key_filter = KeyFilter() if not config.shared and not newest else None
         self._process = os.getpid()
         self._trusted_for = config.trusted_for
         # Only reads fill the cache, unless the short-term tier is on a server; then writes do as well.
-        self._far = self.working[0].lane is not None
-        self.lane.start()
+        self._short_term_is_remote = self.working[0].queue is not None
+        self.queue.start()
 
     # Writing
 
-    def write(self, key: str, make: Make, urgency: MemoryPriority, waiter: Written | None = None) -> MemoryRecord:
+    def write(
+        self, key: str, make: MakeRecord, priority: MemoryPriority, waiter: WriteCompletion | None = None
+    ) -> MemoryRecord:
         """Store the record that `make` returns, and return it. Readers find it from then on.
 
         Waits while the queue is full, or while that memory is being moved; raises `WriteTimeout` after `write_timeout`.
         """
         if self.closed or os.getpid() != self._process:
             self.check_open()
-        self.lane.wait_for_room(self.config.write_timeout)
+        self.queue.wait_for_room(self.config.write_timeout)
         stripe = hash(key) % _STRIPES
-        seen = self._seen
+        seen = self._key_filter
         before: MemoryRecord | None = None
         # Look up a key that may exist before taking the lock; the stamp tells whether the result is still current.
         stamp = _NOT_LOOKED
@@ -103,42 +105,49 @@ class TierStore:
                 if moving is None:
                     new = stamp == _NOT_LOOKED and seen is not None and seen.note(key)
                     if new or stamp == self._stamps[stripe]:
-                        record, left = self._take_in(key, None if new else before, make, urgency, waiter, new=new)
+                        record, left = self._take_in(key, None if new else before, make, priority, waiter, new=new)
                         self._stamps[stripe] += 1
                         break
             self._wait_for(moving)
             stamp = self._stamps[stripe]
-            before = self._at_hand(key)
+            before = self._known_or_none(key)
         if left:
             self._count_uses(left)
         return record
 
     def _take_in(
-        self, key: str, before: MemoryRecord | None, make: Make, urgency: MemoryPriority, waiter: Written | None, *, new: bool
+        self,
+        key: str,
+        before: MemoryRecord | None,
+        make: MakeRecord,
+        priority: MemoryPriority,
+        waiter: WriteCompletion | None,
+        *,
+        new: bool,
     ) -> tuple[MemoryRecord, Sequence[CacheEntry]]:
-        """Make a record visible to all readers, under the lock. Return it and the evicted cache entries."""
+        """MakeRecord a record visible to all readers, under the lock. Return it and the evicted cache entries."""
         now = self.clock.time()
         if before is not None and before.expired(now):
             before = None
-        record = make(before, self._numbering.next(now), now)
+        record = make(before, self._versions.next(now), now)
         change = Put(record)
-        self.lane.put(change, urgency, waiter)
+        self.queue.put(change, priority, waiter)
         for working in self.working:
             if working.tier == record.tier:
                 working.write(change)
             elif not new:
                 working.write(Delete(key, record.version))
-        if self._far or (not new and self._is_cached(key)):
+        if self._short_term_is_remote or (not new and self._is_cached(key)):
             return record, self._cache(record, now, uses=0)
         return record, ()
 
-    def delete(self, key: str, make: Callable[[MemoryRecord, int], Delete], waiter: Written | None = None) -> bool:
+    def delete(self, key: str, make: Callable[[MemoryRecord, int], Delete], waiter: WriteCompletion | None = None) -> bool:
         """Delete a memory with the change that `make` returns. Return whether it existed.
 
         Raises `TierUnavailable` if only the unavailable archive could tell: then nothing is deleted.
         """
         self.check_open()
-        self.lane.wait_for_room(self.config.write_timeout)
+        self.queue.wait_for_room(self.config.write_timeout)
         stripe = hash(key) % _STRIPES
         while True:
             stamp = self._stamps[stripe]
@@ -151,32 +160,32 @@ class TierStore:
                     there = before is not None and not before.expired(self.clock.time())
                     if before is None:
                         return False
-                    change = make(before, self._numbering.next(self.clock.time()))
+                    change = make(before, self._versions.next(self.clock.time()))
                     self._stamps[stripe] += 1
                     for working in self.working:
                         working.write(Delete(key, change.version))
-                    self.lane.put(change, MemoryPriority.NORMAL, waiter)
+                    self.queue.put(change, MemoryPriority.NORMAL, waiter)
                     if self.cache is not None:
                         self.cache.discard(key)
-                    self._tell_gone(before)
+                    self._notify_deleted(before)
                     return there
             self._wait_for(moving)
 
     def new_id(self, version: int) -> str:
         """Return the id of the memory with this first version."""
-        return self._numbering.id_of(version)
+        return self._versions.id_of(version)
 
     def next_version(self) -> int:
         """Return a version greater than all before."""
         with self._lock:
-            return self._numbering.next(self.clock.time())
+            return self._versions.next(self.clock.time())
 
     def flush(self, timeout: float) -> None:
         """Wait until everything written before is in its tiers. Raises `WriteTimeout`."""
-        self.lane.flush(timeout)
+        self.queue.flush(timeout)
         for working in self.working:
-            if working.lane is not None and not working.access.away:
-                working.lane.flush(timeout)
+            if working.queue is not None and not working.access.away:
+                working.queue.flush(timeout)
 
     def check_open(self) -> None:
         """Raise `MemoryClosed` after `close`, and `MemoryForked` in a child of the process that opened the store."""
@@ -188,7 +197,7 @@ class TierStore:
         """True in a child of the process that opened the store."""
         return os.getpid() != self._process
 
-    def shut(self) -> None:
+    def stop_accepting(self) -> None:
         """Accept no more changes. Changes accepted before can still be written."""
         with self._lock:
             self.closed = True
@@ -200,8 +209,8 @@ class TierStore:
         claimed = []
         with self._lock:
             for key in keys:
-                lanes = (self.lane, *(working.lane for working in self.working if working.lane is not None))
-                if key not in self._moving and all(lane.pending(key) is None for lane in lanes):
+                queues = (self.queue, *(working.queue for working in self.working if working.queue is not None))
+                if key not in self._moving and all(queue.pending(key) is None for queue in queues):
                     self._moving[key] = Signal()
                     claimed.append(key)
         return claimed
@@ -218,7 +227,7 @@ class TierStore:
         with self._lock:
             self._stamps[hash(before.key) % _STRIPES] += 1
             if now is None:
-                self._tell_gone(before)
+                self._notify_deleted(before)
             entry = self.cache.peek(before.key) if self.cache is not None else None
             if entry is None or self.cache is None:
                 return
@@ -236,13 +245,13 @@ class TierStore:
 
     def note_use(self, key: str, count: int, last: float) -> None:
         """Count reads of a memory in all its tiers."""
-        self.lane.touch(key, count, last)
+        self.queue.touch(key, count, last)
         with self._lock:
             entry = self.cache.peek(key) if self.cache is not None else None
             if entry is not None:
                 entry.record = touched(entry.record, count, last)
             for working in self.working:
-                if working.lane is None and (record := working.backend.get([key]).get(key)) is not None:
+                if working.queue is None and (record := working.backend.get([key]).get(key)) is not None:
                     working.backend.write([Put(touched(record, count, last), expected=record.version)])
 
     # Reading
@@ -282,25 +291,25 @@ class TierStore:
 
     # Metrics and closing
 
-    def accesses(self) -> list[tuple[Tier, TierAccess, WriteLane | None]]:
+    def accesses(self) -> list[tuple[Tier, TierAccess, WriteBehindQueue | None]]:
         """Return every tier with its access and its write-behind queue."""
-        working = [(each.tier, each.access, each.lane) for each in self.working]
-        return [*working, (Tier.LONG, self.archive_access, self.lane)]
+        working = [(each.tier, each.access, each.queue) for each in self.working]
+        return [*working, (Tier.LONG, self.archive_access, self.queue)]
 
     def close(self, countdown: Countdown) -> int:
         """Write everything that is left, release all resources, and return how many changes the archive missed."""
-        left = self.lane.close(countdown.left() or 0.0)
+        left = self.queue.close(countdown.left() or 0.0)
         for working in self.working:
-            if working.lane is not None:
+            if working.queue is not None:
                 # The archive has everything that this tier misses; the next opening reconciles them.
-                working.lane.close(0.0 if working.access.away else countdown.left() or 0.0)
+                working.queue.close(0.0 if working.access.away else countdown.left() or 0.0)
             working.backend.close()
         self.archive.close()
         return left
 
     # Internal
 
-    def _tell_gone(self, record: MemoryRecord) -> None:
+    def _notify_deleted(self, record: MemoryRecord) -> None:
         listener = self.listeners.get(record.agent)
         if listener is not None:
             listener(record.id)
@@ -309,7 +318,7 @@ class TierStore:
         if moving is not None and not moving.wait(self.config.write_timeout):
             raise WriteTimeout("a memory was not taken in", self.config.write_timeout, "maintenance kept moving it")
 
-    def _at_hand(self, key: str) -> MemoryRecord | None:
+    def _known_or_none(self, key: str) -> MemoryRecord | None:
         """Return the newest record of a key; None if it does not exist, or if only the unavailable archive could tell."""
         try:
             return self._known(key)
@@ -321,9 +330,9 @@ class TierStore:
 
         Raises `TierUnavailable` if no available tier can tell.
         """
-        if self._seen is not None and key not in self._seen:
+        if self._key_filter is not None and key not in self._key_filter:
             return None
-        pending = self.lane.pending(key)
+        pending = self.queue.pending(key)
         if pending is not None:
             return pending.record if isinstance(pending, Put) else None
         entry = self.cache.peek(key) if self.cache is not None else None
@@ -339,7 +348,7 @@ class TierStore:
         the record; a queued record counts for the tier that it will be in.
         """
         asked = [] if asked is None else asked
-        pending = self.lane.pending(key)
+        pending = self.queue.pending(key)
         if pending is not None:
             if not isinstance(pending, Put):
                 return None
@@ -354,7 +363,7 @@ class TierStore:
                 continue
             asked.append((working.access, record is not None))
             if record is not None:
-                if not working.doubtful:
+                if not working.unreconciled:
                     # No other tier can have a newer one.
                     return record
                 best = record if best is None or record.version > best.version else best

@@ -10,7 +10,7 @@ from coterie.kernel import Countdown
 from coterie.memory.contract import Delete, Put, Touch
 from coterie.memory.record import MemoryRecord
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.waiting import Flush, Item, MemoryPriority, key_of_change, sum_of
+from coterie.memory.writing.waiting import FlushCompletion, MemoryPriority, QueuedChange, add_touches, key_of_change
 
 _MANY_TOUCHES = 20_000
 """The maximum of memories with unwritten counts of reads."""
@@ -25,26 +25,26 @@ class Backlog:
         self._batch = batch
         self._lock = new_lock(Rank.LANE)
         self._numbers = itertools.count(1)
-        self._queues: tuple[dict[str, Item], ...] = ({}, {}, {})
+        self._queues: tuple[dict[str, QueuedChange], ...] = ({}, {}, {})
         self._held: dict[str, Touch] = {}
         """Counted reads, written together when needed: each would be a write of its own."""
-        self._touches: dict[str, Item] = {}
+        self._touches: dict[str, QueuedChange] = {}
         """Counts of reads that are to be written now."""
         self._newest: dict[str, Put | Delete] = {}
         """The last unwritten change of each key. Read without the lock."""
-        self._writing: list[Item] = []
+        self._writing: list[QueuedChange] = []
         """The changes that the queue's own thread is writing."""
-        self._lent = 0
+        self._at_writer = 0
         """The number of changes that the tier's writer has."""
-        self._lent_last: dict[str, Item] = {}
+        self._at_writer_last: dict[str, QueuedChange] = {}
         """The last of each key among them."""
-        self._flushes: list[Flush] = []
+        self._flushes: list[FlushCompletion] = []
         self._room: list[Signal] = []
-        self._bell = AutoResetEvent()
+        self._wake_up = AutoResetEvent()
 
     def __len__(self) -> int:
         """Return the number of changes that are queued or being written."""
-        return sum(map(len, self._queues)) + len(self._touches) + len(self._writing) + self._lent
+        return sum(map(len, self._queues)) + len(self._touches) + len(self._writing) + self._at_writer
 
     def pending(self, key: str) -> Put | Delete | None:
         """Return the last unwritten change of that key, or None."""
@@ -71,41 +71,41 @@ class Backlog:
                 reason = self._access.away or f"{self._capacity} memories already wait to be written"
                 raise WriteTimeout("a memory was not taken in", timeout, reason)
 
-    def _replace(self, key: str, item: Item) -> None:
+    def _replace(self, key: str, item: QueuedChange) -> None:
         """Let an item replace a queued one of its key, and take over its waiters and the better priority."""
         for queue in self._queues:
             there = queue.get(key)
             if there is not None:
                 item.number = there.number
                 item.waiters = there.waiters
-                item.urgency = min(item.urgency, there.urgency)
-                if there.urgency != item.urgency:
+                item.priority = min(item.priority, there.priority)
+                if there.priority != item.priority:
                     del queue[key]
                 return
 
     def touch(self, key: str, count: int, last_access: float) -> None:
         """Count reads; they are written at the next complete flush at the latest. Never waits."""
         with self._lock:
-            self._held[key] = sum_of(self._held.get(key), Touch(key, count, last_access))
+            self._held[key] = add_touches(self._held.get(key), Touch(key, count, last_access))
             many = len(self._held) >= _MANY_TOUCHES
             if many:
                 self._release_touches()
         if many:
-            self._bell.set()
+            self._wake_up.set()
 
-    def _pick(self, *queues: dict[str, Item]) -> list[Item]:
-        taken: list[Item] = []
+    def _pick(self, *queues: dict[str, QueuedChange]) -> list[QueuedChange]:
+        taken: list[QueuedChange] = []
         for queue in queues:
             keys = list(itertools.islice(queue, self._batch - len(taken)))
             taken += [queue.pop(key) for key in keys]
         return taken
 
-    def _put_back(self, items: list[Item]) -> None:
+    def _put_back(self, items: list[QueuedChange]) -> None:
         """Queue changes that could not be written again, before all others of their priority."""
-        over: list[Item] = []
+        over: list[QueuedChange] = []
         with self._lock:
             self._writing = []
-            again: tuple[dict[str, Item], ...] = ({}, {}, {}, {})
+            again: tuple[dict[str, QueuedChange], ...] = ({}, {}, {}, {})
             queues = (*self._queues, self._touches)
             for item in items:
                 key = key_of_change(item.change)
@@ -113,12 +113,12 @@ class Backlog:
                 later = next((queue[key] for queue in ((self._touches,) if touch else self._queues) if key in queue), None)
                 if later is None and not touch and self._newest.get(key) is not item.change:
                     # A later one was written or is being written.
-                    later = self._lent_last.get(key)
+                    later = self._at_writer_last.get(key)
                     if later is None:
                         over.append(item)
                         continue
                 if later is None:
-                    again[len(self._queues) if touch else item.urgency][key] = item
+                    again[len(self._queues) if touch else item.priority][key] = item
                 else:
                     self._merge(item, later)
             for queue, first in zip(queues, again, strict=True):
@@ -142,23 +142,23 @@ class Backlog:
         for key, touch in self._held.items():
             there = self._touches.get(key)
             if there is None:
-                self._touches[key] = Item(touch, MemoryPriority.LOW, next(self._numbers))
+                self._touches[key] = QueuedChange(touch, MemoryPriority.LOW, next(self._numbers))
             else:
                 assert isinstance(there.change, Touch)
-                there.change = sum_of(there.change, touch)
+                there.change = add_touches(there.change, touch)
         self._held = {}
 
-    def _merge(self, earlier: Item, later: Item) -> None:
+    def _merge(self, earlier: QueuedChange, later: QueuedChange) -> None:
         """Let a later change of the same key replace an unwritten one."""
         later.waiters = (*earlier.waiters, *later.waiters)
         if isinstance(earlier.change, Touch) and isinstance(later.change, Touch):
-            later.change = sum_of(earlier.change, later.change)
+            later.change = add_touches(earlier.change, later.change)
         # A flush that waits for both waits for one from now on, and must not end with that.
         for flush in self._flushes:
             flush.left -= flush.until >= max(earlier.number, later.number)
         later.number = min(earlier.number, later.number)
 
-    def _finish(self, items: list[Item]) -> None:
+    def _finish(self, items: list[QueuedChange]) -> None:
         done: list[Signal] = []
         with self._lock:
             self._writing = []

@@ -11,7 +11,7 @@ from coterie.errors import CoterieError, TierUnavailable, WriteTimeout, describe
 from coterie.memory.contract import ArchiveChange, Delete, Put
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.backlog import Backlog
-from coterie.memory.writing.waiting import Flush, Item, MemoryPriority, Written, key_of_change
+from coterie.memory.writing.waiting import FlushCompletion, MemoryPriority, QueuedChange, WriteCompletion, key_of_change
 
 _log = logging.getLogger(__name__)
 
@@ -33,12 +33,12 @@ class _WritesSoon(Protocol):
     ) -> None: ...
 
 
-class WriteLane(Backlog):
+class WriteBehindQueue(Backlog):
     """Takes changes from many threads, and writes them on a thread of its own, in batches.
 
     Of two queued changes of one key only the later is written. `pending` finds a queued change, so that every thread reads its
     own writes. While the tier is unavailable changes stay queued, and `wait_for_room` blocks beyond `capacity`. A change that
-    the tier rejects is given up: it is logged, counted, and raised to its waiters. After a quiet moment `idle_work` is called
+    the tier rejects is given up: it is logged, counted, and raised to its waiters. After a quiet moment `deferred_work` is called
     until it returns False.
 
     If the tier has a writer of its own, `write_soon`, a change with a waiter need not wait for the thread of the queue: that
@@ -56,22 +56,22 @@ class WriteLane(Backlog):
         *,
         capacity: int,
         batch: int,
-        rest: Callable[[], bool] = lambda: False,
-        soon: _WritesSoon | None = None,
+        deferred_work: Callable[[], bool] = lambda: False,
+        write_soon: _WritesSoon | None = None,
     ) -> None:
         super().__init__(access, capacity, batch)
         self.lost = 0
         """Changes that were given up."""
-        self._untold: BaseException | None = None
+        self._unreported: BaseException | None = None
         """The reason of a given-up change that had no waiter. The next complete flush raises it."""
         self._write = write
-        self._rest = rest
-        self._soon = soon
-        self._called = False
+        self._deferred_work = deferred_work
+        self._write_soon = write_soon
+        self._writer_asked = False
         """Whether the tier's writer was asked to take changes, and has not done so yet."""
-        self._trouble = False
+        self._failing = False
         """Whether the last write failed."""
-        self._resting = False
+        self._idle = False
         """Whether its thread is idle, and must be woken."""
         self._closed = False
         self._thread: Thread | None = None
@@ -80,41 +80,43 @@ class WriteLane(Backlog):
         """Start the thread."""
         self._thread = start_thread(self._run, f"memory-{self._access.name}-writer")
 
-    def put(self, change: Put | Delete, urgency: MemoryPriority = MemoryPriority.NORMAL, waiter: Written | None = None) -> None:
+    def put(
+        self, change: Put | Delete, priority: MemoryPriority = MemoryPriority.NORMAL, waiter: WriteCompletion | None = None
+    ) -> None:
         """Queue a change. Never waits. `waiter` is set when the change, or a later one of its key, is written."""
         key = change.key if isinstance(change, Delete) else change.record.key
         with self._lock:
-            item = Item(change, urgency, next(self._numbers))
+            item = QueuedChange(change, priority, next(self._numbers))
             if key in self._newest:
                 self._replace(key, item)
             if waiter is not None:
                 item.waiters += (waiter,)
-            self._queues[item.urgency][key] = item
+            self._queues[item.priority][key] = item
             self._newest[key] = change
-            call = ring = False
-            if waiter is None or self._soon is None or self._trouble:
-                ring, self._resting = self._resting, False
-            elif not self._called and not self._writing:
-                call = self._called = True
+            call = wake = False
+            if waiter is None or self._write_soon is None or self._failing:
+                wake, self._idle = self._idle, False
+            elif not self._writer_asked and not self._writing:
+                call = self._writer_asked = True
             # Otherwise the tier's writer takes this too, or the queue's thread, which always looks again.
         if call:
             self._call()
-        elif ring:
-            self._bell.set()
+        elif wake:
+            self._wake_up.set()
 
     def _call(self) -> None:
         """Ask the tier's writer to take the queued changes."""
-        assert self._soon is not None
-        lent: list[Item] = []
+        assert self._write_soon is not None
+        taken: list[QueuedChange] = []
 
         def take() -> list[ArchiveChange]:
-            lent.extend(self._lend())
-            return [item.change for item in lent]
+            taken.extend(self._take_for_writer())
+            return [item.change for item in taken]
 
         try:
-            self._soon(take, lambda error: self._returned(lent, error))
+            self._write_soon(take, lambda error: self._returned(taken, error))
         except Exception as error:  # noqa: BLE001 - the queue's own thread retries and handles it
-            self._returned(lent, error)
+            self._returned(taken, error)
 
     def flush(self, timeout: float, *, patient: bool = True, touches: bool = True) -> None:
         """Wait until all changes queued before are written.
@@ -127,16 +129,16 @@ class WriteLane(Backlog):
             if touches:
                 self._release_touches()
             left = len(self)
-            untold, self._untold = (self._untold, None) if touches else (None, self._untold)
+            untold, self._unreported = (self._unreported, None) if touches else (None, self._unreported)
             if not left and untold is None:
                 return
-            flush = Flush(next(self._numbers), left, patient=patient, touches=touches)
+            flush = FlushCompletion(next(self._numbers), left, patient=patient, touches=touches)
             flush.error = untold
             if left:
                 self._flushes.append(flush)
             else:
                 flush.set()
-        self._bell.set()
+        self._wake_up.set()
         if not flush.wait(timeout):
             with self._lock:
                 if flush in self._flushes:
@@ -153,7 +155,7 @@ class WriteLane(Backlog):
         except Exception as error:  # noqa: BLE001 - its waiters have it; closing goes on
             _log.warning("closing the %s tier: %s", self._access.name, describe(error))
         self._closed = True
-        self._bell.set()
+        self._wake_up.set()
         if self._thread is not None:
             self._thread.join(timeout)
         return len(self)
@@ -166,7 +168,7 @@ class WriteLane(Backlog):
             if not items:
                 if self._closed:
                     return
-                if not self._bell.wait(quiet):
+                if not self._wake_up.wait(quiet):
                     quiet = 0.0 if self._has_more_to_do() else None
                 continue
             quiet = _QUIET
@@ -174,76 +176,76 @@ class WriteLane(Backlog):
                 self._write([item.change for item in items])
             except TierUnavailable as error:
                 self._access.failed(error)
-                self._trouble = True
+                self._failing = True
                 self._put_back(items)
                 self._end_impatient(error)
                 if self._closed:
                     return
-                self._bell.wait(pause)
+                self._wake_up.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             except Exception as error:  # noqa: BLE001 - raised to the waiters, logged and counted
                 self._write_singly(items, error)
             else:
                 self._access.answered(len(items))
-                self._trouble = False
+                self._failing = False
                 self._finish(items)
             pause = _FIRST_PAUSE
 
     def _has_more_to_do(self) -> bool:
         try:
-            return self._rest()
+            return self._deferred_work()
         except CoterieError as error:
             # It is retried after the next write, and by callers that need it.
             _log.warning("the %s tier could not do deferred work: %s", self._access.name, error)
             return False
 
-    def _take(self) -> list[Item]:
+    def _take(self) -> list[QueuedChange]:
         with self._lock:
             # The changes of the tier's writer come first; it wakes this thread at its end.
-            taken = [] if self._lent else self._pick(*self._queues, self._touches)
+            taken = [] if self._at_writer else self._pick(*self._queues, self._touches)
             self._writing = taken
-            self._resting = not taken
+            self._idle = not taken
             if not len(self):
-                self._trouble = False
+                self._failing = False
             return taken
 
-    def _lend(self) -> list[Item]:
+    def _take_for_writer(self) -> list[QueuedChange]:
         """Give the queued changes to the tier's writer; none if the queue's thread is writing, or must."""
         with self._lock:
-            self._called = False
-            if self._writing or self._trouble:
+            self._writer_asked = False
+            if self._writing or self._failing:
                 return []
-            lent = self._pick(*self._queues)
-            self._lent += len(lent)
-            self._lent_last.update((key_of_change(item.change), item) for item in lent)
-            return lent
+            taken = self._pick(*self._queues)
+            self._at_writer += len(taken)
+            self._at_writer_last.update((key_of_change(item.change), item) for item in taken)
+            return taken
 
-    def _returned(self, lent: list[Item], error: BaseException | None) -> None:
+    def _returned(self, taken: list[QueuedChange], error: BaseException | None) -> None:
         """Handle the end of the changes that the tier's writer had."""
         with self._lock:
-            self._lent -= len(lent)
-            for item in lent:
+            self._at_writer -= len(taken)
+            for item in taken:
                 key = key_of_change(item.change)
-                if self._lent_last.get(key) is item:
-                    del self._lent_last[key]
+                if self._at_writer_last.get(key) is item:
+                    del self._at_writer_last[key]
             if error is not None:
-                self._called = False
-                self._trouble = True
+                self._writer_asked = False
+                self._failing = True
             # Unless the tier's writer will take the changes that came since.
-            ring = self._resting and not self._lent and (bool(self._touches) or (not self._called and len(self) > 0))
+            wake = self._idle and not self._at_writer and (bool(self._touches) or (not self._writer_asked and len(self) > 0))
         if error is None:
-            self._access.answered(len(lent))
-            self._finish(lent)
+            self._access.answered(len(taken))
+            self._finish(taken)
         else:
             if isinstance(error, TierUnavailable):
                 self._access.failed(error)
                 self._end_impatient(error)
-            self._put_back(lent)
-        if ring or error is not None:
-            self._bell.set()
+            self._put_back(taken)
+        if wake or error is not None:
+            self._wake_up.set()
 
-    def _write_singly(self, items: list[Item], error: Exception) -> None:
+    def _write_singly(self, items: list[QueuedChange], error: Exception) -> None:
         """Write a batch one by one to find the change that the tier rejects."""
         if len(items) > 1:
             for item in items:
@@ -262,17 +264,17 @@ class WriteLane(Backlog):
         self._give_up(items[0], error)
         self._finish(items)
 
-    def _give_up(self, item: Item, error: BaseException) -> None:
+    def _give_up(self, item: QueuedChange, error: BaseException) -> None:
         self.lost += 1
         _log.error("the %s tier rejected %r: %s", self._access.name, key_of_change(item.change), describe(error))
         for waiter in item.waiters:
             waiter.error = error
         with self._lock:
-            told = bool(item.waiters)
+            reported = bool(item.waiters)
             for flush in self._flushes:
                 # A flush for reading must not fail because of another memory.
                 if flush.touches:
                     flush.error = flush.error or error
-                    told = True
-            if not told:
-                self._untold = error
+                    reported = True
+            if not reported:
+                self._unreported = error

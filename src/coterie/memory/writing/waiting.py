@@ -20,7 +20,7 @@ class MemoryPriority(enum.IntEnum):
     """Counts of reads, and other changes that can wait."""
 
 
-class Written(Signal):
+class WriteCompletion(Signal):
     """Set when a change was written, or given up because of `error`."""
 
     __slots__ = ("error",)
@@ -30,16 +30,16 @@ class Written(Signal):
         self.error: BaseException | None = None
 
 
-class Item(msgspec.Struct, gc=False):
+class QueuedChange(msgspec.Struct, gc=False):
     """A queued change. The garbage collector does not track it, because there are many."""
 
     change: ArchiveChange
-    urgency: int
+    priority: int
     number: int
-    waiters: tuple[Written, ...] = ()
+    waiters: tuple[WriteCompletion, ...] = ()
 
 
-class Flush(Written):
+class FlushCompletion(WriteCompletion):
     """Set when all changes up to the number `until` are written; `left` of them are not yet."""
 
     __slots__ = ("left", "patient", "touches", "until")
@@ -57,7 +57,7 @@ def key_of_change(change: ArchiveChange) -> str:
     return change.record.key if isinstance(change, Put) else change.key
 
 
-def sum_of(one: Touch | None, other: Touch) -> Touch:
+def add_touches(one: Touch | None, other: Touch) -> Touch:
     """Return one touch for the reads of two touches of a key."""
     if one is None:
         return other

@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class PriorityWorkers:
-    """Up to `most` threads, started on demand, and a queue by priority and then by arrival.
+    """Up to `max_threads` threads, started on demand, and a queue by priority and then by arrival.
 
     Safe from many threads; `_lock` guards the queue and the list of threads.
     """
 
-    def __init__(self, name: str, most: int) -> None:
+    def __init__(self, name: str, max_threads: int) -> None:
         self._name = name
-        self._most = most
+        self._max_threads = max_threads
         self._lock = new_lock(Rank.LANE)
         self._queue: list[tuple[int, int, Future[Any], Callable[[], Any]]] = []
         self._order = itertools.count()
@@ -35,21 +35,21 @@ class PriorityWorkers:
         """Return the number of queued jobs."""
         return len(self._queue)
 
-    def submit(self, work: Callable[[], T], urgency: MemoryPriority = MemoryPriority.NORMAL) -> Future[T]:
+    def submit(self, work: Callable[[], T], priority: MemoryPriority = MemoryPriority.NORMAL) -> Future[T]:
         """Queue `work`, and return its future."""
         future: Future[T] = Future()
-        bell = None
+        event = None
         grow = False
         with self._lock:
             if self._closed:
                 raise MemoryClosed
-            heapq.heappush(self._queue, (int(urgency), next(self._order), future, work))
+            heapq.heappush(self._queue, (int(priority), next(self._order), future, work))
             if self._idle:
-                bell = self._idle.pop()
-            elif len(self._threads) < self._most:
+                event = self._idle.pop()
+            elif len(self._threads) < self._max_threads:
                 grow = True
-        if bell is not None:
-            bell.set()
+        if event is not None:
+            event.set()
         if grow:
             self._grow()
         return future
@@ -58,9 +58,9 @@ class PriorityWorkers:
         """Finish the queued jobs, accept no more, and end the threads."""
         with self._lock:
             self._closed = True
-            threads, bells, self._idle = list(self._threads), self._idle, []
-        for bell in bells:
-            bell.set()
+            threads, events, self._idle = list(self._threads), self._idle, []
+        for event in events:
+            event.set()
         for thread in threads:
             thread.join(timeout)
 
@@ -70,16 +70,16 @@ class PriorityWorkers:
             self._threads.append(thread)
 
     def _run(self) -> None:
-        bell = AutoResetEvent()
+        event = AutoResetEvent()
         while True:
             with self._lock:
                 job = heapq.heappop(self._queue) if self._queue else None
                 if job is None:
                     if self._closed:
                         return
-                    self._idle.append(bell)
+                    self._idle.append(event)
             if job is None:
-                bell.wait()
+                event.wait()
                 continue
             _, _, future, work = job
             if future.set_running_or_notify_cancel():

@@ -243,7 +243,7 @@ class ArchiveConformance(BackendConformance):
 
     def test_what_was_put_off_comes_to_an_end_and_changes_no_answer(self, archive: Archive) -> None:
         archive.write([Put(record(f"k{n}", n + 1, text="apple")) for n in range(1_200)])
-        assert any(not archive.rest() for _ in range(100))
+        assert any(not archive.do_deferred_work() for _ in range(100))
         assert len(self.found(archive, "apple", limit=2_000)) == 1_200
 
     def test_a_search_sees_a_change_at_once(self, archive: Archive) -> None:
