@@ -80,7 +80,7 @@ def test_what_cites_an_odd_id_is_found_and_nothing_else(archive: SqliteArchive) 
 
 def test_a_search_for_a_word_that_all_have_finds_the_newest(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coterie.memory.backends.full_text._BUDGET", 50)
-    monkeypatch.setattr("coterie.memory.backends.full_text._MOST", 100)
+    monkeypatch.setattr("coterie.memory.backends.full_text._MAX", 100)
     archive.write([Put(record(f"k{n:04}", n + 1, text="everywhere")) for n in range(300)])
     archive.write([Put(record("rare", 1000, text="everywhere and marzipan"))])
     found = [hit.record.key for hit in archive.search(SearchQuery(("everywhere",), limit=500))]
@@ -146,7 +146,7 @@ def test_what_was_put_off_is_done_while_nothing_is_written(archive: SqliteArchiv
 
 
 def test_what_waits_to_be_indexed_is_bounded(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coterie.memory.backends.sql_archive._MOST_DUE", 100)
+    monkeypatch.setattr("coterie.memory.backends.sql_archive._MAX_DUE", 100)
     monkeypatch.setattr("coterie.memory.backends.sql_archive._LOOK_AFTER", 200)
     archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(300)])
     assert archive._database.read(archive._full_text.due) == 100

@@ -81,7 +81,7 @@ class EpisodeLimit:
 
     def warn(self, statistics: AgentMemoryStatistics) -> None:
         """Log the warning and call the callback. Log what that raises: the episode is already stored."""
-        _log.warning("%s has %d episodes, and %d at max_episodes", self._agent, statistics.episodes, self.max_episodes)
+        _log.warning("%s has %d episodes, and %d at most", self._agent, statistics.episodes, self.max_episodes)
         if self._on_warning is None:
             return
         try:

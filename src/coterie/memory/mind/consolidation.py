@@ -55,7 +55,7 @@ class Consolidator:
         self._time = time
 
     def run(self, min_episodes: int, *, automatic: bool) -> Consolidation:
-        """Consolidate if at min_episodes `min_episodes` episodes are unconsolidated. Raises what the summariser raises."""
+        """Consolidate if at least `min_episodes` episodes are unconsolidated. Raises what the summariser raises."""
         state = self._episodes
         while True:
             with state.lock:

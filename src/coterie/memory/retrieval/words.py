@@ -26,7 +26,7 @@ STOP_WORDS = frozenset(
     a about above after again against all also am an and any are aren as at be because been before being below between
     both but by can cannot could couldn did didn do does doesn doing don down during each ever few for from further get
     gets getting give go goes going got had hadn has hasn have haven having he her here hers herself him himself his how
-    however i if in into is isn it its itself just kind let like ll lot m many me might mightn more max_words much mustn
+    however i if in into is isn it its itself just kind let like ll lot m many me might mightn more most much mustn
     my myself need no nor not now of off on once one only or other our ours ourselves out over own please re really s
     same say says shall shan she should shouldn so some someone something such t tell than that the their theirs them
     themselves then there these they thing things this those through to too type under until up upon us ve very was

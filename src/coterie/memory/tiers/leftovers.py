@@ -9,7 +9,7 @@ from coterie.memory.backends.text_index import TextIndex
 from coterie.memory.contract import SearchHit, SearchQuery
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.tiers.working import WorkingTier
-from coterie.memory.writing.lane import WriteBehindQueue
+from coterie.memory.writing.write_behind import WriteBehindQueue
 
 _MAX = 5_000
 """The maximum of memories in a search without the archive."""

@@ -12,7 +12,7 @@ from coterie.memory.contract import Archive, SearchHit, SearchQuery
 from coterie.memory.record import MemoryRecord, Tier
 from coterie.memory.tiers.leftovers import FallbackReader
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteBehindQueue
+from coterie.memory.writing.write_behind import WriteBehindQueue
 
 _MARGIN = 16
 """The number of extra memories to read, because some may have expired."""

@@ -21,8 +21,8 @@ from coterie.memory.tiers.listing import Listing
 from coterie.memory.tiers.numbering import VersionGenerator
 from coterie.memory.tiers.working import WorkingTier
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteBehindQueue
 from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion
+from coterie.memory.writing.write_behind import WriteBehindQueue
 
 _STRIPES = 1_024
 _NOT_LOOKED = -1

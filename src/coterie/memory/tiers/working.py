@@ -6,7 +6,7 @@ from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Backend, Change, Put
 from coterie.memory.record import MemoryRecord, Tier
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteBehindQueue
+from coterie.memory.writing.write_behind import WriteBehindQueue
 
 
 class WorkingTier:

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
-from coterie.concurrency import Thread, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, Signal, Thread, new_lock, start_thread
 from coterie.errors import CoterieError, TierUnavailable, WriteTimeout, describe
-from coterie.memory.contract import ArchiveChange, Delete, Put
+from coterie.kernel import Countdown
+from coterie.memory.contract import ArchiveChange, Delete, Put, Touch
+from coterie.memory.record import MemoryRecord
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.backlog import Backlog
-from coterie.memory.writing.waiting import FlushCompletion, MemoryPriority, QueuedChange, WriteCompletion, key_of_change
+from coterie.memory.writing.waiting import (
+    FlushCompletion,
+    MemoryPriority,
+    PendingFlushes,
+    QueuedChange,
+    ReadCounts,
+    WriteBatch,
+    WriteCompletion,
+    WriteSoon,
+    key_of_change,
+)
 
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 """Seconds between two attempts to reach an unavailable tier."""
-
 _QUIET = 0.05
 """Seconds without a write after which the tier may do deferred work."""
 
 
-class _Writes(Protocol):
-    def __call__(self, changes: Sequence[ArchiveChange], /) -> list[bool]: ...
-
-
-class _WritesSoon(Protocol):
-    def __call__(
-        self, take: Callable[[], Sequence[ArchiveChange]], ended: Callable[[BaseException | None], object]
-    ) -> None: ...
-
-
-class WriteBehindQueue(Backlog):
+class WriteBehindQueue:
     """Takes changes from many threads, and writes them on a thread of its own, in batches.
 
     Of two queued changes of one key only the later is written. `pending` finds a queued change, so that every thread reads its
@@ -52,14 +52,31 @@ class WriteBehindQueue(Backlog):
     def __init__(
         self,
         access: TierAccess,
-        write: _Writes,
+        write: WriteBatch,
         *,
         capacity: int,
         batch: int,
         deferred_work: Callable[[], bool] = lambda: False,
-        write_soon: _WritesSoon | None = None,
+        write_soon: WriteSoon | None = None,
     ) -> None:
-        super().__init__(access, capacity, batch)
+        self._access = access
+        self._capacity = capacity
+        self._batch = batch
+        self._lock = new_lock(Rank.LANE)
+        self._numbers = itertools.count(1)
+        self._queues: tuple[dict[str, QueuedChange], ...] = ({}, {}, {})
+        self._reads = ReadCounts()
+        self._newest: dict[str, Put | Delete] = {}
+        """The last unwritten change of each key. Read without the lock."""
+        self._writing: list[QueuedChange] = []
+        """The changes that the queue's own thread is writing."""
+        self._at_writer = 0
+        """The number of changes that the tier's writer has."""
+        self._at_writer_last: dict[str, QueuedChange] = {}
+        """The last of each key among them."""
+        self._flushes = PendingFlushes()
+        self._room: list[Signal] = []
+        self._wake_up = AutoResetEvent()
         self.lost = 0
         """Changes that were given up."""
         self._unreported: BaseException | None = None
@@ -79,6 +96,35 @@ class WriteBehindQueue(Backlog):
     def start(self) -> None:
         """Start the thread."""
         self._thread = start_thread(self._run, f"memory-{self._access.name}-writer")
+
+    def __len__(self) -> int:
+        """Return the number of changes that are queued or being written."""
+        return sum(map(len, self._queues)) + len(self._reads.queue) + len(self._writing) + self._at_writer
+
+    def pending(self, key: str) -> Put | Delete | None:
+        """Return the last unwritten change of that key, or None."""
+        return self._newest.get(key)
+
+    def pending_records(self) -> list[MemoryRecord]:
+        """Return the unwritten records."""
+        with self._lock:
+            return [change.record for change in self._newest.values() if isinstance(change, Put)]
+
+    def wait_for_room(self, timeout: float) -> None:
+        """Wait until it can take a change; raise `WriteTimeout` after `timeout` seconds."""
+        if len(self._newest) < self._capacity - self._batch:
+            # Without the lock. Each queued change has a key of its own, except counts of reads and changes being written.
+            return
+        countdown = Countdown(timeout)
+        while True:
+            with self._lock:
+                if len(self) < self._capacity:
+                    return
+                signal = Signal()
+                self._room.append(signal)
+            if not signal.wait(countdown.left()):
+                reason = self._access.away or f"{self._capacity} memories already wait to be written"
+                raise WriteTimeout("a memory was not taken in", timeout, reason)
 
     def put(
         self, change: Put | Delete, priority: MemoryPriority = MemoryPriority.NORMAL, waiter: WriteCompletion | None = None
@@ -104,19 +150,14 @@ class WriteBehindQueue(Backlog):
         elif wake:
             self._wake_up.set()
 
-    def _call(self) -> None:
-        """Ask the tier's writer to take the queued changes."""
-        assert self._write_soon is not None
-        taken: list[QueuedChange] = []
-
-        def take() -> list[ArchiveChange]:
-            taken.extend(self._take_for_writer())
-            return [item.change for item in taken]
-
-        try:
-            self._write_soon(take, lambda error: self._returned(taken, error))
-        except Exception as error:  # noqa: BLE001 - the queue's own thread retries and handles it
-            self._returned(taken, error)
+    def touch(self, key: str, count: int, last_access: float) -> None:
+        """Count reads; they are written at the next complete flush at the latest. Never waits."""
+        with self._lock:
+            many = self._reads.add(Touch(key, count, last_access))
+            if many:
+                self._reads.release(self._numbers)
+        if many:
+            self._wake_up.set()
 
     def flush(self, timeout: float, *, patient: bool = True, touches: bool = True) -> None:
         """Wait until all changes queued before are written.
@@ -127,7 +168,7 @@ class WriteBehindQueue(Backlog):
         """
         with self._lock:
             if touches:
-                self._release_touches()
+                self._reads.release(self._numbers)
             left = len(self)
             untold, self._unreported = (self._unreported, None) if touches else (None, self._unreported)
             if not left and untold is None:
@@ -135,14 +176,13 @@ class WriteBehindQueue(Backlog):
             flush = FlushCompletion(next(self._numbers), left, patient=patient, touches=touches)
             flush.error = untold
             if left:
-                self._flushes.append(flush)
+                self._flushes.add(flush)
             else:
                 flush.set()
         self._wake_up.set()
         if not flush.wait(timeout):
             with self._lock:
-                if flush in self._flushes:
-                    self._flushes.remove(flush)
+                self._flushes.discard(flush)
             reason = self._access.away or "the disk is slow, or very many memories wait"
             raise WriteTimeout(f"{flush.left} memories were not written to the {self._access.name} tier", timeout, reason)
         if flush.error is not None:
@@ -178,7 +218,7 @@ class WriteBehindQueue(Backlog):
                 self._access.failed(error)
                 self._failing = True
                 self._put_back(items)
-                self._end_impatient(error)
+                self._fail_impatient(error)
                 if self._closed:
                     return
                 self._wake_up.wait(pause)
@@ -203,12 +243,26 @@ class WriteBehindQueue(Backlog):
     def _take(self) -> list[QueuedChange]:
         with self._lock:
             # The changes of the tier's writer come first; it wakes this thread at its end.
-            taken = [] if self._at_writer else self._pick(*self._queues, self._touches)
+            taken = [] if self._at_writer else self._pick(*self._queues, self._reads.queue)
             self._writing = taken
             self._idle = not taken
             if not len(self):
                 self._failing = False
             return taken
+
+    def _call(self) -> None:
+        """Ask the tier's writer to take the queued changes."""
+        assert self._write_soon is not None
+        taken: list[QueuedChange] = []
+
+        def take() -> list[ArchiveChange]:
+            taken.extend(self._take_for_writer())
+            return [item.change for item in taken]
+
+        try:
+            self._write_soon(take, lambda error: self._returned(taken, error))
+        except Exception as error:  # noqa: BLE001 - the queue's own thread retries and handles it
+            self._returned(taken, error)
 
     def _take_for_writer(self) -> list[QueuedChange]:
         """Give the queued changes to the tier's writer; none if the queue's thread is writing, or must."""
@@ -233,14 +287,16 @@ class WriteBehindQueue(Backlog):
                 self._writer_asked = False
                 self._failing = True
             # Unless the tier's writer will take the changes that came since.
-            wake = self._idle and not self._at_writer and (bool(self._touches) or (not self._writer_asked and len(self) > 0))
+            wake = (
+                self._idle and not self._at_writer and (bool(self._reads.queue) or (not self._writer_asked and len(self) > 0))
+            )
         if error is None:
             self._access.answered(len(taken))
             self._finish(taken)
         else:
             if isinstance(error, TierUnavailable):
                 self._access.failed(error)
-                self._end_impatient(error)
+                self._fail_impatient(error)
             self._put_back(taken)
         if wake or error is not None:
             self._wake_up.set()
@@ -270,11 +326,80 @@ class WriteBehindQueue(Backlog):
         for waiter in item.waiters:
             waiter.error = error
         with self._lock:
-            reported = bool(item.waiters)
-            for flush in self._flushes:
-                # A flush for reading must not fail because of another memory.
-                if flush.touches:
-                    flush.error = flush.error or error
-                    reported = True
+            reported = self._flushes.fail(error) or bool(item.waiters)
             if not reported:
                 self._unreported = error
+
+    def _replace(self, key: str, item: QueuedChange) -> None:
+        """Let an item replace a queued one of its key, and take over its waiters and the better priority."""
+        for queue in self._queues:
+            there = queue.get(key)
+            if there is not None:
+                item.number = there.number
+                item.waiters = there.waiters
+                item.priority = min(item.priority, there.priority)
+                if there.priority != item.priority:
+                    del queue[key]
+                return
+
+    def _pick(self, *queues: dict[str, QueuedChange]) -> list[QueuedChange]:
+        taken: list[QueuedChange] = []
+        for queue in queues:
+            keys = list(itertools.islice(queue, self._batch - len(taken)))
+            taken += [queue.pop(key) for key in keys]
+        return taken
+
+    def _put_back(self, items: list[QueuedChange]) -> None:
+        """Queue changes that could not be written again, before all others of their priority."""
+        over: list[QueuedChange] = []
+        with self._lock:
+            self._writing = []
+            again: tuple[dict[str, QueuedChange], ...] = ({}, {}, {}, {})
+            queues = (*self._queues, self._reads.queue)
+            for item in items:
+                key = key_of_change(item.change)
+                touch = isinstance(item.change, Touch)
+                later = next((queue[key] for queue in ((self._reads.queue,) if touch else self._queues) if key in queue), None)
+                if later is None and not touch and self._newest.get(key) is not item.change:
+                    # A later one was written or is being written.
+                    later = self._at_writer_last.get(key)
+                    if later is None:
+                        over.append(item)
+                        continue
+                if later is None:
+                    again[len(self._queues) if touch else item.priority][key] = item
+                else:
+                    self._flushes.merge(item, later)
+            for queue, first in zip(queues, again, strict=True):
+                rest = dict(queue)
+                queue.clear()
+                queue.update(first)
+                queue.update(rest)
+        if over:
+            self._finish(over)
+
+    def _fail_impatient(self, error: TierUnavailable) -> None:
+        with self._lock:
+            ended = self._flushes.take_impatient()
+        for flush in ended:
+            flush.error = error
+            flush.set()
+
+    def _finish(self, items: list[QueuedChange]) -> None:
+        done: list[Signal] = []
+        with self._lock:
+            self._writing = []
+            for item in items:
+                change = item.change
+                if not isinstance(change, Touch):
+                    key = key_of_change(change)
+                    if self._newest.get(key) is change:
+                        del self._newest[key]
+                self._flushes.count(item.number)
+                done += item.waiters
+            done += self._flushes.take_finished()
+            if self._room and len(self) < self._capacity:
+                done += self._room
+                self._room = []
+        for signal in done:
+            signal.set()

@@ -11,9 +11,9 @@ from coterie.kernel import stream
 from coterie.memory import Delete, MemoryRecord, Put
 from coterie.memory.tiers.key_filter import KeyFilter
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteBehindQueue
-from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion
+from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion, key_of_change
 from coterie.memory.writing.workers import PriorityWorkers
+from coterie.memory.writing.write_behind import WriteBehindQueue
 from coterie.testing import Together, eventually, run_together
 from tests.memory.stores import FlakyArchive
 
@@ -56,7 +56,7 @@ def test_of_two_changes_of_a_key_only_the_later_is_written(queue: WriteBehindQue
 def test_what_is_urgent_is_written_first_and_the_rest_in_its_order(queue: WriteBehindQueue, archive: FlakyArchive) -> None:
     written: list[str] = []
     write = archive.write
-    queue._write = lambda changes: (written.extend(each.record.key for each in changes), write(changes))[1]
+    queue._write = lambda changes: (written.extend(map(key_of_change, changes)), write(changes))[1]
     for n in range(15):
         queue.put(put(f"low{n:02}", n + 1), MemoryPriority.LOW)
         queue.put(put(f"normal{n:02}", n + 1))

@@ -10,8 +10,8 @@ from coterie.errors import StatementFailed, StorageFull, TierUnavailable
 from coterie.memory import Delete, MemoryConfig, MemoryRecord, Put, TieredMemory
 from coterie.memory.contract import ArchiveChange
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.lane import WriteBehindQueue
 from coterie.memory.writing.waiting import WriteCompletion
+from coterie.memory.writing.write_behind import WriteBehindQueue
 from coterie.storage import Transaction
 from coterie.testing import eventually, run_together
 from tests.memory.stores import FlakyArchive
