@@ -21,7 +21,8 @@ from coterie.errors import (
     TierUnavailable,
     WriteTimeout,
 )
-from coterie.memory import MemoryConfig, TieredMemory, opening
+from coterie.memory import MemoryConfig, TieredMemory
+from coterie.memory.backends import opening
 from coterie.storage import open_database
 from coterie.testing import eventually
 from tests.memory.stores import FlakyArchive, open_memory

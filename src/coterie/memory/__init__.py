@@ -41,12 +41,12 @@ from coterie.memory.mind import (
     Summariser,
     extractive_summary,
 )
+from coterie.memory.mind.recall import Weights
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.memory.retrieval.embedding import CachedEmbedder, Embedder, LocalEmbedder, OpenAIEmbedder
-from coterie.memory.retrieval.ranking import Weights
 from coterie.memory.tiered import TieredMemory
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
-from coterie.memory.writing.waiting import MemoryPriority
+from coterie.memory.writing.pending import MemoryPriority
 
 __all__ = [
     "AdaptiveCache",

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from coterie.concurrency import PeriodicJob, SwitchInterval, Timers
 from coterie.errors import InvalidMemory, MemoryClosed, WriteTimeout
 from coterie.kernel import Clock, Codec, Countdown, check_instance, clock_or_system
-from coterie.memory import opening
+from coterie.memory.backends import opening
 from coterie.memory.backends.in_process import touched
 from coterie.memory.checking import check_agent, check_key
 from coterie.memory.config import MemoryConfig
@@ -24,7 +24,7 @@ from coterie.memory.dump import read_dump, write_dump
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
 from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.store import TierStore
-from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion
+from coterie.memory.writing.pending import MemoryPriority, WriteCompletion
 from coterie.memory.writing.workers import PriorityWorkers
 
 T = TypeVar("T")

@@ -30,7 +30,7 @@ from coterie.memory.core import MemoryCore
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.memory.retrieval.words import query_words, text_of
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
-from coterie.memory.writing.waiting import MemoryPriority
+from coterie.memory.writing.pending import MemoryPriority
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ import pytest
 
 from coterie.errors import TierUnavailable
 from coterie.memory import Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier
-from coterie.memory.backends.databases import PostgresArchive, SqliteArchive, SqliteBackend
 from coterie.memory.backends.full_text import rarest
+from coterie.memory.backends.opening import PostgresArchive, SqliteArchive, SqliteBackend
 from tests.servers import Postgres
 
 WORDS = [f"{first}{second}" for first in ("ba", "de", "gu", "ko", "ly") for second in ("ning", "tion", "ses", "rk")]

@@ -19,7 +19,7 @@ from coterie.memory import (
     Weights,
     extractive_summary,
 )
-from coterie.memory.mind.cleaning import first_stored, least_relevant, oldest
+from coterie.memory.mind.eviction import first_stored, least_relevant, oldest
 from coterie.testing import ManualClock, Together, checked_locks, eventually, run_together
 from tests.memory.stores import FlakyArchive, open_memory
 

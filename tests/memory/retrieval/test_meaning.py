@@ -13,8 +13,8 @@ import pytest
 
 from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting
 from coterie.memory import AgentMemory, CachedEmbedder, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
+from coterie.memory.mind.recall import convex_sum, normalised, recency, rescaled
 from coterie.memory.retrieval.embedding import pack_vector
-from coterie.memory.retrieval.ranking import convex_sum, normalised, recency, rescaled
 from coterie.testing import ManualClock
 from tests.memory.stores import FlakyArchive, open_memory
 

@@ -10,7 +10,7 @@ from coterie.errors import StatementFailed, StorageFull, TierUnavailable
 from coterie.memory import Delete, MemoryConfig, MemoryRecord, Put, TieredMemory
 from coterie.memory.contract import ArchiveChange
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.waiting import WriteCompletion
+from coterie.memory.writing.pending import WriteCompletion
 from coterie.memory.writing.write_behind import WriteBehindQueue
 from coterie.storage import Transaction
 from coterie.testing import eventually, run_together

@@ -9,9 +9,9 @@ import pytest
 from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import stream
 from coterie.memory import Delete, MemoryRecord, Put
-from coterie.memory.tiers.key_filter import KeyFilter
+from coterie.memory.tiers.keys import KeyFilter
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion, key_of_change
+from coterie.memory.writing.pending import MemoryPriority, WriteCompletion, key_of_change
 from coterie.memory.writing.workers import PriorityWorkers
 from coterie.memory.writing.write_behind import WriteBehindQueue
 from coterie.testing import Together, eventually, run_together

@@ -18,18 +18,15 @@ from coterie.memory.checking import (
     check_texts,
     check_time,
 )
-from coterie.memory.mind.bounds import EpisodeLimit, check_callable
-from coterie.memory.mind.cleaning import EvictionPolicy
-from coterie.memory.mind.consolidation import Consolidation, Consolidator
+from coterie.memory.mind.consolidation import Consolidation, Consolidator, Insight, Summariser, extractive_summary
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
+from coterie.memory.mind.eviction import EpisodeLimit, EvictionPolicy, check_callable
 from coterie.memory.mind.items import AgentMemoryStatistics, Explanation, Memory
-from coterie.memory.mind.notebook import EpisodeWriter
-from coterie.memory.mind.recalling import AgentEmbeddings, rank_memories
+from coterie.memory.mind.recall import AgentEmbeddings, Weights, rank_memories
 from coterie.memory.mind.sharing import Grants, SharedMemory
-from coterie.memory.mind.summary import Insight, Summariser, extractive_summary
+from coterie.memory.mind.writer import EpisodeWriter
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.retrieval.embedding import Embedder
-from coterie.memory.retrieval.ranking import Weights
 from coterie.memory.retrieval.words import text_of
 from coterie.memory.tiered import TieredMemory
 from coterie.memory.tiers.rules import strength

@@ -11,7 +11,7 @@ from coterie.concurrency import PeriodicJob, Rank, Timers, new_lock
 from coterie.errors import describe
 from coterie.kernel import check_instance, check_number
 from coterie.memory.mind.agent_memory import AgentMemory
-from coterie.memory.mind.bounds import check_callable
+from coterie.memory.mind.eviction import check_callable
 from coterie.memory.mind.items import AgentMemoryStatistics
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from coterie.errors import NotShared
 from coterie.memory.mind.items import Memory
-from coterie.memory.retrieval.ranking import Weights
+from coterie.memory.mind.recall import Weights
 from coterie.memory.tiered import TieredMemory
 
 

@@ -15,13 +15,11 @@ from coterie.memory.cache import AdaptiveCache, CacheEntry
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
-from coterie.memory.tiers.key_filter import KeyFilter
-from coterie.memory.tiers.leftovers import FallbackReader
-from coterie.memory.tiers.listing import Listing
-from coterie.memory.tiers.numbering import VersionGenerator
+from coterie.memory.tiers.keys import KeyFilter, VersionGenerator
+from coterie.memory.tiers.listing import FallbackReader, Listing
 from coterie.memory.tiers.working import WorkingTier
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.waiting import MemoryPriority, WriteCompletion
+from coterie.memory.writing.pending import MemoryPriority, WriteCompletion
 from coterie.memory.writing.write_behind import WriteBehindQueue
 
 _STRIPES = 1_024

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
 from coterie.errors import MemoryClosed
-from coterie.memory.writing.waiting import MemoryPriority
+from coterie.memory.writing.pending import MemoryPriority
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from coterie.kernel import Countdown
 from coterie.memory.contract import ArchiveChange, Delete, Put, Touch
 from coterie.memory.record import MemoryRecord
 from coterie.memory.writing.access import TierAccess
-from coterie.memory.writing.waiting import (
+from coterie.memory.writing.pending import (
     FlushCompletion,
     MemoryPriority,
     PendingFlushes,
@@ -25,7 +25,6 @@ from coterie.memory.writing.waiting import (
 )
 
 _log = logging.getLogger(__name__)
-
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 """Seconds between two attempts to reach an unavailable tier."""
@@ -44,9 +43,7 @@ class WriteBehindQueue:
     If the tier has a writer of its own, `write_soon`, a change with a waiter need not wait for the thread of the queue: that
     writer takes the queued changes at its turn, with those of many callers, and reports the end. It never runs at the same time
     as the queue's own thread, so that a change cannot overtake a later one of its key; and after a failure only the queue's
-    thread writes.
-
-    Safe from many threads; `_lock` guards all tables. Batches are written without it.
+    thread writes. Safe from many threads; `_lock` guards all tables, and is released during writes.
     """
 
     def __init__(
@@ -77,8 +74,7 @@ class WriteBehindQueue:
         self._flushes = PendingFlushes()
         self._room: list[Signal] = []
         self._wake_up = AutoResetEvent()
-        self.lost = 0
-        """Changes that were given up."""
+        self.lost = 0  # Changes that were given up.
         self._unreported: BaseException | None = None
         """The reason of a given-up change that had no waiter. The next complete flush raises it."""
         self._write = write
@@ -326,8 +322,7 @@ class WriteBehindQueue:
         for waiter in item.waiters:
             waiter.error = error
         with self._lock:
-            reported = self._flushes.fail(error) or bool(item.waiters)
-            if not reported:
+            if not (self._flushes.fail(error) or item.waiters):
                 self._unreported = error
 
     def _replace(self, key: str, item: QueuedChange) -> None:

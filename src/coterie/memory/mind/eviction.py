@@ -1,19 +1,49 @@
-"""The limit on an agent's episodes, and the warning before it is reached."""
+"""The limit on an agent's episodes, the warning before it is reached, and the choice of episodes to evict."""
 
 from __future__ import annotations
 
+import enum
+import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from coterie.errors import InvalidSetting, describe
 from coterie.kernel import check_number, choice
-from coterie.memory.mind import cleaning
-from coterie.memory.mind.cleaning import EvictionPolicy
 from coterie.memory.mind.episodes import Episodes, key_of
 from coterie.memory.mind.items import AgentMemoryStatistics
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.tiered import TieredMemory
+from coterie.memory.tiers.rules import strength
+
+
+class EvictionPolicy(enum.StrEnum):
+    """The policy that chooses the episodes to evict for new ones."""
+
+    FIFO = "fifo"
+    """Evict the episodes stored first."""
+    AGE = "age"
+    """Evict all episodes older than `max_age`, then those that happened first, whenever they were stored."""
+    RELEVANCE = "relevance"
+    """Evict the weakest episodes: the least important, least recently and least often used."""
+
+
+def first_stored(times: Mapping[str, float], count: int) -> list[str]:
+    """Return the ids of the first `count` episodes; `times` is in the order of storing."""
+    return [each for each, _ in zip(times, range(count), strict=False)]
+
+
+def oldest(times: Mapping[str, float], count: int, now: float, max_age: float | None) -> list[str]:
+    """Return the ids of the episodes older than `max_age` seconds; of the `count` oldest if those are fewer."""
+    old = [] if max_age is None else [each for each, time in times.items() if time < now - max_age]
+    return old if len(old) >= count else heapq.nsmallest(count, times, key=times.__getitem__)
+
+
+def least_relevant(records: Sequence[MemoryRecord], count: int, now: float) -> list[str]:
+    """Return the ids of the `count` weakest records; of two equals, the older."""
+    weakest = heapq.nsmallest(count, records, key=lambda record: (strength(record, now), record.created, record.version))
+    return [record.id for record in weakest]
+
 
 _log = logging.getLogger(__name__)
 
@@ -55,15 +85,15 @@ class EpisodeLimit:
         times = {each: time for each, time in state.times.items() if each != newest.id}
         match self.eviction:
             case EvictionPolicy.FIFO:
-                victims = cleaning.first_stored(times, excess)
+                victims = first_stored(times, excess)
             case EvictionPolicy.AGE:
-                victims = cleaning.oldest(times, excess, now, self._max_age)
+                victims = oldest(times, excess, now, self._max_age)
                 state.swept = now
             case EvictionPolicy.RELEVANCE:
                 # Weighing all episodes takes long where there are very many, so evict several at once.
                 excess = max(excess, self.max_episodes // 1_000)
                 records = self._memory.records(key_of(self._agent, MemoryKind.EPISODE, each) for each in times)
-                victims = cleaning.least_relevant(list(records.values()), excess, now)
+                victims = least_relevant(list(records.values()), excess, now)
         keys = [key_of(self._agent, MemoryKind.EPISODE, victim) for victim in victims]
         for victim, key in zip(victims, keys, strict=True):
             self._memory.delete(key, reason=f"made room: {self.eviction}")

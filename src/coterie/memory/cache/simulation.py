@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.memory.cache.segments import CacheEntry, Segments
-from coterie.memory.cache.sketch import FrequencySketch
+from coterie.memory.cache.segments import CacheEntry, FrequencySketch, Segments
 
 WINDOWS = (0.01, 0.2, 0.6, 1.0)
 """The simulated windows, from one for frequency alone to an LRU."""

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from coterie.memory.checking import check_importance, check_seconds, check_text, check_texts, check_time
 from coterie.memory.core import present
+from coterie.memory.mind.consolidation import Insight
 from coterie.memory.mind.episodes import Episodes, key_of
-from coterie.memory.mind.summary import Insight
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.retrieval.words import text_of
 from coterie.memory.tiered import TieredMemory
-from coterie.memory.writing.waiting import MemoryPriority
+from coterie.memory.writing.pending import MemoryPriority
 
 _NEIGHBOUR = 1_000
 """The number of characters of a neighbour's text in the context of an episode."""

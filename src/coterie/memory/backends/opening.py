@@ -1,4 +1,4 @@
-"""Tiers in an SQLite file, and archives in a file or on a PostgreSQL server."""
+"""Backends in files and on servers, and the functions that open those of a configuration."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import os
 from coterie.errors import StorageUnavailable, TierUnavailable
 from coterie.kernel import Clock
 from coterie.memory.backends.full_text import PostgresText, SqliteText
+from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
+from coterie.memory.backends.redis import RedisBackend
 from coterie.memory.backends.sql import SqlBackend
 from coterie.memory.backends.sql_archive import SqlArchive
+from coterie.memory.compression import CompressedBackend
+from coterie.memory.config import MemoryConfig
+from coterie.memory.contract import Archive, Backend
+from coterie.memory.record import Tier
 from coterie.storage import PostgresDatabase, SqliteDatabase
 
 
@@ -41,3 +47,33 @@ class PostgresArchive(SqlArchive):
         except StorageUnavailable as error:
             raise TierUnavailable(error.where, error) from error
         super().__init__(database, PostgresText())
+
+
+_PATIENCE = 1.0
+"""Seconds that one write waits for an unavailable server before the write-behind queue takes over the waiting."""
+
+
+def open_archive(config: MemoryConfig) -> Archive:
+    """Return the archive that the configuration names. Raises the errors of storage if it cannot be opened."""
+    if config.postgres_url is not None:
+        return PostgresArchive(config.postgres_url, patience=_PATIENCE)
+    if config.path is not None:
+        return SqliteArchive(config.path)
+    return InProcessArchive()
+
+
+def open_short_term(config: MemoryConfig) -> Backend:
+    """Return the backend of the short-term tier."""
+    return _open_working(config, Tier.SHORT)
+
+
+def open_intermediate(config: MemoryConfig) -> Backend:
+    """Return the backend of the intermediate tier, compressed if so configured."""
+    backend = _open_working(config, Tier.INTERMEDIATE)
+    return CompressedBackend(backend) if config.compression else backend
+
+
+def _open_working(config: MemoryConfig, tier: Tier) -> Backend:
+    if config.redis_url is None:
+        return InProcessBackend()
+    return RedisBackend(config.redis_url, f"{config.namespace}:{tier.name.lower()}")
