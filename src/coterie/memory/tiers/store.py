@@ -34,9 +34,7 @@ class TierStore:
 
     Every memory is in the archive, or queued for it; the working tiers and the cache hold copies of current memories. A write
     gets its version, and becomes visible to all readers in this process, under `_lock`, which also guards `_moving`. `_stamps`
-    counts the writes to the keys of each stripe: a reader that finds its stripe changed does not cache the record that it read.
-
-    Safe from many threads.
+    counts the writes to the keys of each stripe: a reader that finds its stripe changed does not cache the record that it read. Safe from many threads.
     """
 
     def __init__(
@@ -73,8 +71,8 @@ class TierStore:
         self._key_filter = KeyFilter() if not config.shared and not newest else None
         self._process = os.getpid()
         self._trusted_for = config.trusted_for
-        # Only reads fill the cache, unless the short-term tier is on a server; then writes do as well.
-        self._short_term_is_remote = self.working[0].queue is not None
+        # Only reads fill the cache, unless the short-term tier is remote.
+        self._caches_writes = self.working[0].queue is not None
         self.queue.start()
 
     # Writing
@@ -135,7 +133,7 @@ class TierStore:
                 working.write(change)
             elif not new:
                 working.write(Delete(key, record.version))
-        if self._short_term_is_remote or (not new and self._is_cached(key)):
+        if self._caches_writes or (not new and self._is_cached(key)):
             return record, self._cache(record, now, uses=0)
         return record, ()
 
