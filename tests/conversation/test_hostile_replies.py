@@ -117,7 +117,7 @@ def test_a_fault_of_our_own_in_a_turn_costs_that_turn_only(monkeypatch: pytest.M
     async def work() -> None:
         async with Conversation(Script(by_words), [echo], settings=ConversationSettings(patience=5)) as chat:
             with monkeypatch.context() as patch:
-                patch.setattr(ToolCallPolicy, "admit", broken)
+                patch.setattr(ToolCallPolicy, "decide", broken)
                 end = await chat.send('!echo {"x": 1}').end()
             assert (end.outcome, end.problem) == (TurnOutcome.FAILED, "LookupError: a fault")
             assert await chat.send('!echo {"x": 1}').answer() == "1"

@@ -26,7 +26,7 @@ def test_an_operation_reaches_at_most_one_end_and_never_leaves_it(wanted: list[O
         try:
             operation = machine.move(operation, state)
         except TransitionRefused:
-            assert state not in machine.WAYS.get(before.state, ())
+            assert state not in machine.TRANSITIONS.get(before.state, ())
             assert operation == before
         else:
             assert operation.epoch == before.epoch + 1
@@ -40,7 +40,7 @@ def test_from_every_state_that_is_no_end_some_end_can_be_reached() -> None:
     for state in OperationState:
         reachable, todo = set(), [state]
         while todo:
-            for after in machine.WAYS.get(todo.pop(), ()):
+            for after in machine.TRANSITIONS.get(todo.pop(), ()):
                 if after not in reachable:
                     reachable.add(after)
                     todo.append(after)

@@ -167,7 +167,7 @@ def served(folder: Path, held: Held | None = None, clock: Clock | None = None, *
         finally:
             held.go.set()
             held.word.set()
-            application.state.service.closing.set()
+            application.state.server.closing.set()
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive()

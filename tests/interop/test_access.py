@@ -71,11 +71,11 @@ def test_a_weak_token_is_refused_and_not_repeated(weak: str) -> None:
 
 
 def test_a_token_is_taken_from_the_environment_or_made_up() -> None:
-    assert AccessToken.of({"COTERIE_TOKEN": SECRET}).admits(SECRET)
+    assert AccessToken.of({"COTERIE_TOKEN": SECRET}).matches(SECRET)
     one, other = AccessToken.of({}), AccessToken.of({})
     assert one.generated
-    assert one.admits(one.reveal())
-    assert not one.admits(other.reveal())
+    assert one.matches(one.reveal())
+    assert not one.matches(other.reveal())
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org", "::", ""])  # noqa: S104 - to be refused

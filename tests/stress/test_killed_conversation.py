@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from coterie.conversation import Conversation, Delivered, Event, OperationChanged, OperationState, TurnBegan, TurnEnded
-from coterie.conversation.operations.machine import undecided
+from coterie.conversation.operations.machine import blocked_by_unknown
 from coterie.kernel import stream
 from tests.runs import LONG
 
@@ -132,7 +132,7 @@ def test_a_conversation_survives_being_killed_at_any_moment(tmp_path: Path) -> N
     done = Counter(effects.read_text().split("\n")[:-1])
     assert [line for line, times in done.items() if times > 1] == [], "something was done twice"
     # What was queued behind one of unknown outcome waits for the user to say what became of that.
-    waiting = undecided(operations)
+    waiting = blocked_by_unknown(operations)
     for each in operations:
         took_effect = f"{each.id} {each.arguments['what']}" in done
         assert each.ended or each.state is OperationState.UNKNOWN or each in waiting

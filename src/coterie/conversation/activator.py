@@ -23,7 +23,7 @@ class Activator:
     def __init__(self, name: str, begin: Callable[[], AgentRef], leave: Callable[[AgentRef], object]) -> None:
         self._name = name
         self._begin = begin
-        self._leave = leave
+        self._passivated = leave
         self._lock = new_lock(Rank.CONVERSATION)
         self._agent: AgentRef | None = None
         self._ending: Reply[None] | None = None
@@ -36,12 +36,12 @@ class Activator:
     def open(self) -> AgentRef:
         """Begin the agent, or return the one that is there. Raises `ConversationClosed`."""
         with self._lock:
-            return self._awake()
+            return self._activate()
 
     def ask(self, request: Request[T]) -> Reply[T]:
         """Ask the agent, which is begun if it was at rest. Raises `ConversationClosed`."""
         with self._lock:
-            agent = self._awake()
+            agent = self._activate()
             self._asked += 1
         try:
             reply = agent.ask(request, timeout=None)
@@ -56,7 +56,7 @@ class Activator:
         with self._lock:
             if self._asked or self._agent is None or self._closed:
                 return False
-            self._leave(self._agent)
+            self._passivated(self._agent)
             self._ending = self._agent.stop(drain=False)
             self._agent = None
             return True
@@ -73,7 +73,7 @@ class Activator:
         agent = self._agent
         return not self._closed and (agent is None or agent.is_alive)
 
-    def _awake(self) -> AgentRef:
+    def _activate(self) -> AgentRef:
         if self._closed:
             raise ConversationClosed(self._name)
         if self._agent is None:

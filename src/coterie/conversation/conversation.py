@@ -8,13 +8,21 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from coterie.conversation.activator import Activator
-from coterie.conversation.entries import Answered, DeliveredEntry, Said
+from coterie.conversation.entries import DeliveredEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
 from coterie.conversation.host import ConversationHost
 from coterie.conversation.operations.machine import queue
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.session.builtin_tools import number_of
-from coterie.conversation.session.messages import CancelOperation, Ready, Reorder, Resolve, Speak, Taken, WaitUntilIdle
+from coterie.conversation.session.messages import (
+    AwaitReady,
+    CancelOperation,
+    MessageAccepted,
+    Reorder,
+    Resolve,
+    SendMessage,
+    WaitUntilIdle,
+)
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.tool import Tool
@@ -36,7 +44,7 @@ from coterie.storage import Database
 
 T = TypeVar("T")
 
-_LONGEST_ID = 200
+_MAX_ID_LENGTH = 200
 
 
 class TurnStream(AsyncIterator[Event]):
@@ -46,9 +54,9 @@ class TurnStream(AsyncIterator[Event]):
     the first reading: `ConversationFull`, `ConversationTaken`, `ConversationClosed`, `StorageError`. For one reader.
     """
 
-    def __init__(self, chat: Conversation, reply: Reply[Taken]) -> None:
+    def __init__(self, chat: Conversation, reply: Reply[MessageAccepted]) -> None:
         self._chat = chat
-        self._port = chat.port
+        self._state = chat.state
         self._reply = reply
         self._events: AsyncIterator[Event] | None = None
         self._turn = 0
@@ -61,22 +69,22 @@ class TurnStream(AsyncIterator[Event]):
         if self._over:
             raise StopAsyncIteration
         if self._events is None:
-            taken = await heard(self._reply, self._port)
+            taken = await answer_of(self._reply, self._state)
             self._turn = taken.turn
-            self._events = self._port.feed.read(taken.after, self._chat)
+            self._events = self._state.event_stream.read(taken.after, self._chat)
         async for event in self._events:
             if self._is_of_it(event):
                 self._over = isinstance(event, TurnEnded)
                 return event
         self._over = True
-        raise ConversationClosed(self._port.name)
+        raise ConversationClosed(self._state.name)
 
     async def end(self) -> TurnEnded:
         """Read to the end, and return how the turn ended."""
         async for event in self:
             if isinstance(event, TurnEnded):
                 return event
-        raise ConversationClosed(self._port.name)
+        raise ConversationClosed(self._state.name)
 
     async def answer(self) -> str:
         """Read to the end, and return what was said."""
@@ -87,7 +95,7 @@ class TurnStream(AsyncIterator[Event]):
             case OperationChanged():
                 return event.operation.turn == self._turn
             case OperationProgressed():
-                operation = self._port.live.get(event.operation)
+                operation = self._state.live.get(event.operation)
                 return operation is not None and operation.turn == self._turn
             case TextWritten():
                 return event.turn == self._turn and not event.delivery
@@ -109,9 +117,9 @@ class Conversation:
     """
 
     _host: ConversationHost
-    port: ConversationState
+    state: ConversationState
     """The shared state of its agent; for its host only."""
-    gate: Activator
+    activator: Activator
     """The way to its agent; for its host only."""
     _owns_host: bool
 
@@ -130,32 +138,32 @@ class Conversation:
     ) -> None:
         host = ConversationHost(model, tools, store=store, provide=provide, settings=settings, runtime=runtime, clock=clock)
         try:
-            host.attach(namespace, lambda port, gate: self._bind(host, port, gate, owns_host=True), user=user)
+            host.attach(namespace, lambda state, activator: self._bind(host, state, activator, owns_host=True), user=user)
         except BaseException:
             host.close()
             raise
 
     @classmethod
-    def attach(cls, host: ConversationHost, port: ConversationState, gate: Activator) -> Self:
+    def attach(cls, host: ConversationHost, state: ConversationState, activator: Activator) -> Self:
         """Return a conversation of a host that others share. Only its host calls this."""
-        return cls.__new__(cls)._bind(host, port, gate, owns_host=False)  # noqa: SLF001 - of its own class
+        return cls.__new__(cls)._bind(host, state, activator, owns_host=False)  # noqa: SLF001 - of its own class
 
-    def _bind(self, host: ConversationHost, port: ConversationState, gate: Activator, *, owns_host: bool) -> Self:
-        self._host, self.port, self.gate, self._owns_host = host, port, gate, owns_host
+    def _bind(self, host: ConversationHost, state: ConversationState, activator: Activator, *, owns_host: bool) -> Self:
+        self._host, self.state, self.activator, self._owns_host = host, state, activator, owns_host
         return self
 
     def __repr__(self) -> str:
-        return f"<Conversation {self.port.name}>"
+        return f"<Conversation {self.state.name}>"
 
     @property
     def namespace(self) -> tuple[str, ...]:
         """Under which it is kept."""
-        return self.port.namespace
+        return self.state.namespace
 
     @property
     def user(self) -> str:
         """Who the user is, as it was opened for."""
-        return self.port.user
+        return self.state.user
 
     @property
     def conversations(self) -> ConversationHost:
@@ -165,7 +173,7 @@ class Conversation:
     @property
     def last_event(self) -> int:
         """The id of the newest event, to read on from; 0 before the first."""
-        return self.port.feed.last
+        return self.state.event_stream.last
 
     def send(self, text: str, *, id: str | None = None) -> TurnStream:  # noqa: A002 - what it is
         """Say something as the user, and return the events of its turn, from the first on.
@@ -177,8 +185,8 @@ class Conversation:
         """
         _check_text(text, "the text", self._host.settings.longest)
         if id is not None:
-            _check_text(id, "the id", _LONGEST_ID)
-        return TurnStream(self, self._ask(Speak(text=text, id=id or "")))
+            _check_text(id, "the id", _MAX_ID_LENGTH)
+        return TurnStream(self, self._ask(SendMessage(text=text, id=id or "")))
 
     def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
         """Return all events of the conversation from now on, or those behind the one of that id, without an end.
@@ -188,23 +196,23 @@ class Conversation:
         with what there is by now.
         """
         check_number("events.after", after, whole=True, optional=True)
-        return self.port.feed.read(self.port.feed.last if after is None else after, self, follow=follow)
+        return self.state.event_stream.read(self.state.event_stream.last if after is None else after, self, follow=follow)
 
     async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
         """Ask an operation to stop, and return what came of it; one that only waits is cut from the queue.
 
         Raises `UnknownOperation`.
         """
-        return await heard(self._ask(CancelOperation(number=self._number(operation))), self.port)
+        return await answer_of(self._ask(CancelOperation(number=self._number(operation))), self.state)
 
     def operations(self, *, unfinished: bool = False) -> tuple[Operation, ...]:
         """Return the operations, oldest first; with `unfinished` only those that have not ended.
 
         Those that wait come last, in the order in which they will begin.
         """
-        live = self.port.live
-        journal = self.port.host.journal
-        known = [live.get(each.number, each) for each in self._kept(lambda: journal.ledger.all(self.port.key))]
+        live = self.state.live
+        journal = self.state.host.journal
+        known = [live.get(each.number, each) for each in self._kept(lambda: journal.ledger.all(self.state.key))]
         waiting = queue(known)
         rest = [each for each in known if each not in waiting and not (unfinished and each.ended)]
         return (*rest, *waiting)
@@ -215,23 +223,23 @@ class Conversation:
         Raises `UnknownOperation`, and `TransitionRefused` if it does not wait.
         """
         check_number("reorder.place", place, whole=True)
-        return await heard(self._ask(Reorder(number=self._number(operation), place=place)), self.port)
+        return await answer_of(self._ask(Reorder(number=self._number(operation), place=place)), self.state)
 
     async def resolve(self, operation: Operation | str | int, state: OperationState | str, detail: str = "") -> Operation:
         """Say what became of an operation whose outcome is unknown: ``succeeded``, ``failed``, or ``queued`` to run it again.
 
         Raises `UnknownOperation`, and `TransitionRefused` if its outcome is known.
         """
-        return await heard(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self.port)
+        return await answer_of(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self.state)
 
     def transcript(self) -> tuple[TextMessage, ...]:
         """Return what was said, oldest first: each question with its answer, and the deliveries."""
-        records = self._kept(lambda: self.port.host.journal.between(self.port.key, 0, 2**62, 2**31))
-        questions = {each.entry.turn: each.entry.text for each in records if isinstance(each.entry, Said)}
+        records = self._kept(lambda: self.state.host.journal.between(self.state.key, 0, 2**62, 2**31))
+        questions = {each.entry.turn: each.entry.text for each in records if isinstance(each.entry, UserMessageEntry)}
         said: list[TextMessage] = []
         for record in records:
             match record.entry:
-                case Answered():
+                case TurnEndedEntry():
                     said += [
                         TextMessage("user", questions.pop(record.entry.turn, "")),
                         TextMessage("assistant", record.entry.whole),
@@ -248,14 +256,14 @@ class Conversation:
 
         To send something need not wait for this; to look at what there is, just after opening, does.
         """
-        return await heard(self._ask(Ready()), self.port)
+        return await answer_of(self._ask(AwaitReady()), self.state)
 
     async def settle(self) -> None:
         """Return when nothing is being said, all is delivered, and no operation goes on by itself.
 
         One that waits behind an operation whose outcome is unknown waits for the user, who has been asked.
         """
-        await heard(self._ask(WaitUntilIdle()), self.port)
+        await answer_of(self._ask(WaitUntilIdle()), self.state)
 
     async def aclose(self) -> None:
         """End what runs here. What is unfinished is taken up when the conversation is opened again."""
@@ -278,15 +286,15 @@ class Conversation:
         try:
             return read()
         except StorageClosed as error:
-            raise ConversationClosed(self.port.name) from error
+            raise ConversationClosed(self.state.name) from error
 
     def _ask(self, request: Request[T]) -> Reply[T]:
-        return self.gate.ask(request)
+        return self.activator.ask(request)
 
     def _number(self, operation: Operation | str | int) -> int:
         number = number_of(operation)
         if number is None:
-            raise UnknownOperation(operation, self.port.name)
+            raise UnknownOperation(operation, self.state.name)
         return number
 
     def __enter__(self) -> Self:
@@ -304,7 +312,7 @@ class Conversation:
         await self.aclose()
 
 
-async def heard(reply: Reply[T], port: ConversationState) -> T:
+async def answer_of(reply: Reply[T], state: ConversationState) -> T:
     """Return what a conversation's agent answers. Raises its own errors as they are, and `ConversationClosed`."""
     try:
         return await reply
@@ -315,16 +323,16 @@ async def heard(reply: Reply[T], port: ConversationState) -> T:
     except AgentStopped as error:
         if isinstance(error.__cause__, ConversationError | StorageError):
             raise error.__cause__ from None
-        raise ConversationClosed(port.name) from error
+        raise ConversationClosed(state.name) from error
 
 
-def _check_text(text: object, what: str, longest: int) -> None:
+def _check_text(text: object, what: str, max_length: int) -> None:
     if not isinstance(text, str):
         raise InvalidText(f"{what} is a {type(text).__name__}, not a text")
     if not text.strip():
         raise InvalidText(f"{what} is empty")
-    if len(text) > longest:
-        raise InvalidText(f"{what} has {len(text)} characters, and {longest} are permitted")
+    if len(text) > max_length:
+        raise InvalidText(f"{what} has {len(text)} characters, and {max_length} are permitted")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -352,6 +360,6 @@ class Conversations(ConversationHost):
 
         Raises `InvalidNamespace` and `ConversationClosed`.
         """
-        chat = self.attach(namespace, lambda port, gate: Conversation.attach(self, port, gate), user=user)
+        chat = self.attach(namespace, lambda state, activator: Conversation.attach(self, state, activator), user=user)
         assert isinstance(chat, Conversation)
         return chat

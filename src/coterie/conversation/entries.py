@@ -22,7 +22,7 @@ from coterie.conversation.operations.operation import Operation
 from coterie.models import ToolCall
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
+class UserMessageEntry(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
     """The user said something."""
 
     turn: int
@@ -31,7 +31,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
     """The front end's own name for it."""
 
 
-class Called(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
+class ToolCallsEntry(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
     """The model called tools, all at once."""
 
     turn: int
@@ -41,7 +41,7 @@ class Called(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
     """With ids that no other call of the conversation has."""
 
 
-class Returned(msgspec.Struct, frozen=True, kw_only=True, tag="returned"):
+class ToolResultEntry(msgspec.Struct, frozen=True, kw_only=True, tag="returned"):
     """The model is told what became of one call."""
 
     turn: int
@@ -53,7 +53,7 @@ class Returned(msgspec.Struct, frozen=True, kw_only=True, tag="returned"):
     """The operation that goes on in the background."""
 
 
-class Confirming(msgspec.Struct, frozen=True, kw_only=True, tag="confirming"):
+class ConsentRequestedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="confirming"):
     """A call waits for the user's consent."""
 
     turn: int
@@ -61,7 +61,7 @@ class Confirming(msgspec.Struct, frozen=True, kw_only=True, tag="confirming"):
     arguments: Mapping[str, Any]
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
+class TurnEndedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
     """A turn is over."""
 
     turn: int
@@ -74,7 +74,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
     problem: str = ""
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
+class OperationEndedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
     """An operation has ended, or its outcome is unknown."""
 
     operation: Operation
@@ -88,7 +88,15 @@ class DeliveredEntry(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
     merged: bool
 
 
-Entry: TypeAlias = Said | Called | Returned | Confirming | Answered | Ended | DeliveredEntry
+ConversationEntry: TypeAlias = (
+    UserMessageEntry
+    | ToolCallsEntry
+    | ToolResultEntry
+    | ConsentRequestedEntry
+    | TurnEndedEntry
+    | OperationEndedEntry
+    | DeliveredEntry
+)
 
 PARTS = 20
 """Bits of an event's id that count the events between two entries of the log."""
@@ -101,30 +109,30 @@ def identify(sequence: int, part: int = 0) -> int:
     return sequence << PARTS | min(part, (1 << PARTS) - 1)
 
 
-def events_of(sequence: int, at: float, entry: Entry) -> list[Event]:
+def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[Event]:
     """Return the events that an entry of the log is."""
     where: dict[str, Any] = {"id": identify(sequence), "at": at}
     found: list[Event] = []
     match entry:
-        case Said():
+        case UserMessageEntry():
             found.append(TurnBegan(**where, turn=entry.turn, text=entry.text))
-        case Called():
+        case ToolCallsEntry():
             found.extend(
                 ToolCalled(
                     id=identify(sequence, part), at=at, turn=entry.turn, call=call.id, tool=call.name, arguments=call.arguments
                 )
                 for part, call in enumerate(entry.calls)
             )
-        case Returned():
+        case ToolResultEntry():
             facts = {name: getattr(entry, name) for name in entry.__struct_fields__}
             found.append(ToolReturned(**where, **facts))
-        case Answered():
+        case TurnEndedEntry():
             facts = {name: getattr(entry, name) for name in ("turn", "lane", "outcome", "problem")}
             found.append(TurnEnded(**where, **facts, text=entry.whole))
-        case Ended():
+        case OperationEndedEntry():
             found.append(OperationChanged(**where, operation=entry.operation))
         case DeliveredEntry():
             found.append(Delivered(**where, operations=entry.operations, text=entry.text, merged=entry.merged))
-        case Confirming():
+        case ConsentRequestedEntry():
             pass
     return found

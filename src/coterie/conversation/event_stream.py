@@ -30,10 +30,10 @@ class EventStream:
         self._lock = new_lock(Rank.RECORDS)
         self._events: deque[Event] = deque()
         self._kept = kept
-        self._floor = 0
+        self._oldest = 0
         """The id up to which events are not in memory."""
         self._last = 0
-        self._wakes: set[Callable[[], None]] = set()
+        self._listeners: set[Callable[[], None]] = set()
         self._error: BaseException | None = None
         self._closed = False
 
@@ -45,10 +45,10 @@ class EventStream:
     def begin(self, sequence: int) -> int:
         """Begin behind what the log holds already; return the number of parts that its last entry has by now."""
         with self._lock:
-            self._floor = self._last = max(self._last, identify(sequence, FIRST_PART))
+            self._oldest = self._last = max(self._last, identify(sequence, FIRST_PART))
             self._events.clear()
             part = self._last & ((1 << PARTS) - 1)
-        self._ring()
+        self._notify()
         return part
 
     def publish(self, events: Iterable[Event]) -> None:
@@ -58,8 +58,8 @@ class EventStream:
                 self._events.append(event)
                 self._last = event.id
             while len(self._events) > self._kept:
-                self._floor = self._events.popleft().id
-        self._ring()
+                self._oldest = self._events.popleft().id
+        self._notify()
 
     def amend(self, events: Iterable[Event]) -> None:
         """Put events in place of those of their ids, where these are in memory still."""
@@ -73,7 +73,7 @@ class EventStream:
             if not self._closed:
                 self._closed = True
                 self._error = error
-        self._ring()
+        self._notify()
 
     def read(self, after: int, source: object = None, *, follow: bool = True) -> Cursor:
         """Return the events behind the one of that id, as they come, until the feed is closed; else those there are now.
@@ -88,7 +88,7 @@ class EventStream:
         Raises the error that the feed was closed with, once all that is there has been read.
         """
         with self._lock:
-            floor, closed, error = self._floor, self._closed, self._error
+            floor, closed, error = self._oldest, self._closed, self._error
             if after >= floor:
                 found = [event for event in self._events if event.id > after]
                 if not found and closed and error is not None:
@@ -98,19 +98,19 @@ class EventStream:
         return page, page[-1].id if len(page) == _PAGE else floor, False
 
     @property
-    def is_heard(self) -> bool:
+    def has_readers(self) -> bool:
         """Whether anybody waits for news."""
-        return bool(self._wakes)
+        return bool(self._listeners)
 
-    def listen(self, wake: Callable[[], None]) -> None:
+    def add_listener(self, wake: Callable[[], None]) -> None:
         """Have `wake` called, from any thread, whenever there is news."""
         with self._lock:
-            self._wakes.add(wake)
+            self._listeners.add(wake)
 
-    def forget(self, wake: Callable[[], None]) -> None:
+    def remove_listener(self, wake: Callable[[], None]) -> None:
         """Call it no more."""
         with self._lock:
-            self._wakes.discard(wake)
+            self._listeners.discard(wake)
 
     def _from_log(self, after: int, until: int) -> Iterable[Event]:
         # Events of one entry share its sequence number, so the one at hand is looked at again.
@@ -123,9 +123,9 @@ class EventStream:
             if len(records) < _PAGE:
                 return
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         with self._lock:
-            wakes = list(self._wakes)
+            wakes = list(self._listeners)
         for wake in wakes:
             wake()
 
@@ -133,10 +133,10 @@ class EventStream:
 class Cursor(AsyncIterator[Event]):
     """One reader's place in a feed. A reading that was cancelled goes on where it was. For one task at a time."""
 
-    def __init__(self, feed: EventStream, after: int, source: object, *, follow: bool = True) -> None:
+    def __init__(self, event_stream: EventStream, after: int, source: object, *, follow: bool = True) -> None:
         self._source = source
         self._follow = follow
-        self._feed = feed
+        self._event_stream = event_stream
         self._after = after
         self._found: deque[Event] = deque()
 
@@ -148,9 +148,9 @@ class Cursor(AsyncIterator[Event]):
             news = asyncio.get_running_loop().create_future()
             wake = _waker(news)
             # Before looking, so that nothing comes unseen in between.
-            self._feed.listen(wake)
+            self._event_stream.add_listener(wake)
             try:
-                found, after, over = self._feed.behind(self._after)
+                found, after, over = self._event_stream.behind(self._after)
                 self._found.extend(found)
                 if not found and after == self._after:
                     if over or not self._follow:
@@ -158,7 +158,7 @@ class Cursor(AsyncIterator[Event]):
                     await news
                 self._after = after
             finally:
-                self._feed.forget(wake)
+                self._event_stream.remove_listener(wake)
         return self._found.popleft()
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.conversation.activator import Activator
 from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.operations.operation import OperationState
-from coterie.conversation.session.monitor import Look, Looked, MonitoredSessions, SessionMonitor
+from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessions, MonitorSession, SessionMonitor
 from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationServices, ConversationState
@@ -41,8 +41,8 @@ _STOP = 2.0
 class ConversationHandle(Protocol):
     """A front end's handle of one conversation, as the host needs it. The host holds it weakly while its agent rests."""
 
-    port: ConversationState
-    gate: Activator
+    state: ConversationState
+    activator: Activator
 
 
 class ConversationHost:
@@ -95,8 +95,8 @@ class ConversationHost:
                 provide,
                 self._runtime.clock,
             )
-            self._roll = MonitoredSessions()
-            self._watcher = self._runtime.spawn(SessionMonitor, self._roll)
+            self._monitored = MonitoredSessions()
+            self._monitor = self._runtime.spawn(SessionMonitor, self._monitored)
             undo.pop_all()
         self._lock = new_lock(Rank.CONVERSATIONS)
         self._open: dict[str, ConversationHandle] = {}
@@ -120,10 +120,10 @@ class ConversationHost:
                 if self._closed:
                     raise ConversationClosed("/".join(parts))
                 there = self._open.get(key)
-                if there is not None and there.gate.is_alive:
+                if there is not None and there.activator.is_alive:
                     return there
                 resting = self._resting.get(key)
-                if resting is not None and resting.gate.is_alive:
+                if resting is not None and resting.activator.is_alive:
                     return resting
                 opening = self._opening.get(key)
                 if opening is None:
@@ -132,41 +132,43 @@ class ConversationHost:
             opening.wait()
         # One at a time for each namespace, for an opening takes the conversation over from the one before.
         try:
-            port = ConversationState(self._host, parts, user)
+            state = ConversationState(self._host, parts, user)
             known: Callable[[], ConversationHandle | None]
-            gate = Activator(port.name, lambda: self._begin(port, known), lambda agent: self._leave(agent, port, known))
-            chat = make(port, gate)
+            activator = Activator(
+                state.name, lambda: self._begin(state, known), lambda agent: self._passivated(agent, state, known)
+            )
+            chat = make(state, activator)
             known = weakref.ref(chat)
-            port.rest = gate.rest
-            gate.open()
+            state.rest = activator.rest
+            activator.open()
         finally:
             with self._lock:
                 del self._opening[key]
             opened.set()
         return chat
 
-    def _begin(self, port: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
+    def _begin(self, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
         """Begin the agent of a conversation."""
         chat = known()
         assert chat is not None
         with self._lock:
             if self._closed:
-                raise ConversationClosed(port.name)
-            self._resting.pop(port.key, None)
-            self._open[port.key] = chat
-        agent = self._runtime.spawn(Session, port)
-        self._roll.add(agent, port)
-        self._watcher.tell(Look(agent=agent))
+                raise ConversationClosed(state.name)
+            self._resting.pop(state.key, None)
+            self._open[state.key] = chat
+        agent = self._runtime.spawn(Session, state)
+        self._monitored.add(agent, state)
+        self._monitor.tell(MonitorSession(agent=agent))
         return agent
 
-    def _leave(self, agent: AgentRef, port: ConversationState, known: Callable[[], ConversationHandle | None]) -> None:
+    def _passivated(self, agent: AgentRef, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> None:
         """Let a conversation come to rest: whoever holds it still may go on with it, else it is forgotten until it is opened."""
-        self._roll.take(agent)
+        self._monitored.take(agent)
         chat = known()
         with self._lock:
-            self._open.pop(port.key, None)
+            self._open.pop(state.key, None)
             if chat is not None:
-                self._resting[port.key] = chat
+                self._resting[state.key] = chat
 
     @property
     def settings(self) -> ConversationSettings:
@@ -180,11 +182,11 @@ class ConversationHost:
     def metrics(self) -> ConversationMetrics:
         """Return what has been done, by tool. Taking it holds up nobody."""
         with self._lock:
-            ports = [chat.port for chat in self._open.values()]
-        states = [each.state for port in ports for each in port.live.values()]
+            sessions = [chat.state for chat in self._open.values()]
+        states = [each.state for state in sessions for each in state.live.values()]
         return msgspec.structs.replace(
             self._host.telemetry.snapshot(),
-            conversations=len(ports),
+            conversations=len(sessions),
             running=sum(state in (OperationState.RUNNING, OperationState.CANCELLING) for state in states),
             queued=states.count(OperationState.QUEUED),
         )
@@ -195,12 +197,12 @@ class ConversationHost:
             await ref.stop(drain=False)
         # What it hears while it stops, of one that it begins to watch only then, would be a dead letter.
         with contextlib.suppress(DeliveryError):  # it has ended, if its runtime has
-            await self._watcher.ask(Looked())
-        await self._watcher.stop()
+            await self._monitor.ask(AwaitMonitored())
+        await self._monitor.stop()
         if self._owns_runtime:
             async with self._runtime:
                 self._runtime.stop_timeout = _STOP
-        self._let_go()
+        self._release()
 
     def close(self) -> None:
         """Do as `aclose`, and block this thread meanwhile."""
@@ -208,22 +210,22 @@ class ConversationHost:
         for reply in replies:
             reply.result()
         with contextlib.suppress(DeliveryError):
-            self._watcher.ask(Looked()).result()
-        self._watcher.stop().result()
+            self._monitor.ask(AwaitMonitored()).result()
+        self._monitor.stop().result()
         if self._owns_runtime:
             self._runtime.stop(drain=False)
-        self._let_go()
+        self._release()
 
     def close_one(self, chat: ConversationHandle) -> AgentRef | None:
         """Take a conversation out; return its agent, which the caller stops, or None if it has none."""
-        agent = chat.gate.close()
-        key = chat.port.key
+        agent = chat.activator.close()
+        key = chat.state.key
         with self._lock:
             if self._open.get(key) is chat:
                 del self._open[key]
             if self._resting.get(key) is chat:
                 del self._resting[key]
-        chat.port.feed.close()
+        chat.state.event_stream.close()
         return agent
 
     def _begin_to_close(self) -> list[AgentRef]:
@@ -232,12 +234,12 @@ class ConversationHost:
             there = [*self._open.values(), *self._resting.values()]
             self._open.clear()
             self._resting.clear()
-        agents = [chat.gate.close() for chat in there]
+        agents = [chat.activator.close() for chat in there]
         for chat in there:
-            chat.port.feed.close()
+            chat.state.event_stream.close()
         return [each for each in agents if each is not None]
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._owns_database:
             self._database.close()
         if self._folder is not None:

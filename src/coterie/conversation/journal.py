@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.entries import Entry
+from coterie.conversation.entries import ConversationEntry
 from coterie.conversation.operations.ledger import Ledger, as_ascii
 from coterie.conversation.operations.operation import Operation
 from coterie.errors import (
@@ -69,7 +69,7 @@ _NOTE = """
 INSERT INTO conversation_notes (namespace, name, body) VALUES (?, ?, ?)
 ON CONFLICT (namespace, name) DO UPDATE SET body = excluded.body
 """
-_LONGEST_KEY = 8_000
+_MAX_KEY_LENGTH = 8_000
 """Characters of the key of a namespace. (An index of PostgreSQL holds some 2,700, after compression.)"""
 
 
@@ -79,10 +79,10 @@ class LogRecord(msgspec.Struct, frozen=True):
     sequence: int
     at: float
     """Wall time in seconds."""
-    entry: Entry
+    entry: ConversationEntry
 
 
-class Opened(msgspec.Struct, frozen=True):
+class OpenedConversation(msgspec.Struct, frozen=True):
     """What a conversation was when it was opened."""
 
     epoch: int
@@ -105,21 +105,21 @@ class Journal:
         self._codec = Codec()
         database.migrate(SCHEMA)
 
-    def open(self, namespace: str, latest: int) -> Opened:
+    def open(self, namespace: str, latest: int) -> OpenedConversation:
         """Take a conversation over, whoever had it, and return what it is, with the `latest` entries of its log."""
         epoch = self.database.write(lambda write: _value(write, _OPEN, (namespace, self.clock.time()))).result()
         # From here on nobody else writes to it.
         with_all = self.database.read(
             lambda view: (
                 view.rows(_LATEST, (namespace, latest)),
-                self.ledger.owed(view, namespace),
+                self.ledger.undelivered(view, namespace),
                 self.ledger.last_number(view, namespace),
                 view.row("SELECT max(turn) FROM conversation_log WHERE namespace = ?", (namespace,)),
                 view.rows("SELECT name, body FROM conversation_notes WHERE namespace = ?", (namespace,)),
             )
         )
         rows, operations, last, turn, notes = with_all
-        return Opened(
+        return OpenedConversation(
             epoch,
             self._read(namespace, reversed(rows)),
             operations,
@@ -144,7 +144,7 @@ class Journal:
         rows = [self._row(namespace, record) for record in records]
 
         def work(write: Transaction) -> None:
-            self._hold(write, namespace, epoch)
+            self._check_epoch(write, namespace, epoch)
             try:
                 for row in rows:
                     write.execute(_APPEND, row)
@@ -163,7 +163,7 @@ class Journal:
         rows = [(self._codec.encode(record.entry), namespace, record.sequence) for record in records]
 
         def work(write: Transaction) -> None:
-            self._hold(write, namespace, epoch)
+            self._check_epoch(write, namespace, epoch)
             for row in rows:
                 write.execute("UPDATE conversation_log SET body = ? WHERE namespace = ? AND sequence = ?", row)
 
@@ -175,7 +175,7 @@ class Journal:
         body = None if value is None else self._codec.encode(value)
 
         def work(write: Transaction) -> bool:
-            self._hold(write, namespace, epoch)
+            self._check_epoch(write, namespace, epoch)
             if body is None:
                 write.execute("DELETE FROM conversation_notes WHERE namespace = ? AND name = ?", (namespace, key))
             else:
@@ -184,9 +184,9 @@ class Journal:
 
         return self.database.write(work)
 
-    def between(self, namespace: str, after: int, until: int, most: int = 1_000) -> list[LogRecord]:
+    def between(self, namespace: str, after: int, until: int, limit: int = 1_000) -> list[LogRecord]:
         """Return entries of the log behind the sequence number `after`, up to `until`, oldest first."""
-        return self._read(namespace, self.database.rows(_BETWEEN, (namespace, after, until, most)))
+        return self._read(namespace, self.database.rows(_BETWEEN, (namespace, after, until, limit)))
 
     def turn_said(self, namespace: str, id: str) -> int | None:  # noqa: A002 - what it is
         """Return the turn of the message that the front end calls `id`, or None if none such was taken in."""
@@ -205,7 +205,7 @@ class Journal:
         """Return the conversations that were ever opened."""
         return [row[0] for row in self.database.rows("SELECT namespace FROM conversation_sessions ORDER BY namespace")]
 
-    def _hold(self, write: Transaction, namespace: str, epoch: int) -> None:
+    def _check_epoch(self, write: Transaction, namespace: str, epoch: int) -> None:
         row = write.row("SELECT epoch FROM conversation_sessions WHERE namespace = ?", (namespace,))
         if row is None or row[0] != epoch:
             raise ConversationTaken(namespace)
@@ -218,7 +218,7 @@ class Journal:
 
     def _read(self, namespace: str, rows: Iterable[Row]) -> list[LogRecord]:
         try:
-            return [LogRecord(sequence, at, self._codec.decode(body, Entry)) for sequence, at, body in rows]
+            return [LogRecord(sequence, at, self._codec.decode(body, ConversationEntry)) for sequence, at, body in rows]
         except DecodeFailed as error:
             raise ConversationDamaged(namespace, error) from error
 
@@ -230,8 +230,8 @@ def namespace_of(given: object) -> tuple[str, ...]:
         raise InvalidNamespace(given, "it has no parts")
     if not all(isinstance(part, str) and part for part in parts):
         raise InvalidNamespace(given, "a part of it is no text, or an empty one")
-    if len(key_of(parts)) > _LONGEST_KEY:
-        raise InvalidNamespace(str(given)[:100], f"it is longer than {_LONGEST_KEY} characters, as JSON in ASCII")
+    if len(key_of(parts)) > _MAX_KEY_LENGTH:
+        raise InvalidNamespace(str(given)[:100], f"it is longer than {_MAX_KEY_LENGTH} characters, as JSON in ASCII")
     return tuple(str(part) for part in parts)
 
 

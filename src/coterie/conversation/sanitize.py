@@ -15,7 +15,7 @@ from coterie.models import ModelReply, TextDelta, ToolCall
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_DEEPEST = 50
+_MAX_DEPTH = 50
 """Levels of nested values; what is deeper is written as text."""
 _WORD = 64
 """Bits of an integer that can be kept."""
@@ -30,7 +30,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     """Return a value in JSON's terms: keys are texts, and what has no such form is a text that shows it."""
     if value is None or isinstance(value, bool) or _is_number(value):
         return value
-    if depth < _DEEPEST:
+    if depth < _MAX_DEPTH:
         if isinstance(value, Mapping):
             return {plain_text(str(key)): plain(each, depth + 1) for key, each in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
@@ -45,7 +45,7 @@ def _is_number(value: Any) -> bool:
     return type(value) is float and math.isfinite(value)
 
 
-def keepable(value: T) -> T:
+def storable(value: T) -> T:
     """Return the value itself if it can be written down, or else one like it that can.
 
     Raises `EncodeFailed` if there is none such.
@@ -60,12 +60,12 @@ def keepable(value: T) -> T:
     return value
 
 
-_LONGEST_NAME = 100
+_MAX_NAME_LENGTH = 100
 _SHOWN = 200
 """Characters of arguments that are none, which the model is shown again."""
 
 
-def sound(reply: ModelReply) -> ModelReply:
+def check_reply(reply: ModelReply) -> ModelReply:
     """Return a reply whose parts are what they should be. Raises `ModelError` for what is no reply.
 
     Arguments that are no object are kept as one that fits no tool, so that the model is told.
@@ -80,11 +80,13 @@ def sound(reply: ModelReply) -> ModelReply:
     return msgspec.structs.replace(
         reply,
         text=plain_text(reply.text),
-        calls=tuple(ToolCall(str(each.id), plain_text(each.name)[:_LONGEST_NAME], _object(each.arguments)) for each in calls),
+        calls=tuple(
+            ToolCall(str(each.id), plain_text(each.name)[:_MAX_NAME_LENGTH], _object(each.arguments)) for each in calls
+        ),
     )
 
 
-def piece_of(piece: TextDelta) -> str:
+def text_of_piece(piece: TextDelta) -> str:
     """Return the text of a piece of a reply. Raises `ModelError` for what is none."""
     if not isinstance(piece.text, str):
         raise ModelError(f"a piece of the reply is a {type(piece.text).__name__}")

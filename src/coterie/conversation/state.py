@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.event_stream import EventStream
 from coterie.conversation.journal import Journal, key_of
-from coterie.conversation.operations.durations import Durations
+from coterie.conversation.operations.durations import DurationEstimates
 from coterie.conversation.operations.operation import Operation
 from coterie.conversation.sanitize import plain_text
 from coterie.conversation.settings import ConversationSettings
@@ -41,7 +41,7 @@ class ConversationServices:
         self.settings = settings
         self.clock = clock
         self.telemetry = ConversationCounters()
-        self.durations = Durations()
+        self.durations = DurationEstimates()
         self._provided = tuple(provide)
         for name in self.tools:
             self.durations.learn(name, journal.ledger.times(name))
@@ -80,7 +80,7 @@ class ConversationState:
         self.key = key_of(namespace)
         self.name = "/".join(plain_text(part).replace("%", "%25").replace("/", "%2F") for part in namespace)
         """What logs and models' budgets call it; of two conversations it is not the same."""
-        self.feed = EventStream(host.journal, self.key, host.settings.kept_events)
+        self.event_stream = EventStream(host.journal, self.key, host.settings.kept_events)
         self.live: Mapping[int, Operation] = {}
         """The operations that the agent has in hand, with their latest progress. Written by the agent alone."""
         self.rest: Callable[[], bool] = _never

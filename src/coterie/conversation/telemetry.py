@@ -12,7 +12,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import ExtraMissing
 from coterie.work import Spread
 
-_KEPT = 512
+_MAX_SAMPLES = 512
 """The latest times that quantiles are taken over."""
 
 
@@ -63,8 +63,8 @@ class _Counts:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.waits: deque[float] = deque(maxlen=_KEPT)
-        self.runs: deque[float] = deque(maxlen=_KEPT)
+        self.waits: deque[float] = deque(maxlen=_MAX_SAMPLES)
+        self.runs: deque[float] = deque(maxlen=_MAX_SAMPLES)
         self.waited = self.ran = 0.0
         self.begun = self.done = 0
 

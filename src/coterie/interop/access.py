@@ -48,7 +48,7 @@ class AccessToken:
         """Return the secret itself, to be shown once to whoever runs the server."""
         return self._text
 
-    def admits(self, given: str) -> bool:
+    def matches(self, given: str) -> bool:
         """Return whether that is the token."""
         return hmac.compare_digest(self._digest, hashlib.sha256(given.encode()).digest())
 
@@ -69,7 +69,7 @@ class TokenAuthMiddleware:
             return  # there are no web sockets here; the server closes it
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         kind, _, secret = (given[0] if len(given) == 1 else b"").decode("latin-1").partition(" ")
-        if kind.lower() == "bearer" and self._token.admits(secret.strip()):
+        if kind.lower() == "bearer" and self._token.matches(secret.strip()):
             await self._app(scope, receive, send)
             return
         message = "the token is missing or wrong; send the header `Authorization: Bearer TOKEN`"

@@ -18,11 +18,11 @@ from coterie.conversation import Conversations
 from coterie.conversation.telemetry import exposition
 from coterie.errors import CoterieError, ExtraMissing
 from coterie.interop.access import AccessToken, TokenAuthMiddleware
-from coterie.interop.agui.endpoints import AgUi
-from coterie.interop.completions import Completions
+from coterie.interop.agui.endpoints import AgUiEndpoints
+from coterie.interop.completions import CompletionEndpoints
 from coterie.interop.options import ServingOptions
 from coterie.interop.responses import HTTPProblem, broken, failed, refused
-from coterie.interop.threads import Records, Service
+from coterie.interop.threads import ServerState, ThreadRecords
 from coterie.kernel import Clock, SystemClock
 from coterie.storage import Database
 
@@ -30,17 +30,17 @@ from coterie.storage import Database
 class TelemetryEndpoints:
     """Shows the metrics of the conversations."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, server: ServerState) -> None:
+        self._server = server
 
     async def show(self, request: Request) -> Response:  # noqa: ARG002 - as endpoints are
         """``GET /telemetry``."""
-        return JSONResponse(msgspec.to_builtins(self._service.conversations.metrics()))
+        return JSONResponse(msgspec.to_builtins(self._server.conversations.metrics()))
 
     async def expose(self, request: Request) -> Response:  # noqa: ARG002 - as above
         """``GET /metrics``, for Prometheus. Needs the extra `prometheus`."""
         try:
-            text = exposition(self._service.conversations)
+            text = exposition(self._server.conversations)
         except ExtraMissing as error:
             raise HTTPProblem(501, "this needs the extra prometheus; /telemetry has the same as JSON") from error
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -62,8 +62,8 @@ def create_application(
     """
     options = options if options is not None else ServingOptions()
     clock = clock if clock is not None else SystemClock()
-    service = Service(name, conversations, Records(store, clock), options, clock)
-    agui, completions, telemetry = AgUi(service), Completions(service), TelemetryEndpoints(service)
+    server = ServerState(name, conversations, ThreadRecords(store, clock), options, clock)
+    agui, completions, telemetry = AgUiEndpoints(server), CompletionEndpoints(server), TelemetryEndpoints(server)
     routes = [
         Route("/health", _health),
         Route("/agui", agui.run, methods=["POST"]),
@@ -89,7 +89,7 @@ def create_application(
         exception_handlers={HTTPException: _unknown, HTTPProblem: refused, CoterieError: failed, Exception: broken},
         lifespan=_lifespan,
     )
-    application.state.service = service
+    application.state.server = server
     return application
 
 
@@ -109,4 +109,4 @@ async def _unknown(request: Request, error: Exception) -> Response:
 @contextlib.asynccontextmanager
 async def _lifespan(application: Starlette) -> AsyncIterator[None]:
     yield
-    application.state.service.closing.set()
+    application.state.server.closing.set()

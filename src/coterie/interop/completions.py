@@ -16,13 +16,13 @@ from starlette.responses import JSONResponse, Response
 from coterie.conversation import Delivered, TextWritten, TurnEnded
 from coterie.errors import CoterieError
 from coterie.interop.exchange import Delivery, exchange
-from coterie.interop.responses import HTTPProblem, read_json, sse, streaming, words_for
-from coterie.interop.threads import Service, digest
+from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
+from coterie.interop.threads import ServerState, digest
 
 _SHOWN = 5
 
 
-class Part(BaseModel):
+class ContentPart(BaseModel):
     """A part of a message."""
 
     model_config = ConfigDict(extra="ignore")
@@ -35,7 +35,7 @@ class CompletionMessage(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
 
 
 class StreamOptions(BaseModel):
@@ -45,7 +45,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class Body(BaseModel):
+class CompletionBody(BaseModel):
     """The body of a request. Sampling parameters are accepted and have no effect: the assistant has its own."""
 
     model_config = ConfigDict(extra="ignore")
@@ -87,10 +87,10 @@ class CompletionRequest:
         return digest(self.user, (*self.lines, ("user", self.text), ("assistant", answer)))
 
 
-def take(body: Any, name: str) -> CompletionRequest:
+def parse_request(body: Any, name: str) -> CompletionRequest:
     """Return what a body asks for. Raises `HTTPProblem`, with the parameter that is wrong."""
     try:
-        given = Body.model_validate(body)
+        given = CompletionBody.model_validate(body)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
         first = ".".join(map(str, error.errors()[0]["loc"])) or None
@@ -116,7 +116,7 @@ def _text(message: CompletionMessage, place: int) -> str:
     return "\n".join(_texts(message.content, place))
 
 
-def _texts(parts: Sequence[Part], place: int) -> list[str]:
+def _texts(parts: Sequence[ContentPart], place: int) -> list[str]:
     texts = []
     for part in parts:
         if part.type != "text" or part.text is None:
@@ -132,7 +132,7 @@ _USER_HEADERS = ("x-user", "x-openwebui-user-id")
 _BREAK = "\n\n"
 
 
-class Completions:
+class CompletionEndpoints:
     """Answers front ends that send the whole history each time, and know neither threads nor operations.
 
     A thread is the one that a header names, or else the one whose history is just the one that was sent. A history that
@@ -140,8 +140,8 @@ class Completions:
     came between two requests stands before the next answer.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, server: ServerState) -> None:
+        self._server = server
 
     async def models(self, request: Request) -> Response:  # noqa: ARG002 - as endpoints are
         """``GET /v1/models``."""
@@ -150,36 +150,36 @@ class Completions:
     async def model(self, request: Request) -> Response:
         """``GET /v1/models/{model}``."""
         name = request.path_params["model"]
-        if name != self._service.name:
-            raise HTTPProblem(404, f"there is no model {name!r} here, only {self._service.name!r}", code="model_not_found")
+        if name != self._server.name:
+            raise HTTPProblem(404, f"there is no model {name!r} here, only {self._server.name!r}", code="model_not_found")
         return JSONResponse(self._model())
 
     async def complete(self, request: Request) -> Response:
         """``POST /v1/chat/completions``, streaming or not."""
-        intake = take(await read_json(request, self._service.options.body_limit), self._service.name)
-        thread, named = self._thread(request, intake)
-        user = intake.user or _header(request, _USER_HEADERS) or "-"
-        seat = await self._service.threads.open(("completions", user, thread))
-        told = exchange(seat, intake.text)
-        if not intake.stream:
+        parsed = parse_request(await read_json(request, self._server.options.body_limit), self._server.name)
+        thread, named = self._thread(request, parsed)
+        user = parsed.user or _header(request, _USER_HEADERS) or "-"
+        client = await self._server.threads.open(("completions", user, thread))
+        told = exchange(client, parsed.text)
+        if not parsed.stream:
             answer = await self._whole(told)
-            await self._remember(intake, answer, thread, named=named)
+            await self._remember(parsed, answer, thread, named=named)
             return JSONResponse(self._shape("chat.completion", {"message": {"role": "assistant", "content": answer}}, "stop"))
         # What befalls the taking in of the message is still an answer of its own, with its own status.
         first = await anext(told, None)
-        pieces = self._pieces(intake, first, told, thread, named=named)
-        return streaming(pieces, heartbeat=self._service.options.heartbeat, closing=self._service.closing)
+        pieces = self._pieces(parsed, first, told, thread, named=named)
+        return streaming(pieces, heartbeat=self._server.options.heartbeat, closing=self._server.closing)
 
-    def _thread(self, request: Request, intake: CompletionRequest) -> tuple[str, bool]:
+    def _thread(self, request: Request, parsed: CompletionRequest) -> tuple[str, bool]:
         named = _header(request, _THREAD_HEADERS)
         if named:
             return f"named {named}", True
-        known = None if intake.begins else self._service.records.thread_of(intake.before())
+        known = None if parsed.begins else self._server.records.thread_of(parsed.before())
         return known or f"unnamed {secrets.token_urlsafe(12)}", False
 
-    async def _remember(self, intake: CompletionRequest, answer: str, thread: str, *, named: bool) -> None:
+    async def _remember(self, parsed: CompletionRequest, answer: str, thread: str, *, named: bool) -> None:
         if not named:
-            await self._service.records.belongs(intake.afterwards(answer), thread)
+            await self._server.records.record_history(parsed.afterwards(answer), thread)
 
     async def _whole(self, told: AsyncIterator[Delivery]) -> str:
         texts = [text async for each in told if (text := _whole_text(each))]
@@ -187,7 +187,7 @@ class Completions:
 
     async def _pieces(
         self,
-        intake: CompletionRequest,
+        parsed: CompletionRequest,
         first: Delivery | None,
         told: AsyncGenerator[Delivery, None],
         thread: str,
@@ -208,13 +208,13 @@ class Completions:
         except CoterieError as error:
             yield sse(
                 msgspec.json.encode(
-                    {"error": {"message": words_for(error, identity), "type": "server_error", "param": None, "code": None}}
+                    {"error": {"message": public_message(error, identity), "type": "server_error", "param": None, "code": None}}
                 ).decode()
             )
             return
-        await self._remember(intake, "".join(said), thread, named=named)
+        await self._remember(parsed, "".join(said), thread, named=named)
         yield self._chunk(identity, {}, finish="stop")
-        if intake.usage:
+        if parsed.usage:
             closing = self._shape("chat.completion.chunk", None, None, identity) | {"choices": [], "usage": _USAGE}
             yield sse(msgspec.json.encode(closing).decode())
         yield "data: [DONE]\n\n"
@@ -226,8 +226,8 @@ class Completions:
         shape: dict[str, Any] = {
             "id": identity or f"chatcmpl-{secrets.token_hex(12)}",
             "object": kind,
-            "created": int(self._service.clock.time()),
-            "model": self._service.name,
+            "created": int(self._server.clock.time()),
+            "model": self._server.name,
         }
         if choice is not None:
             shape["choices"] = [{"index": 0, **choice, "finish_reason": finish, "logprobs": None}]
@@ -236,7 +236,7 @@ class Completions:
         return shape
 
     def _model(self) -> dict[str, Any]:
-        return {"id": self._service.name, "object": "model", "created": 0, "owned_by": "coterie"}
+        return {"id": self._server.name, "object": "model", "created": 0, "owned_by": "coterie"}
 
 
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}

@@ -29,7 +29,7 @@ class Delivery:
 
 
 async def exchange(
-    seat: ClientThread, text: str | None, message: str | None = None, *, known: Container[int] = (), after: int | None = None
+    client: ClientThread, text: str | None, message: str | None = None, *, known: Container[int] = (), after: int | None = None
 ) -> AsyncGenerator[Delivery, None]:
     """Say something, or nothing, and yield what the front end is to be told, to the end of the turn.
 
@@ -37,10 +37,10 @@ async def exchange(
     end has, and `after` is the last of them, if it says so itself. Who stops reading stops nothing, and what was not read
     waits again. Raises what `Conversation.send` does.
     """
-    start = seat.told if after is None else after
+    start = client.told if after is None else after
     own: TurnBegan | None = None
     if text is not None:
-        answering = seat.chat.send(text, id=message)
+        answering = client.chat.send(text, id=message)
         first = await anext(answering)
         assert isinstance(first, TurnBegan)
         own = first
@@ -50,32 +50,32 @@ async def exchange(
             async for event in answering:
                 yield Delivery(event, own=True)
             return
-    with seat.answering(own):
-        async for event in seat.chat.events(after=start, follow=own is not None):
+    with client.answering(own):
+        async for event in client.chat.events(after=start, follow=own is not None):
             mine = own is not None and _turn(event) == own.turn
-            if mine or _is_told(seat, event, known, trusted=after is not None):
+            if mine or _is_told(client, event, known, trusted=after is not None):
                 try:
                     yield Delivery(event, own=mine)
                 except BaseException:
-                    seat.disclaim(event.id)
+                    client.release(event.id)
                     raise
             over = mine and isinstance(event, TurnEnded)
             if over or own is None:
-                seat.advance(event.id)
+                client.advance(event.id)
             if over:
                 return
 
 
-def _is_told(seat: ClientThread, event: Event, known: Container[int], *, trusted: bool) -> bool:
+def _is_told(client: ClientThread, event: Event, known: Container[int], *, trusted: bool) -> bool:
     """Return whether an event is to be told, and claim it if it has waited. `trusted`: the front end says what it has."""
     if isinstance(event, OperationChanged | OperationProgressed):
         return True
     if isinstance(event, TurnEnded):
         # Whether an answer arrived whole, no front end can say; whether it was sent whole, we know.
-        return event.turn not in seat.reading and seat.claim(event.id)
-    if not isinstance(event, Delivered) or seat.listeners or event.id in known:
+        return event.turn not in client.reading and client.claim(event.id)
+    if not isinstance(event, Delivered) or client.listeners or event.id in known:
         return False
-    return seat.claim(event.id, again=trusted)
+    return client.claim(event.id, again=trusted)
 
 
 def _turn(event: Event) -> int | None:

@@ -71,7 +71,7 @@ _STATUS: tuple[tuple[type[CoterieError], int], ...] = (
     (ConversationError, 500),
 )
 
-_OURS = "something went wrong here; the server's log says what"
+_INTERNAL_ERROR = "something went wrong here; the server's log says what"
 
 _log = logging.getLogger(__name__)
 
@@ -87,24 +87,24 @@ async def refused(request: Request, error: Exception) -> Response:  # noqa: ARG0
     return error.response()
 
 
-def words_for(error: CoterieError, where: str) -> str:
+def public_message(error: CoterieError, where: str) -> str:
     """Return what a stranger is told of an error: what a request can mend; of all else only that it is in the log."""
     if status_of(error) < 500:  # noqa: PLR2004 - as HTTP has it
         return str(error)
     _log.error("%s: %s", where, describe(error))
-    return _OURS
+    return _INTERNAL_ERROR
 
 
 async def failed(request: Request, error: Exception) -> Response:
     """Answer a request that a conversation could not do."""
     assert isinstance(error, CoterieError)
-    return HTTPProblem(status_of(error), words_for(error, f"{request.method} {request.url.path}")).response()
+    return HTTPProblem(status_of(error), public_message(error, f"{request.method} {request.url.path}")).response()
 
 
 async def broken(request: Request, error: Exception) -> Response:
     """Answer a request that met a fault of ours. What it was is in the log, and not told to strangers."""
     _log.error("%s %s: %s", request.method, request.url.path, describe(error), exc_info=error)
-    return HTTPProblem(500, _OURS).response()
+    return HTTPProblem(500, _INTERNAL_ERROR).response()
 
 
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}

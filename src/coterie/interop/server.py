@@ -55,5 +55,5 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._application.state.service.closing.set()
+        self._application.state.server.closing.set()
         await super().shutdown(sockets)

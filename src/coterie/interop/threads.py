@@ -27,7 +27,7 @@ KEPT = 30 * 86_400.0
 """Seconds that a history is known."""
 
 
-class Records:
+class ThreadRecords:
     """How far each thread was told, and which thread a history belongs to. Safe from any thread."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -57,7 +57,7 @@ class Records:
         row = self._database.row("SELECT thread FROM serving_histories WHERE digest = ?", (digest,))
         return str(row[0]) if row is not None and row[0] else None
 
-    async def belongs(self, digest: str, thread: str) -> None:
+    async def record_history(self, digest: str, thread: str) -> None:
         """Note that a history belongs to a thread. Once two threads share one, it belongs to neither."""
         now = self._clock.time()
 
@@ -85,7 +85,7 @@ _IDLE = 60.0
 class ClientThread:
     """One thread of a front end: its conversation, and how far it was told. Only the server's loop touches it."""
 
-    def __init__(self, key: str, chat: Conversation, told: int, records: Records) -> None:
+    def __init__(self, key: str, chat: Conversation, told: int, records: ThreadRecords) -> None:
         self.chat = chat
         self.opened_at = 0.0
         """When it was asked for last, on the monotonic clock."""
@@ -122,7 +122,7 @@ class ClientThread:
         self._claimed.add(event)
         return True
 
-    def disclaim(self, event: int) -> None:
+    def release(self, event: int) -> None:
         """Give back what was claimed and not told after all."""
         self._claimed.discard(event)
 
@@ -134,52 +134,52 @@ class ClientThread:
             self._records.tell(self._key, event)
 
 
-class Threads:
+class ClientThreads:
     """The threads that were asked for lately. Only the server's loop touches it.
 
     Of many more than `limit` those are closed that nobody has asked for, or reads, and in which nothing is under way. They
     are opened again when they are asked for, as they were left.
     """
 
-    def __init__(self, conversations: Conversations, records: Records, clock: Clock, limit: int) -> None:
+    def __init__(self, conversations: Conversations, records: ThreadRecords, clock: Clock, limit: int) -> None:
         self._conversations = conversations
         self._records = records
         self._clock = clock
         self._limit = limit
-        self._seats: dict[tuple[str, ...], ClientThread] = {}
+        self._threads: dict[tuple[str, ...], ClientThread] = {}
 
     def __len__(self) -> int:
-        return len(self._seats)
+        return len(self._threads)
 
     async def open(self, namespace: tuple[str, ...]) -> ClientThread:
         """Return the seat of a namespace. Raises what `Conversations.open` does."""
-        seat = self._seats.get(namespace)
-        if seat is None:
+        client = self._threads.get(namespace)
+        if client is None:
             key = json.dumps(namespace)
             chat, told = await asyncio.to_thread(lambda: (self._conversations.open(namespace), self._records.told(key)))
             await chat.ready()
-            seat = self._seats.setdefault(namespace, ClientThread(key, chat, told, self._records))
-        seat.opened_at = self._clock.monotonic()
-        if len(self._seats) > self._limit:
+            client = self._threads.setdefault(namespace, ClientThread(key, chat, told, self._records))
+        client.opened_at = self._clock.monotonic()
+        if len(self._threads) > self._limit:
             await self._close_idle()
-        return seat
+        return client
 
     async def _close_idle(self) -> None:
         before = self._clock.monotonic() - _IDLE
-        for namespace, seat in sorted(self._seats.items(), key=lambda item: item[1].opened_at):
-            if seat.opened_at > before or len(self._seats) <= self._limit:
+        for namespace, client in sorted(self._threads.items(), key=lambda item: item[1].opened_at):
+            if client.opened_at > before or len(self._threads) <= self._limit:
                 return
-            if seat.listeners or seat.reading or seat.chat.operations(unfinished=True):
+            if client.listeners or client.reading or client.chat.operations(unfinished=True):
                 continue
-            del self._seats[namespace]
-            await seat.chat.aclose()
+            del self._threads[namespace]
+            await client.chat.aclose()
 
 
-class Service:
+class ServerState:
     """The conversations that are served, and the limits. Only the server's loop touches it."""
 
     def __init__(
-        self, name: str, conversations: Conversations, records: Records, options: ServingOptions, clock: Clock
+        self, name: str, conversations: Conversations, records: ThreadRecords, options: ServingOptions, clock: Clock
     ) -> None:
         self.name = name
         """What the assistant is called, as a model."""
@@ -187,6 +187,6 @@ class Service:
         self.records = records
         self.options = options
         self.clock = clock
-        self.threads = Threads(conversations, records, clock, options.open_threads)
+        self.threads = ClientThreads(conversations, records, clock, options.open_threads)
         self.closing = asyncio.Event()
         """Set when the server ends, so that endless streams do too."""

@@ -42,7 +42,7 @@ def status_line(operation: Operation, queue: Sequence[Operation], now: float) ->
     return f"{name} {word}, {operation.fraction:.0%} done{since}{line}{estimate}"
 
 
-def told(operation: Operation) -> str:
+def delivery_text(operation: Operation) -> str:
     """Return what the user is told of an operation that has ended, where nobody words it better."""
     match operation.state:
         case OperationState.SUCCEEDED:

@@ -9,9 +9,9 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 
-_KEPT = 256
+_MAX_SAMPLES = 256
 """The latest runs of a tool that count."""
-_ENOUGH = 3
+_MIN_SAMPLES = 3
 """Runs after which what was learnt decides."""
 
 
@@ -26,10 +26,10 @@ class Estimate(msgspec.Struct, frozen=True):
     @property
     def learnt(self) -> bool:
         """Whether there were runs enough to decide by."""
-        return self.samples >= _ENOUGH
+        return self.samples >= _MIN_SAMPLES
 
 
-class Durations:
+class DurationEstimates:
     """How long each tool took of late, over all conversations of a host. Safe from any thread; `_lock` guards the table."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Durations:
     def learn(self, tool: str, seconds: Iterable[float]) -> None:
         """Take runs of a tool in, oldest first."""
         with self._lock:
-            self._runs.setdefault(tool, deque(maxlen=_KEPT)).extend(max(0.0, each) for each in seconds)
+            self._runs.setdefault(tool, deque(maxlen=_MAX_SAMPLES)).extend(max(0.0, each) for each in seconds)
 
     def estimate(self, tool: str, expected: float | None = None) -> Estimate | None:
         """Return how long a tool takes: as learnt, or else as it says itself; None if nothing is known."""

@@ -16,7 +16,7 @@ from coterie.kernel import Codec
 from coterie.storage import Database, Pending, ReadTransaction, Row, Schema, Transaction
 
 
-class Swap(Pending[None]):
+class PendingTransition(Pending[None]):
     """One transition on its way."""
 
     __slots__ = ("refuse", "values")
@@ -27,7 +27,7 @@ class Swap(Pending[None]):
         self.refuse = refuse
 
 
-class Swaps:
+class TransitionBatcher:
     """Gathers the transitions that are asked for while the writer is busy, and hands them over together.
 
     A write of its own for each would be held apart by a savepoint, which costs more than the transition. Safe from any
@@ -38,15 +38,15 @@ class Swaps:
         self._database = database
         self._sql = sql
         self._lock = new_lock(Rank.RECORDS)
-        self._gathered: list[Swap] = []
+        self._gathered: list[PendingTransition] = []
 
-    def put(self, swap: Swap) -> Swap:
+    def put(self, swap: PendingTransition) -> PendingTransition:
         """Have a transition made after all that were asked for before; return it, to be waited for."""
         with self._lock:
             self._gathered.append(swap)
             first = len(self._gathered) == 1
         if first:
-            group = _Group(self)
+            group = _Batch(self)
             try:
                 pending = self._database.write(group.work)
             except BaseException as error:
@@ -55,23 +55,23 @@ class Swaps:
             pending.add_callback(lambda: group.end(pending.exception()))
         return swap
 
-    def take(self) -> list[Swap]:
+    def take(self) -> list[PendingTransition]:
         """Return what was gathered, which is then the caller's."""
         with self._lock:
             gathered, self._gathered = self._gathered, []
         return gathered
 
-    def make(self, write: Transaction, swaps: Sequence[Swap]) -> list[bool]:
+    def make(self, write: Transaction, swaps: Sequence[PendingTransition]) -> list[bool]:
         """Make transitions, and return which of them counted."""
         return [write.execute(self._sql, swap.values) == 1 for swap in swaps]
 
 
-class _Group:
+class _Batch:
     """The transitions of one write. It may be done again, and is then the same ones."""
 
-    def __init__(self, swaps: Swaps) -> None:
+    def __init__(self, swaps: TransitionBatcher) -> None:
         self._swaps = swaps
-        self._taken: list[Swap] | None = None
+        self._taken: list[PendingTransition] | None = None
         self._counted: list[bool] = []
 
     def work(self, write: Transaction) -> None:
@@ -147,7 +147,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._codec = Codec()
-        self._swaps = Swaps(database, _SWAP)
+        self._swaps = TransitionBatcher(database, _SWAP)
         database.migrate(SCHEMA)
 
     def add(self, write: Transaction, namespace: str, operation: Operation) -> None:
@@ -170,7 +170,9 @@ class Ledger:
         """Write the operation in place of the one an epoch before it. Ends with `TransitionRefused` as `swap` does."""
         expected = operation.epoch - 1
         return self._swaps.put(
-            Swap(self._database.name, self._values(namespace, operation, expected), lambda: _late(operation, expected))
+            PendingTransition(
+                self._database.name, self._values(namespace, operation, expected), lambda: _late(operation, expected)
+            )
         )
 
     def keep(self, namespace: str, number: int, attempt: int, checkpoint: bytes) -> Pending[bool]:
@@ -189,7 +191,7 @@ class Ledger:
         """Return all operations of a conversation, oldest first."""
         return self._read(namespace, self._database.rows(_ALL, (namespace,)))
 
-    def owed(self, view: ReadTransaction, namespace: str) -> list[Operation]:
+    def undelivered(self, view: ReadTransaction, namespace: str) -> list[Operation]:
         """Return those that have not ended, or that the user was not told of, oldest first."""
         return self._read(namespace, view.rows(_OWED, (namespace,)))
 
@@ -198,9 +200,9 @@ class Ledger:
         row = self._database.row(_ONE, (namespace, number))
         return self._read(namespace, [row])[0] if row is not None else None
 
-    def latest(self, namespace: str, most: int) -> list[Operation]:
+    def latest(self, namespace: str, limit: int) -> list[Operation]:
         """Return the newest operations of a conversation, the newest first."""
-        return self._read(namespace, self._database.rows(_LATEST, (namespace, most)))
+        return self._read(namespace, self._database.rows(_LATEST, (namespace, limit)))
 
     def by_key(self, namespace: str, key: str) -> Operation | None:
         """Return the latest operation with an idempotency key, or None."""

@@ -16,7 +16,7 @@ from coterie.conversation.operations.operation import Effect, Operation, Operati
 from coterie.errors import TransitionRefused
 
 _S = OperationState
-WAYS: Mapping[OperationState, frozenset[OperationState]] = MappingProxyType(
+TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = MappingProxyType(
     {
         _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED, _S.CANCELLING, _S.FAILED}),
         _S.RUNNING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLING, _S.UNKNOWN, _S.QUEUED}),
@@ -34,7 +34,7 @@ def change(operation: Operation, **changes: Any) -> Operation:
 
 def move(operation: Operation, state: OperationState, **changes: Any) -> Operation:
     """Return the operation in another state, at the next epoch. Raises `TransitionRefused` if there is no such way."""
-    if state not in WAYS.get(operation.state, ()):
+    if state not in TRANSITIONS.get(operation.state, ()):
         raise TransitionRefused(operation.id, operation.state, state)
     return change(operation, state=state, **changes)
 
@@ -46,7 +46,7 @@ def begin(operation: Operation, now: float) -> Operation:
     )
 
 
-def again(operation: Operation, reason: str) -> Operation:
+def requeue(operation: Operation, reason: str) -> Operation:
     """Return the operation waiting for another attempt: it failed, or can go on after a crash."""
     return move(operation, _S.QUEUED, detail=reason)
 
@@ -56,7 +56,7 @@ def ask_to_stop(operation: Operation) -> Operation:
     return move(operation, _S.CANCELLING, stopping=True)
 
 
-def lose(operation: Operation) -> Operation:
+def mark_unknown(operation: Operation) -> Operation:
     """Return the operation as it is after nobody has seen it end: of unknown outcome, and to be told of by itself."""
     return move(operation, _S.UNKNOWN, background=True, detail="the process ended while it ran")
 
@@ -75,7 +75,7 @@ EVERYTHING = "*"
 _ACTIVE = (OperationState.RUNNING, OperationState.CANCELLING)
 
 
-def touch(one: Sequence[str], other: Sequence[str]) -> bool:
+def overlap(one: Sequence[str], other: Sequence[str]) -> bool:
     """Return whether two sets of resources have one in common. ``*`` is every resource that is named."""
     if not one or not other:
         return False
@@ -84,7 +84,7 @@ def touch(one: Sequence[str], other: Sequence[str]) -> bool:
 
 def conflict(one: Operation, other: Operation) -> bool:
     """Return whether two operations exclude each other: they share a resource, and one of them writes."""
-    return Effect.WRITE in (one.effect, other.effect) and touch(one.resources, other.resources)
+    return Effect.WRITE in (one.effect, other.effect) and overlap(one.resources, other.resources)
 
 
 def queue(operations: Iterable[Operation]) -> list[Operation]:
@@ -112,7 +112,7 @@ def runnable(operations: Iterable[Operation], held: Iterable[Operation] = (), wa
     return ready
 
 
-def undecided(operations: Iterable[Operation]) -> list[Operation]:
+def blocked_by_unknown(operations: Iterable[Operation]) -> list[Operation]:
     """Return the queued operations that cannot begin before somebody says what became of one whose outcome is unknown."""
     known = list(operations)
     in_the_way = [each for each in known if each.state is OperationState.UNKNOWN and each.effect is Effect.WRITE]
@@ -124,9 +124,9 @@ def undecided(operations: Iterable[Operation]) -> list[Operation]:
     return found
 
 
-def written(operations: Iterable[Operation], resources: Sequence[str]) -> Operation | None:
+def active_writer(operations: Iterable[Operation], resources: Sequence[str]) -> Operation | None:
     """Return an operation that writes one of these resources right now, or None."""
     for each in operations:
-        if each.state in _ACTIVE and each.effect is Effect.WRITE and touch(each.resources, resources):
+        if each.state in _ACTIVE and each.effect is Effect.WRITE and overlap(each.resources, resources):
             return each
     return None

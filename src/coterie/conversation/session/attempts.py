@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from coterie.conversation.tools.attempt import AttemptOutcome, Ending, ToolAttempt
+from coterie.conversation.tools.attempt import AttemptEnding, AttemptOutcome, ToolAttempt
 from coterie.conversation.tools.context import ToolContext
 from coterie.errors import OperationStopped
 from coterie.messaging import Message
@@ -25,7 +25,7 @@ class AttemptDeadline:
         self._heard = self._loop.time()
         self._timers: list[asyncio.TimerHandle] = []
         if timeout is not None:
-            self._timers.append(self._loop.call_later(timeout, self._ring, f"it took longer than {timeout:g} s"))
+            self._timers.append(self._loop.call_later(timeout, self._notify, f"it took longer than {timeout:g} s"))
         if idle is not None:
             self._listen(idle)
 
@@ -46,17 +46,17 @@ class AttemptDeadline:
         assert self._idle is not None
         left = self._heard + self._idle - self._loop.time()
         if left <= 0:
-            self._ring(f"it said nothing for {self._idle:g} s")
+            self._notify(f"it said nothing for {self._idle:g} s")
         else:
             self._timers = [each for each in self._timers if each.when() > self._loop.time()]
             self._listen(left)
 
-    def _ring(self, why: str) -> None:
+    def _notify(self, why: str) -> None:
         self.close()
         self._overdue(why)
 
 
-class Halt(Message):
+class StopAttempt(Message):
     """Stop what can be stopped: an asynchronous function, at its next await. A synchronous one sees it by itself."""
 
 
@@ -72,7 +72,7 @@ class AttemptWorker(Agent):
         self.context.create_task(self._work())
 
     @on
-    def halt(self, _message: Halt) -> None:
+    def halt(self, _message: StopAttempt) -> None:
         """Have the function cancelled, if that is possible."""
         if self._call is not None and self._attempt.callee.is_async:
             self._call.cancel()
@@ -95,12 +95,12 @@ class AttemptWorker(Agent):
         try:
             value = await attempt.callee.call(ToolContext(attempt), attempt.arguments, self.context.run_blocking)
         except OperationStopped as error:
-            return AttemptOutcome(Ending.STOPPED, error=error)
+            return AttemptOutcome(AttemptEnding.STOPPED, error=error)
         except asyncio.CancelledError as error:
             # Of its own accord a tool that raises this has failed; asked to, it has stopped.
-            return AttemptOutcome(Ending.STOPPED if attempt.cancelled else Ending.RAISED, error=error)
+            return AttemptOutcome(AttemptEnding.STOPPED if attempt.cancelled else AttemptEnding.RAISED, error=error)
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its outcome, SystemExit included
-            return AttemptOutcome(Ending.RAISED, error=error)
+            return AttemptOutcome(AttemptEnding.RAISED, error=error)
         return attempt.returned(value)
 
 
@@ -122,5 +122,5 @@ class RunningAttempt:
         """Ask the tool to stop; return whether it is to."""
         asked = self.attempt.ask_to_stop(anyway=anyway)
         if asked and self.ref is not None:
-            self.ref.tell(Halt())
+            self.ref.tell(StopAttempt())
         return asked

@@ -15,7 +15,7 @@ from coterie.conversation.operations.operation import CancelAnswer, Operation, O
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy
-from coterie.conversation.tools.schema import Arguments, description_of
+from coterie.conversation.tools.schema import ToolArguments, description_of
 from coterie.models import ToolCall, ToolDefinition
 
 
@@ -57,18 +57,18 @@ def _resolve(operation: str, outcome: Literal["succeeded", "failed", "retry"]) -
     """
 
 
-class Builtin:
+class BuiltinTool:
     """One of them: what a model is told, and the check of its arguments."""
 
     def __init__(self, name: str, function: Any) -> None:
         self.name = name
-        self.arguments = Arguments(function, {}, name)
+        self.arguments = ToolArguments(function, {}, name)
         self.definition = ToolDefinition(name, description_of(function), self.arguments.schema)
 
 
-BUILTINS: Mapping[str, Builtin] = MappingProxyType(
+BUILTIN_TOOLS: Mapping[str, BuiltinTool] = MappingProxyType(
     {
-        name: Builtin(name, function)
+        name: BuiltinTool(name, function)
         for name, function in {
             "check_status": _check_status,
             "cancel": _cancel,
@@ -87,7 +87,7 @@ def definitions(lane: Lane, tools: list[str], *, unknown: bool) -> list[ToolDefi
         names.append("request")
     if unknown:
         names.append("resolve")
-    return [BUILTINS[name].definition for name in names]
+    return [BUILTIN_TOOLS[name].definition for name in names]
 
 
 _SHOWN = 5
@@ -102,15 +102,15 @@ _OUTCOMES = {
 class BuiltinCommands:
     """Obeys the calls of built-in tools. Only the conversation's thread touches it."""
 
-    def __init__(self, book: SessionLog, runner: OperationScheduler, calls: ToolCallPolicy) -> None:
-        self._book = book
-        self._runner = runner
+    def __init__(self, session_log: SessionLog, scheduler: OperationScheduler, calls: ToolCallPolicy) -> None:
+        self._session_log = session_log
+        self._scheduler = scheduler
         self._calls = calls
 
-    async def obey(self, call: ToolCall, *, turn: int, lane: Lane) -> ImmediateResult:
+    async def execute(self, call: ToolCall, *, turn: int, lane: Lane) -> ImmediateResult:
         """Do what a call says, and return what the model is told."""
         try:
-            given, _ = BUILTINS[call.name].arguments.check(call.arguments)
+            given, _ = BUILTIN_TOOLS[call.name].arguments.check(call.arguments)
         except ValueError as error:
             return ImmediateResult(f"the arguments do not fit: {error}. Mend them and call again.", failed=True, mistaken=True)
         if call.name == "request":
@@ -120,7 +120,7 @@ class BuiltinCommands:
         number = number_of(given["operation"])
         operation = self.find(number) if number is not None else None
         if operation is None:
-            known = ", ".join(each.id for each in self._runner.unfinished) or "none"
+            known = ", ".join(each.id for each in self._scheduler.unfinished) or "none"
             return ImmediateResult(
                 f"there is no operation {given['operation']!r}; under way: {known}", failed=True, mistaken=True
             )
@@ -132,45 +132,47 @@ class BuiltinCommands:
                 return await self._resolve(operation, outcome)
             case "cancel":
                 return await self._cancel(operation)
-        return ImmediateResult(status_line(operation, self._runner.queue, self._book.now))
+        return ImmediateResult(status_line(operation, self._scheduler.queue, self._session_log.now))
 
     def find(self, number: int) -> Operation | None:
         """Return an operation of this conversation, however old."""
-        return self._book.operation(number)
+        return self._session_log.operation(number)
 
     async def _cancel(self, operation: Operation) -> ImmediateResult:
-        if operation.number not in self._book.operations:
+        if operation.number not in self._session_log.operations:
             return ImmediateResult(f"{CancelAnswer.TOO_LATE}: {outcome_line(operation)}")
-        answer = await self._runner.cancel(operation.number)
+        answer = await self._scheduler.cancel(operation.number)
         now = self.find(operation.number)
         if answer is CancelAnswer.STOPPED and now is not None and not now.delivered and now.ended:
             # Who asked is told here and now, and not once more.
-            await self._book.record(operations=[machine.change(now, delivered=True)], tell=False)
+            await self._session_log.record(operations=[machine.change(now, delivered=True)], tell=False)
         more = f" {outcome_line(now)}" if now is not None and now.ended else ""
         return ImmediateResult(f"{operation.id}: {answer}.{more}")
 
     async def _resolve(self, operation: Operation, outcome: str) -> ImmediateResult:
         if operation.state is not OperationState.UNKNOWN:
             return ImmediateResult(f"its outcome is known: {outcome_line(operation)}", failed=True)
-        after = await self._runner.resolve(operation.number, _OUTCOMES[outcome], "")
+        after = await self._scheduler.resolve(operation.number, _OUTCOMES[outcome], "")
         return ImmediateResult(outcome_line(after) if after.ended else f"{after.id} {after.tool} is tried again")
 
     async def _request(self, given: dict[str, Any], call: ToolCall, turn: int, lane: Lane) -> ImmediateResult:
-        found = await self._calls.admit(given["tool"], given["arguments"], turn=turn, call=call.id, lane=lane, requested=True)
+        found = await self._calls.decide(given["tool"], given["arguments"], turn=turn, call=call.id, lane=lane, requested=True)
         if not isinstance(found, PlannedOperation):
             return found
         operation = msgspec.structs.replace(found.operation, background=True)
-        taken = await self._runner.submit(None, [operation])
+        taken = await self._scheduler.submit(None, [operation])
         return ImmediateResult(
-            f"Taken: {status_line(taken[0], self._runner.queue, self._book.now)}. The user will be told the result by itself."
+            f"Taken: {status_line(taken[0], self._scheduler.queue, self._session_log.now)}. The user will be told the result by itself."
         )
 
     def _list(self) -> str:
-        running = [each for each in self._runner.unfinished if each.state is not OperationState.QUEUED]
-        ended = [each for each in self._book.host.journal.ledger.latest(self._book.port.key, _SHOWN) if each.ended]
-        unknown = [each for each in self._book.operations.values() if each.state is OperationState.UNKNOWN]
-        queue = self._runner.queue
-        lines = [f"- {status_line(each, queue, self._book.now)}" for each in [*running, *queue, *unknown, *ended]]
+        running = [each for each in self._scheduler.unfinished if each.state is not OperationState.QUEUED]
+        ended = [
+            each for each in self._session_log.host.journal.ledger.latest(self._session_log.state.key, _SHOWN) if each.ended
+        ]
+        unknown = [each for each in self._session_log.operations.values() if each.state is OperationState.UNKNOWN]
+        queue = self._scheduler.queue
+        lines = [f"- {status_line(each, queue, self._session_log.now)}" for each in [*running, *queue, *unknown, *ended]]
         return "\n".join(lines) or "There are no operations."
 
 

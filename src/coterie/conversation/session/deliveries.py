@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from coterie.conversation.entries import DeliveredEntry
 from coterie.conversation.operations import machine
-from coterie.conversation.operations.descriptions import outcome_line, told
+from coterie.conversation.operations.descriptions import delivery_text, outcome_line
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.session.prompt import project
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
-from coterie.conversation.session.speaker import Cut, Speaker
+from coterie.conversation.session.speaker import AnswerCut, Speaker
 from coterie.errors import ModelError, describe
 from coterie.models import ModelRequest
 from coterie.runtime.references.logs import AgentLog
@@ -18,52 +18,54 @@ from coterie.runtime.references.logs import AgentLog
 class Deliveries:
     """Tells outcomes, each once. Only the conversation's thread touches it."""
 
-    def __init__(self, book: SessionLog, runner: OperationScheduler, speaker: Speaker, log: AgentLog) -> None:
-        self._book = book
-        self._host = book.host
-        self._runner = runner
+    def __init__(self, session_log: SessionLog, scheduler: OperationScheduler, speaker: Speaker, log: AgentLog) -> None:
+        self._session_log = session_log
+        self._host = session_log.host
+        self._scheduler = scheduler
         self._speaker = speaker
         self._log = log
 
     @property
     def due(self) -> list[Operation]:
         """The operations that the user is to be told of now."""
-        return [each for each in self._book.operations.values() if each.background and self._is_due(each)]
+        return [each for each in self._session_log.operations.values() if each.background and self._is_due(each)]
 
     async def deliver(self) -> None:
         """Tell all that is due, in one word: merged by the model if something was said meanwhile, else plainly."""
         due = self.due
         text = "\n".join(self._plain(each) for each in due)
         merged = False
-        if self._book.answered > min(each.turn for each in due):
-            worded = await self._word(due)
+        if self._session_log.answered > min(each.turn for each in due):
+            worded = await self._merge(due)
             merged = bool(worded)
             text = worded or text
-            if any(self._book.operations.get(each.number) != each for each in due):
+            if any(self._session_log.operations.get(each.number) != each for each in due):
                 # Somebody has settled one meanwhile: what is due now is looked at afresh.
                 return
         after = [machine.change(each, delivered=True) if each.ended else machine.change(each, reported=True) for each in due]
         self._host.telemetry.count("deliveries")
         self._host.telemetry.count("merged", int(merged))
-        await self._book.record(DeliveredEntry(operations=tuple(after), text=text, merged=merged), operations=after, tell=False)
+        await self._session_log.record(
+            DeliveredEntry(operations=tuple(after), text=text, merged=merged), operations=after, tell=False
+        )
 
-    async def _word(self, due: list[Operation]) -> str:
+    async def _merge(self, due: list[Operation]) -> str:
         settings = self._host.settings
         outcomes = "\n".join(f"- {outcome_line(each)}" for each in due)
         request = ModelRequest(
             instructions=f"{settings.instructions}\n\n{settings.synthesis_instructions}\n\nThe outcomes:\n{outcomes}",
-            exchanges=project(self._book.entries(), turn=self._book.answered, limit=settings.history),
+            exchanges=project(self._session_log.entries(), turn=self._session_log.answered, limit=settings.history),
             temperature=settings.synthesis_temperature,
-            agent=self._book.port.name,
+            agent=self._session_log.state.name,
             step="delivery " + " ".join(each.id for each in due),
         )
         try:
-            reply = await self._speaker.speak(request, turn=self._book.answered, delivery=True)
+            reply = await self._speaker.speak(request, turn=self._session_log.answered, delivery=True)
         except (ModelError, TimeoutError) as error:
             # The outcome is told all the same, if not as well.
             self._log.warning("a delivery is told plainly: %s", describe(error))
             return ""
-        except Cut:
+        except AnswerCut:
             return ""
         return reply.text.strip() and reply.text
 
@@ -74,10 +76,10 @@ class Deliveries:
                 return str(tool.report(operation))
             except Exception as error:  # noqa: BLE001 - of the tool's own; the outcome is told all the same
                 self._log.warning("the report of %s raised %s", operation.tool, describe(error))
-        return told(operation)
+        return delivery_text(operation)
 
     def _is_due(self, operation: Operation) -> bool:
         if operation.ended:
             return not operation.delivered
         unknown = operation.state is OperationState.UNKNOWN
-        return unknown and not operation.reported and operation.number not in self._runner.checking
+        return unknown and not operation.reported and operation.number not in self._scheduler.checking

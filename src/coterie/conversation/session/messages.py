@@ -8,7 +8,7 @@ from coterie.conversation.operations.operation import CancelAnswer, Operation
 from coterie.messaging import Message, Request
 
 
-class Taken(msgspec.Struct, frozen=True):
+class MessageAccepted(msgspec.Struct, frozen=True):
     """A message of the user is in the log."""
 
     turn: int
@@ -16,7 +16,7 @@ class Taken(msgspec.Struct, frozen=True):
     """The id of an event before its first."""
 
 
-class Speak(Request[Taken]):
+class SendMessage(Request[MessageAccepted]):
     """The user says something."""
 
     text: str
@@ -48,11 +48,11 @@ class WaitUntilIdle(Request[None]):
     """Somebody waits for all to be quiet."""
 
 
-class Ready(Request[int]):
+class AwaitReady(Request[int]):
     """Somebody wants to know when it has been taken up, and the id of its newest event then."""
 
 
-class AttemptNews(Message):
+class AttemptProgressed(Message):
     """An attempt has made progress."""
 
     serial: int

@@ -15,57 +15,57 @@ class MonitoredSessions:
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.RECORDS)
-        self._ports: dict[Address, ConversationState] = {}
+        self._states: dict[Address, ConversationState] = {}
 
     def __deepcopy__(self, memo: object) -> MonitoredSessions:
         return self
 
-    def add(self, agent: AgentRef, port: ConversationState) -> None:
+    def add(self, agent: AgentRef, state: ConversationState) -> None:
         """Note who belongs to an agent."""
         with self._lock:
-            self._ports[agent.address] = port
+            self._states[agent.address] = state
 
     def take(self, agent: AgentRef) -> ConversationState | None:
         """Return who belonged to an agent, and forget it."""
         with self._lock:
-            return self._ports.pop(agent.address, None)
+            return self._states.pop(agent.address, None)
 
     def take_all(self) -> list[ConversationState]:
         """Return all that there are, and forget them."""
         with self._lock:
-            ports = list(self._ports.values())
-            self._ports.clear()
-            return ports
+            sessions = list(self._states.values())
+            self._states.clear()
+            return sessions
 
 
-class Look(Message):
+class MonitorSession(Message):
     """A conversation was opened."""
 
     agent: AgentRef
 
 
-class Looked(Request[None]):
+class AwaitMonitored(Request[None]):
     """Ends when all that were opened before are watched."""
 
 
 class SessionMonitor(Agent):
     """One for each host. Closes the feed of a conversation whose agent has ended."""
 
-    def __init__(self, roll: MonitoredSessions) -> None:
-        self._roll = roll
+    def __init__(self, monitored: MonitoredSessions) -> None:
+        self._monitored = monitored
 
     def on_stop(self) -> None:
         """End all reading: the runtime stops, or the host was closed, and nobody tells of more."""
-        for port in self._roll.take_all():
-            port.feed.close()
+        for state in self._monitored.take_all():
+            state.event_stream.close()
 
     @on
-    def look(self, message: Look) -> None:
+    def look(self, message: MonitorSession) -> None:
         """Watch one more; if it has ended already, that is heard at once."""
         self.context.watch(message.agent)
 
     @on
-    def looked(self, _message: Looked) -> None:
+    def looked(self, _message: AwaitMonitored) -> None:
         """Say that what came before has been done."""
 
     @on
@@ -75,6 +75,6 @@ class SessionMonitor(Agent):
     @on
     def down(self, message: AgentDown) -> None:
         """Hear that one has ended."""
-        port = self._roll.take(message.agent)
-        if port is not None:
-            port.feed.close(ConversationFailed(port.name, message.error) if message.reason == "failed" else None)
+        state = self._monitored.take(message.agent)
+        if state is not None:
+            state.event_stream.close(ConversationFailed(state.name, message.error) if message.reason == "failed" else None)

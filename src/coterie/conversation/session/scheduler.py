@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.entries import Ended, Entry
+from coterie.conversation.entries import ConversationEntry, OperationEndedEntry
 from coterie.conversation.events import OperationProgressed
 from coterie.conversation.operations import machine
-from coterie.conversation.operations.machine import queue, runnable, undecided
+from coterie.conversation.operations.machine import blocked_by_unknown, queue, runnable
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
 from coterie.conversation.session.attempts import AttemptDeadline, AttemptWorker, RunningAttempt
-from coterie.conversation.session.messages import AttemptEnded, AttemptNews
+from coterie.conversation.session.messages import AttemptEnded, AttemptProgressed
 from coterie.conversation.session.session_log import SessionLog
-from coterie.conversation.tools.attempt import Purpose, ToolAttempt
+from coterie.conversation.tools.attempt import AttemptPurpose, ToolAttempt
 from coterie.conversation.tools.outcomes import NextStep, after_check, after_compensation, after_run, must_undo
 from coterie.runtime import Context
 
@@ -34,16 +34,18 @@ class OperationScheduler:
     Only the conversation's thread touches it. `spawn` runs an asynchronous function beside; `changed` is called when something ended.
     """
 
-    def __init__(self, book: SessionLog, context: Context, spawn: Callable[..., object], changed: Callable[[], None]) -> None:
-        self.book = book
-        self.host = book.host
+    def __init__(
+        self, session_log: SessionLog, context: Context, spawn: Callable[..., object], changed: Callable[[], None]
+    ) -> None:
+        self.session_log = session_log
+        self.host = session_log.host
         self._context = context
         self._spawn = spawn
         self._changed = changed
         self._serials = itertools.count(1)
         self._attempts: dict[int, RunningAttempt] = {}
         self._current: dict[int, RunningAttempt] = {}
-        self._given_up: dict[int, RunningAttempt] = {}
+        self._abandoned: dict[int, RunningAttempt] = {}
         self._not_yet: dict[int, asyncio.TimerHandle] = {}
         self._waiters: dict[int, list[asyncio.Future[Operation]]] = {}
         self._secrets: dict[int, Mapping[str, Any]] = {}
@@ -57,38 +59,40 @@ class OperationScheduler:
     @property
     def unfinished(self) -> list[Operation]:
         """Those that wait or run."""
-        return [each for each in self.book.operations.values() if not each.ended and each.state is not _S.UNKNOWN]
+        return [each for each in self.session_log.operations.values() if not each.ended and each.state is not _S.UNKNOWN]
 
     @property
-    def moving(self) -> list[Operation]:
+    def progressing(self) -> list[Operation]:
         """Those of them that end by themselves: the others wait for somebody to say what became of an unknown one."""
-        waiting = {each.number for each in undecided(self.book.operations.values())}
+        waiting = {each.number for each in blocked_by_unknown(self.session_log.operations.values())}
         return [each for each in self.unfinished if each.number not in waiting]
 
     @property
-    def held(self) -> list[Operation]:
+    def abandoned(self) -> list[Operation]:
         """Attempts that were given up and still run."""
-        return [each.attempt.operation for each in self._given_up.values()]
+        return [each.attempt.operation for each in self._abandoned.values()]
 
     @property
     def blocking(self) -> list[Operation]:
         """What keeps others from its resources without being in the queue: attempts given up, and unknown outcomes."""
-        unknown = [each for each in self.book.operations.values() if each.state is _S.UNKNOWN and each.effect is Effect.WRITE]
-        return self.held + unknown
+        unknown = [
+            each for each in self.session_log.operations.values() if each.state is _S.UNKNOWN and each.effect is Effect.WRITE
+        ]
+        return self.abandoned + unknown
 
     @property
     def queue(self) -> list[Operation]:
         """Those that wait, in their order."""
-        return queue(self.book.operations.values())
+        return queue(self.session_log.operations.values())
 
     # In.
 
-    async def submit(self, entry: Entry | None, operations: Iterable[Operation]) -> list[Operation]:
+    async def submit(self, entry: ConversationEntry | None, operations: Iterable[Operation]) -> list[Operation]:
         """Take new operations in, with the entry of the log that they come from; return them as they then are.
 
         The intent is on the disk before the effect: those that may begin at once are written as begun.
         """
-        known = dict(self.book.operations)
+        known = dict(self.session_log.operations)
         taken: list[Operation] = []
         for each in operations:
             known[each.number] = each
@@ -96,33 +100,33 @@ class OperationScheduler:
             ready = {one.number for one in runnable(known.values(), self.blocking, self._not_yet)}
             if each.number in ready:
                 # Its number is still at epoch 0: that it is new and that it begins is one write.
-                begun = machine.begin(each, self.book.now)
+                begun = machine.begin(each, self.session_log.now)
                 known[each.number] = begun = msgspec.structs.replace(begun, epoch=0)
                 taken.append(begun)
             else:
                 taken.append(each)
-        await self.book.record(*([entry] if entry is not None else []), operations=taken)
+        await self.session_log.record(*([entry] if entry is not None else []), operations=taken)
         for each in taken:
             if each.state is _S.RUNNING:
-                self._launch(each, Purpose.RUN)
-        return [self.book.operations.get(each.number, each) for each in taken]
+                self._launch(each, AttemptPurpose.RUN)
+        return [self.session_log.operations.get(each.number, each) for each in taken]
 
-    def entrust(self, number: int, given: Mapping[str, Any]) -> None:
+    def hold_secrets(self, number: int, given: Mapping[str, Any]) -> None:
         """Hold the arguments of an operation that is about to be submitted, which are not to be written down."""
         self._secrets[number] = given
 
     def schedule(self) -> None:
         """Begin what may begin now."""
-        ready = runnable(self.book.operations.values(), self.blocking, self._not_yet)
+        ready = runnable(self.session_log.operations.values(), self.blocking, self._not_yet)
         if ready:
-            begun = [machine.begin(each, self.book.now) for each in ready]
-            written = self.book.record(operations=begun)
+            begun = [machine.begin(each, self.session_log.now) for each in ready]
+            written = self.session_log.record(operations=begun)
 
             async def launch() -> None:
                 await written
                 for each in begun:
-                    if (now := self.book.operations.get(each.number)) is not None and now.attempt == each.attempt:
-                        self._launch(now, Purpose.RUN)
+                    if (now := self.session_log.operations.get(each.number)) is not None and now.attempt == each.attempt:
+                        self._launch(now, AttemptPurpose.RUN)
 
             self._spawn(launch)
 
@@ -135,19 +139,19 @@ class OperationScheduler:
         waiting.insert(min(place, len(waiting)), one)
         moved = [machine.change(each, place=new) for each, new in zip(waiting, places, strict=True) if each.place != new]
         if moved:
-            await self.book.record(operations=moved)
+            await self.session_log.record(operations=moved)
             self.schedule()
         return tuple(self.queue)
 
-    async def to_background(self, numbers: Iterable[int], *entries: Entry) -> None:
+    async def to_background(self, numbers: Iterable[int], *entries: ConversationEntry) -> None:
         """Have operations be delivered by themselves, because their turn goes on without them."""
         moved = []
         for number in numbers:
-            operation = self.book.operations[number]
+            operation = self.session_log.operations[number]
             if not operation.background:
                 moved.append(machine.change(operation, background=True))
                 self.host.telemetry.count_tool(operation.tool, "backgrounded")
-        await self.book.record(*entries, operations=moved)
+        await self.session_log.record(*entries, operations=moved)
 
     # Waiting.
 
@@ -159,20 +163,22 @@ class OperationScheduler:
 
     # An attempt.
 
-    def launch(self, operation: Operation, purpose: Purpose) -> None:
+    def launch(self, operation: Operation, purpose: AttemptPurpose) -> None:
         """Begin to check or to compensate an operation."""
         self._launch(operation, purpose)
 
-    def _launch(self, operation: Operation, purpose: Purpose) -> None:
+    def _launch(self, operation: Operation, purpose: AttemptPurpose) -> None:
         tool = self.host.tools.get(operation.tool)
         if tool is None:
             self._spawn(self._finish, operation.number, _S.FAILED, f"there is no tool {operation.tool} any more")
             return
-        callee = {Purpose.RUN: tool.run, Purpose.CHECK: tool.check, Purpose.COMPENSATE: tool.compensate}[purpose]
+        callee = {AttemptPurpose.RUN: tool.run, AttemptPurpose.CHECK: tool.check, AttemptPurpose.COMPENSATE: tool.compensate}[
+            purpose
+        ]
         assert callee is not None
         given = self._secrets.get(operation.number, operation.arguments)
         lost = tool.arguments.hidden(given)
-        if lost and purpose is Purpose.RUN:
+        if lost and purpose is AttemptPurpose.RUN:
             why = f"{', '.join(lost)} is secret and was not kept when the process ended: it has to be asked for again"
             self._spawn(self._finish, operation.number, _S.FAILED, why)
             return
@@ -182,59 +188,59 @@ class OperationScheduler:
             self._spawn(self._finish, operation.number, _S.FAILED, f"its arguments do not fit any more: {error}")
             return
         serial = next(self._serials)
-        again = operation.attempt > 1 or purpose is not Purpose.RUN
+        again = operation.attempt > 1 or purpose is not AttemptPurpose.RUN
         me = self._context.self_ref
         attempt = ToolAttempt(
             operation,
             purpose,
             callee,
             arguments,
-            self.book.port,
-            key=operation.key or f"{self.book.port.key}/{operation.id}",
-            checkpoint=self.host.journal.ledger.checkpoint(self.book.port.key, operation.number) if again else None,
-            on_progress=lambda _: me.tell(AttemptNews(serial)),
+            self.session_log.state,
+            key=operation.key or f"{self.session_log.state.key}/{operation.id}",
+            checkpoint=self.host.journal.ledger.checkpoint(self.session_log.state.key, operation.number) if again else None,
+            on_progress=lambda _: me.tell(AttemptProgressed(serial)),
             on_end=lambda _: me.tell(AttemptEnded(serial)),
-            longest=self.host.settings.longest_result,
+            max_length=self.host.settings.longest_result,
         )
-        running = RunningAttempt(serial, attempt, self.book.now)
+        running = RunningAttempt(serial, attempt, self.session_log.now)
         self._attempts[serial] = self._current[operation.number] = running
-        if purpose is Purpose.RUN:
+        if purpose is AttemptPurpose.RUN:
             if operation.attempt == 1:
-                self.host.telemetry.began(tool.name, max(0.0, self.book.now - operation.created_at))
+                self.host.telemetry.began(tool.name, max(0.0, self.session_log.now - operation.created_at))
             running.watch = AttemptDeadline(tool.timeout, tool.idle_timeout, lambda why: self._overdue(running, why))
         else:
             limit = tool.timeout if tool.timeout is not None else self.host.settings.model_timeout
             running.watch = AttemptDeadline(limit, None, lambda why: self._overdue(running, why))
         running.ref = self._context.spawn(AttemptWorker, attempt)
-        if operation.state is _S.CANCELLING and purpose is Purpose.RUN:
+        if operation.state is _S.CANCELLING and purpose is AttemptPurpose.RUN:
             # It was asked to stop while its beginning was being written.
             running.stop()
 
-    def news(self, serial: int) -> None:
+    def attempt_progressed(self, serial: int) -> None:
         """Be told that an attempt has made progress."""
         running = self._attempts.get(serial)
-        if running is None or running.attempt.given_up or running.attempt.purpose is not Purpose.RUN:
+        if running is None or running.attempt.given_up or running.attempt.purpose is not AttemptPurpose.RUN:
             return
-        fraction, line = running.attempt.take_news()
+        fraction, line = running.attempt.take_progress()
         if running.watch is not None:
             running.watch.alive()
-        operation = self.book.operations.get(running.attempt.operation.number)
+        operation = self.session_log.operations.get(running.attempt.operation.number)
         if operation is not None and not operation.ended:
-            self._follow(running, msgspec.structs.replace(operation, fraction=fraction, line=line))
-            self.book.announce(
+            self._record_progress(running, msgspec.structs.replace(operation, fraction=fraction, line=line))
+            self.session_log.announce(
                 OperationProgressed, operation=operation.number, tool=operation.tool, fraction=fraction, line=line
             )
 
-    def _follow(self, running: RunningAttempt, operation: Operation) -> None:
+    def _record_progress(self, running: RunningAttempt, operation: Operation) -> None:
         """Note progress in memory, and now and then in the ledger; nothing but what people see depends on it."""
         now = asyncio.get_running_loop().time()
         if now < running.written + _PROGRESS_EVERY:
-            self.book.follow(operation)
+            self.session_log.record_progress(operation)
         else:
             running.written = now
-            self.book.record(operations=[machine.change(operation)], durable=False, tell=False)
+            self.session_log.record(operations=[machine.change(operation)], durable=False, tell=False)
 
-    async def ended(self, serial: int) -> None:
+    async def attempt_ended(self, serial: int) -> None:
         """Be told that an attempt has ended."""
         running = self._attempts.pop(serial, None)
         if running is None:
@@ -245,18 +251,18 @@ class OperationScheduler:
             running.watch.close()
         if attempt.given_up:
             # Its outcome comes too late to count. Who waited for what it touched may go on.
-            del self._given_up[serial]
+            del self._abandoned[serial]
             self.host.telemetry.count_tool(attempt.operation.tool, "abandoned", -1)
             self.schedule()
             return
         self._current.pop(number, None)
-        operation = self.book.operations[number]
+        operation = self.session_log.operations[number]
         outcome = attempt.outcome
         assert outcome is not None
-        if attempt.purpose is Purpose.RUN:
-            self.host.telemetry.ran(operation.tool, max(0.0, self.book.now - running.began))
+        if attempt.purpose is AttemptPurpose.RUN:
+            self.host.telemetry.ran(operation.tool, max(0.0, self.session_log.now - running.began))
             step = after_run(operation, self.host.tools[operation.tool], outcome, attempt.timed_out, self._random)
-        elif attempt.purpose is Purpose.COMPENSATE:
+        elif attempt.purpose is AttemptPurpose.COMPENSATE:
             step = after_compensation(outcome)
         else:
             self.checking.discard(number)
@@ -264,19 +270,19 @@ class OperationScheduler:
         await self._apply(number, step)
 
     async def _apply(self, number: int, step: NextStep) -> None:
-        operation = self.book.operations[number]
+        operation = self.session_log.operations[number]
         if step.state is not None:
             await self._finish(number, step.state, step.content, step.detail)
         elif step.undo:
             if operation.state is _S.UNKNOWN:
                 operation = machine.ask_to_stop(operation)
-                await self.book.record(operations=[operation])
-            self._launch(operation, Purpose.COMPENSATE)
+                await self.session_log.record(operations=[operation])
+            self._launch(operation, AttemptPurpose.COMPENSATE)
         elif step.delay is not None:
             if operation.state is _S.RUNNING:
                 self.host.telemetry.count_tool(operation.tool, "retries")
             self._not_yet[number] = asyncio.get_running_loop().call_later(step.delay, lambda: self._due(number))
-            await self.book.record(operations=[machine.again(operation, step.detail)])
+            await self.session_log.record(operations=[machine.requeue(operation, step.detail)])
         else:
             self._changed()
 
@@ -297,16 +303,16 @@ class OperationScheduler:
             return
         running.attempt.given_up = True
         number = running.attempt.operation.number
-        self._given_up[running.serial] = running
+        self._abandoned[running.serial] = running
         self._current.pop(number, None)
         if running.watch is not None:
             running.watch.close()
         self.host.telemetry.count_tool(running.attempt.operation.tool, "abandoned")
-        if running.attempt.purpose is Purpose.CHECK:
+        if running.attempt.purpose is AttemptPurpose.CHECK:
             self.checking.discard(number)
             self._changed()
             return
-        if running.attempt.purpose is Purpose.COMPENSATE:
+        if running.attempt.purpose is AttemptPurpose.COMPENSATE:
             self._spawn(self._finish, number, _S.FAILED, "undoing it did not end", "it was cancelled, and may be half done")
             return
         detail = f"{why}; it did not stop, so it may go on and take effect, and what it still returns is dropped"
@@ -314,7 +320,7 @@ class OperationScheduler:
 
     async def cancel(self, number: int) -> CancelAnswer:
         """Ask an operation to stop, and return what came of it."""
-        operation = self.book.operations[number]
+        operation = self.session_log.operations[number]
         tool = self.host.tools.get(operation.tool)
         if operation.ended or tool is None or (operation.state is _S.UNKNOWN):
             return CancelAnswer.TOO_LATE
@@ -325,8 +331,8 @@ class OperationScheduler:
             if operation.attempt and must_undo(tool, operation):
                 # An attempt that failed may have left something behind.
                 stopping = machine.ask_to_stop(operation)
-                await self.book.record(operations=[stopping])
-                self._launch(stopping, Purpose.COMPENSATE)
+                await self.session_log.record(operations=[stopping])
+                self._launch(stopping, AttemptPurpose.COMPENSATE)
                 return CancelAnswer.COMPENSATING
             await self._finish(number, _S.CANCELLED)
             return CancelAnswer.STOPPED
@@ -335,14 +341,14 @@ class OperationScheduler:
             running = self._current.get(number)
             if running is not None and not running.stop(anyway=undo):
                 return CancelAnswer.TOO_LATE
-            await self.book.record(operations=[machine.ask_to_stop(self.book.operations[number])])
+            await self.session_log.record(operations=[machine.ask_to_stop(self.session_log.operations[number])])
             if running is not None:
                 grace = self.host.settings.cancel_grace
                 why = "it was asked to stop"
                 asyncio.get_running_loop().call_later(grace, lambda: self._give_up(running, why))
         if undo:
             return CancelAnswer.COMPENSATING
-        now = self.book.operations.get(number)
+        now = self.session_log.operations.get(number)
         if now is not None and not now.ended:
             now = await self.ending(number)
         return CancelAnswer.STOPPED if now is not None and now.state is _S.CANCELLED else CancelAnswer.TOO_LATE
@@ -351,29 +357,29 @@ class OperationScheduler:
 
     async def resolve(self, number: int, state: OperationState, detail: str) -> Operation:
         """Take in what somebody knows of an operation whose outcome was unknown."""
-        operation = self.book.operations[number]
+        operation = self.session_log.operations[number]
         if state is _S.QUEUED:
-            after = machine.again(operation, detail or "it was to be tried again")
+            after = machine.requeue(operation, detail or "it was to be tried again")
             # Whoever wants it done now does not want it stopped any more.
             after = msgspec.structs.replace(after, stopping=False)
-            await self.book.record(operations=[after])
+            await self.session_log.record(operations=[after])
             self.schedule()
             return after
-        after = machine.end(operation, state, self.book.now, detail, "as somebody told")
+        after = machine.end(operation, state, self.session_log.now, detail, "as somebody told")
         after = msgspec.structs.replace(after, delivered=True)
-        await self.book.record(Ended(operation=after), operations=[after])
+        await self.session_log.record(OperationEndedEntry(operation=after), operations=[after])
         self._over(after)
         return after
 
     async def _finish(self, number: int, state: OperationState, content: str = "", detail: str = "") -> None:
-        operation = self.book.operations.get(number)
+        operation = self.session_log.operations.get(number)
         if operation is None or operation.ended:
             return
-        after = machine.end(operation, state, self.book.now, content, detail)
+        after = machine.end(operation, state, self.session_log.now, content, detail)
         self.host.telemetry.count_tool(after.tool, str(state).replace(" ", "_"))
         if state is _S.SUCCEEDED and after.started_at is not None and after.ended_at is not None:
             self.host.durations.learn(after.tool, [after.ended_at - after.started_at])
-        await self.book.record(Ended(operation=after), operations=[after])
+        await self.session_log.record(OperationEndedEntry(operation=after), operations=[after])
         self._over(after)
 
     def _over(self, operation: Operation) -> None:

@@ -10,22 +10,31 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.entries import FIRST_PART, PARTS, Answered, Confirming, Entry, Said, events_of, identify
+from coterie.conversation.entries import (
+    FIRST_PART,
+    PARTS,
+    ConsentRequestedEntry,
+    ConversationEntry,
+    TurnEndedEntry,
+    UserMessageEntry,
+    events_of,
+    identify,
+)
 from coterie.conversation.events import Event, OperationChanged
 from coterie.conversation.journal import LogRecord
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.sanitize import keepable
+from coterie.conversation.sanitize import storable
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.schema import MASK
 from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
 """Entries of the log that are held in memory, for each turn that a prompt goes back."""
-_SETTLED = 100
+_MAX_FINISHED = 100
 """Numbers that operations which are over are remembered for."""
 
 
-class _Slot:
+class _UncommittedEvents:
     """Events that wait for their entries to be committed."""
 
     __slots__ = ("events", "ready")
@@ -41,31 +50,31 @@ class SessionLog:
     A change is made here first and is written at once, in order; it is told to front ends when it is committed.
     """
 
-    def __init__(self, port: ConversationState, failed: Callable[[BaseException], None]) -> None:
-        self.port = port
-        self.host = port.host
+    def __init__(self, state: ConversationState, failed: Callable[[BaseException], None]) -> None:
+        self.state = state
+        self.host = state.host
         self._failed = failed
-        self._memory = self.host.settings.history * _ENTRIES_A_TURN
-        opened = self.host.journal.open(port.key, self._memory)
-        port.opened(opened.epoch, opened.notes)
+        self._max_records = self.host.settings.history * _ENTRIES_A_TURN
+        opened = self.host.journal.open(state.key, self._max_records)
+        state.opened(opened.epoch, opened.notes)
         self._epoch = opened.epoch
-        self.records: deque[LogRecord] = deque(opened.records, maxlen=self._memory)
+        self.records: deque[LogRecord] = deque(opened.records, maxlen=self._max_records)
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
-        self._settled: dict[int, Operation] = {}
+        self._finished: dict[int, Operation] = {}
         """The latest that are over, which the ledger may not have yet."""
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
-        self.answered = max((each.turn for each in self.entries() if isinstance(each, Answered)), default=0)
+        self.answered = max((each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)), default=0)
         """The latest turn that has been answered."""
         self._confirming: dict[str, int] = {}
         for entry in self.entries():
-            if isinstance(entry, Confirming):
-                self._confirming[_canonical(entry.tool, entry.arguments)] = entry.turn
+            if isinstance(entry, ConsentRequestedEntry):
+                self._confirming[_canonical_call(entry.tool, entry.arguments)] = entry.turn
         self._sequence = opened.records[-1].sequence if opened.records else 0
         self._published = self._sequence
-        self._slots: deque[_Slot] = deque()
-        self._part = port.feed.begin(self._sequence)
-        self._show()
+        self._slots: deque[_UncommittedEvents] = deque()
+        self._part = state.event_stream.begin(self._sequence)
+        self._publish_live()
 
     @property
     def now(self) -> float:
@@ -77,14 +86,14 @@ class SessionLog:
         """The number of the next entry of the log."""
         return self._sequence + 1
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ConversationEntry]:
         """Return the end of the log."""
         return [record.entry for record in self.records]
 
-    def questions(self) -> list[Said]:
+    def questions(self) -> list[UserMessageEntry]:
         """Return what was said and not answered yet, oldest first."""
-        answered = {each.turn for each in self.entries() if isinstance(each, Answered)}
-        return [each for each in self.entries() if isinstance(each, Said) and each.turn not in answered]
+        answered = {each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)}
+        return [each for each in self.entries() if isinstance(each, UserMessageEntry) and each.turn not in answered]
 
     def new_operation(self) -> int:
         """Return the number of the next operation."""
@@ -94,7 +103,7 @@ class SessionLog:
     # Writing.
 
     def record(
-        self, *entries: Entry, operations: Iterable[Operation] = (), durable: bool = True, tell: bool = True
+        self, *entries: ConversationEntry, operations: Iterable[Operation] = (), durable: bool = True, tell: bool = True
     ) -> Pending[None]:
         """Append to the log and change operations; await the result to know that it is written.
 
@@ -102,29 +111,29 @@ class SessionLog:
         """
         at = self.now
         records, events = [], []
-        for entry in map(keepable, entries):
+        for entry in map(storable, entries):
             self._sequence += 1
             record = LogRecord(self._sequence, at, entry)
             records.append(record)
             self.records.append(record)
             events += events_of(record.sequence, at, entry)
-            if isinstance(entry, Answered):
+            if isinstance(entry, TurnEndedEntry):
                 self.answered = max(self.answered, entry.turn)
-            elif isinstance(entry, Confirming):
-                self._confirming[_canonical(entry.tool, entry.arguments)] = entry.turn
-        changed = [keepable(each) for each in operations]
+            elif isinstance(entry, ConsentRequestedEntry):
+                self._confirming[_canonical_call(entry.tool, entry.arguments)] = entry.turn
+        changed = [storable(each) for each in operations]
         for operation in changed:
             if operation.ended and operation.delivered:
                 self.operations.pop(operation.number, None)
-                self._settled[operation.number] = operation
-                self._settled.pop(operation.number - _SETTLED, None)
+                self._finished[operation.number] = operation
+                self._finished.pop(operation.number - _MAX_FINISHED, None)
             else:
                 self.operations[operation.number] = operation
-        self._show()
+        self._publish_live()
         told = [each for each in changed if tell and not each.ended and each.state is not OperationState.UNKNOWN]
-        slot = _Slot(events)
+        slot = _UncommittedEvents(events)
         self._slots.append(slot)
-        pending = self.host.journal.write(self.port.key, self._epoch, records, changed, durable=durable)
+        pending = self.host.journal.write(self.state.key, self._epoch, records, changed, durable=durable)
         loop = asyncio.get_running_loop()
         pending.add_callback(lambda: _later(loop, self._committed, slot, pending, told))
         return pending
@@ -132,14 +141,14 @@ class SessionLog:
     def announce(self, make: Callable[..., Event], **facts: Any) -> None:
         """Tell front ends something that is not kept."""
         self._part += 1
-        self.port.feed.publish([make(id=identify(self._published, self._part), at=self.now, **facts)])
+        self.state.event_stream.publish([make(id=identify(self._published, self._part), at=self.now, **facts)])
 
     async def redact(self, secrets: Iterable[str]) -> None:
         """Put a mask for secrets wherever the user said them, as far back as prompts go."""
         longest_first = sorted(set(secrets), key=len, reverse=True)
         amended = []
         for place, record in enumerate(self.records):
-            if isinstance(record.entry, Said):
+            if isinstance(record.entry, UserMessageEntry):
                 text = record.entry.text
                 for secret in longest_first:
                     text = text.replace(secret, MASK)
@@ -148,40 +157,42 @@ class SessionLog:
                     self.records[place] = now = msgspec.structs.replace(record, entry=entry)
                     amended.append(now)
         if amended:
-            self.port.feed.amend([event for each in amended for event in events_of(each.sequence, each.at, each.entry)])
-            await self.host.journal.amend(self.port.key, self._epoch, amended)
+            self.state.event_stream.amend(
+                [event for each in amended for event in events_of(each.sequence, each.at, each.entry)]
+            )
+            await self.host.journal.amend(self.state.key, self._epoch, amended)
 
     def operation(self, number: int) -> Operation | None:
         """Return an operation, however old; as it was last changed, also while that is being written."""
-        here = self.operations.get(number) or self._settled.get(number)
-        return here or self.host.journal.ledger.one(self.port.key, number)
+        here = self.operations.get(number) or self._finished.get(number)
+        return here or self.host.journal.ledger.one(self.state.key, number)
 
-    def follow(self, operation: Operation) -> None:
+    def record_progress(self, operation: Operation) -> None:
         """Note the progress of an operation, which is written with its next transition."""
         if operation.number in self.operations:
             self.operations[operation.number] = operation
-            self._show()
+            self._publish_live()
 
     # Consent.
 
-    def may_go_ahead(self, tool: str, arguments: Mapping[str, Any], turn: int) -> bool:
+    def take_consent(self, tool: str, arguments: Mapping[str, Any], turn: int) -> bool:
         """Return whether the same call was held back in the turn before, and the user has answered since.
 
         Consent is used up by that, and lapses if the answer led to something else: whoever said no is asked anew. What was
         said before the question had been put is no answer to it.
         """
-        key = _canonical(tool, arguments)
+        key = _canonical_call(tool, arguments)
         asked = self._confirming.get(key)
         if asked is None or asked != turn - 1:
             return False
-        put = next((each.sequence for each in self.records if _is(each.entry, Answered, asked)), None)
-        said = next((each.sequence for each in self.records if _is(each.entry, Said, turn)), None)
+        put = next((each.sequence for each in self.records if _is(each.entry, TurnEndedEntry, asked)), None)
+        said = next((each.sequence for each in self.records if _is(each.entry, UserMessageEntry, turn)), None)
         if put is None or said is None or said < put:
             return False
         del self._confirming[key]
         return True
 
-    def _committed(self, slot: _Slot, pending: Pending[None], told: list[Operation]) -> None:
+    def _committed(self, slot: _UncommittedEvents, pending: Pending[None], told: list[Operation]) -> None:
         error = pending.exception()
         if error is not None:
             self._failed(error)
@@ -192,19 +203,19 @@ class SessionLog:
             if events:
                 self._published = events[-1].id >> PARTS
                 self._part = FIRST_PART
-                self.port.feed.publish(events)
+                self.state.event_stream.publish(events)
         for operation in told:
             self.announce(OperationChanged, operation=operation)
 
-    def _show(self) -> None:
-        self.port.live = dict(self.operations)
+    def _publish_live(self) -> None:
+        self.state.live = dict(self.operations)
 
 
-def _canonical(tool: str, arguments: Mapping[str, Any]) -> str:
+def _canonical_call(tool: str, arguments: Mapping[str, Any]) -> str:
     return json.dumps([tool, msgspec.to_builtins(dict(arguments))], sort_keys=True, default=str)
 
 
-def _is(entry: Entry, kind: type[Said | Answered], turn: int) -> bool:
+def _is(entry: ConversationEntry, kind: type[UserMessageEntry | TurnEndedEntry], turn: int) -> bool:
     return isinstance(entry, kind) and entry.turn == turn
 
 

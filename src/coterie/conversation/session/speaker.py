@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 from coterie.conversation.events import TextWritten
-from coterie.conversation.sanitize import piece_of, plain_text, sound
+from coterie.conversation.sanitize import check_reply, plain_text, text_of_piece
 from coterie.conversation.session.session_log import SessionLog
 from coterie.errors import ModelError, describe
 from coterie.models import ModelReply, ModelRequest
 
 
-class Cut(Exception):
+class AnswerCut(Exception):
     """What was being said was cut short. `text` is what had been said."""
 
     def __init__(self, text: str) -> None:
@@ -23,9 +23,9 @@ class Cut(Exception):
 class Speaker:
     """Asks the model, and passes on what it says, piece by piece. Only the conversation's thread touches it."""
 
-    def __init__(self, book: SessionLog) -> None:
-        self._book = book
-        self._host = book.host
+    def __init__(self, session_log: SessionLog) -> None:
+        self._session_log = session_log
+        self._host = session_log.host
         self._asking: asyncio.Task[ModelReply] | None = None
         self._cut = False
 
@@ -45,7 +45,7 @@ class Speaker:
     async def speak(self, request: ModelRequest, *, turn: int, delivery: bool = False) -> ModelReply:
         """Return the model's whole reply, told piece by piece meanwhile.
 
-        Raises `Cut`, `ModelError`, and `TimeoutError` when the model took too long.
+        Raises `AnswerCut`, `ModelError`, and `TimeoutError` when the model took too long.
         """
         said: list[str] = []
         self._cut = False
@@ -58,7 +58,7 @@ class Speaker:
                 raise TimeoutError(f"the model gave no answer within {self._host.settings.model_timeout:g} s")
             if asking.cancelled():
                 if self._cut:
-                    raise Cut(plain_text("".join(said)))
+                    raise AnswerCut(plain_text("".join(said)))
                 raise ModelError("the model cancelled its own answer")
             return asking.result()
         finally:
@@ -73,9 +73,9 @@ class Speaker:
             async for piece in stream:
                 if isinstance(piece, ModelReply):
                     reply = piece
-                elif text := piece_of(piece):
+                elif text := text_of_piece(piece):
                     said.append(text)
-                    self._book.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery)
+                    self._session_log.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery)
         except (ModelError, asyncio.CancelledError):
             raise
         except BaseException as error:
@@ -87,7 +87,7 @@ class Speaker:
         whole = "".join(said)
         if reply is None:
             return ModelReply(text=plain_text(whole))
-        reply = sound(reply)
+        reply = check_reply(reply)
         if reply.text and not whole:
-            self._book.announce(TextWritten, turn=turn, text=reply.text, delivery=delivery)
+            self._session_log.announce(TextWritten, turn=turn, text=reply.text, delivery=delivery)
         return reply

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.entries import Confirming
+from coterie.conversation.entries import ConsentRequestedEntry
 from coterie.conversation.events import Lane
 from coterie.conversation.operations.descriptions import outcome_line
-from coterie.conversation.operations.machine import touch, written
+from coterie.conversation.operations.machine import active_writer, overlap
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
-from coterie.conversation.tools.attempt import Purpose, ToolAttempt
+from coterie.conversation.tools.attempt import AttemptPurpose, ToolAttempt
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.function import ToolFunction
 from coterie.conversation.tools.schema import texts_of
@@ -31,7 +31,7 @@ def lane_of(operations: Iterable[Operation]) -> Lane:
     return Lane.SECOND if busy else Lane.MAIN
 
 
-def offered(tools: Mapping[str, Tool], lane: Lane) -> list[Tool]:
+def tools_for_lane(tools: Mapping[str, Tool], lane: Lane) -> list[Tool]:
     """Return the tools that a model is shown in a lane."""
     return [each for each in tools.values() if lane is Lane.MAIN or each.effect is Effect.READ]
 
@@ -52,7 +52,7 @@ def refusal(
     """
     for each in blocking:
         harmless = tool.effect is Effect.READ and each.state is OperationState.UNKNOWN
-        if touch(each.resources, resources) and not harmless and (tool.effect is Effect.WRITE or each.effect is Effect.WRITE):
+        if overlap(each.resources, resources) and not harmless and (tool.effect is Effect.WRITE or each.effect is Effect.WRITE):
             if each.state is OperationState.UNKNOWN:
                 return (
                     f"{each.id} {each.tool} touches the same, and it is unknown whether it took effect: "
@@ -65,7 +65,7 @@ def refusal(
         return ""
     if tool.effect is Effect.WRITE:
         return f"{tool.name} changes something, and something else is running: queue it with request, or wait"
-    writer = written(operations, resources)
+    writer = active_writer(operations, resources)
     if writer is not None:
         return f"{writer.id} {writer.tool} is changing what {tool.name} reads: wait for its result, or queue it with request"
     return ""
@@ -94,13 +94,13 @@ class ToolCallPolicy:
     Only the conversation's thread touches it.
     """
 
-    def __init__(self, book: SessionLog, runner: OperationScheduler, context: Context) -> None:
-        self._book = book
-        self._host = book.host
-        self._runner = runner
+    def __init__(self, session_log: SessionLog, scheduler: OperationScheduler, context: Context) -> None:
+        self._session_log = session_log
+        self._host = session_log.host
+        self._scheduler = scheduler
         self._context = context
 
-    async def admit(
+    async def decide(
         self,
         name: str,
         given: object,
@@ -112,27 +112,27 @@ class ToolCallPolicy:
         requested: bool = False,
     ) -> ImmediateResult | PlannedOperation:
         """Return what becomes of a call. `drafts` are the operations of the same reply that come before it."""
-        found = self._understand(name, given, turn, call)
+        found = self._parse(name, given, turn, call)
         if isinstance(found, ImmediateResult):
             return found
         tool, operation, arguments = found
-        before = self._known(operation.key, drafts)
+        before = self._earlier_call(operation.key, drafts)
         if before is not None:
             return before
-        why = self._barred(tool, operation, lane, drafts, requested=requested)
-        why = why or await self._guarded(tool, operation, arguments)
+        why = self._reason_to_refuse(tool, operation, lane, drafts, requested=requested)
+        why = why or await self._ask_guard(tool, operation, arguments)
         if why:
             return self._refused(name, why)
-        if tool.confirm and not self._book.may_go_ahead(name, operation.arguments, turn):
-            return await self._ask_first(tool, operation, arguments, turn)
-        number = self._book.new_operation()
+        if tool.confirm and not self._session_log.take_consent(name, operation.arguments, turn):
+            return await self._request_consent(tool, operation, arguments, turn)
+        number = self._session_log.new_operation()
         # What is read in the second lane goes before what waits: nobody writes it now.
         place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
         operation = msgspec.structs.replace(operation, number=number, place=place)
         if tool.arguments.hidden(operation.arguments):
             assert isinstance(given, Mapping)
-            self._runner.entrust(number, given)
-            await self._book.redact(texts_of([given.get(secret) for secret in tool.arguments.secrets]))
+            self._scheduler.hold_secrets(number, given)
+            await self._session_log.redact(texts_of([given.get(secret) for secret in tool.arguments.secrets]))
         return PlannedOperation(operation, self._patience(tool) if not requested else 0.0)
 
     def masked(self, call: ToolCall) -> ToolCall:
@@ -145,7 +145,7 @@ class ToolCallPolicy:
             return call
         return msgspec.structs.replace(call, arguments=tool.arguments.mask(call.arguments, call.arguments))
 
-    def _understand(
+    def _parse(
         self, name: str, given: object, turn: int, call: str
     ) -> ImmediateResult | tuple[Tool, Operation, Mapping[str, Any]]:
         """Return the tool that is called, the operation as it would be, and its arguments; or what is wrong with it."""
@@ -162,24 +162,26 @@ class ToolCallPolicy:
         except Exception as error:  # noqa: BLE001 - of the tool's own functions; the model hears of it
             return self._refused(name, f"the call cannot be judged: {describe(error)}")
 
-    def _barred(
+    def _reason_to_refuse(
         self, tool: Tool, operation: Operation, lane: Lane, drafts: Sequence[PlannedOperation], *, requested: bool
     ) -> str:
         """Return why a call may not be made now, or an empty text."""
-        unfinished = [*self._runner.unfinished, *(draft.operation for draft in drafts)]
-        why = refusal(tool, operation.resources, lane, unfinished, self._runner.blocking, requested=requested)
+        unfinished = [*self._scheduler.unfinished, *(draft.operation for draft in drafts)]
+        why = refusal(tool, operation.resources, lane, unfinished, self._scheduler.blocking, requested=requested)
         if not why and len(unfinished) >= self._host.settings.queue:
             why = f"{len(unfinished)} operations are under way already: wait until one has ended, or cancel one"
         return why
 
-    async def _ask_first(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], turn: int) -> ImmediateResult:
+    async def _request_consent(
+        self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], turn: int
+    ) -> ImmediateResult:
         question = tool.confirm if isinstance(tool.confirm, str) else f"really {tool.name.replace('_', ' ')}?"
         if tool.asks is not None:
             try:
-                question = str(await self._judge(tool.asks, operation, arguments))
+                question = str(await self._call_beside(tool.asks, operation, arguments))
             except Exception as error:  # noqa: BLE001 - of the tool's own words: what cannot be asked is not done
                 return self._refused(tool.name, describe(error))
-        await self._book.record(Confirming(turn=turn, tool=tool.name, arguments=operation.arguments))
+        await self._session_log.record(ConsentRequestedEntry(turn=turn, tool=tool.name, arguments=operation.arguments))
         return ImmediateResult(
             f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
             "make the same call again, with the same arguments."
@@ -188,7 +190,7 @@ class ToolCallPolicy:
     def _draft(self, tool: Tool, arguments: Mapping[str, Any], plain: Mapping[str, Any], turn: int, call: str) -> Operation:
         estimate = self._host.durations.estimate(tool.name, tool.expected)
         return Operation(
-            number=self._book.last_operation + 1,
+            number=self._session_log.last_operation + 1,
             tool=tool.name,
             arguments=plain,
             effect=tool.effect,
@@ -197,7 +199,7 @@ class ToolCallPolicy:
             turn=turn,
             call=call,
             estimate=estimate.median if estimate is not None else None,
-            created_at=self._book.now,
+            created_at=self._session_log.now,
         )
 
     def _patience(self, tool: Tool) -> float:
@@ -207,32 +209,32 @@ class ToolCallPolicy:
         too_long = learnt is not None and learnt.learnt and learnt.median > patience
         return 0.0 if tool.long_running or too_long else patience
 
-    def _known(self, key: str, drafts: Sequence[PlannedOperation]) -> ImmediateResult | None:
+    def _earlier_call(self, key: str, drafts: Sequence[PlannedOperation]) -> ImmediateResult | None:
         """Return what is said of a call that is one with an earlier one, by its idempotency key."""
         if not key:
             return None
         before = next((draft.operation for draft in drafts if draft.operation.key == key), None)
         if before is None:
-            before = self._host.journal.ledger.by_key(self._book.port.key, key)
+            before = self._host.journal.ledger.by_key(self._session_log.state.key, key)
         if before is None or (before.ended and before.state is not OperationState.SUCCEEDED):
             return None
         if before.ended or before.state is OperationState.UNKNOWN:
             return ImmediateResult(f"This was called before. {outcome_line(before)}")
         return ImmediateResult(f"This was called before, and goes on as {before.id}; the user will be told its result.")
 
-    async def _guarded(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
+    async def _ask_guard(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
         if tool.guard is None:
             return ""
         try:
-            why = await self._judge(tool.guard, operation, arguments)
+            why = await self._call_beside(tool.guard, operation, arguments)
         except Exception as error:  # noqa: BLE001 - of the tool's own guard: who cannot judge refuses
             return f"it could not be seen whether this is permitted: {describe(error)}"
         return str(why) if why else ""
 
-    async def _judge(self, callee: ToolFunction, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+    async def _call_beside(self, callee: ToolFunction, operation: Operation, arguments: Mapping[str, Any]) -> Any:
         """Call a tool's own function that looks at a call before it becomes an operation."""
         attempt = ToolAttempt(
-            operation, Purpose.CHECK, callee, arguments, self._book.port,
+            operation, AttemptPurpose.CHECK, callee, arguments, self._session_log.state,
             key=operation.key, checkpoint=None, on_progress=_ignore, on_end=_ignore,
         )  # fmt: skip
         async with asyncio.timeout(self._host.settings.model_timeout):

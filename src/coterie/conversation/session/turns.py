@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coterie.conversation.entries import Answered, Called, Returned, Said
+from coterie.conversation.entries import ToolCallsEntry, ToolResultEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.events import Lane, TextWritten, TurnOutcome
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.session.builtin_tools import BUILTINS, BuiltinCommands, definitions
+from coterie.conversation.session.builtin_tools import BUILTIN_TOOLS, BuiltinCommands, definitions
 from coterie.conversation.session.prompt import project
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
-from coterie.conversation.session.speaker import Cut, Speaker
-from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy, lane_of, offered
+from coterie.conversation.session.speaker import AnswerCut, Speaker
+from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy, lane_of, tools_for_lane
 from coterie.errors import ConversationError, ModelError, StorageError, describe
 from coterie.models import Finish, ModelRequest, ToolCall
 
@@ -28,29 +28,34 @@ class TurnRunner:
     """Answers what the user says, one after the other. Only the conversation's thread touches it."""
 
     def __init__(
-        self, book: SessionLog, runner: OperationScheduler, calls: ToolCallPolicy, commands: BuiltinCommands, speaker: Speaker
+        self,
+        session_log: SessionLog,
+        scheduler: OperationScheduler,
+        calls: ToolCallPolicy,
+        commands: BuiltinCommands,
+        speaker: Speaker,
     ) -> None:
-        self._book = book
-        self._host = book.host
-        self._runner = runner
+        self._session_log = session_log
+        self._host = session_log.host
+        self._scheduler = scheduler
         self._calls = calls
         self._commands = commands
         self._speaker = speaker
-        self.spoken_on = asyncio.Event()
+        self.message_waiting = asyncio.Event()
         """Set while another message of the user waits."""
 
-    async def answer(self, said: Said) -> None:
+    async def answer(self, said: UserMessageEntry) -> None:
         """Answer one message. What has been done of it before a crash is not done again."""
         self._host.telemetry.count("turns")
-        lane = lane_of(self._book.operations.values())
+        lane = lane_of(self._session_log.operations.values())
         texts: list[str] = []
         try:
             await self._answer(said.turn, lane, texts)
         except (StorageError, ConversationError):
             raise
         except Exception as error:  # noqa: BLE001 - a turn that cannot be answered must not keep all later ones from it
-            left = [each.number for each in self._book.operations.values() if each.turn == said.turn]
-            await self._runner.to_background(left)
+            left = [each.number for each in self._session_log.operations.values() if each.turn == said.turn]
+            await self._scheduler.to_background(left)
             await self._end(said.turn, lane, TurnOutcome.FAILED, texts, self._say(said.turn, SORRY), describe(error))
 
     async def _answer(self, turn: int, lane: Lane, texts: list[str]) -> None:
@@ -60,7 +65,7 @@ class TurnRunner:
             request = self._request(turn, lane, steps)
             try:
                 reply = await self._speaker.speak(request, turn=turn)
-            except Cut as cut:
+            except AnswerCut as cut:
                 await self._end(turn, lane, TurnOutcome.CUT, texts, cut.text, "a result had waited long enough")
                 return
             except (ModelError, TimeoutError) as error:
@@ -77,7 +82,7 @@ class TurnRunner:
             if reply.text:
                 texts.append(reply.text)
             calls = tuple(
-                ToolCall(f"call-{self._book.next_sequence}-{index}", call.name, call.arguments)
+                ToolCall(f"call-{self._session_log.next_sequence}-{index}", call.name, call.arguments)
                 for index, call in enumerate(reply.calls)
             )
             mistakes = await self._perform(turn, lane, reply.text, calls, mistakes)
@@ -90,20 +95,20 @@ class TurnRunner:
 
     def _request(self, turn: int, lane: Lane, step: int) -> ModelRequest:
         settings = self._host.settings
-        operations = self._book.operations.values()
+        operations = self._session_log.operations.values()
         parts = [settings.instructions]
         if lane is Lane.SECOND:
-            lines = [status_line(each, self._runner.queue, self._book.now) for each in self._runner.unfinished]
+            lines = [status_line(each, self._scheduler.queue, self._session_log.now) for each in self._scheduler.unfinished]
             parts.append(settings.second_instructions)
             parts.append("Under way:\n" + "\n".join(f"- {line}" for line in lines) if lines else "It has just ended.")
-        tools = offered(self._host.tools, lane)
+        tools = tools_for_lane(self._host.tools, lane)
         unknown = any(each.state is OperationState.UNKNOWN for each in operations)
         return ModelRequest(
             instructions="\n\n".join(part for part in parts if part),
-            exchanges=project(self._book.entries(), turn=turn, limit=settings.history),
+            exchanges=project(self._session_log.entries(), turn=turn, limit=settings.history),
             tools=(*(each.definition for each in tools), *definitions(lane, list(self._host.tools), unknown=unknown)),
             temperature=settings.temperature,
-            agent=self._book.port.name,
+            agent=self._session_log.state.name,
             step=f"turn {turn}/{lane}/{step}",
         )
 
@@ -115,26 +120,26 @@ class TurnRunner:
         drafts: dict[str, PlannedOperation] = {}
         commands: list[ToolCall] = []
         for call in calls:
-            if call.name in BUILTINS:
+            if call.name in BUILTIN_TOOLS:
                 commands.append(call)
                 continue
-            found = await self._calls.admit(
+            found = await self._calls.decide(
                 call.name, call.arguments, turn=turn, call=call.id, lane=lane, drafts=list(drafts.values())
             )
             if isinstance(found, PlannedOperation):
                 drafts[call.id] = found
             else:
                 replies[call.id] = found
-        called = Called(turn=turn, text=text, calls=tuple(map(self._calls.masked, calls)))
+        called = ToolCallsEntry(turn=turn, text=text, calls=tuple(map(self._calls.masked, calls)))
         began = asyncio.get_running_loop().time()
-        await self._runner.submit(called, [each.operation for each in drafts.values()])
+        await self._scheduler.submit(called, [each.operation for each in drafts.values()])
         for call in commands:
-            replies[call.id] = await self._commands.obey(call, turn=turn, lane=lane)
+            replies[call.id] = await self._commands.execute(call, turn=turn, lane=lane)
         if replies:
             names = {call.id: call.name for call in calls}
-            await self._book.record(
+            await self._session_log.record(
                 *(
-                    Returned(turn=turn, call=id_, tool=names[id_], content=each.content, failed=each.failed)
+                    ToolResultEntry(turn=turn, call=id_, tool=names[id_], content=each.content, failed=each.failed)
                     for id_, each in replies.items()
                 )
             )
@@ -152,12 +157,12 @@ class TurnRunner:
                 if ended is not None:
                     await self._hand_over(turn, ended)
                 else:
-                    operation = self._book.operations[number]
-                    placeholder = Returned(
+                    operation = self._session_log.operations[number]
+                    placeholder = ToolResultEntry(
                         turn=turn, call=draft.operation.call, tool=operation.tool,
-                        content=self._goes_on(operation), operation=number,
+                        content=self._background_text(operation), operation=number,
                     )  # fmt: skip
-                    await self._runner.to_background([number], placeholder)
+                    await self._scheduler.to_background([number], placeholder)
         finally:
             for task in waiting.values():
                 task.cancel()
@@ -165,13 +170,13 @@ class TurnRunner:
     async def _await_one(self, draft: PlannedOperation, began: float) -> Operation | None:
         """Return the operation once it has ended, or None when the turn is to go on without it."""
         number = draft.operation.number
-        operation = self._book.operations.get(number)
+        operation = self._session_log.operations.get(number)
         if operation is not None and operation.ended:
             return operation
         loop = asyncio.get_running_loop()
-        ending = self._runner.ending(number)
+        ending = self._scheduler.ending(number)
         grace = min(self._host.settings.grace, draft.patience)
-        spoken = asyncio.ensure_future(self.spoken_on.wait())
+        spoken = asyncio.ensure_future(self.message_waiting.wait())
         try:
             await asyncio.wait({ending}, timeout=max(0.0, began + grace - loop.time()))
             if not ending.done() and draft.patience > grace:
@@ -180,7 +185,7 @@ class TurnRunner:
                 await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             spoken.cancel()
-        operation = self._book.operations.get(number)
+        operation = self._session_log.operations.get(number)
         if ending.done():
             return ending.result()
         # It may have ended in this very moment, with its end still being written.
@@ -189,11 +194,11 @@ class TurnRunner:
     async def _hand_over(self, turn: int, operation: Operation) -> None:
         failed = operation.state is not OperationState.SUCCEEDED
         content = outcome_line(operation) if failed else operation.content or "Done."
-        returned = Returned(turn=turn, call=operation.call, tool=operation.tool, content=content, failed=failed)
-        await self._book.record(returned, operations=[machine.change(operation, delivered=True)], tell=False)
+        returned = ToolResultEntry(turn=turn, call=operation.call, tool=operation.tool, content=content, failed=failed)
+        await self._session_log.record(returned, operations=[machine.change(operation, delivered=True)], tell=False)
 
-    def _goes_on(self, operation: Operation) -> str:
-        line = status_line(operation, self._runner.queue, self._book.now)
+    def _background_text(self, operation: Operation) -> str:
+        line = status_line(operation, self._scheduler.queue, self._session_log.now)
         estimate = self._host.durations.estimate(operation.tool)
         most = f" (nearly always under {seconds(estimate.p90)})" if estimate is not None and estimate.learnt else ""
         return f"In the background: {line}{most}. The user will be told the result by itself. Do not say that it is done."
@@ -201,10 +206,12 @@ class TurnRunner:
     # The end.
 
     def _say(self, turn: int, text: str) -> str:
-        self._book.announce(TextWritten, turn=turn, text=text)
+        self._session_log.announce(TextWritten, turn=turn, text=text)
         return text
 
     async def _end(self, turn: int, lane: Lane, outcome: TurnOutcome, texts: list[str], text: str, problem: str) -> None:
         self._host.telemetry.count(str(outcome))
         whole = "\n\n".join([*texts, text] if text else texts)
-        await self._book.record(Answered(turn=turn, lane=lane, outcome=outcome, text=text, whole=whole, problem=problem))
+        await self._session_log.record(
+            TurnEndedEntry(turn=turn, lane=lane, outcome=outcome, text=text, whole=whole, problem=problem)
+        )

@@ -19,7 +19,7 @@ from coterie.storage import Pending
 T = TypeVar("T")
 
 
-class Ending(enum.Enum):
+class AttemptEnding(enum.Enum):
     """How an attempt ended."""
 
     RETURNED = "returned"
@@ -30,7 +30,7 @@ class Ending(enum.Enum):
 class AttemptOutcome(msgspec.Struct, frozen=True):
     """What came of an attempt."""
 
-    ending: Ending
+    ending: AttemptEnding
     value: Any = None
     """What it returned: a text, or a `Finding` whose value is one."""
     problem: str = ""
@@ -39,7 +39,7 @@ class AttemptOutcome(msgspec.Struct, frozen=True):
     """What it raised."""
 
 
-class Purpose(enum.StrEnum):
+class AttemptPurpose(enum.StrEnum):
     """Which of a tool's functions an attempt runs."""
 
     RUN = "run"
@@ -81,7 +81,7 @@ class ToolAttempt:
     def __init__(
         self,
         operation: Operation,
-        purpose: Purpose,
+        purpose: AttemptPurpose,
         callee: ToolFunction,
         arguments: Mapping[str, Any],
         host: ToolHost,
@@ -90,7 +90,7 @@ class ToolAttempt:
         checkpoint: bytes | None,
         on_progress: Callable[[ToolAttempt], None],
         on_end: Callable[[ToolAttempt], None],
-        longest: int = 0,
+        max_length: int = 0,
     ) -> None:
         self.operation = operation
         self.purpose = purpose
@@ -109,9 +109,9 @@ class ToolAttempt:
         self._lock = new_lock(Rank.RECORDS)
         self._cancelled = False
         self._committed = False
-        self._news = False
+        self._has_news = False
         self._latest = (0.0, "")
-        self._longest = longest
+        self._max_length = max_length
 
     def __deepcopy__(self, memo: object) -> ToolAttempt:
         return self
@@ -143,7 +143,7 @@ class ToolAttempt:
         with self._lock:
             stop = self._cancelled and not self._committed
             self._latest = (fraction, line)
-            told, self._news = self._news, True
+            told, self._has_news = self._has_news, True
         if stop:
             raise OperationStopped(self.operation.id)
         if not told:
@@ -164,10 +164,10 @@ class ToolAttempt:
         """Return the outcome of what a function returned, written out here, on the tool's own thread: it may be large."""
         finding = value if isinstance(value, Finding) else None
         try:
-            text = encode_result(value if finding is None else finding.value, self._longest)
+            text = encode_result(value if finding is None else finding.value, self._max_length)
         except Exception as error:  # noqa: BLE001 - whatever the value does when it is looked at
-            return AttemptOutcome(Ending.RETURNED, finding, problem=describe_misfit(value, error))
-        return AttemptOutcome(Ending.RETURNED, text if finding is None else msgspec.structs.replace(finding, value=text))
+            return AttemptOutcome(AttemptEnding.RETURNED, finding, problem=describe_misfit(value, error))
+        return AttemptOutcome(AttemptEnding.RETURNED, text if finding is None else msgspec.structs.replace(finding, value=text))
 
     def end(self, outcome: AttemptOutcome) -> None:
         """Be told by its agent what came of it. Only the first counts."""
@@ -188,8 +188,8 @@ class ToolAttempt:
             self._cancelled = True
             return True
 
-    def take_news(self) -> tuple[float, str]:
+    def take_progress(self) -> tuple[float, str]:
         """Return the latest progress; news after this are told anew."""
         with self._lock:
-            self._news = False
+            self._has_news = False
             return self._latest

@@ -11,7 +11,7 @@ from typing import Any
 
 _CONTEXT = re.compile(r"(?:[\w.]*Optional\[)?(?:\w+\.)*ToolContext\]?(?:\s*\|\s*None)?")
 
-Blocking = Callable[[Callable[[], Any]], Awaitable[Any]]
+RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function that may block on a thread of its own, and awaits it."""
 
 
@@ -32,7 +32,7 @@ class ToolFunction:
         self.needed = tuple(each for each in parameters if _is_needed(each))
         """The parameters that it cannot do without."""
 
-    async def call(self, context: object, arguments: Mapping[str, Any], blocking: Blocking) -> Any:
+    async def call(self, context: object, arguments: Mapping[str, Any], blocking: RunBlocking) -> Any:
         """Call the function and return its result. A synchronous one runs by `blocking`, so it does not block the caller.
 
         `context` is the `ToolContext`, passed to the parameters that take one; the type is `object` to keep this module below it.

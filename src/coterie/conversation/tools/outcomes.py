@@ -9,13 +9,13 @@ import msgspec
 
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
 from coterie.conversation.sanitize import plain_text
-from coterie.conversation.tools.attempt import AttemptOutcome, Ending
-from coterie.conversation.tools.results import Finding, Found
+from coterie.conversation.tools.attempt import AttemptEnding, AttemptOutcome
+from coterie.conversation.tools.results import Finding, FindingKind
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import JobTimeout, describe
 
 _S = OperationState
-_LONGEST = 2_000
+_MAX_ERROR_LENGTH = 2_000
 """Characters of an error that are told."""
 _LIMIT = re.compile(r"([\d.]+) s$")
 
@@ -41,9 +41,9 @@ def after_run(operation: Operation, tool: Tool, outcome: AttemptOutcome, timed_o
     """Return what follows from an attempt at an operation. `timed_out` says why it was stopped, if it took too long."""
     if operation.stopping and must_undo(tool, operation):
         return NextStep(undo=True)
-    if outcome.ending is Ending.RETURNED:
+    if outcome.ending is AttemptEnding.RETURNED:
         return _returned(outcome)
-    if operation.stopping and outcome.ending is Ending.STOPPED:
+    if operation.stopping and outcome.ending is AttemptEnding.STOPPED:
         return NextStep(_S.CANCELLED)
     error = outcome.error if outcome.error is not None else RuntimeError("it stopped")
     if timed_out:
@@ -61,20 +61,20 @@ def after_run(operation: Operation, tool: Tool, outcome: AttemptOutcome, timed_o
 def after_check(operation: Operation, tool: Tool, outcome: AttemptOutcome) -> NextStep:
     """Return what follows from what a tool's own check found out about an operation whose outcome is unknown."""
     finding = outcome.value if isinstance(outcome.value, Finding) else Finding.unknown()
-    if finding.found is Found.DONE:
+    if finding.found is FindingKind.DONE:
         if operation.stopping and must_undo(tool, operation):
             return NextStep(undo=True)
         return _returned(msgspec.structs.replace(outcome, value=finding.value))
-    if finding.found is Found.NOT_DONE:
+    if finding.found is FindingKind.NOT_DONE:
         return NextStep(_S.CANCELLED) if operation.stopping else NextStep(_S.FAILED, str(finding.value))
-    if finding.found is Found.RESUMABLE:
+    if finding.found is FindingKind.RESUMABLE:
         return NextStep(_S.CANCELLED) if operation.stopping else NextStep(delay=0.0, detail="it goes on after a restart")
     return NextStep()
 
 
 def after_compensation(outcome: AttemptOutcome) -> NextStep:
     """Return what follows when a tool has undone what it did, or could not."""
-    if outcome.ending is Ending.RETURNED:
+    if outcome.ending is AttemptEnding.RETURNED:
         return NextStep(_S.COMPENSATED)
     what = _described(outcome.error) if outcome.error is not None else "it stopped"
     return NextStep(_S.FAILED, what, "it was cancelled, and undoing it failed: it may be half done")
@@ -82,9 +82,11 @@ def after_compensation(outcome: AttemptOutcome) -> NextStep:
 
 def _returned(outcome: AttemptOutcome) -> NextStep:
     if outcome.problem:
-        return NextStep(_S.FAILED, plain_text(outcome.problem)[:_LONGEST], "it ran to its end, and what it did may stand")
+        return NextStep(
+            _S.FAILED, plain_text(outcome.problem)[:_MAX_ERROR_LENGTH], "it ran to its end, and what it did may stand"
+        )
     return NextStep(_S.SUCCEEDED, str(outcome.value))
 
 
 def _described(error: BaseException) -> str:
-    return plain_text(describe(error))[:_LONGEST]
+    return plain_text(describe(error))[:_MAX_ERROR_LENGTH]

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from coterie.errors import describe
 
 
-class Found(enum.StrEnum):
+class FindingKind(enum.StrEnum):
     """What can be found."""
 
     DONE = "done"
@@ -23,35 +23,35 @@ class Found(enum.StrEnum):
 class Finding(msgspec.Struct, frozen=True):
     """What a `check` returns. Built by `done`, `not_done`, `resume` or `unknown`."""
 
-    found: Found
+    found: FindingKind
     value: Any = None
     """What the tool would have returned, or why it did not."""
 
     @classmethod
     def done(cls, value: Any = None) -> Finding:
         """It took effect: the operation has succeeded, and `value` is its result."""
-        return cls(Found.DONE, value)
+        return cls(FindingKind.DONE, value)
 
     @classmethod
     def not_done(cls, reason: str = "it was interrupted before it took effect") -> Finding:
         """It did not take effect: the operation has failed for that reason, and may be called again."""
-        return cls(Found.NOT_DONE, reason)
+        return cls(FindingKind.NOT_DONE, reason)
 
     @classmethod
     def resume(cls) -> Finding:
         """It can go on from its checkpoint, or from the start, without harm: it is tried again."""
-        return cls(Found.RESUMABLE)
+        return cls(FindingKind.RESUMABLE)
 
     @classmethod
     def unknown(cls) -> Finding:
         """Not even the check can tell: the user is asked."""
-        return cls(Found.UNKNOWN)
+        return cls(FindingKind.UNKNOWN)
 
 
-def encode_result(value: Any, longest: int = 0) -> str:
+def encode_result(value: Any, max_length: int = 0) -> str:
     """Return a result as text: a text as it is, None as nothing, all else as JSON.
 
-    What is over `longest` characters, unless that is 0, is cut, and says so at its end. Raises whatever the value raises
+    What is over `max_length` characters, unless that is 0, is cut, and says so at its end. Raises whatever the value raises
     when it is looked at, and `TypeError` or `ValueError` for what cannot be written so.
     """
     if value is None:
@@ -61,8 +61,8 @@ def encode_result(value: Any, longest: int = 0) -> str:
         text = str(value)
     else:
         text = msgspec.json.encode(value, enc_hook=_plain).decode()
-    if longest and len(text) > longest:
-        return f"{text[:longest]}\n[cut: the result has {len(text)} characters, and the first {longest} are shown]"
+    if max_length and len(text) > max_length:
+        return f"{text[:max_length]}\n[cut: the result has {len(text)} characters, and the first {max_length} are shown]"
     return text
 
 

@@ -18,7 +18,7 @@ from coterie.kernel import Codec
 
 MASK = "[secret]"
 """What stands in place of a secret wherever it is kept or shown."""
-_SHORTEST = 3
+_MIN_LENGTH = 3
 """Characters of a secret that is looked for in what the user said; shorter ones would be found everywhere."""
 
 
@@ -50,7 +50,7 @@ def texts_of(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from texts_of(each)
-    elif isinstance(value, str | int) and not isinstance(value, bool) and len(str(value).strip()) >= _SHORTEST:
+    elif isinstance(value, str | int) and not isinstance(value, bool) and len(str(value).strip()) >= _MIN_LENGTH:
         yield str(value).strip()
 
 
@@ -59,7 +59,7 @@ _SHOWN = 5
 """Faults of one call that a model is told."""
 
 
-class Arguments:
+class ToolArguments:
     """What a tool may be called with: its JSON schema, and the check of what a model gives. Immutable."""
 
     __slots__ = ("_kept", "_model", "_names", "schema", "secrets")
@@ -171,7 +171,7 @@ def _hints(function: Callable[..., Any], names: Mapping[str, Any], where: str) -
     except (NameError, SyntaxError, TypeError, AttributeError) as error:
         remedy = "import it where the tool is defined, and not for type checkers only"
         raise DefinitionError(where, f"a type cannot be resolved: {error}", remedy) from error
-    told = _told(function)
+    told = _argument_descriptions(function)
     found: dict[str, tuple[Any, Any]] = {}
     for each in parameters:
         default: Any = ... if each.default is each.empty else each.default
@@ -181,7 +181,7 @@ def _hints(function: Callable[..., Any], names: Mapping[str, Any], where: str) -
     return found
 
 
-def _told(function: Callable[..., Any]) -> dict[str, str]:
+def _argument_descriptions(function: Callable[..., Any]) -> dict[str, str]:
     """Return what the section ``Args:`` of a docstring says of each argument."""
     told: dict[str, str] = {}
     inside = False

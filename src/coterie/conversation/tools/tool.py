@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 from coterie.conversation.operations.machine import EVERYTHING
 from coterie.conversation.operations.operation import Effect, Operation
 from coterie.conversation.tools.function import ToolFunction, innermost
-from coterie.conversation.tools.schema import Arguments, description_of
+from coterie.conversation.tools.schema import ToolArguments, description_of
 from coterie.errors import DefinitionError, InvalidSetting
 from coterie.kernel import check_instance, check_number, choice
 from coterie.models import ToolDefinition
@@ -78,7 +78,7 @@ class Tool:
             if given is not None and not callable(given):
                 raise InvalidSetting(f"{at}: {setting}", given, "a function, or None")
         self.description = description if description is not None else description_of(function)
-        self.arguments = Arguments(function, names or {}, where)
+        self.arguments = ToolArguments(function, names or {}, where)
         self.long_running = long_running
         self.expected = expected
         self.patience = patience
@@ -90,14 +90,14 @@ class Tool:
         self.run = ToolFunction(function)
 
         def beside(setting: str, given: Callable[..., Any] | None) -> ToolFunction | None:
-            return _beside(f"{at}: {setting}", given, self.arguments.schema["properties"]) if given is not None else None
+            return _start_task(f"{at}: {setting}", given, self.arguments.schema["properties"]) if given is not None else None
 
         self.guard = beside("guard", guard)
         self.check = beside("check", check)
         self.compensate = beside("compensate", compensate)
         self.asks = beside("confirm", confirm if callable(confirm) else None)
-        self._resources = _touched(at, resources)
-        self._touching = beside("resources", resources) if callable(resources) else None
+        self._resources = _checked_resources(at, resources)
+        self._resource_function = beside("resources", resources) if callable(resources) else None
         self._key = beside("idempotency_key", idempotency_key)
 
     def __repr__(self) -> str:
@@ -122,7 +122,7 @@ class Tool:
         """
         if self._resources is None:
             return (EVERYTHING,) if self.effect is Effect.WRITE else ()
-        touching = self._touching
+        touching = self._resource_function
         found = touching.function(**touching.taken(arguments)) if touching is not None else self._resources
         if isinstance(found, str) or not all(isinstance(each, str) for each in found):
             raise InvalidSetting(f"tool {self.name}: resources", found, "a list of texts")
@@ -157,7 +157,7 @@ def _named(name: Any, where: str) -> str:
     return name
 
 
-def _beside(where: str, function: Callable[..., Any], properties: Mapping[str, Any]) -> ToolFunction:
+def _start_task(where: str, function: Callable[..., Any], properties: Mapping[str, Any]) -> ToolFunction:
     """Return a function that is given arguments of the tool. Raises `DefinitionError` for one that needs others."""
     callee = ToolFunction(function)
     for each in callee.needed:
@@ -167,7 +167,7 @@ def _beside(where: str, function: Callable[..., Any], properties: Mapping[str, A
     return callee
 
 
-def _touched(at: str, resources: Any) -> Any:
+def _checked_resources(at: str, resources: Any) -> Any:
     """Return the resources of a tool: a tuple, a function, or None. Raises `InvalidSetting`."""
     if resources is None or callable(resources):
         return resources

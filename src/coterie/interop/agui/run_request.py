@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from coterie.interop.responses import HTTPProblem
 
-_OURS = re.compile(r"(?:answer|delivery)-(\d{1,19})(?:-\d+)?")
+_INTERNAL_ERROR = re.compile(r"(?:answer|delivery)-(\d{1,19})(?:-\d+)?")
 _SHOWN = 5
 
 
@@ -33,7 +33,7 @@ class RunRequest:
     given: RunAgentInput
 
 
-def take(body: Any) -> RunRequest:
+def parse_request(body: Any) -> RunRequest:
     """Return what a body asks for. Raises `HTTPProblem`, with the key that is wrong."""
     if not isinstance(body, dict):
         raise HTTPProblem(422, "the body is to be an object, a RunAgentInput of AG-UI")
@@ -51,7 +51,7 @@ def take(body: Any) -> RunRequest:
     if given.resume:
         raise HTTPProblem(422, "resume: nothing here interrupts a run; say yes or no as a message", param="resume")
     text, message = _said(given.messages)
-    known = frozenset(int(found[1]) for each in given.messages if (found := _OURS.fullmatch(str(each.id))))
+    known = frozenset(int(found[1]) for each in given.messages if (found := _INTERNAL_ERROR.fullmatch(str(each.id))))
     return RunRequest(given.thread_id, given.run_id, text, message, known, max(known, default=None), given)
 
 

@@ -37,7 +37,7 @@ ACTIVITY = "OPERATION"
 """The type of activity that an operation is."""
 
 
-class Translator:
+class EventTranslator:
     """Translates the events of one stream, in their order. Keeps which message is open, and which operations it has shown.
 
     Messages are named for events of the conversation, so a front end that sends them back says what it has: ``answer-`` and

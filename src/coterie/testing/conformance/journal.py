@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coterie.conversation import Lane, Operation, OperationState, TurnOutcome
-from coterie.conversation.entries import Answered, Called, Entry, Said
+from coterie.conversation.entries import ConversationEntry, ToolCallsEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.journal import Journal, LogRecord, key_of
 from coterie.conversation.operations import machine
 from coterie.errors import ConversationTaken, TransitionRefused
@@ -47,10 +47,10 @@ class JournalConformance:
     def test_what_was_written_is_there_when_the_conversation_is_opened_again(self, journal: Journal) -> None:
         first = journal.open("a", 100)
         assert (first.epoch, first.records, first.operations, first.last_turn) == (1, [], [], 0)
-        entries: list[Entry] = [
-            Said(turn=1, text="close it\0 \U0001f600", id="m1"),
-            Called(turn=1, text="", calls=(ToolCall("c1", "tool", {"a": [1, None]}),)),
-            Answered(turn=1, lane=Lane.MAIN, outcome=TurnOutcome.ANSWERED, text="yes", whole="yes"),
+        entries: list[ConversationEntry] = [
+            UserMessageEntry(turn=1, text="close it\0 \U0001f600", id="m1"),
+            ToolCallsEntry(turn=1, text="", calls=(ToolCall("c1", "tool", {"a": [1, None]}),)),
+            TurnEndedEntry(turn=1, lane=Lane.MAIN, outcome=TurnOutcome.ANSWERED, text="yes", whole="yes"),
         ]
         records = [LogRecord(number, 5.0, entry) for number, entry in enumerate(entries, 1)]
         journal.write("a", 1, records, [an_operation(call="c1")]).result()
@@ -66,7 +66,7 @@ class JournalConformance:
     def test_all_of_a_write_is_there_or_nothing(self, journal: Journal) -> None:
         epoch = journal.open("a", 100).epoch
         journal.write("a", epoch, [], [an_operation()]).result()
-        said = LogRecord(1, 5.0, Said(turn=1, text="x"))
+        said = LogRecord(1, 5.0, UserMessageEntry(turn=1, text="x"))
         late = msgspec.structs.replace(an_operation(), epoch=7)
         with pytest.raises(ConversationTaken):
             journal.write("a", epoch, [said], [late]).result()
@@ -75,7 +75,7 @@ class JournalConformance:
     def test_who_opened_before_another_is_refused(self, journal: Journal) -> None:
         old = journal.open("a", 100).epoch
         new = journal.open("a", 100).epoch
-        said = LogRecord(1, 5.0, Said(turn=1, text="x"))
+        said = LogRecord(1, 5.0, UserMessageEntry(turn=1, text="x"))
         with pytest.raises(ConversationTaken):
             journal.write("a", old, [said]).result()
         with pytest.raises(ConversationTaken):
@@ -84,12 +84,12 @@ class JournalConformance:
 
     def test_a_message_of_one_id_is_taken_in_once(self, journal: Journal) -> None:
         epoch = journal.open("a", 100).epoch
-        journal.write("a", epoch, [LogRecord(1, 5.0, Said(turn=1, text="x", id="m\0"))]).result()
+        journal.write("a", epoch, [LogRecord(1, 5.0, UserMessageEntry(turn=1, text="x", id="m\0"))]).result()
         assert journal.turn_said("a", "m\0") == 1
         assert journal.turn_said("a", "m") is None
         assert journal.turn_said("b", "m\0") is None
         with pytest.raises(ConversationTaken):
-            journal.write("a", epoch, [LogRecord(2, 5.0, Said(turn=2, text="x", id="m\0"))]).result()
+            journal.write("a", epoch, [LogRecord(2, 5.0, UserMessageEntry(turn=2, text="x", id="m\0"))]).result()
 
     def test_notes_are_kept_replaced_and_deleted(self, journal: Journal) -> None:
         epoch = journal.open("a", 100).epoch
@@ -176,7 +176,7 @@ class JournalConformance:
                 key = key_of(tuple(namespace))
                 opened = journal.open(key, 1)
                 last = opened.records[-1].sequence if opened.records else 0
-                entry = Said(turn=opened.last_turn + 1, text=text)
+                entry = UserMessageEntry(turn=opened.last_turn + 1, text=text)
                 journal.write(key, opened.epoch, [LogRecord(last + 1, 1.0, entry)]).result()
                 assert journal.open(key, 1).records[-1].entry == entry
 
