@@ -1,8 +1,8 @@
 """Personas: persona files, persona agents with minds and memories, and their relations.
 
-A `Persona` is a file; a `PersonaAgent` is one on a runtime, with a mental state, memories, and a `Mind` that decides: by
-rules, or by a language model. `Population` puts several on a runtime and has them talk. Everything that is shared is immutable
-or guards itself. Where memories are kept, how models are reached, and what a world makes of an action is others' business.
+A `Persona` is a file; a `PersonaAgent` is a persona on a runtime, with a mental state, memories, and a `Mind` that decides by
+rules or by a language model. `Population` puts several on a runtime and runs their conversations. Shared values are immutable
+or safe from any thread. `coterie.memory` stores memories, `coterie.models` asks models, and `coterie.world` resolves intents.
 """
 
 from coterie.personas.agent.agent import PersonaAgent

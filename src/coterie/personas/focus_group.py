@@ -1,4 +1,4 @@
-"""A focus group: a meeting in which an interviewer asks and personas answer in turn, hearing one another."""
+"""A focus group: a meeting in which an interviewer asks, and personas answer in turn and hear one another."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class FocusGroup(msgspec.Struct, frozen=True):
     """One for each persona and question, in the order of the questions; without text where nothing was said."""
     transcript: Dialogue
     ended: str
-    """Why it ended."""
+    """The reason of its end."""
     missed: tuple[str, ...] = ()
-    """Who missed a turn or left, and why."""
+    """The personas that missed a turn or left, with reasons."""
 
 
 class HoldFocusGroup(Request[FocusGroup]):
@@ -39,7 +39,7 @@ class HoldFocusGroup(Request[FocusGroup]):
 
 
 class Interviewer(Agent):
-    """Asks questions in a meeting, and notes the answers. Spawn one for each focus group; the runtime provides `Meetings`."""
+    """Asks questions in a meeting, and records the answers. Needs `Meetings`; spawn one for each focus group."""
 
     def __init__(self) -> None:
         self._questions: tuple[Question, ...] = ()
@@ -88,7 +88,7 @@ class Interviewer(Agent):
 
     @on
     def note_answer(self, message: Utterance) -> None:
-        """Note what a persona says to the question that was asked last."""
+        """Record the answer of a persona to the latest question."""
         if message.by == self.context.self_ref.name or not self._asked:
             return
         text = as_text(message.content)
@@ -98,14 +98,14 @@ class Interviewer(Agent):
 
     @on
     def note_news(self, message: MeetingNews) -> None:
-        """Note who missed a turn, or left."""
+        """Record a missed turn, or a member that left."""
         kind = type(message.event).__name__
         if kind in ("TurnMissed", "Left", "Crashed"):
             self._missed.append(f"{getattr(message.event, 'member', message.by)}: {getattr(message.event, 'reason', kind)}")
 
     @on
     def end(self, message: MeetingEnded) -> None:
-        """Know that it is over."""
+        """End the focus group with the meeting."""
         self._end(as_text(message.outcome) or message.reason)
 
     def _note(self, speaker: str, text: str) -> None:

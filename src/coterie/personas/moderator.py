@@ -1,4 +1,4 @@
-"""A moderated conversation: participants take turns until all are silent."""
+"""A moderated conversation: participants take turns until all of them are silent."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from coterie.runtime import Agent, AgentRef, on
 
 
 class Converse(Request[Dialogue]):
-    """Asks a moderator to have several talk with one another."""
+    """Asks a moderator to run a conversation."""
 
     participants: tuple[AgentRef, ...]
     opening: str = ""
-    """What is said to all first, by nobody in particular; nothing if empty."""
+    """The first text to all, without a speaker; empty for no such text."""
     turns: int = 12
     """Turns at most, over all."""
     steps: int | None = None
     """Steps at most in a turn."""
     label: str = "conversation"
-    """What recordings call it."""
+    """The name of the conversation in recordings."""
 
 
 class Moderator(Agent):
     """Gives the floor in turn and delivers speech to its target or to all. Runs several conversations at once.
 
-    A participant that has stopped, or whose mind fails, is passed over and takes no further part; the transcript says so.
+    A participant that has stopped, or whose mind fails, takes no further part; the dialogue records it.
     """
 
     @on(interleave=True)
@@ -41,7 +41,7 @@ class _Conversation:
         self._message = message
         self._present = list(message.participants)
         self._lines: list[DialogueLine] = []
-        # What each has to hear at its next turn: its own words it knows.
+        # The lines that each participant perceives at its next turn, without its own.
         self._news: dict[str, list[Stimulus]] = {each.name: [] for each in self._present}
 
     async def run(self) -> Dialogue:
@@ -74,7 +74,7 @@ class _Conversation:
         except DeliveryError as error:
             place = self._present.index(participant)
             self._present.remove(participant)
-            # Whoever sat behind has the turn now.
+            # The next participant takes this turn.
             if self._present and place < len(self._present):
                 self._present = self._present[place:] + self._present[:place]
             cause = error.__cause__ if isinstance(error, HandlerFailed) and error.__cause__ is not None else error

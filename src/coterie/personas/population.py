@@ -1,4 +1,4 @@
-"""A population: the personas of a runtime, as seen from outside."""
+"""A population: the personas of a runtime, for use from other threads."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from coterie.personas.focus_group import FocusGroup, HoldFocusGroup, Interviewer
 from coterie.personas.mind.mind import Mind
 from coterie.personas.moderator import Converse, Moderator
 from coterie.personas.profile.persona import Persona
-from coterie.personas.profile.reading import MOST_BYTES
+from coterie.personas.profile.reading import MAX_BYTES
 from coterie.personas.reference import PersonaRef, name_of
 from coterie.personas.survey import AnswerTable, Question, SurveyAnswer, Tabulate, Tabulator
 from coterie.runtime import AgentRef, Dispatcher, Reply, Runtime
 
 MakeMind = Callable[[Persona], Mind]
-"""Makes the mind of a persona."""
+"""Creates the mind of a persona."""
 
 
 class Population:
@@ -43,14 +43,14 @@ class Population:
     ::
 
         with Runtime() as runtime:
-            cast = Population(runtime)
-            ada, ben = cast.add(Persona.load("ada.agent.json")), cast.add(Persona.of("Ben"))
-            cast.relate(ada, ben, "old friends")
-            print(cast.converse(ada, ben, opening="What about breakfast?").result())
+            population = Population(runtime)
+                        ada, ben = population.add(Persona.load("ada.agent.json")), population.add(Persona.of("Ben"))
+                        population.relate(ada, ben, "old friends")
+                        print(population.converse(ada, ben, opening="What about breakfast?").result())
 
-    `mind` makes the minds of those that are not given one; by default they have no rules and say nothing. `memory` is
-    given to the runtime, for all to remember in; `documents` is what they can consult; `meetings` are those that the runtime
-    has been given, if it has: else it is given some when they are needed. The runtime stops the personas.
+    `mind` creates the minds of personas that are added without one; by default they have no rules and say nothing. `memory` is
+    provided to the runtime, for the memories of all; `documents` can be consulted by name; `meetings` are the `Meetings` that
+    the runtime has, otherwise they are provided when needed. The runtime stops the personas.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Population:
         check_number("Population.timeout", timeout, above=0, optional=True)
         self.runtime = runtime
         self.directory = runtime.provide(PersonaDirectory(relations, documents))
-        """What its personas share."""
+        """The directory that its personas share."""
         self._memory = runtime.provide(memory, TieredMemory) if memory is not None else None
         self._meetings = meetings
         self._mind = mind
         self._timeout = timeout
-        self._lock = new_lock(Rank.RECORDS)  # guards who is here, and the moderator
+        self._lock = new_lock(Rank.RECORDS)  # guards `_members`, `_meetings` and `_moderator`
         self._members: dict[str, PersonaRef] = {}
         self._moderator: AgentRef | None = None
 
@@ -94,15 +94,15 @@ class Population:
     ) -> PersonaRef:
         """Put a persona on the runtime, and return its reference; `options` are those of `PersonaAgent`.
 
-        It is known by its own name, or `name`; a second one of that name gets a number. Raises `InvalidSetting`,
-        `NameTaken` for a `name` that is taken, and as `Runtime.spawn`.
+        The agent has the persona's name, or `name`; another persona of the same name gets a number. Raises `InvalidSetting`,
+        `NameTaken` for a `name` in use, and the errors of `Runtime.spawn`.
         """
         if not isinstance(persona, Persona):
             raise InvalidSetting("Population.add", persona, "a Persona: Persona.load(...) or Persona.of(...)")
         if mind is None and self._mind is not None:
             mind = self._mind(persona)
         agent = self._spawn(kind, persona, mind, name, dispatcher, options)
-        # Whoever has the reference can read its state; and a constructor that refuses its options says so here.
+        # Wait for the first state, so that the reference can read it, and errors of the constructor are raised here.
         try:
             agent.ask(GetState(), timeout=self._timeout).result()
         except AgentStopped as error:
@@ -115,16 +115,16 @@ class Population:
             self._members[agent.name] = reference
         return reference
 
-    def load(self, folder: Path | str, *, max_bytes: int = MOST_BYTES, **options: Any) -> list[PersonaRef]:
+    def load(self, folder: Path | str, *, max_bytes: int = MAX_BYTES, **options: Any) -> list[PersonaRef]:
         """Put all personas of a folder's ``*.agent.json`` files on the runtime, in the order of the files' names.
 
-        Raises `InvalidPersona` for the first that makes no sense, before any is added, and for a folder without any.
+        Raises `InvalidPersona` for the first invalid file, before any persona is added, and for a folder without files.
         """
         personas = load_personas(folder, max_bytes=max_bytes)
         return [self.add(persona, **options) for persona in personas]
 
     def remove(self, persona: PersonaRef | str) -> None:
-        """Take a persona off the runtime and out of all relations. Raises `PersonaUnknown`."""
+        """Stop a persona, and delete its relations. Raises `PersonaUnknown`."""
         reference = self[persona] if isinstance(persona, str) else persona
         with self._lock:
             self._members.pop(reference.name, None)
@@ -138,7 +138,7 @@ class Population:
         return self.relations.relate(self._known(one), self._known(other), description, back=back)
 
     def relate_all(self, personas: Iterable[PersonaRef | str] | None = None, description: str = "") -> None:
-        """Let all of several, by default of all, talk to one another."""
+        """Let several personas, by default all, talk to one another."""
         names = [name_of(each) for each in (personas if personas is not None else self)]
         for index, one in enumerate(names):
             for other in names[index + 1 :]:
@@ -179,8 +179,9 @@ class Population:
     ) -> Reply[FocusGroup]:
         """Ask several personas, by default all, questions in a meeting; each hears the answers of the others.
 
-        A persona has `turn_limit` seconds for an answer. Raises `InvalidSetting` for nobody or no question, `PersonaUnknown`,
-        and `NameTaken` if somebody is called as `interviewer`; without one it is "Interviewer", with a number if need be.
+        A persona has `turn_limit` seconds for an answer. The interviewer's agent is called `interviewer`, by default
+        "Interviewer", with a number if that is taken. Raises `InvalidSetting` without personas or questions, `PersonaUnknown`,
+        and `NameTaken` if `interviewer` is in use.
         """
         check_number("focus_group.turn_limit", turn_limit, above=0, optional=True)
         asked = tuple(questions)
@@ -267,10 +268,10 @@ class Population:
         return moderator
 
 
-def load_personas(folder: Path | str, *, max_bytes: int = MOST_BYTES) -> list[Persona]:
+def load_personas(folder: Path | str, *, max_bytes: int = MAX_BYTES) -> list[Persona]:
     """Return the personas of all ``*.agent.json`` files of a folder, in the order of their names.
 
-    Raises `InvalidPersona` for the first that makes no sense, and for a folder that has none.
+    Raises `InvalidPersona` for the first invalid file, and for a folder without files.
     """
     paths = sorted(Path(folder).glob("*.agent.json"))
     if not paths:

@@ -21,9 +21,9 @@ _TIMEOUT = 300.0
 class PersonaRef:
     """A reference to a persona agent. Safe from any thread and any event loop.
 
-    What takes its time returns a `Reply`: ``await`` it, or block in ``.result()``. What is sent is handled in its order.
-    What is only read - `state` and what it is made of - comes at once, whatever the persona is doing: the latest state,
-    never a half-made one. Asks end after `timeout` seconds.
+    Methods that send a message return a `Reply`: ``await`` it, or block in ``.result()``. Messages are handled in the order of
+    their sending. The properties return at once, even while the persona is busy: they read its latest whole state. Asks end
+    after `timeout` seconds.
     """
 
     __slots__ = ("_directory", "_memory", "agent", "persona", "timeout")
@@ -37,26 +37,26 @@ class PersonaRef:
         timeout: float | None = _TIMEOUT,
     ) -> None:
         self.agent = agent
-        """The agent's own reference, for everything else: `Simulation` takes it."""
+        """The reference of the agent, for example for a `Simulation`."""
         self.persona = persona
-        """Who it is."""
+        """The persona."""
         self.timeout = timeout
         self._directory = directory
         self._memory = memory
 
     @property
     def name(self) -> str:
-        """The name under which the others know it."""
+        """The name of the agent."""
         return self.agent.name
 
     @property
     def state(self) -> PersonaState:
-        """Its latest state, whole."""
+        """The latest published state."""
         return self._directory.state(self.name)
 
     @property
     def mental_state(self) -> MentalState:
-        """Its latest mental state, whole."""
+        """The latest published mental state."""
         return self.state.mental_state
 
     @property
@@ -66,7 +66,7 @@ class PersonaRef:
 
     @property
     def actions(self) -> tuple[ActionRecord, ...]:
-        """Its latest actions, oldest first."""
+        """The latest published actions, oldest first."""
         return self.state.actions
 
     @property
@@ -80,31 +80,31 @@ class PersonaRef:
         return AgentMemory(self._memory, self.name, consolidate_at=None) if self._memory is not None else None
 
     def listen(self, content: str, speaker: PersonaRef | str = "") -> Reply[None]:
-        """Say something to it."""
+        """Send speech to the persona."""
         return self._ask(messages.Listen(content, name_of(speaker)))
 
     def see(self, content: str) -> Reply[None]:
-        """Show it something."""
+        """Show the persona a sight."""
         return self._ask(messages.See(content))
 
     def think(self, content: str) -> Reply[None]:
-        """Let something come to its mind."""
+        """Give the persona a thought."""
         return self._ask(messages.Think(content))
 
     def introduce(self, content: str, source: PersonaRef | str = "") -> Reply[None]:
-        """Tell the persona that another is within reach, or acts."""
+        """Inform the persona that another one is accessible, or acts."""
         return self._ask(messages.Introduce(content, name_of(source)))
 
     def move_to(self, place: str) -> Reply[None]:
-        """Put it somewhere."""
+        """Change the location of the persona."""
         return self._ask(messages.ChangeLocation(place))
 
     def set_goal(self, goal: str) -> Reply[None]:
-        """Give it a goal, the most urgent from now on."""
+        """Add a goal, as the most urgent one."""
         return self._ask(messages.SetGoal(goal))
 
     def perceive(self, *stimuli: Stimulus) -> Reply[None]:
-        """Give it stimuli of any kind, in their order."""
+        """Send stimuli of any kind, in their order."""
         return self._ask(messages.Perceive(stimuli))
 
     def act(self, *, steps: int | None = None, label: str = "") -> Reply[Episode]:
@@ -112,19 +112,19 @@ class PersonaRef:
         return self._ask(messages.StartEpisode(steps, label))
 
     def listen_and_act(self, content: str, speaker: PersonaRef | str = "", *, steps: int | None = None) -> Reply[Episode]:
-        """Say something to it, and let it act at once."""
+        """Send speech to the persona, and run one episode."""
         return self._ask(messages.StartEpisode(steps, stimuli=(messages.Listen(content, name_of(speaker)).stimulus(),)))
 
     def see_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
-        """Show it something, and let it act at once."""
+        """Show the persona a sight, and run one episode."""
         return self._ask(messages.StartEpisode(steps, stimuli=(messages.See(content).stimulus(),)))
 
     def think_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
-        """Let something come to its mind, and let it act at once."""
+        """Give the persona a thought, and run one episode."""
         return self._ask(messages.StartEpisode(steps, stimuli=(messages.Think(content).stimulus(),)))
 
     def ask(self, question: str, asker: PersonaRef | str = "", *, label: str = "") -> Reply[Episode]:
-        """Ask a question; the answer is not delivered to others."""
+        """Ask a question; the answer is not delivered to other personas."""
         stimulus = messages.Listen(question, name_of(asker)).stimulus()
         return self._ask(messages.StartEpisode(None, label, silent=True, stimuli=(stimulus,)))
 
@@ -136,7 +136,7 @@ class PersonaRef:
         attention: str | None = None,
         emotions: str | None = None,
     ) -> Reply[MentalState]:
-        """Replace its mental state by one with these changes."""
+        """Change fields of the mental state; the reply is the new state."""
         return self._ask(
             messages.ChangeMind(_texts("change_mind.goals", goals), _texts("change_mind.context", context), attention, emotions)
         )
@@ -145,9 +145,9 @@ class PersonaRef:
         """Store a memory; the reply is its id, or an empty text if the runtime has no memory."""
         return self._ask(messages.Remember(content, importance))
 
-    def recall(self, question: str, most: int = 5) -> Reply[tuple[str, ...]]:
+    def recall(self, question: str, limit: int = 5) -> Reply[tuple[str, ...]]:
         """Search its memories; the reply is the best matches, best first."""
-        return self._ask(messages.Recall(question, most))
+        return self._ask(messages.Recall(question, limit))
 
     def consolidate(self, *, force: bool = True) -> Reply[int]:
         """Consolidate its memories; the reply is the number of episodes consolidated."""
@@ -178,13 +178,13 @@ class PersonaRef:
 
 
 def name_of(persona: PersonaRef | str) -> str:
-    """Return the name of a persona, which a text is already. Raises `InvalidSetting` for anything else."""
+    """Return the name of a persona that is given as a reference or a name. Raises `InvalidSetting`."""
     check_instance("persona", persona, (PersonaRef, str), "a PersonaRef, or a name")
     return persona if isinstance(persona, str) else persona.name
 
 
 def _texts(where: str, values: Sequence[str] | None) -> tuple[str, ...] | None:
     if isinstance(values, str) or not isinstance(values, Sequence | None):
-        # The letters of a text are not meant.
+        # A text is a sequence too, but its letters are not meant.
         raise InvalidSetting(where, values, "a list of texts, or None")
     return None if values is None else tuple(values)

@@ -33,23 +33,23 @@ Value = str | int | float | bool | None
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Something that several are asked, and the type that its answers are to have."""
+    """A question to several personas, and the type of its answers."""
 
     name: str
-    """The name of its column, in small letters."""
+    """The name of its column, in lower case."""
     text: str
     kind: AnswerKind = "text"
     options: tuple[str, ...] = ()
-    """What can be answered to a choice."""
+    """The possible answers of a choice."""
     least: float | None = None
-    """The smallest number that is an answer."""
+    """The minimum of a number. Scenario files use this name."""
     most: float | None = None
-    """The greatest."""
+    """The maximum of a number."""
 
     def __post_init__(self) -> None:
         check_instance("Question.name", self.name, str, "text")
         if not _NAME.fullmatch(self.name):
-            raise InvalidSetting("Question.name", self.name, "a word in small letters, such as 'price'")
+            raise InvalidSetting("Question.name", self.name, "a word in lower case, such as 'price'")
         check_instance("Question.text", self.text, str, "text")
         if not self.text.strip():
             raise InvalidSetting("Question.text", self.text, "a question")
@@ -62,7 +62,7 @@ class Question(msgspec.Struct, frozen=True):
 
     @property
     def wording(self) -> str:
-        """The question as it is asked, with what can be answered."""
+        """The text of the question, with the possible answers. Part of recorded prompts."""
         hint = {
             "choice": f"Answer with one of: {', '.join(self.options)}.",
             "boolean": "Answer yes or no, and why.",
@@ -73,7 +73,7 @@ class Question(msgspec.Struct, frozen=True):
 
     @property
     def type(self) -> Any:
-        """The Python type of an answer, as a model is told of it."""
+        """The Python type of an answer, for a model."""
         bounds = Field(ge=self.least, le=self.most)
         kinds: dict[AnswerKind, Any] = {
             "text": str,
@@ -84,9 +84,9 @@ class Question(msgspec.Struct, frozen=True):
         return Literal[self.options] if self.kind == "choice" else kinds[self.kind]
 
     def read(self, text: str) -> Value:
-        """Return the value that a text answers with, found by rules; None if none is found.
+        """Return the value of an answer, found by rules; None without one.
 
-        A choice is the option that is named first; a number the first that is in range; yes or no the first such word.
+        A choice is the first option in the text; a number the first one in range; yes or no the first such word.
         """
         if not text.strip():
             return None
@@ -130,7 +130,7 @@ class SurveyAnswer(msgspec.Struct, frozen=True):
     question: str
     """The question's name."""
     text: str
-    """As it was said; empty if nothing was."""
+    """The speech of the persona; empty without an answer."""
 
 
 class SurveyRow(msgspec.Struct, frozen=True):
@@ -138,11 +138,11 @@ class SurveyRow(msgspec.Struct, frozen=True):
 
     persona: str
     values: dict[str, Value]
-    """By the questions' names; None where there is no answer that fits."""
+    """By the names of the questions; None without a valid answer."""
     by: str = "rules"
-    """What found the values: "rules" or "model"."""
+    """The source of the values: "rules" or "model"."""
     reason: str = ""
-    """Why rules had to, where a model was to."""
+    """The error of the model, if rules had to replace it."""
 
 
 class AnswerTable(msgspec.Struct, frozen=True):
@@ -162,7 +162,7 @@ class AnswerTable(msgspec.Struct, frozen=True):
         return text.getvalue()
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Return it as plain values, an object for each persona."""
+        """Return the table as plain values, a dict for each persona."""
         return [{"persona": row.persona, **row.values, "extracted_by": row.by} for row in self.rows]
 
     def column(self, name: str) -> dict[str, Value]:
@@ -170,7 +170,7 @@ class AnswerTable(msgspec.Struct, frozen=True):
         return {row.persona: row.values.get(name) for row in self.rows}
 
     def counts(self, name: str) -> dict[str, int]:
-        """Return how many answered what to one question, the most frequent first; no answer counts as an empty text."""
+        """Return the number of personas by answer to one question, most frequent first; an empty text counts missing answers."""
         counts: dict[str, int] = {}
         for value in self.column(name).values():
             key = "" if value is None else str(value)
@@ -186,7 +186,7 @@ def table_by_rules(questions: Sequence[Question], answers: Sequence[SurveyAnswer
 async def table_by_model(model: Model, questions: Sequence[Question], answers: Sequence[SurveyAnswer]) -> AnswerTable:
     """Return the table of answers, with values extracted by a model, a request for each persona, all at once.
 
-    Where the model fails, or gives what does not fit, rules find the values, and the row says why. Raises
+    If the model fails, or its values do not fit, rules find the values, and the row holds the reason. Raises
     `BudgetExhausted`, `GatewayClosed` and `RecordingMissing`.
     """
     kind = answers_type(questions)
@@ -211,7 +211,7 @@ class Tabulate(Request[AnswerTable]):
 
 
 class Tabulator(Agent):
-    """Makes tables of answers by a model, which `get` returns: a function, so that the model itself is not copied."""
+    """Makes tables of answers by the model that `get` returns: a function, because arguments of an agent are copied."""
 
     def __init__(self, get: Callable[[], Model]) -> None:
         self._get = get
@@ -246,5 +246,5 @@ def _names(answers: Sequence[SurveyAnswer]) -> list[str]:
 
 
 def _cell(value: Value) -> Any:
-    # A program for tables would take such a text for a formula.
+    # A spreadsheet would read such a text as a formula.
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

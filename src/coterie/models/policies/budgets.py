@@ -44,8 +44,8 @@ class TokenEstimator:
 
     def reply(self, request: ModelRequest) -> int:
         """Return the estimated tokens of the reply."""
-        most = request.max_tokens
-        return int(self._reply) if most is None else int(min(self._reply, most))
+        limit = request.max_tokens
+        return int(self._reply) if limit is None else int(min(self._reply, limit))
 
     def learn(self, usage: Usage) -> None:
         """Update the estimate with a reply."""
@@ -173,17 +173,17 @@ class BudgetLedger:
 
     def check(self, request: ModelRequest) -> None:
         """Raise `BudgetExhausted` if a request would be refused for good."""
-        least = self._least(request)
+        minimum = self._minimum_usage(request)
         with self._lock:
-            self._refuse(self._of(request.agent), *least)
+            self._refuse(self._of(request.agent), *minimum)
 
     async def reserve(self, request: ModelRequest) -> Reservation:
         """Wait for room, count a request, and reserve its estimated usage. Raises `BudgetExhausted`."""
-        least, (likely, dollars) = self._least(request), self._likely(request)
+        minimum, (likely, dollars) = self._minimum_usage(request), self._estimated_usage(request)
         while True:
             with self._lock:
                 accounts = self._of(request.agent)
-                self._refuse(accounts, *least)
+                self._refuse(accounts, *minimum)
                 if all(account.fits(likely, dollars) for account in accounts):
                     for account in accounts:
                         account.spent.requests += 1
@@ -226,14 +226,14 @@ class BudgetLedger:
             changed, self._changed = self._changed, Signal()
         changed.set()
 
-    def _least(self, request: ModelRequest) -> tuple[int, float]:
+    def _minimum_usage(self, request: ModelRequest) -> tuple[int, float]:
         """Return the usage of a request with an empty reply; zeros if no budget needs estimates."""
         if not self._estimated:
             return 0, 0.0
         prompt = self._estimator.prompt(request)
         return prompt, self._dollars(prompt, 0)
 
-    def _likely(self, request: ModelRequest) -> tuple[int, float]:
+    def _estimated_usage(self, request: ModelRequest) -> tuple[int, float]:
         """Return the estimated usage of a request; zeros if no budget needs estimates."""
         if not self._estimated:
             return 0, 0.0

@@ -67,7 +67,7 @@ class RecordingEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _FIRST = msgspec.json.encode(RecordingHeader())
 """The first line, without its end."""
-_LONGEST = 1_000
+_MAX_HEADER = 1_000
 
 
 class RecordingFile:
@@ -148,7 +148,7 @@ def begun(path: Path) -> bool:
     """Return whether a file holds a recording or other data; False if a crash left less than the first line."""
     try:
         with path.open("rb") as file:
-            line = file.readline(_LONGEST)
+            line = file.readline(_MAX_HEADER)
     except (OSError, ValueError):
         return path.exists() if "\0" not in str(path) else True
     return not _FIRST.startswith(line)

@@ -29,7 +29,7 @@ from coterie.rounds import Member, Turn
 from coterie.rounds.member import GetSnapshot
 from coterie.runtime import AgentLog, on
 
-_MOST_NOTES = 200
+_MAX_NOTES = 200
 
 
 class PersonaAgent(Member):
@@ -41,17 +41,18 @@ class PersonaAgent(Member):
         ada.tell(Listen("Good morning", speaker="Ben"))
         episode = ada.ask(Act()).result()
 
-    `Population` is the convenient way. Everything it has is one frozen `PersonaState`, which its own thread replaces as a whole
-    and publishes to the `PersonaDirectory` that the runtime provides; without one, it is alone. Its memories are in the runtime's
-    `TieredMemory`, with `memory` for the options of its `AgentMemory`, or without one in 200 notes of its own.
+    `Population` is more convenient. The state of the agent is one frozen `PersonaState`, which its own thread replaces as a
+    whole and publishes to the `PersonaDirectory` of the runtime; without a directory, it knows no other persona. Its memories
+    are in the runtime's `TieredMemory`, with `memory` for the options of its `AgentMemory`; without one, in 200 notes of its
+    state.
 
-    `actions` are further kinds of action, for this agent; a subclass adds its own by `@action` or as `actions`. An
-    episode has at most `max_steps` steps; a step may come again `max_repeats` times; a decision takes at most `patience`
-    seconds, and so does an action. The latest `buffer_size` actions are kept, and as many stimuli wait at most.
+    `actions` are additional kinds of action of this agent; a subclass adds its own by `@action` or as `actions`. An episode
+    has at most `max_steps` steps; a step may be repeated `max_repeats` times; a decision takes at most `patience` seconds, and
+    so does an action. At most `buffer_size` actions are kept, the latest, and as many stimuli.
     """
 
     actions: ClassVar[ActionSet] = STANDARD_ACTIONS
-    """What agents of this class can do."""
+    """The actions of this class."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -77,8 +78,8 @@ class PersonaAgent(Member):
     ) -> None:
         check_instance("PersonaAgent.persona", persona, Persona, "a Persona: Persona.load(...) or Persona.of(...)")
         if mind is not None and (isinstance(mind, type) or not callable(getattr(mind, "decide", None))):
-            raise InvalidSetting("PersonaAgent.mind", mind, "a mind: something with `async def decide(self, situation)`")
-        check_instance("PersonaAgent.actions", actions, Iterable, "ActionKinds")
+            raise InvalidSetting("PersonaAgent.mind", mind, "a mind: an object with `async def decide(self, situation)`")
+        check_instance("PersonaAgent.actions", actions, Iterable, "ActionKind values")
         check_instance("PersonaAgent.mental_state", mental_state, (MentalState, type(None)), "a MentalState, or None")
         check_instance("PersonaAgent.memory", memory, (Mapping, type(None)), "options of AgentMemory by name, or None")
         check_number("PersonaAgent.max_steps", max_steps, least=1, whole=True)
@@ -91,7 +92,7 @@ class PersonaAgent(Member):
         self.persona = persona
         self.mind: Mind = mind if mind is not None else RuleMind()
         self.kinds: ActionSet = type(self).actions.adding(*actions)
-        """What this agent can do."""
+        """The actions of this agent."""
         self.max_steps = max_steps
         self.max_repeats = max_repeats
         self.similarity = similarity
@@ -99,31 +100,31 @@ class PersonaAgent(Member):
         self.recent_memories = recent_memories
         self.seed = seed
         self.state = PersonaState(mental_state if mental_state is not None else MentalState(goals=persona.goals))
-        """All that changes of it. Replaced, never changed, on the agent's own thread."""
+        """The state. Replaced as a whole, on the agent's own thread only."""
         self.turn: Turn | None = None
-        """The turn that it takes, while it takes one in a simulation: for actions that intend something."""
+        """The current turn in a simulation, for actions that submit intents; None outside a turn."""
         self._buffer_size = buffer_size
         self._memory_options = dict(memory or {})
         self._directory = self._service(PersonaDirectory)
         self.documents: Mapping[str, str] = self._directory.documents if self._directory is not None else {}
-        """What it can consult, by name."""
+        """The documents to consult, by name."""
         self.memory: PersonaMemory = self._make_memory()
-        """Its memories."""
+        """The memories."""
         self.channel: OutputChannel = self._usual_channel()
-        """Where what it says goes."""
+        """The channel that delivers its speech."""
 
     @property
     def who(self) -> str:
-        """The name under which the others know it."""
+        """The name of the agent."""
         return self._who
 
     @property
     def log(self) -> AgentLog:
-        """Its log."""
+        """The log of the agent."""
         return self.context.log
 
     def on_start(self) -> None:
-        """Enter the directory."""
+        """Publish the state, and enter the directory."""
         self.replace()
         if self._directory is not None:
             self._directory.enter(self.context.self_ref)
@@ -133,17 +134,17 @@ class PersonaAgent(Member):
         if self._directory is not None:
             self._directory.leave(self.context.self_ref)
 
-    # What comes to it.
+    # Stimuli and state.
 
     @on
     def perceive(self, message: messages.Perceive) -> None:
-        """Take stimuli in."""
+        """Perceive stimuli."""
         for stimulus in message.stimuli:
             self.take_in(stimulus)
 
     @on
     def sense(self, message: messages.StimulusMessage) -> None:
-        """Take a stimulus in."""
+        """Perceive a stimulus."""
         self.take_in(message.stimulus())
 
     @on
@@ -160,11 +161,11 @@ class PersonaAgent(Member):
         """Return the state."""
         return self.state
 
-    # What it does.
+    # Episodes.
 
     @on(raises=(PersonaError, ModelError, InvalidSetting))
     async def act(self, message: messages.StartEpisode) -> Episode:
-        """Act for one episode."""
+        """Run one episode."""
         for stimulus in message.stimuli:
             self.take_in(stimulus)
         channel = SilentChannel(self._usual_channel().accessible()) if message.silent else self._usual_channel()
@@ -173,7 +174,7 @@ class PersonaAgent(Member):
     async def live(self, turn: Turn) -> list[dict[str, Any]]:
         """Take a turn in a simulation: perceive stimuli from the world, act, and submit speech as intents.
 
-        Returns what it did, in plain data. See `coterie.personas.social_round`.
+        Returns its actions as plain data. See `coterie.personas.social_round`.
         """
         for stimulus in rounds.heard_in(turn):
             self.take_in(stimulus)
@@ -209,7 +210,7 @@ class PersonaAgent(Member):
         finally:
             self.channel = self._usual_channel()
 
-    # What it does in meetings.
+    # Meetings.
 
     @on
     def be_invited(self, message: Invitation) -> Accept:
@@ -225,13 +226,13 @@ class PersonaAgent(Member):
 
     @on
     def hear(self, message: Utterance) -> None:
-        """Hear what another says."""
+        """Perceive the utterance of another member."""
         if message.by != self._who:
             self.take_in(Stimulus(StimulusKind.CONVERSATION, as_text(message.content), message.by))
 
     @on(raises=(PersonaError, ModelError, MeetingError))
     async def take_the_floor(self, message: YourTurn) -> None:
-        """Say something, or pass. A mind that fails passes too, so that the others need not wait; nor does it outlast the turn."""
+        """Speak, or pass. A mind that fails or that exceeds the turn passes too, so that the others need not wait."""
         meeting = self.context.use(Meetings).meeting(message.meeting)
         floor = MeetingChannel(meeting, self._who)
         try:
@@ -245,20 +246,20 @@ class PersonaAgent(Member):
 
     @on
     def leave_meeting(self, message: MeetingEnded | MeetingCancelled) -> None:
-        """Know that it is over."""
+        """Perceive the end of a meeting."""
         self.take_in(Stimulus(StimulusKind.SOCIAL, f"the meeting about {message.topic} is over"))
 
-    # What it remembers.
+    # Memories.
 
     @on
     def remember(self, message: messages.Remember) -> str:
-        """Remember something."""
+        """Store a memory."""
         return self.memory.remember(message.content, "note", message.importance)
 
     @on
     def recollect(self, message: messages.Recall) -> tuple[str, ...]:
         """Search the memories."""
-        return self.memory.recall(message.question, message.most)
+        return self.memory.recall(message.question, message.limit)
 
     @on
     async def consolidate(self, message: messages.Consolidate) -> int:
@@ -266,7 +267,7 @@ class PersonaAgent(Member):
         memory = self.memory
         return await self.context.run_blocking(lambda: memory.consolidate(force=message.force))
 
-    # What is kept of it.
+    # Checkpoints.
 
     def snapshot(self) -> PersonaState:
         """Return the state, with that of the mind if it is `Checkpointable`."""
@@ -274,7 +275,7 @@ class PersonaAgent(Member):
         return msgspec.structs.replace(self.state, mark=self.memory.mark(), mind=mind)
 
     def restore(self, state: Any) -> None:
-        """Take up what `snapshot` returned, or the same as plain data."""
+        """Restore a state of `snapshot`, also as plain data."""
         taken = state if isinstance(state, PersonaState) else msgspec.convert(state, PersonaState)
         if isinstance(self.mind, Checkpointable) and taken.mind is not None:
             self.mind.restore(taken.mind)
@@ -287,16 +288,16 @@ class PersonaAgent(Member):
 
     @on
     def restore_snapshot(self, message: rounds.RestoreSnapshot) -> None:
-        """Take up its state as of a checkpoint, and forget what came after it."""
+        """Restore the state of a checkpoint, and delete later memories."""
         taken = msgspec.convert(message.state, PersonaState)
         self.restore(taken)
         self.memory.go_back(taken.mark)
         self.replace()
 
-    # For the parts of it.
+    # For the parts of the agent.
 
     def take_in(self, stimulus: Stimulus) -> None:
-        """Take one stimulus in: remember it, count it, and have it wait for the next decision."""
+        """Remember and count a stimulus, and keep it for the next decision."""
         state = self.state
         mental, location = state.mental_state, state.location
         if stimulus.kind is StimulusKind.LOCATION:
@@ -323,7 +324,7 @@ class PersonaAgent(Member):
         self.context.publish(messages.PERSONAS, messages.FallbackUsed(self._who, label, reason))
 
     def decided(self, decision: Decision, pending: tuple[Stimulus, ...]) -> None:
-        """Note a decision: what had come until then waits no more."""
+        """Record a decision, and remove the stimuli that it answers."""
         state = self.state
         mental = decision.mental_state
         self.replace(
@@ -337,7 +338,7 @@ class PersonaAgent(Member):
         )
 
     def acted(self, action: PersonaAction, outcome: ActionOutcome, result: str) -> ActionRecord:
-        """Note an action and what came of it."""
+        """Record an action and its outcome."""
         state = self.state
         record = ActionRecord(action, outcome, result, state.counts.actions + 1)
         mental = action.mental_state
@@ -360,7 +361,7 @@ class PersonaAgent(Member):
         return record
 
     def replace(self, changes: Mapping[str, Any] | None = None, /, **more: int) -> None:
-        """Put a new state in place of the old, all at once: fields changed, and numbers added to its counts."""
+        """Replace the state at once: with fields changed, and numbers added to its counts."""
         state = self.state
         counts = state.counts
         if more:
@@ -379,7 +380,7 @@ class PersonaAgent(Member):
         memory = self._service(TieredMemory)
         if memory is not None:
             return TieredPersonaMemory(AgentMemory(memory, self._who, **self._memory_options))
-        return NoteMemory(lambda: self.state.notes, lambda notes: self.replace({"notes": notes}), _MOST_NOTES)
+        return NoteMemory(lambda: self.state.notes, lambda notes: self.replace({"notes": notes}), _MAX_NOTES)
 
     def _usual_channel(self) -> OutputChannel:
         return MailboxChannel(self._who, self._directory) if self._directory is not None else SilentChannel({})

@@ -21,11 +21,11 @@ class MailboxChannel:
         self._directory = directory
 
     def accessible(self) -> Mapping[str, str]:
-        """Return whom the relations name."""
+        """Return the names that the relations allow."""
         return self._directory.relations.accessible(self._who)
 
     async def talk(self, action: PersonaAction) -> ActionResult:
-        """Tell one, or all within reach."""
+        """Send speech to one persona, or to all accessible ones."""
         accessible = self.accessible()
         names = list(accessible)
         if action.target:
@@ -46,7 +46,7 @@ class MailboxChannel:
         return None
 
     async def reach_out(self, action: PersonaAction) -> ActionResult:
-        """Relate the two, and tell the other."""
+        """Relate the two personas, and notify the other."""
         name = action.target or action.content
         try:
             other = self._directory.find(name)
@@ -73,10 +73,10 @@ class SilentChannel:
         self._accessible = accessible
 
     def accessible(self) -> Mapping[str, str]:
-        """Return whom it was given."""
+        """Return the given names."""
         return self._accessible
 
-    async def talk(self, action: PersonaAction) -> ActionResult:  # noqa: ARG002 - as every outlet
+    async def talk(self, action: PersonaAction) -> ActionResult:  # noqa: ARG002 - as OutputChannel
         """Do nothing."""
         return None
 
@@ -87,25 +87,25 @@ class SilentChannel:
 
 
 class TurnChannel:
-    """Makes intents of it: the world decides, and who hears what does not depend on timing."""
+    """Submits speech as intents: the world decides, so delivery does not depend on timing."""
 
     def __init__(self, turn: Turn, accessible: Mapping[str, str]) -> None:
         self._turn = turn
         self._accessible = accessible
 
     def accessible(self) -> Mapping[str, str]:
-        """Return whom the world names."""
+        """Return the names that the world allows."""
         return self._accessible
 
     async def talk(self, action: PersonaAction) -> ActionResult:
-        """Intend to say something."""
+        """Submit the intent to speak."""
         if action.target and action.target not in self._accessible:
             return ActionOutcome.REFUSED, f"{action.target} is not within reach; reach out first"
         self._turn.intend("talk", **_plain(to=action.target, content=action.content))
         return None
 
     async def reach_out(self, action: PersonaAction) -> ActionResult:
-        """Intend to get within reach."""
+        """Submit the intent to reach a persona."""
         name = action.target or action.content
         self._turn.intend("reach_out", **_plain(to=name, content=action.content if action.target else ""))
         return None
@@ -124,7 +124,7 @@ class MeetingChannel:
         self._said: list[PersonaAction] = []
 
     def accessible(self) -> Mapping[str, str]:
-        """Return who else is a member."""
+        """Return the other members."""
         return {name: "is in the meeting with you" for name in sorted(self._meeting.members) if name != self._who}
 
     async def talk(self, action: PersonaAction) -> ActionResult:
@@ -135,7 +135,7 @@ class MeetingChannel:
         return None
 
     async def reach_out(self, action: PersonaAction) -> ActionResult:
-        """Return whether a name is a member; nobody is invited."""
+        """Return whether a name is a member; members are not invited."""
         name = action.target or action.content
         return (
             f"{name} is in the meeting"
@@ -153,6 +153,6 @@ class MeetingChannel:
             only = targets.pop() if len(targets) == 1 else ""
             await self._meeting.say("\n".join(action.content for action in self._said), to=only or ())
         except MeetingError as error:
-            # The turn was over, or the meeting: that is in the minutes, and no fault of whoever spoke.
+            # The turn or the meeting was over, which is no fault of the speaker. The minutes record it.
             return describe(error)
         return ""

@@ -23,22 +23,22 @@ class Relation(msgspec.Struct, frozen=True):
     """The one whose name sorts first."""
     second: str
     of_first: str
-    """What the second is to the first."""
+    """The role of the second for the first."""
     of_second: str
-    """What the first is to the second."""
+    """The role of the first for the second."""
     version: int = 1
-    """How often anything in the service had changed when this was written."""
+    """The number of changes of all relations at the time of this one."""
 
     def other(self, name: str) -> str:
         """Return the name of the other side."""
         return self.second if name == self.first else self.first
 
     def seen_by(self, name: str) -> str:
-        """Return what the other side is to this one."""
+        """Return the role of the other side for `name`."""
         return self.of_first if name == self.first else self.of_second
 
 
-# msgspec crashes where threads learn of a class for the first time at once; here one thread does, while it imports this.
+# Built at import, by one thread: msgspec must not build decoders of one class in two threads (see kernel.codec).
 _KNOWN = msgspec.msgpack.Decoder(Relation)
 
 
@@ -79,19 +79,19 @@ class Relations:
         relations.relate("ada", "cleo", "my boss", back="works for me")
         relations.accessible("ben")  # {"ada": "old friends"}
 
-    A relation is one immutable record under both names, and a change puts it there for both at once: `_lock` makes one
-    change at a time, and readers, who take no lock, see all relations as they were at one moment.
+    A relation is one immutable record under both names, replaced for both at once. `_lock` serializes changes; readers take no
+    lock and see all relations at one moment.
     """
 
     def __init__(self) -> None:
-        self._lock = new_lock(Rank.RECORDS)  # guards the writing of what follows
+        self._lock = new_lock(Rank.RECORDS)  # guards changes of the fields below
         self._all: immutables.Map[str, immutables.Map[str, Relation]] = immutables.Map()
         self._changes = 0
 
     def relate(self, one: str, other: str, description: str = "", *, back: str | None = None) -> Relation:
         """Create or replace the relation of two; return it.
 
-        `description` is what `other` is to `one`, and `back` what `one` is to `other`: the same unless given. Raises
+        `description` is the role of `other` for `one`, and `back` that of `one` for `other`, by default the same. Raises
         `InvalidSetting` if both names are equal.
         """
         for where, name in (("relate.one", one), ("relate.other", other)):
@@ -101,7 +101,7 @@ class Relations:
         check_instance("relate.description", description, str, "text")
         check_instance("relate.back", back, (str, type(None)), "text, or None")
         if one == other:
-            raise InvalidSetting("relate.other", other, "somebody else: nobody has a relation to itself")
+            raise InvalidSetting("relate.other", other, "another name: a persona has no relation to itself")
         first, second = sorted((one, other))
         ours, theirs = description, description if back is None else back
         of_first, of_second = (ours, theirs) if first == one else (theirs, ours)
@@ -167,7 +167,7 @@ class Relations:
         return {"changes": changes, "relations": [msgspec.to_builtins(each) for each in relations_in(view)]}
 
     def restore(self, state: Any) -> None:
-        """Take up what `snapshot` returned, in place of what there is."""
+        """Restore the relations of `snapshot`."""
         known: immutables.Map[str, immutables.Map[str, Relation]] = immutables.Map()
         for relation in msgspec.convert(state["relations"], list[Relation]):
             for name, whom in ((relation.first, relation.second), (relation.second, relation.first)):
@@ -185,8 +185,8 @@ def relations_in(view: RelationsView) -> list[Relation]:
 class PersonaDirectory:
     """Relations, references by name, the latest state of each persona, and documents. Safe from any thread.
 
-    Given to a runtime by `runtime.provide(PersonaDirectory())`; `Population` does it. A state is a frozen value, and each persona's own
-    thread puts a new one in place of the last by one assignment: who reads it, without a lock, sees one or the other.
+    Give it to a runtime by `runtime.provide(PersonaDirectory())`; `Population` does so. A state is a frozen value, which each
+    persona's own thread replaces by one assignment: readers take no lock and see the old or the new one.
     """
 
     def __init__(self, relations: Relations | None = None, documents: Mapping[str, str] | None = None) -> None:
@@ -194,8 +194,8 @@ class PersonaDirectory:
         for name, text in (documents or {}).items():
             check_instance(f"PersonaDirectory.documents[{name!r}]", text, str, "text")
         self.documents: Mapping[str, str] = MappingProxyType(dict(documents or {}))
-        """What can be consulted, by name."""
-        self._lock = new_lock(Rank.RECORDS)  # guards the changing of who there is
+        """The documents to consult, by name."""
+        self._lock = new_lock(Rank.RECORDS)  # guards changes of `_references`
         self._references: Mapping[str, AgentRef] = {}
         self._states: dict[str, PersonaState] = {}
 
@@ -211,7 +211,7 @@ class PersonaDirectory:
                 self._references = {name: each for name, each in self._references.items() if each != reference}
 
     def find(self, name: str) -> AgentRef:
-        """Return the reference of a persona, by its name or, where no name is, by its name in other letters.
+        """Return the reference of a persona by its name; if no name is equal, without regard to case.
 
         Raises `PersonaUnknown`.
         """
@@ -229,7 +229,7 @@ class PersonaDirectory:
         return tuple(sorted(self._references))
 
     def publish(self, name: str, state: PersonaState) -> None:
-        """Put a persona's new state in place of its last. Called by its own agent alone."""
+        """Replace the state of a persona. Only its own agent calls this."""
         self._states[name] = state
 
     def state(self, name: str) -> PersonaState:

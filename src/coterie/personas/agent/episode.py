@@ -1,4 +1,4 @@
-"""One episode of a persona: decide, act, and again, until there is a reason to end."""
+"""One episode of a persona: decide and act, until there is a reason to end."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from coterie.personas.mind.state import ActionOutcome, ActionRecord, PersonaActi
 from coterie.runtime import AgentLog
 
 _SHORT = 40
-"""Characters under which two texts must be equal to be the same: few letters make a difference there."""
+"""Shorter texts, in characters, must be equal to be the same: few letters make a difference there."""
 
 
 class RepeatDetector:
     """Compares each step of an episode with those before it.
 
-    Two steps are the same if they have the same actions with the same targets and arguments, and their texts are equal
-    but for capitals, spaces and punctuation, or, where they are longer, alike to the degree `similarity` (the ratio of
-    `difflib.SequenceMatcher` over words: Ratcliff and Obershelp's "Gestalt" matching). A circle of several steps shows as each of them coming again.
+    Two steps are the same if they have the same actions with the same targets and arguments, and equal texts without regard to
+    case, spaces and punctuation; longer texts need a ratio of `similarity` (`difflib.SequenceMatcher` over words: Ratcliff and
+    Obershelp's "Gestalt" matching). In a cycle of several steps each step is a repeat.
     """
 
-    def __init__(self, most: int, similarity: float) -> None:
-        self._most = most
+    def __init__(self, max_repeats: int, similarity: float) -> None:
+        self._max_repeats = max_repeats
         self._similarity = similarity
         self._seen: list[list[tuple[str, list[str]]]] = []
 
     def note(self, actions: Sequence[PersonaAction]) -> bool:
-        """Note a step; return whether it has come more often than it may be repeated."""
+        """Add a step; return whether it came more often than allowed."""
         step = [_normal(each) for each in actions]
         before = sum(self._same(step, other) for other in self._seen)
         self._seen.append(step)
-        return bool(step) and before > self._most
+        return bool(step) and before > self._max_repeats
 
     def _same(self, one: list[tuple[str, list[str]]], other: list[tuple[str, list[str]]]) -> bool:
         return len(one) == len(other) and all(map(self._alike, one, other))
@@ -58,7 +58,7 @@ class RepeatDetector:
 
 
 def _normal(action: PersonaAction) -> tuple[str, list[str]]:
-    """Return what must be equal of an action, and its words."""
+    """Return the parts of an action that must be equal, and its words."""
     return f"{action.kind}|{action.target.casefold()}|{sorted(action.arguments.items(), key=repr)}", re.findall(
         r"\w+", action.content.casefold()
     )
@@ -106,8 +106,8 @@ class EpisodeSubject(ActionContext, Protocol):
 class EpisodeRunner:
     """Runs one episode of a persona agent, on the agent's own thread.
 
-    It ends when the mind is done or decides on nothing, after `steps` steps, or when it repeats itself; so it always
-    ends. A decision that takes more than the agent's `patience` seconds fails, and so does an action.
+    It ends when the mind is done or decides on no action, after `steps` steps, or when it repeats itself, so it always ends. A
+    decision fails after the agent's `patience` seconds, and so does an action.
     """
 
     def __init__(self, agent: EpisodeSubject, *, steps: int, label: str, random: Random | None, world: Any) -> None:
@@ -160,7 +160,7 @@ class EpisodeRunner:
                 raise MindFailed(agent.who, describe(error)) from error
             raise MindFailed(agent.who, f"it took more than {agent.patience:g} s") from error
         except (ModelError, DeliveryError):
-            # The one is known by its own name to whoever stops a run for it, the other is news about somebody else.
+            # Callers handle a ModelError by its class; a DeliveryError is about another agent.
             raise
         except Exception as error:
             raise MindFailed(agent.who, describe(error)) from error
@@ -244,9 +244,9 @@ def _given(action: PersonaAction) -> dict[str, Any]:
 
 
 def _read(found: Any) -> tuple[ActionOutcome, str]:
-    """Return what came of an action, as what carried it out returned it. Raises `TypeError` for what tells nothing."""
+    """Return the outcome and the text of an action's result. Raises `TypeError` for an invalid result."""
     if not isinstance(found, tuple):
         return ActionOutcome.DONE, "" if found is None else str(found)
-    if len(found) != 2 or not isinstance(found[0], ActionOutcome):  # noqa: PLR2004 - how it ended, and what there is to tell
-        raise TypeError(f"it returned {found!r:.100}; return nothing, a text, or an Outcome and a text")
+    if len(found) != 2 or not isinstance(found[0], ActionOutcome):  # noqa: PLR2004 - an outcome and a text
+        raise TypeError(f"it returned {found!r:.100}; return None, a text, or an ActionOutcome and a text")
     return found[0], str(found[1])

@@ -20,20 +20,20 @@ class TieredPersonaMemory:
         self._latest: str | None = None
 
     def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
-        """Keep an episode."""
+        """Store an episode."""
         self._latest = self.memory.remember({"content": text, "type": kind}, importance)
         return self._latest
 
-    def recent(self, most: int) -> tuple[str, ...]:
-        """Return the latest episodes."""
-        return tuple(_text(each) for each in reversed(self.memory.recent(most))) if most else ()
+    def recent(self, limit: int) -> tuple[str, ...]:
+        """Return the latest episodes, oldest first."""
+        return tuple(_text(each) for each in reversed(self.memory.recent(limit))) if limit else ()
 
-    def recall(self, question: str, most: int) -> tuple[str, ...]:
-        """Return what answers a question best."""
-        return tuple(_text(each) for each in self.memory.recall(question, most))
+    def recall(self, question: str, limit: int) -> tuple[str, ...]:
+        """Return the best matches for a question, best first."""
+        return tuple(_text(each) for each in self.memory.recall(question, limit))
 
     def consolidate(self, *, force: bool) -> int:
-        """Consolidate, without a lock that a `remember` would wait for."""
+        """Consolidate the memories; `remember` never waits for it."""
         return self.memory.consolidate(force=force).episodes
 
     def mark(self) -> str:
@@ -54,7 +54,7 @@ class TieredPersonaMemory:
                 try:
                     self.memory.forget(id)
                 except UnknownMemory:
-                    # It went with one that it was made of.
+                    # It was deleted with a memory that it was consolidated from.
                     continue
             if not later or len(later) < len(batch):
                 break
@@ -62,39 +62,39 @@ class TieredPersonaMemory:
 
 
 class NoteMemory:
-    """A bounded number of texts that are part of the agent's state. Searched by the words that they share."""
+    """A bounded number of texts in the agent's state, searched by common words."""
 
-    def __init__(self, read: Callable[[], Sequence[str]], write: Callable[[tuple[str, ...]], None], most: int) -> None:
+    def __init__(self, read: Callable[[], Sequence[str]], write: Callable[[tuple[str, ...]], None], max_notes: int) -> None:
         self._read = read
         self._write = write
-        self._most = most
+        self._max_notes = max_notes
 
     def remember(self, text: str, kind: str, importance: float = 0.5) -> str:  # noqa: ARG002 - as of a memory
-        """Keep a text; the oldest makes room."""
-        self._write((*self._read(), text)[-self._most :])
+        """Add a text; drop the oldest if there are too many."""
+        self._write((*self._read(), text)[-self._max_notes :])
         return ""
 
-    def recent(self, most: int) -> tuple[str, ...]:
-        """Return the latest texts."""
-        return tuple(self._read()[-most:]) if most else ()
+    def recent(self, limit: int) -> tuple[str, ...]:
+        """Return the latest texts, oldest first."""
+        return tuple(self._read()[-limit:]) if limit else ()
 
-    def recall(self, question: str, most: int) -> tuple[str, ...]:
-        """Return the texts that share most words with a question, the newest of equals first."""
+    def recall(self, question: str, limit: int) -> tuple[str, ...]:
+        """Return the texts with the most words in common with a question; among equals, the newest first."""
         wanted = _words(question)
         scored = [(len(wanted & _words(text)), place, text) for place, text in enumerate(self._read())]
         best = sorted((each for each in scored if each[0]), key=lambda each: (-each[0], -each[1]))
-        return tuple(text for _, _, text in best[:most])
+        return tuple(text for _, _, text in best[:limit])
 
     def consolidate(self, *, force: bool) -> int:  # noqa: ARG002 - as of a memory
-        """Do nothing: there is nothing that could be made of notes."""
+        """Do nothing: notes are not consolidated."""
         return 0
 
     def mark(self) -> str:
-        """Return nothing: notes go back with the state that they are part of."""
+        """Return an empty text: notes are restored with the state."""
         return ""
 
     def go_back(self, mark: str) -> None:
-        """Do nothing, as above."""
+        """Do nothing: notes are restored with the state."""
 
 
 def _text(memory: Memory) -> str:

@@ -22,7 +22,7 @@ class Perceive(Request[None]):
 
 
 class Listen(Request[None]):
-    """Says something to a persona."""
+    """Speech to a persona."""
 
     content: str
     speaker: str = ""
@@ -36,7 +36,7 @@ class Listen(Request[None]):
 
 
 class See(Request[None]):
-    """Shows a persona something."""
+    """A sight for a persona."""
 
     content: str
 
@@ -49,7 +49,7 @@ class See(Request[None]):
 
 
 class Think(Request[None]):
-    """Lets something come to a persona's mind."""
+    """A thought for a persona."""
 
     content: str
 
@@ -62,7 +62,7 @@ class Think(Request[None]):
 
 
 class Introduce(Request[None]):
-    """Tells a persona that another is within reach, or acts."""
+    """Informs a persona that another one is accessible, or acts."""
 
     content: str
     source: str = ""
@@ -76,7 +76,7 @@ class Introduce(Request[None]):
 
 
 class ChangeLocation(Request[None]):
-    """Puts a persona somewhere."""
+    """Changes the location of a persona."""
 
     place: str
 
@@ -89,7 +89,7 @@ class ChangeLocation(Request[None]):
 
 
 class SetGoal(Request[None]):
-    """Gives a persona a goal, the most urgent from now on."""
+    """Adds a goal to a persona, as the most urgent one."""
 
     goal: str
 
@@ -102,16 +102,16 @@ class SetGoal(Request[None]):
 
 
 class StartEpisode(Request[Episode]):
-    """Lets a persona act: one episode, to its end."""
+    """Runs one episode of a persona."""
 
     steps: int | None = None
     """Steps at most; None for the agent's own bound."""
     label: str = ""
-    """What recordings call the episode; by default its number."""
+    """The name of the episode in recordings; by default its number."""
     silent: bool = False
-    """Whether what it says is only recorded, for somebody else to pass on."""
+    """Whether speech is only recorded, not delivered."""
     stimuli: tuple[Stimulus, ...] = ()
-    """What it is given first."""
+    """Stimuli to perceive first."""
 
     def __post_init__(self) -> None:
         check_number("StartEpisode.steps", self.steps, least=1, whole=True, optional=True)
@@ -120,7 +120,7 @@ class StartEpisode(Request[Episode]):
 
 
 class ChangeMind(Request[MentalState]):
-    """Replaces a persona's mental state by one with these changes, and answers with the new one."""
+    """Changes fields of a persona's mental state; the reply is the new state."""
 
     goals: tuple[str, ...] | None = None
     context: tuple[str, ...] | None = None
@@ -149,11 +149,11 @@ class Recall(Request[tuple[str, ...]]):
     """Searches the memories of a persona; the reply is the best matches, best first."""
 
     question: str
-    most: int = 5
+    limit: int = 5
 
     def __post_init__(self) -> None:
         _check_texts(self, "question")
-        check_number("Recall.most", self.most, least=1, whole=True)
+        check_number("Recall.limit", self.limit, least=1, whole=True)
 
 
 class Consolidate(Request[int]):
@@ -181,16 +181,16 @@ StimulusMessage = Listen | See | Think | Introduce | ChangeLocation | SetGoal
 
 
 class DialogueLine(msgspec.Struct, frozen=True):
-    """Something that was said."""
+    """One line of a dialogue."""
 
     speaker: str
     text: str
     target: str = ""
-    """To whom, if not to all."""
+    """The addressee; empty for all."""
     number: int = 0
     """Counted from 1."""
     details: dict[str, Any] = {}
-    """What else is known of it."""
+    """Additional plain data."""
 
 
 class Dialogue(msgspec.Struct, frozen=True):
@@ -198,7 +198,7 @@ class Dialogue(msgspec.Struct, frozen=True):
 
     lines: tuple[DialogueLine, ...]
     ended: str = ""
-    """Why it ended."""
+    """The reason of its end."""
 
     def __str__(self) -> str:
         return "\n".join(f"{line.speaker}: {line.text}" for line in self.lines)

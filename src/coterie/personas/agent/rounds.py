@@ -1,6 +1,6 @@
 """Personas in simulations: stimuli from the world, speech as intents.
 
-Who hears what goes through the world, so it does not depend on timing: what is said in a round is heard in the next.
+Speech passes through the world, so its delivery does not depend on timing: each round hears the speech of the last.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from coterie.world.resolvers import FirstCome
 from coterie.world.resolvers.resolution import Effects
 
 HEARD = "heard/"
-"""What begins the keys under which the world has what each has heard in the last round."""
+"""The prefix of the keys with the speech that each persona heard in the last round."""
 ACCESSIBLE = "accessible/"
-"""What begins the keys under which it has whom each can talk to."""
+"""The prefix of the keys with the names that each persona can talk to."""
 
 
 def social_world(names: Iterable[str], relations: Relations | None = None) -> dict[str, Any]:
-    """Return what the world of a social simulation begins with: everybody within everybody's reach, or as relations say."""
+    """Return the initial world of a social simulation: all are accessible to all, or as relations say."""
     known = list(names)
     world: dict[str, Any] = {f"{HEARD}{name}": [] for name in known}
     for name in known:
@@ -36,19 +36,19 @@ def social_world(names: Iterable[str], relations: Relations | None = None) -> di
 
 
 def social_round() -> Graph:
-    """Return the round of a social simulation: everybody lives through one episode (see `PersonaAgent.live`)."""
+    """Return the round of a social simulation: each persona runs one episode (see `PersonaAgent.live`)."""
     return Graph.chain("live")
 
 
 def social_resolver() -> FirstCome:
-    """Return a resolver that knows, beside the usual actions, those that personas intend: ``talk`` and ``reach_out``."""
+    """Return a resolver for the usual actions and for those of personas: ``talk`` and ``reach_out``."""
     return FirstCome({"talk": _talk, "reach_out": _reach_out})
 
 
 def hear(closing: Closing) -> None:
-    """Settle a round: everybody has heard what was said to it, in the order of the events, and who reached out is in reach.
+    """Close a round: deliver speech in the order of the events, and make personas accessible that were reached.
 
-    For `settle`, alone or called by one's own.
+    For `settle`, alone or in a function of yours.
     """
     heard: dict[str, list[dict[str, str]]] = {name: [] for name in closing.view.under(HEARD)}
     accessible = {name: dict(each) for name, each in closing.view.under(ACCESSIBLE).items()}
@@ -73,7 +73,7 @@ def hear(closing: Closing) -> None:
 
 
 def heard_in(turn: Turn) -> list[Stimulus]:
-    """Return what the world has for the one whose turn it is, on its first visit to the stage."""
+    """Return the speech that the turn's agent has heard, on its first visit to the stage."""
     if turn.visit:
         return []
     return [
@@ -83,12 +83,12 @@ def heard_in(turn: Turn) -> list[Stimulus]:
 
 
 def accessible_in(turn: Turn) -> Mapping[str, str]:
-    """Return whom the one whose turn it is can talk to, sorted."""
+    """Return the names that the turn's agent can talk to, sorted."""
     return dict(sorted(turn.view.get(f"{ACCESSIBLE}{turn.name}", immutables.Map()).items()))
 
 
 def seen_in(turn: Turn) -> Mapping[str, Any]:
-    """Return the view of the agent whose turn it is, without the keys that carry speech."""
+    """Return the view of the turn's agent, without the keys that carry speech."""
     return _Seen(turn.view)
 
 

@@ -15,21 +15,21 @@ class PersonaCounts(msgspec.Struct, frozen=True):
 
     stimuli: int = 0
     actions: int = 0
-    """All that it took, whether or not that was possible."""
+    """All actions, also refused and failed ones."""
     refused: int = 0
     """Actions that were not possible."""
     failed: int = 0
     """Actions that raised."""
     episodes: int = 0
-    """Episodes that were begun."""
+    """Episodes started."""
     decisions: int = 0
-    """Times that its mind was asked."""
+    """Decisions of the mind."""
     fallbacks: int = 0
-    """Decisions that were made by a fallback."""
+    """Decisions of a fallback."""
     overlooked: int = 0
-    """Stimuli that were never decided on, because too many waited."""
+    """Stimuli dropped before a decision, because too many waited."""
     changes: int = 0
-    """Times that its mental state was replaced."""
+    """Replacements of the mental state."""
 
 
 class PersonaState(msgspec.Struct, frozen=True):
@@ -39,21 +39,21 @@ class PersonaState(msgspec.Struct, frozen=True):
     counts: PersonaCounts = PersonaCounts()
     location: str = ""
     pending: tuple[Stimulus, ...] = ()
-    """What has come and was not decided on yet, oldest first."""
+    """Stimuli since the last decision, oldest first."""
     actions: tuple[ActionRecord, ...] = ()
     """The latest actions, oldest first, up to the size of the buffer."""
     notes: tuple[str, ...] = ()
-    """What it remembers where the runtime has no memory, oldest first."""
+    """The memories if the runtime has no memory, oldest first."""
     mark: str = ""
-    """The id of its latest memory where the runtime has one; only in a snapshot."""
+    """The id of the latest memory if the runtime has a memory; only in a snapshot."""
     mind: Any = None
-    """The state of its mind, if that has one; only in a snapshot."""
+    """The state of the mind, if it has one; only in a snapshot."""
 
     def __deepcopy__(self, memo: object) -> PersonaState:
         return self
 
 
-# msgspec crashes where threads learn of a class for the first time at once; here one thread does, while it imports this.
+# Built at import, by one thread: msgspec must not build decoders of one class in two threads (see kernel.codec).
 _KNOWN = msgspec.msgpack.Decoder(PersonaState)
 
 
@@ -61,13 +61,13 @@ class EndReason(enum.StrEnum):
     """The reason for which an episode ended."""
 
     DONE = "done"
-    """The persona said that it had nothing more to do."""
+    """The mind took an action that ends the episode."""
     NOTHING = "nothing"
-    """It decided on no action at all."""
+    """The mind decided on no action."""
     STEPS = "steps"
-    """It had taken as many steps as it may."""
+    """The maximum number of steps was reached."""
     REPEATED = "repeated"
-    """It was about to do again what it had just done."""
+    """The mind repeated itself."""
 
 
 class Episode(msgspec.Struct, frozen=True):
@@ -79,11 +79,11 @@ class Episode(msgspec.Struct, frozen=True):
     records: tuple[ActionRecord, ...]
     ended: EndReason
     steps: int
-    """How often the mind was asked."""
+    """The number of decisions."""
     fallbacks: tuple[str, ...] = ()
-    """Why a fallback decided, once for each time that it did."""
+    """The reason of each decision by a fallback."""
     attempts: int = 0
-    """How often the mind had to try, over all steps."""
+    """Attempts of the mind, over all steps."""
 
     @property
     def said(self) -> tuple[str, ...]:

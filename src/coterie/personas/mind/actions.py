@@ -1,4 +1,4 @@
-"""The actions that a persona can take: their kinds, immutable sets of them, and the standard set. Nothing is process-wide."""
+"""The actions of a persona: kinds of actions, immutable sets of them, and the standard set. No registry is process-wide."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class ActionKind:
     name: str
     """In capitals, with ``_`` between words, such as ``REACH_OUT``."""
     description: str
-    """What it is for: what a model is told."""
+    """Its purpose, for a model."""
     run: Run
-    """What carries it out."""
+    """The function that carries it out."""
     properties: Mapping[str, Any] = field(default_factory=lambda: dict(CONTENT))
-    """The JSON schemas of what it is given, by name; `content` and `target` go where an action has them."""
+    """The JSON schemas of the arguments, by name; `content` and `target` become the fields of an action."""
     required: tuple[str, ...] = ()
-    """Which of these must be given."""
+    """The names of the required arguments."""
     answers: bool = False
-    """Whether its result is news that the persona waits for, so that the episode goes on."""
+    """Whether the persona waits for its result, so that the episode continues."""
     ends: bool = False
     """Whether it ends the episode."""
 
@@ -58,8 +58,8 @@ class ActionKind:
             raise InvalidSetting("ActionKind.name", self.name, "a name in capitals, such as 'REACH_OUT'")
         if not callable(self.run):
             raise InvalidSetting("ActionKind.run", self.run, "a function of the agent and the action")
-        check_instance("ActionKind.description", self.description, str, "text: what a model is told")
-        check_instance("ActionKind.properties", self.properties, Mapping, "the JSON schemas of what it is given, by name")
+        check_instance("ActionKind.description", self.description, str, "text: its purpose, for a model")
+        check_instance("ActionKind.properties", self.properties, Mapping, "the JSON schemas of the arguments, by name")
         for name, schema in self.properties.items():
             where, need = f"ActionKind.properties[{name!r}]", f"a JSON schema, of one of the types {', '.join(_TYPES)}"
             check_instance("ActionKind.properties", name, str, "names that are text")
@@ -87,7 +87,7 @@ class ActionKind:
         }
 
     def problem(self, given: Mapping[str, Any]) -> str:
-        """Return why the action cannot be taken with this; an empty text if it can."""
+        """Return the reason why these arguments are invalid; an empty text if they are valid."""
         for name in self.required:
             if given.get(name) in (None, ""):
                 return f"{self.name} needs {name}"
@@ -103,7 +103,7 @@ class ActionKind:
 
 
 class ActionSet:
-    """The kinds of actions that a persona can take, by name. Immutable: `adding` and `without` return others."""
+    """The kinds of actions of a persona, by name. Immutable: `adding` and `without` return new sets."""
 
     __slots__ = ("_kinds",)
 
@@ -116,7 +116,7 @@ class ActionSet:
         self._kinds = found
 
     def adding(self, *kinds: ActionKind) -> ActionSet:
-        """Return the set with these kinds too; one of a name that is there takes its place."""
+        """Return the set with these kinds; a kind replaces the one of the same name."""
         return ActionSet((*self._kinds.values(), *kinds))
 
     def without(self, *names: str) -> ActionSet:
@@ -128,11 +128,11 @@ class ActionSet:
         return ActionSet(kind for kind in self._kinds.values() if kind.name in names)
 
     def find(self, name: str) -> ActionKind | None:
-        """Return the kind of that name, as a model may write it too: ``reach out`` is ``REACH_OUT``."""
+        """Return the kind of that name, also as a model may write it: ``reach out`` is ``REACH_OUT``."""
         return self._kinds.get(name) or self._kinds.get(re.sub(r"[\s\-]+", "_", name.strip()).upper())
 
     def nearest(self, name: str) -> str:
-        """Return the name that is most like another; an empty text if none is."""
+        """Return the most similar name; an empty text if there is none."""
         return next(iter(difflib.get_close_matches(name.upper(), self._kinds, n=1)), "")
 
     @property
@@ -165,7 +165,7 @@ def action(
     answers: bool = False,
     ends: bool = False,
 ) -> Callable[[F], F]:
-    """Make a method of a persona agent's class an action that agents of this class can take.
+    """Declare a method of a persona agent's class as an action of that class.
 
     ::
 
@@ -174,7 +174,7 @@ def action(
             def buy(self, action: Action) -> str:
                 return f"you have {action.content} now"
 
-    Raises `InvalidSetting` where it is declared.
+    Raises `InvalidSetting` at the declaration.
     """
 
     def declare(method: F) -> F:
@@ -186,7 +186,7 @@ def action(
 
 
 def declared_in(kind: type) -> list[ActionKind]:
-    """Return the actions that a class declares itself, by methods."""
+    """Return the actions that methods of a class declare, without those of its bases."""
     return [found for value in vars(kind).values() if isinstance(found := getattr(value, MARK, None), ActionKind)]
 
 
@@ -206,7 +206,7 @@ def _misfit(value: Any, schema: Mapping[str, Any]) -> str:
 
 
 _RECALLED = 5
-_MOST_TEXT = 4_000
+_MAX_TEXT = 4_000
 
 
 async def _talk(context: ActionContext, action: PersonaAction) -> ActionResult:
@@ -217,7 +217,7 @@ async def _reach_out(context: ActionContext, action: PersonaAction) -> ActionRes
     return await context.channel.reach_out(action)
 
 
-def _think(context: ActionContext, action: PersonaAction) -> ActionResult:  # noqa: ARG001 - that it was thought is remembered with all actions
+def _think(context: ActionContext, action: PersonaAction) -> ActionResult:  # noqa: ARG001 - the agent remembers every action
     return None
 
 
@@ -240,10 +240,10 @@ def _consult(context: ActionContext, action: PersonaAction) -> ActionResult:
             ActionOutcome.REFUSED,
             f"there is nothing called {name!r} to consult; there is {', '.join(documents) or 'nothing'}",
         )
-    return f"{name} says: {text[:_MOST_TEXT]}" + (" [...]" if len(text) > _MOST_TEXT else "")
+    return f"{name} says: {text[:_MAX_TEXT]}" + (" [...]" if len(text) > _MAX_TEXT else "")
 
 
-def _done(context: ActionContext, action: PersonaAction) -> ActionResult:  # noqa: ARG001 - it says all by its kind
+def _done(context: ActionContext, action: PersonaAction) -> ActionResult:  # noqa: ARG001 - it needs nothing but its kind
     return None
 
 

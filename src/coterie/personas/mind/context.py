@@ -18,7 +18,7 @@ class OutputChannel(Protocol):
         ...
 
     async def talk(self, action: PersonaAction) -> ActionResult:
-        """Say something."""
+        """Deliver speech to the target of the action, or to all accessible personas."""
         ...
 
     async def reach_out(self, action: PersonaAction) -> ActionResult:
@@ -30,19 +30,19 @@ class PersonaMemory(Protocol):
     """The memories of a persona. For the agent's own thread, except `consolidate`."""
 
     def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
-        """Keep something; return its id."""
+        """Store a memory; return its id."""
         ...
 
     def recent(self, limit: int) -> tuple[str, ...]:
-        """Return the latest, oldest first."""
+        """Return the latest memories, oldest first."""
         ...
 
     def recall(self, question: str, limit: int) -> tuple[str, ...]:
-        """Return what answers a question best, best first."""
+        """Return the best matches for a question, best first."""
         ...
 
     def consolidate(self, *, force: bool) -> int:
-        """Consolidate, and return how many episodes that took. From any thread."""
+        """Consolidate memories; return the number of episodes consolidated. Safe from any thread."""
         ...
 
     def mark(self) -> str:

@@ -22,29 +22,29 @@ class Situation:
 
     persona: Persona
     who: str
-    """The name under which the others know it: that of its agent."""
+    """The name of the agent."""
     mental_state: MentalState
     actions: ActionSet
-    """What it can do."""
+    """The possible actions."""
     stimuli: tuple[Stimulus, ...] = ()
-    """What has come to it since it last decided, oldest first."""
+    """Stimuli since the last decision, oldest first."""
     recent: tuple[str, ...] = ()
-    """What it remembers of late, oldest first, a line each."""
+    """The latest memories, oldest first, one line each."""
     accessible: Mapping[str, str] = field(default_factory=dict)
     """The names of the accessible agents, each with the relation to this persona."""
     documents: tuple[str, ...] = ()
-    """What it can consult, by name."""
+    """The names of the documents to consult."""
     location: str = ""
     taken: tuple[ActionRecord, ...] = ()
-    """What it has done in this episode."""
+    """The actions of this episode so far."""
     label: str = ""
-    """Which of its decisions this is, for example ``episode 3/step 1``: the same in every run of the same simulation."""
+    """Names the decision, for example ``episode 3/step 1``; the same in every run of the same simulation."""
     step: int = 1
-    """Which step of the episode this is, counted from 1."""
+    """The step of the episode, counted from 1."""
     random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - not for secrets
     """A random stream of this decision's own."""
     world: Mapping[str, Any] = field(default_factory=dict)
-    """What it sees of the world, in a simulation."""
+    """The view of the world, in a simulation."""
 
     def heard(self) -> tuple[Stimulus, ...]:
         """Return the speech heard since the last decision."""
@@ -57,25 +57,25 @@ class Decision:
 
     actions: tuple[PersonaAction, ...] = ()
     mental_state: MentalState | None = None
-    """How the mind stands now; None if that did not change."""
+    """The new mental state; None for no change."""
     fallback: str = ""
-    """Why another mind than the first decided; empty if the first did. It is recorded."""
+    """The reason why a fallback decided; empty if the first mind did. It is recorded."""
     attempts: int = 1
-    """How often the mind had to be asked."""
+    """The number of attempts of the mind."""
 
 
 Decided: TypeAlias = Decision | Sequence[PersonaAction] | PersonaAction | None
 
 
 class Mind(Protocol):
-    """Decides what a persona does. It is called on the persona's own thread, once a step, never twice at a time.
+    """Decides on the actions of a persona. It is called on the persona's own thread, once a step, one call at a time.
 
-    It is copied when it is given, unless it refuses. One that has a state of its own is kept in checkpoints if it has
-    `snapshot` and `restore`.
+    A mind is copied at spawn, unless its `__deepcopy__` returns itself. Checkpoints hold its state if it has `snapshot` and
+    `restore`.
     """
 
     async def decide(self, situation: Situation) -> Decided:
-        """Return actions, in their order; nothing to end the episode."""
+        """Return actions in their order; None or no action ends the episode."""
         ...
 
 
@@ -106,9 +106,9 @@ def _check(value: object, kind: type | UnionType, place: str) -> None:
 
 
 class FallbackMind:
-    """Asks `first`, and `fallback` if the first raises or takes more than `timeout` seconds.
+    """Asks `first`; asks `fallback` if the first raises or takes more than `timeout` seconds.
 
-    The decision then says why, and the agent records it. Errors named in `raises` are passed on.
+    The decision then holds the reason, and the agent records it. Errors in `raises` are raised.
     """
 
     def __init__(
@@ -121,13 +121,13 @@ class FallbackMind:
         self._raises = raises
 
     async def decide(self, situation: Situation) -> Decision:
-        """Return what the first decides, or else the other. Raises what the other raises."""
+        """Return the decision of the first mind, or of the fallback. Raises the errors of the fallback."""
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 return as_decision(await self.first.decide(situation))
         except self._raises:
             raise
-        except Exception as error:  # noqa: BLE001 - why it was is part of the decision
+        except Exception as error:  # noqa: BLE001 - the decision holds the reason
             late = isinstance(error, TimeoutError) and limit.expired()
             reason = f"it took more than {self._timeout:g} s" if late and self._timeout is not None else describe(error)
         decision = as_decision(await self.fallback.decide(situation))

@@ -14,7 +14,7 @@ from coterie.personas.mind.mind import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.replies import decision_of, schema_of, tools_of
 from coterie.personas.mind.state import ActionOutcome
 
-_LONGEST = 1_000_000
+_UNLIMITED = 1_000_000
 _SHOWN = 2_000
 """Characters of an unusable reply that the model is shown again."""
 
@@ -22,14 +22,13 @@ _SHOWN = 2_000
 class ModelMind:
     """Asks a language model for a decision; only registered actions are accepted.
 
-    The model answers by a JSON object that fits a schema made of the actions ("schema"), or by calling them as tools
-    ("tools"). An answer that makes no sense - broken JSON, an unknown action, a missing argument - is sent back with what is wrong
-    about it, `retries` times. If that is in vain, or the model does not answer at all, `fallback` decides, and the decision says why;
-    without a fallback the error is raised. Errors of the kinds `raises` are never fallen back from: a
-    budget that is spent is not to be worked around. A prompt that is longer
-    than the model's context is tried once more with a quarter of the description and without what is remembered.
+    The model answers by a JSON object for a schema of the actions ("schema"), or by calling the actions as tools ("tools"). An
+    invalid answer (broken JSON, an unknown action, a missing argument) goes back to the model with its problem, `retries`
+    times. If the model still fails, `fallback` decides, and the decision holds the reason; without a fallback the error is
+    raised. Errors of the kinds `raises` are always raised: a fallback must not hide an exhausted budget. A prompt that is too
+    long for the model is tried once more, with a quarter of the description and without memories.
 
-    Keeps nothing; safe to share as far as the model is. Requests carry the agent and a label, by which they are recorded.
+    Stateless; safe to share if the model is. Recordings find requests by the agent and the label of the decision.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class ModelMind:
     async def decide(self, situation: Situation) -> Decision:
         """Return the decision of the model, or of the fallback.
 
-        Raises what the model raises, or `UnusableReply`, if there is no fallback.
+        Without a fallback, raises the errors of the model, and `UnusableReply`.
         """
         attempts, shorter = 0, False
         exchanges: list[PromptMessage] = [TextMessage("user", describe_situation(situation))]
@@ -99,11 +98,11 @@ class ModelMind:
         self, situation: Situation, exchanges: tuple[PromptMessage, ...], label: str, *, shorter: bool
     ) -> ModelRequest:
         as_tools = self._style == "tools"
-        most = self._max_description
+        max_description = self._max_description
         if shorter:
-            most = max(1, min(most or _LONGEST, len(situation.persona.description())) // 4)
+            max_description = max(1, min(max_description or _UNLIMITED, len(situation.persona.description())) // 4)
         return ModelRequest(
-            instructions=instructions(situation, most=most, as_tools=as_tools),
+            instructions=instructions(situation, max_description=max_description, as_tools=as_tools),
             exchanges=exchanges,
             tools=tools_of(situation.actions) if as_tools else (),
             schema=None if as_tools else schema_of(situation.actions),
@@ -134,15 +133,16 @@ def _complaint(reply: ModelReply, error: UnusableReply) -> list[PromptMessage]:
     ]
 
 
+# A change of a prompt makes recordings miss: the texts below, in `replies` and in the actions are part of their keys.
 RULES = """\
 You act as the person described below, in the first person, as they would: with their beliefs, tastes, manners and limits.
 You are not an assistant. You do not know more than this person knows. You may be short, wrong, or in a bad mood.
 Act step by step. Do not repeat what you have said or done before. When there is nothing more to do for now, take DONE."""
 
 
-def instructions(situation: Situation, *, most: int | None, as_tools: bool) -> str:
+def instructions(situation: Situation, *, max_description: int | None, as_tools: bool) -> str:
     """Return the instructions: the role, the person, and the possible actions."""
-    parts = [RULES, f"# The person\n{situation.persona.description(most)}"]
+    parts = [RULES, f"# The person\n{situation.persona.description(max_description)}"]
     if not as_tools:
         kinds = "\n".join(f"- {kind.name}: {kind.description}{_needs(kind.required)}" for kind in situation.actions)
         parts.append(f"# What you can do\n{kinds}")

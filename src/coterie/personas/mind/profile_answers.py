@@ -23,7 +23,7 @@ def first_number(text: str, fits: Callable[[float], bool]) -> float | None:
 
 
 def first_named(text: str, options: Sequence[str]) -> str | None:
-    """Return the option that a text names first, as whole words and whatever its capitals; of several there the longest."""
+    """Return the option that a text names first, as whole words, in any case; of several at one place the longest."""
     places = []
     for option in options:
         match = re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE)
@@ -38,7 +38,7 @@ _YES_OR_NO = re.compile(r"answer yes or no", re.IGNORECASE)
 _HINT = re.compile(r"\s*\([^()]*\)\s*$")
 _ASKS = re.compile(r"\?")
 _LONG = 4
-"""Letters from which a word tells what a text is about."""
+"""The minimum number of letters of a word that counts."""
 _COMMON = frozenset(
     [
         "what",
@@ -92,11 +92,10 @@ _AGAINST = re.compile(r"\b(?:not?|never|dislikes?|hates?|can't|cannot|avoids?)\b
 
 
 def answer_from_profile(situation: Situation) -> PersonaAction | None:
-    """Answer the last question from the persona's own file; return None without a question.
+    """Answer the latest question from the persona file; return None without a question.
 
-    The statement of the file that shares most words with the question is the answer, put before by the option, the
-    number or the yes or no that the question asks for. Where the file says nothing, what it answers is drawn from the
-    situation's random stream.
+    The answer is the statement of the file with the most words in common with the question, after the option, the number, or
+    the yes or no that the question asks for. Without a statement, these are drawn from the situation's random stream.
     """
     asked = [each for each in situation.heard() if _ASKS.search(each.content)]
     if not asked:
@@ -117,13 +116,13 @@ def _head(question: str, about: str, statements: list[str], situation: Situation
         named = [first_named(text, options) for text in (about, *statements)]
         return f"{next((each for each in named if each), None) or situation.random.choice(options)}."
     if found := _RANGE.search(question):
-        least, most = float(found[1]), float(found[2])
-        said = first_number(about, lambda value: value == int(value) and least <= value <= most)
+        low, high = float(found[1]), float(found[2])
+        said = first_number(about, lambda value: value == int(value) and low <= value <= high)
         if said is not None:
             return f"{said:g}."
         part = 0.5 if not about else 0.2 if _AGAINST.search(about) else 0.8
         wobble = situation.random.uniform(-0.2, 0.2)
-        return f"{round(least + (most - least) * min(1.0, max(0.0, part + wobble)))}."
+        return f"{round(low + (high - low) * min(1.0, max(0.0, part + wobble)))}."
     if _YES_OR_NO.search(question):
         yes = not _AGAINST.search(about) if about else situation.random.random() < 0.5  # noqa: PLR2004 - either is as likely
         return "Yes." if yes else "No."
@@ -147,13 +146,13 @@ def _statements(value: Any, key: str) -> Iterator[str]:
 
 
 def _words(text: str) -> set[str]:
-    """Return the longer words of a text, without endings that only grammar gives them."""
+    """Return the longer words of a text, without grammatical endings."""
     words = (word for word in re.findall(r"\w+", text.casefold()) if len(word) >= _LONG and word not in _COMMON)
     return {re.sub(r"(?:ing|ed|es|s)$", "", word) for word in words}
 
 
 def _own(statement: str) -> str:
-    """Return a statement about the persona in its own words, as well as that goes."""
+    """Return a statement about the persona in the first person, as far as simple rules can."""
     text = as_text(statement)
     for theirs, ours in ((r"\bYou are\b", "I am"), (r"\byou are\b", "I am"), (r"\b[Yy]ou\b", "I"), (r"\b[Yy]our\b", "my")):
         text = re.sub(theirs, ours, text)

@@ -15,10 +15,10 @@ from coterie.personas.profile.persona import as_text
 from coterie.personas.profile.reading import type_name
 
 MIND = "CHANGE_MIND"
-"""The tool by which a model says how the mind stands."""
-_MOST_ACTIONS = 20
-_MOST_STARTS = 50
-"""Braces at which an object is looked for: a text of nothing but braces is not searched for ever."""
+"""The tool by which a model changes the mental state."""
+_MAX_ACTIONS = 20
+_MAX_STARTS = 50
+"""Braces at which to look for an object, which bounds the search in a text of many braces."""
 _STATE = {
     "goals": {"type": "array", "items": {"type": "string"}, "description": "what you pursue now, the most urgent first"},
     "context": {"type": "array", "items": {"type": "string"}, "description": "what you take for given about what goes on"},
@@ -29,7 +29,7 @@ _DECODER = json.JSONDecoder()
 
 
 def schema_of(actions: ActionSet) -> dict[str, Any]:
-    """Return the JSON schema of a whole decision: the actions to take, and how the mind stands."""
+    """Return the JSON schema of a whole decision: actions and mental state."""
     extra: dict[str, Any] = {}
     for kind in actions:
         extra.update({name: schema for name, schema in kind.properties.items() if name not in ("content", "target")})
@@ -51,14 +51,14 @@ def schema_of(actions: ActionSet) -> dict[str, Any]:
 
 
 def tools_of(actions: ActionSet) -> tuple[ToolDefinition, ...]:
-    """Return the actions as tools, and one more that says how the mind stands."""
+    """Return the actions as tools, and one more that changes the mental state."""
     tools = [ToolDefinition(kind.name, kind.description, kind.schema()) for kind in actions]
     change = {"type": "object", "properties": _STATE, "required": []}
     return (*tools, ToolDefinition(MIND, "Says what you want and feel now, where that has changed.", change))
 
 
 def decision_of(reply: ModelReply, actions: ActionSet, before: MentalState) -> Decision:
-    """Return what a model decided. Raises `UnusableReply`, in words by which the model can mend it."""
+    """Return the decision of a model. Raises `UnusableReply`, with a text by which the model can correct it."""
     if reply.calls:
         state, wanted = before, []
         for call in reply.calls:
@@ -73,8 +73,8 @@ def decision_of(reply: ModelReply, actions: ActionSet, before: MentalState) -> D
         entries = [entries]
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise UnusableReply('there is no list under "actions"')
-    if len(entries) > _MOST_ACTIONS:
-        raise UnusableReply(f"there are {len(entries)} actions, and at most {_MOST_ACTIONS} at a time are possible")
+    if len(entries) > _MAX_ACTIONS:
+        raise UnusableReply(f"there are {len(entries)} actions, and at most {_MAX_ACTIONS} at a time are possible")
     changes = document.get("mental_state", document.get("cognitive_state"))
     state = before if changes is None else _state(changes, before)
     return Decision(tuple(_entry(each, actions) for each in entries), state if state != before else None)
@@ -83,7 +83,7 @@ def decision_of(reply: ModelReply, actions: ActionSet, before: MentalState) -> D
 def object_in(text: str) -> Any:
     """Return the first JSON object in a text, fenced or between words, or None."""
     start = text.find("{")
-    for _ in range(_MOST_STARTS):
+    for _ in range(_MAX_STARTS):
         if start < 0:
             break
         try:
@@ -129,7 +129,7 @@ def _action(name: str, given: Mapping[str, Any], actions: ActionSet) -> PersonaA
 
 
 def _known(given: Mapping[str, Any], kind: ActionKind) -> dict[str, Any]:
-    """Return what an action was given, without what a model fills in only because the schema has it."""
+    """Return the arguments of an action, without empty ones that a model adds only because the schema has them."""
     known = {}
     for key, value in given.items():
         if value is None or (key not in kind.properties and value in ("", [], {})):

@@ -1,7 +1,7 @@
-"""Minds by rules: small functions of a situation, put together.
+"""Minds by rules: small functions of a situation, in combination.
 
-A rule takes a `Situation` and returns what to do - an action, several, or None if it has nothing to say about it. The
-rules here are made of one another, keep nothing, and draw what is random from the situation's own stream.
+A rule takes a `Situation` and returns an action, several actions, or None if it does not apply. The rules here combine others,
+are stateless, and draw random values from the situation's own stream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Words: TypeAlias = str | Callable[[Situation], str]
 
 
 class RuleMind:
-    """Does what the first of its rules says that has something to say, once an episode.
+    """Takes the actions of the first of its rules that applies, once an episode.
 
     ::
 
@@ -32,8 +32,8 @@ class RuleMind:
             when(heard(), say(lambda situation: f"I am {situation.persona.name}.")),
         )
 
-    An episode ends after its actions, unless one of them brings an answer (such as RECALL): then the rules are asked
-    again, and see the answer. Keeps nothing; safe to share.
+    An episode ends after these actions, unless one of them returns an answer (such as RECALL): then the rules are asked again,
+    and see the answer. Stateless; safe to share.
     """
 
     def __init__(self, *rules: Rule) -> None:
@@ -46,7 +46,7 @@ class RuleMind:
         return self
 
     async def decide(self, situation: Situation) -> Decision:
-        """Return what the rules say; to be done where none says anything."""
+        """Return the actions of the first rule that applies; DONE if none does."""
         for rule in self.rules:
             said = rule(situation)
             if isinstance(said, Awaitable):
@@ -65,7 +65,7 @@ class RuleMind:
 
 
 def when(condition: Callable[[Situation], bool], *rules: Rule) -> Rule:
-    """Return a rule that applies the first of others that has something to say, where a condition holds."""
+    """Return a rule that applies the first of `rules` with a result, if a condition holds."""
     return lambda situation: _first(rules, situation) if condition(situation) else None
 
 
@@ -85,12 +85,12 @@ def all_of(*rules: Rule) -> Rule:
 
 
 def one_of(*rules: Rule) -> Rule:
-    """Return a rule that applies one of others, drawn by the situation's random stream."""
+    """Return a rule that applies one of `rules`, drawn from the situation's random stream."""
     return lambda situation: rules[situation.random.randrange(len(rules))](situation) if rules else None
 
 
 def sometimes(probability: float, *rules: Rule) -> Rule:
-    """Return a rule that applies others with this probability, from 0 to 1."""
+    """Return a rule that applies the first of `rules` with a result, with this probability, from 0 to 1."""
     check_number("sometimes.probability", probability)
     return lambda situation: _first(rules, situation) if situation.random.random() < probability else None
 
@@ -116,7 +116,7 @@ def act(kind: str, words: Words = "", target: str = "", **arguments: Any) -> Rul
 
 
 def feel(emotions: str, *rules: Rule) -> Rule:
-    """Return a rule that says what the first of others says, and changes how the persona feels."""
+    """Return a rule that applies the first of `rules` with a result, and changes the emotions of the persona."""
 
     def apply(situation: Situation) -> Decision | None:
         said = _first(rules, situation)
@@ -128,13 +128,13 @@ def feel(emotions: str, *rules: Rule) -> Rule:
 
 
 def heard(pattern: str = "") -> Callable[[Situation], bool]:
-    """Return the condition that something was said in which a pattern is found, in capitals or not."""
+    """Return the condition that a pattern is found in speech since the last decision, in any case."""
     search = re.compile(pattern, re.IGNORECASE).search
     return lambda situation: any(search(each.content) for each in situation.heard())
 
 
 def perceived(kind: StimulusKind, pattern: str = "") -> Callable[[Situation], bool]:
-    """Return the condition that a stimulus of a kind has come in which a pattern is found."""
+    """Return the condition that a pattern is found in a stimulus of a kind since the last decision, in any case."""
     search = re.compile(pattern, re.IGNORECASE).search
     return lambda situation: any(each.kind is kind and search(each.content) for each in situation.stimuli)
 

@@ -13,13 +13,13 @@ class MentalState(msgspec.Struct, frozen=True):
     """Goals, context, attention and emotions of a persona. Replaced as a whole, never in part."""
 
     goals: tuple[str, ...] = ()
-    """What it pursues now, the most urgent first."""
+    """Current goals, the most urgent first."""
     context: tuple[str, ...] = ()
-    """What it takes for given about where it is and what goes on."""
+    """Assumptions about the place and the events."""
     attention: str = ""
-    """What it attends to."""
+    """The focus of attention."""
     emotions: str = ""
-    """How it feels."""
+    """The emotions."""
 
     def changed(
         self,
@@ -45,28 +45,28 @@ class StimulusKind(enum.StrEnum):
     """The kind of a stimulus."""
 
     CONVERSATION = "conversation"
-    """Somebody said something."""
+    """Speech of another."""
     SOCIAL = "social"
-    """Somebody came within reach, or left."""
+    """Another became accessible, or left."""
     LOCATION = "location"
-    """It is somewhere else now."""
+    """A new location."""
     VISUAL = "visual"
-    """It sees something."""
+    """A sight."""
     THOUGHT = "thought"
-    """Something comes to its mind."""
+    """A thought."""
     GOAL = "goal"
-    """It has something new to pursue."""
+    """A new goal."""
     RESULT = "result"
-    """What came of an action of its own."""
+    """The result of an own action."""
 
 
 class Stimulus(msgspec.Struct, frozen=True):
-    """One thing that came to a persona."""
+    """One input of a persona."""
 
     kind: StimulusKind
     content: str
     source: str = ""
-    """Who said or did it, if it was somebody."""
+    """The speaker or actor; empty without one."""
 
     def __str__(self) -> str:
         return f"{self.source}: {self.content}" if self.source else self.content
@@ -76,18 +76,18 @@ class Stimulus(msgspec.Struct, frozen=True):
 
 
 class PersonaAction(msgspec.Struct, frozen=True):
-    """Something that a persona wants to do, or did."""
+    """An action that a mind decided."""
 
     kind: str
     """The name of a registered action, such as ``TALK``."""
     content: str = ""
-    """What is said, thought, remembered, asked for."""
+    """The text to say, to think, to remember or to look up."""
     target: str = ""
-    """Whom it is directed at, if at somebody."""
+    """The addressee; empty without one."""
     arguments: dict[str, Any] = {}
-    """What else the action was given, in plain data."""
+    """Further arguments, as plain data."""
     mental_state: MentalState | None = None
-    """How the mind stands once it is done; None if that does not change."""
+    """The mental state after the action; None for no change."""
 
     def __str__(self) -> str:
         to = f" to {self.target}" if self.target else ""
@@ -100,24 +100,24 @@ class ActionOutcome(enum.StrEnum):
 
     DONE = "done"
     REFUSED = "refused"
-    """It was not possible; the result says why."""
+    """The action was not possible; the result has the reason."""
     FAILED = "failed"
-    """What carries it out raised; the result says what."""
+    """The function of the action raised; the result has the error."""
 
 
 ActionResult: TypeAlias = str | tuple[ActionOutcome, str] | None
-"""The result of an action: None, a text that the persona hears, or an outcome with such a text."""
+"""The result of an action: None, a text that the persona perceives, or an outcome with such a text."""
 
 
 class ActionRecord(msgspec.Struct, frozen=True):
-    """An action and what came of it."""
+    """An action and its outcome."""
 
     action: PersonaAction
     outcome: ActionOutcome = ActionOutcome.DONE
     result: str = ""
-    """What the persona hears of it: what it recalls, why it was refused."""
+    """The text that the persona perceives, such as a memory or the reason of a refusal."""
     number: int = 0
-    """Which of the persona's actions it is, counted from 1."""
+    """The number of the action, counted from 1 by persona."""
 
     def __deepcopy__(self, memo: object) -> ActionRecord:
         return self

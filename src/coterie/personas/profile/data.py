@@ -1,4 +1,4 @@
-"""Immutable plain data, and how two descriptions are merged."""
+"""Immutable plain data, and the merge of two descriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _refuse(self: object, *_: object, **__: object) -> NoReturn:
 
 
 class FrozenDict(dict[str, V]):
-    """A dict that refuses to be changed: equal to a plain one, in the same order, encodable as one. Safe to share."""
+    """An immutable dict: equal to a plain one, in the same order, encodable as one. Safe to share."""
 
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
@@ -32,7 +32,7 @@ class FrozenDict(dict[str, V]):
 
 
 class FrozenList(list[V]):
-    """A list that refuses to be changed: equal to a plain one, encodable as one. Safe to share."""
+    """An immutable list: equal to a plain one, encodable as one. Safe to share."""
 
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = extend = insert = remove = pop = clear = sort = reverse = _refuse
@@ -49,7 +49,7 @@ class FrozenList(list[V]):
 
 
 def frozen(value: Any) -> Any:
-    """Return plain data as data that refuses to be changed, all the way down."""
+    """Return plain data as immutable data, at all levels."""
     if isinstance(value, FrozenDict | FrozenList):
         return value
     if isinstance(value, dict):
@@ -69,7 +69,7 @@ def thaw(value: Any) -> Any:
 
 
 Conflict = Callable[[str, Any, Any], Any]
-"""Told of a place and the two values there; returns the one that counts, or raises."""
+"""Takes a path and the two values there; returns the value to use, or raises."""
 
 
 def merge_values(ours: Any, theirs: Any, conflict: Conflict, where: str = "") -> Any:
@@ -97,5 +97,5 @@ def merge_values(ours: Any, theirs: Any, conflict: Conflict, where: str = "") ->
 
 
 def _identity(value: Any) -> str:
-    """Return what tells a value from others; true is not 1."""
+    """Return a key of a value by JSON equality: true is not 1."""
     return json.dumps(value, sort_keys=True)

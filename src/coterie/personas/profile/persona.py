@@ -23,9 +23,9 @@ OnConflict = Literal["refuse", "keep", "replace"]
 
 class _Document(msgspec.Struct, frozen=True):
     document: dict[str, Any]
-    """The whole file as it was read, every key in its order; it refuses to be changed."""
+    """The whole file, every key in its order; immutable."""
     source: str = "persona"
-    """What it is called in errors: the path of its file, if it has one. No part of what it is."""
+    """Its name in errors: the path of its file, if it has one. Not part of equality."""
 
     def __post_init__(self) -> None:
         reading.check_plain(self.document, self.source)
@@ -33,7 +33,7 @@ class _Document(msgspec.Struct, frozen=True):
         check(self.document, self.source, fragment=isinstance(self, Fragment))
 
     @classmethod
-    def load(cls, path: Path | str, *, max_bytes: int = reading.MOST_BYTES) -> Self:
+    def load(cls, path: Path | str, *, max_bytes: int = reading.MAX_BYTES) -> Self:
         """Read a file of at most `max_bytes` bytes.
 
         Raises `InvalidPersona`, which names the file and the place inside it, and `PersonaTooLarge`.
@@ -44,7 +44,7 @@ class _Document(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str, source: str = "persona") -> Self:
-        """Read a text in JSON, which is called `source` in errors. Raises `InvalidPersona`."""
+        """Read a JSON text, named `source` in errors. Raises `InvalidPersona`."""
         return cls(reading.parse(text, source), source)
 
     @property
@@ -55,7 +55,7 @@ class _Document(msgspec.Struct, frozen=True):
         return found
 
     def get(self, path: str, default: Any = None) -> Any:
-        """Return what stands at a path such as ``personality.big_five.openness``; `default` if nothing does."""
+        """Return the value at a path such as ``personality.big_five.openness``, or `default`."""
         check_instance("get.path", path, str, "keys with dots between them, such as 'personality.traits'")
         value: Any = self.fields
         for step in path.split("."):
@@ -74,7 +74,7 @@ class _Document(msgspec.Struct, frozen=True):
         return self._written(indent=4)
 
     def save(self, path: Path | str) -> Path:
-        """Write the file, whole or not at all, and return its path. Raises `InvalidPersona` if that cannot be done."""
+        """Write the file atomically, and return its path. Raises `InvalidPersona` if it cannot be written."""
         target = Path(path)
         temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
@@ -86,8 +86,8 @@ class _Document(msgspec.Struct, frozen=True):
 
     def _as_file(self) -> bytes:
         data = self.to_json().encode()
-        if len(data) > reading.MOST_BYTES:
-            # Indented, what could be read could be read no more.
+        if len(data) > reading.MAX_BYTES:
+            # The indentation would exceed the limit of a reader.
             data = self._written(separators=(",", ":")).encode()
         return data + b"\n"
 
@@ -96,7 +96,7 @@ class _Document(msgspec.Struct, frozen=True):
         try:
             text.encode()
         except UnicodeEncodeError:
-            # Half a surrogate pair, which JSON can say and UTF-8 cannot.
+            # A lone surrogate, which JSON can hold and UTF-8 cannot.
             text = json.dumps(self.document, allow_nan=False, **options)
         return text
 
@@ -118,7 +118,7 @@ class Fragment(_Document, frozen=True, eq=False):
 
     @classmethod
     def of(cls, **fields: Any) -> Fragment:
-        """Return a fragment that says this. Raises `InvalidPersona`."""
+        """Return a fragment with these fields. Raises `InvalidPersona`."""
         return cls({"type": FRAGMENT, "persona": fields}, "fragment")
 
 
@@ -131,8 +131,8 @@ class Persona(_Document, frozen=True, eq=False):
         ada.name, ada.age, ada.get("personality.traits")
         ada.merge(Fragment.load("traveller.agent.fragment.json")).save("travelling-ada.agent.json")
 
-    Every key of the file is kept, known or not, in its order; fields may have the variants that such files have (an
-    object where text is usual). What makes no sense raises `InvalidPersona`.
+    Every key of the file is kept, known or not, in its order. Fields may have the variants of existing files, such as an
+    object instead of text. An invalid file raises `InvalidPersona`.
     """
 
     @classmethod
@@ -147,13 +147,13 @@ class Persona(_Document, frozen=True, eq=False):
 
     @property
     def age(self) -> int | float | str | None:
-        """Years, or text where the file has text."""
+        """The age in years, or as the file's text."""
         age: int | float | str | None = self.fields.get("age")
         return age
 
     @property
     def occupation(self) -> str:
-        """The occupation as text: its title if there is one; empty if unknown."""
+        """The occupation as text: its title, if it has one; empty if unknown."""
         occupation = self.fields.get("occupation")
         if isinstance(occupation, Mapping) and isinstance(occupation.get("title"), str):
             return str(occupation["title"])
@@ -174,13 +174,13 @@ class Persona(_Document, frozen=True, eq=False):
             if isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
         )
 
-    def description(self, most: int | None = None) -> str:
-        """Return the persona as text for a prompt, of at most `most` characters."""
-        check_number("description.most", most, above=0, whole=True, optional=True)
-        return describe(self.fields, most)
+    def description(self, max_characters: int | None = None) -> str:
+        """Return the persona as text for a prompt, of at most `max_characters` characters."""
+        check_number("description.max_characters", max_characters, above=0, whole=True, optional=True)
+        return describe(self.fields, max_characters)
 
     def summary(self) -> str:
-        """Return who it is in one line."""
+        """Return name, age, nationality and occupation in one line."""
         age = f"{self.age}" if self.age is not None else ""
         details = [part for part in (age, as_text(self.fields.get("nationality")), self.occupation) if part]
         return f"{self.name} ({', '.join(details)})" if details else self.name
@@ -188,8 +188,8 @@ class Persona(_Document, frozen=True, eq=False):
     def merge(self, *fragments: Fragment | Persona, on_conflict: OnConflict = "refuse") -> Persona:
         """Return a persona with fragments merged in, one after the other. The inputs are not changed.
 
-        Objects are merged key by key; lists concatenated without what is there already; null replaced. Where a fragment
-        says otherwise that is a `FragmentConflict`, unless `on_conflict` says which one counts: "keep" or "replace".
+        Objects are merged key by key; lists are concatenated without duplicates; null is replaced. Other differences raise
+        `FragmentConflict`, unless `on_conflict` is "keep" or "replace".
         """
         if on_conflict not in ("refuse", "keep", "replace"):
             raise InvalidPersona(self.source, "on_conflict", f"{on_conflict!r}: give 'refuse', 'keep' or 'replace'")
@@ -219,12 +219,12 @@ class Persona(_Document, frozen=True, eq=False):
 _MARK = " [...]"
 
 
-def describe(persona: Mapping[str, Any], most: int | None = None) -> str:
-    """Return a persona as text; longer than `most` characters it is cut at the end of a line, and says so."""
+def describe(persona: Mapping[str, Any], max_characters: int | None = None) -> str:
+    """Return a persona as text; longer than `max_characters` it is cut at the end of a line, and says so."""
     text = "\n".join(_lines(persona, ""))
-    if most is None or len(text) <= most:
+    if max_characters is None or len(text) <= max_characters:
         return text
-    kept = text[: max(0, most - len(_MARK))]
+    kept = text[: max(0, max_characters - len(_MARK))]
     return kept[: kept.rfind("\n")] + _MARK if "\n" in kept else kept + _MARK
 
 

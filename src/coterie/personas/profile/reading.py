@@ -16,18 +16,18 @@ from coterie.errors import InvalidPersona, PersonaTooLarge
 
 _log = logging.getLogger(__name__)
 
-MOST_BYTES = 5_000_000
-"""Bytes that a file has at most, unless it is said otherwise: two hundred times what the largest known ones have."""
-_DEEPEST = 100
-_MOST_NAMED = 5
-"""Keys that a warning names; files that somebody made to do harm have thousands."""
-_LONGEST = 60
-"""Characters of a value that are shown."""
+MAX_BYTES = 5_000_000
+"""The default limit of a file, in bytes: two hundred times the largest known one."""
+_MAX_DEPTH = 100
+_MAX_NAMED = 5
+"""Keys that a warning names at most; a malicious file may have thousands."""
+_MAX_SHOWN = 60
+"""Characters of a value that errors show."""
 _NUMBER = int | float
 
 
 def read(path: Path, max_bytes: int) -> dict[str, Any]:
-    """Return what the file says. Raises `InvalidPersona`, and `PersonaTooLarge` before more than that is in memory."""
+    """Return the JSON object of a file. Raises `InvalidPersona`, and `PersonaTooLarge` without reading more than `max_bytes`."""
     try:
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
@@ -47,7 +47,7 @@ def read(path: Path, max_bytes: int) -> dict[str, Any]:
 
 
 def parse(text: str, path: Path | str) -> dict[str, Any]:
-    """Return what a text in JSON says. Raises `InvalidPersona`, which says where."""
+    """Return the object of a JSON text. Raises `InvalidPersona` with the place of the error."""
     if not isinstance(text, str):
         raise InvalidPersona(path, "", f"it is {type_name(text)}, and not text; read a file with load(path)")
     if not text.strip():
@@ -73,17 +73,17 @@ def parse(text: str, path: Path | str) -> dict[str, Any]:
         raise InvalidPersona(path, "", f"it holds {type_name(document)}; a persona is an object with the key 'persona'")
     check_plain(document, path)
     if twice:
-        # Whoever reads this format keeps the last one, and so do we; but somebody should know.
-        names = ", ".join(repr(name)[:_LONGEST] for name in sorted(twice)[:_MOST_NAMED])
-        more = f" and {len(twice) - _MOST_NAMED} others" if len(twice) > _MOST_NAMED else ""
+        # The last one counts, as for other readers of this format, but the author should know.
+        names = ", ".join(repr(name)[:_MAX_SHOWN] for name in sorted(twice)[:_MAX_NAMED])
+        more = f" and {len(twice) - _MAX_NAMED} others" if len(twice) > _MAX_NAMED else ""
         _log.warning("%s: the key %s%s is there twice in one object; the last one counts", path, names, more)
     return document
 
 
 def check_plain(value: Any, path: Path | str, where: str = "", depth: int = 0) -> None:
     """Check that JSON can hold a value. Raises `InvalidPersona` with the place of the wrong part."""
-    if depth > _DEEPEST:
-        raise InvalidPersona(path, where[:200], f"it is nested more than {_DEEPEST} levels deep")
+    if depth > _MAX_DEPTH:
+        raise InvalidPersona(path, where[:200], f"it is nested more than {_MAX_DEPTH} levels deep")
     if isinstance(value, dict):
         for key, each in value.items():
             if not isinstance(key, str):
@@ -93,9 +93,9 @@ def check_plain(value: Any, path: Path | str, where: str = "", depth: int = 0) -
         for index, each in enumerate(value):
             check_plain(each, path, f"{where}[{index}]", depth + 1)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidPersona(path, where, f"{value} is no number that a file can hold")
+        raise InvalidPersona(path, where, f"{value} is not a number that JSON can hold")
     elif not (value is None or isinstance(value, str | bool | _NUMBER)):
-        raise InvalidPersona(path, where, f"{type_name(value)} is no plain data")
+        raise InvalidPersona(path, where, f"{type_name(value)} is not plain data")
 
 
 def inside(where: str, key: str) -> str:
@@ -107,17 +107,17 @@ def inside(where: str, key: str) -> str:
 
 
 def shorten(value: Any) -> str:
-    """Return a value as an error shows it, not longer than a line."""
+    """Return a value as errors show it, shortened to a line."""
     try:
         text = repr(value)
     except ValueError:
-        # A number of more digits than Python writes.
+        # A number with too many digits for Python to print.
         return type_name(value)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
 def type_name(value: Any) -> str:
-    """Return what kind of thing a value is, as JSON calls it."""
+    """Return the JSON type of a value, as errors name it."""
     if value is None:
         return "null"
     for kind, name in (
@@ -135,30 +135,30 @@ def type_name(value: Any) -> str:
 PERSONA = "TinyPerson"
 FRAGMENT = "Fragment"
 _WRAPPERS = ("persona", "_configuration")
-"""Under which key the persona stands; the second is how early files had it."""
+"""The key of the persona in a file; the second is that of early files."""
 
 _TEXTS = ("gender", "nationality", "residence", "country_of_residence", "education", "style", "health", "occupation")
-"""Text, or an object or a list where somebody had more to say."""
+"""Text, or an object or a list for more details."""
 _LISTS = ("long_term_goals", "skills", "beliefs", "relationships", "other_facts")
 _OBJECTS = ("personality", "preferences", "behaviors")
-_OLDEST = 1_000
-"""Years: who means more means something else."""
+_MAX_AGE = 1_000
+"""The maximum age, in years; a greater one is an error."""
 
 
 def key_of(document: Mapping[str, Any]) -> str:
-    """Return under which key of a document its persona stands; an empty text if the document is the persona itself."""
+    """Return the key of the persona in a document; an empty text if the document is the persona itself."""
     return next((key for key in _WRAPPERS if key in document), "")
 
 
 def check(document: Mapping[str, Any], path: Path | str, *, fragment: bool) -> None:
-    """See that a document describes a persona, or a part of one. Raises `InvalidPersona`."""
+    """Check that a document describes a persona, or a part of one. Raises `InvalidPersona`."""
     if not isinstance(document, dict):
         raise InvalidPersona(path, "", f"it is {type_name(document)}; a persona is an object with the key 'persona'")
     kind = document.get("type")
     if kind is not None and kind not in (PERSONA, FRAGMENT):
         raise InvalidPersona(path, "type", f"{shorten(kind)} is not possible; it is {PERSONA!r} or {FRAGMENT!r}")
     if kind == FRAGMENT and not fragment:
-        raise InvalidPersona(path, "type", "this is a fragment, no whole persona: load the persona and merge it")
+        raise InvalidPersona(path, "type", "it is a fragment, not a persona: load a persona and merge the fragment")
     key = key_of(document)
     if not key and "name" not in document:
         raise InvalidPersona(path, "persona", "missing; a persona's file is {'type': ..., 'persona': {...}}")
@@ -171,7 +171,7 @@ def check(document: Mapping[str, Any], path: Path | str, *, fragment: bool) -> N
 def _check_fields(persona: Mapping[str, Any], path: Path | str, prefix: str, *, fragment: bool) -> None:
     name = persona.get("name")
     if not (fragment and name is None) and not (isinstance(name, str) and name.strip()):
-        problem = "missing; a persona has a name" if "name" not in persona else f"{shorten(name)} is no name; it is text"
+        problem = "missing; a persona has a name" if "name" not in persona else f"{shorten(name)} is not a name; a name is text"
         raise InvalidPersona(path, f"{prefix}name", problem)
     if (reason := _age_problem(persona.get("age"))) is not None:
         raise InvalidPersona(path, f"{prefix}age", reason)
@@ -195,6 +195,6 @@ def _age_problem(age: Any) -> str | None:
         return None
     if isinstance(age, bool) or not isinstance(age, int | float):
         return f"{type_name(age)} is not possible; it is a number of years, or text"
-    if not 0 <= age <= _OLDEST:
-        return f"{shorten(age)} is not possible; it is a number of years from 0 to {_OLDEST}"
+    if not 0 <= age <= _MAX_AGE:
+        return f"{shorten(age)} is not possible; it is a number of years from 0 to {_MAX_AGE}"
     return None
