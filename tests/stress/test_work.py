@@ -16,7 +16,7 @@ from coterie.testing import checked_locks, run_together
 from coterie.work import (
     ActionSystem,
     Bounds,
-    Breaker,
+    CircuitBreaker,
     Job,
     Priority,
     ProcessingEngine,
@@ -143,7 +143,7 @@ def test_every_action_ends_once_and_every_place_is_given_back() -> None:
         system = ActionSystem(
             apply=apply,
             resources={"a": ResourceLimits(at_once=2), "b": ResourceLimits(at_once=3, rate=5_000.0, burst=10)},
-            breaker=Breaker(failures=20, reset_after=0.001),
+            breaker=CircuitBreaker(failures=20, reset_after=0.001),
             workers=Bounds(3, 6),
             queue=QueueLimits(capacity=500),
             balance_every=0.01,

@@ -19,13 +19,13 @@ from coterie.work import (
     ActionStage,
     ActionSystem,
     Bounds,
-    Breaker,
+    CircuitBreaker,
     CircuitState,
     JobState,
-    Keep,
     Priority,
     QueueLimits,
     ResourceLimits,
+    Retention,
     Retry,
 )
 
@@ -152,7 +152,7 @@ def test_the_same_key_runs_once_however_many_submit_it() -> None:
 
 def test_a_key_stands_for_one_thing_and_not_for_ever() -> None:
     clock = ManualClock()
-    with ActionSystem(clock=clock, keep=Keep(seconds=10.0)) as system:
+    with ActionSystem(clock=clock, keep=Retention(seconds=10.0)) as system:
         first = system.submit(int, key="k")
         first.result(10)
         with pytest.raises(KeyConflict):
@@ -265,7 +265,7 @@ def test_a_circuit_opens_half_opens_and_closes() -> None:
             raise OSError("down")
         return "up"
 
-    with ActionSystem(clock=clock, breaker=Breaker(failures=2, reset_after=10.0)) as system:
+    with ActionSystem(clock=clock, breaker=CircuitBreaker(failures=2, reset_after=10.0)) as system:
         for _ in range(2):
             assert system.submit(work, target="bank", retry=None).wait(10)
         assert system.circuit("bank") is CircuitState.OPEN
@@ -285,7 +285,7 @@ def test_a_circuit_opens_half_opens_and_closes() -> None:
 
 def test_one_action_at_a_time_tries_a_half_open_circuit() -> None:
     clock = ManualClock()
-    with ActionSystem(clock=clock, breakers={"bank": Breaker(failures=1, reset_after=5.0)}) as system:
+    with ActionSystem(clock=clock, breakers={"bank": CircuitBreaker(failures=1, reset_after=5.0)}) as system:
         assert system.submit(fail, target="bank", retry=None).wait(10)
         clock.advance(5.0)
         trial, over = hold(system, target="bank")
@@ -298,7 +298,7 @@ def test_one_action_at_a_time_tries_a_half_open_circuit() -> None:
 
 def test_a_retry_waits_until_the_circuit_lets_it_try() -> None:
     clock = ManualClock()
-    with ActionSystem(clock=clock, breaker=Breaker(failures=1, reset_after=60.0)) as system:
+    with ActionSystem(clock=clock, breaker=CircuitBreaker(failures=1, reset_after=60.0)) as system:
         assert system.submit(fail, target="bank", retry=None).wait(10)
         action = system.submit(int, target="bank", retry=Retry(1, initial=0.0))
         eventually(lambda: action.state is JobState.WAITING and action.attempts == 1)
@@ -334,7 +334,7 @@ def test_a_stop_ends_what_waits_for_a_retry() -> None:
         (lambda: ActionSystem(dead=-1), "dead"),
         (ResourceLimits, "at_once, or rate"),
         (lambda: ResourceLimits(rate=0), "rate"),
-        (lambda: Breaker(failures=0), "failures"),
+        (lambda: CircuitBreaker(failures=0), "failures"),
     ],
 )
 def test_what_makes_no_sense_is_said_where_it_is_given(make: Callable[[], object], word: str) -> None:

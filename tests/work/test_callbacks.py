@@ -25,7 +25,7 @@ def test_a_callback_that_submits_to_the_full_pool_is_refused_and_named() -> None
         following = engine.submit(int)
         over.set()
         assert following.result(10) == 0
-    assert "a callback of it" in refused[0]
+    assert "a callback of <Job processing-1" in refused[0]
 
 
 def test_a_callback_may_wait_for_another_job() -> None:

@@ -21,11 +21,11 @@ from coterie.work import (
     Bounds,
     Job,
     JobState,
-    Keep,
     Machine,
     Priority,
     ProcessingEngine,
     QueueLimits,
+    Retention,
     Retry,
     Sizing,
     TaskType,
@@ -143,7 +143,7 @@ def test_workers_move_to_the_queues_that_have_the_load() -> None:
         for _ in range(100):
             engine.submit(int, type=TaskType.OPTIMISATION)
         engine.balance()
-        homes = [worker.home for worker in engine._threads.staff.workers]
+        homes = [worker.home for worker in engine._threads.workers.members]
         gate.open()
     assert homes == [0, 1, 2, 3]
     with ProcessingEngine(threads=Bounds(8, 8), balance_every=1e6) as engine:
@@ -151,7 +151,7 @@ def test_workers_move_to_the_queues_that_have_the_load() -> None:
         for _ in range(100):
             engine.submit(int, type=TaskType.OPTIMISATION)
         engine.balance()
-        homes = [worker.home for worker in engine._threads.staff.workers]
+        homes = [worker.home for worker in engine._threads.workers.members]
         gate.open()
     assert homes.count(3) == 5
 
@@ -169,7 +169,7 @@ def test_workers_grow_with_the_load_and_shrink_without() -> None:
         hold.set()
         for job in jobs:
             job.result(10)
-        eventually(lambda: len(engine._threads.staff.idle) == 5)
+        eventually(lambda: len(engine._threads.workers.idle) == 5)
         clock.advance(10.0)
         eventually(lambda: engine.metrics().workers["threads"] == 1)
         events = engine.metrics().scaling
@@ -297,7 +297,7 @@ def test_who_submits_waits_for_room_and_gets_it() -> None:
         engine.submit(int)
         jobs: list[Job[int]] = []
         waiting = Together(lambda: jobs.append(engine.submit(int, "7")))
-        eventually(lambda: engine._threads.rooms)
+        eventually(lambda: engine._threads.table.space_signals)
         gate.open()
         waiting.join(10)
         assert jobs[0].result(10) == 7
@@ -424,7 +424,7 @@ def test_a_callback_that_raises_is_reported_and_counted(caplog: pytest.LogCaptur
 
 def test_results_are_kept_by_count_and_age() -> None:
     clock = ManualClock()
-    with ProcessingEngine(clock=clock, keep=Keep(count=2, seconds=10.0)) as engine:
+    with ProcessingEngine(clock=clock, keep=Retention(count=2, seconds=10.0)) as engine:
         jobs = [engine.submit(int) for _ in range(1)]
         for _ in range(2):
             jobs[-1].result(10)
@@ -477,7 +477,7 @@ def test_a_snapshot_takes_no_lock() -> None:
     with ProcessingEngine(threads=ONE, balance_every=1e6) as engine:
         gate = Gate(engine)
         engine.submit(int)
-        with engine._threads.lock:
+        with engine._threads.table.lock:
             metrics = engine.metrics()
         assert (metrics.totals.queued, metrics.totals.running, metrics.utilisation) == (1, 1, 1.0)
         gate.open()
@@ -515,7 +515,7 @@ async def _coroutine() -> None: ...
         (lambda _: Bounds(2, 1), "most"),
         (lambda _: QueueLimits(capacity=0), "capacity"),
         (lambda _: QueueLimits(overflow="explode"), "overflow"),  # type: ignore[arg-type]
-        (lambda _: Keep(count=-1), "count"),
+        (lambda _: Retention(count=-1), "count"),
         (lambda _: ProcessingEngine(cpu_bound="planning"), "cpu_bound"),
         (lambda _: ProcessingEngine(cpu_bound=["cooking"]), "cpu_bound"),
         (lambda _: ProcessingEngine(sizing=4), "sizing"),  # type: ignore[arg-type]

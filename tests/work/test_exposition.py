@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
 from coterie.errors import ExtraMissing
-from coterie.work import ActionSystem, Breaker, ProcessingEngine, ResourceLimits, TaskType, WorkCollector, exposition
+from coterie.work import ActionSystem, CircuitBreaker, ProcessingEngine, ResourceLimits, TaskType, WorkCollector, exposition
 
 
 def test_prometheus_reads_what_is_exposed() -> None:
@@ -35,12 +35,12 @@ def test_a_registry_takes_a_collector() -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(ExtraMissing, match=r"coterie\[prometheus\]"):
+    with pytest.raises(ExtraMissing, match=r"pip install .*\[prometheus\]"):
         WorkCollector()
 
 
 def test_resources_circuits_and_the_dead_are_exposed() -> None:
-    with ActionSystem(resources={"bank": ResourceLimits(at_once=1)}, breaker=Breaker(failures=1)) as system:
+    with ActionSystem(resources={"bank": ResourceLimits(at_once=1)}, breaker=CircuitBreaker(failures=1)) as system:
         assert system.submit(divmod, 1, 0, retry=None, resource="bank", target="teller").wait(10)
         registry = CollectorRegistry()
         registry.register(WorkCollector(system))

@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from coterie.errors import QueueFull
 from coterie.testing import ManualClock, eventually
-from coterie.work import Bounds, Job, JobState, Overflow, Priority, ProcessingEngine, QueueLimits, Retry
+from coterie.work import Bounds, Job, JobState, Priority, ProcessingEngine, QueueLimits, QueueOverflow, Retry
 
 WORKERS = 2
 
@@ -40,7 +40,7 @@ class Life(RuleBasedStateMachine):
             threads=Bounds(WORKERS, WORKERS),
             clock=self.clock,
             balance_every=1e6,
-            queue=QueueLimits(capacity=4, overflow=Overflow.SHED, age_after=5.0),
+            queue=QueueLimits(capacity=4, overflow=QueueOverflow.SHED, age_after=5.0),
         )
         self.scripts: dict[Job[Any], Scripted] = {}
         self.heard: dict[Job[Any], list[JobState]] = {}
@@ -148,7 +148,7 @@ TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=N
 
 def test_a_queue_that_is_full_of_retries_refuses_none_of_them() -> None:
     clock = ManualClock()
-    limits = QueueLimits(capacity=1, overflow=Overflow.REJECT)
+    limits = QueueLimits(capacity=1, overflow=QueueOverflow.REJECT)
     with ProcessingEngine(threads=Bounds(1, 1), clock=clock, queue=limits) as engine:
         jobs: list[Job[Any]] = []
         while len(jobs) < 20:

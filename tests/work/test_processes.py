@@ -170,9 +170,9 @@ def test_what_cannot_be_sent_is_named_at_submission() -> None:
 
     with ProcessingEngine() as engine:
         for submit, words in (
-            (lambda: engine.submit(lambda: 1, cpu_bound=True), "lambda has no name"),
-            (lambda: engine.submit(local, cpu_bound=True), "inside of another function"),
-            (lambda: engine.submit(functools.partial(local), cpu_bound=True), "inside of another function"),
+            (lambda: engine.submit(lambda: 1, cpu_bound=True), "lambda cannot be imported by name"),
+            (lambda: engine.submit(local, cpu_bound=True), "inside another function"),
+            (lambda: engine.submit(functools.partial(local), cpu_bound=True), "inside another function"),
             (lambda: engine.submit(math.hypot, 1, threading.Lock(), cpu_bound=True), "argument 2 of hypot, a lock"),
             (
                 lambda: engine.submit(int, keywords={"base": threading.Lock()}, cpu_bound=True),
@@ -182,7 +182,7 @@ def test_what_cannot_be_sent_is_named_at_submission() -> None:
             (lambda: engine.submit(id, {"a": [1, Unwritable()]}, cpu_bound=True), r"because of its \['a'\]\[1\].lock, a lock"),
             (
                 lambda: engine.map(lambda _: local(), [1], cpu_bound=True),
-                "the function .*lambda> cannot .* no name to find it by",
+                "the function .*lambda> cannot .* cannot be imported by name",
             ),
             (lambda: engine.map(id, [1, threading.Lock()], chunk=2, cpu_bound=True), "argument 2 of id, a lock"),
         ):

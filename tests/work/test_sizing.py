@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.errors import InvalidSetting
-from coterie.work import Bounds, Machine, Ratio, Sizing
-from coterie.work.machine.control_groups import GroupLimits, limits
-from coterie.work.pool.bounds import homes
+from coterie.work import Bounds, Machine, Sizing
+from coterie.work.machine import GroupLimits, group_limits
+from coterie.work.pool.workers import homes
+from coterie.work.sizing import WaitRatio
 
 GIB = 2**30
 CONTAINER = Machine(logical=16, physical=8, quota=2.0, memory=64 * GIB, memory_limit=4 * GIB)
@@ -55,7 +56,7 @@ def test_what_waits_gets_workers_by_its_wait() -> None:
 
 
 def test_the_measured_ratio_corrects_the_estimate() -> None:
-    ratio = Ratio(Sizing(Machine(logical=4, physical=4)))
+    ratio = WaitRatio(Sizing(Machine(logical=4, physical=4)))
     assert (ratio.wait_per_compute, ratio.workers(9)) == (None, 9)
     for _ in range(100):
         ratio.observe(4.0, 1.0)
@@ -114,7 +115,7 @@ def test_version_two_is_read_and_the_tightest_of_nested_groups_holds(tmp_path: P
         (base / folder).mkdir(parents=True)
         (base / folder / "cpu.max").write_text(cores + "\n")
         (base / folder / "memory.max").write_text(memory + "\n")
-    assert limits(tmp_path) == GroupLimits(1.5, 1000)
+    assert group_limits(tmp_path) == GroupLimits(1.5, 1000)
 
 
 def test_version_one_is_read_also_where_a_container_sees_only_its_own_group(tmp_path: Path) -> None:
@@ -129,16 +130,16 @@ def test_version_one_is_read_also_where_a_container_sees_only_its_own_group(tmp_
     (base / "cpu,cpuacct/cpu.cfs_period_us").write_text("100000\n")
     (base / "memory").mkdir()
     (base / "memory/memory.limit_in_bytes").write_text("4096\n")
-    assert limits(tmp_path) == GroupLimits(2.5, 4096)
+    assert group_limits(tmp_path) == GroupLimits(2.5, 4096)
     (base / "cpu,cpuacct/cpu.cfs_quota_us").write_text("-1\n")
     (base / "memory/memory.limit_in_bytes").write_text("9223372036854771712\n")
-    assert limits(tmp_path) == GroupLimits(None, None)
+    assert group_limits(tmp_path) == GroupLimits(None, None)
 
 
 def test_what_cannot_be_read_sets_no_limit(tmp_path: Path) -> None:
-    assert limits(tmp_path) == GroupLimits(None, None)
+    assert group_limits(tmp_path) == GroupLimits(None, None)
     write(tmp_path, proc__self__cgroup="nonsense\n0::\n", proc__self__mountinfo="nonsense\n" + V2)
-    assert limits(tmp_path) == GroupLimits(None, None)
+    assert group_limits(tmp_path) == GroupLimits(None, None)
 
 
 @given(st.integers(0, 64), st.lists(st.integers(0, 1000), min_size=1, max_size=6))
@@ -163,7 +164,7 @@ def test_where_the_mounts_cannot_be_read_the_usual_places_are_looked_at(tmp_path
     base = tmp_path / "sys/fs/cgroup"
     (base / "cpu").mkdir(parents=True)
     (base / "cpu.max").write_text("150000 100000\n")
-    assert limits(tmp_path) == GroupLimits(1.5, None)
+    assert group_limits(tmp_path) == GroupLimits(1.5, None)
     (base / "cpu/cpu.cfs_quota_us").write_text("50000\n")
     (base / "cpu/cpu.cfs_period_us").write_text("100000\n")
-    assert limits(tmp_path) == GroupLimits(0.5, None)
+    assert group_limits(tmp_path) == GroupLimits(0.5, None)

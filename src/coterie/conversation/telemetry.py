@@ -10,7 +10,7 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import ExtraMissing
-from coterie.work import Spread
+from coterie.work.pool.metrics import DurationSummary
 
 _MAX_SAMPLES = 512
 """The latest times that quantiles are taken over."""
@@ -35,9 +35,9 @@ class ToolMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """Operations that a turn did not wait for."""
     abandoned: int = 0
     """Attempts that were given up and have not come back."""
-    wait: Spread = Spread()
+    wait: DurationSummary = DurationSummary()
     """From the call to the beginning."""
-    run: Spread = Spread()
+    run: DurationSummary = DurationSummary()
     """How long attempts ran."""
 
 
@@ -135,13 +135,13 @@ class ConversationCounters:
         return counts
 
 
-def _spread(samples: int, total: float, latest: Iterable[float]) -> Spread:
+def _spread(samples: int, total: float, latest: Iterable[float]) -> DurationSummary:
     ordered = sorted(latest)
     if not ordered:
-        return Spread()
+        return DurationSummary()
     last = len(ordered) - 1
     median, p95, p99 = (ordered[min(last, len(ordered) * part // 100)] for part in (50, 95, 99))
-    return Spread(samples, total / samples, median, p95, p99)
+    return DurationSummary(samples, total / samples, median, p95, p99)
 
 
 if TYPE_CHECKING:

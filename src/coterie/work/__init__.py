@@ -1,63 +1,54 @@
-"""Work for many hands: jobs and actions, the workers that do them, and how many of those a machine can feed.
+"""Jobs and actions, the workers that run them, and worker counts for a machine.
 
-A job ends once: succeeded, failed, timed out, cancelled or shed, and everybody who waits hears of it. What waits for its
-next attempt, for a resource or for room holds no worker. What computes runs in processes that are spawned and can be
-killed; what runs on threads cannot be ended, and that is said. All is safe from many threads, and every time is of the
-given clock. This room knows nothing of agents, worlds or memories: what a result does is a callable that is given.
+A job ends once: succeeded, failed, timed out, cancelled or shed, and every waiting caller learns it. A job that waits for
+its next attempt, a resource or queue space holds no worker. CPU-bound jobs run in spawned processes, which can be killed;
+a job on a thread cannot be ended, and its error says so. All classes are safe from many threads, and all times come from
+the given clock. This room does not import agents, worlds or memories: results are applied by a given callable.
 """
 
 from coterie.work.actions import (
     Action,
     ActionMetrics,
     ActionSystem,
-    Breaker,
+    CircuitBreaker,
     CircuitState,
     DeadAction,
     ResourceLimits,
-    ResourceMetrics,
 )
 from coterie.work.engine import ProcessingEngine
 from coterie.work.exposition import WorkCollector, exposition
-from coterie.work.jobs import ActionStage, Attempt, Job, JobState, Overflow, Priority, Retry, TaskType, current_job
-from coterie.work.machine import Limits, Machine, Ratio, Sizing, Workers
-from coterie.work.metrics import WorkMetrics
-from coterie.work.pool import Bounds, Keep, QueueLimits
-from coterie.work.pool.counts import LaneMetrics, ScalingEvent, Spread
-from coterie.work.pool.stopping import StuckJob, WorkStopReport
+from coterie.work.jobs import ActionStage, FailedAttempt, Job, JobState, Priority, QueueOverflow, Retry, TaskType, current_job
+from coterie.work.machine import Machine
+from coterie.work.pool import Bounds, QueueLimits, Retention
+from coterie.work.pool.metrics import WorkMetrics
+from coterie.work.pool.stopping import WorkStopReport
+from coterie.work.sizing import Sizing
 
 __all__ = [
     "Action",
     "ActionMetrics",
     "ActionStage",
     "ActionSystem",
-    "Attempt",
     "Bounds",
-    "Breaker",
+    "CircuitBreaker",
     "CircuitState",
     "DeadAction",
+    "FailedAttempt",
     "Job",
     "JobState",
-    "Keep",
-    "LaneMetrics",
-    "Limits",
     "Machine",
-    "Overflow",
     "Priority",
     "ProcessingEngine",
     "QueueLimits",
-    "Ratio",
+    "QueueOverflow",
     "ResourceLimits",
-    "ResourceMetrics",
+    "Retention",
     "Retry",
-    "ScalingEvent",
     "Sizing",
-    "Spread",
-    "StuckJob",
     "TaskType",
     "WorkCollector",
     "WorkMetrics",
     "WorkStopReport",
-    "Workers",
     "current_job",
     "exposition",
 ]

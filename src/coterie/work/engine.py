@@ -1,28 +1,28 @@
-"""Jobs for those who think: reasoning, planning, learning, optimisation."""
+"""The processing engine: reasoning, planning, learning and optimisation jobs."""
 
 from __future__ import annotations
 
 import itertools
 import random
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
+
+import msgspec
 
 from coterie.concurrency import Timers, register_fork_handler
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, check_number, choice, clock_or_system
-from coterie.work.batches import Chunk, Chunked, values
-from coterie.work.guarding import new_guard
+from coterie.work.common import check_engine, check_job, measure_pools, new_guard
 from coterie.work.jobs import Call, Job, Priority, Retry, TaskType
 from coterie.work.jobs.call import check_call
-from coterie.work.machine import Ratio, Sizing
-from coterie.work.metrics import WorkMetrics, measure
-from coterie.work.options import check_engine, check_job
-from coterie.work.pool import Bounds, Keep, QueueLimits, WorkPool
-from coterie.work.pool.stopping import WorkStopReport, stop
-from coterie.work.pool.worker import ThreadRunner
+from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
+from coterie.work.pool.metrics import WorkMetrics
+from coterie.work.pool.stopping import WorkStopReport, stop_pools
+from coterie.work.pool.workers import ThreadRunner
 from coterie.work.processes import ProcessRunner, pack
+from coterie.work.sizing import Sizing, WaitRatio
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -31,16 +31,57 @@ _LANES = list(TaskType)
 _INDEX = {lane: number for number, lane in enumerate(TaskType)}
 
 
-def _free_threaded() -> bool:
-    """Return whether threads compute at the same time, so that no process is needed for that.
+class ChunkResult(msgspec.Struct, Generic[R], frozen=True):
+    """The values of a chunk of items, up to the first error."""
 
-    Asked each time, for an extension that is imported later can bring the interpreter lock back.
+    values: list[R]
+    error: Exception | None = None
+
+
+class ChunkedCall(Generic[T, R]):
+    """Calls a function for each item of a chunk. Immutable; messages show the name of the function."""
+
+    def __init__(self, function: Callable[[T], R]) -> None:
+        self.__wrapped__ = function
+
+    def __call__(self, *items: T) -> ChunkResult[R]:
+        """Call the function for each item."""
+        function = self.__wrapped__
+        done: list[R] = []
+        try:
+            for item in items:
+                done.append(function(item))  # noqa: PERF401 - keep the values before an error
+        except Exception as error:
+            if not done:
+                raise
+            return ChunkResult(done, error)
+        return ChunkResult(done)
+
+
+def chunk_values(jobs: Sequence[Job[ChunkResult[R]]]) -> Iterator[R]:
+    """Yield the values of chunks in order. Raise the first error in its place, and cancel the later chunks."""
+    try:
+        for job in jobs:
+            chunk = job.result()
+            yield from chunk.values
+            if chunk.error is not None:
+                raise chunk.error
+    finally:
+        for job in jobs:
+            if not job.done:
+                job.cancel("an earlier item failed, or the iterator was closed")
+
+
+def _free_threaded() -> bool:
+    """Return whether threads compute in parallel, so that CPU-bound jobs need no process.
+
+    Not cached: importing an extension can re-enable the interpreter lock.
     """
     return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class ProcessingEngine:
-    """Runs jobs of four types, each with its queue, on workers that help one another out.
+    """Runs jobs of four types, each with its own queue, on workers that also serve the other queues.
 
     ::
 
@@ -48,20 +89,20 @@ class ProcessingEngine:
             job = engine.submit(plan, board, type=TaskType.PLANNING, priority=Priority.HIGH, timeout=5, retry=Retry(3))
             job.result()
 
-    What computes (`cpu_bound`) runs in processes, all else on threads; where threads do not share one interpreter lock,
-    they serve both. Workers are started when they are first needed. Safe from any thread.
+    CPU-bound jobs run in processes, all others on threads; without an interpreter lock, threads run both. Workers start
+    when they are first needed. Safe from any thread.
 
     Args:
-        sizing: How much the machine can do; detected unless given.
-        threads: Bounds of the threads instead of the sizing's. If they are given, nothing measured moves them.
-        processes: Bounds of the processes instead of the sizing's.
-        cpu_bound: Types whose jobs are CPU-bound unless a job says otherwise.
-        queue: The bounds of the queues and what becomes of what is more; a `QueueLimits`.
-        keep: How many results are kept, and how long; a `Keep`.
-        clock: What timeouts, retries, ageing and balancing go by.
-        balance_every: Seconds between two looks at how the workers suit the load.
-        seed: Of the jitter of retries.
-        name: What its threads and jobs are named after.
+        sizing: The capacity of the machine; detected by default.
+        threads: Bounds of the threads, instead of those of the sizing. Measurements do not change given bounds.
+        processes: Bounds of the processes, instead of those of the sizing.
+        cpu_bound: Types whose jobs are CPU-bound by default.
+        queue: The limits and the overflow policy of the queues.
+        keep: The retention of ended jobs.
+        clock: The clock of timeouts, retries, ageing and balancing.
+        balance_every: Seconds between two adaptations of the workers to the load.
+        seed: The seed of retry jitter.
+        name: The prefix of thread names and job ids.
     """
 
     def __init__(
@@ -72,7 +113,7 @@ class ProcessingEngine:
         processes: Bounds | None = None,
         cpu_bound: Collection[TaskType | str] = (),
         queue: QueueLimits = QueueLimits(),  # noqa: B008 - it is immutable
-        keep: Keep = Keep(),  # noqa: B008 - as above
+        keep: Retention = Retention(),  # noqa: B008 - it is immutable
         clock: Clock | None = None,
         balance_every: float = 0.25,
         seed: int | None = None,
@@ -83,17 +124,17 @@ class ProcessingEngine:
             raise InvalidSetting("ProcessingEngine.cpu_bound", cpu_bound, "a collection of task types")
         self.name = name
         self.sizing = sizing if sizing is not None else Sizing.detect()
-        self.ratio = Ratio(self.sizing)
-        """What jobs on threads really wait and compute."""
+        self.ratio = WaitRatio(self.sizing)
+        """The measured ratio of waiting to computing of jobs on threads."""
         self._cpu_bound = frozenset(choice("ProcessingEngine.cpu_bound", each, TaskType) for each in cpu_bound)
         self._timers = Timers(clock_or_system("ProcessingEngine.clock", clock), name)
         bounds = threads if threads is not None else self.sizing.processing
-        most = None if threads is not None else (lambda: self.ratio.workers(bounds.most))
-        # Two pools, each with its own queues: what computes never waits behind what waits.
+        max_workers = None if threads is not None else (lambda: self.ratio.workers(bounds.most))
+        # Two pools with separate queues, so that a CPU-bound job never waits behind I/O-bound ones.
         self._threads = WorkPool(
             name, _LANES, self._timers, bounds=bounds, limits=queue, keep=keep, make_runner=ThreadRunner,
             random=random.Random(seed),  # noqa: S311 - for jitter
- balance_every=balance_every, observe=self.ratio.observe, most=most,
+ balance_every=balance_every, observe=self.ratio.observe, max_workers=max_workers,
         )  # fmt: skip
         self._processes = WorkPool(
             f"{name}-cpu", _LANES, self._timers, bounds=processes if processes is not None else self.sizing.processes,
@@ -127,15 +168,15 @@ class ProcessingEngine:
         cpu_bound: bool | None = None,
         callback: Callable[[Job[R]], object] | None = None,
     ) -> Job[R]:
-        """Have ``function(*arguments, **keywords)`` done by a worker, and return its `Job`.
+        """Run ``function(*arguments, **keywords)`` on a worker and return its `Job`.
 
-        `timeout` is the seconds that one attempt may take, `deadline` those for all of it, waiting included. In a
-        process an attempt whose time is over is killed, and may be tried again; on a thread it cannot be ended: the job
-        ends, says so, and is not tried again beside what still runs. `callback(job)` is called once it has ended.
+        `timeout` is in seconds per attempt, `deadline` in seconds for the whole job including waits. A process whose
+        attempt exceeds its time is killed, and the attempt may be retried. A thread cannot be ended: the job ends with a
+        `JobTimeout` that reports it, and is not retried while its function runs. `callback(job)` runs when the job ends.
 
-        Where the queue is full it waits for room, is refused with `QueueFull`, or sheds, as the engine's `queue` says;
-        on the thread of a running event loop the job waits by itself. Raises `NotSendable` for what no process can
-        have, `WorkStopped` after `stop` and in a forked process, and `InvalidSetting`.
+        If the queue is full, the call waits for space, raises `QueueFull`, or sheds a job, as the `queue` of the engine
+        says; on the thread of a running event loop it never blocks. Raises `NotSendable` for a call that cannot be
+        pickled for a process, `WorkStopped` after `stop` and in a forked process, and `InvalidSetting`.
         """
         check_call("submit", function, keywords)
         if timeout is not None or deadline is not None or retry is not None:
@@ -168,16 +209,16 @@ class ProcessingEngine:
         retry: Retry | None = None,
         cpu_bound: bool | None = None,
     ) -> Iterator[R]:
-        """Have `function` done for each item, `chunk` of them to a job, and return an iterator over what it returned.
+        """Call `function` for each item, `chunk` items per job, and return an iterator over the values.
 
-        All is submitted before this returns. Results come in the order of the items; the first error is raised in its
-        place, and what follows it is cancelled, as far as it has not begun.
+        Submits all items before it returns. Values come in the order of the items; the first error is raised in its
+        place, and later jobs are cancelled unless they have started.
         """
         check_number("map.chunk", chunk, least=1, whole=True)
         check_call("map", function, None)
         chunks = iter(items)
-        work = Chunked(function)
-        jobs: list[Job[Chunk[R]]] = []
+        work = ChunkedCall(function)
+        jobs: list[Job[ChunkResult[R]]] = []
         try:
             while batch := tuple(itertools.islice(chunks, chunk)):
                 jobs.append(
@@ -185,48 +226,48 @@ class ProcessingEngine:
                 )
         except BaseException:
             for job in jobs:
-                job.cancel("the rest of its map could not be submitted")
+                job.cancel("a later chunk of its map could not be submitted")
             raise
-        return values(jobs)
+        return chunk_values(jobs)
 
     def job(self, id: str) -> Job[Any] | None:  # noqa: A002 - the field's own name
-        """Return a job by its id: one that has not ended, or one whose result is still kept; else None."""
+        """Return a live or retained job by its id, or None."""
         name, _, number = id.rpartition("-")
         for pool in self._pools.values():
             if pool.name == name and number.isdigit():
-                return pool.find(int(number))
+                return pool.table.find(int(number))
         return None
 
     @property
     def stopped(self) -> bool:
-        """Whether it takes nothing more."""
-        return any(pool.closed for pool in self._pools.values())
+        """Return whether the engine accepts no more jobs."""
+        return any(pool.table.closed for pool in self._pools.values())
 
     def metrics(self) -> WorkMetrics:
-        """Return counts, waits, run times and utilisation of this moment, by type. Holds up no worker."""
-        return measure(self.name, self._pools, self.ratio.wait_per_compute)
+        """Return the current metrics by type. Blocks no worker."""
+        return measure_pools(self.name, self._pools, self.ratio.wait_per_compute)
 
     def balance(self) -> None:
-        """Have the workers follow the load now; it is also done by itself, again and again."""
+        """Adapt the workers to the load now. A timer also does this periodically."""
         for pool in self._pools.values():
             pool.balance()
 
     def stop(self, *, drain: bool = True, timeout: float = 10.0) -> WorkStopReport:
-        """Take no more jobs, and end. Always returns, `timeout` seconds of real time and a little more at most.
+        """Accept no more jobs and stop. Returns after at most `timeout` seconds of real time and a little more.
 
-        With `drain`, what has been submitted is done first, retries included, as far as the time goes. What is left, or
-        without `drain` all at once, is cancelled: processes are killed; what runs on threads has the rest of the time to
-        end, and is then given up and named in the report, and its thread does not keep the process from ending. To stop
-        twice, or from several threads, is harmless.
+        With `drain`, submitted jobs run first, retries included, within the time limit. The remaining jobs, or all of
+        them without `drain`, are cancelled: processes are killed; jobs on threads have the rest of the time to end, and
+        are then abandoned and named in the report. Their threads do not keep the process from exiting. Safe to call
+        twice and from several threads. Raises `JobWaitCycle` in a job of this engine.
         """
         check_number("stop.timeout", timeout)
-        report = stop(list(self._pools.values()), drain=drain, timeout=timeout)
+        report = stop_pools(list(self._pools.values()), drain=drain, timeout=timeout)
         self._timers.close()
         self._guard.release()
         return report
 
     def after_fork_in_child(self) -> None:
-        """Be told that this is a copy in a forked process: it has been stopped, for threads are not inherited."""
+        """Stop this copy in a forked process, which does not inherit threads."""
         self._timers.after_fork_in_child()
         self.ratio.after_fork_in_child()
         for pool in self._pools.values():

@@ -1,4 +1,4 @@
-"""The metrics of engines and action systems as Prometheus reads them. Needs the extra `prometheus`."""
+"""Metrics of engines and action systems in the Prometheus format. Needs the extra `prometheus`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from coterie.errors import ExtraMissing
 from coterie.work.actions import ActionMetrics, CircuitState
-from coterie.work.metrics import WorkMetrics
+from coterie.work.pool.metrics import WorkMetrics
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -16,21 +16,21 @@ _OUTCOMES = ("succeeded", "failed", "timed_out", "cancelled", "shed")
 _QUANTILES = {"0.5": "median", "0.95": "p95", "0.99": "p99"}
 
 
-class Source(Protocol):
-    """What has metrics: a `ProcessingEngine`, an `ActionSystem`."""
+class WorkMetricsSource(Protocol):
+    """A source of metrics: a `ProcessingEngine` or an `ActionSystem`."""
 
     def metrics(self) -> WorkMetrics:
-        """Return those of this moment."""
+        """Return the current metrics."""
         ...
 
 
 class WorkCollector:
     """A collector for `prometheus_client`: ``REGISTRY.register(WorkCollector(engine, system))``.
 
-    Each scrape takes a snapshot and holds up no worker. Raises `ExtraMissing` without `prometheus-client`.
+    Each scrape takes a snapshot and blocks no worker. Raises `ExtraMissing` without `prometheus-client`.
     """
 
-    def __init__(self, *sources: Source) -> None:
+    def __init__(self, *sources: WorkMetricsSource) -> None:
         try:
             import prometheus_client  # noqa: F401, PLC0415 - only with the extra
         except ImportError as error:
@@ -38,11 +38,11 @@ class WorkCollector:
         self._sources = sources
 
     def describe(self) -> list[Metric]:
-        """Return nothing: the names are known only once there are counts. Registries ask for it."""
+        """Return an empty list, which registries accept: the metric names depend on the counts."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics of this moment."""
+        """Yield all current metrics."""
         from prometheus_client.core import (  # noqa: PLC0415 - as above
             CounterMetricFamily,
             GaugeMetricFamily,
@@ -50,25 +50,29 @@ class WorkCollector:
         )
 
         lane = ["engine", "type"]
-        submitted = CounterMetricFamily("coterie_jobs_submitted", "Jobs that were taken.", labels=lane)
-        ended = CounterMetricFamily("coterie_jobs_ended", "Jobs that have ended.", labels=[*lane, "outcome"])
-        refused = CounterMetricFamily("coterie_jobs_refused", "Jobs that were not taken, for want of room.", labels=lane)
+        submitted = CounterMetricFamily("coterie_jobs_submitted", "Accepted jobs.", labels=lane)
+        ended = CounterMetricFamily("coterie_jobs_ended", "Ended jobs.", labels=[*lane, "outcome"])
+        refused = CounterMetricFamily("coterie_jobs_refused", "Jobs refused because their queue was full.", labels=lane)
         retries = CounterMetricFamily("coterie_job_retries", "Attempts after the first.", labels=lane)
         queued = GaugeMetricFamily("coterie_jobs_queued", "Jobs that wait for a worker.", labels=lane)
-        running = GaugeMetricFamily("coterie_jobs_running", "Jobs that run.", labels=lane)
-        oldest = GaugeMetricFamily("coterie_job_oldest_wait_seconds", "How long the first has waited.", labels=lane)
-        wait = SummaryMetricFamily("coterie_job_wait_seconds", "How long attempts waited for a worker.", labels=lane)
-        run = SummaryMetricFamily("coterie_job_run_seconds", "How long attempts ran.", labels=lane)
-        waits = GaugeMetricFamily("coterie_job_wait_quantile_seconds", "Latest waits.", labels=[*lane, "quantile"])
-        runs = GaugeMetricFamily("coterie_job_run_quantile_seconds", "Latest run times.", labels=[*lane, "quantile"])
+        running = GaugeMetricFamily("coterie_jobs_running", "Running jobs.", labels=lane)
+        oldest = GaugeMetricFamily("coterie_job_oldest_wait_seconds", "Wait of the oldest queued job.", labels=lane)
+        wait = SummaryMetricFamily("coterie_job_wait_seconds", "Times that attempts waited for a worker.", labels=lane)
+        run = SummaryMetricFamily("coterie_job_run_seconds", "Run times of attempts.", labels=lane)
+        waits = GaugeMetricFamily("coterie_job_wait_quantile_seconds", "Recent waits.", labels=[*lane, "quantile"])
+        runs = GaugeMetricFamily("coterie_job_run_quantile_seconds", "Recent run times.", labels=[*lane, "quantile"])
         workers = GaugeMetricFamily("coterie_workers", "Workers.", labels=["engine", "kind"])
-        utilisation = GaugeMetricFamily("coterie_worker_utilisation_ratio", "The part that is busy.", labels=["engine"])
-        abandoned = GaugeMetricFamily("coterie_workers_abandoned", "Threads that were given up.", labels=["engine"])
-        scaling = GaugeMetricFamily("coterie_scaling_events", "Latest changes of the number of workers.", labels=["engine"])
+        utilisation = GaugeMetricFamily("coterie_worker_utilisation_ratio", "Busy part of the workers.", labels=["engine"])
+        abandoned = GaugeMetricFamily(
+            "coterie_workers_abandoned", "Threads whose job ended before its function.", labels=["engine"]
+        )
+        scaling = GaugeMetricFamily("coterie_scaling_events", "Recent changes of the number of workers.", labels=["engine"])
         errors = CounterMetricFamily("coterie_callback_errors", "Callbacks that raised.", labels=["engine"])
-        late = CounterMetricFamily("coterie_attempts_late", "Attempts that came back after their end.", labels=["engine"])
-        taken = [source.metrics() for source in self._sources]
-        for metrics in taken:
+        late = CounterMetricFamily(
+            "coterie_attempts_late", "Attempts that returned after their job had ended.", labels=["engine"]
+        )
+        snapshots = [source.metrics() for source in self._sources]
+        for metrics in snapshots:
             late.add_metric([metrics.name], metrics.late)
             for name, counts in metrics.lanes.items():
                 labels = [metrics.name, str(name)]
@@ -94,17 +98,21 @@ class WorkCollector:
             submitted, ended, refused, retries, queued, running, oldest, wait, run, waits, runs, workers, utilisation,
             abandoned, scaling, errors, late,
         )  # fmt: skip
-        yield from _of_actions([metrics for metrics in taken if isinstance(metrics, ActionMetrics)])
+        yield from _of_actions([metrics for metrics in snapshots if isinstance(metrics, ActionMetrics)])
 
 
 def _of_actions(systems: Sequence[ActionMetrics]) -> Iterator[Metric]:
-    """Yield what only action systems have."""
+    """Yield the metrics that only action systems have."""
     from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - as above
 
-    dead = GaugeMetricFamily("coterie_actions_dead", "Dead actions that are kept.", labels=["engine"])
-    using = GaugeMetricFamily("coterie_resource_in_use", "Actions that use it.", labels=["engine", "resource"])
-    waiting = GaugeMetricFamily("coterie_resource_waiting", "Actions that wait for it.", labels=["engine", "resource"])
-    circuit = GaugeMetricFamily("coterie_circuit", "1 for the state it is in.", labels=["engine", "target", "state"])
+    dead = GaugeMetricFamily("coterie_actions_dead", "Retained dead actions.", labels=["engine"])
+    using = GaugeMetricFamily("coterie_resource_in_use", "Actions that use the resource.", labels=["engine", "resource"])
+    waiting = GaugeMetricFamily(
+        "coterie_resource_waiting", "Actions that wait for the resource.", labels=["engine", "resource"]
+    )
+    circuit = GaugeMetricFamily(
+        "coterie_circuit", "1 for the current state of the circuit.", labels=["engine", "target", "state"]
+    )
     for system in systems:
         dead.add_metric([system.name], system.dead)
         for name, resource in system.resources.items():
@@ -116,8 +124,8 @@ def _of_actions(systems: Sequence[ActionMetrics]) -> Iterator[Metric]:
     yield from (dead, using, waiting, circuit)
 
 
-def exposition(*sources: Source) -> str:
-    """Return the metrics of engines and action systems in Prometheus's text format. Raises `ExtraMissing`."""
+def exposition(*sources: WorkMetricsSource) -> str:
+    """Return metrics in the Prometheus text format. Raises `ExtraMissing` without `prometheus-client`."""
     collector = WorkCollector(*sources)
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only with the extra
 

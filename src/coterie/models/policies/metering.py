@@ -12,7 +12,7 @@ import msgspec
 
 from coterie.models.contract import Model, ModelWrapper, reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
-from coterie.work import Spread
+from coterie.work.pool.metrics import DurationSummary
 
 _KEPT = 512
 """The number of latest times that quantiles cover."""
@@ -42,11 +42,11 @@ class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """The sum over all replies whose price is known."""
     unpriced: int = 0
     """Replies whose price is not known."""
-    latency: Spread = Spread()
+    latency: DurationSummary = DurationSummary()
     """From the request to the end of the reply, with waiting and retries."""
-    first_piece: Spread = Spread()
+    first_piece: DurationSummary = DurationSummary()
     """Of streams: from the request to the first piece."""
-    wait: Spread = Spread()
+    wait: DurationSummary = DurationSummary()
     """The wait of each attempt for its turn."""
 
 
@@ -175,9 +175,9 @@ class Meter:
         )
 
 
-def _spread(parts: list[_Times]) -> Spread:
+def _spread(parts: list[_Times]) -> DurationSummary:
     recent = [seconds for part in parts for seconds in part.recent.copy()]
-    return Spread.over(sum(part.samples for part in parts), sum(part.total for part in parts), recent)
+    return DurationSummary.over(sum(part.samples for part in parts), sum(part.total for part in parts), recent)
 
 
 class MeteredModel(ModelWrapper):

@@ -1,17 +1,8 @@
-"""Actions: what is done to the world outside, and may fail there."""
+"""Actions: calls that affect the outside world and may fail there."""
 
 from coterie.work.actions.action import Action, DeadAction
-from coterie.work.actions.breaker import Breaker, CircuitState
+from coterie.work.actions.breaker import CircuitBreaker, CircuitState
 from coterie.work.actions.resources import ResourceLimits
-from coterie.work.actions.system import ActionMetrics, ActionSystem, ResourceMetrics
+from coterie.work.actions.system import ActionMetrics, ActionSystem
 
-__all__ = [
-    "Action",
-    "ActionMetrics",
-    "ActionSystem",
-    "Breaker",
-    "CircuitState",
-    "DeadAction",
-    "ResourceLimits",
-    "ResourceMetrics",
-]
+__all__ = ["Action", "ActionMetrics", "ActionSystem", "CircuitBreaker", "CircuitState", "DeadAction", "ResourceLimits"]

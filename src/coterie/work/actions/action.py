@@ -1,20 +1,24 @@
-"""One action, through execution, recovery and feedback."""
+"""One action, through execution, recovery and feedback; and the table of idempotency keys."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from coterie.errors import CircuitOpen, FeedbackFailed
+from coterie.concurrency import Rank, new_lock
+from coterie.errors import CircuitOpen, FeedbackFailed, KeyConflict
+from coterie.kernel import Clock
 from coterie.work.actions.breaker import Circuit
 from coterie.work.actions.resources import Resource
-from coterie.work.jobs import ActionStage, Attempt, Call, Job, JobState, Priority, Retry
-from coterie.work.jobs.job import JobOwner
+from coterie.work.jobs import ActionStage, Call, FailedAttempt, Job, JobOwner, JobState, Priority, Retry
+from coterie.work.pool import Retention
 
 R = TypeVar("R")
 
 STAGES = {stage: lane for lane, stage in enumerate(ActionStage)}
+"""The lane of each stage."""
 
 
 class ActionOwner(Protocol):
@@ -22,7 +26,7 @@ class ActionOwner(Protocol):
 
     @property
     def pool(self) -> JobOwner:
-        """The pool that runs the action."""
+        """Return the pool that runs the action."""
         ...
 
     @property
@@ -40,15 +44,15 @@ class ActionOwner(Protocol):
 
 
 class DeadAction(msgspec.Struct, frozen=True):
-    """An action that failed for good, or was not done in time, with all that happened to it."""
+    """An action that failed for good or timed out, with its history."""
 
     id: str
     name: str
     stage: ActionStage
-    """What it failed at. If that is feedback, it has been done, and only its result was not applied."""
+    """The stage that failed. After FEEDBACK the function has returned, and only its result was not applied."""
     error: BaseException
-    history: tuple[Attempt, ...]
-    """Every attempt that failed, oldest first; also those before it was submitted again."""
+    history: tuple[FailedAttempt, ...]
+    """All failed attempts, oldest first, including those before it was resubmitted."""
     died_at: float
     """Seconds of the wall clock."""
     resource: str | None
@@ -57,9 +61,9 @@ class DeadAction(msgspec.Struct, frozen=True):
 
 
 class Action(Job[R]):
-    """A job of an `ActionSystem`. It ends once, after its last attempt, and after its result was applied.
+    """A job of an `ActionSystem`. It ends once: after its last attempt, and after its result was applied.
 
-    In `history` are the attempts that failed, those at applying the result included.
+    Its `history` holds the failed attempts, including failed attempts to apply the result.
     """
 
     __slots__ = ("circuit", "in_feedback", "key", "resource", "resource_name", "system", "value")
@@ -88,12 +92,12 @@ class Action(Job[R]):
         self.key = key
         """Its idempotency key."""
         self.in_feedback = False
-        """Whether it has been done, and its result is being applied."""
+        """True if its function has returned and its result is being applied."""
         self.value: Any = None
-        """What it returned, once it has been done."""
+        """The value of its function."""
 
     def perform(self) -> Any:
-        """Do it, or apply its result."""
+        """Call the function, or apply its result."""
         if self.in_feedback:
             try:
                 self.system.apply(self, self.value)
@@ -117,15 +121,15 @@ class Action(Job[R]):
             if self.resource is not None:
                 self.resource.leave(self)
 
-    def advance(self, value: Any) -> bool:
-        """Go on to feedback, if there is any."""
+    def next_stage(self, value: Any) -> bool:
+        """Begin feedback if the system has any. Return whether it has."""
         if self.in_feedback or not self.system.has_feedback:
             return False
         self.begin_feedback(value)
         return True
 
     def begin_feedback(self, value: Any) -> None:
-        """Go on with a result that is to be applied."""
+        """Continue with a result to apply."""
         self.value = value
         self.in_feedback = True
         self.lane = STAGES[ActionStage.FEEDBACK]
@@ -133,25 +137,82 @@ class Action(Job[R]):
 
     @property
     def never_began(self) -> bool:
-        """Whether it ended, or is, without an attempt, also before it was submitted again."""
+        """Return whether it has had no attempt, also before it was resubmitted."""
         return not self.tried and not self.in_feedback and not self._history
 
-    def inherit(self, history: tuple[Attempt, ...]) -> None:
-        """Take over what happened before it was submitted again."""
+    def inherit(self, history: tuple[FailedAttempt, ...]) -> None:
+        """Take over the failed attempts from before it was resubmitted."""
         self._history = list(history)
 
-    def fall_back(self, error: BaseException, delay: float) -> float:
-        """Recover: not before the target is tried again, if it is left alone."""
+    def prepare_retry(self, error: BaseException, delay: float) -> float:
+        """Enter recovery. Return the seconds until the next attempt, not before an open circuit allows one."""
         if not self.in_feedback:
             self.lane = STAGES[ActionStage.RECOVERY]
         return max(delay, error.retry_in) if isinstance(error, CircuitOpen) else delay
 
-    def left(self, before: JobState) -> None:
-        """Give back what it has, and tell the system."""
+    def after_end(self, before: JobState) -> None:
+        """Release its resource and notify the system."""
         if before is JobState.RUNNING:
-            # Its place is given back when the function returns: until then it does use the resource.
+            # `perform` releases the resource when the function returns: until then the function uses it.
             if self.circuit is not None and self.state is JobState.TIMED_OUT and not self.in_feedback:
                 self.circuit.leave(self, failed=True)
         elif self.resource is not None:
             self.resource.leave(self)
         self.system.note_end(self)
+
+
+class IdempotencyKeys:
+    """The keys of actions that have not ended, or ended recently. Safe from any thread; `_lock` guards both tables."""
+
+    def __init__(self, keep: Retention, clock: Clock) -> None:
+        self._keep = keep
+        self._clock = clock
+        self._lock = new_lock(Rank.RECORDS)
+        self._actions: dict[str, Action[Any]] = {}
+        self._ended: OrderedDict[str, float] = OrderedDict()
+
+    def claim(self, key: str, action: Action[Any]) -> Action[Any] | None:
+        """Assign a free key to an action, or return the action that has it. Raises `KeyConflict`."""
+        with self._lock:
+            self._trim()
+            known = self._actions.get(key)
+            if known is None:
+                self._actions[key] = action
+                return None
+        if _identity(known.call) != _identity(action.call):
+            raise KeyConflict(key, known.name, action.name)
+        return known
+
+    def replace(self, key: str, action: Action[Any]) -> None:
+        """Assign a key to another action."""
+        with self._lock:
+            self._actions[key] = action
+            self._ended.pop(key, None)
+
+    def release(self, key: str, action: Action[Any]) -> None:
+        """Free the key of an action that was not accepted."""
+        with self._lock:
+            if self._actions.get(key) is action:
+                del self._actions[key]
+
+    def note_end(self, key: str, action: Action[Any]) -> None:
+        """Keep the key of an ended action for a while; free the key of an action without an attempt."""
+        with self._lock:
+            if self._actions.get(key) is not action:
+                return
+            if action.never_began:
+                # Submitting it again cannot repeat an effect.
+                del self._actions[key]
+                return
+            self._ended[key] = self._clock.monotonic()
+            self._trim()
+
+    def _trim(self) -> None:
+        oldest = self._clock.monotonic() - self._keep.seconds
+        while self._ended and (len(self._ended) > self._keep.count or next(iter(self._ended.values())) <= oldest):
+            key, _ = self._ended.popitem(last=False)
+            del self._actions[key]
+
+
+def _identity(call: Call) -> tuple[object, str]:
+    return getattr(call.function, "__module__", None), call.name

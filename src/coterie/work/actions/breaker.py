@@ -1,4 +1,4 @@
-"""Leaving a target alone that fails again and again ("Release It!", M. Nygard, 2007: circuit breaker)."""
+"""Circuit breakers for targets that fail repeatedly ("Release It!", M. Nygard, 2007)."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from coterie.kernel import Clock, check_number
 
 
 class CircuitState(enum.StrEnum):
-    """What happens to actions on a target."""
+    """The state of the circuit of a target."""
 
     CLOSED = "closed"
-    """They are tried."""
+    """Actions on the target run."""
     OPEN = "open"
-    """They fail at once with `CircuitOpen`."""
+    """Actions fail at once with `CircuitOpen`."""
     HALF_OPEN = "half-open"
-    """One is tried; its outcome closes the circuit or opens it again."""
+    """One action runs on trial; its outcome closes the circuit or opens it again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
-    """When a target is left alone, and for how long."""
+class CircuitBreaker:
+    """The policy that opens and resets the circuit of a target."""
 
     failures: int = 5
-    """So many failures in a row open the circuit."""
+    """Consecutive failures that open the circuit."""
     reset_after: float = 30.0
-    """Seconds until one action is tried again."""
+    """Seconds until an open circuit allows a trial."""
 
     def __post_init__(self) -> None:
-        check_number("Breaker.failures", self.failures, least=1, whole=True)
-        check_number("Breaker.reset_after", self.reset_after, above=0)
+        check_number("CircuitBreaker.failures", self.failures, least=1, whole=True)
+        check_number("CircuitBreaker.reset_after", self.reset_after, above=0)
 
 
 class Circuit:
     """The circuit of one target. Safe from any thread; `_lock` guards the counts."""
 
-    def __init__(self, target: str, policy: Breaker, clock: Clock) -> None:
+    def __init__(self, target: str, policy: CircuitBreaker, clock: Clock) -> None:
         self.target = target
         self._policy = policy
         self._clock = clock
@@ -49,14 +49,14 @@ class Circuit:
 
     @property
     def state(self) -> CircuitState:
-        """What happens to an action now."""
+        """Return the current state."""
         retry_at = self._retry_at
         if retry_at is None:
             return CircuitState.CLOSED
         return CircuitState.HALF_OPEN if self._clock.monotonic() >= retry_at else CircuitState.OPEN
 
     def enter(self, action: object) -> None:
-        """Let an action through. Raises `CircuitOpen`."""
+        """Let an action run. Raises `CircuitOpen`."""
         with self._lock:
             if self._retry_at is None:
                 return
@@ -64,19 +64,19 @@ class Circuit:
             if left <= 0 and self._trial is None:
                 self._trial = action
                 return
-            # While one is tried, the others come back after it may be expected to have ended.
+            # Others retry after the trial can be expected to have ended.
             wait = left if left > 0 else self._policy.reset_after
             failures = self._failures
         raise CircuitOpen(self.target, failures, wait)
 
     def leave(self, action: object, *, failed: bool) -> None:
-        """Take the outcome of an action that was let through. Of several for the same action the first counts."""
+        """Record the outcome of an action that ran. Of several outcomes of one action the first counts."""
         with self._lock:
             trial = self._trial is action
             if trial:
                 self._trial = None
             elif self._retry_at is not None:
-                # It began before the circuit opened; what it says is old.
+                # The action began before the circuit opened, so its outcome is out of date.
                 return
             if not failed:
                 self._failures = 0

@@ -1,4 +1,4 @@
-"""How many actions may use one resource at once, and how often."""
+"""Limits on concurrent actions and on their rate, per resource."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ResourceLimits:
     """The limits of one resource."""
 
     at_once: int | None = None
-    """Actions that may use it at the same time; None for no limit."""
+    """Maximum number of actions that use it at the same time; None for no limit."""
     rate: float | None = None
-    """Actions that may begin in a second, in the long run; None for no limit."""
+    """Average number of actions that may begin per second; None for no limit."""
     burst: int = 1
-    """Actions that may begin together after a rest."""
+    """Actions that may begin together after a pause."""
 
     def __post_init__(self) -> None:
         check_number("ResourceLimits.at_once", self.at_once, least=1, optional=True, whole=True)
@@ -34,10 +34,10 @@ class ResourceLimits:
 
 
 class Resource:
-    """One resource, and the actions that wait for it, the most urgent first; they hold no worker.
+    """One limited resource and the actions that wait for it, the most urgent first. They hold no worker.
 
-    The rate is kept by the generic cell rate algorithm (ITU-T I.371). An action that was let through has its place until
-    it gives it back. Safe from any thread; `_lock` guards all; `enqueue` is called without it.
+    The generic cell rate algorithm (ITU-T I.371) enforces the rate. An action uses the resource until `leave`. Safe from
+    any thread; `_lock` guards all fields; `enqueue` is called without it.
     """
 
     def __init__(
@@ -46,42 +46,42 @@ class Resource:
         self._limits = limits
         self._timers = timers
         self._enqueue = enqueue
-        # A priority is worth so many seconds of waiting: who has waited longer by that comes first.
+        # One priority level equals this many seconds of waiting.
         self._age_after = age_after if age_after is not None else 1e9
         self._lock = new_lock(Rank.RESOURCE)
         self._waiting: list[tuple[float, int, Job[Any]]] = []
         self._order = itertools.count()
         self._users: set[int] = set()
         self._next = 0.0
-        """When the next could begin if there were no bursts."""
+        """The earliest time of the next action, without bursts."""
         self._alarmed = False
 
     @property
     def in_use(self) -> int:
-        """How many actions have a place."""
+        """Return the number of actions that use it."""
         return len(self._users)
 
     @property
     def waiting(self) -> int:
-        """How many actions wait."""
+        """Return the number of waiting actions."""
         return sum(entry[2].state is JobState.WAITING for entry in self._waiting.copy())
 
     def enter(self, action: Job[Any]) -> None:
-        """Have an action queued once there is a place for it, and it is its turn."""
+        """Queue an action when the limits allow it and its turn has come."""
         key = self._timers.clock.monotonic() + action.level * self._age_after
         with self._lock:
             heapq.heappush(self._waiting, (key, next(self._order), action))
-        self._let_in()
+        self._start_next()
 
     def leave(self, action: Job[Any]) -> None:
-        """Take back the place of an action, if it has one."""
+        """End the use of the resource by an action, if it uses it."""
         with self._lock:
             if action.number not in self._users:
                 return
             self._users.discard(action.number)
-        self._let_in()
+        self._start_next()
 
-    def _let_in(self) -> None:
+    def _start_next(self) -> None:
         while True:
             with self._lock:
                 action = self._take()
@@ -92,7 +92,7 @@ class Resource:
                     self._users.discard(action.number)
 
     def _take(self) -> Job[Any] | None:
-        """Return an action whose turn it is, with its place; None if there is none, or none yet. The lock is held."""
+        """Return the next action that may use the resource now, or None. The lock is held."""
         limits = self._limits
         while self._waiting and self._waiting[0][2].state is not JobState.WAITING:
             heapq.heappop(self._waiting)
@@ -105,14 +105,14 @@ class Resource:
             if now < allowed - 1e-9:
                 if not self._alarmed:
                     self._alarmed = True
-                    self._timers.call_at(allowed, self._sound)
+                    self._timers.call_at(allowed, self._on_alarm)
                 return None
             self._next = max(now, self._next) + interval
         action = heapq.heappop(self._waiting)[2]
         self._users.add(action.number)
         return action
 
-    def _sound(self) -> None:
+    def _on_alarm(self) -> None:
         with self._lock:
             self._alarmed = False
-        self._let_in()
+        self._start_next()

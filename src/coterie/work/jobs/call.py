@@ -1,4 +1,4 @@
-"""What a job calls."""
+"""The call of a job: a function with its arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ASYNC = inspect.CO_COROUTINE
 
 
 class Call:
-    """A function with its arguments. Immutable; `run` may be called from any thread."""
+    """A function with its arguments. Immutable; `run` is safe from any thread."""
 
     __slots__ = ("arguments", "function", "keywords")
 
@@ -24,25 +24,25 @@ class Call:
         self.keywords = keywords
 
     def run(self) -> Any:
-        """Call it."""
+        """Call the function and return its result."""
         if self.keywords:
             return self.function(*self.arguments, **self.keywords)
         return self.function(*self.arguments)
 
     @property
     def name(self) -> str:
-        """What the function is called, for people."""
+        """Return the name of the function for messages."""
         return name_of(self.function)
 
 
 def name_of(function: object) -> str:
-    """Return what people call a function: its qualified name, or its type's."""
+    """Return the qualified name of a function, or of its type."""
     function = innermost(function)
     return getattr(function, "__qualname__", None) or type(function).__qualname__
 
 
 def innermost(function: Any) -> Any:
-    """Return the function that a partial, or what calls another for somebody, is about."""
+    """Return the function inside of partials and wrappers."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -53,22 +53,22 @@ def innermost(function: Any) -> Any:
 
 
 def vars_of(value: object) -> dict[str, Any]:
-    """Return the attributes of an object by name, as far as it keeps them in a dictionary."""
+    """Return the attributes of an object by name, or an empty dictionary if it has no `__dict__`."""
     return getattr(value, "__dict__", None) or {}
 
 
 def check_call(where: str, function: Any, keywords: Any) -> None:
-    """See that a function can be called by a worker. Raises `InvalidSetting`."""
+    """Raise `InvalidSetting` unless a worker can call `function` with `keywords`."""
     if (
         keywords is None
         and type(function) is FunctionType
         and not function.__dict__
         and not function.__code__.co_flags & _ASYNC
     ):
-        # Nearly every call; what follows would take longer than all else that a submission does.
+        # The usual case. The checks below would take longer than the rest of a submission.
         return
     if not callable(function):
-        raise InvalidSetting(f"{where}.function", function, "something that can be called")
+        raise InvalidSetting(f"{where}.function", function, "a callable")
     if inspect.iscoroutinefunction(function):
         need = "a synchronous function: a worker has no event loop; await the coroutine, or give it to an agent's create_task"
         raise InvalidSetting(f"{where}.function", function, need)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+import msgspec
+
 from coterie.concurrency import Completion, Rank, Timer, new_lock
-from coterie.errors import InvalidSetting, WaitTimeout
+from coterie.errors import InvalidSetting, JobWaitCycle, WaitTimeout
 from coterie.kernel import Clock
-from coterie.work.jobs.attempt import Attempt
 from coterie.work.jobs.call import Call
 from coterie.work.jobs.kinds import LEVELS, JobState, Priority
 from coterie.work.jobs.retry import Retry
@@ -26,30 +27,26 @@ class JobOwner(Protocol):
 
     @property
     def name(self) -> str:
-        """The prefix of the ids of its jobs."""
+        """Return the prefix of the ids of its jobs."""
         ...
 
     @property
     def lanes(self) -> Sequence[str]:
-        """The names of its queues."""
+        """Return the names of its queues."""
         ...
 
     @property
     def clock(self) -> Clock:
-        """The clock of its times."""
+        """Return the clock of its times."""
         ...
 
     @property
     def numbers(self) -> Iterator[int]:
-        """The source of job numbers."""
+        """Return the source of job numbers."""
         ...
 
     def cancel(self, job: Job[Any], reason: str) -> bool:
         """Cancel a job; see `Job.cancel`."""
-        ...
-
-    def check_wait(self, waiting: Job[Any], awaited: Job[Any]) -> None:
-        """Raise `JobWaitCycle` if `waiting` would wait for itself by waiting for `awaited`."""
         ...
 
     def blocked(self) -> AbstractContextManager[None]:
@@ -61,46 +58,56 @@ class JobOwner(Protocol):
         ...
 
 
+class FailedAttempt(msgspec.Struct, frozen=True, gc=False):
+    """One failed attempt at a job. Times are seconds of the monotonic clock."""
+
+    number: int
+    started: float
+    ended: float
+    error: str
+    """Type and text of the error."""
+
+
 class _Current(threading.local):
     job: Job[Any] | None = None
     ended: Job[Any] | None = None
 
     @property
     def at_work(self) -> Job[Any] | None:
-        """The job that the thread runs, or one that has ended and is calling back on it."""
+        """The job that the thread runs, or the ended job whose callback it runs."""
         return self.job or self.ended
 
 
 CURRENT = _Current()
-"""What each thread is doing."""
+"""The jobs of each thread."""
 
 
 def current_job() -> Job[Any] | None:
     """Return the job that the calling thread runs, or None.
 
-    A function that takes long may look at its `cancel_requested` now and then, and raise `JobCancelled`.
+    A long function can check its `cancel_requested` now and then, and raise `JobCancelled`.
     """
     return CURRENT.job
 
 
 class Job(Completion, Generic[R]):
-    """What was submitted, as a future. ``await job`` on any event loop, or block a thread in ``job.result()``.
+    """A submitted call, as a future. ``await job`` on any event loop, or block a thread in ``job.result()``.
 
-    It ends once: succeeded, failed, timed out, cancelled or shed. To cancel an await stops only the waiting. Safe from
-    any thread; the lock of its pool guards what changes.
+    It ends once: succeeded, failed, timed out, cancelled or shed. Cancelling an await stops only the waiting. Safe from
+    any thread; the lock of its pool guards its state.
     """
 
-    # Below `history`, all belongs to the pool.
+    # Users call the properties and methods down to `on_done`; the rest is for the pool.
     __slots__ = (
         "_error",
         "_history",
         "_value",
         "_waits_for",
+        "admitted",
         "call",
         "cancel_requested",
         "deadline",
         "expiry",
-        "held",
         "lane",
         "level",
         "number",
@@ -133,31 +140,31 @@ class Job(Completion, Generic[R]):
         self.pool = pool
         self.call = call
         self.lane = self.origin = lane
-        """Where it is worked on now, and where it was submitted, to which its end is counted."""
+        """The current lane, and the lane of the submission, which counts the end."""
         self.level = LEVELS[priority]
         self.timeout = timeout
-        """Seconds that one attempt may take, from its start."""
+        """Seconds allowed for one attempt, from its start."""
         self.deadline = deadline
-        """Seconds that all of it may take, from its submission."""
+        """Seconds allowed for the whole job, from its submission."""
         self.retry = retry
         self.state = JobState.WAITING
-        """Where it is; a `JobState`."""
+        """The current state; a `JobState`."""
         self.cancel_requested = False
-        """Whether somebody wants it to end, though it is running on a thread that cannot be ended."""
+        """True if the job was cancelled while it ran on a thread, which cannot be ended."""
         self.submitted_at = self.ready_at = self.started_at = pool.clock.monotonic()
         self.tried = 0
-        self.held = False
-        """Whether it counts against the bound of its queue: it was taken in, and has not begun."""
+        self.admitted = False
+        """True while it counts against the capacity of its queue."""
         self.worker: object | None = None
         """The worker that runs it. Only the pool knows its type."""
         self.stop_reason: BaseException | None = None
-        """Why the process that runs it is being ended."""
+        """The reason for ending the process that runs it."""
         self.timer: Timer | None = None
         self.expiry: Timer | None = None
         self.number = next(pool.numbers)
         self._value: Any = None
         self._error: BaseException | None = None
-        self._history: list[Attempt] | None = None
+        self._history: list[FailedAttempt] | None = None
         self._waits_for: Job[Any] | None = None
 
     def __repr__(self) -> str:
@@ -165,40 +172,40 @@ class Job(Completion, Generic[R]):
 
     @property
     def id(self) -> str:
-        """What it is called, unlike any other of its engine."""
+        """Return the id, unique in its engine."""
         return f"{self.pool.name}-{self.number}"
 
     @property
     def name(self) -> str:
-        """What its function is called."""
+        """Return the name of its function."""
         return self.call.name
 
     @property
     def type(self) -> str:
-        """The queue that it belongs to: for the jobs of a `ProcessingEngine` their `TaskType`."""
+        """Return the name of its queue: for jobs of a `ProcessingEngine`, their `TaskType`."""
         return self.pool.lanes[self.lane]
 
     @property
     def priority(self) -> Priority:
-        """How urgent it is."""
+        """Return its priority."""
         return tuple(Priority)[self.level]
 
     @property
     def attempts(self) -> int:
-        """How often it has been begun."""
+        """Return the number of attempts so far."""
         return self.tried
 
     @property
-    def history(self) -> tuple[Attempt, ...]:
-        """The attempts that failed, oldest first."""
+    def history(self) -> tuple[FailedAttempt, ...]:
+        """Return the failed attempts, oldest first."""
         return tuple(self._history or ())
 
     def result(self, timeout: float | None = None) -> R:
-        """Block until it has ended and return what its function returned, or raise what it ended with.
+        """Block until the job ends. Return the value of its function, or raise its error.
 
-        That is what the function raised, or a `WorkError`. Raises `WaitTimeout` after `timeout` seconds of real time;
-        the job itself goes on. A job may wait for others of its own pool: another worker takes its place meanwhile;
-        `JobWaitCycle` is raised where it would wait for itself.
+        The error is that of the function, or a `WorkError`. Raises `WaitTimeout` after `timeout` seconds of real time; the
+        job itself goes on. A job may wait for other jobs of its pool: another worker replaces it meanwhile. Raises
+        `JobWaitCycle` if the job would wait for itself.
         """
         if not self._done and not self._block(timeout):
             raise WaitTimeout(repr(self), timeout or 0.0)
@@ -210,33 +217,33 @@ class Job(Completion, Generic[R]):
         return self._outcome()
 
     def exception(self) -> BaseException | None:
-        """Return what it ended with, if that is an error; None if it succeeded, or has not ended yet."""
+        """Return the error of an ended job; None if it succeeded or has not ended."""
         return self._error if self._done else None
 
-    def cancel(self, reason: str = "it was taken back") -> bool:
-        """Take it back. Return whether it has ended as cancelled, or is about to.
+    def cancel(self, reason: str = "the caller cancelled it") -> bool:
+        """Cancel the job. Return whether it has ended as cancelled, or is about to.
 
-        What waits or is queued ends at once, and what runs in a process is ended with that. A thread cannot be ended:
-        what runs there is asked by `cancel_requested`, is not tried again, and False is returned.
+        A waiting or queued job ends at once; a running process is killed. A thread cannot be ended: the job gets
+        `cancel_requested`, is not retried, and the method returns False.
         """
         return self.pool.cancel(self, reason)
 
     def on_done(self, callback: Callable[[Job[R]], object]) -> None:
-        """Have `callback(job)` called once it has ended; at once if it has.
+        """Call `callback(job)` when the job ends, or at once if it has ended.
 
-        Called on the thread that brings the end about, so it should be short; to bring the result to an agent it sends
-        a message: ``job.on_done(lambda job: ref.tell(Planned(job.result())))``. If it raises, that is logged and counted
-        as `callback_errors`, and nobody else notices. What it submits to the job's own full pool is refused, for the
-        thread that it would hold up may be the one that is to make room. Raises `InvalidSetting`.
+        The callback runs on the thread that ends the job, so keep it short. To hand the result to an agent, send a
+        message: ``job.on_done(lambda job: ref.tell(Planned(job.result())))``. An error of the callback is logged and
+        counted in `callback_errors`. A callback cannot wait for space in its job's own full pool, because its thread may
+        be the one that would free it: the submission is refused. Raises `InvalidSetting`.
         """
         if not callable(callback):
-            raise InvalidSetting("Job.on_done.callback", callback, "something that can be called with the job")
+            raise InvalidSetting("Job.on_done.callback", callback, "a callable that takes the job")
 
         def call() -> None:
             before, CURRENT.ended = CURRENT.ended, self
             try:
                 callback(self)
-            except BaseException as error:  # noqa: BLE001 - somebody else's thread; it is logged and counted
+            except BaseException as error:  # noqa: BLE001 - the thread is not the callback's; log and count
                 self.pool.count_callback_error()
                 _log.error("a callback of %s raised", self, exc_info=error)
             finally:
@@ -247,28 +254,28 @@ class Job(Completion, Generic[R]):
     # For the pool.
 
     def perform(self) -> Any:
-        """Do it once."""
+        """Make one attempt."""
         return self.call.run()
 
-    def advance(self, value: Any) -> bool:  # noqa: ARG002 - for overriding
-        """Take the value of an attempt that went well, under the pool's lock. Return whether there is more to do."""
+    def next_stage(self, value: Any) -> bool:  # noqa: ARG002 - for overriding
+        """Take the value of a successful attempt. Return whether another stage follows. The pool's lock is held."""
         return False
 
-    def fall_back(self, error: BaseException, delay: float) -> float:  # noqa: ARG002 - for overriding
-        """Be told, under the pool's lock, that another attempt follows. Return the seconds until then."""
+    def prepare_retry(self, error: BaseException, delay: float) -> float:  # noqa: ARG002 - for overriding
+        """Prepare for another attempt. Return the seconds until then. The pool's lock is held."""
         return delay
 
-    def left(self, before: JobState) -> None:
-        """Be told, without a lock, that it has ended, and where it was before that."""
+    def after_end(self, before: JobState) -> None:
+        """Release resources after the end. `before` is the state before it. The pool's lock is not held."""
 
     def note_failure(self, error: str, now: float) -> None:
-        """Remember an attempt that failed."""
+        """Record a failed attempt."""
         if self._history is None:
             self._history = []
-        self._history.append(Attempt(self.tried, self.started_at, now, error))
+        self._history.append(FailedAttempt(self.tried, self.started_at, now, error))
 
-    def settle(self, state: JobState, value: Any, error: BaseException | None) -> None:
-        """Take the end in, under the pool's lock. `announce` follows."""
+    def set_end(self, state: JobState, value: Any, error: BaseException | None) -> None:
+        """Set the end. The pool's lock is held; `announce` follows."""
         self.state = state
         self._value = value
         self._error = error
@@ -276,16 +283,16 @@ class Job(Completion, Generic[R]):
 
     @property
     def failure(self) -> BaseException | None:
-        """What it ended with, also before that was announced."""
+        """Return the error, also before the end is announced."""
         return self._error
 
     def refuse(self, error: BaseException) -> None:
-        """End it without its ever having been taken in. Only those wait for it who were given it meanwhile."""
-        self.settle(JobState.SHED, None, error)
+        """End a job that its pool did not accept. Callers that got it through its key see the error."""
+        self.set_end(JobState.SHED, None, error)
         self.announce()
 
     def announce(self) -> None:
-        """Wake those who wait, and call back. Called once, without a lock."""
+        """Wake all waiting callers and run the callbacks. Called once, without a lock."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -297,11 +304,11 @@ class Job(Completion, Generic[R]):
         self._finish()
 
     def after_fork_in_child(self, error: BaseException) -> None:
-        """End in a forked process, where nobody waits for it and nobody does it. Nothing is called."""
+        """End the job in a forked process without running callbacks."""
         self._lock = new_lock(Rank.COMPLETION)
         self._callbacks = None
         self.timer = self.expiry = None
-        self.settle(JobState.CANCELLED, None, error)
+        self.set_end(JobState.CANCELLED, None, error)
         self._done = True
 
     def _outcome(self) -> R:
@@ -314,20 +321,23 @@ class Job(Completion, Generic[R]):
         if waiting is None:
             if CURRENT.ended is None:
                 return self.wait(timeout)
-            # A callback may be on a worker's thread, and then another has to take its place.
+            # The callback may run on a worker's thread, so another worker replaces it.
             with CURRENT.ended.pool.blocked():
                 return self.wait(timeout)
-        waiting.pool.check_wait(waiting, self)
-        waiting._waits_for = self  # noqa: SLF001 - one of the same
+        chain = self._wait_chain()
+        if waiting in chain:
+            names = (f"{each.id} {each.name}" for each in (waiting, *chain[: chain.index(waiting) + 1]))
+            raise JobWaitCycle(" -> ".join(names))
+        waiting._waits_for = self  # noqa: SLF001 - the same class
         try:
             with waiting.pool.blocked():
                 return self.wait(timeout)
         finally:
-            waiting._waits_for = None  # noqa: SLF001 - as above
+            waiting._waits_for = None  # noqa: SLF001 - the same class
 
-    def waits_along(self) -> list[Job[Any]]:
-        """Return the jobs of which each waits for the next, this one first."""
+    def _wait_chain(self) -> list[Job[Any]]:
+        """Return the jobs of which each waits for the next, starting with this one."""
         chain: list[Job[Any]] = [self]
-        while (following := chain[-1]._waits_for) is not None and following not in chain:  # noqa: SLF001 - as above
+        while (following := chain[-1]._waits_for) is not None and following not in chain:  # noqa: SLF001 - the same class
             chain.append(following)
         return chain

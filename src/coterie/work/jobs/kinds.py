@@ -1,4 +1,4 @@
-"""The words for kinds, urgency and states of work."""
+"""Enumerations: types of job, stages of action, priorities, overflow policies, states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class TaskType(enum.StrEnum):
-    """What a job of a `ProcessingEngine` is for. Each has a queue of its own."""
+    """The purpose of a job of a `ProcessingEngine`. Each type has its own queue."""
 
     REASONING = "reasoning"
     PLANNING = "planning"
@@ -15,18 +15,18 @@ class TaskType(enum.StrEnum):
 
 
 class ActionStage(enum.StrEnum):
-    """What an `ActionSystem` does for an action. Each has a queue of its own."""
+    """The stage of an action in an `ActionSystem`. Each stage has its own queue."""
 
     EXECUTION = "execution"
-    """It is done for the first time."""
+    """The first attempt."""
     FEEDBACK = "feedback"
-    """It has been done, and its result is applied."""
+    """The function has returned, and its result is applied."""
     RECOVERY = "recovery"
-    """It failed, and is tried again."""
+    """Further attempts after a failure."""
 
 
 class Priority(enum.StrEnum):
-    """How urgent a job is. The more urgent is taken first; what has waited for long rises."""
+    """The urgency of a job. Workers take more urgent jobs first; waiting raises the priority."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -35,25 +35,25 @@ class Priority(enum.StrEnum):
 
 
 LEVELS = {priority: level for level, priority in enumerate(Priority)}
-"""The place of each priority, 0 for the most urgent."""
+"""The rank of each priority, 0 for the most urgent."""
 
 
-class Overflow(enum.StrEnum):
-    """What happens to a job that finds its queue full."""
+class QueueOverflow(enum.StrEnum):
+    """The treatment of a job that finds its queue full."""
 
     WAIT = "wait"
-    """Whoever submits waits for room; on the thread of a running event loop the job waits by itself."""
+    """The submitter waits for space; on the thread of a running event loop the job waits without blocking."""
     REJECT = "reject"
-    """Whoever submits gets `QueueFull`."""
+    """The submitter gets `QueueFull`."""
     SHED = "shed"
-    """The least urgent makes room, the oldest of those, be it the new one itself, and ends with `JobShed`."""
+    """The oldest of the least urgent jobs, which may be the new one, ends with `JobShed` to make space."""
 
 
 class JobState(enum.StrEnum):
-    """Where a job is. The last five are ends; a job reaches exactly one of them, once."""
+    """The state of a job. The last five are final; each job reaches exactly one of them, once."""
 
     WAITING = "waiting"
-    """For room in its queue, for its next attempt, or for its turn at a resource. It holds no worker."""
+    """It waits for queue space, for its next attempt, or for a resource. It holds no worker."""
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -64,7 +64,7 @@ class JobState(enum.StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether it is an end."""
+        """Return whether the state is final."""
         return self in ENDS
 
 

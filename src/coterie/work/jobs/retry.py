@@ -1,4 +1,4 @@
-"""When a failed attempt is made again: a pure rule, without threads."""
+"""Retry policy: a pure rule, without threads."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from coterie.errors import InvalidSetting, JobCancelled, JobExited, NotSendable
 from coterie.kernel import check_number
 
 _NEVER = (JobCancelled, JobExited, NotSendable)
-"""What would only happen again, or is not to."""
+"""Errors that would only recur, or that ask for an end."""
 _DOUBLINGS = 64
-"""By then every limit has been reached; the power itself would overflow."""
+"""Every maximum is reached by then; a larger power could overflow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often, when, and for what a job is tried again. `Retry(3)`: three more times after the first.
+    """The number of retries, their delays, and the errors to retry. `Retry(3)`: three more attempts after the first.
 
     The delay grows by `factor` each time, up to `maximum`, and is shortened by a random part of up to `jitter`
-    ("Exponential backoff and jitter", M. Brooker, 2015). While a job waits for its next attempt it holds no worker.
+    ("Exponential backoff and jitter", M. Brooker, 2015). A job that waits for its next attempt holds no worker.
     """
 
     retries: int = 3
@@ -29,11 +29,11 @@ class Retry:
     """Seconds before the first retry."""
     factor: float = 2.0
     maximum: float = 30.0
-    """Seconds that no delay exceeds."""
+    """The longest delay in seconds."""
     jitter: float = 0.1
-    """The part of a delay, from 0 to 1, that is left to chance."""
+    """The random part of a delay, from 0 to 1."""
     on: tuple[type[BaseException], ...] | type[BaseException] = Exception
-    """Errors that are worth another attempt; all others are final."""
+    """Errors to retry; all others are final."""
 
     def __post_init__(self) -> None:
         check_number("Retry.retries", self.retries, whole=True)
@@ -45,10 +45,10 @@ class Retry:
             raise InvalidSetting("Retry.jitter", self.jitter, "a number from 0 to 1")
         kinds: tuple[Any, ...] = self.on if isinstance(self.on, tuple) else (self.on,)
         if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-            raise InvalidSetting("Retry.on", self.on, "an exception class, or a tuple of such")
+            raise InvalidSetting("Retry.on", self.on, "an exception class or a tuple of exception classes")
 
     def delay(self, attempt: int, error: BaseException, random: Random) -> float | None:
-        """Return the seconds until the attempt after number `attempt`, counted from 1; None if there is to be none."""
+        """Return the seconds between attempt number `attempt`, counted from 1, and the next; None for no further attempt."""
         if attempt > self.retries or isinstance(error, _NEVER) or not isinstance(error, self.on):
             return None
         full = min(self.maximum, self.initial * self.factor ** min(attempt - 1, _DOUBLINGS))

@@ -1,8 +1,6 @@
-"""A pool of workers, and the queues before them. One pool, two uses: processing and action."""
+"""A pool of workers with bounded queues, used by both engines."""
 
-from coterie.work.pool.bounds import Bounds
-from coterie.work.pool.keeping import Keep
 from coterie.work.pool.pool import WorkPool
-from coterie.work.queues.limits import QueueLimits
+from coterie.work.pool.settings import Bounds, QueueLimits, Retention
 
-__all__ = ["Bounds", "Keep", "QueueLimits", "WorkPool"]
+__all__ = ["Bounds", "QueueLimits", "Retention", "WorkPool"]

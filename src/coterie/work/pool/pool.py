@@ -1,197 +1,270 @@
-"""Workers, and the jobs that they take."""
+"""A pool of workers that run jobs."""
 
 from __future__ import annotations
 
 import logging
+import math
 from asyncio import events
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 
-from coterie.concurrency import PeriodicJob, Signal, acquire_in_turn, start_thread
-from coterie.errors import JobExited, JobShed, JobWaitCycle, QueueFull
+from coterie.concurrency import PeriodicJob, Signal, Timer, Timers, acquire_in_turn, start_thread
+from coterie.errors import JobExited, JobShed, QueueFull, describe
 from coterie.kernel import SystemClock
 from coterie.work.jobs.kinds import JobState
-from coterie.work.pool.bounds import Bounds
-from coterie.work.pool.counts import ScalingEvent
-from coterie.work.pool.ledger import AnyJob, Called, Ended, Ledger, state_of, text_of
-from coterie.work.pool.worker import Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from coterie.work.pool.finishing import JobFinisher
+from coterie.work.pool.metrics import ScalingEvent
+from coterie.work.pool.queues import AnyJob
+from coterie.work.pool.settings import Bounds, QueueLimits, Retention
+from coterie.work.pool.table import Ended, JobTable, end_state
+from coterie.work.pool.workers import JobRunner, WakeRequest, Worker, WorkerTable
 
 _log = logging.getLogger(__name__)
 
 _SAMPLE = 15
 """An attempt is measured when the count of attempts before it has none of these bits: one in sixteen."""
+_EVENTS = 256
+"""Scaling events to keep."""
 
 
-class WorkPool(Ledger):
-    """Runs jobs of several lanes on workers that move, grow and shrink with the load. For engines, not for users.
+class WorkPool:
+    """Runs jobs of several lanes on workers whose number and homes follow the load. Internal to the engines.
 
-    `gate` is asked for each job that is about to be queued, and may keep it and call `enqueue` later. `observe` is given
-    the seconds and the processor's seconds of one attempt in sixteen; `most` bounds the workers anew at each balance.
+    Safe from any thread; `table.lock` guards jobs and workers.
+
+    Args:
+        name: The prefix of job ids and thread names.
+        lanes: The names of the queues.
+        timers: The timers, and through them the clock.
+        bounds: The minimum and maximum number of workers.
+        limits: The limits of the queues.
+        keep: The retention of ended jobs.
+        make_runner: Creates the runner of each worker.
+        random: The source of retry jitter.
+        balance_every: Seconds between two balances.
+        before_queue: Called with each job before it is queued. If it returns False, it calls `enqueue` later.
+        observe: Called with the elapsed seconds and the processor seconds of one attempt in sixteen.
+        max_workers: Returns the current maximum of workers at each balance.
     """
 
     def __init__(
         self,
-        *arguments: Any,
+        name: str,
+        lanes: Sequence[str],
+        timers: Timers,
+        *,
+        bounds: Bounds,
+        limits: QueueLimits,
+        keep: Retention,
+        make_runner: Callable[[], JobRunner],
+        random: Random,
         balance_every: float,
-        gate: Callable[[AnyJob], bool] | None = None,
+        before_queue: Callable[[AnyJob], bool] | None = None,
         observe: Callable[[float, float], object] | None = None,
-        most: Callable[[], int] | None = None,
-        **keywords: Any,
+        max_workers: Callable[[], int] | None = None,
     ) -> None:
-        super().__init__(*arguments, **keywords)
-        self._gate = gate
-        self.gated = gate is not None
+        self.table = JobTable(name, lanes, timers.clock, limits=limits, keep=keep, random=random)
+        self.workers = WorkerTable(name, len(lanes), bounds, make_runner)
+        self.finisher = JobFinisher(self.table, self.workers, make_ready=self.make_ready, wake=self.wake)
+        self.name = name
+        self.lanes = self.table.lanes
+        self.clock = timers.clock
+        self.numbers = self.table.numbers
+        self.cancel = self.finisher.cancel
+        self.scaling: deque[ScalingEvent] = deque(maxlen=_EVENTS)
+        self._timers = timers
+        self._alarm: tuple[float, Timer] | None = None
+        """The timer for the first delayed job, and when it fires."""
+        self._before_queue = before_queue
         self._observe = observe
-        self._most = most
-        self._bounds = self.staff.bounds
-        """As they were given; those of the staff follow what is measured."""
-        self.balancing = PeriodicJob(self.timers, balance_every, self.balance, f"balance of {self.name}")
+        self._max_workers = max_workers
+        self._bounds = bounds
+        """The given bounds; those of the workers follow the measurements."""
+        self.balancing = PeriodicJob(timers, balance_every, self.balance, f"balance of {name}")
 
     # Submission.
 
     def submit(self, job: AnyJob) -> None:
-        """Take a job. Raises `QueueFull` and `WorkStopped`.
+        """Accept a job. Raises `QueueFull` and `WorkStopped`.
 
-        Where it has to wait for room this blocks, but not on the thread of a running event loop: there the job waits by
-        itself, and ends with `QueueFull` if there is none in time.
+        Blocks while the job waits for space, but not on the thread of a running event loop: there the job waits without
+        its submitter, and ends with `QueueFull` if its patience ends first.
         """
-        counts = self.counts[job.origin]
-        called: tuple[Worker | None, Worker | None] = (None, None)
-        acquire_in_turn(self.lock)
+        table = self.table
+        counts = table.counts[job.origin]
+        request: WakeRequest = (None, None)
+        acquire_in_turn(table.lock)
         try:
-            if self.closed:
-                self.check_open()
+            if table.closed:
+                table.check_open()
             try:
-                victim = self.intake.admit(job)
+                victim = table.admission.add(job)
             except QueueFull:
                 counts.refused += 1
                 raise
             counts.submitted += 1
-            self.live[job.number] = job
-            straight = job.held and self._gate is None
-            if straight:
-                called = self.push(job, job.submitted_at)
+            table.live[job.number] = job
+            direct = job.admitted and self._before_queue is None
+            if direct:
+                request = self._push(job, job.submitted_at)
         finally:
-            self.lock.release()
+            table.lock.release()
         if job.deadline is not None:
-            job.expiry = self.timers.call_later(job.deadline, partial(self.expire, job, None))
-        if straight:
-            self.wake(*called)
-        elif job.held:
+            job.expiry = self._timers.call_later(job.deadline, partial(self.finisher.expire, job, None))
+        if direct:
+            self.wake(*request)
+        elif job.admitted:
             self.make_ready(job)
         if victim is not None:
-            self.end(victim, JobState.SHED, JobShed(victim, self.lanes[job.lane], self.limits.capacity))
-        elif not job.held and not job.state.ended:
-            self._wait_outside(job)
+            self.finisher.end(victim, JobState.SHED, JobShed(victim, self.lanes[job.lane], table.limits.capacity))
+        elif not job.admitted and not job.state.ended:
+            self._wait_for_space(job)
 
-    def _wait_outside(self, job: AnyJob) -> None:
-        """Wait until a job that stands before a full queue is taken in; raise `QueueFull` if its patience is over."""
-        patience = self.limits.patience
-        if events._get_running_loop() is not None:  # noqa: SLF001 - what asyncio.get_running_loop calls, without its exception
+    def _wait_for_space(self, job: AnyJob) -> None:
+        """Wait until a job is admitted. Raises `QueueFull` when its patience ends."""
+        table, admission = self.table, self.table.admission
+        patience = table.limits.patience
+        if events._get_running_loop() is not None:  # noqa: SLF001 - asyncio.get_running_loop without its exception
             if patience is not None:
-                late = self.intake.refusal(job, f"and there was no room within {patience:g} s")
-                job.timer = self.timers.call_later(patience, partial(self._give_up_outside, job, late))
+                error = admission.queue_full(job, f"and there was no space within {patience:g} s")
+                job.timer = self._timers.call_later(patience, partial(self._shed_waiting, job, error))
             return
-        with self.lock:
-            if not self.intake.stands_outside(job):
+        with table.lock:
+            if not admission.is_waiting(job):
                 return
-            room = self.rooms[job.number] = Signal()
-        timer = None if patience is None else self.timers.call_later(patience, room.set)
+            space = table.space_signals[job.number] = Signal()
+        timer = None if patience is None else self._timers.call_later(patience, space.set)
         try:
-            room.wait()
+            space.wait()
         finally:
             if timer is not None:
                 timer.cancel()
-            with self.lock:
-                self.rooms.pop(job.number, None)
-                withdrawn = self.intake.withdraw(job)
+            with table.lock:
+                table.space_signals.pop(job.number, None)
+                withdrawn = admission.withdraw(job)
                 if withdrawn:
-                    self.forget(job)
+                    table.refuse(job)
             if withdrawn and job.expiry is not None:
                 job.expiry.cancel()
         if withdrawn:
-            raise self.intake.refusal(job, f"and there was no room within {patience or 0.0:g} s")
+            raise admission.queue_full(job, f"and there was no space within {patience or 0.0:g} s")
 
-    def _give_up_outside(self, job: AnyJob, late: QueueFull) -> None:
-        if self.intake.stands_outside(job):
-            self.end(job, JobState.SHED, late)
+    def _shed_waiting(self, job: AnyJob, error: QueueFull) -> None:
+        if self.table.admission.is_waiting(job):
+            self.finisher.end(job, JobState.SHED, error)
 
     def make_ready(self, job: AnyJob) -> None:
-        """Queue a job whose time has come, unless the gate keeps it, which then calls `enqueue`."""
-        if (self._gate is None or self._gate(job)) and not self.enqueue(job):
-            # It has ended while it was let through; what it was given there goes back.
-            job.left(JobState.WAITING)
+        """Queue a job, unless the `before_queue` hook keeps it and calls `enqueue` later."""
+        if (self._before_queue is None or self._before_queue(job)) and not self.enqueue(job):
+            # The job ended after the hook let it through, so it returns its resources.
+            job.after_end(JobState.WAITING)
 
     def enqueue(self, job: AnyJob) -> bool:
-        """Queue a job that waits. Return False if it has ended meanwhile."""
-        with self.lock:
+        """Queue a waiting job. Return False if it has ended."""
+        with self.table.lock:
             if job.state is not JobState.WAITING:
                 return False
-            called = self.push(job, self.clock.monotonic())
-        self.wake(*called)
+            request = self._push(job, self.clock.monotonic())
+        self.wake(*request)
         return True
 
-    def check_wait(self, waiting: AnyJob, awaited: AnyJob) -> None:
-        """See that a job may wait for another. Raises `JobWaitCycle`."""
-        chain = awaited.waits_along()
-        if waiting in chain:
-            names = (f"{each.id} {each.name}" for each in (waiting, *chain[: chain.index(waiting) + 1]))
-            raise JobWaitCycle(" -> ".join(names))
+    def _push(self, job: AnyJob, now: float) -> WakeRequest:
+        """Queue a job and return the worker to wake after the lock is released. The lock is held."""
+        self.table.queue(job, now)
+        return self.workers.request()
+
+    # Delayed jobs.
+
+    def _set_alarm(self) -> None:
+        """Start a timer for the first delayed job. The lock is held."""
+        due, alarm = self.table.delayed.due, self._alarm
+        if due == math.inf or self.table.terminated or (alarm is not None and alarm[0] <= due):
+            return
+        # The timers' lock ranks after ours, and setting a timer calls none of our code.
+        self._alarm = due, self._timers.call_at(due, self._on_alarm)
+        if alarm is not None:
+            alarm[1].cancel()
+
+    def _on_alarm(self) -> None:
+        direct = self._before_queue is None
+        with self.table.lock:
+            self._alarm = None
+            now = self.clock.monotonic()
+            due = self.table.delayed.take_due(now)
+            self._set_alarm()
+            requests = [self._push(job, now) for job in due] if direct else ()
+        for request in requests:
+            self.wake(*request)
+        if not direct:
+            for job in due:
+                self.make_ready(job)
+
+    # Services for jobs and engines.
 
     @contextmanager
     def blocked(self) -> Iterator[None]:
-        """Have another worker take this one's place while its job waits for others."""
-        with self.lock:
-            self.staff.blocked += 1
-            called = self.staff.call() if len(self.ready) else (None, None)
-        self.wake(*called)
+        """Let another worker replace this one while its job waits for other jobs."""
+        with self.table.lock:
+            self.workers.blocked += 1
+            request = self.workers.request() if len(self.table.ready) else (None, None)
+        self.wake(*request)
         try:
             yield
         finally:
-            with self.lock:
-                self.staff.blocked -= 1
+            with self.table.lock:
+                self.workers.blocked -= 1
+
+    def count_callback_error(self) -> None:
+        """Count a callback that raised."""
+        with self.table.lock:
+            self.table.callback_errors += 1
+
+    def after_fork_in_child(self) -> None:
+        """Stop this copy in a forked process, which does not inherit the workers' threads."""
+        self.table.after_fork_in_child()
+        self.workers.after_fork_in_child()
 
     # Workers.
 
     def balance(self) -> None:
-        """Have the number of workers, and their homes, follow the load. Done by a timer; harmless at any time."""
-        with self.lock:
-            staff = self.staff
-            if self._most is not None:
-                most = self._most()
-                staff.bounds = Bounds(min(self._bounds.least, most), most)
-            before, queued, busy = staff.active, len(self.ready), staff.busy
-            wanted = max(staff.bounds.wanted(before, busy / max(1, before), queued), min(queued, staff.bounds.least))
-            hired = [staff.hire() for _ in range(wanted - before)]
-            dismissed = staff.dismiss(before - wanted)
-            after = staff.active
+        """Adapt the number of workers and their homes to the load. A timer calls it; safe at any time."""
+        table, workers = self.table, self.workers
+        with table.lock:
+            if self._max_workers is not None:
+                most = self._max_workers()
+                workers.bounds = Bounds(min(self._bounds.least, most), most)
+            before, queued, busy = workers.active, len(table.ready), workers.busy
+            wanted = workers.bounds.wanted(before, busy / max(1, before), queued)
+            wanted = max(wanted, min(queued, workers.bounds.least))
+            added = [workers.add() for _ in range(wanted - before)]
+            retired = workers.retire(before - wanted)
+            after = workers.active
             if before != after:
                 reason = f"{busy} of {before} busy, {queued} queued"
                 self.scaling.append(ScalingEvent(self.clock.time(), self.name, before, after, reason))
-            staff.rehome([self.ready.length(lane) + counts.running for lane, counts in enumerate(self.counts)])
-            self.kept.trim(self.clock.monotonic())
-        for worker in dismissed:
-            worker.bell.set()
-        for worker in hired:
+            workers.assign_homes([table.ready.length(lane) + counts.running for lane, counts in enumerate(table.counts)])
+            table.retained.trim(self.clock.monotonic())
+        for worker in retired:
+            worker.wakeup.set()
+        for worker in added:
             self.wake(None, worker)
 
-    def wake(self, idle: Worker | None, hired: Worker | None) -> None:
-        """Ring for a worker, or start one, as `Staff.call` has said. No lock is held."""
+    def wake(self, idle: Worker | None, new: Worker | None) -> None:
+        """Wake an idle worker or start a new one, as `WorkerTable.request` returned. The lock is not held."""
         if idle is not None:
-            idle.bell.set()
-        if hired is not None:
+            idle.wakeup.set()
+        if new is not None:
             try:
-                hired.thread = start_thread(partial(self._work, hired), hired.name)
+                new.thread = start_thread(partial(self._work, new), new.name)
             except RuntimeError:
-                # Others get to the job, or the next balance tries again.
-                _log.exception("%s: the system has no thread to give", self.name)
-                with self.lock:
-                    self.staff.remove(hired)
+                # Another worker takes the job, or the next balance tries again.
+                _log.exception("%s: the system cannot start another thread", self.name)
+                with self.table.lock:
+                    self.workers.remove(new)
 
     def _work(self, worker: Worker) -> None:
         try:
@@ -206,47 +279,49 @@ class WorkPool(Ledger):
                 elif worker.leaving:
                     break
                 else:
-                    worker.bell.wait()
+                    worker.wakeup.wait()
         finally:
-            with self.lock:
-                self.staff.remove(worker)
+            with self.table.lock:
+                self.workers.remove(worker)
             worker.runner.close()
 
     def _take(self, worker: Worker) -> AnyJob | None:
-        acquire_in_turn(self.lock)
+        table = self.table
+        acquire_in_turn(table.lock)
         try:
             now = self.clock.monotonic()
-            called = self._queue_due(now) if self.delayed.due <= now and not self.gated and not worker.leaving else ()
-            job = None if worker.leaving else self.ready.take(worker.home, now)
+            queue_due = table.delayed.due <= now and self._before_queue is None and not worker.leaving
+            requests = self._queue_due(now) if queue_due else ()
+            job = None if worker.leaving else table.ready.take(worker.home, now)
             if job is None:
                 if not worker.leaving:
                     worker.idle = True
-                    self.staff.idle.append(worker)
+                    self.workers.idle.append(worker)
                 return None
             job.state = JobState.RUNNING
             job.worker = worker
             job.started_at = now
             job.tried += 1
             worker.job = job
-            self.counts[job.lane].running += 1
-            admitted = self.intake.release(job) if job.held else ()
+            table.counts[job.lane].running += 1
+            admitted = table.admission.release(job) if job.admitted else ()
         finally:
-            self.lock.release()
+            table.lock.release()
         for each in admitted:
-            self.let_in(each)
-        for some in called:
-            self.wake(*some)
+            self.finisher.queue_admitted(each)
+        for request in requests:
+            self.wake(*request)
         if job.timeout is not None:
-            # A method of the job alone would not know which attempt it is about.
-            job.timer = self.timers.call_later(job.timeout, partial(self.expire, job, job.tried))
+            # Bind the number of the attempt, so that a late timer cannot end the next attempt.
+            job.timer = self._timers.call_later(job.timeout, partial(self.finisher.expire, job, job.tried))
         return job
 
-    def _queue_due(self, now: float) -> list[Called]:
-        """Queue what is due, without waiting for the timers' thread to have its turn; one is for who calls this."""
-        due = self.delayed.take_due(now)
+    def _queue_due(self, now: float) -> list[WakeRequest]:
+        """Queue due jobs without waiting for the timers' thread. The calling worker takes the first one."""
+        due = self.table.delayed.take_due(now)
         for job in due[:1]:
-            self.put(job, now)
-        return [self.push(job, now) for job in due[1:]]
+            self.table.queue(job, now)
+        return [self._push(job, now) for job in due[1:]]
 
     def _attempt(self, worker: Worker, job: AnyJob, *, measured: bool) -> None:
         observe = self._observe if measured else None
@@ -255,30 +330,31 @@ class WorkPool(Ledger):
         error: BaseException | None = None
         try:
             value = worker.runner.run(job)
-        except Exception as raised:  # noqa: BLE001 - whatever it is belongs to the one who waits
+        except Exception as raised:  # noqa: BLE001 - every error belongs to the callers that wait
             error = raised
-        except BaseException as raised:  # noqa: BLE001 - the same, but it must not end whoever waits
+        except BaseException as raised:  # noqa: BLE001 - the same, but it must not end the callers
             error = JobExited(f"{job.id} {job.name}", raised)
             error.__cause__ = raised
         if observe is not None:
             observe(self.clock.monotonic() - job.started_at, SystemClock.thread() - began)
-        self._attempt_over(worker, job, value, error)
+        self._end_attempt(worker, job, value, error)
 
-    def _attempt_over(self, worker: Worker, job: AnyJob, value: Any, error: BaseException | None) -> None:
+    def _end_attempt(self, worker: Worker, job: AnyJob, value: Any, error: BaseException | None) -> None:
         timer, job.timer = job.timer, None
         if timer is not None:
             timer.cancel()
-        text = "" if error is None else text_of(error)
-        first = again = False
+        text = "" if error is None else _text_of(error)
+        again = False
         ended: Ended | None = None
-        acquire_in_turn(self.lock)
+        table = self.table
+        acquire_in_turn(table.lock)
         try:
             worker.job = None
             if job.worker is not worker:
-                self.late += 1
+                table.late += 1
                 return
             now = self.clock.monotonic()
-            counts = self.counts[job.lane]
+            counts = table.counts[job.lane]
             counts.measure(job.started_at - job.ready_at, now - job.started_at)
             reason, job.stop_reason = job.stop_reason, None
             if reason is not None:
@@ -286,31 +362,38 @@ class WorkPool(Ledger):
             if error is not None:
                 ended, delay = self._failed(job, reason, error, text, now)
                 again = ended is None and delay <= 0
-                first = ended is None and delay > 0 and self.delayed.add(now + delay, job)
-            elif job.advance(value):
+                if ended is None and delay > 0 and table.delayed.add(now + delay, job):
+                    self._set_alarm()
+            elif job.next_stage(value):
                 again = True
-                self.set_waiting(job, counts)
+                table.set_waiting(job, counts)
             else:
-                ended = self.settle(job, JobState.SUCCEEDED, value, None, now)
+                ended = table.set_end(job, JobState.SUCCEEDED, value, None, now)
         finally:
-            self.lock.release()
+            table.lock.release()
         if ended is not None:
-            self.announce(job, *ended)
+            self.finisher.announce(job, *ended)
         elif again:
             self.make_ready(job)
-        elif first:
-            self.set_alarm()
 
     def _failed(
         self, job: AnyJob, reason: BaseException | None, error: BaseException, text: str, now: float
     ) -> tuple[Ended | None, float]:
-        """Take in that an attempt failed: return its end, or the seconds until the next attempt. The lock is held."""
+        """Record a failed attempt. Return the end, or the seconds until the next attempt. The lock is held."""
         job.note_failure(text, now)
-        delay = self.retry_delay(job, error)
+        delay = self.table.retry_delay(job, error)
         if delay is None:
-            return self.settle(job, state_of(job, reason, error), None, error, now), 0.0
-        counts = self.counts[job.lane]
+            return self.table.set_end(job, end_state(job, reason, error), None, error, now), 0.0
+        counts = self.table.counts[job.lane]
         counts.retries += 1
-        delay = job.fall_back(error, delay)
-        self.set_waiting(job, counts)
+        delay = job.prepare_retry(error, delay)
+        self.table.set_waiting(job, counts)
         return None, delay
+
+
+def _text_of(error: BaseException) -> str:
+    """Return an error as text, even if its `__str__` raises."""
+    try:
+        return describe(error)
+    except Exception as worse:  # noqa: BLE001 - an error in a user's __str__ must not lose the job
+        return f"{type(error).__qualname__} (its text could not be read: {type(worse).__qualname__})"

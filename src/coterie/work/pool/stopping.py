@@ -1,4 +1,4 @@
-"""The end of pools: drained or at once, and in time."""
+"""Stopping pools: with or without draining, within a time limit."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from coterie.kernel import Countdown
 from coterie.work.jobs.job import CURRENT
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.pool import WorkPool
-from coterie.work.pool.worker import Worker
+from coterie.work.pool.workers import Worker
 
 _log = logging.getLogger(__name__)
 
 _THREADS = 2.0
-"""Seconds that workers which run nothing get to end."""
+"""Seconds to wait for the end of workers without a job."""
 _PROCESSES = 5.0
-"""Seconds that a process which was killed gets to be gone."""
+"""Seconds to wait for the end of killed processes."""
 
 
 class StuckJob(msgspec.Struct, frozen=True):
-    """A job that did not end, because its function holds a thread."""
+    """A job that did not end because its function still holds a thread."""
 
     job: str
     name: str
@@ -34,93 +34,93 @@ class StuckJob(msgspec.Struct, frozen=True):
 
 
 class WorkStopReport(msgspec.Struct, frozen=True):
-    """How an engine stopped."""
+    """The result of stopping an engine."""
 
     drained: bool
-    """Whether all that had been submitted came to its own end."""
+    """True if every accepted job came to its own end."""
     stuck: tuple[StuckJob, ...]
-    """Jobs that were given up. Their threads are daemons: they do not keep the process from ending."""
+    """Abandoned jobs. Their threads are daemons: they do not keep the process from exiting."""
 
 
-def stop(pools: Sequence[WorkPool], *, drain: bool, timeout: float) -> WorkStopReport:
-    """Stop several pools. From any thread, more than once, also at the same time."""
-    if any(pool.orphaned for pool in pools):
+def stop_pools(pools: Sequence[WorkPool], *, drain: bool, timeout: float) -> WorkStopReport:
+    """Stop several pools within `timeout` seconds of real time. Safe from several threads, and more than once."""
+    if any(pool.table.forked for pool in pools):
         return WorkStopReport(drained=False, stuck=())
     countdown = Countdown(timeout)
     current = CURRENT.job
     if current is not None and current.pool in pools:
-        raise JobWaitCycle(f"{current.id} {current.name} would stop the pool that it runs in")
+        raise JobWaitCycle(f"{current.id} {current.name} would stop the pool that runs it")
     for pool in pools:
-        with pool.lock:
-            pool.closed = True
-    drained = drain and all(_quiet(pool, countdown) for pool in pools)
+        with pool.table.lock:
+            pool.table.closed = True
+    drained = drain and all(_wait_until_empty(pool, countdown) for pool in pools)
     for pool in pools:
-        _cancel(pool, "its engine was stopped")
-    # What cannot be ended may still end by itself.
-    done = [_quiet(pool, countdown) for pool in pools]
-    if not all(done):
-        # A killed process takes a moment to be gone; what it ran ends with it.
+        _cancel_all(pool, "its engine was stopped")
+    # Jobs on threads cannot be ended, but may still end within the time limit.
+    empty = [_wait_until_empty(pool, countdown) for pool in pools]
+    if not all(empty):
+        # A killed process takes a moment to exit; its job ends with it.
         reaping = Countdown(_PROCESSES)
         for pool in pools:
-            if any(worker.runner.ends for worker in pool.staff.workers.copy()):
-                _quiet(pool, reaping)
-    stuck = tuple(stuck for pool in pools for stuck in _abandon(pool))
+            if any(worker.runner.ends for worker in pool.workers.members.copy()):
+                _wait_until_empty(pool, reaping)
+    stuck = tuple(stuck for pool in pools for stuck in _abandon_running(pool))
     for pool in pools:
-        _dismiss(pool)
+        _end_workers(pool)
     for each in stuck:
         _log.warning(
-            "%s %s did not end in time; it goes on, on the thread %s, in\n%s", each.job, each.name, each.thread, each.stack
+            "%s %s did not end in time; it still runs on the thread %s, in\n%s", each.job, each.name, each.thread, each.stack
         )
     return WorkStopReport(drained=bool(drained) and not stuck, stuck=stuck)
 
 
-def _quiet(pool: WorkPool, countdown: Countdown) -> bool:
-    """Wait until no job of a pool lives."""
-    quiet = Signal()
-    with pool.lock:
-        if not pool.live:
+def _wait_until_empty(pool: WorkPool, countdown: Countdown) -> bool:
+    """Wait until a pool has no live job. Return False if the time ends first."""
+    empty = Signal()
+    with pool.table.lock:
+        if not pool.table.live:
             return True
-        pool.quiet.append(quiet)
-    return quiet.wait(countdown.left())
+        pool.table.empty_signals.append(empty)
+    return empty.wait(countdown.left())
 
 
-def _cancel(pool: WorkPool, reason: str) -> None:
-    with pool.lock:
-        pool.hurried = True
-        jobs = list(pool.live.values())
+def _cancel_all(pool: WorkPool, reason: str) -> None:
+    with pool.table.lock:
+        pool.table.retries_stopped = True
+        jobs = list(pool.table.live.values())
     for job in jobs:
         pool.cancel(job, reason)
 
 
-def _abandon(pool: WorkPool) -> list[StuckJob]:
-    """Give up what still runs, and return what that is."""
+def _abandon_running(pool: WorkPool) -> list[StuckJob]:
+    """Abandon all jobs that still run, and return them."""
     stuck = []
-    with pool.lock:
-        jobs = list(pool.live.values())
+    with pool.table.lock:
+        jobs = list(pool.table.live.values())
     for job in jobs:
         worker = job.worker
         thread = worker.thread if isinstance(worker, Worker) else None
         error = JobCancelled(f"{job.id} {job.name}", "its engine was stopped, and it did not end in time")
-        if thread is None or not pool.abandon(job, JobState.CANCELLED, error):
-            # It has come to an end, or to wait, in this very moment.
+        if thread is None or not pool.finisher.abandon(job, JobState.CANCELLED, error):
+            # The job has ended or begun to wait since the list was made.
             pool.cancel(job, "its engine was stopped")
             continue
         stuck.append(StuckJob(job.id, job.name, thread.name, stack_of(thread.ident)))
     return stuck
 
 
-def _dismiss(pool: WorkPool) -> None:
-    """Have all workers end, and wait for those that can."""
+def _end_workers(pool: WorkPool) -> None:
+    """End all workers and join the threads that run no job."""
     pool.balancing.close()
-    with pool.lock:
-        pool.closed_for_good = True
-        workers = list(pool.staff.workers)
+    with pool.table.lock:
+        pool.table.terminated = True
+        workers = list(pool.workers.members)
         for worker in workers:
             worker.leaving = True
-        pool.staff.idle.clear()
+        pool.workers.idle.clear()
     countdown = Countdown(_THREADS)
     for worker in workers:
-        worker.bell.set()
+        worker.wakeup.set()
     for worker in workers:
         if worker.thread is not None and worker.thread is not threading.current_thread():
             worker.thread.join(countdown.left())

@@ -1,4 +1,4 @@
-"""Processes beside the workers, for what computes: spawned, never forked, and ended when a job has to end."""
+"""Worker processes for CPU-bound jobs: spawned, never forked, and killed when a job has to end."""
 
 from coterie.work.processes.runner import ProcessRunner
 from coterie.work.processes.sending import PackedCall, pack

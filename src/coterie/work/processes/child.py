@@ -1,4 +1,4 @@
-"""What a worker's process does: it takes calls from a pipe, one at a time, and answers each."""
+"""The main loop of a worker process: it reads calls from a pipe, one at a time, and answers each."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from typing import Any
 
 from coterie.concurrency import start_thread
 from coterie.errors import NotSendable, describe
-from coterie.work.processes.sending import read, unpack, write
+from coterie.work.processes.sending import decode, encode, unpack
 
 READY = b"r"
 VALUE = b"v"
 ERROR = b"e"
 """Followed by the error and the text of its traceback."""
 EXITED = b"x"
-"""As an error, but one that is meant to end the process."""
+"""Followed by type, text and traceback of an exception that would end the process, such as `SystemExit`."""
 UNSENDABLE = b"u"
-"""Followed by the texts of an error that cannot be sent, and of its traceback."""
+"""Followed by the text of an error that cannot be pickled, and of its traceback."""
 
 
 def serve(calls: Connection, lifeline: Connection) -> None:
-    """Answer calls until there are no more. Run in the child; ends it at once when its parent is gone."""
+    """Answer calls until the pipe closes. Runs in the child, and exits at once when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setsid"):
         with contextlib.suppress(OSError):
-            # A group of its own, so that what a job has started ends with it.
+            # Killing this process group also ends processes that a job has started.
             os.setsid()
-    # What is daemonic may have no children of its own; a job may want some.
+    # A daemonic process may not start children, but a job may need to.
     multiprocessing.current_process().daemon = False
-    start_thread(lambda: _die_with(lifeline), "lifeline")
+    start_thread(lambda: _exit_with(lifeline), "lifeline")
     calls.send_bytes(READY)
     with contextlib.suppress(EOFError, OSError):
         while True:
             calls.send_bytes(_answer(calls.recv_bytes()))
 
 
-def _die_with(lifeline: Connection) -> None:
+def _exit_with(lifeline: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv_bytes()
     os._exit(0)
@@ -49,16 +49,16 @@ def _die_with(lifeline: Connection) -> None:
 def _answer(payload: bytes) -> bytes:
     try:
         function, arguments, keywords = unpack(payload)
-    except BaseException as error:  # noqa: BLE001 - the parent is to know
-        return _failure(NotSendable("the call", f"it could not be read there: {describe(error)}"), error)
+    except BaseException as error:  # noqa: BLE001 - the parent raises it
+        return _failure(NotSendable("the call", f"the worker process could not unpickle it: {describe(error)}"), error)
     try:
         value = function(*arguments, **keywords)
-    except Exception as error:  # noqa: BLE001 - it belongs to the one who waits
+    except Exception as error:  # noqa: BLE001 - the parent raises it
         return _failure(error, error)
-    except BaseException as error:  # noqa: BLE001 - the same, but it must not end this process
-        return EXITED + write((type(error).__name__, str(error), _trace(error)))
+    except BaseException as error:  # noqa: BLE001 - it must not end this process
+        return EXITED + encode((type(error).__name__, str(error), _trace(error)))
     try:
-        return VALUE + write(value)
+        return VALUE + encode(value)
     except Exception as error:  # noqa: BLE001 - as above
         return _failure(NotSendable(f"the result, a {type(value).__qualname__},", describe(error)), error)
 
@@ -66,19 +66,19 @@ def _answer(payload: bytes) -> bytes:
 def _failure(error: BaseException, origin: BaseException) -> bytes:
     trace = _trace(origin)
     try:
-        written = write((error, trace))
-        # Many an error can be written and not read: its constructor wants other arguments than it keeps.
-        read(written)
-    except BaseException:  # noqa: BLE001 - then its text has to do
-        return UNSENDABLE + write((_text(error), trace))
+        written = encode((error, trace))
+        # Some errors pickle but do not unpickle, because their constructors take other arguments than they keep.
+        decode(written)
+    except BaseException:  # noqa: BLE001 - send its text instead
+        return UNSENDABLE + encode((_text(error), trace))
     return ERROR + written
 
 
 def _trace(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception as worse:  # noqa: BLE001 - an error whose own text cannot be had
-        return f"no traceback could be had: {type(worse).__name__}"
+    except Exception as worse:  # noqa: BLE001 - the __str__ of the error raised
+        return f"no traceback: formatting it raised {type(worse).__name__}"
 
 
 def _text(error: Any) -> str:

@@ -1,7 +1,7 @@
-"""What goes to a process of our own and back, as bytes.
+"""Pickling of calls and results between this process and its worker processes.
 
-This is the one place that pickles. What is read here was written by this program, or by a child that it started, and
-has come through a pipe that nobody else holds. A function goes by its module and qualified name.
+This is the only module that pickles. It unpickles only bytes from this program or from children that it started, read
+from a pipe that no other process holds. A function is pickled as its module and qualified name.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from coterie.errors import NotSendable
 from coterie.work.jobs.call import Call, innermost, name_of, vars_of
 
 _DEPTH = 8
-"""How far it is looked into a value that cannot be sent."""
+"""Levels to search for the unpicklable part of a value."""
 
 
 class PackedCall(Call):
-    """A call that has been made ready for another process."""
+    """A call that is pickled for another process."""
 
     __slots__ = ("payload",)
 
@@ -30,8 +30,8 @@ class PackedCall(Call):
 
 
 def pack(call: Call) -> PackedCall:
-    """Make a call ready to be sent. Raises `NotSendable`, which names what cannot be sent."""
-    check_found(call.function)
+    """Pickle a call. Raises `NotSendable`, which names the part that cannot be pickled."""
+    check_importable(call.function)
     try:
         return PackedCall(call, pickle.dumps((call.function, call.arguments, dict(call.keywords or {})), protocol=5))
     except Exception as error:
@@ -39,30 +39,30 @@ def pack(call: Call) -> PackedCall:
 
 
 def unpack(payload: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]:
-    """Return function, arguments and keywords."""
+    """Unpickle a call. Return function, arguments and keywords."""
     call: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]] = pickle.loads(payload)  # noqa: S301 - see above
     return call
 
 
-def write(value: Any) -> bytes:
-    """Return a value as bytes. Raises whatever its own ways of being pickled raise."""
+def encode(value: Any) -> bytes:
+    """Pickle a value. Raises any error of its pickling methods."""
     return pickle.dumps(value, protocol=5)
 
 
-def read(payload: bytes) -> Any:
-    """Return the value that bytes stand for."""
+def decode(payload: bytes) -> Any:
+    """Unpickle a value."""
     return pickle.loads(payload)  # noqa: S301 - see above
 
 
-def check_found(function: Callable[..., Any]) -> None:
-    """See that another process can find a function by its name. Raises `NotSendable`."""
+def check_importable(function: Callable[..., Any]) -> None:
+    """Raise `NotSendable` unless another process can import the function by its name."""
     function = innermost(function)
     name = name_of(function)
     where = getattr(function, "__module__", None)
     if "<lambda>" in name:
-        raise NotSendable(f"the function {name}", "a lambda has no name to find it by; define it with def in a module")
+        raise NotSendable(f"the function {name}", "a lambda cannot be imported by name; define it with def in a module")
     if "<locals>" in name:
-        reason = "it is defined inside of another function; define it at the top of a module"
+        reason = "it is defined inside another function; define it at the top of a module"
         raise NotSendable(f"the function {name}", reason)
     if where == "__main__" and not has_program():
         reason = "it is defined in an interactive session, which no other process can import; put it into a module"
@@ -70,7 +70,7 @@ def check_found(function: Callable[..., Any]) -> None:
 
 
 def has_program() -> bool:
-    """Whether what runs as `__main__` can be imported again: it is a file, or a module, and no session and no pipe."""
+    """Return whether `__main__` can be imported again: it is a file or a module, not a session or a pipe."""
     main = sys.modules.get("__main__")
     if getattr(main, "__spec__", None) is not None:
         return True
@@ -79,7 +79,7 @@ def has_program() -> bool:
 
 
 def _blame(call: Call, error: Exception) -> NotSendable:
-    """Return an error that names the first part of a call that cannot be sent."""
+    """Return an error that names the first part of a call that cannot be pickled."""
     name = call.name
     if not _sendable(call.function):
         return NotSendable(f"the function {name}{_inside(call.function)}", error)
@@ -93,7 +93,7 @@ def _blame(call: Call, error: Exception) -> NotSendable:
 
 
 def _inside(value: Any) -> str:
-    """Return where in a value the part lies that cannot be sent, in words; empty if that is all of it."""
+    """Return the path to the part of a value that cannot be pickled, as text; empty if it is the value itself."""
     path, part = "", value
     for _ in range(_DEPTH):
         for step, each in _parts(part):
@@ -106,7 +106,7 @@ def _inside(value: Any) -> str:
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
-    """Return what a value consists of, and how one gets there from it."""
+    """Return the parts of a value, each with its access path."""
     if isinstance(value, Mapping):
         return [(f"[{key!r}]", each) for key, each in value.items()]
     if isinstance(value, list | tuple):
@@ -116,7 +116,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
 
 def _sendable(value: Any) -> bool:
     try:
-        write(value)
-    except Exception:  # noqa: BLE001 - that it raises is the answer
+        encode(value)
+    except Exception:  # noqa: BLE001 - any error means that it cannot be pickled
         return False
     return True

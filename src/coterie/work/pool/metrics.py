@@ -1,4 +1,4 @@
-"""What a pool counts, and how that is copied out without stopping anybody."""
+"""Counts and metrics of pools, read without stopping a worker."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 
 from coterie.work.jobs.kinds import JobState
 
-_KEPT = 512
-"""The latest run times that quantiles are taken over."""
+_RECENT = 512
+"""Recent attempts over which quantiles are taken."""
 
 
-class Spread(msgspec.Struct, frozen=True):
-    """Seconds: the mean over all samples, and quantiles over the latest."""
+class DurationSummary(msgspec.Struct, frozen=True):
+    """Durations in seconds: the mean over all samples, and quantiles over the recent ones."""
 
     samples: int = 0
     mean: float = 0.0
@@ -23,8 +23,8 @@ class Spread(msgspec.Struct, frozen=True):
     p99: float = 0.0
 
     @classmethod
-    def over(cls, samples: int, total: float, recent: Sequence[float]) -> Spread:
-        """Return the spread of so many samples that add up to `total`, with quantiles over the `recent` ones."""
+    def over(cls, samples: int, total: float, recent: Sequence[float]) -> DurationSummary:
+        """Return the summary of `samples` durations that add up to `total`, with quantiles over `recent`."""
         if not samples or not recent:
             return cls()
         ordered = sorted(recent)
@@ -34,20 +34,20 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class LaneMetrics(msgspec.Struct, frozen=True):
-    """The counts of one type of work.
+    """The counts of one lane: a type of job or a stage of action.
 
-    ``submitted == succeeded + failed + timed_out + cancelled + shed + pending``, exact when nothing moves.
+    ``submitted == succeeded + failed + timed_out + cancelled + shed + pending``, exact while no job moves.
     """
 
     submitted: int = 0
-    """Jobs that were taken."""
+    """Accepted jobs."""
     succeeded: int = 0
     failed: int = 0
     timed_out: int = 0
     cancelled: int = 0
     shed: int = 0
     refused: int = 0
-    """Jobs that were not taken, for want of room; they are not among the submitted."""
+    """Jobs that found the queue full; not counted as submitted."""
     retries: int = 0
     """Attempts after the first."""
     pending: int = 0
@@ -56,11 +56,11 @@ class LaneMetrics(msgspec.Struct, frozen=True):
     """Jobs that are ready and wait for a worker."""
     running: int = 0
     oldest_wait: float = 0.0
-    """Seconds for which the first of the queued has waited."""
-    wait: Spread = Spread()
-    """How long attempts waited for a worker."""
-    run: Spread = Spread()
-    """How long attempts ran."""
+    """Seconds that the oldest queued job has waited."""
+    wait: DurationSummary = DurationSummary()
+    """Times that attempts waited for a worker."""
+    run: DurationSummary = DurationSummary()
+    """Times that attempts ran."""
 
 
 class ScalingEvent(msgspec.Struct, frozen=True):
@@ -73,8 +73,39 @@ class ScalingEvent(msgspec.Struct, frozen=True):
     reason: str
 
 
+class WorkMetrics(msgspec.Struct, frozen=True):
+    """The metrics of an engine or an action system at one moment. Taking them blocks no worker."""
+
+    name: str
+    lanes: dict[str, LaneMetrics]
+    """Counts by type of task, or by stage of action."""
+    workers: dict[str, int]
+    """Workers by pool: threads, processes."""
+    busy: int
+    """Workers that run a job and do not wait for another."""
+    utilisation: float
+    """The busy part of the workers, from 0 to 1."""
+    abandoned: int
+    """Threads whose job has ended but whose function has not returned."""
+    late: int
+    """Attempts that returned after their job had ended."""
+    callback_errors: int
+    scaling: tuple[ScalingEvent, ...]
+    """Recent changes of the number of workers."""
+    wait_per_compute: float | None = None
+    """Measured seconds of waiting per second of computing, for jobs on threads; None until there are enough samples."""
+
+    @property
+    def totals(self) -> LaneMetrics:
+        """Return the sums over all lanes."""
+        sums = LaneMetrics()
+        for lane in self.lanes.values():
+            sums = add(sums, lane)
+        return sums
+
+
 class LaneCounts:
-    """The counts of one lane. Written under the pool's lock; read by anybody."""
+    """The counts of one lane. Written under the pool's lock; safe to read without it."""
 
     __slots__ = ("_recent", "ended", "measured", "refused", "retries", "run_time", "running", "submitted", "wait_time")
 
@@ -82,17 +113,17 @@ class LaneCounts:
         self.submitted = self.refused = self.retries = self.running = self.measured = 0
         self.ended: dict[JobState, int] = {state: 0 for state in JobState if state.ended}
         self.wait_time = self.run_time = 0.0
-        self._recent: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
 
-    def measure(self, waited: float, took: float) -> None:
-        """Take the times of one attempt in."""
+    def measure(self, waited: float, ran: float) -> None:
+        """Record the times of one attempt, in seconds."""
         self.measured += 1
         self.wait_time += waited
-        self.run_time += took
-        self._recent.append((waited, took))
+        self.run_time += ran
+        self._recent.append((waited, ran))
 
     def snapshot(self, queued: int, oldest_wait: float) -> LaneMetrics:
-        """Return the counts of this moment."""
+        """Return the current counts."""
         ended = dict(self.ended)
         recent = list(self._recent.copy())
         return LaneMetrics(
@@ -108,13 +139,13 @@ class LaneCounts:
             queued=queued,
             running=self.running,
             oldest_wait=oldest_wait,
-            wait=Spread.over(self.measured, self.wait_time, [waited for waited, _ in recent]),
-            run=Spread.over(self.measured, self.run_time, [took for _, took in recent]),
+            wait=DurationSummary.over(self.measured, self.wait_time, [waited for waited, _ in recent]),
+            run=DurationSummary.over(self.measured, self.run_time, [ran for _, ran in recent]),
         )
 
 
 def add(one: LaneMetrics, other: LaneMetrics) -> LaneMetrics:
-    """Return the sums of two lanes' counts; of their times those of the one with more samples, with a common mean."""
+    """Return the sum of two lanes. Its quantiles are those of the lane with more samples; its mean covers both."""
     names = [name for name in one.__struct_fields__ if isinstance(getattr(one, name), int)]
     sums = {name: getattr(one, name) + getattr(other, name) for name in names}
     return LaneMetrics(
@@ -125,7 +156,7 @@ def add(one: LaneMetrics, other: LaneMetrics) -> LaneMetrics:
     )
 
 
-def _join(one: Spread, other: Spread) -> Spread:
+def _join(one: DurationSummary, other: DurationSummary) -> DurationSummary:
     samples = one.samples + other.samples
     if not samples:
         return one

@@ -1,0 +1,166 @@
+"""Worker counts for a machine: pure functions of its description, and the measured ratio of waiting to computing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from coterie.concurrency import Rank, new_lock
+from coterie.kernel import check_instance, check_number
+from coterie.work.machine import Machine
+from coterie.work.pool.settings import Bounds
+
+_PROCESS_BYTES = 128 * 2**20
+"""Assumed memory of a worker process."""
+_MIN_THREADS = 2
+_WEIGHT = 0.05
+"""Weight of the newest sample in the moving mean."""
+_MIN_SAMPLES = 16
+"""Samples before the measured ratio is used."""
+_MIN_COMPUTE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLimits:
+    """Limits for a whole process."""
+
+    min_threads: int
+    max_threads: int
+    """Threads of one component."""
+    max_pool_size: int
+    """Threads of one pool for I/O-bound work."""
+    max_processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCounts:
+    """The number of workers of each component, by kind."""
+
+    memory: dict[str, int]
+    processing: dict[str, int]
+    action: dict[str, int]
+    environment: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Worker counts for a machine. Immutable; all values derive from `machine`."""
+
+    machine: Machine
+
+    def __post_init__(self) -> None:
+        check_instance("Sizing.machine", self.machine, Machine, "a Machine, such as Machine.detect()")
+
+    @classmethod
+    def detect(cls) -> Sizing:
+        """Return the sizing of the current machine: cores, affinity, and the container's limits of processor and memory."""
+        return cls(Machine.detect())
+
+    @property
+    def cpu_bound(self) -> int:
+        """Return the number of workers for CPU-bound work: one per usable physical core."""
+        return self.machine.cores
+
+    def io_bound(self, wait: float, processing: float) -> int:
+        """Return the number of workers for work that waits `wait` seconds per `processing` seconds of computing.
+
+        The formula is ``cores * (1 + wait / processing)`` ("Java Concurrency in Practice", B. Goetz, 2006, section 8.2), rounded
+        up, at most `limits.max_pool_size`. Raises `InvalidSetting` for an invalid time.
+        """
+        check_number("Sizing.io_bound.wait", wait)
+        check_number("Sizing.io_bound.processing", processing, above=0)
+        wanted = self.machine.usable * (1 + wait / processing)
+        return self.limits.max_pool_size if wanted >= self.limits.max_pool_size else math.ceil(wanted)
+
+    @property
+    def mixed(self) -> int:
+        """Return the number of workers for mixed work: two per core, within the limits."""
+        return min(self.machine.usable * 2, self.limits.max_threads)
+
+    @property
+    def limits(self) -> ProcessLimits:
+        """Return the limits for a whole process."""
+        usable = self.machine.usable
+        memory = self.machine.usable_memory
+        affordable = self.cpu_bound if memory is None else max(1, memory // _PROCESS_BYTES)
+        return ProcessLimits(
+            min_threads=_MIN_THREADS,
+            max_threads=usable * 4,
+            max_pool_size=usable * 8,
+            max_processes=min(self.cpu_bound, affordable),
+        )
+
+    @property
+    def workers(self) -> WorkerCounts:
+        """Return the number of workers of each component, at least one of each kind."""
+        usable, cores = self.machine.usable, self.cpu_bound
+        return WorkerCounts(
+            memory={"read": usable * 2, "write": cores * 2, "maintenance": max(1, cores // 4)},
+            processing={
+                "reasoning": cores,
+                "planning": cores,
+                # Leave one core for other work.
+                "learning": max(1, cores - 1),
+                "optimisation": cores,
+            },
+            action={"execution": cores * 2, "feedback": max(2, cores), "recovery": max(1, cores // 2)},
+            environment={"monitor": 1, "health": 1, "state": 2},
+        )
+
+    @property
+    def processing(self) -> Bounds:
+        """Return the thread bounds of a `ProcessingEngine`."""
+        return self._bounds(sum(self.workers.processing.values()))
+
+    @property
+    def processes(self) -> Bounds:
+        """Return the process bounds of a `ProcessingEngine`: one process per core, as far as memory permits."""
+        most = self.limits.max_processes
+        return Bounds(most, most)
+
+    @property
+    def action(self) -> Bounds:
+        """Return the thread bounds of an `ActionSystem`."""
+        return self._bounds(sum(self.workers.action.values()))
+
+    def _bounds(self, workers: int) -> Bounds:
+        limits = self.limits
+        least = max(limits.min_threads, min(workers, limits.max_threads))
+        return Bounds(least, max(least, limits.max_threads))
+
+
+class WaitRatio:
+    """A moving mean of waiting and computing times. Safe from any thread; `_lock` guards the sums."""
+
+    def __init__(self, sizing: Sizing) -> None:
+        self._sizing = sizing
+        self._lock = new_lock(Rank.RECORDS)
+        self._wait = 0.0
+        self._compute = 0.0
+        self._samples = 0
+
+    def observe(self, seconds: float, computed: float) -> None:
+        """Record an attempt that took `seconds`, of which it used a processor for `computed` seconds."""
+        wait = max(0.0, seconds - computed)
+        with self._lock:
+            self._samples += 1
+            weight = max(_WEIGHT, 1 / self._samples)
+            self._wait += weight * (wait - self._wait)
+            self._compute += weight * (computed - self._compute)
+
+    def after_fork_in_child(self) -> None:
+        """Replace the lock in a forked process, where its holder does not exist."""
+        self._lock = new_lock(Rank.RECORDS)
+
+    @property
+    def wait_per_compute(self) -> float | None:
+        """Return the seconds of waiting per second of computing; None until there are enough samples."""
+        with self._lock:
+            if self._samples < _MIN_SAMPLES:
+                return None
+            return self._wait / max(self._compute, _MIN_COMPUTE)
+
+    def workers(self, default: int) -> int:
+        """Return the maximum of workers for the measured ratio, or `default` until there are enough samples."""
+        ratio = self.wait_per_compute
+        return default if ratio is None else max(2, self._sizing.io_bound(ratio, 1.0))
