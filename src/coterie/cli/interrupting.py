@@ -1,4 +1,4 @@
-"""What is said to whoever presses Ctrl-C, or has spent a budget."""
+"""The messages after Ctrl-C and after a spent budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coterie.orchestrator import RunFolder
 
 @contextmanager
 def interruptible(told: Callable[[], str]) -> Iterator[None]:
-    """Have Ctrl-C within the block end the process with 130, and one line: what `told` says of what is left."""
+    """End the process with status 130 after Ctrl-C within the block, and print the line that `told` returns."""
     try:
         yield
     except KeyboardInterrupt:
@@ -28,7 +28,7 @@ def interruptible(told: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def going_on(folder: RunFolder) -> Iterator[None]:
-    """Have whoever interrupts a run, or whoever's budget it has spent, be told how it goes on."""
+    """Print how to go on with a run after an interruption or a spent budget."""
     with interruptible(lambda: f"what happened until then is in {folder.path}; go on with: coterie resume {folder.path}"):
         try:
             yield

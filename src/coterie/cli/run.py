@@ -31,7 +31,7 @@ class DispatcherName(StrEnum):
 
 
 class ModeName(StrEnum):
-    """Where agents wait for each other, by mode."""
+    """The modes of a simulation."""
 
     lockstep = "lockstep"
     sync_points = "sync_points"

@@ -49,7 +49,7 @@ def replay_run(run: Folder) -> None:
 
 
 def show_run(run: Folder) -> None:
-    """Show what is recorded of a run."""
+    """Show the record of a run."""
     console = Console(highlight=False)
     scenario, record = load_run(run)
     show_summary(console, scenario.kind.summarise(scenario.parameters, record), course=True)

@@ -25,7 +25,7 @@ else:
 
 
 class Message(_Struct, frozen=True, tag=str, tag_field="$type"):
-    """The base of all messages: immutable, typed, with a form on the wire.
+    """The base of all messages: immutable, typed, encodable.
 
     A subclass lists its fields::
 

@@ -28,7 +28,7 @@ class Provider:
     settings: type[BaseModel] | None
 
     def problems(self, given: dict[str, Any]) -> list[str]:
-        """Return what is wrong with the table ``[settings]``, a line for each fault."""
+        """Return the faults of the table ``[settings]``, a line for each."""
         if self.settings is None:
             return [f"settings.{key}: the provider takes no settings; remove it" for key in given]
         try:
@@ -38,7 +38,7 @@ class Provider:
         return []
 
     def open(self, place: Place, given: dict[str, Any]) -> Assistant:
-        """Call it. Raises what it raises, and `TypeError` if that is no `Assistant`."""
+        """Call the provider. Raises its errors, and `TypeError` if it returns anything but an `Assistant`."""
         found = self.function(place) if self.settings is None else self.function(place, self.settings.model_validate(given))
         if not isinstance(found, Assistant):
             raise TypeError(f"it returned a {type(found).__name__}; it is to return a coterie.orchestrator.Assistant")
@@ -46,7 +46,7 @@ class Provider:
 
 
 def load(named: AssistantSettings, folder: Path) -> Provider | str:
-    """Return the provider that a scenario in that folder names, or what is wrong with it.
+    """Return the provider that a scenario in that folder names, or its fault.
 
     Its module is the user's own code and runs as such, as a script would. It gets a name of its own in the interpreter,
     so two scenarios may use the same name for different files; within a package, imports are relative.
@@ -67,7 +67,7 @@ def load(named: AssistantSettings, folder: Path) -> Provider | str:
 
 
 def file_of(module: str, folder: Path) -> Path | None:
-    """Return the file of a module or a package in a folder; None if there is none."""
+    """Return the file of a module or a package in a folder, or None."""
     base = folder.joinpath(*module.split("."))
     return next((path for path in (base.with_name(f"{base.name}.py"), base / "__init__.py") if path.is_file()), None)
 

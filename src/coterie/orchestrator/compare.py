@@ -14,7 +14,7 @@ from coterie.rounds import Mode
 
 
 class ModeRun(msgspec.Struct, frozen=True):
-    """How a scenario went in one mode."""
+    """The result of a scenario in one mode."""
 
     mode: str
     record: RunRecord

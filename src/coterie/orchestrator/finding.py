@@ -1,4 +1,4 @@
-"""How the kind that a scenario names is found: by ``module:Class``, or by an entry point of ``coterie.scenarios``."""
+"""Find the kind of a scenario by ``module:Class``, or by an entry point of ``coterie.scenarios``."""
 
 from __future__ import annotations
 

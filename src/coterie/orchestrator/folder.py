@@ -1,4 +1,4 @@
-"""What a run leaves behind."""
+"""The folder of a run."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """Where the events of the world and the checkpoints are."""
+        """The database of the world's events and the checkpoints."""
         return self.path / LOG
 
     def write_text(self, name: str, text: str) -> Path:

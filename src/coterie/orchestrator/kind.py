@@ -81,7 +81,7 @@ class Plot(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """How a run ended, for the commands, the metrics and the report."""
+    """The end of a run, for the commands, the metrics and the report."""
 
     headline: str
     """One line, such as "12 rounds, no collapse"."""
@@ -147,13 +147,13 @@ class RunContext:
     """The resources that a kind builds its run from. Used by the thread that runs the scenario only."""
 
     folder: Path
-    """Where the paths that the scenario names begin: the folder of the scenario file."""
+    """The folder of the scenario file, the base of its paths."""
     world: Callable[[Mapping[str, Any]], World]
     """Make the world of a simulation from its first state, over the event log of the run if it has one."""
     step: Callable[[Any], None]
     """Record a step of a run that is a callable: a plain value, or a msgspec struct."""
     meetings: Path | None = None
-    """Where the minutes of meetings go; None if the run leaves no folder."""
+    """The folder of the minutes of meetings; None if the run has no folder."""
     model: StopOnErrorModel | None = None
     """The model of the scenario, opened and recorded, if its parameters have one."""
     resources: ExitStack = field(default_factory=ExitStack)
@@ -178,7 +178,7 @@ class ScenarioKind(ABC, Generic[P]):
     """The figure that ``sweep`` plots; empty for the first that is a number."""
 
     def check(self, parameters: P, folder: Path) -> None:
-        """Check the files that a scenario names, before a run folder is made. Raises what is wrong with them."""
+        """Check the files that a scenario names before a run folder is made. Raises an error for a wrong file."""
 
     @abstractmethod
     def build(self, parameters: P, context: RunContext) -> RunBody:

@@ -26,22 +26,22 @@ from coterie.models import (
 from coterie.orchestrator.folder import RunFolder
 
 RECORDING = "model.jsonl"
-"""What was asked of the model and what it answered, in the folder of a run."""
+"""The file of model requests and replies, in the folder of a run."""
 COSTS = "costs.json"
-"""What each agent has cost, in the folder of a run."""
+"""The file of costs by agent, in the folder of a run."""
 SPENT = "spent.json"
-"""What counts against the budgets, in the folder of a run, so that a resumed run goes on counting."""
+"""The file of spent budgets, in the folder of a run, so that a resumed run goes on counting."""
 
 
 class ModelSettings(BaseModel):
-    """Which language model decides, and what it may cost."""
+    """The language model of a run, and its limits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1)
     """A Pydantic AI model string, such as "openai:gpt-5-mini" or "ollama:qwen3"."""
     base_url: str | None = None
-    """Where an OpenAI-compatible server is."""
+    """The address of an OpenAI-compatible server."""
     temperature: float | None = Field(default=None, ge=0, le=2)
     concurrency: int = Field(default=32, ge=1)
     """Requests at once."""
@@ -50,13 +50,13 @@ class ModelSettings(BaseModel):
     timeout: float = Field(default=120.0, gt=0)
     """Seconds that one attempt may take."""
     max_requests: int | None = Field(default=None, ge=0)
-    """What the run may ask in all."""
+    """The maximum number of requests of the run."""
     max_tokens: int | None = Field(default=None, ge=0)
-    """What the run may spend in all, in tokens."""
+    """The maximum number of tokens of the run."""
     max_dollars: float | None = Field(default=None, ge=0)
     """The same, in US dollars."""
     fallback: bool = True
-    """Whether rules decide where the model fails; otherwise that is an error."""
+    """Whether rules decide after a failure of the model; otherwise the failure is an error."""
 
     @property
     def patience(self) -> float:

@@ -31,7 +31,7 @@ class Scenario:
     kind: ScenarioKind[Any]
     parameters: ScenarioParameters
     folder: Path
-    """Where the paths that it names begin, and where a module of its kind may be."""
+    """The folder of the scenario file: the base of its paths, searched for the module of its kind."""
     origin: Path
     """The folder of the scenario file that it was read from."""
 

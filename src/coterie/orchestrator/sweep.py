@@ -36,7 +36,7 @@ class SweepRun(msgspec.Struct, frozen=True):
 
 
 class SweepRow(msgspec.Struct, frozen=True):
-    """How one run of a sweep ended."""
+    """The result of one run of a sweep."""
 
     settings: dict[str, Any]
     seed: int
@@ -44,7 +44,7 @@ class SweepRow(msgspec.Struct, frozen=True):
     forfeits: int = 0
     digest: str = ""
     error: str = ""
-    """Why it did not end; empty if it did."""
+    """The reason of a failure; empty after success."""
 
 
 def parse_setting(text: str) -> tuple[str, list[Any]]:
@@ -186,7 +186,7 @@ def table(rows: Sequence[SweepRow]) -> str:
 
 
 def measure_of(rows: Sequence[SweepRow], wanted: str = "") -> str:
-    """Return the figure that a sweep plots: `wanted`, or the first that is a number; empty if there is none."""
+    """Return the figure that a sweep plots: `wanted`, or the first number; empty without a number."""
     figures = next((row.figures for row in rows if not row.error), {})
     return wanted or next((name for name, value in figures.items() if isinstance(value, int | float)), "")
 

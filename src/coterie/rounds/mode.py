@@ -21,5 +21,5 @@ class Mode(enum.StrEnum):
 
     @property
     def alone(self) -> bool:
-        """Whether a together-stage takes each agent alone."""
+        """True if a together-stage takes each agent alone."""
         return self in (Mode.PIPELINES, Mode.TOKENS)

@@ -35,25 +35,25 @@ _AGREED = "agreed"
 
 
 class Bargaining(BaseModel):
-    """How the fishers bargain."""
+    """The settings of the bargaining."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     rounds: int = Field(default=4, ge=1, le=1_000)
-    """How often each may speak."""
+    """The number of turns of each fisher."""
     yields: float = Field(default=0.5, ge=0, le=1)
-    """How far a fisher moves towards the mean of what the others said last: not at all at 0, all the way at 1."""
+    """The concession of a fisher towards the mean of the others' last offers, from 0 to 1."""
 
 
 class Agreement(msgspec.Struct, frozen=True):
-    """What a meeting came to."""
+    """The result of a meeting."""
 
     quota: int
-    """What nobody is to exceed."""
+    """The quota for each fisher."""
     agreed: bool
-    """Whether all said the same."""
+    """Whether all offers were equal."""
     spokesman: str
-    """Who proposes it to the judge."""
+    """The fisher that proposes it to the judge."""
     digest: str = ""
     """Of the minutes."""
 
@@ -133,12 +133,12 @@ class Convener(Agent):
 
     @on
     def ended(self, message: MeetingEnded) -> None:
-        """Have who waits for the meeting go on."""
+        """Wake the thread that waits for the meeting."""
         self._ended.setdefault(message.meeting, asyncio.Event()).set()
 
 
 class Council:
-    """Where fishers meet: a runtime with a delegate for each. Use it in a ``with`` block. Safe from any thread."""
+    """A runtime with a delegate of each fisher, for their meetings. Use it in a ``with`` block. Safe from any thread."""
 
     def __init__(
         self, bargaining: Bargaining, names: list[str], dispatcher: Dispatcher | None = None, minutes: Path | None = None

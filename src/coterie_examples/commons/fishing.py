@@ -25,16 +25,16 @@ from coterie_examples.commons.modelled import Angler
 from coterie_examples.commons.strategies import Catch, Rule, Situation
 
 BASKET = "basket/"
-"""What begins the keys of what each has caught in all."""
+"""The prefix of the keys of total catches."""
 _LAST = "last"
 FALL_BACK = "fall_back"
-"""What a fisher intends whose rule decided in place of a model."""
+"""The action that records a decision by rule in place of a model."""
 _MOST_TOLD = 300
 """Characters of a reason that an event tells."""
 
 
 class Month(msgspec.Struct, frozen=True):
-    """What happened in one month."""
+    """The events of one month."""
 
     number: int
     before: int
@@ -68,7 +68,7 @@ class Fisher:
 
 @dataclass(frozen=True)
 class Terms:
-    """What fishers know of the lake beside its stock."""
+    """The fishers' knowledge of the lake beside its stock."""
 
     capacity: int
     growth: float
@@ -171,7 +171,7 @@ def _situation(turn: Turn, terms: Terms) -> Situation:
 
 
 class Lake:
-    """What becomes of the lake at the end of a month."""
+    """The growth of the lake at the end of a month."""
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms

@@ -1,4 +1,4 @@
-"""How unequal a harvest is."""
+"""Measures of inequality of a harvest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who decides about proposals, and by which rule."""
+"""The judge of proposals, and its rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fishers can propose: a quota, a tax, a lottery; and how each binds."""
+"""The mechanisms that fishers can propose: a quota, a tax, a lottery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a commons is built from its scenario, and how it ended."""
+"""Build a commons from its scenario, and read its result."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _MOST_ATTEMPTS = 4
 
 
 class CommonsOutcome(msgspec.Struct, frozen=True):
-    """How a run ended."""
+    """The result of a run."""
 
     months: int
-    """How many there were, the last one included."""
+    """The number of months, including the last."""
     collapsed: bool
     harvest: dict[str, int]
-    """What each fisher caught in all."""
+    """The total catch of each fisher."""
     stock: int
-    """What is in the lake at the end."""
+    """The stock at the end."""
     surprises: tuple[str, ...]
-    """Where the run did not end as the scenario expects."""
+    """The deviations from the end that the scenario expects."""
     digest: str = ""
     """Of the world at the end."""
 
     @property
     def total(self) -> int:
-        """What all caught together."""
+        """The total catch."""
         return sum(self.harvest.values())
 
 

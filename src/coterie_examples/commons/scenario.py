@@ -32,7 +32,7 @@ class Lake(ScenarioPart):
     capacity: int = Field(default=100, gt=0, le=_MOST)
     """Units at most."""
     growth: float = Field(default=2.0, ge=1, le=1_000)
-    """What the stock is multiplied by between two months."""
+    """The growth factor of the stock between two months."""
     collapse_below: int = Field(default=5, ge=0)
     """With fewer units than this after the catch, the lake has collapsed and the run ends."""
     sharing: Literal["proportional", "equal", "lottery"] = "proportional"
@@ -78,7 +78,7 @@ class GraphSettings(ScenarioPart):
 
 
 class RuntimeSettings(ScenarioPart):
-    """How the agents are run. It changes what a run costs, not how it ends."""
+    """The runtime settings. They change the cost of a run, not its result."""
 
     dispatcher: Literal["leased", "dedicated"] = "leased"
     threads: int | None = Field(default=None, ge=1, le=8_192)
@@ -92,7 +92,7 @@ class RuntimeSettings(ScenarioPart):
 
 
 class Expectation(ScenarioPart):
-    """How the run is known to end; a run that ends otherwise fails."""
+    """The expected end; a run with another end fails."""
 
     months: int | None = Field(default=None, ge=0)
     collapse: bool | None = None
@@ -104,18 +104,18 @@ class CommonsScenario(ScenarioParameters):
 
     months: int = Field(default=12, ge=1, le=1_000_000)
     mode: Literal["lockstep", "sync_points", "pipelines", "tokens"] = "sync_points"
-    """Where fishers wait for each other."""
+    """The mode of the simulation."""
     lake: Lake = Lake()
     graph: GraphSettings = GraphSettings()
     judge: Judge = Prudent()
-    """Who decides about what is proposed."""
+    """The judge of proposals."""
     bargaining: Bargaining | None = None
-    """How the fishers bargain about a quota before they decide; without it, they do not meet."""
+    """The bargaining about a quota before the decisions; without it there are no meetings."""
     agents: Annotated[tuple[Agents, ...], Field(strict=False)]
     runtime: RuntimeSettings = RuntimeSettings()
     expect: Expectation = Expectation()
     model: ModelSettings | None = None
-    """Who decides how much the fishers take; without it, their rules do."""
+    """The language model that decides for the fishers; without it their rules decide."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> CommonsScenario:

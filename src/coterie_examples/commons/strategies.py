@@ -1,4 +1,4 @@
-"""How a fisher decides: rules, as data that a scenario sets and as functions that play them."""
+"""The strategies of fishers: rules as data of a scenario, and the functions that apply them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Catch(msgspec.Struct, frozen=True):
-    """What one fisher asked for, and got, in one month."""
+    """The request and the catch of one fisher in one month."""
 
     asked: int
     got: int
 
 
 class Situation(msgspec.Struct, frozen=True):
-    """What a fisher knows when it decides."""
+    """The situation of a fisher before its decision."""
 
     month: int
     """Counted from 1."""
     stock: int
-    """What the lake holds."""
+    """The stock of the lake."""
     capacity: int
-    """What the lake can hold."""
+    """The capacity of the lake."""
     growth: float
-    """What the stock is multiplied by between two months."""
+    """The growth factor of the stock between two months."""
     fishers: int
-    """How many share the lake."""
+    """The number of fishers."""
     last: dict[str, Catch]
     """Last month's catches by fisher; empty in the first month."""
 

@@ -34,19 +34,19 @@ from coterie_examples.interview.scenario import InterviewScenario, SpokenRule
 PERSONAS = "personas"
 """The folder of the personas as they were, in the folder of the run."""
 RESULT = "interview.json"
-"""All that came of it, in the folder of the run."""
+"""The file of the results, in the folder of the run."""
 INTERVIEWER = "Interviewer"
 
 
 class InterviewOutcome(msgspec.Struct, frozen=True):
-    """How an interview ended."""
+    """The result of an interview."""
 
     group: FocusGroup
     table: AnswerTable
     fallbacks: dict[str, int]
-    """How often rules decided where a model was to, by persona."""
+    """The number of decisions by rule in place of the model, by persona."""
     costs: list[dict[str, Any]]
-    """What it has cost, by agent and in all; empty without a model."""
+    """The costs by agent and in total; empty without a model."""
     digest: str
     """Of the transcript and the table."""
 

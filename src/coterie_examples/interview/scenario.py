@@ -1,4 +1,4 @@
-"""What the scenario file of an interview may say."""
+"""The parameters of a scenario of an interview."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class QuestionSettings(ScenarioPart):
     text: str
     kind: AnswerKind = "text"
     options: _Texts = ()
-    """What can be answered to a choice."""
+    """The options of a choice."""
     least: float | None = None
     most: float | None = None
 
@@ -43,14 +43,14 @@ class QuestionSettings(ScenarioPart):
 
 
 class SpokenRule(ScenarioPart):
-    """What somebody says when something is asked."""
+    """A scripted answer to a question."""
 
     persona: str = ""
-    """Who; without it, all."""
+    """The persona; without it, all."""
     when: str
     """A pattern that is looked for in what was asked."""
     say: _Texts
-    """What it says: one of these, by the seed."""
+    """The possible answers; the seed chooses one."""
 
     @field_validator("when")
     @classmethod
@@ -70,7 +70,7 @@ class SpokenRule(ScenarioPart):
 
 
 class InterviewRuntime(ScenarioPart):
-    """How the agents are run. It changes what a run costs, not how it ends."""
+    """The runtime settings. They change the cost of a run, not its result."""
 
     dispatcher: Literal["leased", "dedicated"] = "leased"
     turn_limit: float = Field(default=300.0, gt=0)
@@ -87,9 +87,9 @@ class InterviewScenario(ScenarioParameters):
     """Files of fragments to merge, by the persona's name; those of "all" into everybody's."""
     questions: Annotated[tuple[QuestionSettings, ...], Field(strict=False)]
     rules: Annotated[tuple[SpokenRule, ...], Field(strict=False)] = ()
-    """What they say by rules; where none fits, what their files say."""
+    """The scripted answers; without a match a persona answers from its file."""
     model: ModelSettings | None = None
-    """Who plays them; without it, rules."""
+    """The language model that answers for the personas; without it rules answer."""
     runtime: InterviewRuntime = InterviewRuntime()
 
     @model_validator(mode="after")

@@ -168,23 +168,23 @@ class Player(Agent):
 
 
 class Game(msgspec.Struct, frozen=True):
-    """How a game ended."""
+    """The result of a game."""
 
     name: str
     result: str
     """"X", "O" or "draw"."""
     moves: tuple[int, ...]
     refused: tuple[tuple[str, Any, str], ...] = ()
-    """Who tried what, and why it was refused."""
+    """Refused moves: player, move, reason."""
     reason: str = ""
-    """Why it ended otherwise than on the board."""
+    """The reason of an end outside the rules of the board; empty otherwise."""
     digest: str = ""
     """Of the minutes."""
     expected: str = ""
 
 
 class Play(Request[Game]):
-    """Have a game be played between two agents."""
+    """Play a game between two agents."""
 
     name: str
     x: AgentRef
@@ -229,7 +229,7 @@ class Referee(Agent):
 
     @on
     def ended(self, message: MeetingEnded) -> None:
-        """Have whoever waits for the game go on."""
+        """Wake the thread that waits for the game."""
         self._over.setdefault(message.meeting, asyncio.Event()).set()
 
     def _judge(self, meeting: Meeting) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What the scenario file of games may say."""
+"""The parameters of a scenario of games."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Match(ScenarioPart):
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     count: int = Field(default=1, ge=1, le=10_000)
-    """How often it is played."""
+    """The number of games."""
     x: PlayRule
     """By which rule X plays, who begins."""
     o: PlayRule
     expect: Literal["X", "O", "draw"] | None = None
-    """How it is known to end; a run in which it ends otherwise fails."""
+    """The expected result; a run with another result fails."""
 
 
 class GameRuntime(ScenarioPart):
-    """How the agents are run. It changes what a run costs, not how it ends."""
+    """The runtime settings. They change the cost of a run, not its result."""
 
     dispatcher: Literal["leased", "dedicated"] = "leased"
     turn_limit: float = Field(default=30.0, gt=0)

@@ -1,4 +1,4 @@
-"""What is shown of a conversation: the state that is on the screen, and the lines above it."""
+"""The screen of a conversation: its current state, and the lines above it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Screen(ABC):
         self.chat = chat
         self.name = name
         self.operations: tuple[Operation, ...] = ()
-        """Those that are worth a bar: under way, and not just a moment's matter of the turn."""
+        """The running operations that get a progress bar; short ones within a turn get none."""
         self.writing = ""
-        """What is being said and is not complete."""
+        """The incomplete text of the running answer."""
 
     @property
     @abstractmethod
@@ -52,7 +52,7 @@ class Screen(ABC):
         """Show that an operation got on."""
 
     def begin(self, past: Iterable[TextMessage], operations: Iterable[Operation]) -> None:
-        """Show what was said before, and what is under way."""
+        """Show the earlier messages and the running operations."""
         for each in past:
             self.line(wrapped(YOU if each.role == "user" else self.name, each.text, self.width), style="class:past")
         self.operations = tuple(operations)

@@ -1,4 +1,4 @@
-"""What a person may type that is no message: commands that begin with a slash."""
+"""Commands that begin with a slash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Commands:
         self._blocking = blocking
 
     def obey(self, text: str) -> bool | None:
-        """Obey a command; return None if it is none, and False if it ends the conversation."""
+        """Run a slash command; return None if the text is a message, and False if the command ends the conversation."""
         if not text.lstrip().startswith("/"):
             return None
         name, *words = text.split()

@@ -14,7 +14,7 @@ _PAST = 8
 
 
 class Follow(Message):
-    """Show all that happens from now on."""
+    """Show all events from now on."""
 
 
 class Say(Request[bool]):
@@ -41,7 +41,7 @@ class Settle(Request[bool]):
 
 
 class Teller(Agent):
-    """Stands between a conversation and a screen. The screen is its own: nobody else shows events on it."""
+    """Passes commands to a conversation and its events to a screen. Only this object shows events on the screen."""
 
     def __init__(self) -> None:
         self._screen = self.context.use(Screen)  # type: ignore[type-abstract] # it is what was provided as one
@@ -50,7 +50,7 @@ class Teller(Agent):
 
     @on(interleave=True)
     async def follow(self, message: Follow) -> None:  # noqa: ARG002 - it says all by its type
-        """Show what was said before, and then every event."""
+        """Show the earlier messages, and then every event."""
         chat, screen = self._screen.chat, self._screen
         try:
             await chat.ready()

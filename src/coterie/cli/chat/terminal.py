@@ -23,13 +23,13 @@ from coterie.runtime import AgentRef
 
 _STYLE = Style.from_dict({"you": "bold", "bar": "ansicyan"})
 _COLOURS = {"you": "1", "result": "32", "past": "90", "note": "90", "problem": "31"}
-"""How lines that stay are coloured, as terminals number it."""
+"""The colour numbers of lines that stay."""
 _REFRESH = 0.5
 """Seconds after which the times at the bars are counted anew, and after which what a turn waits for has a bar too."""
 
 
 class TerminalScreen(Screen):
-    """Shows what has happened above the prompt, and what is happening as part of it.
+    """Shows past events above the prompt, and running operations within it.
 
     One prompt lasts as long as the conversation, so nothing is ever printed between two of them.
     """

@@ -1,4 +1,4 @@
-"""How a conversation looks in a terminal: plain lines, as wide as it is."""
+"""The lines of a conversation, wrapped to the width of the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def clean(text: str) -> str:
 
 
 def wrapped(who: str, text: str, width: int) -> str:
-    """Return what somebody said, broken between words, with the name before it."""
+    """Return an utterance with the speaker's name, wrapped between words."""
     first = f"{who}: "
     lines: list[str] = []
     for paragraph in clean(text).splitlines() or [""]:
@@ -35,12 +35,12 @@ def bars(operations: Iterable[Operation], width: int, now: float) -> list[str]:
 
 
 def note(text: str, width: int) -> str:
-    """Return something that nobody in the conversation has said."""
+    """Return a line that is not part of the conversation."""
     return textwrap.fill(f"({clean(text)})", max(20, width - 1), initial_indent=INDENT, subsequent_indent=INDENT + " ")
 
 
 def step(operation: Operation) -> str:
-    """Return how an operation stands, for those who see no bars."""
+    """Return the status of an operation as a line, for a screen without bars."""
     line = f": {clean(operation.line)}" if operation.line else ""
     match operation.state:
         case OperationState.RUNNING:

@@ -1,4 +1,4 @@
-"""What the code of a scenario provides, and what it is given for that."""
+"""The assistant that a provider returns, and the context that it is given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coterie.models import Model
 
 @dataclass(frozen=True)
 class Place:
-    """Where an assistant works: what a provider is given, beside its settings."""
+    """The context that a provider is given beside its settings."""
 
     folder: Path
     """For its data. It is there, and stays between two runs."""
@@ -26,16 +26,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Assistant:
-    """An assistant: tools, and what they need."""
+    """An assistant: its tools, model and services."""
 
     tools: Sequence[Tool]
     instructions: str = ""
-    """Who the model is to be."""
+    """Instructions for the model."""
     model: Model | None = None
-    """What answers where no other model is named; None if a language model is needed."""
+    """The default model; None if a language model must be named."""
     provide: Sequence[Any] = ()
-    """What tools get by ``context.use(kind)``."""
+    """The services for ``context.use(kind)`` in tools."""
     greeting: str = ""
-    """What a person is shown first."""
+    """The greeting."""
     close: Callable[[], None] | None = None
     """Called once, when no conversation is open any more."""

@@ -1,4 +1,4 @@
-"""The folder of an assistant: what it keeps from one talk to the next."""
+"""The folder of an assistant, kept from one conversation to the next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ChatFolder:
         self.path = path
 
     def choose(self, user: str, namespace: str | None, *, resume: bool) -> str:
-        """Return the name of the conversation to have: the one that is asked for, the user's latest, or a new one.
+        """Return the name of the conversation: the requested one, the user's latest, or a new one.
 
         Raises `RunUnknown` if there is none to resume.
         """

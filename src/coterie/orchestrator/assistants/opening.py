@@ -62,7 +62,7 @@ def load_assistant(path: Path | str) -> LoadedAssistant:
 
 
 class OpenAssistant:
-    """An assistant that is open: its conversations, and all that they need. Use it in a ``with`` block.
+    """An open assistant with its conversations. Use it in a ``with`` block.
 
     What it keeps is in one folder, so that it goes on after the end of the process: ``conversations.db``, and what the
     provider makes there. Safe from any thread.
@@ -76,7 +76,7 @@ class OpenAssistant:
         self._ending = contextlib.ExitStack()
 
     def ends_with(self, ending: contextlib.ExitStack) -> Self:
-        """Take over what is to be closed with it."""
+        """Register an object to be closed with the assistant."""
         self._ending = ending
         return self
 

@@ -1,4 +1,4 @@
-"""The scenario file of an assistant: what it may say, and what is said to whoever got it wrong."""
+"""The scenario file of an assistant."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class AssistantSettings(_Part):
         return self.provider.partition(":")[2]
 
 
-class ModelSettings(_Part):
+class AssistantModelSettings(_Part):
     """Which model answers."""
 
     name: str = Field(default="rules", min_length=1)
     """A model string such as ``openai:gpt-5-mini``, or ``rules`` for the model that the provider brings."""
     base_url: str | None = None
-    """Where an OpenAI-compatible server is."""
+    """The address of an OpenAI-compatible server."""
 
 
 ConversationTable: type[BaseModel] = create_model(
@@ -72,16 +72,16 @@ class AssistantScenario(_Part):
 
     kind: Literal["conversation"]
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
-    """What the assistant is called, and its folder."""
+    """The name of the assistant and of its folder."""
     description: str = ""
     instructions: str | None = None
-    """Who the model is to be, instead of the provider's own words."""
+    """Instructions for the model, instead of the provider's."""
     assistant: AssistantSettings
-    model: ModelSettings = ModelSettings()
+    model: AssistantModelSettings = AssistantModelSettings()
     conversation: ConversationTable = ConversationTable()  # type: ignore[valid-type] # it is made above
-    """How the conversation behaves."""
+    """The settings of the conversation."""
     settings: dict[str, Any] = {}
-    """What the provider is given. It says itself what there may be."""
+    """The settings of the provider, checked against its own model."""
 
     @model_validator(mode="after")
     def _behaves(self) -> AssistantScenario:

@@ -1,4 +1,4 @@
-"""What an orchestrator knows of the parts that it routes to."""
+"""The components that an orchestrator routes to."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Components:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What they are called, in their order."""
+        """The names of the components, in order."""
         return tuple(self._by_name)
 
     def get(self, name: object) -> Component:

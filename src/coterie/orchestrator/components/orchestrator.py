@@ -26,7 +26,7 @@ class _Look(Message):
 
 
 class Orchestrator(Agent):
-    """Routes component requests, with their correlation, and keeps the components' status.
+    """Routes component requests with their correlation, and keeps the components' status.
 
     ::
 
@@ -59,7 +59,7 @@ class Orchestrator(Agent):
         self.check_every = check_every
         self.check_timeout = check_timeout
         self._routers: dict[AgentRef, int] = {}
-        """What each has in hand."""
+        """The running requests of each component."""
         self._status: dict[str, ComponentStatus] = {}
         self._numbers = itertools.count(1)
         self._checking: set[str] = set()
@@ -146,7 +146,7 @@ class Orchestrator(Agent):
             self._checking.discard(component.name)
 
     async def _problem(self, call: object, *, false_is_fine: bool = False) -> str:
-        """Return what is wrong by a check, or with a restart; empty if nothing is."""
+        """Return the problem that a check or a restart found; empty if there is no problem."""
         if not callable(call):
             return ""
         try:

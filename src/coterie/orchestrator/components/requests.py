@@ -1,4 +1,4 @@
-"""What is asked of components, and what comes back."""
+"""Requests to components, and their results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from coterie.messaging import Message, Request
 
 
 class ComponentState(enum.StrEnum):
-    """How a component is."""
+    """The health of a component."""
 
     UNKNOWN = "unknown"
     """It has not been checked yet."""
@@ -20,7 +20,7 @@ class ComponentState(enum.StrEnum):
 
 
 class ComponentReply(Message):
-    """What came of a request."""
+    """The result of a request."""
 
     correlation: str
     component: str
@@ -40,7 +40,7 @@ class ComponentRequest(Request[ComponentReply]):
 
 
 class ComponentStatus(Message):
-    """How one component is, and what has been asked of it."""
+    """The status of a component, with counts of its requests."""
 
     name: str
     state: ComponentState

@@ -20,7 +20,7 @@ class Router(Agent):
 
     @on(interleave=True, raises=(OperationFailed, MalformedRequest, UnknownComponent))
     async def route(self, request: ComponentRequest) -> ComponentReply:
-        """Have a component do what is asked."""
+        """Pass a request to a component."""
         component = self.context.use(Components).get(request.component)
         operation = component.operation(request.operation, request.arguments)
         try:
