@@ -1,6 +1,8 @@
 import asyncio
 from random import Random
 
+import pytest
+
 from coterie.concurrency import Completion, Signal
 from coterie.runtime.dispatchers.loops import LoopInbox, LoopInboxes
 from coterie.testing import Interleaver, Sequencer, Together
@@ -125,3 +127,15 @@ def test_a_loop_that_was_closed_is_left_alone() -> None:
 
     asyncio.run(give_up())
     signal.set()
+
+
+def test_a_callback_that_raises_harms_neither_the_others_nor_the_thread_that_completes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    signal = Signal()
+    called: list[int] = []
+    signal.add_callback(lambda: 1 / 0)
+    signal.add_callback(lambda: called.append(1))
+    signal.set()
+    assert called == [1]
+    assert "a callback of an outcome raised" in caplog.text

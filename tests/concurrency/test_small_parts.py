@@ -66,7 +66,7 @@ def test_locks_taken_out_of_order_are_caught() -> None:
     with outer, pytest.raises(LockOrderViolation):
         same.acquire()
     assert len(violations) == 2
-    assert not inner.locked()
+    assert not inner._is_owned()
 
 
 class Unsafe:

@@ -183,5 +183,39 @@ def test_some_messages_are_timed() -> None:
         Address("n", "a"), MailboxPolicy(), SystemClock(), notify=lambda: None, dropped=lambda _: None, refused=lambda _: None
     )
     for n in range(160):
-        mailbox.put(Envelope(Note(n)))
+        mailbox.put(Envelope(Note(n=n)))
     assert len([envelope for envelope in mailbox.peek(200) if envelope.taken_at]) == 10
+
+
+def test_a_message_that_waits_is_withdrawn_without_a_look_at_those_before_it() -> None:
+    looked = 0
+
+    class Watched(PendingPut):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looked
+            looked += 1
+            return self is other
+
+        __hash__ = PendingPut.__hash__
+
+    box = Mailbox(
+        Address("node", "owner"),
+        MailboxPolicy.wait(capacity=1),
+        SystemClock(),
+        notify=lambda: None,
+        dropped=lambda _: None,
+        refused=lambda _: None,
+    )
+    box.put(Envelope(Note(n=0)))
+    waiting = [box.put(Envelope(Note(n=n))) for n in range(100)]
+    for pending in waiting:
+        assert pending is not None
+        pending.__class__ = Watched
+    looked = 0
+    for pending in reversed(waiting):
+        assert pending is not None
+        assert pending.withdraw()
+    assert looked <= 200
+    assert box.waiting == 0

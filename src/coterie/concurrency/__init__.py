@@ -7,13 +7,14 @@ from coterie.concurrency.completion import Completion, Signal
 from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.file_locks import lock_file
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
-from coterie.concurrency.interrupts import InterruptGuard, waits
+from coterie.concurrency.frames import calls_out, interrupted, refuse_if_interrupted, waits
+from coterie.concurrency.interrupts import InterruptGuard
 from coterie.concurrency.locks import Rank, acquire_in_turn, new_lock
 from coterie.concurrency.periodic import PeriodicJob
 from coterie.concurrency.pool import ElasticPool
 from coterie.concurrency.stacks import dump_stacks, stack_of
 from coterie.concurrency.switching import SwitchInterval
-from coterie.concurrency.threads import Thread, start_thread
+from coterie.concurrency.threads import Thread, defer, start_thread
 from coterie.concurrency.timers import Timer, Timers
 
 __all__ = [
@@ -29,9 +30,13 @@ __all__ = [
     "Timer",
     "Timers",
     "acquire_in_turn",
+    "calls_out",
+    "defer",
     "dump_stacks",
+    "interrupted",
     "lock_file",
     "new_lock",
+    "refuse_if_interrupted",
     "register_fork_handler",
     "stack_of",
     "start_thread",

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
-from coterie.concurrency.interrupts import waits
+from coterie.concurrency.frames import refuse_if_interrupted, waits
 from coterie.concurrency.locks import Rank, new_lock
+from coterie.concurrency.threads import defer
+
+_log = logging.getLogger(__name__)
+
+_PROMPT = 0.2
+"""Seconds of a wait before it is asked whether the outcome can come at all."""
 
 
 class Completion:
     """Becomes done once, and then stays so. The base of replies and of tickets for a full mailbox.
 
     Safe from any thread. `_lock` guards `_done` and `_callbacks`; callbacks are called without it, by the thread that
-    completes, or at once by the thread that adds them too late. They must be short and must not raise.
+    completes, or at once by the thread that adds them too late. They must be short; what they raise is logged.
     """
 
     __slots__ = ("_callbacks", "_done", "_lock")
@@ -32,6 +39,9 @@ class Completion:
 
     def add_callback(self, callback: Callable[[], object]) -> None:
         """Have `callback` called when the outcome is there; at once if it is."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self.add_callback(callback))
+            return
         self._lock.acquire()
         if not self._done:
             if self._callbacks is None:
@@ -45,23 +55,37 @@ class Completion:
 
     def remove_callback(self, callback: Callable[[], object]) -> None:
         """Forget a callback that has not been called; do nothing if there is none such."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self.remove_callback(callback))
+            return
         self._lock.acquire()
-        if self._callbacks is not None and callback in self._callbacks:
-            self._callbacks.remove(callback)
+        # They are compared by identity: the comparison of a user's callback is code of the user.
+        forgotten = self._callbacks
+        if forgotten is not None:
+            self._callbacks = [each for each in forgotten if each is not callback]
         self._lock.release()
+        del forgotten
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block this thread until the outcome is there, or `timeout` seconds of real time have passed.
 
-        Returns whether it is there.
+        Returns whether it is there. Raises `ReentrantCall` where it cannot come, because the caller has interrupted a step
+        of the runtime.
         """
         if self._done:
             return True
         doorbell = threading.Lock()
         doorbell.acquire()
-        self.add_callback(doorbell.release)
-        if not _take(doorbell, timeout):
-            self.remove_callback(doorbell.release)
+        ring = doorbell.release
+        self.add_callback(ring)
+        prompt = _PROMPT if timeout is None else min(timeout, _PROMPT)
+        try:
+            if not _take(doorbell, prompt):
+                refuse_if_interrupted("a wait")
+                _take(doorbell, None if timeout is None else timeout - prompt)
+        finally:
+            if not self._done:
+                self.remove_callback(ring)
         return self._done
 
     def suspend(self) -> Generator[Any, None, None]:
@@ -89,7 +113,10 @@ class Completion:
         self._lock.release()
         if callbacks is not None:
             for callback in callbacks:
-                callback()
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001 - it is logged: it must harm neither the answerer nor the other callbacks
+                    _log.exception("a callback of an outcome raised")
 
 
 def _set(future: asyncio.Future[None]) -> None:
@@ -113,6 +140,9 @@ class Signal(Completion):
 
     def set(self) -> None:
         """Say so. Once is enough; more does no harm."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(self.set)
+            return
         self._lock.acquire()
         self._done = True
         self._finish()

@@ -15,27 +15,18 @@ import signal
 import sysconfig
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import ClassVar, TypeVar
+from types import FrameType
+from typing import ClassVar
 
+from coterie.concurrency.frames import is_wait
 from coterie.concurrency.threads import call_on_bare_thread
-
-F = TypeVar("F", bound=Callable[..., object])
 
 _AGAIN = 0.001
 """Seconds by which an interrupt is put off."""
 _LIBRARY = str(Path(sysconfig.get_path("stdlib")))
 _CALLBACKS = tuple(str(Path(_LIBRARY, name)) for name in ("_weakrefset.py", "weakref.py"))
 """Where the standard library is called when an object dies: what is raised there is printed, and lost."""
-_WAITS: set[CodeType] = set()
-
-
-def waits(function: F) -> F:
-    """Mark a function of the bookkeeping that blocks, and that may be left by an exception at any point."""
-    _WAITS.add(function.__code__)
-    return function
 
 
 class InterruptGuard:
@@ -90,7 +81,7 @@ def _in_bookkeeping(frame: FrameType | None) -> bool:
     folders = tuple(folder for guard in list(InterruptGuard._held) for folder in guard.folders)  # noqa: SLF001 - one thing
     while frame is not None and folders:
         code = frame.f_code
-        if code in _WAITS:
+        if is_wait(code):
             return False
         if code.co_filename.startswith((*folders, *_CALLBACKS)):
             return True

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, cast
 
 _TRIES = 16
 """How often others are let run before a thread blocks at a lock after all."""
@@ -77,11 +77,15 @@ class Rank(enum.IntEnum):
 
 
 class Lock(Protocol):
-    """What `new_lock` returns: a `threading.Lock`, or something that behaves as one."""
+    """What `new_lock` returns: a `threading.RLock`, or something that behaves as one.
+
+    It knows its owner. No section enters a lock that its own thread holds: signal handlers and finalizers may run inside
+    any section, so what they can call looks at `_is_owned` first, and defers its step (`defer`).
+    """
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...  # noqa: D102, FBT001, FBT002
     def release(self) -> None: ...  # noqa: D102
-    def locked(self) -> bool: ...  # noqa: D102
+    def _is_owned(self) -> bool: ...
     def __enter__(self) -> bool: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None, /
@@ -99,7 +103,8 @@ def new_lock(rank: Rank) -> Lock:
     watched = _Making.watched
     if watched is not None:
         return watched(rank)
-    return threading.Lock()
+    # Its stubs do not know `_is_owned`, which `threading.Condition` uses too.
+    return cast("Lock", threading.RLock())
 
 
 def acquire_in_turn(lock: Lock) -> None:

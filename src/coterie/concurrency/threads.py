@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import _thread
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
+from coterie.concurrency.events import AutoResetEvent
+from coterie.concurrency.frames import interrupted
+
+_log = logging.getLogger(__name__)
+
 Thread: TypeAlias = threading.Thread
 """For annotations."""
+
+_deferred: deque[Callable[[], object]] = deque()
+_nobody_runs = AutoResetEvent()
+"""Set unless a helper thread runs deferred steps: one at a time, so that they keep their order."""
+_nobody_runs.set()
 
 
 def start_thread(target: Callable[[], object], name: str) -> Thread:
@@ -20,7 +32,11 @@ def start_thread(target: Callable[[], object], name: str) -> Thread:
     Raises `RuntimeError` when the system has no thread left to give.
     """
     thread = Thread(target=target, name=name, daemon=True)
-    thread.start()
+    if interrupted():
+        # A thread that starts waits for the lock of the threading module, which the caller may hold.
+        defer(thread.start)
+    else:
+        thread.start()
     return thread
 
 
@@ -30,3 +46,22 @@ def call_on_bare_thread(function: Callable[[], object]) -> None:
     For signal handlers alone: they may have interrupted that very module while it held its locks.
     """
     _thread.start_new_thread(function, ())
+
+
+def defer(step: Callable[[], object]) -> None:
+    """Run a short step soon, on a helper thread: it needs a lock that its own thread holds.
+
+    A signal handler or a finalizer that interrupted the owner of a lock cannot wait for it. Deferred steps run in order.
+    """
+    _deferred.append(step)
+    _thread.start_new_thread(_run_deferred, ())
+
+
+def _run_deferred() -> None:
+    _nobody_runs.wait()
+    while _deferred:
+        try:
+            _deferred.popleft()()
+        except Exception:  # noqa: BLE001 - it is logged, and others go on
+            _log.exception("a deferred step raised")
+    _nobody_runs.set()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.locks import Rank, new_lock
-from coterie.concurrency.threads import Thread, start_thread
+from coterie.concurrency.threads import Thread, defer, start_thread
 from coterie.kernel import Clock, DrivenClock
 
 _log = logging.getLogger(__name__)
@@ -67,8 +67,14 @@ class Timers:
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` once the monotonic clock says `when`. After `close` nothing is called any more."""
         timer = Timer(when, callback, self)
-        entry = (when, next(self._order), timer)
+        self._push((when, next(self._order), timer))
+        return timer
+
+    def _push(self, entry: tuple[float, int, Timer]) -> None:
         lock = self._lock
+        if lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self._push(entry))
+            return
         lock.acquire()
         try:
             heapq.heappush(self._heap, entry)
@@ -79,7 +85,6 @@ class Timers:
             lock.release()
         if ring:
             self._doorbell.set()
-        return timer
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` in `delay` seconds."""
@@ -127,6 +132,11 @@ class Timers:
 
     def _cancel(self, timer: Timer) -> None:
         lock = self._lock
+        if lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self._cancel(timer))
+            return
+        # What the callback holds may have finalizers, so it is dropped after the lock is released.
+        callback = timer.callback
         lock.acquire()
         try:
             if timer.callback is None:
@@ -139,6 +149,7 @@ class Timers:
                 self._cancelled = 0
         finally:
             lock.release()
+        del callback
 
     def _run(self) -> None:
         while not self._closed:

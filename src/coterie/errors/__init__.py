@@ -16,6 +16,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── NameTaken                     a living agent has that name
     │   └── StartFailed                   the agent's constructor raised
     ├── NotInAgent                        something that only a running agent has was asked for outside
+    ├── ReentrantCall                     a signal handler or finalizer would wait for what it has interrupted
     ├── ServiceMissing (LookupError)      nothing of that type was provided
     ├── RestartsExhausted                 an agent failed more often than its supervision permits
     ├── SnapshotFailed                    an agent's snapshot or restore raised
@@ -196,6 +197,7 @@ from coterie.errors.general import (
     ExtraMissing,
     NameTaken,
     NotInAgent,
+    ReentrantCall,
     RemoteError,
     RestartsExhausted,
     ServiceMissing,
@@ -340,8 +342,9 @@ __all__ = [
     "MemoryForked", "MigrationError", "MindFailed", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout",
     "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
     "OperationStopped", "PatchRefused", "PersonaError", "PersonaTooLarge", "PersonaUnknown", "QueueFull",
-    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RecordingTaken", "RemoteError",
-    "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError", "RuleFailed",
+    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RecordingTaken", "ReentrantCall",
+    "RemoteError", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError",
+    "RuleFailed",
     "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServerFailed", "ServiceMissing",
     "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed",
     "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable",

@@ -10,6 +10,9 @@ from urllib.request import url2pathname
 
 from coterie.errors.root import CoterieError
 
+_LONGEST = 4_000
+"""Characters of the text of an error that `describe` returns."""
+
 
 class SpawnError(CoterieError):
     """An agent cannot come to life."""
@@ -35,6 +38,16 @@ class NotInAgent(CoterieError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} exists only while the agent runs: spawn it in a Runtime")
+
+
+class ReentrantCall(CoterieError):
+    """A signal handler or a finalizer called what would wait for the step of the runtime that it has interrupted."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} was called by a signal handler or a finalizer in the middle of a step of the runtime, and would wait "
+            "for that step; send a message from there instead, or set an event that a thread waits for"
+        )
 
 
 class ServiceMissing(CoterieError, LookupError):
@@ -101,9 +114,11 @@ def install_command(extra: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error as `Type: text`, on one line where its text is one."""
+    """Return an error as `Type: text`, on one line where its text is one; a long text is cut."""
     try:
         text = str(error)
     except Exception as fault:  # noqa: BLE001 - an error of user code may be at fault itself, and is told all the same
         text = f"(its text cannot be had: {type(fault).__qualname__})"
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}... and {len(text) - _LONGEST} characters more"
     return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

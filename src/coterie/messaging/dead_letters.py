@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import logging
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import Rank, defer, new_lock
 from coterie.kernel import Address
 from coterie.messaging.message import Message
 
@@ -17,6 +19,12 @@ _log = logging.getLogger(__name__)
 
 _LOGGED = 10
 """The first dead letters are logged one by one; after them only the hundredth, the thousandth, and so on."""
+
+
+_BYTES = 16 * 2**20
+"""Bytes of the messages that are kept, about."""
+_LOOKED_AT = 200
+"""Objects of a message that are looked at to estimate its size."""
 
 
 class Reason(enum.Enum):
@@ -53,20 +61,34 @@ class DeadLetters:
     """The latest dead letters, oldest first, and their number by reason.
 
     Iterate over it for the letters that are kept; `len` is their number. Safe from any thread: `_lock` guards all, and
-    an iteration goes over a copy.
+    an iteration goes over a copy. The letters that are kept are bounded by their number and by the bytes of their messages.
     """
 
-    def __init__(self, keep: int = 1_000) -> None:
+    def __init__(self, keep: int = 1_000, most_bytes: int = _BYTES) -> None:
         self._lock = new_lock(Rank.RECORDS)
-        self._letters: deque[DeadLetter] = deque(maxlen=keep)
+        self._keep = keep
+        self._most_bytes = most_bytes
+        self._letters: deque[tuple[DeadLetter, int]] = deque()
+        self._bytes = 0
         self._counts: Counter[Reason] = Counter()
 
     def add(self, letter: DeadLetter) -> None:
         """Record a letter."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self.add(letter))
+            return
+        size = _size(letter.message)
+        # The finalizer of a message that is dropped is code of a user: it runs after the lock is released.
+        dropped = []
         with self._lock:
-            self._letters.append(letter)
+            self._letters.append((letter, size))
+            self._bytes += size
+            while len(self._letters) > self._keep or (self._bytes > self._most_bytes and self._letters):
+                dropped.append(self._letters.popleft())
+                self._bytes -= dropped[-1][1]
             self._counts[letter.reason] += 1
             total = self._counts.total()
+        del dropped
         if total <= _LOGGED:
             _log.warning("dead letter: %s", letter)
         elif str(total).rstrip("0") == "1":
@@ -78,7 +100,7 @@ class DeadLetters:
 
     def __iter__(self) -> Iterator[DeadLetter]:
         with self._lock:
-            return iter(list(self._letters))
+            return iter([letter for letter, _ in self._letters])
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -94,3 +116,21 @@ class DeadLetters:
         """The number of dead letters so far."""
         with self._lock:
             return self._counts.total()
+
+
+def _size(message: Message) -> int:
+    """Return about how many bytes a message holds. It looks at the first objects only, so the time is bounded."""
+    total = 0
+    pending: list[object] = [message]
+    for _ in range(_LOOKED_AT):
+        if not pending:
+            break
+        value = pending.pop()
+        total += sys.getsizeof(value, 64)
+        if isinstance(value, Message):
+            pending.extend(getattr(value, name, None) for name in value.__struct_fields__)
+        elif type(value) in (tuple, list, set, frozenset):
+            pending.extend(itertools.islice(value, _LOOKED_AT))  # type: ignore[call-overload] # it is one of these
+        elif type(value) is dict:
+            pending.extend(itertools.islice(itertools.chain(value.keys(), value.values()), _LOOKED_AT))
+    return total

@@ -46,6 +46,10 @@ class ReplyPort(Protocol):
         """True once the ask has ended: then no code waits for the answer any more."""
         ...
 
+    def taken(self) -> bool:
+        """Note that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
+        ...
+
     def succeed(self, value: Any) -> bool:
         """Answer. Return whether this was in time to count."""
         ...

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from coterie.concurrency import Completion, Rank, new_lock
+from coterie.concurrency import Completion, Rank, defer, new_lock
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, Clock
 from coterie.messaging.envelope import Envelope, MessagePriority
@@ -121,7 +121,7 @@ class Mailbox:
         self._lock = new_lock(Rank.MAILBOX)
         self._normal: deque[Envelope] = deque()
         self._urgent: tuple[deque[Envelope], deque[Envelope]] | None = None
-        self._waiting: deque[PendingPut] | None = None
+        self._waiting: OrderedDict[PendingPut, None] | None = None
         self._closed = False
         self._no_outsiders = False
         self._plain = _LOCK_FREE
@@ -205,12 +205,20 @@ class Mailbox:
             self._plain = False
 
     @property
+    def closing(self) -> bool:
+        """True if it refuses all messages, or those from outside."""
+        return self._closed or self._no_outsiders
+
+    @property
     def closed(self) -> bool:
         """True if it refuses all messages."""
         return self._closed
 
     def close(self) -> None:
         """Accept no more messages. Queued messages stay; messages that wait outside are refused."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(self.close)
+            return
         with self._lock:
             self._closed = True
             self._plain = False
@@ -242,6 +250,9 @@ class Mailbox:
         return [envelope for band in bands for envelope in band][:max_count]
 
     def _put_carefully(self, envelope: Envelope) -> PendingPut | None:
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self._put_later(envelope))
+            return None
         dropped = None
         pending = None
         with self._lock:
@@ -273,8 +284,18 @@ class Mailbox:
             self._dropped(dropped)
         return pending
 
+    def _put_later(self, envelope: Envelope) -> None:
+        """Take in a message whose sender had interrupted the owner of the lock, and can be told of nothing."""
+        try:
+            self._put_carefully(envelope)
+        except MailboxFull:
+            self._dropped(envelope)
+
     def _look_again(self, envelope: Envelope) -> None:
         """Take a message back that came in by the quick way while the mailbox was being closed to it."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self._look_again(envelope))
+            return
         with self._lock:
             if not self._shuts_out(envelope):
                 return
@@ -286,6 +307,9 @@ class Mailbox:
         self._refused(envelope)
 
     def _ring(self) -> None:
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(self._ring)
+            return
         with self._lock:
             armed, self._armed = self._armed, False
         if armed:
@@ -312,8 +336,9 @@ class Mailbox:
         self._plain = False
         pending = PendingPut(envelope, self)
         if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(pending)
+            self._waiting = OrderedDict()
+        # In order, and yet each is withdrawn in one step: nothing under the lock grows with the number that waits.
+        self._waiting[pending] = None
         return pending
 
     def _drop_oldest(self) -> Envelope | None:
@@ -331,7 +356,7 @@ class Mailbox:
         admitted = []
         with self._lock:
             while self._waiting and self._held() < self.policy.capacity:
-                pending = self._waiting.popleft()
+                pending, _ = self._waiting.popitem(last=False)
                 self._band(pending.envelope.priority).append(pending.envelope)
                 admitted.append(pending)
             self._become_plain()
@@ -345,7 +370,7 @@ class Mailbox:
         with self._lock:
             if not self._waiting or pending not in self._waiting:
                 return False
-            self._waiting.remove(pending)
+            del self._waiting[pending]
             deadline = pending.envelope.deadline
             pending.expired = deadline is not None and deadline <= self._clock.monotonic()
             if pending.expired:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
-from coterie.concurrency import Rank, Signal, Thread, new_lock, start_thread
+from coterie.concurrency import Signal, Thread, calls_out, defer, interrupted, start_thread
 from coterie.errors import InvalidMessage, UnknownAgent
 from coterie.kernel import Address, Clock, check_number, clock_or_system
 from coterie.messaging import DeadLetters, MailboxPolicy, Message, MessagePriority, Transport
@@ -110,8 +111,8 @@ class Runtime:
             stall_after=stall_after,
             dead_letters=dead_letters,
         )
-        # Guards who stops; `_stopped` is set when that is done.
-        self._lock = new_lock(Rank.RECORDS)
+        # The first to take a number stops; `_stopped` is set when that is done.
+        self._stops = itertools.count()
         self._stopping = False
         self._stopped = Signal()
         self._stopper: Thread | None = None
@@ -204,6 +205,7 @@ class Runtime:
 
     # Services.
 
+    @calls_out
     def provide(self, service: T, kind: type[T] | None = None) -> T:
         """Make a service available to agents by ``context.use(kind)``, and return it. `kind` is by default its class.
 
@@ -289,10 +291,14 @@ class Runtime:
 
         Safe to call twice: the second call waits for the first, also if that was interrupted, for the work is done on a
         thread of its own. Called by an agent of this runtime it only begins the stop, and returns None, for the agent
-        itself has to stop too.
+        itself has to stop too; and so it does in a signal handler or a finalizer that interrupted a step of the runtime.
         """
         check_number("stop.timeout", timeout, optional=True)
-        self._begin_to_stop(drain=drain, timeout=self.stop_timeout if timeout is None else timeout)
+        limit = self.stop_timeout if timeout is None else timeout
+        if interrupted():
+            defer(lambda: self._begin_to_stop(drain=drain, timeout=limit))
+            return None
+        self._begin_to_stop(drain=drain, timeout=limit)
         if self._current() is not None:
             return None
         if not self._stopped.wait(_QUIET_STOP):
@@ -305,9 +311,8 @@ class Runtime:
         return self._stopped.wait(timeout)
 
     def _begin_to_stop(self, *, drain: bool, timeout: float) -> None:
-        with self._lock:
-            first, self._stopping = not self._stopping, True
-        if not first:
+        self._stopping = True
+        if next(self._stops):
             return
 
         def run() -> None:
@@ -342,9 +347,9 @@ class Runtime:
 
     def after_fork_in_child(self) -> None:
         """Become a stopped copy in a forked process, which inherits no threads."""
-        self._lock = new_lock(Rank.RECORDS)
         self._stopped = Signal()
         self._stopped.set()
+        self._stops = itertools.count(1)
         self._stopping = True
         self._stopper = None
         self._services.after_fork_in_child()

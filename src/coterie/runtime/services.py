@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from coterie.concurrency import ElasticPool, Rank, Timers, new_lock
+from coterie.concurrency import ElasticPool, Rank, Timers, new_lock, refuse_if_interrupted
 from coterie.errors import (
     AgentStopped,
     DefinitionError,
@@ -101,7 +101,7 @@ class Services:
         self._schedulers: dict[Dispatcher, Scheduler] = {}
         self._provided: dict[type, Any] = {}
         self._shown: set[type] = set()
-        self._refused = 0
+        self._refusals = itertools.count()
 
     # Agents.
 
@@ -118,6 +118,7 @@ class Services:
         parent: AgentCell | None,
     ) -> AgentRef:
         """Start an agent; see `Runtime.spawn`."""
+        refuse_if_interrupted("spawn")
         check_options("spawn", dispatcher, supervision, mailbox)
         if self.closed or (self.stopping and parent is None):
             raise RuntimeStopped(self.node, "starts no more agents")
@@ -229,8 +230,7 @@ class Services:
 
     def count_refused(self) -> None:
         """Count a message that no mailbox took, because its agent has ended or never was."""
-        with self._lock:
-            self._refused += 1
+        next(self._refusals)
 
     def stopped_error(self, name: str, message: Message, cause: BaseException | None) -> AgentStopped:
         """Return the error for an ask of an agent that has ended."""
@@ -274,7 +274,8 @@ class Services:
     @property
     def refused(self) -> int:
         """Messages that no mailbox took."""
-        return self._refused
+        # An increment is one step without a lock, for a finalizer may interrupt it; its repr is how a count is read.
+        return int(repr(self._refusals)[len("count(") : -1])
 
     def _children_of(self, parent: AgentCell) -> SupervisionGroup:
         with self._lock:

@@ -194,10 +194,17 @@ class _SteppedLock:
     def __init__(self, interleaver: Interleaver) -> None:
         self._interleaver = interleaver
         self._lock = threading.Lock()
+        self._owner: int | None = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as threading.Lock
         # Another thread may take the lock first, so taking it is a step of its own.
         self._interleaver.pause()
+        taken = self._acquire(blocking, timeout)
+        if taken:
+            self._owner = threading.get_ident()
+        return taken
+
+    def _acquire(self, blocking: bool, timeout: float) -> bool:  # noqa: FBT001 - as threading.Lock
         while not self._lock.acquire(blocking=False):
             if not blocking or timeout >= 0:
                 return self._lock.acquire(blocking, timeout)
@@ -205,7 +212,11 @@ class _SteppedLock:
                 return self._lock.acquire()
         return True
 
+    def _is_owned(self) -> bool:
+        return self._owner == threading.get_ident()
+
     def release(self) -> None:
+        self._owner = None
         self._lock.release()
 
     def locked(self) -> bool:

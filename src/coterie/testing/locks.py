@@ -37,6 +37,7 @@ class _CheckedLock:
         self._held = held
         self._violations = violations
         self._lock = threading.Lock()
+        self._owner: int | None = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as threading.Lock
         ranks = self._held.ranks
@@ -46,15 +47,17 @@ class _CheckedLock:
             raise LockOrderViolation(line)
         taken = self._lock.acquire(blocking, timeout)
         if taken:
+            self._owner = threading.get_ident()
             ranks.append(self._rank)
         return taken
 
     def release(self) -> None:
+        self._owner = None
         self._lock.release()
         self._held.ranks.remove(self._rank)
 
-    def locked(self) -> bool:
-        return self._lock.locked()
+    def _is_owned(self) -> bool:
+        return self._owner == threading.get_ident()
 
     def __enter__(self) -> bool:
         return self.acquire()

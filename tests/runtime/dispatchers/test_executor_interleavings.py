@@ -141,7 +141,7 @@ class FakeBell:
         self.lock.acquire()
 
     def set(self) -> None:
-        if self.lock.locked():
+        if self.lock.locked():  # type: ignore[attr-defined] # the lock of an interleaver has it
             self.lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -11,11 +11,12 @@ from contextvars import Context as Variables
 from typing import Any
 
 from coterie.concurrency import Completion, Signal
-from coterie.errors import SnapshotFailed, describe
-from coterie.kernel import Address, detach
+from coterie.errors import describe
+from coterie.kernel import Address
 from coterie.messaging import MailboxPolicy, Message
 from coterie.messaging.envelope import Envelope
 from coterie.messaging.mailbox import Mailbox, PendingPut
+from coterie.runtime.cells.agent_loop import prepare
 from coterie.runtime.cells.cell_services import CellServices
 from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle import Lifecycle
@@ -163,6 +164,11 @@ class AgentCell:
         return nearest(self.spec.handlers, kind) is not None
 
     @property
+    def stopping(self) -> bool:
+        """True once the agent, or its runtime, has begun to stop."""
+        return self.mailbox.closing
+
+    @property
     def mailbox_policy(self) -> MailboxPolicy:
         """The policy of the mailbox."""
         return self.mailbox.policy
@@ -252,15 +258,15 @@ class AgentCell:
             return
         self.outcomes.returned(envelope, value)
         if self.spec.keeps_state:
-            self._keep_state()
+            incarnation.keep_state()
         if taken_at:
             self.outcomes.record_times(began - taken_at, self.now() - began)
 
     def handler_returned(self, envelope: Envelope, value: Any) -> None:
         """Note that an ``async`` handler has ended well."""
         self.outcomes.returned(envelope, value)
-        if self.spec.keeps_state:
-            self._keep_state()
+        if self.spec.keeps_state and self.incarnation is not None:
+            self.incarnation.keep_state()
 
     def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
         """End the message of a handler that raised, and fail the agent unless the error only concerns the message."""
@@ -324,7 +330,7 @@ class AgentCell:
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the agent's event loop. Only on its thread."""
         if not self.executor.has_loop():
-            self.executor.loop().set_exception_handler(self._loop_error)
+            prepare(self.executor.loop(), self)
         return self.executor.loop()
 
     def give_up(self, in_hand: int) -> None:
@@ -384,17 +390,3 @@ class AgentCell:
         if self._log is None:
             self._log = AgentLog(self.services.node, self.name)
         return self._log
-
-    def _keep_state(self) -> None:
-        assert self.incarnation is not None
-        try:
-            self.kept = (detach(self.incarnation.agent.snapshot()),)  # type: ignore[attr-defined] # an optional pair of methods
-        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
-            failure = SnapshotFailed(self.name, "snapshot", error)
-            failure.__cause__ = error
-            self.life.fail(failure)
-
-    def _loop_error(self, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
-        error = what.get("exception")
-        self.last_error = describe(error) if error is not None else str(what.get("message"))
-        self.log.error("in the event loop: %s: %s", what.get("message"), self.last_error, exc_info=error)

@@ -9,6 +9,8 @@ from contextvars import copy_context
 from inspect import isawaitable
 from typing import Any, Protocol, TypeVar
 
+from coterie.errors import SnapshotFailed
+from coterie.kernel import detach
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.metrics import TimesRecorder
 from coterie.runtime.cells.states import Suspension
@@ -41,6 +43,8 @@ class IncarnationLife(Protocol):
 
 class IncarnationOwner(ActingAgent, Protocol):
     """The agent whose incarnation this is. All of it is called on the agent's thread."""
+
+    kept: Any
 
     @property
     def incarnation(self) -> object:
@@ -107,7 +111,8 @@ class HandlerTask(Invocation):
                     work.close()
                 self.finish(None, asyncio.CancelledError())
 
-        self.task = loop.create_task(self._drive(work), context=context)
+        # Not by the factory of the loop: this task has an owner.
+        self.task = asyncio.Task(self._drive(work), loop=loop, context=context)
         self.task.add_done_callback(abandoned)
 
     def cancel(self) -> None:
@@ -141,7 +146,19 @@ class Incarnation:
     All of it runs on the agent's thread; only `timers` is touched by another, by single operations of a set.
     """
 
-    __slots__ = ("_background", "_handler_tasks", "_idle", "agent", "cell", "constructed", "exclusive", "tasks", "timers")
+    __slots__ = (
+        "_all_must_end",
+        "_background",
+        "_handler_tasks",
+        "_idle",
+        "_other_tasks",
+        "agent",
+        "cell",
+        "constructed",
+        "exclusive",
+        "tasks",
+        "timers",
+    )
 
     def __init__(self, cell: IncarnationOwner, agent: Agent) -> None:
         self.cell = cell
@@ -155,6 +172,8 @@ class Incarnation:
         self.timers: set[AgentTimer] = set()
         """Its timers. The timers' thread removes those that are done."""
         self._handler_tasks: set[HandlerTask] = set()
+        self._other_tasks: set[asyncio.Task[Any]] = set()
+        self._all_must_end = False
         self._background: Invocation | None = None
         self._idle: Callable[[], None] | None = None
 
@@ -186,6 +205,15 @@ class Incarnation:
         invocation.handler = handler
         self._launch(invocation, work)
 
+    def keep_state(self) -> None:
+        """Keep a snapshot of the agent's state, for the next incarnation. If it raises, the agent has failed."""
+        try:
+            self.cell.kept = (detach(self.agent.snapshot()),)  # type: ignore[attr-defined] # an optional pair of methods
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            failure = SnapshotFailed(self.cell.name, "snapshot", error)
+            failure.__cause__ = error
+            self.cell.life.fail(failure)
+
     def perform(self, hook: Callable[[], Any], done: Done) -> None:
         """Run a hook, and call `done` with its exception, or None, when it has ended."""
         try:
@@ -204,10 +232,26 @@ class Incarnation:
             self._background = Invocation(self.cell, exclusive=False)
         context = copy_context()
         context.run(CURRENT.set, self._background)
-        task = self.cell.loop().create_task(work, context=context)
+        task = asyncio.Task(work, loop=self.cell.loop(), context=context)
         self.tasks.add(task)
         task.add_done_callback(self._task_ended)
         return task
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a task that was made without the context, by `asyncio.create_task`, when this life ends."""
+        self._other_tasks.add(task)
+        task.add_done_callback(self._other_task_ended)
+
+    def cancel_other_tasks(self) -> bool:
+        """Cancel the tasks that were made without the context; return whether there are any. From now on `is_idle` counts them."""
+        self._all_must_end = True
+        for task in self._other_tasks:
+            task.cancel()
+        return bool(self._other_tasks)
+
+    def _other_task_ended(self, task: asyncio.Task[Any]) -> None:
+        self._other_tasks.discard(task)
+        self.look_if_idle()
 
     def cancel(self, envelope: Envelope) -> None:
         """Cancel the handler of a message, unless it is shielded or has ended."""
@@ -235,7 +279,7 @@ class Incarnation:
     @property
     def is_idle(self) -> bool:
         """True if no ``async`` handler, hook or background task runs."""
-        return not self._handler_tasks and not self.tasks
+        return not (self._handler_tasks or self.tasks or (self._all_must_end and self._other_tasks))
 
     def when_idle(self, then: Callable[[], None]) -> None:
         """Call `then` once it is idle."""

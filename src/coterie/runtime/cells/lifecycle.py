@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from coterie.concurrency import Timer
 from coterie.errors import RestartsExhausted, SnapshotFailed, StartFailed, describe
+from coterie.errors.records import without_frames
 from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle_owner import LifecycleOwner
 from coterie.runtime.cells.states import Phase, Suspension
@@ -240,7 +241,7 @@ class Lifecycle:
 
     def _fail_for_good(self, error: BaseException) -> Procedure:
         self.phase = Phase.STOPPING
-        self.error = error
+        self.error = without_frames(error)
         yield from self._take_down(error)
         cell = self._cell
         policy = cell.supervision_group.policy_of(cell)
@@ -270,6 +271,9 @@ class Lifecycle:
         incarnation.cancel_all()
         if not incarnation.is_idle:
             yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its tasks")
+        # Tasks of a shielded handler have lived until here with it.
+        if incarnation.cancel_other_tasks():
+            yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its other tasks")
         if cell.children is not None:
             children = cell.children
             yield lambda resume: self._within_grace(
@@ -280,6 +284,9 @@ class Lifecycle:
             cell.last_error = describe(raised)
             cell.log.error("on_stop raised %s", describe(raised), exc_info=raised)
         incarnation.abandon()
+        if incarnation.cancel_other_tasks():
+            # The last hook has made some.
+            yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its other tasks")
         cell.incarnation = None
 
     def _hook(self, incarnation: Incarnation, name: str, *args: object) -> Generator[Any, Any, BaseException | None]:
@@ -346,7 +353,10 @@ class Lifecycle:
         cell = self._cell
         # The name must be free before any other code can learn that the agent has ended.
         cell.free_name()
-        self.error = error
+        # References keep the record of the agent for as long as anybody has one: it keeps no frames, state or arguments.
+        self.error = without_frames(error) if error is not None else None
+        cell.spec.release_arguments()
+        cell.kept = None
         self.phase = phase
         cell.hold(Suspension.LIFE)
         cell.mailbox.close()

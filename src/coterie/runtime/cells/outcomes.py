@@ -202,7 +202,7 @@ class Outcomes:
                 reply.expire()
             self._cell.services.dead_letter(envelope, self._cell.address, Reason.EXPIRED)
             return True
-        if reply is not None and reply.done:
+        if reply is not None and not reply.taken():
             self.cancelled += 1
             return True
         return False

@@ -14,7 +14,7 @@ from coterie.runtime.definition.context_owner import ContextOwner, LiveAgent
 from coterie.runtime.definition.handlers import Handler, UnresolvedType, handlers_of
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
-from coterie.runtime.references.agent_timer import AgentTimer
+from coterie.runtime.references.agent_timer import AgentTimer, Rhythm
 from coterie.runtime.references.invocation import CURRENT
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.reference import AgentRef, unwatch, watch
@@ -239,9 +239,21 @@ class Context:
         """Send this agent a message in so many seconds, unless that is cancelled or this life of it ends before."""
         return AgentTimer(self._cell, self._incarnation("a timer").timers, message, priority, seconds, repeat=False)
 
-    def every(self, seconds: float, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> AgentTimer:
-        """Send this agent a message each time so many seconds have passed, until cancelled or this life of it ends."""
-        return AgentTimer(self._cell, self._incarnation("a timer").timers, message, priority, seconds, repeat=True)
+    def every(
+        self,
+        seconds: float,
+        message: Message,
+        *,
+        priority: MessagePriority = MessagePriority.NORMAL,
+        rhythm: Rhythm = "fixed-rate",
+    ) -> AgentTimer:
+        """Send this agent a message each time so many seconds have passed, until cancelled or this life of it ends.
+
+        At most one message waits in the mailbox; those that come due meanwhile are skipped, and counted in the timer's
+        `missed`. With `rhythm="fixed-delay"` the seconds count from the end of the handler of the last message.
+        """
+        timers = self._incarnation("a timer").timers
+        return AgentTimer(self._cell, timers, message, priority, seconds, repeat=True, rhythm=rhythm)
 
     def publish(self, topic: str, message: Message) -> int:
         """Send a message to the agents that have subscribed to a topic. Return how many there are."""

@@ -16,7 +16,7 @@ from coterie.runtime.dispatchers.base import Dispatcher
 
 
 class AgentSpec:
-    """An agent class, its arguments and its policies. Immutable after construction.
+    """An agent class, its arguments and its policies. Immutable, but for `release_arguments` at the end of its agent.
 
     The arguments are copied when the specification is made and again for every agent made from it, so that a rebuilt agent
     starts as the first did, and shares no data with the caller of `spawn`. What cannot be copied, such as a lock or a
@@ -52,6 +52,11 @@ class AgentSpec:
         agent = self.kind.__new__(self.kind)
         agent.__dict__["_coterie_context"] = context
         return agent
+
+    def release_arguments(self) -> None:
+        """Drop the arguments: the agent is not built any more."""
+        self._args = ()
+        self._kwargs = {}
 
     def construct(self, agent: Agent) -> None:
         """Call the constructor. Passes on its exceptions."""

@@ -12,7 +12,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, Thread, defer, new_lock, start_thread
 from coterie.kernel import Countdown, DrivenClock
 from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable
 from coterie.runtime.dispatchers.loops import LoopInbox
@@ -133,6 +133,9 @@ class DedicatedExecutor:
 
     def wake(self) -> None:
         """Ensure that there is a turn after this call."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(self.wake)
+            return
         self._lock.acquire()
         before = self._state
         if before is _State.RESTING or before is _State.NEW:
@@ -234,15 +237,14 @@ class DedicatedScheduler:
 
     def running(self) -> Iterator[tuple[Schedulable, DedicatedExecutor]]:
         """Yield all agents."""
-        with self._lock:
-            executors = list(self._executors.items())
+        executors = list(self._executors.copy().items())
         for executor, schedulable in executors:
             yield schedulable, executor
 
     def enter(self, executor: DedicatedExecutor, schedulable: Schedulable) -> None:
         """Record that the thread of an executor begins."""
-        with self._lock:
-            self._executors[executor] = schedulable
+        # A single operation of the dictionary: a finalizer may spawn while its thread holds the lock.
+        self._executors[executor] = schedulable
 
     def leave(self, executor: DedicatedExecutor) -> None:
         """Record that the thread of an executor is about to end."""
@@ -257,7 +259,7 @@ class DedicatedScheduler:
         """Wait for the threads whose schedulables have ended."""
         countdown = Countdown(timeout)
         with self._lock:
-            threads = [*self._ending, *(executor.thread for executor in self._executors)]
+            threads = [*self._ending, *(executor.thread for executor in self._executors.copy())]
         for thread in threads:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(countdown.left())

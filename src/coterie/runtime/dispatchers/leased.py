@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coterie.concurrency import Rank, Timer, new_lock
+from coterie.concurrency import Rank, Timer, defer, new_lock
 from coterie.kernel import Countdown, check_number
 from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable, Scheduler
 from coterie.runtime.dispatchers.dedicated import Dedicated
@@ -101,6 +101,9 @@ class LeasedExecutor:
     def wake(self) -> None:
         """Ensure that there is a turn after this call."""
         lock = self._lock
+        if lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(self.wake)
+            return
         lock.acquire()
         state = self._state
         if state is _State.RESTING:

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, Thread, defer, new_lock, start_thread
 from coterie.kernel import Countdown, SystemClock
 
 _log = logging.getLogger(__name__)
@@ -131,6 +131,9 @@ class WorkerPool:
 
     def enqueue(self, lease: Lease) -> None:
         """Run a lease after all leases that are queued already."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self.enqueue(lease))
+            return
         self._lock.acquire()
         try:
             self._ready.append(lease)

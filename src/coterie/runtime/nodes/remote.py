@@ -236,6 +236,10 @@ class RemoteReply:
         """True once the ask has ended."""
         return self._done
 
+    def taken(self) -> bool:
+        """Note that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
+        return not self._done
+
     def withdraw(self) -> bool:
         """End the ask without an answer. Return whether it had not ended yet."""
         with self._lock:

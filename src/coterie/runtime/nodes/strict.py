@@ -88,6 +88,10 @@ class StrictReply:
         """True once the ask has ended."""
         return self._reply.done
 
+    def taken(self) -> bool:
+        """Note that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
+        return self._reply.taken()
+
     def succeed(self, value: Any) -> bool:
         """Answer with a copy of the value."""
         try:

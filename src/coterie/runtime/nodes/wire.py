@@ -84,18 +84,23 @@ Frame = DeliverFrame | AnswerFrame | FailureFrame | WithdrawFrame | StopFrame | 
 def encode_error(correlation: int, error: BaseException) -> FailureFrame:
     """Encode an error as a frame."""
     if not isinstance(error, HandlerFailed):
-        return FailureFrame(correlation, type(error).__name__, str(error))
+        return FailureFrame(correlation, type(error).__name__, _sendable(str(error)))
     cause = error.__cause__
     return FailureFrame(
         correlation,
         type(error).__name__,
-        str(error),
-        agent=str(error.agent),
-        message=error.message,
-        reason=error.reason,
-        cause=describe(cause) if cause is not None else "",
-        traceback=error.traceback_text,
+        _sendable(str(error)),
+        agent=_sendable(str(error.agent)),
+        message=_sendable(error.message),
+        reason=_sendable(error.reason),
+        cause=_sendable(describe(cause)) if cause is not None else "",
+        traceback=_sendable(error.traceback_text),
     )
+
+
+def _sendable(text: str) -> str:
+    """Return a text without what UTF-8 cannot carry, such as the bytes of a file name that is no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def decode_error(failure: FailureFrame) -> DeliveryError:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Generator
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from coterie.concurrency import Completion, Timer
+from coterie.concurrency import Completion, Timer, defer
 from coterie.errors import AskCancelled, AskTimeout, WaitCycle, WaitTimeout
 from coterie.kernel import Address
 from coterie.messaging.envelope import Envelope
@@ -76,14 +76,15 @@ class Reply(Completion, Generic[R_co]):
         if not self._done:
             self._block(timeout)
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)
         return cast("R_co", self._value)
 
     def __await__(self) -> Generator[Any, None, R_co]:
         if not self._done:
             yield from self._suspend()
         if self._error is not None:
-            raise self._error
+            # Without the frames of earlier readers, which would grow with each.
+            raise self._error.with_traceback(None)
         return cast("R_co", self._value)
 
     def exception(self) -> BaseException | None:
@@ -95,8 +96,15 @@ class Reply(Completion, Generic[R_co]):
         agent, message = self._names()
         return self._withdraw(AskCancelled(agent, message, reason))
 
+    def taken(self) -> bool:
+        """Note that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
+        return not self._done
+
     def succeed(self, value: Any) -> bool:
         """End the ask with an answer. Return whether this was in time to count."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self.succeed(value))
+            return not self._done
         self._lock.acquire()
         if self._done:
             self._lock.release()
@@ -108,6 +116,9 @@ class Reply(Completion, Generic[R_co]):
 
     def fail(self, error: BaseException) -> bool:
         """End the ask with an error. Return whether this was in time to count."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self.fail(error))
+            return not self._done
         self._lock.acquire()
         if self._done:
             self._lock.release()

@@ -1,0 +1,69 @@
+"""Signal handlers and finalizers that interrupt the bookkeeping, found by the stack of their thread.
+
+Python runs a signal handler between any two bytecodes of the main thread, and a finalizer wherever an object dies. Code
+of a user that runs there must not wait: what it waits for may need the very step that it has interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import TypeVar
+
+from coterie.errors import ReentrantCall
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_SOURCE = Path(__file__).parent.parent
+_BOOKKEEPING = tuple(str(_SOURCE / room) for room in ("concurrency", "kernel", "messaging", "runtime"))
+_THREADING = str(threading.__file__)
+_GUARDED = frozenset({"start", "enumerate", "active_count", "_delete"})
+"""The functions of the threading module that hold its one lock."""
+_WAITS: set[CodeType] = set()
+_CALLS_OUT: set[CodeType] = set()
+
+
+def waits(function: F) -> F:
+    """Mark a function of the bookkeeping that blocks, and that may be left by an exception at any point."""
+    _WAITS.add(function.__code__)
+    return function
+
+
+def calls_out(function: F) -> F:
+    """Mark a function of the bookkeeping that calls code of users, with nothing half done."""
+    _CALLS_OUT.add(function.__code__)
+    return function
+
+
+def is_wait(code: CodeType) -> bool:
+    """Return whether a function is marked by `waits`."""
+    return code in _WAITS
+
+
+def interrupted() -> bool:
+    """Return whether the caller runs inside a step of the bookkeeping, or of the threading module, that it interrupted.
+
+    Only for calls that are rare or block anyway: it walks the whole stack.
+    """
+    main = threading.get_ident() == threading.main_thread().ident
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented, but private by name
+    outside = False
+    while frame is not None:
+        code = frame.f_code
+        name = code.co_filename
+        if outside and main and name.startswith(_BOOKKEEPING) and code not in _CALLS_OUT:
+            return code not in _WAITS
+        if outside and name == _THREADING and code.co_name in _GUARDED:
+            return True
+        outside = outside or not name.startswith(_BOOKKEEPING)
+        frame = frame.f_back
+    return False
+
+
+def refuse_if_interrupted(what: str) -> None:
+    """Raise `ReentrantCall` if the caller runs inside a step of the bookkeeping that it interrupted."""
+    if interrupted():
+        raise ReentrantCall(what)
