@@ -194,11 +194,11 @@ def test_reads_are_counted_on_the_record(memory: TieredMemory, clock: ManualCloc
     assert record is not None
     assert (record.access_count, record.last_access) == (3, clock.time())
     memory.flush()
-    kept = memory.archive.get(["k"])["k"]
+    kept = memory.records.archive.get(["k"])["k"]
     assert (kept.access_count, kept.last_access) == (3, clock.time())
     memory.store("k", 2)
     memory.flush()
-    assert memory.archive.get(["k"])["k"].access_count == 3
+    assert memory.records.archive.get(["k"])["k"].access_count == 3
 
 
 def test_a_memory_that_is_not_in_the_cache_is_read_from_below_once() -> None:
@@ -217,7 +217,7 @@ def test_without_a_cache_it_works_as_well() -> None:
         assert memory.get("k", MISSING) is None
         memory.get("k")
         memory.flush()
-        assert memory.archive.get(["k"])["k"].access_count == 2
+        assert memory.records.archive.get(["k"])["k"].access_count == 2
         assert memory.metrics().cache.capacity == 0
 
 
@@ -402,7 +402,7 @@ def test_twenty_threads_store_two_thousand_memories() -> None:
         with checked_locks() as violations, open_memory() as memory:
             run_together(*(lambda me=me: [memory.store(f"{me}/{n}", n) for n in range(100)] for me in range(20)))
             memory.flush()
-            assert memory.archive.count() == 2_000
+            assert memory.records.archive.count() == 2_000
             assert memory.metrics().stores == 2_000
             assert len(memory.recent("7", 1_000)) == 100
         assert violations == []
@@ -436,7 +436,7 @@ def test_threads_that_fight_over_keys_agree_with_every_tier_in_the_end() -> None
             for n in range(7):
                 kept = archive.get([f"k{n}"]).get(f"k{n}")
                 value = memory.get(f"k{n}", MISSING)
-                assert value is MISSING if kept is None else value == memory.value_of(kept)
+                assert value is MISSING if kept is None else value == memory.records.value_of(kept)
                 # Without the cache too.
                 memory._store.cache.discard(f"k{n}")  # type: ignore[union-attr]
                 assert memory.get(f"k{n}", MISSING) == value

@@ -44,7 +44,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_found_once(tmp_path: P
             # A line that was cut off was not acknowledged.
             acknowledged += [line.strip() for line in child.stdout if line.endswith("\n")]
     with TieredMemory(MemoryConfig(path=path, maintenance_interval=None)) as memory:
-        found = memory.records(acknowledged)
+        found = memory.records.get_many(acknowledged)
         assert [key for key in acknowledged if key not in found] == []
         listed = [record.key for record in memory.recent(limit=1_000_000)]
         assert len(listed) == len(set(listed))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import msgspec
 
-from coterie.kernel import check_number
+from coterie.concurrency import PeriodicJob, SwitchInterval, Timers
+from coterie.errors import MemoryClosed
+from coterie.kernel import Clock, Codec, Countdown, check_number, clock_or_system
 from coterie.memory.cache import CacheStatistics
 from coterie.memory.checking import (
     check_agent,
@@ -24,15 +28,20 @@ from coterie.memory.checking import (
     check_texts,
     check_time,
 )
-from coterie.memory.compression import CompressedBackend, CompressionStatistics
-from coterie.memory.contract import Delete, SearchHit, SearchQuery
-from coterie.memory.core import MemoryCore
+from coterie.memory.config import MemoryConfig
+from coterie.memory.contract import Archive, Backend, Delete, SearchHit, SearchQuery
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
+from coterie.memory.records import RecordStore
 from coterie.memory.retrieval.words import query_words, text_of
-from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, TierMetrics
+from coterie.memory.tiers.maintenance import Maintenance
+from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, measure_compression, measure_tiers
 from coterie.memory.writing.pending import MemoryPriority
+from coterie.memory.writing.workers import PriorityWorkers
 
 T = TypeVar("T")
+
+_SWITCH_AFTER = 0.0005
+"""The switch interval of the interpreter in seconds, the same as that of a runtime."""
 
 _IMMUTABLE = (str, int, float, bool, bytes, type(None))
 _VALUE = str(MemoryKind.VALUE)
@@ -45,14 +54,14 @@ class _Unknown:
     """Marks a cached value that is not decoded yet, or that its reader could mutate."""
 
 
-class TieredMemory(MemoryCore):
+class TieredMemory:
     """Four tiers in one store: cache, short-term, intermediate and long-term.
 
     ::
 
         with TieredMemory(MemoryConfig(path="run.db")) as memory:
-        memory.store("alice/goal", {"text": "find work"}, importance=0.8)
-        memory.get("alice/goal")
+            memory.store("alice/goal", {"text": "find work"}, importance=0.8)
+            memory.get("alice/goal")
 
     Every thread finds a stored memory at once, by key, time and text. It reaches the disk soon; before `store` returns with
     ``durable=True``, and at the latest after `flush` or `close`. Values are plain data, and a read returns a copy: changing it
@@ -61,6 +70,60 @@ class TieredMemory(MemoryCore):
     It checks no permissions: its holder may read everything. An `AgentMemory` is a handle on the memories of one agent. Safe
     from many threads.
     """
+
+    def __init__(
+        self,
+        config: MemoryConfig | None = None,
+        *,
+        clock: Clock | None = None,
+        codec: Codec | None = None,
+        archive: Archive | None = None,
+        short_term: Backend | None = None,
+        intermediate: Backend | None = None,
+    ) -> None:
+        """Open the store.
+
+        Given backends replace those of the configuration, and are closed with the store. On a manual clock, maintenance runs
+        when the clock advances.
+        """
+        self.config = config = config if config is not None else MemoryConfig()
+        self.clock = clock_or_system("TieredMemory.clock", clock)
+        self._codec = codec if codec is not None else Codec()
+        self.records = RecordStore(
+            config, self.clock, self._codec, archive=archive, short_term=short_term, intermediate=intermediate
+        )
+        """Whole records, for code that builds upon this store."""
+        self._store = self.records.tiers
+        self._maintenance = Maintenance(self._store)
+        self._workers = PriorityWorkers("memory-worker", config.read_workers)
+        self._timers = Timers(self.clock, "memory")
+        # A writer thread needs the interpreter lock a dozen times for each batch; with the usual 5 ms each time, waiting for
+        # it would take most of the time of a write.
+        self._interval = SwitchInterval(_SWITCH_AFTER)
+        self._interval.hold()
+        self._deletes = 0
+        self._time = self.clock.time
+        self._cached = self._store.cache.get if self._store.cache is not None else _nothing
+        if config.maintenance_interval is not None:
+            PeriodicJob(self._timers, config.maintenance_interval, self._maintenance.run, "memory maintenance")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write everything that is left, end all threads and release all resources. A second call does nothing.
+
+        Raises `WriteTimeout` if some memories could not be written within `write_timeout`; those are lost.
+        """
+        if not self._store.forked:
+            self.records.close(self._stop)
+        elif not self._store.closed:
+            # Everything belongs to the parent process.
+            self._store.closed = True
+            self._interval.release()
 
     # Storing
 
@@ -99,7 +162,7 @@ class TieredMemory(MemoryCore):
             owner = check_agent(agent) if agent else ""
         lives = check_seconds("ttl", ttl)
         sort = _VALUE if kind is MemoryKind.VALUE else check_kind(kind)
-        body = self.encode(value)
+        body = self.records.encode(value)
         if text is None:
             words = text_of(value if isinstance(value, dict | list | str) else _PLAIN.decode(body))
         else:
@@ -132,7 +195,7 @@ class TieredMemory(MemoryCore):
                 until,
             )
 
-        return self.put(key, make, durable=durable, priority=priority)
+        return self.records.put(key, make, durable=durable, priority=priority)
 
     def delete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
         """Delete the memory under `key` from all tiers. Return whether it existed. A `reason` is stored as a decision."""
@@ -145,11 +208,11 @@ class TieredMemory(MemoryCore):
             )
             return Delete(key, version, note if reason else None)
 
-        waiter = self._waiter() if durable else None
+        waiter = self.records.completion() if durable else None
         there = self._store.delete(key, make, waiter)
         self._deletes += there
         if there and waiter is not None:
-            self._await(waiter, f"the deletion of {key!r} was not written")
+            self.records.wait_for(waiter, f"the deletion of {key!r} was not written")
         return there
 
     def flush(self, timeout: float | None = None) -> None:
@@ -181,6 +244,13 @@ class TieredMemory(MemoryCore):
         check_key(key, self.config.max_key_bytes)
         loaded = self._store.load(key)
         return default if loaded is None else self._codec.decode(loaded.value, as_type)
+
+    def record(self, key: str) -> MemoryRecord | None:
+        """Return the record under `key`, or None. This does not count as use."""
+        return self.records.get(key)
+
+    def __contains__(self, key: str) -> bool:
+        return self.record(key) is not None
 
     def recent(
         self,
@@ -225,6 +295,20 @@ class TieredMemory(MemoryCore):
         )
         self._store.check_open()
         return self._store.lists.search(query) if limit else []
+
+    # Export and import
+
+    def export_to(self, path: Path | str, agent: str | None = None) -> int:
+        """Write all memories, or those of one agent, to a file of JSON lines, and return how many."""
+        return self.records.export_to(path, agent)
+
+    def import_from(self, path: Path | str, *, replace_existing: bool = True) -> int:
+        """Store the memories of a file that `export_to` wrote, and return how many.
+
+        They keep their ids, times and counts. An existing memory under the same key is replaced, or kept. Raises
+        `InvalidDump` if a line of the file is not a memory; then nothing is imported.
+        """
+        return self.records.import_from(path, replace_existing=replace_existing)
 
     # For event loops
 
@@ -275,16 +359,13 @@ class TieredMemory(MemoryCore):
 
     def metrics(self) -> MemoryMetrics:
         """Return current sizes, and counters since the store was opened."""
+        self._store.check_open()
         store, counts = self._store, self._maintenance.counts
-        intermediate = store.working[1].backend
-        shrunk = (
-            intermediate.compressor.statistics() if isinstance(intermediate, CompressedBackend) else CompressionStatistics()
-        )
         empty = CacheStatistics(entries=0, capacity=0, hits=0, misses=0, evictions=0, window=0)
         return MemoryMetrics(
             cache=store.cache.statistics() if store.cache is not None else empty,
-            tiers=self._tiers(),
-            stores=self._stores,
+            tiers=measure_tiers(store),
+            stores=self.records.stores,
             deletes=self._deletes,
             promotions=counts.promoted,
             demotions=counts.demoted,
@@ -293,26 +374,14 @@ class TieredMemory(MemoryCore):
             maintenance_runs=counts.runs,
             maintenance_failures=counts.failures,
             waiting_reads=len(self._workers),
-            compression=shrunk,
+            compression=measure_compression(store),
         )
 
-    def _tiers(self) -> dict[str, TierMetrics]:
-        self._store.check_open()
-        tally = self._store.lists.tally()
-        found = {}
-        for tier, access, queue in self._store.accesses():
-            found[access.name] = TierMetrics(
-                name=access.name,
-                records=None if tally is None else sum(count for (place, _), count in tally.items() if place == tier),
-                hits=access.hits,
-                misses=access.misses,
-                writes=access.writes,
-                waiting=len(queue) if queue is not None else 0,
-                lost=queue.lost if queue is not None else 0,
-                failures=access.failures,
-                away=access.away,
-            )
-        return found
+    def _stop(self, countdown: Countdown) -> None:
+        self._cached = _closed
+        self._timers.close()
+        self._interval.release()
+        self._workers.close(countdown.left() or 0.0)
 
     def _held(self, value: bytes) -> Any:
         """Return an immutable value, which many readers may share, or the marker for any other."""
@@ -321,3 +390,11 @@ class TieredMemory(MemoryCore):
 
 
 _UNKNOWN = _Unknown()
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+def _closed(_: str) -> None:
+    raise MemoryClosed

@@ -221,4 +221,4 @@ def test_whatever_is_done_in_whatever_order_the_store_says_what_a_dictionary_wou
                     assert memory.get(key, "none") == model.get(key, ("none", None))[0]
         now = clock.time()
         alive = {each: held[0] for each, held in model.items() if held[1] is None or held[1] > now}
-        assert {record.key: memory.value_of(record) for record in memory.recent(limit=99)} == alive
+        assert {record.key: memory.records.value_of(record) for record in memory.recent(limit=99)} == alive

@@ -85,7 +85,7 @@ class AgentMemory:
         check_instance("AgentMemory.weights", self._weights, Weights, "Weights")
         self._grants = Grants(memory, agent)
         self._consolidate_at = consolidate_at
-        self._state: Episodes = memory.once(f"episodes of {agent}", lambda: Episodes(memory, agent))
+        self._state: Episodes = memory.records.once(f"episodes of {agent}", lambda: Episodes(memory, agent))
         self._meaning = AgentEmbeddings(memory, agent, embedder) if embedder is not None else None
         self._writer = EpisodeWriter(memory, agent, self._state)
         self._consolidator = Consolidator(
@@ -93,7 +93,7 @@ class AgentMemory:
             summariser,
             read=self._read,
             keep=self._writer.learn,
-            mark=lambda last: memory.put_internal(mark_of(agent), last, agent),
+            mark=lambda last: memory.records.put_internal(mark_of(agent), last, agent),
             time=memory.clock.time,
         )
 
@@ -134,7 +134,7 @@ class AgentMemory:
         importance = check_importance(importance)
         words = check_text("text", text) if text is not None else _text(value)
         if durable:
-            self._memory.check_durable()
+            self._memory.records.check_durable()
         state = self._state
         with state.lock:
             state.remove_gone()
@@ -151,7 +151,7 @@ class AgentMemory:
                 self._meaning.drop(key)
             self._meaning.note(record.key, record.text)
         if plan:
-            self._memory.in_background(self._consolidate_by_itself)
+            self._memory.records.in_background(self._consolidate_by_itself)
         if warning:
             self._limit.warn(self.stats())
         if durable:
@@ -164,7 +164,7 @@ class AgentMemory:
             self.get(source)
         insight = Insight(value, tuple(sources), check_importance(importance), **options)
         with self._state.lock:
-            id = self._memory.new_id()  # noqa: A001 - the field's own name
+            id = self._memory.records.new_id()  # noqa: A001 - the field's own name
             self._state.semantic.add(id)
             self._writer.learn(id, insight)
             self._state.counts.learnt += 1
@@ -232,7 +232,7 @@ class AgentMemory:
         chosen = [each for each in found if _valid(each[0], at)][:k]
         if count:
             for record, _, _ in chosen:
-                self._memory.used(record)
+                self._memory.records.count_use(record)
             with self._state.lock:
                 self._state.counts.recalled += 1
         return [self._seen(record, score, parts) for record, score, parts in chosen]
@@ -244,7 +244,7 @@ class AgentMemory:
         """
         record = self._record(id)
         keys = {source: [key_of(self.agent, kind, source) for kind in _KINDS] for source in record.sources}
-        there = self._memory.records(key for pair in keys.values() for key in pair)
+        there = self._memory.records.get_many(key for pair in keys.values() for key in pair)
         sources = {source: next((there[key] for key in pair if key in there), None) for source, pair in keys.items()}
         with self._state.lock:
             consolidated = id not in self._state.fresh and id not in self._state.given
@@ -292,7 +292,7 @@ class AgentMemory:
                 running.wait(countdown.left())
             else:
                 # It is queued in the background behind other work; so is this.
-                self._memory.in_background(lambda: None).exception(countdown.left())
+                self._memory.records.in_background(lambda: None).exception(countdown.left())
 
     def forget(self, id: str) -> list[str]:  # noqa: A002 - the field's own name
         """Delete a memory and all memories derived from it, and return the ids of the deleted ones.
@@ -325,7 +325,7 @@ class AgentMemory:
             state.fresh = {each: None for each in state.times if each in state.fresh}
             if state.last is None and state.times:
                 newest = next(reversed(state.times))
-                state.last = self._memory.record(key_of(self.agent, MemoryKind.EPISODE, newest))
+                state.last = self._memory.records.get(key_of(self.agent, MemoryKind.EPISODE, newest))
             state.counts.forgotten += len(gone)
             # Process the deletions now: the same memories may be derived again, under the same ids.
             state.remove_gone()
@@ -356,16 +356,16 @@ class AgentMemory:
     # Internal
 
     def _record(self, id: str) -> MemoryRecord:  # noqa: A002 - the field's own name
-        for record in self._memory.records(key_of(self.agent, kind, str(id)) for kind in _KINDS).values():
+        for record in self._memory.records.get_many(key_of(self.agent, kind, str(id)) for kind in _KINDS).values():
             if record.agent == self.agent:
                 return record
         raise UnknownMemory(self.agent, str(id))
 
     def _seen(self, record: MemoryRecord, score: float = 0.0, parts: Mapping[str, float] | None = None) -> Memory:
-        return Memory.of(record, self._memory.value_of(record), score, parts or {})
+        return Memory.of(record, self._memory.records.value_of(record), score, parts or {})
 
     def _read(self, ids: Sequence[str]) -> list[Memory]:
-        records = self._memory.records(key_of(self.agent, MemoryKind.EPISODE, each) for each in ids)
+        records = self._memory.records.get_many(key_of(self.agent, MemoryKind.EPISODE, each) for each in ids)
         return [self._seen(record) for record in records.values()]
 
     def _consolidate_by_itself(self) -> None:

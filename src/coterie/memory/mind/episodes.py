@@ -78,9 +78,9 @@ class Episodes:
         self._latest = float("-inf")
         self.last: MemoryRecord | None = None
         """The newest episode."""
-        memory.on_deleted(agent, self._gone.append)
+        memory.records.on_deleted(agent, self._gone.append)
         self._load(memory, agent)
-        memory.on_import(lambda: self._reload(memory, agent))
+        memory.records.on_import(lambda: self._reload(memory, agent))
 
     def moment(self, now: float) -> float:
         """Return `now`, or a little later, so that later episodes have later times; the clock is too coarse for that."""
@@ -164,7 +164,7 @@ class Episodes:
         cited: set[str] = set()
         for kind in (MemoryKind.EPISODE, MemoryKind.SEMANTIC):
             # A memory that was stored under another key does not belong to this handle.
-            page = [each for each in memory.every(agent, (kind,)) if each.key == key_of(agent, kind, each.id)]
+            page = [each for each in memory.records.all_of(agent, (kind,)) if each.key == key_of(agent, kind, each.id)]
             if kind == MemoryKind.EPISODE:
                 found = page
             else:
@@ -172,7 +172,7 @@ class Episodes:
                 cited = {source for record in page for source in record.sources}
         # Ids grow with time, so they give the order of storing.
         found.sort(key=lambda record: (_number(record.id), record.id))
-        mark = memory.get_internal(mark_of(agent)) or ""
+        mark = memory.records.get_internal(mark_of(agent)) or ""
         for record in found:
             self.times[record.id] = record.created
             if record.expires is not None:

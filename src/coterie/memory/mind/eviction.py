@@ -92,7 +92,7 @@ class EpisodeLimit:
             case EvictionPolicy.RELEVANCE:
                 # Weighing all episodes takes long where there are very many, so evict several at once.
                 excess = max(excess, self.max_episodes // 1_000)
-                records = self._memory.records(key_of(self._agent, MemoryKind.EPISODE, each) for each in times)
+                records = self._memory.records.get_many(key_of(self._agent, MemoryKind.EPISODE, each) for each in times)
                 victims = least_relevant(list(records.values()), excess, now)
         keys = [key_of(self._agent, MemoryKind.EPISODE, victim) for victim in victims]
         for victim, key in zip(victims, keys, strict=True):

@@ -87,7 +87,7 @@ class AgentEmbeddings:
         self._index = VectorIndex(agent, embedder.model)
         self._lock = new_lock(Rank.RECORDS)
         self._todo: dict[str, str] = {}
-        found = memory.every(agent, _KINDS)
+        found = memory.records.all_of(agent, _KINDS)
         self._todo = {record.key: record.text for record in reversed(found) if record.model != embedder.model}
 
     def note(self, key: str, text: str) -> None:
@@ -99,8 +99,8 @@ class AgentEmbeddings:
         """Return the similarity of the nearest memories by key. Empty if the embedder fails, which is logged."""
         try:
             self._catch_up()
-            self._memory.catch_up()
-            self._index.catch_up(self._memory.archive)
+            self._memory.records.catch_up()
+            self._index.catch_up(self._memory.records.archive)
             return dict(self._index.nearest(pack_vector(self._embedder.embed([question])[0]), count))
         except ExtraMissing:
             raise
@@ -123,7 +123,7 @@ class AgentEmbeddings:
                 return
             vectors = self._embedder.embed(list(batch.values()))
             for key, vector in zip(batch, vectors, strict=True):
-                self._memory.attach_vector(key, self._embedder.model, pack_vector(vector))
+                self._memory.records.attach_vector(key, self._embedder.model, pack_vector(vector))
             with self._lock:
                 for key, text in batch.items():
                     if self._todo.get(key) == text:
@@ -154,7 +154,7 @@ def rank_memories(
     found = {hit.record.key: hit.record for hit in hits}
     text = normalised({hit.record.key: hit.score for hit in hits})
     near = meaning.nearest(question, most) if meaning is not None else {}
-    for record in memory.records(key for key in near if key not in found).values():
+    for record in memory.records.get_many(key for key in near if key not in found).values():
         if record.agent == agent and record.kind in of and _within(record, after, before):
             found[record.key] = record
     nearness = rescaled({key: score for key, score in near.items() if key in found})

@@ -63,13 +63,13 @@ class Grants:
 
     def readers(self) -> list[str]:
         """Return the agents that may read, sorted."""
-        return sorted(self._memory.get_internal(self._key) or [])
+        return sorted(self._memory.records.get_internal(self._key) or [])
 
     def change(self, reader: str, *, granted: bool) -> None:
         """Grant or revoke read access."""
         readers = set(self.readers())
         (readers.add if granted else readers.discard)(reader)
-        self._memory.put_internal(self._key, sorted(readers), self._owner)
+        self._memory.records.put_internal(self._key, sorted(readers), self._owner)
 
     def check(self, reader: str) -> None:
         """Raise `NotShared` unless `reader` may read."""

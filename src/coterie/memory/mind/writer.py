@@ -9,10 +9,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from coterie.memory.checking import check_importance, check_seconds, check_text, check_texts, check_time
-from coterie.memory.core import present
 from coterie.memory.mind.consolidation import Insight
 from coterie.memory.mind.episodes import Episodes, key_of
 from coterie.memory.record import MemoryKind, MemoryRecord
+from coterie.memory.records import present
 from coterie.memory.retrieval.words import text_of
 from coterie.memory.tiered import TieredMemory
 from coterie.memory.writing.pending import MemoryPriority
@@ -59,9 +59,9 @@ class EpisodeWriter:
         at = check_time("time", at)
         valid_from, valid_until = check_time("valid_from", valid_from), check_time("valid_until", valid_until)
         check_text("text", text)
-        body = self._memory.encode(value)
+        body = self._memory.records.encode(value)
         newest = self._newest()
-        id = self._memory.new_id()  # noqa: A001 - the field's own name
+        id = self._memory.records.new_id()  # noqa: A001 - the field's own name
 
         def make(_: MemoryRecord | None, version: int, now: float) -> MemoryRecord:
             happened = self._episodes.moment(now) if at is None else at
@@ -83,7 +83,7 @@ class EpisodeWriter:
                 valid_until=valid_until,
             )
 
-        record = self._memory.put(key_of(self._agent, MemoryKind.EPISODE, id), make)
+        record = self._memory.records.put(key_of(self._agent, MemoryKind.EPISODE, id), make)
         if newest is not None and text:
             context = f"{newest.context}\n{text[:_NEIGHBOUR]}"
             self.change(newest.key, context=context)
@@ -101,7 +101,7 @@ class EpisodeWriter:
         """Store a semantic memory."""
         key, text = self.words_of(id, insight)
         check_text("text", text)
-        body = self._memory.encode(insight.value)
+        body = self._memory.records.encode(insight.value)
         importance = check_importance(insight.importance)
         sources = check_texts("sources", insight.sources)
         since, until = check_time("valid_from", insight.valid_from), check_time("valid_until", insight.valid_until)
@@ -125,7 +125,7 @@ class EpisodeWriter:
                 valid_until=until,
             )
 
-        self._memory.put(key, make)
+        self._memory.records.put(key, make)
 
     def words_of(self, id: str, insight: Insight) -> tuple[str, str]:  # noqa: A002 - the field's own name
         """Return the key and the searchable text of a semantic memory."""
@@ -136,15 +136,15 @@ class EpisodeWriter:
     def change(self, key: str, **fields: Any) -> None:
         """Change some fields of a memory, if it still exists."""
         with suppress(LookupError):
-            self._memory.put(
+            self._memory.records.put(
                 key, lambda before, version, _: replace(present(before), version=version, **fields), priority=MemoryPriority.LOW
             )
 
     def citing(self, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
         """Return the memories of this agent that cite another."""
-        self._memory.catch_up()
+        self._memory.records.catch_up()
         now = self._memory.clock.time()
-        return [record for record in self._memory.archive.citing(self._agent, id) if not record.expired(now)]
+        return [record for record in self._memory.records.archive.citing(self._agent, id) if not record.expired(now)]
 
     def scrub(self, record: MemoryRecord) -> None:
         """Remove the words of an episode from the contexts of its neighbours."""
@@ -158,7 +158,7 @@ class EpisodeWriter:
             self.change(last.key, context=context_of(_text(first), _text(outer), last.created))
 
     def _read(self, id: str | None) -> MemoryRecord | None:  # noqa: A002 - the field's own name
-        return self._memory.record(key_of(self._agent, MemoryKind.EPISODE, id)) if id is not None else None
+        return self._memory.records.get(key_of(self._agent, MemoryKind.EPISODE, id)) if id is not None else None
 
 
 def _text(record: MemoryRecord | None) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from coterie.memory.cache import CacheStatistics
-from coterie.memory.compression import CompressionStatistics
+from coterie.memory.compression import CompressedBackend, CompressionStatistics
+from coterie.memory.tiers.store import TierStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +67,28 @@ class MaintenanceReport:
     """Whether it trained a new dictionary for compression."""
     problem: str = ""
     """Why it is incomplete; empty if it is complete."""
+
+
+def measure_tiers(store: TierStore) -> dict[str, TierMetrics]:
+    """Return the metrics of each tier below the cache, by name."""
+    tally = store.lists.tally()
+    found = {}
+    for tier, access, queue in store.accesses():
+        found[access.name] = TierMetrics(
+            name=access.name,
+            records=None if tally is None else sum(count for (place, _), count in tally.items() if place == tier),
+            hits=access.hits,
+            misses=access.misses,
+            writes=access.writes,
+            waiting=len(queue) if queue is not None else 0,
+            lost=queue.lost if queue is not None else 0,
+            failures=access.failures,
+            away=access.away,
+        )
+    return found
+
+
+def measure_compression(store: TierStore) -> CompressionStatistics:
+    """Return the counters of the intermediate tier's compression; zeros without compression."""
+    backend = store.working[1].backend
+    return backend.compressor.statistics() if isinstance(backend, CompressedBackend) else CompressionStatistics()
