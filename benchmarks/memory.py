@@ -17,8 +17,9 @@ import msgspec
 
 from benchmarks.harness import Row, compare, quantile, rate, timed
 from coterie.kernel import stream
-from coterie.memory import AdaptiveCache, AgentMemory, MemoryConfig, MemoryRecord, TieredMemory
-from coterie.memory.cache import CacheEntry
+from coterie.memory import AgentMemory, MemoryConfig, MemoryRecord, TieredMemory
+from coterie.memory.cache.adaptive import AdaptiveCache
+from coterie.memory.cache.segments import CacheEntry
 from coterie.testing import run_together
 
 try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coterie.memory import Archive, Backend
-from coterie.memory.backends import PostgresArchive, SqliteArchive, SqliteBackend
+from coterie.memory.backends.opening import PostgresArchive, SqliteArchive, SqliteBackend
 from coterie.testing.conformance import ArchiveConformance, BackendConformance
 
 

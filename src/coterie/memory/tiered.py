@@ -13,7 +13,7 @@ import msgspec
 from coterie.concurrency import PeriodicJob, SwitchInterval, Timers
 from coterie.errors import MemoryClosed
 from coterie.kernel import Clock, Codec, Countdown, check_number, clock_or_system
-from coterie.memory.cache import CacheStatistics
+from coterie.memory.cache.adaptive import CacheStatistics
 from coterie.memory.checking import (
     check_agent,
     check_agents,

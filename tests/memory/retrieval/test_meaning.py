@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting
-from coterie.memory import AgentMemory, CachedEmbedder, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
+from coterie.memory import AgentMemory, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
 from coterie.memory.mind.recall import convex_sum, normalised, recency, rescaled
-from coterie.memory.retrieval.embedding import pack_vector
+from coterie.memory.retrieval.embedding import CachedEmbedder, pack_vector
 from coterie.testing import ManualClock
 from tests.memory.stores import FlakyArchive, open_memory
 

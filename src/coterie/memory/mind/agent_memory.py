@@ -42,8 +42,8 @@ class AgentMemory:
     ::
 
         mind = AgentMemory(memory, agent="alice", max_episodes=1000)
-    mind.remember({"content": "Bob lent me 5 coins", "type": "observation"}, importance=0.6)
-    mind.recall("who did I borrow from?", k=10)
+        mind.remember({"content": "Bob lent me 5 coins", "type": "observation"}, importance=0.6)
+        mind.recall("who did I borrow from?", k=10)
 
     A handle reads only the memories of its agent; `of` returns those that another agent shares with it. Several handles on one
     agent use the same memories. Safe from many threads: there are never more than `max_episodes`, none is lost or counted

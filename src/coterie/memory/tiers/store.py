@@ -11,7 +11,8 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import MemoryClosed, MemoryForked, TierUnavailable, WriteTimeout
 from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
-from coterie.memory.cache import AdaptiveCache, CacheEntry
+from coterie.memory.cache.adaptive import AdaptiveCache
+from coterie.memory.cache.segments import CacheEntry
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
@@ -322,10 +323,7 @@ class TierStore:
             return None
 
     def _known(self, key: str) -> MemoryRecord | None:
-        """Return the newest record of a key without counting it as use.
-
-        Raises `TierUnavailable` if no available tier can tell.
-        """
+        """Return the newest record of a key, uncounted. Raises `TierUnavailable` if no available tier can tell."""
         if self._key_filter is not None and key not in self._key_filter:
             return None
         pending = self.queue.pending(key)

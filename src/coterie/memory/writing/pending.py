@@ -83,7 +83,7 @@ class PendingFlushes:
         self._flushes.append(flush)
 
     def discard(self, flush: FlushCompletion) -> None:
-        """Remove a flush that nobody waits for any more."""
+        """Remove a flush whose caller has given up."""
         self._flushes = [each for each in self._flushes if each is not flush]
 
     def count(self, number: int) -> None:
