@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -11,6 +12,15 @@ import pytest
 from coterie.concurrency import InterruptGuard, Signal, interrupts, start_thread
 
 HERE = str(Path(__file__).parent)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Begin each test as a process without runtimes, whatever other tests hold."""
+    monkeypatch.setattr(InterruptGuard, "_held", [])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

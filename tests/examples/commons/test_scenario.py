@@ -86,14 +86,13 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         ),
         (
             HEAD + AGENT + '[graph]\nstages = ["decide", "fish"]\nedges = [["decide", "fsh"]]\n',
-            "graph: the graph does not close: an edge leads from 'decide' to 'fsh', and 'fsh' is no stage; did you mean 'fish'?",
+            "graph: the graph does not close: an edge leads from 'decide' to 'fsh', but the stage 'fsh' is unknown; did you mean 'fish'?",
         ),
         (
             HEAD + AGENT + '[graph]\nstages = ["decide", "fish"]\nedges = [["decide", "fish"], ["fish", "decide"]]\n',
             "graph: the graph does not close: "
             + "; ".join(
-                f"from '{name}' there is no way out of a circle; add an edge to 'end', or a condition"
-                for name in ("decide", "fish")
+                f"the loop at '{name}' has no exit; add an edge to 'end', or a condition" for name in ("decide", "fish")
             ),
         ),
         (
