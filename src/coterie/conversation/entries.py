@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from coterie.conversation.events import (
+    ConversationEvent,
     Delivered,
     Event,
     Lane,
@@ -104,15 +105,28 @@ FIRST_PART = 1 << 10
 """From here on they count; before it are those that the entry itself is."""
 
 
+class TextCompleted(ConversationEvent, frozen=True, kw_only=True):
+    """The whole of a text that was written in pieces. Internal: readers get what they lack of it as `TextWritten`."""
+
+    turn: int
+    text: str
+    delivery: bool = False
+
+
 def identify(sequence: int, part: int = 0) -> int:
     """Return the id of an event: that of an entry, or of what happened after it."""
     return sequence << PARTS | min(part, (1 << PARTS) - 1)
 
 
-def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[Event]:
-    """Return the events that an entry of the log is."""
+def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[Event | TextCompleted]:
+    """Return the events that an entry of the log is, in the order of their ids."""
     where: dict[str, Any] = {"id": identify(sequence), "at": at}
-    found: list[Event] = []
+    found: list[Event | TextCompleted] = []
+    if isinstance(entry, ToolCallsEntry | TurnEndedEntry):
+        found.append(TextCompleted(id=identify(sequence) - 1, at=at, turn=entry.turn, text=entry.text))
+    elif isinstance(entry, DeliveredEntry) and entry.merged:
+        turn = max((each.turn for each in entry.operations), default=0)
+        found.append(TextCompleted(id=identify(sequence) - 1, at=at, turn=turn, text=entry.text, delivery=True))
     match entry:
         case UserMessageEntry():
             found.append(TurnBegan(**where, turn=entry.turn, text=entry.text))

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Self
 
 from coterie.concurrency import Rank, new_lock
-from coterie.conversation.entries import FIRST_PART, PARTS, events_of, identify
-from coterie.conversation.events import Event
+from coterie.conversation.entries import FIRST_PART, PARTS, TextCompleted, events_of, identify
+from coterie.conversation.events import Event, TextWritten
 from coterie.conversation.journal import Journal
 
 _PAGE = 500
@@ -28,7 +28,7 @@ class EventStream:
         self._journal = journal
         self._namespace = namespace
         self._lock = new_lock(Rank.RECORDS)
-        self._events: deque[Event] = deque()
+        self._events: deque[Event | TextCompleted] = deque()
         self._kept = kept
         self._oldest = 0
         """The id up to which events are not in memory."""
@@ -51,7 +51,7 @@ class EventStream:
         self._notify()
         return part
 
-    def publish(self, events: Iterable[Event]) -> None:
+    def publish(self, events: Iterable[Event | TextCompleted]) -> None:
         """Add events, each newer than those before it."""
         with self._lock:
             for event in events:
@@ -61,7 +61,7 @@ class EventStream:
                 self._oldest = self._events.popleft().id
         self._notify()
 
-    def amend(self, events: Iterable[Event]) -> None:
+    def amend(self, events: Iterable[Event | TextCompleted]) -> None:
         """Put events in place of those of their ids, where these are in memory still."""
         amended = {each.id: each for each in events}
         with self._lock:
@@ -82,8 +82,10 @@ class EventStream:
         """
         return Cursor(self, after, source, follow=follow)
 
-    def behind(self, after: int) -> tuple[list[Event], int, bool]:
-        """Return the next events behind an id, where to go on after them, and whether nothing more will come.
+    def behind(self, after: int) -> tuple[list[Event | TextCompleted], int, bool, bool]:
+        """Return the next events behind an id, where to go on after them, and two facts.
+
+        These are whether nothing more will come, and whether the events are from the log, which has no pieces of texts.
 
         Raises the error that the feed was closed with, once all that is there has been read.
         """
@@ -93,9 +95,9 @@ class EventStream:
                 found = [event for event in self._events if event.id > after]
                 if not found and closed and error is not None:
                     raise error
-                return found, found[-1].id if found else after, closed
+                return found, found[-1].id if found else after, closed, False
         page = list(itertools.islice(self._from_log(after, floor), _PAGE))
-        return page, page[-1].id if len(page) == _PAGE else floor, False
+        return page, page[-1].id if len(page) == _PAGE else floor, False, True
 
     @property
     def has_readers(self) -> bool:
@@ -112,9 +114,10 @@ class EventStream:
         with self._lock:
             self._listeners.discard(wake)
 
-    def _from_log(self, after: int, until: int) -> Iterable[Event]:
+    def _from_log(self, after: int, until: int) -> Iterable[Event | TextCompleted]:
         # Events of one entry share its sequence number, so the one at hand is looked at again.
-        sequence, last = (after >> PARTS) - 1, until >> PARTS
+        # The whole of a text has the id just before its entry's.
+        sequence, last = (after >> PARTS) - 1, (until + 1) >> PARTS
         while True:
             records = self._journal.between(self._namespace, sequence, last, _PAGE)
             for record in records:
@@ -130,6 +133,38 @@ class EventStream:
             wake()
 
 
+class ReceivedText:
+    """How much of each text one reader was given, so that it gets the rest once pieces are not in memory any more."""
+
+    def __init__(self) -> None:
+        self._given: dict[tuple[int, bool], int] = {}
+        self._missed = False
+        """Whether pieces may be missing. Until then a text that begins in the middle is one that was read elsewhere before."""
+
+    def complete(self, events: Iterable[Event | TextCompleted], *, logged: bool) -> list[Event]:
+        """Return events without pieces that have a hole before them, and with the rest of each text at its end."""
+        self._missed = self._missed or logged
+        found: list[Event] = []
+        for event in events:
+            if isinstance(event, TextCompleted):
+                # A delivery is the only one that is being written.
+                key = next((each for each in self._given if each[1]), (0, True)) if event.delivery else (event.turn, False)
+                given = self._given.pop(key, 0 if self._missed else len(event.text))
+                turn = key[0] or event.turn
+                if rest := event.text[given:]:
+                    found.append(
+                        TextWritten(id=event.id, at=event.at, turn=turn, text=rest, delivery=event.delivery, offset=given)
+                    )
+            elif isinstance(event, TextWritten):
+                key = (event.turn, event.delivery)
+                if event.offset in (0, self._given.get(key, 0 if self._missed else event.offset)):
+                    self._given[key] = event.offset + len(event.text)
+                    found.append(event)
+            else:
+                found.append(event)
+        return found
+
+
 class Cursor(AsyncIterator[Event]):
     """One reader's place in a feed. A reading that was cancelled goes on where it was. For one task at a time."""
 
@@ -139,6 +174,7 @@ class Cursor(AsyncIterator[Event]):
         self._event_stream = event_stream
         self._after = after
         self._found: deque[Event] = deque()
+        self._texts = ReceivedText()
 
     def __aiter__(self) -> Self:
         return self
@@ -150,8 +186,8 @@ class Cursor(AsyncIterator[Event]):
             # Before looking, so that nothing comes unseen in between.
             self._event_stream.add_listener(wake)
             try:
-                found, after, over = self._event_stream.behind(self._after)
-                self._found.extend(found)
+                found, after, over, logged = self._event_stream.behind(self._after)
+                self._found.extend(self._texts.complete(found, logged=logged))
                 if not found and after == self._after:
                     if over or not self._follow:
                         raise StopAsyncIteration

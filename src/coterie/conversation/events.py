@@ -47,13 +47,20 @@ class TurnBegan(ConversationEvent, frozen=True, kw_only=True, tag="turn_began"):
 
 
 class TextWritten(ConversationEvent, frozen=True, kw_only=True, tag="text_written"):
-    """A piece of what is being said. Pieces are not kept once the whole is: a late reader gets `TurnEnded` or `Delivered`."""
+    """A piece of what is being said. The pieces that one reader gets make up the text, however slow the reader is.
+
+    Single pieces are not kept for long. A reader that falls behind, or comes late, gets the rest in one piece, when the
+    text is complete.
+    """
 
     turn: int
     """The turn that it answers; for a delivery the latest turn there was."""
     text: str
     delivery: bool = False
     """Whether it is part of a delivery, and not of an answer."""
+    offset: int = 0
+    """Characters of the same text before it. An answer has one text before each batch of tool calls, and one at its end;
+    each begins at 0."""
 
 
 class ToolCalled(ConversationEvent, frozen=True, kw_only=True, tag="tool_called"):

@@ -37,7 +37,7 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     cancel_grace: float = 5.0
     """How long an operation that was asked to stop may take to, before it is given up."""
     model_timeout: float = 60.0
-    """How long a model may take for one reply."""
+    """How long a model may say nothing before its reply is given up. A reply that is being written may take any time."""
     steps: int = 12
     """How often the model may call tools in one turn."""
     mistakes: int = 3

@@ -253,7 +253,8 @@ def _piece(told: Delivery, said: list[str], *, written: bool) -> tuple[str, bool
     event = told.event
     gap = _BREAK if said else ""
     if told.own and isinstance(event, TextWritten):
-        return (event.text if written else gap + event.text), True
+        # After a batch of tool calls a text begins anew.
+        return (event.text if written and event.offset else gap + event.text), True
     if told.own and isinstance(event, TurnEnded):
         return ("" if written or not event.text else gap + event.text), written
     text = _whole_text(told)

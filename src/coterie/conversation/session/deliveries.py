@@ -9,9 +9,9 @@ from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.session.prompt import project
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
-from coterie.conversation.session.speaker import AnswerCut, Speaker
+from coterie.conversation.session.speaker import AnswerCut, ModelInterrupted, Speaker
 from coterie.errors import ModelError, describe
-from coterie.models import ModelRequest
+from coterie.models import Finish, ModelRequest
 from coterie.runtime.references.logs import AgentLog
 
 
@@ -61,11 +61,14 @@ class Deliveries:
         )
         try:
             reply = await self._speaker.speak(request, turn=self._session_log.answered, delivery=True)
-        except (ModelError, TimeoutError) as error:
+        except (ModelError, ModelInterrupted, TimeoutError) as error:
             # The outcome is told all the same, if not as well.
             self._log.warning("a delivery is told plainly: %s", describe(error))
             return ""
         except AnswerCut:
+            return ""
+        if reply.finish not in (Finish.STOP, Finish.TOOLS):
+            self._log.warning("a delivery is told plainly: the reply ended by %s", reply.finish)
             return ""
         return reply.text.strip() and reply.text
 

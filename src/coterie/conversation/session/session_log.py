@@ -15,6 +15,7 @@ from coterie.conversation.entries import (
     PARTS,
     ConsentRequestedEntry,
     ConversationEntry,
+    TextCompleted,
     TurnEndedEntry,
     UserMessageEntry,
     events_of,
@@ -39,7 +40,7 @@ class _UncommittedEvents:
 
     __slots__ = ("events", "ready")
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event | TextCompleted]) -> None:
         self.events = events
         self.ready = False
 
@@ -110,7 +111,8 @@ class SessionLog:
         With `tell`, changed operations that have not ended are told of; of those that have, their entry tells.
         """
         at = self.now
-        records, events = [], []
+        records: list[LogRecord] = []
+        events: list[Event | TextCompleted] = []
         for entry in map(storable, entries):
             self._sequence += 1
             record = LogRecord(self._sequence, at, entry)

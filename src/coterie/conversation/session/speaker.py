@@ -20,6 +20,15 @@ class AnswerCut(Exception):
         super().__init__("it was cut short")
 
 
+class ModelInterrupted(Exception):
+    """The model failed, or fell silent, in the middle of a reply. `text` is what it had said, which readers have seen."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        self.text = text
+        self.problem = problem
+        super().__init__(problem)
+
+
 class Speaker:
     """Asks the model, and passes on what it says, piece by piece. Only the conversation's thread touches it."""
 
@@ -28,6 +37,8 @@ class Speaker:
         self._host = session_log.host
         self._asking: asyncio.Task[ModelReply] | None = None
         self._cut = False
+        self._heard = 0.0
+        """When the model said something last, in seconds of the loop."""
 
     @property
     def speaking(self) -> bool:
@@ -45,17 +56,31 @@ class Speaker:
     async def speak(self, request: ModelRequest, *, turn: int, delivery: bool = False) -> ModelReply:
         """Return the model's whole reply, told piece by piece meanwhile.
 
-        Raises `AnswerCut`, `ModelError`, and `TimeoutError` when the model took too long.
+        Raises `AnswerCut`; `ModelError`, and `TimeoutError` when the model said nothing for too long; `ModelInterrupted` if one
+        of these came when a part had been told already.
         """
         said: list[str] = []
         self._cut = False
-        asking = asyncio.get_running_loop().create_task(self._read(request, turn, said, delivery=delivery))
+        try:
+            return await self._speak(request, turn, said, delivery=delivery)
+        except (ModelError, TimeoutError) as error:
+            if not said:
+                raise
+            raise ModelInterrupted(plain_text("".join(said)), describe(error)) from error
+
+    async def _speak(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool) -> ModelReply:
+        loop = asyncio.get_running_loop()
+        silence = self._host.settings.model_timeout
+        self._heard = loop.time()
+        asking = loop.create_task(self._read(request, turn, said, delivery=delivery))
         self._asking = asking
         try:
-            done, _ = await asyncio.wait({asking}, timeout=self._host.settings.model_timeout)
-            if not done:
-                asking.cancel()
-                raise TimeoutError(f"the model gave no answer within {self._host.settings.model_timeout:g} s")
+            while not asking.done():
+                left = self._heard + silence - loop.time()
+                if left <= 0:
+                    asking.cancel()
+                    raise TimeoutError(f"the model said nothing for {silence:g} s")
+                await asyncio.wait({asking}, timeout=left)
             if asking.cancelled():
                 if self._cut:
                     raise AnswerCut(plain_text("".join(said)))
@@ -68,14 +93,17 @@ class Speaker:
     async def _read(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool) -> ModelReply:
         reply: ModelReply | None = None
         stream: Any = None
+        length = 0
         try:
             stream = self._host.model.stream(request)
             async for piece in stream:
+                self._heard = asyncio.get_running_loop().time()
                 if isinstance(piece, ModelReply):
                     reply = piece
                 elif text := text_of_piece(piece):
                     said.append(text)
-                    self._session_log.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery)
+                    self._session_log.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery, offset=length)
+                    length += len(text)
         except (ModelError, asyncio.CancelledError):
             raise
         except BaseException as error:

@@ -15,12 +15,14 @@ from coterie.conversation.session.builtin_tools import BUILTIN_TOOLS, BuiltinCom
 from coterie.conversation.session.prompt import project
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
-from coterie.conversation.session.speaker import AnswerCut, Speaker
+from coterie.conversation.session.speaker import AnswerCut, ModelInterrupted, Speaker
 from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy, lane_of, tools_for_lane
 from coterie.errors import ConversationError, ModelError, StorageError, describe
 from coterie.models import Finish, ModelRequest, ToolCall
 
 SORRY = "I am sorry, I cannot answer that just now."
+_COMPLETE = (Finish.STOP, Finish.TOOLS)
+"""How a reply ends that is whole. The calls of any other are not run: one may lack arguments, or not be meant."""
 LOST = "I am sorry, I could not work out how to do that."
 
 
@@ -68,6 +70,11 @@ class TurnRunner:
             except AnswerCut as cut:
                 await self._end(turn, lane, TurnOutcome.CUT, texts, cut.text, "a result had waited long enough")
                 return
+            except ModelInterrupted as error:
+                # The user has seen the beginning: it stays, in the log and in later prompts.
+                apology = self._say(turn, f"\n\n{SORRY}", offset=len(error.text))
+                await self._end(turn, lane, TurnOutcome.FAILED, texts, error.text + apology, error.problem)
+                return
             except (ModelError, TimeoutError) as error:
                 # What the model's contract lets it raise; all else is a fault, and is told as one too.
                 await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, SORRY), describe(error))
@@ -76,16 +83,20 @@ class TurnRunner:
                 text = reply.text
                 if not text.strip() and not texts:
                     text = self._say(turn, SORRY)
-                problem = "" if reply.finish in (Finish.STOP, Finish.TOOLS) else f"the reply ended by {reply.finish}"
+                problem = "" if reply.finish in _COMPLETE else f"the reply ended by {reply.finish}"
                 await self._end(turn, lane, TurnOutcome.ANSWERED, texts, text, problem)
                 return
             if reply.text:
                 texts.append(reply.text)
+            complete = reply.finish in _COMPLETE
             calls = tuple(
                 ToolCall(f"call-{self._session_log.next_sequence}-{index}", call.name, call.arguments)
                 for index, call in enumerate(reply.calls)
             )
-            mistakes = await self._perform(turn, lane, reply.text, calls, mistakes)
+            if complete:
+                mistakes = await self._perform(turn, lane, reply.text, calls, mistakes)
+            else:
+                mistakes += await self._refuse(turn, reply.text, calls, reply.finish)
             if mistakes > self._host.settings.mistakes or steps >= self._host.settings.steps:
                 problem = "the model's calls did not fit" if mistakes else f"the model called tools {steps} times"
                 await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, LOST), problem)
@@ -147,6 +158,18 @@ class TurnRunner:
         wrong = [each for each in replies.values() if each.mistaken]
         return mistakes + len(wrong) if wrong and not drafts else 0
 
+    async def _refuse(self, turn: int, text: str, calls: Sequence[ToolCall], finish: Finish) -> int:
+        """Answer the calls of a reply that is not complete without running them; return how many there are."""
+        why = f"Not run: the reply ended by {finish}, so the call may be incomplete. Make the whole call again, in a shorter reply."
+        returned = [ToolResultEntry(turn=turn, call=each.id, tool=each.name, content=why, failed=True) for each in calls]
+        await self._session_log.record(
+            ToolCallsEntry(turn=turn, text=text, calls=tuple(map(self._calls.masked, calls))), *returned
+        )
+        for each in calls:
+            if each.name in self._host.tools:
+                self._host.telemetry.count_tool(each.name, "refused")
+        return len(calls)
+
     async def _await_operations(self, turn: int, drafts: Mapping[str, PlannedOperation], began: float) -> None:
         """Wait for operations as long as their turn's patience lasts, and let the others go to the background."""
         waiting = {draft.operation.number: asyncio.create_task(self._await_one(draft, began)) for draft in drafts.values()}
@@ -205,8 +228,8 @@ class TurnRunner:
 
     # The end.
 
-    def _say(self, turn: int, text: str) -> str:
-        self._session_log.announce(TextWritten, turn=turn, text=text)
+    def _say(self, turn: int, text: str, offset: int = 0) -> str:
+        self._session_log.announce(TextWritten, turn=turn, text=text, offset=offset)
         return text
 
     async def _end(self, turn: int, lane: Lane, outcome: TurnOutcome, texts: list[str], text: str, problem: str) -> None:
