@@ -50,7 +50,7 @@ def hold(system: ActionSystem, **options: object) -> tuple[Action[bool], threadi
     return action, over
 
 
-def test_an_action_is_done_and_its_result_applied_before_it_resolves() -> None:
+def test_an_action_resolves_after_its_result_is_applied() -> None:
     applied: list[tuple[str, object]] = []
     with ActionSystem(apply=lambda action, value: applied.append((action.id, value))) as system:
         action = system.submit(divmod, 7, 2)
@@ -60,7 +60,7 @@ def test_an_action_is_done_and_its_result_applied_before_it_resolves() -> None:
         assert system.metrics().lanes["execution"].succeeded == 1
 
 
-def test_a_result_that_cannot_be_applied_is_applied_again_and_the_action_never_done_twice() -> None:
+def test_failed_feedback_is_retried_without_running_the_action_again() -> None:
     clock = ManualClock()
     done: list[int] = []
     broken = True
@@ -106,7 +106,7 @@ def test_recovery_waits_on_the_clock_and_holds_no_worker() -> None:
         assert (tries, action.type) == ([0.0, 1.0, 3.0], ActionStage.RECOVERY)
 
 
-def test_a_dead_action_keeps_its_whole_history_and_can_be_submitted_again() -> None:
+def test_a_dead_action_keeps_its_history_and_can_be_resubmitted() -> None:
     clock = ManualClock()
     healthy = False
 
@@ -131,7 +131,7 @@ def test_a_dead_action_keeps_its_whole_history_and_can_be_submitted_again() -> N
             system.resubmit(dead)
 
 
-def test_only_so_many_dead_are_kept() -> None:
+def test_the_number_of_retained_dead_actions_is_bounded() -> None:
     with ActionSystem(dead=2) as system:
         actions = [system.submit(fail, retry=None) for _ in range(4)]
         for action in actions:
@@ -139,7 +139,7 @@ def test_only_so_many_dead_are_kept() -> None:
         assert len(system.dead()) == 2
 
 
-def test_the_same_key_runs_once_however_many_submit_it() -> None:
+def test_submissions_with_the_same_key_run_once() -> None:
     done: list[int] = []
     with ActionSystem() as system:
         actions: list[Action[None]] = []
@@ -150,7 +150,7 @@ def test_the_same_key_runs_once_however_many_submit_it() -> None:
     assert done == [1]
 
 
-def test_a_key_stands_for_one_thing_and_not_for_ever() -> None:
+def test_a_key_names_one_function_and_expires() -> None:
     clock = ManualClock()
     with ActionSystem(clock=clock, keep=Retention(seconds=10.0)) as system:
         first = system.submit(int, key="k")
@@ -161,7 +161,7 @@ def test_a_key_stands_for_one_thing_and_not_for_ever() -> None:
         assert system.submit(int, key="k") is not first
 
 
-def test_a_key_that_was_refused_can_be_used_again() -> None:
+def test_the_key_of_a_refused_action_is_free() -> None:
     with ActionSystem(workers=ONE, queue=QueueLimits(capacity=1, overflow="reject")) as system:
         _, over = hold(system)
         system.submit(int)
@@ -172,7 +172,7 @@ def test_a_key_that_was_refused_can_be_used_again() -> None:
         assert system.submit(int, key="k").result(10) == 0
 
 
-def test_at_most_so_many_use_a_resource_at_once_and_the_others_hold_no_worker() -> None:
+def test_a_resource_limits_concurrent_actions_and_waiting_ones_hold_no_worker() -> None:
     using = most = 0
     lock = threading.Lock()
 
@@ -199,7 +199,7 @@ def test_at_most_so_many_use_a_resource_at_once_and_the_others_hold_no_worker() 
     assert most == 2
 
 
-def test_the_most_urgent_gets_the_resource_first() -> None:
+def test_the_most_urgent_action_gets_the_resource_first() -> None:
     done: list[str] = []
     with ActionSystem(workers=Bounds(2, 2), resources={"bank": ResourceLimits(at_once=1)}) as system:
         _, over = hold(system, resource="bank")
@@ -209,7 +209,7 @@ def test_the_most_urgent_gets_the_resource_first() -> None:
     assert done == ["critical", "normal", "low"]
 
 
-def test_a_place_is_given_back_by_whoever_ends_while_waiting_or_fails() -> None:
+def test_an_action_that_fails_or_ends_while_waiting_releases_its_resource() -> None:
     clock = ManualClock()
     with ActionSystem(workers=ONE, clock=clock, resources={"bank": ResourceLimits(at_once=1)}) as system:
         _, over = hold(system)
@@ -225,7 +225,7 @@ def test_a_place_is_given_back_by_whoever_ends_while_waiting_or_fails() -> None:
         assert system.metrics().resources["bank"].in_use == 0
 
 
-def test_a_timed_out_action_has_its_place_until_its_function_returns() -> None:
+def test_a_timed_out_action_uses_its_resource_until_its_function_returns() -> None:
     clock = ManualClock()
     with ActionSystem(clock=clock, resources={"bank": ResourceLimits(at_once=1)}) as system:
         stuck, over = hold(system, resource="bank", timeout=1.0)
@@ -240,7 +240,7 @@ def test_a_timed_out_action_has_its_place_until_its_function_returns() -> None:
         assert following.result(10) == 0
 
 
-def test_a_rate_is_kept_exactly_and_holds_no_worker() -> None:
+def test_a_rate_limit_is_exact_and_holds_no_worker() -> None:
     clock = ManualClock()
     begun: list[float] = []
     limits = ResourceLimits(rate=2.0, burst=3)
@@ -296,7 +296,7 @@ def test_one_action_at_a_time_tries_a_half_open_circuit() -> None:
         assert system.circuit("bank") is CircuitState.CLOSED
 
 
-def test_a_retry_waits_until_the_circuit_lets_it_try() -> None:
+def test_a_retry_waits_until_the_circuit_allows_a_trial() -> None:
     clock = ManualClock()
     with ActionSystem(clock=clock, breaker=CircuitBreaker(failures=1, reset_after=60.0)) as system:
         assert system.submit(fail, target="bank", retry=None).wait(10)
@@ -306,7 +306,7 @@ def test_a_retry_waits_until_the_circuit_lets_it_try() -> None:
         assert action.result(10) == 0
 
 
-def test_a_stop_drains_what_waits_for_a_resource() -> None:
+def test_a_stop_drains_actions_that_wait_for_a_resource() -> None:
     system = ActionSystem(resources={"bank": ResourceLimits(at_once=1)})
     actions = [system.submit(int, resource="bank") for _ in range(50)]
     assert system.stop().drained
@@ -315,7 +315,7 @@ def test_a_stop_drains_what_waits_for_a_resource() -> None:
         system.submit(int, key="k")
 
 
-def test_a_stop_ends_what_waits_for_a_retry() -> None:
+def test_a_stop_cancels_an_action_that_waits_for_a_retry() -> None:
     system = ActionSystem()
     action = system.submit(fail, retry=Retry(initial=600.0, maximum=600.0))
     eventually(lambda: action.state is JobState.WAITING)
@@ -324,26 +324,26 @@ def test_a_stop_ends_what_waits_for_a_retry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "word"),
+    ("submit", "word"),
     [
-        (lambda: ActionSystem().submit(int, resource="moon"), "moon"),
-        (lambda: ActionSystem().submit(int, key=3), "key"),  # type: ignore[arg-type]
-        (lambda: ActionSystem(apply=3), "apply"),  # type: ignore[arg-type]
-        (lambda: ActionSystem(resources={"a": 3}), "resources"),  # type: ignore[dict-item]
-        (lambda: ActionSystem(breaker=3), "breaker"),  # type: ignore[arg-type]
-        (lambda: ActionSystem(dead=-1), "dead"),
-        (ResourceLimits, "at_once, or rate"),
-        (lambda: ResourceLimits(rate=0), "rate"),
-        (lambda: CircuitBreaker(failures=0), "failures"),
+        (lambda system: system.submit(int, resource="moon"), "moon"),
+        (lambda system: system.submit(int, key=3), "key"),
+        (lambda _: ActionSystem(apply=3), "apply"),  # type: ignore[arg-type]
+        (lambda _: ActionSystem(resources={"a": 3}), "resources"),  # type: ignore[dict-item]
+        (lambda _: ActionSystem(breaker=3), "breaker"),  # type: ignore[arg-type]
+        (lambda _: ActionSystem(dead=-1), "dead"),
+        (lambda _: ResourceLimits(), "at_once, or rate"),
+        (lambda _: ResourceLimits(rate=0), "rate"),
+        (lambda _: CircuitBreaker(failures=0), "failures"),
     ],
 )
-def test_what_makes_no_sense_is_said_where_it_is_given(make: Callable[[], object], word: str) -> None:
-    with pytest.raises(InvalidSetting, match=word):
-        make()
+def test_invalid_settings_are_rejected(submit: Callable[[ActionSystem], object], word: str) -> None:
+    with ActionSystem() as system, pytest.raises(InvalidSetting, match=word):
+        submit(system)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "shed"])
-def test_the_key_of_what_never_began_can_be_used_again(how: str) -> None:
+def test_the_key_of_an_action_without_an_attempt_is_free(how: str) -> None:
     with ActionSystem(workers=ONE, queue=QueueLimits(capacity=1, overflow="shed")) as system:
         _, over = hold(system)
         first = system.submit(int, key="k", priority=Priority.LOW)
@@ -356,7 +356,7 @@ def test_the_key_of_what_never_began_can_be_used_again(how: str) -> None:
         assert system.submit(int, key="k").result(10) == 0
 
 
-def test_who_waits_for_a_resource_is_counted_as_long_as_it_waits() -> None:
+def test_waiting_actions_of_a_resource_are_counted_until_they_end() -> None:
     with ActionSystem(resources={"r": ResourceLimits(at_once=1)}) as system:
         _, over = hold(system, resource="r")
         waiting = [system.submit(int, resource="r") for _ in range(5)]
@@ -367,7 +367,7 @@ def test_who_waits_for_a_resource_is_counted_as_long_as_it_waits() -> None:
         over.set()
 
 
-def test_an_action_that_is_submitted_again_for_feedback_is_counted_once() -> None:
+def test_an_action_resubmitted_for_feedback_is_counted_once() -> None:
     broken = True
 
     def apply(*_: object) -> None:

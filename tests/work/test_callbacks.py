@@ -39,7 +39,7 @@ def test_a_callback_may_wait_for_another_job() -> None:
         eventually(lambda: got == [7])
 
 
-def test_what_is_no_callback_is_refused_and_nothing_submitted() -> None:
+def test_an_invalid_callback_is_rejected_before_submission() -> None:
     with ProcessingEngine() as engine, ActionSystem() as system:
         with pytest.raises(InvalidSetting, match="callback=5"):
             engine.submit(int, callback=5)  # type: ignore[arg-type]

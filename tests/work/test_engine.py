@@ -67,7 +67,7 @@ def test_a_job_raises_what_its_function_raises() -> None:
         engine.submit(divmod, 1, 0).result(10)
 
 
-def test_what_would_end_a_worker_fails_the_job_and_not_whoever_waits() -> None:
+def test_an_exception_that_would_end_a_worker_fails_only_the_job() -> None:
     def leave() -> None:
         raise SystemExit(3)
 
@@ -79,7 +79,7 @@ def test_what_would_end_a_worker_fails_the_job_and_not_whoever_waits() -> None:
 
 
 @pytest.mark.parametrize("priority", list(Priority))
-def test_the_more_urgent_is_taken_first_and_equals_in_order(priority: Priority) -> None:
+def test_more_urgent_jobs_run_first_and_equals_in_order(priority: Priority) -> None:
     done: list[tuple[Priority, int]] = []
     with ProcessingEngine(threads=ONE) as engine:
         gate = Gate(engine)
@@ -91,7 +91,7 @@ def test_the_more_urgent_is_taken_first_and_equals_in_order(priority: Priority) 
     assert done == sorted(done, key=lambda entry: (order.index(entry[0]), entry[1]))
 
 
-def test_low_never_starves_however_many_more_urgent_come() -> None:
+def test_low_priority_jobs_never_starve() -> None:
     clock = ManualClock()
     done: list[str] = []
     with ProcessingEngine(threads=ONE, clock=clock, queue=QueueLimits(age_after=1.0)) as engine:
@@ -104,7 +104,7 @@ def test_low_never_starves_however_many_more_urgent_come() -> None:
     assert done.index("low") == 0
 
 
-def test_those_that_waiting_has_lifted_do_not_hold_up_a_more_urgent_one() -> None:
+def test_aged_jobs_do_not_block_a_more_urgent_one() -> None:
     clock = ManualClock()
     done: list[str] = []
     with ProcessingEngine(threads=ONE, clock=clock, queue=QueueLimits(age_after=1.0)) as engine:
@@ -199,7 +199,7 @@ def test_a_retry_waits_on_the_clock_and_holds_no_worker() -> None:
         assert engine.metrics().lanes["reasoning"].retries == 3
 
 
-def test_only_what_is_worth_it_is_tried_again() -> None:
+def test_only_selected_errors_are_retried() -> None:
     with ProcessingEngine() as engine:
         job = engine.submit(divmod, 1, 0, retry=Retry(3, on=OSError))
         with pytest.raises(ZeroDivisionError):
@@ -246,7 +246,7 @@ def test_a_deadline_ends_a_job_that_still_waits() -> None:
     assert job.attempts == 0
 
 
-def test_what_is_queued_can_be_taken_back() -> None:
+def test_a_queued_job_can_be_cancelled() -> None:
     with ProcessingEngine(threads=ONE) as engine:
         gate = Gate(engine)
         job = engine.submit(int)
@@ -258,7 +258,7 @@ def test_what_is_queued_can_be_taken_back() -> None:
         assert job.attempts == 0
 
 
-def test_what_runs_on_a_thread_is_asked_to_end_and_can_say_that_it_did() -> None:
+def test_a_job_on_a_thread_sees_the_cancel_request_and_can_end_as_cancelled() -> None:
     started = threading.Event()
 
     def patient() -> None:
@@ -291,7 +291,7 @@ def test_a_full_queue_refuses(policy: str) -> None:
         assert [job.result(10) for job in (*jobs, other)] == [0, 0, 0]
 
 
-def test_who_submits_waits_for_room_and_gets_it() -> None:
+def test_a_submitter_waits_for_space() -> None:
     with ProcessingEngine(threads=ONE, queue=QueueLimits(capacity=1, patience=None)) as engine:
         gate = Gate(engine)
         engine.submit(int)
@@ -303,7 +303,7 @@ def test_who_submits_waits_for_room_and_gets_it() -> None:
         assert jobs[0].result(10) == 7
 
 
-def test_on_an_event_loop_a_job_waits_for_room_by_itself() -> None:
+def test_on_an_event_loop_a_job_waits_for_space_without_blocking() -> None:
     async def main() -> None:
         with ProcessingEngine(threads=ONE, queue=QueueLimits(capacity=1, patience=0.05)) as engine:
             gate = Gate(engine)
@@ -318,7 +318,7 @@ def test_on_an_event_loop_a_job_waits_for_room_by_itself() -> None:
     asyncio.run(main())
 
 
-def test_the_least_urgent_is_shed() -> None:
+def test_the_least_urgent_job_is_shed() -> None:
     with ProcessingEngine(threads=ONE, queue=QueueLimits(capacity=2, overflow="shed")) as engine:
         gate = Gate(engine)
         low, normal = engine.submit(int, priority="low"), engine.submit(int)
@@ -343,7 +343,7 @@ def test_a_job_that_submits_to_its_own_full_pool_is_refused_and_named() -> None:
             engine.submit(greedy).result(10)
 
 
-def test_a_job_may_wait_for_others_of_its_own_pool() -> None:
+def test_a_job_may_wait_for_other_jobs_of_its_pool() -> None:
     with ProcessingEngine(threads=ONE) as engine:
 
         def nested(depth: int) -> int:
@@ -353,7 +353,7 @@ def test_a_job_may_wait_for_others_of_its_own_pool() -> None:
         engine.balance()
 
 
-def test_a_job_that_would_wait_for_itself_is_told() -> None:
+def test_a_cycle_of_waiting_jobs_is_detected() -> None:
     jobs: list[Job[object]] = []
     ready = threading.Event()
     with ProcessingEngine(threads=Bounds(2, 2)) as engine:
@@ -386,7 +386,7 @@ def test_a_job_can_be_awaited_on_any_loop() -> None:
         assert results == [list(range(20))] * 3
 
 
-def test_to_cancel_an_await_stops_only_the_waiting() -> None:
+def test_cancelling_an_await_stops_only_the_waiting() -> None:
     with ProcessingEngine(threads=ONE) as engine:
         gate = Gate(engine)
         job = engine.submit(int)
@@ -401,7 +401,7 @@ def test_to_cancel_an_await_stops_only_the_waiting() -> None:
         assert job.result(10) == 0
 
 
-def test_a_wait_that_runs_out_leaves_the_job_alone() -> None:
+def test_a_wait_timeout_does_not_end_the_job() -> None:
     with ProcessingEngine(threads=ONE) as engine:
         gate = Gate(engine)
         job = engine.submit(int)
@@ -422,7 +422,7 @@ def test_a_callback_that_raises_is_reported_and_counted(caplog: pytest.LogCaptur
     assert "a callback of <Job processing-1 int: succeeded> raised" in caplog.text
 
 
-def test_results_are_kept_by_count_and_age() -> None:
+def test_ended_jobs_are_retained_by_count_and_age() -> None:
     clock = ManualClock()
     with ProcessingEngine(clock=clock, keep=Retention(count=2, seconds=10.0)) as engine:
         jobs = [engine.submit(int) for _ in range(1)]
@@ -446,7 +446,7 @@ def test_a_stop_drains() -> None:
     assert engine.stop().stuck == ()
 
 
-def test_a_stop_at_once_cancels_what_has_not_begun() -> None:
+def test_a_stop_without_drain_cancels_waiting_jobs() -> None:
     engine = ProcessingEngine(threads=ONE)
     gate = Gate(engine)
     jobs = [engine.submit(int) for _ in range(50)]
@@ -457,7 +457,7 @@ def test_a_stop_at_once_cancels_what_has_not_begun() -> None:
     assert gate.jobs[0].state is JobState.SUCCEEDED
 
 
-def test_a_stop_names_what_is_stuck_and_ends() -> None:
+def test_a_stop_names_stuck_jobs_and_returns() -> None:
     engine = ProcessingEngine(threads=ONE)
     gate = Gate(engine)
     report = engine.stop(drain=True, timeout=0.05)
@@ -523,7 +523,7 @@ async def _coroutine() -> None: ...
         (lambda _: ProcessingEngine(threads=4), "bounds"),  # type: ignore[arg-type]
     ],
 )
-def test_what_makes_no_sense_is_said_where_it_is_given(submit: object, word: str) -> None:
+def test_invalid_settings_are_rejected(submit: object, word: str) -> None:
     with ProcessingEngine() as engine, pytest.raises(InvalidSetting, match=word):
         submit(engine)  # type: ignore[operator]
 
@@ -538,7 +538,7 @@ def test_a_map_returns_in_order_and_raises_in_its_place() -> None:
             next(results)
 
 
-def test_the_bounds_follow_what_is_measured_down_and_up_again() -> None:
+def test_the_bounds_follow_the_measurements_down_and_up() -> None:
     with ProcessingEngine(Sizing(Machine(logical=8, physical=8)), clock=ManualClock()) as engine:
         begun = threading.Barrier(31)
         for _ in range(400):

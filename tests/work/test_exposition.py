@@ -9,7 +9,7 @@ from coterie.errors import ExtraMissing
 from coterie.work import ActionSystem, CircuitBreaker, ProcessingEngine, ResourceLimits, TaskType, WorkCollector, exposition
 
 
-def test_prometheus_reads_what_is_exposed() -> None:
+def test_prometheus_parses_the_exposition() -> None:
     with ProcessingEngine() as engine, ActionSystem() as system:
         for _ in range(3):
             engine.submit(int, type=TaskType.PLANNING).result(10)
@@ -33,7 +33,7 @@ def test_a_registry_takes_a_collector() -> None:
         assert registry.get_sample_value("coterie_worker_utilisation_ratio", {"engine": "processing"}) == 0.0
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ExtraMissing, match=r"pip install .*\[prometheus\]"):
         WorkCollector()

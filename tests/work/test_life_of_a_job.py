@@ -146,7 +146,7 @@ TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def test_a_queue_that_is_full_of_retries_refuses_none_of_them() -> None:
+def test_a_full_queue_accepts_retries() -> None:
     clock = ManualClock()
     limits = QueueLimits(capacity=1, overflow=QueueOverflow.REJECT)
     with ProcessingEngine(threads=Bounds(1, 1), clock=clock, queue=limits) as engine:

@@ -74,7 +74,7 @@ def touch_and_hang(marker: str) -> None:
     time.sleep(600)
 
 
-def test_what_computes_runs_in_another_process() -> None:
+def test_a_cpu_bound_job_runs_in_another_process() -> None:
     with ProcessingEngine(processes=ONE, cpu_bound={TaskType.LEARNING}) as engine:
         there = engine.submit(os.getpid, type=TaskType.LEARNING).result(30)
         assert there != os.getpid()
@@ -92,7 +92,7 @@ def test_a_death_of_a_worker_fails_the_job_and_the_pool_goes_on() -> None:
         assert engine.submit(math.factorial, 5, cpu_bound=True).result(30) == 120
 
 
-def test_a_job_whose_worker_died_is_tried_again_if_it_may_be(tmp_path: Path) -> None:
+def test_a_job_whose_worker_died_is_retried_by_its_policy(tmp_path: Path) -> None:
     with ProcessingEngine(processes=ONE) as engine:
         job = engine.submit(die_once, str(tmp_path / "died"), cpu_bound=True, retry=Retry(1, initial=0.0))
         assert job.result(30) == "lived"
@@ -120,7 +120,7 @@ def test_a_timeout_really_ends_the_job_and_all_that_it_started(tmp_path: Path) -
         assert engine.submit(int, cpu_bound=True).result(30) == 0
 
 
-def test_an_attempt_that_was_killed_may_be_made_again() -> None:
+def test_a_killed_attempt_may_be_retried() -> None:
     with ProcessingEngine(processes=ONE) as engine:
         job = engine.submit(time.sleep, 600, cpu_bound=True, timeout=0.1, retry=Retry(2, initial=0.0))
         with pytest.raises(JobTimeout):
@@ -128,7 +128,7 @@ def test_an_attempt_that_was_killed_may_be_made_again() -> None:
         assert job.attempts == 3
 
 
-def test_to_cancel_what_runs_in_a_process_ends_it(tmp_path: Path) -> None:
+def test_cancelling_a_job_in_a_process_kills_it(tmp_path: Path) -> None:
     marker = tmp_path / "begun"
     with ProcessingEngine(processes=ONE) as engine:
         job = engine.submit(touch_and_hang, str(marker), cpu_bound=True)
@@ -139,7 +139,7 @@ def test_to_cancel_what_runs_in_a_process_ends_it(tmp_path: Path) -> None:
         assert job.state is JobState.CANCELLED
 
 
-def test_a_stop_at_once_ends_what_runs_in_processes(tmp_path: Path) -> None:
+def test_a_stop_without_drain_kills_processes(tmp_path: Path) -> None:
     marker = tmp_path / "begun"
     engine = ProcessingEngine(processes=ONE)
     job = engine.submit(touch_and_hang, str(marker), cpu_bound=True)
@@ -149,7 +149,7 @@ def test_a_stop_at_once_ends_what_runs_in_processes(tmp_path: Path) -> None:
     assert engine.metrics().workers["processes"] == 0
 
 
-def test_errors_come_back_as_they_were_with_the_traceback_from_there() -> None:
+def test_errors_keep_their_type_and_the_remote_traceback() -> None:
     with ProcessingEngine(processes=ONE) as engine:
         with pytest.raises(ZeroDivisionError) as caught:
             engine.submit(divmod, 1, 0, cpu_bound=True).result(30)
@@ -160,12 +160,12 @@ def test_errors_come_back_as_they_were_with_the_traceback_from_there() -> None:
             assert function.__name__ in str(described.value.__cause__)
 
 
-def test_a_result_that_cannot_be_sent_is_named() -> None:
+def test_an_unpicklable_result_is_named() -> None:
     with ProcessingEngine(processes=ONE) as engine, pytest.raises(NotSendable, match="the result, a lock"):
         engine.submit(return_unwritable, cpu_bound=True).result(30)
 
 
-def test_what_cannot_be_sent_is_named_at_submission() -> None:
+def test_an_unpicklable_call_is_named_at_submission() -> None:
     def local() -> None: ...
 
     with ProcessingEngine() as engine:
@@ -191,7 +191,7 @@ def test_what_cannot_be_sent_is_named_at_submission() -> None:
         assert engine.metrics().totals.submitted == 0
 
 
-def test_what_was_packed_is_as_it_was_at_submission() -> None:
+def test_arguments_are_pickled_at_submission() -> None:
     board = [3, 1, 2]
     with ProcessingEngine(processes=ONE) as engine:
         job = engine.submit(sorted, board, cpu_bound=True)
@@ -307,7 +307,7 @@ def rest(seconds: object) -> None:
     time.sleep(float(str(seconds)))
 
 
-def test_a_map_that_cannot_be_submitted_whole_leaves_nothing_behind() -> None:
+def test_a_map_that_fails_to_submit_cancels_its_jobs() -> None:
     with ProcessingEngine(processes=ONE) as engine:
         with pytest.raises(NotSendable):
             engine.map(rest, [60, 60, threading.Lock()], cpu_bound=True)
@@ -318,6 +318,6 @@ def leave() -> None:
     raise SystemExit(3)
 
 
-def test_what_would_end_a_process_is_named_once() -> None:
+def test_an_exception_that_would_end_a_process_is_named_once() -> None:
     with ProcessingEngine(processes=ONE) as engine, pytest.raises(JobExited, match=r"worker: SystemExit\(3\); raise"):
         engine.submit(leave, cpu_bound=True).result(30)

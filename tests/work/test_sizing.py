@@ -34,7 +34,7 @@ def test_a_server_is_sized_by_its_cores() -> None:
     assert sizing.workers.memory == {"read": 512, "write": 256, "maintenance": 32}
 
 
-def test_one_core_leaves_nobody_without_a_worker() -> None:
+def test_one_core_gives_every_component_a_worker() -> None:
     sizing = Sizing(Machine(logical=1, physical=1, quota=0.5))
     workers = sizing.workers
     for component in (workers.memory, workers.processing, workers.action, workers.environment):
@@ -47,7 +47,7 @@ def test_affinity_and_memory_bind_too() -> None:
     assert Sizing(Machine(logical=64, physical=32, memory=GIB, memory_limit=256 * 2**20)).limits.max_processes == 2
 
 
-def test_what_waits_gets_workers_by_its_wait() -> None:
+def test_io_bound_workers_follow_the_wait() -> None:
     sizing = Sizing(Machine(logical=4, physical=4))
     assert [sizing.io_bound(wait, 1.0) for wait in (0, 1, 2.5, 1000)] == [4, 8, 14, 32]
     for wait, processing in ((-1, 1), (1, 0), (float("inf"), 1)):
@@ -84,7 +84,7 @@ def test_this_machine_can_be_described() -> None:
         memory_limit=st.none() | st.integers(1, 2**40),
     )
 )
-def test_whatever_the_machine_the_bounds_make_sense(machine: Machine) -> None:
+def test_the_bounds_are_valid_for_every_machine(machine: Machine) -> None:
     sizing = Sizing(machine)
     for bounds in (sizing.processing, sizing.processes, sizing.action):
         assert 1 <= bounds.least <= bounds.most
@@ -136,7 +136,7 @@ def test_version_one_is_read_also_where_a_container_sees_only_its_own_group(tmp_
     assert group_limits(tmp_path) == GroupLimits(None, None)
 
 
-def test_what_cannot_be_read_sets_no_limit(tmp_path: Path) -> None:
+def test_an_unreadable_control_group_sets_no_limit(tmp_path: Path) -> None:
     assert group_limits(tmp_path) == GroupLimits(None, None)
     write(tmp_path, proc__self__cgroup="nonsense\n0::\n", proc__self__mountinfo="nonsense\n" + V2)
     assert group_limits(tmp_path) == GroupLimits(None, None)
@@ -160,7 +160,7 @@ def test_growth_and_shrinkage_stay_within_bounds(least: int, more: int, workers:
     assert wanted >= min(workers, least)
 
 
-def test_where_the_mounts_cannot_be_read_the_usual_places_are_looked_at(tmp_path: Path) -> None:
+def test_the_default_mounts_apply_if_the_mount_table_is_unreadable(tmp_path: Path) -> None:
     base = tmp_path / "sys/fs/cgroup"
     (base / "cpu").mkdir(parents=True)
     (base / "cpu.max").write_text("150000 100000\n")

@@ -1,9 +1,10 @@
-"""Parts that both engines share: option checks, metrics over pools, and the interrupt guard."""
+"""Parts that both engines share: option checks, metrics over pools, the interrupt guard, retry jitter."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import coterie.concurrency
@@ -29,6 +30,11 @@ def new_guard() -> InterruptGuard:
     guard = InterruptGuard(*_BOOKKEEPING)
     guard.hold()
     return guard
+
+
+def new_random(seed: int | None) -> Random:
+    """Return a source of retry jitter."""
+    return Random(seed)  # noqa: S311 - jitter needs no cryptographic randomness
 
 
 def check_job(where: str, timeout: Any, deadline: Any, retry: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -14,7 +13,7 @@ import msgspec
 from coterie.concurrency import Timers, register_fork_handler
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, check_number, choice, clock_or_system
-from coterie.work.common import check_engine, check_job, measure_pools, new_guard
+from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random
 from coterie.work.jobs import Call, Job, Priority, Retry, TaskType
 from coterie.work.jobs.call import check_call
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
@@ -132,15 +131,29 @@ class ProcessingEngine:
         max_workers = None if threads is not None else (lambda: self.ratio.workers(bounds.most))
         # Two pools with separate queues, so that a CPU-bound job never waits behind I/O-bound ones.
         self._threads = WorkPool(
-            name, _LANES, self._timers, bounds=bounds, limits=queue, keep=keep, make_runner=ThreadRunner,
-            random=random.Random(seed),  # noqa: S311 - for jitter
- balance_every=balance_every, observe=self.ratio.observe, max_workers=max_workers,
-        )  # fmt: skip
+            name,
+            _LANES,
+            self._timers,
+            bounds=bounds,
+            limits=queue,
+            keep=keep,
+            make_runner=ThreadRunner,
+            random=new_random(seed),
+            balance_every=balance_every,
+            observe=self.ratio.observe,
+            max_workers=max_workers,
+        )
         self._processes = WorkPool(
-            f"{name}-cpu", _LANES, self._timers, bounds=processes if processes is not None else self.sizing.processes,
-            limits=queue, keep=keep, make_runner=ProcessRunner, random=random.Random(seed),  # noqa: S311 - for jitter
- balance_every=balance_every,
-        )  # fmt: skip
+            f"{name}-cpu",
+            _LANES,
+            self._timers,
+            bounds=processes if processes is not None else self.sizing.processes,
+            limits=queue,
+            keep=keep,
+            make_runner=ProcessRunner,
+            random=new_random(seed),
+            balance_every=balance_every,
+        )
         self._guard = new_guard()
         self._pools = {"threads": self._threads, "processes": self._processes}
         register_fork_handler(self)
@@ -188,10 +201,7 @@ class ProcessingEngine:
         if (cpu_bound if cpu_bound is not None else lane in self._cpu_bound) and not _free_threaded():
             pool = self._processes
             call = pack(call)
-        job: Job[R] = Job(
-            pool, call, _INDEX[lane], level,
-            timeout=timeout, deadline=deadline, retry=retry,
-        )  # fmt: skip
+        job: Job[R] = Job(pool, call, _INDEX[lane], level, timeout=timeout, deadline=deadline, retry=retry)
         if callback is not None:
             job.on_done(callback)
         pool.submit(job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -16,7 +15,7 @@ from coterie.kernel import Clock, check_instance, check_number, choice, clock_or
 from coterie.work.actions.action import Action, DeadAction, IdempotencyKeys
 from coterie.work.actions.breaker import Circuit, CircuitBreaker, CircuitState
 from coterie.work.actions.resources import Resource, ResourceLimits
-from coterie.work.common import check_engine, check_job, measure_pools, new_guard
+from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random
 from coterie.work.jobs import ActionStage, Call, Job, JobState, Priority, Retry
 from coterie.work.jobs.call import check_call
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
@@ -117,10 +116,19 @@ class ActionSystem:
         bounds = workers if workers is not None else self.sizing.action
         max_workers = None if workers is not None else (lambda: self.ratio.workers(bounds.most))
         self.pool = WorkPool(
-            name, list(ActionStage), self._timers, bounds=bounds, limits=queue, keep=keep, make_runner=ThreadRunner,
-            random=random.Random(seed),  # noqa: S311 - for jitter
- balance_every=balance_every, before_queue=self._before_queue, observe=self.ratio.observe, max_workers=max_workers,
-        )  # fmt: skip
+            name,
+            list(ActionStage),
+            self._timers,
+            bounds=bounds,
+            limits=queue,
+            keep=keep,
+            make_runner=ThreadRunner,
+            random=new_random(seed),
+            balance_every=balance_every,
+            before_queue=self._before_queue,
+            observe=self.ratio.observe,
+            max_workers=max_workers,
+        )
         self._resources = {
             each: Resource(limits, self._timers, self.pool.enqueue, queue.age_after)
             for each, limits in (resources or {}).items()
@@ -177,10 +185,17 @@ class ActionSystem:
             raise InvalidSetting("submit.resource", resource, f"a resource of the ActionSystem: {known}")
         self.pool.table.check_open()
         action: Action[R] = Action(
-            self, Call(function, arguments, keywords), choice("submit.priority", priority, Priority),
-            timeout=timeout, deadline=deadline, retry=retry, resource=None if resource is None else self._resources[resource],
-            resource_name=resource, circuit=None if target is None else self._circuit(target), key=key,
-        )  # fmt: skip
+            self,
+            Call(function, arguments, keywords),
+            choice("submit.priority", priority, Priority),
+            timeout=timeout,
+            deadline=deadline,
+            retry=retry,
+            resource=None if resource is None else self._resources[resource],
+            resource_name=resource,
+            circuit=None if target is None else self._circuit(target),
+            key=key,
+        )
         if callback is not None:
             action.on_done(callback)
         if key is not None:
@@ -217,9 +232,17 @@ class ActionSystem:
             raise UnknownAction(id_)
         old = entry[1]
         action: Action[Any] = Action(
-            self, old.call, old.priority, timeout=old.timeout, deadline=old.deadline, retry=old.retry, resource=old.resource,
-            resource_name=old.resource_name, circuit=old.circuit, key=old.key,
-        )  # fmt: skip
+            self,
+            old.call,
+            old.priority,
+            timeout=old.timeout,
+            deadline=old.deadline,
+            retry=old.retry,
+            resource=old.resource,
+            resource_name=old.resource_name,
+            circuit=old.circuit,
+            key=old.key,
+        )
         action.inherit(old.history)
         if old.in_feedback:
             action.begin_feedback(old.value)
@@ -293,9 +316,16 @@ class ActionSystem:
         error = action.failure
         if action.state in (JobState.FAILED, JobState.TIMED_OUT) and error is not None:
             dead = DeadAction(
-                action.id, action.name, ActionStage(action.type), error, action.history, self._timers.clock.time(),
-                action.resource_name, None if action.circuit is None else action.circuit.target, action.key,
-            )  # fmt: skip
+                action.id,
+                action.name,
+                ActionStage(action.type),
+                error,
+                action.history,
+                self._timers.clock.time(),
+                action.resource_name,
+                None if action.circuit is None else action.circuit.target,
+                action.key,
+            )
             with self._lock:
                 self._dead[action.id] = (dead, action)
                 while len(self._dead) > self._max_dead:
