@@ -91,7 +91,7 @@ class EventLoopThread:
             return True
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises what it raises.
+        """Run a coroutine on the loop, and block the calling thread until it has ended. Raises its exceptions.
 
         Raises `RuntimeError` after `stop`.
         """

@@ -132,7 +132,7 @@ class ActionSet:
         return self._kinds.get(name) or self._kinds.get(re.sub(r"[\s\-]+", "_", name.strip()).upper())
 
     def nearest(self, name: str) -> str:
-        """Return the most similar name; an empty text if there is none."""
+        """Return the most similar name, or an empty text."""
         return next(iter(difflib.get_close_matches(name.upper(), self._kinds, n=1)), "")
 
     @property

@@ -10,34 +10,34 @@ import msgspec
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """How one request is served. The plain one is answered well, at once."""
+    """The behaviour of the server for one request; by default a correct answer at once."""
 
     text: str | None = None
-    """The text of the reply; None for ``you said`` and the last thing that was said, or a value that fits the schema."""
+    """The text of the reply; None for ``you said`` and the last message, or for a value that fits the schema."""
     calls: Sequence[tuple[str, Mapping[str, Any] | str]] = ()
-    """Tools that the reply calls, with arguments; a string is sent as it is, JSON or not."""
+    """Tools that the reply calls, with arguments; a string is sent unchanged, JSON or not."""
     delay: float = 0.0
-    """Seconds before anything is answered."""
+    """Seconds before the answer."""
     pace: float = 0.0
     """Seconds between the pieces of a stream."""
     status: int = 200
-    """The HTTP status; an error is answered from 400 on."""
+    """The HTTP status; 400 or more answers with an error."""
     headers: Mapping[str, str] = {}
-    """More headers, such as ``Retry-After``."""
+    """Additional headers, such as ``Retry-After``."""
     error: str = ""
-    """What an error says."""
+    """The text of an error."""
     code: str | None = None
-    """Its code, such as ``context_length_exceeded``."""
+    """The code of an error, such as ``context_length_exceeded``."""
     body: str | None = None
-    """Sent as it is instead of a reply: broken JSON, or nonsense. In a stream, instead of its second piece."""
+    """Sent unchanged instead of a reply, for example broken JSON. In a stream, instead of its second piece."""
     break_after: int | None = None
     """Pieces of a stream after which the connection is cut; without a stream, cut before the answer if it is 0."""
     hang: bool = False
-    """Whether nothing ever comes: before the answer, or after `break_after` pieces of a stream."""
+    """Whether to send nothing more: before the answer, or after `break_after` pieces of a stream."""
     usage: tuple[int, int] | None = None
-    """Tokens of prompt and reply; None for a token a word."""
+    """Tokens of prompt and reply; None for one token per word."""
     finish: str | None = None
-    """Why it ended, in the provider's words."""
+    """The provider's finish reason."""
 
     @classmethod
     def rate_limited(cls, retry_after: str | float | None = None) -> Served:
@@ -47,12 +47,12 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def failing(cls, status: int = 500) -> Served:
-        """Answer a fault of the server."""
+        """Answer with an error of the server."""
         return cls(status=status, error="The server had an error")
 
     @classmethod
     def too_long(cls) -> Served:
-        """Answer that the context is too long."""
+        """Answer with the error of a context that is too long."""
         text = "This model's maximum context length is 128 tokens. Please reduce the length of the messages."
         return cls(status=400, error=text, code="context_length_exceeded")
 
@@ -90,7 +90,7 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"
 
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:
-    """Return the first lines of an HTTP answer."""
+    """Return the head of an HTTP answer."""
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}", *(f"{name}: {value}" for name, value in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
@@ -102,7 +102,7 @@ def whole(status: int, body: bytes, headers: Mapping[str, str] | None = None) ->
 
 
 def chunk(data: bytes) -> bytes:
-    """Return a chunk of a body whose length is not known before; the last if it is empty."""
+    """Return a chunk of a body of unknown length; empty data makes the last chunk."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
@@ -128,17 +128,17 @@ class ServedReply:
 
     @property
     def streamed(self) -> bool:
-        """Whether it is wanted in pieces."""
+        """Whether the client asks for a stream."""
         return bool(self._request.get("stream"))
 
     def body(self) -> bytes:
-        """Return it whole."""
+        """Return the body of the whole reply."""
         message = {"role": "assistant", "content": self.text or None, "tool_calls": self._calls() or None}
         choice = {"index": 0, "message": message, "finish_reason": self._finish(), "logprobs": None}
         return json.dumps({**self._frame("chat.completion"), "choices": [choice], "usage": self._usage()}).encode()
 
     def pieces(self) -> Iterator[bytes]:
-        """Return it as the events of a stream."""
+        """Return the events of a stream."""
         for number, word in enumerate(self._words()):
             yield self._piece({"role": "assistant", "content": word} if number == 0 else {"content": word})
         if self._served.calls:

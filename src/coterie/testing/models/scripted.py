@@ -16,23 +16,22 @@ ScriptedAnswer = ModelReply | str | Exception
 
 
 class ScriptedModel:
-    """Answers from a list, in the order in which it is asked, or by a function of the request.
+    """Answers from a list, in the order of the requests, or by a function of the request.
 
     ::
 
         model = ScriptedModel(["yes", RateLimited("scripted", "too often"), ModelReply(text="no")])
         model = ScriptedModel(lambda request: f"you said {request.exchanges[-1].text}", delay=0.5, clock=clock)
 
-    A list that has run out raises `AssertionError` in whoever asks; give ``repeat=True`` to begin it anew. Text is streamed
-    a word at a time. A reply without a usage is counted as a token for each word. Safe from any thread and event loop;
-    `_lock` guards all.
+    After the end of the list, asking raises `AssertionError`; ``repeat=True`` restarts the list. Text is streamed word by
+    word. A reply without a usage counts one token per word. Safe from any thread and event loop; `_lock` guards all fields.
 
     Args:
-        answers: The list, or the function, which is called on the asker's thread.
+        answers: The list, or the function, which is called on the caller's thread.
         delay: Seconds of `clock` before each answer, and in a stream before the first piece.
-        clock: What the delay goes by: a `ManualClock` makes it exact.
-        repeat: Whether the list begins anew when it has run out.
-        name: What it is called.
+        clock: The clock of the delay: a `ManualClock` makes it exact.
+        repeat: Whether the list restarts after its end.
+        name: The name of the model.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class ScriptedModel:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the model."""
         return self._name
 
     @property
@@ -68,17 +67,17 @@ class ScriptedModel:
 
     @property
     def running(self) -> int:
-        """How many requests it has not answered yet."""
+        """The number of requests without an answer yet."""
         return self._running
 
     @property
     def most_at_once(self) -> int:
-        """How many requests it was answering at once, at most."""
+        """The maximum number of requests that it answered at once."""
         return self._most
 
     @property
     def cancelled(self) -> int:
-        """How many requests were taken back before they were answered, or read to their end."""
+        """The number of requests cancelled before the end of their answers."""
         return self._cancelled
 
     async def ask(self, request: ModelRequest) -> ModelReply:
@@ -97,7 +96,7 @@ class ScriptedModel:
         return reply
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Return the next answer a word at a time, and whole at the end, or raise it."""
+        """Yield the words of the next answer, and the whole answer last, or raise it."""
         number = self._enter(request)
         ended = False
         try:
@@ -114,7 +113,7 @@ class ScriptedModel:
             self._leave(ended=ended)
 
     def close(self) -> None:
-        """End its timers; requests that are delayed are never answered."""
+        """Stop its timers; delayed requests are never answered."""
         if self._timers is not None:
             self._timers.close()
 
@@ -151,7 +150,7 @@ class ScriptedModel:
         return msgspec.structs.replace(reply, **changes)
 
     def _next(self, number: int) -> ScriptedAnswer:
-        answers: Sequence[ScriptedAnswer] = self._answers  # type: ignore[assignment] # it is no function
+        answers: Sequence[ScriptedAnswer] = self._answers  # type: ignore[assignment] # it is not a function
         if number < len(answers):
             return answers[number]
         if self._repeat and answers:

@@ -1,4 +1,4 @@
-"""A small server that speaks to HTTP clients as OpenAI's chat completions do."""
+"""A small HTTP server of OpenAI's chat completions."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Script = Sequence[Served] | Callable[[Mapping[str, Any]], Served]
 
 
 class ModelServer:
-    """Serves chat completions on a free port of this machine, as well or as badly as a script says.
+    """Serves chat completions on a free port of this machine, with the faults of a script.
 
     ::
 
         with ModelServer([Served.rate_limited(2), Served(break_after=3)]) as server:
             gateway = ModelGateway("openai:any", base_url=server.url)
 
-    It knows streams, tool calls and JSON schemas, and counts what it was asked. Requests are served as the script says
-    in their order of arrival, and plainly once it has run out; or by a function of the request's JSON, called on the
-    server's thread. It is written on asyncio alone, so that it can break off, hang and be broken where it likes; one
-    loop on one thread serves hundreds at once. Safe from any thread; `_lock` guards the counts.
+    It supports streams, tool calls and JSON schemas, and counts requests. The script is a list, for requests in their order of
+    arrival and with correct answers after its end, or a function of the request's JSON, called on the server's thread. The
+    server uses asyncio alone, so that it can break off, hang or send invalid data at any point; one loop on one thread serves
+    hundreds of requests at once. Safe from any thread; `_lock` guards the counts.
     """
 
     def __init__(self, script: Script = ()) -> None:
@@ -55,58 +55,58 @@ class ModelServer:
 
     @property
     def url(self) -> str:
-        """Its address, for `base_url`."""
+        """Its URL, for `base_url`."""
         return f"http://127.0.0.1:{self._port}/v1"
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """The JSON of all requests that came, in order."""
+        """The JSON of all requests, in order of arrival."""
         with self._lock:
             return list(self._received)
 
     @property
     def headers(self) -> list[dict[str, str]]:
-        """The headers of all requests, with names in small letters."""
+        """The headers of all requests, with names in lower case."""
         with self._lock:
             return list(self._headers)
 
     @property
     def answered(self) -> int:
-        """How many requests were answered to the end, errors included."""
+        """The number of requests answered to the end, errors included."""
         return self._served
 
     @property
     def running(self) -> int:
-        """How many requests are being answered."""
+        """The number of requests in progress."""
         return self._running
 
     @property
     def most_at_once(self) -> int:
-        """How many requests were being answered at once, at most."""
+        """The maximum number of requests in progress at once."""
         return self._most
 
     @property
     def left(self) -> int:
-        """How many clients went away before they were answered to the end."""
+        """The number of clients that disconnected before the end of their answer."""
         return self._left
 
     def play(self, script: Script) -> None:
-        """Go on with another script, from the next request on."""
+        """Use another script from the next request on."""
         with self._lock:
             self._script = script
             self._received, self._headers = [], []
             self._most = self._left = self._served = 0
 
     def stop(self) -> None:
-        """Refuse connections and cut those there are, as a server that is down. `start` ends that."""
+        """Refuse new connections and cut open ones, like a server that is down, until `start`."""
         self._thread.run(self._cut(), 10.0)
 
     def start(self) -> None:
-        """Take connections again, on the same port."""
+        """Accept connections again, on the same port."""
         self._server = self._thread.run(self._listen(self._port), 10.0)
 
     def close(self) -> None:
-        """Cut all connections, and end its thread."""
+        """Cut all connections, and stop the thread."""
         with contextlib.suppress(RuntimeError):  # it has been closed
             self._thread.run(self._cut(), 10.0)
         self._thread.stop()
@@ -135,7 +135,7 @@ class ModelServer:
             writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Read a request and answer it; return whether the connection is to live on."""
+        """Read a request and answer it; return whether to keep the connection."""
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)
@@ -155,7 +155,7 @@ class ModelServer:
         served, number = self._arrived(request, headers)
         ticket = _Ticket()
         answering = asyncio.ensure_future(self._answer(ServedReply(request, served, number), served, ticket, writer))
-        # While a request is answered its client says nothing: what can be read is that it has gone.
+        # A client sends nothing during an answer: a read ends when it disconnects.
         watching = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait((answering, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -171,7 +171,7 @@ class ModelServer:
             self._end(ticket, answered=False)
 
     def _end(self, ticket: _Ticket, *, answered: bool = True) -> None:
-        """Count the end of a request; before its client can know of it."""
+        """Count the end of a request, before its client can see it."""
         with self._lock:
             if ticket.open:
                 ticket.open = False
@@ -189,12 +189,12 @@ class ModelServer:
         if callable(script):
             try:
                 return script(request), number
-            except Exception as error:  # noqa: BLE001 - it is told to the client, as a server would
+            except Exception as error:  # noqa: BLE001 - the client gets it as an error of the server
                 return Served(status=500, error=f"the script raised {describe(error)}"), number
         return script[number] if number < len(script) else Served(), number
 
     async def _answer(self, reply: ServedReply, served: Served, ticket: _Ticket, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request; return whether that came to its end."""
+        """Answer a request; return whether the answer was complete."""
         if served.delay:
             await asyncio.sleep(served.delay)
         if served.hang and served.break_after is None:
@@ -213,7 +213,7 @@ class ModelServer:
         return True
 
     async def _stream(self, reply: ServedReply, served: Served, ticket: _Ticket, writer: asyncio.StreamWriter) -> bool:
-        """Write a stream; return whether it came to its end."""
+        """Write a stream; return whether it was complete."""
         form = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **served.headers}
         writer.write(head(200, form))
         pieces = list(reply.pieces())
@@ -236,7 +236,7 @@ class ModelServer:
 
 
 class _Ticket:
-    """A request that is being answered."""
+    """A request in progress."""
 
     __slots__ = ("open",)
 
