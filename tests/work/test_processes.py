@@ -21,7 +21,7 @@ from coterie.errors import (
     WorkerDied,
     WorkerStartFailed,
 )
-from coterie.testing import eventually
+from coterie.testing import ManualClock, eventually
 from coterie.work import Bounds, JobState, ProcessingEngine, Retry, TaskType
 from coterie.work.processes.sending import pack
 
@@ -108,9 +108,11 @@ def test_sys_exit_is_a_failure_like_others() -> None:
 
 def test_a_timeout_really_ends_the_job_and_all_that_it_started(tmp_path: Path) -> None:
     marker = tmp_path / "pid"
-    with ProcessingEngine(processes=ONE) as engine:
-        engine.submit(int, cpu_bound=True).result(30)
+    clock = ManualClock()
+    with ProcessingEngine(processes=ONE, clock=clock) as engine:
         job = engine.submit(start_a_child_and_hang, str(marker), cpu_bound=True, timeout=1.0)
+        eventually(lambda: marker.exists() and marker.read_text())
+        clock.advance(1.0)
         with pytest.raises(JobTimeout) as caught:
             job.result(30)
         assert caught.value.ended
