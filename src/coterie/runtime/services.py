@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from coterie.errors import (
     SpawnError,
     describe,
 )
-from coterie.kernel import Address, Clock, Codec, Extension
+from coterie.kernel import Address, Clock, Codec, Countdown, Extension
 from coterie.messaging import (
     DeadLetter,
     DeadLetters,
@@ -102,6 +103,7 @@ class Services:
         self._provided: dict[type, Any] = {}
         self._shown: set[type] = set()
         self._refusals = itertools.count()
+        self._starting: dict[object, None] = {}
 
     # Agents.
 
@@ -126,6 +128,27 @@ class Services:
             raise DefinitionError(f"name={name!r}", "it cannot name an agent", "use text without '#' and control characters")
         spec = AgentSpec(kind, args, kwargs, dispatcher or self.dispatcher, supervision)
         self._show_to_codec(spec)
+        starting = object()
+        self._starting[starting] = None
+        try:
+            # The stop sets `closed` before it looks for those that are starting: one of the two always sees the other.
+            if self._is_closed():
+                raise RuntimeStopped(self.node, "starts no more agents")
+            return self._start(spec, name, parent, mailbox)
+        finally:
+            del self._starting[starting]
+
+    def close(self, countdown: Countdown) -> None:
+        """Start no more agents, and wait for those that are being started by other threads, which takes microseconds."""
+        self.closed = True
+        pause = threading.Event()
+        while self._starting and not countdown.over:
+            pause.wait(0.001)
+
+    def _is_closed(self) -> bool:
+        return self.closed
+
+    def _start(self, spec: AgentSpec, name: str | None, parent: AgentCell | None, mailbox: MailboxPolicy | None) -> AgentRef:
         default = spec.kind.__name__.lower()
         name, number = self.registry.reserve(name, default if parent is None else f"{parent.name}/{default}")
         supervision_group = self.supervision_group if parent is None else self._children_of(parent)
@@ -136,6 +159,9 @@ class Services:
             if self.stopping:
                 cell.mailbox.refuse_outsiders()
             cell.control(cell.life.start)
+            if parent is not None and parent.life.ended:
+                # It may have looked for its children before this one was added: one of the two always sees the other.
+                cell.stop(drain=False)
         except BaseException as error:
             self.registry.withdraw(name, number)
             supervision_group.remove(number)

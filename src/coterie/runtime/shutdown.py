@@ -56,7 +56,7 @@ class Shutdown:
             if cell.is_held(Suspension.PAUSED):
                 inspection.resume(cell)
         drained = drain and self._drain(countdown)
-        services.closed = True
+        services.close(Countdown(_LAST_CALL))
         self._stop_agents(drain=drain, countdown=countdown)
         stuck = [self._give_up(cell) for cell in services.registry.cells()]
         services.health.close()

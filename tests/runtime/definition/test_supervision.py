@@ -63,3 +63,8 @@ def test_a_name_for_a_policy_will_do() -> None:
         Supervision("all-for-none")  # type: ignore[arg-type] # on purpose
     with pytest.raises(ValueError, match="max_restarts=-1"):
         Supervision(max_restarts=-1)
+
+
+def test_the_delay_grows_with_the_restarts_between_which_nothing_was_handled() -> None:
+    history = RestartHistory()
+    assert [history.in_a_row(handled) for handled in (0, 0, 0, 199, 199, 400)] == [1, 2, 3, 1, 2, 1]

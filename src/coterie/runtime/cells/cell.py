@@ -352,6 +352,10 @@ class AgentCell:
             for then in waiting:
                 then()
 
+    def most_interleaved(self, handler: Handler) -> int:
+        """Return how many messages of an interleaving handler may be under way at once."""
+        return max(self.mailbox.policy.capacity, 100) if handler.interleave is True else handler.interleave
+
     def is_held(self, reason: Suspension) -> bool:
         """Return whether this is one of the reasons why the agent takes no messages."""
         return bool(self._held & reason)

@@ -73,6 +73,14 @@ class IncarnationOwner(ActingAgent, Protocol):
         """Take no messages until `release`."""
         ...
 
+    def is_held(self, reason: Suspension) -> bool:
+        """Return whether it takes no messages for this reason."""
+        ...
+
+    def most_interleaved(self, handler: Handler) -> int:
+        """Return how many messages of an interleaving handler may be under way at once."""
+        ...
+
     def release(self, reason: Suspension) -> None:
         """Take messages again, unless there is another reason not to."""
         ...
@@ -151,6 +159,7 @@ class Incarnation:
         "_background",
         "_handler_tasks",
         "_idle",
+        "_interleaved",
         "_other_tasks",
         "agent",
         "cell",
@@ -173,6 +182,7 @@ class Incarnation:
         """Its timers. The timers' thread removes those that are done."""
         self._handler_tasks: set[HandlerTask] = set()
         self._other_tasks: set[asyncio.Task[Any]] = set()
+        self._interleaved: dict[Handler, int] = {}
         self._all_must_end = False
         self._background: Invocation | None = None
         self._idle: Callable[[], None] | None = None
@@ -204,6 +214,11 @@ class Incarnation:
         invocation.envelope = envelope
         invocation.handler = handler
         self._launch(invocation, work)
+        if handler.interleave and self._is_full(handler):
+            cell.hold(Suspension.BUSY)
+
+    def _is_full(self, handler: Handler) -> bool:
+        return self._interleaved.get(handler, 0) >= self.cell.most_interleaved(handler)
 
     def keep_state(self) -> None:
         """Keep a snapshot of the agent's state, for the next incarnation. If it raises, the agent has failed."""
@@ -290,6 +305,8 @@ class Incarnation:
         context = copy_context()
         context.run(CURRENT.set, invocation)
         self._handler_tasks.add(invocation)
+        if invocation.handler is not None and not invocation.exclusive:
+            self._interleaved[invocation.handler] = self._interleaved.get(invocation.handler, 0) + 1
         if invocation.exclusive:
             self.exclusive = invocation
             self.cell.hold(Suspension.EXCLUSIVE)
@@ -301,7 +318,12 @@ class Incarnation:
         if self.exclusive is invocation:
             self.exclusive = None
             self.cell.release(Suspension.EXCLUSIVE)
-        elif self.cell.life.draining:
+            return
+        if invocation.handler is not None:
+            self._interleaved[invocation.handler] -= 1
+            if self.cell.is_held(Suspension.BUSY) and not any(map(self._is_full, self._interleaved)):
+                self.cell.release(Suspension.BUSY)
+        if self.cell.life.draining:
             self.cell.executor.interrupt()
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:

@@ -103,7 +103,8 @@ class Lifecycle:
             return
         cell.log.error("failed, restart %d follows: %s", permitted, describe(error), exc_info=error)
         self.phase = Phase.RESTARTING
-        delay = cell.supervision_group.policy_of(cell).delay(permitted, cell.services.random)
+        in_a_row = self.history.in_a_row(cell.outcomes.handled)
+        delay = cell.supervision_group.policy_of(cell).delay(in_a_row, cell.services.random)
         # An agent that is stopping restarts no others; it is rebuilt only to handle its queued messages.
         if self._drain or cell.supervision_group.policy_of(cell).strategy is Strategy.ONE_FOR_ONE:
             self._run(self._restart_after(error, delay))

@@ -17,12 +17,13 @@ from coterie.errors import (
 )
 from coterie.kernel import Address
 from coterie.messaging import Message, Reason
-from coterie.messaging.envelope import Envelope
+from coterie.messaging.envelope import Envelope, ReplyPort
 from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.metrics import AgentMetrics, Times
 from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.references.logs import AgentLog
+from coterie.runtime.references.reply import Reply
 
 _ASKING_ERRORS = (DeliveryError, WaitTimeout)
 """Errors of asks. They fail the message and not the agent."""
@@ -163,7 +164,13 @@ class Outcomes:
     def returned(self, envelope: Envelope, value: Any) -> None:
         """End a message whose handler returned."""
         self.handled += 1
-        if envelope.reply is not None and not envelope.reply.succeed(value):
+        reply = envelope.reply
+        if reply is None:
+            return
+        if value.__class__ is Reply:
+            # The handler passes the request on: the other agent's answer is the answer.
+            value.add_callback(lambda: _pass_on(value, reply))
+        elif not reply.succeed(value):
             self.late += 1
 
     def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:
@@ -264,6 +271,14 @@ class ClosedOutcomes(Outcomes):
         """Only log the error."""
         self._cell.log.error("raised after it had been given up: %s", describe(error), exc_info=error)
         return False
+
+
+def _pass_on(answer: Reply[Any], reply: ReplyPort) -> None:
+    error = answer.exception()
+    if error is not None:
+        reply.fail(error)
+    else:
+        reply.succeed(answer.result())
 
 
 def _is_delivery_error(error: BaseException) -> bool:

@@ -25,3 +25,5 @@ class Suspension(enum.IntEnum):
     """An ``async`` handler, or a hook, has not ended."""
     PAUSED = 4
     """It was paused from outside."""
+    BUSY = 8
+    """As many messages of an interleaving handler are under way as may be."""

@@ -29,7 +29,7 @@ class _Declaration:
     def __init__(
         self,
         *,
-        interleave: bool,
+        interleave: bool | int,
         shield: bool,
         raises: tuple[type[BaseException], ...],
         attempts: int,
@@ -62,7 +62,7 @@ def on(function: F, /) -> F: ...
 @overload
 def on(
     *,
-    interleave: bool = False,
+    interleave: bool | int = False,
     shield: bool = False,
     raises: type[BaseException] | tuple[type[BaseException], ...] = (),
     attempts: int = 1,
@@ -73,7 +73,7 @@ def on(
     function: F | None = None,
     /,
     *,
-    interleave: bool = False,
+    interleave: bool | int = False,
     shield: bool = False,
     raises: type[BaseException] | tuple[type[BaseException], ...] = (),
     attempts: int = 1,
@@ -94,7 +94,9 @@ def on(
 
     `interleave`: while an ``async`` handler that is marked so awaits, the agent goes on to other messages; its code
     still runs on one thread, but other handlers' may run between its awaits, and it may resume between theirs. All
-    other handlers run to their end, awaits included, before the next message.
+    other handlers run to their end, awaits included, before the next message. A number bounds how many messages of the
+    handler are under way at once: `interleave=8`; with True it is the capacity of the mailbox, and at least a hundred.
+    While as many are, the agent takes no message.
 
     `shield`: the handler is not cancelled when the ask that it answers times out or is cancelled.
 
@@ -121,6 +123,8 @@ def on(
             raise DefinitionError(where, "a handler cannot yield", "return a list, or send each value as a message")
         if getattr(frame.f_locals.get(method.__name__), _MARK, None) is not None and "__qualname__" in frame.f_locals:
             raise DefinitionError(where, "the class has a handler of this name already, which would be lost", "rename one")
+        if interleave.__class__ not in (bool, int) or interleave < 0:
+            raise DefinitionError(where, f"interleave={interleave!r}", "give True, or how many may be under way at once")
         if attempts < 1:
             raise DefinitionError(where, f"attempts={attempts}", "a message is tried at least once")
         if not all(inspect.isclass(kind) and issubclass(kind, BaseException) for kind in kinds):
@@ -152,7 +156,14 @@ def handlers_of(agent: type) -> dict[type[Message], Handler]:
             # The method may have been overridden since; then its override runs, under the declaration it has.
             method = getattr(agent, name)
             handler = Handler(name, method, getattr(method, _MARK, declaration))
+            served = _served(method, declaration)
             for kind in _message_types(value, declaration):
+                if served is not None and not issubclass(kind, served):
+                    where = f"{method.__module__}.{method.__qualname__}"
+                    problem = (
+                        f"it replaces {base.__qualname__}.{name}, which handles {kind.__qualname__}, and does not handle that"
+                    )
+                    raise DefinitionError(where, problem, f"rename one of them, or annotate it with {kind.__qualname__} too")
                 if kind in own:
                     where = f"{base.__module__}.{base.__qualname__}"
                     problem = f"{own[kind]} and {name} both handle {kind.__qualname__}"
@@ -169,6 +180,14 @@ def nearest(table: Mapping[type[Message], Handler], kind: type) -> Handler | Non
         if handler is not None:
             return handler
     return None
+
+
+def _served(method: Callable[..., Any], declaration: _Declaration) -> tuple[type[Message], ...] | None:
+    """Return the message types that a method declares for itself by `@on`; None if it overrides without `@on`."""
+    own = getattr(method, _MARK, None)
+    if own is None or own is declaration:
+        return None
+    return tuple(_message_types(method, own))
 
 
 def _needed(method: Callable[..., Any], names: Mapping[str, Any]) -> Mapping[str, Any]:

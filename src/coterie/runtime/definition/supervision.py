@@ -88,10 +88,21 @@ class Supervision:
 class RestartHistory:
     """The times of recent restarts, which decide whether one more is permitted. Not thread-safe."""
 
-    __slots__ = ("_times",)
+    __slots__ = ("_handled", "_row", "_times")
 
     def __init__(self) -> None:
         self._times: deque[float] = deque()
+        self._row = 0
+        self._handled = 0
+
+    def in_a_row(self, handled: int) -> int:
+        """Return the number of this restart among those without a handled message between them; the delay grows with it.
+
+        `handled` is the number of messages that the agent has handled so far.
+        """
+        self._row = 1 if handled != self._handled else self._row + 1
+        self._handled = handled
+        return self._row
 
     def permit(self, policy: Supervision, now: float) -> int:
         """Return the number of this restart among those within the policy's window, or 0 if it is one too many."""

@@ -87,7 +87,7 @@ def _watched(
     """Limit a wait for room, and add it to the wait graph if it keeps an agent from handling anything else."""
     if invocation is not None:
         try:
-            services.waits.enter(invocation.cell, owner, pending)
+            services.waits.enter(invocation.cell, owner, pending, invocation)
         except WaitCycle:
             if pending.withdraw():
                 raise

@@ -192,6 +192,6 @@ class Reply(Completion, Generic[R_co]):
         target = self._endpoint.local
         if target is not None:
             try:
-                self._services.waits.enter(invocation.cell, target, self)
+                self._services.waits.enter(invocation.cell, target, self, invocation)
             except WaitCycle as cycle:
                 self._withdraw(cycle)

@@ -22,12 +22,22 @@ class Waiter(Protocol):
         ...
 
 
+class Holder(Protocol):
+    """The handler that waits."""
+
+    @property
+    def active(self) -> bool:
+        """True until it has ended."""
+        ...
+
+
 class WaitGraph:
     """The agents of one runtime that wait for one another.
 
     There is an edge from an agent to another as long as the first can handle nothing until the second has done
     something: answered an ask that a handler waits for, or made room in a full mailbox. An interleaving handler that
-    waits makes no edge. An edge whose outcome has come no longer counts, even if the waiting agent has not woken up yet.
+    waits makes no edge. An edge whose outcome has come no longer counts, even if the waiting agent has not woken up yet;
+    nor does one whose handler has ended and left the ask under way.
 
     Safe from any thread: `_lock` guards all edges, so that of two agents that begin to wait for each other exactly one
     gets the error.
@@ -35,15 +45,18 @@ class WaitGraph:
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.WAITS)
+        self._holders: dict[Completion, Holder] = {}
 
-    def enter(self, waiting: Waiter, target: Waiter, outcome: Completion) -> None:
-        """Add an edge: `waiting` begins to wait for an outcome that `target` is to bring about.
+    def enter(self, waiting: Waiter, target: Waiter, outcome: Completion, holder: Holder | None = None) -> None:
+        """Add an edge: `waiting` begins to wait for an outcome that `target` is to bring about, as long as `holder` runs.
 
         Raises `WaitCycle`, and adds nothing, if that closes a circle.
         """
         with self._lock:
-            path = _path(target, waiting)
+            path = self._path(target, waiting)
             if path is None:
+                if holder is not None:
+                    self._holders[outcome] = holder
                 waiting.waits_for[outcome] = target
                 return
         raise WaitCycle([waiting.name, *(agent.name for agent in path)])
@@ -52,23 +65,27 @@ class WaitGraph:
         """Remove the edge of an outcome, if there is one."""
         with self._lock:
             waiting.waits_for.pop(outcome, None)
+            self._holders.pop(outcome, None)
 
+    def _counts(self, outcome: Completion) -> bool:
+        holder = self._holders.get(outcome)
+        return not outcome.done and (holder is None or holder.active)
 
-def _path(start: Waiter, end: Waiter) -> list[Waiter] | None:
-    """Return the agents from `start` to `end` along the edges, both included, or None if the edges do not lead there."""
-    came_from: dict[int, Waiter | None] = {id(start): None}
-    pending = [start]
-    while pending:
-        agent = pending.pop()
-        if agent is end:
-            path: list[Waiter] = []
-            step: Waiter | None = agent
-            while step is not None:
-                path.append(step)
-                step = came_from[id(step)]
-            return path[::-1]
-        for outcome, target in agent.waits_for.items():
-            if not outcome.done and id(target) not in came_from:
-                came_from[id(target)] = agent
-                pending.append(target)
-    return None
+    def _path(self, start: Waiter, end: Waiter) -> list[Waiter] | None:
+        """Return the agents from `start` to `end` along the edges, both included, or None if the edges do not lead there."""
+        came_from: dict[int, Waiter | None] = {id(start): None}
+        pending = [start]
+        while pending:
+            agent = pending.pop()
+            if agent is end:
+                path: list[Waiter] = []
+                step: Waiter | None = agent
+                while step is not None:
+                    path.append(step)
+                    step = came_from[id(step)]
+                return path[::-1]
+            for outcome, target in agent.waits_for.items():
+                if self._counts(outcome) and id(target) not in came_from:
+                    came_from[id(target)] = agent
+                    pending.append(target)
+        return None
