@@ -168,14 +168,14 @@ def test_intents_and_conditions_that_make_no_sense_forfeit_the_turn() -> None:
     def act(turn: Turn) -> None:
         turn.intend("set", key="k", value={1, 2})
 
-    result = Simulation(World(), ["a"], Graph.chain(act)).run(1)
+    result = Simulation(World(), ["a"], Graph.chain(act), on_error="forfeit").run(1)
     assert result.forfeits == 1
 
     @per_agent
     def again(turn: Turn) -> None: ...
 
     graph = Graph([again], [Edge("again", "again", when=lambda turn: turn.inputs["nothing"])])
-    assert Simulation(World(), ["a"], graph).run(1).forfeits == 1
+    assert Simulation(World(), ["a"], graph, on_error="forfeit").run(1).forfeits == 1
     endless = Graph([again], [Edge("again", "again", when=lambda turn: True)])
     world = World()
     assert Simulation(world, ["a"], endless).run(1).forfeits == 1
@@ -190,7 +190,7 @@ def test_a_process_exit_in_a_stage_is_a_forfeit() -> None:
         raise SystemExit(3)
 
     for stage in (act, later):
-        result = Simulation(World(), ["a", "b"], Graph.chain(stage)).run(2)
+        result = Simulation(World(), ["a", "b"], Graph.chain(stage), on_error="forfeit").run(2)
         assert result.forfeits == 4
 
 

@@ -60,7 +60,7 @@ def test_nothing_can_be_wanted_once_a_turn_has_ended() -> None:
     with pytest.raises(TurnForfeited, match="it has ended"):
         add(kept[0])
     late = Graph([add], [Edge("add", "add", when=add)])  # type: ignore[arg-type] # the point of the test
-    assert Simulation(World({"n": 0}), ["ada"], late).run(1).forfeits == 1
+    assert Simulation(World({"n": 0}), ["ada"], late, on_error="forfeit").run(1).forfeits == 1
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,9 @@ def test_a_call_that_makes_no_sense_is_named(call: Any) -> None:
 
 def test_an_agent_without_the_method_of_a_stage_is_told_so() -> None:
     world = World()
-    Simulation(world, {"ada": object()}, Graph.chain("fish")).run(1)
+    with pytest.raises(StageFailed, match="has no method 'fish'"):
+        Simulation(world, {"ada": object()}, Graph.chain("fish")).run(1)
+    Simulation(world, {"ada": object()}, Graph.chain("fish"), on_error="forfeit").run(1)
     assert "has no method 'fish'" in next(event.reason for event in world.history() if event.kind == "forfeited")
 
 

@@ -91,6 +91,7 @@ Each error is built from the objects it is about and words itself: what happened
     │   ├── TurnForfeited                 a turn was forfeited, and intends nothing more
     │   ├── StageFailed                   what is done together raised, or never returned
     │   ├── CheckpointRefused             an agent cannot be kept in a checkpoint
+    │   ├── RestoreFailed                 an agent cannot be restored from a checkpoint
     │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
     │   └── ReplayDiverged                a replay came to something else than what was recorded
     ├── ModelError                        a language model did not answer
@@ -271,6 +272,7 @@ from coterie.errors.rounds import (
     CheckpointRefused,
     InvalidGraph,
     ReplayDiverged,
+    RestoreFailed,
     RoundsError,
     StageFailed,
     TurnForfeited,
@@ -343,8 +345,8 @@ __all__ = [
     "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
     "OperationStopped", "PatchRefused", "PersonaError", "PersonaTooLarge", "PersonaUnknown", "QueueFull",
     "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RecordingTaken", "ReentrantCall",
-    "RemoteError", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RoundsError",
-    "RuleFailed",
+    "RemoteError", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RestoreFailed",
+    "RoundsError", "RuleFailed",
     "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServerFailed", "ServiceMissing",
     "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed",
     "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable",

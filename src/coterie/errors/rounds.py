@@ -40,6 +40,13 @@ class CheckpointRefused(RoundsError):
         super().__init__(f"{agent} cannot be kept in a checkpoint: {problem}; give it snapshot and restore, in plain data")
 
 
+class RestoreFailed(RoundsError):
+    """An agent raised when its state was restored from a checkpoint. The error is the cause."""
+
+    def __init__(self, agent: str, problem: str) -> None:
+        super().__init__(f"{agent} cannot be restored from its checkpoint: {problem}; mend its restore, and resume")
+
+
 class CheckpointMissing(RoundsError, LookupError):
     """There is no checkpoint to go on from, or it does not fit the simulation."""
 

@@ -86,6 +86,9 @@ class Checkpoint(msgspec.Struct):
     stopped: str
     extras: dict[str, bytes]
     """The snapshots of the simulation's `keep`, by name."""
+    errors: int = 0
+    proven: list[str] | None = None
+    """The stages that are not checked for failing for every agent; None for all of them."""
 
 
 class Checkpoints:

@@ -23,3 +23,12 @@ class Mode(enum.StrEnum):
     def alone(self) -> bool:
         """True if a together-stage takes each agent alone."""
         return self in (Mode.PIPELINES, Mode.TOKENS)
+
+
+class OnError(enum.StrEnum):
+    """The reaction to a stage that raises for every agent in its first round."""
+
+    RAISE = "raise"
+    """The run stops with `StageFailed`, whose cause is the error. A turn that raises at any other time is forfeited."""
+    FORFEIT = "forfeit"
+    """The turns are forfeited, as at any other time."""

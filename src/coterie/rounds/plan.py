@@ -10,7 +10,7 @@ import msgspec
 from coterie.kernel import Checkpointable
 from coterie.rounds.gathering import Closing
 from coterie.rounds.graph import Graph
-from coterie.rounds.mode import Mode
+from coterie.rounds.mode import Mode, OnError
 from coterie.rounds.proposals import Binding
 from coterie.runtime import Dispatcher
 from coterie.world import View, World
@@ -45,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     membership: Membership | None
     members: Iterable[str] | None
     turn_timeout: float | None
+    on_error: OnError
     halt_on: tuple[type[Exception], ...]
     max_lead: int | None
     round_seconds: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -13,6 +14,9 @@ from coterie.world.resolvers import Resolver
 Binding: TypeAlias = Callable[[Resolver, Mapping[str, Any]], Resolver]
 """Applies a mechanism: takes the resolver without it and its parameters, returns the resolver with it. Raises if the
 parameters are invalid."""
+
+_log = logging.getLogger(__name__)
+_FIELDS = {"parameters", "by", "since", "reason"}
 
 PREFIX = "mechanism/"
 """Prefix of the world's keys for mechanisms in force: one of each kind, the one accepted last."""
@@ -49,10 +53,21 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def bound(resolver: Resolver, bindings: Mapping[str, Binding], view: View) -> Resolver:
-    """Return `resolver` with all mechanisms in force in `view`, applied in the order of their kinds."""
-    for kind, mechanism in view.under(PREFIX).items():
-        if kind in bindings:
-            resolver = bindings[kind](resolver, mechanism["parameters"])
+    """Return `resolver` with all mechanisms in force in `view`, applied in the order of their kinds.
+
+    An entry that no accepted proposal made, or whose function raises, is not in force, and is logged.
+    """
+    for kind in sorted(bindings):
+        entry = view.get(f"{PREFIX}{kind}")
+        if entry is None:
+            continue
+        if not (isinstance(entry, Mapping) and entry.keys() == _FIELDS and isinstance(entry["parameters"], Mapping)):
+            _log.warning("%s%s is %r, which no accepted proposal made; it is not in force", PREFIX, kind, entry)
+            continue
+        try:
+            resolver = bindings[kind](resolver, entry["parameters"])
+        except Exception:  # noqa: BLE001 - one mechanism cannot end the run of all
+            _log.exception("the mechanism %s cannot be applied; it is not in force", kind)
     return resolver
 
 

@@ -42,6 +42,8 @@ class RecordedDecisions:
         """The digest after each round."""
         self.forfeits: dict[tuple[str, int, str, int], str] = {}
         """The reasons of forfeited turns, by agent, round, stage and visit."""
+        self.errors: dict[tuple[str, int, str, int], str] = {}
+        """The types of the exceptions that forfeited turns."""
         self.joined: dict[int, list[str]] = {}
         self.left: dict[int, list[str]] = {}
         """The agents that joined and left before a round."""
@@ -58,7 +60,10 @@ class RecordedDecisions:
         elif event.kind == ROUND:
             self.digests[event.round] = details["digest"]
         elif event.kind == FORFEITED:
-            self.forfeits[event.agent, event.round, details["stage"], details["visit"]] = event.reason
+            key = (event.agent, event.round, details["stage"], details["visit"])
+            self.forfeits[key] = event.reason
+            if "error" in details:
+                self.errors[key] = details["error"]
         elif event.kind == JOINED:
             self.joined.setdefault(event.round, []).append(event.agent)
         elif event.kind == LEFT:

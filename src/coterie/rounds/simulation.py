@@ -16,7 +16,7 @@ from coterie.rounds.engine.restoring import make_checkpoint, restore_engine
 from coterie.rounds.engine.strategies import strategy_of
 from coterie.rounds.engine.timeline import Span
 from coterie.rounds.graph import Graph
-from coterie.rounds.mode import Mode
+from coterie.rounds.mode import Mode, OnError
 from coterie.rounds.plan import Change, Membership, Plan, Settle
 from coterie.rounds.proposals import Binding
 from coterie.rounds.recorded import STARTED, RecordedDecisions
@@ -56,6 +56,8 @@ class Result(msgspec.Struct, frozen=True):
     """The duration of this run."""
     runtime: RuntimeMetrics
     """The metrics of the runtime of its agents."""
+    errors: int = 0
+    """The number of forfeits by an exception, over all runs of the simulation."""
 
 
 OnRound: TypeAlias = Callable[[RoundResult], object]
@@ -77,7 +79,9 @@ class Simulation:
 
     `resolver` decides on intents, changed by the mechanisms in force; `mechanisms` has the function that applies each
     kind. After each round `settle` changes the world by itself. A turn that raises, or takes more than `turn_timeout`
-    seconds of the world's clock, is forfeited, and its agent is rebuilt from its last checkpoint. In `Mode.TOKENS` an
+    seconds of the world's clock from when a thread begins it, is forfeited, and its agent is rebuilt from its last checkpoint;
+    the first error of each kind is logged. A stage that raises for every agent in its first round ends the run, unless
+    `on_error` is ``"forfeit"``. In `Mode.TOKENS` an
     agent enters no round more than `max_lead` rounds ahead of the slowest; None sets no limit. On the world's own time a
     round lasts `round_seconds`; the first is at that number.
 
@@ -104,6 +108,7 @@ class Simulation:
         membership: Membership | None = None,
         members: Iterable[str] | None = None,
         turn_timeout: float | None = 30.0,
+        on_error: OnError | str = OnError.RAISE,
         halt_on: tuple[type[Exception], ...] = (),
         max_lead: int | None = 1,
         round_seconds: float = 1.0,
@@ -139,6 +144,7 @@ class Simulation:
             membership,
             chosen,
             turn_timeout,
+            choice("Simulation.on_error", on_error, OnError),
             check_errors("halt_on", halt_on),
             max_lead,
             round_seconds,
@@ -156,7 +162,8 @@ class Simulation:
         """Run `rounds` rounds, and return the result.
 
         Raises `RoundsError` if the world's log holds checkpoints already, `CheckpointRefused` for an agent without a
-        snapshot, `StageFailed` if a together-stage raises, and the errors of the world. Rounds settled before are kept.
+        snapshot in plain data, `StageFailed` if a together-stage raises, or a stage for every agent (see `on_error`), and
+        the errors of the world. Rounds settled before are kept.
         """
         check_number("run.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
@@ -169,7 +176,7 @@ class Simulation:
         """Go on from the newest checkpoint until `rounds` rounds are settled in all, and return the result.
 
         Begin anew if the run was killed before its first checkpoint. Agents, graph, mode and seed must be as they were.
-        Raises `CheckpointMissing` if they are not, and as `run`.
+        Raises `CheckpointMissing` if they are not, `RestoreFailed` if an agent cannot be restored, and as `run`.
         """
         check_number("resume.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
@@ -284,6 +291,7 @@ class Simulation:
             engine.timeline.waited,
             clock.monotonic() - began,
             engine.executors.metrics(),
+            engine.errors,
         )
 
     def _settled(self, engine: RoundEngine, on_round: OnRound | None, checkpoints: Checkpoints | None) -> None:

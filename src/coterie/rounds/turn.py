@@ -31,6 +31,7 @@ class Turn:
         "_seed",
         "_stage",
         "agent",
+        "due",
         "inputs",
         "name",
         "over",
@@ -73,6 +74,8 @@ class Turn:
         self._proposals: list[Proposal] = []
         self._forfeited = ""
         self._left = first
+        self.due: float | None = None
+        """The monotonic time of its deadline, in seconds; None before a thread has begun it."""
         self.over = False
         """Whether it has ended in any way."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from coterie.errors import CoterieError, StageFailed, describe
 from coterie.rounds.engine.deadlines import UserCodeWatch
+from coterie.rounds.engine.guarding import GuardedResolver
 from coterie.rounds.engine.tokens import OpenRound
 from coterie.rounds.gathering import Closing
 from coterie.rounds.plan import Plan
@@ -14,7 +15,7 @@ from coterie.rounds.proposals import Verdict, bound
 from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, PROPOSED, REJECTED, ROUND, SETTLED, RecordedStep
 from coterie.rounds.turn import Turn
 from coterie.world import Event, ExternalEvent, Intent, View
-from coterie.world.resolvers import Resolution, refused
+from coterie.world.resolvers import Resolution, Resolver, refused
 
 
 class CommitMaker:
@@ -44,9 +45,10 @@ class CommitMaker:
         """Commit intents of a round with the resolver and the mechanisms in force in `view`, by default in the current view."""
         plan = self._plan
         everything = [*notes, *self._interleaving()]
-        resolver = bound(plan.resolver, plan.mechanisms, view if view is not None else self._world.view())
+        resolver: Resolver = bound(plan.resolver, plan.mechanisms, view if view is not None else self._world.view())
         opened.commits += 1
         seed = f"{plan.seed}/{opened.number}/{opened.commits}"
+        resolver = GuardedResolver(resolver)
         with self._watch.during(f"the resolver {resolver!r} in round {opened.number}, with the world's rules,"):
             made = self._world.commit(intents, resolver=resolver, seed=seed, notes=everything, time=self.time(opened.number))
         opened.events.extend(made)

@@ -17,7 +17,9 @@ from coterie.rounds.turn import Turn
 class Deadlines:
     """Report turns that have not ended `timeout` seconds after they began. All have the same timeout, so one timer serves all.
 
-    The engine's thread calls `begin` and `ended`, the timers' thread calls `_due`; `_lock` guards the queue.
+    A turn's time counts from when a thread begins it: its executor calls `begin`. While a stuck turn may hold a thread that
+    others wait for, the engine calls `begin` for those that wait, so that they end too; the executor's call starts their time
+    anew. The engine's thread calls `ended`, the timers' thread calls `_due`; `_lock` guards the queue and `Turn.due`.
     """
 
     def __init__(self, clock: Clock, timeout: float | None, inbox: Inbox) -> None:
@@ -32,11 +34,11 @@ class Deadlines:
         self._timer: Timer | None = None
 
     def begin(self, turn: Turn) -> None:
-        """Start the deadline of a turn."""
+        """Start the deadline of a turn, or start it anew. Safe from any thread."""
         if self._timeout is None:
             return
-        when = self._clock.monotonic() + self._timeout
         with self._lock:
+            when = turn.due = self._clock.monotonic() + self._timeout
             self._turns.append((when, turn))
             plan = self._timer is None
             if plan:
@@ -47,7 +49,7 @@ class Deadlines:
     def ended(self, turn: Turn) -> None:
         """Drop the deadline of a turn. Turns mostly end in the order of their beginning, so the queue stays short."""
         with self._lock:
-            while self._turns and (self._turns[0][1] is turn or self._turns[0][1].over):
+            while self._turns and (self._turns[0][1] is turn or _is_void(*self._turns[0])):
                 self._turns.popleft()
 
     def close(self) -> None:
@@ -64,8 +66,10 @@ class Deadlines:
         now = self._clock.monotonic()
         late = []
         with self._lock:
-            while self._turns and (self._turns[0][0] <= now or self._turns[0][1].over):
-                late.append(self._turns.popleft()[1])
+            while self._turns and (self._turns[0][0] <= now or _is_void(*self._turns[0])):
+                first, turn = self._turns.popleft()
+                if not _is_void(first, turn):
+                    late.append(turn)
             when = self._turns[0][0] if self._turns else None
             self._timer = None if when is None else _PLANNED
         for turn in late:
@@ -73,6 +77,11 @@ class Deadlines:
                 self._inbox.put(Report(turn, late=True))
         if when is not None:
             self._plan(when)
+
+
+def _is_void(when: float, turn: Turn) -> bool:
+    """Return whether a turn has ended, or its deadline was started anew."""
+    return turn.over or turn.due != when
 
 
 _PLANNED = Timer(0.0, lambda: None, None)  # type: ignore[arg-type] # a placeholder while the real timer is being set; never called

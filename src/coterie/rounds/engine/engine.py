@@ -7,17 +7,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from coterie.concurrency import waits
-from coterie.errors import InvalidValue, StageFailed, describe
+from coterie.errors import CheckpointRefused, InvalidValue, StageFailed, describe
 from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, verdict_notes
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report
+from coterie.rounds.engine.failures import StageFailures
 from coterie.rounds.engine.membership import change_of
 from coterie.rounds.engine.returning import for_each, for_others, own
 from coterie.rounds.engine.timeline import Timeline
 from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
 from coterie.rounds.gathering import Gathering
 from coterie.rounds.graph import END
-from coterie.rounds.mode import Mode
+from coterie.rounds.mode import Mode, OnError
 from coterie.rounds.plan import Change, Plan
 from coterie.rounds.proposals import Verdict, problem_of
 from coterie.rounds.recorded import FORFEITED, JOINED, LEFT, RecordedDecisions, RecordedStep
@@ -40,8 +41,8 @@ class RoundEngine:
         self.graph = plan.graph
         self.replaying = replaying
         self.inbox: Inbox = queue.SimpleQueue()
-        self.executors = ExecutorPool(plan.agents, plan.dispatcher, self.world.clock, self.inbox)
         self.deadlines = Deadlines(self.world.clock, plan.turn_timeout if replaying is None else None, self.inbox)
+        self.executors = ExecutorPool(plan.agents, plan.dispatcher, self.world.clock, self.inbox, self.deadlines.begin)
         self.watch = self.deadlines.watch
         self.settling = CommitMaker(plan, self.watch)
         self.timeline = Timeline(self.world.clock.monotonic(), plan.spans)
@@ -49,7 +50,8 @@ class RoundEngine:
         self.open: dict[int, OpenRound] = {}
         self.settled = 0
         self.digests: list[str] = []
-        self.forfeits = 0
+        self.forfeits = self.errors = 0
+        self.failures = StageFailures()
         self.stopped = ""
         self.running: dict[int, tuple[Turn, list[Token]]] = {}
         """Running turns and their tokens, by the identity of the turn."""
@@ -117,18 +119,19 @@ class RoundEngine:
         token.visits = {**token.visits, token.stage: visit + 1}
         self.table.move(token, Status.RUNNING, token.round)
         token.turn, token.sequence = turn, view.sequence
-        forfeit = self.recorded.forfeits.get((token.name, token.round, token.stage, visit), "")
+        key = (token.name, token.round, token.stage, visit)
+        forfeit = self.recorded.forfeits.get(key, "")
         if visit >= _MOST_VISITS:
             forfeit = f"it came to {token.stage} more than {_MOST_VISITS} times"
         if forfeit:
-            self._forfeit(token, turn, forfeit, stuck=False)
+            self._forfeit(token, turn, forfeit, error=self.recorded.errors.get(key, ""))
             return
         self.running[id(turn)] = (turn, [token])
         participant = self.executors.participant(token.name)
         # A runtime agent needs no snapshot without checkpoints.
         keeps = participant.keeps_state and (self.plan.checkpoints or participant.reference is None)
         self.executors.act(token, turn, keep=keeps and (self.freezes or self.graph.may_be_last(token.stage)))
-        self.deadlines.begin(turn)
+        self._begin_if_starved(turn)
 
     def serve(self, tokens: list[Token], opened: OpenRound, view: Any) -> None:
         """Start a together-stage for tokens that have reached it."""
@@ -153,17 +156,20 @@ class RoundEngine:
         self.serving = gathering
         self.running[id(gathering)] = (gathering, tokens)
         self.executors.act_together(gathering)
-        self.deadlines.begin(gathering)
+        self._begin_if_starved(gathering)
 
     def settle(self, opened: OpenRound) -> None:
-        """Settle a round that all tokens have left."""
+        """Settle a round that all tokens have left. Raises `StageFailed` if a stage failed for every agent in its first round."""
         plan = self.plan
+        if plan.on_error is OnError.RAISE:
+            self.failures.check(opened.number)
         notes = in_order(opened.notes) + verdict_notes(sorted(opened.verdicts, key=_place))
         self.settling.commit(opened, opened.intents, notes, view=opened.view if plan.mode is Mode.PIPELINES else None)
         forfeits = sum(note.kind == FORFEITED for note in opened.notes)
         self.stopped = self.stopped or self.settling.settle(opened)
         self.digests.append(self.settling.end(opened, forfeits))
         self.forfeits += forfeits
+        self.errors += sum("error" in note.details for note in opened.notes if note.kind == FORFEITED)
         self.happened = opened.events
         del self.open[opened.number]
         self.settled = opened.number
@@ -203,7 +209,7 @@ class RoundEngine:
             return
         if report.error is not None:
             self._raise_if_it_halts(report.error)
-            self._forfeit(token, turn, f"it raised {describe(report.error)}", stuck=False)
+            self._fail(token, turn, f"it raised {describe(report.error)}", report.error)
             return
         self.timeline.turn(token.name, token.round, turn.stage, report.began, report.ended)
         opened = self.open[token.round]
@@ -216,7 +222,7 @@ class RoundEngine:
         try:
             value = own(report.value, turn.stage, plain=self.freezes)
         except InvalidValue as error:
-            self._forfeit(token, turn, f"it returned {describe(error)}", stuck=False)
+            self._fail(token, turn, f"it returned {describe(error)}", error)
             return
         self._pass(token, turn, value)
 
@@ -277,8 +283,9 @@ class RoundEngine:
             else:
                 target = self.graph.next(turn.stage, passage)
         except Exception as error:  # noqa: BLE001 - a condition belongs to the agent, as its stages do
-            self._forfeit(token, turn, f"the condition after {turn.stage} raised {describe(error)}", stuck=False)
+            self._fail(token, turn, f"the condition after {turn.stage} raised {describe(error)}", error)
             return
+        self.failures.succeeded(turn.stage)
         if target == END:
             self._leave(token, token.latest)
         else:
@@ -308,13 +315,18 @@ class RoundEngine:
             self.executors.end(token)
 
     def _raise_if_it_halts(self, error: BaseException) -> None:
-        """Raise an error of the kinds `halt_on`, also if it is the cause of another error."""
+        """Raise an error of the kinds `halt_on`, or a refused snapshot, also if it is the cause of another error."""
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, self.plan.halt_on):
+            if isinstance(cause, (*self.plan.halt_on, CheckpointRefused)):
                 self._wait_for_running()
                 raise cause
             cause = cause.__cause__
+
+    def _begin_if_starved(self, turn: Turn) -> None:
+        """Start the deadline of a turn that may wait for ever for a thread, because stuck turns hold threads."""
+        if self.executors.stuck and turn.due is None:
+            self.deadlines.begin(turn)
 
     def _wait_for_running(self) -> None:
         """Wait for the running turns: a model request of theirs may be paid for already, and its reply is recorded."""
@@ -327,16 +339,24 @@ class RoundEngine:
                 found[0].over = True
                 self.deadlines.ended(found[0])
 
-    def _forfeit(self, token: Token, turn: Turn, reason: str, *, stuck: bool) -> None:
+    def _fail(self, token: Token, turn: Turn, reason: str, error: BaseException) -> None:
+        """Forfeit a turn because of an exception."""
+        self.failures.failed(turn.stage, token.name, token.round, error)
+        self._forfeit(token, turn, reason, error=type(error).__name__)
+
+    def _forfeit(self, token: Token, turn: Turn, reason: str, *, stuck: bool = False, error: str = "") -> None:
         turn.forfeit(reason)
         turn.over = True
-        details = {"stage": turn.stage, "visit": turn.visit}
+        details = {"stage": turn.stage, "visit": turn.visit, **({"error": error} if error else {})}
         opened = self.open[token.round]
         opened.notes.append(ExternalEvent(FORFEITED, token.name, reason, details=details, round=token.round, stage=turn.place))
         if not isinstance(turn, Gathering):
             opened.notes.extend(refused_notes(turn, reason))
         self.last = token.name
         self.executors.rebuild(token, stuck=stuck)
+        if stuck:
+            for waiting, _ in self.running.values():
+                self._begin_if_starved(waiting)
         self._leave(token, token.kept)
 
     def _membership(self, number: int) -> Change:

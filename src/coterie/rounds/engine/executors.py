@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import queue
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
-from coterie.errors import UnknownAgent
+from coterie.errors import HandlerFailed, RestoreFailed, UnknownAgent, describe
 from coterie.kernel import Clock
-from coterie.messaging import Message
+from coterie.messaging import Message, Request
 from coterie.rounds.engine.tokens import Token
 from coterie.rounds.member import GetSnapshot, RestoreSnapshot, TakeTurn
 from coterie.rounds.participant import Participant, state_as_bytes, state_from_bytes
@@ -44,6 +44,8 @@ class Act(Message):
     turn: Turn
     inbox: Any
     keep: bool
+    started: Any
+    """Called with the turn when a thread begins it."""
 
 
 class ActAsync(Message):
@@ -52,6 +54,11 @@ class ActAsync(Message):
     turn: Turn
     inbox: Any
     keep: bool
+    started: Any
+
+
+class Prepare(Request[None]):
+    """Restore the agent's state, if there is one to restore."""
 
 
 class Go(Message):
@@ -71,8 +78,15 @@ class TurnExecutor(Agent):
         self.participant = participant
         self.agent = participant.make()
         self._state = state
-        if state is not None and participant.reference is None:
-            self.agent.restore(state_from_bytes(state))
+        """The state to be restored before the first turn."""
+
+    @on(raises=RestoreFailed)
+    async def prepare(self, message: Prepare) -> None:  # noqa: ARG002 - its type says everything
+        """Restore the agent's state. Raises `RestoreFailed`."""
+        if isinstance(self.agent, AgentRef):
+            await self._restore_reference(self.agent)
+        else:
+            self._restore()
 
     @on
     def act(self, message: Act) -> None:
@@ -80,7 +94,7 @@ class TurnExecutor(Agent):
         clock = self.context.runtime.clock
         began = clock.monotonic()
         turn = message.turn
-        turn.agent = self.agent
+        message.started(turn)
         try:
             value = self._begin(turn)
             if isinstance(value, Awaitable):
@@ -96,7 +110,7 @@ class TurnExecutor(Agent):
     async def act_async(self, message: ActAsync) -> None:
         """Do a turn on the event loop."""
         turn = message.turn
-        turn.agent = self.agent
+        message.started(turn)
         began = self.context.runtime.clock.monotonic()
         try:
             rest = self._begin(turn)
@@ -124,7 +138,10 @@ class TurnExecutor(Agent):
 
     def _begin(self, turn: Turn) -> Any:
         if isinstance(self.agent, AgentRef):
+            turn.agent = self.agent
             return self._of_reference(self.agent, turn)
+        self._restore()
+        turn.agent = self.agent
         if turn.work is not None:
             return turn.work(turn)
         method = getattr(self.agent, turn.stage, None)
@@ -133,13 +150,31 @@ class TurnExecutor(Agent):
         return method(turn) if method is not None else self.agent(turn)
 
     async def _of_reference(self, agent: AgentRef, turn: Turn) -> Any:
-        if self._state is not None:
-            await agent.ask(RestoreSnapshot(state_from_bytes(self._state)), timeout=None)
-            self._state = None
+        await self._restore_reference(agent)
         if turn.work is None:
             return await agent.ask(TakeTurn(turn), timeout=None)
         value = turn.work(turn)
         return await value if isinstance(value, Awaitable) else value
+
+    def _restore(self) -> None:
+        if self._state is None:
+            return
+        try:
+            self.agent.restore(state_from_bytes(self._state))
+        except Exception as error:
+            # Some of it may have been restored.
+            self.agent = self.participant.make()
+            raise RestoreFailed(self.participant.name, describe(error)) from error
+        self._state = None
+
+    async def _restore_reference(self, agent: AgentRef) -> None:
+        if self._state is None:
+            return
+        try:
+            await agent.ask(RestoreSnapshot(state_from_bytes(self._state)), timeout=None)
+        except Exception as error:
+            raise RestoreFailed(self.participant.name, describe(error)) from error
+        self._state = None
 
     def _keep(self) -> bytes | None:
         return state_as_bytes(self.participant.name, self.agent.snapshot()) if self.participant.keeps_state else None
@@ -155,13 +190,22 @@ _LEFT_BEHIND = 0.2
 class ExecutorPool:
     """One executor for each agent, and one for together-stages. Only the engine's thread uses it."""
 
-    def __init__(self, agents: Mapping[str, Any], dispatcher: Dispatcher | None, clock: Clock, inbox: Inbox) -> None:
+    def __init__(
+        self,
+        agents: Mapping[str, Any],
+        dispatcher: Dispatcher | None,
+        clock: Clock,
+        inbox: Inbox,
+        started: Callable[[Turn], object],
+    ) -> None:
+        self._started = started
         self.participants = {name: Participant(name, agent) for name, agent in agents.items()}
         self.inbox = inbox
         self._runtime = Runtime("rounds", dispatcher=dispatcher, clock=clock, ask_timeout=None)
         self._together_host: AgentRef | None = None
         self._hosts_of_together = 0
-        self._stuck = 0
+        self.stuck = 0
+        """The number of threads that a turn was known to block."""
 
     def participant(self, name: str) -> Participant:
         """Return the participant of that name. Raises `UnknownAgent`."""
@@ -171,19 +215,29 @@ class ExecutorPool:
             )
         return self.participants[name]
 
+    def prepare(self, tokens: Iterable[Token]) -> None:
+        """Restore the agents of tokens, each on its own thread. Raises `RestoreFailed`."""
+        for prepared in [self._host_of(token).ask(Prepare(), timeout=None) for token in tokens if token.latest is not None]:
+            try:
+                prepared.result()
+            except HandlerFailed as error:
+                failed = error.__cause__
+                if isinstance(failed, RestoreFailed):
+                    raise failed from failed.__cause__
+                raise
+
     def act(self, token: Token, turn: Turn, *, keep: bool) -> None:
         """Start a turn of an agent."""
-        if token.host is None:
-            token.host = self._host(token.name, self.participant(token.name), token.latest, token.hosts)
+        host = self._host_of(token)
         kind = ActAsync if inspect.iscoroutinefunction(turn.work) else Act
-        token.host.tell(kind(turn, self.inbox, keep))
+        host.tell(kind(turn, self.inbox, keep, self._started))
 
     def act_together(self, turn: Turn) -> None:
         """Start a together-stage."""
         if self._together_host is None:
             self._together_host = self._host("together", Participant("together", None), None, self._hosts_of_together)
             self._hosts_of_together += 1
-        self._together_host.tell(Act(turn, self.inbox, keep=False))
+        self._together_host.tell(Act(turn, self.inbox, False, self._started))  # noqa: FBT003 - a field
 
     def rebuild(self, token: Token, *, stuck: bool) -> None:
         """Replace the executor of an agent by one with its last checkpoint; the old one ends as soon as it can."""
@@ -193,7 +247,7 @@ class ExecutorPool:
         token.hosts += 1
         token.latest = token.kept
         if host is not None:
-            self._stuck += stuck
+            self.stuck += stuck
             host.stop(drain=False)
 
     def end(self, token: Token) -> None:
@@ -208,11 +262,16 @@ class ExecutorPool:
 
     def close(self) -> None:
         """End all executors."""
-        self._runtime.stop(drain=False, timeout=_LEFT_BEHIND if self._stuck else None)
+        self._runtime.stop(drain=False, timeout=_LEFT_BEHIND if self.stuck else None)
 
     def give_up_together(self) -> None:
         """Count the together-stage as stuck, so that `close` does not wait for it."""
-        self._stuck += 1
+        self.stuck += 1
+
+    def _host_of(self, token: Token) -> AgentRef:
+        if token.host is None:
+            token.host = self._host(token.name, self.participant(token.name), token.latest, token.hosts)
+        return token.host
 
     def _host(self, name: str, participant: Participant, state: bytes | None, number: int) -> AgentRef:
         called = name if number == 0 else f"{name}~{number}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from coterie.errors import CheckpointMissing
+from coterie.errors import CheckpointMissing, RestoreFailed, describe
 from coterie.rounds.checkpoint import Checkpoint, RoundState, TokenState
 from coterie.rounds.engine.engine import RoundEngine
 from coterie.rounds.engine.tokens import OpenRound, Status, Token
@@ -30,26 +30,36 @@ def make_checkpoint(engine: RoundEngine) -> Checkpoint:
         forfeits=engine.forfeits,
         stopped=engine.stopped,
         extras={name: state_as_bytes(name, each.snapshot()) for name, each in sorted(plan.keep.items())},
+        errors=engine.errors,
+        proven=None if engine.failures.proven is None else sorted(engine.failures.proven),
     )
 
 
 def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> None:
-    """Restore engine and world from a checkpoint. Raises `CheckpointMissing` if the checkpoint does not fit."""
+    """Restore engine and world from a checkpoint.
+
+    Raises `CheckpointMissing` if the checkpoint does not fit, and `RestoreFailed`; the world is then as it was.
+    """
     _check(engine, checkpoint, where)
     plan = engine.plan
+    for each in checkpoint.tokens:
+        engine.table.add(_token_of(each, engine))
+    engine.executors.prepare(engine.table.live)
+    for name, state in checkpoint.extras.items():
+        try:
+            plan.keep[name].restore(state_from_bytes(state))
+        except Exception as error:
+            raise RestoreFailed(name, describe(error)) from error
     if engine.world.log is not None:
         engine.recorded = RecordedDecisions(engine.world.log.events(checkpoint.sequence + 1))
     engine.world.truncate(checkpoint.sequence)
     if engine.world.digest() != checkpoint.digest:
         raise CheckpointMissing(where, "the world at that moment has another digest than the checkpoint")
-    for name, state in checkpoint.extras.items():
-        plan.keep[name].restore(state_from_bytes(state))
     engine.settled, engine.digests = checkpoint.round, list(checkpoint.digests)
-    engine.forfeits, engine.stopped = checkpoint.forfeits, checkpoint.stopped
+    engine.forfeits, engine.errors, engine.stopped = checkpoint.forfeits, checkpoint.errors, checkpoint.stopped
+    engine.failures.proven = None if checkpoint.proven is None else set(checkpoint.proven)
     for opened in checkpoint.rounds:
         engine.open[opened.number] = _round_of(opened, engine)
-    for each in checkpoint.tokens:
-        engine.table.add(_token_of(each, engine))
     for token in list(engine.table.tokens.values()):
         if token.status is Status.RUNNING:
             _repeat_stage(engine, token)

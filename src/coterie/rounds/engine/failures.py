@@ -1,0 +1,42 @@
+"""The exceptions of stages: the first of each kind is logged, and one that every agent met ends the run."""
+
+from __future__ import annotations
+
+import logging
+
+from coterie.errors import StageFailed, describe
+
+_log = logging.getLogger(__name__)
+
+
+class StageFailures:
+    """Watch which stages ever succeeded, and which failed for every agent in their first round. Only the engine's thread uses it."""
+
+    def __init__(self) -> None:
+        self.proven: set[str] | None = set()
+        """The stages that succeeded for an agent, or whose first round is over; None if this is not known, so that none is checked."""
+        self._failed: dict[str, dict[str, BaseException]] = {}
+        self._told: set[tuple[str, type[BaseException]]] = set()
+
+    def succeeded(self, stage: str) -> None:
+        """Note that a stage ended well for an agent."""
+        if self.proven is not None and stage not in self.proven:
+            self.proven.add(stage)
+            self._failed.pop(stage, None)
+
+    def failed(self, stage: str, agent: str, round: int, error: BaseException) -> None:  # noqa: A002 - the field's own name
+        """Note that a stage raised for an agent; log the first error of each kind with its traceback."""
+        if self.proven is not None and stage not in self.proven:
+            self._failed.setdefault(stage, {})[agent] = error
+        if (stage, type(error)) not in self._told:
+            self._told.add((stage, type(error)))
+            text = "the turn of %s in %s of round %d is forfeited: %s; further errors of this kind in this stage are not logged"
+            _log.warning(text, agent, stage, round, describe(error), exc_info=error)
+
+    def check(self, round: int) -> None:  # noqa: A002 - the field's own name
+        """Raise `StageFailed` if a stage failed for every agent that came to it, in its first round. Called when a round ends."""
+        failed, self._failed = self._failed, {}
+        for stage, errors in sorted(failed.items()):
+            agent, error = min(errors.items(), key=lambda item: item[0])
+            why = f"it raised {describe(error)} for {agent}, and an error for every other agent too"
+            raise StageFailed(stage, round, why if len(errors) > 1 else f"it raised {describe(error)} for {agent}") from error
