@@ -194,7 +194,7 @@ def test_what_cannot_be_is_told_in_one_clear_error(tmp_path: Path) -> None:
     assert "use `coterie run`" in refused("chat", TELCO.parent / "commons" / "fishing.toml")
     assert "use `coterie chat`" in refused("run", path)
     assert "rules need no server" in refused("chat", path, "--out", runs, "--base-url", "http://localhost:1/v1")
-    assert "names no conversation" in refused("chat", path, "--out", runs, "--user", "")
+    assert "is not a namespace" in refused("chat", path, "--out", runs, "--user", "")
 
 
 def test_a_folder_that_is_used_already_is_refused(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_model_that_never_learns_is_stopped() -> None:
             end = await chat.send("double it").end()
             assert end.outcome is TurnOutcome.FAILED
             assert "sorry" in end.text
-            assert "did not fit" in end.problem
+            assert "were invalid" in end.problem
 
     run(work)
     assert len(script.requests) == 4

@@ -53,7 +53,7 @@ def test_what_succeeds_is_done_in_full_and_what_is_no_end_is_refused_as_one() ->
     assert (running.state, running.attempt, running.started_at) == (OperationState.RUNNING, 1, 5)
     done = machine.end(running, OperationState.SUCCEEDED, 9, "yes")
     assert (done.fraction, done.ended_at, done.content) == (1.0, 9, "yes")
-    with pytest.raises(TransitionRefused, match="no end"):
+    with pytest.raises(TransitionRefused, match="not an end state"):
         machine.end(running, OperationState.CANCELLING, 9)
 
 

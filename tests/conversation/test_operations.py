@@ -453,7 +453,7 @@ def test_the_queue_can_be_looked_at_and_reordered() -> None:
             assert [each.id for each in chat.operations(unfinished=True)] == ["op-1", "op-2", "op-3", "op-4"]
             assert [each.id for each in await chat.reorder("op-4", 0)] == ["op-4", "op-2", "op-3"]
             assert [each.id for each in await chat.reorder("op-2", 9)] == ["op-4", "op-3", "op-2"]
-            with pytest.raises(TransitionRefused, match="waits"):
+            with pytest.raises(TransitionRefused, match="only a queued operation"):
                 await chat.reorder("op-1")
             with pytest.raises(UnknownOperation):
                 await chat.reorder("op-9")

@@ -226,7 +226,7 @@ def test_what_could_only_fail_when_it_is_called_is_refused_where_it_is_defined(f
 @pytest.mark.parametrize("setting", ["guard", "check", "compensate", "resources", "idempotency_key"])
 def test_a_function_beside_a_tool_that_takes_what_the_tool_does_not_is_refused(setting: str) -> None:
     options: Any = {setting: lambda nummer: nummer}
-    with pytest.raises(DefinitionError, match="takes nummer, which the tool does not; take those of the tool: number"):
+    with pytest.raises(DefinitionError, match="needs nummer, which the tool does not have; use the parameters of the tool: number"):
         tool(**options)(_plain)
 
 

@@ -1,9 +1,9 @@
-"""Conversations that go on while the work runs: tools, operations, two lanes, and results that are delivered once.
+"""Conversations that continue while tools run: tools, operations, two lanes, and results that are delivered once.
 
-A conversation is an agent of its own. What its model calls are operations, in a durable ledger: several run at once where
-what they touch differs, all end in exactly one outcome, and none is run again blindly after a crash. While one runs the
-user is answered at once, with safe tools only. Its result comes by itself, between the turns. All that is said and done
-is in a log, from which prompts are read off. Which model answers, and what the tools do, is the user's.
+Each conversation is an agent. Each tool call is an operation in a durable ledger. Operations on different resources run
+at the same time, each ends with exactly one outcome, and none is repeated blindly after a crash. While one runs, the user
+gets answers at once, with safe tools only; its result is delivered between turns. A log records messages, calls and
+results, and each prompt is a pure function of that log. The application supplies the model and the tools.
 """
 
 from coterie.conversation.conversation import Conversation, Conversations, TurnStream

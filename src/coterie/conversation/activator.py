@@ -1,4 +1,4 @@
-"""How a conversation comes to rest when nobody needs it, and back when somebody does, with nothing lost in between."""
+"""Activation and passivation of a conversation's agent, without losing a request."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Activator:
-    """All that is asked of a conversation's agent goes through here. Safe from any thread; `_lock` guards all.
+    """Passes requests to a conversation's agent and starts the agent on demand. Safe from any thread; `_lock` guards all.
 
-    The agent is stopped only while no ask of it is open, and none can begin meanwhile; the next one begins another agent,
-    when the one before has ended, so that it takes over from nobody.
+    The agent is stopped only while no request is open and none can start. The next request waits until the old agent has
+    ended, and then starts a new one, so two agents never own one conversation.
     """
 
     def __init__(self, name: str, begin: Callable[[], AgentRef], leave: Callable[[AgentRef], object]) -> None:
@@ -34,12 +34,12 @@ class Activator:
         return self
 
     def open(self) -> AgentRef:
-        """Begin the agent, or return the one that is there. Raises `ConversationClosed`."""
+        """Start the agent, or return the running one. Raises `ConversationClosed`."""
         with self._lock:
             return self._activate()
 
     def ask(self, request: Request[T]) -> Reply[T]:
-        """Ask the agent, which is begun if it was at rest. Raises `ConversationClosed`."""
+        """Ask the agent, and start it first if it is passivated. Raises `ConversationClosed`."""
         with self._lock:
             agent = self._activate()
             self._asked += 1
@@ -52,7 +52,7 @@ class Activator:
         return reply
 
     def rest(self) -> bool:
-        """Stop the agent, which calls this when it has nothing to do; return whether it was let go."""
+        """Passivate the agent, which calls this when it is idle; return whether it is being stopped."""
         with self._lock:
             if self._asked or self._agent is None or self._closed:
                 return False
@@ -62,14 +62,14 @@ class Activator:
             return True
 
     def close(self) -> AgentRef | None:
-        """Begin no agent any more; return the one that is there, for the caller to stop."""
+        """Start no further agent; return the running one, which the caller must stop."""
         with self._lock:
             self._closed = True
             return self._agent
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can be asked."""
+        """Return whether it accepts requests."""
         agent = self._agent
         return not self._closed and (agent is None or agent.is_alive)
 

@@ -1,4 +1,4 @@
-"""What a front end holds of one conversation."""
+"""The front end's handle of one conversation, and the host of many."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ _MAX_ID_LENGTH = 200
 
 
 class TurnStream(AsyncIterator[Event]):
-    """The events of one turn: ``async for event in chat.send("…")``. Who stops reading stops nothing.
+    """The events of one turn: ``async for event in chat.send("…")``. The turn continues if the reader stops.
 
-    The message is under way as soon as `Conversation.send` has returned. What befalls the taking in of it is raised by
-    the first reading: `ConversationFull`, `ConversationTaken`, `ConversationClosed`, `StorageError`. For one reader.
+    The message is sent when `Conversation.send` returns. The first read raises if it was not accepted:
+    `ConversationFull`, `ConversationTaken`, `ConversationClosed`, `StorageError`. For one reader.
     """
 
     def __init__(self, chat: Conversation, reply: Reply[MessageAccepted]) -> None:
@@ -80,14 +80,14 @@ class TurnStream(AsyncIterator[Event]):
         raise ConversationClosed(self._state.name)
 
     async def end(self) -> TurnEnded:
-        """Read to the end, and return how the turn ended."""
+        """Read to the end, and return the last event of the turn."""
         async for event in self:
             if isinstance(event, TurnEnded):
                 return event
         raise ConversationClosed(self._state.name)
 
     async def answer(self) -> str:
-        """Read to the end, and return what was said."""
+        """Read to the end, and return the answer."""
         return (await self.end()).text
 
     def _is_of_it(self, event: Event) -> bool:
@@ -104,7 +104,7 @@ class TurnStream(AsyncIterator[Event]):
 
 
 class Conversation:
-    """A conversation with one user, kept under a namespace, that goes on while tools run.
+    """A conversation with one user, stored under a namespace, that continues while tools run.
 
     ::
 
@@ -112,8 +112,8 @@ class Conversation:
             async for event in chat.send("close my contract"):
                 ...
 
-    Made like this it has a host of its own, with the options of `Conversations`, which is what holds many. All methods
-    may be called from any thread and any event loop. Raises as `Conversations`, and `InvalidNamespace`.
+    The constructor makes a host for this conversation alone and takes the options of `Conversations`, the host of many.
+    Methods are safe from any thread and any event loop. Raises as `Conversations`, and `InvalidNamespace`.
     """
 
     _host: ConversationHost
@@ -145,7 +145,7 @@ class Conversation:
 
     @classmethod
     def attach(cls, host: ConversationHost, state: ConversationState, activator: Activator) -> Self:
-        """Return a conversation of a host that others share. Only its host calls this."""
+        """Return a conversation of a shared host. Only the host calls this."""
         return cls.__new__(cls)._bind(host, state, activator, owns_host=False)  # noqa: SLF001 - of its own class
 
     def _bind(self, host: ConversationHost, state: ConversationState, activator: Activator, *, owns_host: bool) -> Self:
@@ -157,31 +157,31 @@ class Conversation:
 
     @property
     def namespace(self) -> tuple[str, ...]:
-        """Under which it is kept."""
+        """The namespace under which it is stored."""
         return self.state.namespace
 
     @property
     def user(self) -> str:
-        """Who the user is, as it was opened for."""
+        """The user for whom it was opened."""
         return self.state.user
 
     @property
     def conversations(self) -> ConversationHost:
-        """What holds it: its metrics, for example."""
+        """The host, which has the metrics."""
         return self._host
 
     @property
     def last_event(self) -> int:
-        """The id of the newest event, to read on from; 0 before the first."""
+        """The id of the newest event, to resume reading from; 0 before the first."""
         return self.state.event_stream.last
 
-    def send(self, text: str, *, id: str | None = None) -> TurnStream:  # noqa: A002 - what it is
-        """Say something as the user, and return the events of its turn, from the first on.
+    def send(self, text: str, *, id: str | None = None) -> TurnStream:  # noqa: A002 - the usual name
+        """Send a message of the user, and return the events of its turn, from the first on.
 
-        Turns are answered one after the other, in the order of the calls. `id` is the front end's own name for the
-        message: one that was taken in before is not answered again; its turn's events are returned.
+        Turns are answered in the order of the calls. `id` is the front end's own id of the message: a message whose id
+        was accepted before is not answered again; the events of its turn are returned.
 
-        Raises `InvalidText` and `ConversationClosed`; what else befalls it is raised while the events are read.
+        Raises `InvalidText` and `ConversationClosed`. Other errors are raised while the events are read.
         """
         _check_text(text, "the text", self._host.settings.longest)
         if id is not None:
@@ -189,17 +189,17 @@ class Conversation:
         return TurnStream(self, self._ask(SendMessage(text=text, id=id or "")))
 
     def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
-        """Return all events of the conversation from now on, or those behind the one of that id, without an end.
+        """Return the events of the conversation from now on, or those after the event with id `after`.
 
-        0 begins at the beginning. What came long ago is told from the log, without the pieces of texts. It ends when the
-        conversation is closed, and raises what has befallen it, such as `ConversationTaken`. Without `follow` it ends
-        with what there is by now.
+        0 starts at the beginning. Older events are read from the log, which does not hold pieces of text. Iteration ends
+        when the conversation is closed, and raises the error that ended it, such as `ConversationTaken`. Without `follow`
+        it ends with the newest event.
         """
         check_number("events.after", after, whole=True, optional=True)
         return self.state.event_stream.read(self.state.event_stream.last if after is None else after, self, follow=follow)
 
     async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
-        """Ask an operation to stop, and return what came of it; one that only waits is cut from the queue.
+        """Ask an operation to stop, and return the result; a queued operation is removed from the queue.
 
         Raises `UnknownOperation`.
         """
@@ -208,7 +208,7 @@ class Conversation:
     def operations(self, *, unfinished: bool = False) -> tuple[Operation, ...]:
         """Return the operations, oldest first; with `unfinished` only those that have not ended.
 
-        Those that wait come last, in the order in which they will begin.
+        Queued operations come last, in the order in which they will start.
         """
         live = self.state.live
         journal = self.state.host.journal
@@ -218,22 +218,22 @@ class Conversation:
         return (*rest, *waiting)
 
     async def reorder(self, operation: Operation | str | int, place: int = 0) -> tuple[Operation, ...]:
-        """Put a queued operation at a place among those that wait, counted from 0, and return the queue.
+        """Move a queued operation to a place in the queue, counted from 0, and return the queue.
 
-        Raises `UnknownOperation`, and `TransitionRefused` if it does not wait.
+        Raises `UnknownOperation`, and `TransitionRefused` if it is not queued.
         """
         check_number("reorder.place", place, whole=True)
         return await answer_of(self._ask(Reorder(number=self._number(operation), place=place)), self.state)
 
     async def resolve(self, operation: Operation | str | int, state: OperationState | str, detail: str = "") -> Operation:
-        """Say what became of an operation whose outcome is unknown: ``succeeded``, ``failed``, or ``queued`` to run it again.
+        """Resolve an operation of unknown outcome: ``succeeded``, ``failed``, or ``queued`` to run it again.
 
         Raises `UnknownOperation`, and `TransitionRefused` if its outcome is known.
         """
         return await answer_of(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self.state)
 
     def transcript(self) -> tuple[TextMessage, ...]:
-        """Return what was said, oldest first: each question with its answer, and the deliveries."""
+        """Return the messages, oldest first: each question with its answer, and the deliveries."""
         records = self._kept(lambda: self.state.host.journal.between(self.state.key, 0, 2**62, 2**31))
         questions = {each.entry.turn: each.entry.text for each in records if isinstance(each.entry, UserMessageEntry)}
         said: list[TextMessage] = []
@@ -248,25 +248,25 @@ class Conversation:
                     said.append(TextMessage("assistant", record.entry.text))
                 case _:
                     continue
-        # What has not been answered yet comes last.
+        # Unanswered messages come last.
         return (*said, *(TextMessage("user", text) for text in questions.values()))
 
     async def ready(self) -> int:
-        """Return once all that is kept of it has been taken up, with the id of the newest event then.
+        """Wait until the stored conversation is restored, and return the id of the newest event then.
 
-        To send something need not wait for this; to look at what there is, just after opening, does.
+        `send` need not wait for this. Wait before reading operations or the transcript just after opening.
         """
         return await answer_of(self._ask(AwaitReady()), self.state)
 
     async def settle(self) -> None:
-        """Return when nothing is being said, all is delivered, and no operation goes on by itself.
+        """Wait until the conversation is idle: no turn runs, no result is undelivered, and no operation will progress.
 
-        One that waits behind an operation whose outcome is unknown waits for the user, who has been asked.
+        An operation that is queued behind one of unknown outcome needs the user, so it does not count.
         """
         await answer_of(self._ask(WaitUntilIdle()), self.state)
 
     async def aclose(self) -> None:
-        """End what runs here. What is unfinished is taken up when the conversation is opened again."""
+        """Stop the agent. Unfinished work resumes when the conversation is opened again."""
         ref = self._host.close_one(self)
         if ref is not None:
             await ref.stop(drain=False)
@@ -274,7 +274,7 @@ class Conversation:
             await self._host.aclose()
 
     def close(self) -> None:
-        """Do as `aclose`, and block this thread meanwhile."""
+        """Do as `aclose`, blocking this thread."""
         ref = self._host.close_one(self)
         if ref is not None:
             ref.stop(drain=False).result()
@@ -282,7 +282,7 @@ class Conversation:
             self._host.close()
 
     def _kept(self, read: Callable[[], T]) -> T:
-        """Return what is read from the store. Raises `ConversationClosed` when that was closed with the host."""
+        """Return the result of `read`. Raises `ConversationClosed` if the store was closed with the host."""
         try:
             return read()
         except StorageClosed as error:
@@ -313,7 +313,7 @@ class Conversation:
 
 
 async def answer_of(reply: Reply[T], state: ConversationState) -> T:
-    """Return what a conversation's agent answers. Raises its own errors as they are, and `ConversationClosed`."""
+    """Return the answer of a conversation's agent. Raises the agent's own errors unchanged, and `ConversationClosed`."""
     try:
         return await reply
     except HandlerFailed as error:
@@ -328,35 +328,35 @@ async def answer_of(reply: Reply[T], state: ConversationState) -> T:
 
 def _check_text(text: object, what: str, max_length: int) -> None:
     if not isinstance(text, str):
-        raise InvalidText(f"{what} is a {type(text).__name__}, not a text")
+        raise InvalidText(f"{what} is a {type(text).__name__}, not a string")
     if not text.strip():
         raise InvalidText(f"{what} is empty")
     if len(text) > max_length:
-        raise InvalidText(f"{what} has {len(text)} characters, and {max_length} are permitted")
+        raise InvalidText(f"{what} has {len(text)} characters, and at most {max_length} are allowed")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidText(f"{what} has a character that is none: {error.reason} at {error.start}") from error
+        raise InvalidText(f"{what} contains an unpaired surrogate at index {error.start}: {error.reason}") from error
 
 
 class Conversations(ConversationHost):
-    """Hold conversations by their namespaces: one model, one set of tools, one store, thousands of users.
+    """Host conversations by namespace: one model, one set of tools, one store, thousands of users.
 
     ::
 
         with Conversations(model, tools=[…], store="chats.db") as conversations:
             chat = conversations.open(("customer", "42"))
 
-    Each conversation is an agent, and so is each running operation, on `runtime`, or on one of its own. `store` is a path,
-    an address of PostgreSQL, or an open database, which then stays open; without one, all is forgotten at the end.
-    `provide` is what tools get by ``context.use(kind)``. `clock` is for a runtime of its own; with `runtime` it is that
-    one's. One that nobody has needed for `settings.idle_timeout` rests, and goes on at what is asked of it next. Safe from
-    any thread; `_lock` guards the tables. Raises `InvalidSetting`, `DefinitionError` for two tools of one
-    name, and what the database raises when it is opened.
+    Each conversation, and each running operation, is an agent on `runtime`, or on a runtime that the host makes. `store`
+    is a path, a PostgreSQL URL, or an open database, which stays open after `close`; without a store, conversations are
+    lost at `close`. Tools get the objects of `provide` by ``context.use(kind)``. `clock` is for the host's own runtime; a
+    given `runtime` has its own. An idle conversation is passivated after `settings.idle_timeout` and activated by the next
+    call. Safe from any thread. Raises `InvalidSetting`, `DefinitionError` for two tools with one name, and the errors of
+    opening the database.
     """
 
     def open(self, namespace: str | Iterable[str], *, user: str = "") -> Conversation:
-        """Return the conversation of a namespace, as it was left. While it is open this is the same one.
+        """Return the conversation of a namespace, restored from the store. While it is open, return the same object.
 
         Raises `InvalidNamespace` and `ConversationClosed`.
         """

@@ -1,4 +1,4 @@
-"""What stands in the log of a conversation, entry by entry, and which events each entry is."""
+"""The entries of a conversation's log, and the events of each entry."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from coterie.models import ToolCall
 
 
 class UserMessageEntry(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
-    """The user said something."""
+    """A message of the user."""
 
     turn: int
     text: str
     id: str = ""
-    """The front end's own name for it."""
+    """The front end's own id of the message."""
 
 
 class ToolCallsEntry(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
-    """The model called tools, all at once."""
+    """The tool calls of one model reply."""
 
     turn: int
     text: str
-    """What it said before."""
+    """The text before the calls."""
     calls: tuple[ToolCall, ...]
-    """With ids that no other call of the conversation has."""
+    """Calls with ids that are unique in the conversation."""
 
 
 class ToolResultEntry(msgspec.Struct, frozen=True, kw_only=True, tag="returned"):
-    """The model is told what became of one call."""
+    """The reply to one tool call."""
 
     turn: int
     call: str
@@ -51,11 +51,11 @@ class ToolResultEntry(msgspec.Struct, frozen=True, kw_only=True, tag="returned")
     content: str
     failed: bool = False
     operation: int | None = None
-    """The operation that goes on in the background."""
+    """The operation that continues in the background."""
 
 
 class ConsentRequestedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="confirming"):
-    """A call waits for the user's consent."""
+    """A call that waits for the user's consent."""
 
     turn: int
     tool: str
@@ -63,26 +63,26 @@ class ConsentRequestedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="conf
 
 
 class TurnEndedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
-    """A turn is over."""
+    """A turn ended."""
 
     turn: int
     lane: Lane
     outcome: TurnOutcome
     text: str
-    """What was said last, after all calls."""
+    """The text after the last call."""
     whole: str
-    """All that was said."""
+    """The whole answer."""
     problem: str = ""
 
 
 class OperationEndedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
-    """An operation has ended, or its outcome is unknown."""
+    """An operation ended, or its outcome is unknown."""
 
     operation: Operation
 
 
 class DeliveredEntry(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
-    """The user was told, between two turns, what became of operations."""
+    """A delivery of outcomes to the user between two turns."""
 
     operations: tuple[Operation, ...]
     text: str
@@ -100,9 +100,9 @@ ConversationEntry: TypeAlias = (
 )
 
 PARTS = 20
-"""Bits of an event's id that count the events between two entries of the log."""
+"""Bits of an event id that count the events between two log entries."""
 FIRST_PART = 1 << 10
-"""From here on they count; before it are those that the entry itself is."""
+"""The first part number of later events; smaller numbers are the events of the entry itself."""
 
 
 class TextCompleted(ConversationEvent, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class TextCompleted(ConversationEvent, frozen=True, kw_only=True):
 
 
 def identify(sequence: int, part: int = 0) -> int:
-    """Return the id of an event: that of an entry, or of what happened after it."""
+    """Return the id of an event: of a log entry, or of a later event."""
     return sequence << PARTS | min(part, (1 << PARTS) - 1)
 
 

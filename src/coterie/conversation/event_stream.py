@@ -1,4 +1,4 @@
-"""The events of one conversation, for any number of readers, on any event loops, who come and go as they like."""
+"""The events of one conversation for any number of readers on any event loops."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from coterie.conversation.events import Event, TextWritten
 from coterie.conversation.journal import Journal
 
 _PAGE = 500
-"""Entries of the log that are read at a time."""
+"""Log entries of one read."""
 
 
 class EventStream:
     """Holds the latest events in memory; older ones are read from the log.
 
-    A reader has a place in the feed and no buffer of its own, so one who goes away, or never reads on, costs nothing and
-    misses nothing: `read` goes on behind the last event that it was given. Safe from any thread; `_lock` guards all.
+    A reader has a position and no buffer, so a reader that leaves or stalls costs nothing and misses nothing: `read`
+    continues after the last event that it returned. Safe from any thread; `_lock` guards all.
     """
 
     def __init__(self, journal: Journal, namespace: str, kept: int) -> None:
@@ -43,7 +43,7 @@ class EventStream:
         return self._last
 
     def begin(self, sequence: int) -> int:
-        """Begin behind what the log holds already; return the number of parts that its last entry has by now."""
+        """Start after the last entry of the log; return the number of parts that this entry has already."""
         with self._lock:
             self._oldest = self._last = max(self._last, identify(sequence, FIRST_PART))
             self._events.clear()
@@ -52,7 +52,7 @@ class EventStream:
         return part
 
     def publish(self, events: Iterable[Event | TextCompleted]) -> None:
-        """Add events, each newer than those before it."""
+        """Add events, each newer than the one before."""
         with self._lock:
             for event in events:
                 self._events.append(event)
@@ -62,13 +62,13 @@ class EventStream:
         self._notify()
 
     def amend(self, events: Iterable[Event | TextCompleted]) -> None:
-        """Put events in place of those of their ids, where these are in memory still."""
+        """Replace the events with the same ids that are still in memory."""
         amended = {each.id: each for each in events}
         with self._lock:
             self._events = deque(amended.get(each.id, each) for each in self._events)
 
     def close(self, error: BaseException | None = None) -> None:
-        """End all reading: in order, or with an error. Only the first close counts."""
+        """End all readers, normally or with an error. Only the first close counts."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -76,9 +76,9 @@ class EventStream:
         self._notify()
 
     def read(self, after: int, source: object = None, *, follow: bool = True) -> Cursor:
-        """Return the events behind the one of that id, as they come, until the feed is closed; else those there are now.
+        """Return the events after the id `after`, until the stream is closed; without `follow` only the present ones.
 
-        `source` lives as long as what is returned.
+        The returned cursor keeps `source` alive.
         """
         return Cursor(self, after, source, follow=follow)
 
@@ -87,7 +87,7 @@ class EventStream:
 
         These are whether nothing more will come, and whether the events are from the log, which has no pieces of texts.
 
-        Raises the error that the feed was closed with, once all that is there has been read.
+        Raises the error of `close` once all events have been read.
         """
         with self._lock:
             floor, closed, error = self._oldest, self._closed, self._error
@@ -101,21 +101,21 @@ class EventStream:
 
     @property
     def has_readers(self) -> bool:
-        """Whether anybody waits for news."""
+        """Return whether a reader waits for the next event."""
         return bool(self._listeners)
 
     def add_listener(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called, from any thread, whenever there is news."""
+        """Call `wake`, from any thread, at each new event."""
         with self._lock:
             self._listeners.add(wake)
 
     def remove_listener(self, wake: Callable[[], None]) -> None:
-        """Call it no more."""
+        """Stop calling `wake`."""
         with self._lock:
             self._listeners.discard(wake)
 
     def _from_log(self, after: int, until: int) -> Iterable[Event | TextCompleted]:
-        # Events of one entry share its sequence number, so the one at hand is looked at again.
+        # Events of one entry share its sequence number, so the current entry is read again.
         # The whole of a text has the id just before its entry's.
         sequence, last = (after >> PARTS) - 1, (until + 1) >> PARTS
         while True:
@@ -166,7 +166,7 @@ class ReceivedText:
 
 
 class Cursor(AsyncIterator[Event]):
-    """One reader's place in a feed. A reading that was cancelled goes on where it was. For one task at a time."""
+    """One reader's position in an event stream. A cancelled read loses no event. For one task at a time."""
 
     def __init__(self, event_stream: EventStream, after: int, source: object, *, follow: bool = True) -> None:
         self._source = source
@@ -183,7 +183,7 @@ class Cursor(AsyncIterator[Event]):
         while not self._found:
             news = asyncio.get_running_loop().create_future()
             wake = _waker(news)
-            # Before looking, so that nothing comes unseen in between.
+            # Before the check, so that no event is missed in between.
             self._event_stream.add_listener(wake)
             try:
                 found, after, over, logged = self._event_stream.behind(self._after)
@@ -198,7 +198,7 @@ class Cursor(AsyncIterator[Event]):
         return self._found.popleft()
 
     async def aclose(self) -> None:
-        """Read no more. Nothing is held for a reader, so there is nothing to let go."""
+        """Stop reading. The stream holds nothing for a reader, so nothing is released."""
         self._found.clear()
 
 
@@ -213,7 +213,7 @@ def _waker(news: asyncio.Future[None]) -> Callable[[], None]:
         try:
             loop.call_soon_threadsafe(set_it)
         except RuntimeError:
-            # The loop has been closed, and its readers with it.
+            # The loop is closed, and so are its readers.
             return
 
     return wake

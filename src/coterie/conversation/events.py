@@ -1,4 +1,4 @@
-"""What a conversation tells a front end, as it happens: frozen values in one order, each with an id to resume from."""
+"""The events of a conversation for front ends: frozen values in one order, each with an id to resume from."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from coterie.conversation.operations.operation import Operation
 
 
 class Lane(enum.StrEnum):
-    """Which tools a turn may use."""
+    """The set of tools that a turn may use."""
 
     MAIN = "main"
-    """All of them: nothing else is under way."""
+    """All tools: no operation is queued or running."""
     SECOND = "second"
-    """The safe ones: something runs, or waits to."""
+    """Safe tools only: an operation is queued or running."""
 
 
 class TurnOutcome(enum.StrEnum):
-    """How a turn ended."""
+    """The outcome of a turn."""
 
     ANSWERED = "answered"
     CUT = "cut"
-    """The answer was cut short, because a result had waited for its end long enough. What was said is kept."""
+    """The answer was cut short, because a result had waited for it long enough. The text so far is kept."""
     FAILED = "failed"
     """The model gave no answer; the text says so."""
 
@@ -34,13 +34,13 @@ class ConversationEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Base of the events of a conversation."""
 
     id: int
-    """Grows from event to event. `Conversation.events(after=id)` goes on behind it, also after a restart."""
+    """Increases from event to event. `Conversation.events(after=id)` continues after it, also after a restart."""
     at: float
     """Wall time in seconds."""
 
 
 class TurnBegan(ConversationEvent, frozen=True, kw_only=True, tag="turn_began"):
-    """A message of the user was taken in."""
+    """A message of the user was accepted."""
 
     turn: int
     text: str
@@ -54,10 +54,10 @@ class TextWritten(ConversationEvent, frozen=True, kw_only=True, tag="text_writte
     """
 
     turn: int
-    """The turn that it answers; for a delivery the latest turn there was."""
+    """The turn that it answers; for a delivery the latest turn."""
     text: str
     delivery: bool = False
-    """Whether it is part of a delivery, and not of an answer."""
+    """True for part of a delivery, False for part of an answer."""
     offset: int = 0
     """Characters of the same text before it. An answer has one text before each batch of tool calls, and one at its end;
     each begins at 0."""
@@ -74,7 +74,7 @@ class ToolCalled(ConversationEvent, frozen=True, kw_only=True, tag="tool_called"
 
 
 class ToolReturned(ConversationEvent, frozen=True, kw_only=True, tag="tool_returned"):
-    """The model has been told what became of a call: the result, why it was refused, or that it goes on in the background."""
+    """The model got the reply to a call: the result, the reason of a refusal, or that it continues in the background."""
 
     turn: int
     call: str
@@ -82,17 +82,17 @@ class ToolReturned(ConversationEvent, frozen=True, kw_only=True, tag="tool_retur
     content: str
     failed: bool = False
     operation: int | None = None
-    """The number of the operation that goes on; None if the call is over."""
+    """The number of the operation that continues; None if the call is over."""
 
 
 class OperationChanged(ConversationEvent, frozen=True, kw_only=True, tag="operation_changed"):
-    """An operation went to the queue, began, was asked to stop, went to the background, or ended."""
+    """An operation was queued, started, asked to stop, moved to the background, or ended."""
 
     operation: Operation
 
 
 class OperationProgressed(ConversationEvent, frozen=True, kw_only=True, tag="operation_progressed"):
-    """A running operation has said how far it is."""
+    """A running operation reported progress."""
 
     operation: int
     """Its number."""
@@ -102,27 +102,27 @@ class OperationProgressed(ConversationEvent, frozen=True, kw_only=True, tag="ope
 
 
 class TurnEnded(ConversationEvent, frozen=True, kw_only=True, tag="turn_ended"):
-    """A turn is over."""
+    """A turn ended."""
 
     turn: int
     lane: Lane
     outcome: TurnOutcome
     text: str
-    """All that was said in answer."""
+    """The whole answer."""
     problem: str = ""
-    """Why there is no better answer, for those who run the service."""
+    """The reason of a poor answer, for operators."""
 
 
 class Delivered(ConversationEvent, frozen=True, kw_only=True, tag="delivered"):
-    """The user was told what became of operations. Each outcome is delivered once."""
+    """The outcomes of operations were delivered to the user. Each outcome is delivered once."""
 
     operations: tuple[Operation, ...]
     text: str
     merged: bool
-    """Whether a model put it into words, because something was said meanwhile."""
+    """True if a model worded it, because other messages came in between."""
 
 
 Event: TypeAlias = (
     TurnBegan | TextWritten | ToolCalled | ToolReturned | OperationChanged | OperationProgressed | TurnEnded | Delivered
 )
-"""All that there is. The id of one that is in the log is the same after a restart."""
+"""Any event of a conversation. Events of log entries keep their ids after a restart."""

@@ -33,9 +33,9 @@ from coterie.storage import Database, open_database
 H = TypeVar("H", bound="ConversationHandle")
 
 _STALL = 3600.0
-"""Seconds that a tool may hold its thread, on a runtime of our own, before it counts as stalled: tools are long."""
+"""Seconds that a tool may hold its thread, on the host's own runtime, before it counts as stalled: tools run long."""
 _STOP = 2.0
-"""Seconds that our own runtime waits for tools to stop when it is closed."""
+"""Seconds that the host's own runtime waits for tools to stop when it is closed."""
 
 
 class ConversationHandle(Protocol):
@@ -65,7 +65,7 @@ class ConversationHost:
         clock: Clock | None = None,
     ) -> None:
         if not callable(getattr(model, "stream", None)):
-            raise InvalidSetting("model", model, "a model, with ask and stream")
+            raise InvalidSetting("model", model, "a model with a method stream")
         check_instance("settings", settings, (ConversationSettings, type(None)), "ConversationSettings, or None")
         check_instance("runtime", runtime, (Runtime, type(None)), "a Runtime, or None")
         when = clock_or_system("clock", clock)
@@ -107,14 +107,14 @@ class ConversationHost:
     def attach(
         self, namespace: str | Iterable[str], make: Callable[[ConversationState, Activator], H], *, user: str = ""
     ) -> ConversationHandle:
-        """Return the handle of a namespace that is open, or else the one that `make` returns, with its agent begun.
+        """Return the open handle of a namespace, or else the one that `make` returns, with its agent started.
 
         Raises `InvalidNamespace` and `ConversationClosed`.
         """
         parts = namespace_of(namespace)
         key = key_of(parts)
         if not isinstance(user, str):
-            raise InvalidNamespace(user, "the user is no text")
+            raise InvalidNamespace(user, "the user is not a string")
         while True:
             with self._lock:
                 if self._closed:
@@ -130,7 +130,7 @@ class ConversationHost:
                     opened = self._opening[key] = Signal()
                     break
             opening.wait()
-        # One at a time for each namespace, for an opening takes the conversation over from the one before.
+        # One at a time for each namespace, because opening takes the conversation over from its previous owner.
         try:
             state = ConversationState(self._host, parts, user)
             known: Callable[[], ConversationHandle | None]
@@ -148,7 +148,7 @@ class ConversationHost:
         return chat
 
     def _begin(self, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
-        """Begin the agent of a conversation."""
+        """Start the agent of a conversation."""
         chat = known()
         assert chat is not None
         with self._lock:
@@ -162,7 +162,7 @@ class ConversationHost:
         return agent
 
     def _passivated(self, agent: AgentRef, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> None:
-        """Let a conversation come to rest: whoever holds it still may go on with it, else it is forgotten until it is opened."""
+        """Handle the passivation of a conversation: keep a weak reference, so that a handle in use can activate it again."""
         self._monitored.take(agent)
         chat = known()
         with self._lock:
@@ -172,15 +172,15 @@ class ConversationHost:
 
     @property
     def settings(self) -> ConversationSettings:
-        """How they behave."""
+        """The settings of all conversations."""
         return self._host.settings
 
     def namespaces(self) -> tuple[tuple[str, ...], ...]:
-        """Return the namespaces that anything is kept of."""
+        """Return the namespaces of all stored conversations."""
         return tuple(parts_of(key) for key in self._host.journal.namespaces())
 
     def metrics(self) -> ConversationMetrics:
-        """Return what has been done, by tool. Taking it holds up nobody."""
+        """Return the counts of this moment, by tool. It blocks no conversation."""
         with self._lock:
             sessions = [chat.state for chat in self._open.values()]
         states = [each.state for state in sessions for each in state.live.values()]
@@ -192,11 +192,11 @@ class ConversationHost:
         )
 
     async def aclose(self) -> None:
-        """Close all conversations. What is unfinished is taken up when they are opened again."""
+        """Close all conversations. Unfinished work resumes when they are opened again."""
         for ref in self._begin_to_close():
             await ref.stop(drain=False)
-        # What it hears while it stops, of one that it begins to watch only then, would be a dead letter.
-        with contextlib.suppress(DeliveryError):  # it has ended, if its runtime has
+        # A notice of an agent that it starts to watch while it stops would be a dead letter.
+        with contextlib.suppress(DeliveryError):  # it has ended if its runtime has
             await self._monitor.ask(AwaitMonitored())
         await self._monitor.stop()
         if self._owns_runtime:
@@ -205,7 +205,7 @@ class ConversationHost:
         self._release()
 
     def close(self) -> None:
-        """Do as `aclose`, and block this thread meanwhile."""
+        """Do as `aclose`, blocking this thread."""
         replies = [ref.stop(drain=False) for ref in self._begin_to_close()]
         for reply in replies:
             reply.result()
@@ -217,7 +217,7 @@ class ConversationHost:
         self._release()
 
     def close_one(self, chat: ConversationHandle) -> AgentRef | None:
-        """Take a conversation out; return its agent, which the caller stops, or None if it has none."""
+        """Remove a conversation and return its agent, which the caller must stop, or None if it has no agent."""
         agent = chat.activator.close()
         key = chat.state.key
         with self._lock:

@@ -1,7 +1,7 @@
-"""What is kept of conversations: the log, the ledger of operations and the tools' notes, written together.
+"""The storage of conversations: the log, the ledger of operations and the notes of tools.
 
-Entries of the log and transitions of operations that belong together are one write: both are there after a crash, or
-neither. Each opening of a conversation takes a new epoch, and what an earlier one still writes is refused.
+Log entries and the operation transitions that belong to them are one atomic write. Each opening of a conversation takes a
+new epoch, and writes with an older epoch are refused.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ INSERT INTO conversation_notes (namespace, name, body) VALUES (?, ?, ?)
 ON CONFLICT (namespace, name) DO UPDATE SET body = excluded.body
 """
 _MAX_KEY_LENGTH = 8_000
-"""Characters of the key of a namespace. (An index of PostgreSQL holds some 2,700, after compression.)"""
+"""Maximum characters of a namespace key. (A PostgreSQL index holds some 2,700, after compression.)"""
 
 
 class LogRecord(msgspec.Struct, frozen=True):
-    """An entry where it stands in the log."""
+    """A log entry with its sequence number and time."""
 
     sequence: int
     at: float
@@ -83,20 +83,20 @@ class LogRecord(msgspec.Struct, frozen=True):
 
 
 class OpenedConversation(msgspec.Struct, frozen=True):
-    """What a conversation was when it was opened."""
+    """The stored conversation at the time of its opening."""
 
     epoch: int
     records: Sequence[LogRecord]
-    """The latest entries of the log, oldest first."""
+    """The latest log entries, oldest first."""
     operations: Sequence[Operation]
-    """Those that have not ended, or that the user was not told of."""
+    """Operations that have not ended, or whose outcome is not delivered."""
     last_operation: int
     last_turn: int
     notes: dict[str, Any]
 
 
 class Journal:
-    """The conversations in one database. Safe from any thread; it keeps nothing itself but the database."""
+    """The conversations in one database. Safe from any thread; it holds no state but the database."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
@@ -106,9 +106,9 @@ class Journal:
         database.migrate(SCHEMA)
 
     def open(self, namespace: str, latest: int) -> OpenedConversation:
-        """Take a conversation over, whoever had it, and return what it is, with the `latest` entries of its log."""
+        """Take a conversation over from any owner, and return it with the `latest` entries of its log."""
         epoch = self.database.write(lambda write: _value(write, _OPEN, (namespace, self.clock.time()))).result()
-        # From here on nobody else writes to it.
+        # From here on the writes of earlier owners are refused.
         with_all = self.database.read(
             lambda view: (
                 view.rows(_LATEST, (namespace, latest)),
@@ -137,9 +137,9 @@ class Journal:
         *,
         durable: bool = True,
     ) -> Pending[None]:
-        """Append to the log and change operations, all or nothing. A new operation is at epoch 0.
+        """Append to the log and change operations, atomically. A new operation has epoch 0.
 
-        Ends with `ConversationTaken` if the conversation was opened elsewhere since.
+        The result is `ConversationTaken` if the conversation was opened elsewhere since.
         """
         rows = [self._row(namespace, record) for record in records]
 
@@ -159,7 +159,7 @@ class Journal:
         return self.database.write(work, durable=durable)
 
     def amend(self, namespace: str, epoch: int, records: Sequence[LogRecord]) -> Pending[None]:
-        """Put entries in place of those that stand there: only for what must not be kept."""
+        """Replace log entries. Use it only to remove secrets."""
         rows = [(self._codec.encode(record.entry), namespace, record.sequence) for record in records]
 
         def work(write: Transaction) -> None:
@@ -170,7 +170,7 @@ class Journal:
         return self.database.write(work)
 
     def note(self, namespace: str, epoch: int, name: str, value: Any) -> Pending[bool]:
-        """Keep a note of a tool; None deletes it. Raises `EncodeFailed`."""
+        """Store a note of a tool; None deletes it. Raises `EncodeFailed`."""
         key = json.dumps(name)
         body = None if value is None else self._codec.encode(value)
 
@@ -185,16 +185,16 @@ class Journal:
         return self.database.write(work)
 
     def between(self, namespace: str, after: int, until: int, limit: int = 1_000) -> list[LogRecord]:
-        """Return entries of the log behind the sequence number `after`, up to `until`, oldest first."""
+        """Return up to `limit` log entries with sequence numbers after `after`, up to `until`, oldest first."""
         return self._read(namespace, self.database.rows(_BETWEEN, (namespace, after, until, limit)))
 
-    def turn_said(self, namespace: str, id: str) -> int | None:  # noqa: A002 - what it is
-        """Return the turn of the message that the front end calls `id`, or None if none such was taken in."""
+    def turn_said(self, namespace: str, id: str) -> int | None:  # noqa: A002 - the usual name
+        """Return the turn of the message with the front end's `id`, or None if none was accepted."""
         row = self.database.row("SELECT turn FROM conversation_log WHERE namespace = ? AND said = ?", (namespace, as_ascii(id)))
         return int(row[0]) if row is not None else None
 
     def of_turn(self, namespace: str, turn: int) -> list[LogRecord]:
-        """Return the entries of one turn, oldest first."""
+        """Return the log entries of one turn, oldest first."""
         rows = self.database.rows(
             "SELECT sequence, at, body FROM conversation_log WHERE namespace = ? AND turn = ? ORDER BY sequence",
             (namespace, turn),
@@ -202,7 +202,7 @@ class Journal:
         return self._read(namespace, rows)
 
     def namespaces(self) -> list[str]:
-        """Return the conversations that were ever opened."""
+        """Return the keys of all conversations that were ever opened."""
         return [row[0] for row in self.database.rows("SELECT namespace FROM conversation_sessions ORDER BY namespace")]
 
     def _check_epoch(self, write: Transaction, namespace: str, epoch: int) -> None:
@@ -224,19 +224,19 @@ class Journal:
 
 
 def namespace_of(given: object) -> tuple[str, ...]:
-    """Return the parts of a namespace. Raises `InvalidNamespace` for what is none."""
+    """Return the parts of a namespace. Raises `InvalidNamespace`."""
     parts = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else ()
     if not parts:
-        raise InvalidNamespace(given, "it has no parts")
+        raise InvalidNamespace(given, "it is empty")
     if not all(isinstance(part, str) and part for part in parts):
-        raise InvalidNamespace(given, "a part of it is no text, or an empty one")
+        raise InvalidNamespace(given, "a part of it is not a string, or is empty")
     if len(key_of(parts)) > _MAX_KEY_LENGTH:
         raise InvalidNamespace(str(given)[:100], f"it is longer than {_MAX_KEY_LENGTH} characters, as JSON in ASCII")
     return tuple(str(part) for part in parts)
 
 
 def key_of(namespace: tuple[str, ...]) -> str:
-    """Return the one text for a namespace, whatever characters are in its parts. No two namespaces share one."""
+    """Return the unique key of a namespace. Its parts may contain any characters."""
     return json.dumps(namespace, separators=(",", ":"))
 
 

@@ -16,18 +16,18 @@ from coterie.models import ModelReply, TextDelta, ToolCall
 T = TypeVar("T", bound=msgspec.Struct)
 
 _MAX_DEPTH = 50
-"""Levels of nested values; what is deeper is written as text."""
+"""Maximum nesting of values; deeper values are stored as text."""
 _WORD = 64
-"""Bits of an integer that can be kept."""
+"""Bits of an integer that can be stored."""
 
 
 def plain_text(text: str) -> str:
-    """Return a text with a question mark for each character that is none, such as half of a pair."""
+    """Return a text with a question mark for each unpaired surrogate."""
     return text.encode(errors="replace").decode()
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return a value in JSON's terms: keys are texts, and what has no such form is a text that shows it."""
+    """Return a value as JSON types: keys become strings, and a value without a JSON form becomes its string form."""
     if value is None or isinstance(value, bool) or _is_number(value):
         return value
     if depth < _MAX_DEPTH:
@@ -39,16 +39,16 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a value is a number that JSON and the log have."""
+    """Return whether JSON and the log can hold a number."""
     if type(value) is int:
         return -(1 << _WORD - 1) <= value < 1 << _WORD
     return type(value) is float and math.isfinite(value)
 
 
 def storable(value: T) -> T:
-    """Return the value itself if it can be written down, or else one like it that can.
+    """Return the value itself if it can be encoded, or else an encodable value with the same fields.
 
-    Raises `EncodeFailed` if there is none such.
+    Raises `EncodeFailed` otherwise.
     """
     try:
         Codec().encode(value)
@@ -62,21 +62,21 @@ def storable(value: T) -> T:
 
 _MAX_NAME_LENGTH = 100
 _SHOWN = 200
-"""Characters of arguments that are none, which the model is shown again."""
+"""Characters of unreadable arguments that the model is shown again."""
 
 
 def check_reply(reply: ModelReply) -> ModelReply:
-    """Return a reply whose parts are what they should be. Raises `ModelError` for what is no reply.
+    """Return a reply with sanitized parts. Raises `ModelError` if a part has the wrong type.
 
-    Arguments that are no object are kept as one that fits no tool, so that the model is told.
+    Arguments that are not an object become one that fits no tool, so that the model gets an error.
     """
     if not isinstance(reply.text, str):
         raise ModelError(f"the text of the reply is a {type(reply.text).__name__}")
     calls: Any = reply.calls or ()
     if not isinstance(calls, tuple | list) or not all(isinstance(each, ToolCall) for each in calls):
-        raise ModelError("the calls of the reply are no tool calls")
+        raise ModelError("the calls of the reply must be a list of ToolCall")
     if not all(isinstance(each.name, str) for each in calls):
-        raise ModelError("a call of the reply has no name")
+        raise ModelError("the name of a call in the reply is not a string")
     return msgspec.structs.replace(
         reply,
         text=plain_text(reply.text),
@@ -87,7 +87,7 @@ def check_reply(reply: ModelReply) -> ModelReply:
 
 
 def text_of_piece(piece: TextDelta) -> str:
-    """Return the text of a piece of a reply. Raises `ModelError` for what is none."""
+    """Return the text of a piece of a reply. Raises `ModelError` if it is not a string."""
     if not isinstance(piece.text, str):
         raise ModelError(f"a piece of the reply is a {type(piece.text).__name__}")
     return piece.text
@@ -97,7 +97,7 @@ def _object(given: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if isinstance(given, str):
-        # As providers give them where nobody has parsed them yet.
+        # Some providers return unparsed arguments.
         try:
             given = json.loads(given) if given.strip() else {}
         except (ValueError, RecursionError):

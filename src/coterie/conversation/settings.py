@@ -1,4 +1,4 @@
-"""How conversations behave, as one value."""
+"""The settings of conversations."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ _SYNTHESIS = (
 
 
 class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How conversations behave. Times are in seconds."""
+    """Settings of conversations. Times are in seconds."""
 
     instructions: str = _MAIN
-    """Who the model is to be, in every request."""
+    """The instructions of every model request."""
     second_instructions: str = _SECOND
-    """What is added while something runs."""
+    """Added while an operation is queued or running."""
     synthesis_instructions: str = _SYNTHESIS
-    """What is added when results are to be merged with what was said."""
+    """Added when a model words a delivery."""
     patience: float = 2.0
-    """How long a turn waits for a tool before that goes to the background, unless the tool has its own."""
+    """Time that a turn waits for a tool before the tool moves to the background, unless the tool sets its own."""
     grace: float = 0.25
-    """How long it waits at least, also when the user has spoken on."""
+    """Minimum wait for a tool, also when another message of the user waits."""
     synthesis_wait: float = 15.0
-    """How long a result waits for an answer that is being given, before that is cut."""
+    """Time that a result waits for the current answer before the answer is cut short."""
     cancel_grace: float = 5.0
-    """How long an operation that was asked to stop may take to, before it is given up."""
+    """Time that an operation has to stop after a cancel request before it is abandoned."""
     model_timeout: float = 60.0
     """How long a model may say nothing before its reply is given up. A reply that is being written may take any time."""
     steps: int = 12
-    """How often the model may call tools in one turn."""
+    """Maximum rounds of tool calls in one turn."""
     mistakes: int = 3
-    """How many calls in a row may be refused, in one turn, before the turn is given up."""
+    """Maximum consecutive invalid calls in one turn before the turn fails."""
     history: int = 40
-    """How many turns, and deliveries, a prompt goes back."""
+    """Turns and deliveries in a prompt."""
     longest: int = 100_000
-    """The longest message of a user, in characters."""
+    """Maximum length of a user's message, in characters."""
     longest_result: int = 50_000
-    """How much of a tool's result is kept and shown, in characters. What is longer is cut, and says so."""
+    """Maximum length of a tool's result, in characters. A longer result is cut, with a note at its end."""
     waiting: int = 100
-    """How many messages of one conversation may wait for their answer."""
+    """Maximum unanswered messages of one conversation."""
     queue: int = 20
-    """How many operations of one conversation may be unfinished."""
+    """Maximum unfinished operations of one conversation."""
     idle_timeout: float | None = 900.0
-    """How long a conversation that nothing runs in, and whose events nobody waits for, is kept in memory. It is taken up
-    where it was by what is asked of it next. None keeps it until it is closed."""
+    """Time after which a conversation without running operations and waiting readers is passivated. The next request
+    activates it. None keeps it in memory until it is closed."""
     kept_events: int = 512
-    """How many of the latest events of a conversation are held in memory, for readers that fall behind."""
+    """Latest events of a conversation that stay in memory for slow readers."""
     temperature: float | None = None
-    """That of answers; None for the provider's own."""
+    """Temperature of answers; None for the provider's default."""
     synthesis_temperature: float | None = 0.7
-    """That of deliveries."""
+    """Temperature of deliveries."""
 
     def __post_init__(self) -> None:
         for name in ("patience", "grace", "synthesis_wait", "cancel_grace"):
@@ -73,4 +73,4 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
             check_number(f"ConversationSettings.{name}", getattr(self, name), optional=True)
         for name in ("instructions", "second_instructions", "synthesis_instructions"):
             if not isinstance(getattr(self, name), str):
-                raise InvalidSetting(f"ConversationSettings.{name}", getattr(self, name), "a text")
+                raise InvalidSetting(f"ConversationSettings.{name}", getattr(self, name), "a string")

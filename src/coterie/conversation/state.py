@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class ConversationServices:
-    """The parts that conversations share, each of which guards itself. Nothing here changes after it was made."""
+    """The services that all conversations of a host share. Each is safe from any thread; the attributes never change."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class ConversationServices:
         return self
 
     def use(self, kind: type[T]) -> T:
-        """Return what was provided of a type. Raises `ServiceMissing`."""
+        """Return the provided object of a type. Raises `ServiceMissing`."""
         for each in self._provided:
             if isinstance(each, kind):
                 return each
@@ -61,16 +61,16 @@ def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
     found: dict[str, Tool] = {}
     for each in tools:
         if not isinstance(each, Tool):
-            raise InvalidSetting("tools", each, "functions that are marked with @tool")
+            raise InvalidSetting("tools", each, "functions with the decorator @tool")
         if found.setdefault(each.name, each) is not each:
-            raise DefinitionError(f"the tool {each.name}", "there are two of that name", "give one another name")
+            raise DefinitionError(f"the tool {each.name}", "two tools have that name", "rename one of them")
     return found
 
 
 class ConversationState:
-    """What is known of one conversation outside of its agent. Also what its tools see of it.
+    """The state of one conversation that its agent shares with front ends and tools.
 
-    Safe from any thread: `values` and `live` are replaced, never changed; `_lock` guards the replacing of notes.
+    Safe from any thread: `values` and `live` are replaced, never mutated; `_lock` guards the replacement of notes.
     """
 
     def __init__(self, host: ConversationServices, namespace: tuple[str, ...], user: str) -> None:
@@ -79,12 +79,12 @@ class ConversationState:
         self.user = user
         self.key = key_of(namespace)
         self.name = "/".join(plain_text(part).replace("%", "%25").replace("/", "%2F") for part in namespace)
-        """What logs and models' budgets call it; of two conversations it is not the same."""
+        """Its unique name in logs and model budgets."""
         self.event_stream = EventStream(host.journal, self.key, host.settings.kept_events)
         self.live: Mapping[int, Operation] = {}
-        """The operations that the agent has in hand, with their latest progress. Written by the agent alone."""
+        """The current operations with their latest progress. Only the agent writes it."""
         self.rest: Callable[[], bool] = _never
-        """What the agent calls when it has had nothing to do for long; it is stopped if that returns True."""
+        """The agent calls this when it has been idle; the agent is stopped if it returns True."""
         self.epoch = 0
         self._values: Mapping[str, Any] = {}
         self._lock = new_lock(Rank.RECORDS)
@@ -94,21 +94,21 @@ class ConversationState:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """What tools have noted."""
+        """The notes of the tools."""
         return self._values
 
     def opened(self, epoch: int, values: Mapping[str, Any]) -> None:
-        """Be told by the agent that it has taken the conversation over."""
+        """Set the epoch and the notes after the agent has taken the conversation over."""
         with self._lock:
             self.epoch = epoch
             self._values = dict(values)
 
     def use(self, kind: type[T]) -> T:
-        """Return what was provided of a type."""
+        """Return the provided object of a type."""
         return self.host.use(kind)
 
     def note(self, key: str, value: Any) -> Pending[bool]:
-        """Keep a note of a tool."""
+        """Store a note of a tool."""
         pending = self.host.journal.note(self.key, self.epoch, key, value)
         with self._lock:
             values = dict(self._values)
@@ -119,7 +119,7 @@ class ConversationState:
         return pending
 
     def keep(self, operation: Operation, value: bytes) -> Pending[bool]:
-        """Keep a checkpoint."""
+        """Store a checkpoint."""
         return self.host.journal.ledger.keep(self.key, operation.number, operation.attempt, value)
 
 

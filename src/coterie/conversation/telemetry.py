@@ -13,53 +13,53 @@ from coterie.errors import ExtraMissing
 from coterie.work.pool.metrics import DurationSummary
 
 _MAX_SAMPLES = 512
-"""The latest times that quantiles are taken over."""
+"""Latest times of which quantiles are computed."""
 
 
 class ToolMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts of one tool, since its host was opened. Times are in seconds."""
+    """The counts of one tool since the host was opened. Times are in seconds."""
 
     called: int = 0
-    """Operations that were taken."""
+    """Accepted operations."""
     refused: int = 0
-    """Calls that were not: unfit arguments, a guard, the lane."""
+    """Refused calls: invalid arguments, a guard, the lane."""
     succeeded: int = 0
     failed: int = 0
     cancelled: int = 0
     compensated: int = 0
     timed_out: int = 0
     unknown: int = 0
-    """Operations that nobody could tell the outcome of, after a crash."""
+    """Operations of unknown outcome after a crash."""
     retries: int = 0
     backgrounded: int = 0
-    """Operations that a turn did not wait for."""
+    """Operations that moved to the background."""
     abandoned: int = 0
-    """Attempts that were given up and have not come back."""
+    """Abandoned attempts that still run."""
     wait: DurationSummary = DurationSummary()
-    """From the call to the beginning."""
+    """Time from the call to the first attempt."""
     run: DurationSummary = DurationSummary()
-    """How long attempts ran."""
+    """Run time of attempts."""
 
 
 class ConversationMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What the conversations of a host have done, at one moment."""
+    """The counts of a host's conversations at one moment."""
 
     conversations: int
-    """Those that are open."""
+    """Open conversations."""
     turns: int
     answered: int
     cut: int
     failed: int
     deliveries: int
     merged: int
-    """Deliveries that a model put into words."""
+    """Deliveries that a model worded."""
     running: int
     queued: int
     tools: Mapping[str, ToolMetrics]
 
 
 class _Counts:
-    """What is counted of one tool. Written under the lock of `ConversationCounters`."""
+    """The counters of one tool. The lock of `ConversationCounters` guards them."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -70,7 +70,7 @@ class _Counts:
 
 
 class ConversationCounters:
-    """Counts what the conversations of a host do. Safe from any thread; `_lock` guards all."""
+    """Counters of a host's conversations. Safe from any thread; `_lock` guards all."""
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.RECORDS)
@@ -78,17 +78,17 @@ class ConversationCounters:
         self._totals: Counter[str] = Counter()
 
     def count(self, what: str, by: int = 1) -> None:
-        """Count something about conversations: turns, answered, cut, failed, deliveries, merged, open, running, queued."""
+        """Add to a counter of conversations: turns, answered, cut, failed, deliveries, merged, open, running, queued."""
         with self._lock:
             self._totals[what] += by
 
     def count_tool(self, tool: str, what: str, by: int = 1) -> None:
-        """Count something about a tool, by the name of the field of `ToolMetrics`."""
+        """Add to a counter of a tool, named as the field of `ToolMetrics`."""
         with self._lock:
             self._of(tool).counts[what] += by
 
     def began(self, tool: str, waited: float) -> None:
-        """Take in how long an operation waited for its first attempt, in seconds."""
+        """Record the seconds that an operation waited for its first attempt."""
         with self._lock:
             counts = self._of(tool)
             counts.waits.append(waited)
@@ -96,7 +96,7 @@ class ConversationCounters:
             counts.begun += 1
 
     def ran(self, tool: str, seconds: float) -> None:
-        """Take in how long an attempt ran."""
+        """Record the run time of an attempt, in seconds."""
         with self._lock:
             counts = self._of(tool)
             counts.runs.append(seconds)
@@ -163,7 +163,7 @@ class MetricsSource(Protocol):
 class ConversationCollector:
     """A collector for `prometheus_client`: ``REGISTRY.register(ConversationCollector(conversations))``.
 
-    Each scrape takes a snapshot and holds up nobody. Raises `ExtraMissing` without `prometheus-client`.
+    Each scrape takes a snapshot and blocks no conversation. Raises `ExtraMissing` without `prometheus-client`.
     """
 
     def __init__(self, *hosts: MetricsSource) -> None:
@@ -174,7 +174,7 @@ class ConversationCollector:
         self._hosts = hosts
 
     def describe(self) -> list[Metric]:
-        """Return nothing: the names of tools are known only once there are counts. Registries ask for it."""
+        """Return an empty list, because tool names are known only at the first count. Registries call this."""
         return []
 
     def collect(self) -> Iterator[Metric]:

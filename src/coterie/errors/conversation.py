@@ -1,4 +1,4 @@
-"""What can go wrong with a conversation and its tools. The tree is drawn in `coterie.errors`."""
+"""The errors of conversations and their tools. `coterie.errors` shows the tree."""
 
 from __future__ import annotations
 
@@ -6,76 +6,76 @@ from coterie.errors.root import CoterieError
 
 
 class ConversationError(CoterieError):
-    """Something is wrong about a conversation, or was to be done to it."""
+    """Base of the errors of conversations."""
 
 
 class ConversationClosed(ConversationError):
-    """A conversation, or what holds it, was used after it was closed."""
+    """A conversation or its host was used after it was closed."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"the conversation {name} has been closed: open it again, its history is kept")
+        super().__init__(f"the conversation {name} is closed: open it again, its history is stored")
 
 
 class ConversationTaken(ConversationError):
-    """Another process, or another host, has opened the same conversation since, and writes to it now."""
+    """Another process or host has opened the same conversation since and owns it now."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"the conversation {name} was opened elsewhere since: what this one writes is refused; open it in one place"
+            f"the conversation {name} was opened elsewhere since: writes of this one are refused; open it in one place only"
         )
 
 
 class ConversationFailed(ConversationError):
-    """The agent of a conversation has failed too often, and was given up."""
+    """The agent of a conversation failed too often and is not restarted."""
 
     def __init__(self, name: str, error: str) -> None:
-        super().__init__(f"the conversation {name} has failed for good: {error}; what it had is kept, open it again")
+        super().__init__(f"the conversation {name} has failed for good: {error}; its state is stored, open it again")
 
 
 class ConversationFull(ConversationError):
-    """Too many messages of one conversation wait for their answer."""
+    """Too many messages of one conversation wait for an answer."""
 
     def __init__(self, name: str, waiting: int) -> None:
-        super().__init__(f"{waiting} messages of {name} wait for their answer already: wait for one before you send more")
+        super().__init__(f"{waiting} messages of {name} already wait for an answer: wait for one before you send more")
 
 
 class ConversationDamaged(ConversationError):
-    """What is kept of a conversation cannot be read."""
+    """The stored state of a conversation cannot be read."""
 
     def __init__(self, name: str, reason: object) -> None:
-        super().__init__(f"what is kept of the conversation {name} cannot be read: {reason}; restore the database")
+        super().__init__(f"the stored state of the conversation {name} cannot be read: {reason}; restore the database")
 
 
 class InvalidText(ConversationError, ValueError):
-    """What was to be said is no text, or cannot be kept."""
+    """A message is not a string, or cannot be stored."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"this cannot be sent: {problem}")
 
 
 class InvalidNamespace(ConversationError, ValueError):
-    """What was given names no conversation."""
+    """The given value is not the namespace of a conversation."""
 
     def __init__(self, namespace: object, problem: str) -> None:
-        super().__init__(f"{namespace!r} names no conversation: {problem}; give texts, such as ('customer', '42')")
+        super().__init__(f"{namespace!r} is not a namespace: {problem}; give non-empty strings, such as ('customer', '42')")
 
 
 class UnknownOperation(ConversationError, LookupError):
-    """The conversation has no operation of that id."""
+    """The conversation has no operation with that id."""
 
     def __init__(self, operation: object, name: str) -> None:
         super().__init__(f"{name} has no operation {operation!r}: look at operations()")
 
 
 class TransitionRefused(ConversationError):
-    """An operation cannot go from where it is to there, or has gone on since: the writer came too late."""
+    """The transition of an operation is not allowed, or the operation has changed since the writer read it."""
 
-    def __init__(self, operation: str, before: str, after: str, reason: str = "there is no such way") -> None:
-        super().__init__(f"{operation} does not go from {before} to {after}: {reason}")
+    def __init__(self, operation: str, before: str, after: str, reason: str = "that transition is not allowed") -> None:
+        super().__init__(f"{operation} cannot go from {before} to {after}: {reason}")
 
 
 class OperationStopped(ConversationError):
-    """Raised within a tool whose operation was asked to stop, or given up. Let it through."""
+    """Raised in a tool whose operation was asked to stop or abandoned. Do not catch it."""
 
     def __init__(self, operation: str) -> None:
         super().__init__(f"{operation} was asked to stop")

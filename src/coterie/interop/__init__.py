@@ -1,8 +1,8 @@
-"""Conversations over HTTP: for AG-UI front ends, for chat front ends that speak OpenAI's completions, and for scripts.
+"""Conversations over HTTP: for AG-UI front ends, for clients of OpenAI's chat completions, and for scripts.
 
-`create_application` makes an ASGI application of a host of conversations, and `serve` runs it. A token is asked for on
-everything but `/health`. A request is a reader of a conversation and nothing more: when the front end goes away the work
-goes on, and what it would have been told waits for its next request. Needs the extra `serve`.
+`create_application` makes an ASGI application of a host of conversations, and `serve` runs it. Every path but `/health`
+requires a token. A request only reads a conversation: when the front end disconnects the work continues, and the unsent
+events wait for its next request. Needs the extra `serve`.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""Who may come in: whoever has the token."""
+"""Authentication by an access token."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coterie.errors import InvalidSetting
 
 SHORTEST = 16
-"""Characters of a token that is set by hand."""
+"""Minimum characters of a token that the user sets."""
 OPEN = ("/health",)
-"""What anybody may ask."""
+"""Paths that need no token."""
 
 
 class AccessToken:
-    """A secret that requests must bring, as ``Authorization: Bearer …``. Never shown by `repr`, never logged.
+    """The secret of requests, sent as ``Authorization: Bearer …``. `repr` and logs never show it.
 
-    Only its digest is compared, in a time that does not depend on where two differ.
+    Digests are compared in constant time.
     """
 
     __slots__ = ("_digest", "_text", "generated")
@@ -33,35 +33,35 @@ class AccessToken:
         self._text = text
         self._digest = hashlib.sha256(text.encode()).digest()
         self.generated = generated
-        """Whether nobody knows it yet but this process."""
+        """True if this process generated it."""
 
     def __repr__(self) -> str:
         return "<Token ***>"
 
     @classmethod
     def of(cls, environment: Mapping[str, str], name: str = "COTERIE_TOKEN") -> AccessToken:
-        """Return the token that the environment holds, or a new one. Raises `InvalidSetting` for one that is too weak."""
+        """Return the token from an environment variable, or a new one. Raises `InvalidSetting` for a weak token."""
         given = environment.get(name, "")
         return cls(given) if given else cls(secrets.token_urlsafe(24), generated=True)
 
     def reveal(self) -> str:
-        """Return the secret itself, to be shown once to whoever runs the server."""
+        """Return the secret itself, to show it once to the operator."""
         return self._text
 
     def matches(self, given: str) -> bool:
-        """Return whether that is the token."""
+        """Return whether `given` is the token."""
         return hmac.compare_digest(self._digest, hashlib.sha256(given.encode()).digest())
 
 
 class TokenAuthMiddleware:
-    """ASGI middleware that lets nobody pass without the token. It stands before everything that reads a request."""
+    """ASGI middleware that rejects requests without the token, before any other code reads them."""
 
     def __init__(self, app: ASGIApp, token: AccessToken) -> None:
         self._app = app
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass a request on, or reject it."""
         if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN):
             await self._app(scope, receive, send)
             return

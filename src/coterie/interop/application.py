@@ -28,12 +28,12 @@ from coterie.storage import Database
 
 
 class TelemetryEndpoints:
-    """Shows the metrics of the conversations."""
+    """Endpoints for the metrics of the conversations."""
 
     def __init__(self, server: ServerState) -> None:
         self._server = server
 
-    async def show(self, request: Request) -> Response:  # noqa: ARG002 - as endpoints are
+    async def show(self, request: Request) -> Response:  # noqa: ARG002 - the signature of endpoints
         """``GET /telemetry``."""
         return JSONResponse(msgspec.to_builtins(self._server.conversations.metrics()))
 
@@ -42,7 +42,7 @@ class TelemetryEndpoints:
         try:
             text = exposition(self._server.conversations)
         except ExtraMissing as error:
-            raise HTTPProblem(501, "this needs the extra prometheus; /telemetry has the same as JSON") from error
+            raise HTTPProblem(501, "this needs the extra prometheus; /telemetry returns the same as JSON") from error
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -57,8 +57,8 @@ def create_application(
 ) -> Starlette:
     """Return an ASGI application that serves conversations. Make one for each server; it belongs to that server's loop.
 
-    `store` keeps how far front ends were told, best in the database of the conversations; `name` is that of the model
-    that completions ask for. Neither the conversations nor the store are closed with it. Raises the errors of storage.
+    `store` holds the last event that each front end was sent, best in the database of the conversations; `name` is the
+    model name for completions. The application closes neither the conversations nor the store. Raises storage errors.
     """
     options = options if options is not None else ServingOptions()
     clock = clock if clock is not None else SystemClock()
@@ -93,7 +93,7 @@ def create_application(
     return application
 
 
-async def _health(request: Request) -> Response:  # noqa: ARG001 - as endpoints are
+async def _health(request: Request) -> Response:  # noqa: ARG001 - the signature of endpoints
     return JSONResponse({"status": "ok"})
 
 

@@ -31,7 +31,7 @@ class ContentPart(BaseModel):
 
 
 class CompletionMessage(BaseModel):
-    """A message. What is here for other servers is read over."""
+    """A message. Fields for other servers are ignored."""
 
     model_config = ConfigDict(extra="ignore")
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -39,14 +39,14 @@ class CompletionMessage(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """How a stream ends."""
+    """Options of a streamed reply."""
 
     model_config = ConfigDict(extra="ignore")
     include_usage: bool = False
 
 
 class CompletionBody(BaseModel):
-    """The body of a request. Sampling parameters are accepted and have no effect: the assistant has its own."""
+    """The body of a request. Sampling parameters are ignored: the assistant has its own."""
 
     model_config = ConfigDict(extra="ignore")
     model: str = Field(min_length=1)
@@ -62,33 +62,33 @@ class CompletionBody(BaseModel):
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """A request that was checked."""
+    """A validated request."""
 
     model: str
     text: str
-    """What the user says now."""
+    """The new message of the user."""
     user: str
     lines: tuple[tuple[str, str], ...]
-    """What was said before: role and text, without what the front end tells the model."""
+    """The earlier messages: role and text, without system messages."""
     stream: bool
     usage: bool
 
     @property
     def begins(self) -> bool:
-        """Whether nothing was answered before."""
+        """Return whether the history has no answer yet."""
         return not any(role == "assistant" for role, _ in self.lines)
 
     def before(self) -> str:
-        """Return what stands for the history that this goes on from."""
+        """Return the digest of the earlier history."""
         return digest(self.user, self.lines)
 
     def afterwards(self, answer: str) -> str:
-        """Return what will stand for the history once the answer is part of it."""
+        """Return the digest of the history including the answer."""
         return digest(self.user, (*self.lines, ("user", self.text), ("assistant", answer)))
 
 
 def parse_request(body: Any, name: str) -> CompletionRequest:
-    """Return what a body asks for. Raises `HTTPProblem`, with the parameter that is wrong."""
+    """Return the validated request of a body. Raises `HTTPProblem` with the wrong parameter."""
     try:
         given = CompletionBody.model_validate(body)
     except ValidationError as error:
@@ -98,12 +98,14 @@ def parse_request(body: Any, name: str) -> CompletionRequest:
     if given.model != name:
         raise HTTPProblem(404, f"there is no model {given.model!r} here, only {name!r}", param="model", code="model_not_found")
     if given.n not in (None, 1):
-        raise HTTPProblem(400, f"n = {given.n} is not possible: a conversation goes on in one way; leave n out", param="n")
+        raise HTTPProblem(400, f"n = {given.n} is not supported: a conversation has one answer; leave n out", param="n")
     if given.tools:
-        raise HTTPProblem(400, "tools: the assistant has its own; leave them out", param="tools", code="unsupported_parameter")
+        raise HTTPProblem(
+            400, "tools: the assistant has its own tools; leave them out", param="tools", code="unsupported_parameter"
+        )
     lines = [(each.role, _text(each, place)) for place, each in enumerate(given.messages) if each.role in ("user", "assistant")]
     if not lines or lines[-1][0] != "user" or given.messages[-1].role != "user":
-        raise HTTPProblem(400, "messages: the last is to be the user's; there is nothing to answer", param="messages")
+        raise HTTPProblem(400, "messages: the last message must be the user's", param="messages")
     usage = given.stream_options is not None and given.stream_options.include_usage
     return CompletionRequest(
         given.model, lines[-1][1], given.user or given.safety_identifier or "", tuple(lines[:-1]), given.stream, usage
@@ -121,7 +123,7 @@ def _texts(parts: Sequence[ContentPart], place: int) -> list[str]:
     for part in parts:
         if part.type != "text" or part.text is None:
             raise HTTPProblem(
-                400, f"a part of type {part.type!r} cannot be taken in, only text", param=f"messages.{place}.content"
+                400, f"a part of type {part.type!r} is not supported, only text", param=f"messages.{place}.content"
             )
         texts.append(part.text)
     return texts
@@ -133,17 +135,17 @@ _BREAK = "\n\n"
 
 
 class CompletionEndpoints:
-    """Answers front ends that send the whole history each time, and know neither threads nor operations.
+    """The endpoints for clients that send the whole history each time, and know neither threads nor operations.
 
-    A thread is the one that a header names, or else the one whose history is just the one that was sent. A history that
-    is unknown, or that two threads share, begins a new thread: nobody ever gets into another's by chance. A result that
-    came between two requests stands before the next answer.
+    The thread is named by a header, or else found by the history of the request. A history that is unknown, or that two
+    threads share, starts a new thread, so a client never enters another thread by chance. A result that came between two
+    requests stands before the next answer.
     """
 
     def __init__(self, server: ServerState) -> None:
         self._server = server
 
-    async def models(self, request: Request) -> Response:  # noqa: ARG002 - as endpoints are
+    async def models(self, request: Request) -> Response:  # noqa: ARG002 - the signature of endpoints
         """``GET /v1/models``."""
         return JSONResponse({"object": "list", "data": [self._model()]})
 
@@ -165,7 +167,7 @@ class CompletionEndpoints:
             answer = await self._whole(told)
             await self._remember(parsed, answer, thread, named=named)
             return JSONResponse(self._shape("chat.completion", {"message": {"role": "assistant", "content": answer}}, "stop"))
-        # What befalls the taking in of the message is still an answer of its own, with its own status.
+        # If the message is not accepted, the error is still an ordinary response with its own status.
         first = await anext(told, None)
         pieces = self._pieces(parsed, first, told, thread, named=named)
         return streaming(pieces, heartbeat=self._server.options.heartbeat, closing=self._server.closing)
@@ -240,7 +242,7 @@ class CompletionEndpoints:
 
 
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-"""Tokens are counted where the model is asked, and a turn may ask it several times."""
+"""Tokens are counted at the model, and one turn may ask it several times."""
 
 
 def _whole_text(told: Delivery) -> str:
@@ -249,7 +251,7 @@ def _whole_text(told: Delivery) -> str:
 
 
 def _piece(told: Delivery, said: list[str], *, written: bool) -> tuple[str, bool]:
-    """Return what of an event is new text, and whether the answer has been written piece by piece."""
+    """Return the new text of an event, and whether the answer was sent piece by piece."""
     event = told.event
     gap = _BREAK if said else ""
     if told.own and isinstance(event, TextWritten):

@@ -1,4 +1,4 @@
-"""One exchange: what has waited for a front end, then the answer to what it says."""
+"""One exchange with a front end: the waiting events, then the answer to its message."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from coterie.interop.threads import ClientThread
 
 @dataclass(frozen=True)
 class Delivery:
-    """An event that a front end is to be told."""
+    """An event to send to a front end."""
 
     event: Event
     own: bool
-    """Whether it is part of the answer to what was just said; else it has waited, or is about an operation."""
+    """True for a part of the answer to this message; False for a waiting event or one of an operation."""
 
 
 async def exchange(
     client: ClientThread, text: str | None, message: str | None = None, *, known: Container[int] = (), after: int | None = None
 ) -> AsyncGenerator[Delivery, None]:
-    """Say something, or nothing, and yield what the front end is to be told, to the end of the turn.
+    """Send a message, if there is one, and yield the events for the front end until the end of the turn.
 
-    First comes what has waited: results, and answers whose reader went away. `known` are the ids of events that the front
-    end has, and `after` is the last of them, if it says so itself. Who stops reading stops nothing, and what was not read
-    waits again. Raises what `Conversation.send` does.
+    Waiting events come first: results, and answers whose reader disconnected. `known` are the ids of events that the front
+    end has, and `after` is the last of them if the front end names it. If the reader stops, the turn continues and unread
+    events wait again. Raises as `Conversation.send`.
     """
     start = client.told if after is None else after
     own: TurnBegan | None = None
@@ -45,7 +45,7 @@ async def exchange(
         assert isinstance(first, TurnBegan)
         own = first
         if own.id <= start:
-            # It was said before: the front end asks once more for what it may have missed.
+            # The message was sent before: the front end asks again for events that it may have missed.
             yield Delivery(own, own=True)
             async for event in answering:
                 yield Delivery(event, own=True)
@@ -67,11 +67,11 @@ async def exchange(
 
 
 def _is_told(client: ClientThread, event: Event, known: Container[int], *, trusted: bool) -> bool:
-    """Return whether an event is to be told, and claim it if it has waited. `trusted`: the front end says what it has."""
+    """Return whether to send an event, and claim it if it has waited. `trusted`: the front end names its last event."""
     if isinstance(event, OperationChanged | OperationProgressed):
         return True
     if isinstance(event, TurnEnded):
-        # Whether an answer arrived whole, no front end can say; whether it was sent whole, we know.
+        # A front end cannot tell whether an answer arrived whole; the server knows whether it was sent whole.
         return event.turn not in client.reading and client.claim(event.id)
     if not isinstance(event, Delivered) or client.listeners or event.id in known:
         return False

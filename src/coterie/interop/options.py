@@ -1,4 +1,4 @@
-"""How conversations are served, as one value."""
+"""The options of the server."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _PORTS = 65_535
 
 
 class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where, and within which limits. Times are in seconds."""
+    """Address and limits of the server. Times are in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8800
-    """0 takes any that is free."""
+    """0 takes a free port."""
     expose: bool = False
-    """Whether others than this machine may connect. Without it only a loopback address is taken."""
+    """True allows connections from other machines. Without it `host` must be a loopback address."""
     origins: tuple[str, ...] = ()
-    """Web pages that may call from a browser, such as ``https://chat.example.org``."""
+    """Origins of web pages that may call from a browser, such as ``https://chat.example.org``."""
     body_limit: int = 1_000_000
-    """Bytes of a request at most."""
+    """Maximum bytes of a request."""
     open_threads: int = 1_000
-    """Threads that are kept open though nobody has asked for them for a minute, and nothing is under way in them."""
+    """Maximum open threads that were not used for a minute and have no unfinished operation."""
     heartbeat: float = 15.0
-    """After how long a silence a stream sends a comment, so that nobody between takes it for dead."""
+    """Silence after which a stream sends a comment, so that proxies keep the connection."""
     drain: float = 5.0
-    """How long requests may take to end when the server is stopped."""
+    """Time that requests have to end when the server stops."""
 
     def __post_init__(self) -> None:
         check_number("ServingOptions.port", self.port, whole=True)
@@ -41,15 +41,15 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         check_number("ServingOptions.drain", self.drain)
         if "*" in self.origins:
             raise InvalidSetting(
-                "ServingOptions.origins", "*", "the addresses of your own pages, such as https://chat.example.org"
+                "ServingOptions.origins", "*", "the origins of your own pages, such as https://chat.example.org"
             )
         if not self.expose and not is_loopback(self.host):
-            need = "a loopback address such as 127.0.0.1; to let other machines in, expose it and set a token of your own"
+            need = "a loopback address such as 127.0.0.1; to allow other machines, set expose and a token of your own"
             raise InvalidSetting("ServingOptions.host", self.host, need)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine only."""
+    """Return whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:

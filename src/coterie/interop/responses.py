@@ -26,7 +26,7 @@ from coterie.errors import (
 
 
 class HTTPProblem(Exception):
-    """A request cannot be answered, and why. `status` is that of HTTP, `param` the key that is wrong."""
+    """A request cannot be answered. `status` is the HTTP status, `param` the wrong key."""
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -36,14 +36,14 @@ class HTTPProblem(Exception):
         self.code = code
 
     def response(self) -> JSONResponse:
-        """Return it as it is sent: in the form that clients of completions know."""
-        kind = "invalid_request_error" if self.status < 500 else "server_error"  # noqa: PLR2004 - as HTTP has it
+        """Return the HTTP response, in the error format of OpenAI's API."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"  # noqa: PLR2004 - an HTTP status
         error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
         return JSONResponse({"error": error}, self.status)
 
 
 async def read_json(request: Request, limit: int) -> Any:
-    """Return the body of a request. Raises `HTTPProblem` for one that is too long, or no JSON."""
+    """Return the JSON body of a request. Raises `HTTPProblem` if it is too long or not JSON."""
     too_long = HTTPProblem(413, f"the request has more than {limit} bytes; send less", code="request_too_large")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
@@ -54,7 +54,7 @@ async def read_json(request: Request, limit: int) -> Any:
         if len(body) > limit:
             raise too_long
     try:
-        # Two readers would have to agree on what is JSON; the strict one decides.
+        # The strict decoder decides alone, because two decoders may disagree on what is valid JSON.
         return msgspec.json.decode(bytes(body))
     except (msgspec.DecodeError, RecursionError) as error:
         raise HTTPProblem(400, f"the body is not JSON: {error}", code="invalid_json") from error
@@ -77,32 +77,32 @@ _log = logging.getLogger(__name__)
 
 
 def status_of(error: CoterieError) -> int:
-    """Return the status with which an error is answered."""
+    """Return the HTTP status of an error."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
-async def refused(request: Request, error: Exception) -> Response:  # noqa: ARG001 - as handlers of Starlette are
-    """Answer a request that was refused on its way in."""
+async def refused(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the signature of Starlette's handlers
+    """Answer a request that was rejected before it reached a conversation."""
     assert isinstance(error, HTTPProblem)
     return error.response()
 
 
 def public_message(error: CoterieError, where: str) -> str:
-    """Return what a stranger is told of an error: what a request can mend; of all else only that it is in the log."""
-    if status_of(error) < 500:  # noqa: PLR2004 - as HTTP has it
+    """Return the text of an error for the client: details of client errors only; other errors are logged."""
+    if status_of(error) < 500:  # noqa: PLR2004 - an HTTP status
         return str(error)
     _log.error("%s: %s", where, describe(error))
     return _INTERNAL_ERROR
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """Answer a request that a conversation could not do."""
+    """Answer a request after an error of its conversation."""
     assert isinstance(error, CoterieError)
     return HTTPProblem(status_of(error), public_message(error, f"{request.method} {request.url.path}")).response()
 
 
 async def broken(request: Request, error: Exception) -> Response:
-    """Answer a request that met a fault of ours. What it was is in the log, and not told to strangers."""
+    """Answer a request after an internal error. Only the log has the details."""
     _log.error("%s %s: %s", request.method, request.url.path, describe(error), exc_info=error)
     return HTTPProblem(500, _INTERNAL_ERROR).response()
 
@@ -110,18 +110,18 @@ async def broken(request: Request, error: Exception) -> Response:
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
-def sse(data: str, *, id: int | None = None) -> str:  # noqa: A002 - what the format calls it
-    """Return one event as it is sent. `data` has no line breaks but those of JSON, which has none."""
+def sse(data: str, *, id: int | None = None) -> str:  # noqa: A002 - the name in the format
+    """Return one server-sent event. `data` must not contain line breaks, as JSON does not."""
     return (f"id: {id}\n" if id is not None else "") + f"data: {data}\n\n"
 
 
 def streaming(pieces: AsyncIterator[str], *, heartbeat: float, closing: asyncio.Event) -> StreamingResponse:
-    """Return a response that sends pieces as they come."""
+    """Return a response that streams pieces as they come."""
     return StreamingResponse(_alive(pieces, heartbeat, closing), media_type="text/event-stream", headers=_HEADERS)
 
 
 async def _alive(pieces: AsyncIterator[str], heartbeat: float, closing: asyncio.Event) -> AsyncIterator[str]:
-    """Pass pieces on, with a comment after each silence, until they end or the server does."""
+    """Yield pieces, and a comment after each silence of `heartbeat` seconds, until they end or the server stops."""
     ended = asyncio.ensure_future(closing.wait())
     coming: asyncio.Future[str] | None = None
     try:

@@ -1,4 +1,4 @@
-"""The server itself, in the foreground."""
+"""Run the server in the foreground."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from coterie.interop.options import ServingOptions
 
 
 def serve(application: Starlette, options: ServingOptions, *, ready: Callable[[str], None] = lambda _: None) -> None:
-    """Serve an application until the process is interrupted; its event loop is the server's own.
+    """Serve an application, on an event loop of the server, until the process is interrupted.
 
-    `ready` is told the address once connections are taken. Requests that run then have `options.drain` seconds to end.
-    Raises `ServerFailed` if the address cannot be taken.
+    `ready` is called with the address once the server accepts connections. After the interrupt, running requests have
+    `options.drain` seconds to end. Raises `ServerFailed` if the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -42,7 +42,7 @@ def serve(application: Starlette, options: ServingOptions, *, ready: Callable[[s
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and tells endless streams when it ends."""
+    """Calls `ready` after startup, and ends endless streams at shutdown."""
 
     def __init__(self, config: uvicorn.Config, application: Starlette, ready: Callable[[], None]) -> None:
         super().__init__(config)

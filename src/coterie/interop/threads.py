@@ -1,4 +1,4 @@
-"""The threads of front ends, the events that each was told, and the state that all endpoints share."""
+"""The threads of front ends, the events that each was sent, and the state that all endpoints share."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SCHEMA = Schema(
     ),
 )
 KEPT = 30 * 86_400.0
-"""Seconds that a history is known."""
+"""Seconds that a history is stored."""
 
 
 class ThreadRecords:
-    """How far each thread was told, and which thread a history belongs to. Safe from any thread."""
+    """The last event that each thread was sent, and the thread of each history. Safe from any thread."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -36,12 +36,12 @@ class ThreadRecords:
         database.migrate(_SCHEMA)
 
     def told(self, thread: str) -> int:
-        """Return the id of the last event that the front end of a thread was told, or 0."""
+        """Return the id of the last event that the front end of a thread was sent, or 0."""
         row = self._database.row("SELECT event FROM serving_told WHERE thread = ?", (thread,))
         return 0 if row is None else int(row[0])
 
     def tell(self, thread: str, event: int) -> None:
-        """Note how far a thread was told. It is written soon; what is lost with a crash is told once more."""
+        """Record the last event that a thread was sent. The write is not durable: after a crash events are sent again."""
 
         def write(transaction: Transaction) -> None:
             transaction.execute(
@@ -53,12 +53,12 @@ class ThreadRecords:
         self._database.write(write, durable=False)
 
     def thread_of(self, digest: str) -> str | None:
-        """Return the thread that a history belongs to; None if it is unknown, or belongs to several."""
+        """Return the thread of a history; None if it is unknown, or belongs to several."""
         row = self._database.row("SELECT thread FROM serving_histories WHERE digest = ?", (digest,))
         return str(row[0]) if row is not None and row[0] else None
 
     async def record_history(self, digest: str, thread: str) -> None:
-        """Note that a history belongs to a thread. Once two threads share one, it belongs to neither."""
+        """Record the thread of a history. A history that two threads share belongs to neither."""
         now = self._clock.time()
 
         def write(transaction: Transaction) -> None:
@@ -73,26 +73,26 @@ class ThreadRecords:
 
 
 def digest(user: str, lines: Iterable[tuple[str, str]]) -> str:
-    """Return what stands for the history of a user: who said what, in order."""
+    """Return the digest of a user's history: roles and texts in order."""
     text = json.dumps([user, *([role, said.strip()] for role, said in lines)], ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 _IDLE = 60.0
-"""Seconds for which a thread is kept open at least since it was asked for."""
+"""Minimum seconds that a thread stays open after its last request."""
 
 
 class ClientThread:
-    """One thread of a front end: its conversation, and how far it was told. Only the server's loop touches it."""
+    """One thread of a front end: its conversation, and the last event it was sent. Only the server's loop uses it."""
 
     def __init__(self, key: str, chat: Conversation, told: int, records: ThreadRecords) -> None:
         self.chat = chat
         self.opened_at = 0.0
-        """When it was asked for last, on the monotonic clock."""
+        """Time of its last request, on the monotonic clock."""
         self.listeners = 0
-        """Streams that stay open between the turns. While there is one, results are told there and not in runs."""
+        """Number of streams that stay open between turns. While there is one, results are sent there and not in runs."""
         self.reading: set[int] = set()
-        """Turns that some request is being told now."""
+        """Turns that a request is reading now."""
         self._key = key
         self._told = told
         self._claimed: set[int] = set()
@@ -100,12 +100,12 @@ class ClientThread:
 
     @property
     def told(self) -> int:
-        """The id of the event up to which all was told."""
+        """The id of the event up to which all events were sent."""
         return self._told
 
     @contextlib.contextmanager
     def answering(self, began: TurnBegan | None) -> Iterator[None]:
-        """Keep the answer to a turn from being told elsewhere too, in a ``with`` block."""
+        """Reserve the answer of a turn for this request, in a ``with`` block."""
         if began is None:
             yield
             return
@@ -116,18 +116,18 @@ class ClientThread:
             self.reading.discard(began.turn)
 
     def claim(self, event: int, *, again: bool = False) -> bool:
-        """Take it upon oneself to tell an event; return whether nobody else has, or, if `again`, does just now."""
+        """Claim an event for sending; return whether no other request has claimed it. `again` allows an event sent before."""
         if event in self._claimed or (event <= self._told and not again):
             return False
         self._claimed.add(event)
         return True
 
     def release(self, event: int) -> None:
-        """Give back what was claimed and not told after all."""
+        """Release a claim on an event that was not sent."""
         self._claimed.discard(event)
 
     def advance(self, event: int) -> None:
-        """Note that everything up to an event was told."""
+        """Record that all events up to this one were sent."""
         if event > self._told:
             self._told = event
             self._claimed = {each for each in self._claimed if each > event}
@@ -135,10 +135,10 @@ class ClientThread:
 
 
 class ClientThreads:
-    """The threads that were asked for lately. Only the server's loop touches it.
+    """The open threads. Only the server's loop uses it.
 
-    Of many more than `limit` those are closed that nobody has asked for, or reads, and in which nothing is under way. They
-    are opened again when they are asked for, as they were left.
+    Above `limit` threads, the least recently used threads without readers and unfinished operations are closed. The next
+    request opens them again.
     """
 
     def __init__(self, conversations: Conversations, records: ThreadRecords, clock: Clock, limit: int) -> None:
@@ -152,7 +152,7 @@ class ClientThreads:
         return len(self._threads)
 
     async def open(self, namespace: tuple[str, ...]) -> ClientThread:
-        """Return the seat of a namespace. Raises what `Conversations.open` does."""
+        """Return the thread of a namespace. Raises as `Conversations.open`."""
         client = self._threads.get(namespace)
         if client is None:
             key = json.dumps(namespace)
@@ -176,17 +176,17 @@ class ClientThreads:
 
 
 class ServerState:
-    """The conversations that are served, and the limits. Only the server's loop touches it."""
+    """The state that all endpoints share. Only the server's loop uses it."""
 
     def __init__(
         self, name: str, conversations: Conversations, records: ThreadRecords, options: ServingOptions, clock: Clock
     ) -> None:
         self.name = name
-        """What the assistant is called, as a model."""
+        """The model name of the assistant."""
         self.conversations = conversations
         self.records = records
         self.options = options
         self.clock = clock
         self.threads = ClientThreads(conversations, records, clock, options.open_threads)
         self.closing = asyncio.Event()
-        """Set when the server ends, so that endless streams do too."""
+        """Set when the server stops, so that endless streams end."""

@@ -1,1 +1,1 @@
-"""Operations: what becomes of a call of a tool, as values, as a pure machine, and in a durable ledger."""
+"""Operations: the values, the pure state machine, and the durable ledger of tool calls."""

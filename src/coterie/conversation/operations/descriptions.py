@@ -1,4 +1,4 @@
-"""Operations in words, for models and for people."""
+"""Texts about operations for models and users."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _MINUTE = 90.0
 
 
 def seconds(value: float) -> str:
-    """Return a time in words, such as ``40 s`` or ``3 min``."""
+    """Return a duration as text, such as ``40 s`` or ``3 min``."""
     return f"{value / 60:.0f} min" if value >= _MINUTE else f"{value:.0f} s" if value >= 1 else f"{value:.1f} s"
 
 
 def outcome_line(operation: Operation) -> str:
-    """Return what became of an operation, in full, for a model."""
+    """Return the outcome of an operation, for a model."""
     more = f" ({operation.detail})" if operation.detail else ""
     what = f": {operation.content}" if operation.content else ""
     if operation.state is OperationState.UNKNOWN:
@@ -27,7 +27,7 @@ def outcome_line(operation: Operation) -> str:
 
 
 def status_line(operation: Operation, queue: Sequence[Operation], now: float) -> str:
-    """Return how an operation stands, in full, for a model."""
+    """Return the status of an operation, for a model."""
     if operation.ended or operation.state is OperationState.UNKNOWN:
         return outcome_line(operation)
     name = f"{operation.id} {operation.tool}"
@@ -43,7 +43,7 @@ def status_line(operation: Operation, queue: Sequence[Operation], now: float) ->
 
 
 def delivery_text(operation: Operation) -> str:
-    """Return what the user is told of an operation that has ended, where nobody words it better."""
+    """Return the plain delivery of an operation, for the user."""
     match operation.state:
         case OperationState.SUCCEEDED:
             return operation.content or f"{_title(operation)} is done."

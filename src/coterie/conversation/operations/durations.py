@@ -1,4 +1,4 @@
-"""How long tools take, learnt from how long they took."""
+"""Estimates of tool durations, learnt from past runs."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 
 _MAX_SAMPLES = 256
-"""The latest runs of a tool that count."""
+"""Latest runs of a tool that count."""
 _MIN_SAMPLES = 3
-"""Runs after which what was learnt decides."""
+"""Minimum runs for a learnt estimate."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """How long a tool takes, in seconds."""
+    """The estimated duration of a tool, in seconds."""
 
     median: float
     p90: float
     samples: int
-    """The runs that it was learnt from; 0 if it is what the tool said of itself."""
+    """Number of past runs; 0 if the estimate is the tool's `expected`."""
 
     @property
     def learnt(self) -> bool:
-        """Whether there were runs enough to decide by."""
+        """Return whether there were enough runs."""
         return self.samples >= _MIN_SAMPLES
 
 
 class DurationEstimates:
-    """How long each tool took of late, over all conversations of a host. Safe from any thread; `_lock` guards the table."""
+    """The latest durations of each tool, over all conversations of a host. Safe from any thread; `_lock` guards the table."""
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.RECORDS)
         self._runs: dict[str, deque[float]] = {}
 
     def learn(self, tool: str, seconds: Iterable[float]) -> None:
-        """Take runs of a tool in, oldest first."""
+        """Add durations of a tool in seconds, oldest first."""
         with self._lock:
             self._runs.setdefault(tool, deque(maxlen=_MAX_SAMPLES)).extend(max(0.0, each) for each in seconds)
 
     def estimate(self, tool: str, expected: float | None = None) -> Estimate | None:
-        """Return how long a tool takes: as learnt, or else as it says itself; None if nothing is known."""
+        """Return the learnt estimate of a tool, or else one from `expected`; None without either."""
         with self._lock:
             runs = sorted(self._runs.get(tool, ()))
         if not runs:

@@ -1,7 +1,7 @@
-"""The ledger: every operation of every conversation, in a database, changed by compare and swap.
+"""The ledger: all operations of all conversations in a database, changed by compare-and-swap on their epoch.
 
-A row is replaced only by the value that follows it: the writer names the epoch that it knows. Whoever knows an older one,
-because it lives in a process that was given up, or runs an attempt that was, is refused.
+A writer names the epoch that it read. The ledger refuses a writer with an older epoch, such as a replaced process or an
+abandoned attempt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from coterie.storage import Database, Pending, ReadTransaction, Row, Schema, Tra
 
 
 class PendingTransition(Pending[None]):
-    """One transition on its way."""
+    """A transition that waits for its commit."""
 
     __slots__ = ("refuse", "values")
 
@@ -28,10 +28,10 @@ class PendingTransition(Pending[None]):
 
 
 class TransitionBatcher:
-    """Gathers the transitions that are asked for while the writer is busy, and hands them over together.
+    """Collects the transitions that arrive while the writer is busy, and writes them together.
 
-    A write of its own for each would be held apart by a savepoint, which costs more than the transition. Safe from any
-    thread; `_lock` guards what is gathered.
+    Each succeeds or is refused alone, because a refused one changes nothing. Separate writes would need a savepoint each,
+    which costs more than the transition. Safe from any thread; `_lock` guards the collected ones.
     """
 
     def __init__(self, database: Database, sql: str) -> None:
@@ -41,7 +41,7 @@ class TransitionBatcher:
         self._gathered: list[PendingTransition] = []
 
     def put(self, swap: PendingTransition) -> PendingTransition:
-        """Have a transition made after all that were asked for before; return it, to be waited for."""
+        """Write a transition after all earlier ones; return it as a pending result."""
         with self._lock:
             self._gathered.append(swap)
             first = len(self._gathered) == 1
@@ -56,18 +56,18 @@ class TransitionBatcher:
         return swap
 
     def take(self) -> list[PendingTransition]:
-        """Return what was gathered, which is then the caller's."""
+        """Remove and return the collected transitions."""
         with self._lock:
             gathered, self._gathered = self._gathered, []
         return gathered
 
     def make(self, write: Transaction, swaps: Sequence[PendingTransition]) -> list[bool]:
-        """Make transitions, and return which of them counted."""
+        """Write transitions, and return for each whether it was accepted."""
         return [write.execute(self._sql, swap.values) == 1 for swap in swaps]
 
 
 class _Batch:
-    """The transitions of one write. It may be done again, and is then the same ones."""
+    """The transitions of one write. A repeated write has the same transitions."""
 
     def __init__(self, swaps: TransitionBatcher) -> None:
         self._swaps = swaps
@@ -75,13 +75,13 @@ class _Batch:
         self._counted: list[bool] = []
 
     def work(self, write: Transaction) -> None:
-        """Make them. On the writer's thread."""
+        """Write them. On the writer's thread."""
         if self._taken is None:
             self._taken = self._swaps.take()
         self._counted = self._swaps.make(write, self._taken)
 
     def end(self, error: BaseException | None) -> None:
-        """Tell each what came of it, once that is committed."""
+        """Complete each pending result after the commit."""
         taken = self._taken if self._taken is not None else self._swaps.take()
         counted = self._counted if error is None else [False] * len(taken)
         for swap, counts in zip(taken, counted, strict=True):
@@ -142,7 +142,7 @@ WHERE tool = ? AND state = 'succeeded' AND seconds IS NOT NULL ORDER BY ended_at
 
 
 class Ledger:
-    """The operations of all conversations in one database. Safe from any thread: it keeps nothing itself."""
+    """The operations of all conversations in one database. Safe from any thread: it holds no state itself."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -151,7 +151,7 @@ class Ledger:
         database.migrate(SCHEMA)
 
     def add(self, write: Transaction, namespace: str, operation: Operation) -> None:
-        """Write the intent of a new operation. Raises `TransitionRefused` if there is one of its number."""
+        """Insert a new operation. Raises `TransitionRefused` if its number exists."""
         epoch, attempt, state, owed, seconds = self._facts(operation)
         body = self._codec.encode(operation)
         values = (
@@ -159,15 +159,15 @@ class Ledger:
             operation.ended_at, body,
         )  # fmt: skip
         if write.execute(_INSERT, values) != 1:
-            raise TransitionRefused(operation.id, "nothing", operation.state, "there is one already")
+            raise TransitionRefused(operation.id, "nothing", operation.state, "the number exists already")
 
     def swap(self, write: Transaction, namespace: str, operation: Operation, expected: int) -> None:
-        """Replace an operation by what follows it. Raises `TransitionRefused` unless it was at the epoch `expected`."""
+        """Replace an operation by its next version. Raises `TransitionRefused` unless it is at the epoch `expected`."""
         if write.execute(_SWAP, self._values(namespace, operation, expected)) != 1:
             raise _late(operation, expected)
 
     def transition(self, namespace: str, operation: Operation) -> Pending[None]:
-        """Write the operation in place of the one an epoch before it. Ends with `TransitionRefused` as `swap` does."""
+        """Write the next version of an operation. The result is `TransitionRefused` as in `swap`."""
         expected = operation.epoch - 1
         return self._swaps.put(
             PendingTransition(
@@ -176,12 +176,12 @@ class Ledger:
         )
 
     def keep(self, namespace: str, number: int, attempt: int, checkpoint: bytes) -> Pending[bool]:
-        """Keep what an attempt leaves for later ones; the result tells whether it was in time to count."""
+        """Store the checkpoint of an attempt; the result is False if the attempt is not the current one."""
         values = (checkpoint, namespace, number, attempt)
         return self._database.write(lambda write: write.execute(_KEEP, values) == 1)
 
     def checkpoint(self, namespace: str, number: int) -> bytes | None:
-        """Return what was kept last."""
+        """Return the latest checkpoint, or None."""
         row = self._database.row(
             "SELECT checkpoint FROM conversation_operations WHERE namespace = ? AND number = ?", (namespace, number)
         )
@@ -192,7 +192,7 @@ class Ledger:
         return self._read(namespace, self._database.rows(_ALL, (namespace,)))
 
     def undelivered(self, view: ReadTransaction, namespace: str) -> list[Operation]:
-        """Return those that have not ended, or that the user was not told of, oldest first."""
+        """Return the operations that have not ended or are not delivered, oldest first."""
         return self._read(namespace, view.rows(_OWED, (namespace,)))
 
     def one(self, namespace: str, number: int) -> Operation | None:
@@ -201,7 +201,7 @@ class Ledger:
         return self._read(namespace, [row])[0] if row is not None else None
 
     def latest(self, namespace: str, limit: int) -> list[Operation]:
-        """Return the newest operations of a conversation, the newest first."""
+        """Return the newest `limit` operations of a conversation, newest first."""
         return self._read(namespace, self._database.rows(_LATEST, (namespace, limit)))
 
     def by_key(self, namespace: str, key: str) -> Operation | None:
@@ -215,7 +215,7 @@ class Ledger:
         return int(row[0]) if row is not None and row[0] is not None else 0
 
     def times(self, tool: str) -> list[float]:
-        """Return how long the latest successful runs of a tool took, in seconds, oldest first."""
+        """Return the durations of the latest successful runs of a tool, in seconds, oldest first."""
         return [float(row[0]) for row in reversed(self._database.rows(_TIMES, (tool,)))]
 
     def _values(self, namespace: str, operation: Operation, expected: int) -> tuple[Any, ...]:
@@ -242,5 +242,5 @@ def _late(operation: Operation, expected: int) -> TransitionRefused:
 
 
 def as_ascii(text: str) -> str:
-    """Return a text that every database can hold and compare, whatever was in it: others have others."""
+    """Return a unique ASCII form of a text, which every database can store and compare."""
     return text.encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""An operation: one call of a tool, and what became of it. Plain frozen values."""
+"""An operation: one tool call and its outcome, as frozen values."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import msgspec
 
 
 class Effect(enum.StrEnum):
-    """Whether a tool changes anything."""
+    """The effect of a tool: it reads or writes."""
 
     READ = "read"
-    """It changes nothing. Reads of one resource run side by side."""
+    """It changes nothing. Reads of one resource run at the same time."""
     WRITE = "write"
-    """It may. While it runs, nothing else touches its resources."""
+    """It may change its resources, so it runs alone on them."""
 
 
 class OperationState(enum.StrEnum):
-    """Where an operation is. The last five are ends, and each operation reaches exactly one of them."""
+    """The state of an operation. The last five are end states; each operation reaches exactly one of them."""
 
     QUEUED = "queued"
-    """Its intent is written; it waits for its resources, or for its next attempt."""
+    """It is written to the ledger and waits for its resources or its next attempt."""
     RUNNING = "running"
     CANCELLING = "cancelling"
-    """It was asked to stop and has not ended yet, or what it did is being undone."""
+    """It was asked to stop and has not ended yet, or is being compensated."""
     UNKNOWN = "unknown"
-    """The process died while it ran, and nothing could tell yet whether it took effect."""
+    """The process ended while it ran, and it is not known yet whether it took effect."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     """It was stopped before it took effect."""
     COMPENSATED = "compensated"
-    """It was cancelled, and what it had done was undone."""
+    """It was cancelled, and its effect was undone."""
     TIMED_OUT = "timed out"
 
     @property
     def ended(self) -> bool:
-        """Whether it is an end."""
+        """Return whether it is an end state."""
         return self in _ENDS
 
 
@@ -54,69 +54,69 @@ _ENDS = frozenset(
 
 
 class CancelAnswer(enum.StrEnum):
-    """What a request to cancel comes to."""
+    """The answer to a cancel request."""
 
     STOPPED = "stopped before effect"
     TOO_LATE = "too late"
     """It has ended, has passed its point of no return, or did not stop."""
     COMPENSATING = "compensating"
-    """It had begun to take effect; that is being undone."""
+    """It had started to take effect, which is being undone."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a tool at one moment."""
+    """One tool call at one moment."""
 
     number: int
     """Counted from 1 in each conversation."""
     tool: str
     arguments: Mapping[str, Any]
-    """As they were checked, in plain values."""
+    """Validated arguments as plain values."""
     effect: Effect = Effect.WRITE
     resources: tuple[str, ...] = ()
-    """What it touches; ``*`` is everything."""
+    """The resources that it uses; ``*`` is all of them."""
     key: str = ""
-    """Its idempotency key. Two operations of one conversation with the same key are one."""
+    """Its idempotency key. Two calls of one conversation with the same key are one operation."""
     turn: int = 0
-    """The turn in which it was called for."""
+    """The turn of the call."""
     call: str = ""
     """The id of the model's call, in the log."""
     state: OperationState = OperationState.QUEUED
     epoch: int = 0
-    """Grows with every transition. Who knows an older one writes too late, and is refused."""
+    """Increases with every transition. The ledger refuses a write with an older epoch."""
     attempt: int = 0
-    """Attempts that were begun."""
+    """Number of started attempts."""
     place: int = 0
-    """Its place in the queue of its conversation: the smaller goes first."""
+    """Its place in the queue of its conversation; smaller places start first."""
     background: bool = False
-    """Whether its outcome is delivered by itself, because the turn that called for it did not wait."""
+    """True if its turn did not wait, so that its outcome is delivered between turns."""
     fraction: float = 0.0
-    """How much is done, from 0 to 1, as the tool said last."""
+    """Progress from 0 to 1, as the tool last reported."""
     line: str = ""
-    """What the tool said last of what it does."""
+    """The line of the latest progress report."""
     estimate: float | None = None
-    """Seconds that it was expected to run, when it was called for; None if nothing is known of its tool."""
+    """Expected run time in seconds at the time of the call; None if unknown."""
     stopping: bool = False
-    """Whether it was asked to stop."""
+    """True after a cancel request."""
     content: str = ""
-    """What it returned, as the model reads it; or what went wrong."""
+    """Its result as text for the model, or the error."""
     detail: str = ""
-    """What else is to be known of how it ended, for people."""
+    """Details of its end, for people."""
     created_at: float = 0.0
-    """Wall time in seconds, as the two below."""
+    """Wall time in seconds, as `started_at` and `ended_at`."""
     started_at: float | None = None
-    """When its latest attempt began."""
+    """Start of its latest attempt."""
     ended_at: float | None = None
     reported: bool = False
-    """Whether the user was told that its outcome is unknown."""
+    """True once the user was told that its outcome is unknown."""
     delivered: bool = False
-    """Whether its outcome has been delivered, in a turn or by itself."""
+    """True once its outcome was delivered, in a turn or between turns."""
 
     @property
     def id(self) -> str:
-        """What people and models call it, such as ``op-3``: one of its kind in its conversation."""
+        """Its unique id in its conversation, such as ``op-3``."""
         return f"op-{self.number}"
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end."""
+        """Return whether it has ended."""
         return self.state.ended

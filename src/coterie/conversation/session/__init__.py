@@ -1,1 +1,1 @@
-"""One conversation as an agent: turns, running operations, deliveries."""
+"""The agent of one conversation: turns, running operations, deliveries."""

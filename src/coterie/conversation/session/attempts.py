@@ -13,7 +13,7 @@ from coterie.runtime import Agent, AgentRef, on
 
 
 class AttemptDeadline:
-    """Calls `overdue`, once, when an attempt has taken too long in all, or has been silent for too long.
+    """Calls `overdue`, once, when an attempt exceeds its time limit, or has not reported progress for too long.
 
     Times are in seconds of the running loop, which is the runtime's clock. Only for the thread of that loop.
     """
@@ -30,11 +30,11 @@ class AttemptDeadline:
             self._listen(idle)
 
     def alive(self) -> None:
-        """Be told that there was progress."""
+        """Restart the idle time-out."""
         self._heard = self._loop.time()
 
     def close(self) -> None:
-        """Watch no longer."""
+        """Cancel the time limits."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -57,35 +57,35 @@ class AttemptDeadline:
 
 
 class StopAttempt(Message):
-    """Stop what can be stopped: an asynchronous function, at its next await. A synchronous one sees it by itself."""
+    """Cancel an asynchronous function at its next await. A synchronous function must check `context.cancelled`."""
 
 
 class AttemptWorker(Agent):
-    """Runs one attempt, tells its outcome, and ends."""
+    """Runs one attempt, reports its outcome, and stops."""
 
     def __init__(self, attempt: ToolAttempt) -> None:
         self._attempt = attempt
         self._call: asyncio.Task[AttemptOutcome] | None = None
 
     def on_start(self) -> None:
-        """Begin."""
+        """Start the attempt."""
         self.context.create_task(self._work())
 
     @on
     def halt(self, _message: StopAttempt) -> None:
-        """Have the function cancelled, if that is possible."""
+        """Cancel the function if it is asynchronous."""
         if self._call is not None and self._attempt.callee.is_async:
             self._call.cancel()
 
     async def _work(self) -> None:
-        # A task of its own, which the tool may cancel as it likes: it is told apart from the end of this agent.
+        # A separate task, so that a cancellation by the tool differs from the end of this agent.
         self._call = self.context.create_task(self._outcome())
         if self._attempt.cancelled and self._attempt.callee.is_async:
             self._call.cancel()
         outcome = await self._call
         me = asyncio.current_task()
         if me is not None and me.cancelling():
-            # This agent is stopped, with the whole conversation: nothing is known of the attempt.
+            # The whole conversation is stopping: the outcome of the attempt is unknown.
             raise asyncio.CancelledError
         self._attempt.end(outcome)
         self.context.self_ref.stop(drain=False)
@@ -97,15 +97,15 @@ class AttemptWorker(Agent):
         except OperationStopped as error:
             return AttemptOutcome(AttemptEnding.STOPPED, error=error)
         except asyncio.CancelledError as error:
-            # Of its own accord a tool that raises this has failed; asked to, it has stopped.
+            # After a cancel request the tool has stopped; without one it has failed.
             return AttemptOutcome(AttemptEnding.STOPPED if attempt.cancelled else AttemptEnding.RAISED, error=error)
-        except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its outcome, SystemExit included
+        except BaseException as error:  # noqa: BLE001 - any exception of a tool is its outcome, SystemExit included
             return AttemptOutcome(AttemptEnding.RAISED, error=error)
         return attempt.returned(value)
 
 
 class RunningAttempt:
-    """One attempt that is under way."""
+    """A running attempt, as the scheduler sees it."""
 
     __slots__ = ("attempt", "began", "ref", "serial", "watch", "written")
 
@@ -116,10 +116,10 @@ class RunningAttempt:
         self.ref: AgentRef | None = None
         self.watch: AttemptDeadline | None = None
         self.written = 0.0
-        """When its progress was last written, in seconds of the loop."""
+        """Time of the last write of its progress, in seconds of the loop."""
 
     def stop(self, *, anyway: bool = False) -> bool:
-        """Ask the tool to stop; return whether it is to."""
+        """Ask the tool to stop; return whether it must."""
         asked = self.attempt.ask_to_stop(anyway=anyway)
         if asked and self.ref is not None:
             self.ref.tell(StopAttempt())

@@ -58,7 +58,7 @@ def _resolve(operation: str, outcome: Literal["succeeded", "failed", "retry"]) -
 
 
 class BuiltinTool:
-    """One of them: what a model is told, and the check of its arguments."""
+    """A built-in tool: its definition, and the check of its arguments."""
 
     def __init__(self, name: str, function: Any) -> None:
         self.name = name
@@ -81,7 +81,7 @@ BUILTIN_TOOLS: Mapping[str, BuiltinTool] = MappingProxyType(
 
 
 def definitions(lane: Lane, tools: list[str], *, unknown: bool) -> list[ToolDefinition]:
-    """Return those that a model is shown in a lane; `tools` are the names that can be requested."""
+    """Return the built-in tools of a lane; `tools` are the names that `request` accepts."""
     names = ["check_status", "cancel", "list"]
     if lane is Lane.SECOND and tools:
         names.append("request")
@@ -91,7 +91,7 @@ def definitions(lane: Lane, tools: list[str], *, unknown: bool) -> list[ToolDefi
 
 
 _SHOWN = 5
-"""Ended operations that are listed."""
+"""Ended operations in a list."""
 _OUTCOMES = {
     "succeeded": OperationState.SUCCEEDED,
     "failed": OperationState.FAILED,
@@ -100,7 +100,7 @@ _OUTCOMES = {
 
 
 class BuiltinCommands:
-    """Obeys the calls of built-in tools. Only the conversation's thread touches it."""
+    """Executes the calls of built-in tools. Only the conversation's thread uses it."""
 
     def __init__(self, session_log: SessionLog, scheduler: OperationScheduler, calls: ToolCallPolicy) -> None:
         self._session_log = session_log
@@ -108,7 +108,7 @@ class BuiltinCommands:
         self._calls = calls
 
     async def execute(self, call: ToolCall, *, turn: int, lane: Lane) -> ImmediateResult:
-        """Do what a call says, and return what the model is told."""
+        """Execute a call, and return the reply for the model."""
         try:
             given, _ = BUILTIN_TOOLS[call.name].arguments.check(call.arguments)
         except ValueError as error:
@@ -135,7 +135,7 @@ class BuiltinCommands:
         return ImmediateResult(status_line(operation, self._scheduler.queue, self._session_log.now))
 
     def find(self, number: int) -> Operation | None:
-        """Return an operation of this conversation, however old."""
+        """Return any operation of this conversation, or None."""
         return self._session_log.operation(number)
 
     async def _cancel(self, operation: Operation) -> ImmediateResult:
@@ -144,7 +144,7 @@ class BuiltinCommands:
         answer = await self._scheduler.cancel(operation.number)
         now = self.find(operation.number)
         if answer is CancelAnswer.STOPPED and now is not None and not now.delivered and now.ended:
-            # Who asked is told here and now, and not once more.
+            # The reply to this call delivers the outcome.
             await self._session_log.record(operations=[machine.change(now, delivered=True)], tell=False)
         more = f" {outcome_line(now)}" if now is not None and now.ended else ""
         return ImmediateResult(f"{operation.id}: {answer}.{more}")
@@ -177,7 +177,7 @@ class BuiltinCommands:
 
 
 def number_of(operation: Operation | str | int) -> int | None:
-    """Return the number of an operation, by whatever it is called; None if that is no name of one."""
+    """Return the number of an operation given as value, number, or id; None if the id is invalid."""
     if isinstance(operation, Operation):
         return operation.number
     if isinstance(operation, int):

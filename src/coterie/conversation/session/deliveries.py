@@ -1,4 +1,4 @@
-"""How the user is told what became of operations, between two turns."""
+"""Deliveries: outcomes of operations, sent to the user between two turns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coterie.runtime.references.logs import AgentLog
 
 
 class Deliveries:
-    """Tells outcomes, each once. Only the conversation's thread touches it."""
+    """Delivers each outcome once. Only the conversation's thread uses it."""
 
     def __init__(self, session_log: SessionLog, scheduler: OperationScheduler, speaker: Speaker, log: AgentLog) -> None:
         self._session_log = session_log
@@ -27,11 +27,11 @@ class Deliveries:
 
     @property
     def due(self) -> list[Operation]:
-        """The operations that the user is to be told of now."""
+        """The operations to deliver now."""
         return [each for each in self._session_log.operations.values() if each.background and self._is_due(each)]
 
     async def deliver(self) -> None:
-        """Tell all that is due, in one word: merged by the model if something was said meanwhile, else plainly."""
+        """Deliver all due outcomes as one text, which the model words if a turn was answered in between."""
         due = self.due
         text = "\n".join(self._plain(each) for each in due)
         merged = False
@@ -40,7 +40,7 @@ class Deliveries:
             merged = bool(worded)
             text = worded or text
             if any(self._session_log.operations.get(each.number) != each for each in due):
-                # Somebody has settled one meanwhile: what is due now is looked at afresh.
+                # The user resolved one in the meantime: the caller looks again for due outcomes.
                 return
         after = [machine.change(each, delivered=True) if each.ended else machine.change(each, reported=True) for each in due]
         self._host.telemetry.count("deliveries")
@@ -62,8 +62,8 @@ class Deliveries:
         try:
             reply = await self._speaker.speak(request, turn=self._session_log.answered, delivery=True)
         except (ModelError, ModelInterrupted, TimeoutError) as error:
-            # The outcome is told all the same, if not as well.
-            self._log.warning("a delivery is told plainly: %s", describe(error))
+            # Deliver the outcome without the model.
+            self._log.warning("a delivery is sent without the model's wording: %s", describe(error))
             return ""
         except AnswerCut:
             return ""
@@ -77,7 +77,7 @@ class Deliveries:
         if tool is not None and tool.report is not None and operation.ended:
             try:
                 return str(tool.report(operation))
-            except Exception as error:  # noqa: BLE001 - of the tool's own; the outcome is told all the same
+            except Exception as error:  # noqa: BLE001 - without the tool's report the outcome is still delivered
                 self._log.warning("the report of %s raised %s", operation.tool, describe(error))
         return delivery_text(operation)
 

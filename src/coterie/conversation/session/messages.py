@@ -1,4 +1,4 @@
-"""What is said to the agent of a conversation."""
+"""The messages to the agent of a conversation."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from coterie.messaging import Message, Request
 
 
 class MessageAccepted(msgspec.Struct, frozen=True):
-    """A message of the user is in the log."""
+    """The reply to `SendMessage`: the message is in the log."""
 
     turn: int
     after: int
-    """The id of an event before its first."""
+    """The id to read its events from."""
 
 
 class SendMessage(Request[MessageAccepted]):
-    """The user says something."""
+    """A message of the user."""
 
     text: str
     id: str = ""
 
 
 class CancelOperation(Request[CancelAnswer]):
-    """An operation is to stop."""
+    """Ask an operation to stop."""
 
     number: int
 
 
 class Reorder(Request[tuple[Operation, ...]]):
-    """A queued operation is to have another place."""
+    """Move a queued operation."""
 
     number: int
     place: int
 
 
 class Resolve(Request[Operation]):
-    """Somebody knows what became of an operation."""
+    """Resolve an operation of unknown outcome."""
 
     number: int
     state: str
@@ -45,20 +45,20 @@ class Resolve(Request[Operation]):
 
 
 class WaitUntilIdle(Request[None]):
-    """Somebody waits for all to be quiet."""
+    """Wait until the conversation is idle."""
 
 
 class AwaitReady(Request[int]):
-    """Somebody wants to know when it has been taken up, and the id of its newest event then."""
+    """Wait until the conversation is restored; the reply is the id of its newest event."""
 
 
 class AttemptProgressed(Message):
-    """An attempt has made progress."""
+    """An attempt reported progress."""
 
     serial: int
 
 
 class AttemptEnded(Message):
-    """An attempt has ended."""
+    """An attempt ended."""
 
     serial: int

@@ -1,4 +1,4 @@
-"""Who hears that a conversation's agent has ended for good, so that no front end waits for it for ever."""
+"""Monitor the agents of conversations, so that no reader waits forever for an agent that ended."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class MonitoredSessions:
         return self
 
     def add(self, agent: AgentRef, state: ConversationState) -> None:
-        """Note who belongs to an agent."""
+        """Add the conversation of an agent."""
         with self._lock:
             self._states[agent.address] = state
 
     def take(self, agent: AgentRef) -> ConversationState | None:
-        """Return who belonged to an agent, and forget it."""
+        """Remove and return the conversation of an agent."""
         with self._lock:
             return self._states.pop(agent.address, None)
 
     def take_all(self) -> list[ConversationState]:
-        """Return all that there are, and forget them."""
+        """Remove and return all conversations."""
         with self._lock:
             sessions = list(self._states.values())
             self._states.clear()
@@ -39,42 +39,42 @@ class MonitoredSessions:
 
 
 class MonitorSession(Message):
-    """A conversation was opened."""
+    """Monitor the agent of a conversation that was opened."""
 
     agent: AgentRef
 
 
 class AwaitMonitored(Request[None]):
-    """Ends when all that were opened before are watched."""
+    """Wait until all agents that were named before are monitored."""
 
 
 class SessionMonitor(Agent):
-    """One for each host. Closes the feed of a conversation whose agent has ended."""
+    """Closes the event stream of a conversation whose agent has ended. Each host has one."""
 
     def __init__(self, monitored: MonitoredSessions) -> None:
         self._monitored = monitored
 
     def on_stop(self) -> None:
-        """End all reading: the runtime stops, or the host was closed, and nobody tells of more."""
+        """End all readers: the runtime stops or the host was closed, so no event follows."""
         for state in self._monitored.take_all():
             state.event_stream.close()
 
     @on
     def look(self, message: MonitorSession) -> None:
-        """Watch one more; if it has ended already, that is heard at once."""
+        """Watch an agent; if it has ended already, the notice comes at once."""
         self.context.watch(message.agent)
 
     @on
     def looked(self, _message: AwaitMonitored) -> None:
-        """Say that what came before has been done."""
+        """Return after the earlier messages."""
 
     @on
     def restarted(self, _message: AgentRestarted) -> None:
-        """Hear that one goes on after a failure, which its log tells; its readers need not know."""
+        """Ignore a restart: the agent's log reports it, and its readers continue."""
 
     @on
     def down(self, message: AgentDown) -> None:
-        """Hear that one has ended."""
+        """Close the event stream of an agent that ended."""
         state = self._monitored.take(message.agent)
         if state is not None:
             state.event_stream.close(ConversationFailed(state.name, message.error) if message.reason == "failed" else None)

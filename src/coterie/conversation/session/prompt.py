@@ -1,7 +1,7 @@
-"""The prompt, read off the log: a pure function, so that what a model is shown can be wrong in one place only.
+"""The prompt as a pure function of the log.
 
-In every prompt each call of a tool is followed by its result, by construction: calls are shown batch by batch, and
-behind each batch one result for every call in it, which is the one that the log has, or a word that there is none.
+In every prompt each tool call is followed by its result, by construction: calls are shown batch by batch, and each batch
+is followed by one result for every call in it: the result in the log, or a note that the call was interrupted.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from coterie.conversation.operations.descriptions import outcome_line
 from coterie.models import PromptMessage, TextMessage, ToolCall, ToolResult
 
 STATUS = "check_status"
-"""The tool under whose name outcomes are shown that came by themselves."""
+"""The tool under whose name outcomes of background operations are shown."""
 INTERRUPTED = "It was interrupted, and no result of it is known."
 
 
 def project(entries: Iterable[ConversationEntry], *, turn: int | None = None, limit: int = 40) -> tuple[PromptMessage, ...]:
-    """Return what a model is shown of a log: of its latest `limit` turns and deliveries, oldest first.
+    """Return the prompt of a log: its latest `limit` turns and deliveries, oldest first.
 
-    `turn` is the one that is being answered; its question comes last among the questions, and later ones are not shown
-    yet. A question stands where its answering began, so an answer always follows its question.
+    `turn` is the current turn; its question is the last one, and later questions are not shown yet. A question stands
+    where its turn started, so an answer always follows its question.
     """
     log = list(entries)
     results = {entry.call: entry for entry in log if isinstance(entry, ToolResultEntry)}
@@ -55,7 +55,7 @@ def project(entries: Iterable[ConversationEntry], *, turn: int | None = None, li
                 entry, UserMessageEntry | ToolResultEntry | ConsentRequestedEntry | OperationEndedEntry | DeliveredEntry
             )
     if turn is not None and turn in questions:
-        # What came in the middle of it stands before it, so that the last word is what is to be answered.
+        # Entries from the middle of the turn stand before it, so that the prompt ends with the question to answer.
         begun = units.pop(("turn", turn), [])
         units["turn", turn] = begun or _question(questions[turn])
     latest = list(units.values())[-limit:]

@@ -1,4 +1,4 @@
-"""What is done about a conversation that ended in the middle: nothing runs again that may have run."""
+"""Recovery of a conversation after a crash. No operation that may have taken effect runs again."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _S = OperationState
 
 
 async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> None:
-    """Bring a conversation that was just opened to where it can go on.
+    """Restore the operations of a conversation that was just opened.
 
-    What had run and not ended is of unknown outcome, until the tool's own check tells; without one the user is asked.
-    What had only been queued is still to be done. A call whose turn never heard of its outcome hears of it now.
+    An operation that was running gets an unknown outcome until the tool's `check` tells; without a `check` the user is
+    asked. Queued operations stay queued. A call without a result in the log gets one.
     """
     entries: list[ConversationEntry] = []
     changed: dict[int, Operation] = {}
@@ -36,10 +36,10 @@ async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> Non
     for operation in session_log.operations.values():
         now = changed.get(operation.number, operation)
         if now.ended and not now.delivered and not now.background:
-            # It ended for a turn that cannot hear of it any more.
+            # Its turn is over, so the outcome is delivered.
             changed[now.number] = machine.change(now, background=True)
     if entries or changed:
-        # An operation may have been changed twice; it is written as one change.
+        # An operation may have changed twice; both changes are one write.
         await session_log.record(
             *entries, operations=[_one_step(each, session_log.operations[each.number]) for each in changed.values()]
         )
@@ -48,7 +48,7 @@ async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> Non
 
 
 def _reconcile(session_log: SessionLog, scheduler: OperationScheduler) -> None:
-    """Have the tools' own checks find out what became of operations of unknown outcome."""
+    """Start the `check` functions of operations of unknown outcome."""
     for operation in list(session_log.operations.values()):
         tool = session_log.host.tools.get(operation.tool)
         if operation.state is _S.UNKNOWN and tool is not None and tool.check is not None:
@@ -57,7 +57,7 @@ def _reconcile(session_log: SessionLog, scheduler: OperationScheduler) -> None:
 
 
 def _missing_results(session_log: SessionLog, changed: dict[int, Operation]) -> list[tuple[ToolResultEntry, Operation | None]]:
-    """Return the results of calls that the log has none of, with their operations as they are when that is told."""
+    """Return results for the calls without one in the log, each with its operation as it is after the write."""
     log = session_log.entries()
     heard = {each.call for each in log if isinstance(each, ToolResultEntry)}
     found: list[tuple[ToolResultEntry, Operation | None]] = []
@@ -88,5 +88,5 @@ def _with_content(returned: ToolResultEntry, content: str, *, failed: bool, oper
 
 
 def _one_step(after: Operation, before: Operation) -> Operation:
-    """Return the operation as one change away from what is written."""
+    """Return the operation with all changes as one transition."""
     return machine.change(before, **{name: getattr(after, name) for name in before.__struct_fields__ if name != "epoch"})

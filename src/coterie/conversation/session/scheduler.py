@@ -1,4 +1,4 @@
-"""The operations of one conversation on their way from the queue to their end."""
+"""The scheduler of one conversation's operations."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from coterie.runtime import Context
 _S = OperationState
 
 _PROGRESS_EVERY = 1.0
-"""Seconds between two writings of an operation's progress."""
+"""Seconds between two writes of an operation's progress."""
 
 
 class OperationScheduler:
-    """Begins operations when what they touch is free, and sees each to exactly one end.
+    """Starts operations when their resources are free, and brings each to exactly one end.
 
-    Only the conversation's thread touches it. `spawn` runs an asynchronous function beside; `changed` is called when something ended.
+    Only the conversation's thread uses it. `spawn` runs an asynchronous function as a task; `changed` is called when an
+    operation ended or its outcome is unknown.
     """
 
     def __init__(
@@ -49,32 +50,32 @@ class OperationScheduler:
         self._not_yet: dict[int, asyncio.TimerHandle] = {}
         self._waiters: dict[int, list[asyncio.Future[Operation]]] = {}
         self._secrets: dict[int, Mapping[str, Any]] = {}
-        """The arguments of unfinished operations that have secrets among them, as the model gave them."""
+        """The unmasked arguments of unfinished operations with secrets."""
         self._random = random.Random()  # noqa: S311 - for the jitter of retries
         self.checking: set[int] = set()
-        """Operations that are being reconciled, so that it is too early to say that nobody knows."""
+        """Operations of unknown outcome whose `check` is running."""
 
-    # What there is.
+    # State.
 
     @property
     def unfinished(self) -> list[Operation]:
-        """Those that wait or run."""
+        """The queued and running operations."""
         return [each for each in self.session_log.operations.values() if not each.ended and each.state is not _S.UNKNOWN]
 
     @property
     def progressing(self) -> list[Operation]:
-        """Those of them that end by themselves: the others wait for somebody to say what became of an unknown one."""
+        """The unfinished operations that do not wait for the user to resolve one of unknown outcome."""
         waiting = {each.number for each in blocked_by_unknown(self.session_log.operations.values())}
         return [each for each in self.unfinished if each.number not in waiting]
 
     @property
     def abandoned(self) -> list[Operation]:
-        """Attempts that were given up and still run."""
+        """The operations of abandoned attempts that still run."""
         return [each.attempt.operation for each in self._abandoned.values()]
 
     @property
     def blocking(self) -> list[Operation]:
-        """What keeps others from its resources without being in the queue: attempts given up, and unknown outcomes."""
+        """The operations that block their resources outside the queue: abandoned attempts and writes of unknown outcome."""
         unknown = [
             each for each in self.session_log.operations.values() if each.state is _S.UNKNOWN and each.effect is Effect.WRITE
         ]
@@ -82,15 +83,15 @@ class OperationScheduler:
 
     @property
     def queue(self) -> list[Operation]:
-        """Those that wait, in their order."""
+        """The queued operations in order."""
         return queue(self.session_log.operations.values())
 
-    # In.
+    # Submission.
 
     async def submit(self, entry: ConversationEntry | None, operations: Iterable[Operation]) -> list[Operation]:
-        """Take new operations in, with the entry of the log that they come from; return them as they then are.
+        """Write new operations together with their log entry, start those that can run, and return all of them.
 
-        The intent is on the disk before the effect: those that may begin at once are written as begun.
+        The intent is on disk before the effect: operations that start at once are written as running.
         """
         known = dict(self.session_log.operations)
         taken: list[Operation] = []
@@ -99,7 +100,7 @@ class OperationScheduler:
             self.host.telemetry.count_tool(each.tool, "called")
             ready = {one.number for one in runnable(known.values(), self.blocking, self._not_yet)}
             if each.number in ready:
-                # Its number is still at epoch 0: that it is new and that it begins is one write.
+                # It stays at epoch 0, because creation and start are one write.
                 begun = machine.begin(each, self.session_log.now)
                 known[each.number] = begun = msgspec.structs.replace(begun, epoch=0)
                 taken.append(begun)
@@ -108,15 +109,15 @@ class OperationScheduler:
         await self.session_log.record(*([entry] if entry is not None else []), operations=taken)
         for each in taken:
             if each.state is _S.RUNNING:
-                self._launch(each, AttemptPurpose.RUN)
+                self.launch(each, AttemptPurpose.RUN)
         return [self.session_log.operations.get(each.number, each) for each in taken]
 
     def hold_secrets(self, number: int, given: Mapping[str, Any]) -> None:
-        """Hold the arguments of an operation that is about to be submitted, which are not to be written down."""
+        """Hold the unmasked arguments of an operation in memory before it is submitted."""
         self._secrets[number] = given
 
     def schedule(self) -> None:
-        """Begin what may begin now."""
+        """Start the operations that can run now."""
         ready = runnable(self.session_log.operations.values(), self.blocking, self._not_yet)
         if ready:
             begun = [machine.begin(each, self.session_log.now) for each in ready]
@@ -126,12 +127,12 @@ class OperationScheduler:
                 await written
                 for each in begun:
                     if (now := self.session_log.operations.get(each.number)) is not None and now.attempt == each.attempt:
-                        self._launch(now, AttemptPurpose.RUN)
+                        self.launch(now, AttemptPurpose.RUN)
 
             self._spawn(launch)
 
     async def reorder(self, number: int, place: int) -> tuple[Operation, ...]:
-        """Put a waiting operation at a place of the queue, and return the queue."""
+        """Move a queued operation to a place in the queue, and return the queue."""
         waiting = self.queue
         places = sorted(each.place for each in waiting)
         one = next(each for each in waiting if each.number == number)
@@ -144,7 +145,7 @@ class OperationScheduler:
         return tuple(self.queue)
 
     async def to_background(self, numbers: Iterable[int], *entries: ConversationEntry) -> None:
-        """Have operations be delivered by themselves, because their turn goes on without them."""
+        """Move operations to the background: their turn continues, and their outcome is delivered later."""
         moved = []
         for number in numbers:
             operation = self.session_log.operations[number]
@@ -156,18 +157,15 @@ class OperationScheduler:
     # Waiting.
 
     def ending(self, number: int) -> asyncio.Future[Operation]:
-        """Return a future of the operation as it is when it has ended and that is written."""
+        """Return a future of the ended operation, set once its end is committed."""
         future: asyncio.Future[Operation] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(number, []).append(future)
         return future
 
-    # An attempt.
+    # Attempts.
 
     def launch(self, operation: Operation, purpose: AttemptPurpose) -> None:
-        """Begin to check or to compensate an operation."""
-        self._launch(operation, purpose)
-
-    def _launch(self, operation: Operation, purpose: AttemptPurpose) -> None:
+        """Start an attempt that runs, checks or compensates an operation."""
         tool = self.host.tools.get(operation.tool)
         if tool is None:
             self._spawn(self._finish, operation.number, _S.FAILED, f"there is no tool {operation.tool} any more")
@@ -213,11 +211,11 @@ class OperationScheduler:
             running.watch = AttemptDeadline(limit, None, lambda why: self._overdue(running, why))
         running.ref = self._context.spawn(AttemptWorker, attempt)
         if operation.state is _S.CANCELLING and purpose is AttemptPurpose.RUN:
-            # It was asked to stop while its beginning was being written.
+            # A cancel request came while its start was being written.
             running.stop()
 
     def attempt_progressed(self, serial: int) -> None:
-        """Be told that an attempt has made progress."""
+        """Handle the progress of an attempt."""
         running = self._attempts.get(serial)
         if running is None or running.attempt.given_up or running.attempt.purpose is not AttemptPurpose.RUN:
             return
@@ -232,7 +230,7 @@ class OperationScheduler:
             )
 
     def _record_progress(self, running: RunningAttempt, operation: Operation) -> None:
-        """Note progress in memory, and now and then in the ledger; nothing but what people see depends on it."""
+        """Record progress in memory, and at intervals in the ledger, not durably: progress is for display only."""
         now = asyncio.get_running_loop().time()
         if now < running.written + _PROGRESS_EVERY:
             self.session_log.record_progress(operation)
@@ -241,7 +239,7 @@ class OperationScheduler:
             self.session_log.record(operations=[machine.change(operation)], durable=False, tell=False)
 
     async def attempt_ended(self, serial: int) -> None:
-        """Be told that an attempt has ended."""
+        """Handle the end of an attempt."""
         running = self._attempts.pop(serial, None)
         if running is None:
             return
@@ -250,7 +248,7 @@ class OperationScheduler:
         if running.watch is not None:
             running.watch.close()
         if attempt.given_up:
-            # Its outcome comes too late to count. Who waited for what it touched may go on.
+            # Its outcome comes too late to count. Its resources are free now.
             del self._abandoned[serial]
             self.host.telemetry.count_tool(attempt.operation.tool, "abandoned", -1)
             self.schedule()
@@ -277,7 +275,7 @@ class OperationScheduler:
             if operation.state is _S.UNKNOWN:
                 operation = machine.ask_to_stop(operation)
                 await self.session_log.record(operations=[operation])
-            self._launch(operation, AttemptPurpose.COMPENSATE)
+            self.launch(operation, AttemptPurpose.COMPENSATE)
         elif step.delay is not None:
             if operation.state is _S.RUNNING:
                 self.host.telemetry.count_tool(operation.tool, "retries")
@@ -293,7 +291,7 @@ class OperationScheduler:
     # Stopping.
 
     def _overdue(self, running: RunningAttempt, why: str) -> None:
-        """Have an attempt stop that took too long, and give it up if it does not."""
+        """Ask an overdue attempt to stop, and abandon it if it does not."""
         running.attempt.timed_out = why
         running.stop(anyway=True)
         asyncio.get_running_loop().call_later(self.host.settings.grace, lambda: self._give_up(running, why))
@@ -319,7 +317,7 @@ class OperationScheduler:
         self._spawn(self._finish, number, _S.TIMED_OUT, "", detail)
 
     async def cancel(self, number: int) -> CancelAnswer:
-        """Ask an operation to stop, and return what came of it."""
+        """Ask an operation to stop, and return the result."""
         operation = self.session_log.operations[number]
         tool = self.host.tools.get(operation.tool)
         if operation.ended or tool is None or (operation.state is _S.UNKNOWN):
@@ -332,7 +330,7 @@ class OperationScheduler:
                 # An attempt that failed may have left something behind.
                 stopping = machine.ask_to_stop(operation)
                 await self.session_log.record(operations=[stopping])
-                self._launch(stopping, AttemptPurpose.COMPENSATE)
+                self.launch(stopping, AttemptPurpose.COMPENSATE)
                 return CancelAnswer.COMPENSATING
             await self._finish(number, _S.CANCELLED)
             return CancelAnswer.STOPPED
@@ -353,14 +351,14 @@ class OperationScheduler:
             now = await self.ending(number)
         return CancelAnswer.STOPPED if now is not None and now.state is _S.CANCELLED else CancelAnswer.TOO_LATE
 
-    # Out.
+    # The end.
 
     async def resolve(self, number: int, state: OperationState, detail: str) -> Operation:
-        """Take in what somebody knows of an operation whose outcome was unknown."""
+        """Resolve an operation of unknown outcome."""
         operation = self.session_log.operations[number]
         if state is _S.QUEUED:
             after = machine.requeue(operation, detail or "it was to be tried again")
-            # Whoever wants it done now does not want it stopped any more.
+            # A retry overrides an earlier cancel request.
             after = msgspec.structs.replace(after, stopping=False)
             await self.session_log.record(operations=[after])
             self.schedule()
@@ -391,7 +389,7 @@ class OperationScheduler:
         self._changed()
 
     def close(self) -> None:
-        """Leave everything as it is."""
+        """Cancel timers and ask running attempts to stop. The ledger stays unchanged."""
         for timer in self._not_yet.values():
             timer.cancel()
         for running in self._attempts.values():

@@ -1,4 +1,4 @@
-"""The agent that a conversation is."""
+"""The agent of a conversation."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _RAISES = (ConversationError, StorageError, ValueError)
 
 
 class Session(Agent):
-    """One conversation. All its parts are touched by its thread alone; what it shares is its `ConversationState`."""
+    """One conversation. Only its thread uses its parts; it shares its `ConversationState`."""
 
     def __init__(self, state: ConversationState) -> None:
         self._state = state
         self._host = state.host
         self._inbox: deque[UserMessageEntry] = deque()
         self._writing = 0
-        """Messages that are being written down."""
+        """Messages that are being committed."""
         self._wake = asyncio.Event()
         self._busy = False
         self._ready = False
@@ -70,7 +70,7 @@ class Session(Agent):
         self._deliveries = Deliveries(self._session_log, self._scheduler, self._speaker, self.context.log)
 
     async def on_start(self) -> None:
-        """Take up what was left."""
+        """Restore the conversation and resume unfinished work."""
         questions = self._session_log.questions()
         await recover(self._session_log, self._scheduler)
         self._inbox.extend(questions)
@@ -78,14 +78,14 @@ class Session(Agent):
         self._start_task(self._run_turns)
 
     def on_stop(self) -> None:
-        """Leave what runs."""
+        """Stop timers and attempts."""
         self._scheduler.close()
 
-    # What front ends ask.
+    # Requests of front ends.
 
     @on(interleave=True, shield=True, raises=_RAISES)
     async def accept_message(self, message: SendMessage) -> MessageAccepted:
-        """Take in what the user says."""
+        """Append a message of the user to the log and queue it for an answer."""
         if message.id:
             before = self._host.journal.turn_said(self._state.key, message.id)
             if before is None:
@@ -119,15 +119,17 @@ class Session(Agent):
 
     @on(interleave=True, raises=_RAISES)
     async def reorder(self, message: Reorder) -> tuple[Operation, ...]:
-        """Give a queued operation another place."""
+        """Move a queued operation."""
         operation = self._find(message.number)
         if operation.state is not OperationState.QUEUED:
-            raise TransitionRefused(operation.id, operation.state, OperationState.QUEUED, "only what waits can be reordered")
+            raise TransitionRefused(
+                operation.id, operation.state, OperationState.QUEUED, "only a queued operation can be reordered"
+            )
         return await self._scheduler.reorder(operation.number, message.place)
 
     @on(interleave=True, raises=_RAISES)
     async def resolve(self, message: Resolve) -> Operation:
-        """Hear what became of an operation."""
+        """Resolve an operation of unknown outcome."""
         operation = self._find(message.number)
         state = choice("state", message.state, OperationState)
         if operation.state is not OperationState.UNKNOWN:
@@ -138,7 +140,7 @@ class Session(Agent):
 
     @on(interleave=True)
     async def wait_until_idle(self, _message: WaitUntilIdle) -> None:
-        """Return when all is quiet."""
+        """Return when the conversation is idle."""
         while not self._is_idle:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle_waiters.append(future)
@@ -146,25 +148,25 @@ class Session(Agent):
 
     @on(interleave=True)
     def ready(self, _message: AwaitReady) -> int:
-        """Say that all has been taken up; nothing is answered before that."""
+        """Return the id of the newest event. The runtime calls this only after `on_start`."""
         return self._state.event_stream.last
 
-    # What attempts tell.
+    # Messages of attempts.
 
     @on(interleave=True)
     async def attempt_progressed(self, message: AttemptProgressed) -> None:
-        """Hear that an attempt has made progress."""
+        """Handle the progress of an attempt."""
         self._scheduler.attempt_progressed(message.serial)
 
     @on(interleave=True)
     async def attempt_ended(self, message: AttemptEnded) -> None:
-        """Hear that an attempt has ended."""
+        """Handle the end of an attempt."""
         await self._scheduler.attempt_ended(message.serial)
 
     # The order of turns and deliveries.
 
     async def _run_turns(self) -> None:
-        """Answer and deliver, one after the other: what is due is told first, for that never cuts across a turn."""
+        """Answer and deliver, one after the other. Deliveries come first, so that they never interrupt a turn."""
         while True:
             self._wake.clear()
             if self._deliveries.due:
@@ -183,7 +185,7 @@ class Session(Agent):
             self._cancel_cut_timer()
 
     async def _wait_for_work(self) -> None:
-        """Return when there is something to do. Who has nothing to do for long, and nobody to tell it to, is let go."""
+        """Return when there is work. Passivate the session after `idle_timeout` if nothing runs and no reader waits."""
         while True:
             try:
                 async with asyncio.timeout(self._host.settings.idle_timeout):
@@ -201,7 +203,7 @@ class Session(Agent):
             return
 
     def _changed(self) -> None:
-        """Be told that an operation has ended, or that it is known now that nobody knows."""
+        """Handle an operation that ended or whose outcome is unknown."""
         self._wake.set()
         if self._busy and self._deliveries.due and self._cut_timer is None:
             wait = self._host.settings.synthesis_wait
@@ -209,10 +211,10 @@ class Session(Agent):
         self._notify_if_idle()
 
     def _cut(self) -> None:
-        """Cut the answer that is being given, for a result has waited for its end long enough."""
+        """Cut the current answer short, because a result has waited for it long enough."""
         self._cut_timer = None
         if self._busy and self._deliveries.due and not self._speaker.cut():
-            # It is not the model that is waited for, but a tool, and that has its own patience.
+            # The turn waits for a tool, which has its own patience, and not for the model.
             self._cut_timer = asyncio.get_running_loop().call_later(self._host.settings.grace, self._cut)
 
     def _cancel_cut_timer(self) -> None:
@@ -232,21 +234,21 @@ class Session(Agent):
                 if not future.done():
                     future.set_result(None)
 
-    # What goes on beside.
+    # Background tasks.
 
     def _start_task(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
-        # Called only in the task: one that is cancelled before it begins leaves no coroutine behind.
+        # The task calls `work`, so a task that is cancelled before its start leaves no coroutine behind.
         self.context.create_task(self._run_task(work, *arguments))
 
     async def _run_task(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         try:
             await work(*arguments)
         except ConversationTaken:
-            # It was told to all readers, and this agent ends; see `_write_failed`.
-            self.context.log.warning("%s was opened elsewhere, and is left to that", self._state.name)
+            # `_write_failed` ends all readers and this agent.
+            self.context.log.warning("%s was opened elsewhere; this agent stops", self._state.name)
 
     def _write_failed(self, error: BaseException) -> None:
-        """Be told that something could not be written, so what is here is not what is kept."""
+        """Handle a failed write: memory and store differ now, so the agent ends or restarts."""
         if isinstance(error, ConversationTaken):
             self._state.event_stream.close(error)
             self.context.self_ref.stop(drain=False)

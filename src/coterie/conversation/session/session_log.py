@@ -1,4 +1,4 @@
-"""What one conversation is at this moment, and how that is written down."""
+"""The current state of one conversation in memory, and its writer."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from coterie.conversation.tools.schema import MASK
 from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
-"""Entries of the log that are held in memory, for each turn that a prompt goes back."""
+"""Log entries in memory for each turn of a prompt."""
 _MAX_FINISHED = 100
-"""Numbers that operations which are over are remembered for."""
+"""Finished operations that stay in memory."""
 
 
 class _UncommittedEvents:
-    """Events that wait for their entries to be committed."""
+    """Events that wait for the commit of their log entries."""
 
     __slots__ = ("events", "ready")
 
@@ -46,9 +46,9 @@ class _UncommittedEvents:
 
 
 class SessionLog:
-    """The log's end, the operations in hand, and the way to change them. Only the conversation's thread touches it.
+    """The end of the log, the current operations, and their writer. Only the conversation's thread uses it.
 
-    A change is made here first and is written at once, in order; it is told to front ends when it is committed.
+    A change is made in memory first and written at once, in order. Its events are published when it is committed.
     """
 
     def __init__(self, state: ConversationState, failed: Callable[[BaseException], None]) -> None:
@@ -62,11 +62,11 @@ class SessionLog:
         self.records: deque[LogRecord] = deque(opened.records, maxlen=self._max_records)
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
         self._finished: dict[int, Operation] = {}
-        """The latest that are over, which the ledger may not have yet."""
+        """The latest finished operations, which the ledger may not have yet."""
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
         self.answered = max((each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)), default=0)
-        """The latest turn that has been answered."""
+        """The latest answered turn."""
         self._confirming: dict[str, int] = {}
         for entry in self.entries():
             if isinstance(entry, ConsentRequestedEntry):
@@ -79,12 +79,12 @@ class SessionLog:
 
     @property
     def now(self) -> float:
-        """The wall time, in seconds."""
+        """The wall time in seconds."""
         return self.host.clock.time()
 
     @property
     def next_sequence(self) -> int:
-        """The number of the next entry of the log."""
+        """The sequence number of the next log entry."""
         return self._sequence + 1
 
     def entries(self) -> list[ConversationEntry]:
@@ -92,7 +92,7 @@ class SessionLog:
         return [record.entry for record in self.records]
 
     def questions(self) -> list[UserMessageEntry]:
-        """Return what was said and not answered yet, oldest first."""
+        """Return the unanswered messages, oldest first."""
         answered = {each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)}
         return [each for each in self.entries() if isinstance(each, UserMessageEntry) and each.turn not in answered]
 
@@ -106,9 +106,9 @@ class SessionLog:
     def record(
         self, *entries: ConversationEntry, operations: Iterable[Operation] = (), durable: bool = True, tell: bool = True
     ) -> Pending[None]:
-        """Append to the log and change operations; await the result to know that it is written.
+        """Append to the log and change operations; await the result to wait for the commit.
 
-        With `tell`, changed operations that have not ended are told of; of those that have, their entry tells.
+        With `tell`, changed operations that have not ended are announced; ended operations are announced by their entry.
         """
         at = self.now
         records: list[LogRecord] = []
@@ -141,12 +141,12 @@ class SessionLog:
         return pending
 
     def announce(self, make: Callable[..., Event], **facts: Any) -> None:
-        """Tell front ends something that is not kept."""
+        """Publish an event that is not in the log."""
         self._part += 1
         self.state.event_stream.publish([make(id=identify(self._published, self._part), at=self.now, **facts)])
 
     async def redact(self, secrets: Iterable[str]) -> None:
-        """Put a mask for secrets wherever the user said them, as far back as prompts go."""
+        """Mask secrets in the messages of the user, as far back as prompts go."""
         longest_first = sorted(set(secrets), key=len, reverse=True)
         amended = []
         for place, record in enumerate(self.records):
@@ -165,12 +165,12 @@ class SessionLog:
             await self.host.journal.amend(self.state.key, self._epoch, amended)
 
     def operation(self, number: int) -> Operation | None:
-        """Return an operation, however old; as it was last changed, also while that is being written."""
+        """Return any operation of the conversation with its latest change, committed or not."""
         here = self.operations.get(number) or self._finished.get(number)
         return here or self.host.journal.ledger.one(self.state.key, number)
 
     def record_progress(self, operation: Operation) -> None:
-        """Note the progress of an operation, which is written with its next transition."""
+        """Record the progress of an operation in memory; its next transition writes it."""
         if operation.number in self.operations:
             self.operations[operation.number] = operation
             self._publish_live()
@@ -178,10 +178,10 @@ class SessionLog:
     # Consent.
 
     def take_consent(self, tool: str, arguments: Mapping[str, Any], turn: int) -> bool:
-        """Return whether the same call was held back in the turn before, and the user has answered since.
+        """Return whether the same call asked for consent in the turn before, and the user has answered since.
 
-        Consent is used up by that, and lapses if the answer led to something else: whoever said no is asked anew. What was
-        said before the question had been put is no answer to it.
+        Consent counts once, and lapses if the answer led to another call: after a no, the user is asked again. A message
+        from before the question does not count as an answer.
         """
         key = _canonical_call(tool, arguments)
         asked = self._confirming.get(key)
@@ -225,5 +225,5 @@ def _later(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args
     try:
         loop.call_soon_threadsafe(function, *args)
     except RuntimeError:
-        # The agent has ended meanwhile; what was written is found again when the conversation is opened.
+        # The agent has ended; the next opening of the conversation reads the committed state.
         return

@@ -1,4 +1,4 @@
-"""A model's reply as it is written, which may be cut."""
+"""Stream a model's reply, which may be cut short."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from coterie.models import ModelReply, ModelRequest
 
 
 class AnswerCut(Exception):
-    """What was being said was cut short. `text` is what had been said."""
+    """The answer was cut short. `text` is the part so far."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        super().__init__("it was cut short")
+        super().__init__("the answer was cut short")
 
 
 class ModelInterrupted(Exception):
@@ -30,7 +30,7 @@ class ModelInterrupted(Exception):
 
 
 class Speaker:
-    """Asks the model, and passes on what it says, piece by piece. Only the conversation's thread touches it."""
+    """Asks the model and publishes its reply piece by piece. Only the conversation's thread uses it."""
 
     def __init__(self, session_log: SessionLog) -> None:
         self._session_log = session_log
@@ -42,11 +42,11 @@ class Speaker:
 
     @property
     def speaking(self) -> bool:
-        """Whether the model is being asked now."""
+        """Return whether a model request is open."""
         return self._asking is not None
 
     def cut(self) -> bool:
-        """Cut what is being said; return whether there was anything."""
+        """Cut the current reply short; return whether there was one."""
         if self._asking is None:
             return False
         self._cut = True
@@ -54,7 +54,7 @@ class Speaker:
         return True
 
     async def speak(self, request: ModelRequest, *, turn: int, delivery: bool = False) -> ModelReply:
-        """Return the model's whole reply, told piece by piece meanwhile.
+        """Return the model's whole reply, and publish its pieces as they come.
 
         Raises `AnswerCut`; `ModelError`, and `TimeoutError` when the model said nothing for too long; `ModelInterrupted` if one
         of these came when a part had been told already.

@@ -26,13 +26,13 @@ from coterie.runtime import Context
 
 
 def lane_of(operations: Iterable[Operation]) -> Lane:
-    """Return the lane of a turn that begins now: the second while anything runs, or waits to."""
+    """Return the lane of a turn that starts now: the second while an operation is queued or running."""
     busy = any(not each.ended and each.state is not OperationState.UNKNOWN for each in operations)
     return Lane.SECOND if busy else Lane.MAIN
 
 
 def tools_for_lane(tools: Mapping[str, Tool], lane: Lane) -> list[Tool]:
-    """Return the tools that a model is shown in a lane."""
+    """Return the tools that a lane offers to the model."""
     return [each for each in tools.values() if lane is Lane.MAIN or each.effect is Effect.READ]
 
 
@@ -45,10 +45,10 @@ def refusal(
     *,
     requested: bool,
 ) -> str:
-    """Return why a call may not be made now, as a model is told; an empty text if it may.
+    """Return the reason to refuse a call, for the model; an empty string if it is allowed.
 
-    `blocking` are attempts that were given up and still run, and writes whose outcome is unknown. `requested` is a call
-    that is to be queued, which every lane may ask for.
+    `blocking` are abandoned attempts that still run, and writes of unknown outcome. `requested` is a call that asks for
+    the queue, which every lane allows.
     """
     for each in blocking:
         harmless = tool.effect is Effect.READ and each.state is OperationState.UNKNOWN
@@ -72,12 +72,12 @@ def refusal(
 
 
 class ImmediateResult(msgspec.Struct, frozen=True):
-    """A call that is answered without an operation of its own."""
+    """The reply to a call that becomes no operation."""
 
     content: str
     failed: bool = False
     mistaken: bool = False
-    """Whether the model did not know how to call it."""
+    """True if the call was invalid: unknown tool or wrong arguments."""
 
 
 class PlannedOperation(msgspec.Struct, frozen=True):
@@ -85,13 +85,13 @@ class PlannedOperation(msgspec.Struct, frozen=True):
 
     operation: Operation
     patience: float
-    """Seconds that the turn waits for it."""
+    """Seconds that the turn waits for the operation."""
 
 
 class ToolCallPolicy:
-    """Decides on calls, by the schema, the lane, the guard, the user's consent and the idempotency key.
+    """Decides on calls by schema, lane, guard, consent of the user and idempotency key.
 
-    Only the conversation's thread touches it.
+    Only the conversation's thread uses it.
     """
 
     def __init__(self, session_log: SessionLog, scheduler: OperationScheduler, context: Context) -> None:
@@ -111,7 +111,7 @@ class ToolCallPolicy:
         drafts: Sequence[PlannedOperation] = (),
         requested: bool = False,
     ) -> ImmediateResult | PlannedOperation:
-        """Return what becomes of a call. `drafts` are the operations of the same reply that come before it."""
+        """Return the reply or the operation of a call. `drafts` are the earlier operations of the same model reply."""
         found = self._parse(name, given, turn, call)
         if isinstance(found, ImmediateResult):
             return found
@@ -126,7 +126,7 @@ class ToolCallPolicy:
         if tool.confirm and not self._session_log.take_consent(name, operation.arguments, turn):
             return await self._request_consent(tool, operation, arguments, turn)
         number = self._session_log.new_operation()
-        # What is read in the second lane goes before what waits: nobody writes it now.
+        # A read in the second lane goes to the front of the queue: no running operation writes its resources.
         place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
         operation = msgspec.structs.replace(operation, number=number, place=place)
         if tool.arguments.hidden(operation.arguments):
@@ -136,7 +136,7 @@ class ToolCallPolicy:
         return PlannedOperation(operation, self._patience(tool) if not requested else 0.0)
 
     def masked(self, call: ToolCall) -> ToolCall:
-        """Return a call as it may be kept: without the secrets among its arguments."""
+        """Return a call with its secrets masked, for the log."""
         if call.name == "request" and isinstance(call.arguments.get("arguments"), Mapping):
             inner = self.masked(ToolCall(call.id, str(call.arguments.get("tool")), call.arguments["arguments"]))
             return msgspec.structs.replace(call, arguments={**call.arguments, "arguments": inner.arguments})
@@ -148,7 +148,7 @@ class ToolCallPolicy:
     def _parse(
         self, name: str, given: object, turn: int, call: str
     ) -> ImmediateResult | tuple[Tool, Operation, Mapping[str, Any]]:
-        """Return the tool that is called, the operation as it would be, and its arguments; or what is wrong with it."""
+        """Return the tool of a call, the draft of its operation, and its arguments; or an error for the model."""
         tool = self._host.tools.get(name)
         if tool is None:
             known = ", ".join(self._host.tools) or "none"
@@ -159,13 +159,13 @@ class ToolCallPolicy:
             return self._refused(name, f"the arguments do not fit: {error}. Mend them and call again.", mistaken=True)
         try:
             return tool, self._draft(tool, arguments, plain, turn, call), arguments
-        except Exception as error:  # noqa: BLE001 - of the tool's own functions; the model hears of it
-            return self._refused(name, f"the call cannot be judged: {describe(error)}")
+        except Exception as error:  # noqa: BLE001 - the tool's own functions may raise anything; the model gets the error
+            return self._refused(name, f"the call cannot be checked: {describe(error)}")
 
     def _reason_to_refuse(
         self, tool: Tool, operation: Operation, lane: Lane, drafts: Sequence[PlannedOperation], *, requested: bool
     ) -> str:
-        """Return why a call may not be made now, or an empty text."""
+        """Return the reason to refuse a call now, or an empty string."""
         unfinished = [*self._scheduler.unfinished, *(draft.operation for draft in drafts)]
         why = refusal(tool, operation.resources, lane, unfinished, self._scheduler.blocking, requested=requested)
         if not why and len(unfinished) >= self._host.settings.queue:
@@ -179,7 +179,7 @@ class ToolCallPolicy:
         if tool.asks is not None:
             try:
                 question = str(await self._call_beside(tool.asks, operation, arguments))
-            except Exception as error:  # noqa: BLE001 - of the tool's own words: what cannot be asked is not done
+            except Exception as error:  # noqa: BLE001 - without a question there is no consent, so the call is refused
                 return self._refused(tool.name, describe(error))
         await self._session_log.record(ConsentRequestedEntry(turn=turn, tool=tool.name, arguments=operation.arguments))
         return ImmediateResult(
@@ -203,14 +203,14 @@ class ToolCallPolicy:
         )
 
     def _patience(self, tool: Tool) -> float:
-        """Return how long the turn waits: not at all for what is long, or has turned out to be."""
+        """Return the seconds that the turn waits: 0 for a tool that runs long by its own word or by its past runs."""
         patience = tool.patience if tool.patience is not None else self._host.settings.patience
         learnt = self._host.durations.estimate(tool.name)
         too_long = learnt is not None and learnt.learnt and learnt.median > patience
         return 0.0 if tool.long_running or too_long else patience
 
     def _earlier_call(self, key: str, drafts: Sequence[PlannedOperation]) -> ImmediateResult | None:
-        """Return what is said of a call that is one with an earlier one, by its idempotency key."""
+        """Return the reply to a call with the idempotency key of an earlier call, or None."""
         if not key:
             return None
         before = next((draft.operation for draft in drafts if draft.operation.key == key), None)
@@ -227,12 +227,12 @@ class ToolCallPolicy:
             return ""
         try:
             why = await self._call_beside(tool.guard, operation, arguments)
-        except Exception as error:  # noqa: BLE001 - of the tool's own guard: who cannot judge refuses
-            return f"it could not be seen whether this is permitted: {describe(error)}"
+        except Exception as error:  # noqa: BLE001 - a guard that raises refuses the call
+            return f"the guard could not decide whether this is allowed: {describe(error)}"
         return str(why) if why else ""
 
     async def _call_beside(self, callee: ToolFunction, operation: Operation, arguments: Mapping[str, Any]) -> Any:
-        """Call a tool's own function that looks at a call before it becomes an operation."""
+        """Call a tool's `guard` or `confirm` function before the call becomes an operation."""
         attempt = ToolAttempt(
             operation, AttemptPurpose.CHECK, callee, arguments, self._session_log.state,
             key=operation.key, checkpoint=None, on_progress=_ignore, on_end=_ignore,
@@ -247,4 +247,4 @@ class ToolCallPolicy:
 
 
 def _ignore(_attempt: ToolAttempt) -> None:
-    """A guard has no progress and no end of its own."""
+    """Ignore progress and end, which a guard does not report."""

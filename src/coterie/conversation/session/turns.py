@@ -1,4 +1,4 @@
-"""One turn: the model is asked, what it calls is done or begun, until it has answered."""
+"""One turn: ask the model and run its tool calls, until it answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOST = "I am sorry, I could not work out how to do that."
 
 
 class TurnRunner:
-    """Answers what the user says, one after the other. Only the conversation's thread touches it."""
+    """Answers the messages of the user in order. Only the conversation's thread uses it."""
 
     def __init__(
         self,
@@ -44,10 +44,10 @@ class TurnRunner:
         self._commands = commands
         self._speaker = speaker
         self.message_waiting = asyncio.Event()
-        """Set while another message of the user waits."""
+        """Set while another message of the user is queued."""
 
     async def answer(self, said: UserMessageEntry) -> None:
-        """Answer one message. What has been done of it before a crash is not done again."""
+        """Answer one message. Calls that ran before a crash do not run again."""
         self._host.telemetry.count("turns")
         lane = lane_of(self._session_log.operations.values())
         texts: list[str] = []
@@ -55,7 +55,7 @@ class TurnRunner:
             await self._answer(said.turn, lane, texts)
         except (StorageError, ConversationError):
             raise
-        except Exception as error:  # noqa: BLE001 - a turn that cannot be answered must not keep all later ones from it
+        except Exception as error:  # noqa: BLE001 - a failed turn must not block later turns
             left = [each.number for each in self._session_log.operations.values() if each.turn == said.turn]
             await self._scheduler.to_background(left)
             await self._end(said.turn, lane, TurnOutcome.FAILED, texts, self._say(said.turn, SORRY), describe(error))
@@ -76,14 +76,14 @@ class TurnRunner:
                 await self._end(turn, lane, TurnOutcome.FAILED, texts, error.text + apology, error.problem)
                 return
             except (ModelError, TimeoutError) as error:
-                # What the model's contract lets it raise; all else is a fault, and is told as one too.
+                # The model's contract allows these errors; `answer` handles all others.
                 await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, SORRY), describe(error))
                 return
             if not reply.calls:
                 text = reply.text
                 if not text.strip() and not texts:
                     text = self._say(turn, SORRY)
-                problem = "" if reply.finish in _COMPLETE else f"the reply ended by {reply.finish}"
+                problem = "" if reply.finish in _COMPLETE else f"the reply ended with {reply.finish}"
                 await self._end(turn, lane, TurnOutcome.ANSWERED, texts, text, problem)
                 return
             if reply.text:
@@ -98,7 +98,7 @@ class TurnRunner:
             else:
                 mistakes += await self._refuse(turn, reply.text, calls, reply.finish)
             if mistakes > self._host.settings.mistakes or steps >= self._host.settings.steps:
-                problem = "the model's calls did not fit" if mistakes else f"the model called tools {steps} times"
+                problem = "the model's calls were invalid" if mistakes else f"the model called tools {steps} times"
                 await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, LOST), problem)
                 return
 
@@ -126,7 +126,7 @@ class TurnRunner:
     # The calls.
 
     async def _perform(self, turn: int, lane: Lane, text: str, calls: Sequence[ToolCall], mistakes: int) -> int:
-        """Do, or begin, what a model called for, until each call has a result; return the mistakes in a row."""
+        """Run the calls of one reply until each has a result; return the number of consecutive mistakes."""
         replies: dict[str, ImmediateResult] = {}
         drafts: dict[str, PlannedOperation] = {}
         commands: list[ToolCall] = []
@@ -171,7 +171,7 @@ class TurnRunner:
         return len(calls)
 
     async def _await_operations(self, turn: int, drafts: Mapping[str, PlannedOperation], began: float) -> None:
-        """Wait for operations as long as their turn's patience lasts, and let the others go to the background."""
+        """Wait for operations within their patience, and move the others to the background."""
         waiting = {draft.operation.number: asyncio.create_task(self._await_one(draft, began)) for draft in drafts.values()}
         try:
             for draft in drafts.values():
@@ -191,7 +191,7 @@ class TurnRunner:
                 task.cancel()
 
     async def _await_one(self, draft: PlannedOperation, began: float) -> Operation | None:
-        """Return the operation once it has ended, or None when the turn is to go on without it."""
+        """Return the operation once it has ended, or None if the turn continues without it."""
         number = draft.operation.number
         operation = self._session_log.operations.get(number)
         if operation is not None and operation.ended:
@@ -211,7 +211,7 @@ class TurnRunner:
         operation = self._session_log.operations.get(number)
         if ending.done():
             return ending.result()
-        # It may have ended in this very moment, with its end still being written.
+        # It may have ended just now, with its end not committed yet.
         return await ending if operation is not None and operation.ended else None
 
     async def _hand_over(self, turn: int, operation: Operation) -> None:

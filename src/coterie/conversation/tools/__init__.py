@@ -1,1 +1,1 @@
-"""Tools: how a function becomes one, what it is called with, and what it may do while it runs."""
+"""Tools: definition, arguments, context, attempts and results."""

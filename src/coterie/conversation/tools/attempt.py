@@ -1,4 +1,4 @@
-"""One attempt at an operation: what the conversation and the tool share while it runs."""
+"""One attempt of an operation: the state that the conversation and the tool share while it runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class AttemptEnding(enum.Enum):
-    """How an attempt ended."""
+    """The kind of end of an attempt."""
 
     RETURNED = "returned"
     RAISED = "raised"
@@ -28,19 +28,19 @@ class AttemptEnding(enum.Enum):
 
 
 class AttemptOutcome(msgspec.Struct, frozen=True):
-    """What came of an attempt."""
+    """The outcome of an attempt."""
 
     ending: AttemptEnding
     value: Any = None
-    """What it returned: a text, or a `Finding` whose value is one."""
+    """The result as text, or a `Finding` whose value is text."""
     problem: str = ""
-    """Why what it returned cannot be written down."""
+    """The reason why its result cannot be stored."""
     error: BaseException | None = None
-    """What it raised."""
+    """The exception that it raised."""
 
 
 class AttemptPurpose(enum.StrEnum):
-    """Which of a tool's functions an attempt runs."""
+    """The function of a tool that an attempt runs."""
 
     RUN = "run"
     CHECK = "check"
@@ -48,7 +48,7 @@ class AttemptPurpose(enum.StrEnum):
 
 
 class ToolHost(Protocol):
-    """What tools get from the conversation. Safe from any thread."""
+    """A conversation, as tools need it. Safe from any thread."""
 
     namespace: tuple[str, ...]
     user: str
@@ -59,23 +59,22 @@ class ToolHost(Protocol):
         ...
 
     def use(self, kind: type[T]) -> T:
-        """Return what was provided of a type."""
+        """Return the provided object of a type."""
         ...
 
     def note(self, key: str, value: Any) -> Pending[bool]:
-        """Keep a note."""
+        """Store a note."""
         ...
 
     def keep(self, operation: Operation, value: bytes) -> Pending[bool]:
-        """Keep a checkpoint."""
+        """Store a checkpoint."""
         ...
 
 
 class ToolAttempt:
-    """Shared by the conversation's thread and the tool's; `_lock` guards what both change.
+    """An attempt, shared by the conversation's thread and the tool's thread; `_lock` guards what both change.
 
-    `on_progress` is called, from the tool's thread, when there is news that nobody has looked at yet. `on_end` is called
-    once.
+    `on_progress` is called from the tool's thread at the first progress since `take_progress`. `on_end` is called once.
     """
 
     def __init__(
@@ -100,9 +99,9 @@ class ToolAttempt:
         self.key = key
         self.outcome: AttemptOutcome | None = None
         self.given_up = False
-        """Whether its outcome does not count any more. Only the conversation's thread touches it."""
+        """True if it was abandoned, so that its outcome does not count. Only the conversation's thread uses it."""
         self.timed_out: str = ""
-        """Why it was stopped for taking too long; only the conversation's thread touches it."""
+        """The time limit that it exceeded, as text. Only the conversation's thread uses it."""
         self._checkpoint = checkpoint
         self._on_progress = on_progress
         self._on_end = on_end
@@ -118,28 +117,28 @@ class ToolAttempt:
 
     @property
     def name(self) -> str:
-        """What its agent is called after."""
+        """The name of its agent."""
         return f"{self.operation.id}/{self.operation.tool}/{self.purpose}-{self.operation.attempt}"
 
     @property
     def cancelled(self) -> bool:
-        """Whether it is to stop."""
+        """Return whether it was asked to stop."""
         return self._cancelled
 
     @property
     def committed(self) -> bool:
-        """Whether it has passed its point of no return."""
+        """Return whether it has passed its point of no return."""
         return self._committed
 
     @property
     def restored(self) -> Any:
-        """What an earlier attempt left."""
+        """The checkpoint of an earlier attempt, or None."""
         return None if self._checkpoint is None else Codec().decode(self._checkpoint, Any)
 
     # For the tool.
 
     def progress(self, fraction: float, line: str) -> None:
-        """Note how far it is. Raises `OperationStopped` if it is to stop and may."""
+        """Record progress. Raises `OperationStopped` after a cancel request before the point of no return."""
         with self._lock:
             stop = self._cancelled and not self._committed
             self._latest = (fraction, line)
@@ -150,27 +149,27 @@ class ToolAttempt:
             self._on_progress(self)
 
     def commit(self) -> None:
-        """Pass the point of no return. Raises `OperationStopped` if it is to stop."""
+        """Pass the point of no return. Raises `OperationStopped` after a cancel request."""
         with self._lock:
             if self._cancelled:
                 raise OperationStopped(self.operation.id)
             self._committed = True
 
     def keep(self, value: Any) -> Pending[bool]:
-        """Keep a checkpoint."""
+        """Store a checkpoint."""
         return self.host.keep(self.operation, Codec().encode(value))
 
     def returned(self, value: Any) -> AttemptOutcome:
-        """Return the outcome of what a function returned, written out here, on the tool's own thread: it may be large."""
+        """Return the outcome with a result as text. It may be large, so it is encoded here, on the tool's own thread."""
         finding = value if isinstance(value, Finding) else None
         try:
             text = encode_result(value if finding is None else finding.value, self._max_length)
-        except Exception as error:  # noqa: BLE001 - whatever the value does when it is looked at
+        except Exception as error:  # noqa: BLE001 - encoding runs code of the value
             return AttemptOutcome(AttemptEnding.RETURNED, finding, problem=describe_misfit(value, error))
         return AttemptOutcome(AttemptEnding.RETURNED, text if finding is None else msgspec.structs.replace(finding, value=text))
 
     def end(self, outcome: AttemptOutcome) -> None:
-        """Be told by its agent what came of it. Only the first counts."""
+        """Set the outcome. Only the first call counts."""
         with self._lock:
             first = self.outcome is None
             if first:
@@ -181,7 +180,7 @@ class ToolAttempt:
     # For the conversation.
 
     def ask_to_stop(self, *, anyway: bool = False) -> bool:
-        """Have it stop, unless it has passed its point of no return, or `anyway`; return whether it is to stop now."""
+        """Ask it to stop, unless it has passed its point of no return and not `anyway`; return whether it must stop."""
         with self._lock:
             if self._committed and not anyway:
                 return False
@@ -189,7 +188,7 @@ class ToolAttempt:
             return True
 
     def take_progress(self) -> tuple[float, str]:
-        """Return the latest progress; news after this are told anew."""
+        """Return the latest progress; the next progress calls `on_progress` again."""
         with self._lock:
             self._has_news = False
             return self._latest

@@ -1,4 +1,4 @@
-"""What a tool has of the conversation that called it."""
+"""The context of a running tool."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from coterie.storage import Pending
 T = TypeVar("T")
 
 _LINE = 500
-"""Characters of a line of progress that are kept."""
+"""Maximum characters of a progress line."""
 
 
 class ToolContext:
-    """A tool's way to its operation. Every method may be called from any thread, and from synchronous tools.
+    """A tool's access to its operation. Safe from any thread, also in synchronous tools.
 
-    What a method returns can be awaited; a synchronous tool simply does not.
+    The results of methods can be awaited; a synchronous tool need not await them.
     """
 
     __slots__ = ("_attempt",)
@@ -34,64 +34,64 @@ class ToolContext:
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is, from 1."""
+        """The number of this attempt, from 1."""
         return self._attempt.operation.attempt
 
     @property
     def namespace(self) -> tuple[str, ...]:
-        """Whose conversation it is."""
+        """The namespace of the conversation."""
         return self._attempt.host.namespace
 
     @property
     def user(self) -> str:
-        """The user, as the conversation was opened for."""
+        """The user for whom the conversation was opened."""
         return self._attempt.host.user
 
     @property
     def idempotency_key(self) -> str:
-        """A text that is the same for every attempt of this operation, also after a crash, and for no other operation.
+        """A text that is the same for every attempt of this operation, also after a crash, and unique to it.
 
-        With a key of the tool's own making, for every operation that has it.
+        If the tool has an `idempotency_key` function, the text is derived from its key instead.
         """
         return self._attempt.key
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """What tools have noted in this conversation, by `note`."""
+        """The notes of tools in this conversation, written by `note`."""
         return self._attempt.host.values
 
     @property
     def cancelled(self) -> bool:
-        """Whether the operation was asked to stop, or given up."""
+        """Return whether the operation was asked to stop or abandoned."""
         return self._attempt.cancelled
 
     @property
     def restored(self) -> Any:
-        """What an earlier attempt left by `checkpoint`, or None."""
+        """The checkpoint of an earlier attempt, or None."""
         return self._attempt.restored
 
     def use(self, kind: type[T]) -> T:
-        """Return what the conversation was given, by `provide`, of this type. Raises `ServiceMissing`."""
+        """Return the object of this type from the host's `provide`. Raises `ServiceMissing`."""
         return self._attempt.host.use(kind)
 
     def progress(self, fraction: float, line: str = "") -> Awaitable[None]:
-        """Say how much is done, from 0 to 1, and in a line what is being done. It also extends the idle time-out.
+        """Report progress from 0 to 1, with a line of text. It also restarts the idle time-out.
 
-        Raises `OperationStopped` if the operation was asked to stop: let that through. Raises `InvalidSetting`.
+        Raises `OperationStopped` after a cancel request: do not catch it. Raises `InvalidSetting`.
         """
         check_number("progress", fraction)
         self._attempt.progress(min(1.0, float(fraction)), plain_text(str(line)[:_LINE]))
         return _Done()
 
     def checkpoint(self, value: Any) -> Pending[bool]:
-        """Keep plain data for a later attempt; await the result, or call ``.result()``, to know that it is on the disk.
+        """Store plain data for a later attempt; await the result, or call ``.result()``, to wait for the commit.
 
-        Raises `EncodeFailed` for what has no plain form.
+        Raises `EncodeFailed` for data that cannot be encoded.
         """
         return self._attempt.keep(value)
 
     def point_of_no_return(self) -> Awaitable[None]:
-        """Say that the effect begins now. From here on a request to cancel comes too late, or has the tool compensated.
+        """Declare that the effect starts now. A later cancel request comes too late, or compensates the tool.
 
         Raises `OperationStopped` if the operation was asked to stop before.
         """
@@ -99,15 +99,15 @@ class ToolContext:
         return _Done()
 
     def note(self, key: str, value: Any) -> Pending[bool]:
-        """Keep plain data for all tools of this conversation, as `values`; None deletes. On the disk when awaited.
+        """Store plain data for all tools of this conversation, read by `values`; None deletes. Await it for the commit.
 
-        Raises `EncodeFailed` for what has no plain form.
+        Raises `EncodeFailed` for data that cannot be encoded.
         """
         return self._attempt.host.note(key, value)
 
 
 class _Done:
-    """Something to await that is there already."""
+    """An awaitable that is already complete."""
 
     __slots__ = ()
 

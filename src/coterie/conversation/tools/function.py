@@ -1,4 +1,4 @@
-"""How a user's function is called: with or without a context, with the arguments that it takes, on the right kind of thread."""
+"""Call a user's function with its context and arguments, on the event loop or on a thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 _CONTEXT = re.compile(r"(?:[\w.]*Optional\[)?(?:\w+\.)*ToolContext\]?(?:\s*\|\s*None)?")
 
 RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Runs a function that may block on a thread of its own, and awaits it."""
+"""Runs a blocking function on its own thread and returns an awaitable."""
 
 
 class ToolFunction:
@@ -23,19 +23,19 @@ class ToolFunction:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            getattr(function, "__call__", None)  # noqa: B004 - it is looked at, not asked whether there is one
+            getattr(function, "__call__", None)  # noqa: B004 - the attribute itself is needed
         )
         parameters = list(inspect.signature(function).parameters.values())
         self._contexts = tuple(each.name for each in parameters if is_context(each))
         takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
         self._names = None if takes_all else frozenset(each.name for each in parameters)
         self.needed = tuple(each for each in parameters if _is_needed(each))
-        """The parameters that it cannot do without."""
+        """The required parameters."""
 
     async def call(self, context: object, arguments: Mapping[str, Any], blocking: RunBlocking) -> Any:
-        """Call the function and return its result. A synchronous one runs by `blocking`, so it does not block the caller.
+        """Call the function and return its result. A synchronous function runs by `blocking`, so it does not block the caller.
 
-        `context` is the `ToolContext`, passed to the parameters that take one; the type is `object` to keep this module below it.
+        `context` is the `ToolContext` for the parameters that take one; its type is `object` to keep this module below it.
         """
         given = self.taken(arguments)
         given.update(dict.fromkeys(self._contexts, context))
@@ -45,7 +45,7 @@ class ToolFunction:
         return await value if inspect.isawaitable(value) else value
 
     def taken(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of the arguments that it has a parameter for."""
+        """Return the arguments that have a parameter."""
         return {name: value for name, value in arguments.items() if self._names is None or name in self._names}
 
 
@@ -55,7 +55,7 @@ def _is_needed(parameter: inspect.Parameter) -> bool:
 
 
 def is_context(parameter: inspect.Parameter) -> bool:
-    """Return whether a parameter is for the `ToolContext`: by its annotation, or by its name where it has none."""
+    """Return whether a parameter is for the `ToolContext`: by its annotation, or without one by its name."""
     annotation = parameter.annotation
     if annotation is parameter.empty:
         return parameter.name == "context"
@@ -66,10 +66,10 @@ def is_context(parameter: inspect.Parameter) -> bool:
 
 
 def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that is behind wrappers, partial calls and callable objects: it has the docstring, and the types' names."""
+    """Return the function inside wrappers, partials and callable objects, which has the docstring and the types."""
     function = inspect.unwrap(function)
     while isinstance(function, functools.partial):
         function = inspect.unwrap(function.func)
     if inspect.isroutine(function):
         return function
-    return getattr(type(function), "__call__", function)  # noqa: B004 - it is looked at, not asked whether there is one
+    return getattr(type(function), "__call__", function)  # noqa: B004 - the attribute itself is needed

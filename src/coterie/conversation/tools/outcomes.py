@@ -1,4 +1,4 @@
-"""What follows when an attempt has ended: pure rules, without threads or clocks."""
+"""The next step after an attempt: pure rules, without threads or clocks."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from coterie.errors import JobTimeout, describe
 
 _S = OperationState
 _MAX_ERROR_LENGTH = 2_000
-"""Characters of an error that are told."""
+"""Maximum characters of an error text."""
 _LIMIT = re.compile(r"([\d.]+) s$")
 
 
 class NextStep(msgspec.Struct, frozen=True):
-    """What is to be done with an operation: end it, undo it, try it again after a while, or leave it as it is."""
+    """The next step of an operation: end it, undo it, retry it after a delay, or leave it unchanged."""
 
     state: OperationState | None = None
-    """The end that it comes to."""
+    """Its end state."""
     content: str = ""
     detail: str = ""
     undo: bool = False
     delay: float | None = None
-    """Seconds until it is tried again."""
+    """Seconds until the retry."""
 
 
 def must_undo(tool: Tool, operation: Operation) -> bool:
-    """Return whether an operation that has begun is undone when it is cancelled."""
+    """Return whether a started operation is undone when it is cancelled."""
     return tool.compensate is not None and operation.effect is Effect.WRITE
 
 
 def after_run(operation: Operation, tool: Tool, outcome: AttemptOutcome, timed_out: str, random: Random) -> NextStep:
-    """Return what follows from an attempt at an operation. `timed_out` says why it was stopped, if it took too long."""
+    """Return the next step after an attempt. `timed_out` is the exceeded time limit as text, or empty."""
     if operation.stopping and must_undo(tool, operation):
         return NextStep(undo=True)
     if outcome.ending is AttemptEnding.RETURNED:
@@ -59,7 +59,7 @@ def after_run(operation: Operation, tool: Tool, outcome: AttemptOutcome, timed_o
 
 
 def after_check(operation: Operation, tool: Tool, outcome: AttemptOutcome) -> NextStep:
-    """Return what follows from what a tool's own check found out about an operation whose outcome is unknown."""
+    """Return the next step after the tool's `check` of an operation of unknown outcome."""
     finding = outcome.value if isinstance(outcome.value, Finding) else Finding.unknown()
     if finding.found is FindingKind.DONE:
         if operation.stopping and must_undo(tool, operation):
@@ -68,12 +68,12 @@ def after_check(operation: Operation, tool: Tool, outcome: AttemptOutcome) -> Ne
     if finding.found is FindingKind.NOT_DONE:
         return NextStep(_S.CANCELLED) if operation.stopping else NextStep(_S.FAILED, str(finding.value))
     if finding.found is FindingKind.RESUMABLE:
-        return NextStep(_S.CANCELLED) if operation.stopping else NextStep(delay=0.0, detail="it goes on after a restart")
+        return NextStep(_S.CANCELLED) if operation.stopping else NextStep(delay=0.0, detail="it continues after a restart")
     return NextStep()
 
 
 def after_compensation(outcome: AttemptOutcome) -> NextStep:
-    """Return what follows when a tool has undone what it did, or could not."""
+    """Return the next step after a compensation."""
     if outcome.ending is AttemptEnding.RETURNED:
         return NextStep(_S.COMPENSATED)
     what = _described(outcome.error) if outcome.error is not None else "it stopped"

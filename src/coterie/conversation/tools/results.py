@@ -12,7 +12,7 @@ from coterie.errors import describe
 
 
 class FindingKind(enum.StrEnum):
-    """What can be found."""
+    """The kind of a finding."""
 
     DONE = "done"
     NOT_DONE = "not done"
@@ -21,38 +21,38 @@ class FindingKind(enum.StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a `check` returns. Built by `done`, `not_done`, `resume` or `unknown`."""
+    """The result of a `check`. Made by `done`, `not_done`, `resume` or `unknown`."""
 
     found: FindingKind
     value: Any = None
-    """What the tool would have returned, or why it did not."""
+    """The tool's result, or the reason of the failure."""
 
     @classmethod
     def done(cls, value: Any = None) -> Finding:
-        """It took effect: the operation has succeeded, and `value` is its result."""
+        """Return a finding that it took effect: the operation succeeds with the result `value`."""
         return cls(FindingKind.DONE, value)
 
     @classmethod
     def not_done(cls, reason: str = "it was interrupted before it took effect") -> Finding:
-        """It did not take effect: the operation has failed for that reason, and may be called again."""
+        """Return a finding that it did not take effect: the operation fails for that reason and may be called again."""
         return cls(FindingKind.NOT_DONE, reason)
 
     @classmethod
     def resume(cls) -> Finding:
-        """It can go on from its checkpoint, or from the start, without harm: it is tried again."""
+        """Return a finding that it can safely run again, from its checkpoint or from the start."""
         return cls(FindingKind.RESUMABLE)
 
     @classmethod
     def unknown(cls) -> Finding:
-        """Not even the check can tell: the user is asked."""
+        """Return a finding without a decision: the user is asked."""
         return cls(FindingKind.UNKNOWN)
 
 
 def encode_result(value: Any, max_length: int = 0) -> str:
-    """Return a result as text: a text as it is, None as nothing, all else as JSON.
+    """Return a result as text: a string unchanged, None as the empty string, other values as JSON.
 
-    What is over `max_length` characters, unless that is 0, is cut, and says so at its end. Raises whatever the value raises
-    when it is looked at, and `TypeError` or `ValueError` for what cannot be written so.
+    A longer text than `max_length` characters, unless that is 0, is cut, with a note at its end. Raises the exceptions of
+    the value itself, and `TypeError` or `ValueError` for a value that cannot be encoded.
     """
     if value is None:
         return ""
@@ -67,7 +67,7 @@ def encode_result(value: Any, max_length: int = 0) -> str:
 
 
 def describe_misfit(value: Any, error: Exception) -> str:
-    """Return why a result could not be written as text."""
+    """Return the reason why a result cannot be written as text."""
     return f"it returned a {type(value).__name__} that cannot be written as text: {describe(error)}"
 
 

@@ -1,4 +1,4 @@
-"""The schema of a tool's arguments, from its signature."""
+"""The schema of a tool's arguments, from its signature, and secret arguments."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from coterie.errors import DefinitionError, EncodeFailed
 from coterie.kernel import Codec
 
 MASK = "[secret]"
-"""What stands in place of a secret wherever it is kept or shown."""
+"""The text in place of a secret wherever it would be stored or shown."""
 _MIN_LENGTH = 3
-"""Characters of a secret that is looked for in what the user said; shorter ones would be found everywhere."""
+"""Minimum characters of a secret to mask in messages of the user; shorter ones would match everywhere."""
 
 
 class Secret:
     """Marks a parameter of a tool, such as a password or a one-time code: ``code: Annotated[str, Secret]``.
 
-    The tool gets it; the log, the ledger, events, and prompts get ``[secret]`` in its place, also where the user said it.
-    It is held in memory until the operation has ended, so one that a crash interrupts has to be asked for again.
+    The tool gets the value; the log, the ledger, events and prompts get ``[secret]`` in its place, also in the message of
+    the user. The value stays in memory until the operation has ended; after a crash the user must give it again.
     Parameters of pydantic's `SecretStr` and `SecretBytes` are treated alike.
     """
 
 
 def is_secret(hint: Any, seen: frozenset[type] = frozenset()) -> bool:
-    """Return whether a type, or a part of it, is marked as a secret."""
+    """Return whether a type, or a part of it, is a secret."""
     if hint in (Secret, SecretStr, SecretBytes) or isinstance(hint, Secret):
         return True
     if isinstance(hint, type) and issubclass(hint, BaseModel) and hint not in seen:
@@ -43,7 +43,7 @@ def is_secret(hint: Any, seen: frozenset[type] = frozenset()) -> bool:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Yield the texts that a secret is, so that they can be looked for in what was said."""
+    """Yield the texts in a secret value, to mask them in messages."""
     if isinstance(value, Mapping):
         for each in value.values():
             yield from texts_of(each)
@@ -56,11 +56,11 @@ def texts_of(value: Any) -> Iterator[str]:
 
 _ENTRY = re.compile(r"^(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
 _SHOWN = 5
-"""Faults of one call that a model is told."""
+"""Errors of one call that the model is shown."""
 
 
 class ToolArguments:
-    """What a tool may be called with: its JSON schema, and the check of what a model gives. Immutable."""
+    """The arguments of a tool: their JSON schema, and the validation of a model's arguments. Immutable."""
 
     __slots__ = ("_kept", "_model", "_names", "schema", "secrets")
 
@@ -68,7 +68,7 @@ class ToolArguments:
         hints = _hints(function, names, where)
         self._names = {_field(place): name for place, name in enumerate(hints)}
         self.secrets = frozenset(name for name, (hint, _) in hints.items() if is_secret(hint))
-        """The parameters whose values are kept nowhere."""
+        """The parameters whose values are never stored."""
         self._model, self.schema = _modelled(hints, where)
         for name in self.secrets:
             self.schema["properties"][name]["writeOnly"] = True
@@ -76,12 +76,12 @@ class ToolArguments:
         self._kept = _modelled(without, where)[0] if self.secrets else self._model
 
     def check(self, given: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the arguments as the function wants them, and as plain values to be kept, where secrets are masked.
+        """Return the arguments for the function, and as plain values for the log, with secrets masked.
 
-        Raises `ValueError`, whose text tells a model what to mend.
+        Raises `ValueError`, whose text tells the model what to correct.
         """
         if not isinstance(given, Mapping):
-            raise ValueError(f"the arguments must be an object, not {type(given).__name__}")  # noqa: TRY004 - as all other faults
+            raise ValueError(f"the arguments must be an object, not {type(given).__name__}")  # noqa: TRY004 - all invalid arguments raise ValueError
         hidden = self.hidden(given)
         if hidden:
             raise ValueError(f"{', '.join(hidden)}: it is a secret and was not kept; ask the user for it again")
@@ -89,15 +89,15 @@ class ToolArguments:
         return values, self.mask(kept, given)
 
     def kept(self, plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments that were kept as the function wants them; secrets are None. Raises `ValueError`."""
+        """Return stored arguments for the function, with None for secrets. Raises `ValueError`."""
         return self._checked(self._kept, {**plain, **dict.fromkeys(self.hidden(plain))})[0]
 
     def hidden(self, plain: Mapping[str, Any]) -> list[str]:
-        """Return the names of the secrets of which there is only the mask."""
+        """Return the names of the masked secrets."""
         return sorted(name for name in self.secrets if plain.get(name) == MASK)
 
     def mask(self, plain: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return plain arguments with a mask for each secret that was given."""
+        """Return plain arguments with a mask for each given secret."""
         return {name: MASK if name in self.secrets and given.get(name) is not None else value for name, value in plain.items()}
 
     def _checked(self, model: type[BaseModel], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -112,23 +112,23 @@ class ToolArguments:
         try:
             Codec().encode(plain)
         except EncodeFailed as error:
-            raise ValueError(f"the arguments cannot be kept: {error.__cause__}") from error
+            raise ValueError(f"the arguments cannot be stored: {error.__cause__}") from error
         return values, plain
 
 
 def description_of(function: Callable[..., Any]) -> str:
-    """Return what a function's docstring says before it comes to the arguments."""
+    """Return the part of a function's docstring before its sections."""
     text = inspect.getdoc(innermost(function)) or ""
     return re.split(r"^(?:Args|Arguments|Returns|Raises|Yields):\s*$", text, maxsplit=1, flags=re.MULTILINE)[0].strip()
 
 
 def _field(place: int) -> str:
-    """Return the name of a parameter in the model of pydantic, whose own methods have names that parameters may have too."""
+    """Return the name of a parameter in the pydantic model, which cannot collide with the model's own methods."""
     return f"argument_{place}"
 
 
 def _modelled(hints: Mapping[str, tuple[Any, Any]], where: str) -> tuple[type[BaseModel], dict[str, Any]]:
-    """Return a model of parameters, by their types and defaults, and its JSON schema."""
+    """Return a pydantic model of parameters, and its JSON schema. Raises `DefinitionError`."""
     fields: dict[str, Any] = {}
     for place, (name, (hint, default)) in enumerate(hints.items()):
         found = default if isinstance(default, FieldInfo) else Field(default)
@@ -149,18 +149,18 @@ def _modelled(hints: Mapping[str, tuple[Any, Any]], where: str) -> tuple[type[Ba
 
 
 def _hints(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> dict[str, tuple[Any, Any]]:
-    """Return the type and the default of each parameter that a model gives."""
+    """Return the type and the default of each parameter that the model supplies. Raises `DefinitionError`."""
     parameters = list(inspect.signature(function).parameters.values())
     fixed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     for each in parameters:
         if each.kind in fixed:
-            raise DefinitionError(where, f"a model cannot give {each}", "give each argument a name of its own")
+            raise DefinitionError(where, f"a model cannot supply {each}", "use named parameters only")
         if each.name in ("self", "cls") and each.annotation is each.empty:
             raise DefinitionError(
-                where, "it is a method without its object", "make the tool of an object's: tool(...)(thing.method)"
+                where, "it is a method without its object", "make the tool from a bound method: tool(...)(thing.method)"
             )
         if each.name.startswith("_"):
-            raise DefinitionError(where, f"{each.name} begins with an underscore", "name it without")
+            raise DefinitionError(where, f"{each.name} starts with an underscore", "rename it")
     parameters = [each for each in parameters if not is_context(each)]
     only = types.SimpleNamespace(
         __annotations__={each.name: each.annotation for each in parameters if each.annotation is not each.empty}
@@ -169,7 +169,7 @@ def _hints(function: Callable[..., Any], names: Mapping[str, Any], where: str) -
     try:
         hints = typing.get_type_hints(only, globalns=known, localns=dict(names), include_extras=True)
     except (NameError, SyntaxError, TypeError, AttributeError) as error:
-        remedy = "import it where the tool is defined, and not for type checkers only"
+        remedy = "import it in the tool's module, outside of TYPE_CHECKING"
         raise DefinitionError(where, f"a type cannot be resolved: {error}", remedy) from error
     told = _argument_descriptions(function)
     found: dict[str, tuple[Any, Any]] = {}
@@ -182,7 +182,7 @@ def _hints(function: Callable[..., Any], names: Mapping[str, Any], where: str) -
 
 
 def _argument_descriptions(function: Callable[..., Any]) -> dict[str, str]:
-    """Return what the section ``Args:`` of a docstring says of each argument."""
+    """Return the descriptions of arguments in the section ``Args:`` of a docstring."""
     told: dict[str, str] = {}
     inside = False
     last = ""

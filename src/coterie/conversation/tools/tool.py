@@ -1,4 +1,4 @@
-"""`@tool`: a function that a model may call, and what the runtime has to know of it."""
+"""`@tool`: a function that a model may call, with its options."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 class Tool:
-    """A function that a model may call. Made by `tool`; immutable; may serve any number of conversations.
+    """A function that a model may call. Made by `tool`; immutable; any number of conversations can share it.
 
-    It can still be called as the function that it was.
+    It can still be called as the original function.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class Tool:
         check_instance(f"{at}: retry", retry, (Retry, type(None)), "a Retry, such as Retry(3), or None")
         self.effect = choice(f"{at}: effect", effect, Effect)
         if retry is not None and self.effect is Effect.WRITE and not idempotent and idempotency_key is None:
-            remedy = "say idempotent=True if it uses context.idempotency_key, or give idempotency_key; or leave retry out"
-            raise DefinitionError(where, "a write is not tried again without an idempotency key", remedy)
+            remedy = "set idempotent=True if it uses context.idempotency_key, or set idempotency_key, or leave retry out"
+            raise DefinitionError(where, "retry of a write needs an idempotency key", remedy)
         functions = {
             "idempotency_key": idempotency_key, "guard": guard, "check": check, "compensate": compensate, "report": report
         }  # fmt: skip
@@ -112,40 +112,40 @@ class Tool:
 
     @property
     def definition(self) -> ToolDefinition:
-        """What a model is told of it."""
+        """Its definition for the model."""
         return ToolDefinition(self.name, self.description, self.arguments.schema)
 
     def resources(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return what a call with these arguments touches. Raises what the tool's own function for it raises.
+        """Return the resources of a call with these arguments. Raises the exceptions of the tool's `resources` function.
 
-        A write that does not say what it touches touches everything; a read that does not, nothing that anybody writes.
+        Default `resources`: ``*`` for a write, none for a read.
         """
         if self._resources is None:
             return (EVERYTHING,) if self.effect is Effect.WRITE else ()
         touching = self._resource_function
         found = touching.function(**touching.taken(arguments)) if touching is not None else self._resources
         if isinstance(found, str) or not all(isinstance(each, str) for each in found):
-            raise InvalidSetting(f"tool {self.name}: resources", found, "a list of texts")
+            raise InvalidSetting(f"tool {self.name}: resources", found, "a list of strings")
         return tuple(dict.fromkeys(found))
 
     def key(self, arguments: Mapping[str, Any]) -> str:
-        """Return the idempotency key of a call with these arguments, or an empty text if the tool makes none.
+        """Return the idempotency key of a call with these arguments, or an empty string without one.
 
-        A tool's function for it may return None, or an empty text, for a call that is like no other.
+        The tool's function may return None or an empty string for a call that is unique.
         """
         key = self._key.function(**self._key.taken(arguments)) if self._key is not None else None
         return f"{self.name}/{key}" if key is not None and key != "" else ""
 
 
 def _checked(function: Any) -> str:
-    """Return where a function is defined. Raises `DefinitionError` for what is none."""
+    """Return the qualified name of a function. Raises `DefinitionError` if it cannot be a tool."""
     if not callable(function) or isinstance(function, type):
         raise DefinitionError(repr(function), "@tool needs a function", "put @tool above a def")
     if isinstance(function, Tool):
-        raise DefinitionError(repr(function), "it is a tool already", "put @tool above it once")
+        raise DefinitionError(repr(function), "it is already a tool", "apply @tool once")
     if inspect.isgeneratorfunction(innermost(function)) or inspect.isasyncgenfunction(innermost(function)):
-        remedy = "return the whole result, and say how far it is by context.progress"
-        raise DefinitionError(repr(function), "a tool returns once, and this one yields", remedy)
+        remedy = "return the whole result, and report progress with context.progress"
+        raise DefinitionError(repr(function), "a tool must return, and this one yields", remedy)
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
 
 
@@ -153,17 +153,19 @@ def _named(name: Any, where: str) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DefinitionError(where, f"{name!r} cannot name a tool", "use up to 64 letters, digits and underscores")
     if name in RESERVED:
-        raise DefinitionError(where, f"every conversation has a tool {name} of its own", "choose another name")
+        raise DefinitionError(where, f"{name} is the name of a built-in tool", "choose another name")
     return name
 
 
 def _start_task(where: str, function: Callable[..., Any], properties: Mapping[str, Any]) -> ToolFunction:
-    """Return a function that is given arguments of the tool. Raises `DefinitionError` for one that needs others."""
+    """Return a function that takes arguments of the tool. Raises `DefinitionError` if it needs others."""
     callee = ToolFunction(function)
     for each in callee.needed:
         if each.kind is each.POSITIONAL_ONLY or each.name not in properties:
             known = ", ".join(properties) or "none"
-            raise DefinitionError(where, f"it takes {each.name}, which the tool does not", f"take those of the tool: {known}")
+            raise DefinitionError(
+                where, f"it needs {each.name}, which the tool does not have", f"use the parameters of the tool: {known}"
+            )
     return callee
 
 
@@ -172,10 +174,10 @@ def _checked_resources(at: str, resources: Any) -> Any:
     if resources is None or callable(resources):
         return resources
     if isinstance(resources, str) or not isinstance(resources, Iterable):
-        raise InvalidSetting(f"{at}: resources", resources, "a list of texts, or a function that returns one")
+        raise InvalidSetting(f"{at}: resources", resources, "a list of strings, or a function that returns one")
     found = tuple(resources)
     if not all(isinstance(each, str) and each for each in found):
-        raise InvalidSetting(f"{at}: resources", found, "a list of texts, or a function that returns one")
+        raise InvalidSetting(f"{at}: resources", found, "a list of strings, or a function that returns one")
     return found
 
 
@@ -205,7 +207,7 @@ def tool(
 
 
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool | Callable[[Callable[..., Any]], Tool]:
-    """Make a function a tool. Its schema comes from its signature, its description from its docstring.
+    """Return a function as a tool. Its schema comes from its signature, its description from its docstring.
 
     ::
 
@@ -214,29 +216,30 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool 
             await context.progress(0.2, "checking the balance")
             ...
 
-    A parameter that is annotated with `ToolContext` gets one; the model gives all others. A synchronous function runs on
-    a thread of its own. What is returned must be encodable; a text is told as it is. Times are in seconds.
+    A parameter annotated with `ToolContext` gets the context; the model supplies all others. A synchronous function runs on
+    its own thread. The result must be encodable; a string is used unchanged. Times are in seconds. The value of a parameter
+    annotated ``Annotated[str, Secret]`` is never stored.
 
-    A parameter annotated ``Annotated[str, Secret]`` is kept nowhere. `effect` is ``write`` unless set. `resources` are the names of what it touches, or a function of the arguments that
-    returns them: calls that share a resource run one after the other if one of them writes. Without it a write touches
-    everything. `long_running` sends it to the background at once; any other goes there when it has outlived its
-    `patience` (the conversation's unless set), or if it is known by now to take longer. `expected` is how long it takes,
-    until that has been learned.
+    `effect` is ``write`` unless set. `resources` are names, or a function of the arguments that returns them: calls that
+    share a resource run one after the other if one of them writes. The default is ``*``, all resources, for a write and
+    none for a read. `long_running` moves a call to the background at once; other calls move there after their `patience`
+    (the conversation's unless set), or at once if past runs took longer. `expected` is the estimated run time until there
+    are enough past runs.
 
-    `timeout` limits one attempt, `idle_timeout` the time since it last reported progress. `retry` tries failed attempts
-    again; a write needs `idempotent` (it passes ``context.idempotency_key`` on) or an `idempotency_key`, a function of the
+    `timeout` limits one attempt, `idle_timeout` the time since its last progress. `retry` repeats failed attempts; a write
+    then needs `idempotent` (the function passes ``context.idempotency_key`` on) or `idempotency_key`, a function of the
     arguments: two calls with the same key are one operation.
 
-    `confirm` has the user asked first, in the words given if it is a text, or a function that returns one: a call counts
-    only if the same call was refused in the turn just before, so that the user has spoken in between, and of nothing else. The functions `confirm`,
-    `guard`, `check` and `compensate` take the context, if they have a parameter for it, and, as all functions here do,
-    those arguments of the call that they name. `guard` returns why the call is refused, or None. What `confirm` raises refuses it too. `check` says
-    after a crash what became of an attempt, as a `Finding`. `compensate` undoes
-    a write that was cancelled after it had begun. `report` words the delivery of an operation that has ended.
+    `confirm` asks the user first, with the given question, or with the result of a function: the model must repeat the
+    same call in the very next turn, after the user's answer. `guard` returns the reason to refuse a call, or None. If
+    `confirm` or `guard` raises, the call is refused. `check` finds the outcome of an attempt after a crash and returns a
+    `Finding`. `compensate` undoes a write that was cancelled after its start. These four take the context if they have a
+    parameter for it. `report` takes the ended operation and returns the text of its delivery. All other functions take the
+    arguments of the call that they name.
 
-    Raises `DefinitionError` and `InvalidSetting` where the tool is defined.
+    Raises `DefinitionError` and `InvalidSetting` at the definition.
     """
-    names = dict(sys._getframe(1).f_locals)  # noqa: SLF001 - annotations may name what only the function around knows
+    names = dict(sys._getframe(1).f_locals)  # noqa: SLF001 - annotations may name locals of the enclosing function
     if function is not None:
         return Tool(function, names=names)
     return lambda target: Tool(target, names=names, **options)

@@ -1,1 +1,1 @@
-"""The AG-UI protocol: runs, and a channel to listen between them, as server-sent events."""
+"""The AG-UI protocol: runs, and a stream between runs, as server-sent events."""

@@ -1,4 +1,4 @@
-"""The endpoints of AG-UI: a run, the channel between runs, and the operations of a thread."""
+"""The endpoints of AG-UI: a run, the stream between runs, and the operations of a thread."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from coterie.interop.responses import HTTPProblem, public_message, read_json, ss
 from coterie.interop.threads import ClientThread, ServerState
 
 _USER = "x-user"
-"""The header by which a front end says whose threads it asks for."""
+"""The header that names the owner of the threads."""
 
 
 class AgUiEndpoints:
-    """Answers AG-UI front ends."""
+    """The endpoints for AG-UI front ends."""
 
     def __init__(self, server: ServerState) -> None:
         self._server = server
 
     async def run(self, request: Request) -> Response:
-        """``POST /agui``: say what is new in the messages, and stream what comes of it until the turn ends."""
+        """``POST /agui``: send the new message, if any, and stream the events until the turn ends."""
         parsed = parse_request(await read_json(request, self._server.options.body_limit))
         client = await self._client_thread(request, parsed.thread)
         return self._stream(self._running(client, parsed))
 
     async def listen(self, request: Request) -> Response:
-        """``GET /agui/{thread}/events``: stream results, and how operations go, between the runs, without an end.
+        """``GET /agui/{thread}/events``: stream results and the progress of operations between runs, without an end.
 
-        ``after``, or the header ``Last-Event-ID``, is the last event that the front end has; else it begins with what it
-        has not been told.
+        ``after``, or the header ``Last-Event-ID``, is the last event that the front end has; without it the stream starts
+        with the events that were not sent yet.
         """
         thread = request.path_params["thread"]
         client = await self._client_thread(request, thread)
         return self._stream(self._listening(client, thread, _after(request)))
 
     async def operations(self, request: Request) -> Response:
-        """``GET /agui/{thread}/operations``: all operations of a thread, those that wait last, in their order."""
+        """``GET /agui/{thread}/operations``: all operations of a thread; queued ones last, in queue order."""
         client = await self._client_thread(request, request.path_params["thread"])
         return JSONResponse({"operations": [content(each) for each in client.chat.operations()]})
 
@@ -62,11 +62,11 @@ class AgUiEndpoints:
         return JSONResponse({"answer": str(answer)})
 
     async def reorder(self, request: Request) -> Response:
-        """``POST /agui/{thread}/operations/{operation}/place``, with ``{"place": 0}``: move one that waits in the queue."""
+        """``POST /agui/{thread}/operations/{operation}/place``, with ``{"place": 0}``: move a queued operation."""
         body = await read_json(request, self._server.options.body_limit)
         place = body.get("place") if isinstance(body, dict) else None
         if not isinstance(place, int) or isinstance(place, bool) or place < 0:
-            raise HTTPProblem(422, "place is to be a whole number, counted from 0", param="place")
+            raise HTTPProblem(422, "place must be a whole number, counted from 0", param="place")
         client = await self._client_thread(request, request.path_params["thread"])
         queue = await client.chat.reorder(request.path_params["operation"], place)
         return JSONResponse({"queue": [content(each) for each in queue]})
@@ -126,7 +126,7 @@ def _translated(translator: EventTranslator, told: Delivery) -> list[BaseEvent]:
     return translator.translate(event)
 
 
-def _encoded(event: BaseEvent, id: int | None = None) -> str:  # noqa: A002 - as the format calls it
+def _encoded(event: BaseEvent, id: int | None = None) -> str:  # noqa: A002 - the name in the format
     return sse(event.model_dump_json(by_alias=True), id=id)
 
 
@@ -135,5 +135,5 @@ def _after(request: Request) -> int | None:
     if given is None:
         return None
     if not (given.isascii() and given.isdigit() and len(given) < 19):  # noqa: PLR2004 - 64 bits
-        raise HTTPProblem(400, f"after: {given!r} is the id of no event; give the last id that was received", param="after")
+        raise HTTPProblem(400, f"after: {given!r} is not an event id; give the last id that was received", param="after")
     return int(given)

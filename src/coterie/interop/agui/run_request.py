@@ -1,4 +1,4 @@
-"""What a run of AG-UI brings along."""
+"""The request of an AG-UI run."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run's request."""
+    """The validated request of a run."""
 
     thread: str
     run: str
     text: str | None
-    """What the user says; None if nothing is new."""
+    """The new message of the user, or None."""
     message: str | None
-    """What the front end calls it."""
+    """The front end's id of the message."""
     known: frozenset[int]
     """The events that the front end has."""
     after: int | None
-    """The last of them; None if it does not say."""
+    """The last of these events; None if the front end names none."""
     given: RunAgentInput
 
 
 def parse_request(body: Any) -> RunRequest:
-    """Return what a body asks for. Raises `HTTPProblem`, with the key that is wrong."""
+    """Return the validated request of a body. Raises `HTTPProblem` with the wrong key."""
     if not isinstance(body, dict):
-        raise HTTPProblem(422, "the body is to be an object, a RunAgentInput of AG-UI")
+        raise HTTPProblem(422, "the body must be an object, a RunAgentInput of AG-UI")
     try:
         given = RunAgentInput.model_validate(body)
     except ValidationError as error:
@@ -45,18 +45,18 @@ def parse_request(body: Any) -> RunRequest:
         raise HTTPProblem(422, "; ".join(faults[:_SHOWN]), param=first, code="invalid_input") from error
     for name, value in (("threadId", given.thread_id), ("runId", given.run_id)):
         if not value:
-            raise HTTPProblem(422, f"{name} is empty; give each thread, and each run, a name of its own", param=name)
+            raise HTTPProblem(422, f"{name} is empty; give each thread and each run a unique name", param=name)
         if not value.isprintable():
             raise HTTPProblem(422, f"{name} has a control character; use letters, digits and signs", param=name)
     if given.resume:
-        raise HTTPProblem(422, "resume: nothing here interrupts a run; say yes or no as a message", param="resume")
+        raise HTTPProblem(422, "resume: runs are never interrupted; answer with a message", param="resume")
     text, message = _said(given.messages)
     known = frozenset(int(found[1]) for each in given.messages if (found := _INTERNAL_ERROR.fullmatch(str(each.id))))
     return RunRequest(given.thread_id, given.run_id, text, message, known, max(known, default=None), given)
 
 
 def _said(messages: Sequence[Any]) -> tuple[str | None, str | None]:
-    """Return what the user said last, if nothing has been said since."""
+    """Return the text and id of the user's last message, if no answer follows it."""
     for each in reversed(messages):
         if isinstance(each, UserMessage):
             return _text(each), each.id
@@ -70,5 +70,5 @@ def _text(message: UserMessage) -> str:
         return message.content
     parts = [part.text for part in message.content if isinstance(part, TextPart)]
     if len(parts) < len(message.content):
-        raise HTTPProblem(422, "messages: only text can be taken in; leave out images, sound and files", param="messages")
+        raise HTTPProblem(422, "messages: only text is supported; leave out images, sound and files", param="messages")
     return "\n".join(parts)

@@ -1,4 +1,4 @@
-"""Events of conversations as events of AG-UI."""
+"""Translate the events of conversations to AG-UI."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from coterie.conversation import (
 )
 
 ACTIVITY = "OPERATION"
-"""The type of activity that an operation is."""
+"""The activity type of operations."""
 
 
 class EventTranslator:
-    """Translates the events of one stream, in their order. Keeps which message is open, and which operations it has shown.
+    """Translates the events of one stream in order. It tracks the open message and the operations that were sent.
 
-    Messages are named for events of the conversation, so a front end that sends them back says what it has: ``answer-`` and
-    the event with which the turn began, ``delivery-`` and the event of the delivery.
+    Message ids contain event ids, so a front end that sends messages back names the events it has: ``answer-`` with the id
+    of the turn's first event, ``delivery-`` with the id of the delivery.
     """
 
     def __init__(self, operations: Iterable[Operation] = ()) -> None:
@@ -53,7 +53,7 @@ class EventTranslator:
         self._written = False
 
     def translate(self, event: Event) -> list[BaseEvent]:
-        """Return what an event is in AG-UI; nothing for what has no form there."""
+        """Return the AG-UI events of an event; an empty list if AG-UI has no form for it."""
         match event:
             case TurnBegan():
                 self._began[event.turn] = event.id
@@ -73,10 +73,10 @@ class EventTranslator:
         return []
 
     def snapshot(self, operation: Operation) -> BaseEvent:
-        """Return an operation as an activity, whole."""
+        """Return an operation as a complete activity."""
         before = self._operations.get(operation.number)
         if before is not None and before.attempt == operation.attempt and before.fraction > operation.fraction:
-            # Progress is told when it is made, and noted in the operation later.
+            # Progress events come before the operation itself is updated.
             operation = msgspec.structs.replace(operation, fraction=before.fraction, line=before.line)
         self._shown.add(operation.number)
         self._operations[operation.number] = operation
@@ -93,14 +93,14 @@ class EventTranslator:
 
     def _end(self, event: TurnEnded | Delivered) -> list[BaseEvent]:
         if isinstance(event, Delivered):
-            # Whole, so that it has its own name from the first word on.
+            # As a whole, so that its id is known from the first word on.
             return self.whole(f"delivery-{event.id}", event)
         if self._written:
             return self.close()
         return self.whole(f"answer-{self._began.get(event.turn, event.id)}", event)
 
     def whole(self, name: str, event: TurnEnded | Delivered) -> list[BaseEvent]:
-        """Return a text that is complete as one message, under that name."""
+        """Return a complete text as one message with the id `name`."""
         if not event.text:
             return self.close()
         return [
@@ -154,7 +154,7 @@ class EventTranslator:
 
 
 def content(operation: Operation) -> dict[str, Any]:
-    """Return an operation as a front end shows it."""
+    """Return an operation as JSON for front ends."""
     return {
         "operation": operation.id,
         "tool": operation.tool,
