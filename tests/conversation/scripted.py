@@ -1,4 +1,4 @@
-"""A model that answers by a function of the request, gates that tools wait at, and a way to watch."""
+"""A scripted model, gates for tools, and a reader of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clear outcome for everything that makes no sense, and nothing lost."""
+"""Invalid input gets a clear error, and nothing is lost."""
 
 import asyncio
 import sys
@@ -35,7 +35,7 @@ def double(number: int) -> int:
     return number * 2
 
 
-def test_an_unknown_tool_and_unfit_arguments_are_told_to_the_model_which_may_mend_them() -> None:
+def test_the_model_gets_errors_of_unknown_tools_and_invalid_arguments_and_can_correct_them() -> None:
     replies: Any = iter(
         [calls(("tripple", {"number": 1})), calls(("double", {"number": "x"})), calls(("double", {"number": 4})), "it is 8"]
     )
@@ -92,7 +92,7 @@ class Odd:
         (b"raw", OperationState.SUCCEEDED, '"cmF3"'),
     ],
 )
-def test_what_a_tool_returns_is_told_or_it_is_told_that_it_cannot_be(returned: Any, state: OperationState, told: str) -> None:
+def test_a_result_is_reported_or_its_encoding_error_is(returned: Any, state: OperationState, told: str) -> None:
     @tool
     def give() -> Any:
         return returned
@@ -110,7 +110,7 @@ def test_what_a_tool_returns_is_told_or_it_is_told_that_it_cannot_be(returned: A
     "error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), RuntimeError("\ud800")]
 )
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_whatever_a_tool_raises_is_its_outcome_and_nothing_else_suffers(error: BaseException, kind: str) -> None:
+def test_any_exception_of_a_tool_is_its_outcome_and_harms_nothing_else(error: BaseException, kind: str) -> None:
     if kind == "sync":
 
         @tool
@@ -131,7 +131,7 @@ def test_whatever_a_tool_raises_is_its_outcome_and_nothing_else_suffers(error: B
     run(work)
 
 
-def test_a_model_that_fails_is_told_to_the_user_and_the_next_message_is_answered() -> None:
+def test_the_user_hears_of_a_failed_model_and_the_next_message_is_answered() -> None:
     replies: Any = iter([ModelError("overloaded"), ZeroDivisionError(), "fine"])
 
     async def work() -> None:
@@ -160,7 +160,7 @@ def test_a_model_that_never_answers_is_given_up() -> None:
     run(work)
 
 
-def test_a_model_that_breaks_its_contract_is_taken_at_its_word() -> None:
+def test_a_stream_without_a_final_reply_counts_as_its_text() -> None:
     class Careless(Script):
         async def stream(self, request: ModelRequest) -> Any:
             yield TextDelta("only pieces")
@@ -175,7 +175,7 @@ def test_a_model_that_breaks_its_contract_is_taken_at_its_word() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "x" * 100_001, "\ud800", 3, None, b"x"])
-def test_what_is_no_text_is_refused_at_once(text: Any) -> None:
+def test_an_invalid_message_is_refused_at_once(text: Any) -> None:
     async def work() -> None:
         async with Conversation(Script(by_words)) as chat:
             with pytest.raises(InvalidText):
@@ -186,7 +186,7 @@ def test_what_is_no_text_is_refused_at_once(text: Any) -> None:
 
 
 @pytest.mark.parametrize("namespace", [(), "", ("a", ""), ("a", 3), None, 5])
-def test_what_is_no_namespace_is_refused(namespace: Any) -> None:
+def test_an_invalid_namespace_is_refused(namespace: Any) -> None:
     with Conversations(Script(by_words)) as host, pytest.raises(InvalidNamespace):
         host.open(namespace)
 
@@ -197,7 +197,7 @@ ODD = [
 ]  # fmt: skip
 
 
-def test_namespaces_with_odd_characters_are_kept_apart(tmp_path: Any) -> None:
+def test_namespaces_with_odd_characters_stay_separate(tmp_path: Any) -> None:
     async def work() -> None:
         async with Conversations(Script(by_words), store=tmp_path / "x.db") as host:
             for number, namespace in enumerate(ODD):
@@ -211,7 +211,7 @@ def test_namespaces_with_odd_characters_are_kept_apart(tmp_path: Any) -> None:
     run(work)
 
 
-def test_too_many_messages_at_once_are_refused_and_those_taken_are_answered() -> None:
+def test_too_many_messages_are_refused_and_accepted_ones_are_answered() -> None:
     script = Script(by_words)
 
     async def work() -> None:
@@ -246,7 +246,7 @@ def test_unknown_operations_are_named() -> None:
     run(work)
 
 
-def test_what_was_closed_says_so() -> None:
+def test_a_closed_conversation_raises_conversation_closed() -> None:
     async def work() -> None:
         chat = Conversation(Script(by_words))
         await chat.send("hello").answer()

@@ -1,4 +1,4 @@
-"""A model that answers nonsense costs one turn, and never the conversation: what it gave is kept in a form that can be."""
+"""An invalid model reply costs one turn and never the conversation; it is stored in a sanitized form."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What tools raise and return, at its oddest: a clear outcome each, and the conversation goes on."""
+"""Odd exceptions and results of tools have a clear outcome, and the conversation continues."""
 
 import asyncio
 from typing import Any
@@ -54,7 +54,7 @@ def raises_half_a_character() -> None:
 @pytest.mark.parametrize(
     "odd", [stops_iterating, cancels_itself, has_an_error_without_text, returns_a_traitor, raises_half_a_character]
 )
-def test_whatever_a_tool_raises_is_its_failure_and_is_told_at_once(odd: Tool) -> None:
+def test_any_exception_of_a_tool_is_reported_at_once(odd: Tool) -> None:
     async def work() -> None:
         async with Conversation(Script(by_words), [odd], settings=ConversationSettings(patience=60)) as chat:
             assert "failed" in await chat.send(f"!{odd.name}").answer()
@@ -97,7 +97,7 @@ def test_half_a_character_from_a_tool_harms_nothing(odd: Tool, answer: str) -> N
     run(work)
 
 
-def test_a_result_that_is_too_long_is_cut_and_says_so() -> None:
+def test_a_too_long_result_is_cut_with_a_note() -> None:
     @tool(effect="read")
     def long() -> str:
         return "x" * 1_000

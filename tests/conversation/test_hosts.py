@@ -1,4 +1,4 @@
-"""Conversations on runtimes, dispatchers, clocks and databases of the user's own."""
+"""Conversations on given runtimes, dispatchers, clocks and databases."""
 
 import asyncio
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def test_conversations_run_on_a_runtime_that_is_given_and_leave_it_running(make:
     run(work)
 
 
-def test_conversations_are_kept_in_postgres(postgres_url: str) -> None:
+def test_conversations_are_stored_in_postgres(postgres_url: str) -> None:
     async def work() -> None:
         async with Conversations(Script(by_words), [work_on], store=postgres_url) as host:
             await talk(host)
@@ -55,7 +55,7 @@ def test_conversations_are_kept_in_postgres(postgres_url: str) -> None:
     run(work)
 
 
-def test_patience_goes_by_the_clock_that_is_given() -> None:
+def test_patience_uses_the_given_clock() -> None:
     clock, began, gate = ManualClock(), Gate(), Gate()
 
     @tool(patience=60)

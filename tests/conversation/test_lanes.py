@@ -1,4 +1,4 @@
-"""What may be done while something runs; and that it is the runtime that holds it, not the prompt."""
+"""The lanes: the runtime, not the prompt, limits calls while an operation runs."""
 
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def test_while_something_runs_the_user_is_answered_by_the_second_lane() -> None:
         ("!close_contract", "something else is running: queue it with request", False),
     ],
 )
-def test_the_runtime_permits_only_what_is_safe_whatever_the_model_calls(call: str, told: str, *, permitted: bool) -> None:
+def test_the_runtime_permits_only_safe_calls_in_the_second_lane(call: str, told: str, *, permitted: bool) -> None:
     shop = Shop()
 
     async def work() -> None:
@@ -86,7 +86,7 @@ def test_the_runtime_permits_only_what_is_safe_whatever_the_model_calls(call: st
     run(work)
 
 
-def test_the_second_lane_is_shown_only_safe_tools_and_what_is_under_way() -> None:
+def test_the_second_lane_offers_only_safe_tools_and_lists_operations() -> None:
     shop, script = Shop(), Script(by_words)
 
     async def work() -> None:
@@ -100,7 +100,7 @@ def test_the_second_lane_is_shown_only_safe_tools_and_what_is_under_way() -> Non
     assert "op-1 close_contract is running" in script.requests[-1].instructions
 
 
-def test_what_is_requested_meanwhile_is_queued_and_delivered() -> None:
+def test_a_requested_operation_is_queued_and_delivered() -> None:
     shop = Shop()
 
     async def work() -> None:
@@ -164,7 +164,7 @@ def test_a_message_with_an_id_is_answered_once_however_often_it_is_sent() -> Non
     run(work)
 
 
-def test_what_cannot_be_undone_needs_the_users_word_in_between() -> None:
+def test_a_confirmed_tool_needs_consent_of_the_user_in_between() -> None:
     done: list[str] = []
 
     @tool(confirm="Really delete it?")
@@ -214,7 +214,7 @@ def test_consent_lapses_when_the_answer_led_to_something_else() -> None:
     run(work)
 
 
-def test_what_was_said_before_the_question_was_put_is_no_answer_to_it() -> None:
+def test_a_message_from_before_the_question_is_no_consent() -> None:
     done: list[str] = []
 
     @tool(confirm=True)
@@ -241,7 +241,7 @@ def test_what_was_said_before_the_question_was_put_is_no_answer_to_it() -> None:
     run(work)
 
 
-def test_the_question_may_be_made_of_the_call_and_what_it_raises_refuses_it() -> None:
+def test_confirm_can_build_the_question_and_its_exception_refuses_the_call() -> None:
     @tool(confirm=lambda context, name: f"{context.namespace[-1]}, delete {name} and {1 // len(name)} more?")
     def delete(name: str) -> str:
         return f"{name} is gone"
@@ -269,7 +269,7 @@ def test_the_events_there_are_can_be_read_without_waiting_for_more() -> None:
     run(work)
 
 
-def test_a_conversation_that_is_opened_again_is_ready_when_it_says_so(tmp_path: Path) -> None:
+def test_ready_returns_after_a_reopened_conversation_is_restored(tmp_path: Path) -> None:
     async def work() -> None:
         before = identify(1)
         for round_ in range(3):

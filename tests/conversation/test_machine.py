@@ -1,4 +1,4 @@
-"""The life of an operation: every way that there is, and none that there is not."""
+"""The state machine of operations: all allowed transitions and no others."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def test_an_operation_reaches_at_most_one_end_and_never_leaves_it(wanted: list[O
     assert operation.ended == bool(ends)
 
 
-def test_from_every_state_that_is_no_end_some_end_can_be_reached() -> None:
+def test_every_state_can_reach_an_end_state() -> None:
     for state in OperationState:
         reachable, todo = set(), [state]
         while todo:
@@ -48,7 +48,7 @@ def test_from_every_state_that_is_no_end_some_end_can_be_reached() -> None:
         assert not (state.ended and reachable)
 
 
-def test_what_succeeds_is_done_in_full_and_what_is_no_end_is_refused_as_one() -> None:
+def test_success_sets_full_progress_and_end_refuses_other_states() -> None:
     running = machine.begin(an_operation(), now=5)
     assert (running.state, running.attempt, running.started_at) == (OperationState.RUNNING, 1, 5)
     done = machine.end(running, OperationState.SUCCEEDED, 9, "yes")
@@ -70,7 +70,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-def test_what_may_begin_conflicts_with_nothing_that_runs_nor_with_one_another(facts: list[tuple]) -> None:  # type: ignore[type-arg] # as built above
+def test_runnable_operations_conflict_neither_with_running_ones_nor_with_each_other(facts: list[tuple]) -> None:  # type: ignore[type-arg] # as built above
     known = [
         an_operation(number, effect=effect, resources=resources, state=state, place=place)
         for number, (effect, resources, state, place) in enumerate(facts, 1)

@@ -1,4 +1,4 @@
-"""What becomes of operations: background, cancelling, time limits, retries, resources, the queue."""
+"""Operations: background, cancellation, time limits, retries, resources, the queue."""
 
 import asyncio
 import threading
@@ -79,7 +79,7 @@ def test_a_quick_tool_is_waited_for_and_nothing_is_delivered() -> None:
     run(work)
 
 
-def test_durations_are_learnt_told_and_decide_what_goes_to_the_background_at_once(tmp_path: Any) -> None:
+def test_learnt_durations_are_reported_and_send_long_tools_to_the_background(tmp_path: Any) -> None:
     @tool(effect="read", resources=[], patience=0.05)
     async def report() -> str:
         await asyncio.sleep(0.1)
@@ -101,7 +101,7 @@ def test_durations_are_learnt_told_and_decide_what_goes_to_the_background_at_onc
     run(work)
 
 
-def test_progress_is_told_in_order_and_a_synchronous_tool_can_tell_it_too() -> None:
+def test_progress_is_reported_in_order_also_by_synchronous_tools() -> None:
     gate = Gate()
 
     @tool(long_running=True)
@@ -144,7 +144,7 @@ def cancelling(**options: Any) -> tuple[Any, Gate, Gate]:
     return work, began, gate
 
 
-def test_what_only_waits_is_cut_from_the_queue_and_never_begins() -> None:
+def test_a_cancelled_queued_operation_never_starts() -> None:
     first, began, gate = cancelling()
 
     async def work() -> None:
@@ -198,7 +198,7 @@ def test_after_the_point_of_no_return_it_is_too_late() -> None:
     run(work)
 
 
-def test_what_has_begun_to_take_effect_is_undone_if_it_can_be() -> None:
+def test_a_started_write_with_compensate_is_undone() -> None:
     undone: list[int] = []
     first, began, _ = cancelling(compensate=lambda: undone.append(1))
 
@@ -214,7 +214,7 @@ def test_what_has_begun_to_take_effect_is_undone_if_it_can_be() -> None:
     run(work)
 
 
-def test_undoing_that_fails_is_told_as_it_is() -> None:
+def test_a_failed_compensation_is_reported() -> None:
     def undo() -> None:
         raise RuntimeError("no way back")
 
@@ -254,7 +254,7 @@ def test_a_synchronous_tool_sees_that_it_is_to_stop() -> None:
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
-def test_a_tool_that_ignores_that_it_is_cancelled_is_given_up_and_what_it_still_returns_is_dropped(kind: str) -> None:
+def test_a_tool_that_ignores_cancellation_is_abandoned_and_its_result_is_dropped(kind: str) -> None:
     began, gate, over = Gate(), Gate(), Gate()
 
     if kind == "async":
@@ -306,7 +306,7 @@ def test_a_tool_that_ignores_that_it_is_cancelled_is_given_up_and_what_it_still_
 # Time limits and retries.
 
 
-def test_a_tool_that_takes_too_long_is_ended_and_that_is_told() -> None:
+def test_a_tool_over_its_timeout_is_ended_and_reported() -> None:
     @tool(long_running=True, timeout=0.05)
     async def never() -> None:
         await Gate()
@@ -464,7 +464,7 @@ def test_the_queue_can_be_looked_at_and_reordered() -> None:
     run(work)
 
 
-def test_tools_get_what_was_provided_and_keep_notes_for_one_another(tmp_path: Any) -> None:
+def test_tools_get_provided_objects_and_share_notes(tmp_path: Any) -> None:
     class Database(dict[str, int]):
         pass
 

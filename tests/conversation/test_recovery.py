@@ -1,4 +1,4 @@
-"""A conversation that ended in the middle of something: what had ended is not done again, and what had not is found out."""
+"""Recovery after a crash: ended operations do not run again, and unknown outcomes are resolved."""
 
 import asyncio
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_without_a_check_the_outcome_is_unknown_and_the_user_is_asked(tmp_path: 
 
 @pytest.mark.parametrize(("word", "state"), [("succeeded", S.SUCCEEDED), ("failed", S.FAILED), ("retry", S.SUCCEEDED)])
 @pytest.mark.parametrize("door", ["model", "front end"])
-def test_what_the_user_says_settles_it(tmp_path: Path, word: str, state: OperationState, door: str) -> None:
+def test_the_user_resolves_an_unknown_outcome(tmp_path: Path, word: str, state: OperationState, door: str) -> None:
     async def work() -> None:
         await killed(tmp_path)
         life = Life()
@@ -113,7 +113,7 @@ def test_what_the_user_says_settles_it(tmp_path: Path, word: str, state: Operati
         (RuntimeError("the other side is down"), S.UNKNOWN, 0),
     ],
 )
-def test_a_tools_own_check_tells_what_became_of_it(tmp_path: Path, finding: Any, state: OperationState, runs: int) -> None:
+def test_a_check_resolves_an_unknown_outcome(tmp_path: Path, finding: Any, state: OperationState, runs: int) -> None:
     def check(context: ToolContext) -> Any:
         assert context.restored == {"run": None}
         if isinstance(finding, Exception):
@@ -135,7 +135,7 @@ def test_a_tools_own_check_tells_what_became_of_it(tmp_path: Path, finding: Any,
     run(work)
 
 
-def test_what_only_waited_is_done_after_the_restart(tmp_path: Path) -> None:
+def test_queued_operations_run_after_a_restart(tmp_path: Path) -> None:
     async def work() -> None:
         await killed(tmp_path, "!work\n!work")
         life = Life(check=lambda: Finding.done("first"))
@@ -192,7 +192,7 @@ def test_a_cancel_that_was_interrupted_is_undone_after_the_restart(tmp_path: Pat
     run(work)
 
 
-def test_a_tool_that_is_gone_does_not_keep_the_conversation(tmp_path: Path) -> None:
+def test_a_removed_tool_does_not_block_the_conversation(tmp_path: Path) -> None:
     async def work() -> None:
         await killed(tmp_path, "!work\n!work")
         async with Conversation(Script(by_words), store=tmp_path / "x.db") as chat:
@@ -204,7 +204,7 @@ def test_a_tool_that_is_gone_does_not_keep_the_conversation(tmp_path: Path) -> N
     run(work)
 
 
-def test_a_conversation_whose_agent_fails_goes_on_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conversation_continues_after_its_agent_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failures = iter([True])
     speak = Speaker.speak
 
@@ -225,7 +225,7 @@ def test_a_conversation_whose_agent_fails_goes_on_by_itself(tmp_path: Path, monk
     run(work)
 
 
-def test_a_result_is_delivered_to_who_comes_back_after_a_restart(tmp_path: Path) -> None:
+def test_a_result_is_delivered_after_a_restart(tmp_path: Path) -> None:
     async def work() -> None:
         life = Life()
         async with life.chat(tmp_path) as chat:
@@ -237,7 +237,7 @@ def test_a_result_is_delivered_to_who_comes_back_after_a_restart(tmp_path: Path)
     run(work)
 
 
-def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_conversation_raises_its_error_for_all_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fatal(_self: Speaker, _request: ModelRequest, **_more: Any) -> ModelReply:
         raise SystemExit(3)
 
@@ -266,7 +266,7 @@ def test_a_conversation_that_cannot_go_on_says_so_to_all_who_wait(tmp_path: Path
     run(work)
 
 
-def test_an_outcome_that_is_settled_while_it_is_being_worded_is_told_as_settled_once(tmp_path: Path) -> None:
+def test_an_outcome_resolved_during_its_delivery_is_delivered_once_as_resolved(tmp_path: Path) -> None:
     life = Life()
 
     async def work() -> None:
@@ -284,7 +284,7 @@ def test_an_outcome_that_is_settled_while_it_is_being_worded_is_told_as_settled_
     run(work)
 
 
-def test_what_waited_behind_an_unknown_outcome_waits_for_the_user_and_then_goes_on(tmp_path: Path) -> None:
+def test_operations_queued_behind_an_unknown_outcome_wait_for_the_user(tmp_path: Path) -> None:
     async def work() -> None:
         await killed(tmp_path, "!work", '!request {"tool": "work", "arguments": {}}')
         life = Life()

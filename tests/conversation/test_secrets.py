@@ -1,4 +1,4 @@
-"""Arguments that are marked as secret reach the tool, and nothing else."""
+"""Secret arguments reach the tool and nothing else."""
 
 import contextlib
 import sqlite3
@@ -109,7 +109,7 @@ def test_a_mask_is_no_secret() -> None:
     run(work)
 
 
-def test_a_queued_operation_whose_secret_was_lost_with_the_process_fails_and_says_so(tmp_path: Path) -> None:
+def test_a_queued_operation_without_its_secret_fails_after_a_restart_with_the_reason(tmp_path: Path) -> None:
     async def work() -> None:
         first, second = Vault(), Vault()
         async with Conversation(Script(by_words), first.tools, store=tmp_path / "x.db") as chat:

@@ -1,4 +1,4 @@
-"""What conversations show of themselves."""
+"""The metrics of conversations."""
 
 import pytest
 

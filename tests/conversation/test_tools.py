@@ -1,4 +1,4 @@
-"""What can be a tool, and what a model is told of it."""
+"""The definition of tools, and their schema for the model."""
 
 import enum
 from typing import Annotated, Any, Literal
@@ -53,7 +53,7 @@ def test_the_schema_comes_from_the_signature_and_the_description_from_the_docstr
     assert definition.parameters["additionalProperties"] is False
 
 
-def test_arguments_are_checked_and_turned_into_what_the_function_takes() -> None:
+def test_arguments_are_validated_and_converted_for_the_function() -> None:
     values, plain = many_kinds.arguments.check({"number": "4", "plan": {"name": "gold"}})
     assert values["number"] == 4
     assert values["plan"] == Plan(name="gold")
@@ -73,7 +73,7 @@ def test_arguments_are_checked_and_turned_into_what_the_function_takes() -> None
         (None, "object"),
     ],
 )
-def test_what_does_not_fit_the_schema_is_told_so_that_it_can_be_mended(given: object, told: str) -> None:
+def test_arguments_outside_the_schema_get_an_error_with_a_remedy(given: object, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         many_kinds.arguments.check(given)
 
@@ -133,7 +133,7 @@ def request(number: int) -> None: ...
 
 
 @pytest.mark.parametrize("function", [star, keywords, untypable, request, Plan, 3])
-def test_what_cannot_be_a_tool_is_refused(function: Any) -> None:
+def test_an_invalid_tool_function_is_refused(function: Any) -> None:
     with pytest.raises(DefinitionError):
         tool(function)
 
@@ -155,7 +155,7 @@ def test_parameters_may_have_any_name(recwarn: pytest.WarningsRecorder) -> None:
     assert not recwarn.list
 
 
-def test_what_was_kept_of_arguments_fits_again_whatever_pydantic_calls_them() -> None:
+def test_stored_arguments_validate_again_with_any_pydantic_alias() -> None:
     @tool
     def aliased(number: Annotated[int, Field(alias="no", ge=0)]) -> None:
         """Take it."""
@@ -167,7 +167,7 @@ def test_what_was_kept_of_arguments_fits_again_whatever_pydantic_calls_them() ->
         aliased.arguments.check({"number": -1})
 
 
-def test_what_cannot_be_kept_does_not_fit() -> None:
+def test_arguments_that_cannot_be_stored_are_invalid() -> None:
     @tool
     def anything(x: Any, share: float = 0) -> None:
         """Take it."""
@@ -218,15 +218,17 @@ def _context_by_place(context: ToolContext, /) -> Any:
 
 
 @pytest.mark.parametrize("function", [_yields, _yields_later, _method, _context_by_place, many_kinds])
-def test_what_could_only_fail_when_it_is_called_is_refused_where_it_is_defined(function: Any) -> None:
+def test_a_tool_that_can_only_fail_is_refused_at_its_definition(function: Any) -> None:
     with pytest.raises(DefinitionError):
         tool(name="odd")(function)
 
 
 @pytest.mark.parametrize("setting", ["guard", "check", "compensate", "resources", "idempotency_key"])
-def test_a_function_beside_a_tool_that_takes_what_the_tool_does_not_is_refused(setting: str) -> None:
+def test_a_function_option_with_unknown_parameters_is_refused(setting: str) -> None:
     options: Any = {setting: lambda nummer: nummer}
-    with pytest.raises(DefinitionError, match="needs nummer, which the tool does not have; use the parameters of the tool: number"):
+    with pytest.raises(
+        DefinitionError, match="needs nummer, which the tool does not have; use the parameters of the tool: number"
+    ):
         tool(**options)(_plain)
 
 

@@ -1,4 +1,4 @@
-"""A server for each test that asks for one."""
+"""Fixtures: a server for each test that needs one."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A server with an assistant that does as it is told: the tests hold what runs, and let it go."""
+"""A server with a scripted assistant whose tools the tests hold and release."""
 
 from __future__ import annotations
 

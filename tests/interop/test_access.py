@@ -1,4 +1,4 @@
-"""Who may come in, and how much may be brought along."""
+"""Authentication, and limits of requests."""
 
 import logging
 import socket
@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-def test_nobody_comes_in_without_the_token(server: Served, method: str, path: str) -> None:
+def test_requests_without_the_token_are_rejected(server: Served, method: str, path: str) -> None:
     with server.client(token=None) as client:
         for header in WRONG:
             reply = client.request(method, path, headers={} if header is None else {"Authorization": header})
@@ -70,7 +70,7 @@ def test_a_weak_token_is_refused_and_not_repeated(weak: str) -> None:
     assert weak not in str(caught.value)
 
 
-def test_a_token_is_taken_from_the_environment_or_made_up() -> None:
+def test_a_token_comes_from_the_environment_or_is_generated() -> None:
     assert AccessToken.of({"COTERIE_TOKEN": SECRET}).matches(SECRET)
     one, other = AccessToken.of({}), AccessToken.of({})
     assert one.generated
@@ -98,7 +98,7 @@ def test_impossible_options_are_refused(wrong: dict[str, int]) -> None:
         ServingOptions(**wrong)  # type: ignore[arg-type] # they are wrong on purpose
 
 
-def test_a_body_that_is_too_long_is_refused_whether_it_says_so_or_not(server: Served) -> None:
+def test_a_too_long_body_is_refused_with_or_without_content_length(server: Served) -> None:
     long = b'"' + b"x" * 1_000_001 + b'"'
     with server.client() as client:
         for content in (long, iter([long[:500_000], long[500_000:]])):
@@ -108,7 +108,7 @@ def test_a_body_that_is_too_long_is_refused_whether_it_says_so_or_not(server: Se
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[" * 50_000, b'{"a": NaN}'])
-def test_what_is_no_json_is_refused(server: Served, body: bytes) -> None:
+def test_an_invalid_json_body_is_refused(server: Served, body: bytes) -> None:
     with server.client() as client:
         for path in ("/agui", "/v1/chat/completions"):
             reply = client.post(path, content=body)
@@ -116,14 +116,14 @@ def test_what_is_no_json_is_refused(server: Served, body: bytes) -> None:
             assert reply.json()["error"]["code"] == "invalid_json"
 
 
-def test_unknown_addresses_and_methods_are_told_as_such(server: Served) -> None:
+def test_unknown_paths_and_methods_get_404_and_405(server: Served) -> None:
     with server.client() as client:
         assert client.get("/nothing").json()["error"]["message"] == "there is nothing at /nothing"
         wrong = client.get("/agui")
         assert (wrong.status_code, wrong.json()["error"]["message"]) == (405, "GET is not possible at /agui")
 
 
-def test_a_connection_that_says_nothing_sensible_harms_nobody(server: Served) -> None:
+def test_a_garbage_connection_harms_no_other(server: Served) -> None:
     port = int(server.address.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")

@@ -1,4 +1,4 @@
-"""AG-UI front ends: runs, activities, the channel between runs, and front ends that go away."""
+"""AG-UI front ends: runs, activities, the event stream between runs, and disconnects."""
 
 import json
 import threading
@@ -48,7 +48,7 @@ def test_a_result_between_two_runs_comes_with_the_next_once(server: Served) -> N
     assert list(texts(server.run("t", "again")).values()) == ["you said again"]
 
 
-def test_a_run_without_a_new_message_brings_what_has_waited(server: Served) -> None:
+def test_a_run_without_a_new_message_sends_waiting_results(server: Served) -> None:
     server.run("t", "work a")
     server.held.go.set()
     settle(server, "t")
@@ -58,7 +58,7 @@ def test_a_run_without_a_new_message_brings_what_has_waited(server: Served) -> N
     assert texts(server.run("t", None)) == {}
 
 
-def test_a_front_end_says_by_its_messages_what_it_has(server: Served) -> None:
+def test_message_ids_of_a_front_end_name_its_known_events(server: Served) -> None:
     first = server.run("t", "work a")
     server.held.go.set()
     settle(server, "t")
@@ -120,7 +120,7 @@ def test_a_listener_goes_on_behind_the_last_event_that_it_has(server: Served) ->
         assert texts(again) == texts(seen)
 
 
-def test_while_somebody_listens_results_are_told_there_and_not_in_runs(server: Served) -> None:
+def test_results_go_to_an_open_event_stream_and_not_to_runs(server: Served) -> None:
     server.run("t", "work a")
     with server.client() as client, client.stream("GET", "/agui/t/events") as reply:
         read_until(reply, lambda event: event.type.value == "RUN_STARTED")
@@ -130,7 +130,7 @@ def test_while_somebody_listens_results_are_told_there_and_not_in_runs(server: S
         assert list(texts(server.run("t", "hello")).values()) == ["you said hello"]
 
 
-def test_a_silent_channel_is_kept_alive(server: Served) -> None:
+def test_a_silent_stream_sends_heartbeats(server: Served) -> None:
     with server.client() as client, client.stream("GET", "/agui/t/events") as reply:
         assert any(line == ": still here" for line in reply.iter_lines())
 
@@ -240,12 +240,12 @@ def test_a_model_that_fails_is_an_answer_too(server: Served) -> None:
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "1.5", "9" * 30])
-def test_a_place_that_is_none_is_refused(server: Served, after: str) -> None:
+def test_an_invalid_event_id_is_refused(server: Served, after: str) -> None:
     with server.client() as client:
         assert client.get("/agui/t/events", params={"after": after}).status_code == 400
 
 
-def test_what_was_told_is_known_after_a_restart(tmp_path: Path) -> None:
+def test_the_last_sent_event_is_stored_over_a_restart(tmp_path: Path) -> None:
     held = Held()
     with served(tmp_path, held) as server:
         server.run("t", "work a")
@@ -315,7 +315,7 @@ def quoted(thread: str) -> str:
     return quote(thread, safe="")
 
 
-def test_a_fault_of_ours_is_in_the_log_and_not_told_to_strangers(
+def test_an_internal_error_is_logged_and_hidden_from_clients(
     server: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.run("t", "hello")

@@ -1,4 +1,4 @@
-"""Chat front ends that speak OpenAI's completions, through OpenAI's own client."""
+"""OpenAI's chat completions, through OpenAI's own client."""
 
 import asyncio
 import json
@@ -83,7 +83,7 @@ def test_a_result_between_two_requests_stands_before_the_next_answer_once(server
     assert threads(server) == 1
 
 
-def test_a_stream_brings_what_has_waited_first(server: Served, client: openai.OpenAI) -> None:
+def test_a_stream_starts_with_waiting_results(server: Served, client: openai.OpenAI) -> None:
     history: SAYS = []
     say(client, history, "work a")
     server.held.go.set()
@@ -93,7 +93,7 @@ def test_a_stream_brings_what_has_waited_first(server: Served, client: openai.Op
     assert "".join(each.choices[0].delta.content or "" for each in chunks if each.choices) == "a is done\n\nyou said hello"
 
 
-def test_two_who_have_said_the_same_never_share_a_conversation(server: Served, client: openai.OpenAI) -> None:
+def test_two_clients_with_the_same_history_never_share_a_conversation(server: Served, client: openai.OpenAI) -> None:
     alice: SAYS = []
     bob: SAYS = []
     assert say(client, alice, "hello") == say(client, bob, "hello")
@@ -114,7 +114,7 @@ def test_a_user_or_a_header_tells_threads_apart(server: Served, client: openai.O
     assert [each.text for each in named.transcript()] == ["first", "you said first", "second", "you said second"]
 
 
-def test_a_stream_that_is_left_is_told_with_the_next_request(server: Served, client: openai.OpenAI) -> None:
+def test_an_abandoned_stream_is_sent_with_the_next_request(server: Served, client: openai.OpenAI) -> None:
     header = {"X-Thread-Id": "one"}
     with client.chat.completions.create(
         model="test", messages=[{"role": "user", "content": "slowly"}], stream=True, extra_headers=header
@@ -125,7 +125,7 @@ def test_a_stream_that_is_left_is_told_with_the_next_request(server: Served, cli
     assert say(client, [], "hello", extra_headers=header) == "you said slowly\n\nyou said hello"
 
 
-def test_parts_of_text_are_taken_together(client: openai.OpenAI) -> None:
+def test_text_parts_are_joined(client: openai.OpenAI) -> None:
     parts: Any = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
     reply = client.chat.completions.create(model="test", messages=[{"role": "user", "content": parts}])
     assert reply.choices[0].message.content == "you said one\ntwo"

@@ -1,4 +1,4 @@
-"""Conversations that nobody needs rest, and go on as if they had not."""
+"""Idle conversations are passivated and activated again without loss."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ async def until(condition: object) -> None:
         await asyncio.sleep(0.001)
 
 
-def test_a_conversation_that_nobody_needs_lets_its_agent_go_and_takes_it_up_again() -> None:
+def test_an_idle_conversation_is_passivated_and_activated_again() -> None:
     async def work() -> None:
         clock = ManualClock()
         async with Conversations(Script(by_words), settings=SETTINGS, clock=clock) as host:
@@ -54,7 +54,7 @@ async def up_to(chat: Conversation, after: int, turns: int):  # type: ignore[no-
                 return
 
 
-def test_one_that_is_held_by_nobody_is_forgotten_until_it_is_opened() -> None:
+def test_a_passivated_conversation_without_references_is_released_until_it_is_opened() -> None:
     async def work() -> None:
         clock = ManualClock()
         async with Conversations(Script(by_words), settings=SETTINGS, clock=clock) as host:
@@ -68,7 +68,7 @@ def test_one_that_is_held_by_nobody_is_forgotten_until_it_is_opened() -> None:
     run(work)
 
 
-def test_one_that_is_read_or_that_works_is_not_let_go() -> None:
+def test_a_conversation_with_readers_or_running_work_is_not_passivated() -> None:
     gate = Gate()
 
     @tool(long_running=True)

@@ -1,4 +1,4 @@
-"""The faults of the design that this one replaces, each of which was seen there, as promises that they do not come back."""
+"""Regressions: faults of an earlier design that must not return."""
 
 import asyncio
 from typing import Any
@@ -82,7 +82,7 @@ def test_an_interim_answer_that_ends_late_writes_into_no_later_turn() -> None:
     run(work)
 
 
-def test_the_first_interim_question_is_kept_with_its_answer() -> None:
+def test_the_first_interim_question_is_stored_with_its_answer() -> None:
     work_tool, _, gate = gated()
     script = Script(by_words)
 
@@ -101,7 +101,7 @@ def test_the_first_interim_question_is_kept_with_its_answer() -> None:
     run(work)
 
 
-def test_what_was_said_during_one_operation_is_not_merged_into_the_next() -> None:
+def test_messages_during_one_operation_are_not_merged_into_the_next() -> None:
     one, _, first = gated("one")
     two, _, second = gated("two")
 

@@ -1,4 +1,4 @@
-"""How results come: once, between the turns, merged with what was said meanwhile."""
+"""Deliveries: once, between turns, merged with the messages in between."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def long_tool(name: str = "work", resource: str = "a") -> tuple[Any, Gate]:
     return work, gate
 
 
-def test_with_nothing_said_meanwhile_the_result_is_told_plainly_and_no_model_is_asked() -> None:
+def test_a_delivery_without_interim_messages_is_plain_and_asks_no_model() -> None:
     work_tool, gate = long_tool()
     script = Script(by_words)
 
@@ -72,7 +72,7 @@ def test_with_something_said_meanwhile_a_model_merges_and_sees_all_of_it() -> No
     assert any("complete and its status is fine" in each.content for each in prompt.exchanges if isinstance(each, ToolResult))
 
 
-def test_results_that_ended_together_are_told_together() -> None:
+def test_results_that_end_together_are_delivered_together() -> None:
     one, first = long_tool("one", "a")
     two, second = long_tool("two", "b")
     script = Script(by_words)
@@ -119,7 +119,7 @@ def test_a_result_never_cuts_across_a_turn_and_waits_for_its_end() -> None:
     run(work)
 
 
-def test_an_answer_that_does_not_end_is_cut_after_its_bound_and_what_was_said_is_kept() -> None:
+def test_an_endless_answer_is_cut_after_synthesis_wait_and_its_text_is_stored() -> None:
     work_tool, gate = long_tool()
     script = Script(by_words)
 

@@ -1,4 +1,4 @@
-"""Every prompt that can be read off a log has each call paired with its result."""
+"""In every prompt each call is paired with its result."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,9 +62,7 @@ def histories(draw: st.DrawFn) -> tuple[list[ConversationEntry], int]:
 
 @settings(max_examples=400)
 @given(histories(), st.integers(1, 10))
-def test_every_call_is_followed_by_its_result_whatever_happened(
-    history: tuple[list[ConversationEntry], int], limit: int
-) -> None:
+def test_every_call_is_followed_by_its_result(history: tuple[list[ConversationEntry], int], limit: int) -> None:
     log, turn = history
     for current in (None, turn):
         prompt = project(log, turn=current, limit=limit)
@@ -90,7 +88,7 @@ def test_no_question_and_no_answer_is_lost_and_each_answer_follows_its_question(
     assert not any(f"question {each}" in texts for each in asked - answered if each > turn)
 
 
-def test_a_call_that_nobody_answered_is_shown_as_interrupted() -> None:
+def test_a_call_without_a_result_is_shown_as_interrupted() -> None:
     log: list[ConversationEntry] = [
         UserMessageEntry(turn=1, text="do it"),
         ToolCallsEntry(turn=1, text="", calls=(ToolCall("c1", "tool", {}),)),
