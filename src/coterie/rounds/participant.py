@@ -36,6 +36,11 @@ class Participant:
         self.is_stateless = _is_stateless(self._given)
         """Whether its state cannot change."""
 
+        self.current: Any = None
+        """The agent itself, made by the newest of its executors."""
+        self.goes_on = False
+        """Whether the next executor takes over `current`, which has no other any more, in place of a new copy."""
+
     def make(self) -> Any:
         """Return a new copy of the agent."""
         return detach(self._given)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.world import Event
+from coterie.world import Event, EventKind
 
 STARTED = "simulation started"
 SETTLED = "settled"
@@ -17,6 +17,8 @@ FORFEITED = "forfeited"
 JOINED = "joined"
 LEFT = "left"
 INTERLEAVING = "interleaving"
+OUTSIDE = "changed from outside"
+"""The mark in a round before whose opening the world was changed by somebody else than the simulation."""
 PROPOSED = "proposed"
 ACCEPTED = "accepted"
 REJECTED = "rejected"
@@ -26,7 +28,7 @@ class RecordedStep(msgspec.Struct, frozen=True, array_like=True):
     """One step of the engine in `Mode.TOKENS`."""
 
     what: str
-    """``open``, ``turn``, ``serve``, ``judged`` or ``settle``."""
+    """``open``, ``turn``, ``serve``, ``judged``, ``settle``, or ``outside``: `round` is then the last event from outside."""
     agent: str
     round: int
     stage: str = ""
@@ -49,6 +51,10 @@ class RecordedDecisions:
         """The agents that joined and left before a round."""
         self.steps: deque[RecordedStep] = deque()
         """All steps in order, in `Mode.TOKENS`."""
+        self.outside: deque[Event] = deque()
+        """The changes of the world that somebody else than the simulation made, in order."""
+        self.marks: dict[int, int] = {}
+        """For rounds whose opening saw such changes, the number of the event that says so: what came before it was seen."""
         self.finished = False
         for event in events:
             self._take(event)
@@ -57,6 +63,7 @@ class RecordedDecisions:
         details = event.details
         if event.kind == STARTED and self.started is None:
             self.started = event
+            self.outside.clear()
         elif event.kind == ROUND:
             self.digests[event.round] = details["digest"]
         elif event.kind == FORFEITED:
@@ -70,6 +77,19 @@ class RecordedDecisions:
             self.left.setdefault(event.round, []).append(event.agent)
         elif event.kind == INTERLEAVING:
             self.steps.extend(_steps(details["steps"]))
+        elif event.kind == OUTSIDE:
+            self.marks[event.round] = event.sequence
+        elif _is_outside(event):
+            self.outside.append(event)
+
+
+_OUTCOMES = (EventKind.GRANTED, EventKind.PARTIAL, EventKind.REFUSED)
+_OWN = (SETTLED, PROPOSED, ACCEPTED, REJECTED, EventKind.BEGAN, EventKind.EXPIRED)
+
+
+def _is_outside(event: Event) -> bool:
+    """Return whether an event of none of the kinds above is not a simulation's."""
+    return event.kind not in _OWN and (event.kind not in _OUTCOMES or event.round == 0)
 
 
 def _steps(rows: Any) -> list[RecordedStep]:

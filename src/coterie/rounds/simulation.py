@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import msgspec
@@ -59,6 +61,8 @@ class Result(msgspec.Struct, frozen=True):
     errors: int = 0
     """The number of forfeits by an exception, over all runs of the simulation."""
 
+
+_EVERYTHING = 2**63
 
 OnRound: TypeAlias = Callable[[RoundResult], object]
 """Called after each settled round, on the thread that runs the simulation."""
@@ -157,20 +161,32 @@ class Simulation:
         self._joins: list[str] = []
         self._leaves: list[str] = []
         self._stop = ""
+        self._stopped_from_outside = False
+        self._whole = False
+        """Whether the latest run ended between two rounds, so that the next can go on from there."""
+
+    def step(self, on_round: OnRound | None = None) -> Result:
+        """Run one round, as `run` does, and return the result so far."""
+        return self.run(1, on_round)
 
     def run(self, rounds: int, on_round: OnRound | None = None) -> Result:
-        """Run `rounds` rounds, and return the result.
+        """Run `rounds` rounds, and return the result. After an earlier `run`, `resume` or `step` go on from there.
 
-        Raises `RoundsError` if the world's log holds checkpoints already, `CheckpointRefused` for an agent without a
+        Raises `RoundsError` if the world's log holds checkpoints of another simulation, or the last run ended with an error, `CheckpointRefused` for an agent without a
         snapshot in plain data, `StageFailed` if a together-stage raises, or a stage for every agent (see `on_error`), and
         the errors of the world. Rounds settled before are kept.
         """
         check_number("run.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
         checkpoints = self._checkpoints()
-        if checkpoints is not None and checkpoints.newest() is not None:
+        newest = checkpoints.newest() if checkpoints is not None else None
+        engine = self._engine
+        if newest is not None and (engine is None or newest.round != engine.settled):
             raise RoundsError(f"{self._where()}: a simulation was begun there; resume it, or choose another place")
-        return self._run(rounds, on_round, checkpoints, resume=False)
+        if engine is None:
+            return self._run(rounds, on_round, checkpoints, resume=False)
+        self._check_goes_on(engine)
+        return self._go_on(engine, engine.settled + rounds, on_round, checkpoints)
 
     def resume(self, rounds: int, on_round: OnRound | None = None) -> Result:
         """Go on from the newest checkpoint until `rounds` rounds are settled in all, and return the result.
@@ -181,6 +197,9 @@ class Simulation:
         check_number("resume.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
         checkpoints = self._checkpoints()
+        if checkpoints is None and self._engine is not None:
+            self._check_goes_on(self._engine)
+            return self._go_on(self._engine, rounds, on_round, None)
         if checkpoints is None:
             raise CheckpointMissing(self._where(), "this world has no checkpoints; give it a log, and run it with checkpoints")
         return self._run(rounds, on_round, checkpoints, resume=True)
@@ -200,6 +219,7 @@ class Simulation:
         plan = msgspec.structs.replace(self.plan, world=world, checkpoints=False)
         members = [str(name) for name in replaying.started.details["agents"]]
         engine = RoundEngine(plan, replaying)
+        engine.settling.outside = replaying.outside
         try:
             _begin(engine, members)
             return self._drive(engine, len(replaying.digests), on_round, None)
@@ -250,6 +270,23 @@ class Simulation:
         finally:
             engine.close()
 
+    def _check_goes_on(self, engine: RoundEngine) -> None:
+        if not self._whole:
+            problem = "the last run ended with an error, or in the middle of a round"
+            raise RoundsError(f"{self._where()}: {problem}; resume from its checkpoint, or make a new simulation and world")
+        if engine.settled and engine.world.closed:
+            raise RoundsError(f"{self._where()}: the world was closed; open its log, and resume")
+
+    def _go_on(self, engine: RoundEngine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
+        """Go on with an engine that ended between two rounds."""
+        if self._stopped_from_outside:
+            engine.stopped = ""
+        engine.reopen()
+        try:
+            return self._drive(engine, rounds, on_round, checkpoints)
+        finally:
+            engine.close()
+
     def _begin_anew(self, engine: RoundEngine) -> None:
         """Set the world back to before a simulation that did not settle its first round."""
         world = self.plan.world
@@ -257,11 +294,13 @@ class Simulation:
             recorded = RecordedDecisions(world.log.events())
             started = recorded.started
             if started is not None:
-                engine.recorded = recorded
+                engine.recorded, engine.settling.outside = recorded, recorded.outside
                 world.truncate(started.sequence - 1)
 
     def _drive(self, engine: RoundEngine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
         scripted = engine.replaying is not None
+        if not scripted:
+            self._whole = self._stopped_from_outside = False
         strategy = strategy_of(self.plan.mode, scripted=scripted)
         clock = engine.world.clock
         began = clock.monotonic()
@@ -278,8 +317,11 @@ class Simulation:
             if engine.settled != settled:
                 settled = engine.settled
                 self._settled(engine, on_round, checkpoints)
+        if not scripted:
+            self._whole = not engine.open
         for opened in list(engine.open.values()):
             engine.settling.give_up(opened, f"the simulation ended: {engine.stopped or 'its rounds are over'}")
+        engine.settling.repeat_outside(_EVERYTHING)
         return Result(
             engine.settled,
             engine.world.digest(),
@@ -304,7 +346,8 @@ class Simulation:
             checkpoints.store(make_checkpoint(engine))
         if self._stop:
             # Not in the checkpoint, so that a run that was stopped from outside can be resumed.
-            engine.stopped = engine.stopped or self._stop
+            self._stopped_from_outside = not engine.stopped
+            engine.stopped, self._stop = engine.stopped or self._stop, ""
         if on_round is not None:
             on_round(RoundResult(engine.settled, digest, engine.world.view(), tuple(engine.happened)))
 
@@ -332,6 +375,7 @@ def _begin(engine: RoundEngine, members: Iterable[str]) -> None:
         "mode": plan.mode.value,
         "seed": plan.seed,
         "graph": [stage.name for stage in plan.graph.stages],
+        "made by": {"python": platform.python_version(), "coterie": version("coterie")},
     }
     engine.settling.note([ExternalEvent(STARTED, details=details)], 0)
     engine.first_members = names

@@ -72,3 +72,17 @@ def test_a_lottery_serves_in_random_order_and_first_come_in_order() -> None:
     outcomes = {tuple(RULES[Sharing.LOTTERY]([6, 6, 6], 10, Random(seed))) for seed in range(50)}
     assert outcomes == {(6, 4, 0), (6, 0, 4), (4, 6, 0), (0, 6, 4), (4, 0, 6), (0, 4, 6)}
     assert RULES[Sharing.FIRST_COME]([6, 6, 6], 10, Random(0)) == [6, 4, 0]
+
+
+def test_fractions_are_added_up_exactly_whatever_the_version_of_python() -> None:
+    # The plain sum from left to right, as before Python 3.12, is 0.9999999999999999, and would cut nobody.
+    asked = [0.1] * 10
+    assert sum_from_left(asked) < 1.0
+    assert list(RULES[Sharing.EQUAL](asked, 0.9999999999999999, Random(0))) != asked
+
+
+def sum_from_left(amounts: list[float]) -> float:
+    total = 0.0
+    for amount in amounts:
+        total += amount
+    return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from coterie.rounds.engine.tokens import OpenRound
 from coterie.rounds.gathering import Closing
 from coterie.rounds.plan import Plan
 from coterie.rounds.proposals import Verdict, bound
-from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, PROPOSED, REJECTED, ROUND, SETTLED, RecordedStep
+from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, REJECTED, ROUND, SETTLED, RecordedStep
 from coterie.rounds.turn import Turn
 from coterie.world import Event, ExternalEvent, Intent, View
 from coterie.world.resolvers import Resolution, Resolver, refused
@@ -24,12 +25,18 @@ class CommitMaker:
     Their random streams follow from the seed, the round and the number of the commit in it. Only the engine's thread uses it.
     """
 
-    def __init__(self, plan: Plan, watch: UserCodeWatch) -> None:
-        self._watch = watch
+    watch: UserCodeWatch
+    """Watches the code of the user. Set by the engine."""
+
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._world = plan.world
         self.steps: list[RecordedStep] = []
         """The steps of the interleaving that the next commit records."""
+        self.outside: deque[Event] = deque()
+        """Recorded changes from outside that are to be made again, each before the event with the next number."""
+        self.last = self._world.sequence
+        """The number of the last event of the simulation, or from outside that it has recorded as seen."""
 
     def time(self, number: int) -> float:
         """Return the world's time in a round."""
@@ -37,7 +44,41 @@ class CommitMaker:
 
     def note(self, notes: Sequence[ExternalEvent], number: int) -> tuple[Event, ...]:
         """Commit external events alone."""
-        return self._world.commit([], notes=notes, time=self.time(number))
+        self.repeat_outside()
+        return self._made(self._world.commit([], notes=notes, time=self.time(number)))
+
+    def expire(self, number: int) -> None:
+        """Remove what has reached its time by a round."""
+        self.repeat_outside()
+        if self._world.expire(self.time(number)):
+            self.last = self._world.sequence
+
+    def repeat_outside(self, until: int | None = None) -> None:
+        """Make recorded changes from outside again: those up to event `until`, by default those that are next in the record."""
+        while self.outside and self.outside[0].sequence <= (self._world.sequence + 1 if until is None else until):
+            event = self.outside.popleft()
+            told = (event.changes, event.removed, event.details, event.round, event.stage, event.expires)
+            self._world.commit([], notes=[ExternalEvent(event.kind, event.agent, event.reason, *told)], time=event.time)
+
+    def see_outside(self, number: int, until: int | None = None) -> None:
+        """Record that the opening of a round sees what was changed from outside since the last event of the simulation.
+
+        In a replay `until` is the number of the event that records this, or 0 if nothing was changed.
+        """
+        self.repeat_outside(until)
+        if self._world.sequence != self.last:
+            self.note([ExternalEvent(OUTSIDE, round=number)], number)
+
+    def see_outside_as_step(self) -> None:
+        """Record the same before the next step of the interleaving."""
+        if self._world.sequence != self.last:
+            self.last = self._world.sequence
+            self.steps.append(RecordedStep("outside", "", self.last))
+
+    def _made(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        if events:
+            self.last = events[-1].sequence
+        return events
 
     def commit(
         self, opened: OpenRound, intents: Iterable[Intent], notes: Sequence[ExternalEvent] = (), *, view: View | None = None
@@ -46,12 +87,13 @@ class CommitMaker:
         plan = self._plan
         everything = [*notes, *self._interleaving()]
         resolver: Resolver = bound(plan.resolver, plan.mechanisms, view if view is not None else self._world.view())
+        self.repeat_outside()
         opened.commits += 1
         seed = f"{plan.seed}/{opened.number}/{opened.commits}"
         resolver = GuardedResolver(resolver)
-        with self._watch.during(f"the resolver {resolver!r} in round {opened.number}, with the world's rules,"):
+        with self.watch.during(f"the resolver {resolver!r} in round {opened.number}, with the world's rules,"):
             made = self._world.commit(intents, resolver=resolver, seed=seed, notes=everything, time=self.time(opened.number))
-        opened.events.extend(made)
+        opened.events.extend(self._made(made))
 
     def settle(self, opened: OpenRound) -> str:
         """Call the simulation's `settle` after the last commit of a round; return its reason to stop, or an empty text."""
@@ -60,7 +102,7 @@ class CommitMaker:
         if plan.settle is not None:
             closing = Closing(opened.number, self._world.view(), plan.seed, self.time(opened.number), opened.events)
             try:
-                with self._watch.during(f"the function settle in round {opened.number}"):
+                with self.watch.during(f"the function settle in round {opened.number}"):
                     plan.settle(closing)
             except CoterieError:
                 raise
@@ -89,7 +131,8 @@ class CommitMaker:
 
         notes = [*opened.notes, *self._interleaving()]
         if opened.intents or notes:
-            self._world.commit(opened.intents, resolver=refuse, notes=notes, time=self.time(opened.number))
+            self.repeat_outside()
+            self._made(self._world.commit(opened.intents, resolver=refuse, notes=notes, time=self.time(opened.number)))
         opened.intents.clear()
 
     def _interleaving(self) -> list[ExternalEvent]:
@@ -101,9 +144,9 @@ class CommitMaker:
 
 
 def verdict_notes(verdicts: Iterable[Verdict]) -> list[ExternalEvent]:
-    """Return the events of proposals and verdicts. The event of an accepted proposal also changes the world."""
+    """Return the events of proposals and verdicts, in order. The event of an accepted proposal also changes the world."""
     notes = []
-    for verdict in verdicts:
+    for verdict in sorted(verdicts, key=_place):
         proposal = verdict.proposal
         about = {"kind": proposal.kind, "parameters": proposal.parameters}
         place = (proposal.round, proposal.stage)
@@ -129,3 +172,8 @@ def refused_notes(turn: Turn, reason: str) -> list[ExternalEvent]:
 def in_order(notes: Iterable[ExternalEvent]) -> list[ExternalEvent]:
     """Return the events of one commit in an order that does not depend on time."""
     return sorted(notes, key=lambda note: (note.stage, note.agent, note.kind))
+
+
+def _place(verdict: Verdict) -> tuple[int, str, int]:
+    proposal = verdict.proposal
+    return (proposal.stage, proposal.agent, proposal.index)

@@ -6,12 +6,11 @@ import queue
 from collections.abc import Iterable
 from typing import Any
 
-from coterie.concurrency import waits
 from coterie.errors import CheckpointRefused, InvalidValue, StageFailed, describe
 from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, verdict_notes
 from coterie.rounds.engine.deadlines import Deadlines
-from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report
-from coterie.rounds.engine.failures import StageFailures
+from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report, take
+from coterie.rounds.engine.failures import StageFailures, cause_of_kind
 from coterie.rounds.engine.membership import change_of
 from coterie.rounds.engine.returning import for_each, for_others, own
 from coterie.rounds.engine.timeline import Timeline
@@ -19,6 +18,7 @@ from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
 from coterie.rounds.gathering import Gathering
 from coterie.rounds.graph import END
 from coterie.rounds.mode import Mode, OnError
+from coterie.rounds.participant import Participant
 from coterie.rounds.plan import Change, Plan
 from coterie.rounds.proposals import Verdict, problem_of
 from coterie.rounds.recorded import FORFEITED, JOINED, LEFT, RecordedDecisions, RecordedStep
@@ -40,12 +40,9 @@ class RoundEngine:
         self.world = plan.world
         self.graph = plan.graph
         self.replaying = replaying
-        self.inbox: Inbox = queue.SimpleQueue()
-        self.deadlines = Deadlines(self.world.clock, plan.turn_timeout if replaying is None else None, self.inbox)
-        self.executors = ExecutorPool(plan.agents, plan.dispatcher, self.world.clock, self.inbox, self.deadlines.begin)
-        self.watch = self.deadlines.watch
-        self.settling = CommitMaker(plan, self.watch)
-        self.timeline = Timeline(self.world.clock.monotonic(), plan.spans)
+        self.participants = {name: Participant(name, agent) for name, agent in plan.agents.items()}
+        self.settling = CommitMaker(plan)
+        self._open_threads()
         self.table = TokenTable()
         self.open: dict[int, OpenRound] = {}
         self.settled = 0
@@ -69,13 +66,29 @@ class RoundEngine:
         self.recorded = replaying if replaying is not None else RecordedDecisions(())
         """Earlier decisions of time, which stand: of a whole run in a replay, of the unfinished part in a resumed run."""
         self.first_members: list[str] = []
-        self.joins: list[str] = []
-        self.leaves: list[str] = []
+        self.joins, self.leaves = list[str](), list[str]()
+
+    def _open_threads(self) -> None:
+        plan, clock = self.plan, self.world.clock
+        self.inbox: Inbox = queue.SimpleQueue()
+        self.deadlines = Deadlines(clock, plan.turn_timeout if self.replaying is None else None, self.inbox)
+        self.executors = ExecutorPool(self.participants, plan.dispatcher, clock, self.inbox, self.deadlines.begin)
+        self.watch = self.settling.watch = self.deadlines.watch
+        self.timeline = Timeline(clock.monotonic(), plan.spans)
+
+    def reopen(self) -> None:
+        """Open threads again after `close`, between two rounds. Each agent goes on as it is."""
+        for token in self.table.tokens.values():
+            self.participants[token.name].goes_on = token.host is not None
+            token.host = None
+        self._open_threads()
 
     # Called by the strategy.
 
     def open_round(self, number: int) -> OpenRound:
         """Begin a round: apply joins and leaves, and expire keys, before a token enters."""
+        if self.plan.mode is not Mode.TOKENS:
+            self.settling.see_outside(number, None if self.replaying is None else self.replaying.marks.get(number, 0))
         change = self._membership(number)
         joining, self.first_members = [*self.first_members, *change.join], []
         notes = []
@@ -99,7 +112,7 @@ class RoundEngine:
         first = self.world.sequence + 1
         if notes:
             self.settling.note(notes, number)
-        self.world.expire(self.settling.time(number))
+        self.settling.expire(number)
         opened = self.open[number] = OpenRound(number, self.world.view(), first)
         return opened
 
@@ -163,7 +176,7 @@ class RoundEngine:
         plan = self.plan
         if plan.on_error is OnError.RAISE:
             self.failures.check(opened.number)
-        notes = in_order(opened.notes) + verdict_notes(sorted(opened.verdicts, key=_place))
+        notes = in_order(opened.notes) + verdict_notes(opened.verdicts)
         self.settling.commit(opened, opened.intents, notes, view=opened.view if plan.mode is Mode.PIPELINES else None)
         forfeits = sum(note.kind == FORFEITED for note in opened.notes)
         self.stopped = self.stopped or self.settling.settle(opened)
@@ -176,15 +189,16 @@ class RoundEngine:
 
     def record(self, what: str, agent: str, number: int, stage: str = "") -> None:
         """Add a step of the interleaving to the next commit."""
+        self.settling.see_outside_as_step()
         self.settling.steps.append(RecordedStep(what, agent, number, stage))
 
     # Reports of turns.
 
     def hear(self) -> None:
         """Wait for the report of a turn, and handle it and all that arrived meanwhile."""
-        self._hear(_take(self.inbox))
+        self._hear(take(self.inbox))
         while not self.inbox.empty():
-            self._hear(_take(self.inbox))
+            self._hear(take(self.inbox))
 
     def _hear(self, report: Report | BaseException) -> None:
         if isinstance(report, BaseException):
@@ -249,7 +263,7 @@ class RoundEngine:
         if self.plan.mode is not Mode.PIPELINES:
             if self.plan.mode is Mode.TOKENS:
                 self.record("judged", tokens[0].name, gathering.round, gathering.stage)
-            notes = verdict_notes(sorted(opened.verdicts, key=_place))
+            notes = verdict_notes(opened.verdicts)
             opened.verdicts = []
             self.settling.commit(opened, () if self.plan.mode.alone else intents, notes)
             if not self.plan.mode.alone:
@@ -316,12 +330,10 @@ class RoundEngine:
 
     def _raise_if_it_halts(self, error: BaseException) -> None:
         """Raise an error of the kinds `halt_on`, or a refused snapshot, also if it is the cause of another error."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, (*self.plan.halt_on, CheckpointRefused)):
-                self._wait_for_running()
-                raise cause
-            cause = cause.__cause__
+        cause = cause_of_kind(error, (*self.plan.halt_on, CheckpointRefused))
+        if cause is not None:
+            self._wait_for_running()
+            raise cause
 
     def _begin_if_starved(self, turn: Turn) -> None:
         """Start the deadline of a turn that may wait for ever for a thread, because stuck turns hold threads."""
@@ -331,7 +343,7 @@ class RoundEngine:
     def _wait_for_running(self) -> None:
         """Wait for the running turns: a model request of theirs may be paid for already, and its reply is recorded."""
         while self.running:
-            report = _take(self.inbox)
+            report = take(self.inbox)
             if isinstance(report, BaseException):
                 raise report
             found = self.running.pop(id(report.turn), None)
@@ -354,9 +366,8 @@ class RoundEngine:
             opened.notes.extend(refused_notes(turn, reason))
         self.last = token.name
         self.executors.rebuild(token, stuck=stuck)
-        if stuck:
-            for waiting, _ in self.running.values():
-                self._begin_if_starved(waiting)
+        for waiting, _ in self.running.values() if stuck else ():
+            self._begin_if_starved(waiting)
         self._leave(token, token.kept)
 
     def _membership(self, number: int) -> Change:
@@ -382,13 +393,3 @@ class RoundEngine:
 
     def _now(self) -> float:
         return self.world.clock.monotonic()
-
-
-def _place(verdict: Verdict) -> tuple[int, str, int]:
-    proposal = verdict.proposal
-    return (proposal.stage, proposal.agent, proposal.index)
-
-
-@waits
-def _take(inbox: Inbox) -> Report | BaseException:
-    return inbox.get()

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from coterie.concurrency import waits
 from coterie.errors import HandlerFailed, RestoreFailed, UnknownAgent, describe
 from coterie.kernel import Clock
 from coterie.messaging import Message, Request
@@ -36,6 +37,12 @@ class Report(msgspec.Struct, gc=False):
 
 Inbox: TypeAlias = "queue.SimpleQueue[Report | BaseException]"
 """The queue of the engine's reports."""
+
+
+@waits
+def take(inbox: Inbox) -> Report | BaseException:
+    """Wait for the next report."""
+    return inbox.get()
 
 
 class Act(Message):
@@ -76,9 +83,12 @@ class TurnExecutor(Agent):
 
     def __init__(self, participant: Participant, state: bytes | None) -> None:
         self.participant = participant
-        self.agent = participant.make()
-        self._state = state
-        """The state to be restored before the first turn."""
+        if participant.goes_on:
+            self.agent, self._state = participant.current, None
+        else:
+            # The state is restored before the first turn.
+            self.agent, self._state = participant.make(), state
+        participant.current, participant.goes_on = self.agent, False
 
     @on(raises=RestoreFailed)
     async def prepare(self, message: Prepare) -> None:  # noqa: ARG002 - its type says everything
@@ -163,7 +173,7 @@ class TurnExecutor(Agent):
             self.agent.restore(state_from_bytes(self._state))
         except Exception as error:
             # Some of it may have been restored.
-            self.agent = self.participant.make()
+            self.agent = self.participant.current = self.participant.make()
             raise RestoreFailed(self.participant.name, describe(error)) from error
         self._state = None
 
@@ -192,14 +202,14 @@ class ExecutorPool:
 
     def __init__(
         self,
-        agents: Mapping[str, Any],
+        participants: Mapping[str, Participant],
         dispatcher: Dispatcher | None,
         clock: Clock,
         inbox: Inbox,
         started: Callable[[Turn], object],
     ) -> None:
         self._started = started
-        self.participants = {name: Participant(name, agent) for name, agent in agents.items()}
+        self.participants = participants
         self.inbox = inbox
         self._runtime = Runtime("rounds", dispatcher=dispatcher, clock=clock, ask_timeout=None)
         self._together_host: AgentRef | None = None

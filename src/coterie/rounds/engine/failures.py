@@ -40,3 +40,13 @@ class StageFailures:
             agent, error = min(errors.items(), key=lambda item: item[0])
             why = f"it raised {describe(error)} for {agent}, and an error for every other agent too"
             raise StageFailed(stage, round, why if len(errors) > 1 else f"it raised {describe(error)} for {agent}") from error
+
+
+def cause_of_kind(error: BaseException, kinds: tuple[type[Exception], ...]) -> Exception | None:
+    """Return the error, or the first of its causes, that is of one of `kinds`; None if there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, kinds):
+            return cause
+        cause = cause.__cause__
+    return None

@@ -52,8 +52,14 @@ def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> N
             raise RestoreFailed(name, describe(error)) from error
     if engine.world.log is not None:
         engine.recorded = RecordedDecisions(engine.world.log.events(checkpoint.sequence + 1))
-    engine.world.truncate(checkpoint.sequence)
-    if engine.world.digest() != checkpoint.digest:
+    last = checkpoint.sequence
+    outside = engine.settling.outside = engine.recorded.outside
+    # What was done from outside right after the checkpoint stays in the log.
+    while outside and outside[0].sequence == last + 1:
+        last = outside.popleft().sequence
+    engine.world.truncate(last)
+    engine.settling.last = checkpoint.sequence
+    if engine.world.at(checkpoint.sequence).digest() != checkpoint.digest:
         raise CheckpointMissing(where, "the world at that moment has another digest than the checkpoint")
     engine.settled, engine.digests = checkpoint.round, list(checkpoint.digests)
     engine.forfeits, engine.errors, engine.stopped = checkpoint.forfeits, checkpoint.errors, checkpoint.stopped

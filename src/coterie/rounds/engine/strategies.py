@@ -132,15 +132,17 @@ class ReplayStrategy:
             if not may_settle(engine, step.round):
                 return False
             settle(engine, step.round)
-            return True
-        if step.what == "open":
+        elif step.what == "outside":
+            engine.settling.repeat_outside(step.round)
+        elif step.what == "open":
             open_round(engine, step.round)
-            return True
-        if step.what == "judged":
+        elif step.what == "judged":
             judged = engine.held is not None
             engine.judge()
             return judged
-        return False
+        else:
+            return False
+        return True
 
     def _move(self, engine: RoundEngine, token: Token, step: RecordedStep) -> bool:
         if token.status is Status.AT_GATE and token.round == step.round - 1 and step.round in engine.open:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import sys
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import TypeAlias
@@ -29,7 +30,7 @@ class Sharing(enum.StrEnum):
 
 def proportional(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
     """Share in proportion to what is asked for; whole units by the method of largest remainders."""
-    total = sum(asked)
+    total = _total(asked)
     if not _whole(asked, available):
         return _spent(asked, _in_proportion(asked, available), available)
     if total <= available:
@@ -45,7 +46,7 @@ def proportional(asked: Sequence[float], available: float, random: Random) -> li
 
 def equal(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
     """Give all the same, as far as they ask for it: nobody gets less so that somebody may get more."""
-    if sum(asked) <= available:
+    if _total(asked) <= available:
         return list(asked) if _whole(asked, available) else _spent(asked, asked, available)
     shares: list[float] = [0] * len(asked)
     left = available
@@ -87,7 +88,7 @@ def _serve(asked: Sequence[float], available: float, order: Sequence[int]) -> li
 
 
 def _in_proportion(asked: Sequence[float], available: float) -> list[float]:
-    total = sum(asked)
+    total = _total(asked)
     if total <= available:
         return list(asked)
     if math.isinf(total):
@@ -95,7 +96,7 @@ def _in_proportion(asked: Sequence[float], available: float) -> list[float]:
         parts = [amount / largest for amount in asked]
     else:
         parts = list(asked)
-    total = sum(parts)
+    total = _total(parts)
     # Not multiplied first: the product may be more, or less, than a float can be.
     return [available * (part / total) for part in parts]
 
@@ -111,11 +112,21 @@ def _spent(asked: Sequence[float], shares: Sequence[float], available: float) ->
         spent.append(min(share, amount, left))
         left -= spent[-1]
     short = [place for place, share in enumerate(spent) if share < asked[place]]
-    if short and 0 < left <= 1e-9 * available:
+    if short and 0 < left <= max(1e-9 * available, sys.float_info.min):
         place = short[-1]
         spent[place] = min(asked[place], spent[place] + left)
         return _spent(asked, spent, available) if _left(spent, available) < 0 else spent
     return spent
+
+
+def _total(amounts: Sequence[float]) -> float:
+    """Return the exact sum, rounded once. That of `sum` depends on the version of Python."""
+    if all(isinstance(amount, int) for amount in amounts):
+        return sum(amounts)
+    try:
+        return math.fsum(amounts)
+    except OverflowError:
+        return math.inf
 
 
 def _left(shares: Sequence[float], available: float) -> float:
