@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from coterie.errors import CheckpointMissing, RoundsError, StageFailed
 from coterie.rounds import Closing, Gathering, Graph, Mode, Simulation, Turn, together
-from coterie.world import EventLog, World
+from coterie.world import EventLog, View, World
 from tests.rounds.fishing import settle, simulation
 from tests.runs import LONG
 
 RUN = """
 import sys
-from coterie.world import EventLog, World
+from coterie.world import EventLog, View, World
 from tests.rounds.fishing import simulation
 
 with World({"lake": 100}, log=EventLog(sys.argv[2])) as world:
@@ -242,3 +242,46 @@ def test_who_had_joined_or_left_before_the_crash_has_done_so_after_it(mode: Mode
         view = made(world).resume(3).view
         assert dict(view) == ({"ada": 3, "ben": 1, "cleo": 2} if settled else {"ada": 3, "cleo": 3})
         assert made(World()).replay(world.log).view == view  # type: ignore[arg-type] # it has one
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "pipelines"])
+def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(mode: str, tmp_path: Path) -> None:
+    with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
+        simulation(mode, world).run(4)
+        assert world.log is not None
+        world.log.database.write(
+            lambda write: write.execute("UPDATE rounds_checkpoints SET body = ? WHERE round = ?", (b"x", 4))
+        ).result()
+        seen: list[int] = []
+        result = simulation(mode, world).resume(6, lambda settled: seen.append(settled.number))
+        assert (seen, result.digests) == ([4, 5, 6], simulation(mode).run(6).digests)
+
+
+def test_the_size_of_a_checkpoint_does_not_grow_with_the_rounds(tmp_path: Path) -> None:
+    def act(turn: Turn) -> None:
+        turn.intend("set", key="k", value=turn.round % 10)
+
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        made = Simulation(world, ["a"], Graph.chain(act))
+        assert world.log is not None
+        sizes = []
+        for rounds in (20, 100):
+            made.run(rounds)
+            row = world.log.database.row("SELECT length(body) FROM rounds_checkpoints ORDER BY round DESC LIMIT 1")
+            assert row is not None
+            sizes.append(row[0])
+        assert sizes[1] <= sizes[0] + 16
+        assert len(Simulation(world, ["a"], Graph.chain(act)).resume(121).digests) == 121
+
+
+def test_a_step_of_a_world_of_many_keys_does_not_walk_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(turn: Turn) -> None:
+        turn.intend("set", key="k/1", value=turn.round)
+
+    def walk(self: View) -> Any:
+        raise AssertionError("a commit walks all keys")
+
+    world = World({f"k/{number}": 0 for number in range(100)})
+    monkeypatch.setattr(View, "__iter__", walk)
+    result = Simulation(world, ["a"], Graph.chain(act, together(lambda _: None)), mechanisms={"m": lambda r, _: r}).run(3)
+    assert result.view["k/1"] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from typing import Any
 
@@ -25,15 +26,32 @@ _SCHEMA = Schema(
             PRIMARY KEY (world, round)
         );
         """,
+        """
+        CREATE TABLE rounds_digests (
+            world TEXT NOT NULL,
+            round BIGINT NOT NULL,
+            digest TEXT NOT NULL,
+            PRIMARY KEY (world, round)
+        );
+        """,
     ),
 )
 _STORE = """
 INSERT INTO rounds_checkpoints (world, round, sequence, body, checksum) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (world, round) DO UPDATE SET sequence = excluded.sequence, body = excluded.body, checksum = excluded.checksum
 """
-_READ = "SELECT body, checksum FROM rounds_checkpoints WHERE world = ? ORDER BY round DESC LIMIT 1"
+_READ = "SELECT round, body, checksum FROM rounds_checkpoints WHERE world = ? ORDER BY round DESC"
+_DIGEST = """
+INSERT INTO rounds_digests (world, round, digest) VALUES (?, ?, ?)
+ON CONFLICT (world, round) DO UPDATE SET digest = excluded.digest
+"""
+_COUNT = "SELECT count(*) FROM rounds_digests WHERE world = ? AND round < ?"
+_DIGESTS = "SELECT round, digest FROM rounds_digests WHERE world = ? AND round <= ? ORDER BY round"
+_NEWEST_ROUND = "SELECT coalesce(max(round), 0) FROM rounds_checkpoints WHERE world = ?"
 _THIN = "DELETE FROM rounds_checkpoints WHERE world = ? AND round <= ?"
 _KEPT = 2
+
+_log = logging.getLogger(__name__)
 
 
 class TokenState(msgspec.Struct):
@@ -100,31 +118,63 @@ class Checkpoints:
         database.migrate(_SCHEMA)
 
     def store(self, checkpoint: Checkpoint) -> None:
-        """Store a checkpoint. After the return it survives the end of the process. Raises `CheckpointRefused`."""
+        """Store a checkpoint. After the return it survives the end of the process. Raises `CheckpointRefused`.
+
+        Of the digests only the new one is written, so that the cost does not grow with the rounds.
+        """
+        digests = list(enumerate(checkpoint.digests, start=1))
         try:
-            body = msgspec.msgpack.encode(checkpoint, enc_hook=_plain)
+            body = msgspec.msgpack.encode(msgspec.structs.replace(checkpoint, digests=[]), enc_hook=_plain)
         except (TypeError, OverflowError) as error:
             raise CheckpointRefused("the return value of a stage", describe(error)) from error
         row = (self._world, checkpoint.round, checkpoint.sequence, body, zlib.crc32(body))
 
         def write(transaction: Transaction) -> None:
             transaction.execute(_STORE, row)
+            counted = transaction.row(_COUNT, (self._world, checkpoint.round))
+            whole = counted is not None and counted[0] == checkpoint.round - 1
+            for number, digest in digests[-1:] if whole else digests:
+                transaction.execute(_DIGEST, (self._world, number, digest))
             transaction.execute(_THIN, (self._world, checkpoint.round - _KEPT))
 
         self._database.write(write, durable=False).result()
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint or None. Raises `CheckpointMissing` if it cannot be read."""
-        row = self._database.row(_READ, (self._world,))
-        if row is None:
-            return None
-        body, checksum = row
+        """Return the newest checkpoint that can be read, or None if there is none at all.
+
+        A damaged one is logged. Raises `CheckpointMissing` if none can be read.
+        """
+        rows = self._database.rows(_READ, (self._world,))
+        problems = []
+        for number, body, checksum in rows:
+            try:
+                return self._decode(body, checksum)
+            except CheckpointMissing as error:
+                _log.error("the checkpoint of round %d is passed over: %s", number, error)
+                problems.append(error)
+        if problems:
+            raise problems[0]
+        return None
+
+    def newest_round(self) -> int:
+        """Return the round of the newest checkpoint, which is not read; 0 without one."""
+        row = self._database.row(_NEWEST_ROUND, (self._world,))
+        return int(row[0]) if row is not None else 0
+
+    def _decode(self, body: bytes, checksum: int) -> Checkpoint:
         if zlib.crc32(body) != checksum:
             raise CheckpointMissing(self._database.name, "the checksum of the newest checkpoint is wrong")
         try:
-            return msgspec.msgpack.decode(body, type=Checkpoint)
+            checkpoint = msgspec.msgpack.decode(body, type=Checkpoint)
         except msgspec.MsgspecError as error:
             raise CheckpointMissing(self._database.name, f"the newest checkpoint cannot be read: {error}") from error
+        if checkpoint.digests:
+            # Stored by an earlier version.
+            return checkpoint
+        digests = self._database.rows(_DIGESTS, (self._world, checkpoint.round))
+        if [row[0] for row in digests] != list(range(1, checkpoint.round + 1)):
+            raise CheckpointMissing(self._database.name, "the digests of earlier rounds are not all there")
+        return msgspec.structs.replace(checkpoint, digests=[row[1] for row in digests])
 
 
 def _plain(value: Any) -> Any:

@@ -179,9 +179,9 @@ class Simulation:
         check_number("run.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
         checkpoints = self._checkpoints()
-        newest = checkpoints.newest() if checkpoints is not None else None
+        newest = checkpoints.newest_round() if checkpoints is not None else 0
         engine = self._engine
-        if newest is not None and (engine is None or newest.round != engine.settled):
+        if newest and (engine is None or newest != engine.settled):
             raise RoundsError(f"{self._where()}: a simulation was begun there; resume it, or choose another place")
         if engine is None:
             return self._run(rounds, on_round, checkpoints, resume=False)

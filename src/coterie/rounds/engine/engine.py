@@ -160,7 +160,7 @@ class RoundEngine:
         # Taken alone, each agent's gathering has a number of its own, whatever the order of arrival.
         alone = self.plan.mode.alone
         visit = tokens[0].visits.get(stage.name, 0) if alone else opened.gatherings
-        first = 0 if not alone else sorted(self.table.tokens).index(tokens[0].name) * 1_000
+        first = 0 if not alone else self.table.place(tokens[0].name) * 1_000
         names = [token.name for token in tokens]
         gathering = Gathering(names, outputs, sound, opened.number, stage, place, view, self.plan.seed, visit, first)
         for token in tokens:

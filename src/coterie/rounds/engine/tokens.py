@@ -87,6 +87,7 @@ class TokenTable:
         """The tokens that have reached a stage and not begun it."""
         self.gate: dict[str, Token] = {}
         """The tokens between two rounds."""
+        self._places: dict[str, int] = {}
         self._fronts: dict[int, int] = {}
 
     @property
@@ -99,9 +100,16 @@ class TokenTable:
         """The round of the slowest token, counting a token between rounds for the next; 0 without tokens."""
         return min(self._fronts, default=0)
 
+    def place(self, name: str) -> int:
+        """Return the position of a token among all, sorted by name."""
+        if not self._places:
+            self._places = {name: place for place, name in enumerate(sorted(self.tokens))}
+        return self._places[name]
+
     def add(self, token: Token) -> None:
         """Add a token at its position."""
         self.tokens[token.name] = token
+        self._places = {}
         self._count(token, 1)
 
     def move(self, token: Token, status: Status, number: int) -> None:
