@@ -8,14 +8,15 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
-from coterie.concurrency.frames import refuse_if_interrupted, waits
+from coterie.concurrency.frames import calls_out, interrupts_a_step, waits
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.threads import defer
+from coterie.errors import ReentrantCall
 
 _log = logging.getLogger(__name__)
 
 _PROMPT = 0.2
-"""Seconds of a wait before it is asked whether the outcome can come at all."""
+"""Seconds that a signal handler that interrupted a step may wait: the outcome may come without that step."""
 
 
 class Completion:
@@ -37,6 +38,7 @@ class Completion:
         """Whether the outcome is there."""
         return self._done
 
+    @calls_out
     def add_callback(self, callback: Callable[[], object]) -> None:
         """Have `callback` called when the outcome is there; at once if it is."""
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
@@ -78,11 +80,11 @@ class Completion:
         doorbell.acquire()
         ring = doorbell.release
         self.add_callback(ring)
-        prompt = _PROMPT if timeout is None else min(timeout, _PROMPT)
         try:
-            if not _take(doorbell, prompt):
-                refuse_if_interrupted("a wait")
-                _take(doorbell, None if timeout is None else timeout - prompt)
+            if not interrupts_a_step():
+                _take(doorbell, timeout)
+            elif not _take(doorbell, _PROMPT if timeout is None else min(timeout, _PROMPT)):
+                raise ReentrantCall("a wait")
         finally:
             if not self._done:
                 self.remove_callback(ring)
@@ -106,6 +108,7 @@ class Completion:
         finally:
             self.remove_callback(wake)
 
+    @calls_out
     def _finish(self) -> None:
         """Call the callbacks. The lock is held, and `_done` was set under it; returns with the lock released."""
         callbacks = self._callbacks

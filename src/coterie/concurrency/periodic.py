@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from coterie.concurrency.frames import calls_out
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.timers import Timer, Timers
 
@@ -44,6 +45,7 @@ class PeriodicJob:
         if closed:
             timer.cancel()
 
+    @calls_out
     def _run(self) -> None:
         try:
             self._work()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 from coterie.concurrency.events import AutoResetEvent
+from coterie.concurrency.frames import calls_out
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.threads import Thread, defer, start_thread
 from coterie.kernel import Clock, DrivenClock
@@ -98,6 +99,7 @@ class Timers:
                 self._cancelled -= 1
             return self._heap[0][0] if self._heap else None
 
+    @calls_out
     def run_due(self) -> None:
         """Call back what is due by now."""
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from contextvars import Context
 from typing import Any, Protocol
 
 import msgspec
@@ -76,5 +77,7 @@ class Envelope(msgspec.Struct, eq=False):
     priority: int = 2
     taken_at: float = 0.0
     """The time at which a mailbox took it, on the same clock, for a sample of the messages; else 0."""
+    context: Context | None = None
+    """The context variables of the sender, in which the handler begins; None if it has none. They cross no wire."""
     attempts: int = 0
     """The number of handlers' attempts that failed."""

@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import Context as Variables
 from typing import Any
 
 from coterie.concurrency import Completion, Signal
@@ -27,7 +26,7 @@ from coterie.runtime.definition.handlers import Handler, nearest
 from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
-from coterie.runtime.references.invocation import CURRENT, Invocation
+from coterie.runtime.references.invocation import Invocation, call_as, variables_of
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.waits import Waiter
@@ -121,8 +120,7 @@ class AgentCell:
         self._log: AgentLog | None = None
         self._invocation = Invocation(self, exclusive=True)
         self._invocation.active = False
-        self._variables = Variables()
-        self._variables.run(CURRENT.set, self._invocation)
+        self._variables = variables_of(self._invocation)
 
     def __repr__(self) -> str:
         return f"<AgentCell {self.address}>"
@@ -205,6 +203,7 @@ class AgentCell:
         mailbox = self.mailbox
         take = mailbox.take
         invocation = self._invocation
+        variables = self._variables
         invocation.active = True
         try:
             while True:
@@ -218,6 +217,10 @@ class AgentCell:
                 envelope = take()
                 if envelope is not None:
                     self._handle(envelope, invocation)
+                    if len(variables) > 1:
+                        # The handler has set context variables, which the next message must not see.
+                        self._variables = variables_of(invocation)
+                        return True
                 elif self.life.draining:
                     self.life.drained()
                     return bool(controls)
@@ -249,7 +252,10 @@ class AgentCell:
         taken_at = envelope.taken_at
         began = self.now() if taken_at else 0.0
         try:
-            value = handler.function(incarnation.agent, message)
+            if envelope.context is None:
+                value = handler.function(incarnation.agent, message)
+            else:
+                value = envelope.context.run(call_as, invocation, handler.function, incarnation.agent, message)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             self.handler_raised(handler, envelope, error, cancelled=False)
             return
@@ -288,14 +294,7 @@ class AgentCell:
     ) -> AgentRef:
         """Start a child of this agent."""
         return self.services.spawn(
-            agent,
-            args,
-            kwargs,
-            name=name,
-            dispatcher=dispatcher,
-            supervision=supervision,
-            mailbox=mailbox,
-            parent=self,
+            agent, args, kwargs, name=name, dispatcher=dispatcher, supervision=supervision, mailbox=mailbox, parent=self
         )
 
     def subscribe(self, topic: str) -> None:

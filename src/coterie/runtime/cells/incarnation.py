@@ -167,10 +167,14 @@ class Incarnation:
         "exclusive",
         "tasks",
         "timers",
+        "variables",
     )
 
-    def __init__(self, cell: IncarnationOwner, agent: Agent) -> None:
+    def __init__(self, cell: IncarnationOwner, agent: Agent, variables: Variables) -> None:
         self.cell = cell
+        self.variables = variables.copy()
+        """The context variables of the constructor and the hooks: at first those of the caller of `spawn`."""
+        self.variables.run(CURRENT.set, CURRENT.get())
         self.agent = agent
         self.constructed = False
         """Whether the constructor has returned."""
@@ -213,7 +217,7 @@ class Incarnation:
         invocation = HandlerTask(self, ended, exclusive=not handler.interleave)
         invocation.envelope = envelope
         invocation.handler = handler
-        self._launch(invocation, work)
+        self._launch(invocation, work, envelope.context if envelope.context is not None else copy_context())
         if handler.interleave and self._is_full(handler):
             cell.hold(Suspension.BUSY)
 
@@ -232,12 +236,12 @@ class Incarnation:
     def perform(self, hook: Callable[[], Any], done: Done) -> None:
         """Run a hook, and call `done` with its exception, or None, when it has ended."""
         try:
-            result = hook()
+            result = self.variables.run(hook)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             done(error)
             return
         if isawaitable(result):
-            self._launch(HandlerTask(self, lambda _, error: done(error), exclusive=True), result)
+            self._launch(HandlerTask(self, lambda _, error: done(error), exclusive=True), result, self.variables.copy())
         else:
             done(None)
 
@@ -301,8 +305,7 @@ class Incarnation:
         self._idle = then
         self.look_if_idle()
 
-    def _launch(self, invocation: HandlerTask, work: Awaitable[Any]) -> None:
-        context = copy_context()
+    def _launch(self, invocation: HandlerTask, work: Awaitable[Any], context: Variables) -> None:
         context.run(CURRENT.set, invocation)
         self._handler_tasks.add(invocation)
         if invocation.handler is not None and not invocation.exclusive:

@@ -171,9 +171,9 @@ class Lifecycle:
         first = self.phase is Phase.STARTING
         self._building = True
         context = Context(cell)
-        cell.incarnation = incarnation = Incarnation(cell, cell.spec.allocate(context))
+        cell.incarnation = incarnation = Incarnation(cell, cell.spec.allocate(context), cell.spec.variables)
         try:
-            cell.spec.construct(incarnation.agent)
+            incarnation.variables.run(cell.spec.construct, incarnation.agent)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             if first:
                 yield from self._fail_to_start(error)
@@ -183,7 +183,7 @@ class Lifecycle:
         incarnation.constructed = True
         if cell.kept is not None:
             try:
-                incarnation.agent.restore(cell.kept[0])  # type: ignore[attr-defined] # an optional pair of methods
+                incarnation.variables.run(incarnation.agent.restore, cell.kept[0])  # type: ignore[attr-defined] # an optional pair of methods
             except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
                 failure_ = SnapshotFailed(cell.name, "restore", error)
                 failure_.__cause__ = error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextvars import Context as Variables
 from typing import Any
 
 from coterie.errors import DefinitionError, InvalidSetting
@@ -13,6 +14,7 @@ from coterie.runtime.definition.agent import Agent, Context
 from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
+from coterie.runtime.references.invocation import CURRENT, carried
 
 
 class AgentSpec:
@@ -23,7 +25,7 @@ class AgentSpec:
     queue, and functions, are passed as they are (see `coterie.kernel.detach`).
     """
 
-    __slots__ = ("_args", "_kwargs", "dispatcher", "handlers", "keeps_state", "kind", "supervision")
+    __slots__ = ("_args", "_kwargs", "dispatcher", "handlers", "keeps_state", "kind", "supervision", "variables")
 
     def __init__(
         self,
@@ -44,6 +46,10 @@ class AgentSpec:
         """The agent's own policy, if it was given one."""
         self.handlers: Mapping[type[Message], Handler] = kind.__coterie_table__()
         self.keeps_state = issubclass(kind, Checkpointable)
+        self.variables = carried() or Variables()
+        # The handler that spawns this agent is not kept alive by it.
+        self.variables.run(CURRENT.set, None)
+        """The context variables of the caller of `spawn`, in which the constructor and the hooks begin."""
         self._args = tuple(map(detach, args))
         self._kwargs = {name: detach(value) for name, value in kwargs.items()}
 
@@ -57,6 +63,7 @@ class AgentSpec:
         """Drop the arguments: the agent is not built any more."""
         self._args = ()
         self._kwargs = {}
+        self.variables = Variables()
 
     def construct(self, agent: Agent) -> None:
         """Call the constructor. Passes on its exceptions."""

@@ -12,6 +12,7 @@ from coterie.messaging import Message, MessagePriority
 from coterie.messaging.envelope import Envelope
 from coterie.messaging.mailbox import PendingPut
 from coterie.runtime.references import mailbox_room
+from coterie.runtime.references.invocation import carried
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.mailbox_room import MailboxOwner, WaitServices
 from coterie.runtime.references.reference import AgentRef
@@ -66,6 +67,7 @@ class AgentTimer:
     __slots__ = (
         "_active",
         "_cancelled",
+        "_context",
         "_fixed_delay",
         "_message",
         "_owner",
@@ -100,6 +102,7 @@ class AgentTimer:
         self._seconds = seconds
         self._repeat = repeat
         self._fixed_delay = rhythm == "fixed-delay"
+        self._context = carried()
         self._cancelled = False
         self._waiting: _TimerPort | None = None
         self._timer: Timer | None = None
@@ -166,7 +169,8 @@ class AgentTimer:
             return
         self._waiting = port = _TimerPort(self)
         owner = self._owner
-        envelope = Envelope(self._message, owner.reference, port, None, self._priority)
+        context = self._context.copy() if self._context is not None else None
+        envelope = Envelope(self._message, owner.reference, port, None, self._priority, context=context)
 
         def rejected(full: MailboxFull) -> None:
             self.missed += 1

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
-from typing import Protocol
+from contextvars import Context, ContextVar, copy_context
+from typing import Protocol, TypeVar
 
 from coterie.messaging.envelope import Envelope, Reference
 from coterie.runtime.dispatchers.base import AgentExecutor
 from coterie.runtime.references.waits import Waiter
+
+A = TypeVar("A")
+B = TypeVar("B")
+T = TypeVar("T")
 
 
 class ActingAgent(Waiter, Protocol):
@@ -57,3 +62,22 @@ class Invocation:
 
 CURRENT: ContextVar[Invocation | None] = ContextVar("coterie_invocation", default=None)
 """The invocation whose code is running; None outside of all agents. Copied into tasks and `run_blocking`."""
+
+
+def carried() -> Context | None:
+    """Return a copy of the caller's context variables for a message to carry, or None if it has none of its own."""
+    context = copy_context()
+    return context if len(context) > (CURRENT in context) else None
+
+
+def variables_of(invocation: Invocation) -> Context:
+    """Return a new context that has nothing but an invocation."""
+    context = Context()
+    context.run(CURRENT.set, invocation)
+    return context
+
+
+def call_as(invocation: Invocation, function: Callable[[A, B], T], agent: A, message: B) -> T:
+    """Call a handler for an invocation, in the context that its message carried."""
+    CURRENT.set(invocation)
+    return function(agent, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import events
 from collections.abc import Callable
+from contextvars import copy_context
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from coterie.messaging import Message, MessagePriority, Reason, Request
 from coterie.messaging.envelope import Envelope, Reference
 from coterie.messaging.mailbox import PendingPut
 from coterie.runtime.references import mailbox_room
-from coterie.runtime.references.invocation import CURRENT
+from coterie.runtime.references.invocation import CURRENT, carried
 from coterie.runtime.references.mailbox_room import MailboxOwner
 from coterie.runtime.references.reply import Addressee, AskServices, Reply
 
@@ -125,6 +126,7 @@ class AgentRef:
         if priority is not _NORMAL:
             check_instance("priority", priority, MessagePriority, "a MessagePriority")
         invocation = CURRENT.get()
+        context = copy_context()
         pending = self._deliver(
             Envelope(
                 message,
@@ -132,6 +134,7 @@ class AgentRef:
                 None,
                 None if ttl is None else self._deadline("ttl", ttl),
                 priority,
+                context=context if len(context) > (invocation is not None) else None,
             )
         )
         if pending is not None:
@@ -151,7 +154,7 @@ class AgentRef:
         invocation = CURRENT.get()
         sender = None if invocation is None else invocation.cell.reference
         deadline = None if ttl is None else self._deadline("ttl", ttl)
-        envelope = Envelope(message, sender, None, deadline, priority)
+        envelope = Envelope(message, sender, None, deadline, priority, context=carried())
         pending = self._deliver(envelope)
         owner = self._endpoint.local
         if pending is not None and owner is not None:
@@ -202,6 +205,7 @@ class AgentRef:
             reply,
             None if limit is None else self._deadline("timeout", limit),
             priority,
+            context=carried(),
         )
         reply.expects(envelope)
         try:
@@ -280,7 +284,7 @@ class AgentRef:
 def post(reference: AgentRef, sender: Reference | None, message: Message, priority: MessagePriority) -> None:
     """Send a message as `AgentRef.post` does, in the name of a sender."""
     services = reference._services  # noqa: SLF001 - same module
-    envelope = Envelope(message, sender, None, None, priority)
+    envelope = Envelope(message, sender, None, None, priority, context=carried())
 
     def rejected(error: MailboxFull) -> None:
         services.dead_letter(envelope, reference.address, Reason.FULL, str(error))
