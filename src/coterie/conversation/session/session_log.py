@@ -63,6 +63,8 @@ class SessionLog:
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
         self._finished: dict[int, Operation] = {}
         """The latest finished operations, which the ledger may not have yet."""
+        self.budget: int | None = None
+        """Characters of messages in a prompt at most, since the model's window did not hold more; None for no limit yet."""
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
         self.answered = max((each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)), default=0)
