@@ -299,3 +299,22 @@ def test_operations_queued_behind_an_unknown_outcome_wait_for_the_user(tmp_path:
         assert life.runs == 1
 
     run(work)
+
+
+def test_a_read_that_the_end_of_the_process_interrupted_runs_again_and_nobody_is_asked(tmp_path: Path) -> None:
+    async def work() -> None:
+        first = Life(effect="read")
+        # Closing says what became of it; a second process that takes over while it runs is as after a kill.
+        before = first.chat(tmp_path)
+        await before.send("!work").answer()
+        await first.began
+        second = Life(effect="read")
+        second.gate.set()
+        async with second.chat(tmp_path) as chat:
+            await chat.ready()
+            await chat.settle()
+            assert [each.state for each in chat.operations()] == [S.SUCCEEDED]
+            assert second.runs == 1
+        await before.aclose()
+
+    run(work)

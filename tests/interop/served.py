@@ -22,6 +22,7 @@ from coterie.kernel import Clock
 from coterie.models import ModelReply, ModelRequest, RuleModel, TextMessage, ToolCall
 from coterie.storage import open_database
 
+ANNS = "the-token-of-ann-and-of-nobody-else"
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - of a test
 EVENTS: TypeAdapter[Any] = TypeAdapter(Event)
 
@@ -148,6 +149,7 @@ def served(folder: Path, held: Held | None = None, clock: Clock | None = None, *
             name="test",
             options=ServingOptions(heartbeat=0.2, **options),
             clock=clock,
+            users={"ann": AccessToken(ANNS)},
         )
         config = uvicorn.Config(application, port=0, access_log=False, log_level="error", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)

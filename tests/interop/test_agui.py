@@ -333,3 +333,13 @@ def test_an_internal_error_is_logged_and_hidden_from_clients(
     assert reply.status_code == 500
     assert "secret" not in events[-1].message + reply.text
     assert caplog.text.count("/secret/place.db") == 2
+
+
+def test_a_message_is_kept_before_the_run_is_announced(server: Served) -> None:
+    for number in range(5):
+        body = {"threadId": f"left-{number}", "runId": "r", "messages": [user("hello", "m")]}
+        with server.client() as client, client.stream("POST", "/agui", json=body) as reply:
+            assert "RUN_STARTED" in next(reply.iter_lines())
+            # What is in the log when the run is announced, whatever the front end does now.
+            said = server.conversations.open(("agui", "-", f"left-{number}")).last_event
+            assert said

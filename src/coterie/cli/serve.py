@@ -33,13 +33,14 @@ def serve(
     base_url: Annotated[
         str | None, typer.Option(help="Where an OpenAI-compatible server is, for --model.", show_default=False)
     ] = None,
+    body_limit: Annotated[int, typer.Option(min=1, help="Bytes of a request at most.")] = 16_000_000,
     out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
 ) -> None:
     """Serve an assistant: AG-UI at /agui, OpenAI's chat completions at /v1, until Ctrl-C."""
     from coterie.interop import AccessToken, ServingOptions, create_application  # noqa: PLC0415 - only with the extra
     from coterie.interop import serve as serve_application  # noqa: PLC0415 - as above
 
-    options = ServingOptions(host=host, port=port, expose=expose, origins=tuple(origin or ()))
+    options = ServingOptions(host=host, port=port, expose=expose, origins=tuple(origin or ()), body_limit=body_limit)
     token = AccessToken.of(os.environ, _VARIABLE)
     if expose and token.generated:
         raise InvalidSetting(

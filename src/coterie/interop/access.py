@@ -7,15 +7,38 @@ import hmac
 import secrets
 from collections.abc import Mapping
 
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coterie.errors import InvalidSetting
+from coterie.interop.responses import HTTPProblem
 
 SHORTEST = 16
 """Minimum characters of a token that the user sets."""
 OPEN = ("/health",)
 """Paths that need no token."""
+
+
+_USER = "coterie.user"
+"""The key of a scope under which the user stands whose own token a request brought."""
+
+
+def verified_user(request: HTTPConnection, headers: tuple[str, ...]) -> str:
+    """Return the user of a request, or an empty text if it is anonymous. Nothing else decides who the user is.
+
+    A token of the user's own goes before all. Otherwise the first of `headers` that is given counts, which whoever holds
+    the shared token is trusted to set. The body, the path and the query never count. Raises `HTTPProblem` for a header
+    that is given twice, or names another user than the token.
+    """
+    own = request.scope.get(_USER, "")
+    given = next((found for name in headers if (found := request.headers.getlist(name))), [])
+    if len(given) > 1:
+        raise HTTPProblem(400, "the header that names the user is given more than once")
+    named = given[0].strip() if given else ""
+    if own and named and named != own:
+        raise HTTPProblem(403, "this token belongs to another user than the header names")
+    return str(own or named)
 
 
 class AccessToken:
@@ -56,9 +79,10 @@ class AccessToken:
 class TokenAuthMiddleware:
     """ASGI middleware that rejects requests without the token, before any other code reads them."""
 
-    def __init__(self, app: ASGIApp, token: AccessToken) -> None:
+    def __init__(self, app: ASGIApp, token: AccessToken, users: Mapping[str, AccessToken]) -> None:
         self._app = app
         self._token = token
+        self._users = dict(users)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or reject it."""
@@ -69,9 +93,14 @@ class TokenAuthMiddleware:
             return  # there are no web sockets here; the server closes it
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         kind, _, secret = (given[0] if len(given) == 1 else b"").decode("latin-1").partition(" ")
-        if kind.lower() == "bearer" and self._token.matches(secret.strip()):
-            await self._app(scope, receive, send)
-            return
+        if kind.lower() == "bearer":
+            if self._token.matches(secret.strip()):
+                await self._app(scope, receive, send)
+                return
+            user = next((name for name, token in self._users.items() if token.matches(secret.strip())), None)
+            if user is not None:
+                await self._app({**scope, _USER: user}, receive, send)
+                return
         message = "the token is missing or wrong; send the header `Authorization: Bearer TOKEN`"
         error = {"message": message, "type": "authentication_error", "param": None, "code": "invalid_api_key"}
         await JSONResponse({"error": error}, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)

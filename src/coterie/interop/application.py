@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 from starlette.applications import Starlette
@@ -54,11 +54,13 @@ def create_application(
     name: str = "assistant",
     options: ServingOptions | None = None,
     clock: Clock | None = None,
+    users: Mapping[str, AccessToken] | None = None,
 ) -> Starlette:
     """Return an ASGI application that serves conversations. Make one for each server; it belongs to that server's loop.
 
     `store` holds the last event that each front end was sent, best in the database of the conversations; `name` is the
-    model name for completions. The application closes neither the conversations nor the store. Raises storage errors.
+    model name for completions. `users` are tokens that admit one user each; the holder of `token` may act for any user. The
+    application closes neither the conversations nor the store. Raises storage errors.
     """
     options = options if options is not None else ServingOptions()
     clock = clock if clock is not None else SystemClock()
@@ -85,7 +87,7 @@ def create_application(
     )
     application = Starlette(
         routes=routes,
-        middleware=[pages, Middleware(TokenAuthMiddleware, token=token)],
+        middleware=[pages, Middleware(TokenAuthMiddleware, token=token, users=users or {})],
         exception_handlers={HTTPException: _unknown, HTTPProblem: refused, CoterieError: failed, Exception: broken},
         lifespan=_lifespan,
     )

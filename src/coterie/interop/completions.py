@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation import Delivered, TextWritten, TurnEnded
 from coterie.errors import CoterieError
-from coterie.interop.exchange import Delivery, exchange
+from coterie.interop.access import verified_user
+from coterie.interop.exchange import Delivery, chain, exchange
 from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
 from coterie.interop.threads import ServerState, digest
 
@@ -68,6 +69,7 @@ class CompletionRequest:
     text: str
     """The new message of the user."""
     user: str
+    """The user; at first as the body says it."""
     lines: tuple[tuple[str, str], ...]
     """The earlier messages: role and text, without system messages."""
     stream: bool
@@ -130,7 +132,6 @@ def _texts(parts: Sequence[ContentPart], place: int) -> list[str]:
 
 
 _THREAD_HEADERS = ("x-thread-id", "x-openwebui-chat-id", "x-conversation-id")
-_USER_HEADERS = ("x-user", "x-openwebui-user-id")
 _BREAK = "\n\n"
 
 
@@ -159,9 +160,12 @@ class CompletionEndpoints:
     async def complete(self, request: Request) -> Response:
         """``POST /v1/chat/completions``, streaming or not."""
         parsed = parse_request(await read_json(request, self._server.options.body_limit), self._server.name)
+        user = verified_user(request, self._server.options.user_headers)
+        # What the body says separates anonymous conversations, under names that no user has; it makes nobody a user.
+        who = (user,) if user or not parsed.user else ("-", parsed.user)
+        parsed = replace(parsed, user="/".join(who))
         thread, named = self._thread(request, parsed)
-        user = parsed.user or _header(request, _USER_HEADERS) or "-"
-        client = await self._server.threads.open(("completions", user, thread))
+        client = await self._server.threads.open(("completions", *(each or "-" for each in who), thread), user)
         told = exchange(client, parsed.text)
         if not parsed.stream:
             answer = await self._whole(told)
@@ -202,7 +206,7 @@ class CompletionEndpoints:
         try:
             written = False
             async with contextlib.aclosing(told):
-                async for each in _chain(first, told):
+                async for each in chain(first, told):
                     text, written = _piece(each, said, written=written)
                     if text:
                         said.append(text)
@@ -261,13 +265,6 @@ def _piece(told: Delivery, said: list[str], *, written: bool) -> tuple[str, bool
         return ("" if written or not event.text else gap + event.text), written
     text = _whole_text(told)
     return (gap + text if text else ""), False if text else written
-
-
-async def _chain(first: Delivery | None, rest: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:
-    if first is not None:
-        yield first
-    async for each in rest:
-        yield each
 
 
 def _header(request: Request, names: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Container
+from collections.abc import AsyncGenerator, AsyncIterator, Container
 from dataclasses import dataclass
 
 from coterie.conversation import (
@@ -64,6 +64,14 @@ async def exchange(
                 client.advance(event.id)
             if over:
                 return
+
+
+async def chain(first: Delivery | None, rest: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:
+    """Yield the first, if there is one, and then the rest."""
+    if first is not None:
+        yield first
+    async for each in rest:
+        yield each
 
 
 def _is_told(client: ClientThread, event: Event, known: Container[int], *, trusted: bool) -> bool:

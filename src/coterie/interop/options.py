@@ -22,8 +22,12 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """True allows connections from other machines. Without it `host` must be a loopback address."""
     origins: tuple[str, ...] = ()
     """Origins of web pages that may call from a browser, such as ``https://chat.example.org``."""
-    body_limit: int = 1_000_000
-    """Maximum bytes of a request."""
+    user_headers: tuple[str, ...] = ("x-user", "x-openwebui-user-id")
+    """The headers that name the user, of which the first that is given counts. Behind a proxy that authenticates, name only
+    the one that the proxy sets, and removes from what clients send."""
+    body_limit: int = 16_000_000
+    """Bytes of a request at most. Front ends send the whole history each time, of which only the new message counts; its
+    length is limited by `ConversationSettings.longest`."""
     open_threads: int = 1_000
     """Maximum open threads that were not used for a minute and have no unfinished operation."""
     heartbeat: float = 15.0
@@ -39,6 +43,9 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         check_number("ServingOptions.open_threads", self.open_threads, least=1, whole=True)
         check_number("ServingOptions.heartbeat", self.heartbeat, above=0)
         check_number("ServingOptions.drain", self.drain)
+        for header in self.user_headers:
+            if not header:
+                raise InvalidSetting("ServingOptions.user_headers", header, "names of headers")
         if "*" in self.origins:
             raise InvalidSetting(
                 "ServingOptions.origins", "*", "the origins of your own pages, such as https://chat.example.org"

@@ -151,12 +151,14 @@ class ClientThreads:
     def __len__(self) -> int:
         return len(self._threads)
 
-    async def open(self, namespace: tuple[str, ...]) -> ClientThread:
-        """Return the thread of a namespace. Raises as `Conversations.open`."""
+    async def open(self, namespace: tuple[str, ...], user: str = "") -> ClientThread:
+        """Return the thread of a namespace, whose tools are told the user. Raises what `Conversations.open` does."""
         client = self._threads.get(namespace)
         if client is None:
             key = json.dumps(namespace)
-            chat, told = await asyncio.to_thread(lambda: (self._conversations.open(namespace), self._records.told(key)))
+            chat, told = await asyncio.to_thread(
+                lambda: (self._conversations.open(namespace, user=user), self._records.told(key))
+            )
             await chat.ready()
             client = self._threads.setdefault(namespace, ClientThread(key, chat, told, self._records))
         client.opened_at = self._clock.monotonic()

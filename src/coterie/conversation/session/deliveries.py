@@ -54,7 +54,12 @@ class Deliveries:
         outcomes = "\n".join(f"- {outcome_line(each)}" for each in due)
         request = ModelRequest(
             instructions=f"{settings.instructions}\n\n{settings.synthesis_instructions}\n\nThe outcomes:\n{outcomes}",
-            exchanges=project(self._session_log.entries(), turn=self._session_log.answered, limit=settings.history),
+            exchanges=project(
+                self._session_log.entries(),
+                turn=self._session_log.answered,
+                limit=settings.history,
+                budget=self._session_log.budget,
+            ),
             temperature=settings.synthesis_temperature,
             agent=self._session_log.state.name,
             step="delivery " + " ".join(each.id for each in due),

@@ -26,8 +26,10 @@ STATUS = "check_status"
 INTERRUPTED = "It was interrupted, and no result of it is known."
 
 
-def project(entries: Iterable[ConversationEntry], *, turn: int | None = None, limit: int = 40) -> tuple[PromptMessage, ...]:
-    """Return the prompt of a log: its latest `limit` turns and deliveries, oldest first.
+def project(
+    entries: Iterable[ConversationEntry], *, turn: int | None = None, limit: int = 40, budget: int | None = None
+) -> tuple[PromptMessage, ...]:
+    """Return the prompt of a log: its latest `limit` turns and deliveries, oldest first, in at most `budget` characters.
 
     `turn` is the current turn; its question is the last one, and later questions are not shown yet. A question stands
     where its turn started, so an answer always follows its question.
@@ -59,7 +61,46 @@ def project(entries: Iterable[ConversationEntry], *, turn: int | None = None, li
         begun = units.pop(("turn", turn), [])
         units["turn", turn] = begun or _question(questions[turn])
     latest = list(units.values())[-limit:]
+    if budget is not None:
+        latest = _cut(latest, budget)
     return tuple(exchange for unit in latest for exchange in unit)
+
+
+def size(messages: Iterable[PromptMessage]) -> int:
+    """Return the length of messages in characters, roughly."""
+    total = 0
+    for each in messages:
+        if isinstance(each, ToolResult):
+            total += len(each.content)
+        else:
+            total += len(each.text) if isinstance(each, TextMessage) else len(str(each.arguments))
+    return total
+
+
+def _cut(units: list[list[PromptMessage]], budget: int) -> list[list[PromptMessage]]:
+    """Return the latest units that have at most `budget` characters together.
+
+    The last is always kept. If it is too long by itself, its results are cut to equal shares of the budget.
+    """
+    kept: list[list[PromptMessage]] = []
+    left = budget
+    for unit in reversed(units):
+        left -= size(unit)
+        if kept and left < 0:
+            break
+        kept.insert(0, unit)
+    results = sum(isinstance(each, ToolResult) for each in kept[-1]) if kept else 0
+    if len(kept) == 1 and size(kept[0]) > budget and results:
+        share = budget // (results + 1)
+        kept[0] = [_shortened(each, share) if isinstance(each, ToolResult) else each for each in kept[0]]
+    return kept
+
+
+def _shortened(result: ToolResult, share: int) -> ToolResult:
+    if len(result.content) <= share:
+        return result
+    content = f"{result.content[:share]}\n[cut: the result has {len(result.content)} characters]"
+    return ToolResult(result.id, result.name, content, failed=result.failed)
 
 
 def _question(said: UserMessageEntry | None) -> list[PromptMessage]:

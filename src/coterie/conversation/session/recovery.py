@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from coterie.conversation.entries import ConversationEntry, OperationEndedEntry, ToolCallsEntry, ToolResultEntry
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import outcome_line
-from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.operations.operation import Effect, Operation, OperationState
 from coterie.conversation.session.prompt import INTERRUPTED
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import AttemptPurpose
 
 _S = OperationState
+_READS = 3
+"""Attempts of a read that the end of the process may interrupt, before it has failed: it may be what ends the process."""
 
 
 async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> None:
     """Restore the operations of a conversation that was just opened.
 
-    An operation that was running gets an unknown outcome until the tool's `check` tells; without a `check` the user is
-    asked. Queued operations stay queued. A call without a result in the log gets one.
+    A write that was running gets an unknown outcome until the tool's `check` tells; without a `check` the user is asked. A
+    read that was running runs again. Queued operations stay queued. A call without a result in the log gets one.
     """
     entries: list[ConversationEntry] = []
     changed: dict[int, Operation] = {}
-    for operation in session_log.operations.values():
-        if operation.state in (_S.RUNNING, _S.CANCELLING):
-            changed[operation.number] = lost = machine.mark_unknown(operation)
-            entries.append(OperationEndedEntry(operation=lost))
-            session_log.host.telemetry.count_tool(operation.tool, "unknown")
-        elif operation.state is _S.QUEUED and not operation.background:
-            changed[operation.number] = machine.change(operation, background=True)
+    _settle_interrupted(session_log, entries, changed)
     for returned, heard in _missing_results(session_log, changed):
         entries.append(returned)
         if heard is not None:
@@ -45,6 +43,30 @@ async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> Non
         )
     _reconcile(session_log, scheduler)
     scheduler.schedule()
+
+
+def _settle_interrupted(session_log: SessionLog, entries: list[ConversationEntry], changed: dict[int, Operation]) -> None:
+    """Add what becomes of operations that had not ended."""
+    for operation in session_log.operations.values():
+        if operation.effect is Effect.READ and operation.state in (_S.RUNNING, _S.CANCELLING):
+            changed[operation.number] = read = _interrupted_read(operation, session_log.now)
+            if read.ended:
+                entries.append(OperationEndedEntry(operation=read))
+        elif operation.state in (_S.RUNNING, _S.CANCELLING):
+            changed[operation.number] = lost = machine.mark_unknown(operation)
+            entries.append(OperationEndedEntry(operation=lost))
+            session_log.host.telemetry.count_tool(operation.tool, "unknown")
+        elif operation.state is _S.QUEUED and not operation.background:
+            changed[operation.number] = machine.change(operation, background=True)
+
+
+def _interrupted_read(operation: Operation, now: float) -> Operation:
+    """Return what becomes of a read that was running: it changes nothing, so it runs again, and nobody has to be asked."""
+    if operation.state is _S.CANCELLING:
+        return machine.end(operation, _S.CANCELLED, now)
+    if operation.attempt >= _READS:
+        return machine.end(operation, _S.FAILED, now, f"the process ended {operation.attempt} times while it ran")
+    return msgspec.structs.replace(machine.requeue(operation, "it runs again after a restart"), background=True)
 
 
 def _reconcile(session_log: SessionLog, scheduler: OperationScheduler) -> None:

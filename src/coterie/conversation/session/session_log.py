@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,13 +26,18 @@ from coterie.conversation.journal import LogRecord
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.sanitize import storable
 from coterie.conversation.state import ConversationState
-from coterie.conversation.tools.schema import MASK
+from coterie.conversation.tools.redaction import Redactor
 from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
 """Log entries in memory for each turn of a prompt."""
 _MAX_FINISHED = 100
 """Finished operations that stay in memory."""
+
+
+_TEXTS = frozenset({"text", "whole", "content", "problem", "detail", "line"})
+"""The fields of entries, operations and events in which tools and models can repeat a secret."""
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
 class _UncommittedEvents:
@@ -63,6 +68,9 @@ class SessionLog:
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
         self._finished: dict[int, Operation] = {}
         """The latest finished operations, which the ledger may not have yet."""
+        self._redactor = Redactor()
+        self.budget: int | None = None
+        """Characters of messages in a prompt at most, since the model's window did not hold more; None for no limit yet."""
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
         self.answered = max((each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)), default=0)
@@ -113,7 +121,7 @@ class SessionLog:
         at = self.now
         records: list[LogRecord] = []
         events: list[Event | TextCompleted] = []
-        for entry in map(storable, entries):
+        for entry in map(storable, map(self._without_secrets, entries)):
             self._sequence += 1
             record = LogRecord(self._sequence, at, entry)
             records.append(record)
@@ -123,7 +131,7 @@ class SessionLog:
                 self.answered = max(self.answered, entry.turn)
             elif isinstance(entry, ConsentRequestedEntry):
                 self._confirming[_canonical_call(entry.tool, entry.arguments)] = entry.turn
-        changed = [storable(each) for each in operations]
+        changed = [storable(self._without_secrets(each)) for each in operations]
         for operation in changed:
             if operation.ended and operation.delivered:
                 self.operations.pop(operation.number, None)
@@ -143,17 +151,17 @@ class SessionLog:
     def announce(self, make: Callable[..., Event], **facts: Any) -> None:
         """Publish an event that is not in the log."""
         self._part += 1
+        for name in _TEXTS & facts.keys():
+            facts[name] = self._redactor.mask(facts[name])
         self.state.event_stream.publish([make(id=identify(self._published, self._part), at=self.now, **facts)])
 
     async def redact(self, secrets: Iterable[str]) -> None:
-        """Mask secrets in the messages of the user, as far back as prompts go."""
-        longest_first = sorted(set(secrets), key=len, reverse=True)
+        """Mask secrets in the messages of the user, as far back as prompts go, and in all later entries and events."""
+        self._redactor.add(secrets)
         amended = []
         for place, record in enumerate(self.records):
             if isinstance(record.entry, UserMessageEntry):
-                text = record.entry.text
-                for secret in longest_first:
-                    text = text.replace(secret, MASK)
+                text = self._redactor.mask(record.entry.text)
                 if text != record.entry.text:
                     entry = msgspec.structs.replace(record.entry, text=text)
                     self.records[place] = now = msgspec.structs.replace(record, entry=entry)
@@ -163,6 +171,21 @@ class SessionLog:
                 [event for each in amended for event in events_of(each.sequence, each.at, each.entry)]
             )
             await self.host.journal.amend(self.state.key, self._epoch, amended)
+
+    def _without_secrets(self, value: _Struct) -> _Struct:
+        """Return an entry or an operation without the known secrets. What the user says stays until a tool is called with it."""
+        if isinstance(value, UserMessageEntry):
+            return value
+        found: dict[str, Any] = {}
+        for name in value.__struct_fields__:
+            given = getattr(value, name)
+            if name in _TEXTS:
+                found[name] = self._redactor.mask(given)
+            elif name == "operation" and isinstance(given, Operation):
+                found[name] = self._without_secrets(given)
+            elif name == "operations":
+                found[name] = tuple(map(self._without_secrets, given))
+        return msgspec.structs.replace(value, **found)
 
     def operation(self, number: int) -> Operation | None:
         """Return any operation of the conversation with its latest change, committed or not."""

@@ -111,7 +111,11 @@ class ToolCallPolicy:
         drafts: Sequence[PlannedOperation] = (),
         requested: bool = False,
     ) -> ImmediateResult | PlannedOperation:
-        """Return the reply or the operation of a call. `drafts` are the earlier operations of the same model reply."""
+        """Return what becomes of a call. `drafts` are the operations of the same reply that come before it."""
+        called = self._host.tools.get(name)
+        if called is not None and isinstance(given, Mapping):
+            # Whatever becomes of the call: the secret has reached its end.
+            await self._session_log.redact(texts_of([given.get(secret) for secret in called.arguments.secrets]))
         found = self._parse(name, given, turn, call)
         if isinstance(found, ImmediateResult):
             return found
@@ -132,7 +136,6 @@ class ToolCallPolicy:
         if tool.arguments.hidden(operation.arguments):
             assert isinstance(given, Mapping)
             self._scheduler.hold_secrets(number, given)
-            await self._session_log.redact(texts_of([given.get(secret) for secret in tool.arguments.secrets]))
         return PlannedOperation(operation, self._patience(tool) if not requested else 0.0)
 
     def masked(self, call: ToolCall) -> ToolCall:

@@ -12,17 +12,19 @@ from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.session.builtin_tools import BUILTIN_TOOLS, BuiltinCommands, definitions
-from coterie.conversation.session.prompt import project
+from coterie.conversation.session.prompt import project, size
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.session.speaker import AnswerCut, ModelInterrupted, Speaker
 from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy, lane_of, tools_for_lane
-from coterie.errors import ConversationError, ModelError, StorageError, describe
-from coterie.models import Finish, ModelRequest, ToolCall
+from coterie.errors import ContextTooLong, ConversationError, ModelError, StorageError, describe
+from coterie.models import Finish, ModelReply, ModelRequest, ToolCall
 
 SORRY = "I am sorry, I cannot answer that just now."
 _COMPLETE = (Finish.STOP, Finish.TOOLS)
 """How a reply ends that is whole. The calls of any other are not run: one may lack arguments, or not be meant."""
+_SMALLEST = 1_000
+"""Characters of a prompt's messages that are not cut any more: the instructions or the tools are too long then."""
 LOST = "I am sorry, I could not work out how to do that."
 
 
@@ -64,9 +66,8 @@ class TurnRunner:
         steps = mistakes = 0
         while True:
             steps += 1
-            request = self._request(turn, lane, steps)
             try:
-                reply = await self._speaker.speak(request, turn=turn)
+                reply = await self._ask(turn, lane, steps)
             except AnswerCut as cut:
                 await self._end(turn, lane, TurnOutcome.CUT, texts, cut.text, "a result had waited long enough")
                 return
@@ -104,6 +105,19 @@ class TurnRunner:
 
     # The prompt.
 
+    async def _ask(self, turn: int, lane: Lane, step: int) -> ModelReply:
+        """Return the reply of the model. A prompt that its window cannot hold is cut, oldest first, and asked again."""
+        while True:
+            request = self._request(turn, lane, step)
+            try:
+                return await self._speaker.speak(request, turn=turn)
+            except ContextTooLong:
+                length = size(request.exchanges)
+                before = self._session_log.budget
+                if length < _SMALLEST or (before is not None and length // 2 >= before):
+                    raise
+                self._session_log.budget = length // 2
+
     def _request(self, turn: int, lane: Lane, step: int) -> ModelRequest:
         settings = self._host.settings
         operations = self._session_log.operations.values()
@@ -116,7 +130,7 @@ class TurnRunner:
         unknown = any(each.state is OperationState.UNKNOWN for each in operations)
         return ModelRequest(
             instructions="\n\n".join(part for part in parts if part),
-            exchanges=project(self._session_log.entries(), turn=turn, limit=settings.history),
+            exchanges=project(self._session_log.entries(), turn=turn, limit=settings.history, budget=self._session_log.budget),
             tools=(*(each.definition for each in tools), *definitions(lane, list(self._host.tools), unknown=unknown)),
             temperature=settings.temperature,
             agent=self._session_log.state.name,

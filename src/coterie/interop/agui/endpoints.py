@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from ag_ui.core import (
     PROTOCOL_VERSION,
@@ -18,14 +18,12 @@ from starlette.responses import JSONResponse, Response
 
 from coterie.conversation import Delivered, OperationChanged, OperationProgressed, TurnBegan, TurnEnded
 from coterie.errors import ConversationError, CoterieError
+from coterie.interop.access import verified_user
 from coterie.interop.agui.run_request import RunRequest, parse_request
 from coterie.interop.agui.translator import EventTranslator, content
-from coterie.interop.exchange import Delivery, exchange
+from coterie.interop.exchange import Delivery, chain, exchange
 from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
 from coterie.interop.threads import ClientThread, ServerState
-
-_USER = "x-user"
-"""The header that names the owner of the threads."""
 
 
 class AgUiEndpoints:
@@ -38,7 +36,14 @@ class AgUiEndpoints:
         """``POST /agui``: send the new message, if any, and stream the events until the turn ends."""
         parsed = parse_request(await read_json(request, self._server.options.body_limit))
         client = await self._client_thread(request, parsed.thread)
-        return self._stream(self._running(client, parsed))
+        telling = exchange(client, parsed.text, parsed.message, known=parsed.known, after=parsed.after)
+        # The message is on the disk before the run is announced: a front end that leaves then has not lost it.
+        first: Delivery | CoterieError | None
+        try:
+            first = await anext(telling, None)
+        except CoterieError as error:
+            first = error
+        return self._stream(self._running(client, parsed, first, telling))
 
     async def listen(self, request: Request) -> Response:
         """``GET /agui/{thread}/events``: stream results and the progress of operations between runs, without an end.
@@ -72,19 +77,27 @@ class AgUiEndpoints:
         return JSONResponse({"queue": [content(each) for each in queue]})
 
     async def _client_thread(self, request: Request, thread: str) -> ClientThread:
-        return await self._server.threads.open(("agui", request.headers.get(_USER) or "-", thread))
+        user = verified_user(request, self._server.options.user_headers)
+        return await self._server.threads.open(("agui", user or "-", thread), user)
 
     def _stream(self, pieces: AsyncIterator[str]) -> Response:
         return streaming(pieces, heartbeat=self._server.options.heartbeat, closing=self._server.closing)
 
-    async def _running(self, client: ClientThread, parsed: RunRequest) -> AsyncIterator[str]:
+    async def _running(
+        self,
+        client: ClientThread,
+        parsed: RunRequest,
+        first: Delivery | CoterieError | None,
+        telling: AsyncGenerator[Delivery, None],
+    ) -> AsyncIterator[str]:
         started = RunStartedEvent(thread_id=parsed.thread, run_id=parsed.run, protocol_version=PROTOCOL_VERSION)
         yield _encoded(started)
         translator = EventTranslator(client.chat.operations(unfinished=True))
         try:
-            telling = exchange(client, parsed.text, parsed.message, known=parsed.known, after=parsed.after)
             async with contextlib.aclosing(telling):
-                async for told in telling:
+                if isinstance(first, CoterieError):
+                    raise first
+                async for told in chain(first, telling):
                     for made in _translated(translator, told):
                         yield _encoded(made)
         except CoterieError as error:

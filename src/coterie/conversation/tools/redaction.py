@@ -1,0 +1,32 @@
+"""Find secrets in texts, as they were typed: with spaces, dots and dashes in between, but never inside other words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from coterie.conversation.tools.schema import MASK
+
+_SEPARATORS = re.compile(r"[\s.\-]+")
+_WORD = "[0-9A-Za-z]"
+
+
+class Redactor:
+    """Masks the secrets that it was told of. What is only a part of a longer word or number is left as it is."""
+
+    def __init__(self) -> None:
+        self._patterns: dict[str, re.Pattern[str]] = {}
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Learn secrets."""
+        for secret in secrets:
+            bare = _SEPARATORS.sub("", secret)
+            letters = r"[\s.\-]*".join(map(re.escape, bare)) if bare.isalnum() else re.escape(secret)
+            if bare:
+                self._patterns[bare] = re.compile(f"(?<!{_WORD}){letters}(?!{_WORD})")
+
+    def mask(self, text: str) -> str:
+        """Return a text with a mask for each secret in it."""
+        for bare in sorted(self._patterns, key=len, reverse=True):
+            text = self._patterns[bare].sub(MASK, text)
+        return text
