@@ -1,6 +1,6 @@
-"""Threads and what belongs to them: named threads, a pool that grows, timers, periodic jobs, stack dumps, locks.
+"""Threads and locks: named threads, an elastic pool, timers, periodic jobs, completions, stack dumps, ranked locks.
 
-Every thread of Coterie is started here, and every lock is made here, with its place in one documented order.
+This room starts every thread of Coterie and creates every lock, with its place in one documented order.
 """
 
 from coterie.concurrency.completion import Completion, Signal

@@ -1,4 +1,4 @@
-"""A job that is done again and again."""
+"""Periodic jobs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _log = logging.getLogger(__name__)
 class PeriodicJob:
     """Calls `work` every `interval` seconds of the timers' clock, on the timers' thread, until it is closed.
 
-    `work` must be short. The next time counts from the end of the last, so that a slow job never piles up. A job that
-    raises is logged, and done again. Safe from any thread; `_lock` guards the timer.
+    `work` must be short. Each interval begins when the previous call has ended, so slow calls never pile up. An error of
+    `work` is logged, and the job goes on. Safe from any thread; `_lock` guards the timer.
     """
 
     def __init__(self, timers: Timers, interval: float, work: Callable[[], object], name: str) -> None:
@@ -30,7 +30,7 @@ class PeriodicJob:
         self._plan()
 
     def close(self) -> None:
-        """Do it no more."""
+        """Stop the job."""
         with self._lock:
             self._closed = True
             timer = self._timer
@@ -49,6 +49,6 @@ class PeriodicJob:
     def _run(self) -> None:
         try:
             self._work()
-        except Exception:  # noqa: BLE001 - it is logged, and others go on
+        except Exception:  # noqa: BLE001 - it is logged, and the others go on
             _log.exception("the periodic job %s raised", self.name)
         self._plan()
