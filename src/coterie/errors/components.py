@@ -1,4 +1,4 @@
-"""What can go wrong with a request to a component. The tree is drawn in `coterie.errors`."""
+"""Errors of requests to components. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from coterie.errors.root import CoterieError
 
 
 class ComponentError(CoterieError):
-    """A request to a component was not done."""
+    """A request to a component failed."""
 
 
 class UnknownComponent(ComponentError, LookupError):
-    """There is no component of that name."""
+    """No component has that name."""
 
     def __init__(self, name: object, known: Iterable[str]) -> None:
         super().__init__(f"there is no component {name!r}, only {', '.join(known) or 'none at all'}")
 
 
 class MalformedRequest(ComponentError, ValueError):
-    """A component cannot make sense of a request."""
+    """A component cannot read a request."""
 
     def __init__(self, component: str, problem: str) -> None:
         super().__init__(f"the component {component} cannot do this: {problem}")
 
 
 class ComponentDown(ComponentError):
-    """A component has failed its checks, and could not be restarted."""
+    """A component failed its checks and could not be restarted."""
 
     def __init__(self, component: str, reason: str) -> None:
         super().__init__(f"the component {component} is down: {reason}")

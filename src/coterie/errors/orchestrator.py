@@ -1,4 +1,4 @@
-"""What is wrong about a scenario file, or the folder of a run. The tree is drawn in `coterie.errors`."""
+"""Errors of scenario files and run folders. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from coterie.errors.root import CoterieError
 
 
 class ScenarioError(CoterieError, ValueError):
-    """A scenario file does not make sense. `problems` holds one line for each fault: the key, and what mends it."""
+    """A scenario file is invalid. `problems` has a line for each fault: the key and the remedy."""
 
     def __init__(self, path: Path | str, problems: Sequence[str]) -> None:
         self.path = path
@@ -18,21 +18,21 @@ class ScenarioError(CoterieError, ValueError):
 
 
 class RunFolderFailed(CoterieError):
-    """The folder of a run cannot be written. The reason is the cause."""
+    """The folder of a run cannot be written. The cause is the reason."""
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         super().__init__(f"{path}: cannot be written: {error.strerror or error}; choose another place for the run")
 
 
 class RunUnknown(CoterieError, LookupError):
-    """A folder is not the folder of a run, or of one that cannot be gone on with."""
+    """A folder does not belong to a run, or the run cannot be resumed."""
 
     def __init__(self, path: Path | str, problem: str) -> None:
         super().__init__(f"{path}: {problem}; give the folder that `coterie run` has made")
 
 
 class ServerFailed(CoterieError):
-    """An address cannot be served on. The reason is the cause."""
+    """An address cannot be served on. The cause is the reason."""
 
     def __init__(self, host: str, port: int, error: OSError) -> None:
         reason = error.strerror or str(error)

@@ -1,7 +1,7 @@
-"""Values to bytes and back, typed, without ever running what the bytes say.
+"""The codec: typed values to bytes and back, without running code that the bytes name.
 
-On the wire a class is its module and its name, or a name that it was registered with. A codec finds it among the classes it was shown and the modules that are
-loaded already; it imports nothing. The format is MessagePack, by msgspec.
+On the wire, a class is its module and its name, or a name under which it was registered. A codec finds it among the
+registered classes and the modules that are already loaded; it imports nothing. The format is MessagePack, by msgspec.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ class Codec:
         return value
 
     def register(self, kind: type, name: str = "") -> str:
-        """Make a class known, so that `unpack` finds it wherever it was defined, and return its name on the wire.
+        """Register a class, so that `unpack` finds it wherever it is defined, and return its wire name.
 
-        Give a class whose name is stored a `name` of its own, which must not change when the class moves; without one it
-        is called by its module and its qualified name.
+        Give a class whose name is stored a `name`, which must not change when the class moves; the default is its module
+        and qualified name.
         """
         name = name or self._names.get(kind) or f"{kind.__module__}:{kind.__qualname__}"
         if self._kinds.get(name) is not kind:

@@ -1,8 +1,8 @@
-"""The world that agents share: a state that is the fold of an event log, read by views, changed by intents.
+"""The shared world: a state that is the fold of an event log. Views read it and intents change it.
 
-Views are persistent maps and cost nothing; a resolver, pure and seeded, decides on intents, and each ends granted, cut or
-refused, as an event. The log is on `coterie.storage`: append first, then act on it. Monitors and a controller watch
-health and resources. The world knows nothing of agents, and can be used alone.
+A view is a persistent map and is made in O(1). A resolver, which is pure and seeded, decides intents; each ends granted,
+cut or refused, as an event. The log is on `coterie.storage` and is written before the state changes. Monitors and a
+controller watch health and resources. The room does not depend on agents and can be used alone.
 """
 
 from coterie.world import resolvers

@@ -1,4 +1,4 @@
-"""What somebody wants to happen to a world."""
+"""Intents: requested changes of a world."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from coterie.errors import InvalidIntent, InvalidValue
 from coterie.world.state.values import FrozenMapping, bare, fits, freeze
 
 _WIDE = 2**63
-"""Whole numbers within this, on both sides of 0, can be recorded."""
+"""Whole numbers between minus and plus this bound can be recorded."""
 
 
 class Intent(msgspec.Struct, frozen=True, gc=False):
-    """What somebody wants to happen. Immutable; whether it happens is a resolver's to decide.
+    """A requested change. Immutable; a resolver decides whether it happens.
 
-    The actions that all resolvers know: ``set`` (`key`, `value`), ``remove`` (`key`), ``add`` (`key`, `amount`),
-    ``take`` (`amount` out of `key`, and `into` another), ``move`` (`amount` from `source` to `target`). What is taken
-    or moved must be there; a ``take`` may be cut.
+    All resolvers know these actions: ``set`` (`key`, `value`), ``remove`` (`key`), ``add`` (`key`, `amount`), ``take``
+    (`amount` out of `key`, and `into` another), ``move`` (`amount` from `source` to `target`). A taken or moved amount
+    must be available; a ``take`` may be granted in part.
     """
 
     agent: str
-    """Who wants it."""
+    """The name of the requesting agent."""
     action: str
-    """What is to be done."""
+    """The name of the action."""
     arguments: Mapping[str, Any] = {}
-    """With what."""
+    """The arguments of the action."""
     priority: int = 0
-    """The higher goes first, among those of one stage."""
+    """Higher priorities go first within a stage."""
     round: int = 0
     stage: int = 0
-    """The place of the stage in its graph."""
+    """The position of the stage in its graph."""
     index: int = 0
-    """Which of its agent's intents it is, in its stage."""
+    """The number of the intent among those of its agent in the stage."""
 
 
 def in_order(intents: Iterable[Intent]) -> list[Intent]:
-    """Return intents in the one order in which they count: by round, stage, priority, agent, index.
+    """Return intents in their canonical order: by round, stage, priority, agent, index.
 
-    When they were made and when they arrived says nothing; of what is equal in all five, so is the outcome, for they
-    are then ordered by action and arguments. Raises `InvalidIntent` for what is none.
+    The times of creation and arrival do not matter. Intents that are equal in all five are ordered by action and
+    arguments. Raises `InvalidIntent` if a value is not an intent or cannot be recorded.
     """
     if not isinstance(intents, Iterable):
-        raise InvalidIntent(f"a {type(intents).__qualname__}", "give several, in a list")
+        raise InvalidIntent(f"a {type(intents).__qualname__}", "give a list of intents")
     batch = [intent if _is_plain(intent) else _made_plain(intent) for intent in intents]
     places = [_place(intent) for intent in batch]
     if len(set(places)) == len(places):
@@ -53,7 +53,7 @@ def in_order(intents: Iterable[Intent]) -> list[Intent]:
 
 
 def _is_plain(intent: Any) -> bool:
-    """Return whether an intent can be recorded as it is. What most are made of is found out at once."""
+    """Return whether an intent can be recorded unchanged. A fast check of the common types."""
     if not (
         intent.__class__ is Intent
         and intent.agent.__class__ is str
@@ -91,9 +91,9 @@ def _are_plain(arguments: Mapping[str, Any]) -> bool:  # noqa: PLR0911 - one for
 
 
 def _made_plain(intent: Any) -> Intent:
-    """Return an intent with its values frozen, or raise `InvalidIntent` for what cannot be recorded."""
+    """Return an intent with frozen values; raise `InvalidIntent` if it cannot be recorded."""
     if intent.__class__ is not Intent:
-        raise InvalidIntent(f"a {type(intent).__qualname__}", "make it with Intent(agent, action, arguments)")
+        raise InvalidIntent(f"a {type(intent).__qualname__}", "create it with Intent(agent, action, arguments)")
     given = (intent.priority, intent.round, intent.stage, intent.index)
     numbers = [bare(number) for number in given if not isinstance(number, bool)]
     if not all(number.__class__ is int and -_WIDE < number < _WIDE for number in numbers) or len(numbers) < len(given):
@@ -112,7 +112,7 @@ def _made_plain(intent: Any) -> Intent:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str):
-        raise InvalidValue(name, "it names an argument, and is no text")
+        raise InvalidValue(name, "the name of an argument is not text")
     return str(freeze(name, name))
 
 

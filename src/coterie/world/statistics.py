@@ -1,4 +1,4 @@
-"""What a world has done."""
+"""Counts of a world."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """What a world has done since it was opened."""
+    """Counts of a world since it was opened."""
 
     keys: int
     events: int
-    """Events in all, those before it was opened included."""
+    """All events, including those before it was opened."""
     commits: int
     snapshots: int
     observer_failures: int

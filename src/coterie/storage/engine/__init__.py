@@ -1,4 +1,4 @@
-"""What both databases are run by: the queue, the writer that groups commits, the pool of readers, the handle."""
+"""The parts that all databases share: the write queue, the writer that groups commits, the pool of readers."""
 
 from coterie.storage.engine.contract import ConnectionLost, ReadingConnection, Store, Work, WriteOutcome, WritingConnection
 from coterie.storage.engine.engine import SharedDatabase

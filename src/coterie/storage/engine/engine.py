@@ -1,4 +1,4 @@
-"""One database as one process uses it: a writer, and a pool of readers."""
+"""The shared part of a database in one process: a writer and a pool of readers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from coterie.storage.engine.writer import Writer
 _log = logging.getLogger(__name__)
 
 _EXIT_WITHIN = 10.0
-"""Seconds that the end of the process waits for writes that were accepted and not done."""
+"""Seconds that the end of the process waits for accepted writes."""
 
 
 class SharedDatabase:
-    """What all users of one database in one process share. `release` is called when it has been closed.
+    """The writer and readers that all users of one database in one process share. Closing it calls `release`.
 
-    A program that ends without closing it still has its accepted writes done: the writer's thread is a daemon, so that
-    a stuck work cannot keep the process from ending, and so the end of the interpreter has to wait for it here.
+    Accepted writes are done even if a program ends without closing: the writer's thread is a daemon, so that a stuck work
+    cannot keep the process alive, and an exit handler waits for it.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class SharedDatabase:
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether it was not made by a parent of this process."""
+        """Whether this process, and not a parent of it, created it."""
         return os.getpid() == self._process
 
     def enter(self) -> None:
-        """Raise `StorageForked` in any other process than the one that made it."""
+        """Raise `StorageForked` in a process that did not create it."""
         if os.getpid() != self._process:
             raise StorageForked(self.where)
 
     def close(self, timeout: float) -> None:
-        """Do what was accepted, then let go of everything. What cannot be done in time fails, and is logged."""
-        # Works that are still to be done may read.
+        """Finish the accepted writes and close all connections. Writes that are not done in time fail and are logged."""
+        # The writer goes first, because queued works may read.
         if not self.writer.close(timeout):
             _log.warning("%s: the writer has not ended; a work is stuck", self.where)
         if not self.readers.close(timeout):

@@ -1,4 +1,4 @@
-"""The queue of writes."""
+"""The bounded queue of writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coterie.storage.pending import Pending
 
 
 class Write(NamedTuple):
-    """One write that was asked for."""
+    """One requested write."""
 
     work: Work
     pending: Pending[object]
@@ -20,7 +20,7 @@ class Write(NamedTuple):
 
 
 class _Waiting:
-    """A write that waits for room in the queue. `accepted` and `refused` are read after the signal."""
+    """A write that waits for a place in the queue. `accepted` is read after the signal."""
 
     __slots__ = ("accepted", "signal", "write")
 
@@ -31,9 +31,9 @@ class _Waiting:
 
 
 class WriteQueue:
-    """Bounded, first in, first out; those who wait for room are let in in their order, before all who come later.
+    """A bounded queue, first in, first out. Waiting writers enter in their order, before later ones.
 
-    Safe from any thread; one thread takes. `_lock` guards everything.
+    Safe from any thread; one thread takes. `_lock` guards all fields.
     """
 
     def __init__(self, where: str, capacity: int) -> None:
@@ -50,9 +50,9 @@ class WriteQueue:
         return len(self._queue)
 
     def put(self, write: Write, timeout: float | None) -> None:
-        """Add a write, and wait up to `timeout` seconds for room, or as long as it takes.
+        """Add a write, waiting up to `timeout` seconds for a place; None waits without a limit.
 
-        Raises `StorageBusy` if there was none, and `StorageClosed`.
+        Raises `StorageBusy` if no place became free, and `StorageClosed`.
         """
         with self._lock:
             if self._closed:
@@ -71,12 +71,12 @@ class WriteQueue:
             self._await(waiting, timeout)
 
     def force(self, write: Write) -> None:
-        """Add a write, whether there is room or not, also as the last after `close`. For the one who takes."""
+        """Add a write regardless of the capacity, even after `close`. Only for the thread that takes."""
         with self._lock:
             self._queue.append(write)
 
     def take(self, most: int, idle: float | None) -> list[Write] | None:
-        """Return the next writes, up to so many; nothing after `idle` seconds without any; None when closed and empty."""
+        """Return up to `most` writes; an empty list after `idle` seconds without one; None when closed and empty."""
         while True:
             with self._lock:
                 if self._queue:
@@ -91,7 +91,7 @@ class WriteQueue:
                         return []
 
     def close(self) -> None:
-        """Accept nothing more. Those who wait for room are refused."""
+        """Accept no more writes. Waiting writers get `StorageClosed`."""
         with self._lock:
             self._closed = True
             waiting, self._waiting = self._waiting, deque()
@@ -100,14 +100,14 @@ class WriteQueue:
         self._doorbell.set()
 
     def drain(self) -> list[Write]:
-        """Return all that waits, which is then nobody else's. Safe from any thread."""
+        """Remove and return all queued writes. Safe from any thread."""
         with self._lock:
             writes = list(self._queue)
             self._queue.clear()
         return writes
 
     def _pop(self, most: int) -> list[Write]:
-        """Take writes off the queue, and let in as many as wait. The lock is held; signals only wake a thread."""
+        """Remove writes and admit waiting ones. The caller holds the lock; signals only wake a thread."""
         queue = self._queue
         taken = [queue.popleft() for _ in range(min(most, len(queue)))]
         while self._waiting and len(queue) < self._capacity:
@@ -127,4 +127,4 @@ class WriteQueue:
                 self._waiting.remove(waiting)
         if closed:
             raise StorageClosed(self._where)
-        raise StorageBusy(self._where, "the queue of writes had no room", timeout or 0.0)
+        raise StorageBusy(self._where, "the queue of writes had no free place", timeout or 0.0)

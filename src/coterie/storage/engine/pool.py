@@ -1,4 +1,4 @@
-"""The connections that read."""
+"""The pool of read connections."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from coterie.storage.engine.contract import ReadingConnection
 
 
 class ReaderPool:
-    """Lends connections, at most so many at once, and makes them when they are first needed.
+    """Lends up to `most` connections at once and opens them on demand.
 
-    A connection belongs to the pool and not to a thread, so threads may come and go. The one that was used last is lent
-    first: its cache is warm. Safe from any thread; `_lock` guards everything, and connections are made without it.
+    A connection belongs to the pool and not to a thread. The last used connection is lent first, because its cache is
+    warm. Safe from any thread; `_lock` guards all fields, and connections are opened without it.
     """
 
     def __init__(self, where: str, connect: Callable[[], ReadingConnection], most: int, patience: float) -> None:
@@ -32,11 +32,11 @@ class ReaderPool:
 
     @property
     def open(self) -> int:
-        """How many connections there are, lent or free."""
+        """The number of connections, lent or free."""
         return self._open
 
     def take(self) -> ReadingConnection:
-        """Borrow a connection. Raises `StorageBusy` when none was free for too long, `StorageClosed`, or as connecting does."""
+        """Borrow a connection. Raises `StorageBusy` after `patience` seconds, `StorageClosed`, and errors of connecting."""
         countdown: Countdown | None = None
         while True:
             with self._lock:
@@ -61,7 +61,7 @@ class ReaderPool:
             raise
 
     def give(self, connection: ReadingConnection) -> None:
-        """Give a connection back."""
+        """Return a connection."""
         with self._lock:
             if connection.usable and not self._closed:
                 self._free.append(connection)
@@ -72,7 +72,7 @@ class ReaderPool:
             self._forget()
 
     def clear(self) -> None:
-        """Close the connections that are free: their server is gone."""
+        """Close the free connections, because their server is lost."""
         with self._lock:
             free, self._free = self._free, []
         for connection in free:
@@ -81,7 +81,7 @@ class ReaderPool:
                 self._forget()
 
     def close(self, timeout: float) -> bool:
-        """Lend no more, and wait up to `timeout` seconds for what is lent. Return whether all came back."""
+        """Lend no more and wait up to `timeout` seconds for lent connections. Return whether all came back."""
         with self._lock:
             self._closed = True
             for signal in self._waiting:
@@ -93,7 +93,7 @@ class ReaderPool:
         return self._emptied.wait(timeout)
 
     def _forget(self) -> None:
-        """Count one connection less. The lock is held."""
+        """Count one connection less. The caller holds the lock."""
         self._open -= 1
         self._wake()
         if self._closed and self._open == 0:
@@ -104,7 +104,7 @@ class ReaderPool:
             self._waiting.popleft().set()
 
     def _leave(self, signal: Signal) -> bool:
-        """Wait no longer. Return False if it was one's turn just now: then it is to be taken, or handed on."""
+        """Stop waiting. Return False if the signal was already set: then the caller must take or pass on its turn."""
         with self._lock:
             if signal in self._waiting:
                 self._waiting.remove(signal)

@@ -1,4 +1,4 @@
-"""What is said about transactions in the same words to every database."""
+"""Transaction statements that are the same for all databases."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from coterie.storage.transaction import Parameters
 
 
 class Transacting(abc.ABC):
-    """The end of a transaction, and what can be undone within it alone. One thread uses it at a time."""
+    """Ends transactions and manages savepoints. One thread uses it at a time."""
 
     @property
     @abc.abstractmethod
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, be it a failed one."""
+        """Whether a transaction is open, even a failed one."""
 
     @abc.abstractmethod
     def execute(self, sql: str, parameters: Parameters) -> int:
-        """Run a statement, and return how many rows it touched."""
+        """Run a statement and return the number of changed rows."""
 
     def commit(self) -> None:
-        """Commit. If that fails the transaction may still be open; after `ConnectionLost` only the server knows."""
+        """Commit. After a failure the transaction may still be open; after `ConnectionLost` only the server knows."""
         self.execute("COMMIT", ())
 
     def savepoint(self) -> None:
-        """Begin what can be undone alone."""
+        """Set a savepoint."""
         self.execute("SAVEPOINT one_work", ())
 
     def release(self) -> None:
-        """Make it part of the transaction."""
+        """Merge the savepoint into the transaction."""
         self.execute("RELEASE one_work", ())
 
     def undo(self) -> None:
-        """Undo it."""
+        """Roll back to the savepoint."""
         self.execute("ROLLBACK TO one_work", ())
         self.execute("RELEASE one_work", ())
 

@@ -1,4 +1,4 @@
-"""The one thread that writes to a database."""
+"""The writer thread of a database."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _MOST = 500
-"""Writes that are taken off the queue at once, and so share one commit."""
+"""Writes that are taken off the queue at once and share one commit."""
 
 _REST_AFTER = 1.0
-"""Seconds without a write after which the store may do what it had put off."""
+"""Seconds without a write after which the store does deferred maintenance."""
 
 
 class Writer:
-    """Takes writes off a queue, has the store do them in groups, and tells those who wait once a group is committed.
+    """Takes writes off the queue, lets the store commit them in groups, and completes their pending results.
 
-    A group is whatever has gathered while the one before it was being written: nobody waits for a group to fill. Safe
-    from any thread; what it counts only its own thread changes.
+    A group holds the writes that arrived while the previous group was written; the writer never waits for a group to
+    fill. Safe from any thread; only its own thread changes the counts.
     """
 
     def __init__(self, where: str, store: Store, capacity: int) -> None:
@@ -36,48 +36,48 @@ class Writer:
         self.stored = 0
         self.failed = 0
         self.commits = 0
-        self._intake = WriteQueue(where, capacity)
+        self._queue = WriteQueue(where, capacity)
         self._rested = True
         self._thread = start_thread(self._run, f"storage-writer {where}")
         self._ident = self._thread.ident or 0
 
     @property
     def queued(self) -> int:
-        """How many writes wait."""
-        return len(self._intake)
+        """The number of queued writes."""
+        return len(self._queue)
 
     @property
     def is_current(self) -> bool:
-        """Whether the calling thread is the writer's."""
+        """Whether the calling thread is the writer's thread."""
         return threading.get_ident() == self._ident
 
     def submit(self, work: Work, *, durable: bool, timeout: float | None) -> Pending[T]:
-        """Queue a work. Raises `StorageBusy` without room, `StorageClosed` after `close`."""
+        """Queue a work. Raises `StorageBusy` if the queue stays full, and `StorageClosed` after `close`."""
         pending: Pending[T] = Pending(self.where, self._ident)
         write = Write(work, pending, durable)
         if self.is_current:
-            # What it asks for itself it cannot wait for.
-            self._intake.force(write)
+            # The writer cannot wait for itself.
+            self._queue.force(write)
         else:
-            self._intake.put(write, timeout)
+            self._queue.put(write, timeout)
         return pending
 
     def close(self, timeout: float) -> bool:
-        """Do what was accepted and end. What is not done after `timeout` seconds fails. Return whether it has ended."""
-        self._intake.close()
+        """Finish the accepted writes and end; fail those not done after `timeout` seconds. Return whether the thread ended."""
+        self._queue.close()
         self._thread.join(timeout)
         if self._thread.is_alive():
             self.store.give_up()
             self._thread.join(timeout)
         ended = not self._thread.is_alive()
         if not ended:
-            for write in self._intake.drain():
+            for write in self._queue.drain():
                 write.pending.fail(StorageUnavailable(self.where, "it was closed while an earlier write was stuck"))
         return ended
 
     def _run(self) -> None:
         try:
-            while (writes := self._intake.take(_MOST, None if self._rested else _REST_AFTER)) is not None:
+            while (writes := self._queue.take(_MOST, None if self._rested else _REST_AFTER)) is not None:
                 if writes:
                     self._rested = False
                     self._write(writes)
@@ -104,14 +104,14 @@ class Writer:
         try:
             outcomes = self.store.store([write.work for write in writes], durable=any(write.durable for write in writes))
         except StorageFull as error:
-            # A full disk takes the whole transaction. What found no room must not fail what would have: one at a time.
+            # A full disk undoes the whole transaction. Store one at a time, so that small writes can still succeed.
             if len(writes) > 1:
                 return [outcome for write in writes for outcome in self._store([write])]
             return [WriteOutcome(None, error)]
         except StorageError as error:
             return [WriteOutcome(None, error)] * len(writes)
-        except BaseException as error:  # noqa: BLE001 - those who wait are told, and the writer must go on
-            _log.exception("the writer of %s met an error that it does not know", self.where)
+        except BaseException as error:  # noqa: BLE001 - the waiting callers get it, and the writer must go on
+            _log.exception("the writer of %s met an unknown error", self.where)
             unknown = StorageUnavailable(self.where, describe(error), doubtful=True)
             unknown.__cause__ = error
             return [WriteOutcome(None, unknown)] * len(writes)

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean."""
+"""Translation of PostgreSQL's errors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from coterie.storage.engine import ConnectionLost
 from coterie.storage.postgres.address import ConnectionTarget
 
 FAILURES = (psycopg.Error, OverflowError, ValueError, TypeError)
-"""What the library raises: its own errors, and Python's for numbers and text that the server has no form for."""
+"""The errors of the library, and Python's errors for numbers and text that the server cannot store."""
 
 _AGAIN = frozenset({"40001", "40P01"})
-"""Another process was in the way, and one of the two had to begin again: it is this one."""
+"""Serialization failure and deadlock: the transaction has to be done again."""
 
 
 def failure(error: Exception, address: ConnectionTarget, sql: str, *, broken: bool) -> StorageError:
-    """Return the error of storage for one of `FAILURES`, which a statement met; `broken` if its connection did not survive."""
+    """Return the storage error for one of `FAILURES` that a statement raised; `broken` means that the connection is lost."""
     code = getattr(error, "sqlstate", None) or ""
     diagnosis = getattr(error, "diag", None)
-    # The server's details quote what was to be stored, so only the first line of what it says is shown.
+    # The details of the server quote stored values, so only its first line is shown.
     where, text = address.shown, address.clean((diagnosis and diagnosis.message_primary) or error)
     if code == "53100":
         return StorageFull(where, text)

@@ -1,4 +1,4 @@
-"""How a writer learns, when it was not told, whether its last transaction was committed."""
+"""Find out whether a transaction was committed after the connection was lost."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from coterie.storage.engine import ConnectionLost
 from coterie.storage.postgres.connection import PostgresConnection
 
 _LOCK = 0x636F746572696501
-"""The number of the advisory lock under which the table is made."""
+"""The number of the advisory lock that guards the creation of the table."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS coterie_writers (writer TEXT PRIMARY KEY, token BIGINT NOT NULL, seen TIMESTAMPTZ NOT NULL)
 """
 
 
-class Fate:
-    """One row that belongs to this writer, in which each of its transactions leaves its number.
+class CommitCheck:
+    """A row of this writer, in which each of its transactions stores its number.
 
-    If the number is there, the transaction was committed, and so was all else in it. The server's own memory of
-    transactions (`txid_status`) does not do for this: after a crash it gives the number of one that left no trace to
-    somebody else's. To look at the row is to wait for whoever is still changing it, so a transaction that the server
-    goes on with, because it has not noticed that its client is gone, is waited for.
+    If the row holds the number, the whole transaction was committed. The server's own record (`txid_status`) is not
+    sufficient: after a crash the server may reuse the number of a lost transaction. Reading the row waits for a
+    transaction that still changes it, so it also waits for one that the server continues without its client.
 
-    The row is deleted when the writer closes; those of writers that were killed go after a month.
+    The writer deletes its row when it closes; rows of killed writers are deleted after a month.
     """
 
     def __init__(self) -> None:
@@ -32,19 +31,19 @@ class Fate:
         self._token = 0
 
     def prepare(self, connection: PostgresConnection) -> None:
-        """Make the table and the row."""
+        """Create the table and the row."""
         connection.script(
-            f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK}); {_TABLE};"  # noqa: S608 - nothing of anybody else's
+            f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK}); {_TABLE};"  # noqa: S608 - only constants of this module
             f"DELETE FROM coterie_writers WHERE seen < now() - interval '30 days'; {self._leave()}; COMMIT"
         )
 
     def opening(self) -> str:
-        """Return the statement with which the next transaction begins."""
+        """Return the first statement of the next transaction."""
         self._token += 1
         return self._leave()
 
     def was_committed(self, connection: PostgresConnection) -> bool:
-        """Ask over a new connection whether the last transaction was committed. Raises `ConnectionLost` to ask again."""
+        """Return whether the last transaction was committed, over a new connection. Raises `ConnectionLost` to ask again."""
         try:
             connection.script("BEGIN; SET LOCAL lock_timeout = '2s'")
             row = connection.row("SELECT token FROM coterie_writers WHERE writer = ? FOR UPDATE", (self._writer,))

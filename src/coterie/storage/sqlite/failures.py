@@ -1,4 +1,4 @@
-"""What SQLite's errors mean."""
+"""Translation of SQLite's errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coterie.errors import (
 )
 
 FAILURES = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError, TypeError)
-"""What the module raises: its own errors, and Python's for numbers and text that have no form in the file."""
+"""The errors of the module, and Python's errors for numbers and text that the file cannot store."""
 
 _UNAVAILABLE = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM}
@@ -24,11 +24,11 @@ _UNAVAILABLE = frozenset(
 
 
 def failure(error: Exception, path: Path, sql: str = "", *, writes: bool = False) -> StorageError:
-    """Return the error of storage for one of `FAILURES`, which a statement or the opening of a file met.
+    """Return the storage error for one of `FAILURES` that a statement or the opening of a file raised.
 
-    `writes` says that it was met by who may write: then a file that cannot be written is no fault of the statement.
+    `writes` tells that the connection may write: then a read-only file is not a fault of the statement.
     """
-    # The lower byte is the kind; the rest only says more of it.
+    # The lower byte is the primary code.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StorageCorrupt(path, error)
@@ -39,10 +39,10 @@ def failure(error: Exception, path: Path, sql: str = "", *, writes: bool = False
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConstraintViolated(path, error, sql)
     if code in _UNAVAILABLE and (writes or not _is_a_write_in_a_read(error)):
-        return StorageUnavailable(path, f"{error}; look at its folder, its permissions and its disk")
+        return StorageUnavailable(path, f"{error}; check its folder, its permissions and its disk")
     return StatementFailed(path, error, sql)
 
 
 def _is_a_write_in_a_read(error: Exception) -> bool:
-    """Return whether a reader was told to write, which is no fault of the file."""
+    """Return whether a read connection was used to write, which is not a fault of the file."""
     return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY and "attempt to write" in str(error)

@@ -1,4 +1,4 @@
-"""A lock that a process has on a file, and that nothing but its end can leave behind."""
+"""The lock of a process on a database file."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from coterie.errors import StorageLocked, StorageUnavailable
 
 
 class ProcessLock:
-    """Keeps a second process from a database, by an advisory lock (`flock`) on a file beside it.
+    """Excludes other processes from a database, by an advisory lock (`flock`) on a file beside it.
 
-    SQLite itself would let two processes take turns. But each has one writer that groups its commits, and an order of
-    its writes in memory: two of them would be fair to nobody, and neither would see what the other does.
+    SQLite itself would let two processes take turns. But each process has a writer that groups commits and orders its
+    writes in memory; two writers would starve each other and not see each other's order.
 
-    The lock is on a file of its own, since closing any descriptor of the database would drop SQLite's locks on it. It
-    ends with its process, however that ends. It is `flock`, and not a lock by `fcntl`, because closing another
-    descriptor of the same file does not drop it; a child that was forked must close its copy (`abandon`), or it would
-    hold the lock for as long as it lives. On a network file system a lock may be unknown to other machines, and a
-    write-ahead log does not work across machines at all: databases belong on a local disk.
+    The lock is on a separate file, because closing any descriptor of the database would drop SQLite's own locks. It ends
+    with its process. It is `flock` and not `fcntl`, because closing another descriptor of the same file does not drop
+    it; a forked child must close its copy (`abandon`), or it would hold the lock as long as it lives. On a network file
+    system, other machines may not see a lock, and a write-ahead log does not work across machines: use a local disk.
 
     Not safe from several threads at once.
     """
@@ -30,25 +29,23 @@ class ProcessLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, at once or not at all.
+        """Acquire the lock without waiting.
 
-        Raises `StorageLocked`, with the number of the process that has it, and `StorageUnavailable` where there are no
-        locks or the file cannot be made.
+        Raises `StorageLocked` with the id of the process that holds it, and `StorageUnavailable` if the system has no
+        locks or the file cannot be created.
         """
         if lock_file is None:
-            problem = (
-                "files are guarded by flock, which this system does not have; use Linux, macOS or WSL, or a PostgreSQL server"
-            )
+            problem = "a file needs flock, which this system does not have; use Linux, macOS or WSL, or a PostgreSQL server"
             raise StorageUnavailable(self._database, problem)
         while self._descriptor is None:
             try:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
-                problem = f"cannot be opened: {error.strerror}; look at its folder and its permissions"
+                problem = f"cannot be opened: {error.strerror}; check its folder and its permissions"
                 raise StorageUnavailable(self._database, problem) from error
             try:
                 self._lock(descriptor)
-                # Who had it may have deleted the file in between; then this lock is on nothing that anyone can find.
+                # The previous holder may have deleted the file meanwhile; then no other process can see this lock.
                 found = self._is_at_its_path(descriptor)
             except BaseException:
                 os.close(descriptor)
@@ -61,15 +58,15 @@ class ProcessLock:
                 os.close(descriptor)
 
     def release(self) -> None:
-        """Give the lock back, and delete its file."""
+        """Release the lock and delete its file."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            # Deleted while it is held, so that nobody can have it already.
+            # Deleted while the lock is held, so that no other process can hold it.
             self.path.unlink(missing_ok=True)
             os.close(descriptor)
 
     def abandon(self) -> None:
-        """In a child that was forked: let the lock be the parent's alone."""
+        """Drop the copy in a forked child; the parent keeps the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

@@ -1,8 +1,8 @@
-"""One engine for each file, however many users it has in this process.
+"""One shared database for each file, for all its users in this process.
 
-There is one table for the whole process, although this house has no globals: the lock on a file is the process's, not
-an object's, and two writers to one file would wait for each other's transactions. The table is private to this module,
-says nothing but which files are open, and two users of one file meet only in that their writes share commits.
+The table is global to the process, against the usual rule: the lock on a file belongs to the process, and two writers of
+one file would block each other. The table is private to this module and only records the open files; two users of one
+file affect each other only by sharing commits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from coterie.storage.sqlite.process_lock import ProcessLock
 class SharedFile:
     """A file that is open in this process. `lock` guards `engine`, and is held while that is opened and closed.
 
-    `users` is guarded by the lock of the table.
+    The lock of the table guards `users`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,19 +35,19 @@ class _Table:
         self.lock = new_lock(Rank.DATABASES)
         self.files: dict[Path, SharedFile] = {}
         self.of_the_parent = of_the_parent
-        """Kept for ever in a child: to finalise connections that its parent uses would do harm."""
+        """Kept alive in a forked child: finalizing connections of the parent would damage them."""
 
 
 class _Process:
-    """What this process has open. A child that was forked starts with nothing."""
+    """The open files of this process. A forked child starts with an empty table."""
 
     table = _Table([])
 
 
 def join(path: Path, make: Callable[[], SharedDatabase]) -> tuple[SharedFile, SharedDatabase]:
-    """Become a user of the file at `path`, which is absolute and has no links in it; open it if nobody has.
+    """Add a user to the file at `path`, which is absolute and without links; open it for the first user.
 
-    Safe from any thread. Raises what `make` raises, and `StorageLocked`.
+    Safe from any thread. Raises the errors of `make`, and `StorageLocked`.
     """
     table = _Process.table
     with table.lock:
@@ -65,7 +65,7 @@ def join(path: Path, make: Callable[[], SharedDatabase]) -> tuple[SharedFile, Sh
 
 
 def leave(file: SharedFile, timeout: float) -> None:
-    """Use a file no longer. The last one closes it, which may take `timeout` seconds."""
+    """Remove a user from a file. The last one closes it, which may take `timeout` seconds."""
     table = _Process.table
     with file.lock:
         with table.lock:
@@ -81,7 +81,7 @@ def leave(file: SharedFile, timeout: float) -> None:
         finally:
             file.process_lock.release()
             with table.lock:
-                # Somebody may have come meanwhile, and wait for the lock of the file to open it again.
+                # A new user may be waiting for the lock of the file to open it again.
                 _count_down(file, table)
 
 
@@ -95,15 +95,15 @@ def _open(file: SharedFile, make: Callable[[], SharedDatabase]) -> SharedDatabas
 
 
 def _count_down(file: SharedFile, table: _Table) -> None:
-    """Count one user less. The lock of the table is held."""
+    """Count one user less. The caller holds the lock of the table."""
     file.users -= 1
     if file.users == 0:
         del table.files[file.path]
 
 
 def _start_anew() -> None:
-    """In a child that was forked: its parent's files are not its own."""
-    # The lock of the old table may have been held by a thread that does not exist here.
+    """Start with an empty table in a forked child, which does not own the files of its parent."""
+    # A thread that does not exist here may hold the lock of the old table.
     before = _Process.table
     files = [*before.files.values(), *before.of_the_parent]
     _Process.table = _Table(files)

@@ -1,4 +1,4 @@
-"""The side of a file that writes."""
+"""The write side of SQLite."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from coterie.storage.transaction import Transaction
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_AFTER = 2_000
-"""Works after which the log is taken into the file, between two commits and after those who wait were told."""
+"""Works after which the log is checkpointed, between two commits."""
 
 _APPLICATION = 0x436F7465
-"""What the header of the file says of whose it is ("Cote"), for programs such as ``file``."""
+"""The application id in the header of the file ("Cote"), for programs such as ``file``."""
 
 
 class SqliteStore:
-    """Writes groups to a file. Only the writer's thread uses it."""
+    """Commits groups to a file. Only the writer's thread uses it."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.reconnects = 0
@@ -32,7 +32,7 @@ class SqliteStore:
         self._since_checkpoint = 0
 
     def touch(self, transaction: Transaction) -> None:
-        """Change a page, to what it was: a durable commit that changes nothing would not reach for the disk."""
+        """Rewrite a page unchanged: a durable commit without changes would not flush the disk."""
         transaction.rows(f"PRAGMA application_id = {_APPLICATION}")
 
     def store(self, works: Sequence[Work], *, durable: bool) -> list[WriteOutcome]:
@@ -52,15 +52,15 @@ class SqliteStore:
         return outcomes
 
     def rest(self) -> None:
-        """Take the log into the file, as far as readers let it. Nobody waits for that."""
+        """Checkpoint the log as far as readers allow. No write waits for it."""
         self._since_checkpoint = 0
         self._checkpoint("PASSIVE")
 
     def give_up(self) -> None:
-        """There is nothing to give up: a file does not go away for a while."""
+        """Do nothing: a file has no connection to wait for."""
 
     def close(self) -> None:
-        """Take in the log, and close the file."""
+        """Checkpoint the log and close the file."""
         self._checkpoint("TRUNCATE")
         self._connection.close()
 
@@ -68,5 +68,5 @@ class SqliteStore:
         try:
             self._connection.rows(f"PRAGMA wal_checkpoint({how})", ())
         except StorageError as error:
-            # What was committed is safe in the log; it will be taken in another time.
-            _log.warning("the log was not taken in: %s", error)
+            # Commits are safe in the log; a later checkpoint will move them.
+            _log.warning("the log was not checkpointed: %s", error)

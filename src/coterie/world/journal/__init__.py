@@ -1,1 +1,1 @@
-"""What happened: the event log on the disk, and the recent past in memory."""
+"""The past of a world: the event log on the disk, and the recent commits in memory."""

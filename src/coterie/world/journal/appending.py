@@ -1,4 +1,4 @@
-"""Events on their way into the log."""
+"""Append events to the log."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from coterie.world.state.event import Event
 
 
 def append(log: EventLog, events: Sequence[Event]) -> BaseException | None:
-    """Put events into the log, and wait until they are there. Return what interrupted the wait, once they are.
+    """Append events and wait until they are stored. Return an interrupt of the wait, after they are stored.
 
-    Raises `InvalidIntent` for what could not be read again, and what the log raises; nothing is written then.
+    Raises `InvalidIntent` if they could not be decoded again, and errors of the log; nothing is written then.
     """
     try:
         pending = log.append(events)
@@ -23,8 +23,8 @@ def append(log: EventLog, events: Sequence[Event]) -> BaseException | None:
     except Exception:
         raise
     except BaseException as interrupt:
-        # Ctrl-C while the disk works: whether the events count is not ours to say any more. What they led to must be
-        # seen if they are written, or the world would be behind its log; the interrupt goes on after that.
+        # Ctrl-C during the write: if the events are stored, the world must apply them, or it would fall behind its
+        # log. The caller raises the interrupt after that.
         pending.wait()
         if pending.exception() is not None:
             raise

@@ -1,4 +1,4 @@
-"""Limits that are kept: who asks for more is slowed, or refused."""
+"""Back-pressure: slow down or refuse callers at limits of resources."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from coterie.world.monitors.resources import ResourceMonitor
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """What is done about one resource of a `ResourceMonitor`: above `slow` wait, above `refuse` refuse."""
+    """A limit of one resource of a `ResourceMonitor`: above `slow` callers wait, above `refuse` they are refused."""
 
     resource: str
-    """Its name, such as ``process.memory``."""
+    """The name, such as ``process.memory``."""
     slow: float | None = None
-    """Above this, who asks waits for `delay` seconds."""
+    """Above this value, callers wait `delay` seconds."""
     refuse: float | None = None
-    """Above this, who asks is refused."""
+    """Above this value, callers are refused."""
     delay: float = 0.1
-    """Seconds, at `slow`; it grows in proportion to how far the resource is above that."""
+    """Seconds to wait at `slow`; grows in proportion to the value."""
 
     def __post_init__(self) -> None:
         check_instance("Limit.resource", self.resource, str, "the name of a resource, such as process.memory")
@@ -32,19 +32,19 @@ class Limit(msgspec.Struct, frozen=True):
         if self.slow is None and self.refuse is None:
             raise InvalidSetting("Limit", self.resource, "at least one of slow and refuse")
         if self.slow is not None and self.refuse is not None and self.slow >= self.refuse:
-            raise InvalidSetting("Limit.slow", self.slow, f"less than refuse={self.refuse:g}, or else nobody is ever slowed")
+            raise InvalidSetting("Limit.slow", self.slow, f"less than refuse={self.refuse:g}, or no caller ever waits")
 
 
 class ResourceController:
-    """Slows or refuses by declared limits, from what a monitor found last.
+    """Slows down or refuses callers by declared limits, from the last values of a monitor.
 
     ::
 
         controller = ResourceController(monitor, [Limit("process.memory", slow=2e9, refuse=4e9)])
         world = World(admit=controller.admit)
 
-    It decides whether and when something is done, never what comes of it. A resource that the monitor could not look at
-    limits nothing. Safe from any thread; `_lock` guards the counts.
+    It decides whether and when a call proceeds, never its result. A resource that the monitor could not read limits
+    nothing. Safe from any thread; `_lock` guards the counts.
     """
 
     def __init__(self, monitor: ResourceMonitor, limits: Iterable[Limit], *, clock: Clock | None = None) -> None:
@@ -60,12 +60,12 @@ class ResourceController:
         self._lock = new_lock(Rank.RECORDS)
         self._timers: Timers | None = None
         self.slowed = 0
-        """How often somebody had to wait."""
+        """Number of delayed calls."""
         self.refused = 0
-        """How often somebody was refused."""
+        """Number of refused calls."""
 
     def delay(self) -> float:
-        """Return how many seconds to wait now, 0 for none. Raises `ResourcesExhausted` where a limit says so."""
+        """Return the seconds to wait now, 0 for none. Raises `ResourcesExhausted` above a `refuse` limit."""
         values = self.monitor.latest().values
         delay = 0.0
         for limit in self.limits:
@@ -80,8 +80,8 @@ class ResourceController:
                 delay = max(delay, limit.delay * (value / limit.slow if limit.slow > 0 else 1.0))
         return delay
 
-    def admit(self, amount: int = 1) -> float:  # noqa: ARG002 - each asks once, whatever it brings
-        """Wait as long as the limits ask for, on the clock, and return how long that was; or raise `ResourcesExhausted`."""
+    def admit(self, amount: int = 1) -> float:  # noqa: ARG002 - the signature of World.admit
+        """Wait as long as the limits require, on the clock, and return the seconds. Raises `ResourcesExhausted`."""
         delay = self.delay()
         if delay > 0:
             with self._lock:
@@ -95,7 +95,7 @@ class ResourceController:
         return delay
 
     def close(self) -> None:
-        """End the thread, if there was one."""
+        """End the thread, if any."""
         with self._lock:
             timers, self._timers = self._timers, None
         if timers is not None:

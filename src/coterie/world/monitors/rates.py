@@ -1,4 +1,4 @@
-"""How fast a world changes."""
+"""Rates of change of a world."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from coterie.world.world import World
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """How fast a world changed between two looks, a second."""
+    """Changes of a world per second, between two measurements."""
 
     events: float
     commits: float
     keys: float
-    """By how many keys it grew, or shrank."""
+    """The change of the number of keys."""
 
 
 class RateMonitor(PeriodicMonitor):
-    """Looks every `every` seconds at how much a world has changed since the last look. Safe from any thread."""
+    """Measures every `every` seconds how fast a world changes. Safe from any thread."""
 
     def __init__(self, world: World, *, every: float = 1.0, clock: Clock | None = None) -> None:
         check_instance("RateMonitor.world", world, World, "a World")
@@ -29,7 +29,7 @@ class RateMonitor(PeriodicMonitor):
         self._rates = Rates(0.0, 0.0, 0.0)
 
     def look(self) -> Rates:
-        """Look now, and return the rates since the last look; the same as before if no time has passed."""
+        """Measure now and return the rates since the last measurement; unchanged if no time has passed."""
         now, statistics = self.clock.monotonic(), self._world.statistics()
         then, before = self._last
         seconds = now - then
@@ -43,5 +43,5 @@ class RateMonitor(PeriodicMonitor):
         return self._rates
 
     def latest(self) -> Rates:
-        """Return the rates between the last two looks."""
+        """Return the rates between the last two measurements."""
         return self._rates

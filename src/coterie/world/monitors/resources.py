@@ -1,4 +1,4 @@
-"""What the process and the machine use."""
+"""Resource usage of the process and the machine."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from coterie.world.monitors.periodic import PeriodicMonitor
 
 
 class ResourceUsage(msgspec.Struct, frozen=True):
-    """What was in use at one moment. Sizes are in bytes, parts from 0 to 1."""
+    """The resource usage at one moment. Sizes are in bytes, fractions from 0 to 1."""
 
     moment: float
     """Seconds on the clock."""
     values: Mapping[str, float]
     """By name: ``process.memory``, ``process.cpu`` (in processors), ``process.threads``, ``process.descriptors``,
-    ``machine.memory``, ``machine.cpu``, ``machine.disk`` (all three as parts), and what was added."""
+    ``machine.memory``, ``machine.cpu``, ``machine.disk`` (fractions), and extra resources."""
 
 
 class ResourceMonitor(PeriodicMonitor):
-    """Looks every `every` seconds at what process and machine use, and keeps the last looks.
+    """Measures every `every` seconds the usage of the process and the machine, and keeps the last `keep` measurements.
 
-    `extra` adds resources of one's own: functions that return a number. One that raises is left out of that look, and
-    named in `problems`. `folder` says which disk is looked at. Safe from any thread: each look is kept by one assignment.
+    `extra` adds resources: functions that return a number. If one raises, the measurement lacks it and `problems` names
+    it. `folder` selects the disk. Safe from any thread: one assignment stores each measurement.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class ResourceMonitor(PeriodicMonitor):
         self._keep = keep
         self._looks: tuple[ResourceUsage, ...] = ()
         self.problems: dict[str, str] = {}
-        """Resources that could not be looked at the last time, and why."""
+        """Resources that the last measurement could not read, and the reasons."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The resources that it looks at, those included that this platform may not tell."""
+        """The names of all resources, including those that this platform may not support."""
         return (*self._builtin(), *self._extra)
 
     def look(self) -> ResourceUsage:
-        """Look now, and return what is in use."""
+        """Measure now and return the usage."""
         values: dict[str, float] = {}
         problems: dict[str, str] = {}
         for name, read in {**self._builtin(), **self._extra}.items():
@@ -66,7 +66,7 @@ class ResourceMonitor(PeriodicMonitor):
                     problems[name] = "it is not a number"
                 else:
                     values[name] = value
-            except Exception as error:  # noqa: BLE001 - a platform may not tell, and the others are still of use
+            except Exception as error:  # noqa: BLE001 - a platform may not support one, and the others are still useful
                 problems[name] = str(error) or type(error).__name__
         self.problems = problems
         found = ResourceUsage(self.clock.monotonic(), values)
@@ -74,12 +74,12 @@ class ResourceMonitor(PeriodicMonitor):
         return found
 
     def latest(self) -> ResourceUsage:
-        """Return what was found last; look now if nobody has looked yet."""
+        """Return the last measurement; measure now if there is none."""
         looks = self._looks
         return looks[-1] if looks else self.look()
 
     def history(self) -> tuple[ResourceUsage, ...]:
-        """Return the last looks, oldest first."""
+        """Return the last measurements, oldest first."""
         return self._looks
 
     def _builtin(self) -> dict[str, Callable[[], float]]:

@@ -1,4 +1,4 @@
-"""What a resolver is."""
+"""The contract of resolvers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from coterie.world.resolvers.resolution import Resolution
 
 
 class Resolver(Protocol):
-    """Decides what becomes of intents that were made for the same moment. A plain function will do.
+    """Decides intents that were made for the same moment. A plain function is a resolver.
 
-    It must be pure: the same view, intents and random stream give the same decisions, always. It gets the intents in
-    their one order (see `Intent`), and returns one decision for each, in the order in which they are carried out. It
-    runs on the thread that commits, and must not change the world.
+    It must be pure: equal views, intents and random streams give equal resolutions. It receives the intents in their
+    canonical order (see `in_order`) and returns one resolution for each, in the order of their application. It runs on
+    the committing thread and must not change the world.
     """
 
     def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random, /) -> Sequence[Resolution]:
-        """Return one decision for each of `intents`."""
+        """Return one resolution for each of `intents`."""
         ...

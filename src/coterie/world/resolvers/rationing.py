@@ -1,4 +1,4 @@
-"""Too little, shared out."""
+"""The resolver that rations a scarce key."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from coterie.world.resolvers.taking_turns import FirstCome
 
 
 class Rationing:
-    """Shares one key out among all who want to ``take`` from it, in proportion to what they ask for, or by another rule.
+    """Divides one key among all intents that ``take`` from it, in proportion to their amounts, or by another rule.
 
     ::
 
         world.commit(intents, resolver=resolvers.Rationing("lake", into="basket/{agent}"))
 
-    A ``take`` without a key is from this one; what is got is added to `into`, if it or the intent names one. Everything
-    else is `otherwise`'s to decide, by default `FirstCome`'s, after the key has been shared out.
+    A ``take`` without a key takes from this one; the granted amount is added to `into`, if it or the intent names a key.
+    After that, the resolver `otherwise` (by default `FirstCome`) decides all other intents.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Rationing:
         sharing: Sharing | str = Sharing.PROPORTIONAL,
         otherwise: Resolver | None = None,
     ) -> None:
-        check_instance("Rationing.key", key, str, "the key that is shared out")
+        check_instance("Rationing.key", key, str, "the key that is rationed")
         check_instance("Rationing.into", into, (str, type(None)), 'a key, such as "basket/{agent}"')
         check_instance("Rationing.otherwise", otherwise, (Callable, type(None)), "a resolver")  # type: ignore[arg-type] # an abstract class will do
         try:
@@ -53,16 +53,16 @@ class Rationing:
         return f"Rationing({self.key!r}, sharing={self.sharing.value!r})"
 
     def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:
-        """Return one decision for each intent: first those who take, then the others."""
+        """Return one resolution for each intent: first those that take, then the others."""
         there = view.get(self.key, 0)
         if there.__class__ not in (int, float):
-            # Nothing to share out: who takes is told so, as everybody is who adds to what is no number.
+            # Refuse all takers, as every intent that adds to a value that is not a number.
             there = None
         takers = [each for each in intents if each.action == "take" and key_of(each, default=self.key) == self.key]
         mine = set(map(id, takers))
         others = [each for each in intents if id(each) not in mine]
         if there is None:
-            decisions = [refused(each, f"{self.key} is no number") for each in takers]
+            decisions = [refused(each, f"{self.key} is not a number") for each in takers]
             return [*decisions, *self.otherwise(view, others, random)]
         asked = [0 if isinstance(amount := amount_of(each), str) else amount for each in takers]
         shares = RULES[self.sharing](asked, max(0, there), random)
@@ -80,7 +80,7 @@ class Rationing:
             return refused(intent, problem)
         into = key_of(intent, "into", self.into.format(agent=intent.agent) if self.into is not None else None)
         if into is not None and view.get(into, 0).__class__ not in (int, float):
-            return refused(intent, f"{into} is no number")
+            return refused(intent, f"{into} is not a number")
         effects = taken(self.key, into, got)
         if got == asked:
             return granted(intent, effects, amount=got)

@@ -1,4 +1,4 @@
-"""How what there is gets shared out when more is asked for. Pure; exact in whole units."""
+"""Rules that divide a scarce amount. Pure; exact in whole units."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from random import Random
 from typing import TypeAlias
 
 Share: TypeAlias = Callable[[Sequence[float], float, Random], list[float]]
-"""Takes what each asks for, what there is, and a random stream; returns what each gets: never more than it asked for,
-and in all exactly the smaller of what is asked for and what there is. Who comes first in the sequence wins ties. Whole
+"""Takes the requested amounts, the available amount and a random stream; returns the shares. A share never exceeds its
+request, and the shares add up to the smaller of total request and available amount. Earlier requests win ties. Whole
 numbers stay whole."""
 
 
 class Sharing(enum.StrEnum):
-    """The rules by which too little is shared out."""
+    """The rules for dividing a scarce amount."""
 
     PROPORTIONAL = "proportional"
-    """In proportion to what is asked for."""
+    """In proportion to the requests."""
     EQUAL = "equal"
-    """All the same, as far as they ask for it."""
+    """Equal shares, limited by the requests."""
     LOTTERY = "lottery"
     """In random order, each in full, until nothing is left."""
     FIRST_COME = "first-come"
@@ -29,7 +29,7 @@ class Sharing(enum.StrEnum):
 
 
 def proportional(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
-    """Share in proportion to what is asked for; whole units by the method of largest remainders."""
+    """Divide in proportion to the requests; whole units by the method of largest remainders."""
     total = _total(asked)
     if not _whole(asked, available):
         return _spent(asked, _in_proportion(asked, available), available)
@@ -45,7 +45,7 @@ def proportional(asked: Sequence[float], available: float, random: Random) -> li
 
 
 def equal(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
-    """Give all the same, as far as they ask for it: nobody gets less so that somebody may get more."""
+    """Divide into equal shares, limited by the requests (max-min fairness)."""
     if _total(asked) <= available:
         return list(asked) if _whole(asked, available) else _spent(asked, asked, available)
     shares: list[float] = [0] * len(asked)
@@ -59,7 +59,7 @@ def equal(asked: Sequence[float], available: float, random: Random) -> list[floa
         for place in hungry:
             shares[place] = left / len(hungry)
         return _spent(asked, shares, available)
-    # What does not divide goes to those who come first.
+    # The remainder goes to the first requests.
     portion, rest = divmod(left, max(1, len(hungry)))
     for number, place in enumerate(sorted(hungry)):
         shares[place] = portion + (number < rest)
@@ -67,14 +67,14 @@ def equal(asked: Sequence[float], available: float, random: Random) -> list[floa
 
 
 def lottery(asked: Sequence[float], available: float, random: Random) -> list[float]:
-    """Serve all in random order, each in full, until nothing is left."""
+    """Serve the requests in random order, each in full, until nothing is left."""
     order = list(range(len(asked)))
     random.shuffle(order)
     return _serve(asked, available, order)
 
 
 def first_come(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
-    """Serve all in their order, each in full, until nothing is left."""
+    """Serve the requests in their order, each in full, until nothing is left."""
     return _serve(asked, available, range(len(asked)))
 
 
@@ -97,14 +97,14 @@ def _in_proportion(asked: Sequence[float], available: float) -> list[float]:
     else:
         parts = list(asked)
     total = _total(parts)
-    # Not multiplied first: the product may be more, or less, than a float can be.
+    # Divide first: the product could overflow or underflow.
     return [available * (part / total) for part in parts]
 
 
 def _spent(asked: Sequence[float], shares: Sequence[float], available: float) -> list[float]:
-    """Return fractions so that taking them one after the other leaves nothing that rounding has made, and never less than 0.
+    """Return fractions that can be subtracted one by one without a rounding rest and without going below 0.
 
-    Who comes last of those that want more gets what rounding has left.
+    The last request that wants more gets the rounding rest.
     """
     spent: list[float] = []
     left = available

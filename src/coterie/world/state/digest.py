@@ -1,4 +1,4 @@
-"""The digest of a world, kept up with its changes."""
+"""The digest of a world, updated incrementally."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from coterie.world.state.values import fingerprint
 from coterie.world.state.view import View, seal
 
 MISSING: Any = object()
-"""What a key was that was not there."""
+"""The value of a missing key."""
 
 _MOST = 10_000
-"""Changes that wait to be counted, or twice as many as there are keys, if those are more."""
+"""Pending changes are counted above this number, or above twice the number of keys if that is more."""
 
 
 class Digest:
-    """The sum of the fingerprints of all entries; what has changed since it was last asked for waits to be counted.
+    """The sum of the fingerprints of all entries; changes are counted when the sum is read.
 
-    So a change costs nearly nothing, and asking costs as much as there were keys changed in between, however large the
-    world and however often each changed. Not safe from several threads: the world guards it.
+    So a change is cheap, and reading takes time in proportion to the keys changed since the last read, independent of the
+    size of the world. Not safe from several threads: the world guards it.
     """
 
     def __init__(self, total: int = 0) -> None:
@@ -27,27 +27,27 @@ class Digest:
 
     @classmethod
     def of(cls, view: View) -> Digest:
-        """Return the digest of a view, counted whole."""
+        """Return the digest of a view, computed from all its entries."""
         deadline = view.deadlines_map.get
         return cls(sum(fingerprint(key, value, deadline(key)) for key, value in view.keys_map.items()))
 
     def lighten(self, view: View) -> None:
-        """Count what waits, if that is much: keys that come and go would add up for ever if nobody asked."""
+        """Count pending changes if there are many, so that they stay bounded without reads."""
         if len(self._before) > max(_MOST, 2 * len(view)):
             self.total(view)
 
     @property
     def waiting(self) -> int:
-        """How many changes wait to be counted."""
+        """The number of pending changes."""
         return len(self._before)
 
     def touch(self, key: str, before: View) -> None:
-        """Note that a key has changed, and what it was before."""
+        """Record that a key has changed since `before`."""
         if key not in self._before:
             self._before[key] = (before.keys_map.get(key, MISSING), before.deadlines_map.get(key))
 
     def total(self, view: View) -> int:
-        """Return the sum for `view`, which is what all that was noted has led to."""
+        """Return the sum for `view`, the state after all recorded changes."""
         if self._before:
             total = self._total
             keys, deadlines = view.keys_map, view.deadlines_map

@@ -1,4 +1,4 @@
-"""What happened to a world: the one thing that its log is made of."""
+"""Events: the entries of a world's log."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ import msgspec
 
 
 class EventKind(enum.StrEnum):
-    """What kinds of events the world itself makes. Others, of any name, come from those who use it."""
+    """The kinds of events that the world itself makes. Users may give other kinds, of any name."""
 
     BEGAN = "began"
-    """The world's first event: what it began with."""
+    """The first event of a world, with its initial state."""
     GRANTED = "granted"
-    """An intent was carried out as it was meant."""
+    """An intent was granted in full."""
     PARTIAL = "cut"
-    """An intent was carried out in part; the reason says why."""
+    """An intent was granted in part; see the reason."""
     REFUSED = "refused"
-    """An intent was not carried out; the reason says why."""
+    """An intent was refused; see the reason."""
     CHANGED = "changed"
     """The world was changed from outside."""
     EXPIRED = "expired"
-    """Keys had reached their time."""
+    """Keys expired."""
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One thing that happened, as it is in the log. Immutable; what its mappings hold is not to be changed.
+    """One entry of the log. Immutable; do not change its mappings either.
 
-    A world is the fold of its events: `changes` are set, `removed` is removed, nothing else counts.
+    A world is the fold of its events: `changes` are set, `removed` keys are removed; other fields do not affect the state.
     """
 
     sequence: int
-    """Its place in the log, counted from 1, without gaps."""
+    """The position in the log, from 1, without gaps."""
     kind: str
-    """One of `EventKind`, or what the one who caused it calls it."""
+    """One of `EventKind`, or a kind of the user."""
     agent: str = ""
-    """Whose intent it was; empty for nobody's."""
+    """The agent of the intent; empty without an intent."""
     action: str = ""
-    """What was intended."""
+    """The action of the intent."""
     reason: str = ""
-    """Why it was cut or refused."""
+    """The reason of a partial or refused intent."""
     changes: Mapping[str, Any] = {}
-    """Keys and what they are since."""
+    """The new values of changed keys."""
     removed: tuple[str, ...] = ()
-    """Keys that are no more."""
+    """Removed keys."""
     expires: Mapping[str, float] = {}
-    """When what was set expires, on the world's time, in seconds."""
+    """Times at which set keys expire, in seconds of the world's time."""
     details: Mapping[str, Any] = {}
-    """What else is to be told: what was asked for, what was granted."""
+    """Further data, such as requested and granted amounts."""
     round: int = 0
-    """The round in which it was intended; 0 outside of rounds."""
+    """The round of the intent; 0 outside of rounds."""
     stage: int = 0
-    """The place of its stage in the graph; 0 outside of rounds."""
+    """The position of the stage in the graph; 0 outside of rounds."""
     time: float = 0.0
     """The world's time, in seconds."""

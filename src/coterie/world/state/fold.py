@@ -1,4 +1,4 @@
-"""From one moment of a world to a later one, event by event."""
+"""Folds: apply events to a view."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ EMPTY = View(immutables.Map())
 
 
 class Fold:
-    """A moment that is being made out of another and what happened since. Used by one thread.
+    """A mutable view to which events are applied. Used by one thread.
 
-    `touched` is which keys were written, if it was asked for.
+    `touched` is the set of written keys; `apply` adds only removed ones.
     """
 
     __slots__ = ("_deadlines", "_keys", "_timed", "sequence", "time", "touched")
@@ -32,7 +32,7 @@ class Fold:
         self.touched: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what a key is by now."""
+        """Return the current value of a key."""
         return self._keys.get(key, default)
 
     def __contains__(self, key: str) -> bool:
@@ -53,12 +53,12 @@ class Fold:
             self._deadlines.pop(key, None)
 
     def expire_at(self, key: str, when: float) -> None:
-        """Have a key, which was just set, expire."""
+        """Set the time at which a key, which was just set, expires."""
         self._deadlines[key] = when
         self._timed = True
 
     def apply(self, event: Event) -> None:
-        """Let an event of the log happen."""
+        """Apply an event."""
         for key, value in event.changes.items():
             self._keys[key] = freeze(value, key)
         if self._timed:
@@ -72,12 +72,12 @@ class Fold:
         self.time = event.time
 
     def view(self) -> View:
-        """Return the moment that this has come to."""
+        """Return the result as a view."""
         return View(self._keys.finish(), self._deadlines.finish(), self.sequence, self.time)
 
 
 def fold(view: View, events: Iterable[Event]) -> View:
-    """Return what `view` has become after `events`."""
+    """Return `view` with `events` applied."""
     making = Fold(view)
     for event in events:
         making.apply(event)
@@ -85,6 +85,6 @@ def fold(view: View, events: Iterable[Event]) -> View:
 
 
 def start(keys: Mapping[str, Any], deadlines: Mapping[str, float], sequence: int, time: float) -> View:
-    """Return a view of what a snapshot holds."""
+    """Return the view of a snapshot."""
     frozen = {key: freeze(value, key) for key, value in keys.items()}
     return View(immutables.Map(frozen), immutables.Map(deadlines), sequence, time)
