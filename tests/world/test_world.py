@@ -22,7 +22,7 @@ from coterie.errors import (
 )
 from coterie.testing import ManualClock, checked_locks, eventually, run_together
 from coterie.world import Event, EventLog, Intent, View, World, patched, resolvers
-from coterie.world.state import digest
+from coterie.world.state import view as view_module
 
 
 def add(agent: str, key: str, amount: float = 1) -> Intent:
@@ -385,8 +385,8 @@ def test_a_snapshot_that_cannot_be_kept_takes_nothing_back(tmp_path: Path, monke
 
 
 def test_changes_that_nobody_asks_the_digest_of_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digest, "_MOST", 50)
-    counting, world = digest.Digest(), World()
+    monkeypatch.setattr(view_module, "_MOST", 50)
+    counting, world = view_module.Digest(), World()
     for number in range(1_000):
         before = world.view()
         world.update({f"{number}": number}, remove=[f"{number - 1}"])

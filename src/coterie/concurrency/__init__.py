@@ -10,12 +10,10 @@ from coterie.concurrency.forks import register_fork_handler, unregister_fork_han
 from coterie.concurrency.frames import calls_out, interrupted, refuse_if_interrupted, waits
 from coterie.concurrency.interrupts import InterruptGuard
 from coterie.concurrency.locks import Rank, acquire_in_turn, new_lock
-from coterie.concurrency.periodic import PeriodicJob
 from coterie.concurrency.pool import ElasticPool
-from coterie.concurrency.stacks import dump_stacks, stack_of
 from coterie.concurrency.switching import SwitchInterval
-from coterie.concurrency.threads import Thread, defer, start_thread
-from coterie.concurrency.timers import Timer, Timers
+from coterie.concurrency.threads import Thread, defer, dump_stacks, stack_of, start_thread
+from coterie.concurrency.timers import PeriodicJob, Timer, Timers
 
 __all__ = [
     "AutoResetEvent",

@@ -1,10 +1,12 @@
-"""The only module that starts threads."""
+"""The only module that starts threads; and stack dumps of threads, as text."""
 
 from __future__ import annotations
 
 import _thread
 import logging
+import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
@@ -65,3 +67,19 @@ def _run_deferred() -> None:
         except Exception:  # noqa: BLE001 - it is logged, and the others go on
             _log.exception("a deferred step raised")
     _nobody_runs.set()
+
+
+def stack_of(thread_id: int | None) -> str:
+    """Return the stack of a thread, innermost call last; an empty text if it has ended or has no Python frame."""
+    frame = sys._current_frames().get(thread_id) if thread_id is not None else None  # noqa: SLF001 - documented, but private by name
+    return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+
+def dump_stacks() -> str:
+    """Return the stacks of all threads of the process, each under the name of its thread."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = [
+        f"thread {names.get(ident, '?')} ({ident})\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - as above
+    ]
+    return "\n".join(parts)

@@ -159,7 +159,6 @@ is stopped, slow or broken.
 
 from __future__ import annotations
 
-from coterie.errors.components import ComponentDown, ComponentError, MalformedRequest, UnknownComponent
 from coterie.errors.conversation import (
     ConversationClosed,
     ConversationDamaged,
@@ -195,6 +194,7 @@ from coterie.errors.delivery import (
     WaitCycle,
 )
 from coterie.errors.general import (
+    CoterieError,
     ExtraMissing,
     NameTaken,
     NotInAgent,
@@ -255,7 +255,16 @@ from coterie.errors.models import (
     RecordingTaken,
     StreamBroken,
 )
-from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError, ServerFailed
+from coterie.errors.orchestrator import (
+    ComponentDown,
+    ComponentError,
+    MalformedRequest,
+    RunFolderFailed,
+    RunUnknown,
+    ScenarioError,
+    ServerFailed,
+    UnknownComponent,
+)
 from coterie.errors.personas import (
     ExtractionFailed,
     FragmentConflict,
@@ -266,7 +275,6 @@ from coterie.errors.personas import (
     PersonaUnknown,
     UnusableReply,
 )
-from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
     CheckpointMissing,
     CheckpointRefused,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class ConversationError(CoterieError):

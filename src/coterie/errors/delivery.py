@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class DeliveryError(CoterieError):

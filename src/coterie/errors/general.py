@@ -1,4 +1,4 @@
-"""Errors of spawning and running agents, and of their environment. See `coterie.errors` for the tree."""
+"""The root of all errors, errors of spawning and running agents, and of their environment. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from coterie.errors.root import CoterieError
+
+class CoterieError(Exception):
+    """The root of all errors of this package."""
+
 
 _LONGEST = 4_000
 """Characters of the text of an error that `describe` returns."""

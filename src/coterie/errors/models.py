@@ -5,7 +5,7 @@ The texts never hold a key: `coterie.models.providers.redaction` cleans the text
 
 from __future__ import annotations
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class ModelError(CoterieError):

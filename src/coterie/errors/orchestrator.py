@@ -1,11 +1,11 @@
-"""Errors of scenario files and run folders. See `coterie.errors` for the tree."""
+"""Errors of scenario files, run folders, servers and requests to components. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class ScenarioError(CoterieError, ValueError):
@@ -37,3 +37,28 @@ class ServerFailed(CoterieError):
     def __init__(self, host: str, port: int, error: OSError) -> None:
         reason = error.strerror or str(error)
         super().__init__(f"{host}:{port} cannot be served on: {reason}; choose another port, or 0 for any that is free")
+
+
+class ComponentError(CoterieError):
+    """A request to a component failed."""
+
+
+class UnknownComponent(ComponentError, LookupError):
+    """No component has that name."""
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        super().__init__(f"there is no component {name!r}, only {', '.join(known) or 'none at all'}")
+
+
+class MalformedRequest(ComponentError, ValueError):
+    """A component cannot read a request."""
+
+    def __init__(self, component: str, problem: str) -> None:
+        super().__init__(f"the component {component} cannot do this: {problem}")
+
+
+class ComponentDown(ComponentError):
+    """A component failed its checks and could not be restarted."""
+
+    def __init__(self, component: str, reason: str) -> None:
+        super().__init__(f"the component {component} is down: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 _MEGABYTE = 1_000_000
 _MOST_NAMED = 20

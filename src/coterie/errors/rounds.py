@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class RoundsError(CoterieError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class StorageError(CoterieError):

@@ -7,11 +7,9 @@ from random import Random
 from typing import Any, TypeAlias
 
 from coterie.errors import InvalidValue, ResolverFailed, RuleFailed, UpdateRefused, describe
-from coterie.world.external_event import ExternalEvent
-from coterie.world.intent import Intent
+from coterie.world.intent import ExternalEvent, Intent
 from coterie.world.resolvers import Effects, IntentOutcome, Resolution, Resolver, refused
-from coterie.world.state.event import Event
-from coterie.world.state.fold import Fold
+from coterie.world.state.event import Event, Fold
 from coterie.world.state.values import FrozenMapping, as_key, fits, freeze
 from coterie.world.state.view import View
 

@@ -15,21 +15,16 @@ from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClose
 from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
 from coterie.world.commit_queue import CommitQueue
 from coterie.world.committing import Invariant, PendingCommit, draft, permit
-from coterie.world.external_event import ExternalEvent
-from coterie.world.intent import Intent, in_order
-from coterie.world.journal.appending import append
-from coterie.world.journal.history import History
-from coterie.world.journal.log import EventLog
+from coterie.world.history import History, Statistics
+from coterie.world.intent import ExternalEvent, Intent, in_order
+from coterie.world.log import EventLog, append
 from coterie.world.maintenance import WorldMaintenance
 from coterie.world.observers import Observer, Observers
 from coterie.world.resolvers import FirstCome, Resolver
 from coterie.world.state.differences import Difference, differences
-from coterie.world.state.digest import Digest
-from coterie.world.state.event import Event, EventKind
-from coterie.world.state.fold import EMPTY, fold
+from coterie.world.state.event import EMPTY, Event, EventKind, fold
 from coterie.world.state.values import freeze
-from coterie.world.state.view import View
-from coterie.world.statistics import Statistics
+from coterie.world.state.view import Digest, View
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from coterie.storage import migrations
 from coterie.storage.database import StorageStatistics
 from coterie.storage.dialect import Dialect, fault_of
 from coterie.storage.engine.contract import ConnectionLost, ReadingConnection
-from coterie.storage.engine.engine import SharedDatabase
+from coterie.storage.engine.shared import SharedDatabase
 from coterie.storage.pending import Pending
 from coterie.storage.transaction import Parameters, ReadTransaction, Row, Transaction
 

@@ -6,10 +6,8 @@ its resolutions. Included are: first come by priority, a seeded lottery, rationi
 
 from coterie.world.resolvers.actions import Action
 from coterie.world.resolvers.all_at_once import Merge, RefuseOnConflict
-from coterie.world.resolvers.contract import Resolver
-from coterie.world.resolvers.rationing import Rationing
-from coterie.world.resolvers.resolution import Effects, IntentOutcome, Resolution, cut, granted, refused
-from coterie.world.resolvers.shares import Sharing
+from coterie.world.resolvers.rationing import Rationing, Sharing
+from coterie.world.resolvers.resolution import Effects, IntentOutcome, Resolution, Resolver, cut, granted, refused
 from coterie.world.resolvers.taking_turns import FirstCome, Lottery
 
 __all__ = [

@@ -1,19 +1,158 @@
-"""The resolver that rations a scarce key."""
+"""The resolver that rations a scarce key, and the rules that divide an amount. The rules are pure and exact in whole units."""
 
 from __future__ import annotations
 
+import enum
+import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance, choice
 from coterie.world.intent import Intent
 from coterie.world.resolvers.actions import amount_of, key_of, taken
-from coterie.world.resolvers.contract import Resolver
-from coterie.world.resolvers.resolution import Resolution, cut, granted, refused
-from coterie.world.resolvers.shares import RULES, Sharing
+from coterie.world.resolvers.resolution import Resolution, Resolver, cut, granted, refused
 from coterie.world.resolvers.taking_turns import FirstCome
+
+Share: TypeAlias = Callable[[Sequence[float], float, Random], list[float]]
+"""Takes the requested amounts, the available amount and a random stream; returns the shares. A share never exceeds its
+request, and the shares add up to the smaller of total request and available amount. Earlier requests win ties. Whole
+numbers stay whole."""
+
+
+class Sharing(enum.StrEnum):
+    """The rules for dividing a scarce amount."""
+
+    PROPORTIONAL = "proportional"
+    """In proportion to the requests."""
+    EQUAL = "equal"
+    """Equal shares, limited by the requests."""
+    LOTTERY = "lottery"
+    """In random order, each in full, until nothing is left."""
+    FIRST_COME = "first-come"
+    """In the order of the intents, each in full, until nothing is left."""
+
+
+def proportional(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
+    """Divide in proportion to the requests; whole units by the method of largest remainders."""
+    total = _total(asked)
+    if not _whole(asked, available):
+        return _spent(asked, _in_proportion(asked, available), available)
+    if total <= available:
+        return list(asked)
+    units, whole = [int(amount) for amount in asked], int(available)
+    everything = sum(units)
+    shares = [amount * whole // everything for amount in units]
+    remainders = sorted(range(len(units)), key=lambda place: -(units[place] * whole % everything))
+    for place in remainders[: whole - sum(shares)]:
+        shares[place] += 1
+    return list(shares)
+
+
+def equal(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
+    """Divide into equal shares, limited by the requests (max-min fairness)."""
+    if _total(asked) <= available:
+        return list(asked) if _whole(asked, available) else _spent(asked, asked, available)
+    shares: list[float] = [0] * len(asked)
+    left = available
+    hungry = sorted(range(len(asked)), key=lambda place: asked[place])
+    while hungry and asked[hungry[0]] * len(hungry) <= left:
+        place = hungry.pop(0)
+        shares[place] = asked[place]
+        left -= asked[place]
+    if not _whole(asked, available):
+        for place in hungry:
+            shares[place] = left / len(hungry)
+        return _spent(asked, shares, available)
+    # The remainder goes to the first requests.
+    portion, rest = divmod(left, max(1, len(hungry)))
+    for number, place in enumerate(sorted(hungry)):
+        shares[place] = portion + (number < rest)
+    return shares
+
+
+def lottery(asked: Sequence[float], available: float, random: Random) -> list[float]:
+    """Serve the requests in random order, each in full, until nothing is left."""
+    order = list(range(len(asked)))
+    random.shuffle(order)
+    return _serve(asked, available, order)
+
+
+def first_come(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
+    """Serve the requests in their order, each in full, until nothing is left."""
+    return _serve(asked, available, range(len(asked)))
+
+
+def _serve(asked: Sequence[float], available: float, order: Sequence[int]) -> list[float]:
+    shares: list[float] = [0] * len(asked)
+    left = available
+    for place in order:
+        shares[place] = min(asked[place], left)
+        left -= shares[place]
+    return shares if _whole(asked, available) else _spent(asked, shares, available)
+
+
+def _in_proportion(asked: Sequence[float], available: float) -> list[float]:
+    total = _total(asked)
+    if total <= available:
+        return list(asked)
+    if math.isinf(total):
+        largest = max(asked)
+        parts = [amount / largest for amount in asked]
+    else:
+        parts = list(asked)
+    total = _total(parts)
+    # Divide first: the product could overflow or underflow.
+    return [available * (part / total) for part in parts]
+
+
+def _spent(asked: Sequence[float], shares: Sequence[float], available: float) -> list[float]:
+    """Return fractions that can be subtracted one by one without a rounding rest and without going below 0.
+
+    The last request that wants more gets the rounding rest.
+    """
+    spent: list[float] = []
+    left = available
+    for share, amount in zip(shares, asked, strict=True):
+        spent.append(min(share, amount, left))
+        left -= spent[-1]
+    short = [place for place, share in enumerate(spent) if share < asked[place]]
+    if short and 0 < left <= max(1e-9 * available, sys.float_info.min):
+        place = short[-1]
+        spent[place] = min(asked[place], spent[place] + left)
+        return _spent(asked, spent, available) if _left(spent, available) < 0 else spent
+    return spent
+
+
+def _total(amounts: Sequence[float]) -> float:
+    """Return the exact sum, rounded once. That of `sum` depends on the version of Python."""
+    if all(isinstance(amount, int) for amount in amounts):
+        return sum(amounts)
+    try:
+        return math.fsum(amounts)
+    except OverflowError:
+        return math.inf
+
+
+def _left(shares: Sequence[float], available: float) -> float:
+    for share in shares:
+        available -= share
+    return available
+
+
+def _whole(asked: Sequence[float], available: float) -> bool:
+    return isinstance(available, int) and all(isinstance(amount, int) for amount in asked)
+
+
+RULES: dict[Sharing, Share] = {
+    Sharing.PROPORTIONAL: proportional,
+    Sharing.EQUAL: equal,
+    Sharing.LOTTERY: lottery,
+    Sharing.FIRST_COME: first_come,
+}
+"""By name."""
 
 
 class Rationing:

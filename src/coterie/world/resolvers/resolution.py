@@ -1,10 +1,11 @@
-"""Resolutions: the decision on one intent, and its effects on the world."""
+"""Resolutions: the decision on one intent, its effects on the world, and the contract of resolvers."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, Protocol
 
 import msgspec
 
@@ -58,3 +59,16 @@ def cut(intent: Intent, effects: Effects, reason: str, **details: Any) -> Resolu
 def refused(intent: Intent, reason: str, **details: Any) -> Resolution:
     """Return the resolution that refuses an intent, with the reason."""
     return Resolution(intent, IntentOutcome.REFUSED, NOTHING, reason, details)
+
+
+class Resolver(Protocol):
+    """Decides intents that were made for the same moment. A plain function is a resolver.
+
+    It must be pure: equal views, intents and random streams give equal resolutions. It receives the intents in their
+    canonical order (see `in_order`) and returns one resolution for each, in the order of their application. It runs on
+    the committing thread and must not change the world.
+    """
+
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random, /) -> Sequence[Resolution]:
+        """Return one resolution for each of `intents`."""
+        ...

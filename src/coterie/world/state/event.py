@@ -1,12 +1,16 @@
-"""Events: the entries of a world's log."""
+"""Events, the entries of a world's log, and folds, which apply events to a view."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import immutables
 import msgspec
+
+from coterie.world.state.values import freeze
+from coterie.world.state.view import View
 
 
 class EventKind(enum.StrEnum):
@@ -56,3 +60,82 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The position of the stage in the graph; 0 outside of rounds."""
     time: float = 0.0
     """The world's time, in seconds."""
+
+
+EMPTY = View(immutables.Map())
+"""The world before its first event."""
+
+
+class Fold:
+    """A mutable view to which events are applied. Used by one thread.
+
+    `touched` is the set of written keys; `apply` adds only removed ones.
+    """
+
+    __slots__ = ("_deadlines", "_keys", "_timed", "sequence", "time", "touched")
+
+    def __init__(self, view: View) -> None:
+        self._keys = view.keys_map.mutate()
+        self._deadlines = view.deadlines_map.mutate()
+        self._timed = len(view.deadlines_map) > 0
+        self.sequence = view.sequence
+        self.time = view.time
+        self.touched: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the current value of a key."""
+        return self._keys.get(key, default)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def set(self, key: str, value: Any) -> None:
+        """Set a key to a frozen value that does not expire."""
+        self._keys[key] = value
+        self.touched.add(key)
+        if self._timed:
+            self._deadlines.pop(key, None)
+
+    def remove(self, key: str) -> None:
+        """Remove a key, if it is there."""
+        self._keys.pop(key, None)
+        self.touched.add(key)
+        if self._timed:
+            self._deadlines.pop(key, None)
+
+    def expire_at(self, key: str, when: float) -> None:
+        """Set the time at which a key, which was just set, expires."""
+        self._deadlines[key] = when
+        self._timed = True
+
+    def apply(self, event: Event) -> None:
+        """Apply an event."""
+        for key, value in event.changes.items():
+            self._keys[key] = freeze(value, key)
+        if self._timed:
+            for key in event.changes:
+                self._deadlines.pop(key, None)
+        for key in event.removed:
+            self.remove(key)
+        for key, when in event.expires.items():
+            self.expire_at(key, when)
+        self.sequence = event.sequence
+        self.time = event.time
+
+    def view(self) -> View:
+        """Return the result as a view."""
+        return View(self._keys.finish(), self._deadlines.finish(), self.sequence, self.time)
+
+
+def fold(view: View, events: Iterable[Event]) -> View:
+    """Return `view` with `events` applied."""
+    making = Fold(view)
+    for event in events:
+        making.apply(event)
+    return making.view()
+
+
+def start(keys: Mapping[str, Any], deadlines: Mapping[str, float], sequence: int, time: float) -> View:
+    """Return the view of a snapshot."""
+    frozen = {key: freeze(value, key) for key, value in keys.items()}
+    return View(immutables.Map(frozen), immutables.Map(deadlines), sequence, time)

@@ -1,12 +1,13 @@
-"""The recent commits of a world, in memory."""
+"""The recent commits of a world, in memory, and its counts."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
 
-from coterie.world.state.event import Event
-from coterie.world.state.fold import fold
+import msgspec
+
+from coterie.world.state.event import Event, fold
 from coterie.world.state.view import View
 
 
@@ -55,3 +56,16 @@ class History:
         if first <= self._before.sequence:
             return None
         return [event for _, events in self._moments for event in events if first <= event.sequence <= last]
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """Counts of a world since it was opened."""
+
+    keys: int
+    events: int
+    """All events, including those before it was opened."""
+    commits: int
+    snapshots: int
+    observer_failures: int
+    last_failure: str
+    """The last error of an observer, as text."""

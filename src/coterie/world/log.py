@@ -12,11 +12,10 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from coterie import storage
-from coterie.errors import ConstraintViolated, InvalidSetting, LogDamaged, LogTaken
+from coterie.errors import ConstraintViolated, InvalidIntent, InvalidSetting, LogDamaged, LogTaken
 from coterie.kernel import check_instance, check_number
 from coterie.storage import Database, Pending, Row, Schema, Transaction, open_database
-from coterie.world.state.event import Event
-from coterie.world.state.fold import start
+from coterie.world.state.event import Event, start
 from coterie.world.state.values import encoder
 from coterie.world.state.view import View
 
@@ -243,3 +242,26 @@ class EventLog:
 
 _ROWS = 1_000
 """Commits that are read at a time."""
+
+
+def append(log: EventLog, events: Sequence[Event]) -> BaseException | None:
+    """Append events and wait until they are stored. Return an interrupt of the wait, after they are stored.
+
+    Raises `InvalidIntent` if they could not be decoded again, and errors of the log; nothing is written then.
+    """
+    try:
+        pending = log.append(events)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidIntent("one of these", f"it cannot be recorded ({error})") from error
+    try:
+        pending.result()
+    except Exception:
+        raise
+    except BaseException as interrupt:
+        # Ctrl-C during the write: if the events are stored, the world must apply them, or it would fall behind its
+        # log. The caller raises the interrupt after that.
+        pending.wait()
+        if pending.exception() is not None:
+            raise
+        return interrupt
+    return None
