@@ -6,7 +6,7 @@ Each error is built from the objects that it concerns and says what happened, wh
 
     CoterieError
     ├── DefinitionError (TypeError)       a class is declared wrongly; raised where it is defined
-    ├── InvalidSetting (ValueError)       an option has a value that makes no sense
+    ├── InvalidSetting (ValueError)       an option has an invalid value
     ├── InvalidMessage (TypeError)        a sent value is not a message
     ├── InvalidAddress (ValueError)       a text is not an address
     ├── CodecError

@@ -29,7 +29,7 @@ class InvalidDump(MemoryFault, ValueError):
 class MemoryClosed(MemoryFault):
     """The memory store has been closed."""
 
-    def __init__(self, what: str = "it takes and tells nothing more") -> None:
+    def __init__(self, what: str = "it accepts and returns nothing more") -> None:
         super().__init__(f"this memory has been closed: {what}")
 
 
@@ -37,7 +37,7 @@ class MemoryForked(MemoryClosed):
     """A memory store was used in a forked child of the process that opened it, which has none of its threads."""
 
     def __init__(self) -> None:
-        super().__init__("it was opened by the parent of this process; open one anew here, or spawn instead of fork")
+        super().__init__("it was opened by the parent of this process; open one here, or spawn instead of fork")
 
 
 class DumpUnavailable(MemoryFault, OSError):
@@ -51,7 +51,7 @@ class TierUnavailable(MemoryFault):
     """The store of a tier cannot be reached now. The cause is the reason."""
 
     def __init__(self, where: str, reason: object) -> None:
-        super().__init__(f"{where} cannot be reached: {reason}; what was taken in is written as soon as it is back")
+        super().__init__(f"{where} cannot be reached: {reason}; accepted memories are written once it is back")
 
 
 class WriteTimeout(MemoryFault, TimeoutError):
@@ -72,7 +72,7 @@ class EmbeddingFailed(MemoryFault):
     """An embedder returned no vectors. The cause is the reason."""
 
     def __init__(self, what: str, reason: object) -> None:
-        super().__init__(f"{what}: no vectors were made: {reason}")
+        super().__init__(f"{what}: the embedder returned no vectors: {reason}")
 
 
 class NotShared(MemoryFault, PermissionError):

@@ -17,7 +17,7 @@ class ModelUnavailable(ModelError):
 
     def __init__(self, model: str, reason: str, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
-        super().__init__(f"{model} is unavailable: {reason}; see whether its server runs and its address is right")
+        super().__init__(f"{model} is unavailable: {reason}; check that its server runs and that its address is right")
 
 
 class ModelTimeout(ModelError, TimeoutError):
@@ -33,7 +33,7 @@ class RateLimited(ModelError):
     def __init__(self, model: str, reason: str, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
         """Seconds to wait, as the provider asks; None if it did not say."""
-        wait = f"it wants {retry_after:g} s of rest" if retry_after is not None else "it did not say for how long"
+        wait = f"retry after {retry_after:g} s" if retry_after is not None else "without a time to retry"
         super().__init__(f"{model} limits the rate, {wait}: {reason}; lower requests or tokens a minute in Limits")
 
 
@@ -47,7 +47,7 @@ class ModelRefused(ModelError):
         super().__init__(f"{model} refused the request{code}: {reason}; {self._advice()}")
 
     def _advice(self) -> str:
-        return "it has to be asked differently"
+        return "change the request"
 
 
 class ContextTooLong(ModelRefused):
@@ -61,7 +61,7 @@ class KeyRefused(ModelRefused):
     """The provider does not accept the API key, or not for this model."""
 
     def _advice(self) -> str:
-        return "see whether the key in the environment is right, and may use this model"
+        return "check the key in the environment, and that it may use this model"
 
 
 class KeyMissing(ModelError):
@@ -81,7 +81,7 @@ class MalformedReply(ModelError):
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         tries = f" after {attempts} attempts" if attempts > 1 else ""
         super().__init__(
-            f"{model} gave a malformed reply{tries}: {reason}; it was {shown!r}: ask more plainly, or choose an abler model"
+            f"{model} gave a malformed reply{tries}: {reason}; it was {shown!r}: simplify the prompt, or choose a better model"
         )
 
 
@@ -122,7 +122,7 @@ class RecordingMissing(ModelHalted, LookupError):
     def __init__(self, path: object, agent: str, step: str, number: int, nearest: str) -> None:
         who = f"agent {agent!r}, step {step!r}" + (f", repeat {number}" if number else "")
         super().__init__(
-            f"{path} holds no reply for {who} with this prompt; {nearest}; record the run anew, or mend the prompt"
+            f"{path} holds no reply for {who} with this prompt; {nearest}; record the run again, or correct the prompt"
         )
 
 
@@ -130,7 +130,7 @@ class RecordingDamaged(ModelHalted):
     """A file of recordings is invalid, is from a later version, or cannot be read or written."""
 
     def __init__(self, path: object, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; give another file, or delete it and record anew")
+        super().__init__(f"{path}: {reason}; give another file, or delete it and record again")
 
 
 class RecordingTaken(ModelHalted):

@@ -28,7 +28,7 @@ class RunUnknown(CoterieError, LookupError):
     """A folder does not belong to a run, or the run cannot be resumed."""
 
     def __init__(self, path: Path | str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}; give the folder that `coterie run` has made")
+        super().__init__(f"{path}: {problem}; give the folder of a `coterie run`")
 
 
 class ServerFailed(CoterieError):

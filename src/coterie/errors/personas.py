@@ -60,7 +60,7 @@ class MindFailed(PersonaError):
 
     def __init__(self, persona: str, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"the mind of {persona} did not decide: {reason}; give it a fallback, or mend it")
+        super().__init__(f"the mind of {persona} did not decide: {reason}; give it a fallback, or correct it")
 
 
 class UnusableReply(PersonaError, ValueError):
@@ -71,7 +71,7 @@ class ExtractionFailed(PersonaError):
     """A text holds no answer of the requested type."""
 
     def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(f"no {kind} could be made of what was said: {reason}")
+        super().__init__(f"the text holds no {kind}: {reason}")
 
 
 def _bytes(size: int) -> str:

@@ -16,7 +16,7 @@ class InvalidGraph(RoundsError, ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__("the graph does not close:\n" + "\n".join(f"  {problem}" for problem in problems))
+        super().__init__("the graph is invalid:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
 class TurnForfeited(RoundsError):
@@ -30,7 +30,7 @@ class StageFailed(RoundsError):
     """A stage raised or did not return in time, so the simulation cannot go on. The cause is the reason."""
 
     def __init__(self, stage: str, round: int, reason: str) -> None:  # noqa: A002 - the field's own name
-        super().__init__(f"{stage} of round {round} failed: {reason}; what was settled before is kept, mend it and resume")
+        super().__init__(f"{stage} of round {round} failed: {reason}; earlier stages are kept; correct the stage and resume")
 
 
 class CheckpointRefused(RoundsError):
@@ -61,5 +61,5 @@ class ReplayDiverged(RoundsError):
         self.round = round
         super().__init__(
             f"round {round} was recorded as {recorded} and is replayed as {replayed}: "
-            "a stage, a resolver or the world depends on something beside its arguments"
+            "a stage, a resolver or the world depends on something other than its arguments"
         )

@@ -63,7 +63,7 @@ class JobExited(WorkError):
 
     def __init__(self, job: object, error: object) -> None:
         what = f"{type(error).__name__}({error})" if isinstance(error, BaseException) else error
-        super().__init__(f"{job} wanted to end the worker: {what}; raise an Exception instead")
+        super().__init__(f"{job} tried to end its worker: {what}; raise an Exception instead")
 
 
 class JobRaised(WorkError):
@@ -117,7 +117,7 @@ class CircuitOpen(WorkError):
     def __init__(self, target: str, failures: int, retry_in: float) -> None:
         self.target = target
         self.retry_in = retry_in
-        super().__init__(f"{target} has failed {failures} times in a row and is left alone for another {retry_in:.3g} s")
+        super().__init__(f"{target} has failed {failures} times in a row and is not tried for another {retry_in:.3g} s")
 
 
 class FeedbackFailed(WorkError):
@@ -139,7 +139,7 @@ class UnknownAction(WorkError, LookupError):
     """No dead action has that id."""
 
     def __init__(self, action: object) -> None:
-        super().__init__(f"no dead action {action!r} is kept; look at what dead() returns")
+        super().__init__(f"there is no dead action {action!r}; see dead()")
 
 
 def _restore(kind: type[WorkError], text: str, attributes: dict[str, object]) -> WorkError:
