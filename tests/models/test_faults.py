@@ -36,7 +36,7 @@ TOOL = ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": 
     ("served", "error", "words"),
     [
         (Served.failing(500), ModelUnavailable, "The server had an error"),
-        (Served.failing(503), ModelUnavailable, "see whether its server runs"),
+        (Served.failing(503), ModelUnavailable, "check that its server runs"),
         (Served.rate_limited(1), RateLimited, "it wants 1 s of rest"),
         (Served.rate_limited(), RateLimited, "without a time to retry"),
         (Served(status=429, error="no money", code="insufficient_quota"), ModelRefused, "quota is used up"),
