@@ -253,7 +253,7 @@ def test_a_failed_conversation_raises_its_error_for_all_readers(tmp_path: Path, 
         async with Conversations(Script(by_words), store=tmp_path / "x.db") as host:
             chat = host.open("a")
             reading = chat.events(0)
-            with pytest.raises(ConversationFailed, match="failed for good"):
+            with pytest.raises(ConversationFailed, match="failed permanently"):
                 await chat.send("hello").answer()
 
             async def read() -> None:

@@ -115,7 +115,7 @@ def test_a_full_disk_holds_writes_up_and_loses_none(tmp_path: Path) -> None:
                 memory.store(f"k{number}", bytes(3_000), durable=True)
                 acknowledged.append(f"k{number}")
 
-        with pytest.raises(WriteTimeout, match=r"run\.db: there is no room left.*make room"):
+        with pytest.raises(WriteTimeout, match=r"run\.db: the disk is full.*free some space"):
             fill()
         memory.store("later", "accepted")
         with pytest.raises(WriteTimeout, match=r"2 memories were not written"):

@@ -36,9 +36,9 @@ TOOL = ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": 
     ("served", "error", "words"),
     [
         (Served.failing(500), ModelUnavailable, "The server had an error"),
-        (Served.failing(503), ModelUnavailable, "see whether its server runs"),
+        (Served.failing(503), ModelUnavailable, "check that its server runs"),
         (Served.rate_limited(1), RateLimited, "it wants 1 s of rest"),
-        (Served.rate_limited(), RateLimited, "it did not say for how long"),
+        (Served.rate_limited(), RateLimited, "without a time to retry"),
         (Served(status=429, error="no money", code="insufficient_quota"), ModelRefused, "quota is used up"),
         (Served.too_long(), ContextTooLong, "shorten the prompt"),
         (Served(status=400, error="the context window is exceeded"), ContextTooLong, "HTTP 400"),
@@ -103,7 +103,7 @@ def test_a_server_that_is_down_is_an_error_and_one_that_comes_back_is_used(serve
     with gateway_to(server, retry=NEVER) as gateway:
         assert gateway.ask_blocking(question(), 20).text
         server.stop()
-        with pytest.raises(ModelUnavailable, match="see whether its server runs"):
+        with pytest.raises(ModelUnavailable, match="check that its server runs"):
             gateway.ask_blocking(question(), 20)
         server.start()
         assert gateway.ask_blocking(question(), 20).text
@@ -138,7 +138,7 @@ def test_one_retry_after_lets_all_others_rest_too(server: ModelServer) -> None:
 
 def test_a_retry_after_that_is_longer_than_a_request_may_take_is_an_error_at_once(server: ModelServer) -> None:
     server.play([Served.rate_limited(3600)])
-    with gateway_to(server, timeouts=Timeouts(total=60)) as gateway, pytest.raises(RateLimited, match="3600 s of rest"):
+    with gateway_to(server, timeouts=Timeouts(total=60)) as gateway, pytest.raises(RateLimited, match="retry after 3600 s"):
         gateway.ask_blocking(question(), 20)
 
 

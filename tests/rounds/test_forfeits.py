@@ -124,7 +124,7 @@ def test_what_is_done_together_and_raises_or_never_returns_is_one_clear_error() 
     def judge(gathering: Gathering) -> None:
         raise ValueError("asleep")
 
-    with pytest.raises(StageFailed, match="judge of round 1 failed: ValueError: asleep; what was settled before is kept"):
+    with pytest.raises(StageFailed, match="judge of round 1 failed: ValueError: asleep; earlier stages are kept"):
         Simulation(World(), ["a"], Graph.chain(idle, together(judge))).run(1)
     stuck, late = threading.Event(), threading.Event()
 

@@ -38,7 +38,7 @@ def test_each_fault_is_named(stages: list[Any], edges: list[Edge], start: str | 
     with pytest.raises(InvalidGraph) as caught:
         Graph(stages, edges, start=start)
     assert any(problem in each for each in caught.value.problems), caught.value.problems
-    assert str(caught.value).startswith("the graph does not close:\n")
+    assert str(caught.value).startswith("the graph is invalid:\n")
 
 
 def test_circles_with_a_way_out_and_branches_are_sound() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from coterie.errors import StorageBusy, StorageClosed
 from coterie.storage.engine.contract import ReadingConnection
-from coterie.storage.engine.intake import Write, WriteQueue
-from coterie.storage.engine.pool import ReaderPool
+from coterie.storage.engine.shared import ReaderPool
+from coterie.storage.engine.writer import Write, WriteQueue
 from coterie.storage.pending import Pending
 from coterie.testing import Interleaver
 from tests.runs import runs

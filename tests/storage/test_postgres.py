@@ -124,7 +124,7 @@ def test_a_commit_whose_fate_cannot_be_learnt_says_so(
         database.migrate(NOTES)
         with monkeypatch.context() as patch:
             patch.setattr(PostgresConnection, "commit", lose)
-            with pytest.raises(StorageUnavailable, match="whether the write was stored could not be learnt") as caught:
+            with pytest.raises(StorageUnavailable, match="it is unknown whether the write was stored") as caught:
                 database.write(insert(1)).result(20)
         assert caught.value.doubtful
         postgres_server.start()

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from coterie.errors import StorageLocked, StorageUnavailable
-from coterie.storage.sqlite import process_lock
-from coterie.storage.sqlite.process_lock import ProcessLock
+from coterie.storage.sqlite import sharing
+from coterie.storage.sqlite.sharing import ProcessLock
 
 
 def test_of_two_that_want_the_lock_one_gets_it(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_lock_file_that_was_left_behind_locks_nobody_out(tmp_path: Path) -> No
 
 
 def test_a_system_without_such_locks_is_told_what_else_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_lock, "lock_file", None)
+    monkeypatch.setattr(sharing, "lock_file", None)
     with pytest.raises(StorageUnavailable, match="PostgreSQL"):
         ProcessLock(tmp_path / "run.db").acquire()
     assert list(tmp_path.iterdir()) == []

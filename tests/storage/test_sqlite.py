@@ -158,7 +158,7 @@ for number in range(300):
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     path.write_bytes(b"dear diary, " * 1000)
-    with pytest.raises(StorageCorrupt, match=r"run\.db: it is damaged, or no database"):
+    with pytest.raises(StorageCorrupt, match=r"run\.db: it is damaged or not a database"):
         SqliteDatabase(path)
     assert path.read_bytes() == b"dear diary, " * 1000
     assert [each.name for each in tmp_path.iterdir()] == ["run.db"]
@@ -197,7 +197,7 @@ def test_a_full_disk_fails_what_has_no_room_and_later_writes_go_on(tmp_path: Pat
         assert any(isinstance(error, StorageFull) for error in failed)
         stored = [0, *(number for number, error in enumerate(failed, start=1) if error is None)]
         assert numbers(database) == stored
-        with pytest.raises(StorageFull, match=r"run\.db: there is no room left"):
+        with pytest.raises(StorageFull, match=r"run\.db: the disk is full"):
             database.write(insert(100, "x" * 20_000)).result(10)
         database.write(lambda write: write.rows("PRAGMA max_page_count = 100000")).result(10)
         assert database.write(insert(101, "x" * 20_000)).result(10) == 101
@@ -220,7 +220,7 @@ def test_a_program_that_holds_the_file_for_long_is_blamed(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "problem"), [("", "is a folder"), ("missing/run.db", "there is no folder"), ("file/run.db", "there is no folder")]
+    ("name", "problem"), [("", "is a folder"), ("missing/run.db", "does not exist"), ("file/run.db", "does not exist")]
 )
 def test_a_path_where_no_database_can_be_is_refused(tmp_path: Path, name: str, problem: str) -> None:
     (tmp_path / "file").touch()
@@ -235,7 +235,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     if os.access(folder, os.W_OK):
         # Root may write everywhere, but not here.
         folder = Path("/proc")
-    with pytest.raises(StorageUnavailable, match=r"run\.db: cannot be opened: .*; look at its folder"):
+    with pytest.raises(StorageUnavailable, match=r"run\.db: cannot be opened: .*; check its folder"):
         SqliteDatabase(folder / "run.db")
 
 

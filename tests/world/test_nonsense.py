@@ -134,7 +134,7 @@ def test_rules_see_notes_too() -> None:
         world.commit([], notes=[ExternalEvent("k", changes={"n": 9})])
     with pytest.raises(ResolverFailed, match="unsupported"):
         world.commit([Intent("ada", "x")], resolver=resolvers.FirstCome({"x": lambda *_: resolvers.Effects(adds={"n": "1"})}))  # type: ignore[dict-item] # the point
-    with pytest.raises(InvalidValue, match="expire"):
+    with pytest.raises(InvalidValue, match="expiry"):
         world.commit([], notes=[ExternalEvent("k", expires={"n": 5.0})])
     assert world.view()["n"] == 1
 

@@ -22,7 +22,7 @@ from coterie.errors import (
 )
 from coterie.testing import ManualClock, checked_locks, eventually, run_together
 from coterie.world import Event, EventLog, Intent, View, World, patched, resolvers
-from coterie.world.state import digest
+from coterie.world.state import view as view_module
 
 
 def add(agent: str, key: str, amount: float = 1) -> Intent:
@@ -86,9 +86,9 @@ def test_every_intent_ends_as_an_event_with_a_reason() -> None:
     [
         (lambda *_: 1 / 0, "ZeroDivisionError"),
         (lambda *_: None, "returned a NoneType"),
-        (lambda *_: ["x"], "a str among its decisions"),
+        (lambda *_: ["x"], "a str among its resolutions"),
         (lambda *_: [], "left 2 of 2 intents undecided"),
-        (lambda _, intents, __: [resolvers.granted(intents[0])] * 2, "decided twice"),
+        (lambda _, intents, __: [resolvers.granted(intents[0])] * 2, " twice"),
         (lambda _, intents, __: [resolvers.refused(each, "") for each in intents], "no reason"),
         (
             lambda _, intents, __: [resolvers.granted(each, resolvers.Effects(adds={"text": 1})) for each in intents],
@@ -280,7 +280,7 @@ def test_opening_starts_from_the_newest_snapshot(tmp_path: Path) -> None:
 def test_two_worlds_on_one_log_do_not_mix(tmp_path: Path) -> None:
     one, other = World(log=EventLog(tmp_path / "run.db")), World(log=EventLog(tmp_path / "run.db"))
     one.update({"a": 1})
-    with pytest.raises(LogTaken, match="from another world"):
+    with pytest.raises(LogTaken, match="by another world"):
         other.update({"a": 2})
     assert other.sequence == 0
     aside = World(log=EventLog(tmp_path / "run.db", world="aside"))
@@ -359,7 +359,7 @@ def test_what_is_no_plain_data_in_an_intent_is_refused_before_anything_happens(t
         return [resolvers.granted(each) for each in intents]
 
     with World({"n": 0}, log=EventLog(tmp_path / "run.db")) as world:
-        with pytest.raises(InvalidIntent, match="no plain data"):
+        with pytest.raises(InvalidIntent, match="not plain data"):
             world.commit([Intent("ada", "x", {"what": object()})], resolver=anything)
         assert world.sequence == 1
         world.update({"n": 1})
@@ -385,8 +385,8 @@ def test_a_snapshot_that_cannot_be_kept_takes_nothing_back(tmp_path: Path, monke
 
 
 def test_changes_that_nobody_asks_the_digest_of_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digest, "_MOST", 50)
-    counting, world = digest.Digest(), World()
+    monkeypatch.setattr(view_module, "_MOST", 50)
+    counting, world = view_module.Digest(), World()
     for number in range(1_000):
         before = world.view()
         world.update({f"{number}": number}, remove=[f"{number - 1}"])

@@ -1,6 +1,6 @@
-"""Threads and what belongs to them: named threads, a pool that grows, timers, periodic jobs, stack dumps, locks.
+"""Threads and locks: named threads, an elastic pool, timers, periodic jobs, completions, stack dumps, ranked locks.
 
-Every thread of Coterie is started here, and every lock is made here, with its place in one documented order.
+This room starts every thread of Coterie and creates every lock, with its place in one documented order.
 """
 
 from coterie.concurrency.completion import Completion, Signal
@@ -10,12 +10,10 @@ from coterie.concurrency.forks import register_fork_handler, unregister_fork_han
 from coterie.concurrency.frames import calls_out, interrupted, refuse_if_interrupted, waits
 from coterie.concurrency.interrupts import InterruptGuard
 from coterie.concurrency.locks import Rank, acquire_in_turn, new_lock
-from coterie.concurrency.periodic import PeriodicJob
 from coterie.concurrency.pool import ElasticPool
-from coterie.concurrency.stacks import dump_stacks, stack_of
 from coterie.concurrency.switching import SwitchInterval
-from coterie.concurrency.threads import Thread, defer, start_thread
-from coterie.concurrency.timers import Timer, Timers
+from coterie.concurrency.threads import Thread, defer, dump_stacks, stack_of, start_thread
+from coterie.concurrency.timers import PeriodicJob, Timer, Timers
 
 __all__ = [
     "AutoResetEvent",

@@ -1,4 +1,4 @@
-"""An outcome that arrives once, and that threads may wait for."""
+"""Completions: an outcome that arrives once, and that threads and event loops can wait for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROMPT = 0.2
 
 
 class Completion:
-    """Becomes done once, and then stays so. The base of replies and of tickets for a full mailbox.
+    """Becomes done once and stays done. The base of replies, pending writes and pending puts to a full mailbox.
 
     Safe from any thread. `_lock` guards `_done` and `_callbacks`; callbacks are called without it, by the thread that
     completes, or at once by the thread that adds them too late. They must be short; what they raise is logged.
@@ -35,12 +35,12 @@ class Completion:
 
     @property
     def done(self) -> bool:
-        """Whether the outcome is there."""
+        """Whether the outcome has arrived."""
         return self._done
 
     @calls_out
     def add_callback(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called when the outcome is there; at once if it is."""
+        """Call `callback` when the outcome arrives; immediately if it has arrived."""
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
             defer(lambda: self.add_callback(callback))
             return
@@ -56,7 +56,7 @@ class Completion:
         callback()
 
     def remove_callback(self, callback: Callable[[], object]) -> None:
-        """Forget a callback that has not been called; do nothing if there is none such."""
+        """Remove a callback that has not been called; do nothing if it is not registered."""
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
             defer(lambda: self.remove_callback(callback))
             return
@@ -69,7 +69,7 @@ class Completion:
         del forgotten
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block this thread until the outcome is there, or `timeout` seconds of real time have passed.
+        """Block this thread until the outcome arrives, or `timeout` seconds of real time have passed.
 
         Returns whether it is there. Raises `ReentrantCall` where it cannot come, because the caller has interrupted a step
         of the runtime.
@@ -91,7 +91,7 @@ class Completion:
         return self._done
 
     def suspend(self) -> Generator[Any, None, None]:
-        """Wait for the outcome on the running event loop, without blocking its thread: for an ``__await__``."""
+        """Wait for the outcome on the running event loop, without blocking its thread. For ``__await__`` methods."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 
@@ -99,7 +99,7 @@ class Completion:
             try:
                 loop.call_soon_threadsafe(_set, future)
             except RuntimeError:
-                # The loop has been closed, so nobody awaits on it any more.
+                # The loop is closed, so no task can be waiting on it.
                 return
 
         self.add_callback(wake)
@@ -110,7 +110,7 @@ class Completion:
 
     @calls_out
     def _finish(self) -> None:
-        """Call the callbacks. The lock is held, and `_done` was set under it; returns with the lock released."""
+        """Call the callbacks. The caller holds the lock and has set `_done`; this releases the lock."""
         callbacks = self._callbacks
         self._callbacks = None
         self._lock.release()
@@ -133,7 +133,7 @@ def _take(doorbell: threading.Lock, timeout: float | None) -> bool:
 
 
 class Signal(Completion):
-    """A completion that says nothing but that the time has come. It may be awaited on any event loop."""
+    """A completion without a value. It can be awaited on any event loop."""
 
     __slots__ = ()
 
@@ -142,7 +142,7 @@ class Signal(Completion):
             yield from self.suspend()
 
     def set(self) -> None:
-        """Say so. Once is enough; more does no harm."""
+        """Complete the signal. Further calls do nothing."""
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
             defer(self.set)
             return

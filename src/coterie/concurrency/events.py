@@ -19,7 +19,7 @@ class AutoResetEvent:
         try:
             self._lock.release()
         except RuntimeError:
-            # It is set already, and the next waiter consumes it only once.
+            # It is already set; the next waiter consumes it once.
             return
 
     def wait(self, timeout: float | None = None) -> bool:

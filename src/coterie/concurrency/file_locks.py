@@ -1,14 +1,14 @@
-"""Advisory locks on files, which end with the process that has them, however that ends."""
+"""Advisory locks on files. The system releases them when the process ends, for whatever reason."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 lock_file: Callable[[int], object] | None
-"""Locks the file of a descriptor, at once or not at all; None where there are no such locks.
+"""Lock the file of a descriptor without waiting; None on systems without `flock`.
 
-Raises `BlockingIOError` if another descriptor has it, of this process or another, and `OSError` where the file system has
-no locks. It ends when the descriptor, and each copy of it in children that were forked, is closed.
+Raises `BlockingIOError` if another descriptor of this or another process holds the lock, and `OSError` if the file system
+has no locks. The lock ends when the descriptor and all its copies in forked children are closed.
 """
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
@@ -17,5 +17,5 @@ except ImportError:  # pragma: no cover - Windows
 else:
 
     def lock_file(descriptor: int) -> None:
-        """Lock a file, as is said above."""
+        """Lock a file; see above."""
         flock(descriptor, LOCK_EX | LOCK_NB)

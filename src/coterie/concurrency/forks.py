@@ -11,7 +11,7 @@ class ForkAware(Protocol):
     """An object with threads, which must not wait for them in a forked child."""
 
     def after_fork_in_child(self) -> None:
-        """Take note that this object is a copy in a forked child: its threads do not exist, and any lock may stay locked."""
+        """Mark this object as a copy in a forked child: its threads do not exist, and its locks may stay locked."""
         ...
 
 

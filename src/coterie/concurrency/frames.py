@@ -28,7 +28,7 @@ _CALLS_OUT: set[CodeType] = set()
 
 
 def waits(function: F) -> F:
-    """Mark a function of the bookkeeping that blocks, and that may be left by an exception at any point."""
+    """Mark a library function that blocks, and that an exception may leave at any point."""
     _WAITS.add(function.__code__)
     return function
 

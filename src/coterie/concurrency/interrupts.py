@@ -1,12 +1,11 @@
-"""Ctrl-C that never cuts a step of the bookkeeping in two.
+"""Delay Ctrl-C while the library changes its own state.
 
-Python raises `KeyboardInterrupt` between any two bytecodes of the main thread, so also after a lock has been taken and
-before the ``with`` or ``try`` that gives it back, or between noting that somebody is to be woken and waking them. While
-anybody needs it, Ctrl-C is therefore looked at by a handler of ours: in the middle of the bookkeeping it is put off by
-a millisecond, and tried again; everywhere else, and where the bookkeeping waits, it is raised at once. (Trio protects
-itself in the same way: "Control-C handling in Python and Trio", 2017.)
+Python raises `KeyboardInterrupt` between any two bytecodes of the main thread, also between taking a lock and entering
+the ``with`` or ``try`` that releases it, or between recording a wake-up and sending it. While a guard is held, our signal
+handler checks each Ctrl-C: inside library code it waits a millisecond and tries again; in other code, and where library
+code waits, it raises at once. (Trio protects itself in the same way: "Control-C handling in Python and Trio", 2017.)
 
-It is installed only by the main thread, and only if nobody else handles Ctrl-C, as an `asyncio.Runner` does.
+The main thread installs the handler, and only if no other code handles Ctrl-C, as an `asyncio.Runner` does.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from coterie.concurrency.frames import is_wait
 from coterie.concurrency.threads import call_on_bare_thread
 
 _AGAIN = 0.001
-"""Seconds by which an interrupt is put off."""
+"""Seconds by which an interrupt is delayed."""
 _LIBRARY = str(Path(sysconfig.get_path("stdlib")))
 _CALLBACKS = tuple(str(Path(_LIBRARY, name)) for name in ("_weakrefset.py", "weakref.py"))
-"""Where the standard library is called when an object dies: what is raised there is printed, and lost."""
+"""The standard library's code that runs when an object dies. Python prints and drops errors raised there."""
 
 
 class InterruptGuard:
-    """Puts Ctrl-C off while the code of some packages runs on the main thread, from `hold` to `release`.
+    """Delays Ctrl-C while code of the given packages runs on the main thread, from `hold` to `release`.
 
-    Safe from any thread. What is counted is the whole process's, for so is the handling of signals: `_lock` guards it.
+    Safe from any thread. `_lock` guards the list of held guards, which belongs to the process, as signal handlers do.
     """
 
     _lock: ClassVar = threading.RLock()
@@ -42,14 +41,14 @@ class InterruptGuard:
         self.folders = tuple(str(Path(package)) for package in packages)
 
     def hold(self) -> None:
-        """Begin. The handler is installed if this is the main thread and Ctrl-C is nobody else's."""
+        """Start delaying. Installs the handler if this is the main thread and Ctrl-C has its default handler."""
         with self._lock:
             self._held.append(self)
             if _may_change_handlers() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
                 signal.signal(signal.SIGINT, _interrupted)
 
     def release(self) -> None:
-        """End. The last to go puts the usual handler back, if this is the main thread; else the next one to go does."""
+        """Stop delaying. The last release on the main thread restores the default handler."""
         with self._lock:
             if self in self._held:
                 self._held.remove(self)
@@ -62,7 +61,7 @@ def _may_change_handlers() -> bool:
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    """Handle the signal: on the main thread, between two bytecodes of `frame`."""
+    """Handle the signal, on the main thread, between two bytecodes of `frame`."""
     if _in_bookkeeping(frame):
         call_on_bare_thread(_interrupt_again)
         return
@@ -73,7 +72,7 @@ def _interrupt_again() -> None:
     time.sleep(_AGAIN)
     main = threading.main_thread().ident
     if main is not None:
-        # A signal, rather than a flag, also wakes a thread that has begun to wait meanwhile.
+        # A signal, unlike a flag, also wakes a main thread that is waiting by now.
         signal.pthread_kill(main, signal.SIGINT)
 
 
@@ -87,6 +86,6 @@ def _in_bookkeeping(frame: FrameType | None) -> bool:
             return True
         if not code.co_filename.startswith((_LIBRARY, "<frozen")) or "site-packages" in code.co_filename:
             return False
-        # What the standard library does, it may do on behalf of the bookkeeping.
+        # The standard library may have been called by library code: look at its caller.
         frame = frame.f_back
     return False

@@ -1,8 +1,8 @@
-"""The locks of Coterie, and the one order in which they may be taken.
+"""The locks of Coterie and the order in which threads take them.
 
-Nearly every lock here is a leaf: whoever holds it takes no other and calls nothing that is not its own. Where locks do
-nest, a lock of a smaller rank is taken before one of a greater rank, and `Rank` is the whole list. So no circle of
-threads that wait for each other's locks can arise. `coterie.testing.checked_locks` watches the rule while tests run.
+Nearly every lock is a leaf: its holder takes no other lock and calls no foreign code. Where locks nest, a thread takes
+the lock of the smaller rank first; `Rank` lists all of them. This order excludes deadlocks between locks.
+`coterie.testing.checked_locks` checks the rule while tests run.
 """
 
 from __future__ import annotations
@@ -16,64 +16,64 @@ from types import TracebackType
 from typing import Protocol, cast
 
 _TRIES = 16
-"""How often others are let run before a thread blocks at a lock after all."""
+"""How often a thread yields before it blocks at a lock."""
 
 
 class Rank(enum.IntEnum):
-    """The order of locks: outer before inner. Each line says what the lock guards."""
+    """The order of locks, outer before inner. Each line names what the lock guards."""
 
     DATABASE = 4
-    """One database file, while it is opened or closed."""
+    """One database file, while it is being opened or closed."""
     DATABASES = 5
-    """Which database files this process has open."""
+    """The table of the database files that this process has open."""
     CONVERSATION = 7
-    """Whether the agent of one conversation is there or at rest, and the asks of it that have no answer yet."""
+    """Whether the agent of one conversation is active, and its unanswered asks."""
     CONVERSATIONS = 8
-    """Which conversations one host has open."""
+    """The open conversations of one host."""
     LINK = 10
-    """What one link has heard from one peer, while it hands messages over in their order."""
+    """The received messages of one link, while it delivers them in order."""
     FAMILY = 20
-    """The children of one supervisor, and the restart that concerns several of them."""
+    """The children of one supervisor, and a restart of several of them."""
     WAITS = 30
-    """Who waits for whom, over all agents of a runtime."""
+    """The graph of waiting agents of one runtime."""
     REGISTRY = 40
     """The agents of a runtime by name and number, its topics and watchers."""
     MAINTENANCE = 41
-    """The one maintenance of a store of memories that may go on at a time."""
+    """The maintenance run of a memory store; one runs at a time."""
     MIND = 42
-    """The counts of one agent's memories, and what is being consolidated."""
+    """The counts of one agent's memories, and the running consolidation."""
     MEMORY = 44
-    """The memories of one store on their way: versions, and what is moving."""
+    """The versions of one store's memories, and the moves between tiers."""
     LANE = 45
-    """What is to be written to one tier."""
+    """The queued writes of one tier."""
     BACKEND = 46
-    """The records that one tier holds in process."""
+    """The in-process records of one tier."""
     CACHE = 48
     """One shard of a cache."""
     WORLD = 49
-    """The newest moment of one world, its history, and who waits to change it."""
+    """The newest view of one world, its history, and the queue of commits."""
     MAILBOX = 50
-    """One mailbox: what is queued, who waits for room, whether its agent wants to be called."""
+    """One mailbox: queued messages, pending puts, and whether its agent is to be scheduled."""
     SEAT = 60
-    """Whether one agent has a thread, is queued for one, or rests."""
+    """Whether one agent is running, queued, or idle."""
     DISPATCHER = 70
-    """The agents that are ready and the threads that are idle."""
+    """The ready agents and the idle threads."""
     WORK = 72
-    """The jobs of one pool, and its workers."""
+    """The jobs of one pool and its workers."""
     WRITES = 74
-    """The writes that wait for the one writer of a database."""
+    """The queued writes of a database."""
     READERS = 75
-    """The connections of a database that are free, and who waits for one."""
+    """The free read connections of a database, and the threads that wait for one."""
     RESOURCE = 78
-    """Who uses one resource of an action system, and who waits for it; one circuit breaker."""
+    """The users and waiters of one resource of an action system; one circuit breaker."""
     STREAM = 79
-    """What a stream of a model has delivered and nobody has read."""
+    """The delivered and unread parts of a model's stream."""
     COMPLETION = 80
-    """One outcome that is awaited."""
+    """One completion and its callbacks."""
     TIMERS = 90
     """The heap of deadlines."""
     RECORDS = 100
-    """Counters and bounded records that are only written and read: dead letters, statistics."""
+    """Counters and bounded records: dead letters, statistics."""
 
 
 class Lock(Protocol):
@@ -93,13 +93,13 @@ class Lock(Protocol):
 
 
 class _Making:
-    """How locks are made. A test replaces it for a while; nothing else may."""
+    """The factory of locks. Only a test may replace it."""
 
     watched: Callable[[Rank], Lock] | None = None
 
 
 def new_lock(rank: Rank) -> Lock:
-    """Return a new lock that has this place in the order."""
+    """Return a new lock of that rank."""
     watched = _Making.watched
     if watched is not None:
         return watched(rank)
@@ -108,11 +108,11 @@ def new_lock(rank: Rank) -> Lock:
 
 
 def acquire_in_turn(lock: Lock) -> None:
-    """Acquire a lock that many threads take often and keep for microseconds; the caller releases it.
+    """Acquire a lock that many threads take often and hold for microseconds; the caller releases it.
 
-    Who blocks at a lock gets it together with the wake-up, and before the interpreter's own lock: whoever runs
-    meanwhile then blocks at it too, and from there on every step costs a change of threads (a convoy: "The Convoy
-    Phenomenon", M. Blasgen et al., 1979). Who lets others run and tries again has it only while it runs.
+    A thread that blocks at a lock receives it with the wake-up, before it has the interpreter's own lock. Until it runs,
+    other threads block at the lock too, and then every step costs a thread switch (a convoy: "The Convoy Phenomenon",
+    M. Blasgen et al., 1979). A thread that yields and tries again holds the lock only while it runs.
     """
     if lock.acquire(blocking=False):
         return
@@ -124,7 +124,7 @@ def acquire_in_turn(lock: Lock) -> None:
 
 
 def replace_making(make: Callable[[Rank], Lock]) -> AbstractContextManager[None]:
-    """Return a context in which `new_lock` calls `make`. For tests only: it acts on the whole process."""
+    """Return a context manager in which `new_lock` calls `make`. For tests only: it acts on the whole process."""
     return _Replaced(make)
 
 

@@ -1,4 +1,4 @@
-"""A pool of threads that has as many as it needs."""
+"""A thread pool that grows on demand."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class ElasticPool(Executor):
-    """An executor that starts a thread whenever work comes and all its threads are busy, up to `most`.
+    """An executor that starts a thread when work arrives and all its threads are busy, up to `most`.
 
-    Beyond that work queues. A thread that has been idle for `idle_after` seconds ends; the thread that worked last is
-    the first to work again, so the surplus is what falls idle. Safe from any thread; `_lock` guards all tables.
+    Further work is queued. A thread that is idle for `idle_after` seconds ends. The thread that worked last works first
+    again, so that surplus threads stay idle. Safe from any thread; `_lock` guards all tables.
     """
 
     def __init__(self, name: str, most: int = 1_000, idle_after: float = 5.0) -> None:
@@ -32,13 +32,13 @@ class ElasticPool(Executor):
         self._idle: list[threading.Lock] = []
         self._threads: set[Thread] = set()
         self._leaving: list[Thread] = []
-        """Those that work no more, and may not have ended yet."""
+        """Threads that take no more work and may not have ended yet."""
         self._started = 0
         self._closed = False
 
     @property
     def threads(self) -> int:
-        """How many threads there are now."""
+        """The current number of threads."""
         return len(self._threads)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -61,7 +61,7 @@ class ElasticPool(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as Executor
-        """Take no more work; end the threads once the queue is empty, or at once what they have is done."""
+        """Accept no more work; end the threads when the queue is empty, or, with `cancel_futures`, after their current job."""
         with self._lock:
             self._closed = True
             dropped = list(self._queue) if cancel_futures else []
@@ -76,7 +76,7 @@ class ElasticPool(Executor):
             self.join(None)
 
     def join(self, timeout: float | None) -> list[Thread]:
-        """Wait up to `timeout` seconds in all for the threads to end, after `shutdown`; return those that did not."""
+        """Wait up to `timeout` seconds in total for the threads to end, after `shutdown`; return those still alive."""
         with self._lock:
             threads = [*self._threads, *self._leaving]
         countdown = Countdown(timeout)
@@ -90,7 +90,7 @@ class ElasticPool(Executor):
         try:
             thread = start_thread(self._work, f"{self.name}-{self._started}")
         except RuntimeError:
-            # The system has no thread to give. If others work here they get to it; if not, the caller must know.
+            # The system has no thread left. Other threads of the pool will do the job; without any, the caller must know.
             if not self._threads:
                 self._queue.pop()
                 raise
@@ -121,7 +121,7 @@ class ElasticPool(Executor):
                         self._idle.remove(bell)
                         self._leave()
                         return
-                # Somebody took the bell in this very moment, and is about to ring it.
+                # Another thread has just taken the bell and is about to release it.
                 bell.acquire()
 
 
@@ -130,7 +130,7 @@ def _run(future: Future[Any], call: Callable[[], Any]) -> None:
         return
     try:
         value = call()
-    except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who waits
+    except BaseException as error:  # noqa: BLE001 - the waiting caller receives every error
         future.set_exception(error)
     else:
         future.set_result(value)

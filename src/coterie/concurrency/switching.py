@@ -1,7 +1,7 @@
-"""The interpreter's switch interval, lowered while anybody needs it low.
+"""Lower the interpreter's switch interval while a runtime needs it.
 
-With the usual 5 ms, one thread that computes makes every other thread wait 5 ms whenever it wakes up. The interval is
-one number for the whole process, so it is counted who wants it low, and the last to leave puts the old one back.
+With the default of 5 ms, one computing thread delays every other thread by 5 ms at each wake-up. The interval belongs to
+the whole process, so requests are counted, and the last release restores the previous value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import ClassVar
 
 
 class SwitchInterval:
-    """A wish for a switch interval of at most `seconds`. Safe from any thread."""
+    """A request for a switch interval of at most `seconds`. Safe from any thread."""
 
     _lock: ClassVar = threading.Lock()
     _wishes: ClassVar[list[SwitchInterval]] = []
@@ -22,7 +22,7 @@ class SwitchInterval:
         self.seconds = seconds
 
     def hold(self) -> None:
-        """Lower the interval, unless it is as low already, until `release`."""
+        """Lower the interval until `release`, unless it is low enough."""
         with self._lock:
             if not self._wishes:
                 SwitchInterval._before = sys.getswitchinterval()
@@ -30,7 +30,7 @@ class SwitchInterval:
             self._apply()
 
     def release(self) -> None:
-        """Take the wish back. The last one to go restores the interval of before."""
+        """Withdraw the request. The last release restores the previous interval."""
         with self._lock:
             if self in self._wishes:
                 self._wishes.remove(self)

@@ -1,10 +1,12 @@
-"""The one place that starts threads."""
+"""The only module that starts threads; and stack dumps of threads, as text."""
 
 from __future__ import annotations
 
 import _thread
 import logging
+import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
@@ -26,10 +28,10 @@ _nobody_runs.set()
 def start_thread(target: Callable[[], object], name: str) -> Thread:
     """Start a thread of that name and return it.
 
-    It is a daemon: a thread that is stuck in somebody's code must not keep the process from ending. Whoever starts a
-    thread here also ends it, and shutdown names those that did not end.
+    It is a daemon: a thread that is stuck in user code must not keep the process alive. The caller ends the thread;
+    shutdown reports threads that did not end.
 
-    Raises `RuntimeError` when the system has no thread left to give.
+    Raises `RuntimeError` if the system cannot start another thread.
     """
     thread = Thread(target=target, name=name, daemon=True)
     if interrupted():
@@ -41,9 +43,9 @@ def start_thread(target: Callable[[], object], name: str) -> Thread:
 
 
 def call_on_bare_thread(function: Callable[[], object]) -> None:
-    """Call a short function on a thread that the `threading` module knows nothing of.
+    """Call a short function on a thread that the `threading` module does not know.
 
-    For signal handlers alone: they may have interrupted that very module while it held its locks.
+    For signal handlers only: they may have interrupted that module while it held its locks.
     """
     _thread.start_new_thread(function, ())
 
@@ -62,6 +64,22 @@ def _run_deferred() -> None:
     while _deferred:
         try:
             _deferred.popleft()()
-        except Exception:  # noqa: BLE001 - it is logged, and others go on
+        except Exception:  # noqa: BLE001 - it is logged, and the others go on
             _log.exception("a deferred step raised")
     _nobody_runs.set()
+
+
+def stack_of(thread_id: int | None) -> str:
+    """Return the stack of a thread, innermost call last; an empty text if it has ended or has no Python frame."""
+    frame = sys._current_frames().get(thread_id) if thread_id is not None else None  # noqa: SLF001 - documented, but private by name
+    return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+
+def dump_stacks() -> str:
+    """Return the stacks of all threads of the process, each under the name of its thread."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = [
+        f"thread {names.get(ident, '?')} ({ident})\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - as above
+    ]
+    return "\n".join(parts)

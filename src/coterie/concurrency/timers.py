@@ -1,4 +1,4 @@
-"""One heap of deadlines for a whole runtime."""
+"""Timers: one heap of deadlines for a whole runtime, and periodic jobs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from coterie.kernel import Clock, DrivenClock
 _log = logging.getLogger(__name__)
 
 _COMPACT_ABOVE = 512
-"""Cancelled entries that are tolerated in the heap before it is asked whether they are the greater part."""
+"""The heap is compacted when it holds more cancelled entries than this and they are the majority."""
 
 
 class Timer:
-    """One deadline. `cancel` may be called from any thread, at any time, more than once."""
+    """One deadline. `cancel` can be called from any thread, at any time, more than once."""
 
     __slots__ = ("_timers", "callback", "when")
 
@@ -31,19 +31,19 @@ class Timer:
         self._timers = timers
 
     def cancel(self) -> None:
-        """See to it that the callback is not called any more, unless it is being called already."""
+        """Prevent the call of the callback, unless it is already running."""
         self._timers._cancel(self)  # noqa: SLF001 - the two are one thing
 
 
 class Timers:
-    """Calls back at given times of a clock.
+    """Runs callbacks at given times of a clock.
 
-    On the system's clock a thread waits for the next deadline. A `DrivenClock` has no such thread: whoever moves that
-    clock runs what is due. Callbacks are called one after the other, outside of any lock; they must be short and must
-    not block. One that raises is logged.
+    On the clock of the system, a thread waits for the next deadline. A `DrivenClock` needs no such thread: the caller that
+    moves the clock runs the due callbacks. Callbacks run one after another, outside of any lock; they must be short and
+    must not block. Their errors are logged.
 
-    Safe from any thread. `_lock` guards the heap; a cancelled timer stays in it until its time, or until the cancelled
-    are the greater part, so that to cancel costs nearly nothing.
+    Safe from any thread. `_lock` guards the heap. A cancelled timer stays in the heap until its time, or until cancelled
+    timers are the majority, so that `cancel` is cheap.
     """
 
     def __init__(self, clock: Clock, name: str = "coterie") -> None:
@@ -62,11 +62,11 @@ class Timers:
 
     @property
     def threads(self) -> int:
-        """How many threads it has: none before the first timer, and none on a driven clock."""
+        """The number of threads: 0 before the first timer and on a driven clock, else 1."""
         return int(self._thread is not None)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Call `callback` once the monotonic clock says `when`. After `close` nothing is called any more."""
+        """Call `callback` when the monotonic clock reaches `when`. After `close`, no callback is called."""
         timer = Timer(when, callback, self)
         self._push((when, next(self._order), timer))
         return timer
@@ -92,7 +92,7 @@ class Timers:
         return self.call_at(self.clock.monotonic() + delay, callback)
 
     def next_deadline(self) -> float | None:
-        """Return the earliest deadline, or None if there is none."""
+        """Return the earliest deadline, or None without timers."""
         with self._lock:
             while self._heap and self._heap[0][2].callback is None:
                 heapq.heappop(self._heap)
@@ -101,7 +101,7 @@ class Timers:
 
     @calls_out
     def run_due(self) -> None:
-        """Call back what is due by now."""
+        """Run all due callbacks."""
         while True:
             with self._lock:
                 if self._closed or not self._heap or self._heap[0][0] > self.clock.monotonic():
@@ -113,16 +113,16 @@ class Timers:
                     continue
             try:
                 callback()
-            except Exception:  # noqa: BLE001 - it is logged, and others go on
+            except Exception:  # noqa: BLE001 - it is logged, and the others go on
                 _log.exception("a timer's callback raised")
 
     def after_fork_in_child(self) -> None:
-        """Be told that this is a copy in a forked process, without the thread: call nothing any more."""
+        """Stop all callbacks: this is a copy in a forked child, without the thread."""
         self._lock = new_lock(Rank.TIMERS)
         self._closed = True
 
     def close(self, timeout: float = 5.0) -> None:
-        """Call nothing any more, and end the thread."""
+        """Stop all callbacks and end the thread, waiting up to `timeout` seconds for it."""
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -163,3 +163,45 @@ class Timers:
                 if delay > 0:
                     self._doorbell.wait(delay)
             self.run_due()
+
+
+class PeriodicJob:
+    """Calls `work` every `interval` seconds of the timers' clock, on the timers' thread, until it is closed.
+
+    `work` must be short. Each interval begins when the previous call has ended, so slow calls never pile up. An error of
+    `work` is logged, and the job goes on. Safe from any thread; `_lock` guards the timer.
+    """
+
+    def __init__(self, timers: Timers, interval: float, work: Callable[[], object], name: str) -> None:
+        self.interval = interval
+        self.name = name
+        self._timers = timers
+        self._work = work
+        self._lock = new_lock(Rank.RECORDS)
+        self._closed = False
+        self._timer: Timer | None = None
+        self._plan()
+
+    def close(self) -> None:
+        """Stop the job."""
+        with self._lock:
+            self._closed = True
+            timer = self._timer
+        if timer is not None:
+            timer.cancel()
+
+    def _plan(self) -> None:
+        timer = self._timers.call_later(self.interval, self._run)
+        with self._lock:
+            self._timer = timer
+            closed = self._closed
+        if closed:
+            timer.cancel()
+
+    @calls_out
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:  # noqa: BLE001 - it is logged, and the others go on
+            _log.exception("the periodic job %s raised", self.name)
+        self._plan()

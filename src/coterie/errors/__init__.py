@@ -1,165 +1,164 @@
-"""Every error that Coterie raises, under one root.
+"""All errors of Coterie, under one root.
 
-Each error is built from the objects it is about and words itself: what happened, where, and what to do next.
+Each error is built from the objects that it concerns and says what happened, where, and what to do next.
 
 ::
 
     CoterieError
     ├── DefinitionError (TypeError)       a class is declared wrongly; raised where it is defined
-    ├── InvalidSetting (ValueError)       an option has a value that makes no sense
-    ├── InvalidMessage (TypeError)        what was sent is not a message
-    ├── InvalidAddress (ValueError)       what should be an address is not
+    ├── InvalidSetting (ValueError)       an option has an invalid value
+    ├── InvalidMessage (TypeError)        a sent value is not a message
+    ├── InvalidAddress (ValueError)       a text is not an address
     ├── CodecError
     │   ├── EncodeFailed                  a value has no form on the wire
-    │   └── DecodeFailed                  bytes, or their type, make no sense here
+    │   └── DecodeFailed                  bytes do not decode to the expected type
     ├── SpawnError
     │   ├── NameTaken                     a living agent has that name
     │   └── StartFailed                   the agent's constructor raised
-    ├── NotInAgent                        something that only a running agent has was asked for outside
+    ├── NotInAgent                        a value that exists only in a running agent was used outside
     ├── ReentrantCall                     a signal handler or finalizer would wait for what it has interrupted
-    ├── ServiceMissing (LookupError)      nothing of that type was provided
+    ├── ServiceMissing (LookupError)      no service of that type was provided
     ├── RestartsExhausted                 an agent failed more often than its supervision permits
     ├── SnapshotFailed                    an agent's snapshot or restore raised
-    ├── WaitTimeout (TimeoutError)        `.result(timeout)` ran out; what was waited for goes on
+    ├── WaitTimeout (TimeoutError)        `.result(timeout)` ran out; only the waiting ended
     ├── TransportError                    a transport cannot carry a frame
     ├── RemoteError                       an error of another process, as text; only ever a cause
-    ├── ScenarioError (ValueError)        a scenario file does not make sense
+    ├── ScenarioError (ValueError)        a scenario file is invalid
     ├── RunFolderFailed                   the folder of a run cannot be written
-    ├── RunUnknown (LookupError)          a folder is not that of a run
+    ├── RunUnknown (LookupError)          a folder does not belong to a run
     ├── ServerFailed                      an address cannot be served on
-    ├── StorageError                      a database did not do what was asked of it
-    │   ├── WrongUrl (ValueError)         a text names no database that can be opened
+    ├── StorageError                      a database operation failed
+    │   ├── WrongUrl (ValueError)         a text does not name a database
     │   ├── StorageLocked                 another process has the file
-    │   ├── StorageCorrupt                the file is damaged, or is no database
-    │   ├── StorageFull                   there is no room on the disk
+    │   ├── StorageCorrupt                the file is damaged or not a database
+    │   ├── StorageFull                   the disk is full
     │   ├── StorageUnavailable            the file or the server cannot be reached
-    │   ├── StorageBusy                   there was no room, or no reader, in time
-    │   ├── StorageClosed                 it was used after it was closed
+    │   ├── StorageBusy                   no place in the queue, or no reader, in time
+    │   ├── StorageClosed                 it was used after `close`
     │   ├── StorageForked                 it was used in a child of the process that opened it
-    │   ├── WriteInsideWrite              a write waits for another, which cannot come before it has ended
-    │   ├── MigrationError                a schema cannot be brought to the version that is wanted
+    │   ├── WriteInsideWrite              a write waits for another write or closes the database
+    │   ├── MigrationError                a schema cannot be migrated
     │   └── StatementFailed               the database refused a statement
-    │       └── ConstraintViolated        because what it stores would break a rule of the schema
-    ├── ExtraMissing (ImportError)        an optional package is needed and not installed
-    ├── MemoryFault                       something is wrong about a memory, or with where it is kept
-    │   ├── InvalidMemory (ValueError)    a key, an importance or a time makes no sense
-    │   ├── InvalidDump (ValueError)      a line of a file of memories is none, or from a later version
-    │   ├── DumpUnavailable (OSError)     a file of memories cannot be read or written
-    │   ├── MemoryClosed                  the store of memories has been closed
+    │       └── ConstraintViolated        because it violates a constraint of the schema
+    ├── ExtraMissing (ImportError)        a required optional package is not installed
+    ├── MemoryFault                       an operation on memories failed
+    │   ├── InvalidMemory (ValueError)    a key, an importance or a time is invalid
+    │   ├── InvalidDump (ValueError)      a line of a dump is invalid or of a later version
+    │   ├── DumpUnavailable (OSError)     a dump cannot be read or written
+    │   ├── MemoryClosed                  the memory store has been closed
     │   │   └── MemoryForked              it was used in a child of the process that opened it
-    │   ├── TierUnavailable               where a tier is kept cannot be reached now
-    │   ├── WriteTimeout (TimeoutError)   a memory was not written, or not taken in, in time
+    │   ├── TierUnavailable               the store of a tier cannot be reached
+    │   ├── WriteTimeout (TimeoutError)   a memory was not written or accepted in time
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
-    │   ├── EmbeddingFailed               an embedder made no vectors
+    │   ├── EmbeddingFailed               an embedder did not return vectors
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
-    ├── WorkError                         a job was not taken, or ended otherwise than its function did
+    ├── WorkError                         a job was not accepted or failed
     │   ├── WorkStopped                   the engine, or the action system, has been stopped
-    │   │   └── WorkForked                it was made by the parent of this process
+    │   │   └── WorkForked                it belongs to the parent of this process
     │   ├── QueueFull                     a queue refused the job
-    │   ├── JobTimeout (TimeoutError)     it took longer than it may
-    │   ├── JobCancelled                  it was taken back
-    │   ├── JobShed                       it gave up its place to one that is as urgent
-    │   ├── JobExited                     its function raised what is meant to end the worker
-    │   ├── JobRaised                     it raised, in a process, what cannot be sent from there
-    │   ├── JobWaitCycle                  waiting for it would wait for oneself
-    │   ├── NotSendable (TypeError)       what a process needs cannot be sent there
-    │   ├── WorkerDied                    the process that ran it ended in the middle
-    │   │   └── WorkerStartFailed         or before it could begin
-    │   ├── CircuitOpen                   the action's target is left alone for a while
-    │   ├── FeedbackFailed                the action was done, and its result could not be applied
-    │   ├── KeyConflict (ValueError)      an idempotency key was used for something else
-    │   └── UnknownAction (LookupError)   no dead action of that id is kept
-    ├── ComponentError                    a request to a component was not done
-    │   ├── UnknownComponent (LookupError)  there is no such component
-    │   ├── MalformedRequest (ValueError)   the component cannot make sense of it
+    │   ├── JobTimeout (TimeoutError)     it exceeded its time limit
+    │   ├── JobCancelled                  it was cancelled
+    │   ├── JobShed                       a job of the same or higher priority replaced it
+    │   ├── JobExited                     its function raised SystemExit or similar
+    │   ├── JobRaised                     it raised, in another process, an error that cannot be sent
+    │   ├── JobWaitCycle                  waiting for it would be a deadlock
+    │   ├── NotSendable (TypeError)       a value cannot be sent to a process
+    │   ├── WorkerDied                    the process that ran it ended
+    │   │   └── WorkerStartFailed         or ended before it took a job
+    │   ├── CircuitOpen                   the target of the action failed too often
+    │   ├── FeedbackFailed                the action was done, but applying its result failed
+    │   ├── KeyConflict (ValueError)      an idempotency key was used for another action
+    │   └── UnknownAction (LookupError)   no dead action has that id
+    ├── ComponentError                    a request to a component failed
+    │   ├── UnknownComponent (LookupError)  no component has that name
+    │   ├── MalformedRequest (ValueError)   the component cannot read the request
     │   └── ComponentDown                 it failed its checks, and could not be restarted
-    ├── WorldError                        something is wrong about a world, or was to be done to it
+    ├── WorldError                        an operation on a world failed
     │   ├── InvalidValue (ValueError)     a key or a value cannot be part of a world
-    │   ├── InvalidIntent (ValueError)    nor can that be committed
-    │   ├── ResolverFailed                a resolver raised, or did not decide on each intent once
-    │   ├── RuleFailed                    a validation rule raised, or returned no reason
-    │   ├── UpdateRefused                 a validation rule refused an update
-    │   ├── CommitInsideCommit            a resolver or a rule changes the world that it judges
-    │   ├── WorldClosed                   it was used after it was closed
-    │   ├── HistoryGone (LookupError)     a moment is not, or no longer, known
-    │   ├── PatchRefused (KeyError)       a difference does not fit what it is applied to
-    │   ├── LogDamaged                    an event log does not hold together
+    │   ├── InvalidIntent (ValueError)    an intent cannot be committed
+    │   ├── ResolverFailed                a resolver raised or returned invalid resolutions
+    │   ├── RuleFailed                    an invariant raised or returned an invalid result
+    │   ├── UpdateRefused                 an invariant refused an update
+    │   ├── CommitInsideCommit            a resolver or an invariant changes its own world
+    │   ├── WorldClosed                   it was used after `close`
+    │   ├── HistoryGone (LookupError)     a moment is not or no longer known
+    │   ├── PatchRefused (KeyError)       a difference does not apply to its target
+    │   ├── LogDamaged                    an event log is inconsistent
     │   ├── LogTaken                      another world has appended to the same log
-    │   └── ResourcesExhausted            a declared limit of a resource has been reached
-    ├── RoundsError                       something has gone wrong in a simulation
-    │   ├── InvalidGraph (ValueError)     stages and edges make no graph that could be walked
-    │   ├── TurnForfeited                 a turn was forfeited, and intends nothing more
-    │   ├── StageFailed                   what is done together raised, or never returned
-    │   ├── CheckpointRefused             an agent cannot be kept in a checkpoint
+    │   └── ResourcesExhausted            a resource limit has been reached
+    ├── RoundsError                       a simulation failed
+    │   ├── InvalidGraph (ValueError)     stages and edges do not form a valid graph
+    │   ├── TurnForfeited                 a turn was forfeited and takes no more intents
+    │   ├── StageFailed                   a stage raised or did not return in time
+    │   ├── CheckpointRefused             an agent cannot be stored in a checkpoint
     │   ├── RestoreFailed                 an agent cannot be restored from a checkpoint
-    │   ├── CheckpointMissing (LookupError)  there is none to go on from, or it does not fit
-    │   └── ReplayDiverged                a replay came to something else than what was recorded
+    │   ├── CheckpointMissing (LookupError)  no checkpoint to resume from fits
+    │   └── ReplayDiverged                a replay differs from the recording
     ├── ModelError                        a language model did not answer
-    │   ├── ModelUnavailable              its provider cannot be reached, or has a fault of its own
-    │   ├── ModelTimeout (TimeoutError)   it took longer than it may
-    │   ├── RateLimited                   it was asked too often
-    │   ├── ModelRefused                  it will not answer this request
-    │   │   ├── ContextTooLong            because the prompt is longer than its context
+    │   ├── ModelUnavailable              its provider cannot be reached or failed
+    │   ├── ModelTimeout (TimeoutError)   it exceeded its time limit
+    │   ├── RateLimited                   the provider limits the rate
+    │   ├── ModelRefused                  the provider refused this request
+    │   │   ├── ContextTooLong            because the prompt exceeds the context
     │   │   └── KeyRefused                because the API key is not accepted
-    │   ├── KeyMissing                    it needs an API key, and the environment holds none
-    │   ├── MalformedReply                a reply came, and makes no sense
-    │   ├── StreamBroken                  a stream ended in the middle of a reply
-    │   └── ModelHalted                   none will answer any more, whoever asks
+    │   ├── KeyMissing                    the environment has no API key for it
+    │   ├── MalformedReply                a reply cannot be read
+    │   ├── StreamBroken                  a stream ended inside a reply
+    │   └── ModelHalted                   no further request will be answered
     │       ├── BudgetExhausted           a budget does not permit another request
     │       ├── RecordingMissing (LookupError)  a request was not recorded, so it cannot be replayed
     │       ├── RecordingDamaged          a file of recordings cannot be used
-    │       ├── RecordingTaken            another gateway writes it
-    │       ├── GatewayForked             the gateway was made by the parent of this process
+    │       ├── RecordingTaken            another gateway writes the recording
+    │       ├── GatewayForked             the gateway belongs to the parent of this process
     │       └── GatewayClosed             the gateway has been closed
-    ├── ConversationError                 something is wrong about a conversation, or was to be done to it
-    │   ├── ConversationClosed            it was used after it was closed
-    │   ├── ConversationTaken             it has been opened elsewhere since
-    │   ├── ConversationFailed            it has failed too often, and was given up
-    │   ├── ConversationFull              too many of its messages wait for their answer
-    │   ├── ConversationDamaged           what is kept of it cannot be read
-    │   ├── InvalidText (ValueError)      what was to be said is no text, or cannot be kept
-    │   ├── InvalidNamespace (ValueError)  what was given names no conversation
+    ├── ConversationError                 an operation on a conversation failed
+    │   ├── ConversationClosed            it was used after `close`
+    │   ├── ConversationTaken             it has since been opened elsewhere
+    │   ├── ConversationFailed            its agent failed too often
+    │   ├── ConversationFull              too many of its messages are unanswered
+    │   ├── ConversationDamaged           its stored state cannot be read
+    │   ├── InvalidText (ValueError)      a message is not text or cannot be stored
+    │   ├── InvalidNamespace (ValueError)  a namespace is invalid
     │   ├── UnknownOperation (LookupError)  it has no operation of that id
-    │   ├── TransitionRefused             an operation cannot go there, or not any more
-    │   └── OperationStopped              told to a tool whose operation is to stop
-    ├── PersonaError                      something is wrong about a persona
-    │   ├── InvalidPersona (ValueError)   a persona's file, or what it says, makes no sense
-    │   │   └── PersonaTooLarge           or it is too large to be one
-    │   ├── FragmentConflict (ValueError) a fragment says otherwise than what it is merged into
-    │   ├── PersonaUnknown (LookupError)  nobody of that name takes part
-    │   ├── MindFailed                    a mind did not decide, and had nothing to fall back on
-    │   ├── UnusableReply (ValueError)    what a model answered cannot be made sense of
-    │   └── ExtractionFailed              no answer of the type could be made of what was said
-    └── DeliveryError                     how an ask, or a tell, ends without being answered
+    │   ├── TransitionRefused             an operation cannot change to that state
+    │   └── OperationStopped              raised in a tool whose operation must stop
+    ├── PersonaError                      an operation on a persona failed
+    │   ├── InvalidPersona (ValueError)   a description of a persona is invalid
+    │   │   └── PersonaTooLarge           or its file is too large
+    │   ├── FragmentConflict (ValueError) a fragment contradicts the persona
+    │   ├── PersonaUnknown (LookupError)  no persona has that name
+    │   ├── MindFailed                    a mind did not decide and has no fallback
+    │   ├── UnusableReply (ValueError)    a reply of a model cannot be used
+    │   └── ExtractionFailed              no answer of the requested type was found
+    └── DeliveryError                     an ask or a tell failed
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
         ├── AskTimeout (TimeoutError)     the deadline of the ask has passed
-        ├── AskCancelled                  the asker, or the runtime, took the ask back
-        ├── AgentStopped                  the agent has stopped, or failed for good
-        │   └── RuntimeStopped            so has its runtime
+        ├── AskCancelled                  the asker or the runtime cancelled the ask
+        ├── AgentStopped                  the agent has stopped or failed permanently
+        │   └── RuntimeStopped            its runtime has stopped
         ├── UnknownAgent (LookupError)    no such agent was ever known there
         ├── MailboxFull                   the mailbox refused the message
-        ├── MeetingError                  a meeting did not take something, or is not held
-        │   ├── MeetingNotHeld            its guests do not come
-        │   │   ├── InvitationDeclined    one that is required said no
-        │   │   ├── InvitationUnanswered  or did not answer in time
-        │   │   ├── GuestUnreachable      or is unknown, or has stopped
-        │   │   └── QuorumMissed          or fewer came than are needed
+        ├── MeetingError                  an operation on a meeting failed
+        │   ├── MeetingNotHeld            the meeting does not take place
+        │   │   ├── InvitationDeclined    a required guest declined
+        │   │   ├── InvitationUnanswered  a required guest did not answer in time
+        │   │   ├── GuestUnreachable      a required guest is unknown or has stopped
+        │   │   └── QuorumMissed          fewer guests came than the quorum
         │   ├── MeetingClosed             it is over
-        │   ├── NotAMember                only members are heard
-        │   ├── NotYourTurn               the floor is somebody else's
-        │   ├── ContributionRefused       it makes no sense there, or is for others to do
-        │   ├── NoQuorum                  no majority of its members can be reached
-        │   └── UnknownMeeting (LookupError)  there is none of that id
-        └── WaitCycle                     waiting for this reply would wait for oneself
+        │   ├── NotAMember                the agent is not a member
+        │   ├── NotYourTurn               another member has the floor
+        │   ├── ContributionRefused       the contribution is invalid here
+        │   ├── NoQuorum                  a majority of the members cannot be reached
+        │   └── UnknownMeeting (LookupError)  no meeting has that id
+        └── WaitCycle                     waiting for this reply would be a deadlock
 
-A `DeliveryError` that leaves a handler fails the message in hand and not the agent: that another agent is gone, slow
-or broken is news, not a fault of the one who hears it.
+A `DeliveryError` that leaves a handler fails the current message and not the agent: the fault is in another agent, which
+is stopped, slow or broken.
 """
 
 from __future__ import annotations
 
-from coterie.errors.components import ComponentDown, ComponentError, MalformedRequest, UnknownComponent
 from coterie.errors.conversation import (
     ConversationClosed,
     ConversationDamaged,
@@ -195,6 +194,7 @@ from coterie.errors.delivery import (
     WaitCycle,
 )
 from coterie.errors.general import (
+    CoterieError,
     ExtraMissing,
     NameTaken,
     NotInAgent,
@@ -255,7 +255,16 @@ from coterie.errors.models import (
     RecordingTaken,
     StreamBroken,
 )
-from coterie.errors.orchestrator import RunFolderFailed, RunUnknown, ScenarioError, ServerFailed
+from coterie.errors.orchestrator import (
+    ComponentDown,
+    ComponentError,
+    MalformedRequest,
+    RunFolderFailed,
+    RunUnknown,
+    ScenarioError,
+    ServerFailed,
+    UnknownComponent,
+)
 from coterie.errors.personas import (
     ExtractionFailed,
     FragmentConflict,
@@ -266,7 +275,6 @@ from coterie.errors.personas import (
     PersonaUnknown,
     UnusableReply,
 )
-from coterie.errors.root import CoterieError
 from coterie.errors.rounds import (
     CheckpointMissing,
     CheckpointRefused,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class ConversationError(CoterieError):
@@ -64,7 +64,7 @@ class UnknownOperation(ConversationError, LookupError):
     """The conversation has no operation with that id."""
 
     def __init__(self, operation: object, name: str) -> None:
-        super().__init__(f"{name} has no operation {operation!r}: look at operations()")
+        super().__init__(f"{name} has no operation {operation!r}: see operations()")
 
 
 class TransitionRefused(ConversationError):

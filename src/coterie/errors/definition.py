@@ -1,10 +1,10 @@
-"""What is declared, set, sent or encoded wrongly. The tree is drawn in `coterie.errors`."""
+"""Errors of declarations, settings, messages and encodings. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
 import re
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class DefinitionError(CoterieError, TypeError):
@@ -19,7 +19,7 @@ class DefinitionError(CoterieError, TypeError):
 
 
 class InvalidSetting(CoterieError, ValueError):
-    """An option was given a value that makes no sense."""
+    """An option has an invalid value."""
 
     def __init__(self, where: str, value: object, need: str) -> None:
         self.where = where
@@ -28,7 +28,7 @@ class InvalidSetting(CoterieError, ValueError):
 
 
 def _without_secrets(shown: str) -> str:
-    """Return a text, which may be a URL, without the user and the password in it."""
+    """Return a text, possibly a URL, without user names and passwords."""
     return re.sub(
         r"([?&]\w*(?:password|secret|key|token)\w*=)[^&'\"\s]*",
         r"\1***",
@@ -38,7 +38,7 @@ def _without_secrets(shown: str) -> str:
 
 
 class InvalidMessage(CoterieError, TypeError):
-    """What was sent is not an instance of `Message`."""
+    """A sent value is not an instance of `Message`."""
 
     def __init__(self, value: object, recipient: object) -> None:
         kind = f"the class {value.__qualname__}" if isinstance(value, type) else f"a {type(value).__qualname__}"
@@ -57,7 +57,7 @@ class CodecError(CoterieError):
 
 
 class EncodeFailed(CodecError):
-    """A value has no form on the wire. The reason is the cause."""
+    """A value has no wire form. The cause is the reason."""
 
     def __init__(self, what: str, reason: object, use: str = "") -> None:
         possible = use or "numbers, text, bytes, lists, dicts, dates, dataclasses, messages or agent references"
@@ -65,7 +65,7 @@ class EncodeFailed(CodecError):
 
 
 class DecodeFailed(CodecError):
-    """Bytes do not decode to what was expected of them. The reason is the cause."""
+    """Bytes do not decode to the expected type. The cause is the reason."""
 
     def __init__(self, what: str, reason: object) -> None:
         super().__init__(f"cannot decode {what}: {reason}")

@@ -1,22 +1,22 @@
-"""How an ask, or a tell, ends without being answered. The tree is drawn in `coterie.errors`."""
+"""Errors of asks and tells. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class DeliveryError(CoterieError):
-    """A message was not answered, or not taken."""
+    """A message was not accepted or not answered."""
 
 
 class HandlerFailed(DeliveryError):
     """The handler of a message raised.
 
-    `__cause__` is the handler's error: the object itself where asker and agent share a process, and otherwise a
-    `RemoteError` that carries its text.
+    `__cause__` is the error of the handler: the object itself if asker and agent share a process, otherwise a
+    `RemoteError` with its text.
     """
 
     def __init__(self, agent: object, message: str, reason: str, traceback_text: str = "") -> None:
@@ -28,7 +28,7 @@ class HandlerFailed(DeliveryError):
 
     @property
     def traceback_text(self) -> str:
-        """The traceback of the handler's error, as the agent saw it; empty if there is none."""
+        """The traceback of the handler's error in the agent's process; empty if unknown."""
         if self._traceback_text or self.__cause__ is None:
             return self._traceback_text
         return "".join(traceback.format_exception(self.__cause__))
@@ -51,14 +51,14 @@ class AskTimeout(DeliveryError, TimeoutError):
 
 
 class AskCancelled(DeliveryError):
-    """An ask was taken back: its await was cancelled, or the agent was restarted or stopped under it."""
+    """An ask was cancelled: its await was cancelled, or the agent restarted or stopped meanwhile."""
 
     def __init__(self, agent: object, message: str, reason: str) -> None:
         super().__init__(f"the ask of {agent} for {message} was cancelled: {reason}")
 
 
 class AgentStopped(DeliveryError):
-    """The agent has stopped, or has failed for good. If it failed, its error is the cause."""
+    """The agent has stopped or failed permanently. If it failed, the cause is its error."""
 
     def __init__(self, agent: object, message: str = "", reason: str = "it has stopped") -> None:
         what = f"cannot handle {message}" if message else "is gone"
@@ -66,7 +66,7 @@ class AgentStopped(DeliveryError):
 
 
 class RuntimeStopped(AgentStopped):
-    """The runtime has stopped, or is stopping and takes nothing more from outside."""
+    """The runtime has stopped, or is stopping and accepts nothing from outside."""
 
     def __init__(self, runtime: object, what: str = "takes nothing more") -> None:
         DeliveryError.__init__(self, f"the runtime {runtime} has stopped and {what}")
@@ -87,7 +87,7 @@ class MailboxFull(DeliveryError):
 
 
 class WaitCycle(DeliveryError):
-    """Waiting would close a circle of agents of which each waits for the next. `agents` names them in order."""
+    """Waiting would close a circle of agents that wait for each other. `agents` names them in order."""
 
     def __init__(self, agents: Sequence[str]) -> None:
         self.agents = tuple(agents)

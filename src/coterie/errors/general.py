@@ -1,4 +1,4 @@
-"""What can go wrong with the life of an agent, and with what it stands on. The tree is drawn in `coterie.errors`."""
+"""The root of all errors, errors of spawning and running agents, and of their environment. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from importlib.metadata import PackageNotFoundError, distribution
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from coterie.errors.root import CoterieError
+
+class CoterieError(Exception):
+    """The root of all errors of this package."""
+
 
 _LONGEST = 4_000
 """Characters of the text of an error that `describe` returns."""
 
 
 class SpawnError(CoterieError):
-    """An agent cannot come to life."""
+    """An agent cannot be spawned."""
 
 
 class NameTaken(SpawnError):
@@ -27,14 +30,14 @@ class NameTaken(SpawnError):
 
 
 class StartFailed(SpawnError):
-    """The constructor of an agent raised, so it never lived. Its error is the cause."""
+    """The constructor of an agent raised, so the agent never ran. The cause is that error."""
 
     def __init__(self, agent: object, kind: str, error: BaseException) -> None:
         super().__init__(f"{agent}: {kind}.__init__ raised {describe(error)}")
 
 
 class NotInAgent(CoterieError):
-    """Something was asked for that only a running agent has."""
+    """A value that exists only in a running agent was used outside."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} exists only while the agent runs: spawn it in a Runtime")
@@ -51,7 +54,7 @@ class ReentrantCall(CoterieError):
 
 
 class ServiceMissing(CoterieError, LookupError):
-    """`context.use` found nothing of that type."""
+    """`context.use` found no service of that type."""
 
     def __init__(self, service: type, provided: Sequence[type]) -> None:
         names = ", ".join(sorted(each.__qualname__ for each in provided)) or "nothing"
@@ -61,36 +64,36 @@ class ServiceMissing(CoterieError, LookupError):
 
 
 class RestartsExhausted(CoterieError):
-    """An agent failed more often than its supervision permits. Its last error is the cause."""
+    """An agent failed more often than its supervision permits. The cause is its last error."""
 
     def __init__(self, agent: object, restarts: int, within: float) -> None:
         super().__init__(f"{agent} failed again after {restarts} restarts within {within:g} s")
 
 
 class SnapshotFailed(CoterieError):
-    """`snapshot` or `restore` of an agent raised. Its error is the cause."""
+    """`snapshot` or `restore` of an agent raised. The cause is that error."""
 
     def __init__(self, agent: object, hook: str, error: BaseException) -> None:
         super().__init__(f"{agent}: {hook} raised {describe(error)}")
 
 
 class WaitTimeout(CoterieError, TimeoutError):
-    """`.result(timeout)` ran out. Only the waiting has stopped."""
+    """`.result(timeout)` ran out. Only the waiting has ended."""
 
     def __init__(self, what: object, timeout: float) -> None:
         super().__init__(f"{what} has not ended after {timeout:g} s of waiting; it goes on, wait again or cancel it")
 
 
 class TransportError(CoterieError):
-    """A transport cannot carry a frame to where it should go."""
+    """A transport cannot deliver a frame."""
 
 
 class RemoteError(CoterieError):
-    """The text of an error that happened in another process; only ever a cause."""
+    """The text of an error of another process. It occurs only as a cause."""
 
 
 class ExtraMissing(CoterieError, ImportError):
-    """An optional package is needed and not installed."""
+    """A required optional package is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra {extra!r}: {install_command(extra)}")
@@ -117,8 +120,8 @@ def describe(error: BaseException) -> str:
     """Return an error as `Type: text`, on one line where its text is one; a long text is cut."""
     try:
         text = str(error)
-    except Exception as fault:  # noqa: BLE001 - an error of user code may be at fault itself, and is told all the same
-        text = f"(its text cannot be had: {type(fault).__qualname__})"
+    except Exception as fault:  # noqa: BLE001 - the `__str__` of an error of user code may raise, and the error is described all the same
+        text = f"(its text cannot be read: {type(fault).__qualname__})"
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}... and {len(text) - _LONGEST} characters more"
     return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

@@ -1,4 +1,4 @@
-"""What can go wrong with a meeting. The tree is drawn in `coterie.errors`."""
+"""Errors of meetings. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from coterie.errors.delivery import DeliveryError
 
 
 class MeetingError(DeliveryError):
-    """Something was not taken by a meeting, or a meeting is not held."""
+    """An operation on a meeting failed."""
 
 
 class MeetingNotHeld(MeetingError):
-    """A meeting is not held. Everybody who was invited has been told.
+    """A meeting does not take place. All invited agents have been told.
 
-    `declined`, `silent` and `unreachable` name who is not coming, and why.
+    `declined`, `silent` and `unreachable` map the missing guests to reasons.
     """
 
     def __init__(
@@ -35,37 +35,37 @@ class MeetingNotHeld(MeetingError):
 
 
 class InvitationDeclined(MeetingNotHeld):
-    """A guest that is required said that it does not come."""
+    """A required guest declined the invitation."""
 
 
 class InvitationUnanswered(MeetingNotHeld):
-    """A guest that is required did not answer in time."""
+    """A required guest did not answer in time."""
 
 
 class GuestUnreachable(MeetingNotHeld):
-    """A guest that is required is unknown, has stopped, or cannot be reached."""
+    """A required guest is unknown, has stopped, or cannot be reached."""
 
 
 class QuorumMissed(MeetingNotHeld):
-    """Fewer came in time than the quorum asks for."""
+    """Fewer guests came in time than the quorum."""
 
 
 class MeetingClosed(MeetingError):
-    """A meeting is over, and takes nothing more."""
+    """A meeting has ended and accepts nothing more."""
 
     def __init__(self, topic: str, reason: str) -> None:
         super().__init__(f"the meeting {topic!r} takes nothing more: {reason}")
 
 
 class NotAMember(MeetingError):
-    """Only members are heard."""
+    """The agent is not a member of the meeting."""
 
     def __init__(self, topic: str, reason: str) -> None:
         super().__init__(f"nothing was said in the meeting {topic!r}: {reason}; be invited, and accept")
 
 
 class NotYourTurn(MeetingError):
-    """The floor is somebody else's."""
+    """Another member has the floor."""
 
     def __init__(self, topic: str, reason: str) -> None:
         self.reason = reason
@@ -73,7 +73,7 @@ class NotYourTurn(MeetingError):
 
 
 class ContributionRefused(MeetingError):
-    """What a member wanted to do makes no sense in this meeting, or is not for it to do."""
+    """A contribution is invalid in this meeting, or this member may not make it."""
 
     def __init__(self, topic: str, reason: str) -> None:
         self.reason = reason
@@ -81,14 +81,14 @@ class ContributionRefused(MeetingError):
 
 
 class NoQuorum(MeetingError):
-    """No majority of the members could be reached in time, so nothing can be said for certain."""
+    """A majority of the members could not be reached in time, so the outcome is unknown."""
 
     def __init__(self, topic: str, reason: str) -> None:
         super().__init__(f"the meeting {topic!r} has no quorum here: {reason}; try again when the others are back")
 
 
 class UnknownMeeting(MeetingError, LookupError):
-    """There is no meeting of that id here, or the agent is no member of it."""
+    """No meeting of that id is known here, or the agent is not a member of it."""
 
     def __init__(self, meeting: object, reason: str) -> None:
         super().__init__(f"{meeting}: {reason}")

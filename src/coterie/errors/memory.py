@@ -1,16 +1,16 @@
-"""What can go wrong with a memory. The tree is drawn in `coterie.errors`."""
+"""Errors of memories. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class MemoryFault(CoterieError):
-    """Something is wrong about a memory, or with where it is kept."""
+    """An operation on memories failed."""
 
 
 class InvalidMemory(MemoryFault, ValueError):
-    """A memory was given a key, an importance or a time that makes no sense."""
+    """The key, the importance or the time of a memory is invalid."""
 
     def __init__(self, what: str, given: object, remedy: str) -> None:
         text = repr(given)
@@ -19,7 +19,7 @@ class InvalidMemory(MemoryFault, ValueError):
 
 
 class InvalidDump(MemoryFault, ValueError):
-    """A line of a file of memories cannot be read. Nothing of the file was taken in."""
+    """A line of a dump cannot be read. Nothing was imported."""
 
     def __init__(self, line: int, problem: object) -> None:
         self.line = line
@@ -27,56 +27,56 @@ class InvalidDump(MemoryFault, ValueError):
 
 
 class MemoryClosed(MemoryFault):
-    """The store of memories has been closed."""
+    """The memory store has been closed."""
 
-    def __init__(self, what: str = "it takes and tells nothing more") -> None:
+    def __init__(self, what: str = "it accepts and returns nothing more") -> None:
         super().__init__(f"this memory has been closed: {what}")
 
 
 class MemoryForked(MemoryClosed):
-    """It was used in a child of the process that opened it, which has none of its threads."""
+    """A memory store was used in a forked child of the process that opened it, which has none of its threads."""
 
     def __init__(self) -> None:
-        super().__init__("it was opened by the parent of this process; open one anew here, or spawn instead of fork")
+        super().__init__("it was opened by the parent of this process; open one here, or spawn instead of fork")
 
 
 class DumpUnavailable(MemoryFault, OSError):
-    """A file of memories cannot be read or written. The reason is the cause."""
+    """A dump cannot be read or written. The cause is the reason."""
 
     def __init__(self, path: object, what: str, reason: object) -> None:
         super().__init__(f"{path} cannot be {what}: {reason}")
 
 
 class TierUnavailable(MemoryFault):
-    """Where a tier is kept cannot be reached now. The reason is the cause."""
+    """The store of a tier cannot be reached now. The cause is the reason."""
 
     def __init__(self, where: str, reason: object) -> None:
-        super().__init__(f"{where} cannot be reached: {reason}; what was taken in is written as soon as it is back")
+        super().__init__(f"{where} cannot be reached: {reason}; accepted memories are written once it is back")
 
 
 class WriteTimeout(MemoryFault, TimeoutError):
-    """A memory was not written, or not even taken in, in time."""
+    """A memory was not written, or not accepted, in time."""
 
     def __init__(self, what: str, timeout: float, reason: str) -> None:
         super().__init__(f"{what} within {timeout:g} s: {reason}")
 
 
 class UnknownMemory(MemoryFault, LookupError):
-    """The agent has no memory of that id. Whether another agent has one is not said."""
+    """The agent has no memory of that id. The error does not tell whether another agent has one."""
 
     def __init__(self, agent: str, id: str) -> None:  # noqa: A002 - the field's own name
         super().__init__(f"{agent} has no memory {id!r}")
 
 
 class EmbeddingFailed(MemoryFault):
-    """An embedder made no vectors of texts. The reason is the cause."""
+    """An embedder returned no vectors. The cause is the reason."""
 
     def __init__(self, what: str, reason: object) -> None:
-        super().__init__(f"{what}: no vectors were made: {reason}")
+        super().__init__(f"{what}: the embedder returned no vectors: {reason}")
 
 
 class NotShared(MemoryFault, PermissionError):
-    """An agent's memories were not shared with the one who wants them."""
+    """An agent has not shared its memories with the agent that wants to read them."""
 
     def __init__(self, owner: str, reader: str) -> None:
         super().__init__(f"{owner} does not share its memories with {reader}: call share_with({reader!r}) on {owner}'s own")

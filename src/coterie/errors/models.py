@@ -1,11 +1,11 @@
-"""What can become of requests to language models. The tree is drawn in `coterie.errors`.
+"""Errors of requests to language models. See `coterie.errors` for the tree.
 
-No text here ever holds a key: what a provider said is passed through `coterie.models.providers.redaction` first.
+The texts never hold a key: `coterie.models.providers.redaction` cleans the texts of providers first.
 """
 
 from __future__ import annotations
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class ModelError(CoterieError):
@@ -13,45 +13,45 @@ class ModelError(CoterieError):
 
 
 class ModelUnavailable(ModelError):
-    """The provider cannot be reached, broke off, or has a fault of its own. Another attempt may succeed."""
+    """The provider cannot be reached, broke off, or failed. Another attempt may succeed."""
 
     def __init__(self, model: str, reason: str, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
-        super().__init__(f"{model} is unavailable: {reason}; see whether its server runs and its address is right")
+        super().__init__(f"{model} is unavailable: {reason}; check that its server runs and that its address is right")
 
 
 class ModelTimeout(ModelError, TimeoutError):
-    """A request took longer than it may."""
+    """A request exceeded its time limit."""
 
     def __init__(self, model: str, seconds: float, what: str) -> None:
         super().__init__(f"{model} exceeded {seconds:g} s ({what}): raise that limit in Timeouts, or ask for less")
 
 
 class RateLimited(ModelError):
-    """The provider answers that it was asked too often."""
+    """The provider limits the rate of requests."""
 
     def __init__(self, model: str, reason: str, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
-        """Seconds that the provider wants to be left alone; None if it did not say."""
-        wait = f"it wants {retry_after:g} s of rest" if retry_after is not None else "it did not say for how long"
+        """Seconds to wait, as the provider asks; None if it did not say."""
+        wait = f"retry after {retry_after:g} s" if retry_after is not None else "without a time to retry"
         super().__init__(f"{model} limits the rate, {wait}: {reason}; lower requests or tokens a minute in Limits")
 
 
 class ModelRefused(ModelError):
-    """The provider will not answer this request, however often it is asked."""
+    """The provider refused this request; another attempt would be refused too."""
 
     def __init__(self, model: str, reason: str, *, status: int | None = None) -> None:
         self.status = status
-        """The HTTP status, where there is one."""
+        """The HTTP status, if any."""
         code = f" (HTTP {status})" if status is not None else ""
         super().__init__(f"{model} refused the request{code}: {reason}; {self._advice()}")
 
     def _advice(self) -> str:
-        return "it has to be asked differently"
+        return "change the request"
 
 
 class ContextTooLong(ModelRefused):
-    """The prompt, with the reply it asks for, is longer than the model's context."""
+    """The prompt and the requested reply exceed the context of the model."""
 
     def _advice(self) -> str:
         return "shorten the prompt, lower max_tokens, or choose a model with a larger context"
@@ -61,41 +61,41 @@ class KeyRefused(ModelRefused):
     """The provider does not accept the API key, or not for this model."""
 
     def _advice(self) -> str:
-        return "see whether the key in the environment is right, and may use this model"
+        return "check the key in the environment, and that it may use this model"
 
 
 class KeyMissing(ModelError):
-    """A provider needs an API key, and the environment holds none."""
+    """A provider needs an API key, and the environment has none."""
 
     def __init__(self, model: str, reason: str) -> None:
         super().__init__(f"{model} needs an API key: {reason}; keys are taken from the environment only")
 
 
 class MalformedReply(ModelError):
-    """A reply came, and makes no sense."""
+    """A reply cannot be read."""
 
     def __init__(self, model: str, reason: str, text: str = "", *, attempts: int = 1) -> None:
         self.text = text
-        """The reply as it came."""
+        """The original reply."""
         self.reason = reason
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         tries = f" after {attempts} attempts" if attempts > 1 else ""
         super().__init__(
-            f"{model} gave a malformed reply{tries}: {reason}; it was {shown!r}: ask more plainly, or choose an abler model"
+            f"{model} gave a malformed reply{tries}: {reason}; it was {shown!r}: simplify the prompt, or choose a better model"
         )
 
 
 class StreamBroken(ModelError):
-    """A stream ended in the middle of a reply, after a part of it had been delivered. It cannot be begun again unseen."""
+    """A stream ended after a part of the reply was delivered, so the request cannot be repeated unnoticed."""
 
     def __init__(self, model: str, text: str, reason: str) -> None:
         self.text = text
-        """What had been delivered."""
+        """The delivered part."""
         super().__init__(f"{model} broke off after {len(text)} characters: {reason}; ask again, and drop what came so far")
 
 
 class ModelHalted(ModelError):
-    """No model will answer any more, whoever asks: the run that needs one stops here, and can be gone on with."""
+    """No further request will be answered. The run stops here and can be resumed."""
 
 
 class BudgetExhausted(ModelHalted):
@@ -105,7 +105,7 @@ class BudgetExhausted(ModelHalted):
         self.which = which
         """``requests``, ``tokens`` or ``dollars``."""
         self.agent = agent
-        """Whose budget it is; empty for that of the whole run."""
+        """The owner of the budget; empty for the whole run."""
         self.limit = limit
         self.spent = spent
         owner = f"the agent {agent!r}" if agent else "the run"
@@ -122,15 +122,15 @@ class RecordingMissing(ModelHalted, LookupError):
     def __init__(self, path: object, agent: str, step: str, number: int, nearest: str) -> None:
         who = f"agent {agent!r}, step {step!r}" + (f", repeat {number}" if number else "")
         super().__init__(
-            f"{path} holds no reply for {who} with this prompt; {nearest}; record the run anew, or mend the prompt"
+            f"{path} holds no reply for {who} with this prompt; {nearest}; record the run again, or correct the prompt"
         )
 
 
 class RecordingDamaged(ModelHalted):
-    """A file of recordings is none, is from a later version, or cannot be read or written."""
+    """A file of recordings is invalid, is from a later version, or cannot be read or written."""
 
     def __init__(self, path: object, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; give another file, or delete it and record anew")
+        super().__init__(f"{path}: {reason}; give another file, or delete it and record again")
 
 
 class RecordingTaken(ModelHalted):
@@ -141,7 +141,7 @@ class RecordingTaken(ModelHalted):
 
 
 class GatewayForked(ModelHalted):
-    """A gateway was asked in a child of the process that made it, where its thread and its connections are not."""
+    """A gateway was used in a forked child of its process, which has neither its thread nor its connections."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -150,14 +150,14 @@ class GatewayForked(ModelHalted):
 
 
 class GatewayClosed(ModelHalted):
-    """A gateway was asked after, or while, it was closed."""
+    """A gateway was used during or after its `close`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the model gateway {name} is closed: keep it open for as long as agents ask")
 
 
 _SHOWN = 300
-"""Characters of a malformed reply that its error shows; all of it is in `text`."""
+"""Characters of a malformed reply that the error shows; `text` holds all of it."""
 _KINDS = (
     ModelUnavailable,
     ModelTimeout,
@@ -172,7 +172,7 @@ _KINDS = (
 
 
 def restored(kind: str, text: str, details: dict[str, object]) -> ModelError:
-    """Return an error as it was recorded: its words and attributes. An unknown kind becomes a plain `ModelError`."""
+    """Return a recorded error from its text and attributes. An unknown kind becomes a plain `ModelError`."""
     found = next((each for each in _KINDS if each.__name__ == kind), ModelError)
     error: ModelError = found.__new__(found)
     error.args = (text,)

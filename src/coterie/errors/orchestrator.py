@@ -1,15 +1,15 @@
-"""What is wrong about a scenario file, or the folder of a run. The tree is drawn in `coterie.errors`."""
+"""Errors of scenario files, run folders, servers and requests to components. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class ScenarioError(CoterieError, ValueError):
-    """A scenario file does not make sense. `problems` holds one line for each fault: the key, and what mends it."""
+    """A scenario file is invalid. `problems` has a line for each fault: the key and the remedy."""
 
     def __init__(self, path: Path | str, problems: Sequence[str]) -> None:
         self.path = path
@@ -18,22 +18,47 @@ class ScenarioError(CoterieError, ValueError):
 
 
 class RunFolderFailed(CoterieError):
-    """The folder of a run cannot be written. The reason is the cause."""
+    """The folder of a run cannot be written. The cause is the reason."""
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         super().__init__(f"{path}: cannot be written: {error.strerror or error}; choose another place for the run")
 
 
 class RunUnknown(CoterieError, LookupError):
-    """A folder is not the folder of a run, or of one that cannot be gone on with."""
+    """A folder does not belong to a run, or the run cannot be resumed."""
 
     def __init__(self, path: Path | str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}; give the folder that `coterie run` has made")
+        super().__init__(f"{path}: {problem}; give the folder of a `coterie run`")
 
 
 class ServerFailed(CoterieError):
-    """An address cannot be served on. The reason is the cause."""
+    """An address cannot be served on. The cause is the reason."""
 
     def __init__(self, host: str, port: int, error: OSError) -> None:
         reason = error.strerror or str(error)
         super().__init__(f"{host}:{port} cannot be served on: {reason}; choose another port, or 0 for any that is free")
+
+
+class ComponentError(CoterieError):
+    """A request to a component failed."""
+
+
+class UnknownComponent(ComponentError, LookupError):
+    """No component has that name."""
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        super().__init__(f"there is no component {name!r}, only {', '.join(known) or 'none at all'}")
+
+
+class MalformedRequest(ComponentError, ValueError):
+    """A component cannot read a request."""
+
+    def __init__(self, component: str, problem: str) -> None:
+        super().__init__(f"the component {component} cannot do this: {problem}")
+
+
+class ComponentDown(ComponentError):
+    """A component failed its checks and could not be restarted."""
+
+    def __init__(self, component: str, reason: str) -> None:
+        super().__init__(f"the component {component} is down: {reason}")

@@ -1,22 +1,22 @@
-"""What can be wrong about personas, their minds and what they answered. The tree is drawn in `coterie.errors`."""
+"""Errors of personas, their minds and their answers. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 _MEGABYTE = 1_000_000
 _MOST_NAMED = 20
 
 
 class PersonaError(CoterieError):
-    """Something is wrong about a persona."""
+    """An operation on a persona failed."""
 
 
 class InvalidPersona(PersonaError, ValueError):
-    """What should describe a persona does not. `path` is the file, if it was one, and `where` the place inside it."""
+    """A description of a persona is invalid. `path` is its file, if any, and `where` the place inside it."""
 
     def __init__(self, path: Path | str, where: str, problem: str) -> None:
         self.path = path
@@ -26,7 +26,7 @@ class InvalidPersona(PersonaError, ValueError):
 
 
 class PersonaTooLarge(InvalidPersona):
-    """A file is larger than a persona's may be. It was not read."""
+    """The file of a persona is too large. It was not read."""
 
     def __init__(self, path: Path | str, size: int, most: int) -> None:
         self.size = size
@@ -36,7 +36,7 @@ class PersonaTooLarge(InvalidPersona):
 
 
 class FragmentConflict(PersonaError, ValueError):
-    """A fragment says otherwise than what it is merged into. `where` is the place."""
+    """A fragment contradicts the persona that it is merged into. `where` is the place."""
 
     def __init__(self, persona: str, fragment: str, where: str, ours: object, theirs: object) -> None:
         self.where = where
@@ -47,7 +47,7 @@ class FragmentConflict(PersonaError, ValueError):
 
 
 class PersonaUnknown(PersonaError, LookupError):
-    """Nobody of that name takes part."""
+    """No persona has that name."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         named = ", ".join(known[:_MOST_NAMED]) or "nobody"
@@ -56,22 +56,22 @@ class PersonaUnknown(PersonaError, LookupError):
 
 
 class MindFailed(PersonaError):
-    """A mind raised, or took too long, or answered nothing that makes sense, and had nothing to fall back on."""
+    """A mind raised, took too long, or returned an unusable answer, and it has no fallback."""
 
     def __init__(self, persona: str, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"the mind of {persona} did not decide: {reason}; give it a fallback, or mend it")
+        super().__init__(f"the mind of {persona} did not decide: {reason}; give it a fallback, or correct it")
 
 
 class UnusableReply(PersonaError, ValueError):
-    """What a model answered cannot be made sense of. The text is written so that the model can mend it."""
+    """A reply of a model cannot be used. The text tells the model how to correct it."""
 
 
 class ExtractionFailed(PersonaError):
-    """No answer of the type that was asked for could be made of what was said."""
+    """A text holds no answer of the requested type."""
 
     def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(f"no {kind} could be made of what was said: {reason}")
+        super().__init__(f"the text holds no {kind}: {reason}")
 
 
 def _bytes(size: int) -> str:

@@ -1,40 +1,40 @@
-"""What can go wrong with a simulation in rounds. The tree is drawn in `coterie.errors`."""
+"""Errors of simulations in rounds. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class RoundsError(CoterieError):
-    """Something is wrong about a simulation, or has gone wrong in it."""
+    """A simulation is invalid or failed."""
 
 
 class InvalidGraph(RoundsError, ValueError):
-    """The stages and edges make no graph that could be walked. `problems` has a line for each fault."""
+    """The stages and edges do not form a valid graph. `problems` has a line for each fault."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__("the graph does not close:\n" + "\n".join(f"  {problem}" for problem in problems))
+        super().__init__("the graph is invalid:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
 class TurnForfeited(RoundsError):
-    """A turn was forfeited, and what it still intends is refused."""
+    """A turn was forfeited; its further intents are refused."""
 
     def __init__(self, agent: str, stage: str, round: int, reason: str) -> None:  # noqa: A002 - the field's own name
         super().__init__(f"the turn of {agent} in {stage} of round {round} was forfeited: {reason}")
 
 
 class StageFailed(RoundsError):
-    """What is done together raised, or did not return in time, so the simulation cannot go on. The reason is the cause."""
+    """A stage raised or did not return in time, so the simulation cannot go on. The cause is the reason."""
 
     def __init__(self, stage: str, round: int, reason: str) -> None:  # noqa: A002 - the field's own name
-        super().__init__(f"{stage} of round {round} failed: {reason}; what was settled before is kept, mend it and resume")
+        super().__init__(f"{stage} of round {round} failed: {reason}; earlier stages are kept; correct the stage and resume")
 
 
 class CheckpointRefused(RoundsError):
-    """An agent cannot be kept in a checkpoint."""
+    """An agent cannot be stored in a checkpoint."""
 
     def __init__(self, agent: str, problem: str) -> None:
         super().__init__(f"{agent} cannot be kept in a checkpoint: {problem}; give it snapshot and restore, in plain data")
@@ -48,18 +48,18 @@ class RestoreFailed(RoundsError):
 
 
 class CheckpointMissing(RoundsError, LookupError):
-    """There is no checkpoint to go on from, or it does not fit the simulation."""
+    """No checkpoint exists to resume from, or it does not fit the simulation."""
 
     def __init__(self, where: object, problem: str) -> None:
         super().__init__(f"{where}: {problem}")
 
 
 class ReplayDiverged(RoundsError):
-    """A replay came to something else than what was recorded. `round` is the first that differs."""
+    """A replay differs from the recording. `round` is the first that differs."""
 
     def __init__(self, round: int, recorded: str, replayed: str) -> None:  # noqa: A002 - the field's own name
         self.round = round
         super().__init__(
             f"round {round} was recorded as {recorded} and is replayed as {replayed}: "
-            "a stage, a resolver or the world depends on something beside its arguments"
+            "a stage, a resolver or the world depends on something other than its arguments"
         )

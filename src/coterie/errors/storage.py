@@ -1,14 +1,14 @@
-"""What can go wrong with a database. The tree is drawn in `coterie.errors`."""
+"""Errors of databases. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
 import textwrap
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class StorageError(CoterieError):
-    """A database did not do what was asked of it. `where` names it: a path, or an address without its password."""
+    """A database operation failed. `where` names the database: a path, or an address without its password."""
 
     def __init__(self, where: object, problem: str) -> None:
         self.where = str(where)
@@ -16,14 +16,14 @@ class StorageError(CoterieError):
 
 
 class WrongUrl(StorageError, ValueError):
-    """A text names no database that can be opened."""
+    """A text does not name a database that can be opened."""
 
     def __init__(self, where: object, problem: str) -> None:
         super().__init__(where, f"{problem}; expected run.db, sqlite:///run.db or postgresql://USER@HOST:PORT/NAME")
 
 
 class StorageLocked(StorageError):
-    """Another process has the file. `pid` is its number, if that is known."""
+    """Another process has the file open. `pid` is its process id, if known."""
 
     def __init__(self, where: object, pid: int | None) -> None:
         self.pid = pid
@@ -32,60 +32,61 @@ class StorageLocked(StorageError):
 
 
 class StorageCorrupt(StorageError):
-    """The file is damaged, or is no database. Nothing was changed in it."""
+    """The file is damaged or not a database. It was not changed."""
 
     def __init__(self, where: object, reason: object) -> None:
-        super().__init__(where, f"it is damaged, or no database: {reason}; move it away, or put a copy in its place")
+        super().__init__(where, f"it is damaged or not a database: {reason}; move it away, or restore a copy")
 
 
 class StorageFull(StorageError):
-    """There is no room left. The writes that met this are not stored; later ones are once there is room."""
+    """The disk is full. The failed writes are not stored; later writes are stored once there is space."""
 
     def __init__(self, where: object, reason: object) -> None:
-        super().__init__(where, f"there is no room left: {reason}; make room, and write again")
+        super().__init__(where, f"the disk is full: {reason}; free some space, and write again")
 
 
 class StorageUnavailable(StorageError):
-    """The file or the server cannot be reached. With `doubtful`, the write may have been stored nevertheless."""
+    """The file or the server cannot be reached. With `doubtful`, the write may have been stored."""
 
     def __init__(self, where: object, reason: object, *, doubtful: bool = False) -> None:
         self.reason = str(reason)
         self.doubtful = doubtful
-        super().__init__(where, f"{reason}; whether the write was stored could not be learnt" if doubtful else str(reason))
+        super().__init__(where, f"{reason}; it is unknown whether the write was stored" if doubtful else str(reason))
 
 
 class StorageBusy(StorageError):
-    """There was no room in the queue of writes, or no reader, within the time given."""
+    """The queue of writes had no place, or no reader was free, within the timeout."""
 
     def __init__(self, where: object, what: str, timeout: float) -> None:
         super().__init__(where, f"{what} within {timeout:g} s; wait longer, or ask for less at once")
 
 
 class StorageClosed(StorageError):
-    """It was used after it was closed."""
+    """A database was used after it was closed."""
 
     def __init__(self, where: object) -> None:
         super().__init__(where, "it has been closed; open it again")
 
 
 class StorageForked(StorageError):
-    """It was used in a child of the process that opened it, to which connections do not carry over."""
+    """A database was used in a forked child of the process that opened it; connections cannot be shared."""
 
     def __init__(self, where: object) -> None:
-        super().__init__(where, "it was opened by the parent of this process; open it anew here, or spawn instead of fork")
+        super().__init__(where, "it was opened by the parent of this process; open it again here, or spawn instead of fork")
 
 
 class WriteInsideWrite(StorageError):
-    """A write waits for another of the same database, or closes it: both can only come after it."""
+    """A write waits for another write to the same database, or closes it, which would be a deadlock."""
 
     def __init__(self, where: object) -> None:
         super().__init__(
-            where, "a write can neither wait for another nor close the database; use its own transaction, or do that outside"
+            where,
+            "a write can neither wait for another write nor close the database; use its own transaction, or do it outside",
         )
 
 
 class MigrationError(StorageError):
-    """A schema cannot be brought to the version that is wanted. Nothing was changed."""
+    """A schema cannot be migrated. Nothing was changed."""
 
     def __init__(self, where: object, schema: str, problem: str) -> None:
         self.schema = schema
@@ -93,7 +94,7 @@ class MigrationError(StorageError):
 
 
 class StatementFailed(StorageError):
-    """The database refused a statement. Its own error, if it has one, is the cause. Values are not shown."""
+    """The database refused a statement. The cause is its own error, if any. The text shows no values."""
 
     def __init__(self, where: object, reason: object, sql: str) -> None:
         self.sql = sql
@@ -101,4 +102,4 @@ class StatementFailed(StorageError):
 
 
 class ConstraintViolated(StatementFailed):
-    """What a statement would store breaks a rule of the schema: a key that is taken, a value that is missing."""
+    """A statement violates a constraint of the schema, such as a unique key."""

@@ -1,23 +1,23 @@
-"""What can become of jobs and actions. The tree is drawn in `coterie.errors`."""
+"""Errors of jobs and actions. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class WorkError(CoterieError):
-    """A job did not end with what its function returned or raised, or was not taken."""
+    """A job was not accepted, or ended without the result or error of its function."""
 
 
 class WorkStopped(WorkError):
-    """The engine or the action system has been stopped and takes nothing more."""
+    """The engine or the action system has been stopped and accepts no more work."""
 
     def __init__(self, where: str) -> None:
         super().__init__(f"{where} has been stopped and takes no more jobs: submit before stop(), or make a new one")
 
 
 class WorkForked(WorkStopped):
-    """The engine or the action system was made by the parent of this process, and has no workers here."""
+    """The engine or the action system belongs to the parent of this process and has no workers here."""
 
     def __init__(self, where: str) -> None:
         text = "belongs to the parent of this process, and its threads are not here: make a new one, or spawn instead of fork"
@@ -33,7 +33,7 @@ class QueueFull(WorkError):
 
 
 class JobTimeout(WorkError, TimeoutError):
-    """A job took longer than it may. `ended` tells whether what it was doing has really been ended."""
+    """A job exceeded its time limit. `ended` tells whether its function has really ended."""
 
     def __init__(self, job: object, seconds: float, *, ended: bool, what: str = "its timeout") -> None:
         self.ended = ended
@@ -45,43 +45,43 @@ class JobTimeout(WorkError, TimeoutError):
 
 
 class JobCancelled(WorkError):
-    """A job was cancelled, by its owner, by itself, or by a shutdown."""
+    """A job was cancelled by its owner, by itself, or by a shutdown."""
 
     def __init__(self, job: object, reason: str = "it was taken back") -> None:
         super().__init__(f"{job} was cancelled: {reason}")
 
 
 class JobShed(WorkError):
-    """A job gave up its place in a full queue to one that was at least as urgent."""
+    """A job of the same or higher priority took the place of this one in a full queue."""
 
     def __init__(self, job: object, lane: str, capacity: int) -> None:
         super().__init__(f"{job} was shed: the queue {lane} holds {capacity}; submit it again when there is less to do")
 
 
 class JobExited(WorkError):
-    """A job's function raised what is meant to end a thread or a process, such as SystemExit. That is the cause."""
+    """The function of a job raised an error that ends a thread or a process, such as SystemExit. The cause is that error."""
 
     def __init__(self, job: object, error: object) -> None:
         what = f"{type(error).__name__}({error})" if isinstance(error, BaseException) else error
-        super().__init__(f"{job} wanted to end the worker: {what}; raise an Exception instead")
+        super().__init__(f"{job} tried to end its worker: {what}; raise an Exception instead")
 
 
 class JobRaised(WorkError):
-    """A job in another process raised an error that cannot be sent from there. Its text and traceback are the cause."""
+    """A job in another process raised an error that cannot be sent. The cause holds its text and traceback."""
 
     def __init__(self, job: object, text: str) -> None:
         super().__init__(f"{job} raised {text} (that error itself cannot be sent from the process that it happened in)")
 
 
 class JobWaitCycle(WorkError):
-    """Waiting for this job, from within another, would wait for oneself."""
+    """Waiting for this job inside another job would be a deadlock."""
 
     def __init__(self, jobs: str) -> None:
         super().__init__(f"waiting would never end: {jobs}; let the job return, and wait outside")
 
 
 class NotSendable(WorkError, TypeError):
-    """A function, an argument or a result has no form in which another process can have it."""
+    """A function, an argument or a result cannot be sent to another process."""
 
     def __init__(self, what: str, reason: object) -> None:
         self.what = what
@@ -92,7 +92,7 @@ class NotSendable(WorkError, TypeError):
 
 
 class WorkerDied(WorkError):
-    """The process that ran a job ended in the middle of it. `code` is its exit code, or minus the signal's number."""
+    """The process that ran a job ended. `code` is its exit code, or minus the number of a signal."""
 
     def __init__(self, job: object, code: int | None, hint: str = "") -> None:
         self.code = code
@@ -112,16 +112,16 @@ class WorkerStartFailed(WorkerDied):
 
 
 class CircuitOpen(WorkError):
-    """An action was not tried, because its target has failed too often of late. `retry_in` is in seconds."""
+    """An action was not tried, because its target has failed too often recently. `retry_in` is in seconds."""
 
     def __init__(self, target: str, failures: int, retry_in: float) -> None:
         self.target = target
         self.retry_in = retry_in
-        super().__init__(f"{target} has failed {failures} times in a row and is left alone for another {retry_in:.3g} s")
+        super().__init__(f"{target} has failed {failures} times in a row and is not tried for another {retry_in:.3g} s")
 
 
 class FeedbackFailed(WorkError):
-    """An action was done, and its result could not be applied. `result` holds it; the reason is the cause."""
+    """An action was done, but its result could not be applied. `result` holds it; the cause is the reason."""
 
     def __init__(self, action: object, result: object, error: BaseException) -> None:
         self.result = result
@@ -129,21 +129,21 @@ class FeedbackFailed(WorkError):
 
 
 class KeyConflict(WorkError, ValueError):
-    """An idempotency key was used again for something else."""
+    """An idempotency key was used again for another action."""
 
     def __init__(self, key: str, before: str, now: str) -> None:
         super().__init__(f"the key {key!r} stands for {before} and cannot stand for {now}: choose another key")
 
 
 class UnknownAction(WorkError, LookupError):
-    """No dead action of that id is kept."""
+    """No dead action has that id."""
 
     def __init__(self, action: object) -> None:
-        super().__init__(f"no dead action {action!r} is kept; look at what dead() returns")
+        super().__init__(f"there is no dead action {action!r}; see dead()")
 
 
 def _restore(kind: type[WorkError], text: str, attributes: dict[str, object]) -> WorkError:
-    """Return an error as another process had it: its words and attributes, without building it from objects again."""
+    """Return an error of another process from its text and attributes, without calling its constructor."""
     error = kind.__new__(kind)
     error.args = (text,)
     error.__dict__.update(attributes)

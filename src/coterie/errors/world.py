@@ -1,12 +1,12 @@
-"""What can go wrong with a world. The tree is drawn in `coterie.errors`."""
+"""Errors of worlds. See `coterie.errors` for the tree."""
 
 from __future__ import annotations
 
-from coterie.errors.root import CoterieError
+from coterie.errors.general import CoterieError
 
 
 class WorldError(CoterieError):
-    """Something is wrong about a world, or with what was to be done to it. The world is as it was before."""
+    """An operation on a world failed. The world is unchanged."""
 
 
 class InvalidValue(WorldError, ValueError):
@@ -14,34 +14,34 @@ class InvalidValue(WorldError, ValueError):
 
     def __init__(self, key: object, problem: str) -> None:
         self.key = key
-        super().__init__(f"{key!r}: {problem}; a key is text that is not empty, a value plain data")
+        super().__init__(f"{key!r}: {problem}; a key is non-empty text, a value is plain data")
 
 
 class InvalidIntent(WorldError, ValueError):
-    """What was to be committed is no intent, or one that makes no sense."""
+    """A value is not an intent, or an intent is invalid."""
 
     def __init__(self, what: object, remedy: str) -> None:
-        super().__init__(f"{what} is no intent that can be committed: {remedy}")
+        super().__init__(f"{what} is not an intent that can be committed: {remedy}")
 
 
 class ResolverFailed(WorldError):
-    """A resolver raised, or did not decide on each intent once. Nothing was committed. What it raised is the cause."""
+    """A resolver raised, or did not decide each intent once. Nothing was committed. The cause is the resolver's error."""
 
     def __init__(self, resolver: object, problem: str) -> None:
-        super().__init__(
-            f"the resolver {resolver!r} {problem}; nothing was committed; return one decision for each intent that it was given"
-        )
+        super().__init__(f"the resolver {resolver!r} {problem}; nothing was committed; return one resolution for each intent")
 
 
 class RuleFailed(WorldError):
-    """A validation rule raised, or returned something that is neither None nor a reason. Nothing was committed."""
+    """An invariant raised, or returned neither None nor a reason. Nothing was committed."""
 
     def __init__(self, rule: str, problem: str) -> None:
-        super().__init__(f"the rule {rule} {problem}; nothing was committed; return None, or the reason for a refusal as text")
+        super().__init__(
+            f"the rule {rule} {problem}; nothing was committed; return None, or the reason for the refusal as text"
+        )
 
 
 class UpdateRefused(WorldError):
-    """A validation rule refused an update that is nobody's intent. `reason` is what the rule said."""
+    """An invariant refused an update or an external event. `reason` is the text that it returned."""
 
     def __init__(self, what: str, reason: str) -> None:
         self.reason = reason
@@ -49,11 +49,11 @@ class UpdateRefused(WorldError):
 
 
 class CommitInsideCommit(WorldError):
-    """A resolver or a rule changes the world that it judges, which would wait for itself."""
+    """A resolver or an invariant changes the world that called it, which would be a deadlock."""
 
     def __init__(self) -> None:
         super().__init__(
-            "a world cannot be changed from within its own resolver or rule: return decisions, or change it in an observer"
+            "a world cannot be changed inside its own resolver or invariant: return resolutions, or change it in an observer"
         )
 
 
@@ -65,43 +65,41 @@ class WorldClosed(WorldError):
 
 
 class HistoryGone(WorldError, LookupError):
-    """A moment was asked for that is not, or no longer, known. `first` and `last` are the known sequence numbers."""
+    """A requested moment is not or no longer known. `first` and `last` are the known sequence numbers."""
 
     def __init__(self, sequence: object, first: int, last: int) -> None:
         self.first = first
         self.last = last
-        super().__init__(
-            f"{sequence!r}: only {first} to {last} can be told; give the world a log to keep the whole of its history"
-        )
+        super().__init__(f"{sequence!r}: only {first} to {last} are known; give the world a log to keep its whole history")
 
 
 class PatchRefused(WorldError, KeyError):
-    """A difference does not fit what it is applied to. `path` is where."""
+    """A difference does not apply to its target. `path` is the place."""
 
     def __init__(self, path: str, problem: str) -> None:
         self.path = path
-        super().__init__(f"{path!r}: {problem}; apply differences to the moment that they begin with")
+        super().__init__(f"{path!r}: {problem}; apply differences to the moment at which they begin")
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class LogDamaged(WorldError):
-    """An event log does not hold together. Nothing was changed in it."""
+    """An event log is inconsistent. It was not changed."""
 
     def __init__(self, where: object, problem: str) -> None:
         super().__init__(f"{where}: the event log is damaged: {problem}; put a copy in its place, or cut it back to before")
 
 
 class LogTaken(WorldError):
-    """Another world has appended to the same log meanwhile, so this one can no more."""
+    """Another world has appended to the same log, so this one cannot append any more."""
 
     def __init__(self, where: object, sequence: int) -> None:
-        super().__init__(f"{where}: event {sequence} is there already, from another world; one world has one log")
+        super().__init__(f"{where}: event {sequence} was already written by another world; use one log for one world")
 
 
 class ResourcesExhausted(WorldError):
-    """A limit that was declared for a resource has been reached. `resource` names it."""
+    """A declared limit of a resource has been reached. `resource` is its name."""
 
     def __init__(self, resource: str, value: float, limit: float) -> None:
         self.resource = resource

@@ -1,6 +1,6 @@
-"""Plain values that everything above is made of: addresses, clocks, the codec, randomness, checkpoints.
+"""Plain values that all other rooms use: addresses, clocks, the codec, random streams, checkpoints.
 
-No thread, no event loop and no input or output is here, so all of it can be used, and tested, anywhere.
+This room starts no thread and no event loop and does no input or output, so it can be used and tested anywhere.
 """
 
 from coterie.kernel.address import Address

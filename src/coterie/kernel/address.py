@@ -1,4 +1,4 @@
-"""Where an agent is: the node that runs it, its name there, and the number that no other agent there ever had."""
+"""Addresses of agents: the node that runs the agent, its name there, and its number, which the node never reuses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAME = re.compile(r"[^#\x00-\x1f]+")
 
 
 class Address(msgspec.Struct, frozen=True):
-    """The address of one agent. Immutable and hashable; `str` and `Address.parse` are inverse to each other.
+    """The address of one agent. Immutable and hashable; `Address.parse(str(address))` returns an equal address.
 
-    `node` names the runtime, and is new with every start of it. `number` tells an agent from an earlier one that had
-    its name; 0 stands for whoever has the name when the message arrives.
+    `node` names the runtime and changes with every start. `number` distinguishes an agent from an earlier one of the
+    same name; 0 means the agent that has the name when the message arrives.
     """
 
     node: str
@@ -28,7 +28,7 @@ class Address(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Return the address written in `text`; raise `InvalidAddress` if there is none."""
+        """Return the address that `text` holds; raise `InvalidAddress` if it holds no address."""
         match = _PATTERN.fullmatch(text)
         if match is None:
             raise InvalidAddress(text)
@@ -36,5 +36,5 @@ class Address(msgspec.Struct, frozen=True):
 
     @staticmethod
     def is_name(text: object) -> bool:
-        """Return whether `text` can be the name of an agent: text, not empty, no `#`, no control characters."""
+        """Return whether `text` is a valid name of an agent: non-empty text without `#` and control characters."""
         return isinstance(text, str) and _NAME.fullmatch(text) is not None

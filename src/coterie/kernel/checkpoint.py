@@ -1,4 +1,4 @@
-"""What can be put aside and taken up again, and how a value is cut loose from the one who made it."""
+"""Snapshots: the protocol of objects that can be saved and restored, and deep copies that share nothing mutable."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import msgspec
 
 @runtime_checkable
 class Checkpointable(Protocol):
-    """Something whose state can be kept and given back."""
+    """An object whose state can be saved and restored."""
 
     def snapshot(self) -> Any:
-        """Return the state as a plain value. The keeper copies it."""
+        """Return the state as a plain value. The caller copies it."""
         ...
 
     def restore(self, state: Any) -> None:
-        """Take up a state that `snapshot` returned, perhaps from another instance of the same class."""
+        """Replace the state by one that `snapshot` returned, perhaps of another instance of the same class."""
         ...
 
 
@@ -41,11 +41,11 @@ _ATOMS = (
 
 
 def detach(value: Any) -> Any:
-    """Return a value that shares nothing mutable with `value`, as far as that can be.
+    """Return a copy that shares nothing mutable with `value`, as far as possible.
 
-    Data is copied, deeply. Functions, methods, classes and modules are passed as they are. What refuses to be copied is
-    passed as it is too: locks, queues, files, sockets, and objects that hold one. Such an object guards itself, or is
-    bound to the world outside, and a copy would make no sense.
+    Data is copied deeply. Functions, methods, classes and modules are returned unchanged, and so are objects that cannot
+    be copied: locks, queues, files, sockets, and objects that hold one. Such an object guards itself or stands for a
+    resource of the system, so a copy of it would be useless.
     """
     if isinstance(value, _ATOMS):
         return value
@@ -57,5 +57,5 @@ def detach(value: Any) -> Any:
             return value
     try:
         return copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - whatever a foreign __deepcopy__ raises means: not to be copied
+    except Exception:  # noqa: BLE001 - any error of a foreign __deepcopy__ means that the value cannot be copied
         return value

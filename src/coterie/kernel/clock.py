@@ -1,6 +1,6 @@
-"""Time as an object: the one place that reads the machine's clocks.
+"""Clocks: the only module that reads the clocks of the machine.
 
-Whatever waits or measures is given a `Clock`, so that a test, or a simulation, can be its own time.
+Every object that waits or measures receives a `Clock`, so a test or a simulation can control time.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Return seconds since some fixed moment. It never goes back."""
+        """Return seconds since a fixed moment. The value never decreases."""
         ...
 
 
 class TimerSource(Protocol):
-    """Something that has deadlines, and can be told that time has passed."""
+    """An object with deadlines, such as a heap of timers, that a driven clock runs."""
 
     def next_deadline(self) -> float | None:
-        """Return the earliest deadline on the monotonic clock, or None when there is none."""
+        """Return the earliest deadline on the monotonic clock, or None without deadlines."""
         ...
 
     def run_due(self) -> None:
-        """Do what is due by now."""
+        """Run everything that is due now."""
         ...
 
 
 @runtime_checkable
 class DrivenClock(Clock, Protocol):
-    """A clock that somebody moves. It drives its timer sources itself; they need no thread that waits."""
+    """A clock that a test or a simulation moves. It runs its timer sources itself, so they need no thread that waits."""
 
     def attach(self, source: TimerSource) -> None:
-        """Drive `source` from now on: whenever time moves, stop at each of its deadlines and call `run_due`."""
+        """Drive `source` from now on: when time moves, stop at each of its deadlines and call `run_due`."""
         ...
 
     def detach(self, source: TimerSource) -> None:
-        """Drive `source` no longer."""
+        """Stop driving `source`."""
         ...
 
 
@@ -58,16 +58,16 @@ class SystemClock:
 
 
 class Countdown:
-    """What is left of a time limit, on the machine's clock. Without a limit there is always None left."""
+    """The remaining time of a limit, on the monotonic clock of the machine. Without a limit, the remaining time is None."""
 
     def __init__(self, timeout: float | None) -> None:
         self._end = None if timeout is None else machine.monotonic() + timeout
 
     def left(self) -> float | None:
-        """Return the seconds that are left, never below 0, or None when there is no limit."""
+        """Return the remaining seconds, at least 0, or None without a limit."""
         return None if self._end is None else max(0.0, self._end - machine.monotonic())
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left."""
+        """Whether the time limit has passed."""
         return self.left() == 0.0

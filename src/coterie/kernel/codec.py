@@ -1,7 +1,7 @@
-"""Values to bytes and back, typed, without ever running what the bytes say.
+"""The codec: typed values to bytes and back, without running code that the bytes name.
 
-On the wire a class is its module and its name, or a name that it was registered with. A codec finds it among the classes it was shown and the modules that are
-loaded already; it imports nothing. The format is MessagePack, by msgspec.
+On the wire, a class is its module and its name, or a name under which it was registered. A codec finds it among the
+registered classes and the modules that are already loaded; it imports nothing. The format is MessagePack, by msgspec.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from coterie.errors import DecodeFailed, EncodeFailed
 T = TypeVar("T")
 
 _BUILDING = threading.Lock()
-"""Held while a decoder is built, by any codec of the process. msgspec keeps what it knows of a class with the class, and a
-second thread that builds a decoder for it meanwhile meets that half done, which crashes the interpreter (msgspec 0.20)."""
+"""Guards the construction of decoders in the whole process. msgspec stores its type information on the class; a second
+thread that builds a decoder of the same class at the same time finds it incomplete and crashes the interpreter (msgspec 0.20)."""
 
 
 class Extension(msgspec.Struct, Generic[T], frozen=True):
-    """How instances of a class that msgspec does not know are written: as text, under a code from 0 to 127."""
+    """The wire form of a class that msgspec does not know: text, under a code from 0 to 127."""
 
     kind: type[T]
     code: int
@@ -41,7 +41,7 @@ class Packed(msgspec.Struct, frozen=True):
 class Codec:
     """Encodes and decodes values.
 
-    Safe from many threads: its tables only grow, by single assignments, and what two threads put there is the same.
+    Safe from any thread: its tables only grow, by single assignments, and two threads store equal entries.
     """
 
     def __init__(self, extensions: Iterable[Extension[Any]] = ()) -> None:
@@ -53,14 +53,14 @@ class Codec:
         self._names: dict[type, str] = {}
 
     def encode(self, value: Any) -> bytes:
-        """Return `value` as bytes; raise `EncodeFailed` if it holds something that has no form on the wire."""
+        """Return `value` as bytes; raise `EncodeFailed` if a part of it has no wire form."""
         try:
             return self._encoder.encode(value)
         except Exception as error:
             raise EncodeFailed(f"a {type(value).__qualname__}", error) from error
 
     def decode(self, data: bytes | memoryview, kind: Any) -> Any:
-        """Return the value of the type `kind` that `data` holds; raise `DecodeFailed` if it holds none."""
+        """Return the value of type `kind` that `data` encodes; raise `DecodeFailed` if it does not encode one."""
         try:
             return self._decoder(kind).decode(data)
         except Exception as error:
@@ -68,19 +68,19 @@ class Codec:
             raise DecodeFailed(f"a {name}", error) from error
 
     def pack(self, value: Any) -> Packed:
-        """Return `value` encoded, with the name of its class, for a reader that does not know what to expect."""
+        """Return `value` encoded with the name of its class, for a reader that does not know the class in advance."""
         return Packed(self.register(type(value)), self.encode(value))
 
     def unpack(self, packed: Packed, base: type[T]) -> T:
-        """Return what `packed` holds, which must be an instance of `base`; raise `DecodeFailed` if it is not."""
+        """Return the packed value; raise `DecodeFailed` if it is not an instance of `base`."""
         value: T = self.decode(packed.body, self.resolve(packed.kind, base))
         return value
 
     def register(self, kind: type, name: str = "") -> str:
-        """Make a class known, so that `unpack` finds it wherever it was defined, and return its name on the wire.
+        """Register a class, so that `unpack` finds it wherever it is defined, and return its wire name.
 
-        Give a class whose name is stored a `name` of its own, which must not change when the class moves; without one it
-        is called by its module and its qualified name.
+        Give a class whose name is stored a `name`, which must not change when the class moves; the default is its module
+        and qualified name.
         """
         name = name or self._names.get(kind) or f"{kind.__module__}:{kind.__qualname__}"
         if self._kinds.get(name) is not kind:
@@ -89,7 +89,7 @@ class Codec:
         return name
 
     def resolve(self, name: str, base: type[T]) -> type[T]:
-        """Return the class of that name; raise `DecodeFailed` if none is known, or it is no subclass of `base`."""
+        """Return the class of that wire name; raise `DecodeFailed` if it is unknown or not a subclass of `base`."""
         kind = self._kinds.get(name)
         if kind is None:
             module, _, path = name.partition(":")
@@ -101,7 +101,7 @@ class Codec:
             kind = found
         if not issubclass(kind, base):
             raise DecodeFailed(name, f"it is not a subclass of {base.__qualname__}")
-        # Only now, so that a name from outside never fills the table with classes that are none of ours.
+        # Only now, so that names from outside cannot fill the table with unrelated classes.
         self._kinds[name] = kind
         return kind
 

@@ -1,4 +1,4 @@
-"""Random streams that depend on a seed and a path, and on nothing else: not on order, not on threads, not on hashing."""
+"""Random streams that depend only on a seed and a path: not on call order, threads or hash randomization."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import random
 
 
 def stream(seed: int | str, *path: int | str) -> random.Random:
-    """Return a generator for this seed and path; the same arguments give the same stream in every process.
+    """Return a generator for this seed and path; equal arguments give the same stream in every process.
 
     Parts of different types or lengths never collide: ``("a", "bc")`` and ``("ab", "c")`` are different paths, and so
-    are 1 and "1". The state is seeded with 128 bits of BLAKE2b over the parts.
+    are 1 and "1". 128 bits of BLAKE2b over the parts seed the state.
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in (seed, *path):

@@ -1,4 +1,4 @@
-"""Checks of what users set, where they set it."""
+"""Validation of settings at the call that receives them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ E = TypeVar("E", bound=StrEnum)
 def check_number(
     where: str, value: Any, *, least: float = 0, above: float | None = None, optional: bool = False, whole: bool = False
 ) -> None:
-    """See that a setting is a finite number, of at least `least`, or above `above` if that is given.
+    """Check that a setting is a finite number of at least `least`, or above `above` if that is given.
 
-    `whole` asks for an integer; `optional` lets None pass. Raises `InvalidSetting`.
+    `whole` requires an integer; `optional` allows None. Raises `InvalidSetting`.
     """
     if value is None and optional:
         return
@@ -32,13 +32,13 @@ def check_number(
 
 
 def check_instance(where: str, value: Any, kind: type | tuple[type, ...], need: str) -> None:
-    """See that a setting is an instance of a type; `need` says in words what is wanted. Raises `InvalidSetting`."""
+    """Check that a setting is an instance of a type. `need` describes the expected value. Raises `InvalidSetting`."""
     if not isinstance(value, kind):
         raise InvalidSetting(where, value, need)
 
 
 def choice(where: str, value: Any, kind: type[E]) -> E:
-    """Return the member of an enumeration that a setting is, or names. Raises `InvalidSetting`."""
+    """Return the enumeration member that a setting is or names. Raises `InvalidSetting`."""
     if isinstance(value, str):
         name = value.lower().replace("_", "-").replace(" ", "-")
         for member in kind:
@@ -48,7 +48,7 @@ def choice(where: str, value: Any, kind: type[E]) -> E:
 
 
 def clock_or_system(where: str, clock: Clock | None) -> Clock:
-    """Return the clock that was given, or the machine's if none was. Raises `InvalidSetting` for what is no clock."""
+    """Return `clock`, or the clock of the machine for None. Raises `InvalidSetting` if `clock` is not a clock."""
     if clock is None:
         return SystemClock()
     if not (callable(getattr(clock, "time", None)) and callable(getattr(clock, "monotonic", None))):

@@ -1,8 +1,8 @@
-"""The journal that memory, world and conversation share: one writer that groups its commits, and many readers.
+"""The database that memory, world and conversation share: one writer that groups commits, and many readers.
 
-SQLite in write-ahead mode by default, in one file, and PostgreSQL behind the same contract, `Database`. What a write
-returned is committed; a read is of one moment, and runs on the thread that asks. Each room brings its own tables, as a
-`Schema` whose steps are numbered, and writes SQL that both understand (`coterie.storage.dialect`).
+The default is SQLite in write-ahead mode, in one file; PostgreSQL implements the same contract, `Database`. The result of
+a write is committed; a read sees one snapshot and runs on the calling thread. Each room brings its own tables, as a
+`Schema` of numbered steps, and writes SQL that both databases understand (`coterie.storage.dialect`).
 
 Several users of one file in one process share its writer; a second process is refused. Every error is a `StorageError`
 and says what to do.

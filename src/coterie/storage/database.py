@@ -1,4 +1,4 @@
-"""What a database is, whichever it is: the contract of this room."""
+"""The contract of all databases."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class StorageStatistics:
-    """What a database has done since it was opened, by all its users in this process."""
+    """Counts of a database since it was opened, over all its users in this process."""
 
     stored: int = 0
-    """Writes that were committed."""
+    """Committed writes."""
     failed: int = 0
-    """Writes that were not."""
+    """Failed writes."""
     commits: int = 0
-    """Transactions they took. Stored writes for each commit are what grouping gains."""
+    """Transactions of the committed writes. `stored / commits` is the gain of grouping."""
     queued: int = 0
-    """Writes that wait for the writer now."""
+    """Writes in the queue now."""
     readers: int = 0
-    """Connections that are open for reading now."""
+    """Open read connections now."""
     reconnects: int = 0
-    """How often a lost server was found again."""
+    """Successful reconnects to a lost server."""
 
 
 class Database(Protocol):
@@ -43,76 +43,76 @@ class Database(Protocol):
             database.write(lambda write: write.execute("INSERT INTO notes VALUES (?, ?)", ("a", "hello"))).result()
             database.row("SELECT body FROM notes WHERE id = ?", ("a",))
 
-    All raise `StorageClosed` after `close`, and `StorageForked` in a child of the process that opened it.
+    All methods raise `StorageClosed` after `close`, and `StorageForked` in a forked child of the process that opened it.
     """
 
     @property
     def name(self) -> str:
-        """Its path, or its address without the password."""
+        """The path, or the address without its password."""
         ...
 
     @property
     def dialect(self) -> Dialect:
-        """Whose SQL it speaks."""
+        """The dialect of its SQL."""
         ...
 
     def write(self, work: Callable[[Transaction], T], *, durable: bool = True, timeout: float | None = None) -> Pending[T]:
-        """Have `work` done by the writer, and return at once what will hold its result: wait for it, or await it.
+        """Queue `work` for the writer and return its pending result at once: wait for it, or await it.
 
-        Works are done in the order in which they were given, many in one transaction. One that raises changes nothing,
-        fails alone, and its error arrives at the one who waits. A result arrives only when its transaction is
-        committed, so it survives the end of this process; with `durable` it has also reached the disk, so it survives
-        a loss of power. Without, it reaches it with the next durable write or `flush`.
+        The writer does works in the order of their calls, many in one transaction. A work that raises changes nothing,
+        fails alone, and its error is raised by the pending result. A result arrives when its transaction is committed,
+        so it survives the end of this process; with `durable` it has also reached the disk, so it survives a loss of
+        power. Without `durable` it reaches the disk with the next durable write or `flush`.
 
-        `work` should be short, and do nothing but use its transaction: it is done again where a server was lost, or a
-        full disk undid the whole group. It runs on the writer's thread.
+        `work` should be short and only use its transaction: it runs again if a server was lost, or if a full disk
+        undid the whole group. It runs on the writer's thread.
 
-        While the queue is full this waits for room, `timeout` seconds or as long as it takes; 0 does not wait. Raises
-        `StorageBusy` if there was none: the write was not taken.
+        While the queue is full, this waits up to `timeout` seconds, or without a limit for None; 0 does not wait. Raises
+        `StorageBusy` if no place became free: the write was not accepted.
         """
         ...
 
     def read(self, work: Callable[[ReadTransaction], T]) -> T:
-        """Do `work` on this thread and return what it returns. All that it reads is of one moment.
+        """Call `work` on this thread and return its result. All its reads see one snapshot.
 
-        It sees everything that was acknowledged before, and waits for no write. A read inside a read sees the same
-        moment. Raises `StorageBusy` when no connection was free for a long time.
+        The snapshot includes every acknowledged write, and the read never waits for a write. A read inside a read uses
+        the same snapshot. Raises `StorageBusy` if no connection was free for 30 seconds (on PostgreSQL, `patience`).
         """
         ...
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """Read the rows of a single statement. Cheaper than `read`."""
+        """Return the rows of a single statement. Cheaper than `read`."""
         ...
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """Read the first row of a single statement, or None. Cheaper than `read`."""
+        """Return the first row of a single statement, or None. Cheaper than `read`."""
         ...
 
     def migrate(self, schema: Schema) -> int:
-        """Bring a room's tables to the newest version of its schema, and return that version.
+        """Migrate tables to the newest version of their schema, and return that version.
 
-        Does nothing if they are. Safe under several users at once. Raises `MigrationError`, and changes nothing, if a
-        step fails or the tables are of a later version than is known here.
+        Does nothing if they have that version. Safe with several users at once. Raises `MigrationError`, and changes
+        nothing, if a step fails or the tables have a later version than the schema.
         """
         ...
 
     def flush(self, timeout: float | None = None) -> None:
-        """Return when all that was written before is on the disk, or has failed. Raises `WaitTimeout` after `timeout` seconds."""
+        """Wait until all earlier writes are on the disk or have failed. Raises `WaitTimeout` after `timeout` seconds."""
         ...
 
     def check(self) -> list[str]:
-        """Read through the whole database, and return a line for each damage found."""
+        """Check the whole database and return a line for each damage."""
         ...
 
     def statistics(self) -> StorageStatistics:
-        """Return what it has done."""
+        """Return the counts."""
         ...
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what was accepted, and let go. Writes that are not done in `timeout` seconds fail.
+        """Finish the accepted writes and close. Writes that are not done within `timeout` seconds fail.
 
-        Another user of the same file in this process is not affected. To close again does nothing. A work cannot close
-        the database that it writes to: that raises `WriteInsideWrite`.
+        Other users of the same file in this process are not affected. Closing again does nothing. Inside a write to the
+        same database, this raises `WriteInsideWrite`.
         """
         ...
 

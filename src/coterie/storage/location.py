@@ -1,4 +1,4 @@
-"""Where a database is: a path or an address, and what of it may be shown."""
+"""Open a database by its path or address."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|.*@)")
 def open_database(url: str | os.PathLike[str], **options: Any) -> Database:
     """Open the database at a path (``run.db``), ``sqlite:///`` and a path, or ``postgresql://USER:PASSWORD@HOST:PORT/NAME``.
 
-    As in most programs, ``sqlite:///run.db`` is in the working folder and ``sqlite:////data/run.db`` is not. `options`
-    are those of `SqliteDatabase` or `PostgresDatabase`. Raises `WrongUrl` for what is none of these.
+    As in SQLAlchemy, ``sqlite:///run.db`` is in the working folder and ``sqlite:////data/run.db`` is absolute. `options`
+    are those of `SqliteDatabase` or `PostgresDatabase`. Raises `WrongUrl` for any other text.
     """
     if not isinstance(url, str):
         return SqliteDatabase(url, **options)
     scheme = _SCHEME.match(url)
     if scheme is None:
         if not url or url.startswith((":memory:", "file:")) or "\0" in url:
-            raise WrongUrl(repr(url), "this names no file")
+            raise WrongUrl(repr(url), "it does not name a file")
         return SqliteDatabase(url, **options)
     if scheme[1] == "sqlite":
         return SqliteDatabase(_path(url), **options)
     if scheme[1] in ("postgresql", "postgres"):
         return PostgresDatabase(url, **options)
-    # What follows the scheme may be a secret.
-    raise WrongUrl(f"{scheme[1]}://...", f"there is no database for {scheme[1]!r}")
+    # The text after the scheme may be a secret.
+    raise WrongUrl(f"{scheme[1]}://...", f"{scheme[1]!r} is not a known database")
 
 
 def _path(url: str) -> Path:
     parts = urlsplit(url)
     path = unquote(parts.path).removeprefix("/")
     if parts.netloc or parts.query or parts.fragment or not path or path.startswith(":memory:") or "\0" in path:
-        raise WrongUrl(url, "this names no file")
+        raise WrongUrl(url, "it does not name a file")
     return Path(path)

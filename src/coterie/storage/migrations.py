@@ -1,4 +1,4 @@
-"""Schemas that grow: each room numbers its steps, and the database remembers which it has taken."""
+"""Migrations: each schema numbers its steps, and the database records the applied ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from coterie.storage.dialect import Dialect, statements
 from coterie.storage.transaction import Transaction
 
 Step: TypeAlias = "str | Callable[[Transaction], object]"
-"""Statements, each ended by a semicolon, or a function that runs some."""
+"""Statements, separated by semicolons, or a function that runs them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 _LOCK = 0x636F746572696500
-"""The number of the advisory lock of PostgreSQL under which migrations are done, by whatever process."""
+"""The number of PostgreSQL's advisory lock that serializes migrations of all processes."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS coterie_migrations (
@@ -30,9 +30,9 @@ CREATE TABLE IF NOT EXISTS coterie_migrations (
 
 
 class Schema:
-    """The tables of one room: a name, and the steps that lead from nothing to the present version, which is their number.
+    """The tables of one room: a name, and the steps that create the current version, which is their number.
 
-    A step that was ever taken somewhere is not changed any more; what is to be different is a new step at the end.
+    Never change a released step; append a new one instead.
     """
 
     def __init__(self, name: str, steps: Sequence[Step]) -> None:
@@ -51,9 +51,9 @@ class Schema:
 
 
 def apply(schema: Schema, transaction: Transaction, where: str, clock: Clock) -> int:
-    """Take the steps that were not taken yet, within a transaction, and return the version.
+    """Apply the missing steps within a transaction and return the version.
 
-    Raises `MigrationError`, after which the transaction is to be undone.
+    Raises `MigrationError`; the caller then undoes the transaction.
     """
     if transaction.dialect is Dialect.POSTGRES:
         transaction.rows("SELECT pg_advisory_xact_lock(?)", (_LOCK,))
@@ -79,14 +79,14 @@ def _take(step: Step, transaction: Transaction, name: str, number: int, where: s
         else:
             step(transaction)
     except Exception as error:
-        # What befell the database, and not the step, keeps its name: who hears of it must know what to mend.
+        # An error of the database, not of the step, keeps its type, so that the caller knows its remedy.
         if isinstance(error, StorageError) and not isinstance(error, StatementFailed):
             raise
-        raise MigrationError(where, name, f"cannot take step {number}: {describe(error)}") from error
+        raise MigrationError(where, name, f"cannot apply step {number}: {describe(error)}") from error
 
 
 def by_dialect(*, sqlite: str, postgres: str) -> Callable[[Transaction], None]:
-    """Return a step of a migration that runs the statements of the dialect at hand."""
+    """Return a migration step that runs the statements of the database's dialect."""
 
     def step(transaction: Transaction) -> None:
         for statement in statements(sqlite if transaction.dialect is Dialect.SQLITE else postgres):

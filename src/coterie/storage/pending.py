@@ -1,4 +1,4 @@
-"""The result of a write, before and after it is there."""
+"""Pending results of writes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = logging.getLogger(__name__)
 
 
 class Pending(Completion, Generic[T_co]):
-    """What one write will have returned. ``await pending`` on any event loop, or block a thread in ``pending.result()``.
+    """The pending result of one write. ``await pending`` on any event loop, or call ``pending.result()`` on a thread.
 
-    It ends once: with the result, when that is committed, or with the error for which it is not. To cancel an await
-    stops only the waiting. A write that fails and whose outcome nobody ever asks for is logged. Safe from any thread.
+    It completes once: with the result, when that is committed, or with an error. Cancelling an await ends only the
+    waiting. A failed write whose outcome is never read is logged. Safe from any thread.
     """
 
     __slots__ = ("_asked", "_error", "_value", "_where", "_writer")
@@ -37,43 +37,43 @@ class Pending(Completion, Generic[T_co]):
         return f"<write to {self._where}: {state}>"
 
     def __del__(self) -> None:
-        # A constructor that raised leaves half of one behind.
+        # A constructor that raised leaves an incomplete object.
         error = getattr(self, "_error", None)
         if error is not None and not self._asked:
-            _log.error("a write to %s failed, and nobody asked for its outcome: %s", self._where, describe(error))
+            _log.error("a write to %s failed, and its outcome was never read: %s", self._where, describe(error))
 
     def result(self, timeout: float | None = None) -> T_co:
-        """Block until the write is committed and return what it returned, or raise the error with which it failed.
+        """Block until the write is committed and return its result, or raise its error.
 
-        Raises `WaitTimeout` after `timeout` seconds of real time; the write itself goes on. Raises `WriteInsideWrite`
-        where it would wait for itself.
+        Raises `WaitTimeout` after `timeout` seconds of real time; the write goes on. Raises `WriteInsideWrite` on the
+        writer's own thread.
         """
         if not self._done:
-            self._refuse_to_wait_for_itself()
+            self._check_not_writer()
             if not self.wait(timeout):
                 raise WaitTimeout(repr(self), timeout or 0.0)
         return self._outcome()
 
     def __await__(self) -> Generator[Any, None, T_co]:
         if not self._done:
-            self._refuse_to_wait_for_itself()
+            self._check_not_writer()
             yield from self.suspend()
         return self._outcome()
 
     def exception(self) -> BaseException | None:
-        """Return the error with which the write failed; None if it was committed, or has not ended yet."""
+        """Return the error of the write; None if it was committed or has not ended."""
         self._asked = True
         return self._error
 
     def succeed(self, value: Any) -> None:
-        """End with a result. Only the writer calls this, once."""
+        """Complete with a result. Only the writer calls this, once."""
         self._lock.acquire()
         self._value = value
         self._done = True
         self._finish()
 
     def fail(self, error: BaseException) -> None:
-        """End with an error. Only the writer calls this, once."""
+        """Complete with an error. Only the writer calls this, once."""
         self._lock.acquire()
         self._error = error
         self._done = True
@@ -85,6 +85,6 @@ class Pending(Completion, Generic[T_co]):
             raise self._error
         return cast("T_co", self._value)
 
-    def _refuse_to_wait_for_itself(self) -> None:
+    def _check_not_writer(self) -> None:
         if threading.get_ident() == self._writer:
             raise WriteInsideWrite(self._where)

@@ -1,26 +1,23 @@
-"""The world that agents share: a state that is the fold of an event log, read by views, changed by intents.
+"""The shared world: a state that is the fold of an event log. Views read it and intents change it.
 
-Views are persistent maps and cost nothing; a resolver, pure and seeded, decides on intents, and each ends granted, cut or
-refused, as an event. The log is on `coterie.storage`: append first, then act on it. Monitors and a controller watch
-health and resources. The world knows nothing of agents, and can be used alone.
+A view is a persistent map and is made in O(1). A resolver, which is pure and seeded, decides intents; each ends granted,
+cut or refused, as an event. The log is on `coterie.storage` and is written before the state changes. Monitors and a
+controller watch health and resources. The room does not depend on agents and can be used alone.
 """
 
 from coterie.world import resolvers
 from coterie.world.committing import Invariant
-from coterie.world.external_event import ExternalEvent
-from coterie.world.intent import Intent
-from coterie.world.journal.log import EventLog
-from coterie.world.monitors.controller import Limit, ResourceController
+from coterie.world.history import Statistics
+from coterie.world.intent import ExternalEvent, Intent
+from coterie.world.log import EventLog
 from coterie.world.monitors.health import Check, ComponentHealth, HealthMonitor
-from coterie.world.monitors.rates import RateMonitor, Rates
-from coterie.world.monitors.resources import ResourceMonitor, ResourceUsage
+from coterie.world.monitors.resources import Limit, RateMonitor, Rates, ResourceController, ResourceMonitor, ResourceUsage
 from coterie.world.observers import Observer
 from coterie.world.resolvers import Resolver
 from coterie.world.state.differences import Difference, differences, patched
 from coterie.world.state.event import Event, EventKind
 from coterie.world.state.values import freeze, thaw
 from coterie.world.state.view import View
-from coterie.world.statistics import Statistics
 from coterie.world.world import World
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""One after the other, without a lock that is held while somebody's code runs."""
+"""The queue of commits, which holds no lock while user code runs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from coterie.errors import CommitInsideCommit
 
 
 class CommitQueue:
-    """Lets one thread in at a time, in the order in which they come. Use it in a ``with`` block.
+    """Admits one thread at a time, in the order of arrival. Use it in a ``with`` block.
 
-    What is done inside may call code that is not ours, for no lock is held meanwhile; a thread that comes again before
-    it has gone gets `CommitInsideCommit` rather than wait for itself. Safe from any thread; `_lock` guards the queue.
+    The block may call user code, because no lock is held meanwhile. A thread that enters again inside its block gets
+    `CommitInsideCommit` instead of a deadlock. Safe from any thread; `_lock` guards all fields.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class CommitQueue:
         try:
             signal.wait()
         except BaseException:
-            # An interrupt, too: a place in the queue that nobody takes would hold up all others for ever.
-            self._go_away(me, signal)
+            # Also after an interrupt: an abandoned place in the queue would block all others forever.
+            self._leave_queue(me, signal)
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self._pass_on()
+        self._admit_next()
 
-    def _pass_on(self) -> None:
+    def _admit_next(self) -> None:
         with self._lock:
             if not self._waiting:
                 self._inside = None
@@ -50,11 +50,11 @@ class CommitQueue:
             self._inside, signal = self._waiting.popleft()
         signal.set()
 
-    def _go_away(self, me: int, signal: Signal) -> None:
-        """Wait no more; if the turn has come meanwhile, pass it on."""
+    def _leave_queue(self, me: int, signal: Signal) -> None:
+        """Leave the queue; if this thread has been admitted meanwhile, admit the next one."""
         with self._lock:
             queued = (me, signal) in self._waiting
             if queued:
                 self._waiting.remove((me, signal))
         if not queued:
-            self._pass_on()
+            self._admit_next()

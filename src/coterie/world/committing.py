@@ -1,4 +1,4 @@
-"""From intents to events: the part of a commit that is pure."""
+"""The pure part of a commit: intents to events."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from random import Random
 from typing import Any, TypeAlias
 
 from coterie.errors import InvalidValue, ResolverFailed, RuleFailed, UpdateRefused, describe
-from coterie.world.external_event import ExternalEvent
-from coterie.world.intent import Intent
+from coterie.world.intent import ExternalEvent, Intent
 from coterie.world.resolvers import Effects, IntentOutcome, Resolution, Resolver, refused
-from coterie.world.state.event import Event
-from coterie.world.state.fold import Fold
+from coterie.world.state.event import Event, Fold
 from coterie.world.state.values import FrozenMapping, as_key, fits, freeze
 from coterie.world.state.view import View
 
 Invariant: TypeAlias = Callable[[View, View], str | None]
-"""A validation rule: takes the world as it was and as it would be; returns None, or the reason why it must not be so.
+"""A check of changes: takes the views before and after a change; returns None, or the reason to refuse it.
 
-Pure; it runs on the thread that commits, and must not change the world."""
+It must be pure. It runs on the committing thread and must not change the world."""
 
 _KINDS = {IntentOutcome.GRANTED: "granted", IntentOutcome.PARTIAL: "cut", IntentOutcome.REFUSED: "refused"}
 
@@ -27,11 +25,11 @@ _NOTHING = Effects()
 
 
 class _TooLarge(Exception):
-    """What an intent adds to leads to a number that cannot be kept."""
+    """The sum of a key and an intent's amount cannot be stored."""
 
 
 class PendingCommit:
-    """What a commit would do: events, and the fold that they lead to."""
+    """The events of a commit that is being made, and their fold."""
 
     __slots__ = ("_time", "events", "fold")
 
@@ -42,7 +40,7 @@ class PendingCommit:
         self.events: list[Event] = []
 
     def decided(self, decision: Resolution, resolver: object) -> None:
-        """Carry a decision out."""
+        """Apply a resolution and append its event."""
         intent = decision.intent
         effects = decision.effects if decision.outcome is not IntentOutcome.REFUSED else _NOTHING
         fold = self.fold
@@ -59,17 +57,17 @@ class PendingCommit:
             try:
                 changes[key] = after = freeze(before + change, key)
             except (InvalidValue, OverflowError) as error:
-                raise _TooLarge(f"{key} would be a number that cannot be kept") from error
+                raise _TooLarge(f"{key} would be a number that cannot be stored") from error
             fold.set(key, after)
         if len(changes) > 1:
-            # As they are read from the log.
+            # In the order in which they are read from the log.
             changes = dict(sorted(changes.items()))
         for key in effects.removes:
             _check_key(key)
             changes.pop(key, None)
             fold.remove(key)
         fold.sequence = sequence = fold.sequence + 1
-        # Whoever made the intent keeps its arguments, and may change them.
+        # Copied, because the caller keeps the arguments of the intent and may change them.
         details: Mapping[str, Any] = {**intent.arguments}
         if decision.details:
             details = FrozenMapping({**details, **_frozen(decision.details, resolver)})
@@ -91,7 +89,7 @@ class PendingCommit:
         )
 
     def noted(self, note: ExternalEvent) -> None:
-        """Let a note happen."""
+        """Apply an external event."""
         made = note.frozen()
         number = self.fold.sequence + 1
         place = (made.round, made.stage, self._time)
@@ -99,7 +97,7 @@ class PendingCommit:
         self.happened(Event(number, made.kind, made.agent, "", made.reason, *told, *place))
 
     def happened(self, event: Event) -> None:
-        """Let something happen that is nobody's intent. Its values are frozen."""
+        """Apply an event without an intent, whose values are frozen."""
         self.fold.apply(event)
         self.fold.touched.update(event.changes)
         self.events.append(event)
@@ -107,7 +105,7 @@ class PendingCommit:
 
 def _frozen(details: Mapping[str, Any], resolver: object) -> dict[str, Any]:
     if details.__class__ is not dict and not isinstance(details, Mapping):
-        raise ResolverFailed(resolver, f"tells {details!r}, and details are a mapping of names to plain data")
+        raise ResolverFailed(resolver, f"gives the details {details!r}, which are not a mapping of names to plain data")
     return {name: fits(value, name) for name, value in details.items()}
 
 
@@ -117,7 +115,7 @@ def _check_key(key: object) -> None:
 
 
 def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Random) -> Sequence[Resolution]:
-    """Return what a resolver decides, having seen that it decides on each intent once. Raises `ResolverFailed`."""
+    """Return the resolutions of a resolver, after checking that it decides each intent once. Raises `ResolverFailed`."""
     try:
         decisions = resolver(view, intents, random)
     except Exception as error:
@@ -127,9 +125,9 @@ def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Ra
     open_ones = {id(intent) for intent in intents}
     for decision in decisions:
         if not isinstance(decision, Resolution):
-            raise ResolverFailed(resolver, f"returned a {type(decision).__qualname__} among its decisions")
+            raise ResolverFailed(resolver, f"returned a {type(decision).__qualname__} among its resolutions")
         if id(decision.intent) not in open_ones:
-            raise ResolverFailed(resolver, f"decided twice on {decision.intent}, or was never asked about it")
+            raise ResolverFailed(resolver, f"decided {decision.intent} twice, or was not asked to decide it")
         open_ones.remove(id(decision.intent))
         if decision.outcome is not IntentOutcome.GRANTED or decision.reason or decision.effects.__class__ is not Effects:
             _check_decision(decision, resolver)
@@ -140,11 +138,11 @@ def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Ra
 
 def _check_decision(decision: Resolution, resolver: object) -> None:
     if decision.reason.__class__ is not str:
-        raise ResolverFailed(resolver, f"gives {decision.reason!r} as a reason, which is no text, with {decision.intent}")
+        raise ResolverFailed(resolver, f"gives {decision.reason!r} as a reason for {decision.intent}, which is not text")
     if not decision.reason.isascii():
         freeze(decision.reason, "reason")
     if decision.effects.__class__ is not Effects or decision.outcome.__class__ is not IntentOutcome:
-        raise ResolverFailed(resolver, f"says nothing about {decision.intent} that could be carried out")
+        raise ResolverFailed(resolver, f"returned a resolution of {decision.intent} that cannot be applied")
     if decision.outcome is not IntentOutcome.GRANTED and not decision.reason:
         raise ResolverFailed(resolver, f"gives no reason why {decision.intent} is {decision.outcome.value}")
 
@@ -157,10 +155,10 @@ def draft(
     rules: Mapping[int, Invariant],
     time: float,
 ) -> PendingCommit:
-    """Return what becomes of `intents`, which are in order. What rules object to is refused, for the reason they give.
+    """Return the commit of `intents`, which are in order. Intents to which an invariant objects are refused with its reason.
 
-    An objection is looked for intent by intent, in the order in which they are carried out; those that met one are
-    left out, and the resolver decides anew on the others, until none is objected to.
+    The invariants see the intents one by one, in the order of the resolutions. The resolver then decides again without
+    the refused intents, until no invariant objects.
     """
     objections: dict[int, str] = {}
     while True:
@@ -183,7 +181,7 @@ def draft(
             return made
         found = _objectors(view, decisions, rules, resolver, time)
         if not found:
-            # Together they break a rule that none of them breaks alone: the last that changed something gives way.
+            # Only the combination breaks an invariant: refuse the last intent that changes something.
             last = next((each for each in reversed(decisions) if each.outcome is not IntentOutcome.REFUSED), None)
             if last is None:
                 return made
@@ -193,14 +191,14 @@ def draft(
 
 
 def permit(rules: Mapping[int, Invariant], before: View, made: PendingCommit, notes: Sequence[ExternalEvent]) -> None:
-    """Have the rules see what is nobody's intent. Raises `UpdateRefused`, `RuleFailed`."""
+    """Check external events against the invariants. Raises `UpdateRefused`, `RuleFailed`."""
     changed = sorted({key for note in notes for key in (*note.changes, *note.remove)})
     if rules and changed and (why := objection(rules, before, _peek(before, made.events))) is not None:
         raise UpdateRefused(f"a change of {', '.join(changed[:3])}", why)
 
 
 def objection(rules: Mapping[int, Invariant], before: View, after: View) -> str | None:
-    """Return the first reason that a rule gives against a change; None if there is none. Raises `RuleFailed`."""
+    """Return the first objection of an invariant to a change, or None. Raises `RuleFailed`."""
     for rule in rules.values():
         name = getattr(rule, "__name__", repr(rule))
         try:

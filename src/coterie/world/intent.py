@@ -1,50 +1,51 @@
-"""What somebody wants to happen to a world."""
+"""Requested changes of a world: intents, which a resolver decides, and external events."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from coterie.errors import InvalidIntent, InvalidValue
-from coterie.world.state.values import FrozenMapping, bare, fits, freeze
+from coterie.world.state.values import FrozenMapping, as_key, bare, fits, freeze
 
 _WIDE = 2**63
-"""Whole numbers within this, on both sides of 0, can be recorded."""
+"""Whole numbers between minus and plus this bound can be recorded."""
 
 
 class Intent(msgspec.Struct, frozen=True, gc=False):
-    """What somebody wants to happen. Immutable; whether it happens is a resolver's to decide.
+    """A requested change. Immutable; a resolver decides whether it happens.
 
-    The actions that all resolvers know: ``set`` (`key`, `value`), ``remove`` (`key`), ``add`` (`key`, `amount`),
-    ``take`` (`amount` out of `key`, and `into` another), ``move`` (`amount` from `source` to `target`). What is taken
-    or moved must be there; a ``take`` may be cut.
+    All resolvers know these actions: ``set`` (`key`, `value`), ``remove`` (`key`), ``add`` (`key`, `amount`), ``take``
+    (`amount` out of `key`, and `into` another), ``move`` (`amount` from `source` to `target`). A taken or moved amount
+    must be available; a ``take`` may be granted in part.
     """
 
     agent: str
-    """Who wants it."""
+    """The name of the requesting agent."""
     action: str
-    """What is to be done."""
+    """The name of the action."""
     arguments: Mapping[str, Any] = {}
-    """With what."""
+    """The arguments of the action."""
     priority: int = 0
-    """The higher goes first, among those of one stage."""
+    """Higher priorities go first within a stage."""
     round: int = 0
     stage: int = 0
-    """The place of the stage in its graph."""
+    """The position of the stage in its graph."""
     index: int = 0
-    """Which of its agent's intents it is, in its stage."""
+    """The number of the intent among those of its agent in the stage."""
 
 
 def in_order(intents: Iterable[Intent]) -> list[Intent]:
-    """Return intents in the one order in which they count: by round, stage, priority, agent, index.
+    """Return intents in their canonical order: by round, stage, priority, agent, index.
 
-    When they were made and when they arrived says nothing; of what is equal in all five, so is the outcome, for they
-    are then ordered by action and arguments. Raises `InvalidIntent` for what is none.
+    The times of creation and arrival do not matter. Intents that are equal in all five are ordered by action and
+    arguments. Raises `InvalidIntent` if a value is not an intent or cannot be recorded.
     """
     if not isinstance(intents, Iterable):
-        raise InvalidIntent(f"a {type(intents).__qualname__}", "give several, in a list")
+        raise InvalidIntent(f"a {type(intents).__qualname__}", "give a list of intents")
     batch = [intent if _is_plain(intent) else _made_plain(intent) for intent in intents]
     places = [_place(intent) for intent in batch]
     if len(set(places)) == len(places):
@@ -53,7 +54,7 @@ def in_order(intents: Iterable[Intent]) -> list[Intent]:
 
 
 def _is_plain(intent: Any) -> bool:
-    """Return whether an intent can be recorded as it is. What most are made of is found out at once."""
+    """Return whether an intent can be recorded unchanged. A fast check of the common types."""
     if not (
         intent.__class__ is Intent
         and intent.agent.__class__ is str
@@ -91,9 +92,9 @@ def _are_plain(arguments: Mapping[str, Any]) -> bool:  # noqa: PLR0911 - one for
 
 
 def _made_plain(intent: Any) -> Intent:
-    """Return an intent with its values frozen, or raise `InvalidIntent` for what cannot be recorded."""
+    """Return an intent with frozen values; raise `InvalidIntent` if it cannot be recorded."""
     if intent.__class__ is not Intent:
-        raise InvalidIntent(f"a {type(intent).__qualname__}", "make it with Intent(agent, action, arguments)")
+        raise InvalidIntent(f"a {type(intent).__qualname__}", "create it with Intent(agent, action, arguments)")
     given = (intent.priority, intent.round, intent.stage, intent.index)
     numbers = [bare(number) for number in given if not isinstance(number, bool)]
     if not all(number.__class__ is int and -_WIDE < number < _WIDE for number in numbers) or len(numbers) < len(given):
@@ -112,7 +113,7 @@ def _made_plain(intent: Any) -> Intent:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str):
-        raise InvalidValue(name, "it names an argument, and is no text")
+        raise InvalidValue(name, "the name of an argument is not text")
     return str(freeze(name, name))
 
 
@@ -123,3 +124,62 @@ def _place(intent: Intent) -> tuple[int, int, int, str, int]:
 def _place_and_content(intent: Intent) -> tuple[tuple[int, int, int, str, int], str, str]:
     arguments = sorted((str(key), repr(value)) for key, value in intent.arguments.items())
     return (_place(intent), intent.action, repr(arguments))
+
+
+class ExternalEvent(msgspec.Struct, frozen=True):
+    """A change without an intent: its kind, agent, changes and details."""
+
+    kind: str
+    agent: str = ""
+    reason: str = ""
+    changes: Mapping[str, Any] = {}
+    remove: Collection[str] = ()
+    details: Mapping[str, Any] = {}
+    round: int = 0
+    stage: int = 0
+    expires: Mapping[str, float] = {}
+    """Times at which changed keys expire, in seconds of the world's time."""
+
+    def frozen(self) -> ExternalEvent:
+        """Return a copy with frozen values, as it is recorded. Raises `InvalidValue` if a value cannot be recorded."""
+        if not isinstance(self.changes, Mapping):
+            raise InvalidValue("changes", f"{self.changes!r} is not a mapping of keys to values")
+        if isinstance(self.remove, str | bytes) or not isinstance(self.remove, Collection):
+            raise InvalidValue("remove", f"{self.remove!r} is not a collection of keys")
+        if not isinstance(self.details, Mapping):
+            raise InvalidValue("details", f"{self.details!r} is not a mapping of names to plain data")
+        changes = FrozenMapping({as_key(key): freeze(value, key) for key, value in self.changes.items()})
+        return ExternalEvent(
+            _text("kind", self.kind),
+            _text("agent", self.agent),
+            _text("reason", self.reason),
+            changes,
+            tuple(key for key in map(as_key, self.remove) if key not in changes),
+            freeze(self.details, "details"),
+            _whole("round", self.round),
+            _whole("stage", self.stage),
+            self._moments(changes),
+        )
+
+    def _moments(self, changes: Mapping[str, Any]) -> dict[str, float]:
+        if not isinstance(self.expires, Mapping):
+            raise InvalidValue("expires", f"{self.expires!r} is not a mapping of keys to seconds")
+        when: Any
+        for key, when in self.expires.items():
+            if key not in changes:
+                raise InvalidValue(key, "it has an expiry and is not set by the event")
+            if isinstance(when, bool) or not isinstance(when, int | float) or not math.isfinite(when):
+                raise InvalidValue(key, f"{when!r} is not a time of expiry in seconds")
+        return dict(sorted(self.expires.items()))
+
+
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue(field, f"{value!r} is not text")
+    return str(freeze(value, field))
+
+
+def _whole(field: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidValue(field, f"{value!r} is not a whole number")
+    return int(freeze(bare(value), field))

@@ -1,4 +1,4 @@
-"""What a world does for itself now and then: let keys expire, keep snapshots."""
+"""Periodic maintenance of a world: expiry and snapshots."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from coterie.kernel import Clock, check_number
 
 
 class WorldMaintenance:
-    """Jobs of one world with their own cadences, on a clock. It has no thread where there is nothing to do.
+    """The periodic jobs of one world, on a clock. It starts no thread without a job.
 
-    `expire_every` and `snapshot_seconds` are in seconds; None for not at all.
+    `expire_every` and `snapshot_seconds` are intervals in seconds; None disables the job.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class WorldMaintenance:
             self._jobs.append(PeriodicJob(self._timers, snapshot_seconds, snapshot, "the snapshots of a world"))
 
     def close(self) -> None:
-        """Do no more."""
+        """Stop the jobs."""
         for job in self._jobs:
             job.close()
         if self._timers is not None:

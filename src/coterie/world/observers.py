@@ -1,4 +1,4 @@
-"""Those who look on."""
+"""Observers of commits."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from coterie.world.state.event import Event
 from coterie.world.state.view import View
 
 Observer: TypeAlias = Callable[[View, tuple[Event, ...]], object]
-"""Called with the view after a commit and the events of that commit."""
+"""Called with the view after a commit and the events of the commit."""
 
 _log = logging.getLogger(__name__)
 
 
 class Observers:
-    """Tells observers of commits, each once and in order, whatever they do.
+    """Calls observers for each commit, once and in order.
 
-    One that raises is logged and counted, and told of the next commit as before. They are called by one of the threads
-    that commit, outside of any lock, and may change the world themselves; what comes of that is told after what came
-    before it. Safe from any thread; `_lock` guards all fields.
+    An observer that raises is logged and counted, and called for the next commit as before. One of the committing threads
+    calls them, outside of any lock. They may change the world; observers see that commit after the earlier ones. Safe
+    from any thread; `_lock` guards all fields.
     """
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class Observers:
         self._news: deque[tuple[View, tuple[Event, ...]]] = deque()
         self._telling = False
         self.failures = 0
-        """How often an observer raised."""
+        """Number of errors of observers."""
         self.last_failure = ""
-        """The last of these, as text."""
+        """The last error, as text."""
 
     def add(self, observer: Observer) -> Callable[[], None]:
-        """Tell `observer` of all commits from now on; return what ends that."""
+        """Call `observer` for all commits from now on; return a function that ends this."""
         with self._lock:
             number = self._next
             self._next += 1
@@ -51,13 +51,13 @@ class Observers:
         return end
 
     def queue(self, view: View, events: tuple[Event, ...]) -> None:
-        """Note what is to be told. Whoever commits calls this in the order of the commits."""
+        """Queue a commit. The committing threads call this in the order of the commits."""
         with self._lock:
             if self._observers:
                 self._news.append((view, events))
 
     def tell(self) -> None:
-        """Tell what has been queued, unless another thread is at it."""
+        """Call the observers for queued commits, unless another thread is doing so."""
         while True:
             with self._lock:
                 if self._telling or not self._news:
@@ -75,7 +75,7 @@ class Observers:
     def _call(self, observer: Observer, view: View, events: tuple[Event, ...]) -> None:
         try:
             observer(view, events)
-        except Exception as error:  # noqa: BLE001 - it is logged and counted, and the others are told
+        except Exception as error:  # noqa: BLE001 - it is logged and counted, and the others are called
             _log.exception("an observer of a world raised at event %d", view.sequence)
             with self._lock:
                 self.failures += 1

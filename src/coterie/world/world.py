@@ -1,4 +1,4 @@
-"""The world: a state that many read and nobody writes, for it is made of what was decided."""
+"""The world: a shared state that is the fold of its events."""
 
 from __future__ import annotations
 
@@ -15,31 +15,26 @@ from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClose
 from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
 from coterie.world.commit_queue import CommitQueue
 from coterie.world.committing import Invariant, PendingCommit, draft, permit
-from coterie.world.external_event import ExternalEvent
-from coterie.world.intent import Intent, in_order
-from coterie.world.journal.appending import append
-from coterie.world.journal.history import History
-from coterie.world.journal.log import EventLog
+from coterie.world.history import History, Statistics
+from coterie.world.intent import ExternalEvent, Intent, in_order
+from coterie.world.log import EventLog, append
 from coterie.world.maintenance import WorldMaintenance
 from coterie.world.observers import Observer, Observers
 from coterie.world.resolvers import FirstCome, Resolver
 from coterie.world.state.differences import Difference, differences
-from coterie.world.state.digest import Digest
-from coterie.world.state.event import Event, EventKind
-from coterie.world.state.fold import EMPTY, fold
+from coterie.world.state.event import EMPTY, Event, EventKind, fold
 from coterie.world.state.values import freeze
-from coterie.world.state.view import View
-from coterie.world.statistics import Statistics
+from coterie.world.state.view import Digest, View
 
 _log = logging.getLogger(__name__)
 
 _REMEMBERED = 10_000
-"""Events that are kept in memory unless it is set."""
+"""The default number of events in memory."""
 _FOREVER = float("inf")
 
 
 class World:
-    """A state that is the fold of its events. Everybody reads views of it; intents change it, once they are decided.
+    """A state that is the fold of its events. Views read it; decided intents change it.
 
     ::
 
@@ -47,17 +42,17 @@ class World:
             view = world.view()
             events = world.commit([Intent("ada", "take", {"amount": 10})], resolver=resolvers.Rationing("lake"))
 
-    `initial` is what a new world begins with; a log that holds events is taken up where it stands, from its newest
-    snapshot on, and `initial` is then not looked at. Without a log it lives in memory only.
+    `initial` is the state of a new world. A log with events is resumed from its newest snapshot, and `initial` is then
+    ignored. Without a log, the world lives in memory only.
 
-    `clock` tells the world's time, in seconds since 1970, where a commit does not. `history` is how many events are
-    kept in memory. A snapshot goes to the log after every `snapshot_every` events, or as many as there are keys if those
-    are more; every `snapshot_seconds` if given; and when the world is closed. Every `expire_every` seconds, if given,
-    what has reached its time is removed. `admit` is asked before each commit with the number of its intents, and may
-    wait, or raise: see `ResourceController`.
+    `clock` gives the world's time, in seconds since 1970, unless a commit gives one. `history` is the number of events in
+    memory. A snapshot is stored in the log after every `snapshot_every` events, or after as many events as there are keys
+    if those are more; every `snapshot_seconds` if given; and on close. Every `expire_every` seconds, if given, expired
+    keys are removed. `admit` is called before each commit with the number of its intents, and may wait or raise: see
+    `ResourceController`.
 
-    Safe from any thread. Commits are made one after the other, in the order in which they come; readers never wait for
-    them. `_lock` guards the newest view, the digest and the history, and no code but the world's own runs under it.
+    Safe from any thread. Commits run one after another, in the order of arrival; readers never wait for them. `_lock`
+    guards the newest view, the digest and the history, and no user code runs under it.
     """
 
     def __init__(
@@ -81,12 +76,12 @@ class World:
         self.log = log
         self._admit = admit
         self._snapshot_every = snapshot_every
-        self._turnstile = CommitQueue()
+        self._commit_queue = CommitQueue()
         self._lock = new_lock(Rank.WORLD)
         self._rules: dict[int, Invariant] = {}
         self._observers = Observers()
         self.closed = False
-        """Whether it takes no more changes. Only `close` sets it."""
+        """Whether it refuses changes. Only `close` sets it."""
         self._commits = self._snapshots = 0
         self._view, self._digest = (EMPTY, Digest()) if log is None else _newest(log)
         self._kept = self._view.sequence
@@ -96,13 +91,13 @@ class World:
         self._history = History(self._view, history)
         if self._view.sequence == 0:
             self._begin(initial or {})
-        self._upkeep = WorldMaintenance(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
+        self._maintenance = WorldMaintenance(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
 
     @classmethod
     def replay(cls, log: EventLog, until: int | None = None) -> World:
-        """Return a world in memory that is folded from the first event of a log on, snapshots left aside.
+        """Return a world in memory, folded from the first event of a log without its snapshots.
 
-        `until` is the last event that is taken. The log stays open, and as it is.
+        `until` is the last applied event. The log stays open and unchanged.
         """
         check_instance("World.replay.log", log, EventLog, 'an EventLog: EventLog("run.db")')
         check_number("World.replay.until", until, whole=True, optional=True)
@@ -114,7 +109,7 @@ class World:
     # Reading.
 
     def view(self) -> View:
-        """Return the newest moment. It takes the same time whatever the size, and never changes."""
+        """Return the newest view, in O(1). It never changes."""
         return self._view
 
     @property
@@ -125,13 +120,13 @@ class World:
     def digest(self) -> str:
         """Return the canonical hash of keys, values and expiries: 64 hexadecimal digits, the same in every process.
 
-        It costs as much as there were keys changed since it was last asked for.
+        It takes time in proportion to the keys changed since the last call.
         """
         with self._lock:
             return self._digest.text(self._view)
 
     def at(self, sequence: int) -> View:
-        """Return the world as it was after event `sequence`. Raises `HistoryGone`."""
+        """Return the view after event `sequence`. Raises `HistoryGone`."""
         whole = sequence.__class__ is int
         with self._lock:
             newest, known = self._view, self._history.at(sequence) if whole else None
@@ -145,7 +140,7 @@ class World:
         return fold(base, self.log.events(base.sequence + 1, sequence))
 
     def history(self, first: int = 1, last: int | None = None) -> list[Event]:
-        """Return the events from number `first` to number `last`: from memory, or else from the log.
+        """Return the events from number `first` to number `last`: from memory or from the log.
 
         Raises `HistoryGone` if some are in neither.
         """
@@ -162,14 +157,14 @@ class World:
         return list(self.log.events(first, end))
 
     def differences(self, first: int, last: int | None = None) -> tuple[Difference, ...]:
-        """Return what leads from the world after event `first` to that after event `last`, or now. Raises `HistoryGone`."""
+        """Return the differences from event `first` to event `last`, or to now. Raises `HistoryGone`."""
         end = self.sequence if last is None else last
         before, after = self.at(first), self.at(end)
         events = self.history(min(first, end) + 1, max(first, end))
         return differences(before, after, {key for event in events for key in (*event.changes, *event.removed)})
 
     def statistics(self) -> Statistics:
-        """Return what it has done."""
+        """Return the counts."""
         view = self._view
         observers = self._observers
         return Statistics(len(view), view.sequence, self._commits, self._snapshots, observers.failures, observers.last_failure)
@@ -185,11 +180,12 @@ class World:
         notes: Sequence[ExternalEvent] = (),
         time: float | None = None,
     ) -> tuple[Event, ...]:
-        """Have `resolver` (by default `FirstCome`) decide on intents, and return what happened: an event for each.
+        """Decide intents with `resolver` (by default `FirstCome`) and return an event for each.
 
-        The order of `intents` does not matter. What is random in the decision comes from `seed`, by default the number of
-        the last event. `notes` happen after the intents, in the same commit. All of it happens, or nothing: raises `InvalidIntent`,
-        `ResolverFailed`, `RuleFailed`, `InvalidValue`, `UpdateRefused` if a rule objects to a note, what the log raises, and what `admit` raises. When it returns, the events are in the log.
+        The order of `intents` does not matter. Random decisions come from `seed`, by default the number of the last event.
+        `notes` are applied after the intents, in the same commit. The commit is atomic; when it returns, the events are in
+        the log. Raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`, `UpdateRefused` if an invariant
+        objects to a note, and errors of the log and of `admit`.
         """
         check_number("World.commit.time", time, least=-_FOREVER, optional=True)
         check_instance("World.commit.seed", seed, (int, str, type(None)), "a whole number or text")
@@ -224,9 +220,9 @@ class World:
         details: Mapping[str, Any] | None = None,
         time: float | None = None,
     ) -> Event:
-        """Change the world from outside, by one event, and return that. Without changes it is a note in the log.
+        """Change the world from outside by one event, and return the event. Without changes it is a note in the log.
 
-        What is set expires after `ttl` seconds of the world's time, if that is given. Raises `UpdateRefused` if a rule
+        The set keys expire after `ttl` seconds of the world's time, if given. Raises `UpdateRefused` if an invariant
         objects, and `InvalidValue`.
         """
         check_instance("World.update.changes", changes, (Mapping, type(None)), "a mapping of keys to values")
@@ -245,7 +241,7 @@ class World:
         return self._make(make, time)[0]
 
     def expire(self, now: float | None = None) -> tuple[str, ...]:
-        """Remove what has reached its time by `now`, as an event, and return the keys. Without any there is no event."""
+        """Remove the keys that have expired by `now`, by one event if any, and return them."""
         check_number("World.expire.now", now, least=-_FOREVER, optional=True)
         gone: list[str] = []
 
@@ -259,14 +255,13 @@ class World:
 
         if self.closed or not len(self._view.deadlines_map):
             return ()
-        # Most looks find nothing, and need not wait for whoever commits.
         self._make(make, now)
         return tuple(gone)
 
     def validate(self, rule: Invariant) -> Callable[[], None]:
-        """Have `rule` see each change before it counts; return what ends that.
+        """Check each change with `rule` before it is applied; return a function that ends this.
 
-        What it objects to does not happen: an intent is refused for the reason it gives, an update raises.
+        If it objects, an intent is refused with its reason, and an update raises `UpdateRefused`.
         """
         check_instance("World.validate", rule, Callable, "a function of the view before and the view after")  # type: ignore[arg-type] # an abstract class will do
         with self._lock:
@@ -280,20 +275,20 @@ class World:
         return end
 
     def subscribe(self, observer: Observer) -> Callable[[], None]:
-        """Have `observer` called with the view and the events after each commit; return what ends that.
+        """Call `observer` with the view and the events after each commit; return a function that ends this.
 
-        It is called on a thread that commits. One that raises is logged and counted, and goes on being called.
+        A committing thread calls it. Its errors are logged and counted, and it is called again.
         """
         check_instance("World.subscribe", observer, Callable, "a function of a view and events")  # type: ignore[arg-type] # as above
         return self._observers.add(observer)
 
     def truncate(self, sequence: int) -> View:
-        """Go back to the moment after event `sequence`, and forget what came after it, in the log too; return that moment.
+        """Go back to the view after event `sequence`, delete later events, also in the log, and return the view.
 
-        For going on from a checkpoint, after a crash: what is forgotten must not have been told to anybody as done.
-        Observers are not called. Raises `HistoryGone`.
+        For resuming from a checkpoint after a crash: the deleted events must not have been acknowledged. Observers are not
+        called. Raises `HistoryGone`.
         """
-        with self._turnstile:
+        with self._commit_queue:
             view = self.at(sequence)
             if self.log is not None and sequence < self._view.sequence:
                 self.log.truncate(sequence)
@@ -303,26 +298,26 @@ class World:
                 self._kept = min(self._kept, sequence)
         return view
 
-    # The end, and before it.
+    # Snapshots and closing.
 
     def snapshot(self) -> View:
-        """Keep the newest moment in the log, if there is one, so that it opens quickly; return it. Nothing is copied."""
+        """Store the newest view in the log, if any, so that it opens quickly, and return the view."""
         with self._lock:
             view = self._view
             total = self._digest.total(view)
             before, self._kept = self._kept, view.sequence
             fresh = view.sequence > before
         if fresh and self.log is not None:
-            # Not tried again at each commit if it fails, but after as many events as there are between two.
+            # After a failure it is not tried again at each commit, but after the usual number of events.
             self.log.keep(view, total).result()
         with self._lock:
             self._snapshots += fresh
         return view
 
     def close(self) -> None:
-        """Keep a snapshot, and close the log. Views stay; nothing changes any more. To close again does nothing."""
-        self._upkeep.close()
-        with self._turnstile:
+        """Store a snapshot and close the log. Views stay valid. Closing again does nothing."""
+        self._maintenance.close()
+        with self._commit_queue:
             if self.closed:
                 return
             self.closed = True
@@ -345,8 +340,8 @@ class World:
         return self
 
     def _make(self, make: Callable[[View, float], PendingCommit], time: float | None) -> tuple[Event, ...]:
-        """Make a commit: in the log first, then for all to see."""
-        with self._turnstile:
+        """Make a commit: append it to the log, then publish the new view."""
+        with self._commit_queue:
             if self.closed:
                 raise WorldClosed("it cannot be changed")
             before = self._view
@@ -365,26 +360,26 @@ class World:
                 self._commits += 1
                 due = self.log is not None and view.sequence - self._kept >= max(self._snapshot_every, len(view))
             if due:
-                self._keep_if_possible()
+                self._snapshot_if_possible()
             self._observers.queue(view, events)
         self._observers.tell()
         if interrupted is not None:
             raise interrupted
         return events
 
-    def _keep_if_possible(self) -> None:
-        """Keep a snapshot that is due. What was committed stays so if that fails: it only opens less quickly."""
+    def _snapshot_if_possible(self) -> None:
+        """Store a due snapshot. After a failure the commits stay valid; the log only opens more slowly."""
         try:
             self.snapshot()
         except CoterieError:
-            _log.exception("a snapshot of a world could not be kept; its events are in the log all the same")
+            _log.exception("a snapshot of a world could not be stored; its events are in the log")
 
     def _begin(self, initial: Mapping[str, Any]) -> None:
         if initial:
             self.update(initial, kind=EventKind.BEGAN)
 
     def _touched(self, before: View, log: EventLog) -> None:
-        """Have the digest count what the events after the snapshot changed."""
+        """Record the keys that the events after the snapshot changed in the digest."""
         if before is EMPTY:
             self._digest = Digest.of(self._view)
             return

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coterie.world.resolvers.shares import RULES, Share, Sharing
+from coterie.world.resolvers.rationing import RULES, Share, Sharing
 
 asks = st.lists(st.integers(0, 200), min_size=1, max_size=8)
 

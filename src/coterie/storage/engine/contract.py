@@ -1,7 +1,8 @@
-"""What the engine asks of a database: the few methods in which SQLite and PostgreSQL differ."""
+"""The contract of a backend: the methods in which SQLite and PostgreSQL differ, and the transaction statements that they share."""
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -13,35 +14,35 @@ Work: TypeAlias = "Callable[[Transaction], Any]"
 
 
 class WriteOutcome(NamedTuple):
-    """What came of one work."""
+    """The result or the error of one work."""
 
     value: Any
     error: BaseException | None
 
 
 class ConnectionLost(StorageUnavailable):
-    """A connection broke in the middle. What it was doing may be done again over another. A signal within this room."""
+    """A connection broke. Its work may be done again over another one. Used inside this room only."""
 
     def ended(self) -> StorageUnavailable:
-        """Return the error for outside, where it is not tried again."""
+        """Return the public error, for a caller that does not try again."""
         return StorageUnavailable(self.where, self.reason)
 
 
 class ReadingConnection(Protocol):
-    """One connection. One thread uses it at a time. All methods raise the errors of storage, and no others."""
+    """One connection, used by one thread at a time. All methods raise only errors of storage."""
 
     @property
     def dialect(self) -> Dialect:
-        """Whose SQL it speaks."""
+        """The dialect of its SQL."""
         ...
 
     @property
     def usable(self) -> bool:
-        """Whether it may be used again: it is open, and in no transaction."""
+        """Whether it can be used again: it is open and not in a transaction."""
         ...
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
-        """Return all rows; none from a statement that has no rows."""
+        """Return all rows; an empty list for a statement without rows."""
         ...
 
     def row(self, sql: str, parameters: Parameters) -> Row | None:
@@ -49,15 +50,15 @@ class ReadingConnection(Protocol):
         ...
 
     def each(self, sql: str, parameters: Parameters) -> Iterator[Row]:
-        """Go through the rows without holding all of them in memory. Only within a transaction, or a reading."""
+        """Yield the rows without holding all of them in memory. Only within a transaction or a read."""
         ...
 
     def begin_reading(self) -> None:
-        """Let all that is read until `end_reading` be of one moment."""
+        """Read from one snapshot until `end_reading`."""
         ...
 
     def end_reading(self) -> None:
-        """Let what is read be of the present again, however the reading went."""
+        """End the snapshot, also after a failed read."""
         ...
 
     def close(self) -> None:
@@ -74,23 +75,23 @@ class WritingConnection(ReadingConnection, Protocol):
         ...
 
     def execute(self, sql: str, parameters: Parameters) -> int:
-        """Run a statement, and return how many rows it touched; -1 if it is none that touches rows."""
+        """Run a statement and return the number of changed rows; -1 if it does not change rows."""
         ...
 
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
-        """Run a statement for each of `rows`, and return how many rows it touched in all."""
+        """Run a statement for each of `rows` and return the number of changed rows."""
         ...
 
     def savepoint(self) -> None:
-        """Begin what `release` makes part of the transaction, and `undo` makes undone."""
+        """Set a savepoint, which `release` or `undo` ends."""
         ...
 
     def release(self) -> None:
-        """End what `savepoint` began, and keep it."""
+        """End the savepoint and keep its changes."""
         ...
 
     def undo(self) -> None:
-        """End what `savepoint` began, and undo it."""
+        """End the savepoint and undo its changes."""
         ...
 
     def rollback(self) -> None:
@@ -99,30 +100,65 @@ class WritingConnection(ReadingConnection, Protocol):
 
 
 class Store(Protocol):
-    """The side of a database that writes. Only the writer's thread uses it, `give_up` apart."""
+    """The write side of a database. Only the writer's thread uses it, except for `give_up`."""
 
     reconnects: int
-    """How often a lost server was found again."""
+    """Successful reconnects to a lost server."""
 
     def touch(self, transaction: Transaction, /) -> None:
-        """Change nothing, but make sure that the commit takes all before it to the disk."""
+        """Change nothing, but make the commit flush all earlier commits to the disk."""
         ...
 
     def store(self, works: Sequence[Work], *, durable: bool) -> list[WriteOutcome]:
-        """Do the works in one transaction, or the first few of them, commit it, and return the outcome of each.
+        """Do the works, or the first few, in one transaction, commit it, and return their outcomes.
 
-        Raises an error of storage if that cannot be: then none of the works is done.
+        Raises an error of storage if the transaction fails: then no work is done.
         """
         ...
 
     def rest(self) -> None:
-        """Do what is best done while there is nothing to write. Must not raise."""
+        """Do deferred maintenance while no writes are queued. Must not raise."""
         ...
 
     def give_up(self) -> None:
-        """Wait for a lost server no longer. Called from another thread."""
+        """Stop waiting for a lost server. Called from another thread."""
         ...
 
     def close(self) -> None:
-        """Let go of the database. Must not raise."""
+        """Close the connection. Must not raise."""
         ...
+
+
+class Transacting(abc.ABC):
+    """Ends transactions and manages savepoints. One thread uses it at a time."""
+
+    @property
+    @abc.abstractmethod
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, even a failed one."""
+
+    @abc.abstractmethod
+    def execute(self, sql: str, parameters: Parameters) -> int:
+        """Run a statement and return the number of changed rows."""
+
+    def commit(self) -> None:
+        """Commit. After a failure the transaction may still be open; after `ConnectionLost` only the server knows."""
+        self.execute("COMMIT", ())
+
+    def savepoint(self) -> None:
+        """Set a savepoint."""
+        self.execute("SAVEPOINT one_work", ())
+
+    def release(self) -> None:
+        """Merge the savepoint into the transaction."""
+        self.execute("RELEASE one_work", ())
+
+    def undo(self) -> None:
+        """Roll back to the savepoint."""
+        self.execute("ROLLBACK TO one_work", ())
+        self.execute("RELEASE one_work", ())
+
+    def rollback(self) -> None:
+        """Undo the whole transaction, if one is open."""
+        if self.in_transaction:
+            self.execute("ROLLBACK", ())

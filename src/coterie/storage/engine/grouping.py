@@ -1,4 +1,4 @@
-"""Many works in one transaction, of which each fails alone."""
+"""Group commit: many works in one transaction, each of which fails alone."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ R = TypeVar("R")
 
 
 _LONGEST = 0.05
-"""Seconds after which a group takes no further work, so that those who were early need not wait for all the others."""
+"""Seconds after which a group accepts no further work, to bound the latency of the first works."""
 
 
 def run_group(connection: WritingConnection, works: Sequence[Work], where: str, clock: Clock) -> list[WriteOutcome]:
-    """Do the works, or the first few, in the open transaction of `connection`; undo those that fail.
+    """Do the works, or the first few, in the open transaction of `connection`; undo failed ones.
 
-    Raises what took the whole transaction with it: a lost connection, a full disk.
+    Raises errors that end the whole transaction: a lost connection, a full disk.
     """
     outcomes = []
     end = clock.monotonic() + _LONGEST
-    # One that is alone is undone by undoing the transaction.
+    # A single work needs no savepoint: it is undone with the transaction.
     guarded = len(works) > 1
     for work in works:
         outcomes.append(_run(OpenTransaction(connection, where, guarded=guarded), work))
@@ -49,9 +49,9 @@ def _run(transaction: OpenTransaction, work: Work) -> WriteOutcome:
 
 
 class OpenTransaction:
-    """The transaction that a work is given: its part of the group's.
+    """The transaction that a work receives: its part of the group's transaction.
 
-    The savepoint that holds it apart is set before its first statement, so that a work which only looks on costs none.
+    Its savepoint is set before its first statement, so that a work without statements costs none.
     """
 
     __slots__ = ("_connection", "_error", "_guarded", "_over", "_saved", "_where")
@@ -66,16 +66,16 @@ class OpenTransaction:
 
     @property
     def dialect(self) -> Dialect:
-        """Whose SQL it speaks."""
+        """The dialect of its SQL."""
         return self._connection.dialect
 
     def execute(self, sql: str, parameters: Parameters = ()) -> int:
-        """Run a statement, and return how many rows it touched."""
+        """Run a statement and return the number of changed rows."""
         self._enter(sql)
         return self._do(self._connection.execute, sql, parameters)
 
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
-        """Run a statement once for each of `rows`, and return how many rows it touched in all."""
+        """Run a statement for each of `rows` and return the number of changed rows."""
         self._enter(sql)
         return self._do(self._connection.execute_many, sql, rows)
 
@@ -85,12 +85,12 @@ class OpenTransaction:
         return self._do(self._connection.rows, sql, parameters)
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """Return the first row, or None if there is none."""
+        """Return the first row, or None."""
         self._enter(sql)
         return self._do(self._connection.row, sql, parameters)
 
     def each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
-        """Go through the rows without holding all of them in memory."""
+        """Yield the rows without holding all of them in memory."""
         self._enter(sql)
         try:
             yield from self._connection.each(sql, parameters)
@@ -99,7 +99,7 @@ class OpenTransaction:
             raise
 
     def finish(self) -> None:
-        """Make what was done part of the group's transaction. Raises the error of a statement that failed."""
+        """Merge the changes into the group's transaction. Raises the error of a failed statement."""
         self._over = True
         if self._error is not None:
             raise self._error
@@ -107,9 +107,9 @@ class OpenTransaction:
             self._do(self._connection.release)
 
     def undo(self, error: BaseException) -> BaseException:
-        """Undo what was done, and return the error that the work failed with.
+        """Undo the changes and return the error of the work.
 
-        Raises instead what has taken the whole transaction with it.
+        Raises an error that ended the whole transaction instead.
         """
         self._over = True
         if isinstance(self._error, ConnectionLost):

@@ -1,4 +1,4 @@
-"""What a user of a database holds."""
+"""The base of the database classes: one user's handle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coterie.storage import migrations
 from coterie.storage.database import StorageStatistics
 from coterie.storage.dialect import Dialect, fault_of
 from coterie.storage.engine.contract import ConnectionLost, ReadingConnection
-from coterie.storage.engine.engine import SharedDatabase
+from coterie.storage.engine.shared import SharedDatabase
 from coterie.storage.pending import Pending
 from coterie.storage.transaction import Parameters, ReadTransaction, Row, Transaction
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 class BaseDatabase(ABC):
-    """One use of a database, which may have others in this process. Implements `Database` over an engine.
+    """One user's handle of a database that the process may share. Implements `Database` over a `SharedDatabase`.
 
-    Safe from any thread. `_lock` guards that it is closed once.
+    Safe from any thread. `_lock` guards `_closed`.
     """
 
     def __init__(self, engine: SharedDatabase) -> None:
@@ -45,21 +45,21 @@ class BaseDatabase(ABC):
 
     @property
     def name(self) -> str:
-        """Its path, or its address without the password."""
+        """The path, or the address without its password."""
         return self._engine.where
 
     @property
     def dialect(self) -> Dialect:
-        """Whose SQL it speaks."""
+        """The dialect of its SQL."""
         return self._engine.dialect
 
     def write(self, work: Callable[[Transaction], T], *, durable: bool = True, timeout: float | None = None) -> Pending[T]:
-        """Have `work` done by the writer; see `Database.write`."""
+        """Queue `work` for the writer and return its pending result; see `Database.write`."""
         self._enter()
         return self._engine.writer.submit(work, durable=durable, timeout=timeout)
 
     def read(self, work: Callable[[ReadTransaction], T]) -> T:
-        """Do `work` on this thread, with all that it reads of one moment; see `Database.read`."""
+        """Call `work` on this thread with one snapshot and return its result; see `Database.read`."""
         self._enter()
         outer = self._here.view
         if outer is not None:
@@ -67,22 +67,22 @@ class BaseDatabase(ABC):
         return self._lend(partial(self._snapshot, work))
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """Read the rows of a single statement."""
+        """Return the rows of a single statement."""
         self._enter()
         outer = self._here.view
         if outer is not None:
             return outer.rows(sql, parameters)
-        self._admit(sql)
+        self._check(sql)
         return self._lend(lambda connection: connection.rows(sql, parameters))
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """Read the first row of a single statement, or None."""
+        """Return the first row of a single statement, or None."""
         self._enter()
         outer = self._here.view
         if outer is not None:
             return outer.row(sql, parameters)
-        self._admit(sql)
-        # As `_lend` does it, and nearly all there is to the cost of reading one row.
+        self._check(sql)
+        # Inlined from `_lend`: the call is most of the cost of reading one row.
         pool = self._engine.readers
         connection = pool.take()
         try:
@@ -94,20 +94,20 @@ class BaseDatabase(ABC):
         return self._lend_anew(lambda fresh: fresh.row(sql, parameters))
 
     def migrate(self, schema: migrations.Schema) -> int:
-        """Bring a room's tables to the newest version of its schema, and return that version; see `Database.migrate`."""
+        """Migrate tables to the newest version of their schema, and return that version; see `Database.migrate`."""
         take = partial(migrations.apply, schema, where=self.name, clock=self._engine.clock)
         return self.write(take).result()
 
     def flush(self, timeout: float | None = None) -> None:
-        """Return when all that was written before is on the disk, or has failed."""
+        """Wait until all earlier writes are on the disk or have failed; see `Database.flush`."""
         self.write(self._engine.writer.store.touch).result(timeout)
 
     @abstractmethod
     def check(self) -> list[str]:
-        """Read through the whole database, and return a line for each damage found."""
+        """Check the whole database and return a line for each damage."""
 
     def statistics(self) -> StorageStatistics:
-        """Return what it has done, for all its users in this process."""
+        """Return the counts of all users in this process."""
         writer = self._engine.writer
         return StorageStatistics(
             stored=writer.stored,
@@ -119,9 +119,9 @@ class BaseDatabase(ABC):
         )
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what was accepted, and let go; see `Database.close`."""
+        """Finish the accepted writes and close; see `Database.close`."""
         if not self._engine.is_of_this_process:
-            # A child has nothing of its own to close, and must not touch what is its parent's.
+            # A forked child owns no connections and must not touch those of its parent.
             return
         if self._engine.writer.is_current:
             raise WriteInsideWrite(self.name)
@@ -133,14 +133,14 @@ class BaseDatabase(ABC):
 
     @abstractmethod
     def _leave(self, timeout: float) -> None:
-        """Use the engine no longer, and close it if nobody else does."""
+        """Release the shared database; the last user closes it."""
 
     def _enter(self) -> None:
         self._engine.enter()
         if self._closed:
             raise StorageClosed(self.name)
 
-    def _admit(self, sql: str) -> None:
+    def _check(self, sql: str) -> None:
         if fault := fault_of(sql):
             raise StatementFailed(self.name, fault, sql)
 
@@ -156,7 +156,7 @@ class BaseDatabase(ABC):
         return self._lend_anew(use)
 
     def _lend_anew(self, use: Callable[[ReadingConnection], T]) -> T:
-        """Lend a connection once more, after one was lost: the server may be back already, and that one just a leftover."""
+        """Lend another connection after one was lost: the server may be back, and only the old connection broken."""
         pool = self._engine.readers
         pool.clear()
         try:
@@ -181,13 +181,13 @@ class BaseDatabase(ABC):
 
 
 class _Here(threading.local):
-    """The view that this thread is reading from, if it is."""
+    """The open snapshot of this thread, if any."""
 
     view: OpenView | None = None
 
 
 class OpenView:
-    """The view that a work is given."""
+    """The read transaction that a work receives."""
 
     __slots__ = ("_connection", "_over", "_where")
 
@@ -198,7 +198,7 @@ class OpenView:
 
     @property
     def dialect(self) -> Dialect:
-        """Whose SQL it speaks."""
+        """The dialect of its SQL."""
         return self._connection.dialect
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
@@ -207,19 +207,19 @@ class OpenView:
         return self._connection.rows(sql, parameters)
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """Return the first row, or None if there is none."""
+        """Return the first row, or None."""
         self._enter(sql)
         return self._connection.row(sql, parameters)
 
     def each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
-        """Go through the rows without holding all of them in memory."""
+        """Yield the rows without holding all of them in memory."""
         self._enter(sql)
         for row in self._connection.each(sql, parameters):
             yield row
             self._enter(sql)
 
     def end(self) -> None:
-        """Answer no more."""
+        """Refuse further reads."""
         self._over = True
 
     def _enter(self, sql: str) -> None:

@@ -1,4 +1,4 @@
-"""A server, for what several machines share, behind the same contract. Needs the extra ``postgres``."""
+"""PostgreSQL, for state that several machines share. Needs the extra ``postgres``."""
 
 from coterie.storage.postgres.database import PostgresDatabase
 

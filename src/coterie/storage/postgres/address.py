@@ -1,4 +1,4 @@
-"""The address of a server, whose password is nobody's business."""
+"""Addresses of servers, and texts without their passwords."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SECRETS = frozenset({"password", "passfile", "sslpassword", "sslkey"})
 
 
 class ConnectionTarget:
-    """Where to connect, with the password; and `shown`, without.
+    """The address of a server: `url` with its password, and `shown` without.
 
-    Raises `WrongUrl`, which shows nothing that might be a secret, for what is no address.
+    Raises `WrongUrl`, which shows no possible secret, for a text that is not an address.
     """
 
     def __init__(self, url: str) -> None:
@@ -23,12 +23,12 @@ class ConnectionTarget:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            # A password with an unquoted "/" or ":" ends up in the host or the port: nothing of it is shown.
-            raise WrongUrl("postgresql://...", "its host and port make no sense; is its password quoted?") from None
+            # A password with an unquoted "/" or ":" ends up in the host or the port, so the error shows nothing of it.
+            raise WrongUrl("postgresql://...", "its host or port is invalid; is its password quoted?") from None
         if parts.scheme not in ("postgresql", "postgres"):
-            raise WrongUrl("...", "this is no address of a PostgreSQL server")
+            raise WrongUrl("...", "this is not the address of a PostgreSQL server")
         if "@" in parts.path or "@" in parts.query or "@" in parts.fragment:
-            raise WrongUrl("postgresql://...", "it has an @ where none belongs; is its password quoted?")
+            raise WrongUrl("postgresql://...", "it has an @ in the wrong place; is its password quoted?")
         query = parse_qsl(parts.query, keep_blank_values=True)
         self.options = frozenset(name for name, _ in query)
         self._secrets = [value for name, value in query if name in _SECRETS]
@@ -42,10 +42,10 @@ class ConnectionTarget:
         self.shown = f"{parts.scheme}://{place}{parts.path}{f'?{open_query}' if open_query else ''}"
 
     def __repr__(self) -> str:
-        return f"<Address {self.shown}>"
+        return f"<ConnectionTarget {self.shown}>"
 
     def clean(self, text: object) -> str:
-        """Return a text, such as an error's, on one line and with no secret in it."""
+        """Return a text, such as that of an error, on one line and without secrets."""
         line = " ".join(str(text).split())
         for secret in sorted(filter(None, self._secrets), key=len, reverse=True):
             line = re.sub(re.escape(secret), _HIDDEN, line)

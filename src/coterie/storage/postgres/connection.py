@@ -1,4 +1,4 @@
-"""One connection to a server."""
+"""Connections to PostgreSQL, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,40 @@ from psycopg.adapt import Buffer, Loader
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
-from coterie.errors import StorageError
+from coterie.errors import ConstraintViolated, StatementFailed, StorageCorrupt, StorageError, StorageFull, StorageUnavailable
 from coterie.storage.dialect import Dialect, for_postgres
 from coterie.storage.engine import ConnectionLost, Transacting
 from coterie.storage.postgres.address import ConnectionTarget
-from coterie.storage.postgres.failures import FAILURES, failure
 from coterie.storage.transaction import Parameters, Row
 
+FAILURES = (psycopg.Error, OverflowError, ValueError, TypeError)
+"""The errors of the library, and Python's errors for numbers and text that the server cannot store."""
+
+_AGAIN = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the transaction has to be done again."""
+
+
+def failure(error: Exception, address: ConnectionTarget, sql: str, *, broken: bool) -> StorageError:
+    """Return the storage error for one of `FAILURES` that a statement raised; `broken` means that the connection is lost."""
+    code = getattr(error, "sqlstate", None) or ""
+    diagnosis = getattr(error, "diag", None)
+    # The details of the server quote stored values, so only its first line is shown.
+    where, text = address.shown, address.clean((diagnosis and diagnosis.message_primary) or error)
+    if code == "53100":
+        return StorageFull(where, text)
+    if code in ("XX001", "XX002"):
+        return StorageCorrupt(where, text)
+    if broken or code in _AGAIN or code.startswith(("08", "57P")):
+        return ConnectionLost(where, f"the connection was lost: {text}")
+    if code.startswith("23"):
+        return ConstraintViolated(where, text, sql)
+    if code.startswith("53"):
+        return StorageUnavailable(where, text)
+    return StatementFailed(where, text, sql)
+
+
 _BATCH = 500
-"""Rows that are fetched at once where not all are held in memory."""
+"""Rows that `each` fetches at once."""
 
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "coterie",
@@ -28,13 +53,13 @@ _DEFAULTS: dict[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""How libpq finds out that a machine at the other end is gone without a word; an address may say otherwise."""
+"""Settings of libpq that detect a vanished server; an address may override them."""
 
 
 class PostgresConnection(Transacting):
-    """A connection that reads, or the one that writes. One thread uses it at a time.
+    """A read connection, or the write connection. One thread uses it at a time.
 
-    psycopg begins no transactions by itself here: what is not within one is a statement alone.
+    It is in autocommit mode: a statement outside of a transaction commits by itself.
     """
 
     dialect = Dialect.POSTGRES
@@ -46,23 +71,23 @@ class PostgresConnection(Transacting):
             self._connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
                 make_conninfo(address.url, **settings), autocommit=True
             )
-            # To compile a statement pays where it runs for seconds; here it would take longer than what it speeds up.
+            # Compiling pays for statements that run for seconds; for ours it would take longer than it saves.
             self._connection.execute("SET jit = off")
             self._connection.adapters.register_loader("numeric", _NumberLoader)
             if not writes:
                 self._connection.execute("SET default_transaction_read_only = on")
         except FAILURES as error:
-            # Not chained: the library's own text may hold the password.
+            # Not chained, because the text of the library may hold the password.
             raise ConnectionLost(address.shown, f"cannot be reached: {address.clean(error)}") from None
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, be it a failed one."""
+        """Whether a transaction is open, even a failed one."""
         return self._connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
     @property
     def usable(self) -> bool:
-        """Whether it may be used again."""
+        """Whether it can be used again."""
         return not self._connection.closed and self._connection.info.transaction_status == TransactionStatus.IDLE
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
@@ -82,7 +107,7 @@ class PostgresConnection(Transacting):
             raise self._failure(error, sql) from error
 
     def each(self, sql: str, parameters: Parameters) -> Iterator[Row]:
-        """Go through the rows, which the server keeps until they are fetched."""
+        """Yield the rows, which the server keeps until they are fetched."""
         try:
             with self._connection.cursor(f"each_{id(parameters):x}") as cursor:
                 cursor.itersize = _BATCH
@@ -91,14 +116,14 @@ class PostgresConnection(Transacting):
             raise self._failure(error, sql) from error
 
     def execute(self, sql: str, parameters: Parameters) -> int:
-        """Run a statement, and return how many rows it touched."""
+        """Run a statement and return the number of changed rows."""
         try:
             return self._touched(self._connection.execute(for_postgres(sql), parameters))
         except FAILURES as error:
             raise self._failure(error, sql) from error
 
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
-        """Run a statement for each of `rows`, and return how many rows it touched in all."""
+        """Run a statement for each of `rows` and return the number of changed rows."""
         try:
             with self._connection.cursor() as cursor:
                 cursor.executemany(for_postgres(sql), rows)
@@ -107,16 +132,16 @@ class PostgresConnection(Transacting):
             raise self._failure(error, sql) from error
 
     def begin_reading(self) -> None:
-        """Let all that is read be of one moment."""
+        """Read from one snapshot."""
         self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ())
 
     def end_reading(self) -> None:
-        """Let what is read be of the present again."""
+        """End the snapshot."""
         if self.in_transaction:
             self.execute("ROLLBACK", ())
 
     def script(self, sql: str) -> None:
-        """Run several statements in one go, which spares the way to the server and back."""
+        """Run several statements in one round trip to the server."""
         try:
             self._connection.execute(sql.encode())
         except FAILURES as error:
@@ -135,7 +160,7 @@ class PostgresConnection(Transacting):
 
 
 class _NumberLoader(Loader):
-    """Has ``numeric``, which sums of integers are, come as `int` or `float`, as from SQLite."""
+    """Loads ``numeric``, the type of sums of integers, as `int` or `float`, as SQLite does."""
 
     def load(self, data: Buffer) -> int | float:
         text = bytes(data).decode()

@@ -1,4 +1,4 @@
-"""A server as a database."""
+"""The PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from coterie.storage.postgres.address import ConnectionTarget
 
 
 class PostgresDatabase(BaseDatabase):
-    """The database at an address, ``postgresql://USER:PASSWORD@HOST:PORT/NAME``. See `Database` for what it promises.
+    """The database at an address, ``postgresql://USER:PASSWORD@HOST:PORT/NAME``. Implements `Database`.
 
-    Each has a writer and readers of its own, and other processes may use the same database at the same time: what one
-    writes is in an order, but against others only the database's own rules hold. PostgreSQL must be 12 or later.
+    Each object has its own writer and readers, and other processes may use the same database at the same time. The writes
+    of one object are ordered; only the database's own rules order them against others. Needs PostgreSQL 12 or later.
 
-    When the server goes away, writes wait for it up to `patience` seconds, and then fail with `StorageUnavailable`;
-    reads try once more and fail at once. It is found again by itself. A write whose outcome could not be learnt says
-    so: its error is `doubtful`. The password is in no error and in no log.
+    When the server is lost, writes wait for it up to `patience` seconds, then fail with `StorageUnavailable`; reads try
+    once more. It reconnects by itself. The error of a write with an unknown outcome is `doubtful`. No error and no log
+    shows the password.
 
-    Every write is durable here, whether it is asked for or not. `readers` is how many may read at once, others wait; `capacity` is how many writes may be queued. Raises
-    `StorageUnavailable` if the server cannot be reached now.
+    Every write is durable, whether requested or not. `readers` is the number of concurrent reads, further ones wait;
+    `capacity` is the number of queued writes. Raises `StorageUnavailable` if the server cannot be reached.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class PostgresDatabase(BaseDatabase):
         )
 
     def check(self) -> list[str]:
-        """Ask whether the server answers. It looks after its files by itself."""
+        """Check that the server answers. It checks its files by itself."""
         self.row("SELECT 1")
         return []
 
@@ -54,7 +54,7 @@ class PostgresDatabase(BaseDatabase):
 
 
 def _driver(address: ConnectionTarget, clock: Clock, patience: float) -> tuple[Store, Callable[[], ReadingConnection]]:
-    """Connect. The library is an extra, and is only looked for when a server is wanted."""
+    """Connect. The library is an extra, so it is imported only when a server is used."""
     try:
         from coterie.storage.postgres.connection import PostgresConnection  # noqa: PLC0415
         from coterie.storage.postgres.store import PostgresStore  # noqa: PLC0415

@@ -1,33 +1,89 @@
-"""The side of a server that writes, and comes back to it when it was away."""
+"""The write side of PostgreSQL, with reconnects and a check of interrupted commits."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import uuid
 from collections.abc import Sequence
 
 from coterie.concurrency import AutoResetEvent, Timers
-from coterie.errors import StorageError, StorageUnavailable
+from coterie.errors import StatementFailed, StorageError, StorageUnavailable
 from coterie.kernel import Clock
 from coterie.storage.engine import ConnectionLost, Work, WriteOutcome, run_group
 from coterie.storage.postgres.address import ConnectionTarget
 from coterie.storage.postgres.connection import PostgresConnection
-from coterie.storage.postgres.fate import Fate
 from coterie.storage.transaction import Transaction
+
+_WRITERS_LOCK = 0x636F746572696501
+"""The number of the advisory lock that guards the creation of the table."""
+
+_WRITERS_TABLE = """
+CREATE TABLE IF NOT EXISTS coterie_writers (writer TEXT PRIMARY KEY, token BIGINT NOT NULL, seen TIMESTAMPTZ NOT NULL)
+"""
+
+
+class CommitCheck:
+    """A row of this writer, in which each of its transactions stores its number.
+
+    If the row holds the number, the whole transaction was committed. The server's own record (`txid_status`) is not
+    sufficient: after a crash the server may reuse the number of a lost transaction. Reading the row waits for a
+    transaction that still changes it, so it also waits for one that the server continues without its client.
+
+    The writer deletes its row when it closes; rows of killed writers are deleted after a month.
+    """
+
+    def __init__(self) -> None:
+        self._writer = uuid.uuid4().hex
+        self._token = 0
+
+    def prepare(self, connection: PostgresConnection) -> None:
+        """Create the table and the row."""
+        connection.script(
+            f"BEGIN; SELECT pg_advisory_xact_lock({_WRITERS_LOCK}); {_WRITERS_TABLE};"  # noqa: S608 - only constants of this module
+            f"DELETE FROM coterie_writers WHERE seen < now() - interval '30 days'; {self._leave()}; COMMIT"
+        )
+
+    def opening(self) -> str:
+        """Return the first statement of the next transaction."""
+        self._token += 1
+        return self._leave()
+
+    def was_committed(self, connection: PostgresConnection) -> bool:
+        """Return whether the last transaction was committed, over a new connection. Raises `ConnectionLost` to ask again."""
+        try:
+            connection.script("BEGIN; SET LOCAL lock_timeout = '2s'")
+            row = connection.row("SELECT token FROM coterie_writers WHERE writer = ? FOR UPDATE", (self._writer,))
+        except StatementFailed as error:
+            raise ConnectionLost(error.where, f"a transaction whose connection was lost has not ended yet: {error}") from error
+        finally:
+            connection.rollback()
+        return row is not None and row[0] == self._token
+
+    def end(self, connection: PostgresConnection) -> None:
+        """Delete the row."""
+        connection.execute("DELETE FROM coterie_writers WHERE writer = ?", (self._writer,))
+
+    def _leave(self) -> str:
+        return (
+            f"INSERT INTO coterie_writers (writer, token, seen) VALUES ('{self._writer}', {self._token}, now()) "  # noqa: S608 - as above
+            "ON CONFLICT (writer) DO UPDATE SET token = excluded.token, seen = excluded.seen"
+        )
+
 
 _log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 2.0
-"""Seconds between two attempts to find a lost server: from the first, doubled each time, up to the longest."""
+"""Seconds between two attempts to reconnect: from the first, doubled each time, up to the longest."""
 
 
 class PostgresStore:
-    """Writes groups to a server. Only the writer's thread uses it, `give_up` apart.
+    """Commits groups to a server. Only the writer's thread uses it, except for `give_up`.
 
-    When the server goes away in the middle, the group waits for it, up to `patience` seconds of the clock, and is done
-    again. If it went away while it was to commit, it is asked afterwards whether it had (`Fate`). So a group is stored
-    once, and what is acknowledged is stored.
+    When the connection is lost, the group waits up to `patience` seconds of the clock and is done again. If it was lost
+    during the commit, `CommitCheck` finds out whether the commit happened. So a group is stored exactly once, and
+    an acknowledged group is stored.
     """
 
     def __init__(self, address: ConnectionTarget, clock: Clock, patience: float) -> None:
@@ -35,10 +91,10 @@ class PostgresStore:
         self._address = address
         self._clock = clock
         self._patience = patience
-        self._fate = Fate()
+        self._commit_check = CommitCheck()
         connection = PostgresConnection(address, writes=True)
         try:
-            self._fate.prepare(connection)
+            self._commit_check.prepare(connection)
         except BaseException:
             connection.close()
             raise
@@ -48,12 +104,12 @@ class PostgresStore:
         self._given_up = False
 
     def touch(self, transaction: Transaction) -> None:
-        """Do nothing: what was committed is on the disk."""
+        """Do nothing: every commit is already durable."""
 
     def store(self, works: Sequence[Work], *, durable: bool) -> list[WriteOutcome]:  # noqa: ARG002 - as Store
-        """Do the works in one transaction, as often as it takes.
+        """Do the works in one transaction, and again after each lost connection.
 
-        Every commit is durable: a server can crash without its clients, and take with it what it had not written.
+        Every commit is durable: a server can crash without its clients and lose unwritten commits.
         """
         attempt = _Attempt(self._clock.monotonic() + self._patience)
         while True:
@@ -64,10 +120,10 @@ class PostgresStore:
                 self._wait(attempt, lost)
 
     def rest(self) -> None:
-        """The server does by itself what has to be done."""
+        """Do nothing: the server maintains itself."""
 
     def give_up(self) -> None:
-        """Wait for the server no longer. Safe from any thread."""
+        """Stop waiting for the server. Safe from any thread."""
         self._given_up = True
         self._doorbell.set()
 
@@ -76,23 +132,23 @@ class PostgresStore:
         self._timers.close()
         if self._connection is not None:
             try:
-                self._fate.end(self._connection)
+                self._commit_check.end(self._connection)
             except StorageError as error:
-                # What is left behind is a row that somebody else will delete.
+                # Another writer deletes the row that is left behind.
                 _log.debug("%s: left a row behind: %s", self._address.shown, error)
         self._drop()
 
     def _once(self, attempt: _Attempt, works: Sequence[Work]) -> list[WriteOutcome]:
         connection = self._connected()
         if attempt.outcomes is not None:
-            if self._fate.was_committed(connection):
+            if self._commit_check.was_committed(connection):
                 return attempt.outcomes
             attempt.outcomes = None
-        connection.script(f"BEGIN; {self._fate.opening()}")
+        connection.script(f"BEGIN; {self._commit_check.opening()}")
         try:
             outcomes = run_group(connection, works, self._address.shown, self._clock)
             if connection.in_transaction:
-                # From here on it may be committed without our hearing of it.
+                # From here on it may be committed without an answer.
                 attempt.outcomes = outcomes
                 connection.commit()
         except ConnectionLost:
@@ -100,7 +156,7 @@ class PostgresStore:
         except BaseException:
             attempt.outcomes = None
             with contextlib.suppress(StorageError):
-                # What is wrong is on its way up already.
+                # The first error is being raised already.
                 connection.rollback()
             raise
         return outcomes
@@ -109,7 +165,7 @@ class PostgresStore:
         if self._connection is None:
             self._connection = PostgresConnection(self._address, writes=True)
             self.reconnects += 1
-            _log.info("%s was found again", self._address.shown)
+            _log.info("reconnected to %s", self._address.shown)
         return self._connection
 
     def _drop(self) -> None:
@@ -118,7 +174,7 @@ class PostgresStore:
             connection.close()
 
     def _wait(self, attempt: _Attempt, lost: ConnectionLost) -> None:
-        """Wait before the next attempt. Raises `StorageUnavailable` when patience is at its end."""
+        """Wait before the next attempt. Raises `StorageUnavailable` after `patience` seconds."""
         left = attempt.deadline - self._clock.monotonic()
         if left <= 0 or self._given_up:
             problem = f"{lost.reason} (after {self._patience:g} s of trying)" if not self._given_up else lost.reason
@@ -132,7 +188,7 @@ class PostgresStore:
 
 
 class _Attempt:
-    """How far one group has come. `outcomes` are there while it may have been committed without our knowing."""
+    """The state of one group. `outcomes` is set while it may have been committed without an answer."""
 
     __slots__ = ("deadline", "delay", "outcomes")
 

@@ -1,4 +1,4 @@
-"""One file, in write-ahead mode: nothing to install, nothing to run."""
+"""SQLite: one file in write-ahead mode, without a server."""
 
 from coterie.storage.sqlite.database import SqliteDatabase
 

@@ -1,4 +1,4 @@
-"""One connection to a file."""
+"""Connections to SQLite, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -7,23 +7,63 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from coterie.errors import StorageUnavailable
+from coterie.errors import (
+    ConstraintViolated,
+    StatementFailed,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+    StorageLocked,
+    StorageUnavailable,
+)
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import Transacting
-from coterie.storage.sqlite.failures import FAILURES, failure
 from coterie.storage.transaction import Parameters, Row
 
+FAILURES = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError, TypeError)
+"""The errors of the module, and Python's errors for numbers and text that the file cannot store."""
+
+_UNAVAILABLE = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM}
+)
+
+
+def failure(error: Exception, path: Path, sql: str = "", *, writes: bool = False) -> StorageError:
+    """Return the storage error for one of `FAILURES` that a statement or the opening of a file raised.
+
+    `writes` tells that the connection may write: then a read-only file is not a fault of the statement.
+    """
+    # The lower byte is the primary code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StorageCorrupt(path, error)
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFull(path, error)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StorageLocked(path, None)
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return ConstraintViolated(path, error, sql)
+    if code in _UNAVAILABLE and (writes or not _is_a_write_in_a_read(error)):
+        return StorageUnavailable(path, f"{error}; check its folder, its permissions and its disk")
+    return StatementFailed(path, error, sql)
+
+
+def _is_a_write_in_a_read(error: Exception) -> bool:
+    """Return whether a read connection was used to write, which is not a fault of the file."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY and "attempt to write" in str(error)
+
+
 _BUSY = 5.0
-"""Seconds to wait for another program that writes to the file, such as the shell of SQLite: ours have the lock."""
+"""Seconds to wait for a foreign program that writes to the file, such as the shell of SQLite."""
 
 _AUTOCHECKPOINT = 10_000
-"""Pages of the log at which a commit itself moves them into the file. The store does so earlier, after commits."""
+"""Pages of the log at which a commit checkpoints it. The store normally does so earlier, between commits."""
 
 
 class SqliteConnection(Transacting):
-    """A connection that reads, or the one that writes. One thread uses it at a time.
+    """A read connection, or the write connection. One thread uses it at a time.
 
-    The module `sqlite3` begins no transactions by itself here: what is not within one is a statement alone.
+    It is in autocommit mode: a statement outside of a transaction commits by itself.
     """
 
     dialect = Dialect.SQLITE
@@ -51,7 +91,7 @@ class SqliteConnection(Transacting):
 
     @property
     def usable(self) -> bool:
-        """Whether it may be used again."""
+        """Whether it can be used again."""
         return not self._connection.in_transaction
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
@@ -66,14 +106,14 @@ class SqliteConnection(Transacting):
         try:
             cursor = self._connection.execute(sql, parameters)
             row: Row | None = cursor.fetchone()
-            # A statement with rows left would keep its moment, and the log from being taken in.
+            # An open statement would hold its snapshot and block checkpoints.
             cursor.close()
         except FAILURES as error:
             raise failure(error, self._path, sql, writes=self._writes) from error
         return row
 
     def each(self, sql: str, parameters: Parameters) -> Iterator[Row]:
-        """Go through the rows."""
+        """Yield the rows."""
         with contextlib.closing(self._connection.cursor()) as cursor:
             try:
                 cursor.execute(sql, parameters)
@@ -88,52 +128,52 @@ class SqliteConnection(Transacting):
                     raise failure(error, self._path, sql, writes=self._writes) from error
 
     def execute(self, sql: str, parameters: Parameters) -> int:
-        """Run a statement, and return how many rows it touched."""
+        """Run a statement and return the number of changed rows."""
         try:
             return self._connection.execute(sql, parameters).rowcount
         except FAILURES as error:
             raise failure(error, self._path, sql, writes=self._writes) from error
 
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> int:
-        """Run a statement for each of `rows`, and return how many rows it touched in all."""
+        """Run a statement for each of `rows` and return the number of changed rows."""
         try:
             return self._connection.executemany(sql, rows).rowcount
         except FAILURES as error:
             raise failure(error, self._path, sql, writes=self._writes) from error
 
     def begin_reading(self) -> None:
-        """Let all that is read be of one moment."""
+        """Read from one snapshot."""
         self.execute("BEGIN", ())
 
     def end_reading(self) -> None:
-        """Let what is read be of the present again."""
+        """End the snapshot."""
         if self._connection.in_transaction:
             self.execute("COMMIT", ())
 
     def begin(self, *, durable: bool) -> None:
-        """Begin to write. A commit that is `durable` returns when all that was committed is on the disk."""
+        """Begin a write transaction. A `durable` commit returns when all commits are on the disk."""
         if durable is not self._durable:
             self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}", ())
             self._durable = durable
         self.execute("BEGIN IMMEDIATE", ())
 
     def close(self) -> None:
-        """Close it. The last connection to a file takes its log in."""
+        """Close it. Closing the last connection of a file checkpoints its log."""
         self._connection.close()
 
     def _set_up(self, *, writes: bool) -> None:
         if writes:
             mode = self.rows("PRAGMA journal_mode = WAL", ())[0][0]
             if mode != "wal":
-                problem = f"it cannot have a write-ahead log, only {mode!r}; put it on a local disk, where it can be written"
+                problem = f"it cannot use a write-ahead log, only {mode!r}; put it on a local, writable disk"
                 raise StorageUnavailable(self._path, problem)
             self.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT}", ())
             self.execute("PRAGMA foreign_keys = ON", ())
         else:
             self.execute("PRAGMA query_only = ON", ())
-        # The cache stays as small as it is: the system keeps the pages as well, and with thirty times as much a point
-        # read is 1.08 times as fast. Mapping the file into memory makes it 1.4 times as fast, but would turn an error of
-        # the disk, or a file that somebody cuts off, into the end of the process.
+        # The cache keeps its small default: the system caches the pages too, and thirty times as much makes a point read
+        # only 1.08 times as fast. Mapping the file into memory makes it 1.4 times as fast, but then a disk error or a
+        # truncated file would kill the process.
         self.execute("PRAGMA temp_store = MEMORY", ())
-        # Reads the tables of the schema: what is damaged, or no database at all, shows here.
+        # Reads the schema, which detects a file that is damaged or not a database.
         self.rows("SELECT count(*) FROM sqlite_master", ())

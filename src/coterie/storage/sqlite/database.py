@@ -1,46 +1,108 @@
-"""A file as a database."""
+"""The SQLite database and its write side."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from coterie.errors import StorageCorrupt, StorageUnavailable
+from coterie.errors import StorageCorrupt, StorageError, StorageUnavailable
 from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
-from coterie.storage.engine import BaseDatabase, SharedDatabase
+from coterie.storage.engine import BaseDatabase, SharedDatabase, Work, WriteOutcome, run_group
 from coterie.storage.sqlite import sharing
 from coterie.storage.sqlite.connection import SqliteConnection
-from coterie.storage.sqlite.store import SqliteStore
+from coterie.storage.transaction import Transaction
+
+_log = logging.getLogger(__name__)
+
+_CHECKPOINT_AFTER = 2_000
+"""Works after which the log is checkpointed, between two commits."""
+
+_APPLICATION = 0x436F7465
+"""The application id in the header of the file ("Cote"), for programs such as ``file``."""
+
+
+class SqliteStore:
+    """Commits groups to a file. Only the writer's thread uses it."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.reconnects = 0
+        self._path = path
+        self._clock = clock
+        self._connection = SqliteConnection(path, writes=True)
+        self._since_checkpoint = 0
+
+    def touch(self, transaction: Transaction) -> None:
+        """Rewrite a page unchanged: a durable commit without changes would not flush the disk."""
+        transaction.rows(f"PRAGMA application_id = {_APPLICATION}")
+
+    def store(self, works: Sequence[Work], *, durable: bool) -> list[WriteOutcome]:
+        """Do the works in one transaction."""
+        if self._since_checkpoint >= _CHECKPOINT_AFTER:
+            self.rest()
+        connection = self._connection
+        connection.begin(durable=durable)
+        try:
+            outcomes = run_group(connection, works, str(self._path), self._clock)
+            if connection.in_transaction:
+                connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        self._since_checkpoint += len(outcomes)
+        return outcomes
+
+    def rest(self) -> None:
+        """Checkpoint the log as far as readers allow. No write waits for it."""
+        self._since_checkpoint = 0
+        self._checkpoint("PASSIVE")
+
+    def give_up(self) -> None:
+        """Do nothing: a file has no connection to wait for."""
+
+    def close(self) -> None:
+        """Checkpoint the log and close the file."""
+        self._checkpoint("TRUNCATE")
+        self._connection.close()
+
+    def _checkpoint(self, how: str) -> None:
+        try:
+            self._connection.rows(f"PRAGMA wal_checkpoint({how})", ())
+        except StorageError as error:
+            # Commits are safe in the log; a later checkpoint will move them.
+            _log.warning("the log was not checkpointed: %s", error)
+
 
 _PATIENCE = 30.0
 """Seconds that a read waits for a connection."""
 
 
 class SqliteDatabase(BaseDatabase):
-    """The database in the file `path`, which is made if there is none. See `Database` for what it promises.
+    """The database in the file `path`, which is created if missing. Implements `Database`.
 
-    Several of them with the same path in one process share one writer and one set of readers, which are as the first
-    asked for them; another process gets `StorageLocked`, with the number of the process that has the file. The lock
-    ends with that process, however it ends; it is `flock`, so files need a POSIX system. The file must be on a local disk: network file systems neither lock nor
-    keep a write-ahead log reliably.
+    Several objects with the same path in one process share one writer and one set of readers, with the settings of the
+    first. Another process gets `StorageLocked` with the id of the process that has the file. The lock (`flock`, so a
+    POSIX system is needed) ends with that process. The file must be on a local disk: network file systems support
+    neither locks nor write-ahead logs reliably.
 
-    `readers` is how many may read at once, others wait; `capacity` is how many writes may be queued. Raises the errors
-    of storage if the file cannot be opened.
+    `readers` is the number of concurrent reads, further ones wait; `capacity` is the number of queued writes. Raises
+    `StorageError` if the file cannot be opened.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], *, readers: int = 16, capacity: int = 10_000, clock: Clock | None = None
     ) -> None:
         self.path = Path(path).resolve()
-        _refuse_what_is_no_file(self.path)
+        _check_file(self.path)
         make = partial(_make, self.path, readers, capacity, clock_or_system("SqliteDatabase.clock", clock))
         self._file, engine = sharing.join(self.path, make)
         super().__init__(engine)
 
     def check(self) -> list[str]:
-        """Read through the whole database, and return a line for each damage found."""
+        """Check the whole database and return a line for each damage."""
         try:
             found = [str(row[0]) for row in self.rows("PRAGMA integrity_check")]
         except StorageCorrupt as error:
@@ -51,18 +113,18 @@ class SqliteDatabase(BaseDatabase):
         sharing.leave(self._file, timeout)
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
+def _check_file(path: Path) -> None:
     if path.is_dir():
         raise StorageUnavailable(path, "is a folder; name a file in it")
     if path.exists() and not os.access(path, os.W_OK):
-        # It could be read; but what would be written would be refused, much later.
-        raise StorageUnavailable(path, "cannot be written; look at its permissions, and its disk's")
+        # Reads would work, but the first write would fail much later.
+        raise StorageUnavailable(path, "cannot be written; check its permissions, and those of its disk")
     if not path.parent.is_dir():
-        raise StorageUnavailable(path, f"there is no folder {path.parent}; make it first")
+        raise StorageUnavailable(path, f"the folder {path.parent} does not exist; create it first")
 
 
 def _make(path: Path, readers: int, capacity: int, clock: Clock) -> SharedDatabase:
-    # Opened here, and not by the writer's thread, so that whoever opens it hears of what is wrong.
+    # Opened here and not on the writer's thread, so that the caller gets the error.
     store = SqliteStore(path, clock)
     connect = partial(SqliteConnection, path)
     return SharedDatabase(

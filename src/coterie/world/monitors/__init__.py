@@ -1,1 +1,1 @@
-"""Those who watch: health checks, resources of process and machine, rates of change, and the limits drawn from them."""
+"""Monitors of health, resources and rates of change, and a controller that enforces limits."""

@@ -14,34 +14,34 @@ from coterie.kernel import Clock, check_instance
 from coterie.world.monitors.periodic import PeriodicMonitor
 
 Check: TypeAlias = Callable[[], bool | str | None]
-"""Returns None or True if all is well, and otherwise what is not, or False. One that raises is not well either."""
+"""A health check. Returns None or True if the component is healthy; else the problem as text, or False, or it raises."""
 
 _log = logging.getLogger(__name__)
 
 
 class ComponentHealth(msgspec.Struct, frozen=True):
-    """How one component was when it was last looked at."""
+    """The health of one component at its last check."""
 
     name: str
     well: bool
     problem: str
-    """What is not well; empty if all is."""
+    """The problem; empty if healthy."""
     since: float
-    """Seconds on the clock since when it has been so."""
+    """The time of the last change of health, in seconds of the clock."""
     failures: int
-    """Looks in a row that found it not well."""
+    """Consecutive failed checks."""
 
 
 class HealthMonitor(PeriodicMonitor):
-    """Looks after components by checks of their own, every `every` seconds; tells of each that changes.
+    """Runs the health checks of components every `every` seconds and reports changes.
 
     ::
 
         with HealthMonitor({"log": lambda: log.database.statistics().queued < 1_000}) as monitor:
             monitor.status()
 
-    `notify` is called with the health of a component that has become well or unwell. Safe from any thread; `_lock`
-    guards the findings, and neither checks nor `notify` run under it.
+    `notify` is called with the health of a component when it changes. Safe from any thread; `_lock` guards the results,
+    and neither checks nor `notify` run under it.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class HealthMonitor(PeriodicMonitor):
         self._lock = new_lock(Rank.RECORDS)
         self._found: dict[str, ComponentHealth] = {}
         self.looks = 0
-        """How often it has looked."""
+        """Number of runs of all checks."""
 
     def look(self) -> dict[str, ComponentHealth]:
-        """Run all checks now, and return what they found."""
+        """Run all checks now and return their results, by component."""
         for name, check in self._checks.items():
             problem = _run(check)
             now = self.clock.monotonic()
@@ -80,13 +80,13 @@ class HealthMonitor(PeriodicMonitor):
         return self.status()
 
     def status(self) -> dict[str, ComponentHealth]:
-        """Return what was found last, by component."""
+        """Return the last results, by component."""
         with self._lock:
             return dict(self._found)
 
     @property
     def well(self) -> bool:
-        """Whether all components were well when they were last looked at."""
+        """Whether all components were healthy at the last check."""
         return all(health.well for health in self.status().values())
 
     def _tell(self, health: ComponentHealth) -> None:
@@ -97,14 +97,14 @@ class HealthMonitor(PeriodicMonitor):
         if self._notify is not None:
             try:
                 self._notify(health)
-            except Exception:  # noqa: BLE001 - it is logged, and the other checks are run
-                _log.exception("who is told of the health of %s raised", health.name)
+            except Exception:  # noqa: BLE001 - it is logged, and the other checks run
+                _log.exception("the notify function raised for the health of %s", health.name)
 
 
 def _run(check: Check) -> str:
     try:
         found = check()
-    except Exception as error:  # noqa: BLE001 - that it raised is what was found
+    except Exception as error:  # noqa: BLE001 - the error is the result of the check
         return describe(error)
     if found is None or found is True:
         return ""

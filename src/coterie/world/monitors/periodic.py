@@ -1,4 +1,4 @@
-"""A look that is taken again and again."""
+"""The base of monitors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from coterie.kernel import Clock, check_number, clock_or_system
 
 
 class PeriodicMonitor(ABC):
-    """The base of monitors: `look` is called every `every` seconds of the given clock, from `start` to `close`.
+    """Calls `look` every `every` seconds of a clock, from `start` to `close`.
 
-    On the system's clock that is on a thread of the monitor's own; on a driven clock whoever moves it looks. `look` may
-    also be called by hand, from any thread. Used in a ``with`` block, it starts and closes by itself.
+    On the clock of the system this happens on a thread of the monitor; on a driven clock, on the thread that moves it.
+    `look` can also be called directly, from any thread. A ``with`` block starts and closes the monitor.
     """
 
     def __init__(self, every: float, clock: Clock | None, name: str) -> None:
@@ -27,10 +27,10 @@ class PeriodicMonitor(ABC):
 
     @abstractmethod
     def look(self) -> object:
-        """Take a look."""
+        """Measure once."""
 
     def start(self) -> Self:
-        """Look now, and then again and again."""
+        """Measure now, and then periodically."""
         self.look()
         if self._timers is None:
             self._timers = Timers(self.clock, self._name)
@@ -38,7 +38,7 @@ class PeriodicMonitor(ABC):
         return self
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop measuring."""
         job, timers, self._job, self._timers = self._job, self._timers, None, None
         if job is not None:
             job.close()

@@ -1,33 +1,36 @@
-"""What the process and the machine use."""
+"""Monitors of resource usage and rates of change, and the controller that enforces limits."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 import psutil
 
+from coterie.concurrency import Rank, Signal, Timers, new_lock
+from coterie.errors import InvalidSetting, ResourcesExhausted
 from coterie.kernel import Clock, check_instance, check_number
 from coterie.world.monitors.periodic import PeriodicMonitor
+from coterie.world.world import World
 
 
 class ResourceUsage(msgspec.Struct, frozen=True):
-    """What was in use at one moment. Sizes are in bytes, parts from 0 to 1."""
+    """The resource usage at one moment. Sizes are in bytes, fractions from 0 to 1."""
 
     moment: float
     """Seconds on the clock."""
     values: Mapping[str, float]
     """By name: ``process.memory``, ``process.cpu`` (in processors), ``process.threads``, ``process.descriptors``,
-    ``machine.memory``, ``machine.cpu``, ``machine.disk`` (all three as parts), and what was added."""
+    ``machine.memory``, ``machine.cpu``, ``machine.disk`` (fractions), and extra resources."""
 
 
 class ResourceMonitor(PeriodicMonitor):
-    """Looks every `every` seconds at what process and machine use, and keeps the last looks.
+    """Measures every `every` seconds the usage of the process and the machine, and keeps the last `keep` measurements.
 
-    `extra` adds resources of one's own: functions that return a number. One that raises is left out of that look, and
-    named in `problems`. `folder` says which disk is looked at. Safe from any thread: each look is kept by one assignment.
+    `extra` adds resources: functions that return a number. If one raises, the measurement lacks it and `problems` names
+    it. `folder` selects the disk. Safe from any thread: one assignment stores each measurement.
     """
 
     def __init__(
@@ -48,15 +51,15 @@ class ResourceMonitor(PeriodicMonitor):
         self._keep = keep
         self._looks: tuple[ResourceUsage, ...] = ()
         self.problems: dict[str, str] = {}
-        """Resources that could not be looked at the last time, and why."""
+        """Resources that the last measurement could not read, and the reasons."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The resources that it looks at, those included that this platform may not tell."""
+        """The names of all resources, including those that this platform may not support."""
         return (*self._builtin(), *self._extra)
 
     def look(self) -> ResourceUsage:
-        """Look now, and return what is in use."""
+        """Measure now and return the usage."""
         values: dict[str, float] = {}
         problems: dict[str, str] = {}
         for name, read in {**self._builtin(), **self._extra}.items():
@@ -66,7 +69,7 @@ class ResourceMonitor(PeriodicMonitor):
                     problems[name] = "it is not a number"
                 else:
                     values[name] = value
-            except Exception as error:  # noqa: BLE001 - a platform may not tell, and the others are still of use
+            except Exception as error:  # noqa: BLE001 - a platform may not support one, and the others are still useful
                 problems[name] = str(error) or type(error).__name__
         self.problems = problems
         found = ResourceUsage(self.clock.monotonic(), values)
@@ -74,12 +77,12 @@ class ResourceMonitor(PeriodicMonitor):
         return found
 
     def latest(self) -> ResourceUsage:
-        """Return what was found last; look now if nobody has looked yet."""
+        """Return the last measurement; measure now if there is none."""
         looks = self._looks
         return looks[-1] if looks else self.look()
 
     def history(self) -> tuple[ResourceUsage, ...]:
-        """Return the last looks, oldest first."""
+        """Return the last measurements, oldest first."""
         return self._looks
 
     def _builtin(self) -> dict[str, Callable[[], float]]:
@@ -93,3 +96,131 @@ class ResourceMonitor(PeriodicMonitor):
             "machine.cpu": lambda: psutil.cpu_percent() / 100,
             "machine.disk": lambda: psutil.disk_usage(self._folder).percent / 100,
         }
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A limit of one resource of a `ResourceMonitor`: above `slow` callers wait, above `refuse` they are refused."""
+
+    resource: str
+    """The name, such as ``process.memory``."""
+    slow: float | None = None
+    """Above this value, callers wait `delay` seconds."""
+    refuse: float | None = None
+    """Above this value, callers are refused."""
+    delay: float = 0.1
+    """Seconds to wait at `slow`; grows in proportion to the value."""
+
+    def __post_init__(self) -> None:
+        check_instance("Limit.resource", self.resource, str, "the name of a resource, such as process.memory")
+        check_number("Limit.slow", self.slow, least=float("-inf"), optional=True)
+        check_number("Limit.refuse", self.refuse, least=float("-inf"), optional=True)
+        check_number("Limit.delay", self.delay, above=0)
+        if self.slow is None and self.refuse is None:
+            raise InvalidSetting("Limit", self.resource, "at least one of slow and refuse")
+        if self.slow is not None and self.refuse is not None and self.slow >= self.refuse:
+            raise InvalidSetting("Limit.slow", self.slow, f"less than refuse={self.refuse:g}, or no caller ever waits")
+
+
+class ResourceController:
+    """Slows down or refuses callers by declared limits, from the last values of a monitor.
+
+    ::
+
+        controller = ResourceController(monitor, [Limit("process.memory", slow=2e9, refuse=4e9)])
+        world = World(admit=controller.admit)
+
+    It decides whether and when a call proceeds, never its result. A resource that the monitor could not read limits
+    nothing. Safe from any thread; `_lock` guards the counts.
+    """
+
+    def __init__(self, monitor: ResourceMonitor, limits: Iterable[Limit], *, clock: Clock | None = None) -> None:
+        check_instance("ResourceController.monitor", monitor, ResourceMonitor, "a ResourceMonitor")
+        check_instance("ResourceController.limits", limits, Iterable, "several limits: [Limit(...)]")
+        self.monitor = monitor
+        self.limits = tuple(limits)
+        for limit in self.limits:
+            check_instance("ResourceController.limits", limit, Limit, "limits: [Limit(...)]")
+            if limit.resource not in monitor.names:
+                raise InvalidSetting("Limit.resource", limit.resource, f"one of {', '.join(monitor.names)}")
+        self.clock = clock if clock is not None else monitor.clock
+        self._lock = new_lock(Rank.RECORDS)
+        self._timers: Timers | None = None
+        self.slowed = 0
+        """Number of delayed calls."""
+        self.refused = 0
+        """Number of refused calls."""
+
+    def delay(self) -> float:
+        """Return the seconds to wait now, 0 for none. Raises `ResourcesExhausted` above a `refuse` limit."""
+        values = self.monitor.latest().values
+        delay = 0.0
+        for limit in self.limits:
+            value = values.get(limit.resource)
+            if value is None:
+                continue
+            if limit.refuse is not None and value > limit.refuse:
+                with self._lock:
+                    self.refused += 1
+                raise ResourcesExhausted(limit.resource, value, limit.refuse)
+            if limit.slow is not None and value > limit.slow:
+                delay = max(delay, limit.delay * (value / limit.slow if limit.slow > 0 else 1.0))
+        return delay
+
+    def admit(self, amount: int = 1) -> float:  # noqa: ARG002 - the signature of World.admit
+        """Wait as long as the limits require, on the clock, and return the seconds. Raises `ResourcesExhausted`."""
+        delay = self.delay()
+        if delay > 0:
+            with self._lock:
+                self.slowed += 1
+                if self._timers is None:
+                    self._timers = Timers(self.clock, "resource-controller")
+                timers = self._timers
+            over = Signal()
+            timers.call_later(delay, over.set)
+            over.wait()
+        return delay
+
+    def close(self) -> None:
+        """End the thread, if any."""
+        with self._lock:
+            timers, self._timers = self._timers, None
+        if timers is not None:
+            timers.close()
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """Changes of a world per second, between two measurements."""
+
+    events: float
+    commits: float
+    keys: float
+    """The change of the number of keys."""
+
+
+class RateMonitor(PeriodicMonitor):
+    """Measures every `every` seconds how fast a world changes. Safe from any thread."""
+
+    def __init__(self, world: World, *, every: float = 1.0, clock: Clock | None = None) -> None:
+        check_instance("RateMonitor.world", world, World, "a World")
+        super().__init__(every, clock if clock is not None else world.clock, "rate-monitor")
+        self._world = world
+        self._last = (self.clock.monotonic(), world.statistics())
+        self._rates = Rates(0.0, 0.0, 0.0)
+
+    def look(self) -> Rates:
+        """Measure now and return the rates since the last measurement; unchanged if no time has passed."""
+        now, statistics = self.clock.monotonic(), self._world.statistics()
+        then, before = self._last
+        seconds = now - then
+        if seconds > 0:
+            self._last = (now, statistics)
+            self._rates = Rates(
+                (statistics.events - before.events) / seconds,
+                (statistics.commits - before.commits) / seconds,
+                (statistics.keys - before.keys) / seconds,
+            )
+        return self._rates
+
+    def latest(self) -> Rates:
+        """Return the rates between the last two measurements."""
+        return self._rates

@@ -1,16 +1,13 @@
-"""Resolvers: pure, seeded, total functions from a view and intents to one decision for each intent.
+"""Resolvers: pure, seeded functions from a view and intents to one resolution for each intent.
 
-A resolver of one's own is a function of a view, a sequence of intents and a random stream; `granted`, `cut` and
-`refused` make its decisions. What is shipped: first come by priority, a seeded lottery, rationing, merging, and
-refusing all that meets.
+A custom resolver is a function of a view, a sequence of intents and a random stream; `granted`, `cut` and `refused` make
+its resolutions. Included are: first come by priority, a seeded lottery, rationing, merging, and refusing all conflicts.
 """
 
 from coterie.world.resolvers.actions import Action
 from coterie.world.resolvers.all_at_once import Merge, RefuseOnConflict
-from coterie.world.resolvers.contract import Resolver
-from coterie.world.resolvers.rationing import Rationing
-from coterie.world.resolvers.resolution import Effects, IntentOutcome, Resolution, cut, granted, refused
-from coterie.world.resolvers.shares import Sharing
+from coterie.world.resolvers.rationing import Rationing, Sharing
+from coterie.world.resolvers.resolution import Effects, IntentOutcome, Resolution, Resolver, cut, granted, refused
 from coterie.world.resolvers.taking_turns import FirstCome, Lottery
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The actions that all resolvers know, and what they do."""
+"""The actions that all resolvers know, and their effects."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from coterie.world.intent import Intent
 from coterie.world.resolvers.resolution import Effects
 
 Action: TypeAlias = Callable[[Mapping[str, Any], Intent], Effects | str]
-"""Takes a view and an intent; returns what that does, or the reason why it makes no sense."""
+"""Takes a view and an intent; returns the effects of the intent, or the reason why it is invalid."""
 
 
 def amount_of(intent: Intent) -> int | float | str:
-    """Return the amount that an intent names: a number of 0 or more; or why it names none."""
+    """Return the amount of an intent, a number of 0 or more, or the reason why it is invalid."""
     amount = intent.arguments.get("amount")
     if amount.__class__ in (int, float) and math.isfinite(amount) and amount >= 0:
         return amount
-    return f"amount={amount!r} is no number of 0 or more"
+    return f"amount={amount!r} is not a number of 0 or more"
 
 
 def key_of(intent: Intent, name: str = "key", default: str | None = None) -> str | None:
-    """Return the key that an intent names under `name`; None if there is none, or it cannot be one."""
+    """Return the key in the argument `name` of an intent, or None if it is missing or invalid."""
     key = intent.arguments.get(name, default)
     return key if isinstance(key, str) and key else None
 
@@ -48,7 +48,7 @@ def _add(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: ARG
     if key is None:
         return "add needs a key"
     if amount.__class__ not in (int, float) or not math.isfinite(amount):
-        return f"amount={amount!r} is no number"
+        return f"amount={amount!r} is not a number"
     return Effects(adds={key: amount})
 
 
@@ -71,7 +71,7 @@ def _move(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: AR
 
 
 def taken(source: str, into: str | None, amount: float) -> Effects:
-    """Return what it does to take an amount out of one key, and put it into another if there is one."""
+    """Return the effects of taking an amount out of one key and adding it to another, if given."""
     if into is None:
         return Effects(adds={source: -amount})
     return Effects(adds={source: -amount, into: amount}) if into != source else Effects(adds={source: 0})
@@ -81,20 +81,20 @@ ACTIONS: Mapping[str, Action] = {"set": _set, "remove": _remove, "add": _add, "t
 """By name."""
 
 FLOORED = frozenset(("take", "move"))
-"""The actions that never leave less than nothing where they take from."""
+"""The actions that never make a key negative."""
 
 
 def functions(where: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return functions by name, as they were given. Raises `InvalidSetting` for what is none."""
+    """Return a copy of a mapping of names to functions. Raises `InvalidSetting` for other values."""
     check_instance(where, given, (Mapping, type(None)), "a mapping of names to functions")
     for name, function in (given or {}).items():
         if name.__class__ is not str or not callable(function):
-            raise InvalidSetting(f"{where}[{name!r}]", function, "a function, under a name that is text")
+            raise InvalidSetting(f"{where}[{name!r}]", function, "a function under a text as its name")
     return dict(given or {})
 
 
 def effects_of(view: Mapping[str, Any], intent: Intent, actions: Mapping[str, Action]) -> Effects | str:
-    """Return what an intent does, or the reason why it makes no sense. Numbers are added to numbers only."""
+    """Return the effects of an intent, or the reason why it is invalid. Numbers are added to numbers only."""
     action = actions.get(intent.action) or ACTIONS.get(intent.action)
     if action is None:
         return f"no such action: {intent.action}; there are {', '.join(sorted({*ACTIONS, *actions}))}"
@@ -105,5 +105,5 @@ def effects_of(view: Mapping[str, Any], intent: Intent, actions: Mapping[str, Ac
         raise TypeError(f"the action {intent.action} returned {effects!r}; return Effects, or the reason for a refusal")
     for key in effects.adds:
         if view.get(key, 0).__class__ not in (int, float):
-            return f"{key} is no number"
+            return f"{key} is not a number"
     return effects

@@ -1,4 +1,4 @@
-"""All intents together: merged, or refused where they meet."""
+"""Resolvers that decide all intents together: merge them, or refuse conflicts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from coterie.world.resolvers.resolution import Effects, Resolution, granted, ref
 from coterie.world.state.values import freeze
 
 Combine: TypeAlias = Callable[[Sequence[Any]], Any]
-"""Takes the values that several set one key to, in the order of their intents; returns the one that it is to be."""
+"""Takes the values that several intents set one key to, in order; returns the combined value."""
 
 
 class Merge:
-    """Carries out all that can be merged: sums add up, equal values agree, and others are combined.
+    """Grants all intents that can be merged: sums add up, equal values agree, other values are combined.
 
-    `combine` says how: functions by the beginning of the keys they are for, of which the longest counts, such as
-    ``{"bids/": max}``. Where there is none, mappings that agree are joined, and of values that contradict each other
-    the first stays. What takes or moves more than there was to begin with is refused, as is what removes a key that
-    others set or add to.
+    `combine` maps prefixes of keys to functions, such as ``{"bids/": max}``; the longest prefix counts. Without a
+    function, compatible mappings are joined, and of conflicting values the first wins. An intent is refused if it takes
+    or moves more than was available at first, or removes a key that others set or add to.
     """
 
     def __init__(self, combine: Mapping[str, Combine] | None = None, actions: Mapping[str, Action] | None = None) -> None:
@@ -33,7 +32,7 @@ class Merge:
         return f"Merge({', '.join(self.combine)})"
 
     def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:  # noqa: ARG002
-        """Return one decision for each intent, in their order."""
+        """Return one resolution for each intent, in their order."""
         found = [effects_of(view, intent, self.actions) for intent in intents]
         set_to: dict[str, list[Any]] = {}
         for effects in found:
@@ -94,7 +93,7 @@ class Merge:
 
 
 class RefuseOnConflict:
-    """Refuses all intents that meet: that set or remove a key which another touches, or together take too much."""
+    """Refuses all conflicting intents: those that set or remove a key that another uses, or together take too much."""
 
     def __init__(self, actions: Mapping[str, Action] | None = None) -> None:
         self.actions = functions("RefuseOnConflict.actions", actions)
@@ -103,7 +102,7 @@ class RefuseOnConflict:
         return "RefuseOnConflict()"
 
     def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:  # noqa: ARG002
-        """Return one decision for each intent, in their order."""
+        """Return one resolution for each intent, in their order."""
         found = [effects_of(view, intent, self.actions) for intent in intents]
         sound = [effects for effects in found if not isinstance(effects, str)]
         touching = Counter(key for effects in sound for key in effects.touched())

@@ -1,10 +1,11 @@
-"""What a resolver decides on one intent, and what that does to the world."""
+"""Resolutions: the decision on one intent, its effects on the world, and the contract of resolvers."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,7 +13,7 @@ from coterie.world.intent import Intent
 
 
 class IntentOutcome(enum.StrEnum):
-    """How an intent ends."""
+    """The outcome of an intent."""
 
     GRANTED = "granted"
     PARTIAL = "cut"
@@ -20,14 +21,14 @@ class IntentOutcome(enum.StrEnum):
 
 
 class Effects(msgspec.Struct, frozen=True, gc=False):
-    """What an intent does to a world if it is carried out: keys set, numbers added to keys, keys removed."""
+    """The effects of a granted intent: keys to set, numbers to add to keys, keys to remove."""
 
     sets: Mapping[str, Any] = {}
     adds: Mapping[str, float] = {}
     removes: tuple[str, ...] = ()
 
     def touched(self) -> set[str]:
-        """Return the keys that it touches."""
+        """Return the affected keys."""
         return {*self.sets, *self.adds, *self.removes}
 
 
@@ -35,26 +36,39 @@ NOTHING = Effects()
 
 
 class Resolution(msgspec.Struct, frozen=True, gc=False):
-    """What becomes of one intent. Decisions are carried out in the order in which a resolver returns them."""
+    """The decision on one intent. The world applies resolutions in the order in which a resolver returns them."""
 
     intent: Intent
     outcome: IntentOutcome
     effects: Effects = NOTHING
     reason: str = ""
     details: Mapping[str, Any] = {}
-    """What else the event is to tell, such as the amount that was granted."""
+    """Further data for the event, such as the granted amount."""
 
 
 def granted(intent: Intent, effects: Effects = NOTHING, **details: Any) -> Resolution:
-    """Return the decision to carry an intent out as it was meant."""
+    """Return the resolution that grants an intent in full."""
     return Resolution(intent, IntentOutcome.GRANTED, effects, "", details)
 
 
 def cut(intent: Intent, effects: Effects, reason: str, **details: Any) -> Resolution:
-    """Return the decision to carry an intent out in part, and why."""
+    """Return the resolution that grants an intent in part, with the reason."""
     return Resolution(intent, IntentOutcome.PARTIAL, effects, reason, details)
 
 
 def refused(intent: Intent, reason: str, **details: Any) -> Resolution:
-    """Return the decision not to carry an intent out, and why."""
+    """Return the resolution that refuses an intent, with the reason."""
     return Resolution(intent, IntentOutcome.REFUSED, NOTHING, reason, details)
+
+
+class Resolver(Protocol):
+    """Decides intents that were made for the same moment. A plain function is a resolver.
+
+    It must be pure: equal views, intents and random streams give equal resolutions. It receives the intents in their
+    canonical order (see `in_order`) and returns one resolution for each, in the order of their application. It runs on
+    the committing thread and must not change the world.
+    """
+
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random, /) -> Sequence[Resolution]:
+        """Return one resolution for each of `intents`."""
+        ...

@@ -1,4 +1,4 @@
-"""One intent after the other, each on what the ones before it have left."""
+"""Resolvers that decide intents one after another, each after the effects of the previous ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from coterie.world.resolvers.resolution import Effects, Resolution, cut, granted
 
 
 class FirstCome:
-    """First come, first served, where the first is who has the highest priority, and then the name that sorts first.
+    """First come, first served: by priority, then by the name of the agent.
 
-    What one has set no other may set, remove or add to in the same commit. A ``take`` is cut to what is left; a
-    ``move`` of more than there is gets refused. `actions` are further actions by name.
+    A key that one intent has set cannot be set, removed or added to by another in the same commit. A ``take`` is cut to
+    the remaining amount; a ``move`` of more than that is refused. `actions` adds actions by name.
     """
 
     def __init__(self, actions: Mapping[str, Action] | None = None) -> None:
@@ -25,35 +25,35 @@ class FirstCome:
         return f"{type(self).__name__}()"
 
     def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> list[Resolution]:
-        """Return one decision for each intent, in their order."""
-        ledger = _Ledger(view, self.actions)
-        return [ledger.decide(intent) for intent in self.order(intents, random)]
+        """Return one resolution for each intent, in their order."""
+        draft = _Draft(view, self.actions)
+        return [draft.decide(intent) for intent in self.order(intents, random)]
 
     def order(self, intents: Sequence[Intent], random: Random) -> Sequence[Intent]:  # noqa: ARG002 - for overriding
-        """Return the intents in the order in which they have their turn."""
+        """Return the intents in the order of their decision."""
         return intents
 
 
 class Lottery(FirstCome):
-    """As `FirstCome`, but in an order that is drawn from the seed; priorities go first all the same."""
+    """As `FirstCome`, but in a random order from the seed within each priority."""
 
     def order(self, intents: Sequence[Intent], random: Random) -> Sequence[Intent]:
-        """Return the intents in the order in which they have their turn."""
+        """Return the intents in the order of their decision."""
         drawn = list(intents)
         random.shuffle(drawn)
         return sorted(drawn, key=lambda intent: -intent.priority)
 
 
-class _Ledger:
-    """What the world has come to by the intents that had their turn, without making it so."""
+class _Draft:
+    """The state after the decided intents, without changing the world."""
 
     def __init__(self, view: Mapping[str, Any], actions: Mapping[str, Action]) -> None:
         self._view = view
         self._actions = actions
         self._written: dict[str, str] = {}
-        """Keys that were set or removed, and by whom."""
+        """Set or removed keys, and the agents that did so."""
         self._sums: dict[str, Any] = {}
-        """Numbers that were added to, and what they have come to."""
+        """Current values of the numbers that were added to."""
 
     def decide(self, intent: Intent) -> Resolution:
         effects = effects_of(self._view, intent, self._actions)

@@ -1,1 +1,1 @@
-"""What a world is made of: frozen values, events, views, the fold that leads from one to the other, the digest."""
+"""The state of a world: frozen values, events, views, folds, digests and differences."""

@@ -1,4 +1,4 @@
-"""What a world may hold: plain data, frozen, with one form as bytes."""
+"""Values of a world: frozen plain data with a canonical encoding."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from coterie.errors import InvalidValue
 
 _SIMPLE = frozenset((str, bool, bytes, type(None)))
 _LEAST, _MOST = -(2**63), 2**64 - 1
-"""The whole numbers that have a form as bytes."""
+"""The range of whole numbers that can be encoded."""
 _DEEPEST = 64
-"""Levels of nesting; what is deeper is a mistake, or a circle."""
+"""Maximum nesting; deeper values are mistakes or circular."""
 _REMEDIES = {
     "set": "give sorted(...) of it",
     "frozenset": "give sorted(...) of it",
@@ -35,27 +35,27 @@ _REMEDIES = {
 
 
 class FrozenMapping(dict[str, Any]):
-    """A mapping that nobody can change, walked in the order of its keys in every process. Made by `freeze`.
+    """An immutable dict that is iterated in the order of its keys, in every process. Made by `freeze`.
 
-    It is a dict to whoever reads it, `json` and `msgspec` included. `dict(...)` makes one that can be changed. Safe from any thread.
+    Readers, including `json` and `msgspec`, see a dict. `dict(...)` makes a mutable copy. Safe from any thread.
     """
 
     __slots__ = ("depth",)
 
     depth: int
-    """Levels of nesting, itself included."""
+    """Levels of nesting, including this mapping."""
 
     def __init__(self, frozen: Mapping[str, Any]) -> None:
-        """Take over values that are frozen already."""
+        """Store values that are already frozen."""
         super().__init__(frozen if len(frozen) < 2 else sorted(frozen.items()))  # noqa: PLR2004 - one key has an order
         self.depth = 1 + max(map(_depth, self.values()), default=0)
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - stands for methods of many signatures
-        raise TypeError("this mapping is frozen; make a dict(...) of it, and change that")
+        raise TypeError("this mapping is frozen; change a copy, dict(...)")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
-    def __hash__(self) -> int:  # type: ignore[override] # a dict has none, for it can be changed
+    def __hash__(self) -> int:  # type: ignore[override] # a dict is mutable and has no hash
         return hash(frozenset(self.items()))
 
     def __copy__(self) -> FrozenMapping:
@@ -76,10 +76,10 @@ def _depth(value: Any) -> int:
 
 
 def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901, PLR0911, PLR0912 - a branch for each kind of value
-    """Return a value that nobody can change: lists as tuples, mappings as `FrozenMapping`, numbers and text as they are.
+    """Return an immutable copy of a value: lists as tuples, mappings as `FrozenMapping`, numbers and text unchanged.
 
-    NumPy's scalars become Python's numbers. Raises `InvalidValue`, which names `key`, for what is no plain data: sets,
-    objects, numbers without an equal.
+    NumPy's scalars become Python's numbers. Raises `InvalidValue`, which names `key`, for a value that is not plain data,
+    such as a set, an object or NaN.
     """
     kind = value.__class__
     if kind in _SIMPLE:
@@ -90,10 +90,10 @@ def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901, 
         return value
     if kind is float:
         if math.isnan(value):
-            raise InvalidValue(key, "NaN equals nothing, not even itself")
+            raise InvalidValue(key, "NaN does not equal itself")
         return value
     if depth + (value.depth - 1 if kind is FrozenMapping else 0) > _DEEPEST:
-        raise InvalidValue(key, f"it is nested more than {_DEEPEST} levels deep, perhaps in itself")
+        raise InvalidValue(key, f"it is nested more than {_DEEPEST} levels deep, perhaps inside itself")
     if kind is FrozenMapping:
         return value
     if isinstance(value, list | tuple):
@@ -101,19 +101,19 @@ def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901, 
     if isinstance(value, Mapping):
         for name in value:
             if not isinstance(name, str):
-                raise InvalidValue(key, f"{name!r} in a mapping is a {type(name).__qualname__}, and keys are text")
+                raise InvalidValue(key, f"{name!r} in a mapping is a {type(name).__qualname__}, but keys must be text")
         return FrozenMapping({freeze(name, key): freeze(each, key, depth + 1) for name, each in value.items()})
     if isinstance(value, bool | int | float | str | bytes):
-        # A subclass, such as an enumeration: what it is beside its value would be lost on the way to the disk.
+        # A subclass, such as an enumeration: the log stores only its plain value.
         return freeze(bare(value), key)
     number = scalar(value)
     if number is not value:
         return freeze(number, key, depth + 1)
-    raise InvalidValue(key, f"a {kind.__module__}.{kind.__qualname__} is no plain data{_remedy(value)}")
+    raise InvalidValue(key, f"a {kind.__module__}.{kind.__qualname__} is not plain data{_remedy(value)}")
 
 
 def scalar(value: Any) -> Any:
-    """Return a scalar of NumPy as an ordinary number, and anything else as it is."""
+    """Return a scalar of NumPy as a Python number, and other values unchanged."""
     numpy = sys.modules.get("numpy")
     return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 
@@ -137,19 +137,19 @@ def thaw(value: Any) -> Any:
 
 
 def fits(value: Any, key: object) -> Any:
-    """Return a value frozen, as `freeze` does, but let pass what is no number at all: it can be recorded, if not kept."""
+    """Return a frozen value like `freeze`, but allow NaN, which can be recorded in an event but not stored in a key."""
     return value if value.__class__ is float else freeze(value, key)
 
 
 def as_key(key: Any) -> str:
-    """Return a key, which is text that is not empty. Raises `InvalidValue`."""
+    """Return a valid key: text that is not empty. Raises `InvalidValue`."""
     if not isinstance(key, str) or not key:
-        raise InvalidValue(key, "it is no key")
+        raise InvalidValue(key, "it is not a key")
     return str(freeze(key, key))
 
 
 def bare(value: Any) -> Any:
-    """Return the value of a member of an enumeration, or of another subclass, as an ordinary number or text."""
+    """Return the plain number or text of a member of an enumeration or another subclass."""
     for kind in (int, float, str, bytes):
         if isinstance(value, kind):
             return kind.__call__(value) if kind is not str else str.__str__(value)
@@ -160,14 +160,14 @@ def _encodable(text: str, key: object) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidValue(key, f"{text!r} has half of a surrogate pair, which no encoding has") from error
+        raise InvalidValue(key, f"{text!r} has half of a surrogate pair, which cannot be encoded") from error
     return text
 
 
 encoder = msgspec.msgpack.Encoder(order="deterministic")
-"""Writes values, and what is made of them, in their one form: the same value, the same bytes."""
+"""The canonical encoding of values and events: equal values give equal bytes."""
 
 
 def fingerprint(key: str, value: Any, deadline: float | None) -> int:
-    """Return 256 bits that stand for one entry of a world."""
+    """Return a 256-bit hash of one entry of a world."""
     return int.from_bytes(hashlib.blake2b(encoder.encode((key, value, deadline)), digest_size=32).digest(), "big")

@@ -1,4 +1,4 @@
-"""One moment of a world, to be read by anybody."""
+"""Views: immutable snapshots of a world, and their incremental digest."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NOTHING: immutables.Map[str, float] = immutables.Map()
 
 
 class View(Mapping[str, Any]):
-    """One moment of a world: a persistent mapping of keys to frozen values. Made in O(1); never changes.
+    """A snapshot of a world: a persistent mapping of keys to frozen values. Made in O(1); immutable.
 
-    It is walked in the order of its keys, so that nothing that depends on that walk depends on the process. Lists come
-    as tuples, mappings as mappings that cannot be changed. Safe from any thread.
+    Iteration is in the order of the keys, in every process. Lists are returned as tuples, mappings as immutable
+    mappings. Safe from any thread.
     """
 
     __slots__ = ("_deadlines", "_keys", "_sorted", "sequence", "time")
@@ -32,7 +32,7 @@ class View(Mapping[str, Any]):
         self._deadlines = deadlines
         self._sorted: tuple[str, ...] | None = None
         self.sequence = sequence
-        """The number of the last event that it has seen."""
+        """The number of the last applied event."""
         self.time = time
         """The world's time at that event, in seconds."""
 
@@ -40,7 +40,7 @@ class View(Mapping[str, Any]):
         return self._keys[key]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key, or `default` if there is none."""
+        """Return the value of a key, or `default` if it is missing."""
         return self._keys.get(key, default)
 
     def __contains__(self, key: object) -> bool:
@@ -50,32 +50,32 @@ class View(Mapping[str, Any]):
         return len(self._keys)
 
     def __iter__(self) -> Iterator[str]:
-        # Two threads may sort at the same time; they come to the same.
+        # Two threads may sort at the same time, with the same result.
         if self._sorted is None:
             self._sorted = tuple(sorted(self._keys))
         return iter(self._sorted)
 
     def under(self, prefix: str) -> dict[str, Any]:
-        """Return what is under the keys that begin with `prefix`, by what follows it, in order."""
+        """Return the values of the keys that begin with `prefix`, by the rest of the key, in order."""
         return {key[len(prefix) :]: self._keys[key] for key in self if key.startswith(prefix)}
 
     def expiry(self, key: str) -> float | None:
-        """Return when a key expires, on the world's time; None if it does not."""
+        """Return the time at which a key expires, in seconds of the world's time, or None."""
         return self._deadlines.get(key)
 
     def digest(self) -> str:
-        """Return the canonical hash of all that is in it, computed anew in O(n); see `World.digest`."""
+        """Return the canonical hash of all entries, computed in O(n); see `World.digest`."""
         deadline = self._deadlines.get
         return seal(sum(fingerprint(key, value, deadline(key)) for key, value in self._keys.items()), len(self._keys))
 
     @property
     def keys_map(self) -> immutables.Map[str, Any]:
-        """The persistent map itself, whose own order depends on the process."""
+        """The persistent map, whose iteration order depends on the process."""
         return self._keys
 
     @property
     def deadlines_map(self) -> immutables.Map[str, float]:
-        """When keys expire."""
+        """The times at which keys expire."""
         return self._deadlines
 
     def __eq__(self, other: object) -> bool:
@@ -99,8 +99,70 @@ class View(Mapping[str, Any]):
 def seal(total: int, count: int) -> str:
     """Return the digest of a world whose entries' fingerprints add up to `total`, modulo 2**256.
 
-    Sums of hashes do not depend on any order, and one entry is exchanged at the cost of one entry (Bellare and
-    Micciancio, "A new paradigm for collision-free hashing: incrementality at reduced cost", 1997: AdHash). It tells
-    worlds apart by accident, not against somebody who computes collisions for weeks.
+    Sums of hashes do not depend on order, and replacing one entry costs one entry (Bellare and Micciancio, "A new
+    paradigm for collision-free hashing: incrementality at reduced cost", 1997: AdHash). It detects accidental
+    differences; it does not resist an attacker who computes collisions.
     """
     return f"{(total + count) % (1 << 256):064x}"
+
+
+MISSING: Any = object()
+"""The value of a missing key."""
+
+_MOST = 10_000
+"""Pending changes are counted above this number, or above twice the number of keys if that is more."""
+
+
+class Digest:
+    """The sum of the fingerprints of all entries; changes are counted when the sum is read.
+
+    So a change is cheap, and reading takes time in proportion to the keys changed since the last read, independent of the
+    size of the world. Not safe from several threads: the world guards it.
+    """
+
+    def __init__(self, total: int = 0) -> None:
+        self._total = total
+        self._before: dict[str, tuple[Any, float | None]] = {}
+
+    @classmethod
+    def of(cls, view: View) -> Digest:
+        """Return the digest of a view, computed from all its entries."""
+        deadline = view.deadlines_map.get
+        return cls(sum(fingerprint(key, value, deadline(key)) for key, value in view.keys_map.items()))
+
+    def lighten(self, view: View) -> None:
+        """Count pending changes if there are many, so that they stay bounded without reads."""
+        if len(self._before) > max(_MOST, 2 * len(view)):
+            self.total(view)
+
+    @property
+    def waiting(self) -> int:
+        """The number of pending changes."""
+        return len(self._before)
+
+    def touch(self, key: str, before: View) -> None:
+        """Record that a key has changed since `before`."""
+        if key not in self._before:
+            self._before[key] = (before.keys_map.get(key, MISSING), before.deadlines_map.get(key))
+
+    def total(self, view: View) -> int:
+        """Return the sum for `view`, the state after all recorded changes."""
+        if self._before:
+            total = self._total
+            keys, deadlines = view.keys_map, view.deadlines_map
+            for key, (value, deadline) in self._before.items():
+                now = keys.get(key, MISSING)
+                later = deadlines.get(key)
+                if now is value and deadline == later:
+                    continue
+                if value is not MISSING:
+                    total -= fingerprint(key, value, deadline)
+                if now is not MISSING:
+                    total += fingerprint(key, now, later)
+            self._total = total % (1 << 256)
+            self._before.clear()
+        return self._total
+
+    def text(self, view: View) -> str:
+        """Return the digest of `view`."""
+        return seal(self.total(view), len(view))

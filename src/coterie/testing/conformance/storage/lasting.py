@@ -63,7 +63,7 @@ class Lasting(Notes):
     def test_a_step_that_fails_undoes_all_and_can_be_mended(self) -> None:
         first = "CREATE TABLE a (n BIGINT); INSERT INTO a VALUES (1);"
         with self.open() as database:
-            with pytest.raises(MigrationError, match="'room' cannot take step 2"):
+            with pytest.raises(MigrationError, match="'room' cannot apply step 2"):
                 database.migrate(Schema("room", [first, "CREATE TABL b (n BIGINT)"]))
             with pytest.raises(MigrationError, match="IndexError"):
                 database.migrate(Schema("room", [first, lambda _: list[int]().pop()]))

@@ -1,20 +1,21 @@
-"""The recent past of a world, in memory."""
+"""The recent commits of a world, in memory, and its counts."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
 
-from coterie.world.state.event import Event
-from coterie.world.state.fold import fold
+import msgspec
+
+from coterie.world.state.event import Event, fold
 from coterie.world.state.view import View
 
 
 class History:
-    """The last commits: their events, and the views after them, which share all that has not changed.
+    """The last commits: their events and the views after them, which share unchanged data.
 
-    Bounded by the number of events: whole commits are forgotten, oldest first, but never the newest. Not safe from
-    several threads: the world guards it.
+    Bounded by the number of events: it drops whole commits, oldest first, but never the newest. Not safe from several
+    threads: the world guards it.
     """
 
     def __init__(self, view: View, most: int) -> None:
@@ -25,11 +26,11 @@ class History:
 
     @property
     def first(self) -> int:
-        """The number of the first event after which the world is known."""
+        """The sequence number of the oldest known view."""
         return self._before.sequence
 
     def add(self, view: View, events: tuple[Event, ...]) -> None:
-        """Note a commit."""
+        """Add a commit."""
         self._moments.append((view, events))
         self._count += len(events)
         while self._count > self.most and len(self._moments) > 1:
@@ -37,7 +38,7 @@ class History:
             self._count -= len(gone)
 
     def at(self, sequence: int) -> View | None:
-        """Return the world after event `sequence`; None if that is not known here."""
+        """Return the view after event `sequence`, or None if it is unknown here."""
         if sequence <= self._before.sequence:
             return self._before if sequence == self._before.sequence else None
         moments = list(self._moments)
@@ -51,7 +52,20 @@ class History:
         return fold(before, (event for event in events if event.sequence <= sequence))
 
     def events(self, first: int, last: int) -> list[Event] | None:
-        """Return the events from number `first` to number `last`; None if some of them are not known here."""
+        """Return the events from number `first` to number `last`, or None if one is unknown here."""
         if first <= self._before.sequence:
             return None
         return [event for _, events in self._moments for event in events if first <= event.sequence <= last]
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """Counts of a world since it was opened."""
+
+    keys: int
+    events: int
+    """All events, including those before it was opened."""
+    commits: int
+    snapshots: int
+    observer_failures: int
+    last_failure: str
+    """The last error of an observer, as text."""

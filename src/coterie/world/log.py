@@ -1,4 +1,4 @@
-"""The event log: what happened to a world, on the disk."""
+"""The event log of a world, in a database."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from coterie import storage
-from coterie.errors import ConstraintViolated, InvalidSetting, LogDamaged, LogTaken
+from coterie.errors import ConstraintViolated, InvalidIntent, InvalidSetting, LogDamaged, LogTaken
 from coterie.kernel import check_instance, check_number
 from coterie.storage import Database, Pending, Row, Schema, Transaction, open_database
-from coterie.world.state.event import Event
-from coterie.world.state.fold import start
+from coterie.world.state.event import Event, start
 from coterie.world.state.values import encoder
 from coterie.world.state.view import View
 
@@ -65,31 +64,31 @@ class _Snapshot(msgspec.Struct, array_like=True, gc=False):
     keys: dict[str, Any]
     deadlines: dict[str, float]
     total: str
-    """The sum of the fingerprints, in hexadecimal: it has more than 64 bits."""
+    """The sum of the fingerprints, in hexadecimal, because it exceeds 64 bits."""
 
 
 class StoredSnapshot(NamedTuple):
-    """A snapshot that was read."""
+    """A snapshot from the log."""
 
     view: View
     total: int
-    """The sum of its fingerprints."""
+    """The sum of the fingerprints of its entries."""
 
 
 class EventLog:
-    """The events of one world in a database: a row for each commit, and now and then a snapshot.
+    """The events of one world in a database: a row for each commit, and periodic snapshots.
 
     ::
 
         world = World({"lake": 100}, log=EventLog("run.db"))
 
-    `database` is a path, an address of PostgreSQL, or a database that is open already and then stays open. `world` tells
-    worlds in one database apart. With `durable` a commit has reached the disk when it returns, so it survives a loss of
-    power; without, it survives the end of the process. `snapshots` is how many are kept.
+    `database` is a path, an address of PostgreSQL, or an open database, which stays open. `world` distinguishes worlds in
+    one database. With `durable`, a returned commit has reached the disk and survives a loss of power; without, it survives
+    the end of the process. `snapshots` is the number of kept snapshots.
 
-    Each row has a checksum, and rows follow each other without a gap: what is damaged is found when it is read, and is
-    an error (`LogDamaged`), never a wrong world. Another process that has the file is an error too (`StorageLocked`),
-    and so is a file of a later version (`MigrationError`). Safe from any thread.
+    Each row has a checksum, and the numbers of the rows have no gaps: damage is detected on reading and raises
+    `LogDamaged`; it never leads to a wrong world. A file that another process has open raises `StorageLocked`, and a file
+    of a later version `MigrationError`. Safe from any thread.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class EventLog:
         check_instance("EventLog.world", world, str, "text")
         self._mine = isinstance(database, str | os.PathLike)
         self.database: Database = open_database(database) if isinstance(database, str | os.PathLike) else database
-        """Where it is."""
+        """The database of the log."""
         self.world = world
         self.durable = durable
         self._kept = snapshots
@@ -115,7 +114,7 @@ class EventLog:
         try:
             self.database.migrate(_SCHEMA)
         except BaseException:
-            # Whatever it was, an interrupt too, nobody else has the database that was opened here.
+            # Also after an interrupt: only this object can close the database that it opened.
             self.close()
             raise
 
@@ -129,13 +128,13 @@ class EventLog:
         self.close()
 
     def append(self, events: Sequence[Event], also: Callable[[Transaction], object] | None = None) -> Pending[None]:
-        """Append events that follow the last ones, in one commit; `also` is done in the same transaction.
+        """Append events that follow the last ones, in one commit; call `also` in the same transaction.
 
-        Returns at once; wait for what it returns. That raises `LogTaken` if another world has appended meanwhile. Raises
-        `TypeError`, `ValueError` or `OverflowError` for events that could not be read again; nothing is written then.
+        Returns a pending result at once, which raises `LogTaken` if another world has appended meanwhile. Raises
+        `TypeError`, `ValueError` or `OverflowError` if the events could not be decoded again; nothing is written then.
         """
         body = encoder.encode(events)
-        # What the types of Python let pass, such as a number for a name, would make the whole log unreadable.
+        # Python does not check types: a number as a name, for example, would make the log unreadable.
         self._decoder.decode(body)
         row = (self.world, events[0].sequence, events[-1].sequence, body, zlib.crc32(body))
 
@@ -150,10 +149,10 @@ class EventLog:
         return self.database.write(write, durable=self.durable)
 
     def events(self, first: int = 1, last: int | None = None) -> Iterator[Event]:
-        """Go through the events from number `first` to number `last`. Raises `LogDamaged`."""
+        """Yield the events from number `first` to number `last`. Raises `LogDamaged`."""
         end = _MOST if last is None else last
         follows, more = -1, True
-        # Row by row within one view of the database would hold a reader while the caller works; so a thousand at a time.
+        # In batches, because one read over all rows would occupy a connection while the caller works.
         while more:
             batches, follows, more = self.database.read(partial(self._batch, first=first, last=end, expected=follows))
             for batch in batches:
@@ -163,12 +162,12 @@ class EventLog:
             first = follows
 
     def last(self) -> int:
-        """Return the number of the last event, 0 if there is none."""
+        """Return the number of the last event, or 0 for an empty log."""
         row = self.database.row("SELECT coalesce(max(last), 0) FROM world_commits WHERE world = ?", (self.world,))
         return int(row[0]) if row is not None else 0
 
     def keep(self, view: View, total: int) -> Pending[None]:
-        """Store a snapshot of `view`, the sum of whose fingerprints is `total`. Returns at once."""
+        """Store a snapshot of `view`, whose fingerprints add up to `total`. Returns a pending result at once."""
         made = _Snapshot(view.sequence, view.time, dict(view.keys_map), dict(view.deadlines_map), f"{total:x}")
         body = encoder.encode(made)
 
@@ -179,7 +178,7 @@ class EventLog:
         return self.database.write(write, durable=False)
 
     def newest(self, until: int | None = None) -> StoredSnapshot | None:
-        """Return the newest snapshot, of those up to event `until` if that is given; None if there is none."""
+        """Return the newest snapshot, up to event `until` if given, or None."""
         row = self.database.row(_NEWEST, (self.world, _MOST if until is None else until))
         if row is None:
             return None
@@ -193,9 +192,9 @@ class EventLog:
         return StoredSnapshot(start(made.keys, made.deadlines, made.sequence, made.time), int(made.total, 16))
 
     def truncate(self, sequence: int) -> None:
-        """Forget the events after number `sequence`, which must be the last of its commit, and their snapshots.
+        """Delete the events after number `sequence`, which must be the last of its commit, and their snapshots.
 
-        For going on from a checkpoint: what came after it was never told to anybody as done.
+        For resuming from a checkpoint: the deleted events must not have been acknowledged.
         """
 
         def cut(transaction: Transaction) -> None:
@@ -211,7 +210,7 @@ class EventLog:
         self.database.write(cut).result()
 
     def close(self) -> None:
-        """Let go of the database, if it was opened here."""
+        """Close the database, if this object opened it."""
         if self._mine:
             self.database.close()
 
@@ -243,3 +242,26 @@ class EventLog:
 
 _ROWS = 1_000
 """Commits that are read at a time."""
+
+
+def append(log: EventLog, events: Sequence[Event]) -> BaseException | None:
+    """Append events and wait until they are stored. Return an interrupt of the wait, after they are stored.
+
+    Raises `InvalidIntent` if they could not be decoded again, and errors of the log; nothing is written then.
+    """
+    try:
+        pending = log.append(events)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidIntent("one of these", f"it cannot be recorded ({error})") from error
+    try:
+        pending.result()
+    except Exception:
+        raise
+    except BaseException as interrupt:
+        # Ctrl-C during the write: if the events are stored, the world must apply them, or it would fall behind its
+        # log. The caller raises the interrupt after that.
+        pending.wait()
+        if pending.exception() is not None:
+            raise
+        return interrupt
+    return None

@@ -1,7 +1,0 @@
-"""The root of all errors."""
-
-from __future__ import annotations
-
-
-class CoterieError(Exception):
-    """The root of all errors of this package."""
