@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequenc
 from typing import Any, TypeVar
 
 from coterie.concurrency import Signal
-from coterie.conversation import Conversation, Delivered, Event, Operation, OperationState
+from coterie.conversation import AnyConversationEvent, Conversation, Delivered, Operation, OperationState
 from coterie.conversation.entries import FIRST_PART, PARTS
 from coterie.models import ModelReply, ModelRequest, PromptMessage, TextDelta, TextMessage, ToolCall, ToolResult
 
@@ -126,9 +126,9 @@ async def next_delivery(chat: Conversation, after: int) -> Delivered:
     raise AssertionError("the conversation has ended")
 
 
-async def all_events(chat: Conversation) -> list[Event]:
+async def all_events(chat: Conversation) -> list[AnyConversationEvent]:
     """Return what is in the log by now, and in memory."""
-    found: list[Event] = []
+    found: list[AnyConversationEvent] = []
     last = chat.last_event
     reopened = last & ((1 << PARTS) - 1) == FIRST_PART
     async for event in chat.events(0):

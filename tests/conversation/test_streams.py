@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from coterie.conversation import (
+    AnyConversationEvent,
     Conversation,
     ConversationSettings,
-    Event,
     TextWritten,
     ToolCalled,
     TurnEnded,
@@ -37,7 +37,7 @@ def two_texts(request: ModelRequest) -> ModelReply:
     return ModelReply(text=f"before {LONG}", calls=(ToolCall("c", "weather", {}),))
 
 
-async def read_all(events: AsyncIterator[Event], pause: float) -> list[Event]:
+async def read_all(events: AsyncIterator[AnyConversationEvent], pause: float) -> list[AnyConversationEvent]:
     found = []
     async for event in events:
         found.append(event)

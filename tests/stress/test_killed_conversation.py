@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from coterie.conversation import Conversation, Delivered, Event, OperationChanged, OperationState, TurnBegan, TurnEnded
+from coterie.conversation import (
+    AnyConversationEvent,
+    Conversation,
+    Delivered,
+    OperationChanged,
+    OperationState,
+    TurnBegan,
+    TurnEnded,
+)
 from coterie.conversation.operations.machine import blocked_by_unknown
 from coterie.kernel import stream
 from tests.runs import LONG
@@ -91,7 +99,7 @@ if __name__ == "__main__":
 """
 
 
-async def settled(chat: Conversation) -> list[Event]:
+async def settled(chat: Conversation) -> list[AnyConversationEvent]:
     """Return all that the log tells when all is quiet."""
     await chat.settle()
     return [event async for event in chat.events(0, follow=False)]
@@ -121,7 +129,7 @@ def test_a_conversation_survives_being_killed_at_any_moment(tmp_path: Path) -> N
     try:
         exec(compile(PROGRAM, "child", "exec"), namespace)  # noqa: S102 - our own program, read back
 
-        async def look() -> tuple[list[Event], list[Any], tuple[Any, ...]]:
+        async def look() -> tuple[list[AnyConversationEvent], list[Any], tuple[Any, ...]]:
             async with namespace["open_chat"]() as chat:
                 return await settled(chat), list(chat.operations()), chat.transcript()
 

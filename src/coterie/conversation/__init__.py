@@ -8,8 +8,8 @@ results, and each prompt is a pure function of that log. The application supplie
 
 from coterie.conversation.conversation import Conversation, Conversations, TurnStream
 from coterie.conversation.events import (
+    AnyConversationEvent,
     Delivered,
-    Event,
     Lane,
     OperationChanged,
     OperationProgressed,
@@ -29,6 +29,7 @@ from coterie.conversation.tools.schema import Secret
 from coterie.conversation.tools.tool import Tool, tool
 
 __all__ = [
+    "AnyConversationEvent",
     "CancelAnswer",
     "Conversation",
     "ConversationMetrics",
@@ -36,7 +37,6 @@ __all__ = [
     "Conversations",
     "Delivered",
     "Effect",
-    "Event",
     "Finding",
     "Lane",
     "Operation",

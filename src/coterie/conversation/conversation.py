@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from coterie.conversation.activator import Activator
 from coterie.conversation.entries import DeliveredEntry, TurnEndedEntry, UserMessageEntry
-from coterie.conversation.events import Event, OperationChanged, OperationProgressed, TextWritten, TurnEnded
+from coterie.conversation.events import AnyConversationEvent, OperationChanged, OperationProgressed, TextWritten, TurnEnded
 from coterie.conversation.host import ConversationHost
 from coterie.conversation.operations.machine import queue
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
@@ -47,7 +47,7 @@ T = TypeVar("T")
 _MAX_ID_LENGTH = 200
 
 
-class TurnStream(AsyncIterator[Event]):
+class TurnStream(AsyncIterator[AnyConversationEvent]):
     """The events of one turn: ``async for event in chat.send("…")``. The turn continues if the reader stops.
 
     The message is sent when `Conversation.send` returns. The first read raises if it was not accepted:
@@ -58,14 +58,14 @@ class TurnStream(AsyncIterator[Event]):
         self._chat = chat
         self._state = chat.state
         self._reply = reply
-        self._events: AsyncIterator[Event] | None = None
+        self._events: AsyncIterator[AnyConversationEvent] | None = None
         self._turn = 0
         self._over = False
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> AnyConversationEvent:
         if self._over:
             raise StopAsyncIteration
         if self._events is None:
@@ -90,7 +90,7 @@ class TurnStream(AsyncIterator[Event]):
         """Read to the end, and return the answer."""
         return (await self.end()).text
 
-    def _is_of_it(self, event: Event) -> bool:
+    def _is_of_it(self, event: AnyConversationEvent) -> bool:
         match event:
             case OperationChanged():
                 return event.operation.turn == self._turn
@@ -188,7 +188,7 @@ class Conversation:
             _check_text(id, "the id", _MAX_ID_LENGTH)
         return TurnStream(self, self._ask(SendMessage(text=text, id=id or "")))
 
-    def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
+    def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[AnyConversationEvent]:
         """Return the events of the conversation from now on, or those after the event with id `after`.
 
         0 starts at the beginning. Older events are read from the log, which does not hold pieces of text. Iteration ends

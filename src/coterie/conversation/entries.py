@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from coterie.conversation.events import (
+    AnyConversationEvent,
     ConversationEvent,
     Delivered,
-    Event,
     Lane,
     OperationChanged,
     ToolCalled,
@@ -118,10 +118,10 @@ def identify(sequence: int, part: int = 0) -> int:
     return sequence << PARTS | min(part, (1 << PARTS) - 1)
 
 
-def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[Event | TextCompleted]:
+def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[AnyConversationEvent | TextCompleted]:
     """Return the events that an entry of the log is, in the order of their ids."""
     where: dict[str, Any] = {"id": identify(sequence), "at": at}
-    found: list[Event | TextCompleted] = []
+    found: list[AnyConversationEvent | TextCompleted] = []
     if isinstance(entry, ToolCallsEntry | TurnEndedEntry):
         found.append(TextCompleted(id=identify(sequence) - 1, at=at, turn=entry.turn, text=entry.text))
     elif isinstance(entry, DeliveredEntry) and entry.merged:

@@ -10,7 +10,7 @@ from typing import Self
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.entries import FIRST_PART, PARTS, TextCompleted, events_of, identify
-from coterie.conversation.events import Event, TextWritten
+from coterie.conversation.events import AnyConversationEvent, TextWritten
 from coterie.conversation.journal import Journal
 
 _PAGE = 500
@@ -28,7 +28,7 @@ class EventStream:
         self._journal = journal
         self._namespace = namespace
         self._lock = new_lock(Rank.RECORDS)
-        self._events: deque[Event | TextCompleted] = deque()
+        self._events: deque[AnyConversationEvent | TextCompleted] = deque()
         self._kept = kept
         self._oldest = 0
         """The id up to which events are not in memory."""
@@ -51,7 +51,7 @@ class EventStream:
         self._notify()
         return part
 
-    def publish(self, events: Iterable[Event | TextCompleted]) -> None:
+    def publish(self, events: Iterable[AnyConversationEvent | TextCompleted]) -> None:
         """Add events, each newer than the one before."""
         with self._lock:
             for event in events:
@@ -61,7 +61,7 @@ class EventStream:
                 self._oldest = self._events.popleft().id
         self._notify()
 
-    def amend(self, events: Iterable[Event | TextCompleted]) -> None:
+    def amend(self, events: Iterable[AnyConversationEvent | TextCompleted]) -> None:
         """Replace the events with the same ids that are still in memory."""
         amended = {each.id: each for each in events}
         with self._lock:
@@ -82,7 +82,7 @@ class EventStream:
         """
         return Cursor(self, after, source, follow=follow)
 
-    def behind(self, after: int) -> tuple[list[Event | TextCompleted], int, bool, bool]:
+    def behind(self, after: int) -> tuple[list[AnyConversationEvent | TextCompleted], int, bool, bool]:
         """Return the next events behind an id, where to go on after them, and two facts.
 
         These are whether nothing more will come, and whether the events are from the log, which has no pieces of texts.
@@ -114,7 +114,7 @@ class EventStream:
         with self._lock:
             self._listeners.discard(wake)
 
-    def _from_log(self, after: int, until: int) -> Iterable[Event | TextCompleted]:
+    def _from_log(self, after: int, until: int) -> Iterable[AnyConversationEvent | TextCompleted]:
         # Events of one entry share its sequence number, so the current entry is read again.
         # The whole of a text has the id just before its entry's.
         sequence, last = (after >> PARTS) - 1, (until + 1) >> PARTS
@@ -141,10 +141,10 @@ class ReceivedText:
         self._missed = False
         """Whether pieces may be missing. Until then a text that begins in the middle is one that was read elsewhere before."""
 
-    def complete(self, events: Iterable[Event | TextCompleted], *, logged: bool) -> list[Event]:
+    def complete(self, events: Iterable[AnyConversationEvent | TextCompleted], *, logged: bool) -> list[AnyConversationEvent]:
         """Return events without pieces that have a hole before them, and with the rest of each text at its end."""
         self._missed = self._missed or logged
-        found: list[Event] = []
+        found: list[AnyConversationEvent] = []
         for event in events:
             if isinstance(event, TextCompleted):
                 # A delivery is the only one that is being written.
@@ -165,7 +165,7 @@ class ReceivedText:
         return found
 
 
-class Cursor(AsyncIterator[Event]):
+class Cursor(AsyncIterator[AnyConversationEvent]):
     """One reader's position in an event stream. A cancelled read loses no event. For one task at a time."""
 
     def __init__(self, event_stream: EventStream, after: int, source: object, *, follow: bool = True) -> None:
@@ -173,13 +173,13 @@ class Cursor(AsyncIterator[Event]):
         self._follow = follow
         self._event_stream = event_stream
         self._after = after
-        self._found: deque[Event] = deque()
+        self._found: deque[AnyConversationEvent] = deque()
         self._texts = ReceivedText()
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> AnyConversationEvent:
         while not self._found:
             news = asyncio.get_running_loop().create_future()
             wake = _waker(news)

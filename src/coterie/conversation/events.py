@@ -122,7 +122,7 @@ class Delivered(ConversationEvent, frozen=True, kw_only=True, tag="delivered"):
     """True if a model worded it, because other messages came in between."""
 
 
-Event: TypeAlias = (
+AnyConversationEvent: TypeAlias = (
     TurnBegan | TextWritten | ToolCalled | ToolReturned | OperationChanged | OperationProgressed | TurnEnded | Delivered
 )
 """Any event of a conversation. Events of log entries keep their ids after a restart."""

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Container
 from dataclasses import dataclass
 
 from coterie.conversation import (
+    AnyConversationEvent,
     Delivered,
-    Event,
     OperationChanged,
     OperationProgressed,
     TextWritten,
@@ -23,7 +23,7 @@ from coterie.interop.threads import ClientThread
 class Delivery:
     """An event to send to a front end."""
 
-    event: Event
+    event: AnyConversationEvent
     own: bool
     """True for a part of the answer to this message; False for a waiting event or one of an operation."""
 
@@ -74,7 +74,7 @@ async def chain(first: Delivery | None, rest: AsyncIterator[Delivery]) -> AsyncI
         yield each
 
 
-def _is_told(client: ClientThread, event: Event, known: Container[int], *, trusted: bool) -> bool:
+def _is_told(client: ClientThread, event: AnyConversationEvent, known: Container[int], *, trusted: bool) -> bool:
     """Return whether to send an event, and claim it if it has waited. `trusted`: the front end names its last event."""
     if isinstance(event, OperationChanged | OperationProgressed):
         return True
@@ -86,7 +86,7 @@ def _is_told(client: ClientThread, event: Event, known: Container[int], *, trust
     return client.claim(event.id, again=trusted)
 
 
-def _turn(event: Event) -> int | None:
+def _turn(event: AnyConversationEvent) -> int | None:
     if isinstance(event, TextWritten) and event.delivery:
         return None
     return event.turn if isinstance(event, TurnBegan | TextWritten | ToolCalled | ToolReturned | TurnEnded) else None

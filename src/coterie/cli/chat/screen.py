@@ -9,9 +9,9 @@ import msgspec
 
 from coterie.cli.chat.words import YOU, wrapped
 from coterie.conversation import (
+    AnyConversationEvent,
     Conversation,
     Delivered,
-    Event,
     Operation,
     OperationChanged,
     OperationProgressed,
@@ -60,7 +60,7 @@ class Screen(ABC):
             self.progressed(operation)
         self.refresh()
 
-    def show(self, event: Event) -> None:
+    def show(self, event: AnyConversationEvent) -> None:
         """Show an event."""
         match event:
             case TurnBegan():

@@ -21,7 +21,7 @@ from coterie.conversation.entries import (
     events_of,
     identify,
 )
-from coterie.conversation.events import Event, OperationChanged
+from coterie.conversation.events import AnyConversationEvent, OperationChanged
 from coterie.conversation.journal import LogRecord
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.sanitize import storable
@@ -45,7 +45,7 @@ class _UncommittedEvents:
 
     __slots__ = ("events", "ready")
 
-    def __init__(self, events: list[Event | TextCompleted]) -> None:
+    def __init__(self, events: list[AnyConversationEvent | TextCompleted]) -> None:
         self.events = events
         self.ready = False
 
@@ -120,7 +120,7 @@ class SessionLog:
         """
         at = self.now
         records: list[LogRecord] = []
-        events: list[Event | TextCompleted] = []
+        events: list[AnyConversationEvent | TextCompleted] = []
         for entry in map(storable, map(self._without_secrets, entries)):
             self._sequence += 1
             record = LogRecord(self._sequence, at, entry)
@@ -148,7 +148,7 @@ class SessionLog:
         pending.add_callback(lambda: _later(loop, self._committed, slot, pending, told))
         return pending
 
-    def announce(self, make: Callable[..., Event], **facts: Any) -> None:
+    def announce(self, make: Callable[..., AnyConversationEvent], **facts: Any) -> None:
         """Publish an event that is not in the log."""
         self._part += 1
         for name in _TEXTS & facts.keys():

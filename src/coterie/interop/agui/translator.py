@@ -21,8 +21,8 @@ from ag_ui.core import (
 )
 
 from coterie.conversation import (
+    AnyConversationEvent,
     Delivered,
-    Event,
     Operation,
     OperationChanged,
     OperationProgressed,
@@ -52,7 +52,7 @@ class EventTranslator:
         self._parts = 0
         self._written = False
 
-    def translate(self, event: Event) -> list[BaseEvent]:
+    def translate(self, event: AnyConversationEvent) -> list[BaseEvent]:
         """Return the AG-UI events of an event; an empty list if AG-UI has no form for it."""
         match event:
             case TurnBegan():
@@ -175,6 +175,6 @@ def _name(number: int) -> str:
     return f"operation-{number}"
 
 
-def _at(made: BaseEvent, event: Event) -> BaseEvent:
+def _at(made: BaseEvent, event: AnyConversationEvent) -> BaseEvent:
     made.timestamp = round(event.at * 1000)
     return made

@@ -1,0 +1,66 @@
+"""The documentation holds what the code has: every public name, the rooms, and a site that builds without a warning."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docs.tools.api import PAGE, page, rooms
+from docs.tools.imports import modules
+from docs.tools.picture import picture
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_of_public_names_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "run: python -m docs.tools.api"
+
+
+def test_the_picture_has_every_room() -> None:
+    drawn = re.findall(r'font-size="13">([a-z]+)<', picture())
+    assert sorted(drawn) == sorted(
+        path.parent.name for path in (ROOT / "src/coterie").glob("*/__init__.py") if path.parent.name != "testing"
+    )
+
+
+@pytest.mark.timeout(180)
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(  # noqa: S603 - our own command
+        command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    listed = (tmp_path / "llms.txt").read_text()
+    assert all(room in listed for room in rooms())
+    loaded = re.findall(
+        r'<script[^>]*src="([^"]*)"|<link rel="stylesheet" href="([^"]*)"', (tmp_path / "agents.html").read_text()
+    )
+    assert loaded
+    assert not [address for pair in loaded for address in pair if "//" in address]
+
+
+GLOSSARY = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in (ROOT / "docs/glossary.md").read_text().splitlines()
+    if line.startswith("| ") and not line.startswith(("| term", "| ---"))
+]
+
+
+def test_the_glossary_has_each_term_once() -> None:
+    terms = [row[0].lower() for row in GLOSSARY]
+    assert len(terms) > 100
+    assert sorted(terms) == sorted(set(terms))
+
+
+@pytest.mark.parametrize("row", GLOSSARY, ids=lambda row: row[0])
+def test_the_glossary_names_places_that_exist(row: list[str]) -> None:
+    for module in re.findall(r"`(coterie(?:\.[a-z_]+)*)`", row[2]):
+        importlib.import_module(module)
+    classes = {
+        name for path in modules().values() for name in re.findall(r"^(?:class )?([A-Z]\w+)\b", path.read_text(), re.MULTILINE)
+    }
+    for name in re.findall(r"`([A-Z]\w+)[.`]", row[2]):
+        assert name in classes, name
