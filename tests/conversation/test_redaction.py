@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 
 from coterie.conversation import Conversation, Secret, tool
-from coterie.conversation.tools.redaction import Redactor
+from coterie.conversation.tools.redaction import SecretRedactor
 from coterie.models import ModelReply, ModelRequest, TextMessage, ToolCall
 from tests.conversation.scripted import Script, all_events, run
 
@@ -23,7 +23,7 @@ from tests.conversation.scripted import Script, all_events, run
     ],
 )
 def test_a_secret_is_masked_as_it_was_typed_and_never_inside_a_longer_word(secret: str, text: str, masked: str) -> None:
-    redactor = Redactor()
+    redactor = SecretRedactor()
     redactor.add([secret])
     assert redactor.mask(text) == masked
 

@@ -26,7 +26,7 @@ from coterie.conversation.journal import LogRecord
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.sanitize import storable
 from coterie.conversation.state import ConversationState
-from coterie.conversation.tools.redaction import Redactor
+from coterie.conversation.tools.redaction import SecretRedactor
 from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
@@ -68,7 +68,7 @@ class SessionLog:
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
         self._finished: dict[int, Operation] = {}
         """The latest finished operations, which the ledger may not have yet."""
-        self._redactor = Redactor()
+        self._redactor = SecretRedactor()
         self.budget: int | None = None
         """Characters of messages in a prompt at most, since the model's window did not hold more; None for no limit yet."""
         self.last_operation = opened.last_operation

@@ -11,7 +11,7 @@ _SEPARATORS = re.compile(r"[\s.\-]+")
 _WORD = "[0-9A-Za-z]"
 
 
-class Redactor:
+class SecretRedactor:
     """Masks the secrets that it was told of. What is only a part of a longer word or number is left as it is."""
 
     def __init__(self) -> None:
