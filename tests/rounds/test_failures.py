@@ -103,9 +103,9 @@ def test_a_snapshot_that_cannot_be_kept_is_an_error_of_the_run(kind: str, logged
         def restore(self, state: Any) -> None: ...
 
     world = World(log=EventLog(tmp_path / "run.db")) if logged else World()
-    with world, pytest.raises(CheckpointRefused, match=f"a cannot be kept .*{kind} is no plain data; give"):
+    with world, pytest.raises(CheckpointRefused, match=f"a cannot be kept .*{kind} is not plain data; give"):
         Simulation(world, {"a": Keeper()}, Graph.chain("act")).run(2)
-    with pytest.raises(InvalidValue, match=f"'k'.*{kind} is no plain data; give"):
+    with pytest.raises(InvalidValue, match=f"'k'.*{kind} is not plain data; give"):
         freeze(UNKEPT[kind], "k")
 
 

@@ -287,7 +287,7 @@ def test_what_has_state_and_no_snapshot_is_refused_where_it_would_be_kept(tmp_pa
         assert Simulation(world, {"a": Frozen(1), "b": coroutine, "c": "text"}, Graph.chain(idle)).run(1).forfeits == 0
     with World(log=EventLog(tmp_path / "other.db")) as world:
         made = Simulation(world, {"odd": Odd()}, Graph.chain("fish"))
-        with pytest.raises(CheckpointRefused, match=r"odd cannot be kept in a checkpoint: .*no plain data"):
+        with pytest.raises(CheckpointRefused, match=r"odd cannot be kept in a checkpoint: .*not plain data"):
             made.run(1)
 
 
