@@ -29,7 +29,7 @@ class ConversationFailed(ConversationError):
     """The agent of a conversation failed too often and is not restarted."""
 
     def __init__(self, name: str, error: str) -> None:
-        super().__init__(f"the conversation {name} has failed for good: {error}; its state is stored, open it again")
+        super().__init__(f"the conversation {name} has failed permanently: {error}; its state is stored, open it again")
 
 
 class ConversationFull(ConversationError):
