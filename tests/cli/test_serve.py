@@ -185,7 +185,7 @@ def refused(*arguments: object, key: str = SECRET) -> str:
 
 def test_what_is_unsafe_or_impossible_is_refused_with_a_remedy(tmp_path: Path) -> None:
     path, runs = scenario(tmp_path), tmp_path / "runs"
-    assert "expose it and set a token" in refused("serve", path, "--out", runs, "--host", "0.0.0.0")  # noqa: S104 - refused
+    assert "set expose and a token" in refused("serve", path, "--out", runs, "--host", "0.0.0.0")  # noqa: S104 - refused
     assert "of your own" in refused("serve", path, "--out", runs, "--host", "0.0.0.0", "--expose", key="")  # noqa: S104
     assert "at least 16 printable characters" in refused("serve", path, "--out", runs, key="weak")
     with socket.create_server(("127.0.0.1", 0)) as taken:
