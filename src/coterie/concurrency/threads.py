@@ -33,13 +33,33 @@ def start_thread(target: Callable[[], object], name: str) -> Thread:
 
     Raises `RuntimeError` if the system cannot start another thread.
     """
-    thread = Thread(target=target, name=name, daemon=True)
-    if interrupted():
-        # A thread that starts waits for the lock of the threading module, which the caller may hold.
-        defer(thread.start)
-    else:
+    if not interrupted():
+        thread = Thread(target=target, name=name, daemon=True)
         thread.start()
-    return thread
+        return thread
+    # A thread that starts waits for the lock of the threading module, which the caller may hold.
+    deferred = _DeferredThread(target=target, name=name, daemon=True)
+    defer(deferred.start)
+    return deferred
+
+
+class _DeferredThread(Thread):
+    """A thread that another thread starts soon. Until then it counts as alive, and `join` waits for its start."""
+
+    def __init__(self, *, target: Callable[[], object], name: str, daemon: bool) -> None:
+        super().__init__(target=target, name=name, daemon=daemon)
+        self._begun = threading.Event()
+
+    def start(self) -> None:
+        super().start()
+        self._begun.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        if self._begun.wait(timeout):
+            super().join(timeout)
+
+    def is_alive(self) -> bool:
+        return not self._begun.is_set() or super().is_alive()
 
 
 def call_on_bare_thread(function: Callable[[], object]) -> None:

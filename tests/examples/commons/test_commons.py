@@ -167,7 +167,7 @@ def test_a_run_in_tokens_is_replayed_as_it_went(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     for use in (recorded, scenario_of_run, RunFolder.open):
-        with pytest.raises(RunUnknown, match="give the folder that"):
+        with pytest.raises(RunUnknown, match="give the folder of a"):
             use(tmp_path)
     (tmp_path / "scenario.json").write_text("{}")
     with pytest.raises(RunUnknown, match="makes no sense"):
