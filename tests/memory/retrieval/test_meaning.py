@@ -3,6 +3,7 @@
 import http.server
 import json
 import math
+import re
 import struct
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting
+from coterie.errors.general import install_command
 from coterie.memory import AgentMemory, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
 from coterie.memory.mind.recall import convex_sum, normalised, recency, rescaled
 from coterie.memory.retrieval.embedding import CachedEmbedder, pack_vector
@@ -149,10 +151,10 @@ def test_a_server_that_speaks_openais_protocol_makes_vectors(url: str) -> None:
 
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastembed", None)
-    with pytest.raises(ExtraMissing, match=r"\[embed\]"):
+    with pytest.raises(ExtraMissing, match=re.escape(install_command("embed"))):
         LocalEmbedder()
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with open_memory() as memory, pytest.raises(ExtraMissing, match=r"\[vectors\]"):
+    with open_memory() as memory, pytest.raises(ExtraMissing, match=re.escape(install_command("vectors"))):
         AgentMemory(memory, "alice", embedder=ToyEmbedder())
 
 
