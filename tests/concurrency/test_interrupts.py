@@ -18,9 +18,10 @@ HERE = str(Path(__file__).parent)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin each test as a process without runtimes, whatever other tests hold."""
     monkeypatch.setattr(InterruptGuard, "_held", [])
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGTERM, before[1])
 
 
 @pytest.fixture
@@ -130,3 +131,54 @@ def test_interrupts_at_any_moment_leave_the_runtime_whole() -> None:
         [sys.executable, "-c", _LOOP, "60"], capture_output=True, text=True, timeout=45, check=False
     )
     assert done.stdout == "whole\n", done.stderr[-2000:]
+
+
+_PROGRAM = """
+import asyncio, sys, time
+from coterie import Agent, Message, Runtime, on
+from coterie.work import ProcessingEngine
+
+class Do(Message):
+    pass
+
+class Slow(Agent):
+    @on
+    def do(self, message: Do) -> None:
+        time.sleep(0.02)
+        print("handled", flush=True)
+
+def work() -> None:
+    time.sleep(0.1)
+    print("worked", flush=True)
+
+def begin(engine, runtime):
+    agent = runtime.spawn(Slow)
+    for _ in range(3):
+        agent.tell(Do())
+        engine.submit(work)
+    print("up", flush=True)
+
+async def main() -> None:
+    with ProcessingEngine() as engine:
+        async with Runtime() as runtime:
+            begin(engine, runtime)
+            await asyncio.sleep(30)
+
+if sys.argv[1] == "threads":
+    with ProcessingEngine() as engine, Runtime() as runtime:
+        begin(engine, runtime)
+        time.sleep(30)
+else:
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("way", ["threads", "loop"])
+def test_sigterm_ends_a_program_in_order(way: str) -> None:
+    program = subprocess.Popen([sys.executable, "-c", _PROGRAM, way], stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own code
+    assert program.stdout is not None
+    assert program.stdout.readline() == "up\n"
+    program.send_signal(signal.SIGTERM)
+    told = program.communicate(timeout=20)[0].split()
+    assert program.returncode == 143
+    assert sorted(told) == ["handled"] * 3 + ["worked"] * 3

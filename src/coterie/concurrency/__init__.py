@@ -8,7 +8,7 @@ from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.file_locks import lock_file
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
 from coterie.concurrency.frames import calls_out, interrupted, refuse_if_interrupted, waits
-from coterie.concurrency.interrupts import InterruptGuard
+from coterie.concurrency.interrupts import InterruptGuard, ends_in_order
 from coterie.concurrency.locks import Rank, acquire_in_turn, new_lock
 from coterie.concurrency.pool import ElasticPool
 from coterie.concurrency.switching import SwitchInterval
@@ -31,6 +31,7 @@ __all__ = [
     "calls_out",
     "defer",
     "dump_stacks",
+    "ends_in_order",
     "interrupted",
     "lock_file",
     "new_lock",

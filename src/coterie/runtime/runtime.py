@@ -8,7 +8,7 @@ import secrets
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
-from coterie.concurrency import Signal, Thread, calls_out, defer, interrupted, start_thread
+from coterie.concurrency import Signal, Thread, calls_out, defer, ends_in_order, interrupted, start_thread
 from coterie.errors import InvalidMessage, UnknownAgent
 from coterie.kernel import Address, Clock, check_number, clock_or_system
 from coterie.messaging import DeadLetters, MailboxPolicy, Message, MessagePriority, Transport
@@ -375,7 +375,7 @@ class Runtime:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self.stop(drain=kind is None)
+        self.stop(drain=ends_in_order(kind))
 
     async def __aenter__(self) -> Self:
         return self
@@ -383,7 +383,7 @@ class Runtime:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._begin_to_stop(drain=kind is None, timeout=self.stop_timeout)
+        self._begin_to_stop(drain=ends_in_order(kind), timeout=self.stop_timeout)
         # The agents may need this loop to finish.
         await self._services.loops.future(self._stopped)
         self._end_of_stop()

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
-from coterie.concurrency import Timers, register_fork_handler
+from coterie.concurrency import Timers, ends_in_order, register_fork_handler
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, check_number, choice, clock_or_system
 from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random
@@ -162,7 +162,7 @@ class ProcessingEngine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop(drain=kind is None)
+        self.stop(drain=ends_in_order(kind))
 
     def __repr__(self) -> str:
         return f"<ProcessingEngine {self.name}>"

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from coterie.concurrency import Rank, Timers, new_lock, register_fork_handler
+from coterie.concurrency import Rank, Timers, ends_in_order, new_lock, register_fork_handler
 from coterie.errors import InvalidSetting, UnknownAction, WorkError
 from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
 from coterie.work.actions.action import Action, DeadAction, IdempotencyKeys
@@ -146,7 +146,7 @@ class ActionSystem:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop(drain=kind is None)
+        self.stop(drain=ends_in_order(kind))
 
     def __repr__(self) -> str:
         return f"<ActionSystem {self.name}>"
