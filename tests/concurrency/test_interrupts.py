@@ -9,7 +9,8 @@ from types import FrameType
 
 import pytest
 
-from coterie.concurrency import InterruptGuard, Signal, interrupts, start_thread
+from coterie.concurrency import Signal, interrupts, start_thread
+from coterie.concurrency.interrupts import InterruptGuard
 
 HERE = str(Path(__file__).parent)
 

@@ -1,6 +1,7 @@
 import threading
 
-from coterie.concurrency import Rank, acquire_in_turn, new_lock, start_thread
+from coterie.concurrency import Rank, new_lock, start_thread
+from coterie.concurrency.locks import acquire_in_turn
 from coterie.testing import run_together
 
 

@@ -4,7 +4,8 @@ from random import Random
 
 import pytest
 
-from coterie.concurrency import AutoResetEvent, Rank, SwitchInterval, dump_stacks, new_lock, stack_of, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, SwitchInterval, new_lock, start_thread
+from coterie.concurrency.threads import dump_stacks, stack_of
 from coterie.testing import Deadlock, Interleaver, LockOrderViolation, checked_locks
 from coterie.testing.interleaving import Schedule
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from coterie.memory import Archive, Backend, InProcessArchive, InProcessBackend
+from coterie.memory import Archive, Backend
+from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
 from coterie.memory.backends.redis import RedisBackend
 from coterie.memory.compression import CompressedBackend
 from coterie.testing.conformance import ArchiveConformance, BackendConformance

@@ -19,12 +19,11 @@ from coterie.errors import (
     ConversationFull,
     ConversationTaken,
     DefinitionError,
-    InvalidNamespace,
     InvalidSetting,
-    InvalidText,
     ModelError,
     UnknownOperation,
 )
+from coterie.errors.conversation import InvalidNamespace, InvalidText
 from coterie.models import ModelReply, ModelRequest, TextDelta
 
 from .scripted import Gate, Script, by_words, calls, operation, run, state_of

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from coterie.conversation import Conversation, ConversationSettings, Lane, OperationState, TurnBegan, tool
+from coterie.conversation import Conversation, ConversationSettings, OperationState, TurnBegan, tool
 from coterie.conversation.entries import identify
+from coterie.conversation.events import Lane
 from coterie.models import ModelReply, ModelRequest, TextMessage
 
 from .scripted import Gate, Script, by_words, operation, run, state_of

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from coterie.conversation import Effect, Operation, OperationState
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.machine import conflict, queue, runnable
-from coterie.errors import TransitionRefused
+from coterie.errors.conversation import TransitionRefused
 
 STATES = st.sampled_from(list(OperationState))
 ENDS = [state for state in OperationState if state.ended]

@@ -16,7 +16,8 @@ from coterie.conversation import (
     ToolContext,
     tool,
 )
-from coterie.errors import TransitionRefused, UnknownOperation
+from coterie.errors import UnknownOperation
+from coterie.errors.conversation import TransitionRefused
 from coterie.work import Retry
 
 from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of

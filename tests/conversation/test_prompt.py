@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coterie.conversation import Lane, Operation, OperationState, TurnOutcome
+from coterie.conversation import Operation, OperationState, TurnOutcome
 from coterie.conversation.entries import (
     ConsentRequestedEntry,
     ConversationEntry,
@@ -14,6 +14,7 @@ from coterie.conversation.entries import (
     TurnEndedEntry,
     UserMessageEntry,
 )
+from coterie.conversation.events import Lane
 from coterie.conversation.session.prompt import INTERRUPTED, project
 from coterie.models import TextMessage, ToolCall, ToolResult
 

@@ -19,7 +19,7 @@ from coterie.conversation import (
     tool,
 )
 from coterie.conversation.session.speaker import Speaker
-from coterie.errors import ConversationFailed, TransitionRefused
+from coterie.errors.conversation import ConversationFailed, TransitionRefused
 from coterie.models import ModelReply, ModelRequest
 
 from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of

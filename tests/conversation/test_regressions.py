@@ -9,12 +9,12 @@ from coterie.conversation import (
     Conversations,
     ConversationSettings,
     Delivered,
-    Lane,
     OperationState,
     ToolContext,
     TurnOutcome,
     tool,
 )
+from coterie.conversation.events import Lane
 from coterie.models import TextMessage
 
 from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of

@@ -1,4 +1,6 @@
+import importlib
 import inspect
+import pkgutil
 import re
 
 import pytest
@@ -6,8 +8,12 @@ import pytest
 import coterie.errors
 from coterie.errors import CoterieError, DeliveryError
 
+MODULES = [importlib.import_module(module.name) for module in pkgutil.iter_modules(coterie.errors.__path__, "coterie.errors.")]
 CLASSES = {
-    name: value for name, value in vars(coterie.errors).items() if inspect.isclass(value) and issubclass(value, CoterieError)
+    name: value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if inspect.isclass(value) and issubclass(value, CoterieError)
 }
 
 

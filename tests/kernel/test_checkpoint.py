@@ -3,7 +3,8 @@ import threading
 from dataclasses import dataclass
 
 from coterie import Message
-from coterie.kernel import Checkpointable, detach
+from coterie.kernel import Checkpointable
+from coterie.kernel.checkpoint import detach
 
 
 class Note(Message):

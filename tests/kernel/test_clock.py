@@ -1,4 +1,5 @@
-from coterie.kernel import Clock, Countdown, DrivenClock, SystemClock
+from coterie.kernel import Clock, Countdown, SystemClock
+from coterie.kernel.clock import DrivenClock
 from coterie.testing import ManualClock
 
 

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie import Message, Request
-from coterie.errors import DecodeFailed, EncodeFailed
-from coterie.kernel import Codec, Extension, Packed
+from coterie.errors import EncodeFailed
+from coterie.errors.definition import DecodeFailed
+from coterie.kernel import Codec
+from coterie.kernel.codec import Extension, Packed
 
 
 @dataclass(frozen=True)

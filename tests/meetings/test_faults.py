@@ -16,9 +16,9 @@ from coterie.errors import (
     MeetingClosed,
     NotAMember,
     NotInAgent,
-    QuorumMissed,
     UnknownMeeting,
 )
+from coterie.errors.meetings import QuorumMissed
 from coterie.meetings import MeetingCancelled, MeetingEnded, MeetingNews, Meetings, RoundRobin, Welcome
 from coterie.meetings.host.messages import ReplicaMessages
 from coterie.meetings.state.events import Crashed, LeaderChanged, Left

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import DecodeFailed, EncodeFailed, InvalidSetting
+from coterie.errors import EncodeFailed, InvalidSetting
+from coterie.errors.definition import DecodeFailed
 from coterie.meetings import read_minutes
 from coterie.meetings.minutes import read_json_lines
 from coterie.testing import eventually

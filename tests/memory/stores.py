@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from coterie.errors import TierUnavailable
-from coterie.memory import InProcessArchive, InProcessBackend, MemoryConfig, TieredMemory
+from coterie.memory import MemoryConfig, TieredMemory
+from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
 from coterie.memory.contract import ArchiveChange, Change, SearchQuery
 from coterie.memory.record import MemoryRecord
 from coterie.testing import ManualClock

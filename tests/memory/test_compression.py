@@ -4,7 +4,8 @@ import os
 import string
 
 from coterie.kernel import stream
-from coterie.memory import InProcessBackend, MemoryRecord, Put
+from coterie.memory import MemoryRecord, Put
+from coterie.memory.backends.in_process import InProcessBackend
 from coterie.memory.compression import DICTIONARY_PREFIX, CompressedBackend, Compressor
 from tests.memory.stores import FlakyBackend
 

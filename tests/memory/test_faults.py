@@ -13,7 +13,6 @@ from coterie.concurrency import start_thread
 from coterie.errors import (
     InvalidSetting,
     MemoryClosed,
-    MemoryForked,
     StorageCorrupt,
     StorageError,
     StorageLocked,
@@ -21,6 +20,7 @@ from coterie.errors import (
     TierUnavailable,
     WriteTimeout,
 )
+from coterie.errors.memory import MemoryForked
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.memory.backends import opening
 from coterie.storage import open_database

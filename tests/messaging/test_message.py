@@ -4,7 +4,8 @@ import pytest
 
 from coterie import Message, Request
 from coterie.kernel import Address
-from coterie.messaging import DeadLetter, DeadLetters, Reason
+from coterie.messaging import DeadLetter, Reason
+from coterie.messaging.dead_letters import DeadLetters
 from coterie.messaging.message import reply_type
 
 T = TypeVar("T")

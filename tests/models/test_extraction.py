@@ -10,7 +10,8 @@ import msgspec
 import pydantic
 import pytest
 
-from coterie.errors import InvalidSetting, MalformedReply
+from coterie.errors import InvalidSetting
+from coterie.errors.models import MalformedReply
 from coterie.models import Finish, ModelGateway, ModelReply, cost_table, extract, extract_blocking
 from coterie.testing import ModelServer, ScriptedModel, Served
 from tests.models.asking import gateway_to, question

@@ -13,14 +13,13 @@ from coterie.errors import (
     ContextTooLong,
     InvalidSetting,
     KeyRefused,
-    MalformedReply,
     ModelError,
     ModelRefused,
     ModelTimeout,
     ModelUnavailable,
     RateLimited,
-    StreamBroken,
 )
+from coterie.errors.models import MalformedReply, StreamBroken
 from coterie.models import ModelGateway, ModelRequest, RateLimits, TextMessage, Timeouts, ToolDefinition
 from coterie.testing import ManualClock, ModelServer, Served, eventually
 from coterie.work import Retry

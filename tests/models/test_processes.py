@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import GatewayForked, ModelError, RecordingDamaged, RecordingTaken
+from coterie.errors import ModelError, RecordingDamaged
+from coterie.errors.models import GatewayForked, RecordingTaken
 from coterie.models import ModelGateway, RecordingModel
 from coterie.models.recording.file import read
 from coterie.testing import ModelServer, ScriptedModel

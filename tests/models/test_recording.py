@@ -25,8 +25,8 @@ from coterie.models import (
     ToolCall,
     ToolResult,
     Usage,
-    recorded_spending,
 )
+from coterie.models.recording import recorded_spending
 from coterie.testing import ModelServer, ScriptedModel, eventually, run_together
 from coterie.work import Retry
 from tests.models.asking import gateway_to, question

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import RunUnknown, ScenarioError
-from coterie.orchestrator import ChatFolder, load_assistant, load_scenario, open_assistant
+from coterie.errors import ScenarioError
+from coterie.errors.orchestrator import RunUnknown
+from coterie.orchestrator import load_scenario
+from coterie.orchestrator.assistants.folder import ChatFolder
+from coterie.orchestrator.assistants.opening import load_assistant, open_assistant
 
 PROVIDER = """
 from pydantic import BaseModel, Field

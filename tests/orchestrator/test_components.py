@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from coterie import AgentRef, HandlerFailed, Runtime
-from coterie.errors import ComponentDown, InvalidSetting, MalformedRequest, UnknownComponent
+from coterie.errors import InvalidSetting
+from coterie.errors.orchestrator import ComponentDown, MalformedRequest, UnknownComponent
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.orchestrator.components import (
     Component,

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import ReplayDiverged, RunUnknown, ScenarioError
-from coterie.orchestrator import RunFolder, check_scenario, load_run, load_scenario, replay_run, run_scenario, write_report
+from coterie.errors import ReplayDiverged, ScenarioError
+from coterie.errors.orchestrator import RunUnknown
+from coterie.orchestrator import load_run, load_scenario, replay_run, run_scenario, write_report
+from coterie.orchestrator.folder import RunFolder
+from coterie.orchestrator.scenario import check_scenario
 from tests.cli.test_run import coterie
 
 EPIDEMIC = Path(__file__).parents[2] / "examples" / "epidemic"

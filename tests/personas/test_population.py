@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from coterie import AgentStopped, Dedicated, Leased, Runtime
-from coterie.errors import InvalidPersona, InvalidSetting, PersonaUnknown
+from coterie.errors import InvalidPersona, InvalidSetting
+from coterie.errors.personas import PersonaUnknown
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.personas import (
     FocusGroup,

@@ -16,7 +16,8 @@ from coterie import Dedicated, Leased, Runtime
 from coterie.errors import CheckpointRefused, InvalidSetting, InvalidValue, RestoreFailed, StageFailed
 from coterie.rounds import Edge, Gathering, Graph, Member, Mode, Simulation, Turn, together
 from coterie.testing import ManualClock
-from coterie.world import EventLog, World, freeze, resolvers
+from coterie.world import EventLog, World, resolvers
+from coterie.world.state.values import freeze
 
 MODES = list(Mode)
 

@@ -13,7 +13,8 @@ import pytest
 from coterie.errors import StageFailed
 from coterie.rounds import Gathering, Graph, Mode, Simulation, Turn, together
 from coterie.rounds.participant import state_as_bytes, state_from_bytes
-from coterie.world import EventLog, Intent, World, freeze, resolvers
+from coterie.world import EventLog, Intent, World, resolvers
+from coterie.world.state.values import freeze
 
 ROOT = Path(__file__).parents[2]
 WORDS = ("dates", "bread", "apple", "eggs", "cheese")

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from coterie.errors import StorageBusy, StorageClosed
+from coterie.errors.storage import StorageBusy, StorageClosed
 from coterie.storage.engine.contract import ReadingConnection
 from coterie.storage.engine.shared import ReaderPool
 from coterie.storage.engine.writer import Write, WriteQueue

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import WrongUrl
-from coterie.storage import Dialect, SqliteDatabase, open_database
+from coterie.errors.storage import WrongUrl
+from coterie.storage import SqliteDatabase, open_database
+from coterie.storage.dialect import Dialect
 from coterie.storage.postgres.address import ConnectionTarget
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from coterie.concurrency import start_thread
 from coterie.errors import StorageUnavailable
-from coterie.storage import PostgresDatabase
 from coterie.storage.engine import ConnectionLost
+from coterie.storage.postgres import PostgresDatabase
 from coterie.storage.postgres.connection import PostgresConnection
 from coterie.storage.postgres.store import PostgresStore
 from coterie.testing import ManualClock, Together, eventually

@@ -3,16 +3,8 @@ from collections.abc import Callable
 
 import pytest
 
-from coterie.errors import (
-    CircuitOpen,
-    FeedbackFailed,
-    InvalidSetting,
-    JobTimeout,
-    KeyConflict,
-    QueueFull,
-    UnknownAction,
-    WorkStopped,
-)
+from coterie.errors import CircuitOpen, InvalidSetting, JobTimeout, QueueFull, WorkStopped
+from coterie.errors.work import FeedbackFailed, KeyConflict, UnknownAction
 from coterie.testing import ManualClock, eventually, run_together
 from coterie.work import (
     Action,

@@ -6,7 +6,7 @@ import pytest
 
 PROGRAM = """
 import os, threading
-from coterie.errors import WorkForked
+from coterie.errors.work import WorkForked
 from coterie.work import ActionSystem, ProcessingEngine
 
 def refused(call):

@@ -11,16 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from coterie.errors import (
-    JobCancelled,
-    JobExited,
-    JobRaised,
-    JobTimeout,
-    NotSendable,
-    RemoteError,
-    WorkerDied,
-    WorkerStartFailed,
-)
+from coterie.errors import JobCancelled, JobExited, JobRaised, JobTimeout, NotSendable, WorkerDied
+from coterie.errors.general import RemoteError
+from coterie.errors.work import WorkerStartFailed
 from coterie.testing import ManualClock, eventually
 from coterie.work import Bounds, JobState, ProcessingEngine, Retry, TaskType
 from coterie.work.processes.sending import pack

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidIntent, InvalidSetting, InvalidValue, PatchRefused, ResolverFailed, UpdateRefused, WorldError
+from coterie.errors import InvalidIntent, InvalidSetting, InvalidValue, ResolverFailed, UpdateRefused, WorldError
+from coterie.errors.world import PatchRefused
 from coterie.testing import ManualClock
 from coterie.world import (
-    Difference,
     EventLog,
     ExternalEvent,
     HealthMonitor,
@@ -26,6 +26,7 @@ from coterie.world import (
     patched,
     resolvers,
 )
+from coterie.world.state.differences import Difference
 
 NONSENSE = [math.nan, 2**70, None, 5, True, [1], "\ud800", object(), {"a": math.nan}]
 ADDED: dict[str, Any] = {"agent": "ada", "action": "add", "arguments": {"key": "n", "amount": 1}}

@@ -8,18 +8,16 @@ from typing import Any
 import pytest
 
 from coterie.errors import (
-    CommitInsideCommit,
     HistoryGone,
     InvalidIntent,
     InvalidSetting,
     InvalidValue,
-    LogTaken,
     ResolverFailed,
-    RuleFailed,
     StorageFull,
     UpdateRefused,
     WorldClosed,
 )
+from coterie.errors.world import CommitInsideCommit, LogTaken, RuleFailed
 from coterie.testing import ManualClock, checked_locks, eventually, run_together
 from coterie.world import Event, EventLog, Intent, View, World, patched, resolvers
 from coterie.world.state import view as view_module

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.errors import BudgetExhausted
-from coterie.orchestrator import RunFolder
+from coterie.orchestrator.folder import RunFolder
 
 
 @contextmanager

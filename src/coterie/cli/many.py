@@ -13,9 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from coterie.cli.display import rich_table
 from coterie.cli.interrupting import interruptible
-from coterie.errors import RunFolderFailed
-from coterie.orchestrator import Table, compare, load_scenario, parse_scenario, read_scenario
+from coterie.errors.orchestrator import RunFolderFailed
+from coterie.orchestrator import Table, compare, load_scenario
 from coterie.orchestrator.report import require_report
+from coterie.orchestrator.scenario import parse_scenario, read_scenario
 from coterie.orchestrator.sweep import SweepRow, jobs, means, measure_of, parse_seeds, parse_settings, run_jobs, table
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a TOML file.", show_default=False)]

@@ -12,8 +12,10 @@ from rich.markup import escape
 
 from coterie.cli.display import Display, end_with, show_summary
 from coterie.cli.interrupting import going_on
-from coterie.orchestrator import RunFolder, Scenario, parse_scenario, read_scenario, run_scenario, write_report
+from coterie.orchestrator import Scenario, run_scenario, write_report
+from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.report import require_report
+from coterie.orchestrator.scenario import parse_scenario, read_scenario
 
 MaxRequests = Annotated[
     int | None, typer.Option(min=0, help="What the model may be asked in all, in requests.", show_default=False)

@@ -12,7 +12,8 @@ from rich.markup import escape
 from coterie.cli.display import show_end, show_summary
 from coterie.cli.interrupting import interruptible
 from coterie.cli.run import MaxDollars, MaxRequests, run_in
-from coterie.orchestrator import RunFolder, load_run
+from coterie.orchestrator import load_run
+from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.report import require_report
 from coterie.orchestrator.running import replay_scenario, scenario_of_run
 

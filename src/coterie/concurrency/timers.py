@@ -12,7 +12,8 @@ from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.frames import calls_out
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.threads import Thread, defer, start_thread
-from coterie.kernel import Clock, DrivenClock
+from coterie.kernel import Clock
+from coterie.kernel.clock import DrivenClock
 
 _log = logging.getLogger(__name__)
 

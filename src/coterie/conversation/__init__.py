@@ -6,11 +6,10 @@ gets answers at once, with safe tools only; its result is delivered between turn
 results, and each prompt is a pure function of that log. The application supplies the model and the tools.
 """
 
-from coterie.conversation.conversation import Conversation, Conversations, TurnStream
+from coterie.conversation.conversation import Conversation, Conversations
 from coterie.conversation.events import (
     AnyConversationEvent,
     Delivered,
-    Lane,
     OperationChanged,
     OperationProgressed,
     TextWritten,
@@ -22,7 +21,6 @@ from coterie.conversation.events import (
 )
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
 from coterie.conversation.settings import ConversationSettings
-from coterie.conversation.telemetry import ConversationMetrics, ToolMetrics
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.results import Finding
 from coterie.conversation.tools.schema import Secret
@@ -32,13 +30,11 @@ __all__ = [
     "AnyConversationEvent",
     "CancelAnswer",
     "Conversation",
-    "ConversationMetrics",
     "ConversationSettings",
     "Conversations",
     "Delivered",
     "Effect",
     "Finding",
-    "Lane",
     "Operation",
     "OperationChanged",
     "OperationProgressed",
@@ -48,11 +44,9 @@ __all__ = [
     "Tool",
     "ToolCalled",
     "ToolContext",
-    "ToolMetrics",
     "ToolReturned",
     "TurnBegan",
     "TurnEnded",
     "TurnOutcome",
-    "TurnStream",
     "tool",
 ]

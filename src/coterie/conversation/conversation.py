@@ -26,16 +26,9 @@ from coterie.conversation.session.messages import (
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import (
-    AgentStopped,
-    ConversationClosed,
-    ConversationError,
-    HandlerFailed,
-    InvalidText,
-    StorageClosed,
-    StorageError,
-    UnknownOperation,
-)
+from coterie.errors import AgentStopped, ConversationClosed, ConversationError, HandlerFailed, StorageError, UnknownOperation
+from coterie.errors.conversation import InvalidText
+from coterie.errors.storage import StorageClosed
 from coterie.kernel import Clock, check_number
 from coterie.messaging import Request
 from coterie.models import Model, TextMessage

@@ -24,7 +24,8 @@ from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationServices, ConversationState
 from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import ConversationClosed, DeliveryError, InvalidNamespace, InvalidSetting
+from coterie.errors import ConversationClosed, DeliveryError, InvalidSetting
+from coterie.errors.conversation import InvalidNamespace
 from coterie.kernel import Clock, check_instance, clock_or_system
 from coterie.models import Model
 from coterie.runtime import AgentRef, Runtime

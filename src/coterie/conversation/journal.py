@@ -15,14 +15,10 @@ import msgspec
 from coterie.conversation.entries import ConversationEntry
 from coterie.conversation.operations.ledger import Ledger, as_ascii
 from coterie.conversation.operations.operation import Operation
-from coterie.errors import (
-    ConstraintViolated,
-    ConversationDamaged,
-    ConversationTaken,
-    DecodeFailed,
-    InvalidNamespace,
-    TransitionRefused,
-)
+from coterie.errors import ConversationTaken
+from coterie.errors.conversation import ConversationDamaged, InvalidNamespace, TransitionRefused
+from coterie.errors.definition import DecodeFailed
+from coterie.errors.storage import ConstraintViolated
 from coterie.kernel import Clock, Codec
 from coterie.storage import Database, Pending, Row, Schema, Transaction
 

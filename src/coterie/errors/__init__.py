@@ -1,6 +1,8 @@
 """All errors of Coterie, under one root.
 
-Each error is built from the objects that it concerns and says what happened, where, and what to do next.
+Each error is built from the objects that it concerns and says what happened, where, and what to do next. This package
+exports the errors that programs catch. The others are caught by the error above them, or imported from the module of
+their room, such as `coterie.errors.storage`.
 
 ::
 
@@ -128,8 +130,7 @@ Each error is built from the objects that it concerns and says what happened, wh
     │   ├── FragmentConflict (ValueError) a fragment contradicts the persona
     │   ├── PersonaUnknown (LookupError)  no persona has that name
     │   ├── MindFailed                    a mind did not decide and has no fallback
-    │   ├── UnusableReply (ValueError)    a reply of a model cannot be used
-    │   └── ExtractionFailed              no answer of the requested type was found
+    │   └── UnusableReply (ValueError)    a reply of a model cannot be used
     └── DeliveryError                     an ask or a tell failed
         ├── HandlerFailed                 the handler raised; its error is the cause
         │   └── Unhandled                 the agent has no handler for the message's type
@@ -161,26 +162,13 @@ from __future__ import annotations
 
 from coterie.errors.conversation import (
     ConversationClosed,
-    ConversationDamaged,
     ConversationError,
-    ConversationFailed,
     ConversationFull,
     ConversationTaken,
-    InvalidNamespace,
-    InvalidText,
     OperationStopped,
-    TransitionRefused,
     UnknownOperation,
 )
-from coterie.errors.definition import (
-    CodecError,
-    DecodeFailed,
-    DefinitionError,
-    EncodeFailed,
-    InvalidAddress,
-    InvalidMessage,
-    InvalidSetting,
-)
+from coterie.errors.definition import CodecError, DefinitionError, EncodeFailed, InvalidAddress, InvalidMessage, InvalidSetting
 from coterie.errors.delivery import (
     AgentStopped,
     AskCancelled,
@@ -199,10 +187,7 @@ from coterie.errors.general import (
     NameTaken,
     NotInAgent,
     ReentrantCall,
-    RemoteError,
-    RestartsExhausted,
     ServiceMissing,
-    SnapshotFailed,
     SpawnError,
     StartFailed,
     TransportError,
@@ -216,21 +201,17 @@ from coterie.errors.meetings import (
     InvitationUnanswered,
     MeetingClosed,
     MeetingError,
-    MeetingNotHeld,
     NoQuorum,
     NotAMember,
     NotYourTurn,
-    QuorumMissed,
     UnknownMeeting,
 )
 from coterie.errors.memory import (
-    DumpUnavailable,
     EmbeddingFailed,
     InvalidDump,
     InvalidMemory,
     MemoryClosed,
     MemoryFault,
-    MemoryForked,
     NotShared,
     TierUnavailable,
     UnknownMemory,
@@ -240,10 +221,8 @@ from coterie.errors.models import (
     BudgetExhausted,
     ContextTooLong,
     GatewayClosed,
-    GatewayForked,
     KeyMissing,
     KeyRefused,
-    MalformedReply,
     ModelError,
     ModelHalted,
     ModelRefused,
@@ -252,29 +231,9 @@ from coterie.errors.models import (
     RateLimited,
     RecordingDamaged,
     RecordingMissing,
-    RecordingTaken,
-    StreamBroken,
 )
-from coterie.errors.orchestrator import (
-    ComponentDown,
-    ComponentError,
-    MalformedRequest,
-    RunFolderFailed,
-    RunUnknown,
-    ScenarioError,
-    ServerFailed,
-    UnknownComponent,
-)
-from coterie.errors.personas import (
-    ExtractionFailed,
-    FragmentConflict,
-    InvalidPersona,
-    MindFailed,
-    PersonaError,
-    PersonaTooLarge,
-    PersonaUnknown,
-    UnusableReply,
-)
+from coterie.errors.orchestrator import ComponentError, ScenarioError
+from coterie.errors.personas import FragmentConflict, InvalidPersona, PersonaError
 from coterie.errors.rounds import (
     CheckpointMissing,
     CheckpointRefused,
@@ -285,51 +244,28 @@ from coterie.errors.rounds import (
     StageFailed,
     TurnForfeited,
 )
-from coterie.errors.storage import (
-    ConstraintViolated,
-    MigrationError,
-    StatementFailed,
-    StorageBusy,
-    StorageClosed,
-    StorageCorrupt,
-    StorageError,
-    StorageForked,
-    StorageFull,
-    StorageLocked,
-    StorageUnavailable,
-    WriteInsideWrite,
-    WrongUrl,
-)
+from coterie.errors.storage import MigrationError, StorageCorrupt, StorageError, StorageFull, StorageLocked, StorageUnavailable
 from coterie.errors.work import (
     CircuitOpen,
-    FeedbackFailed,
     JobCancelled,
     JobExited,
     JobRaised,
     JobShed,
     JobTimeout,
     JobWaitCycle,
-    KeyConflict,
     NotSendable,
     QueueFull,
-    UnknownAction,
     WorkerDied,
     WorkError,
-    WorkerStartFailed,
-    WorkForked,
     WorkStopped,
 )
 from coterie.errors.world import (
-    CommitInsideCommit,
     HistoryGone,
     InvalidIntent,
     InvalidValue,
     LogDamaged,
-    LogTaken,
-    PatchRefused,
     ResolverFailed,
     ResourcesExhausted,
-    RuleFailed,
     UpdateRefused,
     WorldClosed,
     WorldError,
@@ -339,29 +275,21 @@ from coterie.errors.world import (
 # fmt: off
 __all__ = [
     "AgentStopped", "AskCancelled", "AskTimeout", "BudgetExhausted", "CheckpointMissing", "CheckpointRefused",
-    "CircuitOpen", "CodecError", "CommitInsideCommit", "ComponentDown", "ComponentError", "ConstraintViolated",
-    "ContextTooLong", "ContributionRefused", "ConversationClosed", "ConversationDamaged", "ConversationError",
-    "ConversationFailed", "ConversationFull", "ConversationTaken", "CoterieError", "DecodeFailed", "DefinitionError",
-    "DeliveryError", "DumpUnavailable", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "ExtractionFailed",
-    "FeedbackFailed", "FragmentConflict", "GatewayClosed", "GatewayForked", "GuestUnreachable", "HandlerFailed",
-    "HistoryGone", "InvalidAddress", "InvalidDump", "InvalidGraph", "InvalidIntent", "InvalidMemory", "InvalidMessage",
-    "InvalidNamespace", "InvalidPersona", "InvalidSetting", "InvalidText", "InvalidValue", "InvitationDeclined",
+    "CircuitOpen", "CodecError", "ComponentError", "ContextTooLong", "ContributionRefused", "ConversationClosed",
+    "ConversationError", "ConversationFull", "ConversationTaken", "CoterieError", "DefinitionError", "DeliveryError",
+    "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FragmentConflict", "GatewayClosed", "GuestUnreachable",
+    "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidDump", "InvalidGraph", "InvalidIntent", "InvalidMemory",
+    "InvalidMessage", "InvalidPersona", "InvalidSetting", "InvalidValue", "InvitationDeclined",
     "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
-    "KeyConflict", "KeyMissing", "KeyRefused", "LogDamaged", "LogTaken", "MailboxFull", "MalformedReply",
-    "MalformedRequest", "MeetingClosed", "MeetingError", "MeetingNotHeld", "MemoryClosed", "MemoryFault",
-    "MemoryForked", "MigrationError", "MindFailed", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout",
-    "ModelUnavailable", "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
-    "OperationStopped", "PatchRefused", "PersonaError", "PersonaTooLarge", "PersonaUnknown", "QueueFull",
-    "QuorumMissed", "RateLimited", "RecordingDamaged", "RecordingMissing", "RecordingTaken", "ReentrantCall",
-    "RemoteError", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestartsExhausted", "RestoreFailed",
-    "RoundsError", "RuleFailed",
-    "RunFolderFailed", "RunUnknown", "RuntimeStopped", "ScenarioError", "ServerFailed", "ServiceMissing",
-    "SnapshotFailed", "SpawnError", "StageFailed", "StartFailed", "StatementFailed", "StorageBusy", "StorageClosed",
-    "StorageCorrupt", "StorageError", "StorageForked", "StorageFull", "StorageLocked", "StorageUnavailable",
-    "StreamBroken", "TierUnavailable", "TransitionRefused", "TransportError", "TurnForfeited", "Unhandled",
-    "UnknownAction", "UnknownAgent", "UnknownComponent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
-    "UnusableReply", "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkForked", "WorkStopped",
-    "WorkerDied", "WorkerStartFailed", "WorldClosed", "WorldError", "WriteInsideWrite", "WriteTimeout", "WrongUrl",
-    "describe",
+    "KeyMissing", "KeyRefused", "LogDamaged", "MailboxFull", "MeetingClosed", "MeetingError", "MemoryClosed",
+    "MemoryFault", "MigrationError", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout", "ModelUnavailable",
+    "NameTaken", "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn",
+    "OperationStopped", "PersonaError", "QueueFull", "RateLimited", "RecordingDamaged", "RecordingMissing",
+    "ReentrantCall", "ReplayDiverged", "ResolverFailed", "ResourcesExhausted", "RestoreFailed", "RoundsError",
+    "RuntimeStopped", "ScenarioError", "ServiceMissing", "SpawnError", "StageFailed", "StartFailed", "StorageCorrupt",
+    "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable", "TierUnavailable", "TransportError",
+    "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
+    "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",
+    "WorldError", "WriteTimeout", "describe",
 ]
 # fmt: on

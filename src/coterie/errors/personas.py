@@ -67,13 +67,6 @@ class UnusableReply(PersonaError, ValueError):
     """A reply of a model cannot be used. The text tells the model how to correct it."""
 
 
-class ExtractionFailed(PersonaError):
-    """A text holds no answer of the requested type."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(f"the text holds no {kind}: {reason}")
-
-
 def _bytes(size: int) -> str:
     return f"{size / _MEGABYTE:.1f} MB" if size >= _MEGABYTE else f"{size} bytes"
 

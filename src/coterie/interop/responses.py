@@ -17,12 +17,10 @@ from coterie.errors import (
     ConversationFull,
     ConversationTaken,
     CoterieError,
-    InvalidNamespace,
-    InvalidText,
-    TransitionRefused,
     UnknownOperation,
     describe,
 )
+from coterie.errors.conversation import InvalidNamespace, InvalidText, TransitionRefused
 
 
 class HTTPProblem(Exception):

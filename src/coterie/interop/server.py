@@ -8,7 +8,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.applications import Starlette
 
-from coterie.errors import ServerFailed
+from coterie.errors.orchestrator import ServerFailed
 from coterie.interop.options import ServingOptions
 
 

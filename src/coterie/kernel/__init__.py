@@ -4,9 +4,9 @@ This room starts no thread and no event loop and does no input or output, so it 
 """
 
 from coterie.kernel.address import Address
-from coterie.kernel.checkpoint import Checkpointable, detach
-from coterie.kernel.clock import Clock, Countdown, DrivenClock, SystemClock, TimerSource
-from coterie.kernel.codec import Codec, Extension, Packed
+from coterie.kernel.checkpoint import Checkpointable
+from coterie.kernel.clock import Clock, Countdown, SystemClock
+from coterie.kernel.codec import Codec
 from coterie.kernel.randomness import stream
 from coterie.kernel.settings import check_instance, check_number, choice, clock_or_system
 
@@ -16,15 +16,10 @@ __all__ = [
     "Clock",
     "Codec",
     "Countdown",
-    "DrivenClock",
-    "Extension",
-    "Packed",
     "SystemClock",
-    "TimerSource",
     "check_instance",
     "check_number",
     "choice",
     "clock_or_system",
-    "detach",
     "stream",
 ]

@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from coterie.errors import DecodeFailed, EncodeFailed
+from coterie.errors import EncodeFailed
+from coterie.errors.definition import DecodeFailed
 
 T = TypeVar("T")
 

@@ -22,17 +22,7 @@ from coterie.meetings.minutes import Transcript, read_minutes
 from coterie.meetings.person import Person
 from coterie.meetings.raft.state import Timing
 from coterie.meetings.service import Meetings
-from coterie.meetings.state.events import MeetingEvent
-from coterie.meetings.state.floor import (
-    Chair,
-    ContractNet,
-    Floor,
-    Open,
-    RaisedHands,
-    RoundRobin,
-    Selector,
-    turn_objection,
-)
+from coterie.meetings.state.floor import Chair, ContractNet, Floor, Open, RaisedHands, RoundRobin, Selector
 from coterie.meetings.state.records import MeetingView, Utterance
 from coterie.meetings.state.termination import Decided, Lasted, MaxTurns, Silence, TerminationCondition, TextSaid
 
@@ -50,7 +40,6 @@ __all__ = [
     "Meeting",
     "MeetingCancelled",
     "MeetingEnded",
-    "MeetingEvent",
     "MeetingNews",
     "MeetingView",
     "Meetings",
@@ -69,5 +58,4 @@ __all__ = [
     "Welcome",
     "YourTurn",
     "read_minutes",
-    "turn_objection",
 ]

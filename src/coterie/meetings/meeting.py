@@ -19,12 +19,11 @@ from coterie.errors import (
     InvitationUnanswered,
     MeetingClosed,
     MeetingError,
-    MeetingNotHeld,
     NoQuorum,
     NotAMember,
     NotYourTurn,
-    QuorumMissed,
 )
+from coterie.errors.meetings import MeetingNotHeld, QuorumMissed
 from coterie.kernel import check_instance, check_number
 from coterie.meetings.host.directory import MeetingDirectory, name_for
 from coterie.meetings.host.local_meeting import LocalMeeting

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.errors import DecodeFailed
+from coterie.errors.definition import DecodeFailed
 from coterie.meetings.state import events
 from coterie.meetings.state.events import LogEntry
 from coterie.meetings.state.records import Utterance

@@ -4,7 +4,7 @@ No message is lost in silence: each one that a mailbox accepts or refuses, and e
 The runtime decides which agent handles a message, and on which thread.
 """
 
-from coterie.messaging.dead_letters import DeadLetter, DeadLetters, Reason
+from coterie.messaging.dead_letters import DeadLetter, Reason
 from coterie.messaging.envelope import MessagePriority
 from coterie.messaging.message import Message, Request
 from coterie.messaging.policy import MailboxPolicy, Overflow
@@ -12,7 +12,6 @@ from coterie.messaging.transport import LocalTransport, Receive, Transport
 
 __all__ = [
     "DeadLetter",
-    "DeadLetters",
     "LocalTransport",
     "MailboxPolicy",
     "Message",

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from coterie.concurrency import Rank, defer, new_lock
+from coterie.concurrency import Rank, new_lock
+from coterie.concurrency.threads import defer
 from coterie.kernel import Address
 from coterie.messaging.message import Message
 

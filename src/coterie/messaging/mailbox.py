@@ -6,7 +6,8 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from coterie.concurrency import Completion, Rank, defer, new_lock
+from coterie.concurrency import Completion, Rank, new_lock
+from coterie.concurrency.threads import defer
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, Clock
 from coterie.messaging.envelope import Envelope, MessagePriority

@@ -12,9 +12,8 @@ from coterie.models.contract import Model
 from coterie.models.extraction import extract, extract_blocking
 from coterie.models.gateway import ModelGateway, ModelReplyFuture
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
-from coterie.models.policies import CallMetrics, Spending
-from coterie.models.policies.metering import CostTable, cost_table
-from coterie.models.recording import RecordingModel, ReplayModel, recorded_spending
+from coterie.models.policies.metering import cost_table
+from coterie.models.recording import RecordingModel, ReplayModel
 from coterie.models.rules import RuleModel
 from coterie.models.values import (
     Finish,
@@ -31,8 +30,6 @@ from coterie.models.values import (
 
 __all__ = [
     "Budget",
-    "CallMetrics",
-    "CostTable",
     "Finish",
     "Model",
     "ModelGateway",
@@ -45,7 +42,6 @@ __all__ = [
     "RecordingModel",
     "ReplayModel",
     "RuleModel",
-    "Spending",
     "TextDelta",
     "TextMessage",
     "Timeouts",
@@ -56,7 +52,6 @@ __all__ = [
     "cost_table",
     "extract",
     "extract_blocking",
-    "recorded_spending",
 ]
 
 if not TYPE_CHECKING:  # a typed `__getattr__` would let every wrong name pass

@@ -11,7 +11,8 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-from coterie.errors import InvalidSetting, MalformedReply
+from coterie.errors import InvalidSetting
+from coterie.errors.models import MalformedReply
 from coterie.kernel import check_instance, check_number
 from coterie.models.contract import Model
 from coterie.models.values import Finish, ModelReply, ModelRequest, TextMessage

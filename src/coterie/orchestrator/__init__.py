@@ -6,9 +6,7 @@ action, environment.
 """
 
 from coterie.orchestrator.assistants.assistant import Assistant, Place
-from coterie.orchestrator.assistants.folder import ChatFolder
-from coterie.orchestrator.assistants.opening import LoadedAssistant, OpenAssistant, load_assistant, open_assistant
-from coterie.orchestrator.compare import ModeRun, compare
+from coterie.orchestrator.compare import compare
 from coterie.orchestrator.components import (
     Component,
     ComponentReply,
@@ -24,7 +22,6 @@ from coterie.orchestrator.components import (
     memory_component,
     processing_component,
 )
-from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.kind import (
     Bar,
     MeetingRun,
@@ -33,20 +30,18 @@ from coterie.orchestrator.kind import (
     RunRecord,
     ScenarioKind,
     ScenarioParameters,
-    ScenarioPart,
     SimulationRun,
     Summary,
     Table,
 )
-from coterie.orchestrator.modelling import ModelSettings, StopOnErrorModel
+from coterie.orchestrator.modelling import ModelSettings
 from coterie.orchestrator.report import write_report
 from coterie.orchestrator.running import load_run, replay_run, run_scenario
-from coterie.orchestrator.scenario import Scenario, check_scenario, load_scenario, parse_scenario, read_scenario
+from coterie.orchestrator.scenario import Scenario, load_scenario
 
 __all__ = [
     "Assistant",
     "Bar",
-    "ChatFolder",
     "Component",
     "ComponentReply",
     "ComponentRequest",
@@ -54,38 +49,27 @@ __all__ = [
     "ComponentStatus",
     "Components",
     "GetStatus",
-    "LoadedAssistant",
     "MeetingRun",
-    "ModeRun",
     "ModelSettings",
-    "OpenAssistant",
     "Orchestrator",
     "Place",
     "Plot",
     "RunContext",
-    "RunFolder",
     "RunRecord",
     "Scenario",
     "ScenarioKind",
     "ScenarioParameters",
-    "ScenarioPart",
     "SimulationRun",
-    "StopOnErrorModel",
     "Summary",
     "Table",
     "WorldFeedback",
     "action_component",
-    "check_scenario",
     "compare",
     "environment_component",
-    "load_assistant",
     "load_run",
     "load_scenario",
     "memory_component",
-    "open_assistant",
-    "parse_scenario",
     "processing_component",
-    "read_scenario",
     "replay_run",
     "run_scenario",
     "write_report",

@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 from pythonjsonlogger.json import JsonFormatter
 
-from coterie.errors import RunFolderFailed, RunUnknown
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown
 from coterie.runtime import AgentLogFilter
 
 SCENARIO = "scenario.json"

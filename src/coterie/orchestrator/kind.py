@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from coterie.meetings import Floor
 from coterie.meetings.state.termination import AnyCondition
 from coterie.orchestrator.modelling import StopOnErrorModel
-from coterie.rounds import RoundResult, Simulation, Span
+from coterie.rounds import RoundResult, Simulation
+from coterie.rounds.engine.timeline import Span
 from coterie.runtime import Agent, Dispatcher
 from coterie.world import World
 

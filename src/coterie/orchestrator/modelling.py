@@ -11,18 +11,8 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.errors import ModelError, ModelHalted
-from coterie.models import (
-    Budget,
-    Model,
-    ModelGateway,
-    ModelReply,
-    ModelRequest,
-    RateLimits,
-    TextDelta,
-    Timeouts,
-    cost_table,
-    recorded_spending,
-)
+from coterie.models import Budget, Model, ModelGateway, ModelReply, ModelRequest, RateLimits, TextDelta, Timeouts, cost_table
+from coterie.models.recording import recorded_spending
 from coterie.orchestrator.folder import RunFolder
 
 RECORDING = "model.jsonl"

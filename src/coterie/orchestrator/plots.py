@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from coterie.orchestrator.kind import Plot
-from coterie.rounds import Span
+from coterie.rounds.engine.timeline import Span
 
 COLOURS = ("#1f6f8b", "#e07a5f", "#81b29a", "#f2cc8f", "#3d405b", "#b56576", "#6d597a", "#457b9d", "#a7c957", "#bc6c25")
 _MOST_SPANS = 4_000

@@ -6,7 +6,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from coterie.errors import ExtraMissing, RunFolderFailed, RunUnknown
+from coterie.errors import ExtraMissing
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown
 from coterie.orchestrator.kind import RunRecord, Summary
 from coterie.orchestrator.running import load_run
 from coterie.orchestrator.scenario import Scenario

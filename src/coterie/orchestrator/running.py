@@ -9,14 +9,16 @@ from typing import Any
 
 import msgspec
 
-from coterie.errors import ReplayDiverged, RunUnknown
+from coterie.errors import ReplayDiverged
+from coterie.errors.orchestrator import RunUnknown
 from coterie.kernel import SystemClock
 from coterie.orchestrator.folder import LOG, MEETINGS, SCENARIO, RunFolder
 from coterie.orchestrator.kind import RESULT, MeetingRun, RunContext, RunRecord, ScenarioKind, SimulationRun
 from coterie.orchestrator.meeting import hold_meeting
 from coterie.orchestrator.modelling import StopOnErrorModel, costs_of, recorded_model, replayed_model, unrecorded_model
 from coterie.orchestrator.scenario import Scenario
-from coterie.rounds import Result, RoundResult, Span
+from coterie.rounds import Result, RoundResult
+from coterie.rounds.engine.timeline import Span
 from coterie.world import Event, EventLog, World
 
 TIMELINE = "timeline.json"

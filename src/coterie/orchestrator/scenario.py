@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from coterie.errors import RunFolderFailed, RunUnknown, ScenarioError
+from coterie.errors import ScenarioError
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown
 from coterie.orchestrator.finding import find_kind
 from coterie.orchestrator.folder import SCENARIO
 from coterie.orchestrator.kind import ScenarioKind, ScenarioParameters

@@ -6,12 +6,12 @@ or safe from any thread. `coterie.memory` stores memories, `coterie.models` asks
 """
 
 from coterie.personas.agent.agent import PersonaAgent
-from coterie.personas.agent.directory import PersonaDirectory, Relation, Relations
-from coterie.personas.agent.messages import PERSONAS, Dialogue, FallbackUsed, Listen, StartEpisode
+from coterie.personas.agent.directory import PersonaDirectory, Relations
+from coterie.personas.agent.messages import PERSONAS, Dialogue
 from coterie.personas.agent.rounds import hear, social_resolver, social_round, social_world
-from coterie.personas.agent.state import EndReason, Episode, PersonaState
+from coterie.personas.agent.state import PersonaState
 from coterie.personas.focus_group import FocusGroup
-from coterie.personas.mind.actions import ActionKind, ActionSet, action
+from coterie.personas.mind.actions import ActionKind, action
 from coterie.personas.mind.context import ActionContext
 from coterie.personas.mind.mind import Decision, FallbackMind, Mind, Situation
 from coterie.personas.mind.model_mind import ModelMind
@@ -31,39 +31,21 @@ from coterie.personas.mind.rules import (
     sometimes,
     when,
 )
-from coterie.personas.mind.state import (
-    ActionOutcome,
-    ActionRecord,
-    MentalState,
-    PersonaAction,
-    Stimulus,
-    StimulusKind,
-    done,
-    talk,
-)
+from coterie.personas.mind.state import MentalState, PersonaAction, Stimulus, StimulusKind, done, talk
 from coterie.personas.population import Population, load_personas
 from coterie.personas.profile.persona import Fragment, Persona
 from coterie.personas.reference import PersonaRef
-from coterie.personas.survey import AnswerKind, AnswerTable, Question, SurveyAnswer, SurveyRow, table_by_model, table_by_rules
+from coterie.personas.survey import Question, SurveyAnswer, table_by_model, table_by_rules
 
 __all__ = [
     "PERSONAS",
     "ActionContext",
     "ActionKind",
-    "ActionOutcome",
-    "ActionRecord",
-    "ActionSet",
-    "AnswerKind",
-    "AnswerTable",
     "Decision",
     "Dialogue",
-    "EndReason",
-    "Episode",
     "FallbackMind",
-    "FallbackUsed",
     "FocusGroup",
     "Fragment",
-    "Listen",
     "MentalState",
     "Mind",
     "ModelMind",
@@ -75,16 +57,13 @@ __all__ = [
     "PersonaState",
     "Population",
     "Question",
-    "Relation",
     "Relations",
     "Rule",
     "RuleMind",
     "Situation",
-    "StartEpisode",
     "Stimulus",
     "StimulusKind",
     "SurveyAnswer",
-    "SurveyRow",
     "act",
     "action",
     "all_of",

@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import (
-    AgentStopped,
-    CoterieError,
-    InvalidPersona,
-    InvalidSetting,
-    NameTaken,
-    PersonaUnknown,
-    StartFailed,
-)
+from coterie.errors import AgentStopped, CoterieError, InvalidPersona, InvalidSetting, NameTaken, StartFailed
+from coterie.errors.personas import PersonaUnknown
 from coterie.kernel import check_instance, check_number
 from coterie.meetings import Meetings
 from coterie.memory import TieredMemory

@@ -5,37 +5,29 @@ has one pure and seeded resolver decide on them, and records the outcome; each r
 replayed. Agents decide by themselves, and `coterie.world` stores the outcome.
 """
 
-from coterie.rounds.engine.timeline import Span
 from coterie.rounds.gathering import Closing, Gathering
 from coterie.rounds.graph import END, Edge, Graph, Stage, per_agent, together
-from coterie.rounds.member import GetSnapshot, Member, RestoreSnapshot, TakeTurn
+from coterie.rounds.member import Member
 from coterie.rounds.mode import Mode
-from coterie.rounds.plan import Change, Membership, Settle
-from coterie.rounds.proposals import Binding, Proposal, Verdict
+from coterie.rounds.plan import Change
+from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.simulation import Result, RoundResult, Simulation
 from coterie.rounds.turn import Turn
 
 __all__ = [
     "END",
-    "Binding",
     "Change",
     "Closing",
     "Edge",
     "Gathering",
-    "GetSnapshot",
     "Graph",
     "Member",
-    "Membership",
     "Mode",
     "Proposal",
-    "RestoreSnapshot",
     "Result",
     "RoundResult",
-    "Settle",
     "Simulation",
-    "Span",
     "Stage",
-    "TakeTurn",
     "Turn",
     "Verdict",
     "per_agent",

@@ -11,7 +11,8 @@ from coterie.kernel import check_instance, check_number, stream
 from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.turn import Turn
-from coterie.world import Event, View, freeze
+from coterie.world import Event, View
+from coterie.world.state.values import freeze
 
 
 class Gathering(Turn):

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from coterie.errors import CheckpointRefused, InvalidSetting, InvalidValue
-from coterie.kernel import Checkpointable, detach
+from coterie.kernel import Checkpointable
+from coterie.kernel.checkpoint import detach
 from coterie.runtime import Agent, AgentRef
-from coterie.world import freeze
+from coterie.world.state.values import freeze
 
 _DEEPEST = 64
 _STATELESS = (str, bytes, bool, int, float, type(None))

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from coterie.world import Event, EventKind
+from coterie.world import Event
+from coterie.world.state.event import EventKind
 
 STARTED = "simulation started"
 SETTLED = "settled"

@@ -10,7 +10,8 @@ from coterie.errors import TurnForfeited
 from coterie.kernel import check_instance, check_number, stream
 from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal
-from coterie.world import Intent, View, freeze
+from coterie.world import Intent, View
+from coterie.world.state.values import freeze
 
 _WIDE = 2**63
 

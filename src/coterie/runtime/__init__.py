@@ -9,14 +9,12 @@ replies), `definition` (agent classes), `cells` (running agents) and `nodes` (ag
 inspection). `services` assembles them, and `Runtime` is the public class.
 """
 
-from coterie.runtime.cells.metrics import AgentMetrics, Latencies, Quantiles, RuntimeMetrics
-from coterie.runtime.definition.agent import Agent, AgentRuntime, Context
+from coterie.runtime.cells.metrics import AgentMetrics, RuntimeMetrics
+from coterie.runtime.definition.agent import Agent, Context
 from coterie.runtime.definition.handlers import on
 from coterie.runtime.definition.supervision import Backoff, Strategy, Supervision
 from coterie.runtime.dispatchers import Dedicated, Dispatcher, Leased
 from coterie.runtime.observation.health import AgentHealth, AgentState
-from coterie.runtime.observation.inspection import Inspection
-from coterie.runtime.references.agent_timer import AgentTimer
 from coterie.runtime.references.lifecycle_events import (
     AGENTS,
     AgentDown,
@@ -25,11 +23,11 @@ from coterie.runtime.references.lifecycle_events import (
     AgentRestarted,
     AgentStalled,
 )
-from coterie.runtime.references.logs import AgentLog, AgentLogFilter
+from coterie.runtime.references.logs import AgentLogFilter
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
 from coterie.runtime.runtime import Provided, Runtime
-from coterie.runtime.shutdown import StopReport, StuckAgent
+from coterie.runtime.shutdown import StopReport
 
 __all__ = [
     "AGENTS",
@@ -37,31 +35,24 @@ __all__ = [
     "AgentDown",
     "AgentFailed",
     "AgentHealth",
-    "AgentLog",
     "AgentLogFilter",
     "AgentMetrics",
     "AgentRecovered",
     "AgentRef",
     "AgentRestarted",
-    "AgentRuntime",
     "AgentStalled",
     "AgentState",
-    "AgentTimer",
     "Backoff",
     "Context",
     "Dedicated",
     "Dispatcher",
-    "Inspection",
-    "Latencies",
     "Leased",
     "Provided",
-    "Quantiles",
     "Reply",
     "Runtime",
     "RuntimeMetrics",
     "StopReport",
     "Strategy",
-    "StuckAgent",
     "Supervision",
     "on",
 ]

@@ -11,7 +11,9 @@ from typing import Protocol
 import coterie.concurrency
 import coterie.kernel
 import coterie.messaging
-from coterie.concurrency import InterruptGuard, SwitchInterval, register_fork_handler, unregister_fork_handler
+from coterie.concurrency import SwitchInterval
+from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
+from coterie.concurrency.interrupts import InterruptGuard
 
 _BOOKKEEPING = [
     str(Path(path).parent)

@@ -8,10 +8,13 @@ import secrets
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
-from coterie.concurrency import Signal, Thread, calls_out, defer, ends_in_order, interrupted, start_thread
+from coterie.concurrency import Signal, Thread, ends_in_order, start_thread
+from coterie.concurrency.frames import calls_out, interrupted
+from coterie.concurrency.threads import defer
 from coterie.errors import InvalidMessage, UnknownAgent
 from coterie.kernel import Address, Clock, check_number, clock_or_system
-from coterie.messaging import DeadLetters, MailboxPolicy, Message, MessagePriority, Transport
+from coterie.messaging import MailboxPolicy, Message, MessagePriority, Transport
+from coterie.messaging.dead_letters import DeadLetters
 from coterie.runtime.cells.metrics import AgentMetrics, RuntimeMetrics
 from coterie.runtime.definition.agent import Agent
 from coterie.runtime.definition.spec import check_options

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from coterie.concurrency import ElasticPool, Rank, Timers, new_lock, refuse_if_interrupted
+from coterie.concurrency import ElasticPool, Rank, Timers, new_lock
+from coterie.concurrency.frames import refuse_if_interrupted
 from coterie.errors import (
     AgentStopped,
     DefinitionError,
@@ -18,17 +19,10 @@ from coterie.errors import (
     SpawnError,
     describe,
 )
-from coterie.kernel import Address, Clock, Codec, Countdown, Extension
-from coterie.messaging import (
-    DeadLetter,
-    DeadLetters,
-    LocalTransport,
-    MailboxPolicy,
-    Message,
-    MessagePriority,
-    Reason,
-    Transport,
-)
+from coterie.kernel import Address, Clock, Codec, Countdown
+from coterie.kernel.codec import Extension
+from coterie.messaging import DeadLetter, LocalTransport, MailboxPolicy, Message, MessagePriority, Reason, Transport
+from coterie.messaging.dead_letters import DeadLetters
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Phase

@@ -7,8 +7,10 @@ import threading
 
 import msgspec
 
-from coterie.concurrency import Signal, stack_of
-from coterie.kernel import Countdown, DrivenClock
+from coterie.concurrency import Signal
+from coterie.concurrency.threads import stack_of
+from coterie.kernel import Countdown
+from coterie.kernel.clock import DrivenClock
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.observation import inspection

@@ -8,28 +8,22 @@ Several users of one file in one process share its writer; a second process is r
 and says what to do.
 """
 
-from coterie.storage.database import Database, StorageStatistics
-from coterie.storage.dialect import Dialect
+from coterie.storage.database import Database
 from coterie.storage.location import open_database
-from coterie.storage.migrations import Schema, Step, by_dialect
+from coterie.storage.migrations import Schema, Step
 from coterie.storage.pending import Pending
-from coterie.storage.postgres import PostgresDatabase
 from coterie.storage.sqlite import SqliteDatabase
 from coterie.storage.transaction import Parameters, ReadTransaction, Row, Transaction
 
 __all__ = [
     "Database",
-    "Dialect",
     "Parameters",
     "Pending",
-    "PostgresDatabase",
     "ReadTransaction",
     "Row",
     "Schema",
     "SqliteDatabase",
     "Step",
-    "StorageStatistics",
     "Transaction",
-    "by_dialect",
     "open_database",
 ]

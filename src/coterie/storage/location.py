@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from coterie.errors import WrongUrl
+from coterie.errors.storage import WrongUrl
 from coterie.storage.database import Database
 from coterie.storage.postgres import PostgresDatabase
 from coterie.storage.sqlite import SqliteDatabase

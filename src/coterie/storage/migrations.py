@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from coterie.errors import MigrationError, StatementFailed, StorageError, describe
+from coterie.errors import MigrationError, StorageError, describe
+from coterie.errors.storage import StatementFailed
 from coterie.kernel import Clock
 from coterie.storage.dialect import Dialect, statements
 from coterie.storage.transaction import Transaction

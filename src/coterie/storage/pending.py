@@ -8,7 +8,8 @@ from collections.abc import Generator
 from typing import Any, Generic, TypeVar, cast
 
 from coterie.concurrency import Completion
-from coterie.errors import WaitTimeout, WriteInsideWrite, describe
+from coterie.errors import WaitTimeout, describe
+from coterie.errors.storage import WriteInsideWrite
 
 T_co = TypeVar("T_co", covariant=True)
 

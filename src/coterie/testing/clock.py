@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from coterie.kernel import TimerSource
+from coterie.kernel.clock import TimerSource
 
 
 class ManualClock:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from coterie.concurrency import Thread, dump_stacks, start_thread
+from coterie.concurrency import Thread, start_thread
+from coterie.concurrency.threads import dump_stacks
 from coterie.kernel import Countdown
 
 

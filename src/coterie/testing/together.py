@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coterie.concurrency import dump_stacks, start_thread
+from coterie.concurrency import start_thread
+from coterie.concurrency.threads import dump_stacks
 from coterie.kernel import Countdown
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from coterie.concurrency import Timers
 from coterie.errors import TransportError
-from coterie.kernel import Clock, DrivenClock, SystemClock, stream
+from coterie.kernel import Clock, SystemClock, stream
+from coterie.kernel.clock import DrivenClock
 from coterie.messaging import Receive
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from coterie.concurrency import dump_stacks
+from coterie.concurrency.threads import dump_stacks
 from coterie.kernel import Countdown
 from coterie.runtime import Runtime
 from coterie.runtime.observation.quiescence import Activity, Quiescence

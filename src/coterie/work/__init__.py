@@ -6,34 +6,22 @@ a job on a thread cannot be ended, and its error says so. All classes are safe f
 the given clock. This room does not import agents, worlds or memories: results are applied by a given callable.
 """
 
-from coterie.work.actions import (
-    Action,
-    ActionMetrics,
-    ActionSystem,
-    CircuitBreaker,
-    CircuitState,
-    DeadAction,
-    ResourceLimits,
-)
+from coterie.work.actions import Action, ActionSystem, CircuitBreaker, CircuitState, ResourceLimits
 from coterie.work.engine import ProcessingEngine
 from coterie.work.exposition import WorkCollector, exposition
-from coterie.work.jobs import ActionStage, FailedAttempt, Job, JobState, Priority, QueueOverflow, Retry, TaskType, current_job
+from coterie.work.jobs import ActionStage, Job, JobState, Priority, QueueOverflow, Retry, TaskType, current_job
 from coterie.work.machine import Machine
 from coterie.work.pool import Bounds, QueueLimits, Retention
 from coterie.work.pool.metrics import WorkMetrics
-from coterie.work.pool.stopping import WorkStopReport
 from coterie.work.sizing import Sizing
 
 __all__ = [
     "Action",
-    "ActionMetrics",
     "ActionStage",
     "ActionSystem",
     "Bounds",
     "CircuitBreaker",
     "CircuitState",
-    "DeadAction",
-    "FailedAttempt",
     "Job",
     "JobState",
     "Machine",
@@ -48,7 +36,6 @@ __all__ = [
     "TaskType",
     "WorkCollector",
     "WorkMetrics",
-    "WorkStopReport",
     "current_job",
     "exposition",
 ]

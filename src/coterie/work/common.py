@@ -9,7 +9,7 @@ from typing import Any
 
 import coterie.concurrency
 import coterie.kernel
-from coterie.concurrency import InterruptGuard
+from coterie.concurrency.interrupts import InterruptGuard
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_instance, check_number
 from coterie.work.jobs import Retry

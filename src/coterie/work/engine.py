@@ -10,7 +10,8 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
-from coterie.concurrency import Timers, ends_in_order, register_fork_handler
+from coterie.concurrency import Timers, ends_in_order
+from coterie.concurrency.forks import register_fork_handler
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, check_number, choice, clock_or_system
 from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random

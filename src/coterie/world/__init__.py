@@ -7,25 +7,21 @@ controller watch health and resources. The room does not depend on agents and ca
 
 from coterie.world import resolvers
 from coterie.world.committing import Invariant
-from coterie.world.history import Statistics
 from coterie.world.intent import ExternalEvent, Intent
 from coterie.world.log import EventLog
-from coterie.world.monitors.health import Check, ComponentHealth, HealthMonitor
-from coterie.world.monitors.resources import Limit, RateMonitor, Rates, ResourceController, ResourceMonitor, ResourceUsage
+from coterie.world.monitors.health import Check, HealthMonitor
+from coterie.world.monitors.resources import Limit, RateMonitor, ResourceController, ResourceMonitor
 from coterie.world.observers import Observer
 from coterie.world.resolvers import Resolver
-from coterie.world.state.differences import Difference, differences, patched
-from coterie.world.state.event import Event, EventKind
-from coterie.world.state.values import freeze, thaw
+from coterie.world.state.differences import differences, patched
+from coterie.world.state.event import Event
+from coterie.world.state.values import thaw
 from coterie.world.state.view import View
 from coterie.world.world import World
 
 __all__ = [
     "Check",
-    "ComponentHealth",
-    "Difference",
     "Event",
-    "EventKind",
     "EventLog",
     "ExternalEvent",
     "HealthMonitor",
@@ -34,16 +30,12 @@ __all__ = [
     "Limit",
     "Observer",
     "RateMonitor",
-    "Rates",
     "Resolver",
     "ResourceController",
     "ResourceMonitor",
-    "ResourceUsage",
-    "Statistics",
     "View",
     "World",
     "differences",
-    "freeze",
     "patched",
     "resolvers",
     "thaw",

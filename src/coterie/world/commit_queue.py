@@ -7,7 +7,7 @@ from collections import deque
 from types import TracebackType
 
 from coterie.concurrency import Rank, Signal, new_lock
-from coterie.errors import CommitInsideCommit
+from coterie.errors.world import CommitInsideCommit
 
 
 class CommitQueue:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
-from coterie.errors import InvalidValue, ResolverFailed, RuleFailed, UpdateRefused, describe
+from coterie.errors import InvalidValue, ResolverFailed, UpdateRefused, describe
+from coterie.errors.world import RuleFailed
 from coterie.world.intent import ExternalEvent, Intent
 from coterie.world.resolvers import Effects, IntentOutcome, Resolution, Resolver, refused
 from coterie.world.state.event import Event, Fold

@@ -10,7 +10,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.kernel import check_number
-from coterie.rounds import Binding
+from coterie.rounds.proposals import Binding
 from coterie.world import Intent
 from coterie.world.resolvers import IntentOutcome, Rationing, Resolution, Resolver, Sharing, cut
 

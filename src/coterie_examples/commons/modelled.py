@@ -5,8 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from coterie.models import Model
-from coterie.personas import ActionKind, ActionSet, MentalState, ModelMind, Persona, PersonaAction, RuleMind
+from coterie.personas import ActionKind, MentalState, ModelMind, Persona, PersonaAction, RuleMind
 from coterie.personas import Situation as Knows
+from coterie.personas.mind.actions import ActionSet
 from coterie_examples.commons.strategies import Rule, Situation
 
 _FISH = "FISH"

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from coterie.rounds import Span
+from coterie.rounds.engine.timeline import Span
 from coterie_examples.commons import plots
 from coterie_examples.commons.fishing import Month
 from coterie_examples.commons.inequality import gini

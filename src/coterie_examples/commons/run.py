@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from coterie.errors import CoterieError, ModelHalted
-from coterie.orchestrator import StopOnErrorModel
+from coterie.orchestrator.modelling import StopOnErrorModel
 from coterie.rounds import Simulation
 from coterie.world import World
 from coterie.world.resolvers import FirstCome, Rationing

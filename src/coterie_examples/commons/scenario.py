@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from coterie.errors import InvalidGraph
 from coterie.kernel import Address
-from coterie.orchestrator import ModelSettings, ScenarioParameters, ScenarioPart
+from coterie.orchestrator import ModelSettings, ScenarioParameters
+from coterie.orchestrator.kind import ScenarioPart
 from coterie.runtime import Dedicated, Dispatcher, Leased
 from coterie_examples.commons.bargaining import Bargaining
 from coterie_examples.commons.fishing import MEETING, STAGES, Fisher, StageName, Terms, graph

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.errors import RunUnknown
+from coterie.errors.orchestrator import RunUnknown
 from coterie.orchestrator import RunContext, RunRecord, ScenarioKind, Summary, Table
 from coterie_examples.interview.run import InterviewOutcome, digest_of, hold_interview, markdown_of
 from coterie_examples.interview.scenario import InterviewScenario

@@ -13,7 +13,6 @@ from coterie.errors import HandlerFailed
 from coterie.meetings import Meetings
 from coterie.orchestrator.modelling import StopOnErrorModel
 from coterie.personas import (
-    AnswerTable,
     FocusGroup,
     Mind,
     ModelMind,
@@ -28,6 +27,7 @@ from coterie.personas import (
     table_by_rules,
     when,
 )
+from coterie.personas.survey import AnswerTable
 from coterie.runtime import Runtime
 from coterie_examples.interview.scenario import InterviewScenario, SpokenRule
 

@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from coterie.errors import InvalidSetting, ScenarioError
-from coterie.orchestrator import ModelSettings, ScenarioParameters, ScenarioPart
-from coterie.personas import AnswerKind, Fragment, Persona, Question, load_personas
+from coterie.orchestrator import ModelSettings, ScenarioParameters
+from coterie.orchestrator.kind import ScenarioPart
+from coterie.personas import Fragment, Persona, Question, load_personas
+from coterie.personas.survey import AnswerKind
 from coterie.runtime import Dedicated, Dispatcher, Leased
 
 _Texts = Annotated[tuple[str, ...], Field(strict=False)]

@@ -11,19 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.errors import ContributionRefused, MeetingError
 from coterie.kernel import stream
-from coterie.meetings import (
-    Accept,
-    Decline,
-    Floor,
-    Invitation,
-    Meeting,
-    MeetingEnded,
-    MeetingEvent,
-    Meetings,
-    MeetingView,
-    YourTurn,
-    turn_objection,
-)
+from coterie.meetings import Accept, Decline, Floor, Invitation, Meeting, MeetingEnded, Meetings, MeetingView, YourTurn
+from coterie.meetings.state.events import MeetingEvent
+from coterie.meetings.state.floor import turn_objection
 from coterie.messaging import Message, Request
 from coterie.runtime import Agent, AgentRef, on
 from coterie_examples.tic_tac_toe import board

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from coterie.orchestrator import ScenarioParameters, ScenarioPart
+from coterie.orchestrator import ScenarioParameters
+from coterie.orchestrator.kind import ScenarioPart
 from coterie.runtime import Dedicated, Dispatcher, Leased
 from coterie_examples.tic_tac_toe.playing import PlayRule
 

@@ -6,9 +6,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from coterie.orchestrator import RunContext, RunFolder, RunRecord, Scenario, check_scenario, load_run, replay_run
+from coterie.orchestrator import RunContext, RunRecord, Scenario, load_run, replay_run
 from coterie.orchestrator import load_scenario as load
 from coterie.orchestrator import run_scenario as run
+from coterie.orchestrator.folder import RunFolder
+from coterie.orchestrator.scenario import check_scenario
 from coterie.rounds import Result
 from coterie_examples.commons.fishing import Month
 from coterie_examples.commons.kind import CommonsKind

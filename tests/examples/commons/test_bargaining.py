@@ -5,7 +5,8 @@ import pytest
 from coterie.errors import CoterieError, ScenarioError
 from coterie.meetings import read_minutes
 from coterie.meetings.state.events import Closed, Spoke
-from coterie.orchestrator import RunFolder, parse_scenario
+from coterie.orchestrator.folder import RunFolder
+from coterie.orchestrator.scenario import parse_scenario
 from coterie_examples.commons.fishing import Month
 from coterie_examples.commons.scenario import CommonsScenario
 from tests.examples.commons.playing import load_scenario, play, recorded, replay, run_scenario

@@ -5,8 +5,9 @@ from random import Random
 import msgspec
 import pytest
 
-from coterie.errors import CoterieError, RunFolderFailed, RunUnknown
-from coterie.orchestrator import RunFolder
+from coterie.errors import CoterieError
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown
+from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.running import scenario_of_run
 from coterie_examples.commons.fishing import Month
 from coterie_examples.commons.judging import RejectAll

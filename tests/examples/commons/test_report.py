@@ -2,8 +2,8 @@
 
 import re
 
-from coterie.orchestrator import parse_scenario
-from coterie.rounds import Span
+from coterie.orchestrator.scenario import parse_scenario
+from coterie.rounds.engine.timeline import Span
 from coterie_examples.commons import plots
 from coterie_examples.commons.scenario import CommonsScenario
 from tests.examples.commons.playing import commons, play

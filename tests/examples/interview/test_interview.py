@@ -10,9 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from coterie.cli.application import application
-from coterie.errors import BudgetExhausted, FragmentConflict, InvalidPersona, ReplayDiverged, RunUnknown, ScenarioError
-from coterie.orchestrator import RunFolder, Scenario, load_run, parse_scenario, replay_run, run_scenario, write_report
+from coterie.errors import BudgetExhausted, FragmentConflict, InvalidPersona, ReplayDiverged, ScenarioError
+from coterie.errors.orchestrator import RunUnknown
+from coterie.orchestrator import Scenario, load_run, replay_run, run_scenario, write_report
+from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.running import replay_scenario
+from coterie.orchestrator.scenario import parse_scenario
 from coterie.testing import ModelServer, Served
 from coterie_examples.interview.kind import InterviewKind
 from coterie_examples.interview.scenario import InterviewScenario

@@ -4,10 +4,13 @@ from random import Random
 
 import pytest
 
-from coterie.errors import RunUnknown, ScenarioError
+from coterie.errors import ScenarioError
+from coterie.errors.orchestrator import RunUnknown
 from coterie.meetings import read_minutes
 from coterie.meetings.state.events import Closed, Spoke
-from coterie.orchestrator import RunFolder, RunRecord, Scenario, load_run, parse_scenario, read_scenario, run_scenario
+from coterie.orchestrator import RunRecord, Scenario, load_run, run_scenario
+from coterie.orchestrator.folder import RunFolder
+from coterie.orchestrator.scenario import parse_scenario, read_scenario
 from coterie_examples.tic_tac_toe import board
 from coterie_examples.tic_tac_toe.kind import TicTacToeKind
 from coterie_examples.tic_tac_toe.playing import Game

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-from coterie.kernel import Packed
+from coterie.kernel.codec import Packed
 from coterie.meetings import Floor, Open
 from coterie.meetings.raft.messages import Committed, Diverged, ProposalResult, Send
 from coterie.meetings.raft.replica import Replica

@@ -9,17 +9,10 @@ from typing import Any
 import pytest
 
 from coterie.errors import InvalidMemory, NotShared, UnknownMemory
-from coterie.memory import (
-    AgentMemory,
-    AgentMemoryStatistics,
-    EvictionPolicy,
-    Insight,
-    Memory,
-    TieredMemory,
-    Weights,
-    extractive_summary,
-)
+from coterie.memory import AgentMemory, EvictionPolicy, Insight, Memory, TieredMemory, Weights
+from coterie.memory.mind.consolidation import extractive_summary
 from coterie.memory.mind.eviction import first_stored, least_relevant, oldest
+from coterie.memory.mind.items import AgentMemoryStatistics
 from coterie.testing import ManualClock, Together, checked_locks, eventually, run_together
 from tests.memory.stores import FlakyArchive, open_memory
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from coterie.memory import InProcessBackend, MemoryRecord, Put, Tier, TieredMemory
+from coterie.memory import MemoryRecord, Put, Tier, TieredMemory
+from coterie.memory.backends.in_process import InProcessBackend
 from coterie.memory.contract import ArchiveChange, Change
 from coterie.testing import ManualClock, Together
 from tests.memory.stores import FlakyArchive, FlakyBackend, open_memory

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from coterie.memory import MaintenanceAction, MemoryConfig, MemoryRecord, Tier
+from coterie.memory import MemoryConfig, MemoryRecord, Tier
+from coterie.memory.record import MaintenanceAction
 from coterie.memory.tiers.rules import (
     MaintenanceVerdict,
     strength,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import StatementFailed, StorageFull, TierUnavailable
+from coterie.errors import StorageFull, TierUnavailable
+from coterie.errors.storage import StatementFailed
 from coterie.memory import Delete, MemoryConfig, MemoryRecord, Put, TieredMemory
 from coterie.memory.contract import ArchiveChange
 from coterie.memory.writing.access import TierAccess

@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 
 from coterie import AgentStopped, HandlerFailed, Message, Request, Runtime, on
-from coterie.errors import InvalidSetting, MindFailed, ModelError
+from coterie.errors import InvalidSetting, ModelError
+from coterie.errors.personas import MindFailed
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.personas import (
     PERSONAS,
     ActionKind,
-    ActionOutcome,
     Decision,
-    EndReason,
     FallbackMind,
-    FallbackUsed,
     MentalState,
     ModelMind,
     Persona,
@@ -35,6 +33,9 @@ from coterie.personas import (
     talk,
     when,
 )
+from coterie.personas.agent.messages import FallbackUsed
+from coterie.personas.agent.state import EndReason
+from coterie.personas.mind.state import ActionOutcome
 from coterie.runtime import Agent
 from coterie.testing import eventually
 from tests.personas.minds import DONE, Does, Scripted, says

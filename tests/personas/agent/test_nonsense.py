@@ -8,19 +8,10 @@ from typing import cast as typed
 import pytest
 
 from coterie import HandlerFailed, Runtime
-from coterie.errors import InvalidSetting, MindFailed, PersonaUnknown
-from coterie.personas import (
-    ActionKind,
-    ActionOutcome,
-    Decision,
-    Persona,
-    PersonaAction,
-    PersonaRef,
-    Population,
-    Question,
-    RuleMind,
-    talk,
-)
+from coterie.errors import InvalidSetting
+from coterie.errors.personas import MindFailed, PersonaUnknown
+from coterie.personas import ActionKind, Decision, Persona, PersonaAction, PersonaRef, Population, Question, RuleMind, talk
+from coterie.personas.mind.state import ActionOutcome
 from tests.personas.minds import DONE, Does
 
 ADA, BEN = Persona.of("Ada"), Persona.of("Ben")

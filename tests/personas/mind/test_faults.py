@@ -9,7 +9,8 @@ import pytest
 from coterie import HandlerFailed, Runtime
 from coterie.errors import BudgetExhausted, ModelError, ModelTimeout, ModelUnavailable, RateLimited, RecordingMissing
 from coterie.models import Budget, ModelGateway, Timeouts
-from coterie.personas import EndReason, ModelMind, Persona, PersonaRef, Population, RuleMind, reply
+from coterie.personas import ModelMind, Persona, PersonaRef, Population, RuleMind, reply
+from coterie.personas.agent.state import EndReason
 from coterie.testing import ModelServer, Served, eventually
 from coterie.work import Retry
 from tests.personas.minds import says

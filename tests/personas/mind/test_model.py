@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import CoterieError, ModelError, UnusableReply
+from coterie.errors import CoterieError, ModelError
+from coterie.errors.personas import UnusableReply
 from coterie.models import Finish, Model, ModelReply
 from coterie.personas import (
     ActionKind,
-    ActionOutcome,
-    ActionRecord,
     Decision,
     FallbackMind,
     MentalState,
@@ -28,6 +27,7 @@ from coterie.personas import (
     talk,
 )
 from coterie.personas.mind.actions import STANDARD_ACTIONS
+from coterie.personas.mind.state import ActionOutcome, ActionRecord
 from tests.personas.minds import Does, Scripted, calls, says
 
 TALK = {"type": "TALK", "content": "hi", "target": "Ben"}

@@ -9,7 +9,6 @@ import pytest
 from coterie.errors import InvalidSetting
 from coterie.personas import (
     ActionKind,
-    ActionSet,
     Decision,
     MentalState,
     Persona,
@@ -33,7 +32,7 @@ from coterie.personas import (
     talk,
     when,
 )
-from coterie.personas.mind.actions import STANDARD_ACTIONS
+from coterie.personas.mind.actions import STANDARD_ACTIONS, ActionSet
 
 
 def situation(*said: str, seed: int = 0, **more: Any) -> Situation:

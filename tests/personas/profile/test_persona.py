@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coterie.errors import FragmentConflict, InvalidPersona, InvalidSetting, PersonaTooLarge
+from coterie.errors import FragmentConflict, InvalidPersona, InvalidSetting
+from coterie.errors.personas import PersonaTooLarge
 from coterie.personas import Fragment, Persona
 from tests.personas.samples import FRAGMENT, USUAL, VARIANT, write
 

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from coterie import Agent, Message, Request, Runtime, Supervision, on
-from coterie.errors import AgentStopped, HandlerFailed, RemoteError, describe
+from coterie.errors import AgentStopped, HandlerFailed, describe
+from coterie.errors.general import RemoteError
 from coterie.errors.records import without_frames
 from coterie.kernel import Address
-from coterie.messaging import DeadLetter, DeadLetters, LocalTransport, Reason
+from coterie.messaging import DeadLetter, LocalTransport, Reason
+from coterie.messaging.dead_letters import DeadLetters
 from coterie.testing import eventually
 
 

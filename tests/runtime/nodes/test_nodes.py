@@ -21,7 +21,9 @@ from coterie import (
     UnknownAgent,
     on,
 )
-from coterie.errors import DecodeFailed, EncodeFailed, RemoteError
+from coterie.errors import EncodeFailed
+from coterie.errors.definition import DecodeFailed
+from coterie.errors.general import RemoteError
 from coterie.kernel import Address
 from coterie.messaging import LocalTransport, Reason
 from coterie.runtime import Supervision

@@ -7,16 +7,8 @@ import pytest
 from coterie.concurrency import start_thread
 from coterie.errors import InvalidSetting, ResourcesExhausted
 from coterie.testing import ManualClock, eventually
-from coterie.world import (
-    ComponentHealth,
-    HealthMonitor,
-    Intent,
-    Limit,
-    RateMonitor,
-    ResourceController,
-    ResourceMonitor,
-    World,
-)
+from coterie.world import HealthMonitor, Intent, Limit, RateMonitor, ResourceController, ResourceMonitor, World
+from coterie.world.monitors.health import ComponentHealth
 
 
 def test_health_is_looked_at_again_and_again_and_changes_are_told() -> None:

@@ -17,7 +17,8 @@ from coterie.cli.chat.teller import Follow, Teller
 from coterie.cli.chat.words import note, wrapped
 from coterie.conversation import Conversation
 from coterie.kernel import SystemClock
-from coterie.orchestrator import ChatFolder, OpenAssistant, load_assistant, open_assistant
+from coterie.orchestrator.assistants.folder import ChatFolder
+from coterie.orchestrator.assistants.opening import OpenAssistant, load_assistant, open_assistant
 from coterie.runtime import Runtime
 
 

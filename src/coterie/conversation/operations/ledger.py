@@ -11,7 +11,8 @@ from typing import Any
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.errors import ConversationDamaged, DecodeFailed, TransitionRefused
+from coterie.errors.conversation import ConversationDamaged, TransitionRefused
+from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Codec
 from coterie.storage import Database, Pending, ReadTransaction, Row, Schema, Transaction
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
-from coterie.errors import TransitionRefused
+from coterie.errors.conversation import TransitionRefused
 
 _S = OperationState
 TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = MappingProxyType(

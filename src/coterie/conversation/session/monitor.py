@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.state import ConversationState
-from coterie.errors import ConversationFailed
+from coterie.errors.conversation import ConversationFailed
 from coterie.kernel import Address
 from coterie.messaging import Message, Request
 from coterie.runtime import Agent, AgentDown, AgentRef, AgentRestarted, on

@@ -29,14 +29,8 @@ from coterie.conversation.session.speaker import Speaker
 from coterie.conversation.session.tool_calls import ToolCallPolicy
 from coterie.conversation.session.turns import TurnRunner
 from coterie.conversation.state import ConversationState
-from coterie.errors import (
-    ConversationError,
-    ConversationFull,
-    ConversationTaken,
-    StorageError,
-    TransitionRefused,
-    UnknownOperation,
-)
+from coterie.errors import ConversationError, ConversationFull, ConversationTaken, StorageError, UnknownOperation
+from coterie.errors.conversation import TransitionRefused
 from coterie.kernel import choice
 from coterie.runtime import Agent, on
 

@@ -10,7 +10,8 @@ import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import CoterieError, EncodeFailed, InvalidSetting, UnknownMeeting, describe
-from coterie.kernel import Address, Codec, Packed
+from coterie.kernel import Address, Codec
+from coterie.kernel.codec import Packed
 from coterie.meetings.host.invitations import INVITATION_SERVICE
 from coterie.meetings.host.local_meeting import LocalMeeting
 from coterie.meetings.host.messages import AddMember, CancelMeeting, HostReplica, InvitationReply

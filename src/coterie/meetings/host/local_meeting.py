@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from coterie.kernel import Clock, Packed
+from coterie.kernel import Clock
+from coterie.kernel.codec import Packed
 from coterie.meetings.host.local_member import LocalMember
 from coterie.meetings.host.responses import InvitationResponses
 from coterie.meetings.messages import Batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from coterie.kernel import Packed
+from coterie.kernel.codec import Packed
 from coterie.meetings.messages import Accept, Invitation
 from coterie.meetings.raft.messages import AnyRaftMessage, ProposalResult
 from coterie.meetings.state.events import AnyEvent

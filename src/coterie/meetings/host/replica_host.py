@@ -25,7 +25,8 @@ from coterie.meetings.state import events
 from coterie.meetings.state.events import AnyEvent, LogEntry, Refusal
 from coterie.meetings.state.records import MemberLocation
 from coterie.messaging import Message
-from coterie.runtime import Agent, AgentDown, AgentRef, AgentRestarted, AgentTimer, on
+from coterie.runtime import Agent, AgentDown, AgentRef, AgentRestarted, on
+from coterie.runtime.references.agent_timer import AgentTimer
 
 
 class _Effects:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.kernel import Packed
+from coterie.kernel.codec import Packed
 from coterie.meetings.raft.election import Election
 from coterie.meetings.raft.leader import Leader
 from coterie.meetings.raft.messages import (

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from coterie.kernel import Packed, check_number
+from coterie.kernel import check_number
+from coterie.kernel.codec import Packed
 from coterie.meetings.raft.messages import AnyRaftMessage, CatchUp, ReplicaEffect, Send
 from coterie.meetings.state import events
 from coterie.meetings.state.events import LogEntry

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from coterie.kernel import Packed
+from coterie.kernel.codec import Packed
 from coterie.meetings.state.records import MemberLocation
 from coterie.meetings.state.termination import AnyCondition
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.kernel import Packed
+from coterie.kernel.codec import Packed
 from coterie.meetings.state import events
 from coterie.meetings.state.events import AnyEvent, LogEntry
 from coterie.meetings.state.floor import Floor, Open

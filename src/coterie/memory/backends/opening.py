@@ -15,7 +15,8 @@ from coterie.memory.compression import CompressedBackend
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend
 from coterie.memory.record import Tier
-from coterie.storage import PostgresDatabase, SqliteDatabase
+from coterie.storage import SqliteDatabase
+from coterie.storage.postgres import PostgresDatabase
 
 
 class SqliteBackend(SqlBackend):

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from coterie.errors import StorageBusy, StorageFull, StorageLocked, StorageUnavailable, TierUnavailable
+from coterie.errors import StorageFull, StorageLocked, StorageUnavailable, TierUnavailable
+from coterie.errors.storage import StorageBusy
 from coterie.memory.contract import Change, Delete, Put, Touch
 from coterie.memory.record import MemoryKind, MemoryRecord
-from coterie.storage import Database, Dialect, Row, Schema, Transaction
+from coterie.storage import Database, Row, Schema, Transaction
+from coterie.storage.dialect import Dialect
 
 T = TypeVar("T")
 

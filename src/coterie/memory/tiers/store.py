@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec.structs import replace
 
 from coterie.concurrency import Rank, Signal, new_lock
-from coterie.errors import MemoryClosed, MemoryForked, TierUnavailable, WriteTimeout
+from coterie.errors import MemoryClosed, TierUnavailable, WriteTimeout
+from coterie.errors.memory import MemoryForked
 from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
 from coterie.memory.cache.adaptive import AdaptiveCache

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import msgspec
 
-from coterie.errors import InvalidSetting, MalformedReply, ModelTimeout, ModelUnavailable, RateLimited
+from coterie.errors import InvalidSetting, ModelTimeout, ModelUnavailable, RateLimited
+from coterie.errors.models import MalformedReply
 from coterie.kernel import Clock, check_instance, check_number
 from coterie.models.contract import Model
 from coterie.models.options import Budget, Price, RateLimits, Timeouts

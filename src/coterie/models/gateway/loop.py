@@ -11,7 +11,8 @@ from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from coterie.concurrency import ElasticPool, Rank, Timers, new_lock, start_thread
-from coterie.kernel import Clock, DrivenClock
+from coterie.kernel import Clock
+from coterie.kernel.clock import DrivenClock
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
-from coterie.concurrency import Signal, register_fork_handler
-from coterie.errors import GatewayClosed, GatewayForked, ModelError, describe
+from coterie.concurrency import Signal
+from coterie.concurrency.forks import register_fork_handler
+from coterie.errors import GatewayClosed, ModelError, describe
+from coterie.errors.models import GatewayForked
 from coterie.models.contract import Model, reading
 from coterie.models.gateway.futures import ModelReplyFuture, StreamChannel
 from coterie.models.gateway.loop import EventLoopThread

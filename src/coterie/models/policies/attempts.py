@@ -7,7 +7,8 @@ import logging
 from collections.abc import AsyncIterator
 from random import Random
 
-from coterie.errors import ModelError, ModelTimeout, StreamBroken
+from coterie.errors import ModelError, ModelTimeout
+from coterie.errors.models import StreamBroken
 from coterie.models.contract import Model, ModelWrapper, reading
 from coterie.models.policies.metering import Meter
 from coterie.models.values import ModelReply, ModelRequest, TextDelta

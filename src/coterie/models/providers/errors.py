@@ -9,16 +9,8 @@ from datetime import UTC
 
 from pydantic_ai import exceptions
 
-from coterie.errors import (
-    ContextTooLong,
-    KeyRefused,
-    MalformedReply,
-    ModelError,
-    ModelRefused,
-    ModelUnavailable,
-    RateLimited,
-    describe,
-)
+from coterie.errors import ContextTooLong, KeyRefused, ModelError, ModelRefused, ModelUnavailable, RateLimited, describe
+from coterie.errors.models import MalformedReply
 from coterie.kernel import Clock
 from coterie.models.redaction import Redactor
 

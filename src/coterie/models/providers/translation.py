@@ -14,7 +14,8 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition as ProviderTool
 
-from coterie.errors import MalformedReply, ModelError
+from coterie.errors import ModelError
+from coterie.errors.models import MalformedReply
 from coterie.kernel import Clock
 from coterie.models.providers.errors import translate_error
 from coterie.models.providers.pricing import PublicPrices

@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-from coterie.concurrency import Rank, lock_file, new_lock, register_fork_handler
-from coterie.errors import ModelError, ModelHalted, RecordingDamaged, RecordingTaken
-from coterie.errors.models import restored
+from coterie.concurrency import Rank, new_lock
+from coterie.concurrency.file_locks import lock_file
+from coterie.concurrency.forks import register_fork_handler
+from coterie.errors import ModelError, ModelHalted, RecordingDamaged
+from coterie.errors.models import RecordingTaken, restored
 from coterie.models.recording.key import RecordingKey, prompt_of
 from coterie.models.redaction import Redactor
 from coterie.models.values import ModelReply, ModelRequest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from coterie.errors import RunFolderFailed, RunUnknown
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown
 from coterie.kernel import SystemClock
 
 _LATEST = "latest.json"

@@ -13,7 +13,8 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from coterie.conversation import Conversations
-from coterie.errors import RunFolderFailed, ScenarioError, StorageError, describe
+from coterie.errors import ScenarioError, StorageError, describe
+from coterie.errors.orchestrator import RunFolderFailed
 from coterie.kernel import Clock, SystemClock
 from coterie.models import Model, ModelGateway
 from coterie.orchestrator.assistants.assistant import Assistant, Place

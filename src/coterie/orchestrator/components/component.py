@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coterie.errors import InvalidSetting, MalformedRequest, UnknownComponent
+from coterie.errors import InvalidSetting
+from coterie.errors.orchestrator import MalformedRequest, UnknownComponent
 from coterie.kernel import check_instance
 
 

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import math
 
-from coterie.errors import ComponentDown, HandlerFailed, describe
+from coterie.errors import HandlerFailed, describe
+from coterie.errors.orchestrator import ComponentDown
 from coterie.kernel import check_number
 from coterie.messaging import Message
 from coterie.orchestrator.components.component import Component, Components

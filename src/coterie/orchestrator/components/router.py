@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from coterie.errors import MalformedRequest, UnknownComponent
+from coterie.errors.orchestrator import MalformedRequest, UnknownComponent
 from coterie.orchestrator.components.component import Components
 from coterie.orchestrator.components.requests import ComponentReply, ComponentRequest
 from coterie.runtime import Agent, on

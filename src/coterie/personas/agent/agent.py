@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, MindFailed, ModelError, PersonaError, ServiceMissing
+from coterie.errors import CheckpointRefused, InvalidSetting, MeetingError, ModelError, PersonaError, ServiceMissing
+from coterie.errors.personas import MindFailed
 from coterie.kernel import Checkpointable, check_instance, check_number
 from coterie.meetings import Accept, Invitation, MeetingCancelled, MeetingEnded, Meetings, Utterance, Welcome, YourTurn
 from coterie.memory import AgentMemory, TieredMemory
@@ -27,7 +28,8 @@ from coterie.personas.mind.state import TALK, ActionOutcome, ActionRecord, Menta
 from coterie.personas.profile.persona import Persona, as_text
 from coterie.rounds import Member, Turn
 from coterie.rounds.member import GetSnapshot
-from coterie.runtime import AgentLog, on
+from coterie.runtime import on
+from coterie.runtime.references.logs import AgentLog
 
 _MAX_NOTES = 200
 

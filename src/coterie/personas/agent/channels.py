@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coterie.errors import DeliveryError, MeetingError, PersonaUnknown, describe
+from coterie.errors import DeliveryError, MeetingError, describe
+from coterie.errors.personas import PersonaUnknown
 from coterie.meetings import Meeting
 from coterie.personas.agent.directory import PersonaDirectory
 from coterie.personas.agent.messages import Introduce, Listen

@@ -10,7 +10,8 @@ import immutables
 import msgspec
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import InvalidSetting, PersonaUnknown
+from coterie.errors import InvalidSetting
+from coterie.errors.personas import PersonaUnknown
 from coterie.kernel import check_instance
 from coterie.personas.agent.state import PersonaState
 from coterie.runtime import AgentRef

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Protocol
 
-from coterie.errors import CoterieError, DeliveryError, MindFailed, ModelError, describe
+from coterie.errors import CoterieError, DeliveryError, ModelError, describe
+from coterie.errors.personas import MindFailed
 from coterie.kernel import stream
 from coterie.personas.agent.state import EndReason, Episode, PersonaState
 from coterie.personas.mind.actions import ActionSet
 from coterie.personas.mind.context import ActionContext
 from coterie.personas.mind.mind import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.state import ActionOutcome, ActionRecord, PersonaAction, Stimulus, StimulusKind
-from coterie.runtime import AgentLog
+from coterie.runtime.references.logs import AgentLog
 
 _SHORT = 40
 """Shorter texts, in characters, must be equal to be the same: few letters make a difference there."""

@@ -12,7 +12,8 @@ import immutables
 
 from coterie.personas.agent.directory import Relations
 from coterie.personas.mind.state import Stimulus, StimulusKind
-from coterie.rounds import Closing, Graph, RestoreSnapshot, Turn
+from coterie.rounds import Closing, Graph, Turn
+from coterie.rounds.member import RestoreSnapshot
 from coterie.world import Intent
 from coterie.world.resolvers import FirstCome
 from coterie.world.resolvers.resolution import Effects

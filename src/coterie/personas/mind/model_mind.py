@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from coterie.errors import ContextTooLong, ModelError, ModelHalted, UnusableReply, describe
+from coterie.errors import ContextTooLong, ModelError, ModelHalted, describe
+from coterie.errors.personas import UnusableReply
 from coterie.kernel import check_number
 from coterie.models import Finish, Model, ModelReply, ModelRequest, PromptMessage, TextMessage
 from coterie.personas.mind.mind import Decision, Mind, Situation, as_decision

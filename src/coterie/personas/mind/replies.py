@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coterie.errors import UnusableReply
+from coterie.errors.personas import UnusableReply
 from coterie.models import ModelReply, ToolDefinition
 from coterie.personas.mind.actions import ActionKind, ActionSet
 from coterie.personas.mind.mind import Decision

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coterie.errors import InvalidPersona, PersonaTooLarge
+from coterie.errors import InvalidPersona
+from coterie.errors.personas import PersonaTooLarge
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from coterie.concurrency import PeriodicJob, Rank, Timer, Timers, new_lock, stack_of
+from coterie.concurrency import PeriodicJob, Rank, Timer, Timers, new_lock
+from coterie.concurrency.threads import stack_of
 from coterie.kernel import Clock
 from coterie.rounds.engine.executors import Inbox, Report
 from coterie.rounds.turn import Turn

@@ -11,7 +11,7 @@ from coterie.rounds.engine.tokens import OpenRound, Status, Token
 from coterie.rounds.participant import state_as_bytes, state_from_bytes
 from coterie.rounds.proposals import Proposal
 from coterie.rounds.recorded import RecordedDecisions
-from coterie.world import freeze
+from coterie.world.state.values import freeze
 
 
 def make_checkpoint(engine: RoundEngine) -> Checkpoint:

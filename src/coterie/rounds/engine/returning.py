@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from coterie.errors import InvalidValue
-from coterie.kernel import detach
-from coterie.world import freeze
+from coterie.kernel.checkpoint import detach
+from coterie.world.state.values import freeze
 
 
 def own(value: Any, stage: str, *, plain: bool) -> Any:

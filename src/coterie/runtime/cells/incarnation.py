@@ -9,8 +9,8 @@ from contextvars import copy_context
 from inspect import isawaitable
 from typing import Any, Protocol, TypeVar
 
-from coterie.errors import SnapshotFailed
-from coterie.kernel import detach
+from coterie.errors.general import SnapshotFailed
+from coterie.kernel.checkpoint import detach
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.metrics import TimesRecorder
 from coterie.runtime.cells.states import Suspension

@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
 from coterie.concurrency import Timer
-from coterie.errors import RestartsExhausted, SnapshotFailed, StartFailed, describe
+from coterie.errors import StartFailed, describe
+from coterie.errors.general import RestartsExhausted, SnapshotFailed
 from coterie.errors.records import without_frames
 from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle_owner import LifecycleOwner

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 
 from coterie.errors import DefinitionError, NotInAgent
 from coterie.kernel import Address, Clock
-from coterie.messaging import DeadLetters, MailboxPolicy, Message, MessagePriority
+from coterie.messaging import MailboxPolicy, Message, MessagePriority
+from coterie.messaging.dead_letters import DeadLetters
 from coterie.runtime.definition.context_owner import ContextOwner, LiveAgent
 from coterie.runtime.definition.handlers import Handler, UnresolvedType, handlers_of
 from coterie.runtime.definition.supervision import Supervision

@@ -8,7 +8,8 @@ from contextvars import Context as Variables
 from typing import Any
 
 from coterie.errors import DefinitionError, InvalidSetting
-from coterie.kernel import Checkpointable, check_instance, detach
+from coterie.kernel import Checkpointable, check_instance
+from coterie.kernel.checkpoint import detach
 from coterie.messaging import MailboxPolicy, Message
 from coterie.runtime.definition.agent import Agent, Context
 from coterie.runtime.definition.handlers import Handler
@@ -22,7 +23,7 @@ class AgentSpec:
 
     The arguments are copied when the specification is made and again for every agent made from it, so that a rebuilt agent
     starts as the first did, and shares no data with the caller of `spawn`. What cannot be copied, such as a lock or a
-    queue, and functions, are passed as they are (see `coterie.kernel.detach`).
+    queue, and functions, are passed as they are (see `coterie.kernel.checkpoint.detach`).
     """
 
     __slots__ = ("_args", "_kwargs", "dispatcher", "handlers", "keeps_state", "kind", "supervision", "variables")

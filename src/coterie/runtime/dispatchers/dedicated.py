@@ -12,8 +12,10 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from coterie.concurrency import AutoResetEvent, Rank, Thread, defer, new_lock, start_thread
-from coterie.kernel import Countdown, DrivenClock
+from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
+from coterie.concurrency.threads import defer
+from coterie.kernel import Countdown
+from coterie.kernel.clock import DrivenClock
 from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable
 from coterie.runtime.dispatchers.loops import LoopInbox
 

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coterie.concurrency import Rank, Timer, defer, new_lock
+from coterie.concurrency import Rank, Timer, new_lock
+from coterie.concurrency.threads import defer
 from coterie.kernel import Countdown, check_number
 from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable, Scheduler
 from coterie.runtime.dispatchers.dedicated import Dedicated

@@ -10,7 +10,8 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from coterie.concurrency import AutoResetEvent, Rank, Thread, defer, new_lock, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
+from coterie.concurrency.threads import defer
 from coterie.kernel import Countdown, SystemClock
 
 _log = logging.getLogger(__name__)

@@ -11,14 +11,15 @@ from coterie.errors import (
     DeliveryError,
     HandlerFailed,
     MailboxFull,
-    RemoteError,
     RuntimeStopped,
     Unhandled,
     UnknownAgent,
     WaitCycle,
     describe,
 )
-from coterie.kernel import Address, Packed
+from coterie.errors.general import RemoteError
+from coterie.kernel import Address
+from coterie.kernel.codec import Packed
 
 
 class DeliverFrame(msgspec.Struct, frozen=True, tag="deliver"):

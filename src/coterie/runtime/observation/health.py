@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from coterie.concurrency import PeriodicJob, Timers, stack_of
+from coterie.concurrency import PeriodicJob, Timers
+from coterie.concurrency.threads import stack_of
 from coterie.kernel import Clock
 from coterie.messaging import Message
 from coterie.runtime.cells.cell import AgentCell

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from coterie.concurrency import Signal, stack_of
+from coterie.concurrency import Signal
+from coterie.concurrency.threads import stack_of
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.observation.health import AgentHealth

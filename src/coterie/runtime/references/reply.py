@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Generator
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from coterie.concurrency import Completion, Timer, defer
+from coterie.concurrency import Completion, Timer
+from coterie.concurrency.threads import defer
 from coterie.errors import AskCancelled, AskTimeout, WaitCycle, WaitTimeout
 from coterie.kernel import Address
 from coterie.messaging.envelope import Envelope

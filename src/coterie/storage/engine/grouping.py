@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CoroutineType
 from typing import ParamSpec, TypeVar
 
-from coterie.errors import DefinitionError, StatementFailed, StorageError
+from coterie.errors import DefinitionError, StorageError
+from coterie.errors.storage import StatementFailed
 from coterie.kernel import Clock
 from coterie.storage.dialect import Dialect, fault_of
 from coterie.storage.engine.contract import ConnectionLost, Work, WriteOutcome, WritingConnection

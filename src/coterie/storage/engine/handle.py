@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import StatementFailed, StorageClosed, WriteInsideWrite
+from coterie.errors.storage import StatementFailed, StorageClosed, WriteInsideWrite
 from coterie.storage import migrations
 from coterie.storage.database import StorageStatistics
 from coterie.storage.dialect import Dialect, fault_of

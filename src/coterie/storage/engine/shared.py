@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from coterie.concurrency import Rank, Signal, new_lock
-from coterie.errors import StorageBusy, StorageClosed, StorageForked
+from coterie.errors.storage import StorageBusy, StorageClosed, StorageForked
 from coterie.kernel import Clock, Countdown
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine.contract import ReadingConnection, Store

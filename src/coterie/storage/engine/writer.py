@@ -8,7 +8,8 @@ from collections import deque
 from typing import NamedTuple, TypeVar
 
 from coterie.concurrency import AutoResetEvent, Rank, Signal, new_lock, start_thread
-from coterie.errors import StorageBusy, StorageClosed, StorageError, StorageFull, StorageUnavailable, describe
+from coterie.errors import StorageError, StorageFull, StorageUnavailable, describe
+from coterie.errors.storage import StorageBusy, StorageClosed
 from coterie.storage.engine.contract import Store, Work, WriteOutcome
 from coterie.storage.pending import Pending
 

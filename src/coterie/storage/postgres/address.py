@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from coterie.errors import WrongUrl
+from coterie.errors.storage import WrongUrl
 
 _HIDDEN = "***"
 _SECRETS = frozenset({"password", "passfile", "sslpassword", "sslkey"})

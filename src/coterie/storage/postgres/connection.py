@@ -10,7 +10,8 @@ from psycopg.adapt import Buffer, Loader
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
-from coterie.errors import ConstraintViolated, StatementFailed, StorageCorrupt, StorageError, StorageFull, StorageUnavailable
+from coterie.errors import StorageCorrupt, StorageError, StorageFull, StorageUnavailable
+from coterie.errors.storage import ConstraintViolated, StatementFailed
 from coterie.storage.dialect import Dialect, for_postgres
 from coterie.storage.engine import ConnectionLost, Transacting
 from coterie.storage.postgres.address import ConnectionTarget

@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Sequence
 
 from coterie.concurrency import AutoResetEvent, Timers
-from coterie.errors import StatementFailed, StorageError, StorageUnavailable
+from coterie.errors import StorageError, StorageUnavailable
+from coterie.errors.storage import StatementFailed
 from coterie.kernel import Clock
 from coterie.storage.engine import ConnectionLost, Work, WriteOutcome, run_group
 from coterie.storage.postgres.address import ConnectionTarget

@@ -7,15 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from coterie.errors import (
-    ConstraintViolated,
-    StatementFailed,
-    StorageCorrupt,
-    StorageError,
-    StorageFull,
-    StorageLocked,
-    StorageUnavailable,
-)
+from coterie.errors import StorageCorrupt, StorageError, StorageFull, StorageLocked, StorageUnavailable
+from coterie.errors.storage import ConstraintViolated, StatementFailed
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import Transacting
 from coterie.storage.transaction import Parameters, Row

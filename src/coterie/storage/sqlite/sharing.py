@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from coterie.concurrency import Rank, lock_file, new_lock
+from coterie.concurrency import Rank, new_lock
+from coterie.concurrency.file_locks import lock_file
 from coterie.errors import StorageLocked, StorageUnavailable
 from coterie.storage.engine import SharedDatabase
 

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coterie.conversation import Lane, Operation, OperationState, TurnOutcome
+from coterie.conversation import Operation, OperationState, TurnOutcome
 from coterie.conversation.entries import ConversationEntry, ToolCallsEntry, TurnEndedEntry, UserMessageEntry
+from coterie.conversation.events import Lane
 from coterie.conversation.journal import Journal, LogRecord, key_of
 from coterie.conversation.operations import machine
-from coterie.errors import ConversationTaken, TransitionRefused
+from coterie.errors import ConversationTaken
+from coterie.errors.conversation import TransitionRefused
 from coterie.kernel import SystemClock
 from coterie.models import ToolCall
 from coterie.storage import Database

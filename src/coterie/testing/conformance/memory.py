@@ -9,19 +9,8 @@ from typing import Any
 import pytest
 
 from coterie.kernel import stream
-from coterie.memory import (
-    Archive,
-    Backend,
-    Delete,
-    MaintenanceAction,
-    MaintenanceDecision,
-    MemoryKind,
-    MemoryRecord,
-    Put,
-    SearchQuery,
-    Tier,
-    Touch,
-)
+from coterie.memory import Archive, Backend, Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier, Touch
+from coterie.memory.record import MaintenanceAction, MaintenanceDecision
 from coterie.testing.together import run_together
 
 

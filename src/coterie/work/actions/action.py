@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import CircuitOpen, FeedbackFailed, KeyConflict
+from coterie.errors import CircuitOpen
+from coterie.errors.work import FeedbackFailed, KeyConflict
 from coterie.kernel import Clock
 from coterie.work.actions.breaker import Circuit
 from coterie.work.actions.resources import Resource

@@ -9,8 +9,10 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from coterie.concurrency import Rank, Timers, ends_in_order, new_lock, register_fork_handler
-from coterie.errors import InvalidSetting, UnknownAction, WorkError
+from coterie.concurrency import Rank, Timers, ends_in_order, new_lock
+from coterie.concurrency.forks import register_fork_handler
+from coterie.errors import InvalidSetting, WorkError
+from coterie.errors.work import UnknownAction
 from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
 from coterie.work.actions.action import Action, DeadAction, IdempotencyKeys
 from coterie.work.actions.breaker import Circuit, CircuitBreaker, CircuitState

@@ -12,7 +12,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from coterie.concurrency import PeriodicJob, Signal, Timer, Timers, acquire_in_turn, start_thread
+from coterie.concurrency import PeriodicJob, Signal, Timer, Timers, start_thread
+from coterie.concurrency.locks import acquire_in_turn
 from coterie.errors import JobExited, JobShed, QueueFull, describe
 from coterie.kernel import SystemClock
 from coterie.work.jobs.kinds import JobState

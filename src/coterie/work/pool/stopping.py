@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from coterie.concurrency import Signal, stack_of
+from coterie.concurrency import Signal
+from coterie.concurrency.threads import stack_of
 from coterie.errors import JobCancelled, JobWaitCycle
 from coterie.kernel import Countdown
 from coterie.work.jobs.job import CURRENT

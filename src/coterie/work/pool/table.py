@@ -9,7 +9,8 @@ from random import Random
 from typing import TypeAlias
 
 from coterie.concurrency import Rank, Signal, new_lock
-from coterie.errors import JobCancelled, WorkForked, WorkStopped
+from coterie.errors import JobCancelled, WorkStopped
+from coterie.errors.work import WorkForked
 from coterie.kernel import Clock
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.admission import QueueAdmission

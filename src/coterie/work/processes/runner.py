@@ -13,7 +13,9 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import JobExited, JobRaised, NotSendable, RemoteError, WorkerDied, WorkerStartFailed, describe
+from coterie.errors import JobExited, JobRaised, NotSendable, WorkerDied, describe
+from coterie.errors.general import RemoteError
+from coterie.errors.work import WorkerStartFailed
 from coterie.work.jobs.job import Job
 from coterie.work.processes import child
 from coterie.work.processes.sending import PackedCall, decode, has_program

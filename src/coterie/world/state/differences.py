@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
-from coterie.errors import PatchRefused
+from coterie.errors.world import PatchRefused
 from coterie.world.state.values import encoder, freeze, thaw
 
 Operation: TypeAlias = Literal["add", "remove", "replace"]

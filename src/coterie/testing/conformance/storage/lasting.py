@@ -9,13 +9,8 @@ from functools import partial
 import pytest
 
 from coterie.concurrency import start_thread
-from coterie.errors import (
-    MigrationError,
-    StatementFailed,
-    StorageClosed,
-    StorageUnavailable,
-    WriteInsideWrite,
-)
+from coterie.errors import MigrationError, StorageUnavailable
+from coterie.errors.storage import StatementFailed, StorageClosed, WriteInsideWrite
 from coterie.storage import ReadTransaction, Schema, Transaction
 from coterie.testing.conformance.base import Gate
 from coterie.testing.conformance.storage.notes import (

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coterie.errors import (
-    StatementFailed,
-)
+from coterie.errors.storage import StatementFailed
 from coterie.storage import ReadTransaction, Schema
 from coterie.testing.conformance.base import Gate
 from coterie.testing.conformance.storage.notes import (

@@ -11,14 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coterie.errors import (
-    ConstraintViolated,
-    DefinitionError,
-    StatementFailed,
-    StorageBusy,
-    WaitTimeout,
-    WriteInsideWrite,
-)
+from coterie.errors import DefinitionError, WaitTimeout
+from coterie.errors.storage import ConstraintViolated, StatementFailed, StorageBusy, WriteInsideWrite
 from coterie.storage import Pending, Transaction
 from coterie.testing.conformance.base import Gate
 from coterie.testing.conformance.storage.notes import (
