@@ -320,7 +320,9 @@ class Runtime:
 
         def run() -> None:
             try:
-                self._report = Shutdown(self._services).run(drain=drain, timeout=timeout)
+                services = self._services
+                shutdown = Shutdown(services.registry.cells, services.supervision_group, services.clock, services)
+                self._report = shutdown.run(drain=drain, timeout=timeout)
             finally:
                 self._hooks.uninstall()
                 self._stopped.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import threading
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from coterie.concurrency import ElasticPool, Rank, Timers, new_lock
 from coterie.concurrency.frames import refuse_if_interrupted
+from coterie.concurrency.threads import stack_of
 from coterie.errors import (
     AgentStopped,
     DefinitionError,
@@ -25,7 +27,7 @@ from coterie.messaging import DeadLetter, LocalTransport, MailboxPolicy, Message
 from coterie.messaging.dead_letters import DeadLetters
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.cell import AgentCell
-from coterie.runtime.cells.states import Phase
+from coterie.runtime.cells.states import Phase, Suspension
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.agent import Agent, AgentRuntime
 from coterie.runtime.definition.spec import AgentSpec, check_options
@@ -36,6 +38,7 @@ from coterie.runtime.nodes.node import Node
 from coterie.runtime.nodes.remote import LoopbackEndpoint
 from coterie.runtime.nodes.strict import StrictEndpoint
 from coterie.runtime.observation.health import AgentHealthMonitor
+from coterie.runtime.observation.inspection import resume
 from coterie.runtime.references.dead_endpoint import DeadEndpoint
 from coterie.runtime.references.lifecycle_events import AGENTS
 from coterie.runtime.references.reference import AgentRef, Endpoint, post
@@ -43,6 +46,8 @@ from coterie.runtime.references.waits import WaitGraph
 from coterie.runtime.registry import Registry
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Services:
@@ -138,6 +143,27 @@ class Services:
         pause = threading.Event()
         while self._starting and not countdown.over:
             pause.wait(0.001)
+
+    def refuse_outsiders(self) -> None:
+        """Accept no message from outside any more, and resume paused agents."""
+        self.stopping = True
+        for cell in self.registry.cells():
+            cell.mailbox.refuse_outsiders()
+            if cell.is_held(Suspension.PAUSED):
+                resume(cell)
+
+    def end_threads(self, patience: float) -> None:
+        """End all threads, and wait `patience` seconds for those in user code."""
+        self.health.close()
+        for scheduler in self.schedulers():
+            scheduler.close(patience)
+        self.node_link.close()
+        self.timers.close()
+        self.blocking.shutdown(wait=False, cancel_futures=True)
+        for thread in self.blocking.join(patience):
+            _log.error(
+                "the thread %s is stuck in a blocking call and was given up, in\n%s", thread.name, stack_of(thread.ident)
+            )
 
     def _is_closed(self) -> bool:
         return self.closed

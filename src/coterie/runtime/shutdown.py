@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
 from coterie.concurrency import Signal
 from coterie.concurrency.threads import stack_of
-from coterie.kernel import Countdown
+from coterie.errors import AgentStopped
+from coterie.kernel import Clock, Countdown
 from coterie.kernel.clock import DrivenClock
+from coterie.messaging import Message
 from coterie.runtime.cells.cell import AgentCell
-from coterie.runtime.cells.states import Suspension
-from coterie.runtime.observation import inspection
+from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.observation.quiescence import Activity, Quiescence
-from coterie.runtime.services import Services
 
 _log = logging.getLogger(__name__)
 
@@ -42,53 +44,59 @@ class StopReport(msgspec.Struct, frozen=True):
     """Agents that did not stop in time. Their threads are daemons: they do not keep the process from ending."""
 
 
-class Shutdown:
-    """Stops a runtime. Run once, by one thread."""
+class ShutdownServices(Protocol):
+    """The parts of a runtime that end with it, in this order: refuse, close, end."""
 
-    def __init__(self, services: Services) -> None:
+    def refuse_outsiders(self) -> None:
+        """Accept no message from outside any more, and resume paused agents."""
+
+    def close(self, countdown: Countdown) -> None:
+        """Start no more agents."""
+
+    def end_threads(self, patience: float) -> None:
+        """End all threads, and wait `patience` seconds for those in user code."""
+
+    def stopped_error(self, name: str, message: Message, cause: BaseException | None) -> AgentStopped:
+        """Return the error for an ask of an agent that has ended."""
+
+
+class Shutdown:
+    """Stops a runtime: its agents, living in `cells` and supervised by `root`, and its services. Run once, by one thread."""
+
+    def __init__(
+        self, cells: Callable[[], list[AgentCell]], root: SupervisionGroup, clock: Clock, services: ShutdownServices
+    ) -> None:
+        self._cells = cells
+        self._root = root
+        self._clock = clock
         self._services = services
 
     def run(self, *, drain: bool, timeout: float) -> StopReport:
         """Stop everything, and return the report."""
-        services = self._services
         countdown = Countdown(timeout)
-        services.stopping = True
-        for cell in services.registry.cells():
-            cell.mailbox.refuse_outsiders()
-            if cell.is_held(Suspension.PAUSED):
-                inspection.resume(cell)
+        self._services.refuse_outsiders()
         drained = drain and self._drain(countdown)
-        services.close(Countdown(_LAST_CALL))
+        self._services.close(Countdown(_LAST_CALL))
         self._stop_agents(drain=drain, countdown=countdown)
-        stuck = [self._give_up(cell) for cell in services.registry.cells()]
-        services.health.close()
-        for scheduler in services.schedulers():
-            scheduler.close(0.1 if stuck else _THREADS)
-        services.node_link.close()
-        services.timers.close()
-        services.blocking.shutdown(wait=False, cancel_futures=True)
-        for thread in services.blocking.join(0.1 if stuck else _THREADS):
-            _log.error(
-                "the thread %s is stuck in a blocking call and was given up, in\n%s", thread.name, stack_of(thread.ident)
-            )
+        stuck = [self._give_up(cell) for cell in self._cells()]
+        self._services.end_threads(0.1 if stuck else _THREADS)
         return StopReport(drained, tuple(stuck))
 
     def _drain(self, countdown: Countdown) -> bool:
         """Wait until all agents have handled all their messages. Return whether they have."""
         # On a driven clock, agents may wait for a time that the driver no longer advances to.
-        patient = not isinstance(self._services.clock, DrivenClock)
-        return Quiescence(self._services.registry.cells).wait(countdown, through_waits=patient) is Activity.QUIET
+        patient = not isinstance(self._clock, DrivenClock)
+        return Quiescence(self._cells).wait(countdown, through_waits=patient) is Activity.QUIET
 
     def _stop_agents(self, *, drain: bool, countdown: Countdown) -> None:
-        supervision_group = self._services.supervision_group
         empty = Signal()
-        supervision_group.stop_all(drain=drain, then=empty.set)
+        self._root.stop_all(drain=drain, then=empty.set)
         left = countdown.left()
         assert left is not None
         if drain:
             if empty.wait(left):
                 return
-            supervision_group.stop_all(drain=False, then=empty.set)
+            self._root.stop_all(drain=False, then=empty.set)
             left = min(_LAST_CALL, max(0.1, left))
         empty.wait(left)
 
