@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import ExtraMissing
-from coterie.work.pool.metrics import DurationSummary
-
-_MAX_SAMPLES = 512
-"""Latest times of which quantiles are computed."""
+from coterie.telemetry import DurationSummary, MetricsCollector
+from coterie.telemetry.durations import DurationRecorder
+from coterie.telemetry.exposition import MetricFamilies, add_durations
 
 
 class ToolMetrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +61,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.waits: deque[float] = deque(maxlen=_MAX_SAMPLES)
-        self.runs: deque[float] = deque(maxlen=_MAX_SAMPLES)
-        self.waited = self.ran = 0.0
-        self.begun = self.done = 0
+        self.wait, self.run = DurationRecorder(), DurationRecorder()
 
 
 class ConversationCounters:
@@ -90,28 +85,18 @@ class ConversationCounters:
     def began(self, tool: str, waited: float) -> None:
         """Record the seconds that an operation waited for its first attempt."""
         with self._lock:
-            counts = self._of(tool)
-            counts.waits.append(waited)
-            counts.waited += waited
-            counts.begun += 1
+            self._of(tool).wait.record(waited)
 
     def ran(self, tool: str, seconds: float) -> None:
         """Record the run time of an attempt, in seconds."""
         with self._lock:
-            counts = self._of(tool)
-            counts.runs.append(seconds)
-            counts.ran += seconds
-            counts.done += 1
+            self._of(tool).run.record(seconds)
 
     def snapshot(self) -> ConversationMetrics:
         """Return the counts of this moment."""
         with self._lock:
             tools = {
-                name: ToolMetrics(
-                    **each.counts,
-                    wait=_spread(each.begun, each.waited, each.waits),
-                    run=_spread(each.done, each.ran, each.runs),
-                )
+                name: ToolMetrics(**each.counts, wait=each.wait.summary(), run=each.run.summary())
                 for name, each in sorted(self._tools.items())
             }
             totals = self._totals
@@ -135,18 +120,6 @@ class ConversationCounters:
         return counts
 
 
-def _spread(samples: int, total: float, latest: Iterable[float]) -> DurationSummary:
-    ordered = sorted(latest)
-    if not ordered:
-        return DurationSummary()
-    last = len(ordered) - 1
-    median, p95, p99 = (ordered[min(last, len(ordered) * part // 100)] for part in (50, 95, 99))
-    return DurationSummary(samples, total / samples, median, p95, p99)
-
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
-
 _OUTCOMES = ("succeeded", "failed", "cancelled", "compensated", "timed_out", "unknown")
 _COUNTS = ("called", "refused", "retries", "backgrounded")
 _TURNS = ("answered", "cut", "failed")
@@ -160,40 +133,23 @@ class MetricsSource(Protocol):
         ...
 
 
-class ConversationCollector:
+class ConversationCollector(MetricsCollector[MetricsSource]):
     """A collector for `prometheus_client`: ``REGISTRY.register(ConversationCollector(conversations))``.
 
     Each scrape takes a snapshot and blocks no conversation. Raises `ExtraMissing` without `prometheus-client`.
     """
 
-    def __init__(self, *hosts: MetricsSource) -> None:
-        try:
-            import prometheus_client  # noqa: F401, PLC0415 - only with the extra
-        except ImportError as error:
-            raise ExtraMissing("Prometheus exposition", "prometheus") from error
-        self._hosts = hosts
-
-    def describe(self) -> list[Metric]:
-        """Return an empty list, because tool names are known only at the first count. Registries call this."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield all metrics of this moment."""
-        from prometheus_client.core import (  # noqa: PLC0415 - as above
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            SummaryMetricFamily,
-        )
-
-        turns = CounterMetricFamily("coterie_turns", "Turns that have ended.", labels=["outcome"])
-        told = CounterMetricFamily("coterie_deliveries", "Results told between turns.", labels=["wording"])
-        now = GaugeMetricFamily("coterie_operations", "Operations by state.", labels=["state"])
-        ended = CounterMetricFamily("coterie_operations_ended", "Operations by outcome.", labels=["tool", "outcome"])
-        calls = CounterMetricFamily("coterie_tool_calls", "What became of calls.", labels=["tool", "what"])
-        abandoned = GaugeMetricFamily("coterie_tool_abandoned", "Attempts given up that still run.", labels=["tool"])
-        wait = SummaryMetricFamily("coterie_operation_wait_seconds", "From the call to the beginning.", labels=["tool"])
-        run = SummaryMetricFamily("coterie_operation_run_seconds", "How long attempts ran.", labels=["tool"])
-        for host in self._hosts:
+    def fill(self, families: MetricFamilies, sources: Sequence[MetricsSource]) -> None:
+        """Add the metrics of hosts."""
+        turns = families.counter("coterie_turns", "Turns that have ended.", ["outcome"])
+        told = families.counter("coterie_deliveries", "Results told between turns.", ["wording"])
+        now = families.gauge("coterie_operations", "Operations by state.", ["state"])
+        ended = families.counter("coterie_operations_ended", "Operations by outcome.", ["tool", "outcome"])
+        calls = families.counter("coterie_tool_calls", "What became of calls.", ["tool", "what"])
+        abandoned = families.gauge("coterie_tool_abandoned", "Attempts given up that still run.", ["tool"])
+        wait = families.summary("coterie_operation_wait_seconds", "From the call to the beginning.", ["tool"])
+        run = families.summary("coterie_operation_run_seconds", "How long attempts ran.", ["tool"])
+        for host in sources:
             metrics = host.metrics()
             for outcome in _TURNS:
                 turns.add_metric([outcome], getattr(metrics, outcome))
@@ -207,16 +163,10 @@ class ConversationCollector:
                 for what in _COUNTS:
                     calls.add_metric([name, what], getattr(counts, what))
                 abandoned.add_metric([name], counts.abandoned)
-                for summary, spread in ((wait, counts.wait), (run, counts.run)):
-                    summary.add_metric([name], spread.samples, spread.mean * spread.samples)
-        yield from (turns, told, now, ended, calls, abandoned, wait, run)
+                add_durations(wait, [name], counts.wait)
+                add_durations(run, [name], counts.run)
 
 
 def exposition(*hosts: MetricsSource) -> str:
     """Return the metrics of hosts in Prometheus's text format. Raises `ExtraMissing`."""
-    collector = ConversationCollector(*hosts)
-    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only with the extra
-
-    registry = CollectorRegistry()
-    registry.register(collector)
-    return generate_latest(registry).decode()
+    return ConversationCollector(*hosts).text()

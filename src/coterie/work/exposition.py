@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-from coterie.errors import ExtraMissing
+from coterie.telemetry import MetricsCollector
+from coterie.telemetry.exposition import MetricFamilies, add_durations
 from coterie.work.actions import ActionMetrics, CircuitState
 from coterie.work.pool.metrics import WorkMetrics
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
 
 _OUTCOMES = ("succeeded", "failed", "timed_out", "cancelled", "shed")
 _QUANTILES = {"0.5": "median", "0.95": "p95", "0.99": "p99"}
@@ -24,54 +22,34 @@ class WorkMetricsSource(Protocol):
         ...
 
 
-class WorkCollector:
+class WorkCollector(MetricsCollector[WorkMetricsSource]):
     """A collector for `prometheus_client`: ``REGISTRY.register(WorkCollector(engine, system))``.
 
     Each scrape takes a snapshot and blocks no worker. Raises `ExtraMissing` without `prometheus-client`.
     """
 
-    def __init__(self, *sources: WorkMetricsSource) -> None:
-        try:
-            import prometheus_client  # noqa: F401, PLC0415 - only with the extra
-        except ImportError as error:
-            raise ExtraMissing("Prometheus exposition", "prometheus") from error
-        self._sources = sources
-
-    def describe(self) -> list[Metric]:
-        """Return an empty list, which registries accept: the metric names depend on the counts."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield all current metrics."""
-        from prometheus_client.core import (  # noqa: PLC0415 - as above
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            SummaryMetricFamily,
-        )
-
+    def fill(self, families: MetricFamilies, sources: Sequence[WorkMetricsSource]) -> None:
+        """Add the metrics of engines and action systems."""
+        counter, gauge, summary = families.counter, families.gauge, families.summary
         lane = ["engine", "type"]
-        submitted = CounterMetricFamily("coterie_jobs_submitted", "Accepted jobs.", labels=lane)
-        ended = CounterMetricFamily("coterie_jobs_ended", "Ended jobs.", labels=[*lane, "outcome"])
-        refused = CounterMetricFamily("coterie_jobs_refused", "Jobs refused because their queue was full.", labels=lane)
-        retries = CounterMetricFamily("coterie_job_retries", "Attempts after the first.", labels=lane)
-        queued = GaugeMetricFamily("coterie_jobs_queued", "Jobs that wait for a worker.", labels=lane)
-        running = GaugeMetricFamily("coterie_jobs_running", "Running jobs.", labels=lane)
-        oldest = GaugeMetricFamily("coterie_job_oldest_wait_seconds", "Wait of the oldest queued job.", labels=lane)
-        wait = SummaryMetricFamily("coterie_job_wait_seconds", "Times that attempts waited for a worker.", labels=lane)
-        run = SummaryMetricFamily("coterie_job_run_seconds", "Run times of attempts.", labels=lane)
-        waits = GaugeMetricFamily("coterie_job_wait_quantile_seconds", "Recent waits.", labels=[*lane, "quantile"])
-        runs = GaugeMetricFamily("coterie_job_run_quantile_seconds", "Recent run times.", labels=[*lane, "quantile"])
-        workers = GaugeMetricFamily("coterie_workers", "Workers.", labels=["engine", "kind"])
-        utilisation = GaugeMetricFamily("coterie_worker_utilisation_ratio", "Busy part of the workers.", labels=["engine"])
-        abandoned = GaugeMetricFamily(
-            "coterie_workers_abandoned", "Threads whose job ended before its function.", labels=["engine"]
-        )
-        scaling = GaugeMetricFamily("coterie_scaling_events", "Recent changes of the number of workers.", labels=["engine"])
-        errors = CounterMetricFamily("coterie_callback_errors", "Callbacks that raised.", labels=["engine"])
-        late = CounterMetricFamily(
-            "coterie_attempts_late", "Attempts that returned after their job had ended.", labels=["engine"]
-        )
-        snapshots = [source.metrics() for source in self._sources]
+        submitted = counter("coterie_jobs_submitted", "Accepted jobs.", lane)
+        ended = counter("coterie_jobs_ended", "Ended jobs.", [*lane, "outcome"])
+        refused = counter("coterie_jobs_refused", "Jobs refused because their queue was full.", lane)
+        retries = counter("coterie_job_retries", "Attempts after the first.", lane)
+        queued = gauge("coterie_jobs_queued", "Jobs that wait for a worker.", lane)
+        running = gauge("coterie_jobs_running", "Running jobs.", lane)
+        oldest = gauge("coterie_job_oldest_wait_seconds", "Wait of the oldest queued job.", lane)
+        wait = summary("coterie_job_wait_seconds", "Times that attempts waited for a worker.", lane)
+        run = summary("coterie_job_run_seconds", "Run times of attempts.", lane)
+        waits = gauge("coterie_job_wait_quantile_seconds", "Recent waits.", [*lane, "quantile"])
+        runs = gauge("coterie_job_run_quantile_seconds", "Recent run times.", [*lane, "quantile"])
+        workers = gauge("coterie_workers", "Workers.", ["engine", "kind"])
+        utilisation = gauge("coterie_worker_utilisation_ratio", "Busy part of the workers.", ["engine"])
+        abandoned = gauge("coterie_workers_abandoned", "Threads whose job ended before its function.", ["engine"])
+        scaling = gauge("coterie_scaling_events", "Recent changes of the number of workers.", ["engine"])
+        errors = counter("coterie_callback_errors", "Callbacks that raised.", ["engine"])
+        late = counter("coterie_attempts_late", "Attempts that returned after their job had ended.", ["engine"])
+        snapshots = [source.metrics() for source in sources]
         for metrics in snapshots:
             late.add_metric([metrics.name], metrics.late)
             for name, counts in metrics.lanes.items():
@@ -84,8 +62,8 @@ class WorkCollector:
                 oldest.add_metric(labels, counts.oldest_wait)
                 for outcome in _OUTCOMES:
                     ended.add_metric([*labels, outcome], getattr(counts, outcome))
-                for summary, quantiles, spread in ((wait, waits, counts.wait), (run, runs, counts.run)):
-                    summary.add_metric(labels, spread.samples, spread.mean * spread.samples)
+                for durations, quantiles, spread in ((wait, waits, counts.wait), (run, runs, counts.run)):
+                    add_durations(durations, labels, spread)
                     for quantile, field in _QUANTILES.items():
                         quantiles.add_metric([*labels, quantile], getattr(spread, field))
             for kind, count in metrics.workers.items():
@@ -94,25 +72,16 @@ class WorkCollector:
             abandoned.add_metric([metrics.name], metrics.abandoned)
             scaling.add_metric([metrics.name], len(metrics.scaling))
             errors.add_metric([metrics.name], metrics.callback_errors)
-        yield from (
-            submitted, ended, refused, retries, queued, running, oldest, wait, run, waits, runs, workers, utilisation,
-            abandoned, scaling, errors, late,
-        )  # fmt: skip
-        yield from _of_actions([metrics for metrics in snapshots if isinstance(metrics, ActionMetrics)])
+        _add_actions(families, [metrics for metrics in snapshots if isinstance(metrics, ActionMetrics)])
 
 
-def _of_actions(systems: Sequence[ActionMetrics]) -> Iterator[Metric]:
-    """Yield the metrics that only action systems have."""
-    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - as above
-
-    dead = GaugeMetricFamily("coterie_actions_dead", "Retained dead actions.", labels=["engine"])
-    using = GaugeMetricFamily("coterie_resource_in_use", "Actions that use the resource.", labels=["engine", "resource"])
-    waiting = GaugeMetricFamily(
-        "coterie_resource_waiting", "Actions that wait for the resource.", labels=["engine", "resource"]
-    )
-    circuit = GaugeMetricFamily(
-        "coterie_circuit", "1 for the current state of the circuit.", labels=["engine", "target", "state"]
-    )
+def _add_actions(families: MetricFamilies, systems: Sequence[ActionMetrics]) -> None:
+    """Add the metrics that only action systems have."""
+    gauge = families.gauge
+    dead = gauge("coterie_actions_dead", "Retained dead actions.", ["engine"])
+    using = gauge("coterie_resource_in_use", "Actions that use the resource.", ["engine", "resource"])
+    waiting = gauge("coterie_resource_waiting", "Actions that wait for the resource.", ["engine", "resource"])
+    circuit = gauge("coterie_circuit", "1 for the current state of the circuit.", ["engine", "target", "state"])
     for system in systems:
         dead.add_metric([system.name], system.dead)
         for name, resource in system.resources.items():
@@ -121,14 +90,8 @@ def _of_actions(systems: Sequence[ActionMetrics]) -> Iterator[Metric]:
         for target, now in system.circuits.items():
             for state in CircuitState:
                 circuit.add_metric([system.name, target, state], float(state is now))
-    yield from (dead, using, waiting, circuit)
 
 
 def exposition(*sources: WorkMetricsSource) -> str:
     """Return metrics in the Prometheus text format. Raises `ExtraMissing` without `prometheus-client`."""
-    collector = WorkCollector(*sources)
-    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only with the extra
-
-    registry = CollectorRegistry()
-    registry.register(collector)
-    return generate_latest(registry).decode()
+    return WorkCollector(*sources).text()

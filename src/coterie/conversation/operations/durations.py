@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from coterie.concurrency import Rank, new_lock
+from coterie.telemetry.durations import percentile
 
 _MAX_SAMPLES = 256
 """Latest runs of a tool that count."""
@@ -47,5 +48,4 @@ class DurationEstimates:
             runs = sorted(self._runs.get(tool, ()))
         if not runs:
             return None if expected is None else Estimate(expected, expected, 0)
-        last = len(runs) - 1
-        return Estimate(runs[last // 2], runs[min(last, len(runs) * 9 // 10)], len(runs))
+        return Estimate(runs[(len(runs) - 1) // 2], percentile(runs, 90), len(runs))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
@@ -12,10 +11,8 @@ import msgspec
 
 from coterie.models.contract import Model, ModelWrapper, reading
 from coterie.models.values import ModelReply, ModelRequest, TextDelta, Usage
-from coterie.work.pool.metrics import DurationSummary
-
-_KEPT = 512
-"""The number of latest times that quantiles cover."""
+from coterie.telemetry import DurationSummary
+from coterie.telemetry.durations import DurationRecorder, summarise
 
 
 class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,20 +47,6 @@ class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """The wait of each attempt for its turn."""
 
 
-class _Times:
-    __slots__ = ("recent", "samples", "total")
-
-    def __init__(self) -> None:
-        self.samples = 0
-        self.total = 0.0
-        self.recent: deque[float] = deque(maxlen=_KEPT)
-
-    def add(self, seconds: float) -> None:
-        self.samples += 1
-        self.total += seconds
-        self.recent.append(seconds)
-
-
 class _Counts:
     __slots__ = (
         "answered",
@@ -87,7 +70,7 @@ class _Counts:
         ) = 0
         self.cost = 0.0
         self.errors: dict[str, int] = {}
-        self.latency, self.first, self.wait = _Times(), _Times(), _Times()
+        self.latency, self.first, self.wait = DurationRecorder(), DurationRecorder(), DurationRecorder()
 
 
 class Meter:
@@ -99,7 +82,7 @@ class Meter:
 
     def waited(self, request: ModelRequest, seconds: float) -> None:
         """Count the wait of an attempt for its turn."""
-        self._of(request).wait.add(seconds)
+        self._of(request).wait.record(seconds)
 
     def retried(self, request: ModelRequest) -> None:
         """Count another attempt."""
@@ -107,7 +90,7 @@ class Meter:
 
     def began_to_answer(self, request: ModelRequest, seconds: float) -> None:
         """Count the first piece of a stream."""
-        self._of(request).first.add(seconds)
+        self._of(request).first.record(seconds)
 
     def answered(self, request: ModelRequest, usage: Usage, seconds: float, *, replayed: bool) -> None:
         """Count a reply. A replayed one cost nothing."""
@@ -121,7 +104,7 @@ class Meter:
             counts.unpriced += 1
         else:
             counts.cost += usage.cost
-        counts.latency.add(seconds)
+        counts.latency.record(seconds)
 
     def failed(self, request: ModelRequest, error: BaseException) -> None:
         """Count a request that failed or was cancelled."""
@@ -169,15 +152,10 @@ class Meter:
             output_tokens=sum(part.output for part in parts),
             dollars=sum(part.cost for part in parts),
             unpriced=sum(part.unpriced for part in parts),
-            latency=_spread([part.latency for part in parts]),
-            first_piece=_spread([part.first for part in parts]),
-            wait=_spread([part.wait for part in parts]),
+            latency=summarise([part.latency for part in parts]),
+            first_piece=summarise([part.first for part in parts]),
+            wait=summarise([part.wait for part in parts]),
         )
-
-
-def _spread(parts: list[_Times]) -> DurationSummary:
-    recent = [seconds for part in parts for seconds in part.recent.copy()]
-    return DurationSummary.over(sum(part.samples for part in parts), sum(part.total for part in parts), recent)
 
 
 class MeteredModel(ModelWrapper):

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 import msgspec
 
+from coterie.telemetry import DurationSummary
+from coterie.telemetry.durations import DurationRecorder
+
 _KEPT = 256
 """The number of latest times that quantiles are taken over."""
-
-
-class Quantiles(msgspec.Struct, frozen=True):
-    """Seconds: the middle, and the ninety-ninth of a hundred, over the latest samples."""
-
-    median: float
-    p99: float
 
 
 class Latencies(msgspec.Struct, frozen=True):
     """Waiting times in the mailbox and run times of handlers, sampled for one message in sixteen."""
 
     samples: int
-    wait: Quantiles
-    run: Quantiles
+    wait: DurationSummary
+    run: DurationSummary
 
 
 class AgentMetrics(msgspec.Struct, frozen=True):
@@ -87,23 +82,17 @@ class TimesRecorder(Protocol):
 class Times:
     """The latest times of one agent. Written by its thread; `latencies` may be called by any."""
 
-    __slots__ = ("_recent", "_samples")
+    __slots__ = ("_run", "_wait")
 
     def __init__(self) -> None:
-        self._samples = 0
-        self._recent: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        self._wait, self._run = DurationRecorder(_KEPT), DurationRecorder(_KEPT)
 
     def add(self, waited: float, took: float) -> None:
         """Record one message."""
-        self._samples += 1
-        self._recent.append((waited, took))
+        self._wait.record(waited)
+        self._run.record(took)
 
     def latencies(self) -> Latencies:
         """Return the quantiles over the latest messages."""
-        recent = list(self._recent)
-        return Latencies(self._samples, _quantiles([each[0] for each in recent]), _quantiles([each[1] for each in recent]))
-
-
-def _quantiles(values: list[float]) -> Quantiles:
-    ordered = sorted(values) or [0.0]
-    return Quantiles(ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)])
+        wait = self._wait.summary()
+        return Latencies(wait.samples, wait, self._run.summary())

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-
 import msgspec
 
+from coterie.telemetry import DurationSummary
+from coterie.telemetry.durations import DurationRecorder
 from coterie.work.jobs.kinds import JobState
-
-_RECENT = 512
-"""Recent attempts over which quantiles are taken."""
-
-
-class DurationSummary(msgspec.Struct, frozen=True):
-    """Durations in seconds: the mean over all samples, and quantiles over the recent ones."""
-
-    samples: int = 0
-    mean: float = 0.0
-    median: float = 0.0
-    p95: float = 0.0
-    p99: float = 0.0
-
-    @classmethod
-    def over(cls, samples: int, total: float, recent: Sequence[float]) -> DurationSummary:
-        """Return the summary of `samples` durations that add up to `total`, with quantiles over `recent`."""
-        if not samples or not recent:
-            return cls()
-        ordered = sorted(recent)
-        last = len(ordered) - 1
-        median, p95, p99 = (ordered[min(last, len(ordered) * part // 100)] for part in (50, 95, 99))
-        return cls(samples, total / samples, median, p95, p99)
 
 
 class LaneMetrics(msgspec.Struct, frozen=True):
@@ -107,25 +83,21 @@ class WorkMetrics(msgspec.Struct, frozen=True):
 class LaneCounts:
     """The counts of one lane. Written under the pool's lock; safe to read without it."""
 
-    __slots__ = ("_recent", "ended", "measured", "refused", "retries", "run_time", "running", "submitted", "wait_time")
+    __slots__ = ("_run", "_wait", "ended", "refused", "retries", "running", "submitted")
 
     def __init__(self) -> None:
-        self.submitted = self.refused = self.retries = self.running = self.measured = 0
+        self.submitted = self.refused = self.retries = self.running = 0
         self.ended: dict[JobState, int] = {state: 0 for state in JobState if state.ended}
-        self.wait_time = self.run_time = 0.0
-        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
+        self._wait, self._run = DurationRecorder(), DurationRecorder()
 
     def measure(self, waited: float, ran: float) -> None:
         """Record the times of one attempt, in seconds."""
-        self.measured += 1
-        self.wait_time += waited
-        self.run_time += ran
-        self._recent.append((waited, ran))
+        self._wait.record(waited)
+        self._run.record(ran)
 
     def snapshot(self, queued: int, oldest_wait: float) -> LaneMetrics:
         """Return the current counts."""
         ended = dict(self.ended)
-        recent = list(self._recent.copy())
         return LaneMetrics(
             submitted=self.submitted,
             succeeded=ended[JobState.SUCCEEDED],
@@ -139,8 +111,8 @@ class LaneCounts:
             queued=queued,
             running=self.running,
             oldest_wait=oldest_wait,
-            wait=DurationSummary.over(self.measured, self.wait_time, [waited for waited, _ in recent]),
-            run=DurationSummary.over(self.measured, self.run_time, [ran for _, ran in recent]),
+            wait=self._wait.summary(),
+            run=self._run.summary(),
         )
 
 
@@ -151,15 +123,6 @@ def add(one: LaneMetrics, other: LaneMetrics) -> LaneMetrics:
     return LaneMetrics(
         **sums,
         oldest_wait=max(one.oldest_wait, other.oldest_wait),
-        wait=_join(one.wait, other.wait),
-        run=_join(one.run, other.run),
+        wait=one.wait.plus(other.wait),
+        run=one.run.plus(other.run),
     )
-
-
-def _join(one: DurationSummary, other: DurationSummary) -> DurationSummary:
-    samples = one.samples + other.samples
-    if not samples:
-        return one
-    mean = (one.mean * one.samples + other.mean * other.samples) / samples
-    larger = one if one.samples >= other.samples else other
-    return msgspec.structs.replace(larger, samples=samples, mean=mean)

@@ -1,0 +1,83 @@
+"""Metrics in the Prometheus format. Needs the extra `prometheus`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from coterie.errors import ExtraMissing
+from coterie.telemetry.durations import DurationSummary
+
+if TYPE_CHECKING:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+
+S = TypeVar("S")
+M = TypeVar("M", bound="Metric")
+
+
+class MetricFamilies:
+    """The metric families of one scrape, in the order in which they were made."""
+
+    def __init__(self) -> None:
+        from prometheus_client import core  # noqa: PLC0415 - only with the extra
+
+        self._core = core
+        self.all: list[Metric] = []
+
+    def counter(self, name: str, meaning: str, labels: Sequence[str]) -> CounterMetricFamily:
+        """Add a counter."""
+        return self._add(self._core.CounterMetricFamily(name, meaning, labels=labels))
+
+    def gauge(self, name: str, meaning: str, labels: Sequence[str]) -> GaugeMetricFamily:
+        """Add a gauge."""
+        return self._add(self._core.GaugeMetricFamily(name, meaning, labels=labels))
+
+    def summary(self, name: str, meaning: str, labels: Sequence[str]) -> SummaryMetricFamily:
+        """Add a summary; see `add_durations`."""
+        return self._add(self._core.SummaryMetricFamily(name, meaning, labels=labels))
+
+    def _add(self, family: M) -> M:
+        self.all.append(family)
+        return family
+
+
+def add_durations(family: SummaryMetricFamily, labels: Sequence[str], durations: DurationSummary) -> None:
+    """Add the count and the sum of durations to a summary."""
+    family.add_metric(labels, durations.samples, durations.total)
+
+
+class MetricsCollector(ABC, Generic[S]):
+    """Base of the collectors for `prometheus_client`, over sources of metrics: ``REGISTRY.register(collector)``.
+
+    Subclasses override `fill`. Raises `ExtraMissing` without `prometheus-client`.
+    """
+
+    def __init__(self, *sources: S) -> None:
+        try:
+            import prometheus_client  # noqa: F401, PLC0415 - only with the extra
+        except ImportError as error:
+            raise ExtraMissing("Prometheus exposition", "prometheus") from error
+        self._sources = sources
+
+    @abstractmethod
+    def fill(self, families: MetricFamilies, sources: Sequence[S]) -> None:
+        """Add the current metrics of the sources to the families of a scrape."""
+
+    def describe(self) -> list[Metric]:
+        """Return an empty list, which registries accept: the metric names depend on the counts."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all current metrics."""
+        families = MetricFamilies()
+        self.fill(families, self._sources)
+        yield from families.all
+
+    def text(self) -> str:
+        """Return all current metrics in the Prometheus text format."""
+        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only with the extra
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry).decode()
