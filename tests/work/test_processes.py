@@ -1,3 +1,4 @@
+import ctypes
 import functools
 import math
 import os
@@ -11,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from coterie.errors import JobCancelled, JobExited, JobRaised, JobTimeout, NotSendable, WorkerDied
-from coterie.errors.general import RemoteError
+from coterie.errors import JobCancelled, JobExited, JobTimeout, NotSendable, WorkerDied
 from coterie.errors.work import WorkerStartFailed
 from coterie.testing import ManualClock, eventually
 from coterie.work import Bounds, JobState, ProcessingEngine, Retry, TaskType
-from coterie.work.processes.sending import pack
+from coterie.work.jobs import Call
+from coterie.work.processes import ProcessRunner, pack
 
 pytestmark = pytest.mark.skipif(
     not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="threads serve both where they compute at once"
@@ -24,25 +25,10 @@ pytestmark = pytest.mark.skipif(
 ONE = Bounds(1, 1)
 
 
-class Unreadable(Exception):
-    """Can be pickled, and not be read again."""
-
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(f"{one} and {two}")
-
-
 class Unwritable(Exception):
     def __init__(self) -> None:
         super().__init__("holds a lock")
         self.lock = threading.Lock()
-
-
-def raise_unreadable() -> None:
-    raise Unreadable(1, 2)
-
-
-def raise_unwritable() -> None:
-    raise Unwritable
 
 
 def return_unwritable() -> object:
@@ -142,17 +128,6 @@ def test_a_stop_without_drain_kills_processes(tmp_path: Path) -> None:
     report = engine.stop(drain=False, timeout=10.0)
     assert (report.stuck, job.state) == ((), JobState.CANCELLED)
     assert engine.metrics().workers["processes"] == 0
-
-
-def test_errors_keep_their_type_and_the_remote_traceback() -> None:
-    with ProcessingEngine(processes=ONE) as engine:
-        with pytest.raises(ZeroDivisionError) as caught:
-            engine.submit(divmod, 1, 0, cpu_bound=True).result(30)
-        assert isinstance(caught.value.__cause__, RemoteError)
-        for function, words in ((raise_unreadable, "Unreadable: 1 and 2"), (raise_unwritable, "Unwritable: holds a lock")):
-            with pytest.raises(JobRaised, match=words) as described:
-                engine.submit(function, cpu_bound=True).result(30)
-            assert function.__name__ in str(described.value.__cause__)
 
 
 def test_an_unpicklable_result_is_named() -> None:
@@ -255,6 +230,155 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         child = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
     eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+GROUP = """
+import ctypes, os, subprocess, sys, time
+from coterie.work import ProcessingEngine
+
+def hang(path):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(path + ".new", "w") as file:
+        file.write(f"{os.getpid()} {child.pid}")
+    os.rename(path + ".new", path)
+    ctypes.PyDLL(None).sleep(600)  # it keeps the interpreter's lock
+
+if __name__ == "__main__":
+    engine = ProcessingEngine()
+    engine.submit(hang, sys.argv[1], cpu_bound=True)
+    time.sleep(600)
+"""
+
+
+def ended(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_processes_that_jobs_started_end_when_the_parent_is_killed_and_no_python_can_run(tmp_path: Path) -> None:
+    program, marker = tmp_path / "program.py", tmp_path / "pids"
+    program.write_text(GROUP)
+    with subprocess.Popen([sys.executable, str(program), str(marker)]) as parent:  # noqa: S603 - our own
+        eventually(marker.exists, 30)
+        worker, grandchild = map(int, marker.read_text().split())
+        parent.kill()
+    eventually(lambda: ended(worker) and ended(grandchild))
+
+
+def fork_and_leave(code: int) -> str:
+    if os.fork() == 0:
+        sys.exit(code)
+    return "the parent's"
+
+
+def fork_and_return() -> int:
+    return os.fork()
+
+
+def fork_and_raise() -> int:
+    child = os.fork()
+    if not child:
+        raise ValueError("in the copy")
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def fork_and_wait(code: int) -> int:
+    child = os.fork()
+    if not child:
+        sys.exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def answer_for_another() -> None:
+    # As a library does that takes the descriptors of the process for its own.
+    for descriptor in range(3, 64):
+        try:
+            if str(Path(f"/proc/self/fd/{descriptor}").readlink()).startswith("socket:"):
+                os.write(descriptor, b"\0\0\0\x0aanything..")
+        except OSError:
+            continue
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_copy_that_a_job_forks_never_answers() -> None:
+    with ProcessingEngine(processes=ONE) as engine:
+        for n in range(3):
+            assert engine.submit(fork_and_leave, n, cpu_bound=True).result(30) == "the parent's"
+            assert engine.submit(fork_and_return, cpu_bound=True).result(30) > 0
+            assert engine.submit(abs, -n, cpu_bound=True).result(30) == n
+        assert engine.submit(fork_and_wait, 7, cpu_bound=True).result(30) == 7
+        assert engine.submit(fork_and_raise, cpu_bound=True).result(30) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_copy_that_a_job_forks_on_a_thread_ends() -> None:
+    code = (
+        "import os, sys\n"
+        "from coterie.work import ProcessingEngine\n"
+        "def fork():\n"
+        "    child = os.fork()\n"
+        "    if not child: sys.exit(7)\n"
+        "    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+        "with ProcessingEngine() as engine: print(engine.submit(fork).result(30), engine.submit(abs, -1).result(30))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)  # noqa: S603
+    assert (done.stdout, done.returncode) == ("7 1\n", 0), done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_process_that_answers_out_of_turn_is_ended() -> None:
+    with ProcessingEngine(processes=ONE) as engine:
+        pid = engine.submit(os.getpid, cpu_bound=True).result(30)
+        with pytest.raises(WorkerDied, match="out of turn"):
+            engine.submit(answer_for_another, cpu_bound=True).result(30)
+        assert engine.submit(os.getpid, cpu_bound=True).result(30) != pid
+        assert ended(pid)
+
+
+def test_a_worker_that_speaks_unasked_is_replaced() -> None:
+    runner = ProcessRunner()
+    runner.start()
+    pid = runner.pid
+    process = runner._process
+    assert process is not None
+    assert process.usable
+    # An answer that was not fetched.
+    process._calls.send_bytes(b"\0" * 8 + pack(Call(abs, (-1,), None)).payload)
+    eventually(lambda: not process.usable)
+    runner.start()
+    assert runner.pid != pid
+    runner.close()
+
+
+def hold_the_pipe_and_die(marker: str) -> None:
+    # A copy made without Python's fork handlers, as a C library makes it, holds the pipe open.
+    if not ctypes.CDLL(None).fork():
+        Path(marker).write_text(str(os.getpid()))
+        time.sleep(600)
+        os._exit(0)
+    while not Path(marker).exists():
+        time.sleep(0.001)
+    os._exit(3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the C library's fork")
+def test_a_death_is_seen_though_a_copy_holds_the_pipe(tmp_path: Path) -> None:
+    marker = tmp_path / "pid"
+    with ProcessingEngine(processes=ONE) as engine:
+        with pytest.raises(WorkerDied) as caught:
+            engine.submit(hold_the_pipe_and_die, str(marker), cpu_bound=True).result(30)
+        assert caught.value.code == 3
+        eventually(lambda: ended(int(marker.read_text())))
+
+
+def start_a_program() -> int:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
+
+
+def test_programs_of_jobs_end_with_their_worker() -> None:
+    with ProcessingEngine(processes=ONE) as engine:
+        program = engine.submit(start_a_program, cpu_bound=True).result(30)
+        assert not ended(program)
+    eventually(lambda: ended(program))
 
 
 def test_a_session_without_a_file_is_told_that_its_functions_cannot_be_sent() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import traceback
 import weakref
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 
 class ForkAware(Protocol):
@@ -27,6 +30,25 @@ def register_fork_handler(handler: ForkAware) -> None:
 def unregister_fork_handler(handler: ForkAware) -> None:
     """Forget a handler; do nothing if it is not registered."""
     _HANDLERS.discard(handler)
+
+
+def end_forked_copy(error: BaseException | None) -> NoReturn:
+    """End this process, a forked copy in which a function of a user has returned or raised `error`.
+
+    The rest of the copied stack belongs to the parent. The exit code is that of a program: of `SystemExit`, 1 after another
+    error, or 0.
+    """
+    code = 0 if error is None else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
+    elif error is not None:
+        traceback.print_exception(error)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code & 0xFF)
 
 
 def _after_fork() -> None:

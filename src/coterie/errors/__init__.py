@@ -62,7 +62,8 @@ their room, such as `coterie.errors.storage`.
     │   ├── JobCancelled                  it was cancelled
     │   ├── JobShed                       a job of the same or higher priority replaced it
     │   ├── JobExited                     its function raised SystemExit or similar
-    │   ├── JobRaised                     it raised, in another process, an error that cannot be sent
+    │   ├── JobRaised                     it raised, in another process, an error whose class cannot be sent
+    │   ├── CoroutineReturned (TypeError) it returned a coroutine, which has run nothing
     │   ├── JobWaitCycle                  waiting for it would be a deadlock
     │   ├── NotSendable (TypeError)       a value cannot be sent to a process
     │   ├── WorkerDied                    the process that ran it ended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from coterie.errors.general import CoterieError
 
 
@@ -67,10 +69,44 @@ class JobExited(WorkError):
 
 
 class JobRaised(WorkError):
-    """A job in another process raised an error that cannot be sent. The cause holds its text and traceback."""
+    """A job in another process raised an error whose class cannot be sent. The cause holds its text and traceback.
+
+    It arrives as an instance of a subclass that has the name of that class, its nearest base class that can be sent, and its
+    attributes that can be sent. `Retry(on=...)` compares `kinds`, so it matches the class itself too.
+    """
+
+    kinds: tuple[str, ...] = ()
+    """The module and qualified name of the class and of its bases."""
 
     def __init__(self, job: object, text: str) -> None:
-        super().__init__(f"{job} raised {text} (that error itself cannot be sent from the process that it happened in)")
+        super().__init__(f"{job} raised {text} (the class of that error cannot be sent from its process)")
+
+    def __str__(self) -> str:
+        # The base class that can be sent may have another text.
+        return str(self.args[0])
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        bases = tuple(base for base in type(self).__bases__ if base is not JobRaised)
+        return _restore_raised, (type(self).__name__, bases, str(self), vars(self))
+
+    @classmethod
+    def stand_in(cls, name: str, bases: tuple[type[BaseException], ...], attributes: dict[str, object], text: str) -> JobRaised:
+        """Return an error of a new subclass of that name with those base classes, attributes and that text."""
+        kind: Any = type(name, (cls, *bases), {"__module__": cls.__module__, "__doc__": cls.__doc__})
+        error: JobRaised = kind.__new__(kind)
+        error.args = (text,)
+        error.__dict__.update(attributes)
+        return error
+
+
+class CoroutineReturned(WorkError, TypeError):
+    """The function of a job returned a coroutine, or an asynchronous generator, which has run nothing."""
+
+    def __init__(self, function: str, kind: str) -> None:
+        super().__init__(
+            f"{function} returned {'an' if kind[0] == 'a' else 'a'} {kind}, and a worker has no event loop to run it: return its result, as by asyncio.run, "
+            "or give it to an agent's create_task"
+        )
 
 
 class JobWaitCycle(WorkError):
@@ -148,3 +184,10 @@ def _restore(kind: type[WorkError], text: str, attributes: dict[str, object]) ->
     error.args = (text,)
     error.__dict__.update(attributes)
     return error
+
+
+def _restore_raised(
+    name: str, bases: tuple[type[BaseException], ...], text: str, attributes: dict[str, object]
+) -> BaseException:
+    """Return an error that `JobRaised` stands in for."""
+    return JobRaised.stand_in(name, bases, attributes, text)

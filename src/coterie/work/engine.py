@@ -16,12 +16,13 @@ from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, check_number, choice, clock_or_system
 from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random
 from coterie.work.jobs import Call, Job, Priority, Retry, TaskType
-from coterie.work.jobs.call import check_call
+from coterie.work.jobs.call import check_call, check_ran
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
 from coterie.work.pool.metrics import WorkMetrics
 from coterie.work.pool.stopping import WorkStopReport, stop_pools
 from coterie.work.pool.workers import ThreadRunner
 from coterie.work.processes import ProcessRunner, pack
+from coterie.work.processes.failures import PackedFailure, pack_failure, unpack_failure
 from coterie.work.sizing import Sizing, WaitRatio
 
 R = TypeVar("R")
@@ -37,6 +38,15 @@ class ChunkResult(msgspec.Struct, Generic[R], frozen=True):
     values: list[R]
     error: Exception | None = None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # An error as an ordinary value would lose its class or its text, or could not be sent at all.
+        return _restore_chunk, (self.values, None if self.error is None else pack_failure(self.error))
+
+
+def _restore_chunk(values: list[R], failure: PackedFailure | None) -> ChunkResult[R]:
+    error = None if failure is None else unpack_failure(failure, "an item of a map")
+    return ChunkResult(values, error if isinstance(error, Exception) else None)
+
 
 class ChunkedCall(Generic[T, R]):
     """Calls a function for each item of a chunk. Immutable; messages show the name of the function."""
@@ -50,7 +60,7 @@ class ChunkedCall(Generic[T, R]):
         done: list[R] = []
         try:
             for item in items:
-                done.append(function(item))  # noqa: PERF401 - keep the values before an error
+                done.append(check_ran(function, function(item)))  # noqa: PERF401 - keep the values before an error
         except Exception as error:
             if not done:
                 raise

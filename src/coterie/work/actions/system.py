@@ -19,7 +19,7 @@ from coterie.work.actions.breaker import Circuit, CircuitBreaker, CircuitState
 from coterie.work.actions.resources import Resource, ResourceLimits
 from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random
 from coterie.work.jobs import ActionStage, Call, Job, JobState, Priority, Retry
-from coterie.work.jobs.call import check_call
+from coterie.work.jobs.call import check_call, check_ran, runs_later
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
 from coterie.work.pool.metrics import WorkMetrics
 from coterie.work.pool.stopping import WorkStopReport, stop_pools
@@ -98,8 +98,12 @@ class ActionSystem:
     ) -> None:
         check_engine("ActionSystem", name, sizing, queue, keep, balance_every, workers)
         check_number("ActionSystem.dead", dead, whole=True)
-        if apply is not None and not callable(apply):
-            raise InvalidSetting("ActionSystem.apply", apply, "a callable, or None")
+        if apply is not None:
+            if not callable(apply):
+                raise InvalidSetting("ActionSystem.apply", apply, "a callable, or None")
+            need = runs_later(apply)
+            if need is not None:
+                raise InvalidSetting("ActionSystem.apply", apply, need)
         for each, limits in (resources or {}).items():
             check_instance(f"ActionSystem.resources[{each!r}]", limits, ResourceLimits, "limits: ResourceLimits(at_once=...)")
         for policy in (breaker, *(breakers or {}).values()):
@@ -309,7 +313,7 @@ class ActionSystem:
     def apply(self, action: Action[Any], value: Any) -> None:
         """Apply the result of an action."""
         if self._apply is not None:
-            self._apply(action, value)
+            check_ran(self._apply, self._apply(action, value))
 
     def note_end(self, action: Action[Any]) -> None:
         """Record an ended action: its key, and if it failed, the dead action."""

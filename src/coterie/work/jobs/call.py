@@ -9,8 +9,9 @@ from types import FunctionType
 from typing import Any
 
 from coterie.errors import InvalidSetting
+from coterie.errors.work import CoroutineReturned
 
-_ASYNC = inspect.CO_COROUTINE
+_LATER = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
 
 
 class Call:
@@ -24,10 +25,10 @@ class Call:
         self.keywords = keywords
 
     def run(self) -> Any:
-        """Call the function and return its result."""
+        """Call the function and return its result. Raises `CoroutineReturned`."""
         if self.keywords:
-            return self.function(*self.arguments, **self.keywords)
-        return self.function(*self.arguments)
+            return check_ran(self.function, self.function(*self.arguments, **self.keywords))
+        return check_ran(self.function, self.function(*self.arguments))
 
     @property
     def name(self) -> str:
@@ -63,14 +64,37 @@ def check_call(where: str, function: Any, keywords: Any) -> None:
         keywords is None
         and type(function) is FunctionType
         and not function.__dict__
-        and not function.__code__.co_flags & _ASYNC
+        and not function.__code__.co_flags & _LATER
     ):
         # The usual case. The checks below would take longer than the rest of a submission.
         return
     if not callable(function):
         raise InvalidSetting(f"{where}.function", function, "a callable")
-    if inspect.iscoroutinefunction(function):
-        need = "a synchronous function: a worker has no event loop; await the coroutine, or give it to an agent's create_task"
+    need = runs_later(function)
+    if need is not None:
         raise InvalidSetting(f"{where}.function", function, need)
     if keywords is not None and not isinstance(keywords, Mapping):
         raise InvalidSetting(f"{where}.keywords", keywords, "a mapping of the function's keyword arguments")
+
+
+def runs_later(function: Callable[..., Any]) -> str | None:
+    """Return what is needed in place of a function whose call runs none of its code; None for an ordinary one."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not isinstance(function, type):
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - its code, not whether it exists
+    if inspect.iscoroutinefunction(function):
+        return "a synchronous function: a worker has no event loop; await the coroutine, or give it to an agent's create_task"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return "a function that returns its values: a generator runs nothing before it is read; return a list"
+    return None
+
+
+def check_ran(function: Callable[..., Any], value: Any) -> Any:
+    """Return the value of a call. Raises `CoroutineReturned` for a coroutine, which has run nothing."""
+    kind = type(value)
+    if not (hasattr(kind, "__await__") and hasattr(kind, "send")) and not hasattr(kind, "asend"):
+        return value
+    if hasattr(kind, "__await__"):
+        value.close()
+    raise CoroutineReturned(name_of(function), kind.__name__.replace("_", " "))

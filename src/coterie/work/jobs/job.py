@@ -13,7 +13,7 @@ import msgspec
 from coterie.concurrency import Completion, Rank, Timer, new_lock
 from coterie.errors import InvalidSetting, JobWaitCycle, WaitTimeout
 from coterie.kernel import Clock
-from coterie.work.jobs.call import Call
+from coterie.work.jobs.call import Call, check_ran, runs_later
 from coterie.work.jobs.kinds import LEVELS, JobState, Priority
 from coterie.work.jobs.retry import Retry
 
@@ -238,11 +238,14 @@ class Job(Completion, Generic[R]):
         """
         if not callable(callback):
             raise InvalidSetting("Job.on_done.callback", callback, "a callable that takes the job")
+        need = runs_later(callback)
+        if need is not None:
+            raise InvalidSetting("Job.on_done.callback", callback, need)
 
         def call() -> None:
             before, CURRENT.ended = CURRENT.ended, self
             try:
-                callback(self)
+                check_ran(callback, callback(self))
             except BaseException as error:  # noqa: BLE001 - the thread is not the callback's; log and count
                 self.pool.count_callback_error()
                 _log.error("a callback of %s raised", self, exc_info=error)

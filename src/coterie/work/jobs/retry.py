@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from coterie.errors import InvalidSetting, JobCancelled, JobExited, NotSendable
+from coterie.errors import InvalidSetting, JobCancelled, JobExited, JobRaised, NotSendable
+from coterie.errors.work import CoroutineReturned
 from coterie.kernel import check_number
 
-_NEVER = (JobCancelled, JobExited, NotSendable)
+_NEVER = (CoroutineReturned, JobCancelled, JobExited, NotSendable)
 """Errors that would only recur, or that ask for an end."""
 _DOUBLINGS = 64
 """Every maximum is reached by then; a larger power could overflow."""
@@ -33,7 +34,7 @@ class Retry:
     jitter: float = 0.1
     """The random part of a delay, from 0 to 1."""
     on: tuple[type[BaseException], ...] | type[BaseException] = Exception
-    """Errors to retry; all others are final."""
+    """Errors to retry; all others are final. Of an error whose class cannot be sent from a process, names are compared."""
 
     def __post_init__(self) -> None:
         check_number("Retry.retries", self.retries, whole=True)
@@ -49,7 +50,19 @@ class Retry:
 
     def delay(self, attempt: int, error: BaseException, random: Random) -> float | None:
         """Return the seconds between attempt number `attempt`, counted from 1, and the next; None for no further attempt."""
-        if attempt > self.retries or isinstance(error, _NEVER) or not isinstance(error, self.on):
+        if attempt > self.retries or isinstance(error, _NEVER) or not self._matches(error):
             return None
         full = min(self.maximum, self.initial * self.factor ** min(attempt - 1, _DOUBLINGS))
         return full * (1 - self.jitter * random.random())
+
+    def _matches(self, error: BaseException) -> bool:
+        if isinstance(error, self.on) or not isinstance(error, JobRaised):
+            return isinstance(error, self.on)
+        kinds = self.on if isinstance(self.on, tuple) else (self.on,)
+        return any(class_name(kind) in error.kinds for kind in kinds)
+
+
+def class_name(kind: type) -> str:
+    """Return the module and qualified name of a class. A process knows the main module under another name."""
+    module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__
+    return f"{module}.{kind.__qualname__}"

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from coterie.concurrency import PeriodicJob, Signal, Timer, Timers, start_thread
+from coterie.concurrency.forks import end_forked_copy
 from coterie.concurrency.locks import acquire_in_turn
 from coterie.errors import JobExited, JobShed, QueueFull, describe
 from coterie.kernel import SystemClock
@@ -331,11 +332,15 @@ class WorkPool:
         error: BaseException | None = None
         try:
             value = worker.runner.run(job)
-        except Exception as raised:  # noqa: BLE001 - every error belongs to the callers that wait
+        except BaseException as raised:  # noqa: BLE001 - every error belongs to the callers that wait
             error = raised
-        except BaseException as raised:  # noqa: BLE001 - the same, but it must not end the callers
-            error = JobExited(f"{job.id} {job.name}", raised)
-            error.__cause__ = raised
+        if self.table.forked:
+            # The function has forked, and this is the copy: the worker's loop belongs to the parent.
+            end_forked_copy(error)
+        if error is not None and not isinstance(error, Exception):
+            exited = JobExited(f"{job.id} {job.name}", error)
+            exited.__cause__ = error
+            error = exited
         if observe is not None:
             observe(self.clock.monotonic() - job.started_at, SystemClock.thread() - began)
         self._end_attempt(worker, job, value, error)
@@ -344,7 +349,7 @@ class WorkPool:
         timer, job.timer = job.timer, None
         if timer is not None:
             timer.cancel()
-        text = "" if error is None else _text_of(error)
+        text = "" if error is None else describe(error)
         again = False
         ended: Ended | None = None
         table = self.table
@@ -390,11 +395,3 @@ class WorkPool:
         delay = job.prepare_retry(error, delay)
         self.table.set_waiting(job, counts)
         return None, delay
-
-
-def _text_of(error: BaseException) -> str:
-    """Return an error as text, even if its `__str__` raises."""
-    try:
-        return describe(error)
-    except Exception as worse:  # noqa: BLE001 - an error in a user's __str__ must not lose the job
-        return f"{type(error).__qualname__} (its text could not be read: {type(worse).__qualname__})"

@@ -1,4 +1,7 @@
-"""The main loop of a worker process: it reads calls from a pipe, one at a time, and answers each."""
+"""The main loop of a worker process: it reads calls from a pipe, one at a time, and answers each.
+
+Each call and its answer begin with the number of the call.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,23 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import traceback
 from multiprocessing.connection import Connection
-from typing import Any
 
 from coterie.concurrency import start_thread
+from coterie.concurrency.forks import end_forked_copy
 from coterie.errors import NotSendable, describe
-from coterie.work.processes.sending import decode, encode, unpack
+from coterie.work.jobs.call import Call
+from coterie.work.processes.failures import pack_failure
+from coterie.work.processes.sending import encode, unpack
 
+NUMBER = 8
+"""Bytes of the number of a call."""
 READY = b"r"
 VALUE = b"v"
 ERROR = b"e"
-"""Followed by the error and the text of its traceback."""
+"""Followed by a `PackedFailure`."""
 EXITED = b"x"
-"""Followed by type, text and traceback of an exception that would end the process, such as `SystemExit`."""
-UNSENDABLE = b"u"
-"""Followed by the text of an error that cannot be pickled, and of its traceback."""
+"""Followed by the text and the traceback of an exception that would end the process, such as `SystemExit`."""
 
 
 def serve(calls: Connection, lifeline: Connection) -> None:
@@ -33,11 +37,16 @@ def serve(calls: Connection, lifeline: Connection) -> None:
             os.setsid()
     # A daemonic process may not start children, but a job may need to.
     multiprocessing.current_process().daemon = False
+    own = os.getpid()
+    if hasattr(os, "register_at_fork"):
+        # A copy that a job forks must neither answer nor keep the pipes open.
+        os.register_at_fork(after_in_child=lambda: _close(calls, lifeline))
     start_thread(lambda: _exit_with(lifeline), "lifeline")
     calls.send_bytes(READY)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            calls.send_bytes(_answer(calls.recv_bytes()))
+            call = calls.recv_bytes()
+            calls.send_bytes(call[:NUMBER] + _answer(call[NUMBER:], own))
 
 
 def _exit_with(lifeline: Connection) -> None:
@@ -46,43 +55,35 @@ def _exit_with(lifeline: Connection) -> None:
     os._exit(0)
 
 
-def _answer(payload: bytes) -> bytes:
+def _close(*pipes: Connection) -> None:
+    for pipe in pipes:
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+
+def _answer(payload: bytes, own: int) -> bytes:
     try:
         function, arguments, keywords = unpack(payload)
     except BaseException as error:  # noqa: BLE001 - the parent raises it
-        return _failure(NotSendable("the call", f"the worker process could not unpickle it: {describe(error)}"), error)
+        refused = NotSendable("the call", f"the worker process could not unpickle it: {describe(error)}")
+        refused.__cause__ = error
+        return ERROR + encode(pack_failure(refused))
+    raised: BaseException | None = None
+    value = None
     try:
-        value = function(*arguments, **keywords)
-    except Exception as error:  # noqa: BLE001 - the parent raises it
-        return _failure(error, error)
-    except BaseException as error:  # noqa: BLE001 - it must not end this process
-        return EXITED + encode((type(error).__name__, str(error), _trace(error)))
+        value = Call(function, arguments, keywords).run()
+    except BaseException as error:  # noqa: BLE001 - the parent raises it, and it must not end this process
+        raised = error
+    if os.getpid() != own:
+        end_forked_copy(raised)
+    if raised is not None:
+        if isinstance(raised, Exception):
+            return ERROR + encode(pack_failure(raised))
+        failure = pack_failure(raised)
+        return EXITED + encode((f"{type(raised).__name__}({raised})", failure.trace))
     try:
         return VALUE + encode(value)
     except Exception as error:  # noqa: BLE001 - as above
-        return _failure(NotSendable(f"the result, a {type(value).__qualname__},", describe(error)), error)
-
-
-def _failure(error: BaseException, origin: BaseException) -> bytes:
-    trace = _trace(origin)
-    try:
-        written = encode((error, trace))
-        # Some errors pickle but do not unpickle, because their constructors take other arguments than they keep.
-        decode(written)
-    except BaseException:  # noqa: BLE001 - send its text instead
-        return UNSENDABLE + encode((_text(error), trace))
-    return ERROR + written
-
-
-def _trace(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception as worse:  # noqa: BLE001 - the __str__ of the error raised
-        return f"no traceback: formatting it raised {type(worse).__name__}"
-
-
-def _text(error: Any) -> str:
-    try:
-        return describe(error)
-    except Exception:  # noqa: BLE001 - as above
-        return type(error).__qualname__
+        unsendable = NotSendable(f"the result, a {type(value).__qualname__},", describe(error))
+        unsendable.__cause__ = error
+        return ERROR + encode(pack_failure(unsendable))
