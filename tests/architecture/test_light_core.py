@@ -1,4 +1,4 @@
-"""The core imports without the extras, and what needs one says which, with a command that works here."""
+"""The core imports without the extras. A function that needs an extra names it, with a command that works here."""
 
 import subprocess
 import sys
@@ -54,6 +54,13 @@ def test_a_scenario_is_run_without_any_extra() -> None:
     [
         ("import coterie.cli; coterie.cli.main()", "cli"),
         ("from coterie.orchestrator import write_report; write_report('x')", "report"),
+        ("from coterie.models import ModelGateway; ModelGateway('openai:gpt-5-mini')", "models"),
+        ("from coterie.storage import open_database; open_database('postgresql://ann@localhost/notes')", "postgres"),
+        ("from coterie.memory import *; TieredMemory(MemoryConfig(postgres_url='postgresql://ann@localhost/x'))", "postgres"),
+        ("from coterie.memory import *; TieredMemory(MemoryConfig(redis_url='redis://localhost'))", "redis"),
+        ("from coterie.memory import LocalEmbedder; LocalEmbedder()", "embed"),
+        ("from coterie.work import WorkCollector; WorkCollector()", "prometheus"),
+        ("import coterie.interop", "serve"),
     ],
 )
 def test_without_its_extra_a_function_names_it_in_one_line(code: str, extra: str) -> None:

@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; without the extra ``cli``, name it in one line and end the process with 1."""
+    """Run the command line. Without the extra ``cli``, print a line that names it and end the process with status 1."""
     try:
         from coterie.cli.application import main as run  # noqa: PLC0415 - it needs the extra `cli`
     except ModuleNotFoundError as error:

@@ -58,9 +58,9 @@ application.command("sweep")(sweep)
 
 
 def main() -> None:
-    """Run the command line. Ends the process: 0 if all went well, 1 if not, 2 for wrong use, 130 when interrupted."""
+    """Run the command line. Ends the process with status 0 for success, 1 for failure, 2 for wrong use, 130 if interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
-    # What is logged is in the folder of a run; between the lines of a command it would only confuse.
+    # The folder of a run has the log; between the lines of a command it would only confuse.
     logging.getLogger("coterie").addHandler(logging.NullHandler())
     try:
         application()
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _say_that_output_failed(error: OSError) -> None:
-    """Tell of a disk that is full, or the like, and keep the interpreter from trying again on its way out."""
+    """Report output that could not be written, and keep the interpreter from another attempt at its end."""
     with contextlib.suppress(OSError):
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - rich may be what failed
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

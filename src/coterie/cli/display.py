@@ -1,4 +1,4 @@
-"""The view of a run at the command line: steps while it goes on, and how it ended."""
+"""The view of a run at the command line: its steps, and its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BAR = 30
 
 
 class Display:
-    """Shows the steps of a run: as a table that grows on a terminal, else a line each."""
+    """Shows the steps of a run: on a terminal as a growing table, otherwise as a line each."""
 
     def __init__(self, console: Console, scenario: Scenario, *, pace: float, quiet: bool) -> None:
         self._console = console
@@ -53,7 +53,7 @@ class Display:
 
 
 def show_summary(console: Console, summary: Summary, *, course: bool = False) -> None:
-    """Print how a run ended; with `course`, what happened in it before."""
+    """Print the summary of a run; with `course`, its steps too."""
     if course:
         if summary.history is not None:
             console.print(rich_table(summary.history))
@@ -68,12 +68,12 @@ def show_summary(console: Console, summary: Summary, *, course: bool = False) ->
 
 
 def show_end(console: Console, record: RunRecord, steps: str) -> None:
-    """Print that a replay came to its end as recorded."""
+    """Print that a replay ended as recorded."""
     console.print(f"{len(record.steps)} {steps}s, each as recorded; digest {record.digest}", soft_wrap=True)
 
 
 def end_with(console: Console, summary: Summary) -> None:
-    """Print what did not end as expected, and end the process with 1 if there is any."""
+    """Print differences from the expected outcome. If there are any, end the process with status 1."""
     for surprise in summary.surprises:
         console.print(f"[bold red]not as expected:[/] {escape(surprise)}")
     if summary.surprises:

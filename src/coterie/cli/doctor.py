@@ -1,4 +1,4 @@
-"""`coterie doctor`: what this machine is, how much it can do at once, and whether what is configured works."""
+"""`coterie doctor`: describe the machine and its sizing, and check that threads, processes, storage and memory work."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried."""
+    """The result of one check."""
 
     name: str
     well: bool
@@ -62,7 +62,7 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
-    """Show the machine, how much it can do at once, and whether what is configured works. Ends with 1 if it does not."""
+    """Show the machine and its sizing, and check the configuration. Ends with status 1 if a check fails."""
     machine = Machine.detect()
     sizing = Sizing(machine)
     checks = [

@@ -20,7 +20,7 @@ def interruptible(told: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        # Who presses it twice means it no more than who presses it once, and what is left is short.
+        # A second Ctrl-C means the same as the first, and the remaining work is short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         Console(stderr=True, highlight=False).print(f"interrupted; {escape(told())}", soft_wrap=True)
         raise typer.Exit(130) from None
@@ -28,7 +28,7 @@ def interruptible(told: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def going_on(folder: RunFolder) -> Iterator[None]:
-    """Print how to go on with a run after an interruption or a spent budget."""
+    """Print the command that resumes a run after an interruption or a spent budget."""
     with interruptible(lambda: f"what happened until then is in {folder.path}; go on with: coterie resume {folder.path}"):
         try:
             yield

@@ -74,7 +74,7 @@ def sweep(
     plot = out.with_suffix(".png")
     if plot == out:
         raise RunFolderFailed(out, OSError("the plot gets that name; name the table otherwise, such as sweep.csv"))
-    # Before the first run, and not after the last.
+    # Check this before the first run, not after the last.
     _write(out, "")
     console = Console(highlight=False)
     rows: list[SweepRow] = []
@@ -91,7 +91,7 @@ def sweep(
     with interruptible(kept), bar:
         task = bar.add_task("runs", total=len(todo))
         rows = run_jobs(todo, processes, ended)
-    # Half a second of imports that nobody else needs.
+    # Half a second of imports that no other command needs.
     from coterie.orchestrator.plots import table_of_means  # noqa: PLC0415
 
     _write(out, table(rows))

@@ -71,7 +71,7 @@ def run(
     max_requests: MaxRequests = None,
     max_dollars: MaxDollars = None,
 ) -> None:
-    """Run a scenario, show its progress, and leave a folder with what happened."""
+    """Run a scenario, show its progress, and leave a folder with its record."""
     if report:
         require_report("a report, which --no-report leaves out,")
     text = read_scenario(scenario)
@@ -86,7 +86,7 @@ def run(
 
 
 def run_in(folder: RunFolder, scenario: Scenario, *, resume: bool, pace: float = 0.0, quiet: bool, report: bool) -> None:
-    """Run a scenario in its folder, or go on with it, and show how it ended. Ends the process with 1 for a surprise."""
+    """Run or resume a scenario in its folder, and show its end. Ends the process with status 1 for an unexpected outcome."""
     console = Console(highlight=False)
     with going_on(folder):
         with Display(console, scenario, pace=pace, quiet=quiet) as display:

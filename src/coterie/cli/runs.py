@@ -29,7 +29,7 @@ def resume_run(
 ) -> None:
     """Go on with a run that was interrupted or killed, from its last settled step, to its end.
 
-    What a model has answered already is not asked again; a larger budget lets a run go on that had spent its own.
+    Requests that a model has answered already are not repeated. A larger budget continues a run that had spent its own.
     """
     if report:
         require_report("a report, which --no-report leaves out,")
@@ -39,7 +39,7 @@ def resume_run(
 
 
 def replay_run(run: Folder) -> None:
-    """Do a run again from its record, and see that it comes to the digest that it had."""
+    """Repeat a run from its record, and check that it ends with the same digest."""
     console = Console(highlight=False)
     with interruptible(lambda: "the run is as it was"):
         scenario, recorded = load_run(run)

@@ -23,7 +23,7 @@ class Completion:
     """Becomes done once and stays done. The base of replies, pending writes and pending puts to a full mailbox.
 
     Safe from any thread. `_lock` guards `_done` and `_callbacks`; callbacks are called without it, by the thread that
-    completes, or at once by the thread that adds them too late. They must be short; what they raise is logged.
+    completes, or at once by a thread that adds one afterwards. They must be short; their errors are logged.
     """
 
     __slots__ = ("_callbacks", "_done", "_lock")
@@ -35,7 +35,7 @@ class Completion:
 
     @property
     def done(self) -> bool:
-        """Whether the outcome has arrived."""
+        """True once the outcome has arrived."""
         return self._done
 
     @calls_out
@@ -71,7 +71,7 @@ class Completion:
     def wait(self, timeout: float | None = None) -> bool:
         """Block this thread until the outcome arrives, or `timeout` seconds of real time have passed.
 
-        Returns whether it is there. Raises `ReentrantCall` where it cannot come, because the caller has interrupted a step
+        Return whether it has arrived. Raise `ReentrantCall` if it cannot arrive, because the caller has interrupted a step
         of the runtime.
         """
         if self._done:
@@ -91,7 +91,7 @@ class Completion:
         return self._done
 
     def suspend(self) -> Generator[Any, None, None]:
-        """Wait for the outcome on the running event loop, without blocking its thread. For ``__await__`` methods."""
+        """Yield to the running event loop until the outcome arrives, without blocking its thread. For ``__await__`` methods."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 

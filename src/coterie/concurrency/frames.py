@@ -1,7 +1,7 @@
 """Signal handlers and finalizers that interrupt the bookkeeping, found by the stack of their thread.
 
 Python runs a signal handler between any two bytecodes of the main thread, and a finalizer wherever an object dies. Code
-of a user that runs there must not wait: what it waits for may need the very step that it has interrupted.
+of a user that runs there must not wait: the end of its wait may need the step that it has interrupted.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _CALLS_OUT: set[CodeType] = set()
 
 
 def waits(function: F) -> F:
-    """Mark a library function that blocks, and that an exception may leave at any point."""
+    """Mark and return a library function that blocks, and that an exception may leave at any point."""
     _WAITS.add(function.__code__)
     return function
 
 
 def calls_out(function: F) -> F:
-    """Mark a function of the bookkeeping that calls code of users, with nothing half done."""
+    """Mark and return a function of the bookkeeping that calls code of users, between two complete steps."""
     _CALLS_OUT.add(function.__code__)
     return function
 

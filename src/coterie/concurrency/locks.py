@@ -77,7 +77,7 @@ class Rank(enum.IntEnum):
 
 
 class Lock(Protocol):
-    """What `new_lock` returns: a `threading.RLock`, or something that behaves as one.
+    """The type of the locks of `new_lock`: a `threading.RLock`, or an object that behaves as one.
 
     It knows its owner. No section enters a lock that its own thread holds: signal handlers and finalizers may run inside
     any section, so what they can call looks at `_is_owned` first, and defers its step (`defer`).

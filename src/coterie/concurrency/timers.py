@@ -67,7 +67,7 @@ class Timers:
         return int(self._thread is not None)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Call `callback` when the monotonic clock reaches `when`. After `close`, no callback is called."""
+        """Call `callback` when the monotonic clock reaches `when`, and return its timer. After `close` it is never called."""
         timer = Timer(when, callback, self)
         self._push((when, next(self._order), timer))
         return timer
@@ -89,7 +89,7 @@ class Timers:
             self._doorbell.set()
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
-        """Call `callback` in `delay` seconds."""
+        """Call `callback` in `delay` seconds, and return its timer."""
         return self.call_at(self.clock.monotonic() + delay, callback)
 
     def next_deadline(self) -> float | None:

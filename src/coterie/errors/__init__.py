@@ -18,7 +18,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── NameTaken                     a living agent has that name
     │   └── StartFailed                   the agent's constructor raised
     ├── NotInAgent                        a value that exists only in a running agent was used outside
-    ├── ReentrantCall                     a signal handler or finalizer would wait for what it has interrupted
+    ├── ReentrantCall                     a signal handler or finalizer would wait for the step that it has interrupted
     ├── ServiceMissing (LookupError)      no service of that type was provided
     ├── RestartsExhausted                 an agent failed more often than its supervision permits
     ├── SnapshotFailed                    an agent's snapshot or restore raised

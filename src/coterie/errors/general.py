@@ -44,7 +44,7 @@ class NotInAgent(CoterieError):
 
 
 class ReentrantCall(CoterieError):
-    """A signal handler or a finalizer called what would wait for the step of the runtime that it has interrupted."""
+    """A signal handler or a finalizer made a call that would wait for the step of the runtime that it has interrupted."""
 
     def __init__(self, what: str) -> None:
         super().__init__(

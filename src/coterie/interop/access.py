@@ -27,9 +27,9 @@ _USER = "coterie.user"
 def verified_user(request: HTTPConnection, headers: tuple[str, ...]) -> str:
     """Return the user of a request, or an empty text if it is anonymous. Nothing else decides who the user is.
 
-    A token of the user's own goes before all. Otherwise the first of `headers` that is given counts, which whoever holds
-    the shared token is trusted to set. The body, the path and the query never count. Raises `HTTPProblem` for a header
-    that is given twice, or names another user than the token.
+    A token of the user's own comes first. Otherwise the first of `headers` in the request counts, because the holder of the
+    shared token is trusted to set it. The body, the path and the query never count. Raises `HTTPProblem` for a header that
+    occurs twice, or that names another user than the token.
     """
     own = request.scope.get(_USER, "")
     given = next((found for name in headers if (found := request.headers.getlist(name))), [])
@@ -44,7 +44,7 @@ def verified_user(request: HTTPConnection, headers: tuple[str, ...]) -> str:
 class AccessToken:
     """The secret of requests, sent as ``Authorization: Bearer …``. `repr` and logs never show it.
 
-    Digests are compared in constant time.
+    Digests are compared in constant time. Raises `InvalidSetting` for a secret that is too short.
     """
 
     __slots__ = ("_digest", "_text", "generated")

@@ -69,7 +69,7 @@ class CompletionRequest:
     text: str
     """The new message of the user."""
     user: str
-    """The user; at first as the body says it."""
+    """The user; at first the one in the body."""
     lines: tuple[tuple[str, str], ...]
     """The earlier messages: role and text, without system messages."""
     stream: bool
@@ -140,7 +140,7 @@ class CompletionEndpoints:
 
     The thread is named by a header, or else found by the history of the request. A history that is unknown, or that two
     threads share, starts a new thread, so a client never enters another thread by chance. A result that came between two
-    requests stands before the next answer.
+    requests precedes the next answer.
     """
 
     def __init__(self, server: ServerState) -> None:
@@ -161,7 +161,7 @@ class CompletionEndpoints:
         """``POST /v1/chat/completions``, streaming or not."""
         parsed = parse_request(await read_json(request, self._server.options.body_limit), self._server.name)
         user = verified_user(request, self._server.options.user_headers)
-        # What the body says separates anonymous conversations, under names that no user has; it makes nobody a user.
+        # The user in the body only separates anonymous conversations, under names that no real user has.
         who = (user,) if user or not parsed.user else ("-", parsed.user)
         parsed = replace(parsed, user="/".join(who))
         thread, named = self._thread(request, parsed)

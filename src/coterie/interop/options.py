@@ -13,7 +13,7 @@ _PORTS = 65_535
 
 
 class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Address and limits of the server. Times are in seconds."""
+    """Address and limits of the server. Times are in seconds. Raises `InvalidSetting`."""
 
     host: str = "127.0.0.1"
     port: int = 8800
@@ -23,7 +23,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...] = ()
     """Origins of web pages that may call from a browser, such as ``https://chat.example.org``."""
     user_headers: tuple[str, ...] = ("x-user", "x-openwebui-user-id")
-    """The headers that name the user, of which the first that is given counts. Behind a proxy that authenticates, name only
+    """The headers that name the user. The first of them in a request counts. Behind a proxy that authenticates, name only
     the one that the proxy sets, and removes from what clients send."""
     body_limit: int = 16_000_000
     """Bytes of a request at most. Front ends send the whole history each time, of which only the new message counts; its

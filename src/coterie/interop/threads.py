@@ -152,7 +152,7 @@ class ClientThreads:
         return len(self._threads)
 
     async def open(self, namespace: tuple[str, ...], user: str = "") -> ClientThread:
-        """Return the thread of a namespace, whose tools are told the user. Raises what `Conversations.open` does."""
+        """Return the thread of a namespace; its tools get the name of the user. Raises the errors of `Conversations.open`."""
         client = self._threads.get(namespace)
         if client is None:
             key = json.dumps(namespace)

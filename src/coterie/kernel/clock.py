@@ -58,7 +58,7 @@ class SystemClock:
 
 
 class Countdown:
-    """The remaining time of a limit, on the monotonic clock of the machine. Without a limit, the remaining time is None."""
+    """The remaining time of a limit, on the monotonic clock of the machine."""
 
     def __init__(self, timeout: float | None) -> None:
         self._end = None if timeout is None else machine.monotonic() + timeout
@@ -69,5 +69,5 @@ class Countdown:
 
     @property
     def over(self) -> bool:
-        """Whether the time limit has passed."""
+        """Return whether the time limit has passed. Without a limit it never passes."""
         return self.left() == 0.0

@@ -140,33 +140,40 @@ class Meeting:
         return self.state.digest()
 
     async def say(self, content: Any, *, to: AgentRef | str | Iterable[AgentRef | str] = ()) -> int:
-        """Say something, which is plain data, to all members, or to some. Only those are sent it; the minutes have it anyway."""
+        """Say something, which is plain data, to all members, or `to` some, and return the entry's sequence number.
+
+        Only the addressees are sent it; the minutes have it anyway. Raises the errors of this class, `EncodeFailed` for other
+        data, and `InvalidSetting` for addressees that are neither references nor names.
+        """
         return await self._submit(events.Spoke(self._plain(content), _names("say.to", to)))
 
     async def react(self, to: int, sign: str) -> int:
-        """React to the event with a sequence number by a sign, such as "+1"."""
+        """React to the event with a sequence number by a sign, such as "+1". Return the entry's sequence number.
+
+        Raises `InvalidSetting` for a wrong type, and the errors of `say`.
+        """
         check_instance("react.sign", sign, str, "text")
         check_number("react.to", to, least=1, whole=True)
         return await self._submit(events.Reacted(to, sign))
 
     async def raise_hand(self) -> int:
-        """Ask for the floor."""
+        """Ask for the floor. Return the entry's sequence number."""
         return await self._submit(events.HandRaised())
 
     async def lower_hand(self) -> int:
-        """Withdraw the request for the floor."""
+        """Withdraw the request for the floor. Return the entry's sequence number."""
         return await self._submit(events.HandLowered())
 
     async def give_floor(self, member: AgentRef | str) -> int:
-        """Give the floor to a member. Only the chair may."""
+        """Give the floor to a member. Only the chair may. Return the entry's sequence number."""
         return await self._submit(events.TurnGiven(_name("give_floor.member", member)))
 
     async def pass_turn(self) -> int:
-        """Pass one's turn."""
+        """Pass one's turn. Return the entry's sequence number."""
         return await self._submit(events.TurnPassed())
 
     async def put_to_vote(self, motion: str, choices: Iterable[str] = ("yes", "no")) -> int:
-        """Put a motion to the vote."""
+        """Put a motion to the vote, and return the entry's sequence number. Raises `InvalidSetting` for invalid choices."""
         check_instance("put_to_vote.motion", motion, str, "text")
         if isinstance(choices, str) or not isinstance(choices, Iterable):
             raise InvalidSetting("put_to_vote.choices", choices, "a list of texts")
@@ -176,25 +183,28 @@ class Meeting:
         return await self._submit(events.MotionPut(motion, offered))
 
     async def vote(self, motion: str, choice: str) -> int:
-        """Vote on a motion; the latest vote of each member counts. The votes are in `state.motions`."""
+        """Vote on a motion, and return the entry's sequence number. The latest vote of each member counts.
+
+        The votes are in `state.motions`. Raises `ContributionRefused` for an unknown motion or choice.
+        """
         check_instance("vote.motion", motion, str, "the text of a motion")
         check_instance("vote.choice", choice, str, "one of the motion's choices")
         return await self._submit(events.Voted(motion, choice))
 
     async def announce(self, task: Any) -> int:
-        """Contract net: announce a task for the others to bid on."""
+        """Contract net: announce a task for the others to bid on. Return the entry's sequence number."""
         return await self._submit(events.Announced(self._plain(task)))
 
     async def bid(self, offer: Any = None) -> int:
-        """Contract net: bid for the task, or decline it with an offer of None."""
+        """Contract net: bid for the task, or decline it with an offer of None. Return the entry's sequence number."""
         return await self._submit(events.Bid(self._plain(offer)))
 
     async def award(self, to: AgentRef | str | None) -> int:
-        """Contract net: award the task to a bidder, or withdraw it with None."""
+        """Contract net: award the task to a bidder, or withdraw it with None. Return the entry's sequence number."""
         return await self._submit(events.Awarded(_name("award.to", to) if to is not None else ""))
 
     async def report(self, result: Any) -> int:
-        """Contract net: report the result of the task."""
+        """Contract net: report the result of the task. Return the entry's sequence number."""
         return await self._submit(events.Reported(self._plain(result)))
 
     async def invite(self, guest: AgentRef | str, *, timeout: float | None = None) -> None:
@@ -214,19 +224,25 @@ class Meeting:
             raise self._error(Refusal(answer.kind, answer.reason))
 
     async def call(self, topic: str, invite: Iterable[AgentRef | str] = (), **options: Any) -> Meeting:
-        """Call a meeting within this one; the minutes of each name the other. The options are those of `Meetings.call`."""
+        """Call a meeting within this one, and return it; the minutes of each name the other.
+
+        The options and the errors are those of `Meetings.call`.
+        """
         self._check_user()
         inner = await self._call(topic, invite, parent=self, **options)
         await self._submit(events.Nested(inner.id, topic))
         return inner
 
     async def leave(self, reason: str = "") -> int:
-        """Leave the meeting."""
+        """Leave the meeting, and return the entry's sequence number. Raises `InvalidSetting` if `reason` is not text."""
         check_instance("leave.reason", reason, str, "text")
         return await self._submit(events.Left(self.me, reason))
 
     async def close(self, outcome: Any = None) -> int:
-        """Close the meeting with an outcome, which is plain data. The caller and the chair may; any member if the caller left."""
+        """Close the meeting with an outcome, which is plain data, and return the entry's sequence number.
+
+        The caller and the chair may; any member may if the caller has left. Otherwise it raises `ContributionRefused`.
+        """
         return await self._submit(events.Closed(self._plain(outcome)))
 
     def _plain(self, content: Any) -> Any:

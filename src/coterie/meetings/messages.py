@@ -16,7 +16,8 @@ from coterie.messaging import Message, Request
 class Batch(msgspec.Struct, frozen=True, tag=True):
     """Delivery of utterances in batches: `wait` seconds after the last one, `ceiling` seconds after the first at most.
 
-    An utterance with addressees, or by a person, sends the batch at once; so does the member's own turn.
+    An utterance with addressees, or by a person, sends the batch at once; so does the member's own turn. Raises
+    `InvalidSetting`.
     """
 
     wait: float = 0.5

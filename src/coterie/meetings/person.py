@@ -73,7 +73,7 @@ class Person(Agent):
 
     @on(interleave=True)
     async def invited(self, message: Invitation) -> Accept | Decline | bool:
-        """Accept the invitation, or ask the person."""
+        """Return the reply to an invitation: acceptance, or the person's answer."""
         self._say(f"{message.caller} invites you to {message.topic!r}")
         if self._input_ended:
             return Decline(_INPUT_ENDED)

@@ -60,7 +60,7 @@ class Meetings:
     file of JSON lines for each meeting, and Markdown beside it at the end. Without a folder they stay in memory. Seconds:
     `timeout` for guests to answer, `patience` for a contribution to reach a majority.
 
-    Safe from any thread. `_lock` guards the handles.
+    Raises `InvalidSetting` for an invalid time. Safe from any thread. `_lock` guards the handles.
     """
 
     def __init__(

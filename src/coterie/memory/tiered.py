@@ -198,7 +198,11 @@ class TieredMemory:
         return self.records.put(key, make, durable=durable, priority=priority)
 
     def delete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
-        """Delete the memory under `key` from all tiers. Return whether it existed. A `reason` is stored as a decision."""
+        """Delete the memory under `key` from all tiers. Return whether it existed.
+
+        A `reason` is stored as a decision. With `durable` the deletion is on disk on return. Raises `InvalidMemory`,
+        `TierUnavailable` if the archive cannot be asked (then nothing is deleted), `WriteTimeout` and `MemoryClosed`.
+        """
         check_key(key, self.config.max_key_bytes)
 
         def make(record: MemoryRecord, version: int) -> Delete:
@@ -228,7 +232,7 @@ class TieredMemory:
         """Return the value under `key`, or `default` if the key does not exist.
 
         With `as_type` it is decoded as that type: a dataclass, a struct, ``list[int]``. A stored None, 0 or "" is a value; give
-        a `default` of your own to tell them from a missing key.
+        a `default` of your own to tell them from a missing key. Raises `InvalidMemory`, `TierUnavailable` and `MemoryClosed`.
         """
         entry = self._cached(key)
         if entry is not None:
@@ -263,7 +267,8 @@ class TieredMemory:
     ) -> list[MemoryRecord]:
         """Return the newest memories of one agent, of several or of all, newest first.
 
-        `kinds`, `after` (inclusive) and `before` (exclusive) restrict the kind and the time of creation.
+        `kinds`, `after` (inclusive) and `before` (exclusive) restrict the kind and the time of creation. Raises `InvalidMemory`
+        and `MemoryClosed`.
         """
         self._store.check_open()
         return self._store.lists.recent(
@@ -284,7 +289,10 @@ class TieredMemory:
         after: float | None = None,
         before: float | None = None,
     ) -> list[SearchHit]:
-        """Return the memories that share words with a question, best first. Stop words are ignored."""
+        """Return the memories that share words with a question, best first. Stop words are ignored.
+
+        Raises `InvalidMemory` and `MemoryClosed`.
+        """
         query = SearchQuery(
             words=query_words(check_question(question)),
             agents=check_agents(agent),
@@ -313,25 +321,25 @@ class TieredMemory:
     # For event loops
 
     async def astore(self, key: str, value: Any, importance: float = 0.5, **options: Any) -> MemoryRecord:
-        """Call `store` from an event loop."""
+        """Return the record that `store` returns, from an event loop. Raises the same errors."""
         priority = MemoryPriority.HIGH if options.get("durable") else options.get("priority", MemoryPriority.NORMAL)
         return await self.run(lambda: self.store(key, value, importance, **options), priority)
 
     async def aget(
         self, key: str, default: Any = None, *, as_type: Any = Any, priority: MemoryPriority = MemoryPriority.NORMAL
     ) -> Any:
-        """Call `get` from an event loop. A cached memory is returned at once."""
+        """Return the value that `get` returns, from an event loop. A cached memory is returned at once."""
         cache = self._store.cache
         if cache is not None and cache.peek(key) is not None:
             return self.get(key, default, as_type=as_type)
         return await self.run(lambda: self.get(key, default, as_type=as_type), priority)
 
     async def adelete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
-        """Call `delete` from an event loop."""
+        """Return whether the memory existed, as `delete` does, from an event loop."""
         return await self.run(lambda: self.delete(key, durable=durable, reason=reason))
 
     async def asearch(self, question: str, agent: str | Sequence[str] | None = None, limit: int = 10) -> list[SearchHit]:
-        """Call `search` from an event loop."""
+        """Return the memories that `search` returns, from an event loop."""
         return await self.run(lambda: self.search(question, agent, limit))
 
     async def aflush(self) -> None:
@@ -339,26 +347,29 @@ class TieredMemory:
         await self.run(self.flush)
 
     async def run(self, work: Callable[[], T], priority: MemoryPriority = MemoryPriority.NORMAL) -> T:
-        """Run `work` that reads or writes memories on a worker thread, by priority, and return its result."""
+        """Run `work` that reads or writes memories on a worker thread, by priority, and return its result.
+
+        Raises the errors of `work`, and `MemoryClosed`.
+        """
         self._store.check_open()
         return await asyncio.wrap_future(self._workers.submit(work, priority))
 
     # Maintenance
 
     def maintain(self) -> MaintenanceReport:
-        """Move, keep and delete the memories that are due, and return a report."""
+        """Move, keep and delete the memories that are due, and return a report. Raises `MemoryClosed`."""
         self._store.check_open()
         return self._maintenance.run()
 
     def decisions(self, key: str | None = None, limit: int = 100) -> list[MaintenanceDecision]:
-        """Return the decisions about one key or about all, newest first."""
+        """Return the decisions about one key or about all, newest first. Raises `InvalidMemory` and `MemoryClosed`."""
         self._store.check_open()
         if key is not None:
             check_text("key", key)
         return self._store.archive.decisions(key, check_count("limit", limit))
 
     def metrics(self) -> MemoryMetrics:
-        """Return current sizes, and counters since the store was opened."""
+        """Return current sizes, and counters since the store was opened. Raises `MemoryClosed`."""
         self._store.check_open()
         store, counts = self._store, self._maintenance.counts
         empty = CacheStatistics(entries=0, capacity=0, hits=0, misses=0, evictions=0, window=0)

@@ -23,9 +23,9 @@ _LOGGED = 10
 
 
 _BYTES = 16 * 2**20
-"""Bytes of the messages that are kept, about."""
+"""Approximate bytes of all messages that are kept."""
 _LOOKED_AT = 200
-"""Objects of a message that are looked at to estimate its size."""
+"""Maximum objects of a message that the estimate of its size looks at."""
 
 
 class Reason(enum.Enum):

@@ -13,7 +13,7 @@ from coterie.messaging.message import Message
 
 
 class MessagePriority(enum.IntEnum):
-    """The three bands of a mailbox. A message of a band waits for all those of the bands before it."""
+    """The three bands of a mailbox. A message waits until the bands before its own are empty."""
 
     SYSTEM = 0
     """Lifecycle events from the runtime, such as the end of a watched agent. Not bounded."""
@@ -48,7 +48,7 @@ class ReplyPort(Protocol):
         ...
 
     def taken(self) -> bool:
-        """Note that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
+        """Record that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
         ...
 
     def succeed(self, value: Any) -> bool:

@@ -31,13 +31,13 @@ class LinkStatistics:
     sent: int = 0
     delivered: int = 0
     duplicates: int = 0
-    """Arrived again, and were discarded."""
+    """Frames that arrived again and were discarded."""
     lost: int = 0
-    """Missing from the sequence for longer than the link's patience."""
+    """Frames that were missing from the sequence for longer than the link's patience."""
     late: int = 0
-    """Arrived after they had been counted as lost, and were discarded."""
+    """Frames that arrived after they had been counted as lost, and were discarded."""
     malformed: int = 0
-    """No frame at all."""
+    """Data that are not a frame."""
 
 
 class _Peer:
@@ -49,7 +49,7 @@ class _Peer:
         self.lock = new_lock(Rank.LINK)
         self.expected = 1
         self.early: dict[int, tuple[float, bytes]] = {}
-        """What came too early, by its number, with the time at which it came; the first to come is the first."""
+        """Payloads that came too early, by number, with their times of arrival; in the order of arrival."""
         self.given_up: dict[int, None] = {}
         self.gap_timer: Timer | None = None
         self.deliverable: deque[bytes] = deque()
@@ -57,11 +57,11 @@ class _Peer:
 
 
 class Link:
-    """Numbers what goes out, and puts what comes in back in order.
+    """Numbers outgoing frames, and delivers incoming frames in order.
 
     A frame that arrives too early waits up to `patience` seconds for all those before it; then they count as lost, and
-    if they come after all they are discarded as late. Nothing is sent twice: delivery is at most once, in the order of
-    sending. A loss at the very end shows only when something follows it.
+    if they arrive later they are discarded. Nothing is sent twice: delivery is at most once, in the order of sending. A loss at
+    the end shows only when another frame follows it.
 
     Safe from any thread. `deliver(source, payload)` is called without any lock, for one peer by one thread at a time.
     """
@@ -90,7 +90,7 @@ class Link:
         transport.bind(node, self.receive)
 
     def send(self, node: str, payload: bytes) -> None:
-        """Send a payload to a node. Raises `TransportError` if it is known that it cannot get there."""
+        """Send a payload to a node. Raises `TransportError` if it certainly cannot arrive there."""
         with self._lock:
             sequence = self._out[node] = self._out.get(node, 0) + 1
             self._counts["sent"] += 1
@@ -102,7 +102,7 @@ class Link:
             frame = self._decoder.decode(data)
         except msgspec.DecodeError as error:
             self._count("malformed")
-            _log.warning("node %s: %d bytes that are no frame were discarded: %s", self.node, len(data), error)
+            _log.warning("node %s: %d bytes that are not a frame were discarded: %s", self.node, len(data), error)
             return
         with self._lock:
             peer = self._peers.get(frame.source)
@@ -178,7 +178,7 @@ class Link:
         self._hand_over(source, peer)
 
     def _hand_over(self, source: str, peer: _Peer) -> None:
-        # One thread at a time hands over, so that order holds; one that finds another at it leaves its own there.
+        # One thread at a time delivers, to keep the order; any other thread leaves its frames to that one.
         while True:
             with peer.lock:
                 if peer.delivering or not peer.deliverable:

@@ -18,10 +18,10 @@ _NORMAL = int(MessagePriority.NORMAL)
 _SAMPLE = 15
 """A message is timed when the count of messages before it has none of these bits: about one in sixteen."""
 _MARGIN = 256
-"""So many places below its capacity a mailbox begins to count exactly, under its lock. It must be more than there are
+"""A mailbox counts exactly, under its lock, when fewer places than this are free. It must be more than there are
 threads that can be in the middle of `put` at once."""
 _LOCK_FREE = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-"""Whether the interpreter runs one bytecode after the other, over all threads; the quick way in `put` needs that."""
+"""True if the interpreter runs one bytecode at a time, over all threads. The path without a lock in `put` needs that."""
 
 
 class PendingPut(Completion):
@@ -60,16 +60,16 @@ class Mailbox:
 
     Many threads put; one at a time takes: the one that holds the agent.
 
-    While the mailbox is open, not nearly full, and has only ever seen messages of the band normal, it is `_plain`, and
-    `put` takes no lock: it appends, which is atomic, and then looks again. A thread that makes the mailbox not plain does so
-    before it acts on that, so a sender that appended too late sees it when it looks again, and takes its message back.
-    The taker arms the bell before it looks for the last time, and the sender appends before it looks at the bell, so
-    one of them always sees the other. All else is done under `_lock`. Popping at the left end is atomic too, and is
-    done by the taker, and under the lock by a sender that drops the oldest.
+    While the mailbox is open, not nearly full, and has only ever held messages of the band normal, it is `_plain`, and
+    `put` takes no lock: it appends, which is atomic, and then checks `_plain` again. A thread that ends the plain state does so
+    before it acts on that, so a sender that appended too late sees the change at its second check, and takes its message back.
+    The taker arms the notification before its last look at the queue, and the sender appends before it reads the notification
+    flag, so at least one of them sees the other. All other steps hold `_lock`. Popping at the left end is atomic too; the taker
+    does it, and, under the lock, a sender that drops the oldest message.
 
-    `notify` is called when a message arrives and the taker has said by `arm` that it rests: once a burst, not once a
-    message. `dropped` is called for a message that had to make room, `refused` for one that found the mailbox closed,
-    or that waited for room when it was. All three are called without the lock, by the thread that brings it about.
+    `notify` is called when a message arrives after the taker called `arm`: once a burst, not once a message. `dropped` is
+    called for a message that was removed to make room, `refused` for a message that found the mailbox closed, or that waited
+    for room when it was closed. All three are called without the lock, by the thread that causes the call.
     """
 
     __slots__ = (
@@ -184,13 +184,13 @@ class Mailbox:
         return envelope
 
     def put_back(self, envelope: Envelope) -> None:
-        """Put a message that was taken back to where it came from, before all others of its band. Only for the taker."""
+        """Return a taken message to the queue, before all others of its band. Only for the taker."""
         with self._lock:
             self._band(envelope.priority).appendleft(envelope)
             self.taken -= 1
 
     def arm(self) -> bool:
-        """Ask to be notified of the next message. Return False, and do nothing, if one is there already."""
+        """Request a notification of the next message. Return False, and do nothing, if a message is queued already."""
         self._armed = True
         if not len(self):
             return True
@@ -216,7 +216,7 @@ class Mailbox:
         return self._closed
 
     def close(self) -> None:
-        """Accept no more messages. Queued messages stay; messages that wait outside are refused."""
+        """Accept no more messages. Queued messages stay; waiting messages are refused."""
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
             defer(self.close)
             return
@@ -286,7 +286,7 @@ class Mailbox:
         return pending
 
     def _put_later(self, envelope: Envelope) -> None:
-        """Take in a message whose sender had interrupted the owner of the lock, and can be told of nothing."""
+        """Accept a message whose sender had interrupted the owner of the lock, so the sender gets no result."""
         try:
             self._put_carefully(envelope)
         except MailboxFull:

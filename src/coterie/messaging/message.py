@@ -34,9 +34,8 @@ class Message(_Struct, frozen=True, tag=str, tag_field="$type"):
             urgent: bool = False
 
     Fields may be numbers, text, bytes, dates, enumerations, lists, tuples, dicts, dataclasses, other messages named by
-    their own class (or a union of such), and agent references. Within one process a message is passed by reference, so
-    keep what is in it immutable too: a tuple rather than a list. Types are checked when a message comes off the wire,
-    not when it is made.
+    their own class (or a union of such), and agent references. Within one process a message is passed by reference, so use
+    immutable values in it too: a tuple rather than a list. Types are checked when a message is decoded, not when it is made.
     """
 
 
@@ -53,14 +52,14 @@ class Request(Message, Generic[R_co]):
 def reply_type(kind: type[Message]) -> Any:
     """Return the type of answer that a message class expects; `Any` when it does not say.
 
-    What a generic request leaves open is taken from the class that fills it in.
+    The class that binds a type parameter of a generic request determines it.
     """
     answer = _answer(kind, ())
     return Any if answer is None or isinstance(answer, TypeVar) else answer
 
 
 def _answer(kind: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return what `kind`, with `arguments` for its type parameters, gives `Request` for its own; None if it is none."""
+    """Return the argument of `Request` in `kind`, whose type parameters are bound to `arguments`; None for another class."""
     if kind is Request:
         return arguments[0] if arguments else Any
     filled = dict(zip(getattr(kind, "__parameters__", ()), arguments, strict=False))

@@ -13,7 +13,7 @@ class Overflow(enum.StrEnum):
     """The treatment of a message that finds the mailbox full."""
 
     WAIT = "wait"
-    """It waits outside for room, in order, and its sender with it: back-pressure."""
+    """The message and its sender wait for room, in order: back-pressure."""
     REJECT = "reject"
     """The sender gets `MailboxFull`."""
     DROP_OLDEST = "drop-oldest"
@@ -22,10 +22,10 @@ class Overflow(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MailboxPolicy:
-    """The capacity of a mailbox, and what happens when it is reached."""
+    """The capacity of a mailbox, and its overflow policy. Raises `InvalidSetting`."""
 
     capacity: int = 10_000
-    """Messages of the bands high and normal together; those of the band system always find room."""
+    """The maximum number of messages of the bands high and normal together; messages of the band system always find room."""
     overflow: Overflow | Literal["wait", "reject", "drop-oldest"] = Overflow.WAIT
     """An `Overflow`, or its name: "wait", "reject", "drop-oldest"."""
     timeout: float | None = 10.0

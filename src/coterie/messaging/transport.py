@@ -15,8 +15,8 @@ Receive: TypeAlias = Callable[[bytes], None]
 class Transport(Protocol):
     """Carries frames between nodes.
 
-    A transport may lose, repeat, delay and reorder frames; the link above it puts that right as far as it can, and
-    counts the rest. It may deliver on any thread, also on the sender's. Safe from any thread.
+    A transport may lose, repeat, delay and reorder frames; the link above it removes duplicates, restores the order, and counts
+    the losses. It may deliver on any thread, also on the sender's. Implementations are safe from any thread.
     """
 
     def bind(self, node: str, receive: Receive) -> None:
@@ -24,7 +24,7 @@ class Transport(Protocol):
         ...
 
     def send(self, source: str, target: str, frame: bytes) -> None:
-        """Send a frame from one node to another. Raises `TransportError` if it is known that it cannot get there."""
+        """Send a frame from one node to another. Raises `TransportError` if it certainly cannot arrive there."""
         ...
 
     def close(self, node: str) -> None:
@@ -33,9 +33,9 @@ class Transport(Protocol):
 
 
 class LocalTransport:
-    """Connects the runtimes of one process that are given the same instance of it.
+    """Connects the runtimes of one process that have the same instance of it. Safe from any thread.
 
-    `_lock` guards the table of nodes; frames are handed over without it, on the sender's thread.
+    `_lock` guards the table of nodes; frames are delivered without it, on the sender's thread.
     """
 
     def __init__(self) -> None:
@@ -43,14 +43,14 @@ class LocalTransport:
         self._nodes: dict[str, Receive] = {}
 
     def bind(self, node: str, receive: Receive) -> None:
-        """Deliver the frames for `node` to `receive`."""
+        """Deliver the frames for `node` to `receive`. Raises `TransportError` if the node is bound already."""
         with self._lock:
             if node in self._nodes:
                 raise TransportError(f"the node {node} is bound already")
             self._nodes[node] = receive
 
     def send(self, source: str, target: str, frame: bytes) -> None:  # noqa: ARG002 - there is only one way
-        """Hand a frame to a node."""
+        """Deliver a frame to a node. Raises `TransportError` if the node is not bound."""
         receive = self._nodes.get(target)
         if receive is None:
             raise TransportError(f"no node {target} is bound here")

@@ -49,7 +49,7 @@ async def extract(model: Model, kind: type[T] | Any, request: ModelRequest, *, a
 
 
 def extract_blocking(model: BlockingModel, kind: type[T] | Any, request: ModelRequest, *, attempts: int = 3) -> T:
-    """Do the same as `extract`, and block the calling thread."""
+    """Return the value that `extract` returns, and block the calling thread. Raises the same errors."""
     extraction: Extraction[T] = Extraction(model.name, kind, request, attempts=attempts)
     while not extraction.take(model.ask_blocking(extraction.request)):
         pass

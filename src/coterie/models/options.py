@@ -9,7 +9,7 @@ from coterie.kernel import check_number
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """Limits of concurrency and rate, over all agents of a gateway."""
+    """Limits of concurrency and rate, over all agents of a gateway. Raises `InvalidSetting`."""
 
     concurrency: int | None = 32
     """Requests at the provider at once; None for any number."""
@@ -29,7 +29,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Timeouts of requests, in seconds; None is unlimited."""
+    """Timeouts of requests, in seconds; None is unlimited. Raises `InvalidSetting`."""
 
     total: float | None = 600.0
     """For a request: its turn, all its attempts, and the pauses between them."""
@@ -46,7 +46,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Upper bounds on the spending of a run or an agent. None is unlimited; 0 permits nothing."""
+    """Upper bounds on the spending of a run or an agent. None is unlimited; 0 permits nothing. Raises `InvalidSetting`."""
 
     requests: int | None = None
     """Requests sent to the provider, retries included. Exact."""
@@ -63,7 +63,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The price of a model, in US dollars per million tokens."""
+    """The price of a model, in US dollars per million tokens. Raises `InvalidSetting`."""
 
     input: float
     """Of the prompt."""

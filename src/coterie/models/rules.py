@@ -27,7 +27,7 @@ class RuleModel:
 
     The rules get the same request as any model, so a program that runs on them runs on a language model too. Text is streamed
     word by word. It costs nothing and keeps no state; it is safe from any thread and event loop if the rules are. An exception
-    of the rules reaches the caller.
+    of the rules reaches the caller. Raises `InvalidSetting`.
 
     Args:
         rules: Returns the reply; called on the caller's thread, or on its event loop if it is asynchronous.

@@ -1,8 +1,8 @@
 """Scenarios: read, checked whole, run, resumed, replayed, compared and recorded, whatever their kind.
 
-A scenario is a TOML file that names a `ScenarioKind`; a run of it leaves a folder with what happened. A scenario of kind
-``conversation`` is talked to instead. `Orchestrator` is an agent that routes requests to components: memory, processing,
-action, environment.
+A scenario is a TOML file that names a `ScenarioKind`; a run of it leaves a folder with its record. A scenario of kind
+``conversation`` describes an assistant instead. `Orchestrator` is an agent that routes requests to components: memory,
+processing, action, environment.
 """
 
 from coterie.orchestrator.assistants.assistant import Assistant, Place

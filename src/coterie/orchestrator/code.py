@@ -1,4 +1,4 @@
-"""The code that a scenario names: found beside the file, and nowhere else."""
+"""The code that a scenario names. It is searched beside the file only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from coterie.orchestrator.problems import problem
 
 @dataclass(frozen=True)
 class Provider:
-    """A function that opens an assistant, and the model of the settings that it takes, if it takes any."""
+    """A function that opens an assistant, and the model of its settings, if it has settings."""
 
     function: Callable[..., Any]
     settings: type[BaseModel] | None
@@ -38,7 +38,7 @@ class Provider:
         return []
 
     def open(self, place: Place, given: dict[str, Any]) -> Assistant:
-        """Call the provider. Raises its errors, and `TypeError` if it returns anything but an `Assistant`."""
+        """Return the assistant of the provider. Raises its errors, and `TypeError` for a result that is not an `Assistant`."""
         found = self.function(place) if self.settings is None else self.function(place, self.settings.model_validate(given))
         if not isinstance(found, Assistant):
             raise TypeError(f"it returned a {type(found).__name__}; it is to return a coterie.orchestrator.Assistant")

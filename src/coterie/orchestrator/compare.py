@@ -22,7 +22,7 @@ class ModeRun(msgspec.Struct, frozen=True):
 
 
 def compare(scenario: Scenario, begins: Callable[[str], object] = str) -> Iterator[ModeRun]:
-    """Run a scenario in each mode, in memory, and yield how it went; `begins` is called with each mode before.
+    """Run a scenario in each mode, in memory, and yield each result; `begins` is called with each mode before its run.
 
     Raises `ScenarioError` for a kind without a parameter `mode`.
     """

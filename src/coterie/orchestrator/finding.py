@@ -37,7 +37,7 @@ def known_kinds() -> dict[str, EntryPoint]:
 
 
 class _KindError(Exception):
-    """A kind cannot be had; the text says why and what to do."""
+    """A kind cannot be found or loaded; the text has the reason and the remedy."""
 
 
 def _checked(reference: str, found: Any) -> ScenarioKind[Any]:

@@ -26,8 +26,8 @@ MEETINGS = "meetings"
 class RunFolder:
     """A folder of its own for one run: the scenario file, events and logs as JSON lines, metrics, event log, report.
 
-    An event is on its way to the disk when `event` returns, so a run that is killed has what happened so far. Used by
-    one thread, but for the log. Use it in a ``with`` block.
+    When `event` returns, the system has the event, so the folder of a killed process has all events so far. Used by one
+    thread, except for the log. Use it in a ``with`` block.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, parent: Path, name: str, scenario: str) -> RunFolder:
-        """Make a new folder under `parent`, named for the run and the moment, with a copy of the scenario.
+        """Return a new folder under `parent`, named for the run and the moment, with a copy of the scenario.
 
         Raises `RunFolderFailed` if that cannot be written.
         """
@@ -56,7 +56,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Open the folder of a run that has been made, to go on with it. Its events are told anew.
+        """Return the opened folder of an earlier run, to resume it. Its file of events is written again.
 
         Raises `RunUnknown`, `RunFolderFailed`.
         """

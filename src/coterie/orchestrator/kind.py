@@ -1,7 +1,7 @@
-"""The contract of a scenario kind: typed parameters, how a run is built, and what the commands and the report show of it.
+"""The contract of a scenario kind: typed parameters, the run that it builds, and the summary for the commands and the report.
 
-A scenario file names a kind as ``kind = "module:Class"`` or by an entry point of the group ``coterie.scenarios``. The kinds
-that are shipped and those of users are found and called in the same way; the library knows no particular kind.
+A scenario file names a kind as ``kind = "module:Class"`` or by an entry point of the group ``coterie.scenarios``. Shipped kinds
+and those of users are found and called in the same way; this package depends on no particular kind.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ScenarioParameters(ScenarioPart):
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     description: str = ""
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)
-    """The source of everything random in the run."""
+    """The seed of all random streams of the run."""
 
 
 P = TypeVar("P", bound=ScenarioParameters)
@@ -122,7 +122,7 @@ class RunRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class SimulationRun:
-    """A run that is a simulation of so many rounds."""
+    """A run that is a simulation of a number of rounds."""
 
     simulation: Simulation
     rounds: int
@@ -134,7 +134,7 @@ class MeetingRun:
 
     topic: str
     members: Mapping[str, tuple[type[Agent], tuple[Any, ...]]]
-    """The members by name: the class of each agent, and the arguments it is built from."""
+    """The members by name: the class of each agent, and its arguments."""
     floor: Floor
     ending: AnyCondition
     dispatcher: Dispatcher | None = None
@@ -187,14 +187,14 @@ class ScenarioKind(ABC, Generic[P]):
 
     @abstractmethod
     def summarise(self, parameters: P, record: RunRecord) -> Summary:
-        """Return how a run ended, or how far it came."""
+        """Return the summary of a run that has ended or was interrupted."""
 
     def copy_files(self, parameters: P, folder: Path, target: Path) -> P:  # noqa: ARG002 - the default copies nothing
         """Copy the files that a run needs from `folder` to `target`; return parameters that name the copies."""
         return parameters
 
     def step(self, result: RoundResult) -> Any:
-        """Return the step that is recorded of a round: a plain value, or a msgspec struct."""
+        """Return the recorded step of a round: a plain value, or a msgspec struct."""
         return {"number": result.number, "digest": result.digest}
 
     def load_step(self, data: dict[str, Any]) -> Any:
@@ -226,5 +226,5 @@ class ScenarioKind(ABC, Generic[P]):
         return {}
 
     def page(self, parameters: P, record: RunRecord, path: Path) -> str | None:  # noqa: ARG002 - the default page is used
-        """Return the HTML page of the report; None for the page that is made from the summary. Needs the extra ``report``."""
+        """Return the HTML page of the report; None for the default page from the summary. Needs the extra ``report``."""
         return None

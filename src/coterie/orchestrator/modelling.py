@@ -1,4 +1,4 @@
-"""The model of a scenario: its settings, the gateway that they come to, and what stops a run."""
+"""The model of a scenario: its settings, its gateway, and the errors that stop a run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ModelSettings(BaseModel):
 
 
 def open_gateway(settings: ModelSettings, recording: Path | None, *, replay: bool = False) -> ModelGateway:
-    """Return a gateway that records; what is recorded already is taken from there. With `replay` from there alone.
+    """Return a gateway that records, and answers recorded requests from the recording. With `replay` it answers only those.
 
     Without a recording, it neither records nor replays. Raises `ModelError` and `ExtraMissing`.
     """
@@ -71,12 +71,12 @@ def open_gateway(settings: ModelSettings, recording: Path | None, *, replay: boo
 
 
 class StopOnErrorModel:
-    """A model that notes the first error that is meant to stop a run. Safe from any thread as far as its model is."""
+    """A model that records the first error that must stop a run. Safe from any thread if its model is."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self.stopped: ModelError | None = None
-        """The first such error. Set once or more, each time by one assignment; any of them will do."""
+        """The first such error. Threads may set it more than once, each time by one assignment; each of these errors is valid."""
 
     @property
     def name(self) -> str:
@@ -84,7 +84,7 @@ class StopOnErrorModel:
         return self._model.name
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Ask the model."""
+        """Return the reply of the model. Raises its errors."""
         try:
             return await self._model.ask(request)
         except ModelHalted as error:
@@ -92,11 +92,11 @@ class StopOnErrorModel:
             raise
 
     def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Stream from the model."""
+        """Yield the pieces of the reply, and the whole reply last. Raises the errors of the model."""
         return self._model.stream(request)
 
     def check(self) -> None:
-        """Raise the error that is to stop the run, if there was one."""
+        """Raise the error that must stop the run, if there was one."""
         if self.stopped is not None:
             raise self.stopped
 
@@ -106,9 +106,9 @@ class StopOnErrorModel:
 
 @contextmanager
 def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterator[StopOnErrorModel | None]:
-    """Open the model of a run, if it has one; record what it answers, and at the end what it has cost.
+    """Open the model of a run, if it has one; record its replies, and at the end its costs.
 
-    What the run had spent before it was interrupted counts against its budgets. Raises `ModelError`, `ExtraMissing`.
+    The spending before an interruption counts against the budgets of the run. Raises `ModelError`, `ExtraMissing`.
     """
     if settings is None:
         yield None
@@ -118,13 +118,13 @@ def recorded_model(settings: ModelSettings | None, folder: RunFolder) -> Iterato
         try:
             yield StopOnErrorModel(gateway)
         finally:
-            # Not how often each request was asked: what was not settled is asked for again, under the keys it had.
+            # Not the counts of each request: requests of unsettled steps are repeated, under their earlier keys.
             folder.write(SPENT, {**gateway.snapshot(), "asked": []})
             write_costs(folder, gateway)
 
 
 def _spent_in(path: Path) -> dict[str, Any]:
-    """Return what a run has spent: as it wrote when it stopped, or, if it was killed since, what its recording shows."""
+    """Return the spending of a run: as written when it stopped, or, if it was killed since, as its recording shows."""
     file, recording = path / SPENT, path / RECORDING
     written: dict[str, Any] = msgspec.json.decode(file.read_bytes())["spent"] if file.is_file() else {"run": {}, "agents": {}}
     shown = recorded_spending(recording) if recording.is_file() and recording.stat().st_size else {"run": {}, "agents": {}}
@@ -160,14 +160,14 @@ def unrecorded_model(settings: ModelSettings | None) -> Iterator[StopOnErrorMode
 
 
 def costs_of(path: Path) -> list[dict[str, Any]]:
-    """Return what a run has cost, by agent and in all; empty if it had no model, or has not ended."""
+    """Return the costs of a run, by agent and in total; empty if it had no model, or has not ended."""
     file = path / COSTS
     costs: list[dict[str, Any]] = msgspec.json.decode(file.read_bytes()) if file.is_file() else []
     return costs
 
 
 def write_costs(folder: RunFolder, gateway: ModelGateway) -> list[dict[str, Any]]:
-    """Write what a run has cost, by agent and in all, as CSV and JSON; return it as plain values."""
+    """Write the costs of a run, by agent and in total, as CSV and JSON; return them as plain values."""
     table = cost_table(gateway)
     folder.write_text("costs.csv", table.csv())
     folder.write(COSTS, table.rows())

@@ -33,7 +33,7 @@ def lines(plot: Plot) -> str:
 
 
 def timeline(spans: Sequence[Span]) -> str:
-    """Return who did what when, and who waited for whom."""
+    """Return a time line of the turns and waits of each agent, as SVG."""
     shown = list(spans[:_MOST_SPANS])
     names = sorted({span.agent for span in shown}, key=_as_read, reverse=True)
     rows = {name: place for place, name in enumerate(names)}
@@ -89,7 +89,7 @@ def table_of_means(rows: Sequence[tuple[str, float, float]], label: str) -> byte
 
 
 def _as_read(name: str) -> tuple[tuple[int, str], ...]:
-    """Return by what names are sorted so that the ninth comes before the tenth."""
+    """Return the sort key of a name, by which agent-9 comes before agent-10."""
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name))
 
 

@@ -1,4 +1,4 @@
-"""Messages about a file that does not fit its model: the key, what is wrong, and what to do."""
+"""Messages about a file that does not fit its model: the key, the fault, and the remedy."""
 
 from __future__ import annotations
 

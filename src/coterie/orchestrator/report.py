@@ -55,7 +55,7 @@ def require_report(what: str = "a report") -> None:
 
 
 def write_report(path: Path) -> Path:
-    """Write the report of the run in the folder `path`, and return where it is.
+    """Write the report of the run in the folder `path`, and return its path.
 
     Raises `RunUnknown`, `RunFolderFailed`, and `ExtraMissing` without the extra ``report``.
     """

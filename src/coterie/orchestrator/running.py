@@ -1,4 +1,4 @@
-"""The engine of a run: it builds what a kind describes, runs it, records it, goes on with it, and does it again."""
+"""The engine of runs: it builds the body of a kind, and runs, records, resumes and replays it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_scenario(
     """Run a scenario to its end and return its record; with `resume`, go on from its last checkpoint.
 
     Without a folder nothing is recorded. The same scenario with the same seed ends the same way. Raises the errors of the
-    kind's code, `ModelError`, and those of storage; what was settled before is kept.
+    kind's code, `ModelError`, and those of storage; settled steps are kept.
     """
     kind = scenario.kind
     if folder is None:
@@ -73,7 +73,7 @@ def run_scenario(
 
 
 def load_run(path: Path) -> tuple[Scenario, RunRecord]:
-    """Return the scenario of a run and what its folder tells. Raises `RunUnknown`, and the errors of storage."""
+    """Return the scenario and the record of the run in a folder. Raises `RunUnknown`, and the errors of storage."""
     scenario = scenario_of_run(path)
     return scenario, _load(scenario, path)
 
@@ -84,9 +84,9 @@ def scenario_of_run(path: Path) -> Scenario:
 
 
 def replay_run(path: Path, on_step: Callable[[str], object] = lambda _: None) -> RunRecord:
-    """Do a recorded run again, without any network, and check that each step is as it was recorded.
+    """Repeat a recorded run, without a network, check that each step equals the recorded one, and return the record.
 
-    `on_step` gets a line for each. Raises `ReplayDiverged` at the first that differs, and as `load_run`.
+    `on_step` gets a line for each. Raises `ReplayDiverged` at the first that differs, and the errors of `load_run`.
     """
     scenario, recorded = load_run(path)
     return replay_scenario(scenario, recorded, path, on_step)
@@ -95,7 +95,7 @@ def replay_run(path: Path, on_step: Callable[[str], object] = lambda _: None) ->
 def replay_scenario(
     scenario: Scenario, recorded: RunRecord, path: Path, on_step: Callable[[str], object] = lambda _: None
 ) -> RunRecord:
-    """Do a recorded run of `scenario` again, as `replay_run` does."""
+    """Repeat a recorded run of `scenario`, as `replay_run` does."""
     kind = scenario.kind
     if not (path / LOG).is_file() and not recorded.finished:
         raise RunUnknown(path, "it did not come to its end, so there is nothing to compare with; resume it first")
@@ -146,7 +146,7 @@ def _run(scenario: Scenario, path: Path | None, on_step: OnStep, model: StopOnEr
         body = kind.build(scenario.parameters, context)
         if not isinstance(body, SimulationRun):
             if minutes is not None and minutes.is_dir():
-                # All is done again, so the minutes of a run that was interrupted go.
+                # The run starts again, so the minutes of the interrupted run are deleted.
                 for old in minutes.iterdir():
                     old.unlink()
             return _finish(scenario, body, context, steps)
@@ -163,7 +163,7 @@ def _simulate(
     *,
     resume: bool,
 ) -> RunRecord:
-    """Run a simulation, or go on with it, and return its record."""
+    """Run or resume a simulation, and return its record."""
     simulation = body.simulation
     world = simulation.plan.world
     if resume and log:
@@ -185,7 +185,7 @@ def _do(scenario: Scenario, context: RunContext, steps: list[Any]) -> RunRecord:
 
 
 def _finish(scenario: Scenario, body: Any, context: RunContext, steps: list[Any]) -> RunRecord:
-    """Do a run that is a meeting or a callable, and return its record."""
+    """Run a meeting or a callable, and return its record."""
     clock = SystemClock()
     began = clock.monotonic()
     digest = ""
@@ -249,7 +249,7 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def rounds_of(events: Any, world: World) -> Iterator[RoundResult]:
-    """Yield the settled rounds that a log tells of, each with its events; the last of them ends the round."""
+    """Yield the settled rounds of a log, each with its events; the last event ends the round."""
     found: list[Event] = []
     for event in events:
         found.append(event)

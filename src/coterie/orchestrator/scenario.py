@@ -1,4 +1,4 @@
-"""Scenario files: read, their kind found, and checked whole."""
+"""Scenario files: reading, finding their kind, and checking."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Scenario:
         return found if isinstance(found, ModelSettings) else None
 
     def changed(self, given: Mapping[str, Any]) -> Scenario:
-        """Return the scenario with settings changed, as far as they are not None. Raises `ScenarioError` for unknown ones."""
+        """Return the scenario with changed settings; None changes nothing. Raises `ScenarioError` for unknown settings."""
         data = self.parameters.model_dump()
         for key, value in given.items():
             if value is None:
@@ -55,7 +55,7 @@ class Scenario:
         return self.checked(data)
 
     def with_model(self, settings: Mapping[str, Any]) -> Scenario:
-        """Return the scenario with settings of its model changed, as far as they are not None. Raises `ScenarioError`."""
+        """Return the scenario with changed settings of its model; None changes nothing. Raises `ScenarioError`."""
         given = {key: value for key, value in settings.items() if value is not None}
         if not given:
             return self
@@ -72,7 +72,7 @@ class Scenario:
         return replace(self, parameters=_parameters(self.kind, data, path or self.parameters.name))
 
     def copied_to(self, target: Path) -> Scenario:
-        """Copy what a run needs into its folder, and return the scenario that is to be recorded there."""
+        """Copy the files of a run into its folder, and return the scenario to record there. Raises `RunFolderFailed`."""
         try:
             (target / ORIGIN).write_bytes(msgspec.json.encode({"folder": str(self.origin.resolve())}))
         except OSError as error:
@@ -110,14 +110,14 @@ def read_scenario(path: Path | str) -> str:
 
 
 def load_scenario(path: Path | str) -> Scenario:
-    """Read a scenario file and check it whole. Raises `ScenarioError` as `parse_scenario` does."""
+    """Return the checked scenario in a file. Raises `ScenarioError` as `parse_scenario` does."""
     return parse_scenario(read_scenario(path), path)
 
 
 def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
-    """Check the text of a scenario whole; `path` is the file it is from, and a kind of the user's own is looked for there.
+    """Return the checked scenario in a text; `path` is its file, whose folder is searched for a kind of the user's own.
 
-    Raises `ScenarioError`, which has a line for every mistake: the key, what is wrong, and what to do.
+    Raises `ScenarioError`, which has a line for every mistake: the key, the fault, and the remedy.
     """
     try:
         data = tomllib.loads(text)
@@ -127,7 +127,7 @@ def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
 
 
 def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
-    """Check the tables of a scenario file. Raises `ScenarioError` as `parse_scenario` does."""
+    """Return the checked scenario in the tables of a file. Raises `ScenarioError` as `parse_scenario` does."""
     if data.get("kind") == "conversation":
         raise ScenarioError(Path(path), ["kind: a conversation is not run; use `coterie chat` or `coterie serve`"])
     if "kind" not in data:

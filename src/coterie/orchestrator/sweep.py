@@ -48,7 +48,7 @@ class SweepRow(msgspec.Struct, frozen=True):
 
 
 def parse_setting(text: str) -> tuple[str, list[Any]]:
-    """Return the key and the values of ``key=a,b,c``; a value is what TOML makes of it, or else text. Raises `ScenarioError`."""
+    """Return the key and the values of ``key=a,b,c``. A value is TOML, or else text. Raises `ScenarioError`."""
     key, equals, values = text.partition("=")
     if not equals or not key.strip() or not values.strip():
         raise ScenarioError("--set", [f"{text!r} sets nothing; write key=a,b,c, such as lake.growth=1.5,2.0"])
@@ -56,7 +56,7 @@ def parse_setting(text: str) -> tuple[str, list[Any]]:
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the values of each key, as `parse_setting` does. Raises `ScenarioError` for a key that is given twice."""
+    """Return the values of each key, as `parse_setting` does. Raises `ScenarioError` for a key that occurs twice."""
     settings: dict[str, list[Any]] = {}
     for key, values in map(parse_setting, texts):
         if key == "seed":
@@ -103,7 +103,7 @@ def jobs(text: str, path: Path, settings: Mapping[str, Sequence[Any]], seeds: Se
 
 
 def run_jobs(todo: Sequence[SweepRun], processes: int, done: Callable[[SweepRow], object]) -> list[SweepRow]:
-    """Do the runs in so many processes, tell `done` of each as it ends, and return the rows in the order of the runs."""
+    """Do the runs in `processes` processes, call `done` when each ends, and return the rows in the order of the runs."""
     rows: dict[int, SweepRow] = {}
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
@@ -119,7 +119,7 @@ def run_jobs(todo: Sequence[SweepRun], processes: int, done: Callable[[SweepRow]
                 rows[place] = future.result() if error is None else SweepRow(job.settings, job.seed, error=describe(error))
                 done(rows[place])
         except BaseException:
-            # Nobody waits for a run that may take hours. The pool sees that its processes are gone, and ends.
+            # A run may take hours, so it is killed. The pool notices that its processes are gone, and ends.
             with _deaf_to_interrupts():
                 for process in set(multiprocessing.active_children()) - others:
                     process.terminate()
@@ -140,7 +140,7 @@ def _children_deaf_to_interrupts() -> Iterator[None]:
     try:
         yield
     finally:
-        # What is pending comes in here, and is noted.
+        # A pending Ctrl-C arrives here, and is recorded.
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)
     if heard:

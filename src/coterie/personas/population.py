@@ -109,7 +109,7 @@ class Population:
         return reference
 
     def load(self, folder: Path | str, *, max_bytes: int = MAX_BYTES, **options: Any) -> list[PersonaRef]:
-        """Put all personas of a folder's ``*.agent.json`` files on the runtime, in the order of the files' names.
+        """Put the personas of a folder's ``*.agent.json`` files on the runtime; return their references in the files' order.
 
         Raises `InvalidPersona` for the first invalid file, before any persona is added, and for a folder without files.
         """
@@ -149,7 +149,7 @@ class Population:
         steps: int | None = None,
         label: str = "conversation",
     ) -> Reply[Dialogue]:
-        """Run a conversation in which personas take turns, at most `turns` in total.
+        """Run a conversation in which personas take turns, at most `turns` in total; return the reply with the dialogue.
 
         Speech without a target reaches all. Raises `PersonaUnknown`, and `InvalidSetting` without personas.
         """
@@ -170,11 +170,11 @@ class Population:
         turn_limit: float | None = 120.0,
         interviewer: str | None = None,
     ) -> Reply[FocusGroup]:
-        """Ask several personas, by default all, questions in a meeting; each hears the answers of the others.
+        """Ask several personas, by default all, questions in a meeting; return the reply with the answers.
 
-        A persona has `turn_limit` seconds for an answer. The interviewer's agent is called `interviewer`, by default
-        "Interviewer", with a number if that is taken. Raises `InvalidSetting` without personas or questions, `PersonaUnknown`,
-        and `NameTaken` if `interviewer` is in use.
+        Each hears the answers of the others, and has `turn_limit` seconds for an answer. The interviewer's agent is called
+        `interviewer`, by default "Interviewer", with a number if that is taken. Raises `InvalidSetting` without personas or
+        questions, `PersonaUnknown`, and `NameTaken` if `interviewer` is in use.
         """
         check_number("focus_group.turn_limit", turn_limit, above=0, optional=True)
         asked = tuple(questions)
@@ -195,7 +195,10 @@ class Population:
         return reply
 
     def tabulate(self, questions: Iterable[Question], answers: Iterable[SurveyAnswer], model: Model) -> Reply[AnswerTable]:
-        """Extract the values of answers with a model; see `table_by_model`. Without a model use `table_by_rules`."""
+        """Extract the values of answers with a model, and return the reply with the table; see `table_by_model`.
+
+        Without a model use `table_by_rules`.
+        """
         agent = self.runtime.spawn(Tabulator, lambda: model)
         reply = agent.ask(Tabulate(tuple(questions), tuple(answers)), timeout=None)
         reply.add_callback(agent.stop)

@@ -21,9 +21,9 @@ _TIMEOUT = 300.0
 class PersonaRef:
     """A reference to a persona agent. Safe from any thread and any event loop.
 
-    Methods that send a message return a `Reply`: ``await`` it, or block in ``.result()``. Messages are handled in the order of
-    their sending. The properties return at once, even while the persona is busy: they read its latest whole state. Asks end
-    after `timeout` seconds.
+    Methods that send a message return a `Reply`: ``await`` it, or block in ``.result()``. It ends with a `DeliveryError` after
+    `timeout` seconds, or if the agent has stopped. Messages are handled in the order of their sending. The properties return at
+    once, even while the persona is busy: they read its latest whole state.
     """
 
     __slots__ = ("_directory", "_memory", "agent", "persona", "timeout")
@@ -80,51 +80,51 @@ class PersonaRef:
         return AgentMemory(self._memory, self.name, consolidate_at=None) if self._memory is not None else None
 
     def listen(self, content: str, speaker: PersonaRef | str = "") -> Reply[None]:
-        """Send speech to the persona."""
+        """Send speech to the persona; the reply comes when the persona has perceived it."""
         return self._ask(messages.Listen(content, name_of(speaker)))
 
     def see(self, content: str) -> Reply[None]:
-        """Show the persona a sight."""
+        """Show the persona a sight; the reply comes when the persona has perceived it."""
         return self._ask(messages.See(content))
 
     def think(self, content: str) -> Reply[None]:
-        """Give the persona a thought."""
+        """Give the persona a thought; the reply comes when the persona has perceived it."""
         return self._ask(messages.Think(content))
 
     def introduce(self, content: str, source: PersonaRef | str = "") -> Reply[None]:
-        """Inform the persona that another one is accessible, or acts."""
+        """Inform the persona that another one is accessible, or acts; the reply comes when the persona has perceived it."""
         return self._ask(messages.Introduce(content, name_of(source)))
 
     def move_to(self, place: str) -> Reply[None]:
-        """Change the location of the persona."""
+        """Change the location of the persona; the reply comes when the persona has perceived it."""
         return self._ask(messages.ChangeLocation(place))
 
     def set_goal(self, goal: str) -> Reply[None]:
-        """Add a goal, as the most urgent one."""
+        """Add a goal, as the most urgent one; the reply comes when the persona has perceived it."""
         return self._ask(messages.SetGoal(goal))
 
     def perceive(self, *stimuli: Stimulus) -> Reply[None]:
-        """Send stimuli of any kind, in their order."""
+        """Send stimuli of any kind, in their order; the reply comes when the persona has perceived them."""
         return self._ask(messages.Perceive(stimuli))
 
     def act(self, *, steps: int | None = None, label: str = "") -> Reply[Episode]:
-        """Run one episode, and deliver its speech to the others."""
+        """Run one episode, and deliver its speech to the others; the reply is the episode."""
         return self._ask(messages.StartEpisode(steps, label))
 
     def listen_and_act(self, content: str, speaker: PersonaRef | str = "", *, steps: int | None = None) -> Reply[Episode]:
-        """Send speech to the persona, and run one episode."""
+        """Send speech to the persona, and run one episode; the reply is the episode."""
         return self._ask(messages.StartEpisode(steps, stimuli=(messages.Listen(content, name_of(speaker)).stimulus(),)))
 
     def see_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
-        """Show the persona a sight, and run one episode."""
+        """Show the persona a sight, and run one episode; the reply is the episode."""
         return self._ask(messages.StartEpisode(steps, stimuli=(messages.See(content).stimulus(),)))
 
     def think_and_act(self, content: str, *, steps: int | None = None) -> Reply[Episode]:
-        """Give the persona a thought, and run one episode."""
+        """Give the persona a thought, and run one episode; the reply is the episode."""
         return self._ask(messages.StartEpisode(steps, stimuli=(messages.Think(content).stimulus(),)))
 
     def ask(self, question: str, asker: PersonaRef | str = "", *, label: str = "") -> Reply[Episode]:
-        """Ask a question; the answer is not delivered to other personas."""
+        """Ask a question; the reply is the episode. Its speech is not delivered to other personas."""
         stimulus = messages.Listen(question, name_of(asker)).stimulus()
         return self._ask(messages.StartEpisode(None, label, silent=True, stimuli=(stimulus,)))
 
@@ -154,11 +154,11 @@ class PersonaRef:
         return self._ask(messages.Consolidate(force))
 
     def fetch_state(self) -> Reply[PersonaState]:
-        """Return its state after every message sent before this one."""
+        """Request the state after every message sent before this one; the reply is the state."""
         return self._ask(messages.GetState())
 
     def stop(self) -> Reply[None]:
-        """Stop its agent after the messages already sent."""
+        """Stop its agent after the messages already sent; the reply comes when it has stopped."""
         return self.agent.stop()
 
     def _ask(self, message: Any) -> Reply[Any]:

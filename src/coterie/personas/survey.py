@@ -33,7 +33,7 @@ Value = str | int | float | bool | None
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A question to several personas, and the type of its answers."""
+    """A question to several personas, and the type of its answers. Raises `InvalidSetting`."""
 
     name: str
     """The name of its column, in lower case."""

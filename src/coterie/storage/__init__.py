@@ -4,8 +4,8 @@ The default is SQLite in write-ahead mode, in one file; PostgreSQL implements th
 a write is committed; a read sees one snapshot and runs on the calling thread. Each room brings its own tables, as a
 `Schema` of numbered steps, and writes SQL that both databases understand (`coterie.storage.dialect`).
 
-Several users of one file in one process share its writer; a second process is refused. Every error is a `StorageError`
-and says what to do.
+Several users of one file in one process share its writer; a second process is refused. Every error is a `StorageError`, whose
+text has the remedy; without the extra ``postgres``, an address of PostgreSQL raises `ExtraMissing`.
 """
 
 from coterie.storage.database import Database

@@ -17,10 +17,10 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|.*@)")
 
 
 def open_database(url: str | os.PathLike[str], **options: Any) -> Database:
-    """Open the database at a path (``run.db``), ``sqlite:///`` and a path, or ``postgresql://USER:PASSWORD@HOST:PORT/NAME``.
+    """Return the opened database at a path (``run.db``), ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST:PORT/NAME``.
 
     As in SQLAlchemy, ``sqlite:///run.db`` is in the working folder and ``sqlite:////data/run.db`` is absolute. `options`
-    are those of `SqliteDatabase` or `PostgresDatabase`. Raises `WrongUrl` for any other text.
+    are those of `SqliteDatabase` or `PostgresDatabase`. Raises `WrongUrl` for any other text, and the errors of these classes.
     """
     if not isinstance(url, str):
         return SqliteDatabase(url, **options)

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS coterie_migrations (
 class Schema:
     """The tables of one room: a name, and the steps that create the current version, which is their number.
 
-    Never change a released step; append a new one instead.
+    Never change a released step; append a new one instead. Raises `ValueError` for a name that cannot name tables.
     """
 
     def __init__(self, name: str, steps: Sequence[Step]) -> None:

@@ -108,7 +108,10 @@ class Interleaver:
             raise AssertionError("a step does not end: it blocks on something that the interleaver cannot see")
 
     def pause(self) -> None:
-        """End the step of the calling thread, and wait to be chosen. On other threads it does nothing."""
+        """End the step of the calling thread, and wait to be chosen. On other threads this does nothing.
+
+        Raises `SystemExit` in a thread of a run that has failed, to end the thread.
+        """
         thread: _Thread | None = getattr(self._here, "thread", None)
         if thread is not None and not thread.abandoned:
             self._control.release()

@@ -15,7 +15,7 @@ class LockOrderViolation(AssertionError):
 
 @contextmanager
 def checked_locks() -> Iterator[list[str]]:
-    """Check the order of all locks made in this context, for as long as they live.
+    """Return a context that checks the order of all locks made in it, for as long as they live.
 
     A violation raises `LockOrderViolation` in the thread that takes the lock. The yielded list has a line for each
     violation, because errors of other threads may go unseen.

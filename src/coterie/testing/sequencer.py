@@ -55,7 +55,7 @@ class Sequencer:
             self._turn.notify_all()
 
     def start(self, body: Callable[[], object]) -> Thread:
-        """Run `body` on a thread of its own; `join` raises its exception."""
+        """Run `body` on a thread of its own, and return the thread; `join` raises its exception."""
 
         def run() -> None:
             try:

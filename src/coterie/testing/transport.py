@@ -20,7 +20,7 @@ class LossyTransport:
     them. `drop`, `duplicate` and `reorder` are probabilities. `delay` is the minimum and the maximum number of seconds
     that a frame takes, on `clock`. A reordered frame takes up to `behind` seconds longer, so that later ones overtake it.
 
-    Safe from any thread. `_lock` guards the tables.
+    Safe from any thread. `_lock` guards the tables. Raises `ValueError` for probabilities and delays that are out of range.
     """
 
     def __init__(

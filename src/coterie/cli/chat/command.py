@@ -39,7 +39,7 @@ def chat(
     out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
     wait: Annotated[bool, typer.Option(help="At the end of piped input, wait for what still runs.")] = True,
 ) -> None:
-    """Talk to an assistant. Results come by themselves; what runs is shown above the line that you type."""
+    """Talk to an assistant. Results appear when they are ready; bars of running operations are above the line that you type."""
     loaded = load_assistant(scenario)
     folder = ChatFolder(out / loaded.scenario.name.replace(" ", "-"))
     name = folder.choose(user, namespace, resume=resume)

@@ -1,4 +1,4 @@
-"""A conversation over a pipe: a line in is a message, and what comes of it is lines out."""
+"""A conversation over a pipe: each input line is a message, and its events are output lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WIDTH = 100_000
 
 
 class PlainScreen(Screen):
-    """Prints a line for everything, at once."""
+    """Prints a line for each event, at once."""
 
     def __init__(self, chat: Conversation, name: str) -> None:
         super().__init__(chat, name)
@@ -34,10 +34,10 @@ class PlainScreen(Screen):
         sys.stdout.flush()
 
     def refresh(self) -> None:
-        """Do nothing: all has been printed."""
+        """Do nothing: every line has been printed."""
 
     def progressed(self, operation: Operation) -> None:
-        """Print how an operation stands, if that is new."""
+        """Print the status of an operation if it has changed."""
         text = step(operation)
         if self._last.get(operation.number) != text:
             self._last[operation.number] = text
@@ -45,7 +45,7 @@ class PlainScreen(Screen):
 
 
 def converse(lines: Iterable[str], screen: PlainScreen, teller: AgentRef, *, wait: bool) -> None:
-    """Send each line when the one before it has been answered; at the end wait for what still runs, if `wait`."""
+    """Send each line when the line before it has been answered; at the end wait for running operations, if `wait`."""
     commands = Commands(screen, teller, blocking=True)
     for line in lines:
         text = line.rstrip("\r\n")

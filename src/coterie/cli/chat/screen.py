@@ -24,7 +24,7 @@ from coterie.models import TextMessage
 
 
 class Screen(ABC):
-    """Takes the events of a conversation, on one thread. What others read of it is replaced whole, never changed."""
+    """Shows the events of a conversation, on one thread. Other threads read values that are replaced whole, never changed."""
 
     def __init__(self, chat: Conversation, name: str) -> None:
         self.chat = chat
@@ -41,15 +41,15 @@ class Screen(ABC):
 
     @abstractmethod
     def line(self, text: str, *, style: str = "") -> None:
-        """Show text that stays."""
+        """Print a line that stays."""
 
     @abstractmethod
     def refresh(self) -> None:
-        """Show the state anew."""
+        """Redraw the current state."""
 
     @abstractmethod
     def progressed(self, operation: Operation) -> None:
-        """Show that an operation got on."""
+        """Show the progress of an operation."""
 
     def begin(self, past: Iterable[TextMessage], operations: Iterable[Operation]) -> None:
         """Show the earlier messages and the running operations."""
@@ -84,18 +84,18 @@ class Screen(ABC):
         self.refresh()
 
     def said(self, text: str) -> None:
-        """Show what the user said."""
+        """Show a message of the user."""
         self.line(wrapped(YOU, text, self.width), style="class:you")
 
     def problem(self, text: str) -> None:
-        """Show what went wrong."""
+        """Show an error."""
         self.line(f"  {text}", style="class:problem")
 
     def _changed(self, operation: Operation) -> None:
         others = [each for each in self.operations if each.number != operation.number]
         before = next((each for each in self.operations if each.number == operation.number), None)
         if before is not None and before.attempt == operation.attempt and before.fraction > operation.fraction:
-            # Progress is told when it is made, and noted in the operation later.
+            # The event of a progress comes before the operation itself is updated.
             operation = msgspec.structs.replace(operation, fraction=before.fraction, line=before.line)
         self.operations = tuple(others if operation.ended else sorted([*others, operation], key=_order))
         if operation.background or operation.state not in _MOMENTARY:
@@ -113,7 +113,7 @@ class Screen(ABC):
 
 
 _MOMENTARY = (OperationState.RUNNING, OperationState.SUCCEEDED, OperationState.FAILED)
-"""States of what a turn waits for, and tells the result of itself."""
+"""States of operations for which a turn waits; the turn itself reports their results."""
 
 
 def _order(operation: Operation) -> tuple[bool, int, int]:

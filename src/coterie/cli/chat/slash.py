@@ -17,7 +17,7 @@ HELP = """\
 
 
 class Commands:
-    """Obeys them. What takes time is done by the teller."""
+    """Runs slash commands. The agent of the conversation does those that take time."""
 
     def __init__(self, screen: Screen, teller: AgentRef, *, blocking: bool) -> None:
         self._screen = screen

@@ -1,4 +1,4 @@
-"""The agent that reads a conversation for the screen, and does what the person at it wants."""
+"""The agent that shows a conversation on the screen and passes on the user's commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Follow(Message):
 
 
 class Say(Request[bool]):
-    """Say something; the reply is whether it was answered, once that is shown."""
+    """Send a message to the assistant; the reply is whether it was answered, once the answer is shown."""
 
     text: str
 
@@ -30,14 +30,14 @@ class Cancel(Request[bool]):
 
 
 class Move(Request[bool]):
-    """Put an operation that waits at a place in the queue."""
+    """Move a queued operation to a place in the queue."""
 
     operation: str
     place: int
 
 
 class Settle(Request[bool]):
-    """Wait until nothing is under way any more, and all is shown."""
+    """Wait until every operation has ended, and every event is shown."""
 
 
 class Teller(Agent):
@@ -73,7 +73,7 @@ class Teller(Agent):
 
     @on(interleave=True)
     async def say(self, message: Say) -> bool:
-        """Say something."""
+        """Send a message, and return whether it was answered."""
         try:
             ended = await self._screen.chat.send(message.text).end()
         except CoterieError as error:

@@ -1,4 +1,4 @@
-"""A conversation in a terminal: bars of what runs stay above the line that is being typed."""
+"""A conversation in a terminal: bars of running operations stay above the input line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STYLE = Style.from_dict({"you": "bold", "bar": "ansicyan"})
 _COLOURS = {"you": "1", "result": "32", "past": "90", "note": "90", "problem": "31"}
 """The colour numbers of lines that stay."""
 _REFRESH = 0.5
-"""Seconds after which the times at the bars are counted anew, and after which what a turn waits for has a bar too."""
+"""Seconds between two updates of the times at the bars, and until an operation for which a turn waits gets a bar too."""
 
 
 class TerminalScreen(Screen):
@@ -75,7 +75,7 @@ class TerminalScreen(Screen):
 
 
 def converse(screen: TerminalScreen, teller: AgentRef) -> None:
-    """Send what is typed, until the end of input, Ctrl-C on an empty line, or ``/quit``. The answers come as they come."""
+    """Send each typed line, until the end of input, Ctrl-C on an empty line, or ``/quit``. Answers appear when they are ready."""
     commands = Commands(screen, teller, blocking=False)
 
     def accept(buffer: Buffer) -> bool:

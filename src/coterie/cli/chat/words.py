@@ -15,7 +15,7 @@ _TITLE = 26
 
 
 def clean(text: str) -> str:
-    """Return a text without control characters: what a model or a tool says does not steer the terminal."""
+    """Return a text without control characters, so that the text of a model or a tool cannot control the terminal."""
     return "".join(each if each == "\n" or unicodedata.category(each)[0] != "C" else " " for each in text.replace("\t", " "))
 
 
@@ -30,7 +30,7 @@ def wrapped(who: str, text: str, width: int) -> str:
 
 
 def bars(operations: Iterable[Operation], width: int, now: float) -> list[str]:
-    """Return a line for each operation that is under way: what, how far, what it is doing, how long it may still take."""
+    """Return a line for each running operation: its name, progress, current step, and estimated remaining time."""
     return [_bar(each, max(40, width - 1), now) for each in operations]
 
 
@@ -52,7 +52,7 @@ def step(operation: Operation) -> str:
 
 
 def title(operation: Operation) -> str:
-    """Return what a person calls an operation."""
+    """Return a readable name of an operation."""
     return operation.tool.replace("_", " ")
 
 

@@ -84,7 +84,7 @@ MAX_ENTRIES = 200
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """The times of the protocol, in seconds. They matter only between members on different nodes."""
+    """The times of the protocol, in seconds. They matter only between members on different nodes. Raises `InvalidSetting`."""
 
     beat: float = 0.25
     """Interval of the leader's heartbeats."""
@@ -97,7 +97,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     gossip: float = 1.0
     """Interval at which digests are exchanged."""
     absent: float = 60.0
-    """Time without a word from a member after which the leader removes it from the meeting."""
+    """Time without a message from a member after which the leader removes it from the meeting."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -89,7 +89,10 @@ class Open(Floor, frozen=True, kw_only=True):
 
 
 class RoundRobin(Floor, frozen=True, kw_only=True):
-    """Members speak in turn, one utterance each, in the order of joining with the caller first, or in `order`."""
+    """Members speak in turn, one utterance each, in the order of joining with the caller first, or in `order`.
+
+    Raises `InvalidSetting` for an order that is not a list of names or references.
+    """
 
     stored_name = "coterie.meetings.floor.policy:RoundRobin"
 
@@ -165,7 +168,7 @@ class Selector(Floor, frozen=True, kw_only=True):
 
     It returns a name or a reference, or None to let all members speak. It runs on the caller's node, on the thread that
     keeps the log there, so it must be quick and must not touch an agent. Its choice is logged. If the caller's whole node
-    is lost, the floor goes round.
+    is lost, members speak in the order of joining. Raises `InvalidSetting` unless `function` is callable.
     """
 
     stored_name = "coterie.meetings.floor.chaired:Selector"
@@ -183,7 +186,7 @@ class Selector(Floor, frozen=True, kw_only=True):
         return True
 
     def choose(self, state: MeetingView) -> str:
-        """Return the chosen member; an empty text for all. Raises `InvalidSetting`, and whatever the function raises."""
+        """Return the chosen member; an empty text for all. Raises `InvalidSetting`, and the errors of the function."""
         if isinstance(self.function, str):
             raise InvalidSetting("Selector.function", self.function, "a function that this node knows")
         chosen = self.function(state)

@@ -39,7 +39,7 @@ class TerminationCondition(msgspec.Struct, frozen=True, tag=True):
 
 
 class MaxTurns(TerminationCondition, frozen=True):
-    """Holds after `turns` turns, taken or missed. On an open floor each utterance is a turn."""
+    """Holds after `turns` turns, taken or missed. On an open floor each utterance is a turn. Raises `InvalidSetting`."""
 
     turns: int
 
@@ -53,7 +53,8 @@ class MaxTurns(TerminationCondition, frozen=True):
 class TextSaid(TerminationCondition, frozen=True, tag="Said"):
     """Holds once a member, or the member `by`, has said `text`: a part of a text, or a whole text anywhere in plain data.
 
-    It holds from then on: ``TextSaid("done") & Silence(30)`` waits for a silence after it, whatever is said in between.
+    It holds from then on: ``TextSaid("done") & Silence(30)`` waits for a silence after it, also if members speak in between.
+    Raises `InvalidSetting` for an empty text.
     """
 
     text: str
@@ -77,7 +78,7 @@ class TextSaid(TerminationCondition, frozen=True, tag="Said"):
 
 
 class Silence(TerminationCondition, frozen=True):
-    """Holds after `seconds` seconds without an utterance."""
+    """Holds after `seconds` seconds without an utterance. Raises `InvalidSetting`."""
 
     seconds: float
 
@@ -93,7 +94,7 @@ class Silence(TerminationCondition, frozen=True):
 
 
 class Lasted(TerminationCondition, frozen=True):
-    """Holds when the meeting has lasted `seconds` seconds."""
+    """Holds when the meeting has lasted `seconds` seconds. Raises `InvalidSetting`."""
 
     seconds: float
 
@@ -109,7 +110,7 @@ class Lasted(TerminationCondition, frozen=True):
 
 
 class Decided(TerminationCondition, frozen=True):
-    """Holds when all members have voted on a motion; by default on any motion."""
+    """Holds when all members have voted on a motion; by default on any motion. Raises `InvalidSetting`."""
 
     motion: str = ""
 

@@ -173,7 +173,10 @@ class AgentMemory:
         return id
 
     def invalidate(self, id: str, at: float | None = None) -> None:  # noqa: A002 - the field's own name
-        """End the validity of a memory now, or at `at`. It stays stored, but `recall` leaves it out."""
+        """End the validity of a memory now, or at `at`. It stays stored, but `recall` leaves it out.
+
+        Raises `UnknownMemory`, and `InvalidMemory` for an invalid time.
+        """
         until = check_time("end", at) if at is not None else self._memory.clock.time()
         self._writer.change(self._record(id).key, valid_until=until)
 
@@ -191,7 +194,7 @@ class AgentMemory:
         after: float | None = None,
         before: float | None = None,
     ) -> list[Memory]:
-        """Return the newest episodes, or memories of other `kinds`, newest first."""
+        """Return the newest episodes, or memories of other `kinds`, newest first. Raises `InvalidMemory`."""
         found = self._memory.recent(self.agent, limit, kinds=check_kinds(kinds) or _KINDS, after=after, before=before)
         return [self._seen(record) for record in found]
 
@@ -211,7 +214,7 @@ class AgentMemory:
 
         They are ranked by words and, with an embedder, by meaning; recency and importance decide between equals, unless
         `weights` say otherwise. Memories that are not valid now, or at `valid_at`, are left out. Each returned memory is
-        counted as used, unless `count` is False.
+        counted as used, unless `count` is False. Raises `InvalidMemory` for an invalid argument.
         """
         check_count("k", k)
         at = check_time("time to be valid at", valid_at)
@@ -271,10 +274,10 @@ class AgentMemory:
     # Changing
 
     def consolidate(self, *, force: bool = False) -> Consolidation:
-        """Make semantic memories from the unconsolidated episodes if there are at least `consolidate_at`.
+        """Make semantic memories from the unconsolidated episodes if there are at least `consolidate_at`; return the result.
 
-        With `force` one episode is enough. A call during another consolidation waits for its end first. Raises what the
-        summariser raises; the episodes then stay unconsolidated.
+        With `force` one episode is enough. A call during another consolidation waits for its end first. Raises the errors of
+        the summariser; the episodes then stay unconsolidated.
         """
         return self._consolidator.run(1 if force or self._consolidate_at is None else self._consolidate_at, automatic=False)
 
@@ -334,12 +337,12 @@ class AgentMemory:
     # Sharing
 
     def share_with(self, reader: str) -> None:
-        """Let another agent read all memories of this one."""
+        """Let another agent read all memories of this one. Raises `InvalidMemory` for an invalid name."""
         with self._state.lock:
             self._grants.change(check_agent(reader), granted=True)
 
     def unshare(self, reader: str) -> None:
-        """Withdraw the read access of another agent."""
+        """Withdraw the read access of another agent. Raises `InvalidMemory` for an invalid name."""
         with self._state.lock:
             self._grants.change(check_agent(reader), granted=False)
 

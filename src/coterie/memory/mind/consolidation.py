@@ -125,7 +125,7 @@ class Consolidator:
         self._time = time
 
     def run(self, min_episodes: int, *, automatic: bool) -> Consolidation:
-        """Consolidate if at least `min_episodes` episodes are unconsolidated. Raises what the summariser raises."""
+        """Consolidate if at least `min_episodes` episodes are unconsolidated. Raises the errors of the summariser."""
         state = self._episodes
         while True:
             with state.lock:

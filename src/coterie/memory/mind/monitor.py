@@ -82,7 +82,7 @@ class MemoryMonitor:
             PeriodicJob(self._timers, interval, self.snapshot, f"monitor of {mind.agent}")
 
     def on_alert(self, callback: Callable[[Alert], object]) -> None:
-        """Call `callback` with every alert from now on, on the thread that takes the snapshot."""
+        """Call `callback` with every alert from now on, on the thread that takes the snapshot. Raises `InvalidSetting`."""
         check_callable("MemoryMonitor.on_alert.callback", callback)
         with self._lock:
             self._callbacks.append(callback)

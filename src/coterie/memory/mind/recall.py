@@ -18,7 +18,7 @@ from coterie.memory.tiered import TieredMemory
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weights of the parts of a score. Only their proportions matter.
+    """The weights of the parts of a score. Only their proportions matter. Raises `InvalidSetting`.
 
     A sum of normalised scores ranks better than a sum of reciprocal ranks, which ignores by how much one memory beats the next.
     Recency is small: with the weight of relevance it would hide old facts under recent chatter.

@@ -77,7 +77,7 @@ class CachedEmbedder:
 
 
 class OpenAIEmbedder:
-    """A client of any server with OpenAI's embeddings protocol. Safe from many threads."""
+    """A client of any server with OpenAI's embeddings protocol. Safe from many threads. Raises `InvalidSetting` for a URL."""
 
     def __init__(self, model: str, url: str = "https://api.openai.com/v1", api_key: str = "", timeout: float = 30.0) -> None:
         if not url.startswith(("https://", "http://")):
@@ -112,7 +112,10 @@ class OpenAIEmbedder:
 
 
 class LocalEmbedder:
-    """A small model on this machine, by fastembed: the extra `embed`. It is downloaded on first use."""
+    """A small model on this machine, by fastembed. It is downloaded on first use.
+
+    Safe from many threads. Raises `ExtraMissing` without the extra `embed`.
+    """
 
     def __init__(self, model: str = "BAAI/bge-small-en-v1.5") -> None:
         try:

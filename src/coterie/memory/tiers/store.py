@@ -123,7 +123,7 @@ class TierStore:
         *,
         new: bool,
     ) -> tuple[MemoryRecord, Sequence[CacheEntry]]:
-        """MakeRecord a record visible to all readers, under the lock. Return it and the evicted cache entries."""
+        """Make a record visible to all readers, under the lock. Return it and the evicted cache entries."""
         now = self.clock.time()
         if before is not None and before.expired(now):
             before = None

@@ -152,7 +152,10 @@ class ModelGateway:
             pending.cancel()
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Yield the pieces of the reply, and the whole reply last. Closing the iterator ends the HTTP call."""
+        """Yield the pieces of the reply, and the whole reply last. Closing the iterator ends the HTTP call.
+
+        Raises a `ModelError`, and `InvalidSetting` for an invalid request.
+        """
         check_request("ModelGateway.stream", request)
         channel = StreamChannel()
         leave = self._running.stream(request, channel)
@@ -165,7 +168,7 @@ class ModelGateway:
             leave()
 
     def stream_blocking(self, request: ModelRequest, timeout: float | None = None) -> Iterator[TextDelta | ModelReply]:
-        """Do the same as `stream`, and block the calling thread. Raises `WaitTimeout` after `timeout` seconds of silence."""
+        """Yield the same items as `stream`, and block the calling thread. Raises `WaitTimeout` after `timeout` silent seconds."""
         check_request("ModelGateway.stream", request)
         self._running.refuse_own_thread("stream_blocking")
         channel = StreamChannel()

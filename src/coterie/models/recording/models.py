@@ -84,11 +84,11 @@ class RecordingModel:
         return self._live.model.name
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        """Ask the model, and record the reply or the error."""
+        """Return the reply of the model, and record the reply or the error. Raises `ModelError`."""
         return await self._live.ask(self._numbering.key(request), request)
 
     def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Stream from the model, and record the whole reply at its end."""
+        """Yield the pieces of the model's reply, and record the whole reply at its end. Raises `ModelError`."""
         return self._live.stream(self._numbering.key(request), request)
 
     def snapshot(self) -> Any:

@@ -1,1 +1,1 @@
-"""Assistants: what a scenario of kind ``conversation`` says, the code that it names, and all of it opened."""
+"""Assistants: scenario files of kind ``conversation``, the code that they name, and the open assistant."""

@@ -1,4 +1,4 @@
-"""The assistant that a provider returns, and the context that it is given."""
+"""The assistant that a provider returns, and the context that the provider gets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from coterie.models import Model
 
 @dataclass(frozen=True)
 class Place:
-    """The context that a provider is given beside its settings."""
+    """The context that a provider gets beside its settings."""
 
     folder: Path
-    """For its data. It is there, and stays between two runs."""
+    """The folder for its data. It exists, and stays between two runs."""
     clock: Clock
     notice: Callable[[str], None]
-    """Shows a line to whoever runs the program, and to no user or model: what a demonstration has instead of a telephone.
+    """Shows a line to the operator of the program, not to users or models, such as the text message of a demonstration.
     May be called from any thread."""
 
 
@@ -38,4 +38,4 @@ class Assistant:
     greeting: str = ""
     """The greeting."""
     close: Callable[[], None] | None = None
-    """Called once, when no conversation is open any more."""
+    """Called once, after the last conversation has been closed."""

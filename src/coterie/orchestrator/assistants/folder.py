@@ -14,7 +14,7 @@ _LATEST = "latest.json"
 
 
 class ChatFolder:
-    """Which conversation each user had last. Used by one process at a time, as the databases beside it are."""
+    """Records the latest conversation of each user. Used by one process at a time, like the databases beside it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -22,7 +22,7 @@ class ChatFolder:
     def choose(self, user: str, namespace: str | None, *, resume: bool) -> str:
         """Return the name of the conversation: the requested one, the user's latest, or a new one.
 
-        Raises `RunUnknown` if there is none to resume.
+        Raises `RunUnknown` if the user has no conversation to resume.
         """
         if namespace is not None:
             return namespace
@@ -34,7 +34,7 @@ class ChatFolder:
         return latest
 
     def remember(self, user: str, namespace: str) -> None:
-        """Note the latest conversation of a user. Raises `RunFolderFailed`."""
+        """Record the latest conversation of a user. Raises `RunFolderFailed`."""
         latest = self._latest() | {user: namespace}
         temporary = self.path / f".{_LATEST}.part"
         try:
@@ -47,5 +47,5 @@ class ChatFolder:
         try:
             return msgspec.json.decode((self.path / _LATEST).read_bytes(), type=dict[str, str])
         except (OSError, msgspec.DecodeError):
-            # It is only a convenience: a conversation can be named.
+            # Only a convenience: `--namespace` can name a conversation.
             return {}

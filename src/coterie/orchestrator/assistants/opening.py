@@ -24,12 +24,12 @@ from coterie.orchestrator.problems import problem
 from coterie.orchestrator.scenario import read_scenario
 
 RULES = "rules"
-"""The name that stands for the model that the provider brings."""
+"""The name of the provider's own model in a scenario file."""
 
 
 @dataclass(frozen=True)
 class LoadedAssistant:
-    """A scenario that was checked, and the code that it names."""
+    """A checked scenario, and the code that it names."""
 
     path: Path
     scenario: AssistantScenario
@@ -37,10 +37,10 @@ class LoadedAssistant:
 
 
 def load_assistant(path: Path | str) -> LoadedAssistant:
-    """Read a scenario file of kind ``conversation`` and check it whole, with the settings that its provider takes.
+    """Return the checked scenario of kind ``conversation`` in a file, with the settings of its provider.
 
-    Raises `ScenarioError`, which has a line for every fault: the key, what is wrong with it, and what mends it. The
-    provider's module is imported for that.
+    It imports the provider's module for that. Raises `ScenarioError`, which has a line for every fault: the key, the fault
+    and the remedy.
     """
     path = Path(path)
     try:
@@ -65,8 +65,8 @@ def load_assistant(path: Path | str) -> LoadedAssistant:
 class OpenAssistant:
     """An open assistant with its conversations. Use it in a ``with`` block.
 
-    What it keeps is in one folder, so that it goes on after the end of the process: ``conversations.db``, and what the
-    provider makes there. Safe from any thread.
+    Its data are in one folder, so that it goes on after the end of the process: ``conversations.db``, and the files of the
+    provider. Safe from any thread.
     """
 
     def __init__(self, loaded: LoadedAssistant, assistant: Assistant, conversations: Conversations, model: Model) -> None:
@@ -82,7 +82,10 @@ class OpenAssistant:
         return self
 
     def close(self) -> None:
-        """Close the conversations, the model and the provider's own, in that order. What is unfinished is taken up again."""
+        """Close the conversations, the model and the provider's objects, in that order.
+
+        The next opening resumes unfinished operations.
+        """
         self._ending.close()
 
     def __enter__(self) -> Self:
@@ -101,7 +104,7 @@ def open_assistant(
     notice: Callable[[str], None] = lambda _: None,
     clock: Clock | None = None,
 ) -> OpenAssistant:
-    """Open an assistant over its folder, which is made if need be. `model` and `base_url` stand in for the scenario's.
+    """Return an assistant, opened over its folder, which is created if missing. `model` and `base_url` replace the scenario's.
 
     Raises `ScenarioError` if the provider fails, `RunFolderFailed`, the errors of models, and those of storage: a folder
     is used by one process at a time.

@@ -19,7 +19,7 @@ class _Part(BaseModel):
 
 
 class AssistantSettings(_Part):
-    """Which code the assistant is."""
+    """The code of the assistant."""
 
     provider: str
     """``module:function``: a Python file or package beside the scenario file, and the function in it that is called with
@@ -47,10 +47,10 @@ class AssistantSettings(_Part):
 
 
 class AssistantModelSettings(_Part):
-    """Which model answers."""
+    """The model of the assistant."""
 
     name: str = Field(default="rules", min_length=1)
-    """A model string such as ``openai:gpt-5-mini``, or ``rules`` for the model that the provider brings."""
+    """A model string such as ``openai:gpt-5-mini``, or ``rules`` for the provider's own model."""
     base_url: str | None = None
     """The address of an OpenAI-compatible server."""
 
@@ -92,7 +92,7 @@ class AssistantScenario(_Part):
         return self
 
     def behaviour(self, instructions: str) -> ConversationSettings:
-        """Return how conversations behave, with these instructions unless the file has its own."""
+        """Return the settings of conversations, with these instructions unless the file has its own."""
         told = self.instructions if self.instructions is not None else instructions
         given: dict[str, Any] = self.conversation.model_dump()  # type: ignore[attr-defined] # as above
         if told:

@@ -1,7 +1,7 @@
-"""Requests to components: memory, processing, action, environment, and whatever else there is.
+"""Requests to components: memory, processing, action, environment, and others of your own.
 
 An `Orchestrator` is an agent that routes them, keeps the status of each component, and restarts one that fails its
-checks. What a component can do is a table of callables; the ready-made ones name the concrete parts.
+checks. The operations of a component are a table of callables; ready-made components exist for memories, engines and worlds.
 """
 
 from coterie.orchestrator.components.component import Component, Components

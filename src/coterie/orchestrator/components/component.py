@@ -14,18 +14,19 @@ from coterie.kernel import check_instance
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One component: its name, what it can do, how it is checked, how it is restarted.
+    """One component: its name, its operations, its check, and its restart.
 
     Operations, `check` and `restart` are called on threads of the runtime's pool, several at once, and must be safe for
-    that. What an operation returns is the reply's value; if it can be awaited, such as a `Job`, it is awaited first.
+    that. The result of an operation is the reply's value; an awaitable result, such as a `Job`, is awaited first. Raises
+    `InvalidSetting`.
     """
 
     name: str
     operations: Mapping[str, Callable[..., Any]]
     check: Callable[[], object] | None = None
-    """Raises, or returns False, if the component is not well."""
+    """Raises, or returns False, if the component does not work."""
     restart: Callable[[], object] | None = None
-    """Makes it well again, or raises."""
+    """Restarts it, or raises."""
 
     def __post_init__(self) -> None:
         check_instance("Component.name", self.name, str, "a text that is not empty")
@@ -37,7 +38,7 @@ class Component:
                 raise InvalidSetting(f"Component.operations[{operation!r}]", function, "something that can be called")
 
     def operation(self, name: object, arguments: object) -> Callable[..., Any]:
-        """Return what does an operation, after a look at its arguments. Raises `MalformedRequest`."""
+        """Return the callable of an operation, after a check of its arguments. Raises `MalformedRequest`."""
         known = ", ".join(sorted(self.operations))
         function = self.operations.get(name) if isinstance(name, str) else None
         if function is None:
@@ -49,13 +50,13 @@ class Component:
         except TypeError as error:
             raise MalformedRequest(self.name, f"{name}: {error}") from None
         except ValueError:
-            # Some built-in functions do not tell what they take; the call itself then does.
+            # Some built-in functions have no signature; then the call itself checks the arguments.
             return function
         return function
 
 
 class Components:
-    """The components of one runtime: give it to `runtime.provide`. Immutable."""
+    """The components of one runtime: give it to `runtime.provide`. Immutable. Raises `InvalidSetting`."""
 
     def __init__(self, components: Iterable[Component]) -> None:
         self._by_name: dict[str, Component] = {}
@@ -71,7 +72,7 @@ class Components:
         return tuple(self._by_name)
 
     def get(self, name: object) -> Component:
-        """Return one. Raises `UnknownComponent`."""
+        """Return the component of a name. Raises `UnknownComponent`."""
         component = self._by_name.get(name) if isinstance(name, str) else None
         if component is None:
             raise UnknownComponent(name, self._by_name)

@@ -1,4 +1,4 @@
-"""The world as a component: read by views, changed by intents that actions carry to it."""
+"""The world as a component: requests read its views, and actions commit intents to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coterie.world import Event, Intent, Resolver, World
 
 
 class _Wish:
-    """An intent on its way, and what came of it. Written by the worker that applies it, and read once that is over."""
+    """An intent and its events. Written by the worker that applies it, and read afterwards."""
 
     def __init__(self, intent: Intent) -> None:
         self.intent = intent
@@ -20,7 +20,7 @@ class _Wish:
 
 
 class WorldFeedback:
-    """Commits to a world what actions return, if that is an `Intent`, or a list of such; all else is left alone.
+    """Commits the results of actions to a world, if they are an `Intent` or a list of intents; ignores other results.
 
     ::
 
@@ -36,7 +36,7 @@ class WorldFeedback:
         self._seed = seed
 
     def __call__(self, _: Action[Any], result: object) -> None:
-        """Apply a result. Raises what `World.commit` raises; then only this is tried again."""
+        """Apply a result. Raises the errors of `World.commit`; a retry then repeats only this call."""
         if isinstance(result, _Wish):
             result.events = self._commit([result.intent])
         elif isinstance(result, Intent):
@@ -49,12 +49,12 @@ class WorldFeedback:
 
 
 def environment_component(world: World, system: ActionSystem, name: str = "environment", **options: Any) -> Component:
-    """Return a component of a world: `read` a key, `view` all under a prefix (by what follows that), `intend` a change.
+    """Return a component of a world: `read` a key, `view` all keys under a prefix (without the prefix), `intend` a change.
 
-    `system` is one that was made with ``apply=WorldFeedback(world)``. `intend` answers with what came of the intent, one
-    mapping for each event, with its `sequence`, `kind` (granted, cut, refused), `reason` and `changes`; intents carry
-    no round, so those of different requests count in the order of their actions' ends. `options` are those of
-    `ActionSystem.submit`; unless they say otherwise nothing is tried again.
+    `system` must be made with ``apply=WorldFeedback(world)``. `intend` returns one mapping for each event of the intent, with
+    its `sequence`, `kind` (granted, cut, refused), `reason` and `changes`. Intents have no round, so those of different
+    requests count in the order in which their actions end. `options` are those of `ActionSystem.submit`; by default nothing
+    is retried.
     """
     options = {"retry": None, **options}
 

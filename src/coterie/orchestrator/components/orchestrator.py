@@ -23,7 +23,7 @@ from coterie.runtime import Agent, AgentRef, on
 
 
 class _Look(Message):
-    """Time to check the components, and to see how many routers there should be."""
+    """The periodic message that checks the components and adapts the number of routers."""
 
 
 class Orchestrator(Agent):
@@ -36,11 +36,11 @@ class Orchestrator(Agent):
         reply = await orchestrator.ask(ComponentRequest("processing", "plan", {"board": board}))
         reply.value
 
-    Requests are served by routers, children of the orchestrator: one more whenever each has `per_router` in hand, up to
-    `most_routers`, and fewer again when there is less to do. An unknown component, a request that makes no sense, a
-    component that is down and an operation that raises are errors of the asker's (`HandlerFailed`, with that error as
-    its cause) and of nobody else. Every `check_every` seconds each component is checked; one that fails, or does not
-    answer within `check_timeout`, is restarted, if it can be.
+    Routers, which are children of the orchestrator, serve the requests: one more is spawned whenever each has `per_router`
+    running requests, up to `most_routers`, and idle ones are stopped. An unknown component, a malformed request, a
+    component that is down and an operation that raises fail only the ask (`HandlerFailed`, with that error as its cause).
+    Every `check_every` seconds each component is checked. If a check fails, or does not answer within `check_timeout`, the
+    component is restarted, if it has a restart.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Orchestrator(Agent):
         self._checking: set[str] = set()
 
     async def on_start(self) -> None:
-        """Begin to look after the components."""
+        """Start the periodic checks."""
         components = self.context.use(Components)
         for name in components.names:
             operations = tuple(sorted(components.get(name).operations))
@@ -77,7 +77,7 @@ class Orchestrator(Agent):
 
     @on(interleave=True, raises=Exception)
     async def route(self, request: ComponentRequest) -> ComponentReply:
-        """Route a request to its component, and answer with what came of it."""
+        """Return the reply of a request's component. Raises `ComponentDown` and the errors of the operation."""
         component = self.context.use(Components).get(request.component)
         component.operation(request.operation, request.arguments)
         status = self._status[component.name]
@@ -105,12 +105,12 @@ class Orchestrator(Agent):
 
     @on(interleave=True)
     async def status(self, _: GetStatus) -> dict[str, ComponentStatus]:
-        """Tell how the components are."""
+        """Return the status of each component by name."""
         return dict(self._status)
 
     @on
     def look(self, _: _Look) -> None:
-        """Check the components, and let go of routers that are not needed."""
+        """Check the components, and stop routers that are not needed."""
         self._look()
         wanted = max(1, math.ceil(sum(self._routers.values()) / self.per_router))
         for router in [router for router, in_hand in self._routers.items() if not in_hand][
@@ -147,7 +147,7 @@ class Orchestrator(Agent):
             self._checking.discard(component.name)
 
     async def _problem(self, call: object, *, false_is_fine: bool = False) -> str:
-        """Return the problem that a check or a restart found; empty if there is no problem."""
+        """Return the problem that a check or a restart found, or an empty text."""
         if not callable(call):
             return ""
         try:

@@ -1,4 +1,4 @@
-"""Components of the concrete parts."""
+"""Ready-made components of memories, engines and action systems."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def memory_component(memory: TieredMemory, name: str = "memory") -> Component:
 def processing_component(
     engine: ProcessingEngine, functions: Mapping[str, Callable[..., Any]], name: str = "processing", **options: Any
 ) -> Component:
-    """Return a component that has jobs done: each operation is a function, called with the request's arguments.
+    """Return a component that submits jobs: each operation is a function, called with the request's arguments.
 
     `options` are those of `ProcessingEngine.submit`.
     """
@@ -39,7 +39,7 @@ def processing_component(
 def action_component(
     system: ActionSystem, functions: Mapping[str, Callable[..., Any]], name: str = "action", **options: Any
 ) -> Component:
-    """Return a component that has actions done: each operation is a function, called with the request's arguments.
+    """Return a component that submits actions: each operation is a function, called with the request's arguments.
 
     `options` are those of `ActionSystem.submit`.
     """
@@ -60,10 +60,10 @@ def check_serving(engine: ProcessingEngine | ActionSystem) -> bool:
 
 
 class _Submit:
-    """Submits a call of a function, whose arguments it takes."""
+    """Submits a call of a function, and has the signature of that function."""
 
     def __init__(self, function: Callable[..., Any], submit: Callable[[Mapping[str, Any]], Job[Any]]) -> None:
-        # So that a request's arguments are looked at as the function's own.
+        # The arguments of a request are checked against this signature.
         self.__wrapped__ = function
         self._submit = submit
 

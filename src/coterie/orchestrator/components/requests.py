@@ -36,7 +36,7 @@ class ComponentRequest(Request[ComponentReply]):
     operation: str
     arguments: dict[str, Any] = {}  # noqa: RUF012 - each request gets its own
     correlation: str = ""
-    """Comes back with the reply; if it is empty the orchestrator numbers the request."""
+    """The reply has the same correlation; the orchestrator fills an empty one with a number."""
 
 
 class ComponentStatus(Message):
@@ -54,4 +54,4 @@ class ComponentStatus(Message):
 
 
 class GetStatus(Request[dict[str, ComponentStatus]]):
-    """Ask an orchestrator how its components are, by name."""
+    """Ask an orchestrator for the status of its components, by name."""

@@ -1,4 +1,4 @@
-"""The agents that do what the orchestrator is asked for."""
+"""The agents that serve the requests of the orchestrator."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from coterie.runtime import Agent, on
 
 
 class OperationFailed(Exception):
-    """Carries what an operation raised past the agent, which has not failed."""
+    """Wraps the error of an operation, so that it fails the request and not the agent."""
 
 
 class Router(Agent):
-    """Serves a few requests at once: each waits, on a thread of a pool or for a job, and holds no thread of the agent."""
+    """Serves a few requests at once. Each waits on a thread of a pool or for a job, and does not hold the agent's thread."""
 
     @on(interleave=True, raises=(OperationFailed, MalformedRequest, UnknownComponent))
     async def route(self, request: ComponentRequest) -> ComponentReply:

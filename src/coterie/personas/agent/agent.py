@@ -50,7 +50,7 @@ class PersonaAgent(Member):
 
     `actions` are additional kinds of action of this agent; a subclass adds its own by `@action` or as `actions`. An episode
     has at most `max_steps` steps; a step may be repeated `max_repeats` times; a decision takes at most `patience` seconds, and
-    so does an action. At most `buffer_size` actions are kept, the latest, and as many stimuli.
+    so does an action. The latest `buffer_size` actions are kept, and as many stimuli. Raises `InvalidSetting`.
     """
 
     actions: ClassVar[ActionSet] = STANDARD_ACTIONS
@@ -151,7 +151,7 @@ class PersonaAgent(Member):
 
     @on
     def change_mind(self, message: messages.ChangeMind) -> MentalState:
-        """Replace the mental state."""
+        """Replace the mental state, and return the new one."""
         state = self.state.mental_state.changed(
             goals=message.goals, context=message.context, attention=message.attention, emotions=message.emotions
         )
@@ -167,7 +167,7 @@ class PersonaAgent(Member):
 
     @on(raises=(PersonaError, ModelError, InvalidSetting))
     async def act(self, message: messages.StartEpisode) -> Episode:
-        """Run one episode."""
+        """Run one episode, and return it. Raises the errors of the mind."""
         for stimulus in message.stimuli:
             self.take_in(stimulus)
         channel = SilentChannel(self._usual_channel().accessible()) if message.silent else self._usual_channel()
@@ -203,7 +203,7 @@ class PersonaAgent(Member):
         random: Random | None = None,
         world: Any = None,
     ) -> Episode:
-        """Run one episode whose speech goes to `channel`."""
+        """Run one episode whose speech goes to `channel`, and return it. Raises `InvalidSetting` and the errors of the mind."""
         check_number("StartEpisode.steps", steps, least=1, whole=True, optional=True)
         self.channel = channel
         try:
@@ -216,7 +216,7 @@ class PersonaAgent(Member):
 
     @on
     def be_invited(self, message: Invitation) -> Accept:
-        """Accept an invitation, and perceive its topic."""
+        """Perceive the topic of an invitation, and return its acceptance."""
         self.take_in(Stimulus(StimulusKind.SOCIAL, f"a meeting about {message.topic} begins", message.caller))
         return Accept()
 
@@ -234,7 +234,10 @@ class PersonaAgent(Member):
 
     @on(raises=(PersonaError, ModelError, MeetingError))
     async def take_the_floor(self, message: YourTurn) -> None:
-        """Speak, or pass. A mind that fails or that exceeds the turn passes too, so that the others need not wait."""
+        """Speak, or pass. After a failure of the mind or the end of the turn it passes too, so that the others need not wait.
+
+        Raises the error of the mind, or `MindFailed` after the end of the turn.
+        """
         meeting = self.context.use(Meetings).meeting(message.meeting)
         floor = MeetingChannel(meeting, self._who)
         try:
@@ -255,17 +258,17 @@ class PersonaAgent(Member):
 
     @on
     def remember(self, message: messages.Remember) -> str:
-        """Store a memory."""
+        """Store a memory, and return its id; an empty text if the runtime has no memory."""
         return self.memory.remember(message.content, "note", message.importance)
 
     @on
     def recollect(self, message: messages.Recall) -> tuple[str, ...]:
-        """Search the memories."""
+        """Return the best matches among the memories, best first."""
         return self.memory.recall(message.question, message.limit)
 
     @on
     async def consolidate(self, message: messages.Consolidate) -> int:
-        """Consolidate its memories, on another thread."""
+        """Consolidate its memories on another thread, and return the number of consolidated episodes."""
         memory = self.memory
         return await self.context.run_blocking(lambda: memory.consolidate(force=message.force))
 

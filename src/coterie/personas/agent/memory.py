@@ -20,7 +20,7 @@ class TieredPersonaMemory:
         self._latest: str | None = None
 
     def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
-        """Store an episode."""
+        """Store an episode, and return its id."""
         self._latest = self.memory.remember({"content": text, "type": kind}, importance)
         return self._latest
 
@@ -33,7 +33,7 @@ class TieredPersonaMemory:
         return tuple(_text(each) for each in self.memory.recall(question, limit))
 
     def consolidate(self, *, force: bool) -> int:
-        """Consolidate the memories; `remember` never waits for it."""
+        """Consolidate the memories, and return the number of consolidated episodes; `remember` never waits for it."""
         return self.memory.consolidate(force=force).episodes
 
     def mark(self) -> str:

@@ -25,7 +25,7 @@ ACCESSIBLE = "accessible/"
 
 
 def social_world(names: Iterable[str], relations: Relations | None = None) -> dict[str, Any]:
-    """Return the initial world of a social simulation: all are accessible to all, or as relations say."""
+    """Return the initial world of a social simulation: every persona is accessible to all, or as `relations` allow."""
     known = list(names)
     world: dict[str, Any] = {f"{HEARD}{name}": [] for name in known}
     for name in known:
@@ -47,7 +47,7 @@ def social_resolver() -> FirstCome:
 
 
 def hear(closing: Closing) -> None:
-    """Close a round: deliver speech in the order of the events, and make personas accessible that were reached.
+    """Close a round: deliver speech in the order of the events, and make reached personas accessible.
 
     For `settle`, alone or in a function of yours.
     """

@@ -33,7 +33,7 @@ class PersonaCounts(msgspec.Struct, frozen=True):
 
 
 class PersonaState(msgspec.Struct, frozen=True):
-    """All of a persona agent at one moment. Immutable: readers on other threads see one state or the next, never a mix."""
+    """The whole state of a persona agent at one moment. Immutable: other threads read one state or the next, never a mix."""
 
     mental_state: MentalState = MentalState()
     counts: PersonaCounts = PersonaCounts()

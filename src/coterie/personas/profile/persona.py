@@ -34,7 +34,7 @@ class _Document(msgspec.Struct, frozen=True):
 
     @classmethod
     def load(cls, path: Path | str, *, max_bytes: int = reading.MAX_BYTES) -> Self:
-        """Read a file of at most `max_bytes` bytes.
+        """Return the persona or fragment in a file of at most `max_bytes` bytes.
 
         Raises `InvalidPersona`, which names the file and the place inside it, and `PersonaTooLarge`.
         """
@@ -44,7 +44,7 @@ class _Document(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str, source: str = "persona") -> Self:
-        """Read a JSON text, named `source` in errors. Raises `InvalidPersona`."""
+        """Return the persona or fragment in a JSON text, named `source` in errors. Raises `InvalidPersona`."""
         return cls(reading.parse(text, source), source)
 
     @property
@@ -175,7 +175,7 @@ class Persona(_Document, frozen=True, eq=False):
         )
 
     def description(self, max_characters: int | None = None) -> str:
-        """Return the persona as text for a prompt, of at most `max_characters` characters."""
+        """Return the persona as text for a prompt, of at most `max_characters` characters. Raises `InvalidSetting`."""
         check_number("description.max_characters", max_characters, above=0, whole=True, optional=True)
         return describe(self.fields, max_characters)
 

@@ -38,7 +38,7 @@ class ReadingConnection(Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether it can be used again: it is open and not in a transaction."""
+        """True if it can be used again: it is open and not in a transaction."""
         ...
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
@@ -71,7 +71,7 @@ class WritingConnection(ReadingConnection, Protocol):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
+        """True while a transaction is open."""
         ...
 
     def execute(self, sql: str, parameters: Parameters) -> int:
@@ -135,7 +135,7 @@ class Transacting(abc.ABC):
     @property
     @abc.abstractmethod
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, even a failed one."""
+        """True while a transaction is open, even a failed one."""
 
     @abc.abstractmethod
     def execute(self, sql: str, parameters: Parameters) -> int:

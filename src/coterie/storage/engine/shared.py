@@ -154,7 +154,7 @@ class SharedDatabase:
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether this process, and not a parent of it, created it."""
+        """True if this process, and not a parent of it, created it."""
         return os.getpid() == self._process
 
     def enter(self) -> None:

@@ -169,7 +169,7 @@ class Writer:
 
     @property
     def is_current(self) -> bool:
-        """Whether the calling thread is the writer's thread."""
+        """True if the calling thread is the writer's thread."""
         return threading.get_ident() == self._ident
 
     def submit(self, work: Work, *, durable: bool, timeout: float | None) -> Pending[T]:

@@ -83,12 +83,12 @@ class PostgresConnection(Transacting):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, even a failed one."""
+        """True while a transaction is open, even a failed one."""
         return self._connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
     @property
     def usable(self) -> bool:
-        """Whether it can be used again."""
+        """True if it can be used again."""
         return not self._connection.closed and self._connection.info.transaction_status == TransactionStatus.IDLE
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from coterie.errors import StorageUnavailable
+from coterie.errors import ExtraMissing
 from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import BaseDatabase, ConnectionLost, ReadingConnection, SharedDatabase, Store
@@ -23,7 +23,8 @@ class PostgresDatabase(BaseDatabase):
     shows the password.
 
     Every write is durable, whether requested or not. `readers` is the number of concurrent reads, further ones wait;
-    `capacity` is the number of queued writes. Raises `StorageUnavailable` if the server cannot be reached.
+    `capacity` is the number of queued writes. Raises `StorageUnavailable` if the server cannot be reached, and `ExtraMissing`
+    without the extra ``postgres``.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ def _driver(address: ConnectionTarget, clock: Clock, patience: float) -> tuple[S
         from coterie.storage.postgres.connection import PostgresConnection  # noqa: PLC0415
         from coterie.storage.postgres.store import PostgresStore  # noqa: PLC0415
     except ImportError as error:
-        raise StorageUnavailable(address.shown, "needs psycopg: pip install 'coterie[postgres]'") from error
+        raise ExtraMissing("a database in PostgreSQL", "postgres") from error
     try:
         return PostgresStore(address, clock, patience), partial(PostgresConnection, address)
     except ConnectionLost as lost:

@@ -79,12 +79,12 @@ class SqliteConnection(Transacting):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
+        """True while a transaction is open."""
         return self._connection.in_transaction
 
     @property
     def usable(self) -> bool:
-        """Whether it can be used again."""
+        """True if it can be used again."""
         return not self._connection.in_transaction
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:

@@ -1,6 +1,6 @@
-"""Suites that any implementation of a contract must pass; ours do. They need the extra ``testing``.
+"""Suites that every implementation of a contract must pass. They need the extra ``testing``.
 
-To run the runtime's over a dispatcher or a transport of your own::
+To run the suite of runtimes with a dispatcher or a transport of your own::
 
     from coterie.testing.conformance import RuntimeConformance
 
@@ -8,7 +8,7 @@ To run the runtime's over a dispatcher or a transport of your own::
         def runtime(self, **options):
             return Runtime(dispatcher=Mine(), **options)
 
-and that of the memory's tiers over a backend of your own::
+To run the suite of memory tiers with a backend of your own::
 
     from coterie.testing.conformance import BackendConformance
 

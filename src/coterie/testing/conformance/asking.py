@@ -41,7 +41,7 @@ class Anything(Request[Any]):
 
 
 class Shielded(Request[int]):
-    """Is worked on even if nobody waits."""
+    """Its handler goes on when the ask has ended."""
 
 
 class Answering(Agent):

@@ -13,11 +13,11 @@ class Suite:
     """One part of the suite."""
 
     sender_sees_full = True
-    """Whether the sender to a full mailbox that rejects gets `MailboxFull` at once; impossible over a network."""
+    """True if the sender to a full mailbox that rejects gets `MailboxFull` at once; impossible over a network."""
     arrives_at_once = True
-    """Whether a message is in its mailbox as soon as it was sent. Messages that a transport holds at the end are lost."""
+    """True if a message is in its mailbox when `tell` returns. Messages that a transport holds at the end are lost."""
     waits_are_seen = True
-    """Whether circles of waiting are found. Over a network they end by their deadlines."""
+    """True if wait cycles are detected. Over a network they end by their deadlines."""
 
     def runtime(self, **options: Any) -> Runtime:
         """Return a new runtime. Override this."""

@@ -17,7 +17,7 @@ from coterie.testing.waiting import eventually, wait_until_idle
 
 
 class Plain(Message):
-    """Handled by nobody."""
+    """A message without a handler."""
 
 
 class Delivery(Suite):

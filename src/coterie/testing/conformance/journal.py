@@ -1,4 +1,4 @@
-"""What the store of conversations promises, over every database. Override `open`."""
+"""The conformance suite of the journal of conversations, over every database. Override `open`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health, counts, logs; holding an agent still and looking into it."""
+"""Cases of health, counts, logs, pausing and inspection."""
 
 from __future__ import annotations
 

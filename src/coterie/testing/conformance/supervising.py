@@ -1,4 +1,4 @@
-"""Agents fail, and are rebuilt; or not, when that does not help."""
+"""Cases of failures: agents are rebuilt, or fail for good where a restart cannot help."""
 
 from __future__ import annotations
 

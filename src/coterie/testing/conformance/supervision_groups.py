@@ -1,4 +1,4 @@
-"""SupervisionGroups of agents: strategies, escalation, and those who watch."""
+"""Supervision groups: strategies, escalation, and watchers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Crew(Request[list[AgentRef]]):
 
 
 class Captain(Agent):
-    """Supervises a crew, by the policy it is told."""
+    """Supervises a crew, by the policy in its arguments."""
 
     supervision = Supervision(Strategy.ONE_FOR_ALL, backoff=AT_ONCE)
 
@@ -70,7 +70,7 @@ class Watch(Message):
 
 
 class News(Request[list[str]]):
-    """Asks what a watcher has heard."""
+    """Asks for the lifecycle events that a watcher has received."""
 
 
 class Watcher(Agent):

@@ -1,4 +1,4 @@
-"""One message at a time, and what else an agent's thread is for."""
+"""Cases of handlers: one message at a time, interleaving, tasks and blocking calls."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from coterie.testing.waiting import eventually
 
 
 class Overlap(Request[int]):
-    """Handled by a handler that interleaves: awaits until as many as it says are under way together."""
+    """For a handler that interleaves: it awaits until so many of these messages are handled at once."""
 
     together: int
 
 
 class Go(Message):
-    """Lets those that overlap go on."""
+    """Lets the overlapping handlers go on."""
 
 
 class Exclusive(Request[int]):
-    """Handled by one that does not interleave."""
+    """For a handler that does not interleave."""
 
     n: int
 
@@ -300,7 +300,7 @@ class BadBlocker(Agent):
 
 
 class Server(Agent):
-    """Sends back what it is sent."""
+    """Returns the value of each request."""
 
     async def on_start(self) -> None:
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""Circles of waiting are named at once, and what only looks like one is let through."""
+"""Cases of wait cycles: real ones raise at once, apparent ones do not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class InterleavingChain(Request[int]):
 
 
 class GatheringChain(Request[int]):
-    """The same, but each asks all that are left at once."""
+    """The same, but each agent asks all remaining agents at once."""
 
     rest: list[AgentRef]
 
@@ -105,7 +105,7 @@ class Waiting(Suite):
     """Wait cycles."""
 
     def _assert_cycle(self, error: BaseException, *names: str) -> None:
-        """Check that an error names a circle, from whichever of its agents it was that closed it."""
+        """Check that an error names a cycle, beginning with any of its agents."""
         circle = names[:-1]
         turned = [(*circle[n:], *circle[:n], circle[n]) for n in range(len(circle))]
         assert any(" -> ".join(each) in str(error) for each in turned), error

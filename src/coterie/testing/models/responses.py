@@ -128,7 +128,7 @@ class ServedReply:
 
     @property
     def streamed(self) -> bool:
-        """Whether the client asks for a stream."""
+        """True if the client asks for a stream."""
         return bool(self._request.get("stream"))
 
     def body(self) -> bytes:

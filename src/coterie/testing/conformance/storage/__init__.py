@@ -1,4 +1,4 @@
-"""What every database promises. Override `open`."""
+"""The conformance suite of databases. Override `open`."""
 
 from coterie.testing.conformance.storage.lasting import Lasting
 from coterie.testing.conformance.storage.notes import INSERT, NOTES, insert, numbers

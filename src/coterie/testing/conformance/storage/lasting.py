@@ -1,4 +1,4 @@
-"""What every database promises of its schema, of being closed, and under many threads."""
+"""Cases of migrations, of closing, and of many threads at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the cases of the suite write and read: notes."""
+"""The notes that the cases of the suite write and read."""
 
 from __future__ import annotations
 

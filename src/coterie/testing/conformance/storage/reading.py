@@ -1,4 +1,4 @@
-"""What every database promises those who read."""
+"""Cases of reads."""
 
 from __future__ import annotations
 

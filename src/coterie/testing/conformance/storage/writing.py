@@ -1,4 +1,4 @@
-"""What every database promises those who write."""
+"""Cases of writes."""
 
 from __future__ import annotations
 
