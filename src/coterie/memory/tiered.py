@@ -67,8 +67,8 @@ class TieredMemory:
     ``durable=True``, and at the latest after `flush` or `close`. Values are plain data, and a read returns a copy: changing it
     changes nothing else. Methods that begin with `a` are for event loops, and never block one.
 
-    It checks no permissions: its holder may read everything. An `AgentMemory` is a handle on the memories of one agent. Safe
-    from many threads.
+    Every method raises `MemoryClosed` after `close`. The store checks no permissions; `AgentMemory` is a handle on the memories of
+    one agent. Safe from many threads.
     """
 
     def __init__(
@@ -198,11 +198,7 @@ class TieredMemory:
         return self.records.put(key, make, durable=durable, priority=priority)
 
     def delete(self, key: str, *, durable: bool = False, reason: str = "") -> bool:
-        """Delete the memory under `key` from all tiers. Return whether it existed.
-
-        A `reason` is stored as a decision. With `durable` the deletion is on disk on return. Raises `InvalidMemory`,
-        `TierUnavailable` if the archive cannot be asked (then nothing is deleted), `WriteTimeout` and `MemoryClosed`.
-        """
+        """Delete the memory under `key`, and return whether it existed. A `reason` is stored as a decision. Raises as `store`."""
         check_key(key, self.config.max_key_bytes)
 
         def make(record: MemoryRecord, version: int) -> Delete:
@@ -267,8 +263,7 @@ class TieredMemory:
     ) -> list[MemoryRecord]:
         """Return the newest memories of one agent, of several or of all, newest first.
 
-        `kinds`, `after` (inclusive) and `before` (exclusive) restrict the kind and the time of creation. Raises `InvalidMemory`
-        and `MemoryClosed`.
+        `kinds`, `after` (inclusive) and `before` (exclusive) restrict kind and time of creation. Raises `InvalidMemory`.
         """
         self._store.check_open()
         return self._store.lists.recent(
@@ -289,10 +284,7 @@ class TieredMemory:
         after: float | None = None,
         before: float | None = None,
     ) -> list[SearchHit]:
-        """Return the memories that share words with a question, best first. Stop words are ignored.
-
-        Raises `InvalidMemory` and `MemoryClosed`.
-        """
+        """Return the memories that share words with a question, best first. Ignores stop words. Raises `InvalidMemory`."""
         query = SearchQuery(
             words=query_words(check_question(question)),
             agents=check_agents(agent),
@@ -347,10 +339,7 @@ class TieredMemory:
         await self.run(self.flush)
 
     async def run(self, work: Callable[[], T], priority: MemoryPriority = MemoryPriority.NORMAL) -> T:
-        """Run `work` that reads or writes memories on a worker thread, by priority, and return its result.
-
-        Raises the errors of `work`, and `MemoryClosed`.
-        """
+        """Run `work`, which uses memories, on a worker thread by priority, and return its result. Raises its errors."""
         self._store.check_open()
         return await asyncio.wrap_future(self._workers.submit(work, priority))
 
