@@ -29,7 +29,7 @@ def test_a_run_shows_its_months_and_its_result_and_leaves_a_folder(tmp_path: Pat
     for name in ("Ada", "Ben", "Cleo", "Dag", "Esi", "imitate-the-best (first 8)"):
         assert name in out
     (folder,) = tmp_path.iterdir()
-    assert f"What happened is in {folder}" in out
+    assert f"The record is in {folder}" in out
     page = (folder / "report.html").read_text()
     assert page.count("<svg") == 4
     assert "href=" not in page.replace('xlink:href="#', "").replace("<metadata", "")

@@ -94,7 +94,7 @@ def run_in(folder: RunFolder, scenario: Scenario, *, resume: bool, pace: float =
         summary = scenario.kind.summarise(scenario.parameters, record)
         show_summary(console, summary)
         console.print(f"digest {record.digest}", soft_wrap=True)
-        console.print(f"What happened is in {escape(str(folder.path))}", soft_wrap=True)
+        console.print(f"The record is in {escape(str(folder.path))}", soft_wrap=True)
         if report:
             console.print(f"The report is {escape(str(write_report(folder.path)))}", soft_wrap=True)
     end_with(console, summary)

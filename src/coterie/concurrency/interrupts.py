@@ -6,7 +6,7 @@ handler checks each Ctrl-C: inside library code it waits a millisecond and tries
 code waits, it raises at once. (Trio protects itself in the same way: "Control-C handling in Python and Trio", 2017.)
 
 SIGTERM, which container stops send, raises `SystemExit` in the main thread under the same rules: ``with`` blocks then stop
-what they hold, and the exit status is 143.
+their runtimes and engines, and the exit status is 143.
 
 The main thread installs the handlers, each only if no other code handles that signal, as an `asyncio.Runner` handles Ctrl-C.
 """

@@ -80,7 +80,7 @@ class Lock(Protocol):
     """The type of the locks of `new_lock`: a `threading.RLock`, or an object that behaves as one.
 
     It knows its owner. No section enters a lock that its own thread holds: signal handlers and finalizers may run inside
-    any section, so what they can call looks at `_is_owned` first, and defers its step (`defer`).
+    any section, so the code that they call checks `_is_owned` first, and defers its step (`defer`).
     """
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...  # noqa: D102, FBT001, FBT002

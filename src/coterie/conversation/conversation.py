@@ -73,14 +73,14 @@ class TurnStream(AsyncIterator[AnyConversationEvent]):
         raise ConversationClosed(self._state.name)
 
     async def end(self) -> TurnEnded:
-        """Read to the end, and return the last event of the turn."""
+        """Read to the end, and return the last event of the turn. Raises the errors of reading, and `ConversationClosed`."""
         async for event in self:
             if isinstance(event, TurnEnded):
                 return event
         raise ConversationClosed(self._state.name)
 
     async def answer(self) -> str:
-        """Read to the end, and return the answer."""
+        """Read to the end, and return the answer. Raises the errors of `end`."""
         return (await self.end()).text
 
     def _is_of_it(self, event: AnyConversationEvent) -> bool:
@@ -106,7 +106,7 @@ class Conversation:
                 ...
 
     The constructor makes a host for this conversation alone and takes the options of `Conversations`, the host of many.
-    Methods are safe from any thread and any event loop. Raises as `Conversations`, and `InvalidNamespace`.
+    Methods are safe from any thread and any event loop. Raises the errors of `Conversations`, and `InvalidNamespace`.
     """
 
     _host: ConversationHost
@@ -219,7 +219,7 @@ class Conversation:
         return await answer_of(self._ask(Reorder(number=self._number(operation), place=place)), self.state)
 
     async def resolve(self, operation: Operation | str | int, state: OperationState | str, detail: str = "") -> Operation:
-        """Resolve an operation of unknown outcome: ``succeeded``, ``failed``, or ``queued`` to run it again.
+        """Resolve an operation of unknown outcome: ``succeeded``, ``failed``, or ``queued`` to run it again. Return it.
 
         Raises `UnknownOperation`, and `TransitionRefused` if its outcome is known.
         """
@@ -267,7 +267,7 @@ class Conversation:
             await self._host.aclose()
 
     def close(self) -> None:
-        """Do as `aclose`, blocking this thread."""
+        """Do the same as `aclose`, and block this thread."""
         ref = self._host.close_one(self)
         if ref is not None:
             ref.stop(drain=False).result()

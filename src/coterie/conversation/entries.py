@@ -106,7 +106,7 @@ FIRST_PART = 1 << 10
 
 
 class TextCompleted(ConversationEvent, frozen=True, kw_only=True):
-    """The whole of a text that was written in pieces. Internal: readers get what they lack of it as `TextWritten`."""
+    """The whole of a text that was written in pieces. Internal: readers get its missing rest as `TextWritten`."""
 
     turn: int
     text: str
@@ -119,7 +119,7 @@ def identify(sequence: int, part: int = 0) -> int:
 
 
 def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[AnyConversationEvent | TextCompleted]:
-    """Return the events that an entry of the log is, in the order of their ids."""
+    """Return the events of a log entry, in the order of their ids."""
     where: dict[str, Any] = {"id": identify(sequence), "at": at}
     found: list[AnyConversationEvent | TextCompleted] = []
     if isinstance(entry, ToolCallsEntry | TurnEndedEntry):

@@ -134,7 +134,7 @@ class EventStream:
 
 
 class ReceivedText:
-    """How much of each text one reader was given, so that it gets the rest once pieces are not in memory any more."""
+    """The received part of each text of one reader, so that it gets the rest when pieces are not in memory any more."""
 
     def __init__(self) -> None:
         self._given: dict[tuple[int, bool], int] = {}
@@ -142,7 +142,7 @@ class ReceivedText:
         """Whether pieces may be missing. Until then a text that begins in the middle is one that was read elsewhere before."""
 
     def complete(self, events: Iterable[AnyConversationEvent | TextCompleted], *, logged: bool) -> list[AnyConversationEvent]:
-        """Return events without pieces that have a hole before them, and with the rest of each text at its end."""
+        """Return events without pieces that follow a gap, and with the rest of each text at its end."""
         self._missed = self._missed or logged
         found: list[AnyConversationEvent] = []
         for event in events:

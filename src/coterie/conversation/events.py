@@ -47,7 +47,7 @@ class TurnBegan(ConversationEvent, frozen=True, kw_only=True, tag="turn_began"):
 
 
 class TextWritten(ConversationEvent, frozen=True, kw_only=True, tag="text_written"):
-    """A piece of what is being said. The pieces that one reader gets make up the text, however slow the reader is.
+    """A piece of an answer or a delivery. The pieces that one reader gets make up the text, however slow the reader is.
 
     Single pieces are not kept for long. A reader that falls behind, or comes late, gets the rest in one piece, when the
     text is complete.

@@ -206,7 +206,7 @@ class ConversationHost:
         self._release()
 
     def close(self) -> None:
-        """Do as `aclose`, blocking this thread."""
+        """Do the same as `aclose`, and block this thread."""
         replies = [ref.stop(drain=False) for ref in self._begin_to_close()]
         for reply in replies:
             reply.result()

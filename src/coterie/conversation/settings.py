@@ -20,7 +20,7 @@ _SYNTHESIS = (
 
 
 class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of conversations. Times are in seconds."""
+    """Settings of conversations. Times are in seconds. Raises `InvalidSetting`."""
 
     instructions: str = _MAIN
     """The instructions of every model request."""
@@ -37,7 +37,7 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     cancel_grace: float = 5.0
     """Time that an operation has to stop after a cancel request before it is abandoned."""
     model_timeout: float = 60.0
-    """How long a model may say nothing before its reply is given up. A reply that is being written may take any time."""
+    """Time that a model may be silent before its reply is abandoned. A reply that is being written may take any time."""
     steps: int = 12
     """Maximum rounds of tool calls in one turn."""
     mistakes: int = 3

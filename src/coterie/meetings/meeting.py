@@ -226,7 +226,7 @@ class Meeting:
     async def call(self, topic: str, invite: Iterable[AgentRef | str] = (), **options: Any) -> Meeting:
         """Call a meeting within this one, and return it; the minutes of each name the other.
 
-        The options and the errors are those of `Meetings.call`.
+        The options are those of `Meetings.call`. Raises the same errors.
         """
         self._check_user()
         inner = await self._call(topic, invite, parent=self, **options)

@@ -43,7 +43,7 @@ class Population:
 
     `mind` creates the minds of personas that are added without one; by default they have no rules and say nothing. `memory` is
     provided to the runtime, for the memories of all; `documents` can be consulted by name; `meetings` are the `Meetings` that
-    the runtime has, otherwise they are provided when needed. The runtime stops the personas.
+    the runtime has, otherwise they are provided when needed. The runtime stops the personas. Raises `InvalidSetting`.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Population:
     def relate(
         self, one: PersonaRef | str, other: PersonaRef | str, description: str = "", *, back: str | None = None
     ) -> Relation:
-        """Let two talk to one another; see `Relations.relate`. Raises `PersonaUnknown` for an unknown name."""
+        """Let two talk to one another, and return their relation; see `Relations.relate`. Raises `PersonaUnknown`."""
         return self.relations.relate(self._known(one), self._known(other), description, back=back)
 
     def relate_all(self, personas: Iterable[PersonaRef | str] | None = None, description: str = "") -> None:

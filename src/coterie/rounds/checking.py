@@ -73,7 +73,7 @@ def check_mappings(mechanisms: Any, keep: Any, dispatcher: Any) -> None:
 
 
 def check_stages(graph: Graph, agents: Mapping[str, Any]) -> None:
-    """Check that agents without an object have no stage that is a method. Raises `InvalidSetting`."""
+    """Check that stages which are methods have agents that are objects. Raises `InvalidSetting`."""
     named = [stage.name for stage in graph.stages if stage.work is None]
     alone = [name for name, agent in agents.items() if agent is None]
     if named and alone:

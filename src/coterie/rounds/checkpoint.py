@@ -140,9 +140,9 @@ class Checkpoints:
         self._database.write(write, durable=False).result()
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint that can be read, or None if there is none at all.
+        """Return the newest readable checkpoint, or None without any checkpoint.
 
-        A damaged one is logged. Raises `CheckpointMissing` if none can be read.
+        A damaged one is logged. Raises `CheckpointMissing` if all are damaged.
         """
         rows = self._database.rows(_READ, (self._world,))
         problems = []

@@ -118,7 +118,7 @@ class Closing:
         self.stopped = ""
 
     def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:
-        """Set a key. With `ttl` it expires after so many seconds of the world's time."""
+        """Set a key. With `ttl` it expires after so many seconds of the world's time. Raises `InvalidValue`, `InvalidSetting`."""
         check_number("Closing.set.ttl", ttl, above=0, optional=True)
         self.changes[key] = value
         self.expires.pop(key, None)
@@ -137,7 +137,7 @@ class Closing:
         self.details.update(details)
 
     def stop(self, reason: str) -> None:
-        """Make this the last round."""
+        """Make this the last round. Raises `InvalidSetting` if the reason is not text."""
         check_instance("Closing.stop", reason, str, "a reason, as text")
         if not reason:
             raise InvalidSetting("Closing.stop", reason, "a reason, as text")

@@ -40,18 +40,18 @@ class Member(Agent):
             Simulation(world, {"ada": runtime.spawn(Fisher)}, Graph.chain("fish")).run(rounds=12)
 
     The methods run on the agent's own thread and may be ``async``. Checkpoints need `snapshot` and `restore`. Without
-    checkpoints its own supervision rebuilds it, and not a forfeit.
+    checkpoints a forfeit does not rebuild it; its own supervision does.
     """
 
     @on
     async def take_turn(self, message: TakeTurn) -> Any:
-        """Do the stage."""
+        """Do the stage, and return its value."""
         answer = getattr(self, message.turn.stage)(message.turn)
         return await answer if hasattr(answer, "__await__") else answer
 
     @on(raises=CheckpointRefused)
     def get_snapshot(self, message: GetSnapshot) -> Any:  # noqa: ARG002 - its type says everything
-        """Return the state."""
+        """Return the state. Raises `CheckpointRefused` if the agent has no snapshot."""
         if not isinstance(self, Checkpointable):
             raise CheckpointRefused(self.context.self_ref.name, "it has no snapshot")
         return self.snapshot()

@@ -6,12 +6,12 @@ import enum
 
 
 class Mode(enum.StrEnum):
-    """Where agents wait for each other. The engine is the same in all modes."""
+    """The choice of where agents wait for each other. The engine is the same in all modes."""
 
     LOCKSTEP = "lockstep"
     """After every stage, for all others."""
     SYNC_POINTS = "sync-points"
-    """Where a stage is done together, and at the end of the round. The same outcome as `LOCKSTEP`."""
+    """At together-stages, and at the end of the round. The same outcome as `LOCKSTEP`."""
     PIPELINES = "pipelines"
     """At the end of the round only. Every stage reads the round's opening view; a together-stage takes each agent's
     proposals alone, and its verdicts bind when the round closes."""

@@ -1,4 +1,4 @@
-"""The participants of a simulation as they were given, so that each can be built again."""
+"""The participants of a simulation in their original form, so that each can be rebuilt."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Participant:
         self.current: Any = None
         """The agent itself, made by the newest of its executors."""
         self.goes_on = False
-        """Whether the next executor takes over `current`, which has no other any more, in place of a new copy."""
+        """True if the next executor takes over `current`, which has no executor any more, instead of a new copy."""
 
     def make(self) -> Any:
         """Return a new copy of the agent."""
@@ -74,13 +74,13 @@ def state_from_bytes(data: bytes) -> Any:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Return a state as lists and dicts. A dict keeps its order, for the agent may walk it; what has none is sorted."""
+    """Return a state as lists and dicts. Dicts keep their order, because the agent may iterate over them; sets are sorted."""
     if depth <= _DEEPEST and isinstance(value, list | tuple):
         return [_plain(each, depth + 1) for each in value]
     if depth <= _DEEPEST and isinstance(value, Mapping):
         names = {freeze(name): name for name in value}
         if not all(isinstance(name, str) for name in names):
-            raise InvalidValue("snapshot", "a key of a mapping is no text; make the keys text, or give a list of pairs")
+            raise InvalidValue("snapshot", "a key of a mapping is not text; make the keys text, or give a list of pairs")
         order = names if isinstance(value, dict) else sorted(names)
         return {name: _plain(value[names[name]], depth + 1) for name in order}
     return freeze(value, "snapshot", depth)

@@ -19,7 +19,7 @@ JOINED = "joined"
 LEFT = "left"
 INTERLEAVING = "interleaving"
 OUTSIDE = "changed from outside"
-"""The mark in a round before whose opening the world was changed by somebody else than the simulation."""
+"""The mark in a round before whose opening other code than the simulation changed the world."""
 PROPOSED = "proposed"
 ACCEPTED = "accepted"
 REJECTED = "rejected"
@@ -53,9 +53,9 @@ class RecordedDecisions:
         self.steps: deque[RecordedStep] = deque()
         """All steps in order, in `Mode.TOKENS`."""
         self.outside: deque[Event] = deque()
-        """The changes of the world that somebody else than the simulation made, in order."""
+        """The changes of the world that other code than the simulation made, in order."""
         self.marks: dict[int, int] = {}
-        """For rounds whose opening saw such changes, the number of the event that says so: what came before it was seen."""
+        """By round whose opening saw such changes: the number of the event that records this. Earlier changes were seen."""
         self.finished = False
         for event in events:
             self._take(event)

@@ -82,15 +82,14 @@ class Simulation:
     `leave` change them later. A stage runs on its agent's thread, with a `Turn`.
 
     `resolver` decides on intents, changed by the mechanisms in force; `mechanisms` has the function that applies each
-    kind. After each round `settle` changes the world by itself. A turn that raises, or takes more than `turn_timeout`
-    seconds of the world's clock from when a thread begins it, is forfeited, and its agent is rebuilt from its last checkpoint;
-    the first error of each kind is logged. A stage that raises for every agent in its first round ends the run, unless
-    `on_error` is ``"forfeit"``. In `Mode.TOKENS` an
-    agent enters no round more than `max_lead` rounds ahead of the slowest; None sets no limit. On the world's own time a
-    round lasts `round_seconds`; the first is at that number.
+    kind. After each round `settle` makes the world's own changes. A turn that raises, or takes more than `turn_timeout`
+    seconds of the world's clock on its thread, is forfeited, and its agent is rebuilt from its last checkpoint; the first error
+    of each type is logged. A stage that raises for every agent in its first round ends the run, unless `on_error` is
+    ``"forfeit"``. In `Mode.TOKENS` an agent enters no round more than `max_lead` rounds ahead of the slowest; None sets no
+    limit. In the world's own time a round lasts `round_seconds`, and the first round is at that time.
 
-    An error of the kinds `halt_on`, such as a spent budget, forfeits no turn: it ends the run and is raised. The rounds
-    settled before are kept, and `resume` does the rest.
+    An error of the types `halt_on`, such as a spent budget, forfeits no turn: it ends the run and is raised. Settled rounds are
+    kept, and `resume` continues.
 
     If the world has a log, a checkpoint of all agents and of `keep` is stored after every round, unless `checkpoints` is
     false. Every agent must then have a snapshot, or no state.
@@ -172,9 +171,9 @@ class Simulation:
     def run(self, rounds: int, on_round: OnRound | None = None) -> Result:
         """Run `rounds` rounds, and return the result. After an earlier `run`, `resume` or `step` go on from there.
 
-        Raises `RoundsError` if the world's log holds checkpoints of another simulation, or the last run ended with an error, `CheckpointRefused` for an agent without a
-        snapshot in plain data, `StageFailed` if a together-stage raises, or a stage for every agent (see `on_error`), and
-        the errors of the world. Rounds settled before are kept.
+        Raises `RoundsError` if the world's log holds checkpoints of another simulation, or the last run ended with an error,
+        `CheckpointRefused` for an agent without a snapshot in plain data, `StageFailed` if a together-stage raises, or a stage
+        for every agent (see `on_error`), and the errors of the world. Settled rounds are kept.
         """
         check_number("run.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
@@ -191,8 +190,8 @@ class Simulation:
     def resume(self, rounds: int, on_round: OnRound | None = None) -> Result:
         """Go on from the newest checkpoint until `rounds` rounds are settled in all, and return the result.
 
-        Begin anew if the run was killed before its first checkpoint. Agents, graph, mode and seed must be as they were.
-        Raises `CheckpointMissing` if they are not, `RestoreFailed` if an agent cannot be restored, and as `run`.
+        Begin again if the run was killed before its first checkpoint. Agents, graph, mode and seed must be the same. Raises
+        `CheckpointMissing` if they are not, `RestoreFailed` if an agent cannot be restored, and the errors of `run`.
         """
         check_number("resume.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
@@ -205,7 +204,7 @@ class Simulation:
         return self._run(rounds, on_round, checkpoints, resume=True)
 
     def replay(self, log: EventLog, on_round: OnRound | None = None) -> Result:
-        """Repeat a recorded run in a world in memory, and compare the digest of every round.
+        """Repeat a recorded run in a world in memory, compare the digest of every round, and return the result.
 
         The decisions of time come from the log: forfeits, joins and leaves, and in `Mode.TOKENS` the interleaving. The
         simulation's own world is not touched. Raises `ReplayDiverged`, and `CheckpointMissing` for a log without a simulation.
@@ -228,25 +227,25 @@ class Simulation:
 
     @property
     def checkpointed(self) -> int:
-        """The round of the newest checkpoint, from which `resume` would go on; 0 without a checkpoint."""
+        """The round of the newest checkpoint, from which `resume` would go on; 0 without a checkpoint. Raises storage errors."""
         checkpoints = self._checkpoints()
         newest = checkpoints.newest() if checkpoints is not None else None
         return newest.round if newest is not None else 0
 
     def join(self, name: str) -> None:
-        """Add an agent from the next round on."""
+        """Add an agent from the next round on. Raises `InvalidSetting` for an unknown name."""
         if name not in self.plan.agents:
             raise InvalidSetting("Simulation.join", name, f"one of {', '.join(self.plan.agents)}")
         self._joins.append(name)
 
     def leave(self, name: str) -> None:
-        """Remove an agent from the next round on."""
+        """Remove an agent from the next round on. Raises `InvalidSetting` for an unknown name."""
         if name not in self.plan.agents:
             raise InvalidSetting("Simulation.leave", name, f"one of {', '.join(self.plan.agents)}")
         self._leaves.append(name)
 
     def stop(self, reason: str = "it was stopped") -> None:
-        """End the run after the next settled round."""
+        """End the run after the next settled round. Raises `InvalidSetting` if the reason is not text."""
         check_instance("Simulation.stop", reason, str, "a reason, as text")
         if not reason:
             raise InvalidSetting("Simulation.stop", reason, "a reason, as text")
@@ -352,7 +351,7 @@ class Simulation:
             on_round(RoundResult(engine.settled, digest, engine.world.view(), tuple(engine.happened)))
 
     def _take_requests(self, engine: RoundEngine) -> None:
-        """Hand the joins and leaves that other threads asked for to the engine."""
+        """Pass the joins and leaves of other threads to the engine."""
         while self._joins:
             engine.joins.append(self._joins.pop(0))
         while self._leaves:

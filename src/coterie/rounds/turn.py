@@ -113,7 +113,7 @@ class Turn:
         self._enter()
 
     def propose(self, kind: str, **parameters: Any) -> None:
-        """Propose a mechanism: a kind of rule with parameters in plain data. Raises as `intend` does."""
+        """Propose a mechanism: a kind of rule with parameters in plain data. Raises the errors of `intend`."""
         self._enter()
         check_instance("propose.kind", kind, str, "the kind of a mechanism, as text")
         wanted = _frozen(parameters)

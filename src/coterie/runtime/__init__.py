@@ -4,8 +4,8 @@ An agent is a class with handlers; a `Runtime` runs instances of it, gives out r
 that fail. Only an agent's own thread touches its state; all other code sends messages. The dispatcher (`Leased`,
 `Dedicated`) decides when an agent gets a thread; the choice changes the cost of agents, never their meaning.
 
-The folders are floors, from bottom to top: `dispatchers` (threads and event loops), `references` (references, asks,
-replies), `definition` (agent classes), `cells` (running agents) and `nodes` (agents elsewhere), `observation` (health,
+The folders are layers, from bottom to top: `dispatchers` (threads and event loops), `references` (references, asks,
+replies), `definition` (agent classes), `cells` (running agents) and `nodes` (agents on other nodes), `observation` (health,
 inspection). `services` assembles them, and `Runtime` is the public class.
 """
 

@@ -67,7 +67,7 @@ class ProcessHooks:
             owner.after_fork_in_child()
 
     def let_go_of_interrupts(self) -> None:
-        """End the guard: on the main thread, if that can be, for no other thread may change who handles signals."""
+        """End the guard, on the main thread if possible, because no other thread may change signal handlers."""
         self._interrupts.release()
 
 

@@ -118,7 +118,7 @@ class Registry:
             return [health for health, _ in self._failures.values()]
 
     def failure_of(self, number: int) -> BaseException | None:
-        """Return the error that the agent of a number failed with for good, if it did."""
+        """Return the error with which the agent of a number failed for good, if it did."""
         with self._lock:
             return self._failures[number][1] if number in self._failures else None
 

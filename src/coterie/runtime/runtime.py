@@ -41,7 +41,7 @@ _SHOWN = 8
 
 @runtime_checkable
 class Provided(Protocol):
-    """A service that is told which runtime it was given to."""
+    """A service with a method that is called with its runtime."""
 
     def provided(self, runtime: Runtime) -> None:
         """Handle that this was given to `runtime`. Called on the thread that called `provide`."""
@@ -56,20 +56,19 @@ class Runtime:
         with Runtime() as runtime:
             counter = runtime.spawn(Counter, 10, name="counter")
 
-    It runs as soon as it is constructed; leaving the ``with`` block, or the ``async with`` block, stops it: drained when
-    the block ended well, at once when it raised. A process that is forked from this one has a stopped copy of it, for
-    threads are not inherited. Several runtimes may live in one process; they share nothing but the
-    interpreter. All methods may be called from any thread.
+    It runs from its construction on. The end of the ``with`` block, or of the ``async with`` block, stops it: drained after a
+    normal end, at once after an exception. A forked child of the process has a stopped copy of it, because threads are not
+    inherited. Several runtimes may run in one process; they share only the interpreter. All methods may be called from any
+    thread.
 
-    `name` names the node, and begins the names of its threads; a random part is added, so that it is new with every
-    start. `dispatcher`, `supervision` and `mailbox` hold for agents that are not given their own at `spawn`.
-    `transport` connects to other nodes. With `strict` every message and every answer goes through the codec, and over
-    the transport if one is given, as if all agents were elsewhere.
+    `name` begins the name of the node and of its threads; the node adds a random part, so that its name is new with every
+    start. `dispatcher`, `supervision` and `mailbox` are the defaults of `spawn`. `transport` connects to other nodes. With
+    `strict` every message and every answer goes through the codec, and over the transport if there is one, as if all agents
+    were on other nodes.
 
-    Times are in seconds: `link_patience` for how long a frame from another node that came too early waits for those
-    before it, `ask_timeout` for asks that do not set one (None: no limit), `stall_after` for how long an
-    agent may hold its thread, `switch_interval` for the interpreter's, which is lowered to it while the runtime runs,
-    `stop_timeout` for `stop`.
+    Times are in seconds: `link_patience`, the wait of a frame from another node for earlier frames; `ask_timeout`, the default
+    of asks (None: no limit); `stall_after`, the time for which an agent may hold its thread; `switch_interval`, to which the
+    interpreter's own is lowered while the runtime runs; `stop_timeout`, the default of `stop`. Raises `InvalidSetting`.
     """
 
     def __init__(
@@ -140,16 +139,15 @@ class Runtime:
     ) -> AgentRef:
         """Start an agent and return its reference at once; its constructor runs on its own thread.
 
-        `args` and the other `kwargs` go to the constructor. They are copied, so that a rebuilt agent starts as the
-        first did and shares no data with the caller; what cannot be copied, such as a lock or a queue, and functions,
-        are passed as they are. `name` must be unique among the living agents; without one it is the class's, in lower
-        case, and a number.
+        `args` and the other `kwargs` go to the constructor. They are copied, so that a rebuilt agent starts as the first did
+        and shares no data with the caller; functions, and objects that cannot be copied, such as a lock or a queue, are passed
+        unchanged. `name` must be unique among the living agents; the default is the class's name in lower case, and a number.
 
-        A constructor that raises ends the agent: asks then end with `AgentStopped`, whose cause says why, and who
-        watches it gets `AgentDown`.
+        A constructor that raises ends the agent: asks then end with `AgentStopped`, whose cause is the error, and watchers get
+        `AgentDown`.
 
-        Raises `NameTaken`, `DefinitionError` for something that is not an agent class, `SpawnError` if the system has
-        no thread left, and `RuntimeStopped`.
+        Raises `NameTaken`, `DefinitionError` for a value that is not an agent class, `SpawnError` if the system has no thread
+        left, and `RuntimeStopped`.
         """
         return self._services.spawn(
             agent,
@@ -172,7 +170,7 @@ class Runtime:
         return [cell.reference for cell in self._services.registry.cells()]
 
     def reference(self, address: Address | str) -> AgentRef:
-        """Return a reference to the agent at an address, here or on another node; whether it exists shows in use.
+        """Return a reference to the agent at an address, here or on another node. It need not exist.
 
         Raises `InvalidAddress`.
         """
@@ -181,17 +179,17 @@ class Runtime:
     # Messages.
 
     def publish(self, topic: str, message: Message) -> int:
-        """Send a message to the agents that have subscribed to a topic; return how many there are.
+        """Send a message to the agents that have subscribed to a topic, and return their number.
 
-        It waits for none of them: for a full mailbox that is to wait for, the message waits by itself. Raises
-        `InvalidMessage`, and `EncodeFailed` as `AgentRef.tell` does.
+        Never blocks: at a full mailbox whose policy is to wait, the message waits in the background. Raises `InvalidMessage`,
+        and `EncodeFailed` as `AgentRef.tell` does.
         """
         return self._services.publish(topic, message, self._current())
 
     def broadcast(self, message: Message) -> int:
-        """Send a message to all living agents but the one that calls this; return to how many. It waits for none.
+        """Send a message to all living agents but the calling one, and return their number. Never blocks.
 
-        Raises as `publish` does.
+        Raises the errors of `publish`.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, "all agents")
@@ -221,7 +219,7 @@ class Runtime:
 
     @property
     def current(self) -> AgentRef | None:
-        """The agent of this runtime whose code calls this; None outside of agents."""
+        """The agent of this runtime whose code reads this property; None outside of agents."""
         return self._current()
 
     @property
@@ -231,7 +229,7 @@ class Runtime:
 
     @property
     def clock(self) -> Clock:
-        """The clock by which the runtime measures its times."""
+        """The clock of the runtime's times."""
         return self._services.clock
 
     # Watching.
@@ -243,7 +241,7 @@ class Runtime:
         return failed | {cell.name: examine(cell) for cell in self._services.registry.cells()}
 
     def metrics(self) -> RuntimeMetrics:
-        """Return the counts of messages, over all and by agent."""
+        """Return the counts of messages, in total and by agent."""
         services = self._services
         totals, cells = services.registry.counts()
         agents = {cell.name: cell.outcomes.metrics() for cell in cells}
@@ -263,10 +261,10 @@ class Runtime:
         )
 
     def pause(self, agent: AgentRef | str, timeout: float | None = 5.0) -> bool:
-        """Pause an agent, and wait until the message in hand has ended.
+        """Pause an agent, and wait until its current message has ended. Return whether it has.
 
-        Returns False if that took longer than `timeout` seconds; the agent then pauses as soon as the message has
-        ended. Messages queue meanwhile. Raises `UnknownAgent`.
+        After `timeout` seconds it returns False; the agent then pauses when the message has ended. Messages queue meanwhile.
+        Raises `UnknownAgent`.
         """
         return inspection.pause(self._cell(agent)).wait(timeout)
 
@@ -275,26 +273,26 @@ class Runtime:
         inspection.resume(self._cell(agent))
 
     def inspect(self, agent: AgentRef | str, timeout: float = 1.0) -> Inspection:
-        """Return the inner state of an agent: attributes, queue, messages in hand, and its stack if it is on a thread.
+        """Return the inner state of an agent: attributes, queue, current messages, and its stack if it is on a thread.
 
-        The attributes are read on the agent's own thread; if that does not come by within `timeout` seconds they are
-        missing. Raises `UnknownAgent`.
+        The attributes are read on the agent's own thread; they are missing if that is not free within `timeout` seconds.
+        Raises `UnknownAgent`.
         """
         return inspection.inspect(self._cell(agent), self._services.health.examine, timeout)
 
     # The end.
 
     def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport | None:
-        """Stop all agents, children before parents, and end all threads; return a report.
+        """Stop all agents, children before parents, end all threads, and return a report.
 
-        From now on the runtime accepts no messages from outside. With `drain`, agents first handle the queued messages and
-        all that follow from them, for at most `timeout` seconds (by default the runtime's); without, handlers are
-        cancelled at their next await. Messages left in mailboxes become dead letters. An agent whose thread is stuck
-        in user code is logged with its stack, and abandoned.
+        From now on the runtime accepts no messages from outside. With `drain`, agents first handle the queued messages and the
+        messages that follow from them, for at most `timeout` seconds (by default `stop_timeout` of the runtime); without, handlers
+        are cancelled at their next await. Remaining messages become dead letters. An agent whose thread is stuck in user code is
+        logged with its stack, and abandoned. Raises `InvalidSetting` for an invalid timeout.
 
-        Safe to call twice: the second call waits for the first, also if that was interrupted, for the work is done on a
-        thread of its own. Called by an agent of this runtime it only begins the stop, and returns None, for the agent
-        itself has to stop too; and so it does in a signal handler or a finalizer that interrupted a step of the runtime.
+        Safe to call twice: the second call waits for the first, also if that was interrupted, because the stop runs on a thread
+        of its own. In an agent of this runtime it only begins the stop and returns None, because that agent must stop too. The
+        same holds in a signal handler or a finalizer that interrupted a step of the runtime.
         """
         check_number("stop.timeout", timeout, optional=True)
         limit = self.stop_timeout if timeout is None else timeout
@@ -330,7 +328,7 @@ class Runtime:
         try:
             self._stopper = start_thread(run, f"{self.node}-stop")
         except RuntimeError:
-            # The system has no thread left, or the interpreter is ending: then it is done here.
+            # The system has no thread left, or the interpreter is ending: the stop runs on this thread.
             run()
 
     def _end_of_stop(self) -> StopReport:

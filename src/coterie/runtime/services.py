@@ -138,7 +138,7 @@ class Services:
             del self._starting[starting]
 
     def close(self, countdown: Countdown) -> None:
-        """Start no more agents, and wait for those that are being started by other threads, which takes microseconds."""
+        """Start no more agents, and wait microseconds for the starts of other threads."""
         self.closed = True
         pause = threading.Event()
         while self._starting and not countdown.over:
@@ -266,7 +266,7 @@ class Services:
         self.registry.unregister(cell, self.health.examine(cell) if cell.life.error is not None else None)
 
     def failure_of(self, number: int) -> BaseException | None:
-        """Return the error that the agent of a number failed with for good, if it did."""
+        """Return the error with which the agent of a number failed for good, if it did."""
         return self.registry.failure_of(number)
 
     def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
@@ -275,7 +275,7 @@ class Services:
         self.dead_letters.add(DeadLetter(envelope.message, recipient, sender, reason, self.clock.time(), detail))
 
     def count_refused(self) -> None:
-        """Count a message that no mailbox took, because its agent has ended or never was."""
+        """Count a message that no mailbox took, because its agent has ended or never existed."""
         next(self._refusals)
 
     def stopped_error(self, name: str, message: Message, cause: BaseException | None) -> AgentStopped:

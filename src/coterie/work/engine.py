@@ -100,7 +100,7 @@ class ProcessingEngine:
             job.result()
 
     CPU-bound jobs run in processes, all others on threads; without an interpreter lock, threads run both. Workers start
-    when they are first needed. Safe from any thread.
+    when they are first needed. Safe from any thread. Raises `InvalidSetting`.
 
     Args:
         sizing: The capacity of the machine; detected by default.
@@ -274,7 +274,7 @@ class ProcessingEngine:
             pool.balance()
 
     def stop(self, *, drain: bool = True, timeout: float = 10.0) -> WorkStopReport:
-        """Accept no more jobs and stop. Returns after at most `timeout` seconds of real time and a little more.
+        """Accept no more jobs, stop, and return a report, after at most `timeout` seconds of real time and a little more.
 
         With `drain`, submitted jobs run first, retries included, within the time limit. The remaining jobs, or all of
         them without `drain`, are cancelled: processes are killed; jobs on threads have the rest of the time to end, and

@@ -18,7 +18,10 @@ _UNLIMITED = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The description of a machine. `detect` describes the current one; tests and plans can describe any other."""
+    """The description of a machine. `detect` describes the current one; tests and plans can describe any other.
+
+    Raises `InvalidSetting`.
+    """
 
     logical: int
     """Logical cores, including hyper-threads."""

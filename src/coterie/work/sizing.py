@@ -44,7 +44,7 @@ class WorkerCounts:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Worker counts for a machine. Immutable; all values derive from `machine`."""
+    """Worker counts for a machine. Immutable; all values derive from `machine`. Raises `InvalidSetting`."""
 
     machine: Machine
 

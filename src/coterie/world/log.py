@@ -180,7 +180,7 @@ class EventLog:
         return self.database.write(write, durable=False)
 
     def newest(self, until: int | None = None) -> StoredSnapshot | None:
-        """Return the newest snapshot, up to event `until` if given, or None."""
+        """Return the newest snapshot, up to event `until` if given, or None. Raises `LogDamaged`."""
         row = self.database.row(_NEWEST, (self.world, _MOST if until is None else until))
         if row is None:
             return None

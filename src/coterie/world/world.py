@@ -97,7 +97,7 @@ class World:
     def replay(cls, log: EventLog, until: int | None = None) -> World:
         """Return a world in memory, folded from the first event of a log without its snapshots.
 
-        `until` is the last applied event. The log stays open and unchanged.
+        `until` is the last applied event. The log stays open and unchanged. Raises `LogDamaged`, and `InvalidSetting`.
         """
         check_instance("World.replay.log", log, EventLog, 'an EventLog: EventLog("run.db")')
         check_number("World.replay.until", until, whole=True, optional=True)
@@ -241,7 +241,7 @@ class World:
         return self._make(make, time)[0]
 
     def expire(self, now: float | None = None) -> tuple[str, ...]:
-        """Remove the keys that have expired by `now`, by one event if any, and return them."""
+        """Remove the keys that have expired by `now`, by one event if any, and return them. Raises `InvalidSetting`."""
         check_number("World.expire.now", now, least=-_FOREVER, optional=True)
         gone: list[str] = []
 
@@ -277,7 +277,7 @@ class World:
     def subscribe(self, observer: Observer) -> Callable[[], None]:
         """Call `observer` with the view and the events after each commit; return a function that ends this.
 
-        A committing thread calls it. Its errors are logged and counted, and it is called again.
+        A committing thread calls it. Its errors are logged and counted, and it is called again. Raises `InvalidSetting`.
         """
         check_instance("World.subscribe", observer, Callable, "a function of a view and events")  # type: ignore[arg-type] # as above
         return self._observers.add(observer)

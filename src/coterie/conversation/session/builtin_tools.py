@@ -20,10 +20,10 @@ from coterie.models import ToolCall, ToolDefinition
 
 
 def _check_status(operation: str = "") -> None:
-    """Say how an operation stands: what it is doing, how far it is, how long it takes; or what became of it.
+    """Return the status of an operation: its current step, progress and expected time; or its outcome.
 
     Args:
-        operation: its id, such as op-3; without it, all that is under way
+        operation: its id, such as op-3; without it, all operations that have not ended
     """
 
 

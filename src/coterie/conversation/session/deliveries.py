@@ -73,7 +73,7 @@ class Deliveries:
         except AnswerCut:
             return ""
         if reply.finish not in (Finish.STOP, Finish.TOOLS):
-            self._log.warning("a delivery is told plainly: the reply ended by %s", reply.finish)
+            self._log.warning("a delivery is sent without wording: the reply ended by %s", reply.finish)
             return ""
         return reply.text.strip() and reply.text
 

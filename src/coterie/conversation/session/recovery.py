@@ -15,7 +15,7 @@ from coterie.conversation.tools.attempt import AttemptPurpose
 
 _S = OperationState
 _READS = 3
-"""Attempts of a read that the end of the process may interrupt, before it has failed: it may be what ends the process."""
+"""Maximum attempts of a read that the end of the process interrupts; after them it has failed, because it may be the cause."""
 
 
 async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> None:
@@ -46,7 +46,7 @@ async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> Non
 
 
 def _settle_interrupted(session_log: SessionLog, entries: list[ConversationEntry], changed: dict[int, Operation]) -> None:
-    """Add what becomes of operations that had not ended."""
+    """Add the next states of operations that had not ended."""
     for operation in session_log.operations.values():
         if operation.effect is Effect.READ and operation.state in (_S.RUNNING, _S.CANCELLING):
             changed[operation.number] = read = _interrupted_read(operation, session_log.now)
@@ -61,7 +61,7 @@ def _settle_interrupted(session_log: SessionLog, entries: list[ConversationEntry
 
 
 def _interrupted_read(operation: Operation, now: float) -> Operation:
-    """Return what becomes of a read that was running: it changes nothing, so it runs again, and nobody has to be asked."""
+    """Return the next state of an interrupted read. It changes nothing, so it runs again without a question to the user."""
     if operation.state is _S.CANCELLING:
         return machine.end(operation, _S.CANCELLED, now)
     if operation.attempt >= _READS:

@@ -173,7 +173,7 @@ class SessionLog:
             await self.host.journal.amend(self.state.key, self._epoch, amended)
 
     def _without_secrets(self, value: _Struct) -> _Struct:
-        """Return an entry or an operation without the known secrets. What the user says stays until a tool is called with it."""
+        """Return an entry or an operation without the known secrets. A secret of the user is known after a call with it."""
         if isinstance(value, UserMessageEntry):
             return value
         found: dict[str, Any] = {}

@@ -21,7 +21,7 @@ class AnswerCut(Exception):
 
 
 class ModelInterrupted(Exception):
-    """The model failed, or fell silent, in the middle of a reply. `text` is what it had said, which readers have seen."""
+    """The model failed, or fell silent, in the middle of a reply. `text` is the part so far, which readers have seen."""
 
     def __init__(self, text: str, problem: str) -> None:
         self.text = text
@@ -38,7 +38,7 @@ class Speaker:
         self._asking: asyncio.Task[ModelReply] | None = None
         self._cut = False
         self._heard = 0.0
-        """When the model said something last, in seconds of the loop."""
+        """The time of the model's latest piece, in seconds of the loop."""
 
     @property
     def speaking(self) -> bool:
@@ -56,8 +56,8 @@ class Speaker:
     async def speak(self, request: ModelRequest, *, turn: int, delivery: bool = False) -> ModelReply:
         """Return the model's whole reply, and publish its pieces as they come.
 
-        Raises `AnswerCut`; `ModelError`, and `TimeoutError` when the model said nothing for too long; `ModelInterrupted` if one
-        of these came when a part had been told already.
+        Raises `AnswerCut`; `ModelError`, and `TimeoutError` when the model was silent for too long; `ModelInterrupted` if one
+        of these came after a part of the reply had been published.
         """
         said: list[str] = []
         self._cut = False

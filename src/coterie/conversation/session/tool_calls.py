@@ -111,10 +111,10 @@ class ToolCallPolicy:
         drafts: Sequence[PlannedOperation] = (),
         requested: bool = False,
     ) -> ImmediateResult | PlannedOperation:
-        """Return what becomes of a call. `drafts` are the operations of the same reply that come before it."""
+        """Return the decision on a call. `drafts` are the operations of the same reply that come before it."""
         called = self._host.tools.get(name)
         if called is not None and isinstance(given, Mapping):
-            # Whatever becomes of the call: the secret has reached its end.
+            # Whatever the decision, the secret is not needed any more.
             await self._session_log.redact(texts_of([given.get(secret) for secret in called.arguments.secrets]))
         found = self._parse(name, given, turn, call)
         if isinstance(found, ImmediateResult):

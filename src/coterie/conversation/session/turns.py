@@ -22,7 +22,7 @@ from coterie.models import Finish, ModelReply, ModelRequest, ToolCall
 
 SORRY = "I am sorry, I cannot answer that just now."
 _COMPLETE = (Finish.STOP, Finish.TOOLS)
-"""How a reply ends that is whole. The calls of any other are not run: one may lack arguments, or not be meant."""
+"""The ends of complete replies. The calls of other replies are not run, because they may lack arguments."""
 _SMALLEST = 1_000
 """Characters of a prompt's messages that are not cut any more: the instructions or the tools are too long then."""
 LOST = "I am sorry, I could not work out how to do that."
@@ -173,7 +173,7 @@ class TurnRunner:
         return mistakes + len(wrong) if wrong and not drafts else 0
 
     async def _refuse(self, turn: int, text: str, calls: Sequence[ToolCall], finish: Finish) -> int:
-        """Answer the calls of a reply that is not complete without running them; return how many there are."""
+        """Answer the calls of an incomplete reply without running them; return their number."""
         why = f"Not run: the reply ended by {finish}, so the call may be incomplete. Make the whole call again, in a shorter reply."
         returned = [ToolResultEntry(turn=turn, call=each.id, tool=each.name, content=why, failed=True) for each in calls]
         await self._session_log.record(

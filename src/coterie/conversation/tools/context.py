@@ -75,7 +75,7 @@ class ToolContext:
         return self._attempt.host.use(kind)
 
     def progress(self, fraction: float, line: str = "") -> Awaitable[None]:
-        """Report progress from 0 to 1, with a line of text. It also restarts the idle time-out.
+        """Report progress from 0 to 1, with a line of text, and return a complete awaitable. It restarts the idle time-out.
 
         Raises `OperationStopped` after a cancel request: do not catch it. Raises `InvalidSetting`.
         """
@@ -91,17 +91,18 @@ class ToolContext:
         return self._attempt.keep(value)
 
     def point_of_no_return(self) -> Awaitable[None]:
-        """Declare that the effect starts now. A later cancel request comes too late, or compensates the tool.
+        """Declare that the effect starts now, and return a complete awaitable.
 
-        Raises `OperationStopped` if the operation was asked to stop before.
+        A later cancel request comes too late, or compensates the tool. Raises `OperationStopped` if the operation was asked to
+        stop before.
         """
         self._attempt.commit()
         return _Done()
 
     def note(self, key: str, value: Any) -> Pending[bool]:
-        """Store plain data for all tools of this conversation, read by `values`; None deletes. Await it for the commit.
+        """Store plain data for all tools of this conversation, and return the pending result, to await the commit.
 
-        Raises `EncodeFailed` for data that cannot be encoded.
+        `values` has the stored data; None deletes. Raises `EncodeFailed` for data that cannot be encoded.
         """
         return self._attempt.host.note(key, value)
 

@@ -12,13 +12,13 @@ _WORD = "[0-9A-Za-z]"
 
 
 class SecretRedactor:
-    """Masks the secrets that it was told of. What is only a part of a longer word or number is left as it is."""
+    """Masks known secrets in texts. Parts of longer words or numbers are not masked."""
 
     def __init__(self) -> None:
         self._patterns: dict[str, re.Pattern[str]] = {}
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Learn secrets."""
+        """Add secrets to mask."""
         for secret in secrets:
             bare = _SEPARATORS.sub("", secret)
             letters = r"[\s.\-]*".join(map(re.escape, bare)) if bare.isalnum() else re.escape(secret)

@@ -1,4 +1,4 @@
-"""The results of tools: their form as text, and what a tool's `check` finds out about an interrupted attempt."""
+"""The results of tools: their form as text, and the findings of a tool's `check` about an interrupted attempt."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 class Tool:
     """A function that a model may call. Made by `tool`; immutable; any number of conversations can share it.
 
-    It can still be called as the original function.
+    It can still be called as the original function. Raises `DefinitionError` and `InvalidSetting`.
     """
 
     def __init__(

@@ -343,7 +343,7 @@ class PersonaAgent(Member):
         )
 
     def acted(self, action: PersonaAction, outcome: ActionOutcome, result: str) -> ActionRecord:
-        """Record an action and its outcome."""
+        """Record an action with its outcome, and return the record."""
         state = self.state
         record = ActionRecord(action, outcome, result, state.counts.actions + 1)
         mental = action.mental_state

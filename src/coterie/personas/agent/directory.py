@@ -187,7 +187,8 @@ class PersonaDirectory:
     """Relations, references by name, the latest state of each persona, and documents. Safe from any thread.
 
     Give it to a runtime by `runtime.provide(PersonaDirectory())`; `Population` does so. A state is a frozen value, which each
-    persona's own thread replaces by one assignment: readers take no lock and see the old or the new one.
+    persona's own thread replaces by one assignment: readers take no lock and see the old or the new one. Raises
+    `InvalidSetting`.
     """
 
     def __init__(self, relations: Relations | None = None, documents: Mapping[str, str] | None = None) -> None:

@@ -35,7 +35,7 @@ TARGETED: Mapping[str, Any] = {"content": {"type": "string"}, "target": {"type":
 
 @dataclass(frozen=True, slots=True)
 class ActionKind:
-    """A kind of action."""
+    """A kind of action. Raises `InvalidSetting`."""
 
     name: str
     """In capitals, with ``_`` between words, such as ``REACH_OUT``."""

@@ -33,7 +33,7 @@ class RuleMind:
         )
 
     An episode ends after these actions, unless one of them returns an answer (such as RECALL): then the rules are asked again,
-    and see the answer. Stateless; safe to share.
+    and see the answer. Stateless; safe to share. Raises `InvalidSetting` for a rule that is not callable.
     """
 
     def __init__(self, *rules: Rule) -> None:
@@ -90,7 +90,10 @@ def one_of(*rules: Rule) -> Rule:
 
 
 def sometimes(probability: float, *rules: Rule) -> Rule:
-    """Return a rule that applies the first of `rules` with a result, with this probability, from 0 to 1."""
+    """Return a rule that applies the first of `rules` with a result, with a `probability` from 0 to 1.
+
+    Raises `InvalidSetting` for another number.
+    """
     check_number("sometimes.probability", probability)
     return lambda situation: _first(rules, situation) if situation.random.random() < probability else None
 

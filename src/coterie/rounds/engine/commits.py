@@ -48,29 +48,29 @@ class CommitMaker:
         return self._made(self._world.commit([], notes=notes, time=self.time(number)))
 
     def expire(self, number: int) -> None:
-        """Remove what has reached its time by a round."""
+        """Remove the keys that have expired by a round."""
         self.repeat_outside()
         if self._world.expire(self.time(number)):
             self.last = self._world.sequence
 
     def repeat_outside(self, until: int | None = None) -> None:
-        """Make recorded changes from outside again: those up to event `until`, by default those that are next in the record."""
+        """Repeat recorded changes from outside: those up to event `until`, by default those that are next in the record."""
         while self.outside and self.outside[0].sequence <= (self._world.sequence + 1 if until is None else until):
             event = self.outside.popleft()
             told = (event.changes, event.removed, event.details, event.round, event.stage, event.expires)
             self._world.commit([], notes=[ExternalEvent(event.kind, event.agent, event.reason, *told)], time=event.time)
 
     def see_outside(self, number: int, until: int | None = None) -> None:
-        """Record that the opening of a round sees what was changed from outside since the last event of the simulation.
+        """Record that the opening of a round sees the changes from outside since the last event of the simulation.
 
-        In a replay `until` is the number of the event that records this, or 0 if nothing was changed.
+        In a replay `until` is the number of the event that records this, or 0 without such changes.
         """
         self.repeat_outside(until)
         if self._world.sequence != self.last:
             self.note([ExternalEvent(OUTSIDE, round=number)], number)
 
     def see_outside_as_step(self) -> None:
-        """Record the same before the next step of the interleaving."""
+        """Record the changes from outside before the next step of the interleaving."""
         if self._world.sequence != self.last:
             self.last = self._world.sequence
             self.steps.append(RecordedStep("outside", "", self.last))

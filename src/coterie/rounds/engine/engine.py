@@ -195,7 +195,7 @@ class RoundEngine:
     # Reports of turns.
 
     def hear(self) -> None:
-        """Wait for the report of a turn, and handle it and all that arrived meanwhile."""
+        """Wait for the report of a turn, and handle it and all other arrived reports."""
         self._hear(take(self.inbox))
         while not self.inbox.empty():
             self._hear(take(self.inbox))
@@ -273,7 +273,7 @@ class RoundEngine:
             self._pass(token, gathering, value)
 
     def _returned(self, gathering: Gathering, value: Any, agents: int) -> list[Any]:
-        """Return for each agent what a together-stage returned. Raises `StageFailed` if it must be plain data, and is not."""
+        """Return the result of a together-stage for each agent. Raises `StageFailed` if it must be plain data, and is not."""
         try:
             return for_each(value, gathering.stage, agents, plain=self.freezes)
         except InvalidValue as error:
@@ -329,7 +329,7 @@ class RoundEngine:
             self.executors.end(token)
 
     def _raise_if_it_halts(self, error: BaseException) -> None:
-        """Raise an error of the kinds `halt_on`, or a refused snapshot, also if it is the cause of another error."""
+        """Raise an error of the types `halt_on`, or a refused snapshot, also if it is the cause of another error."""
         cause = cause_of_kind(error, (*self.plan.halt_on, CheckpointRefused))
         if cause is not None:
             self._wait_for_running()

@@ -1,4 +1,4 @@
-"""The exceptions of stages: the first of each kind is logged, and one that every agent met ends the run."""
+"""The exceptions of stages: the first of each type is logged, and one that every agent raised ends the run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class StageFailures:
         self._told: set[tuple[str, type[BaseException]]] = set()
 
     def succeeded(self, stage: str) -> None:
-        """Note that a stage ended well for an agent."""
+        """Record that a stage succeeded for an agent."""
         if self.proven is not None and stage not in self.proven:
             self.proven.add(stage)
             self._failed.pop(stage, None)
 
     def failed(self, stage: str, agent: str, round: int, error: BaseException) -> None:  # noqa: A002 - the field's own name
-        """Note that a stage raised for an agent; log the first error of each kind with its traceback."""
+        """Record that a stage raised for an agent; log the first error of each type with its traceback."""
         if self.proven is not None and stage not in self.proven:
             self._failed.setdefault(stage, {})[agent] = error
         if (stage, type(error)) not in self._told:
@@ -43,7 +43,7 @@ class StageFailures:
 
 
 def cause_of_kind(error: BaseException, kinds: tuple[type[Exception], ...]) -> Exception | None:
-    """Return the error, or the first of its causes, that is of one of `kinds`; None if there is none."""
+    """Return the first error of one of the types `kinds` among an error and its causes, or None."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, kinds):

@@ -1,4 +1,4 @@
-"""A guard of the engine's keys: agents change the mechanisms in force by proposals that are accepted, and not by intents."""
+"""A guard of the engine's keys: agents change the mechanisms in force by accepted proposals only, not by intents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHY = f"keys under {PREFIX} are changed by proposals that are accepted"
 
 
 class GuardedResolver:
-    """Let `resolver` decide, and refuse the intents that would change the engine's keys; it then decides anew on the others."""
+    """Lets `resolver` decide, and refuses intents that would change the engine's keys; it then decides again on the others."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver

@@ -1,4 +1,4 @@
-"""The changes of membership that the function `membership` of a simulation asks for."""
+"""The changes of membership that the function `membership` of a simulation returns."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> N
         engine.recorded = RecordedDecisions(engine.world.log.events(checkpoint.sequence + 1))
     last = checkpoint.sequence
     outside = engine.settling.outside = engine.recorded.outside
-    # What was done from outside right after the checkpoint stays in the log.
+    # Changes from outside that directly follow the checkpoint stay in the log.
     while outside and outside[0].sequence == last + 1:
         last = outside.popleft().sequence
     engine.world.truncate(last)

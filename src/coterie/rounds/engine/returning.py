@@ -10,7 +10,7 @@ from coterie.world.state.values import freeze
 
 
 def own(value: Any, stage: str, *, plain: bool) -> Any:
-    """Return a value for later stages of the same agent: frozen, or as it is if it is no plain data.
+    """Return a value for later stages of the same agent: frozen if it is plain data, else unchanged.
 
     Raises `InvalidValue` if it must be plain data, and is not.
     """
@@ -23,7 +23,7 @@ def own(value: Any, stage: str, *, plain: bool) -> Any:
 
 
 def for_others(value: Any, stage: str) -> Any:
-    """Return a value for another agent: frozen, or a copy if it is no plain data."""
+    """Return a value for another agent: frozen if it is plain data, else a copy."""
     try:
         return freeze(value, stage)
     except InvalidValue:
@@ -31,7 +31,7 @@ def for_others(value: Any, stage: str) -> Any:
 
 
 def for_each(value: Any, stage: str, agents: int, *, plain: bool) -> list[Any]:
-    """Return a value for each of several agents: one frozen value for all, or a copy for each if it is no plain data.
+    """Return a value for each of several agents: one frozen value for all if it is plain data, else a copy for each.
 
     Raises `InvalidValue` if it must be plain data, and is not.
     """

@@ -1,4 +1,4 @@
-"""What an agent's event loop is given: a handler of errors, and an owner for each task."""
+"""The settings of an agent's event loop: a handler of errors, and an owner for each task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class TaskOwner(Protocol):
     """The incarnation that tasks belong to."""
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
-        """Cancel a task when this life of the agent ends."""
+        """Cancel a task when this incarnation ends."""
         ...
 
 
@@ -35,7 +35,7 @@ class LoopOwner(Protocol):
 
 
 def prepare(loop: asyncio.AbstractEventLoop, owner: LoopOwner) -> None:
-    """Have the errors of a loop logged for its agent, and its tasks cancelled with the life that made them.
+    """Log the errors of a loop for its agent, and cancel its tasks with the incarnation that created them.
 
     This covers tasks that code of the agent, or a library, makes by `asyncio.create_task`. The runtime's own tasks do not
     go through the factory.

@@ -84,9 +84,9 @@ class AgentCell:
         self.name = address.name
         self.spec = spec
         self.supervision_group = supervision_group
-        """The agents it is supervised with."""
+        """The group of agents that are supervised together with it."""
         self.children: SupervisionGroup | None = None
-        """The agents it supervises, once there are any."""
+        """The group of its children; None before the first child."""
         self.outcomes = Outcomes(self)
         self.executor = services.scheduler(spec.dispatcher).executor(self)
         self.mailbox = Mailbox(
@@ -269,7 +269,7 @@ class AgentCell:
             self.outcomes.record_times(began - taken_at, self.now() - began)
 
     def handler_returned(self, envelope: Envelope, value: Any) -> None:
-        """Note that an ``async`` handler has ended well."""
+        """Handle the result of an ``async`` handler."""
         self.outcomes.returned(envelope, value)
         if self.spec.keeps_state and self.incarnation is not None:
             self.incarnation.keep_state()
@@ -323,7 +323,7 @@ class AgentCell:
 
     @property
     def progress(self) -> object:
-        """Something that is different after every handler and every step of the event loop. From any thread."""
+        """A value that changes with every handler and every step of the event loop. From any thread."""
         return self.outcomes.handled, self.outcomes.failed, self.last_beat, self.executor.steps
 
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -333,7 +333,7 @@ class AgentCell:
         return self.executor.loop()
 
     def give_up(self, in_hand: int) -> None:
-        """End without the agent, whose thread is stuck, and count its messages in hand as cancelled. Only for the shutdown."""
+        """End without the agent, whose thread is stuck, and count its current messages as cancelled. Only for the shutdown."""
         self.given_up = True
         self.outcomes = self.outcomes.closed(in_hand)
         self.ended.set()
@@ -352,7 +352,7 @@ class AgentCell:
                 then()
 
     def most_interleaved(self, handler: Handler) -> int:
-        """Return how many messages of an interleaving handler may be under way at once."""
+        """Return the maximum number of messages that an interleaving handler may handle at once."""
         return max(self.mailbox.policy.capacity, 100) if handler.interleave is True else handler.interleave
 
     def is_held(self, reason: Suspension) -> bool:
@@ -367,7 +367,7 @@ class AgentCell:
             then()
 
     def in_hand(self) -> list[Envelope]:
-        """Return the messages in hand. From any thread."""
+        """Return the messages that handlers are handling. From any thread."""
         envelopes = [self._invocation.envelope] if self._invocation.active else []
         incarnation = self.incarnation
         if incarnation is not None:
@@ -376,7 +376,7 @@ class AgentCell:
 
     @contextmanager
     def blocked(self) -> Iterator[None]:
-        """Mark that code of this agent blocks its thread knowingly. On other threads it marks nothing."""
+        """Mark that code of this agent blocks its thread deliberately. On other threads it marks nothing."""
         if self.executor.thread_id != threading.get_ident():
             yield
             return

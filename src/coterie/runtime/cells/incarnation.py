@@ -78,7 +78,7 @@ class IncarnationOwner(ActingAgent, Protocol):
         ...
 
     def most_interleaved(self, handler: Handler) -> int:
-        """Return how many messages of an interleaving handler may be under way at once."""
+        """Return the maximum number of messages that an interleaving handler may handle at once."""
         ...
 
     def release(self, reason: Suspension) -> None:
@@ -86,7 +86,7 @@ class IncarnationOwner(ActingAgent, Protocol):
         ...
 
     def handler_returned(self, envelope: Envelope, value: Any) -> None:
-        """Note that an ``async`` handler has ended well."""
+        """Handle the result of an ``async`` handler."""
         ...
 
     def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
@@ -95,7 +95,7 @@ class IncarnationOwner(ActingAgent, Protocol):
 
 
 class HandlerTask(Invocation):
-    """An ``async`` handler or hook, which runs as a task. It ends once, whatever becomes of the task."""
+    """An ``async`` handler or hook, which runs as a task. It ends once, also if the task is cancelled or closed."""
 
     __slots__ = ("_ended", "_incarnation", "cancelled", "handler", "task")
 
@@ -149,7 +149,7 @@ class HandlerTask(Invocation):
 
 
 class Incarnation:
-    """One life of an agent, from its construction to its end or failure.
+    """One incarnation of an agent, from its construction to its end or failure.
 
     All of it runs on the agent's thread; only `timers` is touched by another, by single operations of a set.
     """
@@ -246,7 +246,7 @@ class Incarnation:
             done(None)
 
     def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine beside the handlers, until it ends or this life does. If it raises, the agent has failed."""
+        """Run a coroutine beside the handlers, until it or this incarnation ends. If it raises, the agent has failed."""
         if self._background is None:
             self._background = Invocation(self.cell, exclusive=False)
         context = copy_context()
@@ -257,7 +257,7 @@ class Incarnation:
         return task
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
-        """Cancel a task that was made without the context, by `asyncio.create_task`, when this life ends."""
+        """Cancel a task that was made without the context, by `asyncio.create_task`, when this incarnation ends."""
         self._other_tasks.add(task)
         task.add_done_callback(self._other_task_ended)
 

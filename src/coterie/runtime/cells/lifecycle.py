@@ -25,7 +25,7 @@ Resume: TypeAlias = Callable[..., object]
 Procedure: TypeAlias = Generator[Callable[[Resume], object], Any, None]
 
 _GRACE = 5.0
-"""Seconds that a life which ends is given for its tasks and children; then it goes on without them."""
+"""Seconds that the end of an incarnation waits for its tasks and children; then it goes on without them."""
 
 
 class Lifecycle:
@@ -50,7 +50,7 @@ class Lifecycle:
         self.draining = False
         """Whether the agent stops as soon as its mailbox is empty."""
         self.error: BaseException | None = None
-        """The error that the agent failed with for good."""
+        """The error with which the agent failed for good."""
         self._building = False
         self._drain: bool | None = None
         """How the agent has been told to stop; None if it has not."""
@@ -66,7 +66,7 @@ class Lifecycle:
 
     @property
     def cause(self) -> str:
-        """The error that the agent is down with, as text; empty while it runs."""
+        """The error for which the agent is down, as text; empty while it runs."""
         return "" if self.phase is Phase.RUNNING else self._cause
 
     @property
@@ -81,11 +81,11 @@ class Lifecycle:
         self._run(self._build())
 
     def fail(self, error: BaseException, message: str = "") -> None:
-        """End this life because of an error, and apply the supervision policy."""
+        """End this incarnation because of an error, and apply the supervision policy."""
         cell = self._cell
         cell.last_error = describe(error)
         if self.ended or (self.phase in (Phase.RESTARTING, Phase.STOPPING) and not self._building and not self.draining):
-            # This life is ending already: a further error changes nothing, but must be logged.
+            # This incarnation is ending already: a further error changes nothing, but must be logged.
             cell.log.error("failed while it was ending: %s", describe(error), exc_info=error)
             return
         cell.services.publish_event(AgentFailed(cell.reference, describe(error), message))
@@ -114,7 +114,7 @@ class Lifecycle:
             self._run(self._restart_with(self._group_restart, error))
 
     def restart_with(self, group: GroupRestart) -> None:
-        """End this life because another agent of the supervision_group failed, and be rebuilt together with it."""
+        """End this incarnation because another agent of the supervision group failed; it is rebuilt together with that one."""
         if self.ended or self._drain is not None:
             group.leave(self._cell)
             return
@@ -260,7 +260,7 @@ class Lifecycle:
         self._end(Phase.STOPPED, None)
 
     def _take_down(self, error: BaseException | None) -> Procedure:
-        """End the present life: hooks, tasks, children."""
+        """End the current incarnation: hooks, tasks, children."""
         cell = self._cell
         self.draining = False
         incarnation = cell.incarnation
@@ -299,7 +299,7 @@ class Lifecycle:
         error: BaseException | None = yield lambda resume: incarnation.perform(lambda: hook(*args), resume)
         return error
 
-    # What the procedures use.
+    # Methods that the procedures use.
 
     def _run(self, procedure: Procedure) -> None:
         """Execute the steps of a procedure, each between two messages and outside of the event loop."""

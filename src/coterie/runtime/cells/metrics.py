@@ -22,30 +22,30 @@ class Latencies(msgspec.Struct, frozen=True):
 
 
 class AgentMetrics(msgspec.Struct, frozen=True):
-    """The counts of one agent, or, summed, of a runtime. Each message that was sent ends in exactly one of them.
+    """The counts of one agent, or the sums of a runtime. Each sent message ends in exactly one of them.
 
-    ``sent == handled + failed + cancelled + expired + rejected + dead + queued``, plus what is in hand, or waiting for
-    room, at this moment; exact when nothing moves.
+    ``sent == handled + failed + cancelled + expired + rejected + dead + queued``, plus the messages that are being handled or
+    wait for room; exact when no agent is active.
     """
 
     sent: int = 0
     handled: int = 0
-    """Its handler ended well."""
+    """Messages whose handler returned."""
     failed: int = 0
-    """Its handler raised."""
+    """Messages whose handler raised."""
     cancelled: int = 0
-    """Its ask ended before its handler began, or its handler was cancelled."""
+    """Messages whose ask ended before their handler began, or whose handler was cancelled."""
     expired: int = 0
-    """Its time ran out before its handler began."""
+    """Messages whose time ran out before their handler began."""
     rejected: int = 0
-    """The mailbox was full."""
+    """Messages that a full mailbox refused."""
     dead: int = 0
-    """The agent or a handler was missing, or the message was dropped to make room."""
+    """Messages without an agent or a handler, and messages that were dropped to make room."""
     queued: int = 0
-    """In the mailbox now."""
+    """Messages that are in the mailbox now."""
     restarts: int = 0
     late: int = 0
-    """Of the handled: the answer came after the ask had ended."""
+    """Handled messages whose answer came after the ask had ended."""
     latencies: Latencies | None = None
 
     def plus(self, other: AgentMetrics) -> AgentMetrics:
@@ -58,9 +58,9 @@ class RuntimeMetrics(msgspec.Struct, frozen=True):
     """The counts of a runtime."""
 
     totals: AgentMetrics
-    """Over all agents, those that have ended included, and what was sent to agents that never were."""
+    """Over all agents, including ended ones, and over messages to agents that never existed."""
     agents: dict[str, AgentMetrics]
-    """The living, by name."""
+    """The counts of living agents, by name."""
     spawned: int
     """Agents started so far."""
     threads: int
@@ -68,7 +68,7 @@ class RuntimeMetrics(msgspec.Struct, frozen=True):
     dead_letters: dict[str, int]
     """Dead letters by reason."""
     link: dict[str, int]
-    """What has gone over the link to other nodes, in frames."""
+    """The counts of the link to other nodes, in frames."""
 
 
 class TimesRecorder(Protocol):

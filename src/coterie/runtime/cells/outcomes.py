@@ -46,16 +46,16 @@ class OutcomeServices(Protocol):
 
 
 class FailureCause(Protocol):
-    """The life cycle of an agent, as far as it says why the agent failed."""
+    """The part of an agent's life cycle that has the cause of its failure."""
 
     @property
     def cause(self) -> str:
-        """The error that the agent is down with, as text; empty while it runs."""
+        """The error for which the agent is down, as text; empty while it runs."""
         ...
 
     @property
     def error(self) -> BaseException | None:
-        """The error that the agent failed with for good."""
+        """The error with which the agent failed for good."""
         ...
 
 
@@ -148,7 +148,7 @@ class Outcomes:
         )
 
     def closed(self, cancelled: int) -> ClosedOutcomes:
-        """Return counts that stay as they are now, but for so many messages more that were cancelled."""
+        """Return a frozen copy of the counts, with `cancelled` more cancelled messages."""
         closed = ClosedOutcomes(self._cell)
         for name in ("_times", "cancelled", "dead", "expired", "failed", "handled", "late"):
             setattr(closed, name, getattr(self, name))

@@ -26,4 +26,4 @@ class Suspension(enum.IntEnum):
     PAUSED = 4
     """It was paused from outside."""
     BUSY = 8
-    """As many messages of an interleaving handler are under way as may be."""
+    """An interleaving handler handles its maximum number of messages."""

@@ -76,9 +76,9 @@ class Supervised(Protocol):
 class SupervisionGroup:
     """The children of one agent, or the agents of a runtime that have no parent.
 
-    Safe from any thread: `_lock` guards `_history` and `_when_empty`, and members are added and looked at while it is
-    held. They leave by a single operation of the dictionary, without the lock: when a large supervision_group ends, all its members
-    leave at once, and would form a queue before it. Members are in the order in which they were spawned.
+    Safe from any thread: `_lock` guards `_history` and `_when_empty`, and members are added and read while it is held. They
+    leave by a single operation of the dictionary, without the lock: when a large group ends, all its members leave at once, and
+    would queue for the lock. Members are in the order in which they were spawned.
     """
 
     def __init__(self, policy: Supervision, parent: Supervised | None) -> None:

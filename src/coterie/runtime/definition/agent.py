@@ -38,8 +38,8 @@ class Agent:
                 self.count += message.amount
                 return self.count
 
-    The constructor, the hooks and the handlers run on the agent's thread, one at a time: no lock is needed for what
-    only the agent touches. A handler may be ``def`` or ``async def``, and so may the hooks `on_start`, `on_stop` and
+    The constructor, the hooks and the handlers run on the agent's thread, one at a time: the agent's own state needs no
+    lock. A handler may be ``def`` or ``async def``, and so may the hooks `on_start`, `on_stop` and
     `on_failure`. A synchronous handler runs outside of the agent's event loop, and may block: that delays only
     the agent itself.
 
@@ -91,15 +91,15 @@ class Agent:
         return context
 
     def on_start(self) -> Awaitable[None] | None:
-        """Do something before the first message of this life. If it raises, the agent has failed."""
+        """Prepare this incarnation before its first message. May be ``async``. If it raises, the agent has failed."""
         return None
 
     def on_stop(self) -> Awaitable[None] | None:
-        """Do something after the last message of this life, be it because the agent stops or because it failed."""
+        """Clean up after the last message of this incarnation, after a stop or a failure. May be ``async``; returns nothing."""
         return None
 
     def on_failure(self, error: BaseException) -> Awaitable[None] | None:  # noqa: ARG002 - for overriding
-        """Do something with the error that ended this life, before `on_stop`. An exception raised here is only logged."""
+        """Handle the error that ended this incarnation, before `on_stop`. May be ``async``. Its own exception is only logged."""
         return None
 
 
@@ -179,12 +179,12 @@ class Context:
 
     @property
     def self_ref(self) -> AgentRef:
-        """The agent's own reference, to be handed to others."""
+        """The agent's own reference, to send to others."""
         return self._cell.reference
 
     @property
     def sender(self) -> AgentRef | None:
-        """The sender of the message in hand; None if that is not an agent, and in hooks and background tasks."""
+        """The sender of the current message; None if that is not an agent, and in hooks and background tasks."""
         invocation = CURRENT.get()
         if invocation is None or invocation.envelope is None or invocation.cell.reference is not self._cell.reference:
             return None
@@ -237,7 +237,11 @@ class Context:
         unwatch(agent, self._cell.reference)
 
     def after(self, seconds: float, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> AgentTimer:
-        """Send this agent a message in so many seconds, unless that is cancelled or this life of it ends before."""
+        """Send this agent a message in `seconds` seconds, and return its timer.
+
+        The message is not sent if the timer is cancelled, or if this incarnation of the agent ends before. Raises
+        `InvalidSetting` and `InvalidMessage`.
+        """
         return AgentTimer(self._cell, self._incarnation("a timer").timers, message, priority, seconds, repeat=False)
 
     def every(
@@ -248,16 +252,17 @@ class Context:
         priority: MessagePriority = MessagePriority.NORMAL,
         rhythm: Rhythm = "fixed-rate",
     ) -> AgentTimer:
-        """Send this agent a message each time so many seconds have passed, until cancelled or this life of it ends.
+        """Send this agent a message every `seconds` seconds, and return the timer.
 
-        At most one message waits in the mailbox; those that come due meanwhile are skipped, and counted in the timer's
-        `missed`. With `rhythm="fixed-delay"` the seconds count from the end of the handler of the last message.
+        It ends when it is cancelled, or when this incarnation of the agent ends. At most one message waits in the mailbox;
+        messages that become due meanwhile are skipped, and counted in the timer's `missed`. With `rhythm="fixed-delay"` the
+        seconds count from the end of the handler of the last message. Raises `InvalidSetting` and `InvalidMessage`.
         """
         timers = self._incarnation("a timer").timers
         return AgentTimer(self._cell, timers, message, priority, seconds, repeat=True, rhythm=rhythm)
 
     def publish(self, topic: str, message: Message) -> int:
-        """Send a message to the agents that have subscribed to a topic. Return how many there are."""
+        """Send a message to the agents that have subscribed to a topic, and return their number."""
         return self._cell.services.publish(topic, message, self._cell.reference)
 
     def subscribe(self, topic: str) -> None:
@@ -269,9 +274,10 @@ class Context:
         self._cell.unsubscribe(topic)
 
     def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine on the agent's loop beside its handlers; it is cancelled when this life of the agent ends.
+        """Run a coroutine on the agent's loop beside its handlers, and return its task.
 
-        A task that raises fails the agent as a handler does. Asks and awaits of a task delay no handler.
+        It is cancelled when this incarnation of the agent ends. A task that raises fails the agent as a handler does. Asks and
+        awaits of a task delay no handler.
         """
         try:
             incarnation = self._incarnation("a task")
@@ -281,7 +287,7 @@ class Context:
         return incarnation.create_task(work)
 
     def run_blocking(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        """Call a blocking function on a thread of the runtime's pool, and await its result or exception.
+        """Call a blocking function on a thread of the runtime's pool, and return an awaitable of its result or exception.
 
         The pool starts threads as they are needed. The function must not touch the agent. If the await is cancelled, a
         call that has begun goes on, and its outcome is dropped.

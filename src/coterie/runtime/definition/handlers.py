@@ -92,20 +92,19 @@ def on(
     nearest class in the method resolution order wins. A subclass of the agent replaces a handler by overriding the
     method, with or without `@on`, or by declaring another for the same type.
 
-    `interleave`: while an ``async`` handler that is marked so awaits, the agent goes on to other messages; its code
-    still runs on one thread, but other handlers' may run between its awaits, and it may resume between theirs. All
-    other handlers run to their end, awaits included, before the next message. A number bounds how many messages of the
-    handler are under way at once: `interleave=8`; with True it is the capacity of the mailbox, and at least a hundred.
-    While as many are, the agent takes no message.
+    `interleave`: while such an ``async`` handler awaits, the agent handles other messages. All code of the agent still runs
+    on one thread, but other handlers may run between the awaits of this one. All other handlers run to their end, awaits
+    included, before the next message. A number bounds the messages that the handler handles at once: `interleave=8`; with True
+    the bound is the capacity of the mailbox, and at least a hundred. At the bound the agent takes no message.
 
     `shield`: the handler is not cancelled when the ask that it answers times out or is cancelled.
 
     `raises`: errors of these types fail the message and not the agent.
 
-    `attempts`: how often the message is given to this handler if the agent fails over it, each time to a rebuilt agent,
-    before it counts as failed and is put with the dead letters.
+    `attempts`: the maximum number of times that this handler gets the message. After a failure the rebuilt agent gets it again;
+    after the last one the message counts as failed and becomes a dead letter.
 
-    Raises `DefinitionError` where the method is defined, or where its class is, if the declaration makes no sense.
+    Raises `DefinitionError` for an invalid declaration, when the method or its class is defined.
     """
     # The annotation may name a class that only the function around the agent's class knows.
     frame = sys._getframe(1)  # noqa: SLF001 - the one way to see the namespace of a class under construction

@@ -1,4 +1,4 @@
-"""The specification of an agent: its class, its arguments, and the policies it runs by."""
+"""The specification of an agent: its class, its arguments, and its policies."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class AgentSpec:
     """An agent class, its arguments and its policies. Immutable, but for `release_arguments` at the end of its agent.
 
     The arguments are copied when the specification is made and again for every agent made from it, so that a rebuilt agent
-    starts as the first did, and shares no data with the caller of `spawn`. What cannot be copied, such as a lock or a
-    queue, and functions, are passed as they are (see `coterie.kernel.checkpoint.detach`).
+    starts as the first did, and shares no data with the caller of `spawn`. Functions, and objects that cannot be copied, such
+    as a lock or a queue, are passed unchanged (see `coterie.kernel.checkpoint.detach`).
     """
 
     __slots__ = ("_args", "_kwargs", "dispatcher", "handlers", "keeps_state", "kind", "supervision", "variables")

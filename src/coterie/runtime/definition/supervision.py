@@ -15,19 +15,19 @@ _LONGEST = 30.0
 
 
 class Strategy(enum.StrEnum):
-    """Which of a supervisor's children are restarted when one of them fails."""
+    """The children of a supervisor that are restarted when one of them fails."""
 
     ONE_FOR_ONE = "one-for-one"
-    """Only that one."""
+    """Only the failed child."""
     ONE_FOR_ALL = "one-for-all"
-    """All of them."""
+    """All children."""
     REST_FOR_ONE = "rest-for-one"
-    """That one, and those that were spawned after it."""
+    """The failed child, and the children that were spawned after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The delay before a restart: it grows each time, up to a limit, with random jitter."""
+    """The delay before a restart: it grows each time, up to a limit, with random jitter. Raises `InvalidSetting`."""
 
     initial: float = 0.05
     """Seconds before the first restart."""
@@ -57,9 +57,9 @@ class Backoff:
 class Supervision:
     """The policy for failures of agents.
 
-    It is given to the agent itself at `spawn`, or to its parent's class as the attribute `supervision`, or to the
-    `Runtime` for agents without a parent; the first that there is counts. An agent that fails more than `max_restarts`
-    times within `within` seconds stops for good as failed, and its failure becomes its parent's.
+    Give it to the agent itself at `spawn`, to its parent's class as the attribute `supervision`, or to the `Runtime` for agents
+    without a parent; the first of these that exists applies. An agent that fails more than `max_restarts` times within `within`
+    seconds stops for good as failed, and its parent fails with it. Raises `InvalidSetting`.
     """
 
     strategy: Strategy | Literal["one-for-one", "one-for-all", "rest-for-one"] = Strategy.ONE_FOR_ONE

@@ -75,7 +75,7 @@ class AgentExecutor(Protocol):
         ...
 
     def before_blocking(self) -> None:
-        """Prepare for the agent's thread to block knowingly. Only on that thread."""
+        """Prepare for a deliberate block of the agent's thread. Only on that thread."""
         ...
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class Scheduler(Protocol):
         ...
 
     def close(self, timeout: float) -> None:
-        """End all threads that will end within `timeout` seconds. The agents have ended, or are given up."""
+        """End the threads, waiting up to `timeout` seconds. The agents have ended or are abandoned."""
         ...
 
 
@@ -108,5 +108,5 @@ class Dispatcher(Protocol):
     """A way to give threads to agents, as a value: immutable, comparable, good for any number of runtimes."""
 
     def open(self, resources: DispatcherResources) -> Scheduler:
-        """Return an scheduler that works this way."""
+        """Return a scheduler of this kind for one runtime."""
         ...

@@ -37,7 +37,7 @@ class Dedicated:
     """
 
     def open(self, resources: DispatcherResources) -> DedicatedScheduler:
-        """Return an scheduler that works this way."""
+        """Return a scheduler of this kind for one runtime."""
         return DedicatedScheduler(resources)
 
 
@@ -220,7 +220,7 @@ class DedicatedExecutor:
 
 
 class DedicatedScheduler:
-    """Keeps the threads of its schedulables. `_lock` guards the tables."""
+    """Owns the threads of its agents. `_lock` guards the tables."""
 
     def __init__(self, resources: DispatcherResources) -> None:
         self.resources = resources
@@ -258,7 +258,7 @@ class DedicatedScheduler:
                 self._ending = [thread for thread in self._ending if thread.is_alive()]
 
     def close(self, timeout: float) -> None:
-        """Wait for the threads whose schedulables have ended."""
+        """Wait for the threads of ended agents."""
         countdown = Countdown(timeout)
         with self._lock:
             threads = [*self._ending, *(executor.thread for executor in self._executors.copy())]

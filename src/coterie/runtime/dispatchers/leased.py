@@ -28,12 +28,12 @@ _STEPS = 64
 class Leased:
     """Every agent has an event loop of its own for life, and a thread only while it has something to run.
 
-    An agent that waits, for a message, for a timer, for input, for a reply, holds no thread and no file descriptor, so
-    there may be many more agents than threads. One that blocks its thread keeps it, and others get new ones.
+    An agent that waits for a message, a timer, input or a reply holds no thread and no file descriptor, so there may be many
+    more agents than threads. An agent that blocks its thread keeps it, and others get new threads.
 
-    Which thread an agent runs on changes from one message to the next. Code that is bound to its thread needs
-    `Dedicated`. Where the platform has no epoll, or the interpreter lacks what `parking` needs, `Dedicated` is used in
-    its place.
+    Consecutive messages of an agent may be handled on different threads, so code that is bound to its thread needs `Dedicated`.
+    Without epoll, or in an interpreter that does not support parked loops, `Dedicated` is used instead. Raises
+    `InvalidSetting`.
     """
 
     least: int = 2
@@ -52,7 +52,7 @@ class Leased:
         check_number("Leased.quantum", self.quantum, least=1, whole=True)
 
     def open(self, resources: DispatcherResources) -> Scheduler:
-        """Return an scheduler that works this way."""
+        """Return a scheduler of this kind for one runtime."""
         if not supported():
             _log.warning("agents cannot be leased threads on this platform; each gets one of its own")
             return Dedicated().open(resources)
@@ -143,7 +143,7 @@ class LeasedExecutor:
             self._timer.cancel()
 
     def run(self, worker: LeaseWorker) -> None:
-        """Hold a thread while there is something to do and it is not the turn of others."""
+        """Hold a thread while there are messages to handle, up to the quantum."""
         self.thread_id = worker.ident
         with self._lock:
             self._state = _State.RUNNING

@@ -1,8 +1,8 @@
 """A real asyncio event loop that gives its thread back where an ordinary one would block.
 
 It drives `BaseEventLoop._run_once` itself and replaces the self-pipe by a call that asks for a thread, so it needs a few
-private parts of asyncio: `PRIVATE` lists them, `supported` looks for them, and the tests pin what they do for each
-version of Python. It costs no file descriptor until its owner does input or output of its own.
+private parts of asyncio: `PRIVATE` lists them, `supported` looks for them, and the tests check their behaviour for each
+version of Python. It needs no file descriptor until its owner does input or output of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PRIVATE = (
 
 
 def supported() -> bool:
-    """Return whether this interpreter and platform have what parking needs."""
+    """Return whether this interpreter and platform support parked loops."""
     base = asyncio.SelectorEventLoop
     return Poller.supported() and hasattr(events, "_set_running_loop") and all(hasattr(base, name) for name in PRIVATE)
 

@@ -23,7 +23,7 @@ _TICK = 0.005
 _QUIET_TICKS = 100
 """Looks that find nothing to do before the watchdog itself goes to rest."""
 _BUSY = 0.85
-"""The share of a processor from which on more threads would only get into each other's way."""
+"""The share of a processor above which more threads would only delay each other."""
 _PROMPT = 0.00025
 """Seconds by which the watchdog may wake up late and still take it that nobody held it up. One that finds the
 interpreter in use waits for a whole switch interval."""
@@ -32,7 +32,7 @@ _PROMPT_LOOKS = 2
 _AT_ONCE = 256
 """Threads that are added by one look, for to start one takes about a tenth of a millisecond."""
 _PATIENT_LOOKS = 2
-"""Looks in a row that nobody took a lease, although the interpreter is in use, before one thread is added."""
+"""Looks in a row without a taken lease, although the interpreter is in use, before one thread is added."""
 
 
 class Lease(Protocol):
@@ -55,7 +55,7 @@ class LeaseWorker:
     def __init__(self) -> None:
         self.thread: Thread | None = None
         self.fresh = True
-        """Whether its thread has yet to be started, by the one who was told to rouse it."""
+        """True if its thread must still be started, by the caller that rouses it."""
         self.bell = AutoResetEvent()
         self.slot: deque[Lease] = deque()
         self.holds: Lease | None = None
@@ -67,20 +67,20 @@ class LeaseWorker:
 
 
 class WorkerPool:
-    """Runs leases on as few threads as will do, and adds threads while ready leases wait for no good reason.
+    """Runs leases on a small number of threads, and adds threads when blocked threads make ready leases wait.
 
     A lease that a worker makes ready is run by that worker next, if it has none yet: the usual partner of an ask is
     answered without any thread being woken. All others queue, and one idle worker at a time is woken to look.
 
-    A watchdog looks every 5 ms while there is work, and takes the slot of a worker that is held up. If leases wait
-    although the interpreter is free, then workers are blocked, and it adds as many as wait. It tells so by its own sleep:
-    a thread that wakes up on time has found the interpreter free. If leases wait, the interpreter is in use, and yet
-    nobody took one for two looks, then workers compute: it adds one thread, which gets its share of the interpreter. If
-    leases wait because there is more to do than one processor can, more threads would not help, and none is added. A
-    thread that finds nothing for `idle_after` seconds ends, down to `least`.
+    A watchdog looks every 5 ms while there is work, and takes the slot of a delayed worker. If leases wait although the
+    interpreter is free, then workers are blocked, and it adds as many threads as leases wait. It detects a free interpreter by
+    its own sleep: then it wakes up on time. If leases wait, the interpreter is in use, and no lease was taken between two
+    looks, then workers compute: it adds one thread, which gets its share of the interpreter. If leases wait because there is
+    more work than one processor can do, more threads would not help, and none is added. A thread without work for `idle_after`
+    seconds ends, down to `least`.
 
     Safe from any thread. `_lock` guards the list of idle workers and the counts. Leases join the queue, and workers
-    become idle, while it is held, so none becomes idle while a lease waits; whoever is awake takes leases without it.
+    become idle, while it is held, so none becomes idle while a lease waits; running workers take leases without it.
     """
 
     def __init__(self, name: str, *, least: int, most: int, idle_after: float) -> None:
@@ -117,13 +117,13 @@ class WorkerPool:
         return bool(self._ready)
 
     def holding(self) -> list[tuple[Lease, int]]:
-        """Return the leases that are on a thread right now, with the thread's number."""
+        """Return the leases that are on a thread now, with the thread's number."""
         with self._lock:
             workers = list(self._workers)
         return [(holds, worker.ident) for worker in workers if (holds := worker.holds) is not None]
 
     def submit(self, lease: Lease) -> None:
-        """Run a lease soon. The caller sees to it that it is not queued or running already."""
+        """Run a lease soon. The caller ensures that it is not queued or running already."""
         worker: LeaseWorker | None = self._here.__dict__.get("worker")
         if worker is not None and not worker.slot:
             worker.slot.append(lease)
@@ -235,7 +235,7 @@ class WorkerPool:
             try:
                 lease.run(worker)
             except BaseException:  # noqa: BLE001 - it is logged, and others go on
-                # Agents contain what their code raises, so this is a fault of ours; the other agents go on.
+                # Agents catch the errors of their code, so this is a fault of the library; the other agents go on.
                 _log.critical("a leased agent broke its contract", exc_info=True)
             worker.holds = None
 
@@ -346,7 +346,7 @@ class WorkerPool:
         return 0
 
     def _look(self, busy: float) -> bool:
-        """Help where work is held up. Return whether there is anything going on at all."""
+        """Take over from delayed workers, or add workers. Return whether there is any work."""
         roused: list[LeaseWorker] = []
         with self._lock:
             moved = False

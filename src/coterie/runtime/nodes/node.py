@@ -62,8 +62,8 @@ class NodeServices(RemoteServices, WaitServices, Protocol):
 class Node:
     """Sends frames to other nodes, and carries out theirs.
 
-    Safe from any thread. `_lock` guards the tables of asks that are under way: `_asked`, of other nodes by ours, and
-    `_asking`, the other way round.
+    Safe from any thread. `_lock` guards the tables of unanswered asks: `_asked` of agents on other nodes, and `_asking` from
+    other nodes.
     """
 
     def __init__(self, services: NodeServices, transport: Transport, patience: float) -> None:
@@ -86,7 +86,7 @@ class Node:
             return endpoint
 
     def send(self, node: str, frame: Frame) -> None:
-        """Send a frame. Raises `TransportError` if it is known that it cannot get there."""
+        """Send a frame. Raises `TransportError` if it certainly cannot arrive."""
         self.link.send(node, self._encoder.encode(frame))
 
     def expect(self, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:

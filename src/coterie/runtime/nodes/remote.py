@@ -74,7 +74,7 @@ class Connection(Protocol):
         ...
 
     def send(self, node: str, frame: Frame) -> None:
-        """Send a frame. Raises `TransportError` if it is known that it cannot arrive."""
+        """Send a frame. Raises `TransportError` if it certainly cannot arrive."""
         ...
 
     def expect(self, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
@@ -237,7 +237,7 @@ class RemoteReply:
         return self._done
 
     def taken(self) -> bool:
-        """Note that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
+        """Record that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
         return not self._done
 
     def withdraw(self) -> bool:

@@ -39,7 +39,7 @@ class StrictEndpoint:
         return self._inner.is_alive
 
     def deliver(self, envelope: Envelope) -> PendingPut | None:
-        """Deliver a copy. Raises `EncodeFailed` or `DecodeFailed` beside what the agent's own endpoint raises."""
+        """Deliver a copy. Raises `EncodeFailed`, `DecodeFailed`, and the errors of the agent's own endpoint."""
         return self._inner.deliver(self._copied(envelope))
 
     def cancel(self, envelope: Envelope) -> None:
@@ -89,7 +89,7 @@ class StrictReply:
         return self._reply.done
 
     def taken(self) -> bool:
-        """Note that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
+        """Record that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
         return self._reply.taken()
 
     def succeed(self, value: Any) -> bool:

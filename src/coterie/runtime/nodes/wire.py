@@ -64,7 +64,7 @@ class WithdrawFrame(msgspec.Struct, frozen=True, tag="withdraw"):
 
 
 class StopFrame(msgspec.Struct, frozen=True, tag="stop"):
-    """An agent is to stop. It is answered when it has."""
+    """Asks an agent to stop. The answer is sent when it has stopped."""
 
     to: Address
     correlation: int
@@ -72,7 +72,7 @@ class StopFrame(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class WatchFrame(msgspec.Struct, frozen=True, tag="watch"):
-    """An agent of the sender's watches one of the receiver's, or does no longer."""
+    """An agent of the sending node watches an agent of the receiving one, or stops watching it."""
 
     to: Address
     watcher: Address
@@ -100,7 +100,7 @@ def encode_error(correlation: int, error: BaseException) -> FailureFrame:
 
 
 def _sendable(text: str) -> str:
-    """Return a text without what UTF-8 cannot carry, such as the bytes of a file name that is no text."""
+    """Return a text without characters that UTF-8 cannot encode, such as the undecoded bytes of a file name."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -39,7 +39,7 @@ class AgentHealth(msgspec.Struct, frozen=True):
     state: AgentState
     paused: bool
     heartbeat: float
-    """Seconds since its thread last began a turn, or, while it has nothing to do, since it was last seen so: 0."""
+    """Seconds since its thread last began a turn; 0 while it is idle."""
     queued: int
     handled: int
     failed: int

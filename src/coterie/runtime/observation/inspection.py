@@ -24,7 +24,7 @@ class Inspection(msgspec.Struct, frozen=True):
     attributes: dict[str, str] | None
     """The attributes of the agent by name; None if its thread was busy elsewhere, so that they could not be read."""
     handling: list[str]
-    """The messages in hand."""
+    """The messages that handlers are handling."""
     queued: list[str]
     """The first hundred messages that are queued."""
     children: list[str]
@@ -35,7 +35,7 @@ class Inspection(msgspec.Struct, frozen=True):
 
 
 def pause(cell: AgentCell) -> Signal:
-    """Pause an agent. The returned signal is set when the message in hand, if any, has ended."""
+    """Pause an agent. The returned signal is set when the current message, if any, has ended."""
     at_rest = Signal()
 
     def hold() -> None:

@@ -28,9 +28,9 @@ class Activity(enum.Enum):
 class Quiescence:
     """Detects when all agents have handled all messages, including those that followed from them.
 
-    An agent that was examined already may send a message to one that was examined before. Only consecutive looks that
-    find no agent at work, with nothing handled or sent in between, prove quiescence (after Mattern, "Algorithms for
-    distributed termination detection", 1987).
+    An agent that was examined already may send a message to one that was examined before it. Only consecutive looks that find
+    no agent at work, with no message handled or sent in between, prove quiescence (after Mattern, "Algorithms for distributed
+    termination detection", 1987).
     """
 
     def __init__(self, cells: Callable[[], list[AgentCell]]) -> None:
@@ -39,7 +39,7 @@ class Quiescence:
     def wait(self, countdown: Countdown, *, through_waits: bool) -> Activity:
         """Wait until no agent is active, or, unless `through_waits`, until all active agents merely wait.
 
-        Returns the activity that was found; when the time was over before, the latest.
+        Return the activity that was found, or the latest one if the time ran out before.
         """
         pause = threading.Event()
         before: object = None

@@ -48,16 +48,16 @@ class TimerOwner(MailboxOwner, Protocol):
 
 
 Rhythm = Literal["fixed-rate", "fixed-delay"]
-"""What the next time of a periodic timer counts from."""
+"""The moment from which the next time of a periodic timer counts."""
 
 
 class AgentTimer:
     """A message of an agent to itself, sent once or repeatedly. It ends with the incarnation that asked for it.
 
-    A periodic timer ends when its agent or its runtime begins to stop. At most one message of a timer waits in the mailbox. When the next is due while one still waits, it is skipped and
-    counted in `missed`, and the timer keeps its grid. With the rhythm "fixed-delay" the next is due so many seconds after
-    the handler of the last has ended. A message that still waits when the timer is cancelled, or when its incarnation
-    ends, is not handled any more.
+    A periodic timer ends when its agent or its runtime begins to stop. At most one message of a timer waits in the mailbox. If
+    the next is due while one still waits, it is skipped and counted in `missed`, and later messages keep the original rhythm.
+    With the rhythm "fixed-delay" the next is due so many seconds after the end of the last handler. A message that still waits
+    when the timer is cancelled, or when its incarnation ends, is not handled any more.
 
     `cancel` may be called from any thread. The timers' thread puts a message that is due into the mailbox, and never
     waits for room: the message waits by itself. `active` holds the timers of the incarnation; a timer adds and removes
@@ -107,7 +107,7 @@ class AgentTimer:
         self._waiting: _TimerPort | None = None
         self._timer: Timer | None = None
         self.missed = 0
-        """How many times a message was due while the one before still waited, or found no room."""
+        """The number of messages that were skipped because the one before still waited, or because there was no room."""
         active.add(self)
         self._plan(owner.services.clock.monotonic() + seconds)
 
@@ -124,7 +124,7 @@ class AgentTimer:
             self._timer.cancel()
 
     def taken(self, port: _TimerPort) -> bool:
-        """Note that the agent takes a message, so that another may wait. Return False if it is not to be handled."""
+        """Record that the agent takes a message, so that another may wait. Return False if it must not be handled."""
         if self._waiting is port:
             self._waiting = None
         if not self._repeat:
@@ -188,7 +188,7 @@ class AgentTimer:
 
 
 class _TimerPort:
-    """Tells a timer what becomes of one of its messages, as a reply port tells an asker. No code waits for an answer."""
+    """Reports the end of a message to its timer, as a reply port does to an asker. No code waits for an answer."""
 
     __slots__ = ("_timer",)
 
@@ -206,7 +206,7 @@ class _TimerPort:
         return self._timer.cancelled
 
     def taken(self) -> bool:
-        """Note that the agent takes the message. Return False if it is not to be handled any more."""
+        """Record that the agent takes the message. Return False if it must not be handled any more."""
         return self._timer.taken(self)
 
     def succeed(self, value: Any) -> bool:  # noqa: ARG002 - as in every reply port

@@ -30,7 +30,7 @@ class DeadLetterServices(Protocol):
         ...
 
     def failure_of(self, number: int) -> BaseException | None:
-        """Return the error that the agent of a number failed with for good, if it did."""
+        """Return the error with which the agent of a number failed for good, if it did."""
         ...
 
     def reference(self, address: Address) -> AgentRef:
@@ -39,7 +39,7 @@ class DeadLetterServices(Protocol):
 
 
 class DeadEndpoint:
-    """The endpoint of a reference that was decoded after its agent had stopped, or that names an agent that never was."""
+    """The endpoint of a reference that was decoded after its agent had stopped, or whose agent never existed."""
 
     __slots__ = ("_existed", "_services", "address")
 

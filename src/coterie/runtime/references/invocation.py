@@ -1,4 +1,4 @@
-"""The running invocation: which agent acts, on which message. It travels with the code that a handler runs."""
+"""The running invocation: the acting agent, and its message. It travels with the code that a handler runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ActingAgent(Waiter, Protocol):
 
     @property
     def reference(self) -> Reference:
-        """The agent's own reference: the sender of what the code sends."""
+        """The agent's own reference: the sender of the code's messages."""
         ...
 
     @property
@@ -31,7 +31,7 @@ class ActingAgent(Waiter, Protocol):
         ...
 
     def blocked(self) -> AbstractContextManager[None]:
-        """Mark that code of the agent blocks its thread knowingly."""
+        """Mark that code of the agent blocks its thread deliberately."""
         ...
 
 
@@ -48,11 +48,11 @@ class Invocation:
         self.cell = cell
         """The agent."""
         self.exclusive = exclusive
-        """Whether the agent handles nothing else until this has ended."""
+        """True if the agent handles nothing else until this has ended."""
         self.active = True
         """Whether it has not ended."""
         self.envelope: Envelope | None = None
-        """The message in hand; None for a hook or a background task."""
+        """The current message; None for a hook or a background task."""
 
     @property
     def blocks_agent(self) -> bool:

@@ -16,7 +16,7 @@ class AgentRestarted(Message):
     error: str
     """The error; empty for an agent that was restarted because another failed."""
     restarts: int
-    """How often it has been restarted in all."""
+    """The total number of its restarts."""
 
 
 class AgentDown(Message):
@@ -30,12 +30,12 @@ class AgentDown(Message):
 
 
 class AgentFailed(Message):
-    """A handler, hook or task of an agent raised, and ended this life of the agent."""
+    """A handler, hook or task of an agent raised, and ended this incarnation of the agent."""
 
     agent: AgentRef
     error: str
     message: str = ""
-    """The type of the message in hand, if there was one."""
+    """The type of the current message, if there was one."""
 
 
 class AgentStalled(Message):
@@ -43,7 +43,7 @@ class AgentStalled(Message):
 
     agent: AgentRef
     seconds: float
-    """For how long at least."""
+    """The minimum number of seconds so far."""
     stack: str
 
 
@@ -52,4 +52,4 @@ class AgentRecovered(Message):
 
     agent: AgentRef
     seconds: float
-    """For how long it had been stalled, about."""
+    """The approximate number of seconds for which it was stalled."""

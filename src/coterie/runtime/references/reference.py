@@ -96,8 +96,8 @@ class AgentRef:
     """A reference to one agent, here or on another node.
 
     Safe from any thread and any event loop, inside of agents and outside; equal to every other reference to the same
-    agent; survives encoding. An agent that is restarted keeps its references. One that has stopped is never replaced
-    behind them: a new agent of that name has another address.
+    agent; survives encoding. References to an agent stay valid when it is restarted. References to a stopped agent never reach
+    a new agent of the same name, which has another address.
     """
 
     __slots__ = ("_deliver", "_endpoint", "_services", "address", "name")
@@ -118,8 +118,8 @@ class AgentRef:
         cannot be delivered, because the agent has stopped, becomes a dead letter.
 
         Blocks this thread while the mailbox is full, if its policy is to wait; on an event loop use `offer`.
-        Raises `MailboxFull` as its policy says, `InvalidMessage`, `InvalidSetting`, `EncodeFailed` for a
-        message that must cross a wire and cannot be encoded, and `WaitCycle` if only this very agent could make room.
+        Raises `MailboxFull` by its policy, `InvalidMessage`, `InvalidSetting`, `EncodeFailed` for a message that must cross a
+        wire and cannot be encoded, and `WaitCycle` if only the calling agent could make room.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
@@ -145,7 +145,7 @@ class AgentRef:
     ) -> None:
         """Send a message as `tell` does, but await room in a full mailbox rather than block the thread.
 
-        If the await is cancelled the message is withdrawn, unless the mailbox has it already.
+        If the await is cancelled the message is withdrawn, unless the mailbox has it already. Raises the errors of `tell`.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
@@ -181,12 +181,12 @@ class AgentRef:
     ) -> Reply[R]:
         """Send a request and return its reply, which always ends.
 
-        `timeout` is in seconds; without it the runtime's holds (30 s unless set), and None sets no limit. When it is
-        over, an ``async`` handler that still works on the request is cancelled.
+        `timeout` is in seconds; the default is that of the runtime (30 s unless set), and None sets no limit. At its end, an
+        ``async`` handler that still works on the request is cancelled.
 
-        Blocks only as `tell` does; on the thread of a running event loop the request waits for room by itself.
-        Raises `InvalidMessage`, `InvalidSetting`, and `EncodeFailed` for a request that has no form on a wire it must
-        cross; every other failure is an outcome of the reply.
+        Blocks only as `tell` does; on the thread of a running event loop the request waits for room in the background.
+        Raises `InvalidMessage`, `InvalidSetting`, and `EncodeFailed` for a request that must cross a wire and cannot be
+        encoded; every other failure is an outcome of the reply.
 
         Let `timeout` end a slow ask, rather than `asyncio.timeout` around it: the `TimeoutError` of the latter counts as
         an error of the handler, and fails the agent.

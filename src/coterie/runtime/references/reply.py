@@ -47,8 +47,8 @@ class Addressee(Protocol):
 class Reply(Completion, Generic[R_co]):
     """The answer to one ask. ``await reply`` on any event loop, or block a thread in ``reply.result()``.
 
-    It ends once: with the answer, or with a `DeliveryError`. Waiting for it inside a handler is checked: a wait
-    that would close a circle raises `WaitCycle` at once. Cancelling the await cancels the ask. Safe from any thread.
+    It ends once: with the answer, or with a `DeliveryError`. A wait inside a handler that would close a cycle of waiting
+    agents raises `WaitCycle` at once. Cancelling the await cancels the ask. Safe from any thread.
     """
 
     __slots__ = ("_endpoint", "_envelope", "_error", "_services", "_timeout", "_timer", "_value", "correlation")
@@ -70,7 +70,7 @@ class Reply(Completion, Generic[R_co]):
         return f"<Reply {self.correlation} from {self._endpoint.address.name}: {state}>"
 
     def result(self, timeout: float | None = None) -> R_co:
-        """Block until the answer is there and return it, or raise the error that the ask ended with.
+        """Block until the answer arrives and return it, or raise the error with which the ask ended.
 
         Raises `WaitTimeout` after `timeout` seconds of real time; the ask itself goes on.
         """
@@ -89,7 +89,7 @@ class Reply(Completion, Generic[R_co]):
         return cast("R_co", self._value)
 
     def exception(self) -> BaseException | None:
-        """Return the error that the ask ended with; None if it was answered, or has not ended yet."""
+        """Return the error with which the ask ended; None if it was answered, or has not ended yet."""
         return self._error
 
     def cancel(self, reason: str = "the asker took it back") -> bool:
@@ -98,7 +98,7 @@ class Reply(Completion, Generic[R_co]):
         return self._withdraw(AskCancelled(agent, message, reason))
 
     def taken(self) -> bool:
-        """Note that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
+        """Record that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
         return not self._done
 
     def succeed(self, value: Any) -> bool:

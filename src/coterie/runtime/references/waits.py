@@ -1,4 +1,4 @@
-"""The graph of agents that wait for one another, to find circles before an agent waits in one."""
+"""The graph of agents that wait for one another, to detect wait cycles before an agent waits in one."""
 
 from __future__ import annotations
 
@@ -34,13 +34,12 @@ class Holder(Protocol):
 class WaitGraph:
     """The agents of one runtime that wait for one another.
 
-    There is an edge from an agent to another as long as the first can handle nothing until the second has done
-    something: answered an ask that a handler waits for, or made room in a full mailbox. An interleaving handler that
-    waits makes no edge. An edge whose outcome has come no longer counts, even if the waiting agent has not woken up yet;
-    nor does one whose handler has ended and left the ask under way.
+    An edge leads from an agent to another as long as the first can handle no message until the second has answered an ask that
+    a handler waits for, or has made room in a full mailbox. The wait of an interleaving handler makes no edge. An edge whose
+    outcome has arrived no longer counts, even if the waiting agent has not woken up yet; nor does the edge of a handler that
+    ended before its ask.
 
-    Safe from any thread: `_lock` guards all edges, so that of two agents that begin to wait for each other exactly one
-    gets the error.
+    Safe from any thread: `_lock` guards all edges, so if two agents begin to wait for each other, exactly one gets the error.
     """
 
     def __init__(self) -> None:
@@ -48,9 +47,9 @@ class WaitGraph:
         self._holders: dict[Completion, Holder] = {}
 
     def enter(self, waiting: Waiter, target: Waiter, outcome: Completion, holder: Holder | None = None) -> None:
-        """Add an edge: `waiting` begins to wait for an outcome that `target` is to bring about, as long as `holder` runs.
+        """Add an edge: while `holder` runs, `waiting` waits for an outcome that depends on `target`.
 
-        Raises `WaitCycle`, and adds nothing, if that closes a circle.
+        Raises `WaitCycle`, and adds nothing, if that closes a cycle.
         """
         with self._lock:
             path = self._path(target, waiting)

@@ -98,7 +98,7 @@ class Action(Job[R]):
         """The value of its function."""
 
     def perform(self) -> Any:
-        """Call the function, or apply its result."""
+        """Call the function and return its value, or apply the result. Raises `FeedbackFailed` if applying raises."""
         if self.in_feedback:
             try:
                 self.system.apply(self, self.value)

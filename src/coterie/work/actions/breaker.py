@@ -23,7 +23,7 @@ class CircuitState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
-    """The policy that opens and resets the circuit of a target."""
+    """The policy that opens and resets the circuit of a target. Raises `InvalidSetting`."""
 
     failures: int = 5
     """Consecutive failures that open the circuit."""

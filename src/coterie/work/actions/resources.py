@@ -16,7 +16,7 @@ from coterie.work.jobs import Job, JobState
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """The limits of one resource."""
+    """The limits of one resource. Raises `InvalidSetting` without a limit, and for an invalid one."""
 
     at_once: int | None = None
     """Maximum number of actions that use it at the same time; None for no limit."""

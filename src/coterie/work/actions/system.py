@@ -289,7 +289,7 @@ class ActionSystem:
         self.pool.balance()
 
     def stop(self, *, drain: bool = True, timeout: float = 10.0) -> WorkStopReport:
-        """Accept no more actions and stop; see `ProcessingEngine.stop`."""
+        """Accept no more actions, stop, and return a report. Raises the errors of `ProcessingEngine.stop`, and works alike."""
         check_number("stop.timeout", timeout)
         report = stop_pools([self.pool], drain=drain, timeout=timeout)
         self._timers.close()

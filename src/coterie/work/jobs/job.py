@@ -257,7 +257,7 @@ class Job(Completion, Generic[R]):
     # For the pool.
 
     def perform(self) -> Any:
-        """Make one attempt."""
+        """Make one attempt, and return the value of the function."""
         return self.call.run()
 
     def next_stage(self, value: Any) -> bool:  # noqa: ARG002 - for overriding

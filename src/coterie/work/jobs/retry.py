@@ -21,7 +21,8 @@ class Retry:
     """The number of retries, their delays, and the errors to retry. `Retry(3)`: three more attempts after the first.
 
     The delay grows by `factor` each time, up to `maximum`, and is shortened by a random part of up to `jitter`
-    ("Exponential backoff and jitter", M. Brooker, 2015). A job that waits for its next attempt holds no worker.
+    ("Exponential backoff and jitter", M. Brooker, 2015). A job that waits for its next attempt holds no worker. Raises
+    `InvalidSetting`.
     """
 
     retries: int = 3

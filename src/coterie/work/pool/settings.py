@@ -14,7 +14,10 @@ _IDLE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The minimum and maximum number of workers of a pool. Workers start when they are first needed."""
+    """The minimum and maximum number of workers of a pool. Workers start when they are first needed.
+
+    Raises `InvalidSetting`.
+    """
 
     least: int
     most: int
@@ -38,7 +41,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """The capacity of each queue, its overflow policy, and priority ageing."""
+    """The capacity of each queue, its overflow policy, and priority ageing. Raises `InvalidSetting`."""
 
     capacity: int = 10_000
     """Jobs of one type that were accepted and have not started. Retries are always accepted."""
@@ -61,7 +64,7 @@ class QueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """The number of ended jobs to keep, and for how many seconds."""
+    """The number of ended jobs to keep, and for how many seconds. Raises `InvalidSetting`."""
 
     count: int = 1_000
     seconds: float = 300.0

@@ -40,8 +40,8 @@ class HealthMonitor(PeriodicMonitor):
         with HealthMonitor({"log": lambda: log.database.statistics().queued < 1_000}) as monitor:
             monitor.status()
 
-    `notify` is called with the health of a component when it changes. Safe from any thread; `_lock` guards the results,
-    and neither checks nor `notify` run under it.
+    `notify` is called with the health of a component when it changes. Raises `InvalidSetting`. Safe from any thread; `_lock`
+    guards the results, and neither checks nor `notify` run under it.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class HealthMonitor(PeriodicMonitor):
 
     @property
     def well(self) -> bool:
-        """Whether all components were healthy at the last check."""
+        """True if all components were healthy at the last check."""
         return all(health.well for health in self.status().values())
 
     def _tell(self, health: ComponentHealth) -> None:

@@ -77,7 +77,7 @@ class ResourceMonitor(PeriodicMonitor):
         return found
 
     def latest(self) -> ResourceUsage:
-        """Return the last measurement; measure now if there is none."""
+        """Return the last measurement; measure now before the first one."""
         looks = self._looks
         return looks[-1] if looks else self.look()
 
@@ -198,7 +198,7 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 class RateMonitor(PeriodicMonitor):
-    """Measures every `every` seconds how fast a world changes. Safe from any thread."""
+    """Measures every `every` seconds how fast a world changes. Raises `InvalidSetting`. Safe from any thread."""
 
     def __init__(self, world: World, *, every: float = 1.0, clock: Clock | None = None) -> None:
         check_instance("RateMonitor.world", world, World, "a World")
