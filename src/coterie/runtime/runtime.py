@@ -17,6 +17,7 @@ from coterie.messaging import MailboxPolicy, Message, MessagePriority, Transport
 from coterie.messaging.dead_letters import DeadLetters
 from coterie.runtime.cells.metrics import AgentMetrics, RuntimeMetrics
 from coterie.runtime.definition.agent import Agent
+from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.spec import check_options
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers import Dispatcher, Leased
@@ -149,16 +150,7 @@ class Runtime:
         Raises `NameTaken`, `DefinitionError` for a value that is not an agent class, `SpawnError` if the system has no thread
         left, and `RuntimeStopped`.
         """
-        return self._services.spawn(
-            agent,
-            args,
-            kwargs,
-            name=name,
-            dispatcher=dispatcher,
-            supervision=supervision,
-            mailbox=mailbox,
-            parent=None,
-        )
+        return self._services.spawn(agent, args, kwargs, SpawnOptions(name, dispatcher, supervision, mailbox), None)
 
     def find(self, name: str) -> AgentRef | None:
         """Return the living agent of that name, or None."""

@@ -30,6 +30,7 @@ from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Phase, Suspension
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.agent import Agent, AgentRuntime
+from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.spec import AgentSpec, check_options
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher, DispatcherResources, Scheduler
@@ -111,21 +112,18 @@ class Services:
         kind: type[Agent],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        *,
-        name: str | None,
-        dispatcher: Dispatcher | None,
-        supervision: Supervision | None,
-        mailbox: MailboxPolicy | None,
+        options: SpawnOptions,
         parent: AgentCell | None,
     ) -> AgentRef:
         """Start an agent; see `Runtime.spawn`."""
         refuse_if_interrupted("spawn")
-        check_options("spawn", dispatcher, supervision, mailbox)
+        name = options.name
+        check_options("spawn", options.dispatcher, options.supervision, options.mailbox)
         if self.closed or (self.stopping and parent is None):
             raise RuntimeStopped(self.node, "starts no more agents")
         if name is not None and not Address.is_name(name):
             raise DefinitionError(f"name={name!r}", "it cannot name an agent", "use text without '#' and control characters")
-        spec = AgentSpec(kind, args, kwargs, dispatcher or self.dispatcher, supervision)
+        spec = AgentSpec(kind, args, kwargs, options.dispatcher or self.dispatcher, options.supervision)
         self._show_to_codec(spec)
         starting = object()
         self._starting[starting] = None
@@ -133,7 +131,7 @@ class Services:
             # The stop sets `closed` before it looks for those that are starting: one of the two always sees the other.
             if self._is_closed():
                 raise RuntimeStopped(self.node, "starts no more agents")
-            return self._start(spec, name, parent, mailbox)
+            return self._start(spec, name, parent, options.mailbox)
         finally:
             del self._starting[starting]
 

@@ -22,10 +22,9 @@ from coterie.runtime.cells.lifecycle import Lifecycle
 from coterie.runtime.cells.outcomes import Outcomes
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.cells.supervision_group import SupervisionGroup
+from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.handlers import Handler, nearest
 from coterie.runtime.definition.spec import AgentSpec
-from coterie.runtime.definition.supervision import Supervision
-from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.references.invocation import Invocation, call_as, variables_of
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.reference import AgentRef
@@ -281,21 +280,9 @@ class AgentCell:
 
     # For the parts of the agent.
 
-    def spawn_child(
-        self,
-        agent: type,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        *,
-        name: str | None,
-        dispatcher: Dispatcher | None,
-        supervision: Supervision | None,
-        mailbox: MailboxPolicy | None,
-    ) -> AgentRef:
+    def spawn_child(self, agent: type, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: SpawnOptions) -> AgentRef:
         """Start a child of this agent."""
-        return self.services.spawn(
-            agent, args, kwargs, name=name, dispatcher=dispatcher, supervision=supervision, mailbox=mailbox, parent=self
-        )
+        return self.services.spawn(agent, args, kwargs, options, self)
 
     def subscribe(self, topic: str) -> None:
         """Send the agent the messages that are published on a topic."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from coterie.messaging import MailboxPolicy, Message
+from coterie.messaging import Message
 from coterie.runtime.cells.lifecycle_owner import LifecycleServices
 from coterie.runtime.cells.outcomes import OutcomeServices
-from coterie.runtime.definition.supervision import Supervision
+from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.dispatchers.base import Dispatcher, Scheduler
 from coterie.runtime.references.reference import AgentRef, Endpoint, ReferenceServices
 
@@ -65,11 +65,7 @@ class CellServices(LifecycleServices, OutcomeServices, ReferenceServices, Protoc
         kind: type,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        *,
-        name: str | None,
-        dispatcher: Dispatcher | None,
-        supervision: Supervision | None,
-        mailbox: MailboxPolicy | None,
+        options: SpawnOptions,
         parent: C_contra | None,
     ) -> AgentRef:
         """Start an agent as a child of `parent`."""

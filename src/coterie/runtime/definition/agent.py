@@ -11,7 +11,7 @@ from coterie.errors import DefinitionError, NotInAgent
 from coterie.kernel import Address, Clock
 from coterie.messaging import MailboxPolicy, Message, MessagePriority
 from coterie.messaging.dead_letters import DeadLetters
-from coterie.runtime.definition.context_owner import ContextOwner, LiveAgent
+from coterie.runtime.definition.context_owner import ContextOwner, LiveAgent, SpawnOptions
 from coterie.runtime.definition.handlers import Handler, UnresolvedType, handlers_of
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
@@ -224,9 +224,7 @@ class Context:
         A child stops before its parent does, and whenever its parent fails; a rebuilt parent spawns its children anew.
         Without a name it gets its parent's, its class's and a number.
         """
-        return self._cell.spawn_child(
-            agent, args, kwargs, name=name, dispatcher=dispatcher, supervision=supervision, mailbox=mailbox
-        )
+        return self._cell.spawn_child(agent, args, kwargs, SpawnOptions(name, dispatcher, supervision, mailbox))
 
     def watch(self, agent: AgentRef) -> None:
         """Subscribe to `AgentRestarted` and `AgentDown` of an agent; the latter comes at once if it has ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from coterie.messaging import MailboxPolicy, Message
 from coterie.runtime.definition.supervision import Supervision
@@ -15,6 +15,15 @@ from coterie.runtime.references.mailbox_room import WaitServices
 from coterie.runtime.references.reference import AgentRef
 
 T = TypeVar("T")
+
+
+class SpawnOptions(NamedTuple):
+    """The options of a spawn: the name of the agent, and its policies where they differ from the defaults."""
+
+    name: str | None
+    dispatcher: Dispatcher | None
+    supervision: Supervision | None
+    mailbox: MailboxPolicy | None
 
 
 class LiveAgent(Protocol):
@@ -77,17 +86,7 @@ class ContextOwner(TimerOwner, Protocol):
         """Return the agent's event loop. Only on its thread."""
         ...
 
-    def spawn_child(
-        self,
-        agent: type,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        *,
-        name: str | None,
-        dispatcher: Dispatcher | None,
-        supervision: Supervision | None,
-        mailbox: MailboxPolicy | None,
-    ) -> AgentRef:
+    def spawn_child(self, agent: type, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: SpawnOptions) -> AgentRef:
         """Start a child of this agent."""
         ...
 
