@@ -53,6 +53,25 @@ def test_a_snapshot_that_was_cut_is_found(tmp_path: Path) -> None:
         World(log=log)
 
 
+def test_a_damaged_newest_snapshot_is_passed_over_for_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "run.db"
+    written(path)
+    with World(log=EventLog(path)) as world:
+        expected = world.digest()
+        world.update({"last": 1})
+        world.snapshot()
+        world.update({"last": 2}, remove=["last"])
+        world.update(remove=["last"])
+        world.snapshot()
+    change(
+        path,
+        "UPDATE world_snapshots SET body = substr(body, 1, 10) WHERE sequence = (SELECT max(sequence) FROM world_snapshots)",
+    )
+    with World(log=EventLog(path)) as world:
+        assert world.digest() == expected == world.view().digest()
+    assert "the one before is taken" in caplog.text
+
+
 def test_a_file_that_was_cut_in_the_middle_is_an_error_and_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     written(path, 300)

@@ -1,15 +1,14 @@
-"""The pure part of a commit: intents to events."""
+"""The events of a commit that is being made, and the checks of changes against invariants."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 from typing import Any, TypeAlias
 
 from coterie.errors import InvalidValue, ResolverFailed, UpdateRefused, describe
 from coterie.errors.world import RuleFailed
-from coterie.world.intent import ExternalEvent, Intent
-from coterie.world.resolvers import Effects, IntentOutcome, Resolution, Resolver, refused
+from coterie.world.intent import ExternalEvent
+from coterie.world.resolvers import Effects, IntentOutcome, Resolution
 from coterie.world.state.event import Event, Fold
 from coterie.world.state.values import FrozenMapping, as_key, fits, freeze
 from coterie.world.state.view import View
@@ -25,16 +24,18 @@ _KINDS = {IntentOutcome.GRANTED: "granted", IntentOutcome.PARTIAL: "cut", Intent
 _NOTHING = Effects()
 
 
-class _TooLarge(Exception):
+class TooLarge(Exception):
     """The sum of a key and an intent's amount cannot be stored."""
 
 
 class PendingCommit:
     """The events of a commit that is being made, and their fold."""
 
-    __slots__ = ("_time", "events", "fold")
+    __slots__ = ("_time", "events", "expires", "fold")
 
     def __init__(self, view: View, time: float) -> None:
+        self.expires: dict[str, float] = {}
+        """The times at which keys expire that external events have set."""
         self.fold = Fold(view)
         self.fold.time = time
         self._time = time
@@ -58,7 +59,7 @@ class PendingCommit:
             try:
                 changes[key] = after = freeze(before + change, key)
             except (InvalidValue, OverflowError) as error:
-                raise _TooLarge(f"{key} would be a number that cannot be stored") from error
+                raise TooLarge(f"{key} would be a number that cannot be stored") from error
             fold.set(key, after)
         if len(changes) > 1:
             # In the order in which they are read from the log.
@@ -89,9 +90,8 @@ class PendingCommit:
             )
         )
 
-    def noted(self, note: ExternalEvent) -> None:
-        """Apply an external event."""
-        made = note.frozen()
+    def noted(self, made: ExternalEvent) -> None:
+        """Apply an external event whose values are frozen."""
         number = self.fold.sequence + 1
         place = (made.round, made.stage, self._time)
         told = (made.changes, tuple(made.remove), made.expires, made.details)
@@ -99,8 +99,9 @@ class PendingCommit:
 
     def happened(self, event: Event) -> None:
         """Apply an event without an intent, whose values are frozen."""
-        self.fold.apply(event)
+        self.fold.apply(event, frozen=True)
         self.fold.touched.update(event.changes)
+        self.expires.update(event.expires)
         self.events.append(event)
 
 
@@ -115,86 +116,10 @@ def _check_key(key: object) -> None:
         as_key(key)
 
 
-def decide(resolver: Resolver, view: View, intents: Sequence[Intent], random: Random) -> Sequence[Resolution]:
-    """Return the resolutions of a resolver, after checking that it decides each intent once. Raises `ResolverFailed`."""
-    try:
-        decisions = resolver(view, intents, random)
-    except Exception as error:
-        raise ResolverFailed(resolver, f"raised {describe(error)}") from error
-    if not isinstance(decisions, list | tuple):
-        raise ResolverFailed(resolver, f"returned a {type(decisions).__qualname__}")
-    open_ones = {id(intent) for intent in intents}
-    for decision in decisions:
-        if not isinstance(decision, Resolution):
-            raise ResolverFailed(resolver, f"returned a {type(decision).__qualname__} among its resolutions")
-        if id(decision.intent) not in open_ones:
-            raise ResolverFailed(resolver, f"decided {decision.intent} twice, or was not asked to decide it")
-        open_ones.remove(id(decision.intent))
-        if decision.outcome is not IntentOutcome.GRANTED or decision.reason or decision.effects.__class__ is not Effects:
-            _check_decision(decision, resolver)
-    if open_ones:
-        raise ResolverFailed(resolver, f"left {len(open_ones)} of {len(intents)} intents undecided")
-    return decisions
-
-
-def _check_decision(decision: Resolution, resolver: object) -> None:
-    if decision.reason.__class__ is not str:
-        raise ResolverFailed(resolver, f"gives {decision.reason!r} as a reason for {decision.intent}, which is not text")
-    if not decision.reason.isascii():
-        freeze(decision.reason, "reason")
-    if decision.effects.__class__ is not Effects or decision.outcome.__class__ is not IntentOutcome:
-        raise ResolverFailed(resolver, f"returned a resolution of {decision.intent} that cannot be applied")
-    if decision.outcome is not IntentOutcome.GRANTED and not decision.reason:
-        raise ResolverFailed(resolver, f"gives no reason why {decision.intent} is {decision.outcome.value}")
-
-
-def draft(
-    view: View,
-    intents: Sequence[Intent],
-    resolver: Resolver,
-    random: Callable[[], Random],
-    rules: Mapping[int, Invariant],
-    time: float,
-) -> PendingCommit:
-    """Return the commit of `intents`, which are in order. Intents to which an invariant objects are refused with its reason.
-
-    The invariants see the intents one by one, in the order of the resolutions. The resolver then decides again without
-    the refused intents, until no invariant objects.
-    """
-    objections: dict[int, str] = {}
-    while True:
-        remaining = [intent for intent in intents if id(intent) not in objections]
-        decisions = decide(resolver, view, remaining, random())
-        made = PendingCommit(view, time)
-        for intent in intents:
-            if id(intent) in objections:
-                made.decided(refused(intent, objections[id(intent)]), resolver)
-        found: dict[int, str] = {}
-        for decision in decisions:
-            try:
-                made.decided(decision, resolver)
-            except _TooLarge as error:
-                found[id(decision.intent)] = str(error)
-        if found:
-            objections |= found
-            continue
-        if not rules or objection(rules, view, _peek(view, made.events)) is None:
-            return made
-        found = _objectors(view, decisions, rules, resolver, time)
-        if not found:
-            # Only the combination breaks an invariant: refuse the last intent that changes something.
-            last = next((each for each in reversed(decisions) if each.outcome is not IntentOutcome.REFUSED), None)
-            if last is None:
-                return made
-            reason = objection(rules, view, _peek(view, made.events)) or ""
-            found[id(last.intent)] = reason
-        objections |= found
-
-
 def permit(rules: Mapping[int, Invariant], before: View, made: PendingCommit, notes: Sequence[ExternalEvent]) -> None:
     """Check external events against the invariants. Raises `UpdateRefused`, `RuleFailed`."""
     changed = sorted({key for note in notes for key in (*note.changes, *note.remove)})
-    if rules and changed and (why := objection(rules, before, _peek(before, made.events))) is not None:
+    if rules and changed and (why := objection(rules, before, peek(before, made.events))) is not None:
         raise UpdateRefused(f"a change of {', '.join(changed[:3])}", why)
 
 
@@ -214,31 +139,9 @@ def objection(rules: Mapping[int, Invariant], before: View, after: View) -> str 
     return None
 
 
-def _objectors(
-    view: View, decisions: Sequence[Resolution], rules: Mapping[int, Invariant], resolver: object, time: float
-) -> dict[int, str]:
-    found: dict[int, str] = {}
-    current = view
-    for decision in decisions:
-        if decision.outcome is IntentOutcome.REFUSED:
-            continue
-        trial = PendingCommit(current, time)
-        try:
-            trial.decided(decision, resolver)
-        except _TooLarge as error:
-            found[id(decision.intent)] = str(error)
-            continue
-        after = trial.fold.view()
-        reason = objection(rules, view, after)
-        if reason is None:
-            current = after
-        else:
-            found[id(decision.intent)] = reason
-    return found
-
-
-def _peek(view: View, events: Sequence[Event]) -> View:
+def peek(view: View, events: Sequence[Event]) -> View:
+    """Return `view` with the events of a commit that is being made."""
     trial = Fold(view)
     for event in events:
-        trial.apply(event)
+        trial.apply(event, frozen=True)
     return trial.view()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +18,9 @@ from coterie.errors.storage import ConstraintViolated
 from coterie.errors.world import LogTaken
 from coterie.kernel import check_instance, check_number
 from coterie.storage import Database, Pending, Row, Schema, Transaction, open_database
-from coterie.world.state.event import Event, start
+from coterie.world.state.event import EMPTY, Event, Fold, start
 from coterie.world.state.values import encoder
-from coterie.world.state.view import View
+from coterie.world.state.view import Digest, View
 
 _SCHEMA = Schema(
     "world",
@@ -44,20 +45,27 @@ _SCHEMA = Schema(
     ),
 )
 _APPEND = "INSERT INTO world_commits (world, first, last, body, checksum) VALUES (?, ?, ?, ?, ?)"
-_READ = "SELECT first, last, body, checksum FROM world_commits WHERE world = ? AND last >= ? AND first <= ? ORDER BY first"
+_READ = """
+SELECT first, last, body, checksum FROM world_commits
+WHERE world = ? AND first >= coalesce((SELECT max(first) FROM world_commits WHERE world = ? AND first <= ?), 0)
+AND last >= ? AND first <= ? ORDER BY first
+"""
+# The first condition is one of the index: without it each batch would read all earlier commits again.
 _SNAPSHOT = """
 INSERT INTO world_snapshots (world, sequence, body, checksum) VALUES (?, ?, ?, ?)
 ON CONFLICT (world, sequence) DO NOTHING
 """
 _NEWEST = """
 SELECT sequence, body, checksum FROM world_snapshots
-WHERE world = ? AND sequence <= ? ORDER BY sequence DESC LIMIT 1
+WHERE world = ? AND sequence <= ? ORDER BY sequence DESC
 """
 _THIN = """
 DELETE FROM world_snapshots WHERE world = ? AND sequence NOT IN
 (SELECT sequence FROM world_snapshots WHERE world = ? ORDER BY sequence DESC LIMIT ?)
 """
 _MOST = 2**62
+
+_log = logging.getLogger(__name__)
 
 
 class _Snapshot(msgspec.Struct, array_like=True, gc=False):
@@ -180,10 +188,22 @@ class EventLog:
         return self.database.write(write, durable=False)
 
     def newest(self, until: int | None = None) -> StoredSnapshot | None:
-        """Return the newest snapshot, up to event `until` if given, or None. Raises `LogDamaged`."""
-        row = self.database.row(_NEWEST, (self.world, _MOST if until is None else until))
-        if row is None:
-            return None
+        """Return the newest snapshot that can be read, up to event `until` if given, or None.
+
+        A damaged one is logged and passed over. Raises `LogDamaged` if none of several can be read.
+        """
+        problems = []
+        for row in self.database.rows(_NEWEST, (self.world, _MOST if until is None else until)):
+            try:
+                return self._snapshot(row)
+            except LogDamaged as error:
+                _log.error("%s; the one before is taken", error)
+                problems.append(error)
+        if problems:
+            raise problems[0]
+        return None
+
+    def _snapshot(self, row: Row) -> StoredSnapshot:
         sequence, body, checksum = row
         if zlib.crc32(body) != checksum:
             raise LogDamaged(self.database.name, f"the snapshot after event {sequence} is not what was written")
@@ -220,7 +240,7 @@ class EventLog:
         self, view: storage.ReadTransaction, *, first: int, last: int, expected: int
     ) -> tuple[list[list[Event]], int, bool]:
         batches = []
-        for number, row in enumerate(view.each(_READ, (self.world, first, last)), start=1):
+        for number, row in enumerate(view.each(_READ, (self.world, self.world, first, first, last)), start=1):
             batches.append(self._decode(row, expected))
             expected = row[1] + 1
             if number == _ROWS:
@@ -267,3 +287,17 @@ def append(log: EventLog, events: Sequence[Event]) -> BaseException | None:
             raise
         return interrupt
     return None
+
+
+def newest_state(log: EventLog) -> tuple[View, Digest, int]:
+    """Return the newest view of a log, its digest, and the number of the last event in the snapshot that it comes from."""
+    kept = log.newest()
+    before, digest = (EMPTY, Digest()) if kept is None else (kept.view, Digest(kept.total))
+    making = Fold(before)
+    for event in log.events(before.sequence + 1):
+        making.apply(event)
+        if kept is not None:
+            for key in (*event.changes, *event.removed):
+                digest.touch(key, before)
+    view = making.view()
+    return view, digest if kept is not None else Digest.of(view), before.sequence

@@ -1,11 +1,38 @@
-"""Periodic maintenance of a world: expiry and snapshots."""
+"""Maintenance of a world: the keys that expire, and periodic jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from heapq import heapify, heappop, heappush
 
 from coterie.concurrency import PeriodicJob, Timers
 from coterie.kernel import Clock, check_number
+from coterie.world.state.view import View
+
+
+class ExpiryQueue:
+    """The keys that expire, soonest first. Not safe from several threads: the world guards it."""
+
+    def __init__(self, view: View) -> None:
+        self._heap = [(when, key) for key, when in view.deadlines_map.items()]
+        heapify(self._heap)
+
+    def add(self, expires: Mapping[str, float]) -> None:
+        """Add keys and the times at which they expire."""
+        for key, when in expires.items():
+            heappush(self._heap, (when, key))
+
+    def due(self, view: View, now: float) -> list[str]:
+        """Return the keys of `view` that have expired by `now`, sorted. They stay in the queue until they are gone."""
+        found: set[str] = set()
+        while self._heap and self._heap[0][0] <= now:
+            when, key = heappop(self._heap)
+            # Another time, or none: the key was set again or removed.
+            if view.expiry(key) == when:
+                found.add(key)
+        for key in found:
+            heappush(self._heap, (view.deadlines_map[key], key))
+        return sorted(found)
 
 
 class WorldMaintenance:

@@ -14,11 +14,12 @@ from coterie.concurrency import Rank, new_lock
 from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClosed
 from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
 from coterie.world.commit_queue import CommitQueue
-from coterie.world.committing import Invariant, PendingCommit, draft, permit
+from coterie.world.committing import Invariant, PendingCommit, permit
+from coterie.world.drafting import Draft, OnFailure
 from coterie.world.history import History, Statistics
 from coterie.world.intent import ExternalEvent, Intent, in_order
-from coterie.world.log import EventLog, append
-from coterie.world.maintenance import WorldMaintenance
+from coterie.world.log import EventLog, append, newest_state
+from coterie.world.maintenance import ExpiryQueue, WorldMaintenance
 from coterie.world.observers import Observer, Observers
 from coterie.world.resolvers import FirstCome, Resolver
 from coterie.world.state.differences import Difference, differences
@@ -83,11 +84,8 @@ class World:
         self.closed = False
         """Whether it refuses changes. Only `close` sets it."""
         self._commits = self._snapshots = 0
-        self._view, self._digest = (EMPTY, Digest()) if log is None else _newest(log)
-        self._kept = self._view.sequence
-        if log is not None:
-            before, self._view = self._view, fold(self._view, log.events(self._view.sequence + 1))
-            self._touched(before, log)
+        self._view, self._digest, self._kept = (EMPTY, Digest(), 0) if log is None else newest_state(log)
+        self._expiries = ExpiryQueue(self._view)
         self._history = History(self._view, history)
         if self._view.sequence == 0:
             self._begin(initial or {})
@@ -104,6 +102,7 @@ class World:
         world = cls()
         view = fold(EMPTY, log.events(1, until))
         world._view, world._digest, world._history = view, Digest.of(view), History(view, _REMEMBERED)
+        world._expiries = ExpiryQueue(view)
         return world
 
     # Reading.
@@ -179,13 +178,15 @@ class World:
         seed: int | str | None = None,
         notes: Sequence[ExternalEvent] = (),
         time: float | None = None,
+        on_failure: OnFailure | None = None,
     ) -> tuple[Event, ...]:
         """Decide intents with `resolver` (by default `FirstCome`) and return an event for each.
 
         The order of `intents` does not matter. Random decisions come from `seed`, by default the number of the last event.
         `notes` are applied after the intents, in the same commit. The commit is atomic; when it returns, the events are in
         the log. Raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`, `UpdateRefused` if an invariant
-        objects to a note, and errors of the log and of `admit`.
+        objects to a note, and errors of the log and of `admit`. With `on_failure`, intents with which the resolver or an
+        invariant fails are refused, and it is called with the `CommitFailure`; it may raise.
         """
         check_number("World.commit.time", time, least=-_FOREVER, optional=True)
         check_instance("World.commit.seed", seed, (int, str, type(None)), "a whole number or text")
@@ -199,9 +200,9 @@ class World:
 
         def make(view: View, now: float) -> PendingCommit:
             random = partial(stream, view.sequence if seed is None else seed, "commit")
-            made = draft(view, batch, deciding, random, self._rules, now)
+            made = Draft(view, batch, deciding, random, self._rules, now, on_failure).make()
             for note in notes:
-                made.noted(note)
+                made.noted(note.frozen())
             permit(self._rules, view, made, notes)
             return made
 
@@ -246,7 +247,7 @@ class World:
         gone: list[str] = []
 
         def make(view: View, time: float) -> PendingCommit:
-            due = sorted(key for key, when in view.deadlines_map.items() if when <= time)
+            due = self._expiries.due(view, time)
             gone.extend(due)
             made = PendingCommit(view, time)
             if due:
@@ -295,6 +296,7 @@ class World:
             with self._lock:
                 self._view, self._digest = view, Digest.of(view)
                 self._history = History(view, self._history.most)
+                self._expiries = ExpiryQueue(view)
                 self._kept = min(self._kept, sequence)
         return view
 
@@ -351,6 +353,7 @@ class World:
                 return ()
             interrupted = None if self.log is None else append(self.log, events)
             view = made.fold.view()
+            self._expiries.add(made.expires)
             with self._lock:
                 self._digest.lighten(before)
                 for key in made.fold.touched:
@@ -377,17 +380,3 @@ class World:
     def _begin(self, initial: Mapping[str, Any]) -> None:
         if initial:
             self.update(initial, kind=EventKind.BEGAN)
-
-    def _touched(self, before: View, log: EventLog) -> None:
-        """Record the keys that the events after the snapshot changed in the digest."""
-        if before is EMPTY:
-            self._digest = Digest.of(self._view)
-            return
-        for event in log.events(before.sequence + 1):
-            for key in (*event.changes, *event.removed):
-                self._digest.touch(key, before)
-
-
-def _newest(log: EventLog) -> tuple[View, Digest]:
-    kept = log.newest()
-    return (EMPTY, Digest()) if kept is None else (kept.view, Digest(kept.total))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coterie.errors import CoterieError, StageFailed, describe
 from coterie.rounds.engine.deadlines import UserCodeWatch
+from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
 from coterie.rounds.engine.guarding import GuardedResolver
 from coterie.rounds.engine.tokens import OpenRound
 from coterie.rounds.gathering import Closing
@@ -17,6 +19,8 @@ from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, R
 from coterie.rounds.turn import Turn
 from coterie.world import Event, ExternalEvent, Intent, View
 from coterie.world.resolvers import Resolution, Resolver, refused
+
+_log = logging.getLogger(__name__)
 
 
 class CommitMaker:
@@ -28,8 +32,9 @@ class CommitMaker:
     watch: UserCodeWatch
     """Watches the code of the user. Set by the engine."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, failures: ResolverFailures) -> None:
         self._plan = plan
+        self.failures = failures
         self._world = plan.world
         self.steps: list[RecordedStep] = []
         """The steps of the interleaving that the next commit records."""
@@ -90,9 +95,23 @@ class CommitMaker:
         self.repeat_outside()
         opened.commits += 1
         seed = f"{plan.seed}/{opened.number}/{opened.commits}"
-        resolver = GuardedResolver(resolver)
-        with self.watch.during(f"the resolver {resolver!r} in round {opened.number}, with the world's rules,"):
-            made = self._world.commit(intents, resolver=resolver, seed=seed, notes=everything, time=self.time(opened.number))
+        batch = list(intents)
+
+        def commit(deciding: Resolver) -> tuple[Event, ...]:
+            self.failures.mechanisms = deciding is not plan.resolver
+            guarded = GuardedResolver(deciding)
+            refuse, time = self.failures.refuse, self.time(opened.number)
+            with self.watch.during(f"the resolver {deciding!r} in round {opened.number}, with the world's rules,"):
+                return self._world.commit(batch, resolver=guarded, seed=seed, notes=everything, time=time, on_failure=refuse)
+
+        try:
+            made = commit(resolver)
+        except MechanismsFailed as failed:
+            text = "the mechanisms in force fail with all intents of round %d; it is decided without them"
+            _log.warning(text, opened.number, exc_info=failed.__cause__)
+            made = commit(plan.resolver)
+        if batch:
+            self.failures.succeeded()
         opened.events.extend(self._made(made))
 
     def settle(self, opened: OpenRound) -> str:

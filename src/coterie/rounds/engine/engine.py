@@ -10,7 +10,7 @@ from coterie.errors import CheckpointRefused, InvalidValue, StageFailed, describ
 from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, verdict_notes
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report, take
-from coterie.rounds.engine.failures import StageFailures, cause_of_kind
+from coterie.rounds.engine.failures import ResolverFailures, StageFailures, cause_of_kind
 from coterie.rounds.engine.membership import change_of
 from coterie.rounds.engine.returning import for_each, for_others, own
 from coterie.rounds.engine.timeline import Timeline
@@ -41,14 +41,14 @@ class RoundEngine:
         self.graph = plan.graph
         self.replaying = replaying
         self.participants = {name: Participant(name, agent) for name, agent in plan.agents.items()}
-        self.settling = CommitMaker(plan)
+        self.failures = StageFailures()
+        self.settling = CommitMaker(plan, ResolverFailures(plan, self.failures))
         self._open_threads()
-        self.table = TokenTable()
+        self.table = TokenTable(frozenset(stage.name for stage in self.graph.stages if stage.together))
         self.open: dict[int, OpenRound] = {}
         self.settled = 0
         self.digests: list[str] = []
         self.forfeits = self.errors = 0
-        self.failures = StageFailures()
         self.stopped = ""
         self.running: dict[int, tuple[Turn, list[Token]]] = {}
         """Running turns and their tokens, by the identity of the turn."""
@@ -118,8 +118,7 @@ class RoundEngine:
 
     def enter(self, token: Token, opened: OpenRound) -> None:
         """Let a token enter a round."""
-        self.table.move(token, Status.READY, opened.number)
-        token.stage, token.since = self.graph.start, self._now()
+        self.table.arrive(token, opened.number, self.graph.start, self._now())
         token.inputs, token.visits, token.intended, token.proposals = {}, {}, 0, []
         opened.inside.add(token.name)
 
@@ -303,8 +302,8 @@ class RoundEngine:
         if target == END:
             self._leave(token, token.latest)
         else:
-            self.table.move(token, Status.READY, token.round)
-            token.stage, token.since, token.turn = target, self._now(), None
+            token.turn = None
+            self.table.arrive(token, token.round, target, self._now())
 
     def _leave(self, token: Token, state: bytes | None) -> None:
         """Let a token leave its round."""

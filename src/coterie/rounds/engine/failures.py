@@ -1,10 +1,16 @@
-"""The exceptions of stages: the first of each type is logged, and one that every agent raised ends the run."""
+"""The exceptions of stages and resolvers: the first of each type is logged, and one that every agent raised ends the run."""
 
 from __future__ import annotations
 
 import logging
 
 from coterie.errors import StageFailed, describe
+from coterie.rounds.mode import OnError
+from coterie.rounds.plan import Plan
+from coterie.world.drafting import CommitFailure
+
+_RESOLVER = "(resolver)"
+"""The name of the resolver among the stages that have succeeded. No stage can have it."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +46,51 @@ class StageFailures:
             agent, error = min(errors.items(), key=lambda item: item[0])
             why = f"it raised {describe(error)} for {agent}, and an error for every other agent too"
             raise StageFailed(stage, round, why if len(errors) > 1 else f"it raised {describe(error)} for {agent}") from error
+
+
+class MechanismsFailed(Exception):
+    """The resolver fails with the mechanisms in force, whatever is intended."""
+
+
+class ResolverFailures:
+    """Decide what follows when a resolver, an action or an invariant fails with intents: they are refused, and the run goes on.
+
+    Only a resolver that has never decided anything ends the run: see `refuse`. Only the engine's thread uses it.
+    """
+
+    def __init__(self, plan: Plan, stages: StageFailures) -> None:
+        self._plan = plan
+        self._stages = stages
+        self._told: set[type[BaseException]] = set()
+        self.mechanisms = False
+        """Whether the resolver has mechanisms in force."""
+
+    def succeeded(self) -> None:
+        """Note that the resolver has decided on an intent."""
+        self._stages.succeeded(_RESOLVER)
+
+    def refuse(self, failure: CommitFailure) -> None:
+        """Log the first failure of each kind with its traceback. The caller refuses the intents.
+
+        Raises `MechanismsFailed` if it fails with all of them with mechanisms in force; an error of the kinds `halt_on`; and
+        the error itself if it fails with the intents of all agents in the first decision of the run.
+        """
+        error, everything = failure.error, len(failure.blamed) == len(failure.asked)
+        halting = cause_of_kind(error, self._plan.halt_on)
+        if halting is not None:
+            raise halting
+        if everything and self.mechanisms:
+            raise MechanismsFailed from error
+        new = self._stages.proven is not None and _RESOLVER not in self._stages.proven
+        several = failure.undecided or len({intent.agent for intent in failure.asked}) > 1
+        if everything and new and several and self._plan.on_error is OnError.RAISE:
+            raise error
+        kind = type(error.__cause__ or error)
+        if kind not in self._told:
+            self._told.add(kind)
+            first = failure.blamed[0]
+            text = "%d intents are refused, the first is %s of %s in round %d: %s; further errors of this kind are not logged"
+            _log.warning(text, len(failure.blamed), first.action, first.agent, first.round, describe(error), exc_info=error)
 
 
 def cause_of_kind(error: BaseException, kinds: tuple[type[Exception], ...]) -> Exception | None:

@@ -32,22 +32,22 @@ class RoundStrategy:
                 engine.enter(token, opened)
             return True
         (opened,) = engine.open.values()
-        ready = [token for _, token in sorted(engine.table.ready.items())]
-        apart = [token for token in ready if not engine.graph.stage(token.stage).together]
-        if apart and not (self._mode is Mode.LOCKSTEP and engine.running):
+        table = engine.table
+        if table.apart and not (self._mode is Mode.LOCKSTEP and engine.running):
+            apart = [token for _, token in sorted(table.apart.items())]
             if self._mode is Mode.LOCKSTEP:
                 engine.waited(apart, opened.number, apart[0].stage)
             for token in apart:
                 engine.start(token, opened.view)
             return True
         if self._mode is Mode.PIPELINES:
-            return self._alone(engine, [token for token in ready if token not in apart]) or self._close(engine)
+            return self._alone(engine) or self._close(engine)
         if engine.running:
             return False
-        if ready:
+        if table.come:
             # All agents wait, and no other can arrive: do the first of these stages.
-            stage = min((token.stage for token in ready), key=engine.graph.places.__getitem__)
-            come = [token for token in ready if token.stage == stage]
+            stage = min(table.come, key=engine.graph.places.__getitem__)
+            come = [token for _, token in sorted(table.come[stage].items())]
             engine.waited(come, opened.number, stage)
             intents, opened.intents = opened.intents, []
             if intents:
@@ -57,11 +57,12 @@ class RoundStrategy:
             return True
         return self._close(engine)
 
-    def _alone(self, engine: RoundEngine, come: list[Token]) -> bool:
-        if not come or engine.serving is not None:
+    def _alone(self, engine: RoundEngine) -> bool:
+        first = engine.table.first_come
+        if first is None or engine.serving is not None:
             return False
         (opened,) = engine.open.values()
-        engine.serve([min(come, key=lambda token: (token.since, token.name))], opened, opened.view)
+        engine.serve([first], opened, opened.view)
         return True
 
     def _close(self, engine: RoundEngine) -> bool:
@@ -85,17 +86,19 @@ class TokenStrategy:
         if not table.tokens and not engine.open:
             open_round(engine, engine.settled + 1)
             return True
-        for _, token in sorted(table.gate.items()):
-            if token.status is Status.AT_GATE and self._may_enter(engine, token.round + 1, table.slowest, rounds):
-                engine.waited([token], token.round + 1, "the slowest")
-                went = enter(engine, token) or went
-        for _, token in sorted(table.ready.items()):
-            if not engine.graph.stage(token.stage).together:
-                begin(engine, token)
-                went = True
-        come = [token for token in table.ready.values() if engine.graph.stage(token.stage).together]
-        if come and engine.serving is None:
-            serve(engine, min(come, key=lambda token: (token.since, token.name)))
+        for number in sorted(table.gate):
+            # Whole rounds, so that the tokens that wait for the slowest are not gone through at each step.
+            if self._may_enter(engine, number + 1, table.slowest, rounds):
+                for _, token in sorted(table.gate.get(number, {}).items()):
+                    if token.status is Status.AT_GATE:
+                        engine.waited([token], number + 1, "the slowest")
+                        went = enter(engine, token) or went
+        for _, token in sorted(table.apart.items()):
+            begin(engine, token)
+            went = True
+        first = table.first_come
+        if first is not None and engine.serving is None:
+            serve(engine, first)
             went = True
         return went
 

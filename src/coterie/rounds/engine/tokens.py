@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from heapq import heappop, heappush
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +12,8 @@ from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.turn import Turn
 from coterie.runtime import AgentRef
 from coterie.world import Event, ExternalEvent, Intent, View
+
+_Key = TypeVar("_Key", int, str)
 
 
 class Status(enum.StrEnum):
@@ -79,14 +82,22 @@ class OpenRound(msgspec.Struct, eq=False):
 
 
 class TokenTable:
-    """All tokens, indexed by status, and the round of the slowest. Only the engine's thread uses it."""
+    """All tokens, indexed by status, and the round of the slowest. Only the engine's thread uses it.
 
-    def __init__(self) -> None:
+    No operation takes time in proportion to the number of all tokens, except `live`.
+    """
+
+    def __init__(self, together: frozenset[str]) -> None:
         self.tokens: dict[str, Token] = {}
-        self.ready: dict[str, Token] = {}
-        """The tokens that have reached a stage and not begun it."""
-        self.gate: dict[str, Token] = {}
-        """The tokens between two rounds."""
+        self.apart: dict[str, Token] = {}
+        """The tokens that have reached a per-agent stage and not begun it."""
+        self.come: dict[str, dict[str, Token]] = {}
+        """The tokens that have reached a together-stage that has not begun for them, by stage."""
+        self.gate: dict[int, dict[str, Token]] = {}
+        """The tokens between two rounds, by the round that they have left."""
+        self._together = together
+        self._arrivals: list[tuple[float, str]] = []
+        """A heap of the arrivals at together-stages; entries of tokens that have gone on are dropped when they are met."""
         self._places: dict[str, int] = {}
         self._fronts: dict[int, int] = {}
 
@@ -100,6 +111,17 @@ class TokenTable:
         """The round of the slowest token, counting a token between rounds for the next; 0 without tokens."""
         return min(self._fronts, default=0)
 
+    @property
+    def first_come(self) -> Token | None:
+        """The token that has waited longest at a together-stage; of several, the first by name. None without any."""
+        while self._arrivals:
+            since, name = self._arrivals[0]
+            token = self.tokens[name]
+            if token.since == since and token.status is Status.READY and token.stage in self._together:
+                return token
+            heappop(self._arrivals)
+        return None
+
     def place(self, name: str) -> int:
         """Return the position of a token among all, sorted by name."""
         if not self._places:
@@ -112,8 +134,14 @@ class TokenTable:
         self._places = {}
         self._count(token, 1)
 
+    def arrive(self, token: Token, number: int, stage: str, now: float) -> None:
+        """Let a token reach a stage of a round."""
+        self._count(token, -1)
+        token.status, token.round, token.stage, token.since = Status.READY, number, stage, now
+        self._count(token, 1)
+
     def move(self, token: Token, status: Status, number: int) -> None:
-        """Set the status and round of a token."""
+        """Set the status, which is not `READY`, and the round of a token."""
         self._count(token, -1)
         token.status, token.round = status, number
         self._count(token, 1)
@@ -127,9 +155,23 @@ class TokenTable:
             self._fronts[front] = left
         else:
             del self._fronts[front]
-        kept = self.ready if token.status is Status.READY else self.gate if token.status is Status.AT_GATE else None
-        if kept is not None:
+        if token.status is Status.AT_GATE:
+            _put(self.gate, token.round, token, by)
+        elif token.status is Status.READY and token.stage in self._together:
+            _put(self.come, token.stage, token, by)
             if by > 0:
-                kept[token.name] = token
-            else:
-                del kept[token.name]
+                heappush(self._arrivals, (token.since, token.name))
+        elif token.status is Status.READY and by > 0:
+            self.apart[token.name] = token
+        elif token.status is Status.READY:
+            del self.apart[token.name]
+
+
+def _put(groups: dict[_Key, dict[str, Token]], key: _Key, token: Token, by: int) -> None:
+    """Add a token to its group, or remove it, and the group with the last one."""
+    if by > 0:
+        groups.setdefault(key, {})[token.name] = token
+        return
+    del groups[key][token.name]
+    if not groups[key]:
+        del groups[key]

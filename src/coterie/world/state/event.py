@@ -72,9 +72,11 @@ class Fold:
     `touched` is the set of written keys; `apply` adds only removed ones.
     """
 
-    __slots__ = ("_deadlines", "_keys", "_timed", "sequence", "time", "touched")
+    __slots__ = ("_before", "_deadlines", "_keys", "_removed", "_timed", "sequence", "time", "touched")
 
     def __init__(self, view: View) -> None:
+        self._before = view
+        self._removed = False
         self._keys = view.keys_map.mutate()
         self._deadlines = view.deadlines_map.mutate()
         self._timed = len(view.deadlines_map) > 0
@@ -98,6 +100,7 @@ class Fold:
 
     def remove(self, key: str) -> None:
         """Remove a key, if it is there."""
+        self._removed = True
         self._keys.pop(key, None)
         self.touched.add(key)
         if self._timed:
@@ -108,10 +111,13 @@ class Fold:
         self._deadlines[key] = when
         self._timed = True
 
-    def apply(self, event: Event) -> None:
-        """Apply an event."""
-        for key, value in event.changes.items():
-            self._keys[key] = freeze(value, key)
+    def apply(self, event: Event, *, frozen: bool = False) -> None:
+        """Apply an event. With `frozen`, its values are known to be frozen."""
+        if frozen:
+            self._keys.update(event.changes)
+        else:
+            for key, value in event.changes.items():
+                self._keys[key] = freeze(value, key)
         if self._timed:
             for key in event.changes:
                 self._deadlines.pop(key, None)
@@ -124,7 +130,10 @@ class Fold:
 
     def view(self) -> View:
         """Return the result as a view."""
-        return View(self._keys.finish(), self._deadlines.finish(), self.sequence, self.time)
+        keys, before = self._keys.finish(), self._before
+        # Without a removal, as many keys are the same keys.
+        same = not self._removed and len(keys) == len(before)
+        return View(keys, self._deadlines.finish(), self.sequence, self.time, before.order if same else None)
 
 
 def fold(view: View, events: Iterable[Event]) -> View:

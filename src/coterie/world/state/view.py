@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import immutables
@@ -12,6 +14,22 @@ from coterie.world.state.values import fingerprint
 _NOTHING: immutables.Map[str, float] = immutables.Map()
 
 
+class KeyOrder:
+    """The keys of views in order, sorted when they are first asked for. Safe from any thread."""
+
+    __slots__ = ("_sorted",)
+
+    def __init__(self) -> None:
+        self._sorted: tuple[str, ...] | None = None
+
+    def of(self, keys: immutables.Map[str, Any]) -> tuple[str, ...]:
+        """Return the keys, which are always the same, in order."""
+        # Two threads may sort at the same time, with the same result.
+        if self._sorted is None:
+            self._sorted = tuple(sorted(keys))
+        return self._sorted
+
+
 class View(Mapping[str, Any]):
     """A snapshot of a world: a persistent mapping of keys to frozen values. Made in O(1); immutable.
 
@@ -19,7 +37,7 @@ class View(Mapping[str, Any]):
     mappings. Safe from any thread.
     """
 
-    __slots__ = ("_deadlines", "_keys", "_sorted", "sequence", "time")
+    __slots__ = ("_deadlines", "_keys", "order", "sequence", "time")
 
     def __init__(
         self,
@@ -27,10 +45,12 @@ class View(Mapping[str, Any]):
         deadlines: immutables.Map[str, float] = _NOTHING,
         sequence: int = 0,
         time: float = 0.0,
+        order: KeyOrder | None = None,
     ) -> None:
         self._keys = keys
         self._deadlines = deadlines
-        self._sorted: tuple[str, ...] | None = None
+        self.order = order if order is not None else KeyOrder()
+        """Its sorted keys, which views with the same keys share. For folds."""
         self.sequence = sequence
         """The number of the last applied event."""
         self.time = time
@@ -50,14 +70,20 @@ class View(Mapping[str, Any]):
         return len(self._keys)
 
     def __iter__(self) -> Iterator[str]:
-        # Two threads may sort at the same time, with the same result.
-        if self._sorted is None:
-            self._sorted = tuple(sorted(self._keys))
-        return iter(self._sorted)
+        return iter(self.order.of(self._keys))
 
     def under(self, prefix: str) -> dict[str, Any]:
-        """Return the values of the keys that begin with `prefix`, by the rest of the key, in order."""
-        return {key[len(prefix) :]: self._keys[key] for key in self if key.startswith(prefix)}
+        """Return the values of the keys that begin with `prefix`, by the rest of the key, in order.
+
+        It takes time in proportion to their number, after keys were added or removed in proportion to all keys.
+        """
+        order = self.order.of(self._keys)
+        found = {}
+        for key in islice(order, bisect_left(order, prefix), None):
+            if not key.startswith(prefix):
+                break
+            found[key[len(prefix) :]] = self._keys[key]
+        return found
 
     def expiry(self, key: str) -> float | None:
         """Return the time at which a key expires, in seconds of the world's time, or None."""
