@@ -1,8 +1,10 @@
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import pytest
 
 from coterie import Message, Request
+from coterie.errors import DefinitionError
 from coterie.kernel import Address
 from coterie.messaging import DeadLetter, Reason
 from coterie.messaging.dead_letters import DeadLetters
@@ -90,3 +92,12 @@ def test_dead_letters_can_be_added_while_they_are_looked_at() -> None:
     for each in letters:
         letters.add(each)
     assert letters.total == 20
+
+
+@pytest.mark.parametrize("options", [{}, {"frozen": True}])
+def test_a_message_is_no_dataclass(options: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match=r"Wrong: a message is no dataclass; leave out @dataclass"):
+
+        @dataclass(**options)
+        class Wrong(Message):  # type: ignore[misc] # that is the test
+            text: str = ""

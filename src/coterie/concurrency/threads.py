@@ -8,8 +8,9 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, TypeAlias
 
 from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.frames import interrupted
@@ -93,6 +94,25 @@ def stack_of(thread_id: int | None) -> str:
     """Return the stack of a thread, innermost call last; an empty text if it has ended or has no Python frame."""
     frame = sys._current_frames().get(thread_id) if thread_id is not None else None  # noqa: SLF001 - documented, but private by name
     return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+
+def await_stack_of(awaitable: object) -> str:
+    """Return where a suspended coroutine, or generator, awaits, innermost call last; an empty text if it is not suspended."""
+    return "".join(traceback.StackSummary.extract(_suspended(awaitable)).format())
+
+
+def _suspended(awaitable: Any) -> Iterator[tuple[FrameType, int]]:
+    while awaitable is not None:
+        # Each attribute is read once: another thread may resume it at any time.
+        for prefix, inner in (("cr", "cr_await"), ("gi", "gi_yieldfrom"), ("ag", "ag_await")):
+            if hasattr(awaitable, inner):
+                frame = getattr(awaitable, f"{prefix}_frame")
+                awaitable = getattr(awaitable, inner)
+                if frame is not None:
+                    yield frame, frame.f_lineno
+                break
+        else:
+            return
 
 
 def dump_stacks() -> str:

@@ -37,9 +37,15 @@ class HandlerFailed(DeliveryError):
 class Unhandled(HandlerFailed):
     """The agent has no handler for messages of this type."""
 
-    def __init__(self, agent: object, message: str, known: Sequence[str] = ()) -> None:
-        listed = ", ".join(known) or "nothing"
-        super().__init__(agent, message, f"it has no handler for that type, only for {listed}; add a method with @on")
+    def __init__(self, agent: object, message: str, known: Sequence[str] = (), *, redefined: bool = False) -> None:
+        if redefined:
+            reason = (
+                f"its handler is for another class named {message}, which was defined a second time, as by a cell of a "
+                "notebook that ran again; spawn the agent again, from a class that was defined after the message"
+            )
+        else:
+            reason = f"it has no handler for that type, only for {', '.join(known) or 'nothing'}; add a method with @on"
+        super().__init__(agent, message, reason)
 
 
 class AskTimeout(DeliveryError, TimeoutError):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_tra
 
 import msgspec
 
+from coterie.errors import DefinitionError
+
 R_co = TypeVar("R_co", covariant=True)
 
 if TYPE_CHECKING:
@@ -21,7 +23,21 @@ if TYPE_CHECKING:
             cls, *, frozen: bool = True, kw_only: bool = False, tag: Any = None, tag_field: str | None = None
         ) -> None: ...
 else:
-    _Struct = msgspec.Struct
+
+    class _MessageType(msgspec.StructMeta):
+        """The class of message classes. It refuses what would break one."""
+
+        def __setattr__(cls, name: str, value: object) -> None:  # noqa: N805 - the class of a class
+            if name.startswith("__dataclass_"):
+                raise DefinitionError(
+                    f"{cls.__module__}.{cls.__qualname__}",
+                    "a message is no dataclass",
+                    "leave out @dataclass: its fields are listed alike",
+                )
+            super().__setattr__(name, value)
+
+    class _Struct(msgspec.Struct, metaclass=_MessageType):
+        pass
 
 
 class Message(_Struct, frozen=True, tag=str, tag_field="$type"):

@@ -10,29 +10,32 @@ from typing import Protocol
 import msgspec
 
 from coterie.concurrency import Signal
-from coterie.concurrency.threads import stack_of
 from coterie.errors import AgentStopped
 from coterie.kernel import Clock, Countdown
 from coterie.kernel.clock import DrivenClock
 from coterie.messaging import Message
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.supervision_group import SupervisionGroup
+from coterie.runtime.observation.inspection import stack_of_agent
 from coterie.runtime.observation.quiescence import Activity, Quiescence
 
 _log = logging.getLogger(__name__)
 
 _LAST_CALL = 1.0
 """Seconds, at most, for handlers to be cancelled once the time for stopping is over."""
+_RESPONSE = 0.1
+"""Seconds for agents whose thread is not stuck to take a turn."""
 _THREADS = 2.0
 """Seconds that threads which run no agent get to end."""
 
 
 class StuckAgent(msgspec.Struct, frozen=True):
-    """An agent that did not stop, because its thread is stuck in user code."""
+    """An agent that did not stop, because its thread, or an await, is stuck in user code."""
 
     name: str
     thread: str
     stack: str
+    """The stack of its thread, and of each handler and task that awaits, innermost call last."""
 
 
 class StopReport(msgspec.Struct, frozen=True):
@@ -78,7 +81,7 @@ class Shutdown:
         drained = drain and self._drain(countdown)
         self._services.close(Countdown(_LAST_CALL))
         self._stop_agents(drain=drain, countdown=countdown)
-        stuck = [self._give_up(cell) for cell in self._cells()]
+        stuck = self._end_the_rest()
         self._services.end_threads(0.1 if stuck else _THREADS)
         return StopReport(drained, tuple(stuck))
 
@@ -100,11 +103,27 @@ class Shutdown:
             left = min(_LAST_CALL, max(0.1, left))
         empty.wait(left)
 
-    def _give_up(self, cell: AgentCell) -> StuckAgent:
+    def _end_the_rest(self) -> list[StuckAgent]:
+        """End the agents that are stuck, and return them. One that awaits something still runs `on_stop`."""
+        cells = self._cells()
+        stuck = [self._examine(cell) for cell in cells]
+        responses = [_cease_to_wait(cell) for cell in cells]
+        # An agent that is stuck in code of its own does not respond.
+        soon, countdown = Countdown(_RESPONSE), Countdown(_LAST_CALL)
+        for cell, responded in zip(cells, responses, strict=True):
+            if not (responded.wait(soon.left()) and cell.ended.wait(countdown.left())):
+                self._give_up(cell)
+        return stuck
+
+    def _examine(self, cell: AgentCell) -> StuckAgent:
         ident = cell.executor.thread_id
         thread = next((each.name for each in threading.enumerate() if each.ident == ident), "no thread")
-        stack = stack_of(ident)
-        cell.log.error("did not stop and was given up; its thread %s is in\n%s", thread, stack)
+        stack = stack_of_agent(cell)
+        where = f"its thread {thread} is" if ident is not None else "it is"
+        cell.log.error("did not stop and was given up; %s in\n%s", where, stack)
+        return StuckAgent(cell.name, thread, stack)
+
+    def _give_up(self, cell: AgentCell) -> None:
         cell.mailbox.close()
         for envelope in cell.outcomes.count_leftovers():
             cell.outcomes.dead_letter(envelope)
@@ -113,4 +132,15 @@ class Shutdown:
         for envelope in in_hand:
             if envelope.reply is not None:
                 envelope.reply.fail(self._services.stopped_error(cell.name, envelope.message, None))
-        return StuckAgent(cell.name, thread, stack)
+
+
+def _cease_to_wait(cell: AgentCell) -> Signal:
+    """Let an agent end without the tasks that do not end; the returned signal is set if it responds."""
+    responded = Signal()
+
+    def cease() -> None:
+        cell.life.cease_to_wait()
+        responded.set()
+
+    cell.control(cease)
+    return responded

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Union
 import pytest
 
 from coterie import Agent, Message, Request, Runtime, on
-from coterie.errors import DefinitionError, NotInAgent
+from coterie.errors import DefinitionError, NotInAgent, Unhandled
 from coterie.runtime.definition.handlers import nearest
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
         on(attempts=0)(quoted)
     with pytest.raises(DefinitionError, match="give exception classes"):
         on(raises=ValueError("x"))(quoted)  # type: ignore[call-overload] # on purpose
-    with pytest.raises(DefinitionError, match="put @on above the other decorators"):
+    with pytest.raises(DefinitionError, match="put @on right above its def"):
         on(staticmethod(quoted))
 
 
@@ -311,3 +311,89 @@ def test_a_handler_is_a_method() -> None:
 def test_on_is_given_no_message_class() -> None:
     with pytest.raises(DefinitionError, match=r"annotate the method's parameter"):
         on(Base)
+
+
+def _bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return inner
+
+
+def test_a_decorator_that_hides_a_handler_is_named_where_the_class_is_defined() -> None:
+    with pytest.raises(DefinitionError, match=r"Lost\.other: what a decorator above @on made of it .* use functools\.wraps"):
+
+        class Lost(Agent):
+            @_bare
+            @on
+            def other(self, message: Other) -> str:
+                return "lost"
+
+    def other(self: Any, message: Other) -> str:
+        return "lost"
+
+    with pytest.raises(DefinitionError, match="what a decorator above @on made of it"):
+        type("Dynamic", (Agent,), {"other": _bare(on(other))})
+    with pytest.raises(DefinitionError, match=r"use functools\.wraps in a decorator below @on"):
+
+        class Hidden(Agent):
+            @on
+            @_bare
+            def other(self, message: Other) -> str:
+                return "hidden"
+
+
+class _Wrapper:
+    """A decorator that is an object, as of many libraries."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return f"wrapped {self.function(*args)}"
+
+
+def test_decorators_above_on_may_be_any_that_keep_the_method() -> None:
+    class Decorated(Agent):
+        @_Wrapper
+        @on
+        def other(self, message: Other) -> str:
+            return "other"
+
+        @functools.lru_cache  # noqa: B019 - that is the test
+        @on
+        def another(self, message: Another) -> str:
+            return "another"
+
+    with Runtime() as runtime:
+        agent = runtime.spawn(Decorated)
+        assert agent.ask(Other()).result(10) == "wrapped other"
+        assert agent.ask(Another()).result(10) == "another"
+
+
+def test_a_message_class_that_was_defined_again_is_told_from_a_missing_handler() -> None:
+    def define() -> type[Request[int]]:
+        class Ping(Request[int]):
+            pass
+
+        return Ping
+
+    first, second = define(), define()
+
+    class Ping(Request[int]):
+        pass
+
+    class Echo(Agent):
+        @on
+        def ping(self, message: first) -> int:  # type: ignore[valid-type] # made by a function
+            return 1
+
+    with Runtime() as runtime:
+        echo = runtime.spawn(Echo)
+        assert echo.ask(first()).result(10) == 1
+        with pytest.raises(Unhandled, match=r"another class named .*Ping, which was defined a second time"):
+            echo.ask(second()).result(10)
+        assert [letter.detail for letter in runtime.dead_letters] == ["only for an earlier or later definition of its class"]
+        with pytest.raises(Unhandled, match="it has no handler for that type, only for"):
+            echo.ask(Ping()).result(10)

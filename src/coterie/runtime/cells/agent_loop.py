@@ -22,6 +22,7 @@ class LoopOwner(Protocol):
     """The agent whose loop it is."""
 
     last_error: str
+    given_up: bool
 
     @property
     def incarnation(self) -> TaskOwner | None:
@@ -49,6 +50,9 @@ def prepare(loop: asyncio.AbstractEventLoop, owner: LoopOwner) -> None:
         return task
 
     def failed(_: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+        if owner.given_up:
+            # Its tasks cannot end any more.
+            return
         error = what.get("exception")
         owner.last_error = describe(error) if error is not None else str(what.get("message"))
         owner.log.error("in the event loop: %s: %s", what.get("message"), owner.last_error, exc_info=error)

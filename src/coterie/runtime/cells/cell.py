@@ -20,6 +20,7 @@ from coterie.runtime.cells.cell_services import CellServices
 from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle import Lifecycle
 from coterie.runtime.cells.outcomes import Outcomes
+from coterie.runtime.cells.stash import Stash
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.context_owner import SpawnOptions
@@ -51,6 +52,7 @@ class AgentCell:
         "blocking",
         "children",
         "ended",
+        "ending",
         "executor",
         "given_up",
         "incarnation",
@@ -66,6 +68,7 @@ class AgentCell:
         "services",
         "spec",
         "stalled_for",
+        "stash",
         "supervision_group",
         "waits_for",
     )
@@ -96,10 +99,13 @@ class AgentCell:
             dropped=self.outcomes.make_room,
             refused=self.outcomes.refuse,
         )
+        self.stash = Stash(self)
         self.reference = AgentRef(address, services, services.endpoint_for(self))
         self.life = Lifecycle(self)
         self.incarnation: Incarnation | None = None
         self.ended = Signal()
+        self.ending = False
+        """True once the agent was told to stop without draining."""
         self.waits_for: dict[Completion, Waiter] = {}
         self.kept: Any = None
         """The latest snapshot of the agent's state, as a one-element tuple, or None if there is none yet."""
@@ -153,6 +159,7 @@ class AgentCell:
     def stop(self, *, drain: bool) -> Completion:
         """Begin to stop the agent."""
         self.mailbox.close()
+        self.ending = self.ending or not drain
         self.control(lambda: self.life.stop(drain=drain))
         return self.ended
 
@@ -261,20 +268,24 @@ class AgentCell:
         if handler.is_async or (value is not None and asyncio.iscoroutine(value)):
             incarnation.begin(handler, envelope, value)
             return
-        self.outcomes.returned(envelope, value)
+        # A message that was postponed is not in hand any more, and has no outcome yet.
+        if invocation.envelope is not None:
+            self.outcomes.returned(envelope, value)
         if self.spec.keeps_state:
             incarnation.keep_state()
         if taken_at:
             self.outcomes.record_times(began - taken_at, self.now() - began)
 
-    def handler_returned(self, envelope: Envelope, value: Any) -> None:
-        """Handle the result of an ``async`` handler."""
-        self.outcomes.returned(envelope, value)
+    def handler_returned(self, envelope: Envelope | None, value: Any) -> None:
+        """Handle the result of an ``async`` handler; without an envelope, the handler has postponed its message."""
+        if envelope is not None:
+            self.outcomes.returned(envelope, value)
         if self.spec.keeps_state and self.incarnation is not None:
             self.incarnation.keep_state()
 
     def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
         """End the message of a handler that raised, and fail the agent unless the error only concerns the message."""
+        self.stash.discard(envelope)
         if self.outcomes.raised(handler, envelope, error, cancelled=cancelled):
             self.life.fail(error, type(envelope.message).__qualname__)
 

@@ -9,6 +9,7 @@ from contextvars import copy_context
 from inspect import isawaitable
 from typing import Any, Protocol, TypeVar
 
+from coterie.concurrency.threads import await_stack_of
 from coterie.errors.general import SnapshotFailed
 from coterie.kernel.checkpoint import detach
 from coterie.messaging.envelope import Envelope
@@ -85,8 +86,8 @@ class IncarnationOwner(ActingAgent, Protocol):
         """Take messages again, unless there is another reason not to."""
         ...
 
-    def handler_returned(self, envelope: Envelope, value: Any) -> None:
-        """Handle the result of an ``async`` handler."""
+    def handler_returned(self, envelope: Envelope | None, value: Any) -> None:
+        """Handle the result of an ``async`` handler; without an envelope, the handler has postponed its message."""
         ...
 
     def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
@@ -210,7 +211,7 @@ class Incarnation:
             if error is not None:
                 cell.handler_raised(handler, envelope, error, cancelled=invocation.cancelled)
                 return
-            cell.handler_returned(envelope, value)
+            cell.handler_returned(invocation.envelope, value)
             if began:
                 cell.outcomes.record_times(began - envelope.taken_at, cell.now() - began)
 
@@ -272,6 +273,12 @@ class Incarnation:
         self._other_tasks.discard(task)
         self.look_if_idle()
 
+    def stacks(self) -> str:
+        """Return where its ``async`` handlers, hooks and background tasks await. From any thread."""
+        drives = [each.task.get_coro() for each in self.handler_tasks if each.task is not None]
+        works = [getattr(drive, "cr_await", None) for drive in drives] + [task.get_coro() for task in self.tasks.copy()]
+        return "\n".join(filter(None, map(await_stack_of, works)))
+
     def cancel(self, envelope: Envelope) -> None:
         """Cancel the handler of a message, unless it is shielded or has ended."""
         for invocation in self._handler_tasks:
@@ -293,6 +300,9 @@ class Incarnation:
         self.cancel_all()
         for invocation in list(self._handler_tasks):
             invocation.cancelled = True
+            if invocation.task is not None:
+                # As asyncio does for tasks that it leaves behind: that has been reported already.
+                invocation.task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
             invocation.finish(None, asyncio.CancelledError())
 
     @property

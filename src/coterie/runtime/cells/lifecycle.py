@@ -35,6 +35,7 @@ class Lifecycle:
         "_backoff",
         "_building",
         "_cause",
+        "_cease_to_wait",
         "_cell",
         "_drain",
         "_group_restart",
@@ -52,6 +53,8 @@ class Lifecycle:
         self.error: BaseException | None = None
         """The error with which the agent failed for good."""
         self._building = False
+        self._cease_to_wait: Callable[[], None] | None = None
+        """Ends the wait for tasks or children that do not end."""
         self._drain: bool | None = None
         """How the agent has been told to stop; None if it has not."""
         self._cause = ""
@@ -136,7 +139,7 @@ class Lifecycle:
     def rebuild(self, group: GroupRestart) -> None:
         """Build the agent again, now that the group is down."""
         if self._group_restart is group and self.phase is Phase.RESTARTING and self._cell.incarnation is None:
-            self._run(self._build())
+            self._run(self._rebuild())
 
     def stop(self, *, drain: bool) -> None:
         """Stop, or stop faster than before."""
@@ -156,6 +159,11 @@ class Lifecycle:
             if self._backoff is not None:
                 self._backoff.cancel()
             self._end(Phase.STOPPED, None)
+
+    def cease_to_wait(self) -> None:
+        """Go on to the end without the tasks and children that have not ended."""
+        if self._cease_to_wait is not None:
+            self._cease_to_wait()
 
     def drained(self) -> None:
         """Handle that the mailbox is empty while the agent drains."""
@@ -209,6 +217,11 @@ class Lifecycle:
             self._begin_to_stop()
         else:
             cell.release(Suspension.LIFE)
+
+    def _rebuild(self) -> Procedure:
+        # It may have been stopped between the end of the backoff and this step.
+        if not self.ended:
+            yield from self._build()
 
     def _fail_to_start(self, error: BaseException) -> Procedure:
         """End an agent that could not even be constructed. A retry would have the same arguments."""
@@ -290,6 +303,8 @@ class Lifecycle:
             # The last hook has made some.
             yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its other tasks")
         cell.incarnation = None
+        # The next life is as it was in the beginning, and decides anew what it can handle.
+        cell.stash.put_back()
 
     def _hook(self, incarnation: Incarnation, name: str, *args: object) -> Generator[Any, Any, BaseException | None]:
         """Run a hook of the agent, and return its exception, or None."""
@@ -323,12 +338,15 @@ class Lifecycle:
             nonlocal over
             if not over:
                 over = True
+                self._cease_to_wait = None
                 timer.cancel()
                 if timed_out:
-                    self._cell.log.error("did not wait any longer for %s to end", what)
+                    stacks = self._cell.incarnation.stacks() if self._cell.incarnation is not None else ""
+                    self._cell.log.error("did not wait any longer for %s to end\n%s", what, stacks)
                 resume()
 
         control = self._cell.control
+        self._cease_to_wait = lambda: once(timed_out=True)
         timer = self._cell.services.timers.call_later(_GRACE, lambda: control(lambda: once(timed_out=True)))
         wait(lambda: control(lambda: once(timed_out=False)))
 
@@ -349,7 +367,7 @@ class Lifecycle:
     def _back_off_is_over(self) -> None:
         if self._backoff is not None and self.phase is Phase.RESTARTING and self._drain is not False:
             self._backoff = None
-            self._run(self._build())
+            self._run(self._rebuild())
 
     def _end(self, phase: Phase, error: BaseException | None) -> None:
         cell = self._cell

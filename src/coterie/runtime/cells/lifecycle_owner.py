@@ -10,6 +10,7 @@ from coterie.messaging import Message
 from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.incarnation import Incarnation, IncarnationLife, IncarnationOwner
 from coterie.runtime.cells.outcomes import Outcomes
+from coterie.runtime.cells.stash import Stash
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.cells.supervision_group import Supervised, SupervisedLife, SupervisionGroup
 from coterie.runtime.definition.context_owner import ContextOwner, ContextServices
@@ -71,6 +72,11 @@ class LifecycleOwner(Supervised, IncarnationOwner, ContextOwner, Protocol):
     @property
     def mailbox(self) -> Mailbox:
         """The mailbox."""
+        ...
+
+    @property
+    def stash(self) -> Stash:
+        """The postponed messages."""
         ...
 
     @property

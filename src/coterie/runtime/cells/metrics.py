@@ -42,7 +42,7 @@ class AgentMetrics(msgspec.Struct, frozen=True):
     dead: int = 0
     """Messages without an agent or a handler, and messages that were dropped to make room."""
     queued: int = 0
-    """Messages that are in the mailbox now."""
+    """Messages that are in the mailbox now, or postponed."""
     restarts: int = 0
     late: int = 0
     """Handled messages whose answer came after the ask had ended."""

@@ -20,6 +20,7 @@ from coterie.messaging import Message, Reason
 from coterie.messaging.envelope import Envelope, ReplyPort
 from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.metrics import AgentMetrics, Times
+from coterie.runtime.cells.stash import Stash
 from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.references.logs import AgentLog
@@ -90,6 +91,11 @@ class OutcomesOwner(Protocol):
         ...
 
     @property
+    def stash(self) -> Stash:
+        """Its postponed messages."""
+        ...
+
+    @property
     def life(self) -> FailureCause:
         """Its life cycle."""
         ...
@@ -141,7 +147,7 @@ class Outcomes:
             expired=self.expired + mailbox.expired,
             rejected=mailbox.rejected,
             dead=self.dead + mailbox.dropped,
-            queued=len(mailbox),
+            queued=len(mailbox) + len(self._cell.stash),
             restarts=self._cell.restarts,
             late=self.late,
             latencies=self._times.latencies() if self._times is not None else None,
@@ -218,14 +224,18 @@ class Outcomes:
         """End a message without a handler."""
         self.dead += 1
         cell = self._cell
-        cell.services.dead_letter(envelope, cell.address, Reason.UNHANDLED)
+        kind = type(envelope.message)
+        handled = cell.spec.handlers
+        same = [each for each in handled if (each.__module__, each.__qualname__) == (kind.__module__, kind.__qualname__)]
+        detail = "only for an earlier or later definition of its class" if same else ""
+        cell.services.dead_letter(envelope, cell.address, Reason.UNHANDLED, detail)
         if envelope.reply is not None:
-            known = sorted(kind.__qualname__ for kind in cell.spec.handlers)
-            envelope.reply.fail(Unhandled(cell.name, type(envelope.message).__qualname__, known))
+            known = sorted(_name(each, kind) for each in handled)
+            envelope.reply.fail(Unhandled(cell.name, kind.__qualname__, known, redefined=bool(same)))
 
     def count_leftovers(self) -> list[Envelope]:
-        """Empty the mailbox of an agent that has ended, count its messages, and return those that become dead letters."""
-        left = self._cell.mailbox.empty()
+        """Empty the mailbox and the stash of an agent that has ended, count its messages, and return those that become dead letters."""
+        left = self._cell.stash.empty() + self._cell.mailbox.empty()
         dead = [envelope for envelope in left if envelope.reply is None or not envelope.reply.done]
         self.cancelled += len(left) - len(dead)
         self.dead += len(dead)
@@ -268,8 +278,9 @@ class ClosedOutcomes(Outcomes):
         """Do nothing: the message has been counted, and its ask has ended."""
 
     def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:  # noqa: ARG002 - as every
-        """Only log the error."""
-        self._cell.log.error("raised after it had been given up: %s", describe(error), exc_info=error)
+        """Only log the error, unless the coroutine of the handler was thrown away."""
+        if not isinstance(error, GeneratorExit):
+            self._cell.log.error("raised after it had been given up: %s", describe(error), exc_info=error)
         return False
 
 
@@ -279,6 +290,11 @@ def _pass_on(answer: Reply[Any], reply: ReplyPort) -> None:
         reply.fail(error)
     else:
         reply.succeed(answer.result())
+
+
+def _name(kind: type, other: type) -> str:
+    """Return the name of a class, with its module if only that tells it from another."""
+    return f"{kind.__module__}.{kind.__qualname__}" if kind.__qualname__ == other.__qualname__ else kind.__qualname__
 
 
 def _is_delivery_error(error: BaseException) -> bool:

@@ -11,12 +11,13 @@ from coterie.errors import DefinitionError, NotInAgent
 from coterie.kernel import Address, Clock
 from coterie.messaging import MailboxPolicy, Message, MessagePriority
 from coterie.messaging.dead_letters import DeadLetters
+from coterie.messaging.envelope import Envelope
 from coterie.runtime.definition.context_owner import ContextOwner, LiveAgent, SpawnOptions
 from coterie.runtime.definition.handlers import Handler, UnresolvedType, handlers_of
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.references.agent_timer import AgentTimer, Rhythm
-from coterie.runtime.references.invocation import CURRENT
+from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.reference import AgentRef, unwatch, watch
 
@@ -185,11 +186,38 @@ class Context:
     @property
     def sender(self) -> AgentRef | None:
         """The sender of the current message; None if that is not an agent, and in hooks and background tasks."""
-        invocation = CURRENT.get()
-        if invocation is None or invocation.envelope is None or invocation.cell.reference is not self._cell.reference:
-            return None
-        sender: Any = invocation.envelope.sender
+        envelope = self._in_hand(CURRENT.get())
+        sender: Any = envelope.sender if envelope is not None else None
         return sender  # type: ignore[no-any-return] # only references are ever put there
+
+    @property
+    def deadline(self) -> float | None:
+        """The time, on `runtime.clock.monotonic()`, after which the message in hand is worthless; None if there is none.
+
+        It is the end of the asker's timeout, or of the message's `ttl`. From any thread.
+        """
+        envelope = self._in_hand(CURRENT.get())
+        return envelope.deadline if envelope is not None else None
+
+    @property
+    def cancelled(self) -> bool:
+        """True if the work in hand is of no use any more: the ask has ended, its time is over, or the agent is to end at once.
+
+        An ``async`` handler is cancelled then. A ``def`` handler or hook that takes long, or a function that it gave to
+        `run_blocking`, should look at this now and then, and return. From any thread.
+        """
+        if self._cell.ending:
+            return True
+        envelope = self._in_hand(CURRENT.get())
+        if envelope is None:
+            return False
+        overdue = envelope.deadline is not None and envelope.deadline <= self._cell.services.clock.monotonic()
+        return overdue or (envelope.reply is not None and envelope.reply.done)
+
+    @property
+    def stopping(self) -> bool:
+        """True once the agent, or its runtime, has begun to stop: an agent that tells itself messages should cease. From any thread."""
+        return self._cell.stopping
 
     @property
     def runtime(self) -> AgentRuntime:
@@ -201,6 +229,20 @@ class Context:
     def log(self) -> AgentLog:
         """A log whose entries carry the agent's name. From any thread."""
         return self._cell.log
+
+    def stash(self) -> None:
+        """Postpone the message in hand, until `unstash_all`. Its sender, its asker and its deadline stay with it.
+
+        The handler then returns; what it returns is no answer. An agent that is rebuilt gets its postponed messages again.
+        At the end they become dead letters. Raises `MailboxFull` if as many are postponed as the mailbox may hold, and
+        `NotInAgent` where no message is in hand.
+        """
+        invocation = CURRENT.get()
+        self._cell.stash.add(invocation if self._in_hand(invocation) is not None else None)
+
+    def unstash_all(self) -> None:
+        """Put the postponed messages back into the mailbox, in their order and before all others."""
+        self._cell.stash.put_back()
 
     def use(self, service: type[T]) -> T:
         """Return the service that was given to `runtime.provide` under this type, or a subclass of it. From any thread.
@@ -301,6 +343,11 @@ class Context:
 
         future = self._cell.services.blocking.submit(call)
         return asyncio.wrap_future(future, loop=self._cell.loop())
+
+    def _in_hand(self, invocation: Invocation | None) -> Envelope | None:
+        if invocation is None or invocation.cell.reference is not self._cell.reference:
+            return None
+        return invocation.envelope
 
     def _incarnation(self, what: str) -> LiveAgent:
         incarnation = self._cell.incarnation

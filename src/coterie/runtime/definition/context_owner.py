@@ -11,6 +11,7 @@ from coterie.messaging import MailboxPolicy, Message
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.references.agent_timer import AgentTimer, TimerOwner
+from coterie.runtime.references.invocation import Invocation
 from coterie.runtime.references.mailbox_room import WaitServices
 from coterie.runtime.references.reference import AgentRef
 
@@ -69,6 +70,18 @@ class ContextServices(WaitServices, Protocol):
         ...
 
 
+class Postponed(Protocol):
+    """The messages that an agent has postponed."""
+
+    def add(self, invocation: Invocation | None) -> None:
+        """Postpone the message of a handler."""
+        ...
+
+    def put_back(self) -> None:
+        """Put all messages back into the mailbox."""
+        ...
+
+
 class ContextOwner(TimerOwner, Protocol):
     """The agent that a context belongs to, as the runtime keeps it."""
 
@@ -80,6 +93,21 @@ class ContextOwner(TimerOwner, Protocol):
     @property
     def incarnation(self) -> LiveAgent | None:
         """The current incarnation; None while the agent is down."""
+        ...
+
+    @property
+    def stash(self) -> Postponed:
+        """The postponed messages."""
+        ...
+
+    @property
+    def stopping(self) -> bool:
+        """True once the agent, or its runtime, has begun to stop."""
+        ...
+
+    @property
+    def ending(self) -> bool:
+        """True once the agent was told to stop without draining."""
         ...
 
     def loop(self) -> asyncio.AbstractEventLoop:

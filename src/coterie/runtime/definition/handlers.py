@@ -7,6 +7,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar, overload
 
 from coterie.errors import DefinitionError
@@ -15,6 +16,8 @@ from coterie.messaging import Message
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__coterie_on__"
+_DECLARED = "__coterie_declared__"
+"""The attribute of a class with the methods that its body declared by `@on`."""
 
 
 class UnresolvedType(DefinitionError):
@@ -117,7 +120,7 @@ def on(
         if inspect.isclass(method) and issubclass(method, Message):
             raise DefinitionError(where, "@on takes no message class", "write @on, and annotate the method's parameter with it")
         if not inspect.isfunction(method):
-            raise DefinitionError(where, "@on needs a plain method", "put @on above the other decorators")
+            raise DefinitionError(where, "@on needs a plain method", "put @on right above its def, below the other decorators")
         if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
             raise DefinitionError(where, "a handler cannot yield", "return a list, or send each value as a message")
         if getattr(frame.f_locals.get(method.__name__), _MARK, None) is not None and "__qualname__" in frame.f_locals:
@@ -132,6 +135,8 @@ def on(
             interleave=interleave, shield=shield, raises=kinds, attempts=attempts, names=_needed(method, names)
         )
         setattr(method, _MARK, declaration)
+        if "__qualname__" in frame.f_locals:
+            frame.f_locals.setdefault(_DECLARED, []).append(method)
         return method
 
     return declare if function is None else declare(function)
@@ -144,6 +149,7 @@ def handlers_of(agent: type) -> dict[type[Message], Handler]:
     """
     table: dict[type[Message], Handler] = {}
     for base in reversed(agent.__mro__):
+        _refuse_lost(base)
         own: dict[type[Message], str] = {}
         for name, value in vars(base).items():
             declaration = getattr(getattr(value, "__func__", value), _MARK, None)
@@ -154,11 +160,14 @@ def handlers_of(agent: type) -> dict[type[Message], Handler]:
                 raise DefinitionError(where, "a handler is a method of its agent", "leave out @staticmethod and @classmethod")
             # The method may have been overridden since; then its override runs, under the declaration it has.
             method = getattr(agent, name)
+            if not callable(method):
+                where = f"{agent.__module__}.{agent.__qualname__}.{name}"
+                raise DefinitionError(where, "it has replaced a handler and cannot be called", "rename one of them")
             handler = Handler(name, method, getattr(method, _MARK, declaration))
             served = _served(method, declaration)
             for kind in _message_types(value, declaration):
                 if served is not None and not issubclass(kind, served):
-                    where = f"{method.__module__}.{method.__qualname__}"
+                    where = _place_of(method)
                     problem = (
                         f"it replaces {base.__qualname__}.{name}, which handles {kind.__qualname__}, and does not handle that"
                     )
@@ -181,6 +190,27 @@ def nearest(table: Mapping[type[Message], Handler], kind: type) -> Handler | Non
     return None
 
 
+def _refuse_lost(base: type) -> None:
+    """Raise `DefinitionError` if a decorator above `@on` has replaced a handler of a class by something that hides it."""
+    values = [getattr(value, "__func__", value) for value in vars(base).values()]
+    found = {id(getattr(value, _MARK, None)) for value in values}
+    declared = list(vars(base).get(_DECLARED, ()))
+    for value in values:
+        # A wrapper that was made without functools.wraps still has the method among the variables that it uses.
+        for cell in getattr(value, "__closure__", None) or ():
+            with suppress(ValueError):
+                declared.append(cell.cell_contents)
+    for method in declared:
+        declaration = getattr(method, _MARK, None) if inspect.isfunction(method) else None
+        if declaration is not None and id(declaration) not in found:
+            problem = "what a decorator above @on made of it is no handler"
+            raise DefinitionError(_place_of(method), problem, "put @on above that decorator, or use functools.wraps in it")
+
+
+def _place_of(method: Callable[..., Any]) -> str:
+    return f"{method.__module__}.{method.__qualname__}"
+
+
 def _served(method: Callable[..., Any], declaration: _Declaration) -> tuple[type[Message], ...] | None:
     """Return the message types that a method declares for itself by `@on`; None if it overrides without `@on`."""
     own = getattr(method, _MARK, None)
@@ -198,19 +228,24 @@ def _needed(method: Callable[..., Any], names: Mapping[str, Any]) -> Mapping[str
 
 
 def _message_types(method: Callable[..., Any], declaration: _Declaration) -> Iterator[type[Message]]:
-    where = f"{method.__module__}.{method.__qualname__}"
+    where = _place_of(method)
     parameters = list(inspect.signature(method).parameters.values())
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = [each for each in parameters if each.default is each.empty]
     if len(parameters) < 2 or len(required) > 2 or any(each.kind not in positional for each in parameters[:2]):  # noqa: PLR2004 - self and message
-        raise DefinitionError(where, "a handler takes self and one message", "declare it as (self, message: SomeMessage)")
+        remedy = "declare it as (self, message: SomeMessage)"
+        if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+            remedy += ", and use functools.wraps in a decorator below @on"
+        raise DefinitionError(where, "a handler takes self and one message", remedy)
     parameter = parameters[1]
     if parameter.annotation is parameter.empty:
         raise DefinitionError(where, f"its parameter {parameter.name!r} has no type", "annotate it with the message class")
     # Only this annotation is resolved: the others may name what exists for type checkers alone.
     only = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    # A decorator may come from another module than the method that it wraps.
+    space = getattr(inspect.unwrap(method), "__globals__", {})
     try:
-        hints = typing.get_type_hints(only, globalns=method.__globals__, localns=dict(declaration.names))
+        hints = typing.get_type_hints(only, globalns=space, localns=dict(declaration.names))
     except NameError as error:
         remedy = "define or import the message class where the agent class can see it"
         raise UnresolvedType(where, f"the type of {parameter.name!r} cannot be resolved: {error}", remedy) from error

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop. Raises `RuntimeError`, as asyncio does, and says what else to do."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "an outcome can be awaited on an event loop of asyncio only; elsewhere, as under trio, wait for it on a helper "
+            "thread: trio.to_thread.run_sync(reply.result)"
+        ) from None
+
+
 class LoopInbox:
     """Sets futures of one event loop from other threads, with one wake-up for a burst of them.
 
@@ -66,7 +77,7 @@ class LoopInboxes:
 
     def future(self, completion: Completion) -> asyncio.Future[None]:
         """Return a future of the running loop that is set when `completion` is done."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         future: asyncio.Future[None] = loop.create_future()
         deliver: Callable[[asyncio.Future[None]], None] = self.of(loop).deliver
         completion.add_callback(lambda: deliver(future))

@@ -31,7 +31,7 @@ class Inspection(msgspec.Struct, frozen=True):
     tasks: int
     """Background tasks."""
     stack: str
-    """The stack of its thread, if it is on one."""
+    """The stack of its thread, if it is on one, and of each handler and task that awaits."""
 
 
 def pause(cell: AgentCell) -> Signal:
@@ -76,8 +76,15 @@ def inspect(cell: AgentCell, examine: Callable[[AgentCell], AgentHealth], timeou
         queued=[_shown(envelope.message) for envelope in cell.mailbox.peek(_SHOWN)],
         children=[child.name for child in children],
         tasks=len(incarnation.tasks) if incarnation is not None else 0,
-        stack=stack_of(cell.executor.thread_id),
+        stack=stack_of_agent(cell),
     )
+
+
+def stack_of_agent(cell: AgentCell) -> str:
+    """Return the stack of the agent's thread, and where its handlers and tasks await."""
+    incarnation = cell.incarnation
+    waits = incarnation.stacks() if incarnation is not None else ""
+    return "\n".join(filter(None, [stack_of(cell.executor.thread_id), waits]))
 
 
 def _shown(value: object) -> str:

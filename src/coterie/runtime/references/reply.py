@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from coterie.concurrency import Completion, Timer
 from coterie.concurrency.threads import defer
 from coterie.errors import AskCancelled, AskTimeout, WaitCycle, WaitTimeout
 from coterie.kernel import Address
 from coterie.messaging.envelope import Envelope
+from coterie.runtime.dispatchers.loops import running_loop
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.mailbox_room import WaitServices
 from coterie.runtime.references.waits import Waiter
 
 R_co = TypeVar("R_co", covariant=True)
+
+_OF_FUTURES = frozenset({"_condition", "add_done_callback", "close", "get_loop", "remove_done_callback", "send", "throw"})
+"""Attributes by which a reply is taken for a future or a coroutine."""
 
 
 class AskServices(WaitServices, Protocol):
@@ -46,6 +50,9 @@ class Addressee(Protocol):
 
 class Reply(Completion, Generic[R_co]):
     """The answer to one ask. ``await reply`` on any event loop, or block a thread in ``reply.result()``.
+
+    It is awaitable, and neither a coroutine nor a future of asyncio: `future` returns one for `asyncio.wait` and the like.
+    Under another framework, such as trio, call `result` on a helper thread.
 
     It ends once: with the answer, or with a `DeliveryError`. A wait inside a handler that would close a cycle of waiting
     agents raises `WaitCycle` at once. Cancelling the await cancels the ask. Safe from any thread.
@@ -87,6 +94,18 @@ class Reply(Completion, Generic[R_co]):
             # Without the frames of earlier readers, which would grow with each.
             raise self._error.with_traceback(None)
         return cast("R_co", self._value)
+
+    def future(self) -> asyncio.Future[R_co]:
+        """Return a future of the running event loop, for `asyncio.wait` and the like. Cancelling it cancels the ask."""
+        running_loop()
+        return asyncio.ensure_future(self)
+
+    if not TYPE_CHECKING:
+        # Type checkers would take any attribute for one that exists.
+
+        def __getattr__(self, name: str) -> NoReturn:
+            use = "; it is awaitable, but no future: use reply.future()" if name in _OF_FUTURES else ""
+            raise AttributeError(f"'Reply' object has no attribute {name!r}{use}", name=name, obj=self)
 
     def exception(self) -> BaseException | None:
         """Return the error with which the ask ended; None if it was answered, or has not ended yet."""

@@ -1,0 +1,77 @@
+"""The stash: messages that an agent has postponed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from coterie.errors import MailboxFull, NotInAgent
+from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import Mailbox
+from coterie.runtime.dispatchers.base import AgentExecutor
+from coterie.runtime.references.invocation import Invocation
+
+
+class StashOwner(Protocol):
+    """The agent whose messages these are."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Its mailbox."""
+        ...
+
+    @property
+    def executor(self) -> AgentExecutor:
+        """The executor of its turns."""
+        ...
+
+
+class Stash:
+    """The messages that an agent has postponed, each with its sender, its asker and its deadline.
+
+    They count as queued, and as many may be postponed as the mailbox may hold. Only for the agent's thread; other threads
+    may read the length.
+    """
+
+    __slots__ = ("_owner", "_postponed")
+
+    def __init__(self, owner: StashOwner) -> None:
+        self._owner = owner
+        self._postponed: list[Envelope] = []
+
+    def __len__(self) -> int:
+        return len(self._postponed)
+
+    def add(self, invocation: Invocation | None) -> None:
+        """Postpone the message of a handler: what the handler returns is no answer to it. Raises `MailboxFull`."""
+        envelope = invocation.envelope if invocation is not None else None
+        if invocation is None or envelope is None:
+            raise NotInAgent("a message to postpone")
+        capacity = self._owner.mailbox.policy.capacity
+        if len(self._postponed) >= capacity:
+            why = "all of them postponed; put them back by unstash_all"
+            raise MailboxFull(self._owner.name, type(envelope.message).__qualname__, capacity, why)
+        self._postponed.append(envelope)
+        invocation.envelope = None
+
+    def discard(self, envelope: Envelope) -> None:
+        """Forget a message, if it was postponed: its handler has raised."""
+        if self._postponed:
+            self._postponed = [each for each in self._postponed if each is not envelope]
+
+    def put_back(self) -> None:
+        """Put all messages back into the mailbox, in their order and before all others."""
+        postponed = self.empty()
+        for envelope in reversed(postponed):
+            self._owner.mailbox.put_back(envelope)
+        if postponed:
+            self._owner.executor.wake()
+
+    def empty(self) -> list[Envelope]:
+        """Remove and return all messages."""
+        postponed, self._postponed = self._postponed, []
+        return postponed

@@ -1,0 +1,190 @@
+"""The end of agents in the middle of something: a restart, an await that never ends, a handler that nobody asks any more."""
+
+import asyncio
+import gc
+import logging
+import threading
+import warnings
+from collections.abc import Callable
+
+import pytest
+
+from coterie import Agent, AskTimeout, Dedicated, Leased, Message, Request, Runtime, on
+from coterie.concurrency import Signal
+from coterie.runtime import Dispatcher
+from coterie.testing import ManualClock, eventually
+
+
+class Fail(Message):
+    pass
+
+
+class Work(Request[str]):
+    pass
+
+
+class Looked(Request[list[str]]):
+    pass
+
+
+class Rebuilt(Agent):
+    built = 0
+
+    def __init__(self) -> None:
+        Rebuilt.built += 1
+
+    async def on_start(self) -> None:
+        pass
+
+    @on
+    def fail(self, message: Fail) -> None:
+        raise ValueError("broken")
+
+
+def test_an_agent_that_is_stopped_just_as_its_backoff_ends_is_not_built_again() -> None:
+    Rebuilt.built = 0
+    ended = Signal()
+    with warnings.catch_warnings(record=True) as caught, Runtime(clock=ManualClock()) as runtime:
+        warnings.simplefilter("always")
+        agent = runtime.spawn(Rebuilt, name="rebuilt")
+        agent.tell(Fail())
+        cell = runtime._services.registry.find("rebuilt")
+        assert cell is not None
+        eventually(lambda: cell.life._backoff is not None)
+
+        def end_of_backoff_and_stop() -> None:
+            cell.life._back_off_is_over()
+            cell.life.stop(drain=False)
+            ended.set()
+
+        cell.control(end_of_backoff_and_stop)
+        assert ended.wait(10)
+        assert cell.ended.wait(10)
+    gc.collect()
+    assert Rebuilt.built == 1
+    assert not [str(each.message) for each in caught if "never awaited" in str(each.message)]
+
+
+class Stubborn(Agent):
+    def __init__(self, stopped: Callable[[], object]) -> None:
+        self.stopped = stopped
+
+    @on
+    async def work(self, message: Work) -> str:
+        while True:
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    def on_stop(self) -> None:
+        self.stopped()
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()])
+def test_an_await_that_ignores_its_cancellation_is_shown_with_its_stack(
+    dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped: list[str] = []
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agent = runtime.spawn(Stubborn, lambda: stopped.append("stopped"), name="stubborn")
+        agent.ask(Work())
+        eventually(lambda: "in work" in runtime.inspect(agent).stack)
+        report = runtime.stop(timeout=0.1)
+    assert report is not None
+    (stuck,) = report.stuck
+    assert stuck.name == "stubborn"
+    assert "in work\n    await asyncio.sleep(0.01)" in stuck.stack
+    (record,) = [each for each in caplog.records if "given up" in each.getMessage()]
+    assert "in work" in record.getMessage()
+    assert stopped == ["stopped"]
+    caplog.clear()
+    gc.collect()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+class Slow(Agent):
+    """Works for long in a ``def`` handler, and looks whether that is still of use."""
+
+    def __init__(self, gate: list[threading.Event]) -> None:
+        self.begun, self.go_on = gate
+        self.seen: list[str] = []
+
+    @on
+    def work(self, message: Work) -> str:
+        context = self.context
+        self.seen += [f"deadline {context.deadline}", f"cancelled {context.cancelled}"]
+        self.begun.set()
+        self.go_on.wait(10)
+        self.seen += [f"cancelled {context.cancelled}"]
+        return "done"
+
+    @on
+    def looked(self, message: Looked) -> list[str]:
+        return [*self.seen, f"deadline {self.context.deadline}", f"cancelled {self.context.cancelled}"]
+
+
+@pytest.mark.parametrize("by", ["timeout", "cancel", "strict"])
+def test_a_plain_handler_can_ask_whether_its_asker_has_left(by: str) -> None:
+    clock = ManualClock()
+    begun, go_on = threading.Event(), threading.Event()
+    with Runtime(clock=clock, strict=by == "strict") as runtime:
+        slow = runtime.spawn(Slow, [begun, go_on])
+        reply = slow.ask(Work(), timeout=3)
+        assert begun.wait(10)
+        if by == "cancel":
+            reply.cancel()
+        else:
+            clock.advance(3)
+        go_on.set()
+        seen = slow.ask(Looked(), timeout=None).result(10)
+    assert seen == ["deadline 3.0", "cancelled False", "cancelled True", "deadline None", "cancelled False"]
+    if by != "cancel":
+        with pytest.raises(AskTimeout):
+            reply.result()
+
+
+class Loop(Agent):
+    """Never returns from its first hook, unless it is told that this is of no use any more."""
+
+    def __init__(self, begun: list[threading.Event]) -> None:
+        self.begun = begun[0]
+        self.ticks = threading.Event()
+
+    def on_start(self) -> None:
+        self.begun.set()
+        while not self.context.cancelled:
+            self.ticks.wait(0.001)
+
+
+def test_a_plain_hook_can_ask_whether_its_agent_is_to_end() -> None:
+    begun = threading.Event()
+    with Runtime() as runtime:
+        loop = runtime.spawn(Loop, [begun])
+        assert begun.wait(10)
+        report = runtime.stop(drain=False, timeout=5)
+    assert report is not None
+    assert not report.stuck
+    assert not loop.is_alive
+
+
+class Told(Message):
+    pass
+
+
+class SelfTeller(Agent):
+    def __init__(self) -> None:
+        self.context.self_ref.tell(Told())
+
+    @on
+    def told(self, message: Told) -> None:
+        if not self.context.stopping:
+            self.context.self_ref.tell(message)
+
+
+def test_an_agent_that_tells_itself_messages_can_ask_whether_it_is_to_cease() -> None:
+    with Runtime() as runtime:
+        runtime.spawn(SelfTeller)
+        report = runtime.stop(timeout=10)
+    assert report is not None
+    assert report.drained
