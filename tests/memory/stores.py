@@ -8,7 +8,7 @@ from typing import Any
 from coterie.errors import TierUnavailable
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
-from coterie.memory.contract import ArchiveChange, Change, SearchQuery
+from coterie.memory.contract import ArchiveChange, Change, RecordFilter, SearchQuery
 from coterie.memory.record import MemoryRecord
 from coterie.testing import ManualClock
 
@@ -47,9 +47,9 @@ class FlakyBackend(InProcessBackend):
         self.check()
         return super().scan(after, limit)
 
-    def recent(self, agents: Sequence[str], limit: int, **options: Any) -> list[MemoryRecord]:
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         self.check()
-        return super().recent(agents, limit, **options)
+        return super().recent(which, limit)
 
     def close(self) -> None:
         """Keep all for the next who opens it."""
@@ -84,9 +84,9 @@ class FlakyArchive(InProcessArchive):
         self.check()
         return super().get(keys)
 
-    def recent(self, agents: Sequence[str], limit: int, **options: Any) -> list[MemoryRecord]:
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         self.check()
-        return super().recent(agents, limit, **options)
+        return super().recent(which, limit)
 
     def search(self, query: SearchQuery) -> Any:
         self.check()

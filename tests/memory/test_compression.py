@@ -7,6 +7,7 @@ from coterie.kernel import stream
 from coterie.memory import MemoryRecord, Put
 from coterie.memory.backends.in_process import InProcessBackend
 from coterie.memory.compression import DICTIONARY_PREFIX, CompressedBackend, Compressor
+from coterie.memory.contract import RecordFilter
 from tests.memory.stores import FlakyBackend
 
 NAMES = ["alice", "bob", "carol", "dave"]
@@ -56,7 +57,7 @@ def test_small_records_shrink_once_there_is_enough_to_learn_from() -> None:
     keys = [record.key for record in backend.scan(limit=5_000)]
     assert len(keys) == 2_100
     assert not any(key.startswith(DICTIONARY_PREFIX) for key in keys)
-    assert len(backend.recent((), 5_000)) == 2_100
+    assert len(backend.recent(RecordFilter(), 5_000)) == 2_100
 
 
 def test_a_dictionary_is_kept_with_the_data_and_read_by_whoever_reads() -> None:

@@ -6,7 +6,7 @@ store records, an embedder makes vectors, a summariser makes insights; you can s
 """
 
 from coterie.memory.config import MemoryConfig
-from coterie.memory.contract import Archive, Backend, Delete, Put, SearchHit, SearchQuery, Touch
+from coterie.memory.contract import Archive, Backend, Delete, Put, RecordFilter, SearchHit, SearchQuery, Touch
 from coterie.memory.mind.agent_memory import AgentMemory
 from coterie.memory.mind.consolidation import Insight, Summariser
 from coterie.memory.mind.eviction import EvictionPolicy
@@ -34,6 +34,7 @@ __all__ = [
     "MemoryRecord",
     "OpenAIEmbedder",
     "Put",
+    "RecordFilter",
     "SearchHit",
     "SearchQuery",
     "Summariser",

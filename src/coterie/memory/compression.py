@@ -16,7 +16,7 @@ import zstandard
 from msgspec.structs import replace
 
 from coterie.concurrency import Rank, new_lock
-from coterie.memory.contract import Backend, Change, Delete, Put
+from coterie.memory.contract import Backend, Change, Delete, Put, RecordFilter
 from coterie.memory.record import MemoryKind, MemoryRecord
 
 DICTIONARY_PREFIX = "\x1fdictionary/"
@@ -177,17 +177,9 @@ class CompressedBackend:
         after = max(after, DICTIONARY_PREFIX + "~")
         return [self._unpack(record) for record in self._backend.scan(after, limit)]
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[MemoryRecord]:
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
-        found = self._backend.recent(agents, limit, kinds=kinds, after=after, before=before)
+        found = self._backend.recent(which, limit)
         return [self._unpack(record) for record in found if not record.key.startswith(DICTIONARY_PREFIX)]
 
     def count(self) -> int:

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
-from coterie.memory.record import MaintenanceDecision, MemoryRecord, Tier
+from coterie.memory.record import MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
@@ -52,12 +52,9 @@ Change: TypeAlias = Put | Delete
 ArchiveChange: TypeAlias = Put | Delete | Touch
 
 
-class SearchQuery(msgspec.Struct, frozen=True):
-    """A prepared full-text search: see `coterie.memory.retrieval.words`."""
+class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """The records to read: their owners, kinds and times."""
 
-    words: tuple[str, ...]
-    """At least one word in lower case, each once, without stop words, capped in number. Not stemmed; the archive stems them,
-    with Porter's algorithm or that of its server. A record matches if it contains any of them."""
     agents: tuple[str, ...] = ()
     """The owners; empty means all agents."""
     kinds: tuple[str, ...] = ()
@@ -66,6 +63,27 @@ class SearchQuery(msgspec.Struct, frozen=True):
     """Created at this time or later."""
     before: float | None = None
     """Created before this time."""
+
+    def is_met_by(self, record: MemoryRecord) -> bool:
+        """Return whether a record has one of the owners, one of the kinds and a time of creation in between."""
+        return (
+            (not self.agents or record.agent in self.agents)
+            and self.names_kind_of(record)
+            and (self.after is None or record.created >= self.after)
+            and (self.before is None or record.created < self.before)
+        )
+
+    def names_kind_of(self, record: MemoryRecord) -> bool:
+        """Return whether a record has one of the kinds."""
+        return record.kind in self.kinds if self.kinds else record.kind != MemoryKind.INTERNAL
+
+
+class SearchQuery(RecordFilter, frozen=True):
+    """A prepared full-text search: see `coterie.memory.retrieval.words`."""
+
+    words: tuple[str, ...]
+    """At least one word in lower case, each once, without stop words, capped in number. Not stemmed; the archive stems them,
+    with Porter's algorithm or that of its server. A record matches if it contains any of them."""
     limit: int = 100
 
 
@@ -111,19 +129,8 @@ class Backend(Protocol):
         """
         ...
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[MemoryRecord]:
-        """Return the newest records by (created, version), newest first.
-
-        `agents` and `kinds` are as in `SearchQuery`; the records were created at `after` or later, and before `before`.
-        """
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
+        """Return the newest records by (created, version), newest first."""
         ...
 
     def count(self) -> int:

@@ -17,7 +17,7 @@ from coterie.memory.backends import opening
 from coterie.memory.backends.in_process import touched
 from coterie.memory.checking import check_agent, check_key
 from coterie.memory.config import MemoryConfig
-from coterie.memory.contract import Archive, Backend
+from coterie.memory.contract import Archive, Backend, RecordFilter
 from coterie.memory.dump import read_dump, write_dump
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
 from coterie.memory.tiers.store import TierStore
@@ -124,8 +124,9 @@ class RecordStore:
     def all_of(self, agent: str, kinds: Sequence[str]) -> list[MemoryRecord]:
         """Return all memories of an agent of those kinds, newest first. Raises `TierUnavailable`."""
         self.tiers.check_open()
+        which = RecordFilter(agents=(agent,), kinds=tuple(kinds))
         wanted = _PAGE
-        while len(found := self.tiers.lists.recent((agent,), wanted, kinds=kinds, whole=True)) == wanted:
+        while len(found := self.tiers.lists.recent(which, wanted, whole=True)) == wanted:
             wanted *= 4
         return found
 

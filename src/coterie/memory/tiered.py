@@ -29,7 +29,7 @@ from coterie.memory.checking import (
     check_time,
 )
 from coterie.memory.config import MemoryConfig
-from coterie.memory.contract import Archive, Backend, Delete, SearchHit, SearchQuery
+from coterie.memory.contract import Archive, Backend, Delete, RecordFilter, SearchHit, SearchQuery
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.memory.records import RecordStore
 from coterie.memory.retrieval.words import query_words, text_of
@@ -266,13 +266,13 @@ class TieredMemory:
         `kinds`, `after` (inclusive) and `before` (exclusive) restrict kind and time of creation. Raises `InvalidMemory`.
         """
         self._store.check_open()
-        return self._store.lists.recent(
-            check_agents(agent),
-            check_count("limit", limit),
+        which = RecordFilter(
+            agents=check_agents(agent),
             kinds=check_kinds(kinds),
             after=check_time("after", after),
             before=check_time("before", before),
         )
+        return self._store.lists.recent(which, check_count("limit", limit))
 
     def search(
         self,

@@ -144,7 +144,7 @@ class SqliteText:
         words = [word for word, _ in rarest(query.words, count)]
         if not words:
             return []
-        conditions, values = conditions_of(query.kinds, query.after, query.before, "found.")
+        conditions, values = conditions_of(query, "found.")
         fields = ", ".join(f"memories.{column}" for column in FIELDS)
         join = ""
         if query.kinds or query.after is not None or query.before is not None:
@@ -207,7 +207,7 @@ class PostgresText:
 
     def search(self, view: ReadTransaction, query: SearchQuery) -> list[Row]:
         """Return the best matching rows."""
-        where, values = conditions_of(query.kinds, query.after, query.before)
+        where, values = conditions_of(query)
         if query.agents:
             where += f" AND agent IN ({', '.join('?' for _ in query.agents)})"
             values += query.agents

@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from msgspec.structs import replace
 
 from coterie.concurrency import Rank, new_lock
 from coterie.memory.backends.text_index import TextIndex
-from coterie.memory.contract import ArchiveChange, Change, Delete, Put, SearchHit, SearchQuery, Touch, Vector
+from coterie.memory.contract import ArchiveChange, Change, Delete, Put, RecordFilter, SearchHit, SearchQuery, Touch, Vector
 from coterie.memory.record import MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 
 _MAX_DECISIONS = 10_000
@@ -51,21 +51,13 @@ class InProcessBackend:
             keys = heapq.nsmallest(limit, (key for key in self._records if key > after))
             return [self._records[key] for key in keys]
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[MemoryRecord]:
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
         with self._lock:
-            names = agents or list(self._times)
-            lines = [self._backwards(self._times[name], after, before) for name in dict.fromkeys(names) if name in self._times]
+            names = dict.fromkeys(which.agents or self._times)
+            lines = [self._backwards(self._times[name], which.after, which.before) for name in names if name in self._times]
             records = (self._records[key] for _, _, key in heapq.merge(*lines, reverse=True))
-            return list(islice((record for record in records if _is_of(record, kinds)), limit))
+            return list(islice((record for record in records if which.names_kind_of(record)), limit))
 
     def count(self) -> int:
         """Return the number of records."""
@@ -152,7 +144,7 @@ class InProcessArchive(InProcessBackend):
             for name in dict.fromkeys(query.agents or self._texts):
                 index = self._texts.get(name)
                 if index is not None:
-                    best = index.search(query.words, query.limit, lambda key: _is_wanted(self._records[key], query))
+                    best = index.search(query.words, query.limit, lambda key: query.is_met_by(self._records[key]))
                     found += ((score, self._records[key].version, key) for score, key in best)
             return [SearchHit(self._records[key], score) for score, _, key in heapq.nlargest(query.limit, found)]
 
@@ -268,15 +260,3 @@ class InProcessArchive(InProcessBackend):
 def touched(record: MemoryRecord, count: int, last_access: float) -> MemoryRecord:
     """Return a record with `count` more reads."""
     return replace(record, access_count=record.access_count + count, last_access=max(record.last_access, last_access))
-
-
-def _is_of(record: MemoryRecord, kinds: Iterable[str]) -> bool:
-    return record.kind in kinds if kinds else record.kind != MemoryKind.INTERNAL
-
-
-def _is_wanted(record: MemoryRecord, query: SearchQuery) -> bool:
-    return (
-        _is_of(record, query.kinds)
-        and (query.after is None or record.created >= query.after)
-        and (query.before is None or record.created < query.before)
-    )

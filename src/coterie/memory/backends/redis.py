@@ -10,8 +10,8 @@ import msgspec
 
 from coterie.errors import ExtraMissing, InvalidSetting, TierUnavailable
 from coterie.memory.config import without_secrets
-from coterie.memory.contract import Change, Delete, Put
-from coterie.memory.record import MemoryKind, MemoryRecord
+from coterie.memory.contract import Change, Delete, Put, RecordFilter
+from coterie.memory.record import MemoryRecord
 
 T = TypeVar("T")
 
@@ -130,19 +130,11 @@ class RedisBackend:
             # All of them were deleted in the meantime.
             after = names[-1]
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[MemoryRecord]:
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
         found: dict[str, MemoryRecord] = {}
-        for line in [self._key("t", agent) for agent in dict.fromkeys(agents)] or [self._key("t")]:
-            found.update(self._recent(line, limit, kinds, after, before))
+        for line in [self._key("t", agent) for agent in dict.fromkeys(which.agents)] or [self._key("t")]:
+            found.update(self._recent(line, which, limit))
         return sorted(found.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
 
     def count(self) -> int:
@@ -153,22 +145,16 @@ class RedisBackend:
         """Close the connections."""
         self._client.close()
 
-    def _recent(
-        self, line: str, limit: int, kinds: Sequence[str], after: float | None, before: float | None
-    ) -> dict[str, MemoryRecord]:
-        """Return the newest records of those kinds in one sorted set, including every record as new as the last."""
-        lowest = "-inf" if after is None else repr(after)
-        highest = "+inf" if before is None else f"({before!r}"
+    def _recent(self, line: str, which: RecordFilter, limit: int) -> dict[str, MemoryRecord]:
+        """Return the newest records in one sorted set, including every record as new as the last."""
+        lowest = "-inf" if which.after is None else repr(which.after)
+        highest = "+inf" if which.before is None else f"({which.before!r}"
         found: dict[str, MemoryRecord] = {}
         offset, size = 0, max(limit, 16)
         while True:
             keys = self._ask(partial(self._page, line, highest, lowest, offset, size))
             records = self.get([key.decode() for key, _ in keys])
-            found.update(
-                (key, each)
-                for key, each in records.items()
-                if (each.kind in kinds if kinds else each.kind != MemoryKind.INTERNAL)
-            )
+            found.update((key, each) for key, each in records.items() if which.names_kind_of(each))
             times = sorted((each.created for each in found.values()), reverse=True)
             # Among equal times the newest version comes first, which Redis does not know: read to the end of that time.
             if len(keys) < size or (len(times) >= limit and float(keys[-1][1]) < times[limit - 1]):

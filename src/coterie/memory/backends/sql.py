@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from coterie.errors import StorageFull, StorageLocked, StorageUnavailable, TierUnavailable
 from coterie.errors.storage import StorageBusy
-from coterie.memory.contract import Change, Delete, Put, Touch
+from coterie.memory.contract import Change, Delete, Put, RecordFilter, Touch
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.storage import Database, Row, Schema, Transaction
 from coterie.storage.dialect import Dialect
@@ -136,23 +136,16 @@ class SqlBackend:
         """Return records in the order of their keys."""
         return self._records("WHERE key > ? ORDER BY key LIMIT ?", (after, limit))
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[MemoryRecord]:
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
-        conditions, values = conditions_of(kinds, after, before)
+        conditions, values = conditions_of(which)
         end = "ORDER BY created DESC, version DESC LIMIT ?"
-        if not agents:
+        if not which.agents:
             return self._records(f"WHERE {conditions} {end}", (*values, limit))
         # Read agent by agent along the index; for several agents at once the database would sort all rows.
         lines = [
-            self._records(f"WHERE agent = ? AND {conditions} {end}", (agent, *values, limit)) for agent in dict.fromkeys(agents)
+            self._records(f"WHERE agent = ? AND {conditions} {end}", (agent, *values, limit))
+            for agent in dict.fromkeys(which.agents)
         ]
         return list(islice(heapq.merge(*lines, key=lambda record: (-record.created, -record.version)), limit))
 
@@ -270,15 +263,13 @@ def record_of(row: Row) -> MemoryRecord:
     return record
 
 
-def conditions_of(
-    kinds: Sequence[str], after: float | None, before: float | None, table: str = ""
-) -> tuple[str, list[str | float]]:
-    """Return the SQL condition for kinds and times, and its values."""
+def conditions_of(which: RecordFilter, table: str = "") -> tuple[str, list[str | float]]:
+    """Return the SQL condition for the kinds and times of a filter, and its values."""
     conditions, values = [f"{table}kind <> '{MemoryKind.INTERNAL}'"], list[str | float]()
-    if kinds:
-        conditions = [f"{table}kind IN ({', '.join('?' for _ in kinds)})"]
-        values += [str(kind) for kind in kinds]
-    for limit, sign in ((after, ">="), (before, "<")):
+    if which.kinds:
+        conditions = [f"{table}kind IN ({', '.join('?' for _ in which.kinds)})"]
+        values += [str(kind) for kind in which.kinds]
+    for limit, sign in ((which.after, ">="), (which.before, "<")):
         if limit is not None:
             conditions.append(f"{table}created {sign} ?")
             values.append(float(limit))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from coterie.errors import NotShared
 from coterie.memory.mind.items import Memory
-from coterie.memory.mind.recall import Weights
 from coterie.memory.tiered import TieredMemory
 
 
@@ -19,34 +18,19 @@ class ReadableMemory(Protocol):
         """The name of the owner."""
         ...
 
-    def get(self, id: str) -> Memory:  # noqa: A002 - the field's own name
-        """Return one memory. Raises `UnknownMemory`."""
+    @property
+    def get(self) -> Callable[[str], Memory]:
+        """Returns one memory. Raises `UnknownMemory`."""
         ...
 
-    def recall(
-        self,
-        question: str,
-        k: int = 10,
-        *,
-        kinds: Sequence[str] = (),
-        weights: Weights | None = None,
-        after: float | None = None,
-        before: float | None = None,
-        valid_at: float | None = None,
-        count: bool = True,
-    ) -> list[Memory]:
-        """Return the `k` memories that answer a question best."""
+    @property
+    def recall(self) -> Callable[..., list[Memory]]:
+        """Returns the memories that answer a question best; its options are those of `AgentMemory.recall`."""
         ...
 
-    def recent(
-        self,
-        limit: int = 20,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[Memory]:
-        """Return the newest memories, newest first."""
+    @property
+    def recent(self) -> Callable[..., list[Memory]]:
+        """Returns the newest memories; its options are those of `AgentMemory.recent`."""
         ...
 
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from coterie.errors import TierUnavailable, WriteTimeout
 from coterie.kernel import Clock
 from coterie.memory.backends.text_index import TextIndex
-from coterie.memory.contract import Archive, SearchHit, SearchQuery
-from coterie.memory.record import MemoryKind, MemoryRecord, Tier
+from coterie.memory.contract import Archive, RecordFilter, SearchHit, SearchQuery
+from coterie.memory.record import MemoryRecord, Tier
 from coterie.memory.tiers.working import WorkingTier
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.write_behind import WriteBehindQueue
@@ -26,40 +26,26 @@ class FallbackReader:
         self._working = working
         self._queue = queue
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-    ) -> list[MemoryRecord]:
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         """Return the newest available memories, newest first."""
         newest: dict[str, MemoryRecord] = {}
         for working in self._working:
             try:
                 found = working.access.read(
-                    lambda tier=working: tier.backend.recent(agents, limit, kinds=kinds, after=after, before=before)  # type: ignore[misc]
+                    lambda tier=working: tier.backend.recent(which, limit)  # type: ignore[misc]
                 )
             except TierUnavailable:
                 continue
             for record in found:
                 newest.setdefault(record.key, record)
         for record in self._queue.pending_records():
-            fits = (not agents or record.agent in agents) and (
-                record.kind in kinds if kinds else record.kind != MemoryKind.INTERNAL
-            )
-            if fits and (after is None or record.created >= after) and (before is None or record.created < before):
+            if which.is_met_by(record):
                 newest[record.key] = record
         return sorted(newest.values(), key=lambda record: (record.created, record.version), reverse=True)[:limit]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return the best matches among the newest available memories, best first."""
-        records = {
-            record.key: record
-            for record in self.recent(query.agents, _MAX_SEARCHED, kinds=query.kinds, after=query.after, before=query.before)
-        }
+        records = {record.key: record for record in self.recent(query, _MAX_SEARCHED)}
         index = TextIndex()
         for key, record in records.items():
             index.add(key, record.text, record.context)
@@ -89,16 +75,7 @@ class Listing:
         self._clock = clock
         self._write_timeout = write_timeout
 
-    def recent(
-        self,
-        agents: Sequence[str],
-        limit: int,
-        *,
-        kinds: Sequence[str] = (),
-        after: float | None = None,
-        before: float | None = None,
-        whole: bool = False,
-    ) -> list[MemoryRecord]:
+    def recent(self, which: RecordFilter, limit: int, *, whole: bool = False) -> list[MemoryRecord]:
         """Return the newest memories, newest first.
 
         Reads only the available tiers if the archive is unavailable, or raises `TierUnavailable` if they must be `whole`.
@@ -109,12 +86,12 @@ class Listing:
             try:
                 self.catch_up()
                 found = self._access.read(
-                    lambda most=wanted: self._archive.recent(agents, most, kinds=kinds, after=after, before=before)  # type: ignore[misc]
+                    lambda most=wanted: self._archive.recent(which, most)  # type: ignore[misc]
                 )
             except TierUnavailable:
                 if whole:
                     raise
-                found = self._fallback.recent(agents, wanted, kinds=kinds, after=after, before=before)
+                found = self._fallback.recent(which, wanted)
             alive = [record for record in found if not record.expired(now)]
             if len(alive) >= limit or len(found) < wanted:
                 return alive[:limit]

@@ -10,6 +10,7 @@ import pytest
 
 from coterie.kernel import stream
 from coterie.memory import Archive, Backend, Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier, Touch
+from coterie.memory.contract import RecordFilter
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision
 from coterie.testing.together import run_together
 
@@ -62,7 +63,7 @@ class BackendConformance:
     def test_writing_the_same_again_is_done_and_changes_nothing(self, backend: Backend) -> None:
         assert backend.write([Put(record("k", 5)), Put(record("k", 5))]) == [True, True]
         assert backend.count() == 1
-        assert len(backend.recent((), 10)) == 1
+        assert len(backend.recent(RecordFilter(), 10)) == 1
 
     def test_a_conditional_put_is_done_only_on_the_version_it_expects(self, backend: Backend) -> None:
         assert backend.write([Put(record("k", 3), expected=2)]) == [False]
@@ -78,7 +79,7 @@ class BackendConformance:
         assert backend.write([Delete("k", 5), Delete("k", 5), Delete("never", 1)]) == [True, True, True]
         assert backend.get(["k"]) == {}
         assert backend.count() == 0
-        assert backend.recent((), 10) == []
+        assert backend.recent(RecordFilter(), 10) == []
 
     def test_later_changes_of_a_batch_see_earlier_ones(self, backend: Backend) -> None:
         done = backend.write(
@@ -117,21 +118,21 @@ class BackendConformance:
         )
 
         def keys(*agents: str, limit: int = 10, **options: Any) -> list[str]:
-            return [each.key for each in backend.recent(agents, limit, **options)]
+            return [each.key for each in backend.recent(RecordFilter(agents=agents, **options), limit)]
 
         assert keys("alice") == ["a3", "a2", "a1", "late"]
         assert keys("alice", limit=2) == ["a3", "a2"]
         assert keys() == ["a3", "a2", "b1", "a1", "late"]
         assert keys("alice", "bob", after=10.0, before=20.0) == ["b1", "a1"]
-        assert keys("alice", kinds=[MemoryKind.EPISODE]) == ["a2"]
-        assert keys("alice", kinds=[MemoryKind.INTERNAL]) == ["house"]
+        assert keys("alice", kinds=(MemoryKind.EPISODE,)) == ["a2"]
+        assert keys("alice", kinds=(MemoryKind.INTERNAL,)) == ["house"]
         assert keys("nobody") == []
 
     def test_a_record_that_changes_hands_or_time_is_listed_where_it_is_now(self, backend: Backend) -> None:
         backend.write([Put(record("k", 1, agent="alice", created=10.0)), Put(record("l", 2, agent="bob", created=20.0))])
         backend.write([Put(record("k", 3, agent="bob", created=30.0))])
-        assert backend.recent(["alice"], 10) == []
-        assert [each.key for each in backend.recent(["bob"], 10)] == ["k", "l"]
+        assert backend.recent(RecordFilter(agents=("alice",)), 10) == []
+        assert [each.key for each in backend.recent(RecordFilter(agents=("bob",)), 10)] == ["k", "l"]
 
     def test_threads_that_compete_for_a_version_are_granted_it_once(self, backend: Backend) -> None:
         backend.write([Put(record("k", 1))])
@@ -155,7 +156,7 @@ class BackendConformance:
 
         run_together(*(lambda me=me: write(me) for me in range(4)))
         assert backend.count() == 200
-        assert len(backend.recent(["2"], 100)) == 50
+        assert len(backend.recent(RecordFilter(agents=("2",)), 100)) == 50
 
     def test_closing_twice_is_no_error(self, backend: Backend) -> None:
         backend.close()
