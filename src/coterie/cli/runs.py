@@ -56,5 +56,7 @@ def show_run(run: Folder) -> None:
     show_summary(console, scenario.kind.summarise(scenario.parameters, record), course=True)
     if record.digest:
         console.print(f"digest {record.digest}", soft_wrap=True)
-    if not record.finished:
+    if record.running:
+        console.print("it is running in another process; these are the settled steps", soft_wrap=True)
+    elif not record.finished:
         console.print(f"not finished; go on with: coterie resume {escape(str(run))}", soft_wrap=True)

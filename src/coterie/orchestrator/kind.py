@@ -118,6 +118,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     timeline: tuple[Span, ...] = ()
     costs: tuple[dict[str, Any], ...] = ()
     """The costs of the model, by agent and in all; empty without a model."""
+    running: bool = False
+    """Whether another process is running it now; the record is then that of the settled steps."""
 
 
 @dataclass(frozen=True)

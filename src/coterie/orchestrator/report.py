@@ -82,7 +82,7 @@ def _page(scenario: Scenario, record: RunRecord, summary: Summary) -> str:
 
     drawn: list[tuple[str, Any]] = [(plot.title, plots.lines(plot)) for plot in summary.plots]
     if record.timeline:
-        drawn.append(("Time line", plots.timeline(record.timeline)))
+        drawn.append(("Time line", plots.timeline(record.timeline, len(record.steps))))
     tables = [*summary.tables, *([summary.history] if summary.history is not None else [])]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_PAGE).render(

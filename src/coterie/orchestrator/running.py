@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
-from coterie.errors import ReplayDiverged
+from coterie.errors import ReplayDiverged, StorageLocked
 from coterie.errors.orchestrator import RunUnknown
 from coterie.kernel import SystemClock
 from coterie.orchestrator.folder import LOG, MEETINGS, SCENARIO, RunFolder
@@ -19,6 +21,7 @@ from coterie.orchestrator.modelling import StopOnErrorModel, costs_of, recorded_
 from coterie.orchestrator.scenario import Scenario
 from coterie.rounds import Result, RoundResult
 from coterie.rounds.engine.timeline import Span
+from coterie.storage.sqlite.copying import copy_database
 from coterie.world import Event, EventLog, World
 
 TIMELINE = "timeline.json"
@@ -150,6 +153,7 @@ def _run(scenario: Scenario, path: Path | None, on_step: OnStep, model: StopOnEr
                 for old in minutes.iterdir():
                     old.unlink()
             return _finish(scenario, body, context, steps)
+        body.simulation.identify(_rules_of(scenario))
         return _simulate(kind, body, log, steps, record_step, resume=resume)
     raise AssertionError("unreachable")
 
@@ -213,15 +217,17 @@ def _of_result(result: Result, steps: Sequence[Any]) -> RunRecord:
 def _load(scenario: Scenario, path: Path) -> RunRecord:
     costs = tuple(costs_of(path))
     if (path / LOG).is_file():
-        with EventLog(path / LOG) as log, World.replay(log) as world:
+        with ExitStack() as resources:
+            log, running = _log_of(path, resources)
+            world = resources.enter_context(World.replay(log))
             rounds = list(rounds_of(log.events(), world))
             digest = world.digest()
         steps = tuple(scenario.kind.step(result) for result in rounds)
         stopped = bool(rounds) and bool(rounds[-1].events[-1].details.get("stopped"))
         file = path / TIMELINE
         timeline = msgspec.json.decode(file.read_bytes(), type=tuple[Span, ...]) if file.is_file() else ()
-        finished = stopped or any(each["event"] == "run ended" for each in _events(path))
-        return RunRecord(steps, digest, finished, timeline=timeline, costs=costs)
+        finished = not running and (stopped or any(each["event"] == "run ended" for each in _events(path)))
+        return RunRecord(steps, digest, finished, timeline=timeline, costs=costs, running=running)
     kind = scenario.kind
     recorded: list[Any] = []
     ended: str | None = None
@@ -233,6 +239,24 @@ def _load(scenario: Scenario, path: Path) -> RunRecord:
             recorded.append(kind.load_step(event))
     result = kind.load_result(path) if ended is not None else None
     return RunRecord(tuple(recorded), ended or "", finished=ended is not None, result=result, costs=costs)
+
+
+def _log_of(path: Path, resources: ExitStack) -> tuple[EventLog, bool]:
+    """Return the log of a run, opened for reading, and whether the run goes on in another process; then it is a copy."""
+    try:
+        return resources.enter_context(EventLog(path / LOG)), False
+    except StorageLocked:
+        folder = Path(resources.enter_context(TemporaryDirectory(prefix="coterie-")))
+        copy_database(path / LOG, folder / LOG)
+        return resources.enter_context(EventLog(folder / LOG)), True
+
+
+def _rules_of(scenario: Scenario) -> str:
+    """Return a hash of what decides the outcome of a scenario: not its texts, expectations, limits and costs."""
+    rules = scenario.parameters.model_dump(mode="json", exclude={"name", "description", "expect", "runtime"})
+    if isinstance(rules.get("model"), dict):
+        rules["model"] = {key: rules["model"].get(key) for key in ("name", "temperature", "fallback")}
+    return hashlib.blake2b(msgspec.json.encode(rules, order="deterministic"), digest_size=16).hexdigest()
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:

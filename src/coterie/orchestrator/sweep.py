@@ -10,8 +10,10 @@ import signal
 import statistics
 import threading
 import tomllib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,29 +105,65 @@ def jobs(text: str, path: Path, settings: Mapping[str, Sequence[Any]], seeds: Se
 
 
 def run_jobs(todo: Sequence[SweepRun], processes: int, done: Callable[[SweepRow], object]) -> list[SweepRow]:
-    """Do the runs in `processes` processes, call `done` when each ends, and return the rows in the order of the runs."""
+    """Do the runs in so many processes, tell `done` of each as it ends, and return the rows in the order of the runs.
+
+    If a process is killed, the runs that were in progress are done again, each in a process of its own. A run whose process
+    is killed again is a row with that error; the others go on.
+    """
     rows: dict[int, SweepRow] = {}
+
+    def ended(place: int, future: Future[SweepRow]) -> None:
+        error, job = future.exception(), todo[place]
+        rows[place] = future.result() if error is None else SweepRow(job.settings, job.seed, error=describe(error))
+        done(rows[place])
+
+    waiting = deque(range(len(todo)))
+    while waiting:
+        for place in _in_pool(todo, waiting, processes, ended):
+            if _in_pool(todo, deque([place]), 1, ended):
+                job = todo[place]
+                rows[place] = SweepRow(job.settings, job.seed, error=_KILLED)
+                done(rows[place])
+    return [rows[place] for place in range(len(todo))]
+
+
+_KILLED = "its process was killed, twice; perhaps there was not enough memory: use fewer processes"
+
+
+def _in_pool(
+    todo: Sequence[SweepRun], waiting: deque[int], processes: int, ended: Callable[[int, Future[SweepRow]], object]
+) -> list[int]:
+    """Do the runs that wait, in a pool of processes. Return those that were in progress when one of its processes was killed."""
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(min(processes, len(todo)), mp_context=context) as pool:
+    running: dict[Future[SweepRow], int] = {}
+    killed: list[int] = []
+    with ProcessPoolExecutor(min(processes, len(waiting)), mp_context=context) as pool:
         try:
-            with _children_deaf_to_interrupts():
-                # The first starts all processes.
-                futures = {pool.submit(run_job, job): place for place, job in enumerate(todo)}
-            for future in as_completed(futures):
-                place = futures[future]
-                error = future.exception()
-                job = todo[place]
-                rows[place] = future.result() if error is None else SweepRow(job.settings, job.seed, error=describe(error))
-                done(rows[place])
+            while (waiting and not killed) or running:
+                # No more than can run, so that those in progress are known.
+                while waiting and not killed and len(running) < processes:
+                    with _children_deaf_to_interrupts():
+                        # It may start a process.
+                        future = pool.submit(run_job, todo[waiting[0]])
+                    running[future] = waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    place = running.pop(future)
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        killed.append(place)
+                    else:
+                        ended(place, future)
+        except BrokenProcessPool:
+            # It broke before the next run was given to it.
+            killed.extend(running.values())
         except BaseException:
-            # A run may take hours, so it is killed. The pool notices that its processes are gone, and ends.
+            # Do not wait for a run that may take hours. The pool sees that its processes are gone, and ends.
             with _deaf_to_interrupts():
                 for process in set(multiprocessing.active_children()) - others:
                     process.terminate()
                 pool.shutdown(cancel_futures=True)
             raise
-    return [rows[place] for place in range(len(todo))]
+    return sorted(killed)
 
 
 @contextmanager
@@ -181,7 +219,8 @@ def table(rows: Sequence[SweepRow]) -> str:
     for row in rows:
         set_to = (row.settings[key] for key in keys)
         found = (row.figures.get(name, "") for name in figures)
-        writer.writerow([*set_to, row.seed, *found, row.forfeits, row.digest, row.error])
+        # A run that failed has no forfeits to tell, and not none of them.
+        writer.writerow([*set_to, row.seed, *found, "" if row.error else row.forfeits, row.digest, row.error])
     return out.getvalue()
 
 

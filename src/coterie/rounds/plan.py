@@ -53,3 +53,5 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     keep: Mapping[str, Checkpointable]
     checkpoints: bool
     spans: int
+    rules: str = ""
+    """Text that identifies the rules; empty if it is not known."""

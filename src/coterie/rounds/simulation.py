@@ -164,6 +164,14 @@ class Simulation:
         self._whole = False
         """Whether the latest run ended between two rounds, so that the next can go on from there."""
 
+    def identify(self, rules: str) -> None:
+        """Set a text that identifies the rules, such as a hash of a file of settings, before a run.
+
+        A checkpoint has it, and `resume` raises `CheckpointMissing` for a checkpoint of a run with other rules.
+        """
+        check_instance("Simulation.identify", rules, str, "a text")
+        self.plan = msgspec.structs.replace(self.plan, rules=rules)
+
     def step(self, on_round: OnRound | None = None) -> Result:
         """Run one round, as `run` does, and return the result so far."""
         return self.run(1, on_round)

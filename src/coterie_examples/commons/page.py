@@ -93,7 +93,7 @@ def page(
         stock=plots.stock(months, scenario.lake.capacity),
         harvest=plots.harvest(months),
         gini_plot=plots.inequality(months),
-        timeline=plots.timeline(spans),
+        timeline=plots.timeline(spans, len(months)),
         accepted=accepted,
         costs=costs if scenario.model is not None else (),
         fallbacks=[(month.number, *each) for month in months for each in sorted(month.fallbacks.items())],

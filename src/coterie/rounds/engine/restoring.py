@@ -32,6 +32,7 @@ def make_checkpoint(engine: RoundEngine) -> Checkpoint:
         extras={name: state_as_bytes(name, each.snapshot()) for name, each in sorted(plan.keep.items())},
         errors=engine.errors,
         proven=None if engine.failures.proven is None else sorted(engine.failures.proven),
+        rules=plan.rules,
     )
 
 
@@ -80,6 +81,9 @@ def _check(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> None:
     ):
         if kept != given:
             raise CheckpointMissing(where, f"its {what} is {kept!r}, not {given!r}; resume what was begun")
+    if checkpoint.rules and plan.rules and checkpoint.rules != plan.rules:
+        problem = "its rules were changed after the run had begun; put the scenario back as it was, or begin a new run"
+        raise CheckpointMissing(where, problem)
     missing = sorted({token.name for token in checkpoint.tokens if token.status != Status.GONE} - set(plan.agents))
     if missing:
         raise CheckpointMissing(where, f"the agents {', '.join(missing)} take part, and were not given")
