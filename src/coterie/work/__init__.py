@@ -9,7 +9,19 @@ the given clock. This room does not import agents, worlds or memories: results a
 from coterie.work.actions import Action, ActionSystem, CircuitBreaker, CircuitState, ResourceLimits
 from coterie.work.engine import ProcessingEngine
 from coterie.work.exposition import WorkCollector, exposition
-from coterie.work.jobs import ActionStage, Job, JobState, Priority, QueueOverflow, Retry, TaskType, current_job
+from coterie.work.jobs import (
+    ActionStage,
+    Job,
+    JobState,
+    Priority,
+    QueueOverflow,
+    Retry,
+    TaskType,
+    WaitFor,
+    as_completed,
+    current_job,
+    wait,
+)
 from coterie.work.machine import Machine
 from coterie.work.pool import Bounds, QueueLimits, Retention
 from coterie.work.pool.metrics import WorkMetrics
@@ -34,8 +46,11 @@ __all__ = [
     "Retry",
     "Sizing",
     "TaskType",
+    "WaitFor",
     "WorkCollector",
     "WorkMetrics",
+    "as_completed",
     "current_job",
     "exposition",
+    "wait",
 ]

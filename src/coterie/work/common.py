@@ -79,4 +79,5 @@ def measure_pools(name: str, pools: Mapping[str, WorkPool], wait_per_compute: fl
         callback_errors=sum(pool.table.callback_errors for pool in each),
         scaling=tuple(sorted((event for pool in each for event in pool.scaling.copy()), key=lambda event: event.at)),
         wait_per_compute=wait_per_compute,
+        unheard=sum(pool.table.unheard.count for pool in each),
     )

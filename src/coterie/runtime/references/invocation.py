@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from contextvars import Context, ContextVar, copy_context
 from typing import Protocol, TypeVar
 
+from coterie.concurrency.contexts import keep_from_jobs
 from coterie.messaging.envelope import Envelope, Reference
 from coterie.runtime.dispatchers.base import AgentExecutor
 from coterie.runtime.references.waits import Waiter
@@ -62,6 +63,7 @@ class Invocation:
 
 CURRENT: ContextVar[Invocation | None] = ContextVar("coterie_invocation", default=None)
 """The invocation whose code is running; None outside of all agents. Copied into tasks and `run_blocking`."""
+keep_from_jobs(CURRENT)
 
 
 def carried() -> Context | None:

@@ -1,22 +1,18 @@
-"""One action, through execution, recovery and feedback; and the table of idempotency keys."""
+"""One action, through execution, recovery and feedback."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock
 from coterie.errors import CircuitOpen
-from coterie.errors.work import FeedbackFailed, KeyConflict
-from coterie.kernel import Clock
+from coterie.errors.work import FeedbackFailed
 from coterie.work.actions.breaker import Circuit
 from coterie.work.actions.resources import Resource
 from coterie.work.jobs import ActionStage, Call, FailedAttempt, Job, JobOwner, JobState, Priority, Retry
-from coterie.work.pool import Retention
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 STAGES = {stage: lane for lane, stage in enumerate(ActionStage)}
 """The lane of each stage."""
@@ -39,8 +35,8 @@ class ActionOwner(Protocol):
         """Apply the result of an action."""
         ...
 
-    def note_end(self, action: Action[Any]) -> None:
-        """Record an action that has ended."""
+    def note_end(self, action: Action[Any]) -> bool:
+        """Record an action that has ended. Return whether it can be submitted again, and so keeps its arguments."""
         ...
 
 
@@ -61,7 +57,7 @@ class DeadAction(msgspec.Struct, frozen=True):
     key: str | None
 
 
-class Action(Job[R]):
+class Action(Job[R_co]):
     """A job of an `ActionSystem`. It ends once: after its last attempt, and after its result was applied.
 
     Its `history` holds the failed attempts, including failed attempts to apply the result.
@@ -159,61 +155,10 @@ class Action(Job[R]):
                 self.circuit.leave(self, failed=True)
         elif self.resource is not None:
             self.resource.leave(self)
-        self.system.note_end(self)
+        if not self.system.note_end(self):
+            self.release()
 
-
-class IdempotencyKeys:
-    """The keys of actions that have not ended, or ended recently. Safe from any thread; `_lock` guards both tables."""
-
-    def __init__(self, keep: Retention, clock: Clock) -> None:
-        self._keep = keep
-        self._clock = clock
-        self._lock = new_lock(Rank.RECORDS)
-        self._actions: dict[str, Action[Any]] = {}
-        self._ended: OrderedDict[str, float] = OrderedDict()
-
-    def claim(self, key: str, action: Action[Any]) -> Action[Any] | None:
-        """Assign a free key to an action, or return the action that has it. Raises `KeyConflict`."""
-        with self._lock:
-            self._trim()
-            known = self._actions.get(key)
-            if known is None:
-                self._actions[key] = action
-                return None
-        if _identity(known.call) != _identity(action.call):
-            raise KeyConflict(key, known.name, action.name)
-        return known
-
-    def replace(self, key: str, action: Action[Any]) -> None:
-        """Assign a key to another action."""
-        with self._lock:
-            self._actions[key] = action
-            self._ended.pop(key, None)
-
-    def release(self, key: str, action: Action[Any]) -> None:
-        """Free the key of an action that was not accepted."""
-        with self._lock:
-            if self._actions.get(key) is action:
-                del self._actions[key]
-
-    def note_end(self, key: str, action: Action[Any]) -> None:
-        """Keep the key of an ended action for a while; free the key of an action without an attempt."""
-        with self._lock:
-            if self._actions.get(key) is not action:
-                return
-            if action.never_began:
-                # Submitting it again cannot repeat an effect.
-                del self._actions[key]
-                return
-            self._ended[key] = self._clock.monotonic()
-            self._trim()
-
-    def _trim(self) -> None:
-        oldest = self._clock.monotonic() - self._keep.seconds
-        while self._ended and (len(self._ended) > self._keep.count or next(iter(self._ended.values())) <= oldest):
-            key, _ = self._ended.popitem(last=False)
-            del self._actions[key]
-
-
-def _identity(call: Call) -> tuple[object, str]:
-    return getattr(call.function, "__module__", None), call.name
+    def release(self) -> None:
+        """Drop the arguments, the context and the value of the function."""
+        super().release()
+        self.value = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -14,19 +15,22 @@ from coterie.concurrency.forks import register_fork_handler
 from coterie.errors import InvalidSetting, WorkError
 from coterie.errors.work import UnknownAction
 from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
-from coterie.work.actions.action import Action, DeadAction, IdempotencyKeys
+from coterie.work.actions.action import Action, DeadAction
 from coterie.work.actions.breaker import Circuit, CircuitBreaker, CircuitState
 from coterie.work.actions.resources import Resource, ResourceLimits
 from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random
 from coterie.work.jobs import ActionStage, Call, Job, JobState, Priority, Retry
 from coterie.work.jobs.call import check_call, check_ran, runs_later
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
+from coterie.work.pool.keys import JobKeys
 from coterie.work.pool.metrics import WorkMetrics
 from coterie.work.pool.stopping import WorkStopReport, stop_pools
 from coterie.work.pool.workers import ThreadRunner
 from coterie.work.sizing import Sizing, WaitRatio
 
 R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
 
 Apply = Callable[[Action[Any], Any], object]
 
@@ -46,6 +50,8 @@ class ActionMetrics(WorkMetrics, frozen=True):
     """The circuits of all targets so far."""
     dead: int = 0
     """Retained dead actions."""
+    dead_dropped: int = 0
+    """Dead actions that were dropped because more than the maximum were retained."""
 
 
 class ActionSystem:
@@ -73,6 +79,8 @@ class ActionSystem:
         queue: The limits and the overflow policy of the queues.
         keep: The retention of ended actions and their keys.
         dead: Maximum number of retained dead actions.
+        on_dead: Called with each `DeadAction`, on the thread that ends the action. If it raises, that is logged and counted
+            in `callback_errors`.
         clock: The clock of timeouts, retries, rates, circuit breakers and balancing.
         balance_every: Seconds between two adaptations of the workers to the load.
         seed: The seed of retry jitter.
@@ -91,6 +99,7 @@ class ActionSystem:
         queue: QueueLimits = QueueLimits(),  # noqa: B008 - it is immutable
         keep: Retention = Retention(),  # noqa: B008 - it is immutable
         dead: int = 1_000,
+        on_dead: Callable[[DeadAction], object] | None = None,
         clock: Clock | None = None,
         balance_every: float = 0.25,
         seed: int | None = None,
@@ -104,6 +113,8 @@ class ActionSystem:
             need = runs_later(apply)
             if need is not None:
                 raise InvalidSetting("ActionSystem.apply", apply, need)
+        if on_dead is not None and not callable(on_dead):
+            raise InvalidSetting("ActionSystem.on_dead", on_dead, "a callable that takes a DeadAction, or None")
         for each, limits in (resources or {}).items():
             check_instance(f"ActionSystem.resources[{each!r}]", limits, ResourceLimits, "limits: ResourceLimits(at_once=...)")
         for policy in (breaker, *(breakers or {}).values()):
@@ -140,10 +151,12 @@ class ActionSystem:
             for each, limits in (resources or {}).items()
         }
         self._guard = new_guard()
-        self._keys = IdempotencyKeys(keep, self._timers.clock)
+        self._keys: JobKeys[Action[Any]] = JobKeys(keep, self._timers.clock, lambda action: not action.never_began)
         self._max_dead = dead
+        self._on_dead = on_dead
+        self._dead_dropped = 0
         self._lock = new_lock(Rank.RECORDS)
-        """Guards `_circuits` and `_dead`."""
+        """Guards `_circuits`, `_dead` and `_dead_dropped`."""
         self._circuits: dict[str, Circuit] = {}
         self._dead: OrderedDict[str, tuple[DeadAction, Action[Any]]] = OrderedDict()
         register_fork_handler(self)
@@ -261,6 +274,7 @@ class ActionSystem:
             with self._lock:
                 self._dead[id_] = entry
             raise
+        old.release()
         return action
 
     def circuit(self, target: str) -> CircuitState:
@@ -282,6 +296,7 @@ class ActionSystem:
             resources={name: ResourceMetrics(each.in_use, each.waiting) for name, each in self._resources.items()},
             circuits={name: circuit.state for name, circuit in self._circuits.copy().items()},
             dead=len(self._dead),
+            dead_dropped=self._dead_dropped,
         )
 
     def balance(self) -> None:
@@ -315,27 +330,40 @@ class ActionSystem:
         if self._apply is not None:
             check_ran(self._apply, self._apply(action, value))
 
-    def note_end(self, action: Action[Any]) -> None:
-        """Record an ended action: its key, and if it failed, the dead action."""
+    def note_end(self, action: Action[Any]) -> bool:
+        """Record an ended action: its key, and if it failed, the dead action. Return whether it can be resubmitted."""
         if action.key is not None:
             self._keys.note_end(action.key, action)
         error = action.failure
-        if action.state in (JobState.FAILED, JobState.TIMED_OUT) and error is not None:
-            dead = DeadAction(
-                action.id,
-                action.name,
-                ActionStage(action.type),
-                error,
-                action.history,
-                self._timers.clock.time(),
-                action.resource_name,
-                None if action.circuit is None else action.circuit.target,
-                action.key,
-            )
-            with self._lock:
-                self._dead[action.id] = (dead, action)
-                while len(self._dead) > self._max_dead:
-                    self._dead.popitem(last=False)
+        if action.state not in (JobState.FAILED, JobState.TIMED_OUT) or error is None:
+            return False
+        dead = DeadAction(
+            action.id,
+            action.name,
+            ActionStage(action.type),
+            error,
+            action.history,
+            self._timers.clock.time(),
+            action.resource_name,
+            None if action.circuit is None else action.circuit.target,
+            action.key,
+        )
+        dropped: list[Action[Any]] = []
+        with self._lock:
+            self._dead[action.id] = (dead, action)
+            while len(self._dead) > self._max_dead:
+                dropped.append(self._dead.popitem(last=False)[1][1])
+            self._dead_dropped += len(dropped)
+        for each in dropped:
+            each.release()
+        if self._on_dead is not None:
+            action.heard = True
+            try:
+                self._on_dead(dead)
+            except Exception:  # noqa: BLE001 - it is logged and counted
+                self.pool.count_callback_error()
+                _log.exception("on_dead raised for %s", action.label)
+        return True
 
     def _submit(self, action: Action[Any]) -> None:
         try:

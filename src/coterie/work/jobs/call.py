@@ -35,6 +35,24 @@ class Call:
         """Return the name of the function for messages."""
         return name_of(self.function)
 
+    @property
+    def identity(self) -> tuple[object, str]:
+        """Return the module and the name of the function."""
+        return getattr(self.function, "__module__", None), self.name
+
+
+class EndedCall(Call):
+    """The function of a job that has ended, without its arguments. It cannot run."""
+
+    __slots__ = ()
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call.function, (), None)
+
+    def run(self) -> Any:
+        """Raise an error: only an attempt that lost its job calls this."""
+        raise RuntimeError(f"the job of {self.name} has ended")
+
 
 def name_of(function: object) -> str:
     """Return the qualified name of a function, or of its type."""

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Generic, Protocol, TypeVar, cast
+from collections.abc import Iterator, Sequence
+from contextvars import Context
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
-from coterie.concurrency import Completion, Rank, Timer, new_lock
-from coterie.errors import InvalidSetting, JobWaitCycle, WaitTimeout
+from coterie.concurrency import Rank, Timer, new_lock
+from coterie.concurrency.contexts import carried_context
 from coterie.kernel import Clock
-from coterie.work.jobs.call import Call, check_ran, runs_later
+from coterie.work.jobs.call import Call, EndedCall
+from coterie.work.jobs.future import CURRENT, FutureOwner, JobFuture
 from coterie.work.jobs.kinds import LEVELS, JobState, Priority
 from coterie.work.jobs.retry import Retry
 
-R = TypeVar("R")
-
-_log = logging.getLogger(__name__)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class JobOwner(Protocol):
+class JobOwner(FutureOwner, Protocol):
     """The pool of a job, as the job sees it. Every method is safe from any thread."""
 
     @property
@@ -49,14 +46,6 @@ class JobOwner(Protocol):
         """Cancel a job; see `Job.cancel`."""
         ...
 
-    def blocked(self) -> AbstractContextManager[None]:
-        """Return a context in which another worker replaces the one of the calling thread."""
-        ...
-
-    def count_callback_error(self) -> None:
-        """Count a callback that raised."""
-        ...
-
 
 class FailedAttempt(msgspec.Struct, frozen=True, gc=False):
     """One failed attempt at a job. Times are seconds of the monotonic clock."""
@@ -68,29 +57,15 @@ class FailedAttempt(msgspec.Struct, frozen=True, gc=False):
     """Type and text of the error."""
 
 
-class _Current(threading.local):
-    job: Job[Any] | None = None
-    ended: Job[Any] | None = None
-
-    @property
-    def at_work(self) -> Job[Any] | None:
-        """The job that the thread runs, or the ended job whose callback it runs."""
-        return self.job or self.ended
-
-
-CURRENT = _Current()
-"""The jobs of each thread."""
-
-
 def current_job() -> Job[Any] | None:
     """Return the job that the calling thread runs, or None.
 
     A long function can check its `cancel_requested` now and then, and raise `JobCancelled`.
     """
-    return CURRENT.job
+    return cast("Job[Any] | None", CURRENT.job)
 
 
-class Job(Completion, Generic[R]):
+class Job(JobFuture[R_co]):
     """A submitted call, as a future. ``await job`` on any event loop, or block a thread in ``job.result()``.
 
     It ends once: succeeded, failed, timed out, cancelled or shed. Cancelling an await stops only the waiting. Safe from
@@ -99,22 +74,21 @@ class Job(Completion, Generic[R]):
 
     # Users call the properties and methods down to `on_done`; the rest is for the pool.
     __slots__ = (
-        "_error",
         "_history",
-        "_value",
-        "_waits_for",
         "admitted",
         "call",
         "cancel_requested",
+        "context",
         "deadline",
+        "ended_at",
         "expiry",
         "lane",
         "level",
         "number",
         "origin",
-        "pool",
         "ready_at",
         "retry",
+        "size",
         "started_at",
         "state",
         "stop_reason",
@@ -137,8 +111,11 @@ class Job(Completion, Generic[R]):
         retry: Retry | None,
     ) -> None:
         super().__init__()
-        self.pool = pool
+        self.pool: JobOwner = pool
         self.call = call
+        """Its function and arguments; only their name after the end."""
+        self.context: Context | None = carried_context()
+        """The context variables of the submitter; None after the end."""
         self.lane = self.origin = lane
         """The current lane, and the lane of the submission, which counts the end."""
         self.level = LEVELS[priority]
@@ -152,6 +129,10 @@ class Job(Completion, Generic[R]):
         self.cancel_requested = False
         """True if the job was cancelled while it ran on a thread, which cannot be ended."""
         self.submitted_at = self.ready_at = self.started_at = pool.clock.monotonic()
+        self.ended_at: float | None = None
+        """Seconds of the monotonic clock; None until the end. `submitted_at` and `started_at` are on the same clock."""
+        self.size = 0
+        """About how many bytes its outcome holds."""
         self.tried = 0
         self.admitted = False
         """True while it counts against the capacity of its queue."""
@@ -162,10 +143,7 @@ class Job(Completion, Generic[R]):
         self.timer: Timer | None = None
         self.expiry: Timer | None = None
         self.number = next(pool.numbers)
-        self._value: Any = None
-        self._error: BaseException | None = None
         self._history: list[FailedAttempt] | None = None
-        self._waits_for: Job[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.name}: {self.state}>"
@@ -174,6 +152,11 @@ class Job(Completion, Generic[R]):
     def id(self) -> str:
         """Return the id, unique in its engine."""
         return f"{self.pool.name}-{self.number}"
+
+    @property
+    def label(self) -> str:
+        """Return the id and the name for messages."""
+        return f"{self.id} {self.name}"
 
     @property
     def name(self) -> str:
@@ -200,25 +183,12 @@ class Job(Completion, Generic[R]):
         """Return the failed attempts, oldest first."""
         return tuple(self._history or ())
 
-    def result(self, timeout: float | None = None) -> R:
-        """Block until the job ends. Return the value of its function, or raise its error.
-
-        The error is that of the function, or a `WorkError`. Raises `WaitTimeout` after `timeout` seconds of real time; the
-        job itself goes on. A job may wait for other jobs of its pool: another worker replaces it meanwhile. Raises
-        `JobWaitCycle` if the job would wait for itself.
-        """
-        if not self._done and not self._block(timeout):
-            raise WaitTimeout(repr(self), timeout or 0.0)
-        return self._outcome()
-
-    def __await__(self) -> Generator[Any, None, R]:
-        if not self._done:
-            yield from self.suspend()
-        return self._outcome()
-
-    def exception(self) -> BaseException | None:
-        """Return the error of an ended job; None if it succeeded or has not ended."""
-        return self._error if self._done else None
+    @property
+    def duration(self) -> float | None:
+        """Return the seconds from the start of the first attempt to the end; None until then, and without an attempt."""
+        if self.ended_at is None or not self.tried:
+            return None
+        return self.ended_at - (self._history[0].started if self._history else self.started_at)
 
     def cancel(self, reason: str = "the caller cancelled it") -> bool:
         """Cancel the job. Return whether it has ended as cancelled, or is about to.
@@ -228,33 +198,12 @@ class Job(Completion, Generic[R]):
         """
         return self.pool.cancel(self, reason)
 
-    def on_done(self, callback: Callable[[Job[R]], object]) -> None:
-        """Call `callback(job)` when the job ends, or at once if it has ended.
-
-        The callback runs on the thread that ends the job, so keep it short. To hand the result to an agent, send a
-        message: ``job.on_done(lambda job: ref.tell(Planned(job.result())))``. An error of the callback is logged and
-        counted in `callback_errors`. A callback cannot wait for space in its job's own full pool, because its thread may
-        be the one that would free it: the submission is refused. Raises `InvalidSetting`.
-        """
-        if not callable(callback):
-            raise InvalidSetting("Job.on_done.callback", callback, "a callable that takes the job")
-        need = runs_later(callback)
-        if need is not None:
-            raise InvalidSetting("Job.on_done.callback", callback, need)
-
-        def call() -> None:
-            before, CURRENT.ended = CURRENT.ended, self
-            try:
-                check_ran(callback, callback(self))
-            except BaseException as error:  # noqa: BLE001 - the thread is not the callback's; log and count
-                self.pool.count_callback_error()
-                _log.error("a callback of %s raised", self, exc_info=error)
-            finally:
-                CURRENT.ended = before
-
-        self.add_callback(call)
-
     # For the pool.
+
+    def run_attempt(self) -> Any:
+        """Make one attempt in a copy of the submitter's context."""
+        context = self.context
+        return self.perform() if context is None else context.copy().run(self.perform)
 
     def perform(self) -> Any:
         """Make one attempt, and return the value of the function."""
@@ -268,8 +217,14 @@ class Job(Completion, Generic[R]):
         """Prepare for another attempt. Return the seconds until then. The pool's lock is held."""
         return delay
 
-    def after_end(self, before: JobState) -> None:
+    def after_end(self, before: JobState) -> None:  # noqa: ARG002 - for overriding
         """Release resources after the end. `before` is the state before it. The pool's lock is not held."""
+        self.release()
+
+    def release(self) -> None:
+        """Drop the arguments and the context of an ended job."""
+        self.call = EndedCall(self.call)
+        self.context = None
 
     def note_failure(self, error: str, now: float) -> None:
         """Record a failed attempt."""
@@ -280,14 +235,8 @@ class Job(Completion, Generic[R]):
     def set_end(self, state: JobState, value: Any, error: BaseException | None) -> None:
         """Set the end. The pool's lock is held; `announce` follows."""
         self.state = state
-        self._value = value
-        self._error = error
         self.worker = None
-
-    @property
-    def failure(self) -> BaseException | None:
-        """Return the error, also before the end is announced."""
-        return self._error
+        self.set_outcome(value, error)
 
     def refuse(self, error: BaseException) -> None:
         """End a job that its pool did not accept. Callers that got it through its key see the error."""
@@ -313,34 +262,3 @@ class Job(Completion, Generic[R]):
         self.timer = self.expiry = None
         self.set_end(JobState.CANCELLED, None, error)
         self._done = True
-
-    def _outcome(self) -> R:
-        if self._error is not None:
-            raise self._error
-        return cast("R", self._value)
-
-    def _block(self, timeout: float | None) -> bool:
-        waiting = CURRENT.job
-        if waiting is None:
-            if CURRENT.ended is None:
-                return self.wait(timeout)
-            # The callback may run on a worker's thread, so another worker replaces it.
-            with CURRENT.ended.pool.blocked():
-                return self.wait(timeout)
-        chain = self._wait_chain()
-        if waiting in chain:
-            names = (f"{each.id} {each.name}" for each in (waiting, *chain[: chain.index(waiting) + 1]))
-            raise JobWaitCycle(" -> ".join(names))
-        waiting._waits_for = self  # noqa: SLF001 - the same class
-        try:
-            with waiting.pool.blocked():
-                return self.wait(timeout)
-        finally:
-            waiting._waits_for = None  # noqa: SLF001 - the same class
-
-    def _wait_chain(self) -> list[Job[Any]]:
-        """Return the jobs of which each waits for the next, starting with this one."""
-        chain: list[Job[Any]] = [self]
-        while (following := chain[-1]._waits_for) is not None and following not in chain:  # noqa: SLF001 - the same class
-            chain.append(following)
-        return chain

@@ -49,6 +49,17 @@ class QueueOverflow(enum.StrEnum):
     """The oldest of the least urgent jobs, which may be the new one, ends with `JobShed` to make space."""
 
 
+class WaitFor(enum.StrEnum):
+    """The event that ends a wait for several jobs."""
+
+    ALL = "all"
+    """The end of the last job."""
+    FIRST = "first"
+    """The end of any job."""
+    ERROR = "error"
+    """The first end that is not a success, or the end of the last job."""
+
+
 class JobState(enum.StrEnum):
     """The state of a job. The last five are final; each job reaches exactly one of them, once."""
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from coterie.errors import QueueFull
-from coterie.work.jobs.job import CURRENT, Job
+from coterie.work.jobs.future import CURRENT
+from coterie.work.jobs.job import Job
 from coterie.work.jobs.kinds import JobState, QueueOverflow
 from coterie.work.pool.queues import ReadyQueue
 from coterie.work.pool.settings import QueueLimits

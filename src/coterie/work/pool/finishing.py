@@ -40,6 +40,7 @@ class JobFinisher:
         space = table.space_signals.get(job.number)
         if space is not None:
             space.set()
+        table.retained.free()
         job.after_end(before)
         job.announce()
         for each in admitted:
@@ -71,14 +72,14 @@ class JobFinisher:
 
     def cancel(self, job: AnyJob, reason: str) -> bool:
         """Cancel a job; see `Job.cancel`."""
-        error = JobCancelled(f"{job.id} {job.name}", reason)
+        error = JobCancelled(job.label, reason)
         return self.end(job, JobState.CANCELLED, error) or self._end_running(job, error) is True
 
     def expire(self, job: AnyJob, attempt: int | None) -> None:
         """End a job after its deadline, or, given `attempt`, that attempt after its timeout."""
         whole = attempt is None
         seconds = (job.deadline if whole else job.timeout) or 0.0
-        named = f"{job.id} {job.name}"
+        named = job.label
         what = "its deadline" if whole else "its timeout"
         if whole and self.end(job, JobState.TIMED_OUT, JobTimeout(named, seconds, ended=True, what=what)):
             return

@@ -70,6 +70,8 @@ class WorkMetrics(msgspec.Struct, frozen=True):
     """Recent changes of the number of workers."""
     wait_per_compute: float | None = None
     """Measured seconds of waiting per second of computing, for jobs on threads; None until there are enough samples."""
+    unheard: int = 0
+    """Failures that were logged because no caller took their errors in time."""
 
     @property
     def totals(self) -> LaneMetrics:

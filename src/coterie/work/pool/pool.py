@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from random import Random
-from typing import Any
 
 from coterie.concurrency import PeriodicJob, Signal, Timer, Timers, start_thread
-from coterie.concurrency.forks import end_forked_copy
 from coterie.concurrency.locks import acquire_in_turn
-from coterie.errors import JobExited, JobShed, QueueFull, describe
-from coterie.kernel import SystemClock
+from coterie.errors import JobShed, QueueFull
 from coterie.work.jobs.kinds import JobState
+from coterie.work.pool.attempts import JobAttempts
 from coterie.work.pool.finishing import JobFinisher
 from coterie.work.pool.metrics import ScalingEvent
 from coterie.work.pool.queues import AnyJob
 from coterie.work.pool.settings import Bounds, QueueLimits, Retention
-from coterie.work.pool.table import Ended, JobTable, end_state
+from coterie.work.pool.table import JobTable
 from coterie.work.pool.workers import JobRunner, WakeRequest, Worker, WorkerTable
 
 _log = logging.getLogger(__name__)
 
 _SAMPLE = 15
 """An attempt is measured when the count of attempts before it has none of these bits: one in sixteen."""
+_HEARD_WITHIN = 1.0
+"""Seconds after which a failure that no caller has taken is logged."""
 _EVENTS = 256
 """Scaling events to keep."""
 
@@ -82,10 +82,12 @@ class WorkPool:
         self._alarm: tuple[float, Timer] | None = None
         """The timer for the first delayed job, and when it fires."""
         self._before_queue = before_queue
-        self._observe = observe
         self._max_workers = max_workers
         self._bounds = bounds
         """The given bounds; those of the workers follow the measurements."""
+        self._attempts = JobAttempts(
+            self.table, self.finisher, make_ready=self.make_ready, set_alarm=self._set_alarm, observe=observe
+        )
         self.balancing = PeriodicJob(timers, balance_every, self.balance, f"balance of {name}")
 
     # Submission.
@@ -249,7 +251,11 @@ class WorkPool:
                 reason = f"{busy} of {before} busy, {queued} queued"
                 self.scaling.append(ScalingEvent(self.clock.time(), self.name, before, after, reason))
             workers.assign_homes([table.ready.length(lane) + counts.running for lane, counts in enumerate(table.counts)])
-            table.retained.trim(self.clock.monotonic())
+            now = self.clock.monotonic()
+            table.retained.trim(now)
+            unheard = table.unheard.take(now - _HEARD_WITHIN)
+        table.retained.free()
+        unheard.log(self.name)
         for worker in retired:
             worker.wakeup.set()
         for worker in added:
@@ -275,7 +281,7 @@ class WorkPool:
                 worker.runner.start()
                 job = self._take(worker)
                 if job is not None:
-                    self._attempt(worker, job, measured=not count & _SAMPLE)
+                    self._attempts.run(worker, job, measured=not count & _SAMPLE)
                     count += 1
                     del job
                 elif worker.leaving:
@@ -324,74 +330,3 @@ class WorkPool:
         for job in due[:1]:
             self.table.queue(job, now)
         return [self._push(job, now) for job in due[1:]]
-
-    def _attempt(self, worker: Worker, job: AnyJob, *, measured: bool) -> None:
-        observe = self._observe if measured else None
-        began = SystemClock.thread() if observe is not None else 0.0
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            value = worker.runner.run(job)
-        except BaseException as raised:  # noqa: BLE001 - every error belongs to the callers that wait
-            error = raised
-        if self.table.forked:
-            # The function has forked, and this is the copy: the worker's loop belongs to the parent.
-            end_forked_copy(error)
-        if error is not None and not isinstance(error, Exception):
-            exited = JobExited(f"{job.id} {job.name}", error)
-            exited.__cause__ = error
-            error = exited
-        if observe is not None:
-            observe(self.clock.monotonic() - job.started_at, SystemClock.thread() - began)
-        self._end_attempt(worker, job, value, error)
-
-    def _end_attempt(self, worker: Worker, job: AnyJob, value: Any, error: BaseException | None) -> None:
-        timer, job.timer = job.timer, None
-        if timer is not None:
-            timer.cancel()
-        text = "" if error is None else describe(error)
-        again = False
-        ended: Ended | None = None
-        table = self.table
-        acquire_in_turn(table.lock)
-        try:
-            worker.job = None
-            if job.worker is not worker:
-                table.late += 1
-                return
-            now = self.clock.monotonic()
-            counts = table.counts[job.lane]
-            counts.measure(job.started_at - job.ready_at, now - job.started_at)
-            reason, job.stop_reason = job.stop_reason, None
-            if reason is not None:
-                error, text = reason, str(reason)
-            if error is not None:
-                ended, delay = self._failed(job, reason, error, text, now)
-                again = ended is None and delay <= 0
-                if ended is None and delay > 0 and table.delayed.add(now + delay, job):
-                    self._set_alarm()
-            elif job.next_stage(value):
-                again = True
-                table.set_waiting(job, counts)
-            else:
-                ended = table.set_end(job, JobState.SUCCEEDED, value, None, now)
-        finally:
-            table.lock.release()
-        if ended is not None:
-            self.finisher.announce(job, *ended)
-        elif again:
-            self.make_ready(job)
-
-    def _failed(
-        self, job: AnyJob, reason: BaseException | None, error: BaseException, text: str, now: float
-    ) -> tuple[Ended | None, float]:
-        """Record a failed attempt. Return the end, or the seconds until the next attempt. The lock is held."""
-        job.note_failure(text, now)
-        delay = self.table.retry_delay(job, error)
-        if delay is None:
-            return self.table.set_end(job, end_state(job, reason, error), None, error, now), 0.0
-        counts = self.table.counts[job.lane]
-        counts.retries += 1
-        delay = job.prepare_retry(error, delay)
-        self.table.set_waiting(job, counts)
-        return None, delay

@@ -64,11 +64,14 @@ class QueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """The number of ended jobs to keep, and for how many seconds. Raises `InvalidSetting`."""
+    """The ended jobs to keep: how many, for how many seconds, and of how many bytes together. Raises `InvalidSetting`."""
 
     count: int = 1_000
     seconds: float = 300.0
+    bytes: int = 64 * 2**20
+    """The limit of the results together, by an estimate. A caller's own reference to a job keeps its result anyway."""
 
     def __post_init__(self) -> None:
         check_number("Retention.count", self.count, whole=True)
         check_number("Retention.seconds", self.seconds)
+        check_number("Retention.bytes", self.bytes, whole=True)

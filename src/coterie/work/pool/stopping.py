@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from coterie.concurrency import Signal
 from coterie.concurrency.threads import stack_of
 from coterie.errors import JobCancelled, JobWaitCycle
 from coterie.kernel import Countdown
-from coterie.work.jobs.job import CURRENT
+from coterie.work.jobs.future import CURRENT
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.pool import WorkPool
 from coterie.work.pool.workers import Worker
@@ -68,6 +69,9 @@ def stop_pools(pools: Sequence[WorkPool], *, drain: bool, timeout: float) -> Wor
     stuck = tuple(stuck for pool in pools for stuck in _abandon_running(pool))
     for pool in pools:
         _end_workers(pool)
+        with pool.table.lock:
+            unheard = pool.table.unheard.take(math.inf)
+        unheard.log(pool.name)
     for each in stuck:
         _log.warning(
             "%s %s did not end in time; it still runs on the thread %s, in\n%s", each.job, each.name, each.thread, each.stack

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
 from collections.abc import Sequence
 from random import Random
 from typing import TypeAlias
@@ -16,39 +15,11 @@ from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.admission import QueueAdmission
 from coterie.work.pool.metrics import LaneCounts, LaneMetrics
 from coterie.work.pool.queues import AnyJob, DelayedJobs, ReadyQueue
+from coterie.work.pool.retained import RetainedJobs, UnheardFailures
 from coterie.work.pool.settings import QueueLimits, Retention
 
 Ended: TypeAlias = tuple[JobState, Sequence[AnyJob]]
 """The state of a job before its end, and the jobs that are admitted in its place."""
-
-
-class RetainedJobs:
-    """Jobs that ended recently, by number. The pool's lock guards it."""
-
-    def __init__(self, retention: Retention) -> None:
-        self._retention = retention
-        self._jobs: OrderedDict[int, tuple[float, AnyJob]] = OrderedDict()
-
-    def add(self, number: int, job: AnyJob, now: float) -> None:
-        """Add a job and drop the oldest above the limit. `get` and `trim` drop expired jobs."""
-        self._jobs[number] = (now, job)
-        if len(self._jobs) > self._retention.count:
-            self._jobs.popitem(last=False)
-
-    def get(self, number: int, now: float) -> AnyJob | None:
-        """Return a retained job, or None."""
-        self.trim(now)
-        entry = self._jobs.get(number)
-        return None if entry is None else entry[1]
-
-    def trim(self, now: float) -> None:
-        """Drop expired jobs."""
-        oldest = now - self._retention.seconds
-        while self._jobs:
-            number, (ended, _) = next(iter(self._jobs.items()))
-            if ended > oldest:
-                return
-            del self._jobs[number]
 
 
 class JobTable:
@@ -72,6 +43,7 @@ class JobTable:
         self.admission = QueueAdmission(name, self.lanes, limits, self.ready)
         self.delayed = DelayedJobs()
         self.retained = RetainedJobs(keep)
+        self.unheard = UnheardFailures()
         self.callback_errors = 0
         self.late = 0
         """Attempts that returned after their job had ended."""
@@ -118,8 +90,11 @@ class JobTable:
             self.counts[job.lane].running -= 1
         self.counts[job.origin].ended[state] += 1
         del self.live[job.number]
-        self.retained.add(job.number, job, self.clock.monotonic() if now is None else now)
+        job.ended_at = self.clock.monotonic() if now is None else now
         job.set_end(state, value, error)
+        self.retained.add(job.number, job, job.ended_at)
+        if error is not None:
+            self.unheard.add(job, job.ended_at)
         return before, self.admission.release(job) if job.admitted else ()
 
     def refuse(self, job: AnyJob) -> None:
@@ -129,13 +104,11 @@ class JobTable:
         counts.refused += 1
         del self.live[job.number]
 
-    def retry_delay(self, job: AnyJob, error: BaseException) -> float | None:
-        """Return the seconds until the next attempt, or None for no further attempt."""
-        if job.retry is None or job.cancel_requested or self.retries_stopped:
-            return None
-        return job.retry.delay(job.tried, error, self._random)
-
     # Without the lock.
+
+    def retry_delay(self, job: AnyJob, error: BaseException) -> float | None:
+        """Return the seconds until the next attempt that the policy of the job gives, or None for no further attempt."""
+        return None if job.retry is None else job.retry.delay(job.tried, error, self._random)
 
     def check_open(self) -> None:
         """Raise `WorkStopped` unless jobs are accepted."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from coterie.concurrency import AutoResetEvent, Thread
-from coterie.work.jobs.job import CURRENT, Job
+from coterie.work.jobs.future import CURRENT
+from coterie.work.jobs.job import Job
 from coterie.work.pool.settings import Bounds
 
 
@@ -54,7 +55,7 @@ class ThreadRunner:
         """Make one attempt at a job. Return its value or raise its error."""
         CURRENT.job = job
         try:
-            return job.perform()
+            return job.run_attempt()
         finally:
             CURRENT.job = None
 
