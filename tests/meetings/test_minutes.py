@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from coterie.errors import EncodeFailed, InvalidSetting
@@ -68,7 +70,24 @@ def test_all_that_can_be_said_is_read_back_as_it_was(tmp_path: Path) -> None:
         assert lines[-2].endswith("**ada** closed the meeting")
 
 
-@pytest.mark.parametrize("content", [float("nan"), {"a": float("inf")}, b"\x00", {1: "one"}, [[{"a": b""}]]])
+class _Offer(msgspec.Struct):
+    price: int
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        float("nan"),
+        {"a": float("inf")},
+        b"\x00",
+        {1: "one"},
+        [[{"a": b""}]],
+        {1, 2},
+        {"a": {1}},
+        [{"a": Decimal(1)}],
+        {"a": (_Offer(1),)},
+    ],
+)
 def test_data_that_json_would_change_is_refused(content: Any) -> None:
     with house() as each:
         ada = each.member("ada")

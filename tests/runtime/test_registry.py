@@ -1,8 +1,12 @@
 """The registry keeps nothing of agents that have ended."""
 
 import gc
+import weakref
 
-from coterie import Agent, AgentDown, AgentRef, Request, Runtime, on
+import pytest
+
+from coterie import Agent, AgentDown, AgentRef, Message, Request, Runtime, on
+from coterie.errors import DefinitionError
 from coterie.runtime.cells.cell import AgentCell
 from coterie.testing import eventually
 
@@ -12,7 +16,7 @@ class Watch(Request[None]):
     on: bool = True
 
 
-class News(Request[list[str]]):
+class Events(Request[list[str]]):
     pass
 
 
@@ -29,7 +33,7 @@ class Watcher(Agent):
         self.news.append(message.agent.name)
 
     @on
-    def told(self, message: News) -> list[str]:
+    def told(self, message: Events) -> list[str]:
         return self.news
 
 
@@ -60,7 +64,111 @@ def test_who_lives_on_keeps_nothing_of_those_it_watched_and_is_told_of_each() ->
             if number % 2:
                 watcher.ask(Watch(whom=agent, on=False)).result(10)
             agent.stop().result(10)
-        eventually(lambda: len(watcher.ask(News()).result(10)) == 5)
-        assert watcher.ask(News()).result(10) == [f"a{number}" for number in range(0, 10, 2)]
+        eventually(lambda: len(watcher.ask(Events()).result(10)) == 5)
+        assert watcher.ask(Events()).result(10) == [f"a{number}" for number in range(0, 10, 2)]
         assert registry._watchers == {}
         assert not any(registry._watched_by.values())
+
+
+class Follow(Request[None]):
+    topic: str
+    give_up: bool = False
+
+
+class Follower(Agent):
+    @on
+    def follow(self, message: Follow) -> None:
+        (self.context.unsubscribe if message.give_up else self.context.subscribe)(message.topic)
+
+
+def test_topics_that_no_agent_follows_any_more_are_not_kept() -> None:
+    with Runtime() as runtime:
+        one, two = runtime.spawn(Follower), runtime.spawn(Follower)
+        topics = runtime._services.registry._topics
+        for agent in (one, two):
+            for number in range(3):
+                agent.ask(Follow(topic=f"session/{number}")).result(10)
+        for number in range(3):
+            one.ask(Follow(topic=f"session/{number}", give_up=True)).result(10)
+        assert len(topics) == 3
+        two.stop().result(10)
+        assert topics == {}
+
+
+class SpawnOne(Request[str]):
+    pass
+
+
+class Parent(Agent):
+    @on
+    def spawn(self, message: SpawnOne) -> str:
+        return self.context.spawn(Follower).name
+
+
+def test_the_names_that_children_got_are_forgotten_with_their_parent() -> None:
+    with Runtime() as runtime:
+        for _ in range(5):
+            parent = runtime.spawn(Parent)
+            assert parent.ask(SpawnOne()).result(10) == f"{parent.name}/follower-1"
+            assert parent.ask(SpawnOne()).result(10) == f"{parent.name}/follower-2"
+            parent.stop().result(10)
+        assert runtime._services.registry._default_names == {0: {"parent": 5}}
+
+
+def test_agent_and_message_classes_that_are_given_up_are_not_kept() -> None:
+    def use(runtime: Runtime) -> list[weakref.ref[type]]:
+        class Note(Message):
+            text: str
+
+        class Passing(Agent):
+            @on
+            def note(self, message: Note) -> None: ...
+
+        agent = runtime.spawn(Passing)
+        agent.tell(Note(text="once"))
+        agent.stop().result(10)
+        return [weakref.ref(Passing), weakref.ref(Note)]
+
+    def gone() -> bool:
+        gc.collect()
+        return all(each() is None for each in kept)
+
+    with Runtime() as runtime:
+        kept = use(runtime)
+        eventually(gone)  # a thread may still have the latest in its hands
+
+
+class News(Message):
+    text: str
+
+
+class Told(Request[list[str]]):
+    pass
+
+
+class Reader(Agent):
+    subscribes_to = ("news", "sports")
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @on
+    def news(self, message: News) -> None:
+        self.told.append(message.text)
+
+    @on
+    def read(self, message: Told) -> list[str]:
+        return self.told
+
+
+def test_what_is_published_right_after_a_spawn_reaches_all_that_the_class_subscribes() -> None:
+    with Runtime() as runtime:
+        readers = [runtime.spawn(Reader) for _ in range(50)]
+        assert runtime.publish("news", News(text="first")) == 50
+        assert runtime.publish("sports", News(text="second")) == 50
+        assert all(reader.ask(Told()).result(10) == ["first", "second"] for reader in readers)
+
+
+def test_a_class_that_subscribes_to_no_names_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="give names of topics"):
+        type("Wrong", (Agent,), {"subscribes_to": "news"})

@@ -6,13 +6,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from coterie.errors import StorageCorrupt, StorageFull, StorageLocked, StorageUnavailable
 from coterie.storage import Schema, SqliteDatabase
-from coterie.testing import run_together
+from coterie.storage.engine import writer
+from coterie.storage.transaction import Transaction
+from coterie.testing import eventually, run_together
 from coterie.testing.conformance.base import Gate
 from coterie.testing.conformance.storage import INSERT, NOTES, insert, numbers
 
@@ -268,3 +271,29 @@ def test_a_file_that_can_be_written_no_more_is_unavailable_and_its_statements_ar
         with pytest.raises(StorageUnavailable, match="permissions"):
             database.write(insert(1)).result(10)
         assert numbers(database) == []
+
+
+def test_the_log_stays_small_while_much_is_written_and_is_empty_at_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_REST_AFTER", 0.05)
+    log = tmp_path / "run.db-wal"
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        database.write(lambda transaction: transaction.execute("CREATE TABLE blobs (key INTEGER PRIMARY KEY, blob BLOB)"))
+
+        def replace(transaction: Transaction, number: int) -> None:
+            transaction.execute("REPLACE INTO blobs VALUES (?, ?)", (number % 8, bytes(200_000)))
+
+        def write(count: int) -> int:
+            largest = 0
+            for number in range(count):
+                database.write(partial(replace, number=number)).result(10)
+                largest = max(largest, log.stat().st_size)
+            return largest
+
+        assert write(200) < 12 * 2**20
+        eventually(lambda: log.stat().st_size == 0)
+        # A read holds the log as it is; the read over, it shrinks again.
+        assert database.read(lambda view: (view.row("SELECT count(*) FROM blobs"), write(60))[1]) > 12 * 2**20
+        assert write(60) > 0
+        eventually(lambda: log.stat().st_size == 0)

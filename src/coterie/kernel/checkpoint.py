@@ -40,12 +40,12 @@ _ATOMS = (
 )
 
 
-def detach(value: Any) -> Any:
+def detach(value: Any, seen: dict[int, Any] | None = None) -> Any:
     """Return a copy that shares nothing mutable with `value`, as far as possible.
 
     Data is copied deeply. Functions, methods, classes and modules are returned unchanged, and so are objects that cannot
     be copied: locks, queues, files, sockets, and objects that hold one. Such an object guards itself or stands for a
-    resource of the system, so a copy of it would be useless.
+    resource of the system, so a copy of it would be useless. `seen` is the memo of `copy.deepcopy`.
     """
     if isinstance(value, _ATOMS):
         return value
@@ -56,6 +56,6 @@ def detach(value: Any) -> Any:
         if all(isinstance(each, _ATOMS) for each in fields):
             return value
     try:
-        return copy.deepcopy(value)
+        return copy.deepcopy(value, seen)
     except Exception:  # noqa: BLE001 - any error of a foreign __deepcopy__ means that the value cannot be copied
         return value

@@ -57,6 +57,34 @@ class SystemClock:
     """Seconds of processor time that the calling thread has used."""
 
 
+class Throttle:
+    """Permits a number of events in each span of time, and counts those that it does not permit.
+
+    It takes no lock: threads that ask at the same moment may be permitted a few more.
+    """
+
+    __slots__ = ("_began", "_left", "_most", "_omitted", "_seconds")
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._began = float("-inf")
+        self._left = 0
+        self._omitted = 0
+
+    def permit(self, now: float) -> int | None:
+        """Return None if an event is not permitted now; else how many were not permitted since the last that was."""
+        if now - self._began >= self._seconds:
+            self._began = now
+            self._left = self._most
+        if self._left <= 0:
+            self._omitted += 1
+            return None
+        self._left -= 1
+        omitted, self._omitted = self._omitted, 0
+        return omitted
+
+
 class Countdown:
     """The remaining time of a limit, on the monotonic clock of the machine."""
 

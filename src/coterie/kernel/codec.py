@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,10 @@ T = TypeVar("T")
 _BUILDING = threading.Lock()
 """Guards the construction of decoders in the whole process. msgspec stores its type information on the class; a second
 thread that builds a decoder of the same class at the same time finds it incomplete and crashes the interpreter (msgspec 0.20)."""
+
+
+_DECODERS = 4_096
+"""Decoders that are kept at most."""
 
 
 class Extension(msgspec.Struct, Generic[T], frozen=True):
@@ -50,8 +55,9 @@ class Codec:
         self._by_code = {each.code: each for each in self._by_kind.values()}
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._write_foreign)
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
-        self._kinds: dict[str, type] = {}
-        self._names: dict[type, str] = {}
+        # Classes that are made by functions are not kept alive.
+        self._kinds: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
+        self._names: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 
     def encode(self, value: Any) -> bytes:
         """Return `value` as bytes; raise `EncodeFailed` if a part of it has no wire form."""
@@ -111,6 +117,8 @@ class Codec:
         if decoder is None:
             with _BUILDING:
                 decoder = msgspec.msgpack.Decoder(kind, dec_hook=self._check_foreign, ext_hook=self._read_foreign)
+            if len(self._decoders) >= _DECODERS:
+                self._decoders.clear()
             self._decoders[kind] = decoder
         return decoder
 

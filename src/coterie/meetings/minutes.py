@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -72,7 +72,19 @@ def stable_copy(content: Any) -> Any:
     msgspec.json.encode(whole)
     if msgspec.json.decode(msgspec.json.encode(data)) != data:
         raise ValueError("it would not be the same, read from a line of JSON")
+    if not _is_plain(content, data):
+        raise ValueError("a part of it, such as a set or an object, would become something else")
     return data
+
+
+def _is_plain(content: Any, copy: Any) -> bool:
+    """Return whether a value is the same as its encoded copy, but that a sequence may have become a list."""
+    if isinstance(content, Mapping):
+        # Keys are text, or the copy is refused for them.
+        return isinstance(copy, dict) and all(key in copy and _is_plain(value, copy[key]) for key, value in content.items())
+    if isinstance(content, list | tuple):
+        return isinstance(copy, list) and all(map(_is_plain, content, copy))
+    return bool(content == copy)
 
 
 def json_line(entry: LogEntry) -> str:

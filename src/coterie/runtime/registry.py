@@ -22,7 +22,8 @@ class Registry:
         self._by_name: dict[str, AgentCell] = {}
         self._by_number: dict[int, AgentCell] = {}
         self._last_number = 0
-        self._default_names: dict[str, int] = {}
+        self._default_names: dict[int, dict[str, int]] = {}
+        """The last numbers of names by default, for each parent by its number; 0 stands for no parent."""
         self._watchers: dict[int, dict[AgentRef, None]] = {}
         self._watched_by: dict[int, set[int]] = {}
         """The numbers of the agents that each local agent watches, so that entries of an ended watcher are removed."""
@@ -31,17 +32,18 @@ class Registry:
         self._ended = AgentMetrics()
         self._failures: dict[int, tuple[AgentHealth, BaseException]] = {}
 
-    def reserve(self, name: str | None, default: str) -> tuple[str, int]:
+    def reserve(self, name: str | None, default: str, parent: int = 0) -> tuple[str, int]:
         """Return a name and a number for a new agent. Raises `NameTaken`.
 
         Without a name it gets `default` and a count. The name counts as taken from now on.
         """
         with self._lock:
             if name is None:
-                count = self._default_names.get(default, 0) + 1
+                counts = self._default_names.setdefault(parent, {})
+                count = counts.get(default, 0) + 1
                 while f"{default}-{count}" in self._by_name:
                     count += 1
-                self._default_names[default] = count
+                counts[default] = count
                 name = f"{default}-{count}"
             elif name in self._by_name:
                 raise NameTaken(name)
@@ -74,8 +76,9 @@ class Registry:
             number = cell.address.number
             if self._by_number.pop(number, None) is None:
                 return
+            self._default_names.pop(number, None)
             for topic in self._topics_of.pop(number, ()):
-                self._topics[topic].pop(cell.reference, None)
+                _discard(self._topics, topic, cell.reference)
             for watched in self._watched_by.pop(number, ()):
                 self._watchers.get(watched, {}).pop(cell.reference, None)
             self._ended = self._ended.plus(cell.outcomes.metrics())
@@ -139,7 +142,9 @@ class Registry:
     def unwatch(self, cell: AgentCell, watcher: AgentRef) -> None:
         """Notify `watcher` about an agent no longer."""
         with self._lock:
-            self._watchers.get(cell.address.number, {}).pop(watcher, None)
+            watchers = self._watchers.get(cell.address.number)
+            if watchers is not None:
+                watchers.pop(watcher, None)
             if watcher.address.node == cell.address.node:
                 self._watched_by.get(watcher.address.number, set()).discard(cell.address.number)
 
@@ -168,13 +173,22 @@ class Registry:
     def unsubscribe(self, topic: str, cell: AgentCell) -> None:
         """Send an agent no more messages of a topic."""
         with self._lock:
-            self._topics.get(topic, {}).pop(cell.reference, None)
+            _discard(self._topics, topic, cell.reference)
             self._topics_of.get(cell.address.number, set()).discard(topic)
 
     def subscribers(self, topic: str) -> list[AgentRef]:
         """Return the subscribers of a topic."""
         subscribed = self._topics.get(topic)
         return list(subscribed.copy()) if subscribed else []
+
+
+def _discard(tables: dict[str, dict[AgentRef, None]], key: str, reference: AgentRef) -> None:
+    """Remove a reference from one of several tables, and the table with its last reference."""
+    table = tables.get(key)
+    if table is not None:
+        table.pop(reference, None)
+        if not table:
+            del tables[key]
 
 
 def _send(watcher: AgentRef, event: Message) -> None:

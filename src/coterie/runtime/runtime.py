@@ -140,15 +140,16 @@ class Runtime:
     ) -> AgentRef:
         """Start an agent and return its reference at once; its constructor runs on its own thread.
 
-        `args` and the other `kwargs` go to the constructor. They are copied, so that a rebuilt agent starts as the first did
-        and shares no data with the caller; functions, and objects that cannot be copied, such as a lock or a queue, are passed
-        unchanged. `name` must be unique among the living agents; the default is the class's name in lower case, and a number.
+                `args` and the other `kwargs` go to the constructor. They are copied, so that a rebuilt agent starts as the first did
+        and shares no data with the caller; functions, mocks, and objects that cannot be copied, such as a lock or a queue, are
+        passed unchanged. Locks and queues of asyncio, which serve one event loop, are refused. `name` must be unique among the
+        living agents; the default is the class's name in lower case, and a number.
 
-        A constructor that raises ends the agent: asks then end with `AgentStopped`, whose cause is the error, and watchers get
-        `AgentDown`.
+                A constructor that raises ends the agent: asks then end with `AgentStopped`, whose cause is the error, and watchers get
+                `AgentDown`.
 
-        Raises `NameTaken`, `DefinitionError` for a value that is not an agent class, `SpawnError` if the system has no thread
-        left, and `RuntimeStopped`.
+                Raises `NameTaken`, `DefinitionError` for a value that is not an agent class, `SpawnError` if the system has no thread
+                left, and `RuntimeStopped`.
         """
         return self._services.spawn(agent, args, kwargs, SpawnOptions(name, dispatcher, supervision, mailbox), None)
 

@@ -6,6 +6,7 @@ import itertools
 import logging
 import random
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -101,7 +102,7 @@ class Services:
         self._lock = new_lock(Rank.RECORDS)
         self._schedulers: dict[Dispatcher, Scheduler] = {}
         self._provided: dict[type, Any] = {}
-        self._shown: set[type] = set()
+        self._shown: weakref.WeakSet[type] = weakref.WeakSet()
         self._refusals = itertools.count()
         self._starting: dict[object, None] = {}
 
@@ -168,11 +169,16 @@ class Services:
 
     def _start(self, spec: AgentSpec, name: str | None, parent: AgentCell | None, mailbox: MailboxPolicy | None) -> AgentRef:
         default = spec.kind.__name__.lower()
-        name, number = self.registry.reserve(name, default if parent is None else f"{parent.name}/{default}")
+        if parent is None:
+            name, number = self.registry.reserve(name, default)
+        else:
+            name, number = self.registry.reserve(name, f"{parent.name}/{default}", parent.address.number)
         supervision_group = self.supervision_group if parent is None else self._children_of(parent)
         try:
             cell = AgentCell(self, Address(self.node, name, number), spec, supervision_group, mailbox or self.mailbox)
             self.registry.add(cell)
+            for topic in spec.kind.subscribes_to:
+                self.registry.subscribe(topic, cell)
             supervision_group.add(cell)
             if self.stopping:
                 cell.mailbox.refuse_outsiders()

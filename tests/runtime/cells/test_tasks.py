@@ -1,6 +1,7 @@
 """Tasks that run on the loop of an agent."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import ClassVar
 
 import pytest
@@ -57,3 +58,39 @@ def test_a_task_made_by_plain_asyncio_ends_with_the_life_that_made_it(dispatcher
         assert Poller.ended == [0, 1, 2]
         poller.stop().result()
         assert Poller.ended == [0, 1, 2, 3]
+
+
+class Take(Request[int]):
+    pass
+
+
+class Streaming(Agent):
+    closed: ClassVar[list[str]] = []
+
+    async def stream(self) -> AsyncIterator[int]:
+        try:
+            while True:
+                await asyncio.sleep(0)
+                yield 1
+        finally:
+            await asyncio.sleep(0.001)
+            self.closed.append(self.context.self_ref.name)
+
+    @on
+    async def take(self, message: Take) -> int:
+        self.unfinished = self.stream()
+        return await anext(self.unfinished)
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
+def test_an_unfinished_generator_is_closed_before_its_agent_has_ended(
+    dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    Streaming.closed.clear()
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agents = [runtime.spawn(Streaming) for _ in range(10)]
+        assert [agent.ask(Take()).result(10) for agent in agents] == [1] * 10
+        for agent in agents:
+            agent.stop().result(10)
+            assert Streaming.closed[-1] == agent.name
+    assert caplog.text == ""

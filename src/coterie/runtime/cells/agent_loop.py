@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -55,7 +56,7 @@ def prepare(loop: asyncio.AbstractEventLoop, owner: LoopOwner) -> None:
             return
         error = what.get("exception")
         owner.last_error = describe(error) if error is not None else str(what.get("message"))
-        owner.log.error("in the event loop: %s: %s", what.get("message"), owner.last_error, exc_info=error)
+        owner.log.limited(logging.ERROR, "in the event loop: %s: %s", what.get("message"), owner.last_error, exc_info=error)
 
     loop.set_exception_handler(failed)
     loop.set_task_factory(make_task)  # type: ignore[arg-type] # the options of the factory depend on the version of Python

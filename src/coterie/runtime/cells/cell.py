@@ -29,6 +29,7 @@ from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.references.invocation import Invocation, call_as, variables_of
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.reference import AgentRef
+from coterie.runtime.references.reply import Reply
 from coterie.runtime.references.waits import Waiter
 
 
@@ -265,7 +266,7 @@ class AgentCell:
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             self.handler_raised(handler, envelope, error, cancelled=False)
             return
-        if handler.is_async or (value is not None and asyncio.iscoroutine(value)):
+        if handler.is_async or (hasattr(value.__class__, "__await__") and value.__class__ is not Reply):
             incarnation.begin(handler, envelope, value)
             return
         # A message that was postponed is not in hand any more, and has no outcome yet.

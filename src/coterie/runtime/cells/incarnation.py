@@ -7,18 +7,23 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context as Variables
 from contextvars import copy_context
 from inspect import isawaitable
+from logging import WARNING
 from typing import Any, Protocol, TypeVar
 
 from coterie.concurrency.threads import await_stack_of
-from coterie.errors.general import SnapshotFailed
+from coterie.errors.general import SnapshotFailed, describe
 from coterie.kernel.checkpoint import detach
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.metrics import TimesRecorder
+from coterie.runtime.cells.outcomes import concerns_message
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.definition.agent import Agent
-from coterie.runtime.definition.handlers import Handler
+from coterie.runtime.definition.handlers import Handler, nearest
+from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.references.agent_timer import AgentTimer
 from coterie.runtime.references.invocation import CURRENT, ActingAgent, Invocation
+from coterie.runtime.references.logs import AgentLog
+from coterie.runtime.references.reply import Reply
 
 T = TypeVar("T")
 Done = Callable[[BaseException | None], None]
@@ -46,6 +51,17 @@ class IncarnationOwner(ActingAgent, Protocol):
     """The agent whose incarnation this is. All of it is called on the agent's thread."""
 
     kept: Any
+    last_error: str
+
+    @property
+    def log(self) -> AgentLog:
+        """Its log."""
+        ...
+
+    @property
+    def spec(self) -> AgentSpec:
+        """Its specification, with its handlers."""
+        ...
 
     @property
     def incarnation(self) -> object:
@@ -143,6 +159,9 @@ class HandlerTask(Invocation):
     async def _drive(self, work: Awaitable[Any]) -> None:
         try:
             value = await work
+            if hasattr(value.__class__, "__await__") and value.__class__ is not Reply:
+                # The handler passes an awaitable on, which it did not await.
+                value = await value
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             self.finish(None, error)
         else:
@@ -247,14 +266,23 @@ class Incarnation:
             done(None)
 
     def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine beside the handlers, until it or this incarnation ends. If it raises, the agent has failed."""
+        """Run a coroutine beside the handlers, until it or this incarnation ends.
+
+        If it raises, the agent has failed, unless the error came from an ask, or is one that the handler which made the
+        task may raise.
+        """
+        maker = CURRENT.get()
+        handler = None
+        if maker is not None and maker.envelope is not None and maker.cell is self.cell:
+            handler = nearest(self.cell.spec.handlers, type(maker.envelope.message))
+        raises = handler.raises if handler is not None else ()
         if self._background is None:
             self._background = Invocation(self.cell, exclusive=False)
         context = copy_context()
         context.run(CURRENT.set, self._background)
         task = asyncio.Task(work, loop=self.cell.loop(), context=context)
         self.tasks.add(task)
-        task.add_done_callback(self._task_ended)
+        task.add_done_callback(lambda task: self._task_ended(task, raises))
         return task
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
@@ -278,6 +306,11 @@ class Incarnation:
         drives = [each.task.get_coro() for each in self.handler_tasks if each.task is not None]
         works = [getattr(drive, "cr_await", None) for drive in drives] + [task.get_coro() for task in self.tasks.copy()]
         return "\n".join(filter(None, map(await_stack_of, works)))
+
+    def close_generators(self, then: Callable[[], None]) -> None:
+        """Close the asynchronous generators that the agent has begun and not finished; call `then` when that is done."""
+        task = asyncio.Task(self.cell.loop().shutdown_asyncgens(), loop=self.cell.loop())
+        task.add_done_callback(lambda _: then())
 
     def cancel(self, envelope: Envelope) -> None:
         """Cancel the handler of a message, unless it is shielded or has ended."""
@@ -339,10 +372,14 @@ class Incarnation:
         if self.cell.life.draining:
             self.cell.executor.interrupt()
 
-    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+    def _task_ended(self, task: asyncio.Task[Any], raises: tuple[type[BaseException], ...]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and self.cell.incarnation is self:
-            self.cell.life.fail(error, "a background task")
+            if concerns_message(error, raises):
+                self.cell.last_error = describe(error)
+                self.cell.log.limited(WARNING, "a background task ended with %s", describe(error))
+            else:
+                self.cell.life.fail(error, "a background task")
         self.look_if_idle()
 
     def look_if_idle(self) -> None:

@@ -7,6 +7,7 @@ takes a callback. `_run` executes the steps on the agent's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from logging import ERROR
 from typing import Any, TypeAlias
 
 from coterie.concurrency import Timer
@@ -105,7 +106,7 @@ class Lifecycle:
             cell.log.error("failed for good, after %d restarts: %s", cell.restarts, describe(error), exc_info=error)
             self._run(self._fail_for_good(error))
             return
-        cell.log.error("failed, restart %d follows: %s", permitted, describe(error), exc_info=error)
+        cell.log.limited(ERROR, "failed, restart %d follows: %s", permitted, describe(error), exc_info=error)
         self.phase = Phase.RESTARTING
         in_a_row = self.history.in_a_row(cell.outcomes.handled)
         delay = cell.supervision_group.policy_of(cell).delay(in_a_row, cell.services.random)
@@ -302,6 +303,8 @@ class Lifecycle:
         if incarnation.cancel_other_tasks():
             # The last hook has made some.
             yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its other tasks")
+        if self.phase is Phase.STOPPING and cell.executor.has_loop():
+            yield lambda resume: self._within_grace(incarnation.close_generators, resume, "its generators")
         cell.incarnation = None
         # The next life is as it was in the beginning, and decides anew what it can handle.
         cell.stash.put_back()

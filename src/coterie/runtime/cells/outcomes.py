@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import traceback
 from typing import Any, Protocol
 
+from coterie.concurrency import Completion
 from coterie.errors import (
     AgentStopped,
     AskCancelled,
@@ -28,6 +31,9 @@ from coterie.runtime.references.reply import Reply
 
 _ASKING_ERRORS = (DeliveryError, WaitTimeout)
 """Errors of asks. They fail the message and not the agent."""
+_WAIT_FOR_REPLY = Reply._suspend.__code__  # noqa: SLF001 - it is only compared
+_COPIED = frozenset({list, dict, set, bytearray})
+"""Kinds of answers that are copied, one level deep: the agent may keep what it answers with."""
 
 
 class OutcomeServices(Protocol):
@@ -173,10 +179,15 @@ class Outcomes:
         reply = envelope.reply
         if reply is None:
             return
-        if value.__class__ is Reply:
+        kind = value.__class__
+        if kind in _COPIED:
+            # The asker may change its answer, and the agent goes on to change its state.
+            value = value.copy()
+        elif kind is Reply:
             # The handler passes the request on: the other agent's answer is the answer.
-            value.add_callback(lambda: _pass_on(value, reply))
-        elif not reply.succeed(value):
+            _pass_on(value, reply)
+            return
+        if not reply.succeed(value):
             self.late += 1
 
     def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:
@@ -189,7 +200,7 @@ class Outcomes:
                 why = f", for the agent failed: {cell.life.cause}" if cell.life.cause else ""
                 envelope.reply.fail(AskCancelled(cell.name, kind, f"its handler was cancelled{why}"))
             return False
-        fatal = not (_is_delivery_error(error) or isinstance(error, handler.raises))
+        fatal = not concerns_message(error, handler.raises)
         envelope.attempts += 1
         if fatal and envelope.attempts < handler.attempts:
             cell.mailbox.put_back(envelope)
@@ -201,7 +212,7 @@ class Outcomes:
             failure.__cause__ = error
             envelope.reply.fail(failure)
         elif not fatal:
-            cell.log.warning("%s was not handled: %s", kind, describe(error))
+            cell.log.limited(logging.WARNING, "%s was not handled: %s", kind, describe(error))
         if fatal and handler.attempts > 1:
             cell.services.dead_letter(envelope, cell.address, Reason.POISON, describe(error))
         return fatal
@@ -285,11 +296,18 @@ class ClosedOutcomes(Outcomes):
 
 
 def _pass_on(answer: Reply[Any], reply: ReplyPort) -> None:
-    error = answer.exception()
-    if error is not None:
-        reply.fail(error)
-    else:
-        reply.succeed(answer.result())
+    """Answer an ask as another ask is answered, and end the other one if the asker waits no longer."""
+
+    def answered() -> None:
+        error = answer.exception()
+        if error is not None:
+            reply.fail(error)
+        else:
+            reply.succeed(answer.result())
+
+    answer.add_callback(answered)
+    if isinstance(reply, Completion):
+        reply.add_callback(lambda: answer.cancel("the ask that it was passed on for has ended"))
 
 
 def _name(kind: type, other: type) -> str:
@@ -297,7 +315,17 @@ def _name(kind: type, other: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}" if kind.__qualname__ == other.__qualname__ else kind.__qualname__
 
 
-def _is_delivery_error(error: BaseException) -> bool:
+def concerns_message(error: BaseException, raises: tuple[type[BaseException], ...] = ()) -> bool:
+    """Return whether an error fails the message and not the agent: it came from an ask, or is one of `raises`.
+
+    A group of errors does if each of its errors does.
+    """
+    if isinstance(error, raises):
+        return True
     if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_delivery_error, error.exceptions))
+        return all(concerns_message(each, raises) for each in error.exceptions)
+    if isinstance(error, TimeoutError) and isinstance(error.__cause__, asyncio.CancelledError):
+        # `asyncio.timeout` and `wait_for`: was it an ask that took too long?
+        places = traceback.walk_tb(error.__cause__.__traceback__)
+        return any(frame.f_code is _WAIT_FOR_REPLY for frame, _ in places)
     return isinstance(error, _ASKING_ERRORS)

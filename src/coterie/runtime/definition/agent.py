@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 
@@ -57,6 +57,10 @@ class Agent:
     supervision: ClassVar[Supervision | None] = None
     """How the agent's children are supervised, unless they are spawned with a policy of their own."""
 
+    subscribes_to: ClassVar[Sequence[str]] = ()
+    """Topics that an agent of the class is subscribed to from its spawn on. One that subscribes in `on_start` misses what
+    is published before."""
+
     __coterie_handlers__: ClassVar[Mapping[type[Message], Handler] | None] = {}
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -66,6 +70,9 @@ class Agent:
             raise DefinitionError(where, "it has only one of snapshot and restore", "define both or neither")
         if cls.supervision is not None and not isinstance(cls.supervision, Supervision):
             raise DefinitionError(where, f"supervision = {cls.supervision!r}", "set it to a Supervision")
+        topics = cls.subscribes_to
+        if not isinstance(topics, tuple | list) or not all(isinstance(topic, str) for topic in topics):
+            raise DefinitionError(where, f"subscribes_to = {topics!r}", 'give names of topics, such as ("news",)')
         try:
             cls.__coterie_handlers__ = handlers_of(cls)
         except UnresolvedType:
@@ -316,8 +323,9 @@ class Context:
     def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine on the agent's loop beside its handlers, and return its task.
 
-        It is cancelled when this incarnation of the agent ends. A task that raises fails the agent as a handler does. Asks and
-        awaits of a task delay no handler.
+                It is cancelled when this incarnation of the agent ends. A task that raises fails the agent as a handler does, with the
+        same exceptions: errors of asks, and those that the handler which makes the task declares with `raises`, are only
+        logged. Asks and awaits of a task delay no handler.
         """
         try:
             incarnation = self._incarnation("a task")

@@ -102,7 +102,8 @@ def on(
 
     `shield`: the handler is not cancelled when the ask that it answers times out or is cancelled.
 
-    `raises`: errors of these types fail the message and not the agent.
+    `raises`: errors of these types fail the message and not the agent. A group of errors counts as one of them if all
+    its errors do. The same holds for background tasks that the handler makes by `context.create_task`.
 
     `attempts`: the maximum number of times that this handler gets the message. After a failure the rebuilt agent gets it again;
     after the last one the message counts as failed and becomes a dead letter.

@@ -9,9 +9,9 @@ from typing import Any
 
 from coterie.errors import DefinitionError, InvalidSetting
 from coterie.kernel import Checkpointable, check_instance
-from coterie.kernel.checkpoint import detach
 from coterie.messaging import MailboxPolicy, Message
 from coterie.runtime.definition.agent import Agent, Context
+from coterie.runtime.definition.arguments import copied_argument
 from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
@@ -21,9 +21,9 @@ from coterie.runtime.references.invocation import CURRENT, carried
 class AgentSpec:
     """An agent class, its arguments and its policies. Immutable, but for `release_arguments` at the end of its agent.
 
-    The arguments are copied when the specification is made and again for every agent made from it, so that a rebuilt agent
-    starts as the first did, and shares no data with the caller of `spawn`. Functions, and objects that cannot be copied, such
-    as a lock or a queue, are passed unchanged (see `coterie.kernel.checkpoint.detach`).
+        The arguments are copied when the specification is made and again for every agent made from it, so that a rebuilt agent
+        starts as the first did, and shares no data with the caller of `spawn`. Functions, mocks, and objects that cannot be copied,
+    such as a lock or a queue, are passed unchanged (see `coterie.kernel.checkpoint.detach`).
     """
 
     __slots__ = ("_args", "_kwargs", "dispatcher", "handlers", "keeps_state", "kind", "supervision", "variables")
@@ -51,8 +51,8 @@ class AgentSpec:
         # The handler that spawns this agent is not kept alive by it.
         self.variables.run(CURRENT.set, None)
         """The context variables of the caller of `spawn`, in which the constructor and the hooks begin."""
-        self._args = tuple(map(detach, args))
-        self._kwargs = {name: detach(value) for name, value in kwargs.items()}
+        self._args = tuple(copied_argument(f"{shown}, argument {place}", value) for place, value in enumerate(args, 1))
+        self._kwargs = {name: copied_argument(f"{shown}, argument {name!r}", value) for name, value in kwargs.items()}
 
     def allocate(self, context: Context) -> Agent:
         """Return a new agent that has its context, and is not constructed yet."""
@@ -68,8 +68,8 @@ class AgentSpec:
 
     def construct(self, agent: Agent) -> None:
         """Call the constructor. Passes on its exceptions."""
-        args = map(detach, self._args)
-        kwargs = {name: detach(value) for name, value in self._kwargs.items()}
+        args = (copied_argument("", value) for value in self._args)
+        kwargs = {name: copied_argument("", value) for name, value in self._kwargs.items()}
         agent.__init__(*args, **kwargs)  # type: ignore[misc] # apart from __new__, so that it already has its context
 
 

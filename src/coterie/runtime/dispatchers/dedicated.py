@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import selectors
 import threading
@@ -194,7 +195,9 @@ class DedicatedExecutor:
         finally:
             self._scheduler.leave(self)
             if self._loop is not None:
-                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+                with contextlib.suppress(RuntimeError):
+                    # The life of the agent has closed them, unless it was given up. A late wake-up may stop the loop.
+                    self._loop.run_until_complete(self._loop.shutdown_asyncgens())
                 self._loop.close()
 
     def _rest(self) -> None:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import weakref
+from asyncio import events
 from collections import deque
 from typing import TYPE_CHECKING
 
 from coterie.concurrency import Completion, Rank, new_lock
+from coterie.kernel import SystemClock
+from coterie.kernel.clock import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_log = logging.getLogger(__name__)
+
+_MOST_WARNINGS = 10
+"""Warnings of blocked loops in a minute."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -63,6 +73,7 @@ class LoopInboxes:
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.RECORDS)
+        self._throttle = Throttle(_MOST_WARNINGS, 60.0)
         self._inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopInbox] = weakref.WeakKeyDictionary()
 
     def of(self, loop: asyncio.AbstractEventLoop) -> LoopInbox:
@@ -74,6 +85,16 @@ class LoopInboxes:
                 if inbox is None:
                     inbox = self._inboxes[loop] = LoopInbox(loop)
         return inbox
+
+    def warn_if_blocked(self, what: str, remedy: str) -> None:
+        """Log that code is about to block the event loop that runs on this thread, unless it is an agent's own."""
+        loop = events._get_running_loop()  # noqa: SLF001 - what asyncio.get_running_loop calls, without its exception
+        if loop is None or isinstance(getattr(loop, "coterie_inbox", None), LoopInbox):
+            return
+        omitted = self._throttle.permit(SystemClock.monotonic())
+        if omitted is not None:
+            more = f" ({omitted} warnings like this were left out before)" if omitted else ""
+            _log.warning("%s blocks the event loop that it was called on; %s%s", what, remedy, more)
 
     def future(self, completion: Completion) -> asyncio.Future[None]:
         """Return a future of the running loop that is set when `completion` is done."""

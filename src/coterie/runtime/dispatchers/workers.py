@@ -238,6 +238,8 @@ class WorkerPool:
                 # Agents catch the errors of their code, so this is a fault of the library; the other agents go on.
                 _log.critical("a leased agent broke its contract", exc_info=True)
             worker.holds = None
+            # A thread that rests keeps no agent alive.
+            del lease
 
     def _next(self, worker: LeaseWorker) -> Lease | None:
         """Return what the worker runs next; block until there is something. None tells it to end."""

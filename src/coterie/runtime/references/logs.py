@@ -6,6 +6,8 @@ import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from coterie.kernel import SystemClock
+from coterie.kernel.clock import Throttle
 from coterie.runtime.references.invocation import CURRENT
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ else:
     _Adapter = logging.LoggerAdapter
 
 _OWN = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
+_MOST = 10
+_SPAN = 60.0
+"""Entries that `AgentLog.limited` writes for one agent in so many seconds."""
 _LOGGER = logging.getLogger("coterie.agents")
 
 
@@ -28,6 +33,14 @@ class AgentLog(_Adapter):
     def __init__(self, node: str, agent: str) -> None:
         super().__init__(_LOGGER, {"agent": agent, "node": node})
         self._prefix = f"{agent}: "
+        self._throttle = Throttle(_MOST, _SPAN)
+
+    def limited(self, level: int, msg: str, *args: object, **kwargs: Any) -> None:
+        """Log an entry that may recur endlessly: ten of an agent's in a minute, and with the next how many were left out."""
+        omitted = self._throttle.permit(SystemClock.monotonic())
+        if omitted is not None:
+            more = f" ({omitted} entries like this were left out before)" if omitted else ""
+            self.log(level, msg + more, *args, **kwargs)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Move the fields into the record."""

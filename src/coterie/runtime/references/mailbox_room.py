@@ -60,6 +60,8 @@ def block(services: WaitServices, owner: MailboxOwner, pending: PendingPut) -> N
     Raises `MailboxFull` when the time is up, and `WaitCycle` if only this agent could make the room it would wait for.
     If something else is raised meanwhile, such as `KeyboardInterrupt`, the message is withdrawn.
     """
+    what = f"a tell of {type(pending.envelope.message).__qualname__} to {owner.name}, whose mailbox is full,"
+    services.loops.warn_if_blocked(what, "await ref.offer(message), or use ref.post(message)")
     invocation = CURRENT.get()
     if invocation is None or not invocation.active:
         with _watched(services, owner, pending, None) as timer:

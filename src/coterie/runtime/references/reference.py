@@ -188,8 +188,8 @@ class AgentRef:
         Raises `InvalidMessage`, `InvalidSetting`, and `EncodeFailed` for a request that must cross a wire and cannot be
         encoded; every other failure is an outcome of the reply.
 
-        Let `timeout` end a slow ask, rather than `asyncio.timeout` around it: the `TimeoutError` of the latter counts as
-        an error of the handler, and fails the agent.
+        A `TimeoutError` of `asyncio.timeout` around the await of the reply counts as an error of the ask too; `timeout`
+        tells more.
         """
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)

@@ -180,6 +180,7 @@ class Reply(Completion, Generic[R_co]):
         return self._endpoint.address.name, message
 
     def _block(self, timeout: float | None) -> None:
+        self._services.loops.warn_if_blocked(f"result() of an ask of {self._endpoint.address.name}", "await the reply")
         invocation = CURRENT.get()
         if invocation is None or not invocation.active:
             if not self.wait(timeout):

@@ -53,6 +53,10 @@ _AUTOCHECKPOINT = 10_000
 """Pages of the log at which a commit checkpoints it. The store normally does so earlier, between commits."""
 
 
+LOG_KEPT = 4 * 2**20
+"""Bytes to which the file of the log is cut when the log begins anew."""
+
+
 class SqliteConnection(Transacting):
     """A read connection, or the write connection. One thread uses it at a time.
 
@@ -150,6 +154,15 @@ class SqliteConnection(Transacting):
             self._durable = durable
         self.execute("BEGIN IMMEDIATE", ())
 
+    @contextlib.contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Wait so many seconds, rather than the usual time, for other connections of the file."""
+        self.rows(f"PRAGMA busy_timeout = {round(seconds * 1000)}", ())
+        try:
+            yield
+        finally:
+            self.rows(f"PRAGMA busy_timeout = {round(_BUSY * 1000)}", ())
+
     def close(self) -> None:
         """Close it. Closing the last connection of a file checkpoints its log."""
         self._connection.close()
@@ -161,6 +174,7 @@ class SqliteConnection(Transacting):
                 problem = f"it cannot use a write-ahead log, only {mode!r}; put it on a local, writable disk"
                 raise StorageUnavailable(self._path, problem)
             self.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT}", ())
+            self.rows(f"PRAGMA journal_size_limit = {LOG_KEPT}", ())
             self.execute("PRAGMA foreign_keys = ON", ())
         else:
             self.execute("PRAGMA query_only = ON", ())

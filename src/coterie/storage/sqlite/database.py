@@ -13,13 +13,19 @@ from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import BaseDatabase, SharedDatabase, Work, WriteOutcome, run_group
 from coterie.storage.sqlite import sharing
-from coterie.storage.sqlite.connection import SqliteConnection
+from coterie.storage.sqlite.connection import LOG_KEPT, SqliteConnection
 from coterie.storage.transaction import Transaction
 
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_AFTER = 2_000
 """Works after which the log is checkpointed, between two commits."""
+_CHECKPOINT_BYTES = 2 * LOG_KEPT
+"""Size of the log's file at which it is checkpointed, however few works that took."""
+_PATIENT_BYTES = 4 * _CHECKPOINT_BYTES
+"""Size of the log's file at which a checkpoint waits a moment for reads that hold the log."""
+_MOMENT = 0.05
+"""Seconds that such a checkpoint waits."""
 
 _APPLICATION = 0x436F7465
 """The application id in the header of the file ("Cote"), for programs such as ``file``."""
@@ -33,7 +39,9 @@ class SqliteStore:
         self._path = path
         self._clock = clock
         self._connection = SqliteConnection(path, writes=True)
+        self._log = path.with_name(f"{path.name}-wal")
         self._since_checkpoint = 0
+        self._checkpoint_at = _CHECKPOINT_BYTES
 
     def touch(self, transaction: Transaction) -> None:
         """Rewrite a page unchanged: a durable commit without changes would not flush the disk."""
@@ -41,8 +49,8 @@ class SqliteStore:
 
     def store(self, works: Sequence[Work], *, durable: bool) -> list[WriteOutcome]:
         """Do the works in one transaction."""
-        if self._since_checkpoint >= _CHECKPOINT_AFTER:
-            self.rest()
+        if self._since_checkpoint >= _CHECKPOINT_AFTER or self._log_size() >= self._checkpoint_at:
+            self._checkpoint_between_commits()
         connection = self._connection
         connection.begin(durable=durable)
         try:
@@ -56,9 +64,10 @@ class SqliteStore:
         return outcomes
 
     def rest(self) -> None:
-        """Checkpoint the log as far as readers allow. No write waits for it."""
+        """Checkpoint the log, and empty its file if no read holds it. No write waits for it."""
         self._since_checkpoint = 0
-        self._checkpoint("PASSIVE")
+        with self._connection.patience(0.0):
+            self._checkpoint("TRUNCATE")
 
     def give_up(self) -> None:
         """Do nothing: a file has no connection to wait for."""
@@ -68,12 +77,33 @@ class SqliteStore:
         self._checkpoint("TRUNCATE")
         self._connection.close()
 
-    def _checkpoint(self, how: str) -> None:
+    def _checkpoint_between_commits(self) -> None:
+        """Checkpoint the log as far as reads allow. The next commit then begins it anew, and cuts its file."""
+        self._since_checkpoint = 0
+        if self._log_size() < _PATIENT_BYTES:
+            self._checkpoint("PASSIVE")
+            return
+        # Reads that overlap for ever would let the log grow for ever.
+        with self._connection.patience(_MOMENT):
+            self._checkpoint("TRUNCATE")
+
+    def _log_size(self) -> int:
+        """Return the bytes of the log's file."""
         try:
-            self._connection.rows(f"PRAGMA wal_checkpoint({how})", ())
+            return self._log.stat().st_size
+        except OSError:
+            return 0
+
+    def _checkpoint(self, how: str) -> None:
+        whole = False
+        try:
+            _, pages, moved = self._connection.rows(f"PRAGMA wal_checkpoint({how})", ())[0]
+            whole = pages == moved
         except StorageError as error:
             # Commits are safe in the log; a later checkpoint will move them.
             _log.warning("the log was not checkpointed: %s", error)
+        # What a read holds is not tried again with every commit.
+        self._checkpoint_at = _CHECKPOINT_BYTES + (0 if whole else self._log_size())
 
 
 _PATIENCE = 30.0
