@@ -9,7 +9,9 @@ from coterie.errors import MailboxFull
 from coterie.kernel import Address, SystemClock
 from coterie.messaging import MailboxPolicy, Message, MessagePriority, Overflow
 from coterie.messaging.envelope import Envelope, Reference
-from coterie.messaging.mailbox import Mailbox, PendingPut
+from coterie.messaging.mailbox import Mailbox
+from coterie.messaging.pending_put import PendingPut
+from coterie.testing import ManualClock
 
 
 class Note(Message):
@@ -44,6 +46,7 @@ class MailboxMachine(RuleBasedStateMachine):
             notify=self.note,
             dropped=lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
             refused=lambda envelope: self.refused.append(envelope.message.n),  # type: ignore[attr-defined]
+            overdue=lambda _: None,
         )
         self.model: list[tuple[int, int]] = []
         self.outside: list[tuple[int, int, PendingPut]] = []
@@ -180,7 +183,13 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
 
 def test_some_messages_are_timed() -> None:
     mailbox = Mailbox(
-        Address("n", "a"), MailboxPolicy(), SystemClock(), notify=lambda: None, dropped=lambda _: None, refused=lambda _: None
+        Address("n", "a"),
+        MailboxPolicy(),
+        SystemClock(),
+        notify=lambda: None,
+        dropped=lambda _: None,
+        refused=lambda _: None,
+        overdue=lambda _: None,
     )
     for n in range(160):
         mailbox.put(Envelope(Note(n=n)))
@@ -207,6 +216,7 @@ def test_a_message_that_waits_is_withdrawn_without_a_look_at_those_before_it() -
         notify=lambda: None,
         dropped=lambda _: None,
         refused=lambda _: None,
+        overdue=lambda _: None,
     )
     box.put(Envelope(Note(n=0)))
     waiting = [box.put(Envelope(Note(n=n))) for n in range(100)]
@@ -219,3 +229,134 @@ def test_a_message_that_waits_is_withdrawn_without_a_look_at_those_before_it() -
         assert pending.withdraw()
     assert looked <= 200
     assert box.waiting == 0
+
+
+class Asker:
+    """The receiver of an answer, as far as a mailbox looks at it."""
+
+    correlation = 1
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def taken(self) -> bool:
+        return not self.done
+
+    def succeed(self, value: object) -> bool:
+        return False
+
+    def fail(self, error: BaseException) -> bool:
+        return False
+
+    def expire(self) -> None: ...
+
+
+class Asked:
+    """A mailbox with asks in it, and what has become of them."""
+
+    def __init__(self, policy: MailboxPolicy) -> None:
+        self.clock = ManualClock()
+        self.overdue: list[int] = []
+        self.dropped: list[int] = []
+        self.notified = 0
+        self.mailbox = Mailbox(
+            Address("node", "agent"),
+            policy,
+            self.clock,
+            notify=self.notify,
+            dropped=lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
+            refused=lambda _: None,
+            overdue=lambda envelope: self.overdue.append(envelope.message.n),  # type: ignore[attr-defined]
+        )
+
+    def notify(self) -> None:
+        self.notified += 1
+
+    def ask(self, n: int, deadline: float | None = None) -> Asker:
+        asker = Asker()
+        self.mailbox.put(Envelope(Note(n), reply=asker, deadline=deadline))
+        return asker
+
+    def end(self, *askers: Asker) -> None:
+        for asker in askers:
+            asker.done = True
+            self.mailbox.ask_ended()
+
+    def queued(self) -> list[int]:
+        return [envelope.message.n for envelope in self.mailbox.peek(100_000)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("overflow", list(Overflow))
+def test_asks_that_have_ended_give_their_places_away_when_they_are_needed(overflow: Overflow) -> None:
+    asked = Asked(MailboxPolicy(3, overflow))
+    askers = [asked.ask(n) for n in range(3)]
+    asked.end(askers[1])
+    assert asked.queued() == [0, 1, 2]
+    assert asked.mailbox.put(Envelope(Note(3))) is None
+    assert asked.queued() == [0, 2, 3]
+    assert (asked.mailbox.cancelled, asked.mailbox.expired, asked.mailbox.dropped) == (1, 0, 0)
+    assert not asked.overdue
+
+
+def test_messages_whose_time_is_over_give_their_places_away_too() -> None:
+    asked = Asked(MailboxPolicy.reject(3))
+    for n in range(3):
+        asked.mailbox.put(
+            Envelope(Note(n), deadline=1.0 if n else None, priority=MessagePriority.HIGH if n == 2 else MessagePriority.NORMAL)
+        )
+    with pytest.raises(MailboxFull):
+        asked.mailbox.put(Envelope(Note(3)))
+    asked.clock.advance(1.0)
+    asked.mailbox.put(Envelope(Note(3)))
+    assert asked.queued() == [0, 3]
+    assert (asked.overdue, asked.mailbox.expired, asked.mailbox.accepted) == ([1, 2], 2, 2)
+
+
+def test_a_message_that_waits_outside_comes_in_when_an_ask_ends() -> None:
+    asked = Asked(MailboxPolicy.wait(2))
+    first, _ = asked.ask(0), asked.ask(1)
+    pending = asked.mailbox.put(Envelope(Note(2)))
+    assert pending is not None
+    asked.end(first)
+    assert pending.admitted
+    assert asked.queued() == [1, 2]
+
+
+def test_a_taker_that_rests_is_told_of_a_message_that_comes_in_when_an_ask_ends() -> None:
+    asked = Asked(MailboxPolicy.wait(1))
+    first = asked.ask(0)
+    pending = asked.mailbox.put(Envelope(Note(1)))
+    assert pending is not None
+    asked.mailbox._armed = True  # as if the taker had found it empty between the removal and the admission
+    asked.end(first)
+    assert asked.notified == 1
+
+
+def test_a_large_mailbox_is_looked_through_for_a_fair_share_only() -> None:
+    asked = Asked(MailboxPolicy.reject(10_000))
+    askers = [asked.ask(n) for n in range(10_000)]
+    with pytest.raises(MailboxFull):
+        asked.mailbox.put(Envelope(Note(-1)))
+    looked = asked.mailbox._stale._looked_at
+    asked.end(askers[0])
+    with pytest.raises(MailboxFull):
+        asked.mailbox.put(Envelope(Note(-1)))
+    asked.clock.advance(0.2)
+    asked.mailbox.put(Envelope(Note(-1)))
+    assert asked.mailbox._stale._looked_at > looked
+    asked.end(*askers[5_000:])
+    for n in range(4_000):
+        asked.mailbox.put(Envelope(Note(-2 - n)))
+    assert asked.queued()[:4_999] == list(range(1, 5_000))
+    assert asked.queued()[-4_000:] == [-2 - n for n in range(4_000)]
+
+
+def test_a_message_that_waits_for_an_asker_who_has_left_counts_as_cancelled() -> None:
+    asked = Asked(MailboxPolicy.wait(1))
+    asked.mailbox.put(Envelope(Note(0)))
+    asker = Asker()
+    pending = asked.mailbox.put(Envelope(Note(1), reply=asker))
+    assert pending is not None
+    asker.done = True
+    assert pending.withdraw()
+    assert (asked.mailbox.cancelled, asked.mailbox.rejected) == (1, 0)

@@ -10,7 +10,8 @@ from coterie.errors import MailboxFull
 from coterie.kernel import Address, SystemClock
 from coterie.messaging import MailboxPolicy, Message
 from coterie.messaging.envelope import Envelope
-from coterie.messaging.mailbox import Mailbox, PendingPut
+from coterie.messaging.mailbox import Mailbox
+from coterie.messaging.pending_put import PendingPut
 from coterie.testing import Interleaver
 from tests.runs import runs
 
@@ -56,6 +57,7 @@ class World:
             notify=self.notify,
             dropped=lambda envelope: self.dropped.append(number(envelope)),
             refused=lambda envelope: self.refused.append(number(envelope)),
+            overdue=lambda _: None,
         )
 
     def notify(self) -> None:

@@ -124,4 +124,6 @@ def describe(error: BaseException) -> str:
         text = f"(its text cannot be read: {type(fault).__qualname__})"
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}... and {len(text) - _LONGEST} characters more"
+    # It is part of messages: what UTF-8 cannot carry, such as the bytes of a file name that is no text, is escaped.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

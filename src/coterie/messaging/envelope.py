@@ -81,3 +81,5 @@ class Envelope(msgspec.Struct, eq=False):
     """The context variables of the sender, in which the handler begins; None if it has none. They cross no wire."""
     attempts: int = 0
     """The number of handlers' attempts that failed."""
+    begun: bool = False
+    """Whether an ``async`` handler has it, which can be cancelled."""

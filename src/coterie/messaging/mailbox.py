@@ -6,12 +6,14 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from coterie.concurrency import Completion, Rank, new_lock
+from coterie.concurrency import Rank, new_lock
 from coterie.concurrency.threads import defer
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, Clock
 from coterie.messaging.envelope import Envelope, MessagePriority
+from coterie.messaging.pending_put import PendingPut
 from coterie.messaging.policy import MailboxPolicy, Overflow
+from coterie.messaging.stale import StaleMessages
 
 _SYSTEM = int(MessagePriority.SYSTEM)
 _NORMAL = int(MessagePriority.NORMAL)
@@ -22,37 +24,6 @@ _MARGIN = 256
 threads that can be in the middle of `put` at once."""
 _LOCK_FREE = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 """True if the interpreter runs one bytecode at a time, over all threads. The path without a lock in `put` needs that."""
-
-
-class PendingPut(Completion):
-    """A message that waits outside a full mailbox. Done when it was accepted, refused or withdrawn."""
-
-    __slots__ = ("_mailbox", "admitted", "envelope", "expired", "withdrawn")
-
-    def __init__(self, envelope: Envelope, mailbox: Mailbox) -> None:
-        super().__init__()
-        self.envelope = envelope
-        self._mailbox = mailbox
-        self.admitted = False
-        """True if the mailbox accepted it."""
-        self.expired = False
-        """True if it was withdrawn after its own deadline."""
-        self.withdrawn = False
-        """True if it was withdrawn. If it was neither withdrawn nor admitted, the mailbox was closed meanwhile."""
-
-    def withdraw(self) -> bool:
-        """Withdraw the message. Return whether that was possible: it had been neither accepted nor refused."""
-        withdrawn = self._mailbox._withdraw(self)  # noqa: SLF001 - the two are one thing
-        if withdrawn:
-            self._end(withdrawn=True)
-        return withdrawn
-
-    def _end(self, *, admitted: bool = False, withdrawn: bool = False) -> None:
-        self._lock.acquire()
-        self.admitted = admitted
-        self.withdrawn = withdrawn
-        self._done = True
-        self._finish()
 
 
 class Mailbox:
@@ -69,7 +40,8 @@ class Mailbox:
 
     `notify` is called when a message arrives after the taker called `arm`: once a burst, not once a message. `dropped` is
     called for a message that was removed to make room, `refused` for a message that found the mailbox closed, or that waited
-    for room when it was closed. All three are called without the lock, by the thread that causes the call.
+    for room when it was closed, `overdue` for a message whose time was over when its place was needed. All four are called
+    without the lock, by the thread that causes the call. A message whose ask has ended, or whose time is over, keeps its place until a sender needs it.
     """
 
     __slots__ = (
@@ -81,12 +53,15 @@ class Mailbox:
         "_no_outsiders",
         "_normal",
         "_notify",
+        "_overdue",
         "_plain",
         "_refused",
         "_roomy",
         "_sample",
+        "_stale",
         "_urgent",
         "_waiting",
+        "cancelled",
         "dropped",
         "expired",
         "owner",
@@ -104,6 +79,7 @@ class Mailbox:
         notify: Callable[[], None],
         dropped: Callable[[Envelope], None],
         refused: Callable[[Envelope], None],
+        overdue: Callable[[Envelope], None],
     ) -> None:
         self.owner = owner
         self.policy = policy
@@ -112,13 +88,16 @@ class Mailbox:
         self.rejected = 0
         """Messages refused for want of room so far."""
         self.expired = 0
-        """Messages whose time was over before there was room for them, so far."""
+        """Messages whose time was over before there was room for them, or when their place was needed, so far."""
+        self.cancelled = 0
+        """Messages whose ask had ended by then, so far."""
         self.dropped = 0
         """Messages taken in, and then dropped to make room, so far."""
         self._clock = clock
         self._notify = notify
         self._dropped = dropped
         self._refused = refused
+        self._overdue = overdue
         self._lock = new_lock(Rank.MAILBOX)
         self._normal: deque[Envelope] = deque()
         self._urgent: tuple[deque[Envelope], deque[Envelope]] | None = None
@@ -129,6 +108,7 @@ class Mailbox:
         self._roomy = policy.capacity - _MARGIN
         self._sample = 0
         self._armed = False
+        self._stale = StaleMessages()
 
     def __len__(self) -> int:
         """Return the number of queued messages, without those that wait outside."""
@@ -189,6 +169,12 @@ class Mailbox:
             self._band(envelope.priority).appendleft(envelope)
             self.taken -= 1
 
+    def ask_ended(self) -> None:
+        """Note that an ask has ended whose message may be queued. From any thread."""
+        self._stale.ended_asks += 1
+        if self._waiting:
+            self._admit()
+
     def arm(self) -> bool:
         """Request a notification of the next message. Return False, and do nothing, if a message is queued already."""
         self._armed = True
@@ -226,7 +212,7 @@ class Mailbox:
             turned_away, self._waiting = self._waiting, None
         for pending in turned_away or ():
             self._refused(pending.envelope)
-            pending._end()  # noqa: SLF001 - the two are one thing
+            pending.end()
 
     def after_fork_in_child(self) -> None:
         """Refuse all messages in a forked process, where no thread takes them."""
@@ -254,25 +240,16 @@ class Mailbox:
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
             defer(lambda: self._put_later(envelope))
             return None
-        dropped = None
-        pending = None
-        with self._lock:
-            shut_out = self._shuts_out(envelope)
-            if not shut_out:
-                band = self._band(envelope.priority)
-                # Messages that wait outside came first: none may overtake them through a gap that has just opened.
-                full = envelope.priority != _SYSTEM and (bool(self._waiting) or self._held() >= self.policy.capacity)
-                if full and self.policy.overflow is Overflow.WAIT:
-                    pending = self._queue_outside(envelope)
-                elif full and self.policy.overflow is Overflow.REJECT:
-                    self.rejected += 1
-                    kind = type(envelope.message).__qualname__
-                    why = "and its policy is to reject what is more"
-                    raise MailboxFull(self.owner.name, kind, self.policy.capacity, why)
-                else:
-                    band.append(envelope)
-                    if full:
-                        dropped = self._drop_oldest()
+        overdue: list[Envelope] = []
+        pending = dropped = None
+        try:
+            with self._lock:
+                shut_out = self._shuts_out(envelope)
+                if not shut_out:
+                    pending, dropped = self._take_in(envelope, overdue)
+        finally:
+            for each in overdue:
+                self._overdue(each)
         if shut_out:
             self._refused(envelope)
             return None
@@ -284,6 +261,21 @@ class Mailbox:
         if dropped is not None:
             self._dropped(dropped)
         return pending
+
+    def _take_in(self, envelope: Envelope, overdue: list[Envelope]) -> tuple[PendingPut | None, Envelope | None]:
+        """Queue a message, or let it wait outside. Return its pending put, and the message that was dropped for it."""
+        band = self._band(envelope.priority)
+        if envelope.priority == _SYSTEM or not self._is_full(overdue):
+            band.append(envelope)
+            return None, None
+        if self.policy.overflow is Overflow.WAIT:
+            return self._queue_outside(envelope), None
+        if self.policy.overflow is Overflow.REJECT:
+            self.rejected += 1
+            kind = type(envelope.message).__qualname__
+            raise MailboxFull(self.owner.name, kind, self.policy.capacity, "and its policy is to reject what is more")
+        band.append(envelope)
+        return None, self._drop_oldest()
 
     def _put_later(self, envelope: Envelope) -> None:
         """Accept a message whose sender had interrupted the owner of the lock, so the sender gets no result."""
@@ -330,12 +322,28 @@ class Mailbox:
             self._urgent = (deque(), deque())
         return self._urgent[0 if priority == _SYSTEM else 1]
 
+    def _is_full(self, overdue: list[Envelope]) -> bool:
+        """Return whether a message has to wait outside; add those that were removed to make room to `overdue`."""
+        if not self._waiting and self._held() < self.policy.capacity:
+            return False
+        overdue += self._remove_stale()
+        # Messages that wait outside came first: none may overtake them through a gap that has just opened.
+        return bool(self._waiting) or self._held() >= self.policy.capacity
+
+    def _remove_stale(self) -> list[Envelope]:
+        """Remove some of the messages whose ask has ended or whose time is over; return those whose time is over."""
+        bands = (self._normal, *(self._urgent or ())[1:])
+        overdue, ended = self._stale.remove(bands, self._held(), self._clock.monotonic())
+        self.expired += len(overdue)
+        self.cancelled += ended
+        return overdue
+
     def _held(self) -> int:
         return len(self._normal) + (len(self._urgent[1]) if self._urgent is not None else 0)
 
     def _queue_outside(self, envelope: Envelope) -> PendingPut:
         self._plain = False
-        pending = PendingPut(envelope, self)
+        pending = PendingPut(envelope, self._withdraw)
         if self._waiting is None:
             self._waiting = OrderedDict()
         # In order, and yet each is withdrawn in one step: nothing under the lock grows with the number that waits.
@@ -354,15 +362,23 @@ class Mailbox:
         return None
 
     def _admit(self) -> None:
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(self._admit)
+            return
         admitted = []
         with self._lock:
+            overdue = self._remove_stale() if self._waiting and self._held() >= self.policy.capacity else []
             while self._waiting and self._held() < self.policy.capacity:
                 pending, _ = self._waiting.popitem(last=False)
                 self._band(pending.envelope.priority).append(pending.envelope)
                 admitted.append(pending)
             self._become_plain()
+        if self._armed and admitted:
+            self._ring()
+        for each in overdue:
+            self._overdue(each)
         for pending in admitted:
-            pending._end(admitted=True)  # noqa: SLF001 - the two are one thing
+            pending.end(admitted=True)
 
     def _become_plain(self) -> None:
         self._plain = _LOCK_FREE and not (self._waiting or self._urgent or self._closed or self._no_outsiders)
@@ -376,6 +392,8 @@ class Mailbox:
             pending.expired = deadline is not None and deadline <= self._clock.monotonic()
             if pending.expired:
                 self.expired += 1
+            elif pending.envelope.reply is not None and pending.envelope.reply.done:
+                self.cancelled += 1
             else:
                 self.rejected += 1
             self._become_plain()

@@ -24,6 +24,7 @@ from coterie.runtime.references.lifecycle_events import (
     AgentStalled,
 )
 from coterie.runtime.references.logs import AgentLogFilter
+from coterie.runtime.references.publication import Publication
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
 from coterie.runtime.runtime import Provided, Runtime
@@ -48,6 +49,7 @@ __all__ = [
     "Dispatcher",
     "Leased",
     "Provided",
+    "Publication",
     "Reply",
     "Runtime",
     "RuntimeMetrics",

@@ -26,7 +26,8 @@ from coterie.runtime.observation.health import AgentHealth
 from coterie.runtime.observation.inspection import Inspection
 from coterie.runtime.process import ProcessHooks
 from coterie.runtime.references.invocation import CURRENT
-from coterie.runtime.references.reference import AgentRef, post
+from coterie.runtime.references.publication import Publication, post_to_all
+from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.services import Services
 from coterie.runtime.shutdown import Shutdown, StopReport
 
@@ -171,7 +172,7 @@ class Runtime:
 
     # Messages.
 
-    def publish(self, topic: str, message: Message) -> int:
+    def publish(self, topic: str, message: Message) -> Publication:
         """Send a message to the agents that have subscribed to a topic, and return their number.
 
         Never blocks: at a full mailbox whose policy is to wait, the message waits in the background. Raises `InvalidMessage`,
@@ -179,7 +180,7 @@ class Runtime:
         """
         return self._services.publish(topic, message, self._current())
 
-    def broadcast(self, message: Message) -> int:
+    def broadcast(self, message: Message) -> Publication:
         """Send a message to all living agents but the calling one, and return their number. Never blocks.
 
         Raises the errors of `publish`.
@@ -188,9 +189,7 @@ class Runtime:
             raise InvalidMessage(message, "all agents")
         sender = self._current()
         agents = [agent for agent in self.agents() if agent != sender]
-        for agent in agents:
-            post(agent, sender, message, MessagePriority.NORMAL)
-        return len(agents)
+        return post_to_all(agents, sender, message, MessagePriority.NORMAL)
 
     @property
     def dead_letters(self) -> DeadLetters:

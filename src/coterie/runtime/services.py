@@ -43,7 +43,8 @@ from coterie.runtime.observation.health import AgentHealthMonitor
 from coterie.runtime.observation.inspection import resume
 from coterie.runtime.references.dead_endpoint import DeadEndpoint
 from coterie.runtime.references.lifecycle_events import AGENTS
-from coterie.runtime.references.reference import AgentRef, Endpoint, post
+from coterie.runtime.references.publication import Publication, post_to_all
+from coterie.runtime.references.reference import AgentRef, Endpoint
 from coterie.runtime.references.waits import WaitGraph
 from coterie.runtime.registry import Registry
 
@@ -247,14 +248,11 @@ class Services:
 
     def publish(
         self, topic: str, message: Message, sender: AgentRef | None, priority: MessagePriority = MessagePriority.NORMAL
-    ) -> int:
+    ) -> Publication:
         """Send a message to all subscribers of a topic, and return their number."""
         if not isinstance(message, Message):
             raise InvalidMessage(message, f"the topic {topic!r}")
-        subscribers = self.registry.subscribers(topic)
-        for subscriber in subscribers:
-            post(subscriber, sender, message, priority)
-        return len(subscribers)
+        return post_to_all(self.registry.subscribers(topic), sender, message, priority)
 
     def publish_event(self, event: Message) -> None:
         """Publish a lifecycle event on the topic `AGENTS`."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from coterie import (
+    Agent,
     AgentRef,
     AgentStopped,
     AskTimeout,
@@ -21,12 +22,13 @@ from coterie import (
     UnknownAgent,
     on,
 )
-from coterie.errors import EncodeFailed
+from coterie.errors import EncodeFailed, TransportError
 from coterie.errors.definition import DecodeFailed
 from coterie.errors.general import RemoteError
 from coterie.kernel import Address
 from coterie.messaging import LocalTransport, Reason
 from coterie.runtime import Supervision
+from coterie.runtime.nodes.wire import encode_error
 from coterie.testing import LossyTransport, ManualClock, eventually, wait_until_idle
 from coterie.testing.conformance.base import (
     Ask,
@@ -268,7 +270,7 @@ def test_garbage_on_the_wire_is_discarded_and_named(pair: Pair, caplog: pytest.L
         pair.here._services.node_link.link.send(pair.there.node, b"garbage")
         pair.transport.send("x", pair.there.node, b"\xc1")
     assert "makes no sense and was discarded" in caplog.text
-    assert "no frame were discarded" in caplog.text
+    assert "not a frame were discarded" in caplog.text
     assert agent.ask(Echo(1)).result(10) == 1
 
 
@@ -298,3 +300,69 @@ def test_a_partition_ends_asks_by_their_deadline_and_healing_brings_them_back() 
         again = agent.ask(Echo(2), timeout=2.0)
         clock.advance(0.1, lambda: (wait_until_idle(pair.here), wait_until_idle(pair.there)))
         assert again.result(10) == 2
+
+
+class Narrow(LocalTransport):
+    """Carries small frames only."""
+
+    def send(self, source: str, target: str, frame: bytes) -> None:
+        if len(frame) > 2_000:
+            raise self.error(len(frame))
+        super().send(source, target, frame)
+
+    def error(self, size: int) -> Exception:
+        return TransportError(f"{size} bytes are too many")
+
+
+class Careless(Narrow):
+    """And raises what a transport should not."""
+
+    def error(self, size: int) -> Exception:
+        return OSError(f"{size} bytes are too many")
+
+
+class Large(Request[str]):
+    pass
+
+
+class Talker(Recorder):
+    @on
+    def large(self, message: Large) -> str:
+        return "x" * 10_000
+
+
+@pytest.mark.parametrize("transport", [Narrow, Careless])
+def test_an_answer_that_the_transport_refuses_fails_its_ask(transport: type[LocalTransport]) -> None:
+    with ExitStack() as stack:
+        pair = Pair(stack, transport())
+        agent = pair.seen_from_here(pair.there.spawn(Talker))
+        with pytest.raises(HandlerFailed, match=r"the answer could not be sent: .*bytes are too many"):
+            agent.ask(Large()).result(10)
+        assert agent.ask(Echo(1)).result(10) == 1
+
+
+class Say(Message):
+    text: str
+
+
+class Sayer(Agent):
+    @on
+    def say(self, message: Say) -> None:
+        raise ValueError("cannot read caf\udce9.txt " + "x" * len(message.text))
+
+
+def test_the_end_of_an_agent_arrives_whatever_its_error_says(pair: Pair) -> None:
+    watcher = pair.here.spawn(Watcher)
+    far = pair.there.spawn(Sayer, supervision=Supervision(max_restarts=0))
+    watcher.tell(Watch(pair.seen_from_here(far)))
+    far.tell(Say("x" * 100_000))
+    eventually(lambda: bool(watcher.ask(News()).result(10)))
+    assert not far.is_alive
+    (news,) = watcher.ask(News()).result(10)
+    assert "failed" in str(news)
+
+
+def test_a_failure_of_any_length_arrives_with_a_part_of_its_text(pair: Pair) -> None:
+    frame = encode_error(1, HandlerFailed("agent", "Say", "x" * 1_000_000))
+    assert len(frame.text) < 110_000
+    assert "characters ..." in frame.text

@@ -14,7 +14,8 @@ from coterie.errors import describe
 from coterie.kernel import Address
 from coterie.messaging import MailboxPolicy, Message
 from coterie.messaging.envelope import Envelope
-from coterie.messaging.mailbox import Mailbox, PendingPut
+from coterie.messaging.mailbox import Mailbox
+from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.cells.agent_loop import prepare
 from coterie.runtime.cells.cell_services import CellServices
 from coterie.runtime.cells.incarnation import Incarnation
@@ -99,6 +100,7 @@ class AgentCell:
             notify=self.executor.wake,
             dropped=self.outcomes.make_room,
             refused=self.outcomes.refuse,
+            overdue=self.outcomes.expire_outside,
         )
         self.stash = Stash(self)
         self.reference = AgentRef(address, services, services.endpoint_for(self))
@@ -150,6 +152,10 @@ class AgentCell:
 
     def cancel(self, envelope: Envelope) -> None:
         """Stop working on an envelope whose ask has ended."""
+        if not envelope.begun:
+            # It is queued, or a ``def`` handler has it. If one that is ``async`` begins right now, it looks at the reply.
+            self.mailbox.ask_ended()
+            return
 
         def cancel() -> None:
             if self.incarnation is not None:
@@ -172,11 +178,6 @@ class AgentCell:
     def stopping(self) -> bool:
         """True once the agent, or its runtime, has begun to stop."""
         return self.mailbox.closing
-
-    @property
-    def mailbox_policy(self) -> MailboxPolicy:
-        """The policy of the mailbox."""
-        return self.mailbox.policy
 
     def expire_outside(self, envelope: Envelope) -> None:
         """End a message whose time was over before there was room for it."""

@@ -237,7 +237,10 @@ class Incarnation:
         invocation = HandlerTask(self, ended, exclusive=not handler.interleave)
         invocation.envelope = envelope
         invocation.handler = handler
+        envelope.begun = True
         self._launch(invocation, work, envelope.context if envelope.context is not None else copy_context())
+        if envelope.reply is not None and envelope.reply.done:
+            invocation.cancel()
         if handler.interleave and self._is_full(handler):
             cell.hold(Suspension.BUSY)
 

@@ -43,6 +43,8 @@ class AgentMetrics(msgspec.Struct, frozen=True):
     """Messages without an agent or a handler, and messages that were dropped to make room."""
     queued: int = 0
     """Messages that are in the mailbox now, or postponed."""
+    waiting: int = 0
+    """Messages that wait outside the full mailbox now. They do not count as sent yet."""
     restarts: int = 0
     late: int = 0
     """Handled messages whose answer came after the ask had ended."""

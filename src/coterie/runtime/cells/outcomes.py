@@ -146,14 +146,15 @@ class Outcomes:
         """Return the counts. From any thread."""
         mailbox = self._cell.mailbox
         return AgentMetrics(
-            sent=mailbox.accepted + mailbox.rejected + mailbox.expired,
+            sent=mailbox.accepted + mailbox.rejected + mailbox.expired + mailbox.cancelled,
             handled=self.handled,
             failed=self.failed,
-            cancelled=self.cancelled,
+            cancelled=self.cancelled + mailbox.cancelled,
             expired=self.expired + mailbox.expired,
             rejected=mailbox.rejected,
             dead=self.dead + mailbox.dropped,
             queued=len(mailbox) + len(self._cell.stash),
+            waiting=mailbox.waiting,
             restarts=self._cell.restarts,
             late=self.late,
             latencies=self._times.latencies() if self._times is not None else None,
@@ -258,7 +259,10 @@ class Outcomes:
         self.dead_letter(envelope)
 
     def expire_outside(self, envelope: Envelope) -> None:
-        """End a message whose time was over before there was room for it; its mailbox has counted it. From any thread."""
+        """End a message whose time was over before there was room for it, or when its place was needed.
+
+        Its mailbox has counted it. From any thread.
+        """
         self._cell.services.dead_letter(envelope, self._cell.address, Reason.EXPIRED)
         if envelope.reply is not None:
             envelope.reply.expire()

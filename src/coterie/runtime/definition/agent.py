@@ -19,6 +19,7 @@ from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.references.agent_timer import AgentTimer, Rhythm
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.logs import AgentLog
+from coterie.runtime.references.publication import Publication
 from coterie.runtime.references.reference import AgentRef, unwatch, watch
 
 P = ParamSpec("P")
@@ -164,11 +165,11 @@ class AgentRuntime(Protocol):
         """Return a reference to an address; see `Runtime.reference`."""
         ...
 
-    def publish(self, topic: str, message: Message) -> int:
+    def publish(self, topic: str, message: Message) -> Publication:
         """Send a message to the subscribers of a topic; see `Runtime.publish`."""
         ...
 
-    def broadcast(self, message: Message) -> int:
+    def broadcast(self, message: Message) -> Publication:
         """Send a message to all living agents but the caller; see `Runtime.broadcast`."""
         ...
 
@@ -308,7 +309,7 @@ class Context:
         timers = self._incarnation("a timer").timers
         return AgentTimer(self._cell, timers, message, priority, seconds, repeat=True, rhythm=rhythm)
 
-    def publish(self, topic: str, message: Message) -> int:
+    def publish(self, topic: str, message: Message) -> Publication:
         """Send a message to the agents that have subscribed to a topic, and return their number."""
         return self._cell.services.publish(topic, message, self._cell.reference)
 

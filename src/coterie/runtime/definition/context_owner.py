@@ -13,6 +13,7 @@ from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.references.agent_timer import AgentTimer, TimerOwner
 from coterie.runtime.references.invocation import Invocation
 from coterie.runtime.references.mailbox_room import WaitServices
+from coterie.runtime.references.publication import Publication
 from coterie.runtime.references.reference import AgentRef
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ class ContextServices(WaitServices, Protocol):
         """Return the service of a type. Raises `ServiceMissing`."""
         ...
 
-    def publish(self, topic: str, message: Message, sender: AgentRef | None) -> int:
+    def publish(self, topic: str, message: Message, sender: AgentRef | None) -> Publication:
         """Send a message to the subscribers of a topic."""
         ...
 

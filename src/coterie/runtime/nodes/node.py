@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import CodecError, HandlerFailed, MailboxFull, RuntimeStopped, TransportError
+from coterie.errors import CodecError, HandlerFailed, MailboxFull, RuntimeStopped, describe
 from coterie.kernel import Address
 from coterie.messaging import Message, Reason, Transport
 from coterie.messaging.envelope import Envelope
@@ -103,8 +103,13 @@ class Node:
         """Send the outcome of an ask to the asker's node."""
         try:
             self.send(node, frame)
-        except TransportError as error:
-            _log.warning("an answer to node %s was lost: %s", node, error)
+        except Exception as error:  # noqa: BLE001 - a transport of a user's may raise anything; the agent must not fail of that
+            _log.warning("an answer to node %s was lost: %s", node, describe(error))
+            if isinstance(frame, AnswerFrame):
+                # It may be too large. What has become of it is short.
+                self.answer(
+                    node, FailureFrame(frame.correlation, "AnswerLost", f"the answer could not be sent: {describe(error)}")
+                )
 
     def asks_no_more(self, node: str, correlation: int) -> None:
         """Forget an ask of another node, which has ended."""

@@ -11,8 +11,8 @@ from coterie.errors import AgentStopped, CodecError, TransportError, UnknownAgen
 from coterie.kernel import Address, Clock, Codec
 from coterie.messaging import Message, Reason
 from coterie.messaging.envelope import Envelope
-from coterie.messaging.mailbox import PendingPut
 from coterie.messaging.message import reply_type
+from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.nodes.strict import unencodable_answer
 from coterie.runtime.nodes.wire import (
     AnswerFrame,

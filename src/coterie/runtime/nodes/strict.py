@@ -9,8 +9,8 @@ from coterie.errors import CodecError, HandlerFailed
 from coterie.kernel import Address, Codec
 from coterie.messaging import Message
 from coterie.messaging.envelope import Envelope, ReplyPort
-from coterie.messaging.mailbox import PendingPut
 from coterie.messaging.message import reply_type
+from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.references.reference import AgentRef, Endpoint, LocalAgent
 
 

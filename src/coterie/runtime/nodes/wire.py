@@ -79,6 +79,9 @@ class WatchFrame(msgspec.Struct, frozen=True, tag="watch"):
     on: bool
 
 
+_LONGEST = 100_000
+"""Characters of each text of a failure that are sent."""
+
 Frame = DeliverFrame | AnswerFrame | FailureFrame | WithdrawFrame | StopFrame | WatchFrame
 
 
@@ -100,7 +103,9 @@ def encode_error(correlation: int, error: BaseException) -> FailureFrame:
 
 
 def _sendable(text: str) -> str:
-    """Return a text without characters that UTF-8 cannot encode, such as the undecoded bytes of a file name."""
+    """Return a text of a bounded length, without characters that UTF-8 cannot encode, such as the undecoded bytes of a file name."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}\n... {len(text) - _LONGEST} characters ...\n{text[-_LONGEST // 2 :]}"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

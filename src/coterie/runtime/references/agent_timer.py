@@ -10,7 +10,7 @@ from coterie.errors import AgentStopped, HandlerFailed, InvalidMessage, InvalidS
 from coterie.kernel import check_number
 from coterie.messaging import Message, MessagePriority
 from coterie.messaging.envelope import Envelope
-from coterie.messaging.mailbox import PendingPut
+from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.invocation import carried
 from coterie.runtime.references.logs import AgentLog

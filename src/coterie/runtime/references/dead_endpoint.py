@@ -9,7 +9,7 @@ from coterie.errors import AgentStopped, UnknownAgent
 from coterie.kernel import Address
 from coterie.messaging import Message, MessagePriority, Reason
 from coterie.messaging.envelope import Envelope
-from coterie.messaging.mailbox import PendingPut
+from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.references.lifecycle_events import AgentDown
 from coterie.runtime.references.reference import AgentRef, LocalAgent
 

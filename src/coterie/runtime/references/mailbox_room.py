@@ -9,12 +9,15 @@ from typing import Protocol
 from coterie.concurrency import Timer, Timers
 from coterie.errors import MailboxFull, WaitCycle
 from coterie.kernel import Clock
-from coterie.messaging import MailboxPolicy
 from coterie.messaging.envelope import Envelope
-from coterie.messaging.mailbox import PendingPut
+from coterie.messaging.mailbox import Mailbox
+from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.dispatchers.loops import LoopInboxes
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.waits import Waiter, WaitGraph
+
+_POSTS, _ASKS = 100, 1_000
+"""Messages, and asks, that may wait outside a full mailbox, at least, without a thread or task that waits for room."""
 
 
 class WaitServices(Protocol):
@@ -45,8 +48,8 @@ class MailboxOwner(Waiter, Protocol):
     """The agent of this runtime whose mailbox is full."""
 
     @property
-    def mailbox_policy(self) -> MailboxPolicy:
-        """The policy of its mailbox."""
+    def mailbox(self) -> Mailbox:
+        """Its mailbox."""
         ...
 
     def expire_outside(self, envelope: Envelope) -> None:
@@ -106,8 +109,17 @@ def _watched(
             services.waits.leave(invocation.cell, pending)
 
 
-def attend(services: WaitServices, owner: MailboxOwner, pending: PendingPut, rejected: Callable[[MailboxFull], object]) -> None:
-    """Let the message wait without blocking the caller; call `rejected` when its time is up."""
+def attend(services: WaitServices, owner: MailboxOwner, pending: PendingPut, rejected: Callable[[MailboxFull], object]) -> bool:
+    """Let the message wait without blocking the caller; call `rejected` when its time is up.
+
+    As many may wait as the mailbox holds, but at least a hundred, or a thousand of asks, which have an asker that waits for
+    them. Return False, and call `rejected` at once, for one that is more.
+    """
+    capacity = owner.mailbox.policy.capacity
+    most = max(capacity, _POSTS if pending.envelope.reply is None else _ASKS)
+    if owner.mailbox.waiting > most and pending.withdraw():
+        rejected(_full(owner, pending, "and as many messages wait for room as may"))
+        return False
     timer = _limit(services, owner, pending)
 
     def ended() -> None:
@@ -117,11 +129,12 @@ def attend(services: WaitServices, owner: MailboxOwner, pending: PendingPut, rej
             rejected(full)
 
     pending.add_callback(ended)
+    return True
 
 
 def _limit(services: WaitServices, owner: MailboxOwner, pending: PendingPut) -> Timer | None:
     """Withdraw the message when the timeout of the policy, or its own deadline, is over."""
-    timeout = owner.mailbox_policy.timeout
+    timeout = owner.mailbox.policy.timeout
     ends = [] if timeout is None else [services.clock.monotonic() + timeout]
     if pending.envelope.deadline is not None:
         ends.append(pending.envelope.deadline)
@@ -137,6 +150,8 @@ def _check(owner: MailboxOwner, pending: PendingPut, timer: Timer | None) -> Non
     if pending.expired:
         owner.expire_outside(pending.envelope)
         return
-    policy = owner.mailbox_policy
-    kind = type(pending.envelope.message).__qualname__
-    raise MailboxFull(owner.name, kind, policy.capacity, f"and no room came within {policy.timeout or 0:g} s")
+    raise _full(owner, pending, f"and no room came within {owner.mailbox.policy.timeout or 0:g} s")
+
+
+def _full(owner: MailboxOwner, pending: PendingPut, why: str) -> MailboxFull:
+    return MailboxFull(owner.name, type(pending.envelope.message).__qualname__, owner.mailbox.policy.capacity, why)

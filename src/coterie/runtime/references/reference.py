@@ -13,7 +13,7 @@ from coterie.errors import AskCancelled, CodecError, DeliveryError, InvalidMessa
 from coterie.kernel import Address, check_instance, check_number
 from coterie.messaging import Message, MessagePriority, Reason, Request
 from coterie.messaging.envelope import Envelope, Reference
-from coterie.messaging.mailbox import PendingPut
+from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.invocation import CURRENT, carried
 from coterie.runtime.references.mailbox_room import MailboxOwner
@@ -258,6 +258,7 @@ class AgentRef:
         owner = self._endpoint.local
         if owner is not None:
             mailbox_room.attend(self._services, owner, pending, reply.fail)
+            reply.add_callback(pending.withdraw)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AgentRef) and other.address == self.address
@@ -281,8 +282,8 @@ class AgentRef:
 # For the runtime, which sends in the name of others. Reference and endpoint are two sides of one thing.
 
 
-def post(reference: AgentRef, sender: Reference | None, message: Message, priority: MessagePriority) -> None:
-    """Send a message as `AgentRef.post` does, in the name of a sender."""
+def post(reference: AgentRef, sender: Reference | None, message: Message, priority: MessagePriority) -> bool:
+    """Send a message as `AgentRef.post` does, in the name of a sender. Return False if its mailbox refused it at once."""
     services = reference._services  # noqa: SLF001 - same module
     envelope = Envelope(message, sender, None, None, priority, context=carried())
 
@@ -293,10 +294,11 @@ def post(reference: AgentRef, sender: Reference | None, message: Message, priori
         pending = reference._deliver(envelope)  # noqa: SLF001 - same module
     except MailboxFull as error:
         rejected(error)
-        return
+        return False
     owner = reference._endpoint.local  # noqa: SLF001 - same module
     if pending is not None and owner is not None:
-        mailbox_room.attend(services, owner, pending, rejected)
+        return mailbox_room.attend(services, owner, pending, rejected)
+    return True
 
 
 def watch(reference: AgentRef, watcher: AgentRef) -> None:
