@@ -55,6 +55,10 @@ def test_the_glossary_has_each_term_once() -> None:
     assert sorted(terms) == sorted(set(terms))
 
 
+OPTIONS = ("confirm", "compensate")
+"""Names in the glossary that are parameters."""
+
+
 @pytest.mark.parametrize("row", GLOSSARY, ids=lambda row: row[0])
 def test_the_glossary_names_places_that_exist(row: list[str]) -> None:
     for module in re.findall(r"`(coterie(?:\.[a-z_]+)*)`", row[2]):
@@ -64,3 +68,14 @@ def test_the_glossary_names_places_that_exist(row: list[str]) -> None:
     }
     for name in re.findall(r"`([A-Z]\w+)[.`]", row[2]):
         assert name in classes, name
+    for listed, module in re.findall(r"((?:`[\w.]+`(?:, | of )?)+) \(([a-z_.]+)\)", row[2]):
+        holder = importlib.import_module(f"coterie.{module}")
+        for name in re.findall(r"`(\w+)", listed):
+            assert hasattr(holder, name) or name in OPTIONS, f"{name} is not in {module}"
+    for dotted in re.findall(r"`(coterie(?:\.\w+)+)`", row[2]):
+        parts = dotted.split(".")
+        depth = next(end for end in range(len(parts), 0, -1) if ".".join(parts[:end]) in modules())
+        value: object = importlib.import_module(".".join(parts[:depth]))
+        for part in parts[depth:]:
+            assert hasattr(value, part) or part in getattr(value, "__annotations__", {}), f"{part} is not in {dotted}"
+            value = getattr(value, part, None)
