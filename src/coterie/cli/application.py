@@ -68,11 +68,11 @@ def main() -> None:
         Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     except OSError as error:
-        _say_that_output_failed(error)
+        _report_output_failure(error)
         sys.exit(1)
 
 
-def _say_that_output_failed(error: OSError) -> None:
+def _report_output_failure(error: OSError) -> None:
     """Report output that could not be written, and keep the interpreter from another attempt at its end."""
     with contextlib.suppress(OSError):
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - rich may be what failed

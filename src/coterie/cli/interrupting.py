@@ -15,14 +15,14 @@ from coterie.orchestrator.folder import RunFolder
 
 
 @contextmanager
-def interruptible(told: Callable[[], str]) -> Iterator[None]:
-    """End the process with status 130 after Ctrl-C within the block, and print the line that `told` returns."""
+def interruptible(message: Callable[[], str]) -> Iterator[None]:
+    """End the process with status 130 after Ctrl-C within the block, and print the line that `message` returns."""
     try:
         yield
     except KeyboardInterrupt:
         # A second Ctrl-C means the same as the first, and the remaining work is short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        Console(stderr=True, highlight=False).print(f"interrupted; {escape(told())}", soft_wrap=True)
+        Console(stderr=True, highlight=False).print(f"interrupted; {escape(message())}", soft_wrap=True)
         raise typer.Exit(130) from None
 
 

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from coterie.cli.chat.agent import ChatAgent, Follow
 from coterie.cli.chat.plain import PlainScreen
 from coterie.cli.chat.plain import converse as converse_plainly
 from coterie.cli.chat.screen import Screen
-from coterie.cli.chat.teller import Follow, Teller
 from coterie.cli.chat.words import note, wrapped
 from coterie.conversation import Conversation
 from coterie.kernel import SystemClock
@@ -74,17 +74,17 @@ def _converse(
         screen.line(wrapped(assistant.name, assistant.greeting, screen.width), style="class:answer")
     with Runtime() as runtime:
         runtime.provide(screen, kind=Screen)
-        teller = runtime.spawn(Teller, name="teller")
-        teller.tell(Follow())
+        agent = runtime.spawn(ChatAgent, name="chat")
+        agent.tell(Follow())
         try:
             if interactive:
                 from coterie.cli.chat.terminal import TerminalScreen, converse  # noqa: PLC0415 - it is slow to import
 
                 assert isinstance(screen, TerminalScreen)
-                converse(screen, teller)
+                converse(screen, agent)
             else:
                 assert isinstance(screen, PlainScreen)
-                converse_plainly(sys.stdin, screen, teller, wait=wait)
+                converse_plainly(sys.stdin, screen, agent, wait=wait)
         finally:
             shown.clear()
             runtime.stop(drain=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from coterie.cli.chat.agent import Say, Settle
 from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.slash import Commands
-from coterie.cli.chat.teller import Say, Settle
 from coterie.cli.chat.words import step
 from coterie.conversation import Conversation, Operation
 from coterie.runtime import AgentRef
@@ -44,17 +44,17 @@ class PlainScreen(Screen):
             self.line(text)
 
 
-def converse(lines: Iterable[str], screen: PlainScreen, teller: AgentRef, *, wait: bool) -> None:
+def converse(lines: Iterable[str], screen: PlainScreen, agent: AgentRef, *, wait: bool) -> None:
     """Send each line when the line before it has been answered; at the end wait for running operations, if `wait`."""
-    commands = Commands(screen, teller, blocking=True)
+    commands = Commands(screen, agent, blocking=True)
     for line in lines:
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
-        known = commands.obey(text)
+        known = commands.run(text)
         if known is False:
             return
         if known is None:
-            teller.ask(Say(text=text), timeout=None).result()
+            agent.ask(Say(text=text), timeout=None).result()
     if wait:
-        teller.ask(Settle(), timeout=None).result()
+        agent.ask(Settle(), timeout=None).result()

@@ -64,7 +64,7 @@ class Screen(ABC):
         """Show an event."""
         match event:
             case TurnBegan():
-                self.said(event.text)
+                self.user_message(event.text)
             case TextWritten():
                 self.writing += event.text
             case TurnEnded():
@@ -83,7 +83,7 @@ class Screen(ABC):
                 return
         self.refresh()
 
-    def said(self, text: str) -> None:
+    def user_message(self, text: str) -> None:
         """Show a message of the user."""
         self.line(wrapped(YOU, text, self.width), style="class:you")
 

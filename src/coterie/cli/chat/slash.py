@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from coterie.cli.chat.agent import Cancel, Move, Settle
 from coterie.cli.chat.screen import Screen
-from coterie.cli.chat.teller import Cancel, Move, Settle
 from coterie.cli.chat.words import step
 from coterie.messaging import Request
 from coterie.runtime import AgentRef
@@ -19,12 +19,12 @@ HELP = """\
 class Commands:
     """Runs slash commands. The agent of the conversation does those that take time."""
 
-    def __init__(self, screen: Screen, teller: AgentRef, *, blocking: bool) -> None:
+    def __init__(self, screen: Screen, agent: AgentRef, *, blocking: bool) -> None:
         self._screen = screen
-        self._teller = teller
+        self._agent = agent
         self._blocking = blocking
 
-    def obey(self, text: str) -> bool | None:
+    def run(self, text: str) -> bool | None:
         """Run a slash command; return None if the text is a message, and False if the command ends the conversation."""
         if not text.lstrip().startswith("/"):
             return None
@@ -46,6 +46,6 @@ class Commands:
         return True
 
     def _do(self, request: Request[bool]) -> None:
-        reply = self._teller.ask(request, timeout=None)
+        reply = self._agent.ask(request, timeout=None)
         if self._blocking:
             reply.result()

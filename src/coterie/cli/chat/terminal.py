@@ -13,9 +13,9 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
+from coterie.cli.chat.agent import Say
 from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.slash import Commands
-from coterie.cli.chat.teller import Say
 from coterie.cli.chat.words import YOU, bars, wrapped
 from coterie.conversation import Conversation, Operation
 from coterie.kernel import Clock
@@ -74,17 +74,17 @@ class TerminalScreen(Screen):
         return FormattedText([*parts, ("class:you", f"{YOU}: ")])
 
 
-def converse(screen: TerminalScreen, teller: AgentRef) -> None:
+def converse(screen: TerminalScreen, agent: AgentRef) -> None:
     """Send each typed line, until the end of input, Ctrl-C on an empty line, or ``/quit``. Answers appear when they are ready."""
-    commands = Commands(screen, teller, blocking=False)
+    commands = Commands(screen, agent, blocking=False)
 
     def accept(buffer: Buffer) -> bool:
         text = buffer.text
-        known = commands.obey(text) if text.strip() else True
+        known = commands.run(text) if text.strip() else True
         if known is False:
             screen.session.app.exit()
         elif known is None:
-            teller.ask(Say(text=text), timeout=None)
+            agent.ask(Say(text=text), timeout=None)
         return False  # the line is taken, and emptied
 
     screen.session.default_buffer.accept_handler = accept

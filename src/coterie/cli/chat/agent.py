@@ -40,7 +40,7 @@ class Settle(Request[bool]):
     """Wait until every operation has ended, and every event is shown."""
 
 
-class Teller(Agent):
+class ChatAgent(Agent):
     """Passes commands to a conversation and its events to a screen. Only this object shows events on the screen."""
 
     def __init__(self) -> None:
