@@ -166,14 +166,14 @@ class CompletionEndpoints:
         parsed = replace(parsed, user="/".join(who))
         thread, named = self._thread(request, parsed)
         client = await self._server.threads.open(("completions", *(each or "-" for each in who), thread), user)
-        told = exchange(client, parsed.text)
+        deliveries = exchange(client, parsed.text)
         if not parsed.stream:
-            answer = await self._whole(told)
+            answer = await self._whole(deliveries)
             await self._remember(parsed, answer, thread, named=named)
             return JSONResponse(self._shape("chat.completion", {"message": {"role": "assistant", "content": answer}}, "stop"))
         # If the message is not accepted, the error is still an ordinary response with its own status.
-        first = await anext(told, None)
-        pieces = self._pieces(parsed, first, told, thread, named=named)
+        first = await anext(deliveries, None)
+        pieces = self._pieces(parsed, first, deliveries, thread, named=named)
         return streaming(pieces, heartbeat=self._server.options.heartbeat, closing=self._server.closing)
 
     def _thread(self, request: Request, parsed: CompletionRequest) -> tuple[str, bool]:
@@ -187,29 +187,29 @@ class CompletionEndpoints:
         if not named:
             await self._server.records.record_history(parsed.afterwards(answer), thread)
 
-    async def _whole(self, told: AsyncIterator[Delivery]) -> str:
-        texts = [text async for each in told if (text := _whole_text(each))]
+    async def _whole(self, deliveries: AsyncIterator[Delivery]) -> str:
+        texts = [text async for each in deliveries if (text := _whole_text(each))]
         return _BREAK.join(texts)
 
     async def _pieces(
         self,
         parsed: CompletionRequest,
         first: Delivery | None,
-        told: AsyncGenerator[Delivery, None],
+        deliveries: AsyncGenerator[Delivery, None],
         thread: str,
         *,
         named: bool,
     ) -> AsyncIterator[str]:
         identity = f"chatcmpl-{secrets.token_hex(12)}"
-        said: list[str] = []
+        parts: list[str] = []
         yield self._chunk(identity, {"role": "assistant", "content": ""})
         try:
             written = False
-            async with contextlib.aclosing(told):
-                async for each in chain(first, told):
-                    text, written = _piece(each, said, written=written)
+            async with contextlib.aclosing(deliveries):
+                async for each in chain(first, deliveries):
+                    text, written = _piece(each, parts, written=written)
                     if text:
-                        said.append(text)
+                        parts.append(text)
                         yield self._chunk(identity, {"content": text})
         except CoterieError as error:
             yield sse(
@@ -218,7 +218,7 @@ class CompletionEndpoints:
                 ).decode()
             )
             return
-        await self._remember(parsed, "".join(said), thread, named=named)
+        await self._remember(parsed, "".join(parts), thread, named=named)
         yield self._chunk(identity, {}, finish="stop")
         if parsed.usage:
             closing = self._shape("chat.completion.chunk", None, None, identity) | {"choices": [], "usage": _USAGE}
@@ -249,21 +249,21 @@ _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 """Tokens are counted at the model, and one turn may ask it several times."""
 
 
-def _whole_text(told: Delivery) -> str:
-    event = told.event
+def _whole_text(delivery: Delivery) -> str:
+    event = delivery.event
     return event.text if isinstance(event, Delivered | TurnEnded) else ""
 
 
-def _piece(told: Delivery, said: list[str], *, written: bool) -> tuple[str, bool]:
+def _piece(delivery: Delivery, parts: list[str], *, written: bool) -> tuple[str, bool]:
     """Return the new text of an event, and whether the answer was sent piece by piece."""
-    event = told.event
-    gap = _BREAK if said else ""
-    if told.own and isinstance(event, TextWritten):
+    event = delivery.event
+    gap = _BREAK if parts else ""
+    if delivery.own and isinstance(event, TextWritten):
         # After a batch of tool calls a text begins anew.
         return (event.text if written and event.offset else gap + event.text), True
-    if told.own and isinstance(event, TurnEnded):
+    if delivery.own and isinstance(event, TurnEnded):
         return ("" if written or not event.text else gap + event.text), written
-    text = _whole_text(told)
+    text = _whole_text(delivery)
     return (gap + text if text else ""), False if text else written
 
 

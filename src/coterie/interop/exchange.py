@@ -37,7 +37,7 @@ async def exchange(
     end has, and `after` is the last of them if the front end names it. If the reader stops, the turn continues and unread
     events wait again. Raises as `Conversation.send`.
     """
-    start = client.told if after is None else after
+    start = client.last_sent if after is None else after
     own: TurnBegan | None = None
     if text is not None:
         answering = client.chat.send(text, id=message)
@@ -53,7 +53,7 @@ async def exchange(
     with client.answering(own):
         async for event in client.chat.events(after=start, follow=own is not None):
             mine = own is not None and _turn(event) == own.turn
-            if mine or _is_told(client, event, known, trusted=after is not None):
+            if mine or _is_due(client, event, known, trusted=after is not None):
                 try:
                     yield Delivery(event, own=mine)
                 except BaseException:
@@ -74,7 +74,7 @@ async def chain(first: Delivery | None, rest: AsyncIterator[Delivery]) -> AsyncI
         yield each
 
 
-def _is_told(client: ClientThread, event: AnyConversationEvent, known: Container[int], *, trusted: bool) -> bool:
+def _is_due(client: ClientThread, event: AnyConversationEvent, known: Container[int], *, trusted: bool) -> bool:
     """Return whether to send an event, and claim it if it has waited. `trusted`: the front end names its last event."""
     if isinstance(event, OperationChanged | OperationProgressed):
         return True

@@ -35,12 +35,12 @@ class ThreadRecords:
         self._clock = clock
         database.migrate(_SCHEMA)
 
-    def told(self, thread: str) -> int:
+    def last_sent(self, thread: str) -> int:
         """Return the id of the last event that the front end of a thread was sent, or 0."""
         row = self._database.row("SELECT event FROM serving_told WHERE thread = ?", (thread,))
         return 0 if row is None else int(row[0])
 
-    def tell(self, thread: str, event: int) -> None:
+    def record_sent(self, thread: str, event: int) -> None:
         """Record the last event that a thread was sent. The write is not durable: after a crash events are sent again."""
 
         def write(transaction: Transaction) -> None:
@@ -74,7 +74,7 @@ class ThreadRecords:
 
 def digest(user: str, lines: Iterable[tuple[str, str]]) -> str:
     """Return the digest of a user's history: roles and texts in order."""
-    text = json.dumps([user, *([role, said.strip()] for role, said in lines)], ensure_ascii=False)
+    text = json.dumps([user, *([role, text.strip()] for role, text in lines)], ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -85,7 +85,7 @@ _IDLE = 60.0
 class ClientThread:
     """One thread of a front end: its conversation, and the last event it was sent. Only the server's loop uses it."""
 
-    def __init__(self, key: str, chat: Conversation, told: int, records: ThreadRecords) -> None:
+    def __init__(self, key: str, chat: Conversation, last_sent: int, records: ThreadRecords) -> None:
         self.chat = chat
         self.opened_at = 0.0
         """Time of its last request, on the monotonic clock."""
@@ -94,14 +94,14 @@ class ClientThread:
         self.reading: set[int] = set()
         """Turns that a request is reading now."""
         self._key = key
-        self._told = told
+        self._last_sent = last_sent
         self._claimed: set[int] = set()
         self._records = records
 
     @property
-    def told(self) -> int:
+    def last_sent(self) -> int:
         """The id of the event up to which all events were sent."""
-        return self._told
+        return self._last_sent
 
     @contextlib.contextmanager
     def answering(self, began: TurnBegan | None) -> Iterator[None]:
@@ -117,7 +117,7 @@ class ClientThread:
 
     def claim(self, event: int, *, again: bool = False) -> bool:
         """Claim an event for sending; return whether no other request has claimed it. `again` allows an event sent before."""
-        if event in self._claimed or (event <= self._told and not again):
+        if event in self._claimed or (event <= self._last_sent and not again):
             return False
         self._claimed.add(event)
         return True
@@ -128,10 +128,10 @@ class ClientThread:
 
     def advance(self, event: int) -> None:
         """Record that all events up to this one were sent."""
-        if event > self._told:
-            self._told = event
+        if event > self._last_sent:
+            self._last_sent = event
             self._claimed = {each for each in self._claimed if each > event}
-            self._records.tell(self._key, event)
+            self._records.record_sent(self._key, event)
 
 
 class ClientThreads:
@@ -156,11 +156,11 @@ class ClientThreads:
         client = self._threads.get(namespace)
         if client is None:
             key = json.dumps(namespace)
-            chat, told = await asyncio.to_thread(
-                lambda: (self._conversations.open(namespace, user=user), self._records.told(key))
+            chat, last_sent = await asyncio.to_thread(
+                lambda: (self._conversations.open(namespace, user=user), self._records.last_sent(key))
             )
             await chat.ready()
-            client = self._threads.setdefault(namespace, ClientThread(key, chat, told, self._records))
+            client = self._threads.setdefault(namespace, ClientThread(key, chat, last_sent, self._records))
         client.opened_at = self._clock.monotonic()
         if len(self._threads) > self._limit:
             await self._close_idle()

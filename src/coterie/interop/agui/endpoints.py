@@ -36,14 +36,14 @@ class AgUiEndpoints:
         """``POST /agui``: send the new message, if any, and stream the events until the turn ends."""
         parsed = parse_request(await read_json(request, self._server.options.body_limit))
         client = await self._client_thread(request, parsed.thread)
-        telling = exchange(client, parsed.text, parsed.message, known=parsed.known, after=parsed.after)
+        deliveries = exchange(client, parsed.text, parsed.message, known=parsed.known, after=parsed.after)
         # The message is on the disk before the run is announced: a front end that leaves then has not lost it.
         first: Delivery | CoterieError | None
         try:
-            first = await anext(telling, None)
+            first = await anext(deliveries, None)
         except CoterieError as error:
             first = error
-        return self._stream(self._running(client, parsed, first, telling))
+        return self._stream(self._running(client, parsed, first, deliveries))
 
     async def listen(self, request: Request) -> Response:
         """``GET /agui/{thread}/events``: stream results and the progress of operations between runs, without an end.
@@ -88,17 +88,17 @@ class AgUiEndpoints:
         client: ClientThread,
         parsed: RunRequest,
         first: Delivery | CoterieError | None,
-        telling: AsyncGenerator[Delivery, None],
+        deliveries: AsyncGenerator[Delivery, None],
     ) -> AsyncIterator[str]:
         started = RunStartedEvent(thread_id=parsed.thread, run_id=parsed.run, protocol_version=PROTOCOL_VERSION)
         yield _encoded(started)
         translator = EventTranslator(client.chat.operations(unfinished=True))
         try:
-            async with contextlib.aclosing(telling):
+            async with contextlib.aclosing(deliveries):
                 if isinstance(first, CoterieError):
                     raise first
-                async for told in chain(first, telling):
-                    for made in _translated(translator, told):
+                async for delivery in chain(first, deliveries):
+                    for made in _translated(translator, delivery):
                         yield _encoded(made)
         except CoterieError as error:
             for made in translator.close():
@@ -111,7 +111,7 @@ class AgUiEndpoints:
         )
 
     async def _listening(self, client: ClientThread, thread: str, after: int | None) -> AsyncIterator[str]:
-        start = client.told if after is None else after
+        start = client.last_sent if after is None else after
         yield _encoded(RunStartedEvent(thread_id=thread, run_id=f"listening-{start}", protocol_version=PROTOCOL_VERSION), start)
         translator = EventTranslator(client.chat.operations(unfinished=True))
         for operation in client.chat.operations(unfinished=True):
@@ -130,11 +130,11 @@ class AgUiEndpoints:
             client.listeners -= 1
 
 
-def _translated(translator: EventTranslator, told: Delivery) -> list[BaseEvent]:
-    event = told.event
-    if not told.own and isinstance(event, TurnEnded):
+def _translated(translator: EventTranslator, delivery: Delivery) -> list[BaseEvent]:
+    event = delivery.event
+    if not delivery.own and isinstance(event, TurnEnded):
         return translator.whole(f"answer-{event.id}", event)
-    if not told.own and isinstance(event, TurnBegan):
+    if not delivery.own and isinstance(event, TurnBegan):
         return []
     return translator.translate(event)
 

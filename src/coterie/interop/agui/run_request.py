@@ -50,12 +50,12 @@ def parse_request(body: Any) -> RunRequest:
             raise HTTPProblem(422, f"{name} has a control character; use letters, digits and signs", param=name)
     if given.resume:
         raise HTTPProblem(422, "resume: runs are never interrupted; answer with a message", param="resume")
-    text, message = _said(given.messages)
+    text, message = _latest_message(given.messages)
     known = frozenset(int(found[1]) for each in given.messages if (found := _INTERNAL_ERROR.fullmatch(str(each.id))))
     return RunRequest(given.thread_id, given.run_id, text, message, known, max(known, default=None), given)
 
 
-def _said(messages: Sequence[Any]) -> tuple[str | None, str | None]:
+def _latest_message(messages: Sequence[Any]) -> tuple[str | None, str | None]:
     """Return the text and id of the user's last message, if no answer follows it."""
     for each in reversed(messages):
         if isinstance(each, UserMessage):
