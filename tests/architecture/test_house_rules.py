@@ -89,7 +89,7 @@ def test_locks_are_made_with_a_rank() -> None:
             "concurrency/events.py",  # the same
             "concurrency/interrupts.py",  # one for the whole process, as signals are
             "concurrency/locks.py",
-            "concurrency/pool.py",  # the bells of its threads
+            "concurrency/pool.py",  # the wake-ups of its threads
             "concurrency/switching.py",  # one for the whole process
             "kernel/codec.py",  # the same, for what msgspec keeps with classes
             "runtime/dispatchers/loops.py",  # a flag that is taken without waiting

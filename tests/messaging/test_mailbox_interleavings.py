@@ -21,7 +21,7 @@ TRACED: list[Callable[..., Any]] = [
     Mailbox.put,
     Mailbox._put_carefully,
     Mailbox._look_again,
-    Mailbox._ring,
+    Mailbox._notify_taker,
     Mailbox._admit,
     Mailbox._become_plain,
     Mailbox._queue_outside,

@@ -47,17 +47,17 @@ class ElasticPool(Executor):
         Raises `RuntimeError` after `shutdown`.
         """
         future: Future[T] = Future()
-        bell: threading.Lock | None = None
+        wakeup: threading.Lock | None = None
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"the pool {self.name} has been shut down")
             self._queue.append((future, lambda: fn(*args, **kwargs)))
             if self._idle:
-                bell = self._idle.pop()
+                wakeup = self._idle.pop()
             elif len(self._threads) < self.most:
                 self._grow()
-        if bell is not None:
-            bell.release()
+        if wakeup is not None:
+            wakeup.release()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as Executor
@@ -67,11 +67,11 @@ class ElasticPool(Executor):
             dropped = list(self._queue) if cancel_futures else []
             if cancel_futures:
                 self._queue.clear()
-            bells, self._idle = self._idle, []
+            wakeups, self._idle = self._idle, []
         for future, _ in dropped:
             future.cancel()
-        for bell in bells:
-            bell.release()
+        for wakeup in wakeups:
+            wakeup.release()
         if wait:
             self.join(None)
 
@@ -103,8 +103,8 @@ class ElasticPool(Executor):
         self._leaving = [*(thread for thread in self._leaving if thread.is_alive()), own]
 
     def _work(self) -> None:
-        bell = threading.Lock()
-        bell.acquire()
+        wakeup = threading.Lock()
+        wakeup.acquire()
         while True:
             with self._lock:
                 job = self._queue.popleft() if self._queue else None
@@ -112,17 +112,17 @@ class ElasticPool(Executor):
                     if self._closed:
                         self._leave()
                         return
-                    self._idle.append(bell)
+                    self._idle.append(wakeup)
             if job is not None:
                 _run(*job)
-            elif not bell.acquire(timeout=self.idle_after):
+            elif not wakeup.acquire(timeout=self.idle_after):
                 with self._lock:
-                    if bell in self._idle:
-                        self._idle.remove(bell)
+                    if wakeup in self._idle:
+                        self._idle.remove(wakeup)
                         self._leave()
                         return
-                # Another thread has just taken the bell and is about to release it.
-                bell.acquire()
+                # Another thread has just taken the lock from the list and is about to release it.
+                wakeup.acquire()
 
 
 def _run(future: Future[Any], call: Callable[[], Any]) -> None:

@@ -155,12 +155,12 @@ class Person(Agent):
     async def _take_part(self) -> None:
         while text := await self._lines.get():
             await self._joined.wait()
-            await self._obey(text)
+            await self._run_line(text)
         self._input_ended = True
         if self._joined.is_set():
-            await self._obey("/leave")
+            await self._run_line("/leave")
 
-    async def _obey(self, text: str) -> None:
+    async def _run_line(self, text: str) -> None:
         try:
             meeting = self.context.use(Meetings).meeting(self._meeting)
             await self._do(meeting, text)

@@ -141,7 +141,7 @@ class Mailbox:
         if not self._plain:
             self._look_again(envelope)  # type: ignore[unreachable]
         if self._armed:
-            self._ring()
+            self._notify_taker()
         return None
 
     def take(self) -> Envelope | None:
@@ -181,7 +181,7 @@ class Mailbox:
         if not len(self):
             return True
         with self._lock:
-            # If a sender has seen the bell by now it has rung it. That does no harm.
+            # A sender that has seen the flag by now notifies. That does no harm.
             self._armed = False
         return False
 
@@ -257,7 +257,7 @@ class Mailbox:
             # The taker may have made room, and looked for waiting messages, just before this one began to wait.
             self._admit()
         if self._armed:
-            self._ring()
+            self._notify_taker()
         if dropped is not None:
             self._dropped(dropped)
         return pending
@@ -299,9 +299,9 @@ class Mailbox:
                 return
         self._refused(envelope)
 
-    def _ring(self) -> None:
+    def _notify_taker(self) -> None:
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
-            defer(self._ring)
+            defer(self._notify_taker)
             return
         with self._lock:
             armed, self._armed = self._armed, False

@@ -38,8 +38,8 @@ class _Caller(Agent):
             self._run.topic, list(message.members), floor=self._run.floor, ending=self._run.ending, record="meeting"
         )
         await self._ended.wait()
-        said = tuple({"by": each.by, "content": each.content} for each in meeting.transcript)
-        return HeldMeeting(said, meeting.state.outcome, meeting.digest())
+        utterances = tuple({"by": each.by, "content": each.content} for each in meeting.transcript)
+        return HeldMeeting(utterances, meeting.state.outcome, meeting.digest())
 
     @on
     def ended(self, message: MeetingEnded) -> None:  # noqa: ARG002 - there is one meeting

@@ -173,7 +173,7 @@ def _children_deaf_to_interrupts() -> Iterator[None]:
         yield
         return
     heard: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda *told: heard.append(told[0]))
+    handler = signal.signal(signal.SIGINT, lambda *arguments: heard.append(arguments[0]))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

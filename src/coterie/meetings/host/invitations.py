@@ -186,17 +186,17 @@ class Invitations:
         Return why a guest that accepted is not a member nevertheless.
         """
         coming = reply.kind == "accepted"
-        sponsor = next((member for member in self._meeting.members.values() if not member.replica.has_left), None)
-        if sponsor is None:
+        proposer = next((member for member in self._meeting.members.values() if not member.replica.has_left), None)
+        if proposer is None:
             refusal: Refusal | None = Refusal("closed", "the meeting is over")
         elif coming:
             accepted = reply.accepted or Accept()
             location = reply.location or self._host.location(name, guest, accepted)
             if reply.location is None:
                 self._host.add_member(name, guest, accepted)
-            refusal = (await self._host.propose_and_wait(sponsor, events.Joined(location), _LATE_PATIENCE)).refusal
+            refusal = (await self._host.propose_and_wait(proposer, events.Joined(location), _LATE_PATIENCE)).refusal
         else:
-            self._host.propose(sponsor, events.Declined(name, reply.reason), _LATE_PATIENCE)
+            self._host.propose(proposer, events.Declined(name, reply.reason), _LATE_PATIENCE)
             refusal = None
         if refusal is None or not coming:
             return None

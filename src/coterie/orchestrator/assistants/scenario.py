@@ -93,8 +93,8 @@ class AssistantScenario(_Part):
 
     def behaviour(self, instructions: str) -> ConversationSettings:
         """Return the settings of conversations, with these instructions unless the file has its own."""
-        told = self.instructions if self.instructions is not None else instructions
+        text = self.instructions if self.instructions is not None else instructions
         given: dict[str, Any] = self.conversation.model_dump()  # type: ignore[attr-defined] # as above
-        if told:
-            given["instructions"] = told
+        if text:
+            given["instructions"] = text
         return ConversationSettings(**given)

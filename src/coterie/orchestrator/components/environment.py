@@ -11,7 +11,7 @@ from coterie.work import Action, ActionSystem, Priority
 from coterie.world import Event, Intent, Resolver, World
 
 
-class _Wish:
+class _PendingIntent:
     """An intent and its events. Written by the worker that applies it, and read afterwards."""
 
     def __init__(self, intent: Intent) -> None:
@@ -37,7 +37,7 @@ class WorldFeedback:
 
     def __call__(self, _: Action[Any], result: object) -> None:
         """Apply a result. Raises the errors of `World.commit`; a retry then repeats only this call."""
-        if isinstance(result, _Wish):
+        if isinstance(result, _PendingIntent):
             result.events = self._commit([result.intent])
         elif isinstance(result, Intent):
             self._commit([result])
@@ -67,12 +67,12 @@ def environment_component(world: World, system: ActionSystem, name: str = "envir
     async def intend(
         agent: str, action: str, arguments: Mapping[str, Any] | None = None, priority: str = Priority.NORMAL
     ) -> list[dict[str, Any]]:
-        wish = _Wish(Intent(agent, action, dict(arguments or {})))
+        pending = _PendingIntent(Intent(agent, action, dict(arguments or {})))
         # To submit may take a moment where a queue is full, but on an event loop it never blocks.
-        await system.submit(lambda: wish, **{"priority": priority, **options})
+        await system.submit(lambda: pending, **{"priority": priority, **options})
         return [
             {"sequence": event.sequence, "kind": str(event.kind), "reason": event.reason, "changes": dict(event.changes)}
-            for event in wish.events
+            for event in pending.events
         ]
 
     return Component(
