@@ -46,7 +46,7 @@ def test_a_quiet_run_shows_its_result_only(tmp_path: Path) -> None:
 def test_seed_and_dispatcher_can_be_set(tmp_path: Path) -> None:
     one, _ = coterie("run", FISHING, "--out", tmp_path / "a", "--seed", 3, "--dispatcher", "dedicated")
     two, _ = coterie("run", FISHING, "--out", tmp_path / "b", "--seed", 3)
-    assert one.replace(str(tmp_path / "a"), "").split("What")[0] == two.split("What")[0]
+    assert one.replace(str(tmp_path / "a"), "").split("The record")[0] == two.split("The record")[0]
     (folder,) = (tmp_path / "a").iterdir()
     settings = json.loads((folder / "scenario.json").read_text())
     assert (settings["seed"], settings["runtime"]["dispatcher"]) == (3, "dedicated")
@@ -100,6 +100,6 @@ def test_an_interrupted_run_ends_at_once_and_keeps_what_happened(sent: signal.Si
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     (folder,) = tmp_path.iterdir()
-    assert err == f"interrupted; what happened until then is in {folder}; go on with: coterie resume {folder}\n"
+    assert err == f"interrupted; the record so far is in {folder}; go on with: coterie resume {folder}\n"
     events = (folder / "events.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in events] == ["run started", "month settled"]

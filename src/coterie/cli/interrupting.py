@@ -29,7 +29,7 @@ def interruptible(message: Callable[[], str]) -> Iterator[None]:
 @contextmanager
 def going_on(folder: RunFolder) -> Iterator[None]:
     """Print the command that resumes a run after an interruption or a spent budget."""
-    with interruptible(lambda: f"what happened until then is in {folder.path}; go on with: coterie resume {folder.path}"):
+    with interruptible(lambda: f"the record so far is in {folder.path}; go on with: coterie resume {folder.path}"):
         try:
             yield
         except BudgetExhausted:
