@@ -114,7 +114,7 @@ def test_nothing_is_unpickled_or_evaluated() -> None:
     )
 
 
-def test_what_is_caught_is_seen_by_somebody() -> None:
+def test_no_caught_exception_is_ignored() -> None:
     silent = [
         f"{where(path)}:{node.lineno}"
         for path in FILES
@@ -131,14 +131,14 @@ def test_no_file_holds_more_than_four_hundred_lines() -> None:
     assert {path: lines for path, lines in long.items() if not path.startswith("testing/conformance/")} == {}
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     assert [
         where(path) for path in FILES if path.name != "py.typed" and ast.get_docstring(ast.parse(path.read_text())) is None
     ] == []
 
 
 @pytest.mark.parametrize("room", ["", *ROOMS])
-def test_what_a_room_exports_exists_is_sorted_and_is_documented(room: str) -> None:
+def test_the_exports_of_a_room_exist_and_are_documented(room: str) -> None:
     module = importlib.import_module(f"coterie.{room}".rstrip("."))
     names = module.__all__
     assert len(names) == len(set(names))
@@ -149,7 +149,7 @@ def test_what_a_room_exports_exists_is_sorted_and_is_documented(room: str) -> No
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_every_public_method_of_what_a_room_exports_is_documented(room: str) -> None:
+def test_every_public_method_of_an_exported_class_is_documented(room: str) -> None:
     module = importlib.import_module(f"coterie.{room}")
     missing = []
     for name in module.__all__:

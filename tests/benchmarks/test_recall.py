@@ -61,7 +61,7 @@ def test_evidence_may_come_in_several_forms() -> None:
     assert normal_id("D01:003") == "D1:3"
 
 
-def test_turns_have_the_time_of_their_session_and_what_was_shown() -> None:
+def test_turns_have_the_time_of_their_session_and_the_shown_image() -> None:
     turns = list(turns_of(dialogue()[0]["conversation"]))
     assert len(turns) == 8 * 16
     assert [turn.id for turn in turns[:2]] == ["D1:1", "D1:2"]
@@ -77,7 +77,7 @@ def test_the_turns_that_answer_are_found() -> None:
     assert by_depth[1] >= 0.9
 
 
-def test_the_neighbours_answer_what_the_words_alone_do_not() -> None:
+def test_neighbours_find_an_episode_that_its_own_words_do_not() -> None:
     # "My sister talked me into it." has no word of the question; the turns around it have.
     results = [result for result in evaluate(dialogue(), Weights()) if result.category == 1]
     assert sum(result.recalls[2] for result in results) / len(results) > 0.6

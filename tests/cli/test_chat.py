@@ -96,7 +96,7 @@ def test_interactive_in_a_terminal(tmp_path: Path) -> None:
     assert "unfinished" not in shown
 
 
-def test_what_runs_when_one_leaves_is_said_and_taken_up_again(tmp_path: Path) -> None:
+def test_operations_that_run_at_the_exit_are_listed_and_resumed(tmp_path: Path) -> None:
     path = scenario(tmp_path, time_scale=50)
     with talking("chat", path, "--out", tmp_path / "runs", "--no-wait") as talk:
         talk.say("close my contract")
@@ -186,7 +186,7 @@ def refused(*arguments: object) -> str:
     return done.stderr
 
 
-def test_what_cannot_be_is_told_in_one_clear_error(tmp_path: Path) -> None:
+def test_impossible_requests_get_one_clear_error(tmp_path: Path) -> None:
     path = scenario(tmp_path)
     runs = tmp_path / "runs"
     assert "me has no conversation to resume there" in refused("chat", path, "--out", runs, "--resume")
@@ -205,7 +205,7 @@ def test_a_folder_that_is_used_already_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["\x1b[31mred", "a\x00b", "x" * 100_001, "\udcff"])
-def test_odd_lines_harm_nobody(tmp_path: Path, line: str) -> None:
+def test_odd_lines_do_no_harm(tmp_path: Path, line: str) -> None:
     path = scenario(tmp_path)
     done = subprocess.run(  # noqa: S603 - our own command
         [COTERIE, "chat", path, "--out", tmp_path / "runs"],

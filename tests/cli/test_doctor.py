@@ -21,7 +21,7 @@ def test_the_doctor_speaks_json() -> None:
     assert all(check["well"] for check in report["checks"].values())
 
 
-def test_what_does_not_work_is_named_and_the_doctor_ends_with_1(tmp_path: Path) -> None:
+def test_a_failed_check_is_named_and_the_doctor_ends_with_1(tmp_path: Path) -> None:
     out, _ = coterie("doctor", "--database", tmp_path / "missing.db", code=1)
     assert "not well" in out
     out, _ = coterie("doctor", "--redis", "redis://127.0.0.1:1/0", code=1)

@@ -28,7 +28,7 @@ def test_a_sweep_writes_a_table_and_a_plot(tmp_path: Path) -> None:
     assert table.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_sweep_over_nonsense_gets_one_clear_error(tmp_path: Path) -> None:
+def test_a_sweep_over_invalid_settings_gets_one_clear_error(tmp_path: Path) -> None:
     for options, problem in (
         (("--set", "lake.grwth=1"), "lake.grwth: no such key; did you mean 'growth'?"),
         (("--set", "growth"), "sets nothing"),
@@ -59,7 +59,7 @@ def test_a_sweep_that_could_not_be_written_is_not_begun(tmp_path: Path) -> None:
     ],
     ids=["compare", "sweep"],
 )
-def test_one_that_is_interrupted_says_what_is_left_and_leaves_no_process(
+def test_an_interrupted_sweep_reports_its_table_and_leaves_no_process(
     options: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
     slow = Path(FISHING).read_text().replace("delay = 0.02", 'dispatcher = "dedicated"\ndelay = 3600.0')

@@ -91,7 +91,7 @@ def test_wrong_use_and_help() -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_at_once_and_keeps_what_happened(sent: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_at_once_and_keeps_its_record(sent: signal.Signals, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "coterie"), "run", FISHING, "--out", str(tmp_path), "--pace", "5"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own
     assert process.stdout is not None

@@ -45,7 +45,7 @@ def test_a_run_that_ended_too_early_is_shown_and_resumed_to_the_same_digest(sent
     assert "fishing: 12 months" in again
 
 
-def test_what_is_no_run_gets_one_clear_error(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_gets_one_clear_error(tmp_path: Path) -> None:
     for command in ("show", "replay", "resume"):
         _, err = coterie(command, tmp_path, code=1)
         assert "give the folder of a `coterie run`" in err

@@ -183,7 +183,7 @@ def refused(*arguments: object, key: str = SECRET) -> str:
     return done.stderr
 
 
-def test_what_is_unsafe_or_impossible_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_unsafe_and_impossible_options_are_refused_with_a_remedy(tmp_path: Path) -> None:
     path, runs = scenario(tmp_path), tmp_path / "runs"
     assert "set expose and a token" in refused("serve", path, "--out", runs, "--host", "0.0.0.0")  # noqa: S104 - refused
     assert "of your own" in refused("serve", path, "--out", runs, "--host", "0.0.0.0", "--expose", key="")  # noqa: S104

@@ -42,7 +42,7 @@ def test_the_usual_handler_comes_back_with_the_last_to_go(guard: InterruptGuard)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_who_handles_interrupts_already_is_left_alone(guard: InterruptGuard) -> None:
+def test_an_existing_handler_of_interrupts_is_kept(guard: InterruptGuard) -> None:
     def mine(number: int, frame: FrameType | None) -> None: ...
 
     before = signal.signal(signal.SIGINT, mine)

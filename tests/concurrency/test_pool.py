@@ -8,7 +8,7 @@ from coterie.concurrency import pool as pool_module
 from coterie.testing import eventually, run_together
 
 
-def test_it_has_a_thread_for_everybody_who_needs_one() -> None:
+def test_the_pool_has_a_thread_for_every_running_call() -> None:
     pool = ElasticPool("pool")
     barrier = threading.Barrier(40)
     futures = [pool.submit(barrier.wait, 10.0) for _ in range(40)]
@@ -38,7 +38,7 @@ def test_beyond_its_limit_work_queues_in_order() -> None:
     pool.shutdown()
 
 
-def test_what_a_call_raises_is_raised_to_who_waits() -> None:
+def test_the_error_of_a_call_is_raised_to_the_waiting_caller() -> None:
     pool = ElasticPool("pool")
     with pytest.raises(ZeroDivisionError):
         pool.submit(lambda: 1 / 0).result(10)
@@ -48,7 +48,7 @@ def test_what_a_call_raises_is_raised_to_who_waits() -> None:
     pool.shutdown()
 
 
-def test_a_shutdown_finishes_what_is_queued_or_cancels_it() -> None:
+def test_a_shutdown_finishes_queued_calls_or_cancels_them() -> None:
     pool = ElasticPool("pool", most=1)
     gate = threading.Event()
     blocked = pool.submit(gate.wait, 10.0)

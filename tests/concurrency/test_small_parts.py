@@ -19,7 +19,7 @@ def test_a_doorbell_that_was_rung_lets_one_pass() -> None:
     assert not bell.wait(0.001)
 
 
-def test_the_switch_interval_is_lowered_while_somebody_wants_it_and_put_back_after() -> None:
+def test_the_switch_interval_is_lowered_while_it_is_requested_and_restored_after() -> None:
     before = sys.getswitchinterval()
     try:
         sys.setswitchinterval(0.005)
@@ -126,7 +126,7 @@ def test_the_interleaver_finds_a_deadlock() -> None:
         try_all()
 
 
-def test_the_interleaver_raises_what_a_body_raises() -> None:
+def test_the_interleaver_raises_the_error_of_a_body() -> None:
     def fail() -> None:
         raise KeyError("mine")
 

@@ -40,7 +40,7 @@ def test_a_timer_that_a_timer_sets_fires_in_the_same_span_of_time() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=80))
-def test_what_is_cancelled_never_fires_and_all_else_does(plan: list[tuple[float, bool]]) -> None:
+def test_cancelled_timers_never_fire_and_all_others_do(plan: list[tuple[float, bool]]) -> None:
     clock = ManualClock()
     timers = Timers(clock)
     fired: list[int] = []

@@ -298,7 +298,9 @@ def test_a_conversation_that_was_opened_elsewhere_is_left_to_that(tmp_path: Any)
         ({"runtime": 3}, InvalidSetting),
     ],
 )
-def test_a_host_with_nonsense_is_refused_and_leaves_nothing_behind(options: dict[str, Any], error: type[Exception]) -> None:
+def test_a_host_with_invalid_settings_is_refused_and_leaves_nothing_behind(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         Conversations(**{"model": Script(by_words), **options})
 

@@ -301,7 +301,7 @@ def test_operations_queued_behind_an_unknown_outcome_wait_for_the_user(tmp_path:
     run(work)
 
 
-def test_a_read_that_the_end_of_the_process_interrupted_runs_again_and_nobody_is_asked(tmp_path: Path) -> None:
+def test_a_read_that_the_end_of_the_process_interrupted_runs_again_without_a_question(tmp_path: Path) -> None:
     async def work() -> None:
         first = Life(effect="read")
         # Closing says what became of it; a second process that takes over while it runs is as after a kill.

@@ -113,7 +113,7 @@ class Slow:
 
 
 @pytest.mark.parametrize("end", ["ends", "silent", "fails"])
-def test_the_limit_of_a_model_is_for_silence_and_what_the_user_saw_is_kept(end: str) -> None:
+def test_the_limit_of_a_model_is_for_silence_and_the_shown_text_is_kept(end: str) -> None:
     async def work() -> None:
         model = Slow(end)
         async with Conversation(model, settings=ConversationSettings(model_timeout=0.2)) as chat:

@@ -40,7 +40,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
-def test_every_error_says_what_it_is(name: str) -> None:
+def test_every_error_has_a_docstring(name: str) -> None:
     assert CLASSES[name].__doc__
 
 

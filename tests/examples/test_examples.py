@@ -44,7 +44,7 @@ def test_every_example_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_an_example_does_what_it_says(name: str) -> None:
+def test_an_example_prints_its_documented_output(name: str) -> None:
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own
     assert (done.returncode, done.stderr) == (0, "")

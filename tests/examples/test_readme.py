@@ -24,7 +24,7 @@ def snippets(language: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("code", snippets("python"))
-def test_a_snippet_runs_and_prints_what_it_says(code: str, tmp_path: Path) -> None:
+def test_a_snippet_runs_and_prints_its_comments(code: str, tmp_path: Path) -> None:
     done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )

@@ -26,7 +26,7 @@ def test_the_body_never_beats_the_header(server: Served, key: str) -> None:
     assert opened(server) == {("completions", "ann", "named t")}
 
 
-def test_the_body_makes_nobody_a_user(server: Served) -> None:
+def test_the_body_never_determines_the_user(server: Served) -> None:
     assert complete(server, {}, {"X-User": "bob"}) == 200
     assert complete(server, {"user": "bob"}, {}) == 200
     assert complete(server, {"user": "eve"}, {}) == 200
@@ -38,7 +38,7 @@ def test_the_body_makes_nobody_a_user(server: Served) -> None:
 
 
 @pytest.mark.parametrize("named", ["", "ann"])
-def test_a_token_of_ones_own_says_who_the_user_is(server: Served, named: str) -> None:
+def test_a_token_of_a_user_determines_the_user(server: Served, named: str) -> None:
     headers = {"X-User": named} if named else {}
     assert complete(server, {"user": "bob"}, headers, ANNS) == 200
     with server.client(ANNS) as client:
@@ -48,7 +48,7 @@ def test_a_token_of_ones_own_says_who_the_user_is(server: Served, named: str) ->
     assert {server.conversations.open(each).user for each in opened(server)} == {"ann"}
 
 
-def test_a_token_of_ones_own_opens_nobody_elses_conversations(server: Served) -> None:
+def test_a_token_of_a_user_does_not_open_conversations_of_others(server: Served) -> None:
     with server.client(ANNS) as client:
         assert client.get("/agui/t/operations", headers={"X-User": "bob"}).status_code == 403
         assert client.get("/agui/t/operations", headers=[("X-User", "ann"), ("X-User", "bob")]).status_code == 400

@@ -19,13 +19,13 @@ def test_an_address_survives_being_written_and_read(node: str, name: str, number
 @pytest.mark.parametrize(
     "text", ["", "counter", "http://node/a", "coterie://node", "coterie:///a", "coterie://n/a#x", "coterie://n/#1"]
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_text_that_is_not_an_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidAddress, match="is not an address: expected coterie://NODE/NAME"):
         Address.parse(text)
 
 
 @pytest.mark.parametrize("name", ["", "a#b", "line\nbreak", "\x00", 3, None])
-def test_what_cannot_name_an_agent(name: object) -> None:
+def test_texts_that_cannot_name_an_agent(name: object) -> None:
     assert not Address.is_name(name)
 
 

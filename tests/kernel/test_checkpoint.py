@@ -47,7 +47,7 @@ def test_messages_are_copied_only_if_something_in_them_can_change() -> None:
     assert detach(note).texts is not note.texts
 
 
-def test_functions_classes_and_what_refuses_to_be_copied_are_passed_on() -> None:
+def test_functions_classes_and_uncopyable_objects_are_passed_unchanged() -> None:
     numbers: list[int] = []
     values: list[object] = [
         numbers.append,
@@ -64,7 +64,7 @@ def test_functions_classes_and_what_refuses_to_be_copied_are_passed_on() -> None
         assert detach(value) is value
 
 
-def test_what_has_both_methods_is_checkpointable() -> None:
+def test_an_object_with_both_methods_is_checkpointable() -> None:
     class Both:
         def snapshot(self) -> int:
             return 1

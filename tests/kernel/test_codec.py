@@ -70,7 +70,7 @@ def test_plain_values_survive(value: Any) -> None:
     assert both.decode(both.encode(value), Any) == value
 
 
-def test_what_has_no_form_on_the_wire_is_named() -> None:
+def test_a_value_without_a_wire_form_is_named() -> None:
     with pytest.raises(EncodeFailed, match=r"cannot encode a Inner: threading|cannot encode a list: .*Thread.* has no form"):
         codec().encode([__import__("threading").current_thread()])
     with pytest.raises(EncodeFailed, match="cannot encode a Foreign"):
@@ -99,7 +99,7 @@ def test_a_class_is_found_in_loaded_modules_and_nothing_is_imported() -> None:
     assert "antigravity" not in sys.modules
 
 
-def test_only_subclasses_of_what_is_expected_are_found() -> None:
+def test_only_subclasses_of_the_expected_class_are_found() -> None:
     both = codec()
     for name in ("subprocess:Popen", "builtins:int", f"{__name__}:Point"):
         with pytest.raises(DecodeFailed, match="it is not a subclass of Message"):

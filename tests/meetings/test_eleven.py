@@ -71,7 +71,7 @@ def test_a_message_reaches_the_history_of_every_member() -> None:
             assert (said.sequence, said.by, said.content) == (sequence, "ben", {"fish": 10})
 
 
-def test_a_broadcast_reaches_all_but_who_said_it() -> None:
+def test_a_broadcast_reaches_all_but_the_speaker() -> None:
     with house() as each:
         members = [each.member(f"m{number}") for number in range(6)]
         stranger = each.member("stranger")
@@ -219,7 +219,7 @@ def test_a_guest_that_declined_is_sent_nothing_more() -> None:
         assert [type(message) for message in each.sent(no, object)] == [Invitation]
 
 
-def test_everybody_who_was_invited_is_told_that_a_meeting_is_not_held() -> None:
+def test_all_invited_agents_are_told_that_a_meeting_is_not_held() -> None:
     with house() as each:
         ada, ben, zoe = each.member("ada"), each.member("ben"), each.member("zoe")
         no = each.member("no", Decline("busy"))

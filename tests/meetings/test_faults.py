@@ -67,7 +67,7 @@ def test_a_silent_guest_that_is_required_is_named_once_its_time_is_over() -> Non
         assert len(each.sent(ben, MeetingCancelled)) == 1
 
 
-def test_a_guest_whose_handler_fails_or_answers_nonsense_has_declined() -> None:
+def test_a_guest_whose_handler_fails_or_returns_an_invalid_answer_has_declined() -> None:
     with house() as each:
         ada, broken, odd = each.member("ada"), each.member("broken", "crash"), each.member("odd", 7)
         with pytest.raises(InvitationDeclined, match="no time for this"):
@@ -76,7 +76,7 @@ def test_a_guest_whose_handler_fails_or_answers_nonsense_has_declined() -> None:
             each.call(ada, [odd])
 
 
-def test_a_quorum_that_is_missed_says_who_did_not_come() -> None:
+def test_a_missed_quorum_names_the_missing_guests() -> None:
     with house() as each:
         ada, ben, no = each.member("ada"), each.member("ben"), each.member("no", False)
         with pytest.raises(QuorumMissed, match="2 of the 3"):
@@ -119,7 +119,7 @@ def test_only_members_are_heard() -> None:
             each.use(ben, id_, lambda meeting: meeting.say("one more thing"))
 
 
-def test_what_cannot_be_written_down_cannot_be_said() -> None:
+def test_contributions_that_cannot_be_recorded_are_refused() -> None:
     with house() as each:
         ada = each.member("ada")
         id_ = each.call(ada)

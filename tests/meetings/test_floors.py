@@ -124,7 +124,7 @@ def test_a_chair_gives_the_floor_and_gets_it_back() -> None:
         each.use(members[1], id_, say("I am the chair now"))
 
 
-def test_a_selector_picks_who_speaks_next() -> None:
+def test_a_selector_picks_the_next_speaker() -> None:
     order = ["ben", "ben", "cleo", None]
     with house() as each:
         members = [each.member(name) for name in NAMES]
@@ -363,7 +363,7 @@ class Odd(Floor, frozen=True, kw_only=True):
 
 
 @pytest.mark.parametrize("answer", [None, "ben", 5, ("nobody",), (5,), (["ben"],)])
-def test_a_policy_that_chooses_nobody_there_is_recorded_and_the_floor_goes_round(answer: Any) -> None:
+def test_a_policy_that_chooses_an_absent_member_is_recorded_and_the_floor_goes_round(answer: Any) -> None:
     with house() as each:
         members = [each.member(name) for name in NAMES]
         id_ = each.call(members[0], members[1:], floor=Odd(answer=answer))

@@ -153,7 +153,7 @@ def test_a_person_reads_and_writes_lines() -> None:
         eventually(lambda: each.see(ada, id_, lambda meeting: meeting.members) == ("ada", "ben"))
 
 
-def test_a_busy_member_hears_later_and_holds_nobody_up() -> None:
+def test_a_busy_member_gets_utterances_later_and_delays_no_other() -> None:
     with house() as each:
         ada, ben, cleo = (each.member(name) for name in ("ada", "ben", "cleo"))
         id_ = each.call(ada, [ben, cleo])

@@ -81,7 +81,7 @@ def test_leaving_the_console_declines_an_open_invitation() -> None:
             each.call(ada, [paul])
 
 
-def test_a_reaction_is_to_what_was_said_last_unless_it_says_which() -> None:
+def test_a_reaction_is_to_the_last_utterance_unless_it_names_another() -> None:
     with console("/accept") as (each, it, ada, paul):
         id_ = each.call(ada, [paul])
         first, second = (each.use(ada, id_, lambda meeting: meeting.say(text)) for text in ("one", "two"))

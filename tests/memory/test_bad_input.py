@@ -38,7 +38,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=repr)
-def test_what_no_memory_can_have_is_refused_and_hides_no_other(memory: TieredMemory, options: dict[str, Any]) -> None:
+def test_invalid_fields_are_refused_and_hide_no_other_memory(memory: TieredMemory, options: dict[str, Any]) -> None:
     memory.store("a/good", "kept")
     with pytest.raises(InvalidMemory):
         memory.store("a/bad", 1, **options)
@@ -57,7 +57,7 @@ def test_what_no_memory_can_have_is_refused_and_hides_no_other(memory: TieredMem
     ],
     ids=repr,
 )
-def test_what_cannot_be_asked_for_is_refused(memory: TieredMemory, options: dict[str, Any]) -> None:
+def test_invalid_requests_are_refused(memory: TieredMemory, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidMemory):
         memory.recent(**options)
     with pytest.raises(InvalidMemory):
@@ -153,7 +153,9 @@ def test_weights_are_numbers(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, 5, "abc", [5], [Insight("x", ())], [Insight("x", ("none",))]], ids=repr)
-def test_a_summariser_that_answers_nonsense_fails_and_its_episodes_wait_for_the_next(memory: TieredMemory, answer: Any) -> None:
+def test_a_summariser_with_an_invalid_result_fails_and_its_episodes_wait_for_the_next_run(
+    memory: TieredMemory, answer: Any
+) -> None:
     mind = AgentMemory(memory, "alice", consolidate_at=None, summariser=lambda _: answer)
     mind.remember("apples")
     with pytest.raises(InvalidMemory):
@@ -254,7 +256,7 @@ def test_an_export_that_fails_leaves_no_half_of_a_file(memory: TieredMemory, tmp
     ],
     ids=["kind", "house", "id", "packed", "vector", "agent", "long"],
 )
-def test_what_store_would_refuse_is_not_imported_either(tmp_path: Path, line: str) -> None:
+def test_records_that_store_would_refuse_are_not_imported(tmp_path: Path, line: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(HEAD + '{"id": "0", "key": "good", "value": 1}\n' + line)
     with open_memory(max_value_bytes=100) as memory:

@@ -60,7 +60,7 @@ def test_small_records_shrink_once_there_is_enough_to_learn_from() -> None:
     assert len(backend.recent(RecordFilter(), 5_000)) == 2_100
 
 
-def test_a_dictionary_is_kept_with_the_data_and_read_by_whoever_reads() -> None:
+def test_a_dictionary_is_stored_with_the_data_and_loaded_by_every_reader() -> None:
     kept = FlakyBackend()
     one, other = CompressedBackend(kept), CompressedBackend(kept)
     assert other.get(["k0"]) == {}

@@ -21,7 +21,7 @@ VALUES = {
 }
 
 
-def test_what_is_exported_and_imported_is_what_was_there(tmp_path: Path) -> None:
+def test_an_export_and_an_import_keep_all_memories(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_memory(clock) as memory:
         for key, value in VALUES.items():
@@ -46,7 +46,7 @@ def test_what_is_exported_and_imported_is_what_was_there(tmp_path: Path) -> None
         assert [hit.record.key for hit in memory.search("working")] == ["alice/plain"]
 
 
-def test_what_is_there_is_replaced_or_kept(tmp_path: Path) -> None:
+def test_an_import_replaces_or_keeps_existing_memories(tmp_path: Path) -> None:
     path = tmp_path / "dump.jsonl"
     with open_memory() as memory:
         memory.store("k", "old")

@@ -66,7 +66,7 @@ def test_a_second_process_is_refused_while_the_first_has_the_file(tmp_path: Path
         assert memory.get("k") == 1
 
 
-def test_what_was_opened_is_let_go_of_when_the_rest_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opened_backends_are_closed_when_another_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[bool] = []
     open_archive = opening.open_archive
 
@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path, monkey
         TieredMemory(MemoryConfig(path=path))
 
 
-def test_what_cannot_be_told_now_is_not_told_to_be_missing() -> None:
+def test_a_memory_that_cannot_be_looked_up_now_is_not_reported_missing() -> None:
     archive = FlakyArchive()
     with open_memory(archive=archive) as memory:
         memory.store("k", 1)
@@ -155,7 +155,7 @@ def test_what_cannot_be_told_now_is_not_told_to_be_missing() -> None:
         assert memory.get("k") == 1
 
 
-def test_who_flushes_to_be_sure_hears_of_what_was_given_up_before() -> None:
+def test_a_flush_raises_for_writes_that_were_given_up_before() -> None:
     archive = FlakyArchive()
     with open_memory(archive=archive) as memory:
         archive.refuses = "poison"

@@ -8,7 +8,7 @@ from coterie.testing import ManualClock, eventually
 from tests.servers import Postgres, Redis
 
 
-def test_two_processes_share_what_is_short_term_over_redis(redis_url: str) -> None:
+def test_two_processes_share_short_term_memories_over_redis(redis_url: str) -> None:
     # Two stores with archives of their own are as two processes with files of their own.
     with TieredMemory(MemoryConfig(redis_url=redis_url)) as one, TieredMemory(MemoryConfig(redis_url=redis_url)) as other:
         one.store("alice/goal", {"text": "find work"})
@@ -57,7 +57,7 @@ def test_a_redis_that_is_killed_costs_nothing_and_is_used_again_when_it_is_back(
 
 
 @pytest.mark.timeout(120)
-def test_a_postgres_that_is_killed_keeps_what_was_durable_and_gets_the_rest(
+def test_a_killed_postgres_keeps_durable_memories_and_gets_the_others_later(
     postgres_server: Postgres, postgres_url: str
 ) -> None:
     config = MemoryConfig(postgres_url=postgres_url, cache_size=100, maintenance_interval=None, write_timeout=2.0)

@@ -29,7 +29,7 @@ def memory(clock: ManualClock) -> Iterator[TieredMemory]:
 
 
 @pytest.mark.parametrize("value", [None, 0, "", [], {}, False, 1.5, "text", b"\x00\xff", [1, [2]], {"a": {"b": None}}, {1: 2}])
-def test_what_was_stored_is_what_is_read_and_nothing_is_a_miss_that_was_stored(memory: TieredMemory, value: Any) -> None:
+def test_a_read_returns_the_stored_value_and_none_is_not_a_miss(memory: TieredMemory, value: Any) -> None:
     memory.store("k", value)
     assert memory.get("k", MISSING) == value
     assert type(memory.get("k")) is type(value)
@@ -37,7 +37,7 @@ def test_what_was_stored_is_what_is_read_and_nothing_is_a_miss_that_was_stored(m
     assert memory.get("other", MISSING) is MISSING
 
 
-def test_a_reader_may_change_what_it_reads(memory: TieredMemory) -> None:
+def test_a_reader_may_change_its_value(memory: TieredMemory) -> None:
     given = {"coins": [1, 2]}
     memory.store("k", given)
     given["coins"].append(3)
@@ -65,7 +65,7 @@ def test_a_key_that_is_stored_anew_keeps_its_id_and_its_birth(memory: TieredMemo
     assert (second.importance, second.entered) == (0.9, clock.time())
 
 
-def test_the_owner_is_what_stands_before_the_first_slash_unless_given(memory: TieredMemory) -> None:
+def test_the_owner_is_the_part_before_the_first_slash_unless_given(memory: TieredMemory) -> None:
     assert memory.store("alice/goal", 1).agent == "alice"
     assert memory.store("weather", 1).agent == ""
     assert memory.store("alice/loan", 1, agent="bob").agent == "bob"
@@ -93,7 +93,7 @@ def test_a_time_to_live_that_makes_no_sense_is_refused(memory: TieredMemory, ttl
         memory.store("k", 1, ttl=ttl)
 
 
-def test_a_value_that_cannot_be_encoded_is_refused_and_what_was_there_stays(memory: TieredMemory) -> None:
+def test_an_unencodable_value_is_refused_and_the_old_one_stays(memory: TieredMemory) -> None:
     memory.store("k", 1)
     for value in (object(), 2**70, lambda: 0):
         with pytest.raises(EncodeFailed):
@@ -141,7 +141,7 @@ def test_no_error_about_an_address_tells_its_password(url: str) -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_what_has_expired_is_not_there_before_anybody_deletes_it(memory: TieredMemory, clock: ManualClock) -> None:
+def test_expired_memories_are_invisible_before_their_deletion(memory: TieredMemory, clock: ManualClock) -> None:
     memory.store("alice/k", "apple", ttl=10)
     assert memory.get("alice/k") == "apple"
     clock.advance(10)
@@ -301,7 +301,7 @@ def test_a_full_queue_makes_a_store_wait_and_then_say_so() -> None:
     assert archive.count() == 4
 
 
-def test_closing_writes_what_is_left_and_says_what_it_could_not() -> None:
+def test_closing_writes_the_remaining_changes_and_reports_failures() -> None:
     archive = FlakyArchive()
     memory = open_memory(archive=archive)
     memory.store("k", 1)
@@ -332,7 +332,7 @@ def test_a_closed_memory_says_so(memory: TieredMemory) -> None:
             use()
 
 
-def test_a_memory_that_is_opened_again_has_what_it_had() -> None:
+def test_a_reopened_memory_has_all_memories() -> None:
     archive, clock = FlakyArchive(), ManualClock()
     with open_memory(clock, archive=archive) as memory:
         first = memory.store("alice/k", "apple", importance=0.7)
@@ -374,7 +374,7 @@ def test_a_server_that_goes_away_is_done_without_and_catches_up() -> None:
         assert memory.get("a") == 3
 
 
-def test_what_an_earlier_process_left_on_a_server_never_hides_what_is_newer() -> None:
+def test_old_records_on_a_server_never_hide_newer_ones() -> None:
     short, archive, clock = FlakyBackend(), FlakyArchive(), ManualClock()
     with open_memory(clock, archive=archive, short_term=short) as memory:
         memory.store("k", "old")
@@ -446,7 +446,7 @@ def test_threads_that_fight_over_keys_agree_with_every_tier_in_the_end() -> None
         sys.setswitchinterval(before)
 
 
-def test_every_tier_counts_what_it_does(memory: TieredMemory, clock: ManualClock) -> None:
+def test_every_tier_counts_its_operations(memory: TieredMemory, clock: ManualClock) -> None:
     memory.store("a", 1)
     memory.store("b", 1, kind=MemoryKind.EPISODE)
     memory.get("a")

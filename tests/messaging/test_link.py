@@ -92,7 +92,7 @@ def test_frames_that_are_early_wait_for_those_before_them() -> None:
     assert ends.timers.next_deadline() is None
 
 
-def test_a_gap_is_given_up_after_the_patience_of_the_link_and_what_comes_then_is_late() -> None:
+def test_a_gap_counts_as_lost_after_the_patience_of_the_link_and_later_frames_as_late() -> None:
     ends = Ends(patience=1.0)
     frames = ends.send(6)
     ends.there.receive(frames[0])
@@ -135,7 +135,7 @@ def test_too_many_early_frames_end_the_wait() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"nonsense", b"\x93\x01\x02\x03", b"\x93\xa1a\xa1b\xc4\x00"])
-def test_what_is_no_frame_is_counted_and_named(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_data_that_are_not_a_frame_are_counted_and_named(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     ends = Ends()
     with caplog.at_level(logging.WARNING):
         ends.there.receive(data)

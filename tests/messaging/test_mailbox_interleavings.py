@@ -133,7 +133,7 @@ def test_each_sender_keeps_its_order(policy: MailboxPolicy) -> None:
         assert [n for n in world.taken if n > 10] == [11, 12, 13]
 
 
-def test_a_taker_that_rests_is_always_notified_of_what_comes() -> None:
+def test_an_idle_taker_is_always_notified_of_a_new_message() -> None:
     threads = Interleaver(TRACED)
     for seed in runs(100):
         with threads.locks():

@@ -59,7 +59,7 @@ def test_messages_are_values() -> None:
         Add()  # type: ignore[call-arg] # on purpose
 
 
-def test_a_request_says_what_it_expects() -> None:
+def test_a_request_has_the_type_of_its_answer() -> None:
     assert reply_type(Add) is int
     assert reply_type(AddMore) is int
     assert reply_type(Typed) == list[Any]

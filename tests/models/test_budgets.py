@@ -70,7 +70,7 @@ def test_tokens_are_spent_as_the_provider_counts_them() -> None:
         assert (gateway.spent().tokens, len(refusals), refusals[0].which) == (500, 3, "tokens")
 
 
-def test_requests_at_once_wait_for_what_others_really_take_before_they_are_refused() -> None:
+def test_concurrent_requests_wait_for_the_real_usage_of_others_before_they_are_refused() -> None:
     model = ScriptedModel(lambda _: ModelReply(text="x", usage=Usage(5, 5)))
     with ModelGateway(model, budget=Budget(tokens=400)) as gateway:
         pending = [gateway.submit(question(str(n))) for n in range(60)]
@@ -106,7 +106,7 @@ def test_dollars_of_a_model_without_a_price_cannot_be_kept_and_that_is_said_at_o
         ModelGateway(ScriptedModel([]), agent_budget=Budget(dollars=1.0))
 
 
-def test_a_spent_budget_turns_away_at_once_all_who_wait_for_their_turn() -> None:
+def test_a_spent_budget_refuses_all_waiting_requests_at_once() -> None:
     clock = ManualClock()
     with ModelGateway(
         ScriptedModel(lambda _: "ok"), budget=Budget(requests=2), limits=RateLimits(requests_per_minute=2), clock=clock
@@ -133,7 +133,7 @@ def test_one_agents_spent_budget_turns_away_only_its_own() -> None:
         assert [each.result(10).text for each in (*bob, *cleo)] == ["ok", "ok"]
 
 
-def test_what_was_spent_is_taken_up_by_a_gateway_with_a_larger_budget() -> None:
+def test_a_gateway_with_a_larger_budget_restores_the_spending() -> None:
     codec = Codec()
     model = ScriptedModel(lambda _: ModelReply(text="x", usage=Usage(3, 4)))
     with ModelGateway(model, budget=Budget(requests=3), agent_budget=Budget(requests=3)) as gateway:
@@ -153,7 +153,7 @@ def test_a_state_that_is_none_is_refused() -> None:
         gateway.restore({"asked": [], "spent": {"run": {"requests": "many"}}})
 
 
-def test_a_stream_that_is_left_early_costs_what_was_estimated() -> None:
+def test_a_stream_that_is_left_early_costs_its_estimate() -> None:
     async def leave(gateway: ModelGateway) -> None:
         stream = gateway.stream(question())
         await anext(stream)

@@ -74,7 +74,7 @@ def test_every_schema_is_understood_over_http(server: ModelServer, kind: Any) ->
         assert extract_blocking(gateway, kind, question()) is not None
 
 
-def test_what_does_not_fit_is_shown_to_the_model_with_what_is_wrong() -> None:
+def test_a_misfitting_reply_goes_back_to_the_model_with_its_fault() -> None:
     model = answering('{"score": 9}', "five!", '{"score": 5, "why": "x"}')
     assert asyncio.run(extract(model, Judged, question(agent="ann", step="1"))) == Judged(score=5, why="x")
     first, second, third = model.requests
@@ -129,7 +129,7 @@ def test_the_cost_table_has_a_line_for_each_agent_and_the_total(server: ModelSer
     assert table.rows()[0]["agent"] == "ann"
 
 
-def test_what_is_replayed_costs_nothing(server: ModelServer, tmp_path: Path) -> None:
+def test_replayed_replies_cost_nothing(server: ModelServer, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with gateway_to(server, record=path) as gateway:
         paid = gateway.ask_blocking(question()).usage.cost

@@ -55,7 +55,7 @@ TOOL = ToolDefinition("look", "Looks.", {"type": "object", "properties": {"at": 
         (Served(break_after=0), ModelUnavailable, "unavailable"),
     ],
 )
-def test_each_fault_is_an_error_that_says_what_to_do(
+def test_each_fault_is_an_error_with_the_remedy(
     server: ModelServer, served: Served, error: type[ModelError], words: str
 ) -> None:
     server.play(lambda _: served)
@@ -76,7 +76,7 @@ def test_each_fault_is_an_error_that_says_what_to_do(
     "served",
     [Served.failing(500), Served.rate_limited(0), Served(break_after=0), Served(body="{"), Served(calls=[("look", "{")])],
 )
-def test_what_may_pass_is_asked_again(server: ModelServer, served: Served) -> None:
+def test_temporary_errors_are_retried(server: ModelServer, served: Served) -> None:
     server.play([served, served, Served(text="at last")])
     with gateway_to(server, retry=SOON) as gateway:
         assert gateway.ask_blocking(question(tools=(TOOL,)), 20).text == "at last"
@@ -84,7 +84,7 @@ def test_what_may_pass_is_asked_again(server: ModelServer, served: Served) -> No
         assert gateway.spent().requests == 3
 
 
-def test_what_is_final_is_asked_once(server: ModelServer) -> None:
+def test_final_errors_are_not_retried(server: ModelServer) -> None:
     server.play(lambda _: Served.too_long())
     with gateway_to(server) as gateway, pytest.raises(ContextTooLong):
         gateway.ask_blocking(question(), 20)
@@ -141,7 +141,7 @@ def test_a_retry_after_that_is_longer_than_a_request_may_take_is_an_error_at_onc
         gateway.ask_blocking(question(), 20)
 
 
-def test_a_retry_after_that_is_too_long_to_wait_for_makes_nobody_else_wait(server: ModelServer) -> None:
+def test_a_retry_after_that_is_too_long_delays_no_other_request(server: ModelServer) -> None:
     server.play([Served.rate_limited(3600)])
     with gateway_to(server, timeouts=Timeouts(total=60), limits=RateLimits(concurrency=1)) as gateway:
         first, second = gateway.submit(question("1")), gateway.submit(question("2"))
@@ -285,13 +285,13 @@ class _Later:
 
 
 @pytest.mark.parametrize("body", ["", "{", "<html>502</html>", "\0\0"])
-def test_what_is_no_json_is_a_malformed_reply(server: ModelServer, body: str) -> None:
+def test_text_that_is_not_json_is_a_malformed_reply(server: ModelServer, body: str) -> None:
     server.play(lambda _: Served(body=body))
     with gateway_to(server, retry=ONCE) as gateway, pytest.raises(MalformedReply, match="Failed to decode response as JSON"):
         gateway.ask_blocking(question(), 10)
 
 
-def test_what_a_client_says_of_a_reply_is_one_line_without_references(server: ModelServer) -> None:
+def test_the_error_text_of_a_client_is_one_line_without_references(server: ModelServer) -> None:
     server.play([Served(body="{}")])
     with gateway_to(server, retry=ONCE) as gateway, pytest.raises(MalformedReply) as caught:
         gateway.ask_blocking(question(), 10)
@@ -366,6 +366,6 @@ def test_a_request_that_is_none_is_refused_before_it_is_sent(server: ModelServer
 
 
 @pytest.mark.parametrize("url", ["http://a b/v1", "http://x\0/v1", "http://x\n/v1", "http://x/\tv1"])
-def test_an_address_with_what_nobody_sees_is_refused(url: str) -> None:
+def test_an_address_with_invisible_characters_is_refused(url: str) -> None:
     with pytest.raises(InvalidSetting, match=r"ModelGateway\.base_url"):
         ModelGateway("openai:any", base_url=url)

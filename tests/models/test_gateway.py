@@ -65,7 +65,7 @@ def test_a_stream_comes_in_pieces_and_whole_at_the_end(server: ModelServer) -> N
     assert (metrics.answered, metrics.first_piece.samples) == (1, 1)
 
 
-def test_a_reader_who_goes_away_ends_the_http_call(server: ModelServer) -> None:
+def test_a_reader_that_stops_ends_the_http_call(server: ModelServer) -> None:
     server.play([Served(text="one two three", break_after=1, hang=True)])
 
     async def leave(gateway: ModelGateway) -> None:
@@ -104,7 +104,7 @@ def test_a_thread_that_stops_waiting_ends_the_http_call(server: ModelServer) -> 
         eventually(lambda: server.left == 1)
 
 
-def test_closing_ends_what_is_under_way_with_an_error_and_leaves_no_thread(server: ModelServer) -> None:
+def test_closing_ends_running_requests_with_an_error_and_leaves_no_thread(server: ModelServer) -> None:
     server.play(lambda _: Served(hang=True))
     gateway = gateway_to(server, limits=RateLimits(concurrency=4))
     pending = [gateway.submit(question(str(n))) for n in range(10)]
@@ -124,7 +124,7 @@ def test_closing_ends_what_is_under_way_with_an_error_and_leaves_no_thread(serve
     eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("models")])
 
 
-def test_whoever_asks_while_it_closes_gets_a_reply_or_an_error_and_never_hangs() -> None:
+def test_a_request_during_the_closing_gets_a_reply_or_an_error_and_never_hangs() -> None:
     for _ in range(20):
         gateway = ModelGateway(ScriptedModel(lambda _: "yes"))
         outcomes: list[object] = []
@@ -245,7 +245,7 @@ def test_a_cancel_that_comes_before_the_loop_has_begun_is_not_lost(server: Model
         eventually(lambda: server.running == 0)
 
 
-def test_those_who_wait_for_a_model_that_blocks_the_loop_hear_of_the_end_all_the_same() -> None:
+def test_callers_of_a_model_that_blocks_the_loop_are_told_of_the_end() -> None:
     blocked = threading.Event()
 
     def block(_: ModelRequest) -> str:

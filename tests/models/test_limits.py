@@ -61,7 +61,7 @@ def test_requests_a_minute_hold_within_any_minute() -> None:
         assert [reply.result(10).text for reply in pending] == ["ok"] * 25
 
 
-def test_what_rounding_leaves_of_a_pause_is_not_waited_for_on_a_clock_that_stands_still() -> None:
+def test_the_rounding_rest_of_a_pause_is_not_waited_for_on_a_manual_clock() -> None:
     clock = ManualClock()
     model = ScriptedModel(lambda _: "ok")
     with ModelGateway(model, limits=RateLimits(requests_per_minute=1), clock=clock) as gateway:
@@ -129,7 +129,7 @@ def test_to_wait_long_enough_counts_as_much_as_priority() -> None:
         eventually(lambda: waiting(gateway) == 0)
 
 
-def test_who_is_cancelled_while_waiting_gives_up_the_place_and_uses_no_limit() -> None:
+def test_a_request_cancelled_while_waiting_frees_its_place_and_uses_no_limit() -> None:
     model = Slow()
     with ModelGateway(model, limits=RateLimits(concurrency=1), clock=ManualClock()) as gateway:  # type: ignore[arg-type]
         (first,) = submit(gateway, "first")
@@ -174,7 +174,7 @@ def test_a_window_never_lets_more_than_its_limit_through_in_any_minute(steps: li
 
 
 @pytest.mark.parametrize("correct", [lambda window, passage: window.correct(passage, 0)])
-def test_what_never_happened_makes_room_again(correct: Callable[..., None]) -> None:
+def test_a_request_that_was_never_sent_frees_its_place(correct: Callable[..., None]) -> None:
     window = SlidingWindow(10)
     passage = window.enter(0.0, 10)
     assert window.delay(1.0, 1) == 59.0

@@ -42,14 +42,14 @@ REPLIES = [
 ]
 
 
-def test_every_reply_costs_what_the_price_list_says_at_whatever_tier_and_length() -> None:
+def test_every_reply_has_the_listed_price_at_any_tier_and_length() -> None:
     prices = PublicPrices()
     for _ in range(2):
         for each in REPLIES:
             assert prices.of_reply(each) == pytest.approx(float(each.cost().total_price), rel=1e-12)
 
 
-def test_a_model_that_nobody_knows_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_model_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     prices, asked = PublicPrices(), 0
 
     def cost(_: ModelResponse) -> None:

@@ -51,7 +51,7 @@ def test_another_process_does_not_either_and_may_once_the_first_was_killed(tmp_p
     RecordingModel(ScriptedModel([]), path).close()
 
 
-def test_what_is_no_recording_is_not_held_on_to(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_closed_again(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("my notes\n")
     for _ in range(2):

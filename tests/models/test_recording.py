@@ -40,7 +40,7 @@ def lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_what_was_recorded_over_http_is_replayed_offline_and_costs_nothing(server: ModelServer, tmp_path: Path) -> None:
+def test_replies_recorded_over_http_are_replayed_offline_at_no_cost(server: ModelServer, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "run.jsonl"
     requests = [question(f"q{n}", agent=f"a{n % 3}", step=f"round {n}") for n in range(9)]
     with gateway_to(server, record=path) as gateway:
@@ -111,7 +111,7 @@ def test_a_changed_prompt_is_a_miss(tmp_path: Path, change: dict[str, object]) -
         ask(ReplayModel(path), ModelRequest(**{**whole, **change}))  # type: ignore[arg-type]
 
 
-def test_a_miss_shows_the_nearest_entry_and_what_differs(tmp_path: Path) -> None:
+def test_a_miss_shows_the_nearest_entry_and_the_difference(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     model = RecordingModel(ScriptedModel(lambda _: "x"), path)
     for text in ("How many fish are there?\nAnswer in one word.", "Who are you?"):
@@ -129,7 +129,7 @@ def test_a_miss_shows_the_nearest_entry_and_what_differs(tmp_path: Path) -> None
         ask(ReplayModel(path), question("How many fish are left?", agent="ann", step="9"))
 
 
-def test_a_difference_deep_in_a_long_prompt_is_what_is_shown(tmp_path: Path) -> None:
+def test_a_difference_deep_in_a_long_prompt_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     model = RecordingModel(ScriptedModel(["x"]), path)
     ask(model, question("word " * 1000 + "ten fish " + "word " * 1000, agent="ann"))
@@ -172,7 +172,7 @@ def test_a_stream_is_recorded_and_a_recording_is_streamed(tmp_path: Path) -> Non
     assert "".join(piece.text for piece in pieces) == whole.text == text
 
 
-def test_what_is_left_early_is_not_recorded(tmp_path: Path) -> None:
+def test_a_stream_that_is_left_early_is_not_recorded(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
 
     async def leave(model: RecordingModel) -> None:
@@ -358,7 +358,7 @@ async def _many(model: RecordingModel, name: str) -> None:
     await asyncio.gather(*[model.ask(question(agent=name, step=str(n))) for n in range(50)])
 
 
-def test_a_recording_tells_what_its_requests_have_spent_and_no_more(tmp_path: Path) -> None:
+def test_a_recording_gives_the_spending_of_its_requests_and_no_more(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with ModelGateway(ScriptedModel(["one", "two", "three"]), record=path, budget=Budget(requests=2)) as gateway:
         for agent in ("a", "b"):

@@ -40,7 +40,7 @@ def test_rules_may_be_asynchronous() -> None:
     assert asyncio.run(RuleModel(rules).ask(REQUEST)).text == "1"
 
 
-def test_what_rules_raise_the_asker_hears() -> None:
+def test_the_asker_gets_the_errors_of_rules() -> None:
     def rules(_: ModelRequest) -> str:
         raise LookupError("no rule")
 

@@ -145,7 +145,7 @@ def test_the_model_for_tests_of_pydantic_ai_is_a_model_string_too() -> None:
         assert gateway.ask_blocking(question(), 10).text == list(gateway.stream_blocking(question()))[-1].text
 
 
-def test_a_redactor_takes_out_what_looks_like_a_secret_and_nothing_else() -> None:
+def test_a_redactor_removes_only_texts_that_look_like_secrets() -> None:
     environment = {
         "A_API_KEY": "abcdef123",
         "DB_PASSWORD": "hunter22",

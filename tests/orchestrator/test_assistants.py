@@ -83,7 +83,7 @@ def write(folder: Path, provider: str = "code:plain", more: str = "", head: str 
         ({"more": "[broken"}, "it is not TOML"),
     ],
 )
-def test_a_mistake_names_its_key_and_what_mends_it(tmp_path: Path, arguments: dict[str, str], line: str) -> None:
+def test_a_mistake_names_its_key_and_the_remedy(tmp_path: Path, arguments: dict[str, str], line: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         load_assistant(write(tmp_path, **arguments))
     assert line in str(caught.value)

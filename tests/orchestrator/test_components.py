@@ -162,7 +162,7 @@ def test_a_component_that_cannot_be_restarted_is_down_until_it_is_well_again(run
     assert ask(orchestrator, "environment", "divide", a=1).value == 1
 
 
-def test_a_check_that_does_not_answer_holds_up_nobody(runtime: Runtime, clock: ManualClock) -> None:
+def test_a_check_that_does_not_answer_delays_no_other(runtime: Runtime, clock: ManualClock) -> None:
     fragile = Fragile()
     stuck = Component("stuck", {}, check=fragile.wait)
     orchestrator = start(runtime, stuck, Fragile().component(), check_timeout=2.0)
@@ -211,7 +211,7 @@ def test_an_ask_that_times_out_is_no_longer_in_hand(runtime: Runtime, clock: Man
         lambda: Orchestrator(per_router=0),
     ],
 )
-def test_what_makes_no_sense_is_said_where_it_is_given(make: Callable[[], object]) -> None:
+def test_invalid_values_are_refused_at_the_call_that_receives_them(make: Callable[[], object]) -> None:
     with pytest.raises(InvalidSetting):
         make()
 
@@ -243,7 +243,7 @@ def test_the_environment_is_a_world_that_is_read_and_takes_intents(runtime: Runt
         assert [event.sequence for event in world.history(2)] == [taken[0]["sequence"], refused[0]["sequence"]]
 
 
-def test_what_actions_return_is_committed_if_it_is_an_intent() -> None:
+def test_results_of_actions_are_committed_if_they_are_intents() -> None:
     catch = {"key": "lake", "amount": 6}
     with (
         World({"lake": 10}) as world,

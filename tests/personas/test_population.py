@@ -45,7 +45,7 @@ def cast(request: pytest.FixtureRequest) -> Iterator[Population]:
         yield Population(runtime, timeout=30)
 
 
-def test_several_converse_each_in_its_turn_until_nobody_says_more(cast: Population) -> None:
+def test_several_personas_converse_in_turn_until_all_are_silent(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(when(heard("breakfast"), say("I skip it.")), when(heard("why"), say("No time."))))
     ben = cast.add(BEN, RuleMind(when(heard("skip"), say("Why?"))))
     cy = cast.add(CY)
@@ -65,7 +65,7 @@ def test_a_conversation_has_a_bound_on_its_turns(cast: Population) -> None:
     assert transcript.ended == "its turns were over"
 
 
-def test_what_is_said_to_one_is_heard_by_that_one_alone(cast: Population) -> None:
+def test_speech_to_one_persona_is_heard_by_that_persona_alone(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(when(heard("tell"), say("psst", "Ben"))))
     ben, cy = cast.add(BEN), cast.add(CY)
     cast.relate_all()
@@ -74,7 +74,7 @@ def test_what_is_said_to_one_is_heard_by_that_one_alone(cast: Population) -> Non
     assert (ben.counts.stimuli, cy.counts.stimuli) == (2, 1)
 
 
-def test_whoever_fails_or_leaves_is_passed_over(cast: Population) -> None:
+def test_a_participant_that_fails_or_leaves_is_skipped(cast: Population) -> None:
     ada = cast.add(ADA, RuleMind(when(heard(), say("hm"))))
     ben = cast.add(BEN, Does(lambda _: 1 / 0))
     cy = cast.add(CY)
@@ -96,7 +96,7 @@ def test_a_conversation_can_be_awaited(cast: Population) -> None:
     assert asyncio.run(talk_with_her()) == "hm"
 
 
-def test_nobody_and_somebody_unknown_are_refused(cast: Population) -> None:
+def test_no_participants_and_unknown_participants_are_refused(cast: Population) -> None:
     with pytest.raises(InvalidSetting):
         cast.converse()
     with pytest.raises(PersonaUnknown, match="there is no persona 'Zed'"):
@@ -127,7 +127,7 @@ def test_a_focus_group_asks_each_in_turn_and_all_hear_one_another(cast: Populati
     assert ben.counts.episodes == ada.counts.episodes == 2
 
 
-def test_who_says_nothing_has_no_answer_and_holds_up_nobody(cast: Population) -> None:
+def test_a_silent_persona_has_no_answer_and_delays_no_other(cast: Population) -> None:
     class Hangs:
         async def decide(self, _: Situation) -> None:
             await asyncio.Event().wait()
@@ -211,7 +211,7 @@ def simulate(
             return (simulation.resume if resume else simulation.run)(rounds)
 
 
-def test_what_is_said_in_a_round_is_heard_in_the_next_whatever_the_timing() -> None:
+def test_speech_of_a_round_is_heard_in_the_next_whatever_the_timing() -> None:
     results = [simulate(6, mode) for mode in (Mode.SYNC_POINTS, Mode.LOCKSTEP, Mode.PIPELINES)]
     assert len({result.digest for result in results}) == 1
     assert results[0].forfeits == 0

@@ -48,7 +48,7 @@ def test_a_value_is_found_by_rules(question: Question, text: str, value: Any) ->
     assert type(question.read(text)) is type(value)
 
 
-def test_a_question_says_what_can_be_answered() -> None:
+def test_a_question_lists_its_possible_answers() -> None:
     assert DRINK.wording == "Which? (Answer with one of: tea, green tea, coffee.)"
     assert PRICE.wording.endswith("(Answer with a whole number from 1 to 10, and why.)")
     assert MEAL.wording == "What do you eat?"
@@ -111,7 +111,7 @@ def test_a_model_extracts_typed_values_and_rules_step_in_where_it_fails() -> Non
     assert "gone" in ben.reason
 
 
-def test_what_does_not_fit_is_asked_again_and_then_left_to_rules() -> None:
+def test_a_misfitting_value_is_requested_again_and_then_left_to_rules() -> None:
     model = ScriptedModel([json.dumps({"price": 99}), "nonsense", json.dumps({"price": 3})])
     table = asyncio.run(table_by_model(model, ALL, ANSWERS[:2]))
     assert table.rows[0].values["price"] == 3

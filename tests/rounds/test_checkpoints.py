@@ -103,7 +103,7 @@ def test_a_run_that_settled_nothing_is_begun_anew(tmp_path: Path) -> None:
         assert simulation("lockstep", world).resume(3).digest == simulation("lockstep").run(3).digest
 
 
-def test_what_does_not_fit_a_checkpoint_is_named(tmp_path: Path) -> None:
+def test_differences_from_the_checkpoint_are_named(tmp_path: Path) -> None:
     with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
         simulation("lockstep", world).run(2)
         for other, problem in (
@@ -125,7 +125,7 @@ def test_what_does_not_fit_a_checkpoint_is_named(tmp_path: Path) -> None:
         simulation("lockstep").replay(log)
 
 
-def test_what_else_is_to_be_kept_is_kept_and_given_back(tmp_path: Path) -> None:
+def test_objects_in_keep_are_stored_and_restored(tmp_path: Path) -> None:
     class Diary:
         def __init__(self) -> None:
             self.lines: list[int] = []
@@ -147,7 +147,7 @@ def test_what_else_is_to_be_kept_is_kept_and_given_back(tmp_path: Path) -> None:
             simulation("lockstep", world).resume(5)
 
 
-def test_what_was_stopped_from_outside_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_from_outside_can_be_continued(tmp_path: Path) -> None:
     with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
         first = simulation("lockstep", world)
         stopped = first.run(8, lambda result: first.stop() if result.number == 3 else None)
@@ -211,7 +211,7 @@ def test_a_forfeit_that_was_recorded_before_the_crash_is_a_forfeit_after_it(mode
 
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("settled", [0, 1])
-def test_who_had_joined_or_left_before_the_crash_has_done_so_after_it(mode: Mode, settled: int, tmp_path: Path) -> None:
+def test_joins_and_leaves_before_a_crash_hold_after_it(mode: Mode, settled: int, tmp_path: Path) -> None:
     broken = [True]
 
     def count(turn: Turn) -> None:

@@ -210,7 +210,7 @@ WAYS: list[Callable[[Turn], None]] = [
 
 @pytest.mark.parametrize("way", range(len(WAYS)))
 @pytest.mark.parametrize("mode", MODES)
-def test_no_intent_changes_what_is_in_force_or_ends_the_run(way: int, mode: Mode) -> None:
+def test_no_intent_changes_the_mechanisms_in_force_or_ends_the_run(way: int, mode: Mode) -> None:
     def act(turn: Turn) -> None:
         if turn.name == "mallory":
             WAYS[way](turn)
@@ -232,7 +232,7 @@ def test_no_intent_changes_what_is_in_force_or_ends_the_run(way: int, mode: Mode
     assert {event.agent for event in world.history() if event.kind == "refused"} == {"mallory"}
 
 
-def test_what_removes_a_mechanism_is_refused_and_an_accepted_one_still_binds() -> None:
+def test_an_intent_that_removes_a_mechanism_is_refused_and_the_mechanism_still_binds() -> None:
     def act(turn: Turn) -> None:
         if turn.round == 1:
             turn.propose("quota", most=3)

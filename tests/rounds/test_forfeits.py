@@ -118,7 +118,7 @@ def test_a_stage_that_never_returns_is_given_up_at_its_deadline(mode: Mode, asyn
         assert again.digests == result.digests
 
 
-def test_what_is_done_together_and_raises_or_never_returns_is_one_clear_error() -> None:
+def test_a_together_stage_that_raises_or_never_returns_is_one_clear_error() -> None:
     def idle(turn: Turn) -> None: ...
 
     def judge(gathering: Gathering) -> None:
@@ -149,7 +149,7 @@ def test_what_is_done_together_and_raises_or_never_returns_is_one_clear_error() 
     assert "ponder of round 1 failed: it took longer than 5 s" in str(errors[0])
 
 
-def test_what_settles_and_raises_and_a_resolver_that_fails_are_clear_errors() -> None:
+def test_errors_of_settle_and_of_the_resolver_are_clear() -> None:
     def settle(closing: Closing) -> None:
         raise ValueError("no money")
 
@@ -251,6 +251,6 @@ def test_an_error_that_halts_is_seen_behind_that_of_an_agent_that_was_asked_and_
 
 
 @pytest.mark.parametrize("kinds", [(1,), "ValueError", (KeyboardInterrupt,), None])
-def test_what_halts_is_a_kind_of_error(kinds: Any) -> None:
+def test_halt_on_takes_types_of_errors(kinds: Any) -> None:
     with pytest.raises(InvalidSetting, match="halt_on"):
         Simulation(World(), ["a"], Graph.chain(together(lambda _: None)), halt_on=kinds)

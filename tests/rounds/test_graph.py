@@ -52,7 +52,7 @@ def test_stages_know_whether_they_may_be_the_last_of_an_agent() -> None:
     assert [graph.may_be_last(stage.name) for stage in graph.stages] == [False, False, True, True]
 
 
-def test_what_is_no_stage_is_named_and_a_decorated_function_can_still_be_called() -> None:
+def test_a_value_that_is_not_a_stage_is_named_and_a_decorated_function_stays_callable() -> None:
     with pytest.raises(InvalidGraph, match="3 cannot be a stage"):
         per_agent(3)  # type: ignore[arg-type]
     with pytest.raises(InvalidGraph, match="cannot be a stage"):

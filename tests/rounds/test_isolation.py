@@ -134,7 +134,7 @@ def test_a_state_that_is_restored_is_walked_in_the_order_in_which_it_was_kept() 
 
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("logged", [False, True])
-def test_what_a_together_stage_returns_is_frozen_for_all_with_and_without_a_log(
+def test_the_result_of_a_together_stage_is_frozen_for_all_with_and_without_a_log(
     mode: Mode, logged: bool, tmp_path: Path
 ) -> None:
     seen: list[Any] = []
@@ -158,7 +158,7 @@ class Plan:
         self.steps = steps
 
 
-def test_what_is_no_plain_data_is_a_copy_for_each() -> None:
+def test_each_agent_gets_a_copy_of_a_result_that_is_not_plain_data() -> None:
     def think(turn: Turn) -> Plan:
         return Plan(["fish"])
 
@@ -174,7 +174,7 @@ def test_what_is_no_plain_data_is_a_copy_for_each() -> None:
     assert dict(result.view) == {"a": ("fish", "rest", "a"), "b": ("fish", "rest", "b")}
 
 
-def test_what_must_be_kept_and_is_no_plain_data_is_refused_by_the_name_of_its_stage(tmp_path: Path) -> None:
+def test_a_result_for_a_checkpoint_that_is_not_plain_data_is_refused_by_the_name_of_its_stage(tmp_path: Path) -> None:
     def judge(gathering: Gathering) -> Plan:
         return Plan([])
 

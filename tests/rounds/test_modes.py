@@ -55,7 +55,7 @@ def test_lockstep_and_sync_points_are_equal_to_the_last_event_and_another_seed_i
     assert simulation("lockstep", seed=4).run(8).digest != one.digest
 
 
-def test_without_what_is_done_together_pipelines_are_equal_to_the_others() -> None:
+def test_without_together_stages_pipelines_equal_the_other_modes() -> None:
     def look(turn: Turn) -> int:
         return int(turn.view["n"])
 
@@ -93,7 +93,7 @@ def test_a_replay_that_comes_to_something_else_is_found(mode: Mode, tmp_path: Pa
             simulation(mode, seed=9).replay(world.log)
 
 
-def test_nobody_runs_further_ahead_than_the_lead() -> None:
+def test_no_agent_runs_further_ahead_than_the_lead() -> None:
     lead = {"most": 0}
     at: dict[str, int] = dict.fromkeys("abc", 0)
     lock = threading.Lock()
@@ -151,7 +151,7 @@ def test_in_lockstep_a_stage_begins_when_all_have_ended_the_one_before() -> None
     assert log == ["one"] * 3 + ["two"] * 3 + ["one"] * 3 + ["two"] * 3
 
 
-def test_what_is_done_together_sees_all_or_each_alone() -> None:
+def test_a_together_stage_sees_all_agents_or_each_alone() -> None:
     seen: dict[str, list[Any]] = {}
     for mode in Mode:
         gathered: list[Any] = []
@@ -167,7 +167,7 @@ def test_what_is_done_together_sees_all_or_each_alone() -> None:
     assert seen[Mode.PIPELINES] == seen[Mode.TOKENS] == [("a",), ("b",)]
 
 
-def test_the_time_line_says_who_waited_for_whom() -> None:
+def test_the_time_line_lists_the_waits_of_each_agent() -> None:
     def work(turn: Turn) -> None:
         threading.Event().wait(0.03 if turn.name == "slow" else 0)
 

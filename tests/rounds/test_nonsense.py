@@ -46,7 +46,7 @@ def only_ada(wrong: Any) -> Any:
         lambda turn: turn.propose("quota", most=object()),
     ],
 )
-def test_nonsense_forfeits_the_turn_of_whoever_wants_it_and_nobody_elses(mode: Mode, wrong: Any, tmp_path: Path) -> None:
+def test_an_invalid_intent_forfeits_the_turn_of_its_agent_only(mode: Mode, wrong: Any, tmp_path: Path) -> None:
     with World({"n": 0}, log=EventLog(tmp_path / "run.db")) as world:
         result = Simulation(world, ["ada", "ben"], Graph.chain(only_ada(wrong)), mode=mode).run(2)
         assert (result.rounds, result.forfeits, result.view["n"]) == (2, 2, 2)
@@ -73,7 +73,7 @@ def test_nothing_can_be_wanted_once_a_turn_has_ended() -> None:
     ],
 )
 @pytest.mark.parametrize("mode", Mode)
-def test_a_judge_that_talks_nonsense_is_one_clear_error(mode: Mode, judge: Any) -> None:
+def test_an_invalid_verdict_is_one_clear_error(mode: Mode, judge: Any) -> None:
     def propose(turn: Turn) -> None:
         turn.propose("quota", most=1)
 
@@ -113,7 +113,7 @@ def test_a_closing_that_makes_no_sense_is_named(settle: Any) -> None:
         Simulation(World({"n": 0}), ["ada"], Graph.chain(add), settle=settle).run(1)
 
 
-def test_rules_of_the_world_bind_what_settles_too() -> None:
+def test_invariants_of_the_world_bind_settle_too() -> None:
     world = World({"n": 0})
     world.validate(lambda before, after: "full" if after.get("k") else None)
 
@@ -136,7 +136,7 @@ def test_rules_of_the_world_bind_what_settles_too() -> None:
         (lambda: Graph([""]), "not empty"),
     ],
 )
-def test_what_is_no_graph_is_named(make: Any, problem: str) -> None:
+def test_a_value_that_is_not_a_graph_is_named(make: Any, problem: str) -> None:
     with pytest.raises(InvalidGraph, match=problem):
         make()
 
@@ -183,7 +183,9 @@ def test_an_agent_without_the_method_of_a_stage_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("where", ["condition", "settle", "membership", "resolver"])
-def test_what_never_returns_between_turns_is_named_with_its_stack(where: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_user_code_that_never_returns_between_turns_is_named_with_its_stack(
+    where: str, caplog: pytest.LogCaptureFixture
+) -> None:
     clock, inside, over = ManualClock(), threading.Event(), threading.Event()
 
     def stuck(*_: Any) -> Any:

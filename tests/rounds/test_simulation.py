@@ -61,7 +61,7 @@ def test_a_runtime_agent_takes_up_its_state_after_a_resume(tmp_path: Path) -> No
     assert result.view["months/ada"][0] == 5
 
 
-def test_objects_are_copied_and_what_is_given_stays_as_it_was() -> None:
+def test_agents_are_copied_and_the_given_objects_stay_unchanged() -> None:
     class Counter:
         count = 0
 
@@ -85,7 +85,7 @@ def test_objects_are_copied_and_what_is_given_stays_as_it_was() -> None:
         ({"a": object.__new__(Fisher)}, "an object, a function"),
     ],
 )
-def test_what_cannot_take_part_is_named(agents: dict[str, Any], problem: str) -> None:
+def test_a_value_that_cannot_take_part_is_named(agents: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidSetting, match=problem):
         Simulation(World(), agents, Graph.chain("fish"))
 
@@ -114,7 +114,7 @@ def test_options_are_checked() -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.LOCKSTEP, Mode.SYNC_POINTS, Mode.TOKENS])
-def test_what_is_accepted_binds_from_the_next_stage_on(mode: Mode) -> None:
+def test_an_accepted_mechanism_binds_from_the_next_stage_on(mode: Mode) -> None:
     result, world = proposing(mode)
     assert [event.kind for event in world.history() if event.round == 1 and event.action == "take"] == ["refused"] * 2
     assert dict(result.view["mechanism/quota"]["parameters"]) == {"most": 5}
@@ -167,7 +167,7 @@ def proposing(mode: Mode) -> tuple[Any, World]:
     return result, world
 
 
-def test_what_nobody_judges_is_rejected_with_that_reason() -> None:
+def test_a_proposal_without_a_verdict_is_rejected_with_that_reason() -> None:
     world = World()
 
     def propose(turn: Turn) -> None:
@@ -182,7 +182,7 @@ def test_what_nobody_judges_is_rejected_with_that_reason() -> None:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_who_joins_and_leaves_is_an_event_and_is_replayed(mode: Mode, tmp_path: Path) -> None:
+def test_joins_and_leaves_are_events_and_are_replayed(mode: Mode, tmp_path: Path) -> None:
     def membership(number: int, view: View) -> Change | None:
         return {2: Change(join=("cleo",)), 3: Change(leave=("ada",)), 4: Change(join=("ada",))}.get(number)
 
@@ -229,7 +229,7 @@ def test_others_may_join_leave_and_stop_while_it_runs() -> None:
         made.join("zoe")
 
 
-def test_what_settles_may_stop_it_and_let_keys_expire_on_simulation_time() -> None:
+def test_settle_may_stop_the_run_and_let_keys_expire_on_simulation_time() -> None:
     def settle(closing: Closing) -> None:
         if closing.round == 1:
             closing.set("news", "fresh", ttl=25)
@@ -268,7 +268,7 @@ def test_random_streams_belong_to_agent_round_and_stage(mode: Mode) -> None:
     assert len(set(drawn.values())) == 12
 
 
-def test_what_has_state_and_no_snapshot_is_refused_where_it_would_be_kept(tmp_path: Path) -> None:
+def test_an_agent_with_state_and_without_a_snapshot_is_refused_for_checkpoints(tmp_path: Path) -> None:
     class Frozen(msgspec.Struct, frozen=True):
         amount: int
 
@@ -291,7 +291,7 @@ def test_what_has_state_and_no_snapshot_is_refused_where_it_would_be_kept(tmp_pa
             made.run(1)
 
 
-def test_nobody_at_all_is_no_error() -> None:
+def test_a_simulation_without_agents_is_not_an_error() -> None:
     for mode in Mode:
         assert simulation(mode, members=[]).run(2).rounds in (0, 2)
 

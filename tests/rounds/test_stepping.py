@@ -74,7 +74,7 @@ def test_a_runtime_agent_goes_on_too() -> None:
         assert made.run(2).view["ada"] == 4
 
 
-def test_what_was_stopped_from_outside_goes_on_and_what_stopped_itself_does_not() -> None:
+def test_a_run_stopped_from_outside_goes_on_and_one_that_stopped_itself_does_not() -> None:
     made = Simulation(World(), {"a": Saver()}, Graph.chain("save"))
     made.stop("enough")
     assert (made.run(5).stopped, made.run(2).rounds) == ("enough", 3)

@@ -159,7 +159,7 @@ def test_a_runtime_can_be_made_after_a_fork() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_has_a_stopped_copy_that_answers_nobody_and_ends_at_once() -> None:
+def test_a_fork_has_a_stopped_copy_that_answers_no_asks_and_ends_at_once() -> None:
     code, lines, _ = finish(
         start("""
         import os
@@ -205,7 +205,7 @@ def test_a_stop_that_was_interrupted_goes_on_and_can_be_waited_for_again() -> No
     assert (code, lines) == (0, ["working", "interrupted False", "worked", "stopped", report, "['MainThread']"]), err
 
 
-def test_a_long_stop_says_who_is_waited_for() -> None:
+def test_a_long_stop_names_the_agents_that_it_waits_for() -> None:
     _, lines, err = finish(
         start("""
         with Runtime() as runtime:

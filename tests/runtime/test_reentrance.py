@@ -151,7 +151,7 @@ class Telling:
         self.then()
 
 
-def test_the_finalizer_of_what_a_cancelled_timer_held_runs_without_the_lock_of_the_timers() -> None:
+def test_the_finalizer_of_a_cancelled_timers_callback_runs_without_the_lock_of_the_timers() -> None:
     timers = Timers(SystemClock())
     owned: list[bool] = []
     doomed = Telling(lambda: owned.append(timers._lock._is_owned()))

@@ -37,7 +37,7 @@ class Watcher(Agent):
         return self.news
 
 
-def test_who_watched_and_has_ended_is_not_kept_by_who_lives_on() -> None:
+def test_an_ended_watcher_is_not_kept_by_the_watched_agent() -> None:
     with Runtime() as runtime:
         watched = runtime.spawn(Watcher, name="watched")
         for _ in range(20):
@@ -54,7 +54,7 @@ def test_who_watched_and_has_ended_is_not_kept_by_who_lives_on() -> None:
         eventually(lambda: kept() <= 2)  # a thread may still have the latest in its hands
 
 
-def test_who_lives_on_keeps_nothing_of_those_it_watched_and_is_told_of_each() -> None:
+def test_a_watcher_keeps_nothing_of_ended_agents_and_is_notified_of_each() -> None:
     with Runtime() as runtime:
         watcher = runtime.spawn(Watcher)
         registry = runtime._services.registry

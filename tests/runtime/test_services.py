@@ -49,13 +49,13 @@ def test_a_service_is_told_of_its_runtime() -> None:
         assert runtime.provide([1]) == [1]  # one that does not care
 
 
-def test_the_current_agent_is_known_within_and_nobody_outside() -> None:
+def test_the_current_agent_is_known_inside_an_agent_and_none_outside() -> None:
     with Runtime() as runtime:
         assert runtime.current is None
         assert runtime.spawn(Reader).ask(Who()).result()
 
 
-def test_what_an_agent_handles_can_be_asked() -> None:
+def test_the_handled_types_of_an_agent_can_be_asked_for() -> None:
     wire = LocalTransport()
     with Runtime("a", transport=wire) as one, Runtime("b", transport=wire) as two:
         reader = one.spawn(Reader)

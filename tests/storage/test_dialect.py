@@ -54,6 +54,6 @@ def test_a_schema_has_a_plain_name(name: str) -> None:
         Schema(name, ())
 
 
-def test_what_differs_between_dialects_is_named() -> None:
+def test_the_differences_between_dialects_are_named() -> None:
     assert Dialect.SQLITE.sequence != Dialect.POSTGRES.sequence
     assert Dialect.SQLITE.bytewise != Dialect.POSTGRES.bytewise

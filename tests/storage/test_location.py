@@ -34,7 +34,7 @@ def test_all_forms_of_a_path_open_the_same_file(tmp_path: Path, monkeypatch: pyt
         "a\0b",
     ],
 )
-def test_what_names_no_file_is_refused(url: str) -> None:
+def test_a_text_that_names_no_file_is_refused(url: str) -> None:
     with pytest.raises(WrongUrl, match=r"expected run\.db, sqlite:///run\.db or postgresql://"):
         open_database(url)
 

@@ -231,5 +231,5 @@ def test_a_server_that_does_not_let_us_in_is_named_without_the_password(
     assert caught.value.__cause__ is None
 
 
-def test_what_is_written_shows_no_password_anywhere(database: PostgresDatabase) -> None:
+def test_no_text_shows_a_password(database: PostgresDatabase) -> None:
     assert "s3cret" not in repr(database) + database.name + repr(database.write(insert(1)))

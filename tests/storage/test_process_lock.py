@@ -41,14 +41,14 @@ def test_a_lock_on_a_file_that_was_deleted_meanwhile_does_not_count(tmp_path: Pa
     two.release()
 
 
-def test_a_lock_file_that_was_left_behind_locks_nobody_out(tmp_path: Path) -> None:
+def test_a_leftover_lock_file_does_not_lock_the_database(tmp_path: Path) -> None:
     (tmp_path / "run.db.lock").write_text("12345\n")
     lock = ProcessLock(tmp_path / "run.db")
     lock.acquire()
     lock.release()
 
 
-def test_a_system_without_such_locks_is_told_what_else_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_locks_gets_an_error_with_the_alternatives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "lock_file", None)
     with pytest.raises(StorageUnavailable, match="PostgreSQL"):
         ProcessLock(tmp_path / "run.db").acquire()

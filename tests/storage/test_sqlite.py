@@ -142,7 +142,7 @@ time.sleep(30)
         os.kill(child, signal.SIGKILL)
 
 
-def test_what_was_accepted_is_written_when_a_program_ends_without_closing(tmp_path: Path) -> None:
+def test_accepted_writes_are_done_when_a_program_ends_without_closing(tmp_path: Path) -> None:
     program = """
 import sys
 from coterie.storage import SqliteDatabase
@@ -184,7 +184,7 @@ def test_damage_is_named_when_it_is_met_and_found_when_looked_for(tmp_path: Path
         assert database.check() != []
 
 
-def test_a_full_disk_fails_what_has_no_room_and_later_writes_go_on(tmp_path: Path) -> None:
+def test_a_full_disk_fails_writes_without_room_and_later_writes_succeed(tmp_path: Path) -> None:
     gate = Gate()
     with SqliteDatabase(tmp_path / "run.db") as database:
         database.migrate(NOTES)

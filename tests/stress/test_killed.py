@@ -65,11 +65,11 @@ def kill_again_and_again(url: str, times: range) -> None:
 
 @pytest.mark.stress
 @pytest.mark.timeout(1800)
-def test_a_killed_process_has_stored_in_its_file_what_it_acknowledged(tmp_path: Path) -> None:
+def test_a_killed_process_has_stored_its_acknowledged_writes_in_its_file(tmp_path: Path) -> None:
     kill_again_and_again(str(tmp_path / "run.db"), runs(12))
 
 
 @pytest.mark.stress
 @pytest.mark.timeout(1800)
-def test_a_killed_process_has_stored_on_the_server_what_it_acknowledged(postgres_url: str) -> None:
+def test_a_killed_process_has_stored_its_acknowledged_writes_on_the_server(postgres_url: str) -> None:
     kill_again_and_again(postgres_url, runs(3))

@@ -28,7 +28,7 @@ with TieredMemory(config) as memory:
 
 @pytest.mark.stress
 @pytest.mark.timeout(900)
-def test_what_was_acknowledged_before_a_kill_is_there_and_found_once(tmp_path: Path) -> None:
+def test_memories_acknowledged_before_a_kill_are_found_once(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     acknowledged: list[str] = []
     random = stream(1)

@@ -74,7 +74,7 @@ def test_whatever_agents_do_every_request_ends_and_the_counts_add_up() -> None:
         assert violations == []
 
 
-def test_a_gateway_that_is_closed_in_the_middle_leaves_nobody_waiting() -> None:
+def test_a_gateway_that_is_closed_in_the_middle_leaves_no_caller_waiting() -> None:
     for round_ in range(ROUNDS):
         gateway = ModelGateway(ScriptedModel(flaky(round_), delay=0.001), limits=RateLimits(concurrency=4))
         ended: list[int] = []

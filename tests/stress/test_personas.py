@@ -56,7 +56,7 @@ def settled(persona: PersonaRef) -> PersonaState:
     return persona.fetch_state().result(30)
 
 
-def test_counts_are_exact_whoever_sends(cast: Population) -> None:
+def test_counts_are_exact_for_any_sender(cast: Population) -> None:
     ada = cast.add(Persona.of("Ada"), Does(lambda situation: [PersonaAction("THINK", situation.label), done()]), buffer_size=10)
     senders, each = 8, 200 * TIMES
 

@@ -7,7 +7,7 @@ from coterie.testing import Fault, FaultyCalls, InjectedFault
 from coterie.work import Bounds, ProcessingEngine
 
 
-def test_a_script_says_what_each_call_does() -> None:
+def test_a_script_sets_the_fault_of_each_call() -> None:
     calls = FaultyCalls(abs, script=[Fault.RAISE, Fault.LEAVE, Fault.HANG])
     with ProcessingEngine(threads=Bounds(1, 1)) as engine:
         for kind in (InjectedFault, JobExited):

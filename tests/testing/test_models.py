@@ -80,7 +80,7 @@ def test_the_server_serves_plainly_and_counts() -> None:
         caught.value.close()
 
 
-def test_what_is_answered_fits_the_schema_that_was_asked_for() -> None:
+def test_an_answer_fits_the_requested_schema() -> None:
     schema = {
         "type": "object",
         "properties": {

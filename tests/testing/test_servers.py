@@ -7,7 +7,7 @@ import redis
 from tests.servers import Postgres, Redis, Server
 
 
-def test_redis_keeps_what_it_answered_for_when_it_is_killed(redis_server: Redis) -> None:
+def test_redis_keeps_acknowledged_memories_when_it_is_killed(redis_server: Redis) -> None:
     with redis.Redis.from_url(redis_server.url) as client:
         client.set("key", "value")
     redis_server.kill()
@@ -23,7 +23,7 @@ def test_redis_is_empty_for_each_test(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("end", [Server.stop, Server.kill])
-def test_postgres_keeps_what_it_committed_when_it_ends(postgres_server: Postgres, postgres_url: str, end: object) -> None:
+def test_postgres_keeps_its_commits_when_it_ends(postgres_server: Postgres, postgres_url: str, end: object) -> None:
     with psycopg.connect(postgres_url) as connection:
         connection.execute("CREATE TABLE kept (n INT)")
     assert callable(end)

@@ -121,7 +121,7 @@ def test_a_callback_that_returns_a_coroutine_is_counted_as_failed() -> None:
         eventually(lambda: engine.metrics().callback_errors == 1)
 
 
-def test_what_may_be_awaited_elsewhere_is_a_result() -> None:
+def test_an_awaitable_of_another_loop_is_a_result() -> None:
     with ProcessingEngine() as engine:
         other = engine.submit(threading.Event)
         assert engine.submit(lambda: other).result(10) is other

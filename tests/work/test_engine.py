@@ -54,7 +54,7 @@ class Gate:
         self._open.set()
 
 
-def test_a_job_returns_what_its_function_returns() -> None:
+def test_a_job_returns_the_value_of_its_function() -> None:
     with ProcessingEngine() as engine:
         job = engine.submit(divmod, 7, 2)
         assert job.result(10) == (3, 1)
@@ -62,7 +62,7 @@ def test_a_job_returns_what_its_function_returns() -> None:
         assert engine.submit(int, "ff", keywords={"base": 16}).result(10) == 255
 
 
-def test_a_job_raises_what_its_function_raises() -> None:
+def test_a_job_raises_the_error_of_its_function() -> None:
     with ProcessingEngine() as engine, pytest.raises(ZeroDivisionError):
         engine.submit(divmod, 1, 0).result(10)
 

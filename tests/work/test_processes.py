@@ -194,7 +194,7 @@ def test_functions_of_a_program_itself_can_be_sent(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("42\n", "")
 
 
-def test_a_program_without_a_guard_is_told_what_to_do(tmp_path: Path) -> None:
+def test_a_program_without_a_main_guard_gets_an_error_with_the_remedy(tmp_path: Path) -> None:
     done = run(
         "from coterie.work import ProcessingEngine\n"
         "with ProcessingEngine() as engine:\n"

@@ -123,7 +123,7 @@ def test_an_invariant_that_fails_with_an_intent_refuses_that_intent() -> None:
         world.commit(sets("a"), on_failure=failures.append)
 
 
-def test_what_on_failure_raises_is_raised_and_nothing_is_committed() -> None:
+def test_an_error_before_the_commit_is_raised_and_nothing_is_committed() -> None:
     def stop(failure: CommitFailure) -> None:
         raise failure.error
 

@@ -95,7 +95,7 @@ def test_an_intent_whose_fields_are_of_the_wrong_type_is_named() -> None:
         World().commit([Intent("ada", "set", {"key": "k", "value": "\ud800"})])
 
 
-def test_what_an_event_tells_is_not_changed_by_whoever_made_the_intent() -> None:
+def test_the_author_of_an_intent_cannot_change_its_event() -> None:
     world, names = World(), ["a"]
     world.commit([Intent("ada", "set", {"key": "k", "value": names, "why": names})])
     names.append("b")
@@ -184,13 +184,13 @@ def test_a_difference_that_does_not_fit_is_named(path: str) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, 1.0), ((1,), (1.0,)), ({"a": [1]}, {"a": [True]}), ((0.0,), (-0.0,))])
-def test_differences_tell_apart_what_the_digest_tells_apart(one: Any, other: Any) -> None:
+def test_differences_are_as_exact_as_the_digest(one: Any, other: Any) -> None:
     before, after = World({"k": one}), World({"k": other})
     assert before.digest() != after.digest()
     assert World(patched(before.view(), differences(before.view(), after.view()))).digest() == after.digest()
 
 
-def test_merging_does_not_remove_what_others_add_to() -> None:
+def test_merging_does_not_remove_keys_that_others_add_to() -> None:
     world = World({"n": 5})
     wanted = [Intent("ada", "remove", {"key": "n"}), Intent("ben", "add", {"key": "n", "amount": 1})]
     assert [event.kind for event in world.commit(wanted, resolver=resolvers.Merge())] == ["refused", "granted"]

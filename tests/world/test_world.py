@@ -44,7 +44,7 @@ def test_a_view_never_changes_and_the_world_does() -> None:
         view["lake"] = 1  # type: ignore[index]
 
 
-def test_values_are_frozen_and_whoever_gave_them_changes_nothing() -> None:
+def test_values_are_frozen_and_the_caller_cannot_change_them() -> None:
     given = {"list": [1, {"deep": [2]}]}
     world = World({"a": given})
     given["list"].append(3)
@@ -52,7 +52,7 @@ def test_values_are_frozen_and_whoever_gave_them_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), 2**64, -(2**63) - 1, {1: 2}, [[{"a": {3}}]]])
-def test_what_is_no_plain_data_is_refused_by_name(value: Any) -> None:
+def test_values_that_are_not_plain_data_are_refused_by_name(value: Any) -> None:
     world = World()
     with pytest.raises(InvalidValue, match="'key'"):
         world.update({"key": value})
@@ -105,7 +105,7 @@ def test_a_resolver_that_fails_changes_nothing(resolver: Any, problem: str, tmp_
         assert world.view()["a"] == 2
 
 
-def test_what_is_no_intent_is_refused() -> None:
+def test_values_that_are_not_intents_are_refused() -> None:
     world = World()
     with pytest.raises(InvalidIntent, match="a str"):
         world.commit(["take"])  # type: ignore[list-item]
@@ -128,7 +128,7 @@ def test_a_rule_refuses_intents_and_updates_before_they_count() -> None:
     world.update({"purse": -1})
 
 
-def test_a_rule_that_fails_changes_nothing_and_one_that_is_broken_already_refuses_nobody_who_changes_nothing() -> None:
+def test_a_failing_rule_changes_nothing_and_a_broken_rule_does_not_refuse_commits_without_changes() -> None:
     world = World({"a": 1})
     end = world.validate(lambda before, after: 1 / 0)  # type: ignore[arg-type, return-value]
     with pytest.raises(RuleFailed, match="ZeroDivisionError"):
@@ -303,7 +303,7 @@ def test_many_threads_commit_and_every_event_has_its_place() -> None:
     assert world.digest() == world.view().digest()
 
 
-def test_going_back_forgets_what_came_after(tmp_path: Path) -> None:
+def test_truncating_forgets_later_events(tmp_path: Path) -> None:
     with World({"n": 0}, log=EventLog(tmp_path / "run.db")) as world:
         world.update({"n": 1})
         digest = world.digest()
@@ -352,7 +352,7 @@ def test_an_interrupt_in_a_commit_leaves_no_world_behind_its_log(tmp_path: Path,
         assert World.replay(world.log).view()["n"] == 2
 
 
-def test_what_is_no_plain_data_in_an_intent_is_refused_before_anything_happens(tmp_path: Path) -> None:
+def test_an_intent_without_plain_data_is_refused_before_anything_happens(tmp_path: Path) -> None:
     def anything(view: Any, intents: Any, random: Any) -> Any:
         return [resolvers.granted(each) for each in intents]
 
@@ -382,7 +382,7 @@ def test_a_snapshot_that_cannot_be_kept_takes_nothing_back(tmp_path: Path, monke
         assert world.view()["n"] == 5
 
 
-def test_changes_that_nobody_asks_the_digest_of_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_do_not_accumulate_while_the_digest_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view_module, "_MOST", 50)
     counting, world = view_module.Digest(), World()
     for number in range(1_000):

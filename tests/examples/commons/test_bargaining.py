@@ -20,7 +20,7 @@ def scenario(**update: object) -> CommonsScenario:
     return load_scenario(EXAMPLES / "bargaining.toml").model_copy(update=update)
 
 
-def test_fishers_meet_each_month_before_they_decide_and_what_they_agree_on_binds(tmp_path: Path) -> None:
+def test_fishers_meet_each_month_before_they_decide_and_their_agreement_binds(tmp_path: Path) -> None:
     with RunFolder.create(tmp_path, "x", "") as folder:
         run_scenario(scenario(), folder)
         minutes = sorted((folder.path / "meetings").glob("*.jsonl"))

@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path) -
     assert outcomes[0] == outcomes[1] != outcomes[2]
 
 
-def test_what_was_caught_is_what_the_lake_lost_and_all_of_it_is_recorded(tmp_path: Path) -> None:
+def test_the_catch_equals_the_loss_of_the_lake_and_is_recorded(tmp_path: Path) -> None:
     scenario = load_scenario(EXAMPLES / "fishing.toml")
     outcome = run(scenario, tmp_path)
     (folder,) = tmp_path.iterdir()

@@ -37,14 +37,14 @@ def test_a_single_month_is_one_month_on_every_axis() -> None:
     assert {"Ada-1", "Ada-2", "Ada-3"} <= set(texts(plots.harvest(months)))
 
 
-def test_many_fishers_are_shown_by_what_they_caught_without_their_names() -> None:
+def test_many_fishers_are_shown_by_their_catch_without_names() -> None:
     months, _ = play(fishers(20))
     shown = texts(plots.harvest(months))
     assert "fishers, by what they caught" in shown
     assert not any(text.startswith("Ada") for text in shown)
 
 
-def test_nobody_waits_before_anybody_has_come_and_fishers_are_in_the_order_in_which_they_are_read() -> None:
+def test_there_are_no_waits_before_the_first_arrival_and_fishers_keep_the_order_of_the_file() -> None:
     _, result = play(fishers(11))
     assert all(span.waited_for for span in result.timeline if span.stage == "the slowest")
     shown = texts(plots.timeline(result.timeline))

@@ -102,7 +102,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         ("months = \n", "it is not TOML: Invalid value (at line 1, column 10)"),
     ],
 )
-def test_each_fault_is_named_by_its_key_and_with_what_mends_it(text: str, problem: str, tmp_path: Path) -> None:
+def test_each_fault_is_named_with_its_key_and_the_remedy(text: str, problem: str, tmp_path: Path) -> None:
     assert problems(text, tmp_path) == [problem]
 
 

@@ -19,7 +19,7 @@ def ask(
     return amount
 
 
-def test_each_rule_does_what_it_says() -> None:
+def test_each_rule_follows_its_description() -> None:
     assert ask({"rule": "constant", "amount": 7}) == 7
     assert ask({"rule": "greedy"}, stock=63) == 63
     assert ask({"rule": "fair-share"}) == 10

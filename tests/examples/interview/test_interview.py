@@ -196,7 +196,7 @@ def test_a_budget_that_is_spent_stops_the_run_which_a_larger_one_resumes(place: 
     assert digests[0] == digests[1]
 
 
-def test_a_run_that_was_killed_goes_on_with_what_its_budget_had_left(place: Path, server: ModelServer) -> None:
+def test_a_killed_run_resumes_with_the_rest_of_its_budget(place: Path, server: ModelServer) -> None:
     with pytest.raises(BudgetExhausted):
         run(place, interview(place, name="short", model=model(server, max_requests=3)))
     path = next((place / "runs").glob("short-*"))
@@ -206,7 +206,7 @@ def test_a_run_that_was_killed_goes_on_with_what_its_budget_had_left(place: Path
     assert len(server.requests) == 4
 
 
-def test_whoever_is_not_there_has_no_rules_and_no_fragments(place: Path) -> None:
+def test_a_missing_persona_has_no_rules_and_no_fragments(place: Path) -> None:
     scenario = interview(place, fragments={"Nroa": ["x.fragment.json"]}, rules=[{"persona": "Iov", "when": "x", "say": ["y"]}])
     with pytest.raises(ScenarioError) as caught:
         scenario.load_personas(place)

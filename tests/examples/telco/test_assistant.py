@@ -111,7 +111,7 @@ def test_a_model_that_uses_anothers_number_gets_nowhere(tmp_path: Path, call: st
 
 
 @pytest.mark.parametrize("call", [each.replace(BOB, ALICE) for each in PRIVATE[-3:]], ids=lambda call: json.loads(call)[0])
-def test_what_cannot_be_undone_needs_a_word_of_the_customer_in_between(tmp_path: Path, call: str) -> None:
+def test_an_irreversible_call_needs_a_message_of_the_customer_in_between(tmp_path: Path, call: str) -> None:
     async def work(conversations: Conversations, company: Company) -> None:
         chat = conversations.open("a")
         await log_in(chat)
@@ -175,7 +175,7 @@ def test_two_ways_of_writing_one_number_do_not_run_side_by_side(tmp_path: Path) 
         say("no_such_tool"),
     ],
 )
-def test_a_wrong_call_is_told_what_is_wrong_with_it(tmp_path: Path, call: str) -> None:
+def test_a_wrong_call_gets_its_fault(tmp_path: Path, call: str) -> None:
     async def work(conversations: Conversations, _: Company) -> None:
         chat = conversations.open("a")
         await log_in(chat)

@@ -44,7 +44,7 @@ def test_a_number_is_the_same_however_it_is_written(written: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "482913", "op-12", "in 2027 I paid 20.00", "+44", "abc"])
-def test_what_is_no_number_is_not_taken_for_one(text: str) -> None:
+def test_text_that_is_not_a_number_is_not_read_as_one(text: str) -> None:
     assert find(text) is None
 
 
@@ -112,7 +112,7 @@ def test_a_code_and_a_session_end_with_time(desk: Desk) -> None:
         desk.company.accounts.package("a", ALICE)
 
 
-def test_nobody_finds_out_who_is_a_customer(desk: Desk) -> None:
+def test_a_login_does_not_reveal_the_customers(desk: Desk) -> None:
     known = asyncio.run(desk.company.identity.start("a", ALICE))
     unknown = asyncio.run(desk.company.identity.start("b", "+447700900001"))
     assert known == unknown
@@ -163,7 +163,7 @@ def test_a_change_of_package_and_a_pass_can_be_taken_back_once(desk: Desk) -> No
     assert desk.company.accounts.balance("a", ALICE)["passes"] == []
 
 
-def test_what_makes_no_sense_is_refused_and_says_what_would(desk: Desk) -> None:
+def test_invalid_arguments_are_refused_with_the_possible_ones(desk: Desk) -> None:
     desk.log_in("a", ALICE)
     order, changes, catalogue = Order("a", ALICE, "k"), desk.company.changes, desk.company.catalogue
     refusals: tuple[tuple[Callable[[], Any], str], ...] = (

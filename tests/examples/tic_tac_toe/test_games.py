@@ -80,7 +80,7 @@ def test_perfect_players_never_lose_to_chance(seed: int) -> None:
     assert all(game.result != ("O" if game.name.startswith("a") else "X") for game in found)
 
 
-def test_who_has_no_move_left_has_lost() -> None:
+def test_a_player_without_a_move_has_lost() -> None:
     (game,) = games('[[games]]\nname = "a"\nx = { rule = "script", cells = [0] }\no = { rule = "script", cells = [1] }\n')
     assert (game.result, game.reason) == ("O", "X did not move")
 

@@ -70,7 +70,7 @@ def test_tiers_of_one_file_keep_apart_and_share_its_writer(tmp_path: Path) -> No
     short.close()
 
 
-def test_what_cites_an_odd_id_is_found_and_nothing_else(archive: SqliteArchive) -> None:
+def test_memories_that_cite_an_odd_id_are_found_and_no_others(archive: SqliteArchive) -> None:
     odd = ["50%", "a_b", 'q"q', "b!", "é\\n", "axb"]
     archive.write([Put(record(f"k{n}", n + 1, agent="a", sources=(each,))) for n, each in enumerate(odd)])
     for n, each in enumerate(odd):
@@ -112,7 +112,7 @@ def test_a_server_that_is_away_is_unavailable_and_found_again(postgres_url: str,
     archive.close()
 
 
-def test_what_is_not_indexed_yet_is_found_whatever_happens_to_it_before_or_after(tmp_path: Path) -> None:
+def test_an_unindexed_memory_is_found_whatever_happens_to_it_before_or_after(tmp_path: Path) -> None:
     archive = SqliteArchive(tmp_path / "run.db")
     count = archive._full_text.due
     chance = random.Random(6)
@@ -140,12 +140,12 @@ def test_what_is_not_indexed_yet_is_found_whatever_happens_to_it_before_or_after
     archive.close()
 
 
-def test_what_was_put_off_is_done_while_nothing_is_written(archive: SqliteArchive) -> None:
+def test_deferred_work_is_done_while_there_are_no_writes(archive: SqliteArchive) -> None:
     archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(1_200)])
     assert [archive.do_deferred_work() for _ in range(4)] == [True, True, False, False]
 
 
-def test_what_waits_to_be_indexed_is_bounded(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_unindexed_records_is_bounded(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coterie.memory.backends.sql_archive._MAX_DUE", 100)
     monkeypatch.setattr("coterie.memory.backends.sql_archive._LOOK_AFTER", 200)
     archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(300)])

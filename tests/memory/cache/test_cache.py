@@ -42,7 +42,7 @@ def test_a_loop_that_is_longer_than_the_cache_does_not_empty_it() -> None:
     assert replay(trace, 300).statistics().hit_ratio > 0.4
 
 
-def test_where_only_what_is_new_counts_it_becomes_an_lru() -> None:
+def test_the_cache_becomes_an_lru_where_only_recency_counts() -> None:
     random = stream(1)
     # What is asked for is near a place that moves on: each key is hot once, and then never again.
     trace = [f"k{int(n / 30 + random.expovariate(1 / 200))}" for n in range(60_000)]
@@ -51,7 +51,7 @@ def test_where_only_what_is_new_counts_it_becomes_an_lru() -> None:
     assert cache.statistics().window > 200
 
 
-def test_what_is_asked_for_often_survives_a_scan() -> None:
+def test_frequently_requested_entries_survive_a_scan() -> None:
     cache = AdaptiveCache(100)
     for _ in range(20):
         for n in range(50):
@@ -74,7 +74,9 @@ def test_it_never_holds_more_than_it_may() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["get", "put", "discard"]), st.integers(0, 12)), max_size=300), st.integers(1, 8))
-def test_it_holds_what_was_put_last_and_counts_each_request_once(steps: list[tuple[str, int]], capacity: int) -> None:
+def test_the_cache_holds_the_last_entry_of_a_key_and_counts_each_request_once(
+    steps: list[tuple[str, int]], capacity: int
+) -> None:
     cache = AdaptiveCache(capacity)
     newest: dict[str, int] = {}
     gets = uses = 0

@@ -83,7 +83,7 @@ def test_an_agent_has_a_name(memory: TieredMemory, agent: Any) -> None:
         AgentMemory(memory, agent)
 
 
-def test_fifo_deletes_what_was_stored_first(memory: TieredMemory) -> None:
+def test_fifo_deletes_the_episodes_stored_first(memory: TieredMemory) -> None:
     mind = mind_of(memory, max_episodes=3, eviction="fifo")
     for n in range(5):
         mind.remember(n, at=100.0 - n, importance=n / 10)
@@ -92,7 +92,7 @@ def test_fifo_deletes_what_was_stored_first(memory: TieredMemory) -> None:
     assert (statistics.episodes, statistics.remembered, statistics.cleaned) == (3, 5, 2)
 
 
-def test_age_deletes_what_happened_first_and_all_that_is_too_old(memory: TieredMemory, clock: ManualClock) -> None:
+def test_age_deletes_the_earliest_episodes_and_all_that_are_too_old(memory: TieredMemory, clock: ManualClock) -> None:
     mind = mind_of(memory, max_episodes=3, eviction=EvictionPolicy.AGE, max_age=50)
     for n in range(5):
         mind.remember(n, at=clock.time() - n)
@@ -103,7 +103,7 @@ def test_age_deletes_what_happened_first_and_all_that_is_too_old(memory: TieredM
     assert values(mind.recent()) == ["new"]
 
 
-def test_relevance_deletes_what_is_held_least_firmly(memory: TieredMemory, clock: ManualClock) -> None:
+def test_relevance_deletes_the_weakest_episodes(memory: TieredMemory, clock: ManualClock) -> None:
     mind = mind_of(memory, max_episodes=3, eviction="relevance")
     mind.remember("important", importance=1.0)
     mind.remember("plain", importance=0.2)
@@ -114,7 +114,7 @@ def test_relevance_deletes_what_is_held_least_firmly(memory: TieredMemory, clock
     assert sorted(values(mind.recent())) == ["important", "plain too", "the last"]
 
 
-def test_the_strategies_are_functions_that_say_what_they_do(memory: TieredMemory) -> None:
+def test_the_eviction_policies_are_pure_functions(memory: TieredMemory) -> None:
     times = {"a": 3.0, "b": 1.0, "c": 2.0}
     assert first_stored(times, 2) == ["a", "b"]
     assert oldest(times, 2, 10.0, None) == ["b", "c"]
@@ -187,7 +187,7 @@ def test_three_consolidations_at_once_do_the_work_once(memory: TieredMemory) -> 
     assert mind.stats().semantic == 2
 
 
-def test_who_stores_during_a_consolidation_does_not_wait_and_loses_nothing(memory: TieredMemory) -> None:
+def test_storing_during_a_consolidation_does_not_wait_and_loses_nothing(memory: TieredMemory) -> None:
     gate = Gate()
     mind = mind_of(memory, summariser=gate)
     first = [mind.remember(f"apple {n}") for n in range(5)]
@@ -232,7 +232,7 @@ def test_an_insight_must_rest_on_episodes_that_were_given(memory: TieredMemory) 
     assert mind.stats().semantic == 0
 
 
-def test_what_is_forgotten_takes_along_what_was_made_of_it(memory: TieredMemory) -> None:
+def test_forgetting_deletes_derived_memories(memory: TieredMemory) -> None:
     mind = mind_of(memory)
     ids = [mind.remember(text) for text in ("The sky is blue.", "My password is xyzzy.", "The grass is green.")]
     mind.consolidate(force=True)
@@ -249,7 +249,7 @@ def test_what_is_forgotten_takes_along_what_was_made_of_it(memory: TieredMemory)
     assert "xyzzy" not in mind.recent(kinds=["semantic"])[0].text
 
 
-def test_what_is_forgotten_during_a_consolidation_is_in_nothing_that_comes_of_it(memory: TieredMemory) -> None:
+def test_an_episode_forgotten_during_a_consolidation_is_in_none_of_its_insights(memory: TieredMemory) -> None:
     gate = Gate()
     mind = mind_of(memory, summariser=gate)
     kept, secret = mind.remember("The sky is blue."), mind.remember("My password is xyzzy.")
@@ -283,7 +283,9 @@ def test_a_memory_can_be_explained(memory: TieredMemory, clock: ManualClock) -> 
     assert mind.explain(semantic).missing == (ids[1],)
 
 
-def test_what_is_not_true_any_more_is_not_recalled_but_was(memory: TieredMemory, clock: ManualClock) -> None:
+def test_memories_that_are_not_valid_any_more_are_recalled_for_earlier_times_only(
+    memory: TieredMemory, clock: ManualClock
+) -> None:
     mind = mind_of(memory)
     name = mind.learn("Bob lives in Rome", valid_from=clock.time())
     then = clock.time()
@@ -325,7 +327,7 @@ def test_to_be_recalled_is_to_be_used(memory: TieredMemory) -> None:
     assert mind.stats().recalled == 1
 
 
-def test_one_agent_cannot_read_anothers_memories_but_what_is_shared(memory: TieredMemory) -> None:
+def test_one_agent_can_read_only_shared_memories_of_another(memory: TieredMemory) -> None:
     alice, bob = mind_of(memory), mind_of(memory, "bob")
     name = alice.remember("a secret about apples")
     bob.remember("bananas")

@@ -13,7 +13,7 @@ from tests.memory.stores import FlakyArchive, open_memory
 
 @pytest.mark.parametrize("eviction", ["fifo", "age", "relevance"])
 @pytest.mark.parametrize("maintained", [True, False])
-def test_what_has_expired_takes_no_place_from_what_has_not(eviction: str, maintained: bool) -> None:
+def test_expired_episodes_take_no_place(eviction: str, maintained: bool) -> None:
     clock = ManualClock()
     with open_memory(clock) as memory:
         mind = AgentMemory(memory, "alice", max_episodes=10, eviction=eviction, consolidate_at=None, warn_at=2.0)
@@ -31,7 +31,7 @@ def test_what_has_expired_takes_no_place_from_what_has_not(eviction: str, mainta
         assert (counts.expired, counts.cleaned, counts.unconsolidated) == (9, 0, 6)
 
 
-def test_what_expired_while_nobody_looked_is_not_counted_by_a_later_handle(tmp_path: Path) -> None:
+def test_episodes_that_expired_without_a_handle_are_not_counted_by_a_later_handle(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_memory(clock, path=tmp_path / "run.db") as memory:
         AgentMemory(memory, "alice").remember("soon over", ttl=60)
@@ -42,7 +42,7 @@ def test_what_expired_while_nobody_looked_is_not_counted_by_a_later_handle(tmp_p
         assert len(mind) == 0
 
 
-def test_what_fades_is_counted_as_gone() -> None:
+def test_faded_memories_are_counted_as_gone() -> None:
     clock = ManualClock()
     with open_memory(clock, forget_below=0.9, stm_ttl=10, im_ttl=10) as memory:
         mind = AgentMemory(memory, "alice", consolidate_at=None)
@@ -55,7 +55,7 @@ def test_what_fades_is_counted_as_gone() -> None:
         assert mind.stats().expired == 1
 
 
-def test_what_is_deleted_from_below_is_gone_from_the_handle() -> None:
+def test_memories_deleted_from_the_store_are_gone_from_the_handle() -> None:
     with open_memory() as memory:
         mind = AgentMemory(memory, "alice", consolidate_at=None)
         kept, lost = mind.remember("kept"), mind.remember("lost")
@@ -72,7 +72,7 @@ def test_what_is_deleted_from_below_is_gone_from_the_handle() -> None:
         assert {each.text for each in mind.recall("kept", 5) if each.parts["text"] > 0} == {"kept", "after"}
 
 
-def test_what_is_consolidated_anew_is_counted_once() -> None:
+def test_a_repeated_consolidation_is_counted_once() -> None:
     with open_memory() as memory:
         mind = AgentMemory(memory, "alice", consolidate_at=None)
         mind.remember("apples are red")
@@ -82,7 +82,7 @@ def test_what_is_consolidated_anew_is_counted_once() -> None:
         assert (second, mind.stats().semantic) == (first, 1)
 
 
-def test_what_is_not_true_yet_is_not_recalled() -> None:
+def test_memories_that_are_not_valid_yet_are_not_recalled() -> None:
     clock = ManualClock()
     with open_memory(clock) as memory:
         mind = AgentMemory(memory, "alice")

@@ -45,7 +45,7 @@ class ToyEmbedder:
         return vectors
 
 
-def test_what_means_the_same_is_found_without_a_word_in_common() -> None:
+def test_a_memory_of_the_same_meaning_is_found_without_a_common_word() -> None:
     embedder = ToyEmbedder()
     with open_memory() as memory:
         mind = AgentMemory(memory, "alice", embedder=embedder, consolidate_at=None)
@@ -149,7 +149,7 @@ def test_a_server_that_speaks_openais_protocol_makes_vectors(url: str) -> None:
         OpenAIEmbedder("small", "file:///etc/passwd")
 
 
-def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastembed", None)
     with pytest.raises(ExtraMissing, match=re.escape(install_command("embed"))):
         LocalEmbedder()

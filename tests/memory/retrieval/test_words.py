@@ -35,7 +35,7 @@ def test_a_text_is_taken_apart_into_words() -> None:
     assert stems_of("He was lending the coins") == ["lend", "coin"]
 
 
-def test_a_question_is_cut_down_to_what_is_worth_looking_for() -> None:
+def test_a_question_is_reduced_to_its_significant_words() -> None:
     assert query_words("Who did I borrow the coins from?") == ("borrow", "coins")
     assert query_words("coin COINS coin") == ("coin",)
     assert query_words("") == query_words("?!") == ()

@@ -106,7 +106,7 @@ class PausingBackend(InProcessBackend):
 
 
 @pytest.mark.parametrize("what", ["store", "delete"])
-def test_who_writes_a_memory_that_is_being_moved_waits_for_the_move_and_wins(what: str) -> None:
+def test_a_writer_of_a_memory_that_is_being_moved_waits_and_wins(what: str) -> None:
     clock, intermediate = ManualClock(), PausingBackend()
     with open_memory(clock, intermediate=intermediate, stm_ttl=10) as memory:
         memory.store("k", "old")
@@ -150,7 +150,7 @@ def test_a_memory_that_another_process_has_changed_is_not_moved() -> None:
         assert memory._store.working[1].backend.get(["k"]) == {}
 
 
-def test_what_is_too_many_for_a_tier_moves_on_the_oldest_first() -> None:
+def test_a_full_tier_moves_its_oldest_memories_on() -> None:
     clock = ManualClock()
     with open_memory(clock, stm_size=3, im_size=2) as memory:
         for n in range(8):
@@ -162,7 +162,7 @@ def test_what_is_too_many_for_a_tier_moves_on_the_oldest_first() -> None:
         assert tiers == [Tier.LONG] * 3 + [Tier.INTERMEDIATE] * 2 + [Tier.SHORT] * 3
 
 
-def test_what_has_faded_expires_by_a_recorded_decision() -> None:
+def test_faded_memories_expire_by_a_recorded_decision() -> None:
     clock = ManualClock()
     with open_memory(clock, stm_ttl=10, im_ttl=10, forget_below=0.5) as memory:
         memory.store("weak", 1, importance=0.0)
@@ -177,7 +177,7 @@ def test_what_has_faded_expires_by_a_recorded_decision() -> None:
         assert memory.metrics().expirations == 1
 
 
-def test_what_is_read_often_comes_back_to_the_short_term_tier() -> None:
+def test_frequently_read_memories_come_back_to_the_short_term_tier() -> None:
     clock = ManualClock()
     with open_memory(clock, stm_ttl=10, im_ttl=10, busy_uses=3) as memory:
         memory.store("k", 1)
@@ -198,7 +198,7 @@ def test_what_is_read_often_comes_back_to_the_short_term_tier() -> None:
         st.tuples(st.sampled_from(["store", "delete", "get", "advance", "maintain", "ttl"]), st.integers(0, 3)), max_size=40
     )
 )
-def test_whatever_is_done_in_whatever_order_the_store_says_what_a_dictionary_would(steps: list[tuple[str, int]]) -> None:
+def test_after_any_operations_the_store_equals_a_dictionary(steps: list[tuple[str, int]]) -> None:
     clock = ManualClock()
     with open_memory(clock, stm_ttl=10, im_ttl=20, cache_size=2) as memory:
         model: dict[str, tuple[int, float | None]] = {}

@@ -56,7 +56,7 @@ def test_a_full_tier_hands_on_to_the_next() -> None:
     assert when_crowded(record(tier=Tier.INTERMEDIATE)).target is Tier.LONG
 
 
-def test_what_is_read_often_comes_back() -> None:
+def test_frequently_read_memories_come_back() -> None:
     assert when_busy(record(tier=Tier.LONG), 2, CONFIG) is None
     assert when_busy(record(tier=Tier.SHORT), 9, CONFIG) is None
     assert when_busy(record(tier=Tier.LONG), 3, CONFIG) == MaintenanceVerdict(

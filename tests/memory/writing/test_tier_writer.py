@@ -67,9 +67,7 @@ def put(key: str, version: int) -> Put:
     return Put(MemoryRecord(key, key, version, b"\xc0"))
 
 
-def test_many_who_wait_are_served_at_once_and_with_them_what_nobody_waits_for(
-    queue: WriteBehindQueue, writer: ScriptedWriter
-) -> None:
+def test_waiting_changes_are_written_at_once_together_with_the_others(queue: WriteBehindQueue, writer: ScriptedWriter) -> None:
     queue.put(put("quiet", 1))
     waiters = [WriteCompletion() for _ in range(3)]
     for number, waiter in enumerate(waiters):
@@ -80,7 +78,7 @@ def test_many_who_wait_are_served_at_once_and_with_them_what_nobody_waits_for(
     assert len(queue) == 0
 
 
-def test_what_comes_while_it_writes_is_for_its_next_time(queue: WriteBehindQueue, writer: ScriptedWriter) -> None:
+def test_changes_that_arrive_during_a_write_are_in_the_next_one(queue: WriteBehindQueue, writer: ScriptedWriter) -> None:
     first, second = WriteCompletion(), WriteCompletion()
     queue.put(put("k", 1), waiter=first)
     changes, ended = writer.come()
@@ -95,7 +93,9 @@ def test_what_comes_while_it_writes_is_for_its_next_time(queue: WriteBehindQueue
     assert queue.pending("k") is None
 
 
-def test_a_flush_waits_for_what_it_has(queue: WriteBehindQueue, writer: ScriptedWriter, archive: FlakyArchive) -> None:
+def test_a_flush_waits_for_the_changes_of_the_tiers_writer(
+    queue: WriteBehindQueue, writer: ScriptedWriter, archive: FlakyArchive
+) -> None:
     queue.start()
     queue.put(put("k", 1), waiter=WriteCompletion())
     changes, ended = writer.come()
@@ -120,7 +120,7 @@ def test_it_takes_nothing_while_the_lanes_own_thread_writes(queue: WriteBehindQu
     queue._finish(queue._writing)
 
 
-def test_what_it_could_not_write_the_lane_writes(
+def test_the_queue_writes_changes_that_the_tiers_writer_could_not_write(
     queue: WriteBehindQueue, writer: ScriptedWriter, archive: FlakyArchive
 ) -> None:
     waiter = WriteCompletion()

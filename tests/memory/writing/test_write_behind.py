@@ -53,7 +53,7 @@ def test_of_two_changes_of_a_key_only_the_later_is_written(queue: WriteBehindQue
     eventually(lambda: queue.pending("k") is None)
 
 
-def test_what_is_urgent_is_written_first_and_the_rest_in_its_order(queue: WriteBehindQueue, archive: FlakyArchive) -> None:
+def test_urgent_changes_are_written_first_and_others_in_their_order(queue: WriteBehindQueue, archive: FlakyArchive) -> None:
     written: list[str] = []
     write = archive.write
     queue._write = lambda changes: (written.extend(map(key_of_change, changes)), write(changes))[1]
@@ -66,9 +66,7 @@ def test_what_is_urgent_is_written_first_and_the_rest_in_its_order(queue: WriteB
     assert written == ["low14", *(f"normal{n:02}" for n in range(15)), *(f"low{n:02}" for n in range(14))]
 
 
-def test_a_flush_waits_for_what_came_before_and_not_for_what_comes_after(
-    queue: WriteBehindQueue, archive: FlakyArchive
-) -> None:
+def test_a_flush_waits_for_earlier_changes_and_not_for_later_ones(queue: WriteBehindQueue, archive: FlakyArchive) -> None:
     gate, entered = threading.Event(), threading.Event()
     write = archive.write
 
@@ -121,7 +119,7 @@ def test_counts_of_reads_are_written_together_and_only_when_asked_for(queue: Wri
     assert (archive.get(["k"])["k"].access_count, archive.get(["k"])["k"].last_access) == (5, 4.0)
 
 
-def test_what_cannot_be_written_is_given_up_and_told_and_the_rest_is_written(
+def test_a_rejected_change_is_given_up_and_reported_and_the_others_are_written(
     queue: WriteBehindQueue, archive: FlakyArchive
 ) -> None:
     archive.refuses = "bad"
@@ -173,7 +171,7 @@ def test_whatever_fails_in_between_every_flush_ends_and_the_newest_of_each_key_i
         sys.setswitchinterval(before)
 
 
-def test_workers_do_the_most_urgent_first_and_hand_over_what_is_raised() -> None:
+def test_workers_do_the_most_urgent_first_and_pass_on_errors() -> None:
     workers = PriorityWorkers("test", 1)
     gate, done = threading.Event(), list[str]()
     first = workers.submit(lambda: gate.wait(10))

@@ -74,7 +74,7 @@ def test_every_kind_of_stimulus_reaches_the_mind(cast: Population) -> None:
     assert (ada.counts.stimuli, ada.counts.decisions, ada.counts.episodes) == (6, 2, 2)
 
 
-def test_what_is_said_reaches_those_within_reach_and_nobody_else(cast: Population) -> None:
+def test_speech_reaches_accessible_personas_only(cast: Population) -> None:
     ada = cast.add(
         ADA, RuleMind(when(heard("all"), say("hello all")), when(heard("ben"), say("hello Ben", "Ben")), say("hm", "Cy"))
     )
@@ -104,7 +104,7 @@ def test_reaching_out_relates_both(cast: Population) -> None:
     assert cy.act(steps=1).result().records[0].outcome is ActionOutcome.REFUSED
 
 
-def test_what_is_recalled_and_consulted_is_news_in_the_next_step(cast: Population) -> None:
+def test_recalled_and_consulted_texts_are_stimuli_of_the_next_step(cast: Population) -> None:
     results: list[str] = []
 
     def decide(situation: Situation) -> Any:
@@ -147,7 +147,7 @@ def test_further_actions_are_registered_by_class_and_by_instance() -> None:
         assert cast.add(CY, mind).act().result().records[0].outcome is ActionOutcome.REFUSED
 
 
-def test_an_action_that_raises_is_recorded_and_hurts_nobody(cast: Population) -> None:
+def test_an_action_that_raises_is_recorded_and_does_not_fail_the_agent(cast: Population) -> None:
     broken = ActionKind("BREAK", "Breaks.", lambda *_: str(1 / 0))
     ada = cast.add(ADA, Does(lambda situation: [PersonaAction("BREAK"), DONE]), actions=[broken])
     episode = ada.act().result()
@@ -271,7 +271,7 @@ def test_a_fallback_is_recorded_counted_and_published(cast: Population) -> None:
 # What is kept.
 
 
-def test_the_buffers_are_bounded_and_what_is_lost_is_counted(cast: Population) -> None:
+def test_the_buffers_are_bounded_and_dropped_stimuli_are_counted(cast: Population) -> None:
     ada = cast.add(ADA, Does(lambda situation: [PersonaAction("THINK", str(situation.step)), DONE]), buffer_size=5)
     for number in range(12):
         ada.listen(str(number)).result()
@@ -316,7 +316,7 @@ def test_memories_are_kept_in_the_runtimes_memory() -> None:
         assert ada.memory.stats().consolidations == 1
 
 
-def test_what_makes_no_sense_is_refused_where_it_is_said(cast: Population) -> None:
+def test_invalid_values_are_refused_where_they_are_given(cast: Population) -> None:
     wrongs: list[dict[str, Any]] = [
         {"max_steps": 0},
         {"patience": -1},

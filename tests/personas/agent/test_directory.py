@@ -16,7 +16,7 @@ def both_sides_agree(view: RelationsView) -> bool:
     return all(view[other][name] is relation for name in view for other, relation in view[name].items())
 
 
-def test_each_side_sees_what_the_other_is_to_it() -> None:
+def test_each_side_sees_the_role_of_the_other() -> None:
     relations = Relations()
     relations.relate("ben", "ada", "my boss", back="works for me")
     assert relations.accessible("ben") == {"ada": "my boss"}
@@ -51,7 +51,7 @@ def test_it_can_be_kept_and_given_back() -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [("ada", "ada"), ("", "ada"), ("ada", "")])
-def test_nobody_is_related_to_itself_or_to_no_one(one: str, other: str) -> None:
+def test_a_persona_has_no_relation_to_itself_or_to_an_empty_name(one: str, other: str) -> None:
     with pytest.raises(InvalidSetting):
         Relations().relate(one, other)
 

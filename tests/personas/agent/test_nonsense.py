@@ -39,7 +39,7 @@ def cast() -> Iterator[Population]:
     ],
     ids=range(10),
 )
-def test_a_mind_that_returns_nonsense_fails_the_message_and_not_the_agent(cast: Population, returned: Any) -> None:
+def test_an_invalid_decision_fails_the_message_and_not_the_agent(cast: Population, returned: Any) -> None:
     ada = cast.add(ADA, Does(lambda situation: returned))
     with pytest.raises(HandlerFailed) as caught:
         ada.listen_and_act("Hello").result()
@@ -82,14 +82,14 @@ def test_a_mind_that_is_none_is_refused_where_it_is_given(cast: Population) -> N
     ],
     ids=range(15),
 )
-def test_what_a_persona_cannot_take_in_is_refused_at_once(cast: Population, do: Callable[[PersonaRef], Any]) -> None:
+def test_invalid_stimuli_are_refused_at_once(cast: Population, do: Callable[[PersonaRef], Any]) -> None:
     ada = cast.add(ADA)
     with pytest.raises(InvalidSetting):
         do(ada)
     assert ada.fetch_state().result().counts.stimuli == 0
 
 
-def test_whoever_is_nobody_is_told_apart_from_somebody(cast: Population) -> None:
+def test_an_unknown_name_is_reported_as_unknown(cast: Population) -> None:
     ada = cast.add(ADA)
     cast.add(BEN)
     with pytest.raises(PersonaUnknown):
@@ -144,7 +144,7 @@ def test_an_action_that_never_ends_fails_with_the_patience(cast: Population) -> 
 
 
 @pytest.mark.parametrize("result", [(1, 2, 3), ("done", "well"), (ActionOutcome.DONE,)], ids=range(3))
-def test_an_action_that_tells_nonsense_has_failed(cast: Population, result: Any) -> None:
+def test_an_action_with_an_invalid_result_has_failed(cast: Population, result: Any) -> None:
     mind = Does(lambda situation: [PersonaAction("SING"), DONE])
     ada = cast.add(ADA, mind, actions=[ActionKind("SING", "Sings.", lambda agent, action: result)])
     assert ada.act().result().records[0].outcome is ActionOutcome.FAILED

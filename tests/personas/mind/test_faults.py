@@ -128,9 +128,7 @@ def test_a_budget_of_nothing_is_no_reason_to_fall_back(server: ModelServer) -> N
     assert server.requests == []
 
 
-def test_what_was_recorded_is_replayed_without_a_server_and_what_was_not_is_an_error(
-    server: ModelServer, tmp_path: Path
-) -> None:
+def test_recorded_requests_are_replayed_without_a_server_and_others_are_an_error(server: ModelServer, tmp_path: Path) -> None:
     server.play([Served(text=NOBLE)])
     with gateway(server, record=tmp_path / "model.jsonl") as model:
         _, recorded = greet(model)

@@ -133,7 +133,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("text", "problem"), MALFORMED, ids=[problem for _, problem in MALFORMED])
-def test_a_malformed_reply_is_sent_back_with_what_is_wrong(text: str, problem: str) -> None:
+def test_a_malformed_reply_is_sent_back_with_its_fault(text: str, problem: str) -> None:
     model = Scripted(text, says(TALK))
     decision = decide(model)
     assert decision.actions == (talk("hi", "Ben"),)
@@ -202,7 +202,7 @@ def test_a_mind_that_never_answers_is_given_up() -> None:
     assert decision.fallback == "it took more than 0.01 s"
 
 
-def test_what_is_to_stop_a_run_passes_any_fallback() -> None:
+def test_errors_that_stop_a_run_pass_any_fallback() -> None:
     def stop(_: Situation) -> None:
         raise CoterieError("stop")
 

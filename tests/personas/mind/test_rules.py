@@ -70,7 +70,7 @@ def test_rules_are_put_together() -> None:
     assert decide(all_of(), at=at) == (done(),)
 
 
-def test_what_is_random_is_the_situations_own() -> None:
+def test_random_values_come_from_the_situations_own_stream() -> None:
     rule = one_of(say("a"), say("b"), say("c"))
     drawn = [decide(rule, at=situation(seed=seed)) for seed in range(20)]
     assert drawn == [decide(rule, at=situation(seed=seed)) for seed in range(20)]
@@ -102,7 +102,7 @@ def test_a_rule_may_be_async_on_its_own_and_not_within_another() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["text", 5, [1]])
-def test_a_rule_that_returns_nonsense_is_an_error(wrong: Any) -> None:
+def test_an_invalid_result_of_a_rule_is_an_error(wrong: Any) -> None:
     with pytest.raises(TypeError, match="a mind returned"):
         decide(lambda _: wrong, at=situation())
 
@@ -144,7 +144,7 @@ def test_a_set_of_actions_is_never_changed() -> None:
         ({"n": 3, "target": ""}, ""),
     ],
 )
-def test_what_an_action_is_given_is_checked(given: dict[str, Any], problem: str) -> None:
+def test_the_arguments_of_an_action_are_checked(given: dict[str, Any], problem: str) -> None:
     properties = {"n": {"type": "integer", "minimum": 1, "maximum": 5}, "how": {"enum": ["cash", "card"]}}
     found = ActionKind("BUY", "", lambda *_: None, properties, ("n",)).problem(given)
     assert problem in found

@@ -34,7 +34,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("document", [USUAL, VARIANT], ids=["usual", "variant"])
-def test_what_goes_in_comes_out_equal_and_in_order(tmp_path: Path, document: dict[str, Any]) -> None:
+def test_a_saved_file_is_equal_and_in_the_same_order(tmp_path: Path, document: dict[str, Any]) -> None:
     persona = Persona.load(write(tmp_path, "one.agent.json", document))
     assert persona.document == document
     assert same(persona.to_dict(), document)
@@ -173,7 +173,7 @@ def test_a_fragment_that_conflicts_is_an_error_that_names_the_place(
 
 
 @given(PLAIN)
-def test_merging_what_is_there_already_changes_nothing(value: Any) -> None:
+def test_merging_existing_values_changes_nothing(value: Any) -> None:
     persona = Persona.of("N", thing={"inside": value})
     again = persona.merge(Fragment.of(thing={"inside": value}))
     if not (isinstance(value, list) and len({json.dumps(each, sort_keys=True) for each in value}) < len(value)):
@@ -246,7 +246,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
     assert Persona.load(small, max_bytes=small.stat().st_size).document == USUAL
 
 
-def test_what_cannot_be_read_or_written_says_so(tmp_path: Path) -> None:
+def test_unreadable_and_unwritable_files_raise_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidPersona, match="No such file"):
         Persona.load(tmp_path / "none.agent.json")
     with pytest.raises(InvalidPersona, match="Is a directory"):
@@ -273,7 +273,7 @@ def test_keys_that_are_there_twice_are_told_in_one_line_however_many(caplog: pyt
     assert "and 19995 others" in told
 
 
-def test_what_could_be_read_can_be_read_again_however_large(tmp_path: Path) -> None:
+def test_a_readable_file_can_be_saved_and_read_again_at_any_size(tmp_path: Path) -> None:
     path = tmp_path / "large.agent.json"
     path.write_text(json.dumps({"persona": {"name": "N", "numbers": [1] * 900_000}}, separators=(",", ":")))
     persona = Persona.load(path)
@@ -291,6 +291,6 @@ def test_what_could_be_read_can_be_read_again_however_large(tmp_path: Path) -> N
     ],
     ids=range(5),
 )
-def test_what_is_no_persona_at_all_is_told_too(do: Callable[[], object]) -> None:
+def test_a_value_that_is_not_a_persona_is_reported(do: Callable[[], object]) -> None:
     with pytest.raises((InvalidPersona, InvalidSetting)):
         do()

@@ -87,7 +87,7 @@ def test_a_handler_begins_in_the_context_of_its_sender(dispatcher: Dispatcher) -
 
 @pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
 @pytest.mark.parametrize("write", [Write, WriteAsync])
-def test_what_a_handler_sets_ends_with_its_message(dispatcher: Dispatcher, write: type[Request[str]]) -> None:
+def test_a_variable_that_a_handler_sets_ends_with_its_message(dispatcher: Dispatcher, write: type[Request[str]]) -> None:
     with Runtime(dispatcher=dispatcher) as runtime:
         reader = runtime.spawn(Reader)
         for _ in range(2):

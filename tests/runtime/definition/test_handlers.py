@@ -97,7 +97,7 @@ def test_the_nearest_base_class_wins() -> None:
     assert called(CatchAll, MoreDerived()) == "derived"
 
 
-def test_what_nobody_handles_is_not_handled_unless_there_is_a_handler_for_all() -> None:
+def test_a_message_without_a_handler_is_handled_only_by_a_handler_for_all() -> None:
     class Stray(Message):
         pass
 
@@ -247,7 +247,7 @@ def test_an_abstract_agent_cannot_be_spawned() -> None:
         runtime.spawn(Abstract)
 
 
-def test_an_agent_that_nobody_spawned_can_be_tried_but_has_no_context() -> None:
+def test_an_agent_that_was_not_spawned_can_be_tested_but_has_no_context() -> None:
     agent = Catcher()
     assert agent.base(Base()) == "base"
     with pytest.raises(NotInAgent, match="the context of Catcher exists only while the agent runs"):

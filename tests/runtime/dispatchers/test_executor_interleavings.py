@@ -148,7 +148,7 @@ class FakeBell:
         return self.lock.acquire()
 
 
-def test_the_slot_of_a_worker_is_run_once_whoever_takes_it() -> None:
+def test_the_slot_of_a_worker_is_run_once_by_any_thread() -> None:
     threads = Interleaver([WorkerPool._take, WorkerPool._look, WorkerPool.release_slot, WorkerPool.enqueue, WorkerPool._next])
     for seed in runs(60):
         with threads.locks():
@@ -180,7 +180,7 @@ class _Lease:
     def run(self, worker: LeaseWorker) -> None: ...
 
 
-def test_who_wakes_a_seat_that_has_woken_by_itself_and_ended_meanwhile_has_nothing_more_to_do() -> None:
+def test_waking_an_executor_that_has_ended_meanwhile_does_nothing() -> None:
     clock = ManualClock()
     executor = DedicatedExecutor(
         DedicatedScheduler(DispatcherResources("test", clock, Timers(clock), ThreadPoolExecutor(1))), Schedulable()

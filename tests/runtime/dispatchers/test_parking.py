@@ -54,7 +54,7 @@ def stand() -> Iterator[Stand]:
     stand.executor.shutdown()
 
 
-def test_this_python_has_what_parking_needs() -> None:
+def test_this_python_supports_parked_loops() -> None:
     assert supported()
     base = asyncio.SelectorEventLoop
     for name in PRIVATE:
@@ -78,7 +78,7 @@ def test_it_costs_no_file_descriptor_until_it_is_used_for_input(stand: Stand) ->
     assert dict(stand.loop._parking.get_map()) == {}
 
 
-def test_a_pump_runs_what_is_ready_and_returns(stand: Stand) -> None:
+def test_a_pump_runs_ready_callbacks_and_returns(stand: Stand) -> None:
     seen: list[object] = []
     stand.loop.call_soon(seen.append, 1)
     stand.loop.call_soon(lambda: stand.loop.call_soon(seen.append, 2))
@@ -222,7 +222,7 @@ def test_a_callback_that_raises_is_reported_and_the_others_run(stand: Stand, kin
     assert seen == [1]
 
 
-def test_to_stop_a_loop_that_nobody_runs_forever_does_nothing(stand: Stand) -> None:
+def test_stopping_a_loop_that_does_not_run_forever_does_nothing(stand: Stand) -> None:
     seen: list[int] = []
     stand.loop.call_soon(stand.loop.stop)
     stand.loop.call_soon(seen.append, 1)

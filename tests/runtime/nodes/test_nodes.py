@@ -100,7 +100,7 @@ def test_an_agent_can_be_asked_for_by_its_name(pair: Pair) -> None:
     assert agent.ask(Echo(5)).result(10) == 5
 
 
-def test_errors_come_back_as_what_they_were(pair: Pair) -> None:
+def test_decoded_errors_equal_the_encoded_ones(pair: Pair) -> None:
     agent = pair.seen_from_here(pair.there.spawn(Recorder, name="far", supervision=Supervision(backoff=AT_ONCE)))
     with pytest.raises(HandlerFailed, match=r"far failed to handle Fail: ValueError: broken") as caught:
         agent.ask(Fail("broken")).result(10)
@@ -110,7 +110,7 @@ def test_errors_come_back_as_what_they_were(pair: Pair) -> None:
         agent.ask(Unknown()).result(10)
 
 
-def test_who_was_never_there_is_unknown_and_who_has_gone_has_stopped(pair: Pair) -> None:
+def test_an_agent_that_never_existed_is_unknown_and_an_ended_one_has_stopped(pair: Pair) -> None:
     nobody = pair.here.reference(f"coterie://{pair.there.node}/nobody")
     with pytest.raises(UnknownAgent, match="nobody"):
         nobody.ask(Echo(1)).result(10)
@@ -152,7 +152,7 @@ def test_an_answer_that_cannot_be_sent_fails_its_ask_and_says_so(pair: Pair) -> 
     assert agent.ask(Echo(1)).result(10) == 1
 
 
-def test_strict_runtimes_refuse_locally_what_could_not_be_sent() -> None:
+def test_strict_runtimes_refuse_unencodable_messages_locally() -> None:
     with Runtime(strict=True) as runtime:
         agent = runtime.spawn(Odd, name="odd")
         with pytest.raises(EncodeFailed):
@@ -231,7 +231,7 @@ def test_asks_end_whatever_gets_lost() -> None:
         assert pair.here._services.node_link._asked == {}
 
 
-def test_what_is_repeated_is_handled_once_and_what_is_reordered_arrives_in_order() -> None:
+def test_repeated_frames_are_handled_once_and_reordered_frames_in_order() -> None:
     clock = ManualClock()
     transport = LossyTransport(6, duplicate=0.5, reorder=0.5, behind=0.02, clock=clock)
     with ExitStack() as stack:

@@ -53,7 +53,7 @@ def test_a_reply_gives_a_future_for_asyncio_to_wait_for() -> None:
     asyncio.run(asyncio.wait_for(main(), 20))
 
 
-def test_a_reply_that_is_taken_for_a_future_says_what_to_use() -> None:
+def test_a_reply_that_is_used_as_a_future_raises_with_the_remedy() -> None:
     async def main() -> None:
         async with Runtime() as runtime:
             reply = runtime.spawn(Waiter).ask(Wait())
@@ -66,7 +66,7 @@ def test_a_reply_that_is_taken_for_a_future_says_what_to_use() -> None:
     asyncio.run(main())
 
 
-def test_a_reply_that_is_awaited_without_asyncio_says_what_to_do() -> None:
+def test_a_reply_that_is_awaited_without_asyncio_raises_with_the_remedy() -> None:
     with Runtime() as runtime:
         reply: Reply[int] = runtime.spawn(Waiter).ask(Wait(seconds=60))
         with pytest.raises(RuntimeError, match="wait for it on a helper thread"):

@@ -31,7 +31,7 @@ def reaches(start: Cell, end: Cell) -> bool:
 @given(
     st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from(["wait", "wait", "leave", "end"])), max_size=60)
 )
-def test_what_is_let_in_never_closes_a_circle_and_what_is_not_would(moves: list[tuple[int, int, str]]) -> None:
+def test_an_accepted_edge_never_closes_a_cycle_and_a_refused_edge_would(moves: list[tuple[int, int, str]]) -> None:
     cells = [Cell(str(n)) for n in range(7)]
     graph = WaitGraph()
     for one, other, move in moves:
@@ -60,7 +60,7 @@ def test_what_is_let_in_never_closes_a_circle_and_what_is_not_would(moves: list[
         assert not any(reaches(target, cell) for outcome, target in cell.waits_for.items() if not outcome.done)
 
 
-def test_the_error_names_the_circle_and_what_to_do() -> None:
+def test_the_error_names_the_cycle_and_the_remedy() -> None:
     a, b = Cell("anna"), Cell("bert")
     graph = WaitGraph()
     graph.enter(a, b, Signal())  # type: ignore[arg-type] # stands for a cell

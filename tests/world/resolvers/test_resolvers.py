@@ -22,7 +22,7 @@ def take(agent: str, amount: float, key: str = "k", priority: int = 0, **more: A
     return Intent(agent, "take", {"key": key, "amount": amount, **more}, priority)
 
 
-def test_who_has_the_highest_priority_comes_first_and_then_the_name() -> None:
+def test_the_highest_priority_comes_first_and_then_the_name() -> None:
     found, world = ends(resolvers.FirstCome(), {}, put("ada", 1), put("zoe", 2, priority=1), put("ben", 3))
     assert found == {"zoe": "granted", "ada": "refused", "ben": "refused"}
     assert world.view()["k"] == 2
@@ -42,7 +42,7 @@ def test_a_lottery_is_drawn_from_the_seed_and_priorities_go_first() -> None:
     assert winners == {1, 2, 3}
 
 
-def test_rationing_puts_what_is_got_where_it_says_and_leaves_the_rest_to_another() -> None:
+def test_rationing_adds_granted_amounts_to_its_key_and_leaves_other_intents_to_another_resolver() -> None:
     rationing = resolvers.Rationing("lake", into="basket/{agent}")
     found, world = ends(
         rationing, {"lake": 9}, Intent("ada", "take", {"amount": 6}), take("ben", 6, "lake", into="b"), put("cleo", 1)
@@ -60,7 +60,7 @@ def test_an_amount_that_makes_no_sense_is_refused(amount: Any) -> None:
         assert (found, world.view()["k"]) == ({"ada": "refused"}, 5)
 
 
-def test_what_can_be_merged_is_merged() -> None:
+def test_compatible_intents_are_merged() -> None:
     sums = [Intent(name, "add", {"key": "n", "amount": 2}) for name in ("ada", "ben")]
     found, world = ends(resolvers.Merge(), {"n": 1}, *sums, put("cleo", {"x": 1}), put("dag", {"y": 2}), put("esi", {"x": 9}))
     assert found == {"ada": "granted", "ben": "granted", "cleo": "granted", "dag": "granted", "esi": "refused"}

@@ -11,7 +11,7 @@ asks = st.lists(st.integers(0, 200), min_size=1, max_size=8)
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 @given(asked=asks, available=st.integers(0, 300), seed=st.integers(0, 9))
-def test_all_that_can_be_given_is_given_and_nobody_gets_more_than_it_asked_for(
+def test_the_whole_available_amount_is_granted_and_no_share_exceeds_its_request(
     rule: Share, asked: list[int], available: int, seed: int
 ) -> None:
     shares = rule(asked, available, Random(seed))
@@ -35,9 +35,7 @@ def test_fractions_are_shared_out_too(rule: Share, asked: list[float], available
     available=st.floats(0, 1e308) | st.floats(0, 3) | st.integers(0, 20),
     seed=st.integers(0, 9),
 )
-def test_what_is_shared_out_never_leaves_less_than_nothing(
-    rule: Share, asked: list[float], available: float, seed: int
-) -> None:
+def test_a_division_never_leaves_a_negative_amount(rule: Share, asked: list[float], available: float, seed: int) -> None:
     left = available
     for share, amount in zip(rule(asked, available, Random(seed)), asked, strict=True):
         assert 0 <= share <= amount
@@ -57,13 +55,13 @@ def test_a_proportional_share_is_within_one_of_the_exact_part(asked: list[int], 
 
 
 @given(asked=asks, available=st.integers(0, 300))
-def test_an_equal_share_takes_from_nobody_who_has_less(asked: list[int], available: int) -> None:
+def test_an_equal_share_does_not_reduce_smaller_requests(asked: list[int], available: int) -> None:
     shares = RULES[Sharing.EQUAL](asked, available, Random(0))
     most = max(shares)
     assert all(share >= most - 1 for share, amount in zip(shares, asked, strict=True) if share < amount)
 
 
-def test_what_does_not_divide_goes_to_those_who_come_first() -> None:
+def test_the_remainder_of_a_division_goes_to_the_first_requests() -> None:
     assert RULES[Sharing.EQUAL]([5, 5, 5], 10, Random(0)) == [4, 3, 3]
     assert RULES[Sharing.PROPORTIONAL]([5, 5, 5], 10, Random(0)) == [4, 3, 3]
 

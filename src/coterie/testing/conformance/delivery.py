@@ -81,7 +81,7 @@ class Delivery(Suite):
             assert [(letter.message, letter.reason) for letter in runtime.dead_letters] == [(Note(1), Reason.EXPIRED)]
             assert runtime.metrics().totals.expired == 1
 
-    def test_a_mailbox_that_rejects_refuses_what_is_more_than_it_holds(self) -> None:
+    def test_a_mailbox_that_rejects_refuses_messages_beyond_its_capacity(self) -> None:
         gate = Gate()
         with self.runtime() as runtime:
             agent = runtime.spawn(Gatekeeper, gate, name="small", mailbox=MailboxPolicy.reject(2))
@@ -220,7 +220,7 @@ class Delivery(Suite):
             assert "recorder" in str(next(iter(runtime.dead_letters)))
             assert runtime.metrics().totals.dead == 2
 
-    def test_what_is_no_message_is_refused_at_the_sender(self) -> None:
+    def test_a_value_that_is_not_a_message_is_refused_at_the_sender(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Recorder, name="recorder")
             with pytest.raises(InvalidMessage, match=r"int.*recorder"):

@@ -46,7 +46,7 @@ class JournalConformance:
 
     # The log.
 
-    def test_what_was_written_is_there_when_the_conversation_is_opened_again(self, journal: Journal) -> None:
+    def test_written_entries_are_there_when_the_conversation_is_opened_again(self, journal: Journal) -> None:
         first = journal.open("a", 100)
         assert (first.epoch, first.records, first.operations, first.last_turn) == (1, [], [], 0)
         entries: list[ConversationEntry] = [
@@ -74,7 +74,7 @@ class JournalConformance:
             journal.write("a", epoch, [said], [late]).result()
         assert journal.open("a", 100).records == []
 
-    def test_who_opened_before_another_is_refused(self, journal: Journal) -> None:
+    def test_an_earlier_owner_is_refused(self, journal: Journal) -> None:
         old = journal.open("a", 100).epoch
         new = journal.open("a", 100).epoch
         said = LogRecord(1, 5.0, UserMessageEntry(turn=1, text="x"))
@@ -146,7 +146,7 @@ class JournalConformance:
         assert journal.ledger.keep("a", 1, 1, b"late").result() is False
         assert journal.ledger.checkpoint("a", 1) == b"kept"
 
-    def test_what_the_user_is_owed_is_found_until_it_is_delivered(self, journal: Journal) -> None:
+    def test_undelivered_outcomes_are_found_until_their_delivery(self, journal: Journal) -> None:
         epoch = journal.open("a", 100).epoch
         running = machine.begin(an_operation(), 1.0)
         done = machine.end(running, _S.SUCCEEDED, 4.0, "yes")

@@ -195,7 +195,7 @@ class AgentLifecycle(Suite):
             assert runtime.reference(str(target.address)) == target
             assert runtime.reference(str(target.address)).ask(Echo(3)).result(10) == 3
 
-    def test_a_stopped_agent_handles_what_was_queued_and_nothing_after(self) -> None:
+    def test_a_stopped_agent_handles_queued_messages_and_no_later_ones(self) -> None:
         if not self.arrives_at_once:
             pytest.skip("the stop may arrive after what was sent later")
         gate = Gate()
@@ -231,7 +231,7 @@ class AgentLifecycle(Suite):
                     reply.result(10)
             assert [letter.reason for letter in runtime.dead_letters] == [Reason.STOPPED] * 3
 
-    def test_a_stop_without_draining_cancels_what_awaits(self) -> None:
+    def test_a_stop_without_draining_cancels_awaiting_handlers(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Recorder)
             reply = agent.ask(Sleep())
@@ -262,7 +262,7 @@ class AgentLifecycle(Suite):
             agent = runtime.spawn(BornDead)
             eventually(lambda: not agent.is_alive)
 
-    def test_to_stop_what_has_stopped_is_harmless(self) -> None:
+    def test_stopping_a_stopped_agent_is_harmless(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Recorder)
             for _ in range(3):

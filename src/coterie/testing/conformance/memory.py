@@ -72,7 +72,7 @@ class BackendConformance:
         assert backend.write([Put(record("k", 4), expected=3), Put(record("k", 9), expected=3)]) == [True, False]
         assert backend.get(["k"])["k"].version == 4
 
-    def test_a_delete_spares_what_is_newer(self, backend: Backend) -> None:
+    def test_a_delete_keeps_a_newer_record(self, backend: Backend) -> None:
         backend.write([Put(record("k", 5))])
         assert backend.write([Delete("k", 4)]) == [False]
         assert backend.count() == 1
@@ -231,7 +231,7 @@ class ArchiveConformance(BackendConformance):
         assert self.found(archive, "harvest", after=20.0, before=30.0) == ["b"]
         assert len(self.found(archive, "harvest", limit=2)) == 2
 
-    def test_what_was_put_off_comes_to_an_end_and_changes_no_answer(self, archive: Archive) -> None:
+    def test_deferred_work_ends_and_changes_no_answer(self, archive: Archive) -> None:
         archive.write([Put(record(f"k{n}", n + 1, text="apple")) for n in range(1_200)])
         assert any(not archive.do_deferred_work() for _ in range(100))
         assert len(self.found(archive, "apple", limit=2_000)) == 1_200
@@ -255,7 +255,7 @@ class ArchiveConformance(BackendConformance):
             assert self.found(archive, word) == ["k"] or word in ("and", "or", "not")
         assert self.found(archive, "日本語") == []
 
-    def test_what_came_into_a_tier_before_a_time_is_due(self, archive: Archive) -> None:
+    def test_records_that_entered_a_tier_before_a_time_are_due(self, archive: Archive) -> None:
         archive.write(
             [Put(record(f"s{n}", n + 1, tier=Tier.SHORT, entered=float(n // 2))) for n in range(10)]
             + [Put(record("i", 20, tier=Tier.INTERMEDIATE)), Put(record("h", 21, kind=MemoryKind.INTERNAL))]
@@ -267,7 +267,7 @@ class ArchiveConformance(BackendConformance):
         assert [each.key for each in archive.due(Tier.INTERMEDIATE, 1.0)] == ["i"]
         assert archive.due(Tier.LONG, 1.0) == []
 
-    def test_what_expires_is_told_in_order(self, archive: Archive) -> None:
+    def test_expired_records_are_listed_in_order(self, archive: Archive) -> None:
         archive.write(
             [
                 Put(record("b", 1, expires=10.0)),
@@ -288,7 +288,7 @@ class ArchiveConformance(BackendConformance):
         there = archive.get(["k"])["k"]
         assert (there.access_count, there.last_access, there.version) == (4, 9.0, 3)
 
-    def test_what_cites_a_memory_is_found(self, archive: Archive) -> None:
+    def test_memories_that_cite_another_are_found(self, archive: Archive) -> None:
         archive.write(
             [
                 Put(record("two", 2, agent="alice", sources=("e1", "e2"), created=2.0)),
@@ -335,7 +335,7 @@ class ArchiveConformance(BackendConformance):
         archive.write([Delete("a", 7)])
         assert archive.newest() >= 7
 
-    def test_decisions_are_kept_newest_first_if_what_was_decided_was_done(self, archive: Archive) -> None:
+    def test_decisions_of_applied_changes_are_stored_newest_first(self, archive: Archive) -> None:
         def decided(n: int, action: MaintenanceAction) -> MaintenanceDecision:
             return MaintenanceDecision(float(n), f"i{n % 2}", f"k{n % 2}", "alice", action, Tier.SHORT, None, "time is up")
 

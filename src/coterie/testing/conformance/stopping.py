@@ -104,7 +104,7 @@ class Stopping(Suite):
                 agent.ask(Sleep(0.0, 1)).result(10)
         eventually(lambda: self._threads() <= before, what="the threads of the runtime ended")
 
-    def test_what_was_sent_is_handled_before_the_end_and_what_follows_from_it(self) -> None:
+    def test_sent_messages_and_their_consequences_are_handled_before_the_end(self) -> None:
         if not self.arrives_at_once:
             pytest.skip("what the transport holds at the end is lost")
         log = Log()
@@ -118,7 +118,7 @@ class Stopping(Suite):
         assert log.lines == [str(n) for n in range(20)]
         assert len(runtime.dead_letters) == 0
 
-    def test_without_draining_what_is_queued_becomes_dead_letters(self) -> None:
+    def test_without_draining_queued_messages_become_dead_letters(self) -> None:
         gate = Gate()
         runtime = self.runtime()
         agent = runtime.spawn(Gatekeeper, gate)

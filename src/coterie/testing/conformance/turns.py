@@ -245,7 +245,7 @@ class Turns(Suite):
             agent.stop().result(5)
             assert not agent.is_alive
 
-    def test_handlers_know_who_sent_their_message(self) -> None:
+    def test_handlers_know_the_sender_of_their_message(self) -> None:
         with self.runtime() as runtime:
             agent, other = runtime.spawn(Busy, name="asked"), runtime.spawn(Busy, name="asking")
             assert other.ask(PassOn(agent)).result(10) == "asking"

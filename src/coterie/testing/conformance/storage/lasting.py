@@ -67,7 +67,7 @@ class Lasting(Notes):
             assert database.migrate(Schema("room", [first, "CREATE TABLE b (n BIGINT)"])) == 2
             assert database.rows("SELECT * FROM a") == [(1,)]
 
-    def test_two_users_who_migrate_at_once_do_it_once(self) -> None:
+    def test_two_users_that_migrate_at_once_migrate_once(self) -> None:
         taken: list[int] = []
         schema = Schema("room", ["CREATE TABLE a (n BIGINT)", lambda _: taken.append(1), "INSERT INTO a VALUES (1)"])
 
@@ -81,7 +81,7 @@ class Lasting(Notes):
 
     # Closing
 
-    def test_closing_does_what_was_accepted(self) -> None:
+    def test_closing_does_accepted_writes(self) -> None:
         database = self.notes()
         pending = [database.write(insert(number), durable=False) for number in range(500)]
         database.close()
@@ -103,7 +103,7 @@ class Lasting(Notes):
             with pytest.raises(StorageClosed):
                 use()
 
-    def test_closing_refuses_those_who_wait_for_room(self) -> None:
+    def test_closing_refuses_writers_that_wait_for_a_place(self) -> None:
         gate = Gate()
         database = self.notes(capacity=1)
         database.write(lambda _: gate.wait())
@@ -147,7 +147,7 @@ class Lasting(Notes):
                 database.write(lambda _: database.close()).result(10)
             assert database.write(insert(1)).result(10) == 1
 
-    def test_one_user_who_closes_does_not_disturb_another(self) -> None:
+    def test_one_user_that_closes_does_not_affect_another(self) -> None:
         one, two = self.notes(), self.open()
         one.write(insert(1)).result(10)
         one.close()

@@ -30,14 +30,14 @@ from coterie.testing.together import Together, run_together
 class Writing(Notes):
     """The cases."""
 
-    def test_a_write_returns_what_its_work_returned(self) -> None:
+    def test_a_write_returns_the_result_of_its_work(self) -> None:
         with self.notes() as database:
             assert database.write(insert(1)).result(10) == 1
             assert database.write(lambda write: write.row("SELECT body FROM notes")).result(10) == ("x",)
             assert database.write(lambda write: write.execute("UPDATE notes SET body = ?", ("y",))).result(10) == 1
 
     @pytest.mark.parametrize("durable", [True, False])
-    def test_what_was_acknowledged_is_seen_by_every_read(self, *, durable: bool) -> None:
+    def test_every_read_sees_acknowledged_writes(self, *, durable: bool) -> None:
         with self.notes() as database:
             for number in range(50):
                 database.write(insert(number), durable=durable).result(10)
