@@ -12,10 +12,20 @@ ROOT = Path(__file__).parents[2]
 FISHING = "examples/commons/fishing.toml"
 
 
-def coterie(*arguments: object, cwd: Path = ROOT, code: int = 0, **environment: str) -> tuple[str, str]:
+def coterie(
+    *arguments: object, cwd: Path = ROOT, code: int = 0, given: str | None = None, **environment: str
+) -> tuple[str, str]:
     command = [str(Path(sys.executable).parent / "coterie"), *map(str, arguments)]
     done = subprocess.run(  # noqa: S603 - our own command
-        command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100", **environment}, check=False
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        input=given,
+        env={**os.environ, "COLUMNS": "100", **environment},
+        check=False,
     )
     assert done.returncode == code, (done.stdout, done.stderr)
     return done.stdout, done.stderr

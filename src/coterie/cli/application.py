@@ -18,16 +18,22 @@ from rich.markup import escape
 from coterie.cli.chat.command import chat
 from coterie.cli.doctor import doctor
 from coterie.cli.many import compare_modes, sweep
+from coterie.cli.output import narrow_columns, prepare_streams
 from coterie.cli.run import run
 from coterie.cli.runs import replay_run, resume_run, show_run
 from coterie.cli.serve import serve
-from coterie.errors import CoterieError
+from coterie.errors import CoterieError, describe
+
+_TRACEBACK = "COTERIE_TRACEBACK"
+
+_COLUMNS = narrow_columns()
 
 application = typer.Typer(
     help="Many agents at once, each on its own thread.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich" if _COLUMNS is None else None,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": _COLUMNS},
 )
 
 
@@ -58,18 +64,34 @@ application.command("sweep")(sweep)
 
 
 def main() -> None:
-    """Run the command line. Ends the process with status 0 for success, 1 for failure, 2 for wrong use, 130 if interrupted."""
+    """Run the command line. Ends the process with status 0 for success, 1 for failure, 2 for wrong use, 130 if interrupted.
+
+    An error is one line. With the environment variable COTERIE_TRACEBACK, an unexpected error shows its traceback.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
+    prepare_streams()
     # The folder of a run has the log; between the lines of a command it would only confuse.
     logging.getLogger("coterie").addHandler(logging.NullHandler())
     try:
         application()
     except CoterieError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        _say(str(error))
         sys.exit(1)
     except OSError as error:
         _report_output_failure(error)
         sys.exit(1)
+    except KeyboardInterrupt:
+        _say("interrupted", "")
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        _say(f"{describe(error)} (unexpected; {_TRACEBACK}=1 shows where it happened)")
+        sys.exit(1)
+
+
+def _say(text: str, begin: str = "[bold red]error:[/] ") -> None:
+    Console(stderr=True, highlight=False).print(f"{begin}{escape(text)}", soft_wrap=True)
 
 
 def _report_output_failure(error: OSError) -> None:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from coterie.cli.output import bar, print_table
 from coterie.orchestrator import Bar, RunRecord, Scenario, Summary, Table
 
 _BAR = 30
@@ -56,11 +57,11 @@ def show_summary(console: Console, summary: Summary, *, course: bool = False) ->
     """Print the summary of a run; with `course`, its steps too."""
     if course:
         if summary.history is not None:
-            console.print(rich_table(summary.history))
+            print_table(console, rich_table(summary.history))
         for line in summary.lines:
             console.print(escape(line), soft_wrap=True)
     for table in summary.tables:
-        console.print(rich_table(table))
+        print_table(console, rich_table(table))
     if not summary.tables:
         console.print(escape(summary.headline), soft_wrap=True)
     for note in summary.notes:
@@ -98,8 +99,9 @@ def rich_table(table: Table, *, plain: bool = False) -> RichTable:
 def _cell(value: Any) -> str:
     if isinstance(value, Bar):
         full = round(_BAR * max(0.0, min(1.0, value.part)))
+        done, left = bar(full, _BAR - full)
         colour = "red" if value.alarming else "cyan"
-        return f"[{colour}]{'█' * full}[/][dim]{'░' * (_BAR - full)}[/]" + (f" {escape(value.note)}" if value.note else "")
+        return f"[{colour}]{done}[/][dim]{left}[/]" + (f" {escape(value.note)}" if value.note else "")
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import operator
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Annotated
 
@@ -19,23 +19,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from coterie.cli.output import print_table
 from coterie.errors import StorageCorrupt, describe
 from coterie.errors.general import install_command
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.storage import Database, open_database
 from coterie.work import Bounds, Machine, ProcessingEngine, Sizing
 
-_EXTRAS = {
-    "cli": "typer",
-    "report": "matplotlib",
-    "postgres": "psycopg",
-    "redis": "redis",
-    "prometheus": "prometheus_client",
-    "vectors": "numpy",
-    "embed": "fastembed",
-    "models": "pydantic_ai",
-    "serve": "ag_ui",
-}
+_EXTRAS = ("cli", "report", "postgres", "redis", "prometheus", "vectors", "embed", "models", "serve")
+_REQUIREMENT = re.compile(r"""([\w.-]+)\s*(?:\[([^\]]*)\])?[^;]*(?:;.*extra\s*==\s*['"]([\w-]+)['"])?""")
+"""A requirement in the metadata of a package: its name, its extras, and the extra that has it."""
 _PATIENCE = 60.0
 
 
@@ -71,15 +64,32 @@ def doctor(
         _try("storage", lambda: _storage(database)),
         _try("memory", lambda: _memory(redis)),
     ]
-    extras = {extra: importlib.util.find_spec(module) is not None for extra, module in _EXTRAS.items()}
+    extras = {extra: missing_packages("coterie", extra) for extra in _EXTRAS}
     if as_json:
         typer.echo(json.dumps(_as_dict(machine, sizing, checks, extras), indent=2))
     else:
         console = Console(highlight=False)
         for table in (_machine(machine), _sizing(sizing), _health(checks, extras)):
-            console.print(table)
+            print_table(console, table)
     if not all(check.well for check in checks):
         raise typer.Exit(1)
+
+
+def missing_packages(package: str, extra: str) -> list[str]:
+    """Return the packages that an extra of an installed package needs and that are not installed, by name."""
+    missing: list[str] = []
+    for text in requires(package) or ():
+        match = _REQUIREMENT.match(text)
+        if match is None or match[3] != extra:
+            continue
+        try:
+            version(match[1])
+        except PackageNotFoundError:
+            missing.append(match[1])
+            continue
+        for inner in filter(None, (match[2] or "").replace(" ", "").split(",")):
+            missing += missing_packages(match[1], inner)
+    return list(dict.fromkeys(missing))
 
 
 def _try(name: str, check: Callable[[], str]) -> Check:
@@ -161,15 +171,14 @@ def _sizing(sizing: Sizing) -> Table:
     return table
 
 
-def _health(checks: list[Check], extras: dict[str, bool]) -> Table:
+def _health(checks: list[Check], extras: dict[str, list[str]]) -> Table:
     table = Table(title="health", title_justify="left", show_header=False)
     for check in checks:
         table.add_row(check.name, "[green]well[/]" if check.well else "[bold red]not well[/]", escape(check.detail))
     table.add_section()
-    for extra, installed in extras.items():
-        table.add_row(
-            extra, "installed" if installed else "[dim]not installed[/]", "" if installed else escape(install_command(extra))
-        )
+    for extra, missing in extras.items():
+        lacking = f"without {', '.join(missing)}: {install_command(extra)}" if missing else ""
+        table.add_row(extra, "[dim]not installed[/]" if missing else "installed", escape(lacking))
     return table
 
 
@@ -177,7 +186,7 @@ def _bytes(count: int | None) -> str:
     return "unknown" if count is None else f"{count / 2**30:.1f} GiB"
 
 
-def _as_dict(machine: Machine, sizing: Sizing, checks: list[Check], extras: dict[str, bool]) -> dict[str, object]:
+def _as_dict(machine: Machine, sizing: Sizing, checks: list[Check], extras: dict[str, list[str]]) -> dict[str, object]:
     return {
         "machine": {**asdict(machine), "cores": machine.cores, "usable": machine.usable},
         "sizing": {
@@ -187,5 +196,6 @@ def _as_dict(machine: Machine, sizing: Sizing, checks: list[Check], extras: dict
             "limits": asdict(sizing.limits),
         },
         "checks": {check.name: {"well": check.well, "detail": check.detail} for check in checks},
-        "extras": extras,
+        "extras": {extra: not missing for extra, missing in extras.items()},
+        "missing": {extra: missing for extra, missing in extras.items() if missing},
     }

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from coterie.cli.display import rich_table
 from coterie.cli.interrupting import interruptible
+from coterie.cli.output import print_table
 from coterie.errors.orchestrator import RunFolderFailed
 from coterie.orchestrator import Table, compare, load_scenario
 from coterie.orchestrator.report import require_report
@@ -50,7 +51,7 @@ def compare_modes(
             times = (f"{each.record.seconds:.3f}", f"{each.record.waited:.3f}")
             rows.append((each.mode, *times, each.record.forfeits, *figures.values(), each.record.digest[:16]))
             compared.append(each.mode)
-    console.print(rich_table(Table(loaded.parameters.name, columns, tuple(rows))))
+    print_table(console, rich_table(Table(loaded.parameters.name, columns, tuple(rows))))
     console.print("waited: seconds, over all agents")
 
 

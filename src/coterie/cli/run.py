@@ -95,6 +95,8 @@ def run_in(folder: RunFolder, scenario: Scenario, *, resume: bool, pace: float =
         show_summary(console, summary)
         console.print(f"digest {record.digest}", soft_wrap=True)
         console.print(f"The record is in {escape(str(folder.path))}", soft_wrap=True)
+        if folder.unlogged:
+            console.print(f"{folder.unlogged} lines of its log could not be written", soft_wrap=True)
         if report:
             console.print(f"The report is {escape(str(write_report(folder.path)))}", soft_wrap=True)
     end_with(console, summary)

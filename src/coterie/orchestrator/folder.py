@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,26 @@ MEETINGS = "meetings"
 """The folder of the minutes of meetings."""
 
 
+class RunLog(logging.FileHandler):
+    """The log of a run. It counts the records that it cannot write, and prints nothing about each of them."""
+
+    lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name in the standard library
+        """Count a record that could not be written; report any other error as usual."""
+        if isinstance(sys.exception(), OSError):
+            self.lost += 1
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file, also if the last records cannot be written."""
+        try:
+            super().close()
+        except OSError:
+            self.lost += 1
+
+
 class RunFolder:
     """A folder of its own for one run: the scenario file, events and logs as JSON lines, metrics, event log, report.
 
@@ -33,7 +54,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._events = (path / "events.jsonl").open("ab", buffering=0)
-        self._log = logging.FileHandler(path / "log.jsonl", encoding="utf-8", delay=True)
+        self._log = RunLog(path / "log.jsonl", encoding="utf-8", delay=True)
         self._log.setFormatter(JsonFormatter(["asctime", "levelname", "name", "threadName", "message"]))
         self._log.addFilter(AgentLogFilter())
         self._encoder = msgspec.json.Encoder()
@@ -80,14 +101,27 @@ class RunFolder:
         return temporary.replace(self.path / name)
 
     def event(self, kind: str, /, **fields: Any) -> None:
-        """Append an event."""
-        self._events.write(self._encoder.encode({"event": kind, **fields}) + b"\n")
+        """Append an event. Raises `RunFolderFailed`."""
+        line = self._encoder.encode({"event": kind, **fields}) + b"\n"
+        try:
+            self._events.write(line)
+        except OSError as error:
+            raise RunFolderFailed(self.path / "events.jsonl", error) from error
 
     def write(self, name: str, value: Any) -> None:
-        """Write a value as a JSON file, whole or not at all."""
+        """Write a value as a JSON file, whole or not at all. Raises `RunFolderFailed`."""
         temporary = self.path / f".{name}.part"
-        temporary.write_bytes(msgspec.json.format(self._encoder.encode(value), indent=2) + b"\n")
-        temporary.replace(self.path / name)
+        data = msgspec.json.format(self._encoder.encode(value), indent=2) + b"\n"
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(self.path / name)
+        except OSError as error:
+            raise RunFolderFailed(self.path / name, error) from error
+
+    @property
+    def unlogged(self) -> int:
+        """Return the number of log records that could not be written."""
+        return self._log.lost
 
     def __enter__(self) -> Self:
         logging.getLogger("coterie").addHandler(self._log)

@@ -6,12 +6,15 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
+from coterie.cli.output import bar, drawn
 from coterie.conversation import Operation, OperationState
 
 YOU = "you"
 INDENT = "  "
 _BAR = 20
 _TITLE = 26
+_LEAST = 16
+"""Columns that lines have at least."""
 
 
 def clean(text: str) -> str:
@@ -25,18 +28,30 @@ def wrapped(who: str, text: str, width: int) -> str:
     lines: list[str] = []
     for paragraph in clean(text).splitlines() or [""]:
         indent = INDENT if lines else first
-        lines += textwrap.wrap(paragraph, max(20, width - 1), initial_indent=indent, subsequent_indent=INDENT) or [""]
+        lines += _wrap(paragraph, width, indent, INDENT) or [""]
     return "\n".join(lines)
 
 
 def bars(operations: Iterable[Operation], width: int, now: float) -> list[str]:
     """Return a line for each running operation: its name, progress, current step, and estimated remaining time."""
-    return [_bar(each, max(40, width - 1), now) for each in operations]
+    return [_bar(each, max(_LEAST, width - 1), now) for each in operations]
 
 
 def note(text: str, width: int) -> str:
     """Return a line that is not part of the conversation."""
-    return textwrap.fill(f"({clean(text)})", max(20, width - 1), initial_indent=INDENT, subsequent_indent=INDENT + " ")
+    return "\n".join(_wrap(f"({clean(text)})", width, INDENT, INDENT + " "))
+
+
+def _wrap(text: str, width: int, first: str, rest: str) -> list[str]:
+    """Return a paragraph in lines that are wrapped between words; a word longer than a line stays whole."""
+    return textwrap.wrap(
+        text,
+        max(_LEAST, width - 1),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def step(operation: Operation) -> str:
@@ -58,7 +73,8 @@ def title(operation: Operation) -> str:
 
 def _bar(operation: Operation, width: int, now: float) -> str:
     name = f"{operation.id} {title(operation)}"
-    name = name if len(name) <= _TITLE else name[: _TITLE - 1] + "…"
+    room = min(_TITLE, width // 2)
+    name = name if len(name) <= room else name[: room - 1] + drawn("…", "~")
     if operation.state is OperationState.QUEUED:
         rest = "waits for its turn"
     elif operation.state is OperationState.CANCELLING:
@@ -69,9 +85,10 @@ def _bar(operation: Operation, width: int, now: float) -> str:
         long = _BAR if width >= 100 else _BAR // 2  # noqa: PLR2004 - columns
         done = round(long * operation.fraction)
         left = _left(operation, now)
-        rest = f"{'█' * done}{'░' * (long - done)} {operation.fraction:>4.0%} {left:>7}  {clean(operation.line)}"
-    line = f"{INDENT}{name:<{_TITLE}} {rest}"
-    return line if len(line) <= width else line[: width - 1] + "…"
+        full, empty = bar(done, long - done)
+        rest = f"{full}{empty} {operation.fraction:>4.0%} {left:>7}  {clean(operation.line)}"
+    line = f"{INDENT}{name:<{room}} {rest}"
+    return line if len(line) <= width else line[: width - 1] + drawn("…", "~")
 
 
 def _left(operation: Operation, now: float) -> str:
