@@ -374,7 +374,7 @@ class Mailbox:
                 admitted.append(pending)
             self._become_plain()
         if self._armed and admitted:
-            self._ring()
+            self._notify_taker()
         for each in overdue:
             self._overdue(each)
         for pending in admitted:
