@@ -14,6 +14,8 @@ import httpx
 from ag_ui.core import Event
 from pydantic import TypeAdapter
 
+from coterie.conversation import Conversations, OperationState
+from coterie.models import RuleModel
 from tests.cli.talking import CODE, COTERIE, Talk, scenario, talking
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - of a test
@@ -191,3 +193,21 @@ def test_unsafe_and_impossible_options_are_refused_with_a_remedy(tmp_path: Path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"127.0.0.1:{port} cannot be served on" in refused("serve", path, "--out", runs, "--port", port)
+
+
+def test_after_sigterm_running_work_ends_and_is_told_before_the_process_ends(tmp_path: Path) -> None:
+    with serving(scenario(tmp_path, time_scale=0.1), tmp_path / "runs") as (talk, client):
+        front = Front(client, "alice")
+        front.say("close my contract")
+        log_in(front)
+        front.say("yes")
+        with client.stream("GET", "/agui/alice/events") as reply:
+            lines = reply.iter_lines()
+            next(lines)
+            talk.process.send_signal(signal.SIGTERM)
+            assert "is closed" in front.read(lines, "TEXT_MESSAGE_END", "is closed")
+            assert not [line for line in lines if line.startswith("data: ")]
+        assert "Traceback" not in talk.end()
+    with Conversations(RuleModel(lambda _: "hm"), store=tmp_path / "runs" / "telco" / "conversations.db") as kept:
+        operations = kept.open(("agui", "-", "alice")).operations()
+        assert [each.state for each in operations if each.tool == "close_contract"] == [OperationState.SUCCEEDED]

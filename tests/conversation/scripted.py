@@ -138,6 +138,11 @@ async def all_events(chat: Conversation) -> list[AnyConversationEvent]:
     return found
 
 
+async def kill(chat: Conversation) -> None:
+    """End the agents of a conversation as the end of the process does: nothing is recorded any more."""
+    await asyncio.to_thread(chat.conversations._runtime.stop, drain=False)  # there is no public way to crash
+
+
 def state_of(chat: Conversation, number: int) -> OperationState:
     return operation(chat, number).state
 

@@ -22,7 +22,7 @@ from coterie.conversation.session.speaker import Speaker
 from coterie.errors.conversation import ConversationFailed, TransitionRefused
 from coterie.models import ModelReply, ModelRequest
 
-from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of
+from .scripted import Gate, Script, all_events, by_words, kill, next_delivery, operation, run, state_of
 
 SETTINGS = ConversationSettings(patience=5, grace=0.02, cancel_grace=0.2)
 S = OperationState
@@ -57,6 +57,7 @@ async def killed(path: Path, *messages: str, **options: Any) -> Life:
         for message in messages or ("!work",):
             await chat.send(message).answer()
         await life.began
+        await kill(chat)
     return life
 
 
@@ -157,6 +158,7 @@ def test_a_turn_that_was_interrupted_is_answered_once_from_where_it_was(tmp_path
             chat.send("and another thing", id="m2")
             while len(chat.transcript()) < 2:
                 await chat.send("and another thing", id="m2").__anext__()
+            await kill(chat)
         life = Life(long_running=False, check=lambda: Finding.done("it was done"))
         async with life.chat(tmp_path) as chat:
             # The front end asks again, because it never heard.
@@ -231,6 +233,7 @@ def test_a_result_is_delivered_after_a_restart(tmp_path: Path) -> None:
         async with life.chat(tmp_path) as chat:
             await chat.send("!work").answer()
             last = chat.last_event
+            await kill(chat)
         async with Life(check=lambda: Finding.done("it was done")).chat(tmp_path) as chat:
             assert (await next_delivery(chat, last)).text == "it was done"
 

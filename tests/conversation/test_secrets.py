@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from coterie.conversation import Conversation, Finding, OperationState, Secret, ToolCalled, TurnBegan, tool
 
-from .scripted import Gate, Script, all_events, by_words, operation, run
+from .scripted import Gate, Script, all_events, by_words, kill, operation, run
 
 CODE = "987654"
 
@@ -117,6 +117,7 @@ def test_a_queued_operation_without_its_secret_fails_after_a_restart_with_the_re
         async with Conversation(Script(by_words), first.tools, store=tmp_path / "x.db") as chat:
             await chat.send('!wait {"code": "111222"}').answer()
             await chat.send(f'!request {{"tool": "wait", "arguments": {{"code": "{CODE}"}}}}').answer()
+            await kill(chat)
         async with Conversation(Script(by_words), second.tools, store=tmp_path / "x.db") as chat:
             await chat.resolve(1, "failed")
             await chat.settle()

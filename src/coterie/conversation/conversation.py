@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from coterie.conversation.activator import Activator
+from coterie.conversation.endings import end_all, end_all_blocking
 from coterie.conversation.entries import DeliveredEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.events import AnyConversationEvent, OperationChanged, OperationProgressed, TextWritten, TurnEnded
 from coterie.conversation.host import ConversationHost
@@ -159,6 +160,11 @@ class Conversation:
         return self.state.user
 
     @property
+    def closed(self) -> bool:
+        """Return whether it takes no more requests: it, or its host, was closed or drained."""
+        return not self.activator.is_alive
+
+    @property
     def conversations(self) -> ConversationHost:
         """The host, which has the metrics."""
         return self._host
@@ -259,18 +265,14 @@ class Conversation:
         await answer_of(self._ask(WaitUntilIdle()), self.state)
 
     async def aclose(self) -> None:
-        """Stop the agent. Unfinished work resumes when the conversation is opened again."""
-        ref = self._host.close_one(self)
-        if ref is not None:
-            await ref.stop(drain=False)
+        """Stop in an orderly way, without a grace period (see `Conversations.drain`). Unfinished work resumes at the next opening."""
+        await end_all(self._host.end_one(self), 0.0)
         if self._owns_host:
             await self._host.aclose()
 
     def close(self) -> None:
         """Do the same as `aclose`, and block this thread."""
-        ref = self._host.close_one(self)
-        if ref is not None:
-            ref.stop(drain=False).result()
+        end_all_blocking(self._host.end_one(self), 0.0)
         if self._owns_host:
             self._host.close()
 

@@ -16,6 +16,7 @@ import msgspec
 
 from coterie.concurrency import Rank, Signal, new_lock
 from coterie.conversation.activator import Activator
+from coterie.conversation.endings import EndingConversation, end_all, end_all_blocking
 from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.operations.operation import OperationState
 from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessions, MonitorSession, SessionMonitor
@@ -104,6 +105,7 @@ class ConversationHost:
         self._resting: weakref.WeakValueDictionary[str, ConversationHandle] = weakref.WeakValueDictionary()
         self._opening: dict[str, Signal] = {}
         self._closed = False
+        self._draining = False
 
     def attach(
         self, namespace: str | Iterable[str], make: Callable[[ConversationState, Activator], H], *, user: str = ""
@@ -118,7 +120,7 @@ class ConversationHost:
             raise InvalidNamespace(user, "the user is not a string")
         while True:
             with self._lock:
-                if self._closed:
+                if self._closed or self._draining:
                     raise ConversationClosed("/".join(parts))
                 there = self._open.get(key)
                 if there is not None and there.activator.is_alive:
@@ -153,7 +155,7 @@ class ConversationHost:
         chat = known()
         assert chat is not None
         with self._lock:
-            if self._closed:
+            if self._closed or self._draining:
                 raise ConversationClosed(state.name)
             self._resting.pop(state.key, None)
             self._open[state.key] = chat
@@ -192,10 +194,24 @@ class ConversationHost:
             queued=states.count(OperationState.QUEUED),
         )
 
+    async def drain(self, grace: float | None = None) -> None:
+        """Stop the work of all conversations in an orderly way, as before a deploy; the host stays open.
+
+        New messages are refused meanwhile (`ConversationClosed`), and queued operations do not start. Running turns and
+        operations have `grace` seconds to end by themselves, `settings.shutdown_grace` unless given; then operations are
+        cancelled, and the outcome of each is recorded. What is queued or unanswered goes on when its conversation is
+        opened again.
+        """
+        ending = self._begin_to_drain()
+        try:
+            await end_all(ending, self.settings.shutdown_grace if grace is None else grace)
+        finally:
+            self._draining = False
+
     async def aclose(self) -> None:
-        """Close all conversations. Unfinished work resumes when they are opened again."""
-        for ref in self._begin_to_close():
-            await ref.stop(drain=False)
+        """Close all conversations, as `drain(0)` does. Unfinished work resumes when they are opened again."""
+        self._closed = True
+        await self.drain(0.0)
         # A notice of an agent that it starts to watch while it stops would be a dead letter.
         with contextlib.suppress(DeliveryError):  # it has ended if its runtime has
             await self._monitor.ask(AwaitMonitored())
@@ -207,9 +223,8 @@ class ConversationHost:
 
     def close(self) -> None:
         """Do the same as `aclose`, and block this thread."""
-        replies = [ref.stop(drain=False) for ref in self._begin_to_close()]
-        for reply in replies:
-            reply.result()
+        self._closed = True
+        end_all_blocking(self._begin_to_drain(), 0.0)
         with contextlib.suppress(DeliveryError):
             self._monitor.ask(AwaitMonitored()).result()
         self._monitor.stop().result()
@@ -217,8 +232,8 @@ class ConversationHost:
             self._runtime.stop(drain=False)
         self._release()
 
-    def close_one(self, chat: ConversationHandle) -> AgentRef | None:
-        """Remove a conversation and return its agent, which the caller must stop, or None if it has no agent."""
+    def end_one(self, chat: ConversationHandle) -> list[EndingConversation]:
+        """Remove a conversation; return it, for the caller to end."""
         agent = chat.activator.close()
         key = chat.state.key
         with self._lock:
@@ -226,19 +241,15 @@ class ConversationHost:
                 del self._open[key]
             if self._resting.get(key) is chat:
                 del self._resting[key]
-        chat.state.event_stream.close()
-        return agent
+        return [EndingConversation(chat.state, agent)]
 
-    def _begin_to_close(self) -> list[AgentRef]:
+    def _begin_to_drain(self) -> list[EndingConversation]:
         with self._lock:
-            self._closed = True
+            self._draining = True
             there = [*self._open.values(), *self._resting.values()]
             self._open.clear()
             self._resting.clear()
-        agents = [chat.activator.close() for chat in there]
-        for chat in there:
-            chat.state.event_stream.close()
-        return [each for each in agents if each is not None]
+        return [EndingConversation(chat.state, chat.activator.close()) for chat in there]
 
     def _release(self) -> None:
         if self._owns_database:

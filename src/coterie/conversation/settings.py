@@ -36,6 +36,8 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Time that a result waits for the current answer before the answer is cut short."""
     cancel_grace: float = 5.0
     """Time that an operation has to stop after a cancel request before it is abandoned."""
+    shutdown_grace: float = 10.0
+    """Time that running turns and operations have to end by themselves when a service is drained, before they are stopped."""
     model_timeout: float = 60.0
     """Time that a model may be silent before its reply is abandoned. A reply that is being written may take any time."""
     steps: int = 12
@@ -63,7 +65,7 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Temperature of deliveries."""
 
     def __post_init__(self) -> None:
-        for name in ("patience", "grace", "synthesis_wait", "cancel_grace"):
+        for name in ("patience", "grace", "synthesis_wait", "cancel_grace", "shutdown_grace"):
             check_number(f"ConversationSettings.{name}", getattr(self, name))
         check_number("ConversationSettings.idle_timeout", self.idle_timeout, above=0, optional=True)
         check_number("ConversationSettings.model_timeout", self.model_timeout, above=0)

@@ -58,6 +58,8 @@ def create_application(
 ) -> Starlette:
     """Return an ASGI application that serves conversations. Make one for each server; it belongs to that server's loop.
 
+    At the end of its lifespan it drains the conversations, so that a deploy leaves no outcome unknown.
+
     `store` holds the last event that each front end was sent, best in the database of the conversations; `name` is the
     model name for completions. `users` are tokens that admit one user each; the holder of `token` may act for any user. The
     application closes neither the conversations nor the store. Raises storage errors.
@@ -111,4 +113,5 @@ async def _unknown(request: Request, error: Exception) -> Response:
 @contextlib.asynccontextmanager
 async def _lifespan(application: Starlette) -> AsyncIterator[None]:
     yield
+    await application.state.server.conversations.drain()
     application.state.server.closing.set()

@@ -16,6 +16,7 @@ from coterie.conversation import (
     TurnBegan,
     TurnEnded,
 )
+from coterie.errors import ConversationClosed
 from coterie.interop.threads import ClientThread
 
 
@@ -64,6 +65,9 @@ async def exchange(
                 client.advance(event.id)
             if over:
                 return
+    if own is not None:
+        # The service stops before the answer is whole. The message is kept, and is answered after the restart.
+        raise ConversationClosed("/".join(client.chat.namespace))
 
 
 async def chain(first: Delivery | None, rest: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:

@@ -33,7 +33,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: float = 15.0
     """Silence after which a stream sends a comment, so that proxies keep the connection."""
     drain: float = 5.0
-    """Time that requests have to end when the server stops."""
+    """Time that requests have to end when the server stops, after the conversations were drained."""
 
     def __post_init__(self) -> None:
         check_number("ServingOptions.port", self.port, whole=True)

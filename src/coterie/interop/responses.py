@@ -22,6 +22,8 @@ from coterie.errors import (
 )
 from coterie.errors.conversation import InvalidNamespace, InvalidText, TransitionRefused
 
+_UNAVAILABLE = 503
+
 
 class HTTPProblem(Exception):
     """A request cannot be answered. `status` is the HTTP status, `param` the wrong key."""
@@ -37,7 +39,8 @@ class HTTPProblem(Exception):
         """Return the HTTP response, in the error format of OpenAI's API."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"  # noqa: PLR2004 - an HTTP status
         error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return JSONResponse({"error": error}, self.status)
+        headers = {"Retry-After": "2"} if self.status == _UNAVAILABLE else None
+        return JSONResponse({"error": error}, self.status, headers)
 
 
 async def read_json(request: Request, limit: int) -> Any:
@@ -69,6 +72,7 @@ _STATUS: tuple[tuple[type[CoterieError], int], ...] = (
     (ConversationError, 500),
 )
 
+_STOPPING = "the service is stopping: send it again in a moment; a message that was taken is kept, and is not answered twice"
 _INTERNAL_ERROR = "something went wrong here; the server's log says what"
 
 _log = logging.getLogger(__name__)
@@ -89,6 +93,8 @@ def public_message(error: CoterieError, where: str) -> str:
     """Return the text of an error for the client: details of client errors only; other errors are logged."""
     if status_of(error) < 500:  # noqa: PLR2004 - an HTTP status
         return str(error)
+    if isinstance(error, ConversationClosed):
+        return _STOPPING
     _log.error("%s: %s", where, describe(error))
     return _INTERNAL_ERROR
 

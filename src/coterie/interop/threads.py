@@ -154,7 +154,8 @@ class ClientThreads:
     async def open(self, namespace: tuple[str, ...], user: str = "") -> ClientThread:
         """Return the thread of a namespace; its tools get the name of the user. Raises the errors of `Conversations.open`."""
         client = self._threads.get(namespace)
-        if client is None:
+        if client is None or client.chat.closed:
+            self._threads.pop(namespace, None)
             key = json.dumps(namespace)
             chat, last_sent = await asyncio.to_thread(
                 lambda: (self._conversations.open(namespace, user=user), self._records.last_sent(key))

@@ -50,7 +50,8 @@ def delivery_text(operation: Operation) -> str:
         case OperationState.FAILED:
             return f"{_title(operation)} failed: {operation.content or operation.detail or 'nobody knows why'}"
         case OperationState.CANCELLED:
-            return f"{_title(operation)} was cancelled before it took effect."
+            why = f": {operation.detail}" if operation.detail else ""
+            return f"{_title(operation)} was cancelled before it took effect{why}."
         case OperationState.COMPENSATED:
             return f"{_title(operation)} was cancelled, and what it had done was undone."
         case OperationState.TIMED_OUT:

@@ -19,7 +19,7 @@ _S = OperationState
 TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = MappingProxyType(
     {
         _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED, _S.CANCELLING, _S.FAILED}),
-        _S.RUNNING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLING, _S.UNKNOWN, _S.QUEUED}),
+        _S.RUNNING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLED, _S.CANCELLING, _S.UNKNOWN, _S.QUEUED}),
         _S.CANCELLING: frozenset({_S.CANCELLED, _S.COMPENSATED, _S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.UNKNOWN}),
         _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.CANCELLING, _S.QUEUED}),
     }
@@ -41,9 +41,8 @@ def move(operation: Operation, state: OperationState, **changes: Any) -> Operati
 
 def begin(operation: Operation, now: float) -> Operation:
     """Return the operation with its next attempt started."""
-    return move(
-        operation, _S.RUNNING, started_at=now, attempt=operation.attempt + 1, fraction=0.0, line="", content="", detail=""
-    )
+    fresh = {"fraction": 0.0, "line": "", "content": "", "detail": "", "halted": False}
+    return move(operation, _S.RUNNING, started_at=now, attempt=operation.attempt + 1, **fresh)
 
 
 def requeue(operation: Operation, reason: str) -> Operation:
@@ -54,6 +53,11 @@ def requeue(operation: Operation, reason: str) -> Operation:
 def ask_to_stop(operation: Operation) -> Operation:
     """Return the operation with a cancel request."""
     return move(operation, _S.CANCELLING, stopping=True)
+
+
+def mark_halted(operation: Operation, reason: str) -> Operation:
+    """Return a running operation whose attempt the process stopped itself; the tool's `check` decides at the next opening."""
+    return change(operation, halted=True, detail=reason)
 
 
 def mark_unknown(operation: Operation) -> Operation:

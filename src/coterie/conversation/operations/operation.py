@@ -97,6 +97,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Expected run time in seconds at the time of the call; None if unknown."""
     stopping: bool = False
     """True after a cancel request."""
+    halted: bool = False
+    """True if the process, at an orderly end of its own, stopped the latest attempt before its point of no return."""
     content: str = ""
     """Its result as text for the model, or the error."""
     detail: str = ""

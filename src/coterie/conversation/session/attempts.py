@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from coterie.conversation.tools.attempt import AttemptEnding, AttemptOutcome, ToolAttempt
+from coterie.conversation.operations.operation import Operation
+from coterie.conversation.tools.attempt import AttemptEnding, AttemptOutcome, AttemptPurpose, ToolAttempt
 from coterie.conversation.tools.context import ToolContext
+from coterie.conversation.tools.tool import Tool
 from coterie.errors import OperationStopped
 from coterie.messaging import Message
 from coterie.runtime import Agent, AgentRef, on
+
+
+def arguments_for(tool: Tool, given: Mapping[str, Any], purpose: AttemptPurpose) -> Mapping[str, Any]:
+    """Return the arguments of an attempt. Raises `ValueError`, with the reason why the operation fails."""
+    lost = tool.arguments.hidden(given)
+    if lost and purpose is AttemptPurpose.RUN:
+        raise ValueError(f"{', '.join(lost)} is secret and was not kept when the process ended: it has to be asked for again")
+    try:
+        return tool.arguments.kept(given) if lost else tool.arguments.check(given)[0]
+    except ValueError as error:
+        raise ValueError(f"its arguments do not fit any more: {error}") from error
 
 
 class AttemptDeadline:
@@ -107,7 +121,7 @@ class AttemptWorker(Agent):
 class RunningAttempt:
     """A running attempt, as the scheduler sees it."""
 
-    __slots__ = ("attempt", "began", "ref", "serial", "watch", "written")
+    __slots__ = ("attempt", "began", "halted", "ref", "serial", "watch", "written")
 
     def __init__(self, serial: int, attempt: ToolAttempt, began: float) -> None:
         self.serial = serial
@@ -117,6 +131,13 @@ class RunningAttempt:
         self.watch: AttemptDeadline | None = None
         self.written = 0.0
         """Time of the last write of its progress, in seconds of the loop."""
+        self.halted = False
+        """Whether an orderly end of the process has stopped it."""
+
+    @property
+    def operation(self) -> Operation:
+        """The operation as it was when the attempt began."""
+        return self.attempt.operation
 
     def stop(self, *, anyway: bool = False) -> bool:
         """Ask the tool to stop; return whether it must."""

@@ -44,6 +44,13 @@ class Resolve(Request[Operation]):
     detail: str = ""
 
 
+class DrainSession(Request[None]):
+    """End what runs in an orderly way, before the agent is stopped; the reply comes when no more can be known."""
+
+    grace: float
+    """Seconds that running work has to end by itself."""
+
+
 class WaitUntilIdle(Request[None]):
     """Wait until the conversation is idle."""
 

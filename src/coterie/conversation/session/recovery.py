@@ -12,6 +12,7 @@ from coterie.conversation.session.prompt import INTERRUPTED
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import AttemptPurpose
+from coterie.conversation.tools.outcomes import HALTED
 
 _S = OperationState
 _READS = 3
@@ -52,12 +53,20 @@ def _settle_interrupted(session_log: SessionLog, entries: list[ConversationEntry
             changed[operation.number] = read = _interrupted_read(operation, session_log.now)
             if read.ended:
                 entries.append(OperationEndedEntry(operation=read))
+        elif operation.state is _S.RUNNING and operation.halted and not _has_check(session_log, operation):
+            changed[operation.number] = halted = machine.end(operation, _S.CANCELLED, session_log.now, detail=HALTED)
+            entries.append(OperationEndedEntry(operation=halted))
         elif operation.state in (_S.RUNNING, _S.CANCELLING):
             changed[operation.number] = lost = machine.mark_unknown(operation)
             entries.append(OperationEndedEntry(operation=lost))
             session_log.host.telemetry.count_tool(operation.tool, "unknown")
         elif operation.state is _S.QUEUED and not operation.background:
             changed[operation.number] = machine.change(operation, background=True)
+
+
+def _has_check(session_log: SessionLog, operation: Operation) -> bool:
+    tool = session_log.host.tools.get(operation.tool)
+    return tool is not None and tool.check is not None
 
 
 def _interrupted_read(operation: Operation, now: float) -> Operation:
@@ -75,7 +84,7 @@ def _reconcile(session_log: SessionLog, scheduler: OperationScheduler) -> None:
         tool = session_log.host.tools.get(operation.tool)
         if operation.state is _S.UNKNOWN and tool is not None and tool.check is not None:
             scheduler.checking.add(operation.number)
-            scheduler.launch(operation, AttemptPurpose.CHECK)
+            scheduler.attempts.launch(operation, AttemptPurpose.CHECK)
 
 
 def _missing_results(session_log: SessionLog, changed: dict[int, Operation]) -> list[tuple[ToolResultEntry, Operation | None]]:

@@ -16,12 +16,14 @@ from coterie.conversation.session.messages import (
     AttemptProgressed,
     AwaitReady,
     CancelOperation,
+    DrainSession,
     MessageAccepted,
     Reorder,
     Resolve,
     SendMessage,
     WaitUntilIdle,
 )
+from coterie.conversation.session.orderly_end import OrderlyEnd
 from coterie.conversation.session.recovery import recover
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
@@ -61,6 +63,7 @@ class Session(Agent):
         self._calls = ToolCallPolicy(self._session_log, self._scheduler, self.context)
         self._commands = BuiltinCommands(self._session_log, self._scheduler, self._calls)
         self._turns = TurnRunner(self._session_log, self._scheduler, self._calls, self._commands, self._speaker)
+        self._ending = OrderlyEnd(self._scheduler, lambda: self._busy)
         self._deliveries = Deliveries(self._session_log, self._scheduler, self._speaker, self.context.log)
 
     async def on_start(self) -> None:
@@ -150,12 +153,19 @@ class Session(Agent):
     @on(interleave=True)
     async def attempt_progressed(self, message: AttemptProgressed) -> None:
         """Handle the progress of an attempt."""
-        self._scheduler.attempt_progressed(message.serial)
+        self._scheduler.attempts.progressed(message.serial)
 
     @on(interleave=True)
     async def attempt_ended(self, message: AttemptEnded) -> None:
         """Handle the end of an attempt."""
         await self._scheduler.attempt_ended(message.serial)
+        self._ending.notify()
+
+    @on(interleave=True, shield=True)
+    async def drain(self, message: DrainSession) -> None:
+        """End what runs in an orderly way: take no new turn, give running work time, stop the rest, record each."""
+        self._wake.set()
+        await self._ending.run(message.grace)
 
     # The order of turns and deliveries.
 
@@ -163,10 +173,10 @@ class Session(Agent):
         """Answer and deliver, one after the other. Deliveries come first, so that they never interrupt a turn."""
         while True:
             self._wake.clear()
-            if self._deliveries.due:
+            if self._deliveries.due and not self._ending.halting:
                 self._busy = True
                 await self._deliveries.deliver()
-            elif self._inbox:
+            elif self._inbox and not self._ending.begun:
                 self._busy = True
                 said = self._inbox.popleft()
                 if not self._inbox:
@@ -174,6 +184,7 @@ class Session(Agent):
                 await self._turns.answer(said)
             else:
                 self._busy = False
+                self._ending.notify()
                 self._notify_if_idle()
                 await self._wait_for_work()
             self._cancel_cut_timer()
@@ -189,7 +200,7 @@ class Session(Agent):
                     self._wake.is_set()
                     or not self._is_idle
                     or self._writing
-                    or self._scheduler.abandoned
+                    or self._scheduler.attempts.abandoned
                     or self._state.event_stream.has_readers
                 )
                 if needed or not self._state.rest():
@@ -199,6 +210,7 @@ class Session(Agent):
     def _changed(self) -> None:
         """Handle an operation that ended or whose outcome is unknown."""
         self._wake.set()
+        self._ending.notify()
         if self._busy and self._deliveries.due and self._cut_timer is None:
             wait = self._host.settings.synthesis_wait
             self._cut_timer = asyncio.get_running_loop().call_later(wait, self._cut)

@@ -135,7 +135,7 @@ class ToolCallPolicy:
         operation = msgspec.structs.replace(operation, number=number, place=place)
         if tool.arguments.hidden(operation.arguments):
             assert isinstance(given, Mapping)
-            self._scheduler.hold_secrets(number, given)
+            self._scheduler.attempts.hold_secrets(number, given)
         return PlannedOperation(operation, self._patience(tool) if not requested else 0.0)
 
     def masked(self, call: ToolCall) -> ToolCall:

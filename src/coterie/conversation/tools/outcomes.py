@@ -28,6 +28,8 @@ class NextStep(msgspec.Struct, frozen=True):
     content: str = ""
     detail: str = ""
     undo: bool = False
+    halted: bool = False
+    """True if it stays as it is until the tool's `check` decides, at the next opening."""
     delay: float | None = None
     """Seconds until the retry."""
 
@@ -58,6 +60,25 @@ def after_run(operation: Operation, tool: Tool, outcome: AttemptOutcome, timed_o
     return NextStep(_S.TIMED_OUT, detail=why) if timed_out else NextStep(_S.FAILED, why)
 
 
+HALTED = "the service was stopped; ask for it again if it is still wanted"
+"""The reason of an operation that the process cancelled at its own orderly end."""
+
+
+def after_halt(operation: Operation, tool: Tool) -> NextStep:
+    """Return the next step after an attempt that an orderly end of the process stopped before its point of no return.
+
+    It did not take effect, so nobody has to be asked. What may run twice runs again at the next opening; a tool with
+    `check` decides then; a tool with `compensate` is undone now; any other operation is cancelled, and the user is told.
+    """
+    if operation.effect is Effect.READ or tool.repeatable:
+        return NextStep(delay=0.0, detail="the service was stopped; it runs again")
+    if tool.check is not None:
+        return NextStep(halted=True, detail="the service was stopped")
+    if must_undo(tool, operation):
+        return NextStep(undo=True)
+    return NextStep(_S.CANCELLED, detail=HALTED)
+
+
 def after_check(operation: Operation, tool: Tool, outcome: AttemptOutcome) -> NextStep:
     """Return the next step after the tool's `check` of an operation of unknown outcome."""
     finding = outcome.value if isinstance(outcome.value, Finding) else Finding.unknown()
@@ -69,7 +90,7 @@ def after_check(operation: Operation, tool: Tool, outcome: AttemptOutcome) -> Ne
         return NextStep(_S.CANCELLED) if operation.stopping else NextStep(_S.FAILED, str(finding.value))
     if finding.found is FindingKind.RESUMABLE:
         return NextStep(_S.CANCELLED) if operation.stopping else NextStep(delay=0.0, detail="it continues after a restart")
-    return NextStep()
+    return NextStep(_S.CANCELLED, detail=HALTED) if operation.halted else NextStep()
 
 
 def after_compensation(outcome: AttemptOutcome) -> NextStep:

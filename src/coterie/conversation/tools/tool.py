@@ -85,6 +85,8 @@ class Tool:
         self.timeout = timeout
         self.idle_timeout = idle_timeout
         self.retry = retry
+        self.repeatable = idempotent or idempotency_key is not None
+        """Whether a write may run twice: its effect is the same as that of one run."""
         self.confirm: bool | str = confirm if isinstance(confirm, str) else bool(confirm)
         self.report = report
         self.run = ToolFunction(function)
