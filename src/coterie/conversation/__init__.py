@@ -19,7 +19,7 @@ from coterie.conversation.events import (
     TurnEnded,
     TurnOutcome,
 )
-from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
+from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState, ResourceScope
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.results import Finding
@@ -39,6 +39,7 @@ __all__ = [
     "OperationChanged",
     "OperationProgressed",
     "OperationState",
+    "ResourceScope",
     "Secret",
     "TextWritten",
     "Tool",

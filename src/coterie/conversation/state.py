@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.event_stream import EventStream
 from coterie.conversation.journal import Journal, key_of
+from coterie.conversation.operations.arbiter import ResourceArbiter
 from coterie.conversation.operations.durations import DurationEstimates
 from coterie.conversation.operations.operation import Operation
 from coterie.conversation.sanitize import plain_text
@@ -42,6 +43,7 @@ class ConversationServices:
         self.clock = clock
         self.telemetry = ConversationCounters()
         self.durations = DurationEstimates()
+        self.resources = ResourceArbiter()
         self._provided = tuple(provide)
         for name in self.tools:
             self.durations.learn(name, journal.ledger.times(name))

@@ -18,6 +18,17 @@ class Effect(enum.StrEnum):
     """It may change its resources, so it runs alone on them."""
 
 
+class ResourceScope(enum.StrEnum):
+    """How far the names of a tool's resources reach."""
+
+    CONVERSATION = "conversation"
+    """A name means something within one conversation only."""
+    USER = "user"
+    """A name means the same thing in all conversations of one user."""
+    ALL = "all"
+    """A name means the same thing for everyone, such as a room or a stock of goods."""
+
+
 class OperationState(enum.StrEnum):
     """The state of an operation. The last five are end states; each operation reaches exactly one of them."""
 
@@ -74,6 +85,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     effect: Effect = Effect.WRITE
     resources: tuple[str, ...] = ()
     """The resources that it uses; ``*`` is all of them."""
+    scope: ResourceScope = ResourceScope.CONVERSATION
+    """How far the names of its resources reach."""
     key: str = ""
     """Its idempotency key. Two calls of one conversation with the same key are one operation."""
     turn: int = 0

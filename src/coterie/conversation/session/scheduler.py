@@ -44,6 +44,7 @@ class OperationScheduler:
         self.host = session_log.host
         self._spawn = spawn
         self._changed = changed
+        self.host.resources.leave(session_log.state.key)
         self.attempts = AttemptTable(session_log, context, self._cannot_start, self._overdue)
         self._not_yet: dict[int, asyncio.TimerHandle] = {}
         self._waiters: dict[int, list[asyncio.Future[Operation]]] = {}
@@ -98,8 +99,7 @@ class OperationScheduler:
         for each in operations:
             known[each.number] = each
             self.host.telemetry.count_tool(each.tool, "called")
-            ready = {one.number for one in runnable(known.values(), self.blocking, self._not_yet)}
-            if each.number in ready and not self.draining:
+            if each.number in {one.number for one in self._startable(known.values())}:
                 # It stays at epoch 0, because creation and start are one write.
                 begun = machine.begin(each, self.session_log.now)
                 known[each.number] = begun = msgspec.structs.replace(begun, epoch=0)
@@ -112,9 +112,18 @@ class OperationScheduler:
         await self._launch_when(written, started)
         return [self.session_log.operations.get(each.number, each) for each in taken]
 
+    def _startable(self, known: Iterable[Operation]) -> list[Operation]:
+        """Return the queued operations that can start now, in this conversation and beside all others, in order."""
+        known = list(known)
+        ready = runnable(known, self.blocking, self._not_yet) if not self.draining else []
+        holding = [each for each in known if each.state in (_S.RUNNING, _S.CANCELLING)] + self.attempts.abandoned
+        state = self.session_log.state
+        wake = self.session_log.threadsafe(self.schedule)
+        return self.host.resources.update(state.key, state.user, holding, ready, wake)
+
     def schedule(self) -> None:
         """Start the operations that can run now."""
-        ready = runnable(self.session_log.operations.values(), self.blocking, self._not_yet) if not self.draining else []
+        ready = self._startable(self.session_log.operations.values())
         if ready:
             begun = [machine.begin(each, self.session_log.now) for each in ready]
             self._between += len(begun)
@@ -217,6 +226,7 @@ class OperationScheduler:
                 self.host.telemetry.count_tool(operation.tool, "retries")
             self._not_yet[number] = asyncio.get_running_loop().call_later(step.delay, lambda: self._due(number))
             await self.session_log.record(operations=[machine.requeue(operation, step.detail)])
+            self.schedule()
         elif step.halted:
             await self.session_log.record(operations=[machine.mark_halted(operation, step.detail)], tell=False)
         else:
@@ -328,3 +338,4 @@ class OperationScheduler:
         for timer in self._not_yet.values():
             timer.cancel()
         self.attempts.close()
+        self.host.resources.leave(self.session_log.state.key)

@@ -148,6 +148,11 @@ class SessionLog:
         pending.add_callback(lambda: _later(loop, self._committed, slot, pending, told))
         return pending
 
+    def threadsafe(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that calls `function` on this thread; it can be called from any thread."""
+        loop = asyncio.get_running_loop()
+        return lambda: _later(loop, function)
+
     def announce(self, make: Callable[..., AnyConversationEvent], **facts: Any) -> None:
         """Publish an event that is not in the log."""
         self._part += 1

@@ -198,6 +198,7 @@ class ToolCallPolicy:
             arguments=plain,
             effect=tool.effect,
             resources=tool.resources(arguments),
+            scope=tool.scope,
             key=tool.key(arguments),
             turn=turn,
             call=call,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 from coterie.conversation.operations.machine import EVERYTHING
-from coterie.conversation.operations.operation import Effect, Operation
+from coterie.conversation.operations.operation import Effect, Operation, ResourceScope
 from coterie.conversation.tools.function import ToolFunction, innermost
 from coterie.conversation.tools.schema import ToolArguments, description_of
 from coterie.errors import DefinitionError, InvalidSetting
@@ -39,6 +39,7 @@ class Tool:
         description: str | None = None,
         effect: Effect | str = Effect.WRITE,
         resources: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+        scope: ResourceScope | str = ResourceScope.USER,
         long_running: bool = False,
         expected: float | None = None,
         patience: float | None = None,
@@ -68,6 +69,7 @@ class Tool:
         check_instance(f"{at}: description", description, (str, type(None)), "a text, or None")
         check_instance(f"{at}: retry", retry, (Retry, type(None)), "a Retry, such as Retry(3), or None")
         self.effect = choice(f"{at}: effect", effect, Effect)
+        self.scope = choice(f"{at}: scope", scope, ResourceScope)
         if retry is not None and self.effect is Effect.WRITE and not idempotent and idempotency_key is None:
             remedy = "set idempotent=True if it uses context.idempotency_key, or set idempotency_key, or leave retry out"
             raise DefinitionError(where, "retry of a write needs an idempotency key", remedy)
@@ -192,6 +194,7 @@ def tool(
     description: str | None = None,
     effect: Effect | str = Effect.WRITE,
     resources: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+    scope: ResourceScope | str = ResourceScope.USER,
     long_running: bool = False,
     expected: float | None = None,
     patience: float | None = None,
@@ -224,7 +227,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool 
 
     `effect` is ``write`` unless set. `resources` are names, or a function of the arguments that returns them: calls that
     share a resource run one after the other if one of them writes. The default is ``*``, all resources, for a write and
-    none for a read. `long_running` moves a call to the background at once; other calls move there after their `patience`
+    none for a read. `scope` says how far these names reach: ``conversation``, ``user``, or ``all``. The default is ``user``:
+    the conversations of one user exclude each other, and strangers never wait for each other. `long_running` moves a call to the background at once; other calls move there after their `patience`
     (the conversation's unless set), or at once if past runs took longer. `expected` is the estimated run time until there
     are enough past runs.
 
