@@ -1,4 +1,4 @@
-"""A blocked agent hurts nobody else: while some sleep in their handlers, others answer within milliseconds."""
+"""A blocked agent delays no other: while some sleep in their handlers, others answer within milliseconds."""
 
 import statistics
 import time

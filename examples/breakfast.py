@@ -1,4 +1,4 @@
-"""Personas from files talk to one another by rules, and are asked questions in a focus group."""
+"""Personas from files talk to one another by rules, and answer questions in a focus group."""
 
 from pathlib import Path
 

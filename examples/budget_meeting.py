@@ -1,4 +1,4 @@
-"""A meeting: three departments bargain in turn, the caller drops out halfway, and the others come to an end without it."""
+"""A meeting: three departments bargain in turn, the caller stops halfway, and the others finish without it."""
 
 import time
 

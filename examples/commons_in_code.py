@@ -1,4 +1,4 @@
-"""The fishing commons in forty lines: five ask for what the rules grant, and the outcome is known."""
+"""The fishing commons in forty lines: five fishers request allowed amounts, and the outcome is known."""
 
 from collections.abc import Callable
 

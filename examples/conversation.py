@@ -1,4 +1,4 @@
-"""A conversation goes on while a parcel is being sent: questions are answered, and the result comes by itself."""
+"""A conversation goes on while a parcel is sent: questions are answered, and the result is delivered when it is ready."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""An agent, its messages, and who may talk to it: anybody, from any thread and any event loop."""
+"""An agent and its messages. Code on any thread and any event loop may send them."""
 
 import asyncio
 

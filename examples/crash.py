@@ -1,4 +1,4 @@
-"""What a crash looks like: the agent is rebuilt with the state it kept, its watcher is told, nobody else notices."""
+"""A crash: the agent is rebuilt with its snapshot, its watcher is notified, and other agents are not affected."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""The spatial prisoner's dilemma: neither the order of the agents nor the number of threads moves the outcome."""
+"""The spatial prisoner's dilemma: neither the order of the agents nor the number of threads changes the outcome."""
 
 import random
 

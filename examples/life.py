@@ -1,4 +1,4 @@
-"""Conway's Life: one agent a cell, all at the same time; a glider moves by (1, 1) every four generations."""
+"""Conway's Life: one agent for each cell, all at the same time; a glider moves by (1, 1) every four generations."""
 
 from coterie.rounds import Graph, Simulation, Turn
 from coterie.world import View, World

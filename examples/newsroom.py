@@ -1,4 +1,4 @@
-"""Topics and children: an editor spawns reporters, each publishes what it finds, and whoever subscribed gets it."""
+"""Topics and children: an editor spawns reporters, each publishes its findings, and subscribers get them."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Random trade with conflicts: purses are fought over, and no coin is ever made or lost."""
+"""Random trade with conflicts: agents compete for purses, and the number of coins never changes."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Two runtimes reach each other's agents by address, over a transport; here a bad one."""
+"""Two runtimes reach each other's agents by address, over a transport; here a lossy one."""
 
 from coterie import Agent, AskTimeout, Request, Runtime, on
 from coterie.testing import LossyTransport

@@ -1,4 +1,4 @@
-"""An agent thinks in a process, acts with retries, and talks on meanwhile; what comes of it arrives as a message."""
+"""An agent computes in a process and acts with retries, and handles messages meanwhile; results arrive as messages."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""A kind of scenario of one's own: people meet, and an illness spreads. All commands of `coterie` work with it."""
+"""A scenario kind of a user: people meet, and an illness spreads. All commands of `coterie` work with it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,1 +1,1 @@
-"""The scenario kinds that are shipped with Coterie, each found by its entry point, as the kinds of users are."""
+"""The scenario kinds that are shipped with Coterie. Each is found by its entry point, like the kinds of users."""

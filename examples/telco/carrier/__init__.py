@@ -28,13 +28,13 @@ class DeskSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     database: str = Field(default="customers.db", min_length=1)
-    """Where the customers are: a path in the assistant's folder, or an address of PostgreSQL."""
+    """The database of customers: a path in the assistant's folder, or an address of PostgreSQL."""
     time_scale: float = Field(default=1.0, ge=0, le=1000)
-    """What the durations of long operations are multiplied by."""
+    """The factor of the durations of long operations."""
     fixed_code: Annotated[str, Field(pattern=r"^(\d{6})?$")] = ""
-    """The one-time code that is always sent, for tests and scripts; empty for chance."""
+    """The one-time code that is always sent, for tests and scripts; empty for random codes."""
     pause: float = Field(default=0.0, ge=0, le=10)
-    """Seconds between two words of the rules, to look on."""
+    """Seconds between two words of the rules."""
 
 
 def open_desk(place: Place, settings: DeskSettings) -> Assistant:

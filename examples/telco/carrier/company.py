@@ -1,4 +1,4 @@
-"""The company as one thing: what tools are given of it."""
+"""The company as one object, which tools use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Company:
     catalogue: Catalogue
     changes: Changes
     time_scale: float
-    """What the seconds are multiplied by that work in other systems takes; 0 for no time at all."""
+    """The factor of the seconds that work in other systems takes; 0 for no time."""
 
     @classmethod
     def open(
@@ -60,10 +60,10 @@ class Company:
         await asyncio.sleep(seconds * self.time_scale)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.database.close()
 
 
 def key_of(namespace: tuple[str, ...]) -> str:
-    """Return a namespace as one text. Two that differ never become the same."""
+    """Return a namespace as one text, which is unique."""
     return "/".join(quote(part, safe="") for part in namespace)

@@ -1,4 +1,4 @@
-"""Telephone numbers, however they are written, and money."""
+"""Telephone numbers in all notations, and money."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WRITTEN = re.compile(r"(?<![\w#])(?:\+|00)?\(?\d[\d ().-]{7,22}\d(?!\w)")
 
 
 def normal(number: str) -> str:
-    """Return a number in one form, ``+447700900101``. Raises `Refusal` for what is none."""
+    """Return a number in one form, ``+447700900101``. Raises `Refusal` for a text that is not a number."""
     digits = re.sub(r"[\s().-]", "", number)
     if digits.startswith("00"):
         digits = "+" + digits[2:]
@@ -26,7 +26,7 @@ def normal(number: str) -> str:
 
 
 def same(number: str) -> str:
-    """Return a number in one form, or as it is if it is none: for what only compares."""
+    """Return a number in one form, or the text unchanged if it is not a number, for comparisons."""
     try:
         return normal(number)
     except Refusal:
@@ -44,10 +44,10 @@ def find(text: str) -> str | None:
 
 
 def ending(number: str) -> str:
-    """Return as much of a number as anybody may hear."""
+    """Return the public part of a number: its last digits."""
     return f"the number that ends in {number[-2:]}"
 
 
 def money(pence: int) -> str:
-    """Return an amount as people write it."""
+    """Return an amount in pounds, as text."""
     return f"{'-' if pence < 0 else ''}£{abs(pence) // 100}.{abs(pence) % 100:02d}"

@@ -1,7 +1,7 @@
-"""What the desk says when it does not do what it is asked."""
+"""The error of a refused request."""
 
 from __future__ import annotations
 
 
 class Refusal(Exception):
-    """Something is not done, for a reason that the customer may hear. Its text ends with what to do instead."""
+    """A request is refused. The text has the reason for the customer, and ends with the remedy."""

@@ -1,4 +1,4 @@
-"""The tools of the assistant: thin, for what counts is enforced below them, or by the runtime."""
+"""The tools of the assistant. They are thin: the desk below them, or the runtime, enforces the rules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BILLING = (
     (0.75, "putting it together"),
 )
 STEP = 2.0
-"""Seconds that each step takes: 10, 10, 8 and 6 in all."""
+"""Seconds of each step; the tools take 10, 10, 8 and 6 seconds in total."""
 
 
 def _company(context: ToolContext) -> tuple[Company, str]:
@@ -85,7 +85,7 @@ async def verify_login(context: ToolContext, number: str, code: Annotated[str, S
 
 
 def speaks_for(context: ToolContext, number: str) -> str | None:
-    """Return why this conversation may not act for a number, or None: the guard of all that is private."""
+    """Return the reason why this conversation may not act for a number, or None. The guard of all private tools."""
     company, me = _company(context)
     return _or_reason(lambda: company.database.read(lambda view: company.identity.require(view, me, number)))
 
@@ -240,10 +240,10 @@ def _what_buying_means(context: ToolContext, number: str, country: str, roaming_
 
 
 def was_done(context: ToolContext) -> Finding:
-    """Look into the company's own record whether a change was made before the process died."""
+    """Find in the company's record whether a change was made before the process died."""
     company, me = _company(context)
     said = company.changes.done(f"{me}:{context.idempotency_key}")
-    # What has no line there has not happened, and the key keeps it from happening twice.
+    # A change without a line there has not happened, and its key prevents a second one.
     return Finding.resume() if said is None else Finding.done(said)
 
 
@@ -253,7 +253,7 @@ async def take_back(context: ToolContext) -> None:
     await company.changes.undo(f"{me}:{context.idempotency_key}")
 
 
-# Two ways of writing a number touch the same thing.
+# Two notations of a number are the same resource.
 
 
 def _line(number: str, **_: object) -> list[str]:
@@ -273,7 +273,7 @@ def _alerts(number: str, **_: object) -> list[str]:
 
 
 def tools(time_scale: float) -> list[Tool]:
-    """Return the thirteen tools; the fourteenth, `check_status`, every conversation has by itself."""
+    """Return the thirteen tools; every conversation also has the built-in `check_status`."""
     read, write = Effect.READ, Effect.WRITE
     ten, eight, six = (seconds * time_scale for seconds in (10, 8, 6))
     changing: dict[str, Any] = {

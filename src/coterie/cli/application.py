@@ -1,4 +1,4 @@
-"""The command `coterie` and what all its subcommands share."""
+"""The command `coterie`, and the options of all its subcommands."""
 
 from __future__ import annotations
 

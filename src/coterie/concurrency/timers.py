@@ -138,7 +138,7 @@ class Timers:
         if lock._is_owned():  # noqa: SLF001 - see `Lock`
             defer(lambda: self._cancel(timer))
             return
-        # What the callback holds may have finalizers, so it is dropped after the lock is released.
+        # Objects of the callback may have finalizers, so it is dropped after the lock is released.
         callback = timer.callback
         lock.acquire()
         try:

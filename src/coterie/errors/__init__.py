@@ -1,6 +1,6 @@
 """All errors of Coterie, under one root.
 
-Each error is built from the objects that it concerns and says what happened, where, and what to do next. This package
+Each error is built from the objects that it concerns; its text has the fault, the place and the remedy. This package
 exports the errors that programs catch. The others are caught by the error above them, or imported from the module of
 their room, such as `coterie.errors.storage`.
 

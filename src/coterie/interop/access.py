@@ -25,7 +25,7 @@ _USER = "coterie.user"
 
 
 def verified_user(request: HTTPConnection, headers: tuple[str, ...]) -> str:
-    """Return the user of a request, or an empty text if it is anonymous. Nothing else decides who the user is.
+    """Return the user of a request, or an empty text if it is anonymous. No other code determines the user.
 
     A token of the user's own comes first. Otherwise the first of `headers` in the request counts, because the holder of the
     shared token is trusted to set it. The body, the path and the query never count. Raises `HTTPProblem` for a header that

@@ -86,7 +86,7 @@ def _provider(function: Callable[..., Any]) -> Provider | str:
 
 
 def import_file(name: str, path: Path) -> Any:
-    """Import a file under a name of its own in the interpreter, once. Raises what its code raises."""
+    """Import a file under a name of its own in the interpreter, once. Raises the errors of its code."""
     unique = f"{name}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     loaded = sys.modules.get(unique)
     if loaded is not None:

@@ -99,14 +99,14 @@ class Summary(msgspec.Struct, frozen=True):
     plots: tuple[Plot, ...] = ()
     """Shown in the report."""
     surprises: tuple[str, ...] = ()
-    """Differences from what the scenario expects. A run with any fails."""
+    """Differences from the expectations of the scenario. A run with any fails."""
 
 
 class RunRecord(msgspec.Struct, frozen=True):
     """The record of a run, as it ended or as its folder tells."""
 
     steps: tuple[Any, ...]
-    """The recorded steps: rounds of a simulation, or what the run passed to `RunContext.step`."""
+    """The recorded steps: rounds of a simulation, or the values that the run passed to `RunContext.step`."""
     digest: str
     finished: bool
     result: Any = None

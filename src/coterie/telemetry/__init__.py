@@ -1,7 +1,7 @@
 """Metrics in one place: durations with their quantiles, and the Prometheus format.
 
-A room counts its own events in structs of its own. What they share is here: how durations are recorded and summed up, and
-how a snapshot is given to Prometheus.
+A room counts its own events in structs of its own. This room has the shared parts: records and summaries of durations, and the
+conversion of a snapshot to the Prometheus format.
 """
 
 from coterie.telemetry.durations import DurationSummary

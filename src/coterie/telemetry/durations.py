@@ -1,4 +1,4 @@
-"""Durations in seconds: recorded as they happen, and summed up on request."""
+"""Durations in seconds: recorded one by one, and summarised on request."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class DurationSummary(msgspec.Struct, frozen=True):
 class DurationRecorder:
     """The number and the sum of durations, and the latest of them.
 
-    One thread at a time records. Any thread reads, without a lock; the count, the sum and the latest may then be a
-    duration apart.
+    One thread at a time records. Any thread reads, without a lock; a reader may see a duration in the count and not yet in the
+    sum or in the latest.
     """
 
     __slots__ = ("_recent", "_samples", "_total")

@@ -1,1 +1,1 @@
-"""The commons: several who share a stock that grows again, propose rules for it, and are judged."""
+"""The commons: fishers share a stock that grows again, and propose rules for it to a judge."""

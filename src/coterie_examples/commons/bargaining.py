@@ -1,8 +1,8 @@
 """The fishers' meeting: each month, before they decide, they bargain about a quota.
 
-One after the other each says which quota it would accept. Who has heard others moves towards what they said last. When
-all say the same they agree; otherwise, when the turns are over, what most can live with counts: the lower median.
-What they come to is proposed to the judge like any other quota. How they bargain follows from the seed alone.
+One after the other, each offers a quota. Later offers move towards the last offers of the others. If all offers are equal,
+the fishers agree; otherwise, after the last turn, the lower median of the offers counts.
+The result is proposed to the judge like any other quota. It depends on the seed alone.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Agreement(msgspec.Struct, frozen=True):
 
 
 class Prepare(Message):
-    """A fisher's delegate is told what the fisher would take if nobody else were there."""
+    """Tells a fisher's delegate the amount that the fisher would take alone."""
 
     wish: int
 
@@ -80,17 +80,17 @@ class Delegate(Agent):
 
     @on
     def prepare(self, message: Prepare) -> None:
-        """Know what the fisher wants."""
+        """Store the amount that the fisher wants."""
         self._wish = message.wish
 
     @on
     def invited(self, message: Invitation) -> Accept | Decline | bool:  # noqa: ARG002 - it always comes
-        """Come."""
+        """Accept the invitation."""
         return Accept()
 
     @on
     async def speak(self, message: YourTurn) -> None:
-        """Say which quota would do."""
+        """Offer a quota."""
         meeting = self.context.use(Meetings).meeting(message.meeting)
         offers = offers_of(meeting)
         others = [offer for name, offer in offers.items() if name != meeting.me]
@@ -149,7 +149,7 @@ class Council:
         self._convener = self._runtime.spawn(Convener, bargaining, delegates)
 
     async def bargain(self, month: int, wishes: dict[str, int]) -> Agreement:
-        """Hold the meeting of a month, of those who have a wish. Await it on any event loop."""
+        """Hold the meeting of a month for the fishers in `wishes`, and return its agreement. Await it on any event loop."""
         return await self._convener.ask(Bargain(month, wishes))
 
     def __enter__(self) -> Self:
@@ -163,5 +163,5 @@ class Council:
 
 
 def offers_of(meeting: Meeting) -> dict[str, Any]:
-    """Return what each has said last."""
+    """Return the last offer of each member."""
     return {utterance.by: utterance.content["quota"] for utterance in meeting.transcript}

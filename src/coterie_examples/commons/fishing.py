@@ -1,9 +1,9 @@
 """The commons: fishers, each with a rule, and a lake that settles each month.
 
-The rules of the lake are those published with GovSim (Piatti et al., "Cooperate or Collapse", 2024): all ask at the
-same time; if together they ask for more than there is, what there is gets shared out; if too little is left the lake
-has collapsed, and otherwise the stock multiplies, up to what the lake can hold. A month is a round: the fishers perceive,
-propose, are judged, decide and fish.
+The rules of the lake are those published with GovSim (Piatti et al., "Cooperate or Collapse", 2024). All fishers request at
+the same time. If the requests exceed the stock, it is divided. If too little remains, the lake has collapsed; otherwise the
+stock is multiplied, up to the capacity of the lake. A month is a round: the fishers perceive, propose, are judged, decide and
+fish.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ class Month(msgspec.Struct, frozen=True):
     """The stock when the next month begins."""
     collapsed: bool
     forfeits: dict[str, str]
-    """Fishers whose turn was forfeited, and why; they asked for nothing."""
+    """Fishers whose turn was forfeited, with the reasons; they requested nothing."""
     accepted: dict[str, dict[str, Any]]
-    """Mechanisms that were accepted this month, by kind: their parameters, and who proposed them."""
+    """Mechanisms that were accepted this month, by kind: their parameters and proposers."""
     digest: str = ""
     """Of the world after the month."""
     fallbacks: dict[str, str] = {}
-    """Fishers whose rule decided because the model failed, and why."""
+    """Fishers whose rule decided because the model failed, with the reasons."""
 
 
 @dataclass(frozen=True)
 class Fisher:
-    """Decides by a rule, and may propose a mechanism. It keeps nothing: all it knows is in the world."""
+    """Decides by a rule, and may propose a mechanism. It has no state: its knowledge is in the world."""
 
     rule: Rule
     proposes: Proposes | None = None
     delay: float = 0.0
-    """Seconds that it takes at most to perceive and to decide, by chance that is no part of the outcome."""
+    """The maximum of random delays before perceiving and deciding, in seconds. They do not affect the outcome."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def graph(
 ) -> Graph:
     """Return the round of the commons: these stages, one after the other, or as `edges` say. Raises `InvalidGraph`.
 
-    In the stage "meet" the `fishers` bargain in the `council` about a quota. With an `angler` a model decides how much they
-    take; where their rule has to, they intend to ``fall_back``, so that it is an event.
+    In the stage "meet" the `fishers` bargain in the `council` about a quota. With an `angler` a model decides their requests;
+    if the model fails and the rule decides, they intend ``fall_back``, which is an event.
     """
 
     @per_agent
@@ -130,13 +130,13 @@ def graph(
 
 
 def _wishes(gathering: Gathering, situation: Situation, fishers: Mapping[str, Fisher]) -> dict[str, int]:
-    """Return what each would ask for if nobody else were there; nobody can hope for more than there is."""
+    """Return the request that each fisher would make alone, at most the stock."""
     asks = {name: int(fishers[name].rule.ask(situation, gathering.random)) for name in gathering.agents}
     return {name: min(situation.stock, max(0, ask)) for name, ask in asks.items()}
 
 
 def _propose(turn: Turn) -> None:
-    """Propose what the meeting came to, if one is its spokesman, and what one wants oneself."""
+    """Propose the agreement of the meeting, if this fisher is its proposer, and the fisher's own mechanism."""
     agreement = turn.inputs.get("meet")
     if agreement is not None and agreement.spokesman == turn.name:
         _propose_anew(turn, "quota", {"most": agreement.quota})
@@ -153,7 +153,7 @@ def _propose_anew(turn: Turn, kind: str, parameters: dict[str, Any]) -> None:
 
 
 async def _amount(turn: Turn, situation: Situation, angler: Angler | None) -> int:
-    """Return how much the fisher takes, by its rule or by a model."""
+    """Return the amount that the fisher takes, by its rule or by a model."""
     rule = turn.agent.rule
     if angler is None:
         return max(0, int(rule.ask(situation, turn.random)))
@@ -164,7 +164,7 @@ async def _amount(turn: Turn, situation: Situation, angler: Angler | None) -> in
 
 
 def _situation(turn: Turn, terms: Terms) -> Situation:
-    """Return what a fisher knows."""
+    """Return the situation of a fisher."""
     last = {name: Catch(each["asked"], each["got"]) for name, each in turn.view.get(_LAST, {}).items()}
     fishers = len(turn.view.under(BASKET))
     return Situation(turn.round, turn.view[LAKE], terms.capacity, terms.growth, fishers, dict(sorted(last.items())))
@@ -196,14 +196,14 @@ class Lake:
 
 
 def beginning(stock: int, names: Iterable[str], terms: Terms) -> dict[str, Any]:
-    """Return what the world of a commons begins with."""
+    """Return the initial world of a commons."""
     baskets = {f"{BASKET}{name}": 0 for name in names}
     lasting = int(round((terms.capacity - terms.capacity / terms.growth) / max(1, len(baskets)), 9))
     return {LAKE: stock, "lasting": lasting, _LAST: {}, **baskets}
 
 
 def months_of(events: Iterable[Event]) -> list[Month]:
-    """Return the settled months that a log tells of."""
+    """Return the settled months of a log."""
     months: list[Month] = []
     forfeits: dict[str, str] = {}
     fallbacks: dict[str, str] = {}
@@ -229,5 +229,5 @@ def months_of(events: Iterable[Event]) -> list[Month]:
 
 async def _hesitate(most: float) -> None:
     if most > 0:
-        # Of no consequence for the outcome, so not from the seed: this is what shows it.
+        # Not from the seed, because delays must not affect the outcome.
         await asyncio.sleep(Random().uniform(0, most))  # noqa: S311 - simulation, not secrets

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def gini(values: Sequence[float]) -> float:
-    """Return the Gini coefficient: 0 where all have the same, near 1 where one has all; 0 where nobody has anything.
+    """Return the Gini coefficient: 0 for equal values, near 1 if one value is the whole sum; 0 for a sum of 0.
 
     By the formula over the ordered values (Gini, "Variabilità e mutabilità", 1912).
     """

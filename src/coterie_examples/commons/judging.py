@@ -11,16 +11,16 @@ from coterie.rounds import Gathering, Proposal
 
 
 class JudgeRule(BaseModel):
-    """The base of all judges. A judge keeps nothing: the same gathering gets the same verdicts."""
+    """The base of all judges. A judge has no state: the same gathering gets the same verdicts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @abstractmethod
     def objection(self, proposal: Proposal, gathering: Gathering) -> str:
-        """Return why a proposal is rejected; an empty text if it is accepted."""
+        """Return the reason to reject a proposal; an empty text if it is accepted."""
 
     def judge(self, gathering: Gathering) -> int:
-        """Decide about all proposals; return how many are accepted."""
+        """Decide about all proposals; return the number of accepted ones."""
         accepted = 0
         for proposal in gathering.proposals:
             if reason := self.objection(proposal, gathering):
@@ -32,7 +32,7 @@ class JudgeRule(BaseModel):
 
 
 class AcceptAll(JudgeRule):
-    """Accepts whatever is proposed."""
+    """Accepts every proposal."""
 
     rule: Literal["accept-all"]
 
@@ -41,7 +41,7 @@ class AcceptAll(JudgeRule):
 
 
 class RejectAll(JudgeRule):
-    """Rejects whatever is proposed."""
+    """Rejects every proposal."""
 
     rule: Literal["reject-all"]
 
@@ -50,7 +50,7 @@ class RejectAll(JudgeRule):
 
 
 class Prudent(JudgeRule):
-    """Accepts what protects the stock: a quota that all can fish by for ever, a tax that is not more than `most_tax`."""
+    """Accepts proposals that protect the stock: a sustainable quota, and a tax of at most `most_tax`."""
 
     rule: Literal["prudent"] = "prudent"
     most_tax: float = Field(default=0.5, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""The commons as a kind of scenario: fishers who share a lake."""
+"""The commons as a kind of scenario: fishers that share a lake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coterie_examples.commons.scenario import CommonsScenario
 
 
 class CommonsKind(ScenarioKind[CommonsScenario]):
-    """Fishers who share a lake; a step is a month."""
+    """Fishers that share a lake; a step is a month."""
 
     parameters = CommonsScenario
     step_name = "month"

@@ -30,7 +30,7 @@ class _Proposal(BaseModel):
 
 
 class QuotaProposal(_Proposal):
-    """Nobody catches more than so much."""
+    """Limits each catch."""
 
     kind: Literal["quota"]
     most: int = Field(ge=0)
@@ -44,7 +44,7 @@ class TaxProposal(_Proposal):
 
 
 class LotteryProposal(_Proposal):
-    """Too little is shared out by lot."""
+    """Divides too small a stock by lottery."""
 
     kind: Literal["lottery"]
 
@@ -53,7 +53,7 @@ Proposes = Annotated[QuotaProposal | TaxProposal | LotteryProposal, Field(discri
 
 
 class Quota:
-    """Cuts each catch to `most`; what it frees is there for the others."""
+    """Cuts each catch to `most`, which leaves more for the others."""
 
     def __init__(self, resolver: Resolver, parameters: Mapping[str, Any]) -> None:
         check_number("quota.most", parameters.get("most"))
@@ -73,7 +73,7 @@ class Quota:
         return msgspec.structs.replace(intent, arguments={**intent.arguments, "amount": self.most})
 
     def _restore(self, decision: Resolution, intent: Intent) -> Resolution:
-        """Return a decision as one on what was really asked for."""
+        """Return a resolution as one on the original request."""
         if decision.intent is intent:
             return decision
         if decision.outcome is IntentOutcome.REFUSED:
@@ -84,7 +84,7 @@ class Quota:
 
 
 class Tax:
-    """Has a part of each catch, rounded down, go back into the lake."""
+    """Returns a part of each catch, rounded down, to the lake."""
 
     def __init__(self, resolver: Resolver, parameters: Mapping[str, Any]) -> None:
         check_number("tax.part", parameters.get("part"))
@@ -114,4 +114,4 @@ def _lottery(resolver: Resolver, parameters: Mapping[str, Any]) -> Resolver:  # 
 
 
 MECHANISMS: dict[str, Binding] = {"lottery": _lottery, "quota": Quota, "tax": Tax}
-"""By kind. They bind in the order of their names, so that a lottery shares out what quota and tax then cut."""
+"""By kind. They bind in the order of their names, so that quota and tax cut the shares of a lottery."""

@@ -1,4 +1,4 @@
-"""Fishers that a language model plays, each with its rule to fall back on."""
+"""Fishers that a language model plays, each with its rule as a fallback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FISH = "FISH"
 
 
 class Angler:
-    """Asks a model how much a fisher takes. Keeps nothing; safe to share as far as the model is."""
+    """Asks a model for the amount that a fisher takes. Stateless; safe to share if the model is."""
 
     def __init__(self, model: Model, *, collapse_below: int, fallback: bool = True, temperature: float | None = None) -> None:
         self._model = model
@@ -23,9 +23,9 @@ class Angler:
         self._temperature = temperature
 
     async def ask(self, name: str, rule: Rule, situation: Situation, random: Random) -> tuple[int, str]:
-        """Return how much a fisher takes, and why its rule decided that; an empty text if the model did.
+        """Return the amount that a fisher takes, and the reason of a decision by its rule; an empty text if the model decided.
 
-        Raises `ModelError` and `UnusableReply` if there is nothing to fall back on, and what is to stop a run.
+        Raises `ModelError` and `UnusableReply` without a fallback, and errors that stop a run.
         """
 
         def by_rule(_: Knows) -> PersonaAction:
@@ -36,7 +36,7 @@ class Angler:
         decision = await mind.decide(self._knows(name, situation, random))
         amounts = [each.arguments["amount"] for each in decision.actions if each.kind == _FISH]
         if not amounts:
-            # It decided to do nothing, which is to take nothing.
+            # No action means that it takes nothing.
             return 0, decision.fallback
         return int(amounts[0]), decision.fallback
 

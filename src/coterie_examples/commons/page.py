@@ -75,7 +75,7 @@ def page(
     spans: Sequence[Span],
     costs: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Return the report of a run: one HTML page with plots, that needs nothing beside it. `costs` are those of its model."""
+    """Return the report of a run: one self-contained HTML page with plots. `costs` are those of its model."""
     accepted = [
         (month.number, kind, _told({key: value for key, value in each.items() if key != "by"}), each["by"])
         for month in months

@@ -15,9 +15,9 @@ from coterie_examples.commons.inequality import gini
 __all__ = ["harvest", "inequality", "stock", "timeline"]
 
 _MANY = 12
-"""Fishers that can be told apart by their colours; more are shown without their names."""
+"""The maximum of fishers with different colours; more are shown without names."""
 _FEW = 6
-"""Months that are all named on their axis."""
+"""The maximum of months that are all labelled on their axis."""
 
 
 def stock(months: Sequence[Month], capacity: int) -> str:
@@ -36,7 +36,7 @@ def stock(months: Sequence[Month], capacity: int) -> str:
 
 
 def harvest(months: Sequence[Month]) -> str:
-    """Return what each fisher has caught, month by month; of many fishers, in all, the one who caught most first."""
+    """Return the catch of each fisher by month; for many fishers the total catches, the largest first."""
 
     def draw(axes: Any) -> None:
         names = list(months[0].caught)
@@ -60,7 +60,7 @@ def harvest(months: Sequence[Month]) -> str:
 
 
 def inequality(months: Sequence[Month]) -> str:
-    """Return how unequal the catches were, month by month and in all."""
+    """Return the inequality of the catches, by month and in total."""
 
     def draw(axes: Any) -> None:
         numbers = [month.number for month in months]

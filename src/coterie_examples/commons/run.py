@@ -20,7 +20,7 @@ from coterie_examples.commons.modelled import Angler
 from coterie_examples.commons.scenario import CommonsScenario
 
 _MOST_ATTEMPTS = 4
-"""Requests that a mind makes for one decision: the first, two that mend it, and one that is shorter."""
+"""The requests of a mind for one decision: the first, two corrections, and a shorter one."""
 
 
 class CommonsOutcome(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class CommonsOutcome(msgspec.Struct, frozen=True):
 
 
 def outcome_of(scenario: CommonsScenario, months: list[Month], digest: str = "") -> CommonsOutcome:
-    """Return how a run ended, once the books balance."""
+    """Return the outcome of a run. Raises `CoterieError` if the catches do not equal the loss of the lake."""
     harvest = {name: sum(month.caught[name] for month in months) for name in scenario.fishers()}
     lost = sum(month.before - month.left for month in months)
     if sum(harvest.values()) != lost:
@@ -66,7 +66,7 @@ def outcome_of(scenario: CommonsScenario, months: list[Month], digest: str = "")
 
 
 def council(scenario: CommonsScenario, minutes: Path | None) -> AbstractContextManager[Council | None]:
-    """Return where the fishers meet, if they do."""
+    """Return the runtime of the fishers' meetings, if they meet."""
     if scenario.bargaining is None:
         return nullcontext()
     return Council(scenario.bargaining, sorted(scenario.fishers()), scenario.dispatcher(), minutes)
@@ -82,7 +82,7 @@ def simulation_of(
         settings = scenario.model
         least = terms.collapse_below
         angler = Angler(model, collapse_below=least, fallback=settings.fallback, temperature=settings.temperature)
-        # The gateway ends a request that takes too long, and says why; a forfeit would only say that it did.
+        # The gateway ends a request that takes too long with its reason; a forfeit would hide the reason.
         timeout = max(timeout, _MOST_ATTEMPTS * settings.patience)
     fishers = scenario.fishers()
     return Simulation(
@@ -104,11 +104,11 @@ def simulation_of(
 
 
 def _noted(view: object, intent: object) -> Effects:  # noqa: ARG001 - as every action
-    """Let it be an event, and nothing else."""
+    """Return no effects: the intent is only recorded as an event."""
     return Effects()
 
 
 def terms_of(scenario: CommonsScenario) -> Terms:
-    """Return what fishers know of the lake beside its stock."""
+    """Return the knowledge of fishers about the lake beside its stock."""
     lake = scenario.lake
     return Terms(lake.capacity, lake.growth, lake.collapse_below)

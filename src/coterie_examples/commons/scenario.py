@@ -19,14 +19,14 @@ from coterie_examples.commons.mechanisms import Proposes
 from coterie_examples.commons.strategies import Strategy
 
 LAKE = "lake"
-"""The name that no fisher may have."""
+"""The reserved name that fishers cannot have."""
 
 _MOST = 10**12
-"""Units that a lake can hold; beyond that, rounding would show."""
+"""The maximum capacity of a lake; above it, rounding would change results."""
 
 
 class Lake(ScenarioPart):
-    """The common."""
+    """The lake."""
 
     stock: int = Field(default=100, ge=0, le=_MOST)
     """Units at the beginning."""
@@ -37,7 +37,7 @@ class Lake(ScenarioPart):
     collapse_below: int = Field(default=5, ge=0)
     """With fewer units than this after the catch, the lake has collapsed and the run ends."""
     sharing: Literal["proportional", "equal", "lottery"] = "proportional"
-    """The rule by which too little gets shared out."""
+    """The rule that divides too small a stock."""
 
     @model_validator(mode="after")
     def _fits(self) -> Lake:
@@ -50,7 +50,7 @@ class Agents(ScenarioPart):
     """One fisher, or several of a kind."""
 
     name: str = Field(min_length=1)
-    """Its name; of several, what their names begin with."""
+    """Its name, or the prefix of the names of several."""
     count: int = Field(default=1, ge=1, le=100_000)
     strategy: Strategy
     proposes: Proposes | None = None
@@ -62,12 +62,12 @@ class Agents(ScenarioPart):
 
 
 class GraphSettings(ScenarioPart):
-    """The stages of a month, and the ways between them."""
+    """The stages of a month, and the edges between them."""
 
     stages: Annotated[tuple[StageName, ...], Field(strict=False)] = STAGES
-    """In the order in which what is intended in them counts. The first is where a month begins."""
+    """The stages, in the order in which their intents count. A month begins at the first."""
     edges: Annotated[tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None, Field(strict=False)] = None
-    """From which stage to which; without it, from each to the next."""
+    """Pairs of stages; without it, each stage leads to the next."""
 
     @model_validator(mode="after")
     def _closes(self) -> GraphSettings:
@@ -83,13 +83,13 @@ class RuntimeSettings(ScenarioPart):
 
     dispatcher: Literal["leased", "dedicated"] = "leased"
     threads: int | None = Field(default=None, ge=1, le=8_192)
-    """Threads at most that leased agents share; without it, as many as they need."""
+    """The maximum of threads that leased agents share; without it, as many as they need."""
     turn_timeout: float = Field(default=30.0, gt=0)
     """Seconds that a fisher has for each stage; after that its month is forfeited."""
     delay: float = Field(default=0.0, ge=0, le=3600)
-    """Seconds that fishers take at most to perceive, and to decide, by chance."""
+    """The maximum of random delays of fishers, in seconds."""
     max_lead: int = Field(default=1, ge=0, le=1_000_000)
-    """In mode tokens, how many months a fisher may be ahead of the slowest."""
+    """In mode tokens, the maximum number of months by which a fisher may be ahead of the slowest."""
 
 
 class Expectation(ScenarioPart):
@@ -139,11 +139,11 @@ class CommonsScenario(ScenarioParameters):
         return self
 
     def stages(self) -> tuple[StageName, ...]:
-        """Return the stages of a month: those that are set, or the usual ones, with a meeting if there is bargaining."""
+        """Return the stages of a month: those of the file, or the usual ones, with a meeting if there is bargaining."""
         return MEETING if self.bargaining is not None and self.graph.stages == STAGES else self.graph.stages
 
     def dispatcher(self) -> Dispatcher:
-        """Return what gives the agents their threads."""
+        """Return the dispatcher of the agents."""
         if self.runtime.dispatcher == "dedicated":
             return Dedicated()
         threads = self.runtime.threads

@@ -35,17 +35,17 @@ class Situation(msgspec.Struct, frozen=True):
 
 
 class Rule(BaseModel):
-    """The base of all rules. A rule keeps nothing: the same situation and stream give the same answer."""
+    """The base of all rules. A rule has no state: the same situation and stream give the same answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @abstractmethod
     def ask(self, situation: Situation, random: Random) -> int:
-        """Return how much to ask for: a whole number, 0 or more."""
+        """Return the requested amount: a whole number, 0 or more."""
 
 
 class Constant(Rule):
-    """Asks for the same every month."""
+    """Requests the same amount every month."""
 
     rule: Literal["constant"]
     amount: int = Field(ge=0)
@@ -55,18 +55,18 @@ class Constant(Rule):
 
 
 class Portion(Rule):
-    """Asks for a part of the stock, rounded down."""
+    """Requests a part of the stock, rounded down."""
 
     rule: Literal["portion"]
     part: float = Field(ge=0, le=1)
 
     def ask(self, situation: Situation, random: Random) -> int:  # noqa: ARG002, D102 - see Rule
-        # To a billionth, so that a tenth of 30 is 3 although 0.1 is not a tenth.
+        # Rounded to a billionth, so that 0.1 of 30 is 3 in spite of binary fractions.
         return int(round(self.part * situation.stock, 9))
 
 
 class FairShare(Rule):
-    """Asks for its part of what can be taken so that the lake grows back to its present stock."""
+    """Requests its share of the catch after which the lake grows back to its present stock."""
 
     rule: Literal["fair-share"]
 
@@ -76,7 +76,7 @@ class FairShare(Rule):
 
 
 class Greedy(Rule):
-    """Asks for all there is."""
+    """Requests the whole stock."""
 
     rule: Literal["greedy"]
 
@@ -85,7 +85,7 @@ class Greedy(Rule):
 
 
 class Cautious(Rule):
-    """Takes its part of what exceeds a part of the lake's capacity, and nothing while the stock is below that."""
+    """Requests its share of the stock above a part of the lake's capacity, and nothing below it."""
 
     rule: Literal["cautious"]
     keep: float = Field(default=0.5, ge=0, le=1)
@@ -95,9 +95,9 @@ class Cautious(Rule):
 
 
 class ImitateTheBest(Rule):
-    """Asks for what the one who caught most last month had asked for; at first for a number of its own.
+    """Repeats last month's request of the fisher with the largest catch; at first it requests `first`.
 
-    Of several who caught the same, the one whose name comes first is imitated.
+    Among equal catches it imitates the fisher whose name sorts first.
     """
 
     rule: Literal["imitate-the-best"]
@@ -111,7 +111,7 @@ class ImitateTheBest(Rule):
 
 
 class Gamble(Rule):
-    """Asks for a random number, both ends included."""
+    """Requests a random number, both ends included."""
 
     rule: Literal["gamble"]
     least: int = Field(default=0, ge=0)

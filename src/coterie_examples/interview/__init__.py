@@ -1,1 +1,1 @@
-"""Interviews: personas from files are asked questions in a focus group, and their answers are put into a table."""
+"""Interviews: personas from files answer questions in a focus group, and their answers form a table."""

@@ -1,4 +1,4 @@
-"""The interview as a kind of scenario: personas who are asked questions in a focus group."""
+"""The interview as a kind of scenario: personas answer questions in a focus group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_SHOWN = 60
 
 
 class InterviewKind(ScenarioKind[InterviewScenario]):
-    """A focus group; a step is a line of its transcript. A resumed run asks no model twice."""
+    """A focus group; a step is a line of its transcript. A resumed run repeats no request to a model."""
 
     parameters = InterviewScenario
     step_name = "line"
@@ -33,7 +33,7 @@ class InterviewKind(ScenarioKind[InterviewScenario]):
         parameters.load_personas(folder)
 
     def copy_files(self, parameters: InterviewScenario, folder: Path, target: Path) -> InterviewScenario:
-        """Copy the personas with their fragments merged in, so that the run folder has all that the run needs."""
+        """Copy the personas with their fragments merged in, so that the run folder is complete."""
         kept = target / PERSONAS
         kept.mkdir(exist_ok=True)
         for number, persona in enumerate(parameters.load_personas(folder), 1):
@@ -82,7 +82,7 @@ class InterviewKind(ScenarioKind[InterviewScenario]):
         return f"{step['speaker']}: {step['text']}"
 
     def summarise(self, parameters: InterviewScenario, record: RunRecord) -> Summary:
-        """Return the answers, and what was said."""
+        """Return the answers and the transcript."""
         lines = tuple(self.describe(parameters, step) for step in record.steps)
         outcome: InterviewOutcome | None = record.result
         if outcome is None:

@@ -57,7 +57,7 @@ h3 { margin: 1.2rem 0 .2rem; font-size: 1rem; } .said { margin: .2rem 0 .2rem 1r
 
 
 def page_of_interview(scenario: InterviewScenario, outcome: InterviewOutcome, personas: Sequence[Persona]) -> str:
-    """Return the report of an interview: one HTML page that needs nothing beside it."""
+    """Return the report of an interview: one self-contained HTML page."""
     questions = outcome.table.questions
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_PAGE).render(
@@ -80,7 +80,7 @@ def _tally(outcome: InterviewOutcome, question: Question) -> list[tuple[str, int
 
 
 def _ranged(value: object) -> str:
-    """Return the class of a cell: numbers stand on the right. `value` is the cell's own, or the kind of a question."""
+    """Return the CSS class of a cell: numbers are aligned to the right. `value` is a cell's, or the kind of a question."""
     number = value in ("integer", "number") or (isinstance(value, int | float) and not isinstance(value, bool))
     return "number" if number else "text"
 

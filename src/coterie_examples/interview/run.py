@@ -58,7 +58,7 @@ def hold_interview(
     folder: Path | None = None,
     model: StopOnErrorModel | None = None,
 ) -> tuple[FocusGroup, AnswerTable, dict[str, int]]:
-    """Hold an interview, and return what was said, the table of answers, and how often rules had to decide for a model.
+    """Hold an interview, and return the dialogue, the table of answers, and the number of fallbacks to rules.
 
     The same scenario with the same seed, and the same recorded model, ends the same way, whatever the dispatcher and the load.
     Raises the error that stops a run, such as `BudgetExhausted`.
@@ -76,7 +76,7 @@ def hold_interview(
             try:
                 table = cast.tabulate(questions, group.answers, model).result()
             except HandlerFailed:
-                # What stops a run is known by its own name, wherever in the run it was.
+                # An error that stops a run is raised unchanged, wherever it occurred.
                 model.check()
                 raise
         else:

@@ -50,7 +50,7 @@ class SpokenRule(ScenarioPart):
     persona: str = ""
     """The persona; without it, all."""
     when: str
-    """A pattern that is looked for in what was asked."""
+    """A pattern that is searched in the question."""
     say: _Texts
     """The possible answers; the seed chooses one."""
 
@@ -76,7 +76,7 @@ class InterviewRuntime(ScenarioPart):
 
     dispatcher: Literal["leased", "dedicated"] = "leased"
     turn_limit: float = Field(default=300.0, gt=0)
-    """Seconds for an answer; who takes longer has none."""
+    """Seconds for an answer; a later one is missed."""
 
 
 class InterviewScenario(ScenarioParameters):
@@ -86,7 +86,7 @@ class InterviewScenario(ScenarioParameters):
     personas: str = "personas"
     """The folder of the personas' files, beside the scenario file."""
     fragments: dict[str, _Texts] = Field(default={})
-    """Files of fragments to merge, by the persona's name; those of "all" into everybody's."""
+    """Files of fragments to merge, by the persona's name; those of "all" into every persona."""
     questions: Annotated[tuple[QuestionSettings, ...], Field(strict=False)]
     rules: Annotated[tuple[SpokenRule, ...], Field(strict=False)] = ()
     """The scripted answers; without a match a persona answers from its file."""
@@ -104,13 +104,13 @@ class InterviewScenario(ScenarioParameters):
         return self
 
     def dispatcher(self) -> Dispatcher:
-        """Return what gives the agents their threads."""
+        """Return the dispatcher of the agents."""
         return Dedicated() if self.runtime.dispatcher == "dedicated" else Leased()
 
     def load_personas(self, beside: Path) -> list[Persona]:
         """Return the personas, with their fragments merged in.
 
-        Raises `InvalidPersona`, `FragmentConflict`, and `ScenarioError` for a rule or a fragment of somebody who is not there.
+        Raises `InvalidPersona`, `FragmentConflict`, and `ScenarioError` for a rule or a fragment of an unknown persona.
         """
         personas = load_personas(beside / self.personas)
         known = {persona.name for persona in personas}

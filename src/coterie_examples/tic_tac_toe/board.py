@@ -9,12 +9,12 @@ DRAW = "draw"
 
 
 def free(moves: Sequence[int]) -> list[int]:
-    """Return the cells that nobody has taken."""
+    """Return the free cells."""
     return [cell for cell in range(9) if cell not in moves]
 
 
 def objection(moves: Sequence[int], cell: object) -> str:
-    """Return why a move is illegal; an empty text if it is not."""
+    """Return the reason why a move is illegal; an empty text for a legal move."""
     if isinstance(cell, bool) or not isinstance(cell, int) or not 0 <= cell < 9:  # noqa: PLR2004 - the board
         return f"{cell!r} is no cell; cells are numbered from 0 to 8"
     return f"cell {cell} is taken" if cell in moves else ""
@@ -30,7 +30,7 @@ def result(moves: Sequence[int]) -> str:
 
 
 def best(moves: Sequence[int]) -> list[int]:
-    """Return the moves that are best for whose turn it is, if both play perfectly: by minimax over all games."""
+    """Return the best moves of the next player, if both play perfectly: by minimax over all games."""
     known: dict[tuple[frozenset[int], frozenset[int]], int] = {}
     values = {cell: _value((*moves, cell), known) for cell in free(moves)}
     most = max(values.values())
@@ -38,7 +38,7 @@ def best(moves: Sequence[int]) -> list[int]:
 
 
 def _value(moves: tuple[int, ...], known: dict[tuple[frozenset[int], frozenset[int]], int]) -> int:
-    """Return what a position is worth to who moved last: 1, 0 or -1. The order of moves does not matter to it."""
+    """Return the value of a position for the last player: 1, 0 or -1. It does not depend on the order of moves."""
     position = frozenset(moves[::2]), frozenset(moves[1::2])
     if position not in known:
         over = result(moves)

@@ -1,4 +1,4 @@
-"""The agents of a game: players, who speak in turn, and a referee, whose rules are the policy of the floor."""
+"""The agents of a game: players, which speak in turn, and a referee, whose rules are the floor policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Plays(BaseModel):
 
 
 class Perfect(_Plays):
-    """Never loses; of moves that are as good, one by chance."""
+    """Never loses; chooses randomly among equally good moves."""
 
     rule: Literal["perfect"]
 
@@ -34,7 +34,7 @@ class Perfect(_Plays):
 
 
 class AnyFree(_Plays):
-    """Takes a free cell by chance."""
+    """Takes a random free cell."""
 
     rule: Literal["random"]
 
@@ -44,13 +44,13 @@ class AnyFree(_Plays):
 
 
 class Script(_Plays):
-    """Tries cells in a fixed order, whether they are free or not; one that is refused is followed by the next."""
+    """Tries cells in a fixed order, whether they are free or not; after a refusal it tries the next."""
 
     rule: Literal["script"]
     cells: Annotated[tuple[int, ...], Field(strict=False)]
 
     def moves(self, so_far: list[int], tried: int, random: Random) -> int | None:  # noqa: ARG002 - as every rule
-        """Return the next cell to try; None when there is none left."""
+        """Return the next cell to try; None after the last."""
         return self.cells[tried] if tried < len(self.cells) else None
 
 
@@ -112,12 +112,12 @@ class Player(Agent):
 
     @on
     def invited(self, message: Invitation) -> Accept | Decline | bool:  # noqa: ARG002 - it always comes
-        """Come."""
+        """Accept the invitation."""
         return Accept()
 
     @on
     async def move(self, message: YourTurn) -> None:
-        """Say a move; if it is refused, the next."""
+        """Say a move; after a refusal, the next."""
         meeting = self.context.use(Meetings).meeting(message.meeting)
         floor = meeting.state.floor
         assert isinstance(floor, TicTacToe)
@@ -140,7 +140,7 @@ class Player(Agent):
             return
 
     def _tried(self, so_far: list[int]) -> int:
-        """Return how many cells of a script have been tried: those that are taken by others were refused."""
+        """Return the number of tried cells of a script: cells that others have taken were refused."""
         if not isinstance(self._rule, Script):
             return 0
         own = len(so_far) // 2
@@ -206,7 +206,7 @@ class Referee(Agent):
 
     @on(interleave=True)
     async def announce(self, message: YourTurn) -> None:
-        """Say who has won, and close."""
+        """Announce the winner, and close the meeting."""
         meeting = self.context.use(Meetings).meeting(message.meeting)
         result, reason = self._judge(meeting)
         await meeting.say({"result": result, "board": board.drawn(self._moves(meeting))})
@@ -214,7 +214,7 @@ class Referee(Agent):
 
     @on
     def refused(self, message: Refused) -> None:
-        """Note a move that the meeting refused."""
+        """Record a move that the meeting refused."""
         self._refused.setdefault(message.meeting, []).append((message.player, message.move, message.reason))
 
     @on

@@ -47,7 +47,7 @@ svg { width: 8rem; display: block; } .x { fill: #1f6f8b; } .o { fill: #c8553d; }
 
 
 def page_of_games(scenario: GameScenario, played: Sequence[Game], digest: str, minutes: Path) -> str:
-    """Return the report of a run of games: one HTML page that needs nothing beside it."""
+    """Return the report of a run of games: one self-contained HTML page."""
     texts = {}
     for path in sorted(minutes.glob("*.jsonl")):
         entries = read_minutes(path)

@@ -31,7 +31,7 @@ def play_games(scenario: GameScenario, folder: Path | None, observer: Callable[[
 
 
 def surprises_of(games: Sequence[Game]) -> tuple[str, ...]:
-    """Return where games did not end as the scenario expects."""
+    """Return the differences from the results that the scenario expects."""
     return tuple(
         f"{game.name}: expected {game.expected}, got {game.result}"
         for game in games

@@ -20,7 +20,7 @@ class Match(ScenarioPart):
     count: int = Field(default=1, ge=1, le=10_000)
     """The number of games."""
     x: PlayRule
-    """By which rule X plays, who begins."""
+    """The rule of X, which begins."""
     o: PlayRule
     expect: Literal["X", "O", "draw"] | None = None
     """The expected result; a run with another result fails."""
@@ -31,7 +31,7 @@ class GameRuntime(ScenarioPart):
 
     dispatcher: Literal["leased", "dedicated"] = "leased"
     turn_limit: float = Field(default=30.0, gt=0)
-    """Seconds for a move; who takes longer has lost."""
+    """Seconds for a move; a player that takes longer has lost."""
 
 
 class GameScenario(ScenarioParameters):
@@ -50,5 +50,5 @@ class GameScenario(ScenarioParameters):
         return self
 
     def dispatcher(self) -> Dispatcher:
-        """Return what gives the agents their threads."""
+        """Return the dispatcher of the agents."""
         return Dedicated() if self.runtime.dispatcher == "dedicated" else Leased()

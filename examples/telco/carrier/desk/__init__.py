@@ -1,1 +1,1 @@
-"""What the company does for a customer, without a word of conversation: who one is, what one has, what may be changed."""
+"""The business of the company, without any conversation: identity, accounts, and changes of a customer."""

@@ -1,4 +1,4 @@
-"""What a customer has: package, data, add-ons, bills. Nothing here changes anything."""
+"""Reads of a customer's package, data, add-ons and bills."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Accounts:
         return self.database.read(look)
 
     def balance(self, namespace: str, number: str) -> dict[str, Any]:
-        """Return how much data is used and left this month, in GB."""
+        """Return the used and the remaining data of this month, in GB."""
 
         def look(view: ReadTransaction) -> dict[str, Any]:
             called = self.identity.require(view, namespace, number)
@@ -60,7 +60,7 @@ class Accounts:
         return self.database.read(look)
 
     def addons(self, namespace: str, number: str) -> dict[str, Any]:
-        """Return which add-ons a customer has, and which there are."""
+        """Return the add-ons of a customer, and the available ones."""
 
         def look(view: ReadTransaction) -> dict[str, Any]:
             called = self.identity.require(view, namespace, number)
@@ -75,7 +75,7 @@ class Accounts:
         return self.database.read(look)
 
     def bills(self, namespace: str, number: str) -> dict[str, Any]:
-        """Return the latest bills, newest first, and what stands out in them."""
+        """Return the latest bills, newest first, and their unusual items."""
 
         def look(view: ReadTransaction) -> dict[str, Any]:
             called = self.identity.require(view, namespace, number)
@@ -110,7 +110,7 @@ def customer(view: ReadTransaction, number: str) -> Row:
 
 
 def package(view: ReadTransaction, wanted: str) -> Row:
-    """Return the row of a package, by its id or its name, in any case. Raises `Refusal` that names those there are."""
+    """Return the row of a package, by its id or its name, in any case. Raises `Refusal`, which lists the packages."""
     rows = view.rows("SELECT id, name, data_gb, minutes, price, months, roaming FROM telco_packages ORDER BY price")
     word = wanted.strip().lower()
     for row in rows:

@@ -1,4 +1,4 @@
-"""What the company offers to anybody: packages, and roaming."""
+"""The public offers of the company: packages, and roaming."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Catalogue:
 
 
 def place(view: ReadTransaction, country: str) -> tuple[str, str]:
-    """Return a country as it is written, and its zone. Raises `Refusal` that says what comes nearest."""
+    """Return the name of a country, and its zone. Raises `Refusal`, which suggests the nearest names."""
     rows = view.rows("SELECT country, zone FROM telco_countries ORDER BY country")
     names = {str(row[0]).lower(): row for row in rows}
     word = country.strip().lower().removeprefix("the ")
@@ -78,7 +78,7 @@ def place(view: ReadTransaction, country: str) -> tuple[str, str]:
 
 
 def roaming_pass(view: ReadTransaction, wanted: str) -> Row:
-    """Return the row of a pass, by its id or its name. Raises `Refusal` that names those there are."""
+    """Return the row of a pass, by its id or its name. Raises `Refusal`, which lists the passes."""
     rows = view.rows("SELECT id, zone, name, days, data_gb, price FROM telco_passes ORDER BY zone, price")
     word = wanted.strip().lower()
     for row in rows:

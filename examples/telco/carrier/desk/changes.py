@@ -1,4 +1,4 @@
-"""What may be changed. Each change is one transaction: permission, conditions, the change, and its line in the record."""
+"""Changes. Each is one transaction: permission, conditions, the change, and its line in the record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .identity import Identity
 
 @dataclass(frozen=True)
 class Order:
-    """Who wants a change, and under which key. The same key twice is one change."""
+    """The namespace, number and key of a change. Two orders with the same key are one change."""
 
     namespace: str
     number: str
@@ -27,14 +27,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Changes:
-    """Writes. Safe from any thread; what two do at once happens one after the other, each with its conditions checked."""
+    """Writes. Safe from any thread; concurrent changes run one after the other, each with its conditions checked."""
 
     database: Database
     identity: Identity
     clock: Clock
 
     def what_closing_means(self, namespace: str, number: str) -> str:
-        """Return what closing the contract would come to. Raises `Refusal`."""
+        """Return the consequences of closing the contract. Raises `Refusal`."""
 
         def look(view: ReadTransaction) -> str:
             called = self.identity.require(view, namespace, number)
@@ -46,7 +46,7 @@ class Changes:
         return self.database.read(look)
 
     def what_changing_means(self, namespace: str, number: str, wanted: str) -> str:
-        """Return what another package would come to. Raises `Refusal`."""
+        """Return the consequences of another package. Raises `Refusal`."""
 
         def look(view: ReadTransaction) -> str:
             called = self.identity.require(view, namespace, number)
@@ -60,7 +60,7 @@ class Changes:
         return self.database.read(look)
 
     def what_buying_means(self, namespace: str, number: str, country: str, wanted: str) -> str:
-        """Return what a roaming pass would cost. Raises `Refusal`."""
+        """Return the cost of a roaming pass. Raises `Refusal`."""
 
         def look(view: ReadTransaction) -> str:
             called = self.identity.require(view, namespace, number)
@@ -90,16 +90,16 @@ class Changes:
         return await self._once(order, "purchase_roaming_pass", work)
 
     async def set_alert(self, order: Order, percent: int | None, gigabytes: float | None) -> str:
-        """Set, or with neither given clear, when a customer is told that the data runs out."""
+        """Set the limit of a data alert; with neither argument, clear it."""
         return await self._once(order, "set_data_alerts", lambda write, number: _set_alert(write, number, percent, gigabytes))
 
     def done(self, key: str) -> str | None:
-        """Return what was said when the change with that key was done, or None if it has not happened."""
+        """Return the confirmation of the change with that key, or None if it has not happened."""
         row = self.database.row("SELECT said FROM telco_changes WHERE key = ? AND undone = 0", (key,))
         return None if row is None else str(row[0])
 
     async def undo(self, key: str) -> bool:
-        """Take back a change of package, or a pass, and return whether there was something to take back."""
+        """Undo a change of package, or a pass, and return whether there was one."""
         return await self.database.write(lambda write: _undo(write, key))
 
     async def _once(self, order: Order, action: str, work: Callable[[Transaction, str], tuple[str, str]]) -> str:

@@ -1,4 +1,4 @@
-"""Who a customer is: a code is sent to a telephone, and whoever can read it there may speak for its number."""
+"""The identity of a customer: the company sends a code to a telephone, and a conversation with the code may use its number."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Identity:
     """The code that is always sent, for tests and scripts; empty for a new one each time."""
 
     async def start(self, namespace: str, number: str) -> str:
-        """Send a code. The answer is the same whether there is such a customer or not, so that nobody can find out."""
+        """Send a code. The answer is the same for unknown numbers, so it does not reveal the customers."""
         called = normal(number)
         code = self.fixed_code or f"{secrets.randbelow(1_000_000):06d}"
         if await self.database.write(lambda write: self._issue(write, namespace, called, code)):

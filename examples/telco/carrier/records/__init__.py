@@ -1,1 +1,1 @@
-"""What the company knows: its tables, and the customers that the demonstration begins with."""
+"""The records of the company: its tables, and the initial customers of the demonstration."""

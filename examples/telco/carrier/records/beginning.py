@@ -1,4 +1,4 @@
-"""What the demonstration begins with. The numbers are of the range that is kept free for fiction."""
+"""The initial records of the demonstration. The numbers are of the range that is reserved for fiction."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ def _bills(today: date) -> list[tuple[str, str, int, str, int]]:
         items += [(addons[addon][1], addons[addon][2]) for owner, addon in OWNED if owner == number]
         for month in months:
             rows += [(number, month, place, item, amount) for place, (item, amount) in enumerate(items)]
-        # Somebody was abroad, a month ago.
+        # One customer was abroad a month ago.
         rows.append((number, months[1], len(items), "Calls outside of the package", 135))
     return rows

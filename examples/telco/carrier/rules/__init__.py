@@ -1,1 +1,1 @@
-"""A model by rules, which stands in where there is no language model: it understands what the demonstration needs."""
+"""A model by rules instead of a language model: it understands the requests of the demonstration."""

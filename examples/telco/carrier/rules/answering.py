@@ -1,4 +1,4 @@
-"""How the rules answer: a pure function of the prompt and of the tools that are offered."""
+"""The answers of the rules: a pure function of the prompt and of the offered tools."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def answer(request: ModelRequest) -> ModelReply:
     dialogue = Dialogue.of(request.exchanges)
     offered = {tool.name for tool in request.tools}
     if not offered:
-        # Results are to be merged with what was said meanwhile: they stand at the end of the instructions, a line each.
+        # Results to merge with later messages are at the end of the instructions, a line each.
         _, _, outcomes = request.instructions.partition("The outcomes:\n")
         return _say(" ".join(phrases.outcome(line.removeprefix("- ")) for line in outcomes.splitlines()) or phrases.LOST)
     return _Answer(dialogue, offered).reply()
@@ -65,7 +65,7 @@ class _Answer:
         return self._after(done) if done else self._begin()
 
     def _begin(self) -> ModelReply:
-        """Answer a question of which nothing is done yet: the first of these that has an answer."""
+        """Answer a new question by the first rule that has an answer."""
         for attempt in (self._of_login, self._of_consent, self._of_operations, self._of_tasks):
             reply = attempt()
             if reply is not None:
@@ -109,7 +109,7 @@ class _Answer:
         return self._task(asked)
 
     def _after(self, done: list[tuple[ToolCall, ToolResult]]) -> ModelReply:
-        """Answer when something has been done for this question: do what comes next, or tell what came of it."""
+        """Answer after calls for this question: make the next call, or report the results."""
         call, result = done[-1]
         following = None if result.failed else self._next(call, result)
         if following is not None:
@@ -137,14 +137,14 @@ class _Answer:
         return None
 
     def _cancels(self) -> bool:
-        """Return whether something is to be cancelled: it was said now, or this says which."""
+        """Return whether the customer wants to cancel an operation, or names the one to cancel."""
         if self.wish.kind == "cancel":
             return True
         asked = self.dialogue.last_said().startswith(_WHICH)
         return asked and not self.wish.no and (self.wish.kind in TASKS or not self.wish.kind)
 
     def _cancel(self, operations: Mapping[str, str]) -> ModelReply | None:
-        """Cancel the one that is meant: by its name in the question, or because there is no other."""
+        """Cancel the operation that the question names, or the only one."""
         words = self.dialogue.now.question.lower()
         named = [tool for tool, called in _CALLED.items() if any(word in words for word in called)]
         found = [each for each, tool in operations.items() if tool in named] if named else list(operations)
@@ -159,7 +159,7 @@ class _Answer:
         return None
 
     def _task(self, kind: str, wish: Wish | None = None) -> ModelReply:
-        """Call the tool of a task, or ask for what is missing."""
+        """Call the tool of a task, or ask for a missing argument."""
         number = self.dialogue.number()
         if kind not in PUBLIC and number is None:
             return _say(phrases.ASK_NUMBER)
@@ -171,14 +171,14 @@ class _Answer:
         return self._call(kind, **({} if kind in PUBLIC else {"number": number}), **arguments)
 
     def _call(self, name: str, **arguments: Any) -> ModelReply:
-        """Call a tool; one that is not offered now is queued, if that can be done."""
+        """Call a tool; queue one that is not offered now, if possible."""
         if name not in self.offered and "request" in self.offered:
             name, arguments = "request", {"tool": name, "arguments": arguments}
         place = len(self.dialogue.turns) * 100 + len(self.dialogue.done)
         return ModelReply(calls=(ToolCall(f"call-{place}", name, arguments),))
 
     def _open_question(self) -> ToolCall | None:
-        """Return the call that waits for a yes: the last, and only if nothing else was called since."""
+        """Return the call that waits for consent: the last call, if no other followed."""
         for turn in reversed(self.dialogue.turns[-4:-1]):
             if understand(turn.question).no:
                 return None
@@ -193,7 +193,7 @@ class _Answer:
         return None
 
     def _waiting_task(self) -> tuple[str, Wish] | None:
-        """Return what the customer wanted before there was a login to be made."""
+        """Return the request that the customer made before the login."""
         for turn in reversed(self.dialogue.turns[-_BACK:-1]):
             wish = understand(turn.question)
             if wish.kind in TASKS and wish.kind not in PUBLIC:
@@ -201,7 +201,7 @@ class _Answer:
         return None
 
     def _task_before_login(self) -> str | None:
-        """Return what the customer wanted, if the login for it was made in this turn."""
+        """Return the request before the login, if the login was made in this turn."""
         logged_in = any(call.name == "verify_login" and not result.failed for call, result in self.dialogue.done)
         task = self._waiting_task() if logged_in else None
         return task[0] if task is not None else None
@@ -213,7 +213,7 @@ class _Answer:
         return next((task for words, task in _ASKED.items() if last.endswith(words)), None)
 
     def _with_details(self, kind: str, wish: Wish) -> Wish:
-        """Return a wish with what was said of it in the turns before, the newest first."""
+        """Return a wish with details from earlier turns, the newest first."""
         found = {
             name: getattr(wish, name)
             for name in ("country", "package", "roaming_pass", "gigabytes", "percent", "days", "pounds")
@@ -229,12 +229,12 @@ class _Answer:
 
 
 def is_question(result: ToolResult) -> bool:
-    """Return whether a call was not done because the customer is to be asked first."""
+    """Return whether a call waits for the consent of the customer."""
     return result.content.startswith("Not done yet: the user must agree first.")
 
 
 def question_of(result: ToolResult) -> str:
-    """Return what the customer is to be asked."""
+    """Return the question to the customer."""
     found = re.search(r"Ask: (.*) When the user has agreed", result.content, re.DOTALL)
     return f"{found[1] if found else result.content} Shall I go on?"
 

@@ -1,4 +1,4 @@
-"""What was said and done so far, as far as rules need it: read off the prompt, for rules remember nothing."""
+"""The dialogue so far, as rules need it: a function of the prompt, because rules have no state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..numbers import same
 
 @dataclass
 class Turn:
-    """One question, with what was called and said to answer it."""
+    """One question, with the calls and texts of its answer."""
 
     question: str
     done: list[tuple[ToolCall, ToolResult]] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A prompt, sorted into turns. The last is the one that is to be answered."""
+    """A prompt, sorted into turns. The last one is unanswered."""
 
     turns: list[Turn]
 
@@ -48,11 +48,11 @@ class Dialogue:
 
     @property
     def done(self) -> list[tuple[ToolCall, ToolResult]]:
-        """What has been called in this turn already."""
+        """The calls of this turn so far, with their results."""
         return [(call, result) for call, result in self.now.done if not call.id.startswith("status-")]
 
     def number(self) -> str | None:
-        """Return the number that this conversation is logged in for, as far as was heard."""
+        """Return the number of this conversation's login, by the prompt."""
         for turn in reversed(self.turns):
             for call, result in reversed(turn.done):
                 if "nobody is logged in" in result.content:
@@ -62,7 +62,7 @@ class Dialogue:
         return None
 
     def logging_in(self) -> str | None:
-        """Return the number that a code was sent to, if it has not come yet."""
+        """Return the number to which a code was sent, if the customer has not given the code yet."""
         for turn in reversed(self.turns):
             for call, result in reversed(turn.done):
                 if call.name == "verify_login" and not result.failed:
@@ -72,5 +72,5 @@ class Dialogue:
         return None
 
     def last_said(self) -> str:
-        """Return what was said last before this turn."""
+        """Return the last text before this turn."""
         return next((said for turn in reversed(self.turns[:-1]) for said in reversed(turn.said)), "")

@@ -1,4 +1,4 @@
-"""What is said: results of tools in sentences, and the questions that are asked back."""
+"""Texts: results of tools in sentences, and questions for missing arguments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = {
     "get_current_package": "the look at your package",
     "list_addons": "the list of your add-ons",
 }
-"""What operations are called before the customer."""
+"""The names of operations for the customer."""
 _STATUS = re.compile(
     r"(op-\d+) (\w+) (?:is running|is being cancelled), (\d+)% done(?:, for ([^:;]+))?(?:: ([^;]+))?(?:; usually takes about (.*))?"
 )
@@ -44,7 +44,7 @@ _ENDED = re.compile(r"(op-\d+) (\w+) (succeeded|failed|cancelled|compensated|tim
 
 
 def spoken(call: ToolCall, result: ToolResult) -> str:
-    """Return what came of a call, as it is told to the customer."""
+    """Return the result of a call as a text for the customer."""
     if result.failed:
         return _refused(result.content)
     if result.content.startswith(("In the background: ", "Taken: ")):
@@ -54,12 +54,12 @@ def spoken(call: ToolCall, result: ToolResult) -> str:
     try:
         return form(value) if form is not None else str(value)
     except (KeyError, TypeError, AttributeError):
-        # It goes on in the background, or is told otherwise: then what is told is a sentence.
+        # It goes on in the background, or its result is a sentence already.
         return str(value)
 
 
 def report(operation: Operation) -> str:
-    """Return what the customer is told when an operation has ended, where no model puts it into words."""
+    """Return the text for the customer about an ended operation, without a model's wording."""
     return outcome(f"{operation.id} {operation.tool} {operation.state}: {operation.content or operation.detail}")
 
 
@@ -70,7 +70,7 @@ def under_way(text: str) -> dict[str, str]:
 
 
 def outcome(line: str) -> str:
-    """Return what became of an operation, as it is told to the customer."""
+    """Return the outcome of an operation as a text for the customer."""
     ended = _ENDED.match(line)
     if ended is None:
         return line
@@ -89,7 +89,7 @@ def outcome(line: str) -> str:
 
 
 def standing(text: str) -> str:
-    """Return how operations stand, as it is told to the customer: `text` has a line for each, those under way first."""
+    """Return the status of operations as a text for the customer: `text` has a line for each, running ones first."""
     busy, others = [], []
     for line in filter(None, (each.strip().removeprefix("- ") for each in text.splitlines())):
         if running := _STATUS.search(line):

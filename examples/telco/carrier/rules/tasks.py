@@ -1,4 +1,4 @@
-"""Which arguments a task needs, and what is asked when one is missing."""
+"""The arguments of a task, and the questions for missing ones."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Needed = dict[str, Any] | str
 
 
 def needed(kind: str, wish: Wish, question: str) -> Needed:
-    """Return the arguments, but the customer's number, for the tool that a task is named for."""
+    """Return the arguments of a task's tool, without the customer's number."""
     form = _FORMS.get(kind)
     return {} if form is None else form(wish, question)
 
 
 def pass_for(wish: Wish) -> str | None:
-    """Return the pass that was named, or that lasts as long as was said; None if neither."""
+    """Return the named pass, or the one of the named length; None without either."""
     if wish.roaming_pass is not None:
         return wish.roaming_pass
     zone = next((zone for zone, places in ZONES.items() if wish.country in places), None)

@@ -1,4 +1,4 @@
-"""What a customer wants, read off one sentence by its words."""
+"""The request in one sentence of a customer, by its words."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ TASKS = {
     "close_contract", "get_billing_summary", "set_data_alerts", "get_data_balance", "purchase_roaming_pass", "get_roaming_info",
     "change_package", "recommend_packages", "list_addons", "get_current_package", "list_available_packages",
 }  # fmt: skip
-"""Wishes that are named for the tool that fulfils them."""
+"""Wishes with the names of their tools."""
 PUBLIC = {"get_roaming_info", "recommend_packages", "list_available_packages"}
-"""Those that need no login."""
+"""The wishes that need no login."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What one sentence asks for. A sentence may say nothing but a detail: then `kind` is empty."""
+    """The request in one sentence. A sentence may hold only a detail: then `kind` is empty."""
 
     kind: str
     """One of `TASKS`, or ``status``, ``cancel``, ``log_in``, ``help``, …"""
@@ -110,13 +110,13 @@ class Wish:
     """Whether something is to be switched off."""
 
     def details(self) -> dict[str, Any]:
-        """Return the details that were said, for the tools that take them."""
+        """Return the details of the sentence, as arguments of tools."""
         named = {"country": self.country, "package": self.package, "roaming_pass": self.roaming_pass}
         return {name: value for name, value in named.items() if value is not None}
 
 
 def understand(text: str) -> Wish:
-    """Return what a sentence asks for."""
+    """Return the request in a sentence."""
     words = " ".join(text.lower().replace("\u2019", "'").split())
     number = find(text)
     code = _CODE.match(text.strip()) if number is None else None
@@ -155,7 +155,7 @@ def _place(words: str) -> str | None:
         if re.search(rf"\b{re.escape(name)}\b", words) and not (name == "us" and "to us" not in words and "in us" not in words):
             return place
     for word in re.findall(r"[a-z]{5,}", words):
-        # One slip of the finger; two words that only look alike are not meant.
+        # Allows one typing mistake, but not two similar words.
         if word != "plans" and (close := difflib.get_close_matches(word, _PLACES, n=1, cutoff=0.88)):
             return _PLACES[close[0]]
     unknown = re.search(r"\b(?:roam\w*|travell?\w*|trip|going|pass|holiday) (?:in|to|for) ([a-z]{4,})\b", words)

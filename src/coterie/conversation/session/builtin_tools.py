@@ -49,7 +49,7 @@ def _request(tool: str, arguments: dict[str, Any]) -> None:
 
 
 def _resolve(operation: str, outcome: Literal["succeeded", "failed", "retry"]) -> None:
-    """Settle an operation whose outcome is unknown, by what the user says. Never guess.
+    """Settle an operation whose outcome is unknown, by the user's statement. Never guess.
 
     Args:
         operation: its id, such as op-3

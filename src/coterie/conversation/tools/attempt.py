@@ -72,7 +72,7 @@ class ToolHost(Protocol):
 
 
 class ToolAttempt:
-    """An attempt, shared by the conversation's thread and the tool's thread; `_lock` guards what both change.
+    """An attempt, shared by the conversation's thread and the tool's thread; `_lock` guards the fields that both change.
 
     `on_progress` is called from the tool's thread at the first progress since `take_progress`. `on_end` is called once.
     """

@@ -78,7 +78,7 @@ class ToolArguments:
     def check(self, given: object) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the arguments for the function, and as plain values for the log, with secrets masked.
 
-        Raises `ValueError`, whose text tells the model what to correct.
+        Raises `ValueError`, whose text has the correction for the model.
         """
         if not isinstance(given, Mapping):
             raise ValueError(f"the arguments must be an object, not {type(given).__name__}")  # noqa: TRY004 - all invalid arguments raise ValueError

@@ -11,8 +11,8 @@ from coterie.meetings.raft.state import RaftState
 class Election:
     """One replica's part in elections.
 
-    All members know who tries first: the member that joined next after the lost leader, then the one after that, each a
-    step later. A majority must vote for it, and a member votes for no candidate whose log is behind its own. So a new
+    All members know the order of candidates: the member that joined next after the lost leader, then the one after that, each
+    a step later. A majority must vote for it, and a member votes for no candidate whose log is behind its own. So a new
     term begins with a log that has all committed entries.
 
     `follow` makes the replica follow in a newer term; `take_over` makes it the leader of the current one.

@@ -66,7 +66,7 @@ class RedisBackend:
     """Stores the records of a tier in one database of a Redis server. Safe from many threads and processes.
 
     Each change is atomic; a batch is one pipeline, but changes of other clients may come between. Records have no TTL in Redis:
-    maintenance decides what happens to a memory, and records it. The durability of a change when `write` returns depends on the
+    maintenance decides about each memory, and records the decision. The durability of a change when `write` returns depends on the
     configuration of the server.
     """
 

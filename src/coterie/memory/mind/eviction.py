@@ -110,7 +110,7 @@ class EpisodeLimit:
         return crosses
 
     def warn(self, statistics: AgentMemoryStatistics) -> None:
-        """Log the warning and call the callback. Log what that raises: the episode is already stored."""
+        """Log the warning and call the callback. An error of the callback is only logged: the episode is already stored."""
         _log.warning("%s has %d episodes, and %d at most", self._agent, statistics.episodes, self.max_episodes)
         if self._on_warning is None:
             return

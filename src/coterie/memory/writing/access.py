@@ -41,7 +41,7 @@ class TierAccess:
         return str(self._away) if self._away is not None else ""
 
     def read(self, what: Callable[[], T]) -> T:
-        """Return what `what` reads from the backend. Raises `TierUnavailable`, at once if it has just failed."""
+        """Return the result of `what`, which reads from the backend. Raises `TierUnavailable`, at once if it has just failed."""
         away = self._away
         if away is not None and not self._pause.over:
             raise away.with_traceback(None)

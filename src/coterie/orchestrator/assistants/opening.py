@@ -140,7 +140,7 @@ def _open(loaded: LoadedAssistant, place: Place) -> Assistant:
     try:
         return loaded.provider.open(place, loaded.scenario.settings)
     except StorageError:
-        raise  # it says itself where, and what to do
+        raise  # its text has the place and the remedy already
     except Exception as error:
         line = f"assistant.provider: {loaded.scenario.assistant.provider} failed: {describe(error)}"
         raise ScenarioError(loaded.path, [line]) from error

@@ -14,7 +14,7 @@ KIND = "conversation"
 
 
 class _Part(BaseModel):
-    # Strict, as all scenario files are: text that looks like a number is no number.
+    # Strict, as all scenario files are: text that looks like a number is not a number.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 

@@ -154,6 +154,6 @@ class MeetingChannel:
             only = targets.pop() if len(targets) == 1 else ""
             await self._meeting.say("\n".join(action.content for action in self._said), to=only or ())
         except MeetingError as error:
-            # The turn or the meeting was over, which is no fault of the speaker. The minutes record it.
+            # The turn or the meeting was over, which is not a fault of the speaker. The minutes record it.
             return describe(error)
         return ""

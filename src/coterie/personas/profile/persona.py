@@ -18,7 +18,7 @@ from coterie.personas.profile.data import frozen, thaw
 from coterie.personas.profile.reading import FRAGMENT, PERSONA, check, key_of
 
 OnConflict = Literal["refuse", "keep", "replace"]
-"""What counts where a fragment says otherwise: nothing, it is an error; what was there; what the fragment says."""
+"""The treatment of a conflict: an error, the value of the persona, or the value of the fragment."""
 
 
 class _Document(msgspec.Struct, frozen=True):
