@@ -21,13 +21,14 @@ class SwitchInterval:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
-    def hold(self) -> None:
-        """Lower the interval until `release`, unless it is low enough."""
+    def hold(self) -> int:
+        """Lower the interval until `release`, unless it is low enough. Return how many requests there are now."""
         with self._lock:
             if not self._wishes:
                 SwitchInterval._before = sys.getswitchinterval()
             self._wishes.append(self)
             self._apply()
+            return len(self._wishes)
 
     def release(self) -> None:
         """Withdraw the request. The last release restores the previous interval."""

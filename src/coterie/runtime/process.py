@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import gc
+import logging
+import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +14,21 @@ from typing import Protocol
 import coterie.concurrency
 import coterie.kernel
 import coterie.messaging
-from coterie.concurrency import SwitchInterval
+from coterie.concurrency import Completion, SwitchInterval
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
 from coterie.concurrency.interrupts import InterruptGuard
+
+_log = logging.getLogger(__name__)
 
 _BOOKKEEPING = [
     str(Path(path).parent)
     for path in (coterie.concurrency.__file__, coterie.kernel.__file__, coterie.messaging.__file__, __file__)
 ]
 """The folders whose code Ctrl-C does not interrupt."""
+_AT_EXIT = 10.0
+"""Seconds that the end of the process waits for the stop of an owner that no code refers to."""
+_MANY = 10
+"""Runtimes that run at once before garbage is collected, and with each further so many."""
 
 
 class ProcessOwner(Protocol):
@@ -48,7 +57,9 @@ class ProcessHooks:
 
     def install(self) -> None:
         """Begin."""
-        self._interval.hold()
+        if self._interval.hold() % _MANY == 0:
+            # Those that no code refers to any more are stopped when they are found; small programs collect garbage rarely.
+            gc.collect()
         self._interrupts.hold()
         atexit.register(self._at_exit)
         register_fork_handler(self)
@@ -65,6 +76,17 @@ class ProcessHooks:
         owner = self.owner()
         if owner is not None:
             owner.after_fork_in_child()
+
+    def owner_unused(self, owner: ProcessOwner, stop: Callable[[], None], stopped: Completion) -> None:
+        """Warn that no code refers to the owner any more, and stop it; the end of the process waits for that."""
+        problem = f"no code refers to {owner!r} any more, so it is stopped; end it by `with`, or by `stop()`"
+        _log.warning(problem)
+        try:
+            warnings.warn(problem, ResourceWarning, stacklevel=3, source=owner)
+        finally:
+            atexit.register(stopped.wait, _AT_EXIT)
+            stopped.add_callback(self.let_go_of_interrupts)
+            stop()
 
     def let_go_of_interrupts(self) -> None:
         """End the guard, on the main thread if possible, because no other thread may change signal handlers."""

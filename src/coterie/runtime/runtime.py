@@ -73,6 +73,9 @@ class Runtime:
     interpreter's own is lowered while the runtime runs; `stop_timeout`, the default of `stop`. Raises `InvalidSetting`.
     """
 
+    _stopping = True
+    """True until it has been constructed, and once it has begun to stop."""
+
     def __init__(
         self,
         name: str = "coterie",
@@ -123,6 +126,10 @@ class Runtime:
         self._report = StopReport(drained=False, stuck=())
         self._hooks = ProcessHooks(self, switch_interval)
         self._hooks.install()
+
+    def __del__(self) -> None:
+        if not self._stopping:
+            self._hooks.owner_unused(self, lambda: self._begin_to_stop(drain=True, timeout=self.stop_timeout), self._stopped)
 
     def __repr__(self) -> str:
         return f"<Runtime {self.node}>"

@@ -16,13 +16,16 @@ from coterie.kernel.clock import DrivenClock
 from coterie.messaging import Message
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.supervision_group import SupervisionGroup
+from coterie.runtime.observation.endless import EndlessWork
 from coterie.runtime.observation.inspection import stack_of_agent
-from coterie.runtime.observation.quiescence import Activity, Quiescence
+from coterie.runtime.observation.quiescence import Activity, Quiescence, activity_of
 
 _log = logging.getLogger(__name__)
 
 _LAST_CALL = 1.0
 """Seconds, at most, for handlers to be cancelled once the time for stopping is over."""
+_LOOK = 0.25
+"""Seconds between two looks for agents that would go on for ever."""
 _RESPONSE = 0.1
 """Seconds for agents whose thread is not stuck to take a turn."""
 _THREADS = 2.0
@@ -73,6 +76,8 @@ class Shutdown:
         self._root = root
         self._clock = clock
         self._services = services
+        self._endless: set[AgentCell] = set()
+        """Agents that keep only themselves busy, and so were stopped without draining."""
 
     def run(self, *, drain: bool, timeout: float) -> StopReport:
         """Stop everything, and return the report."""
@@ -89,7 +94,24 @@ class Shutdown:
         """Wait until all agents have handled all their messages. Return whether they have."""
         # On a driven clock, agents may wait for a time that the driver no longer advances to.
         patient = not isinstance(self._clock, DrivenClock)
-        return Quiescence(self._cells).wait(countdown, through_waits=patient) is Activity.QUIET
+        quiescence, endless = Quiescence(self._cells), EndlessWork(self._cells)
+        while True:
+            look = Countdown(min(_LOOK, countdown.left() or 0.0))
+            activity = quiescence.wait(look, through_waits=patient)
+            if activity is Activity.QUIET:
+                return not self._endless
+            if countdown.over or not look.over or self._only_endless_are_left():
+                return False
+            for cell in endless.look():
+                if cell not in self._endless:
+                    self._endless.add(cell)
+                    cell.log.warning("only keeps itself busy while its runtime drains; it is stopped without draining")
+                    cell.stop(drain=False)
+
+    def _only_endless_are_left(self) -> bool:
+        return bool(self._endless) and all(
+            cell in self._endless or activity_of(cell) is Activity.QUIET for cell in self._cells()
+        )
 
     def _stop_agents(self, *, drain: bool, countdown: Countdown) -> None:
         empty = Signal()
@@ -97,7 +119,9 @@ class Shutdown:
         left = countdown.left()
         assert left is not None
         if drain:
-            if empty.wait(left):
+            while left > 0.0 and not empty.wait(min(left, _LAST_CALL)):
+                left = 0.0 if self._only_endless_are_left() else countdown.left() or 0.0
+            if empty.done:
                 return
             self._root.stop_all(drain=False, then=empty.set)
             left = min(_LAST_CALL, max(0.1, left))

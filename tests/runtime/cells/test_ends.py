@@ -11,6 +11,7 @@ import pytest
 
 from coterie import Agent, AskTimeout, Dedicated, Leased, Message, Request, Runtime, on
 from coterie.concurrency import Signal
+from coterie.kernel import Countdown
 from coterie.runtime import Dispatcher
 from coterie.testing import ManualClock, eventually
 
@@ -188,3 +189,91 @@ def test_an_agent_that_tells_itself_messages_can_ask_whether_it_is_to_cease() ->
         report = runtime.stop(timeout=10)
     assert report is not None
     assert report.drained
+
+
+class Waker(Agent):
+    """Tells itself one message after the other, for ever or for a while."""
+
+    def __init__(self, most: float, seconds: float = 0.0) -> None:
+        self.most = most
+        self.seconds = seconds
+        self.context.self_ref.tell(Told())
+
+    @on
+    async def told(self, message: Told) -> None:
+        self.most -= 1
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        if self.most > 0:
+            self.context.self_ref.tell(message)
+
+
+class NeverReady(Agent):
+    async def on_start(self) -> None:
+        await asyncio.Event().wait()
+
+
+class NeverReturns(Agent):
+    def __init__(self, gate: list[threading.Event]) -> None:
+        self.gate = gate[0]
+
+    def on_start(self) -> None:
+        self.gate.wait(20)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.002])
+def test_an_agent_that_tells_itself_messages_for_ever_does_not_hold_up_the_stop(
+    seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    countdown = Countdown(15)
+    with Runtime() as runtime:
+        runtime.spawn(Waker, float("inf"), seconds, name="waker")
+        report = runtime.stop(timeout=30)
+    assert report is not None
+    assert not report.drained
+    assert not report.stuck
+    assert "only keeps itself busy" in caplog.text
+    assert not countdown.over
+
+
+def test_an_agent_that_tells_itself_messages_for_a_while_is_drained() -> None:
+    with Runtime() as runtime:
+        runtime.spawn(Waker, 60, 0.02)
+        report = runtime.stop(timeout=30)
+    assert report is not None
+    assert report.drained
+    assert runtime.metrics().totals.handled == 60
+
+
+def test_a_start_that_never_ends_does_not_hold_up_the_stop() -> None:
+    countdown = Countdown(15)
+    gate = threading.Event()
+    with Runtime() as runtime:
+        runtime.spawn(NeverReady)
+        runtime.spawn(NeverReturns, [gate], name="stuck")
+        report = runtime.stop(timeout=30)
+        gate.set()
+    assert report is not None
+    assert [stuck.name for stuck in report.stuck] == ["stuck"]
+    assert not countdown.over
+
+
+class Empty(Message):
+    pass
+
+
+class LateStarter(Agent):
+    async def on_start(self) -> None:
+        await asyncio.sleep(1.5)
+
+    @on
+    def empty(self, message: Empty) -> None: ...
+
+
+def test_a_start_that_takes_long_is_waited_for_if_there_is_a_message_to_handle() -> None:
+    with Runtime() as runtime:
+        runtime.spawn(LateStarter).tell(Empty())
+        report = runtime.stop(timeout=30)
+    assert report is not None
+    assert report.drained
+    assert runtime.metrics().totals.handled == 1

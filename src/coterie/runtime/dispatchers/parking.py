@@ -199,6 +199,9 @@ class ParkingLoop(asyncio.SelectorEventLoop):
             self._poller.remove(descriptor)
         super().close()
 
+    def __del__(self) -> None:
+        """Do nothing, unlike other loops: a runtime that no code refers to any more still stops its agents, in their loops."""
+
     def _input_begins(self, descriptor: int) -> None:
         self._poller.add(descriptor, self._input_arrived)
 

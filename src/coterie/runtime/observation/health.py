@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import weakref
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -73,7 +74,15 @@ class AgentHealthMonitor:
         self._on_threads = on_threads
         self._publish = publish
         self._seen: dict[AgentCell, tuple[object, float]] = {}
-        self._job = PeriodicJob(timers, stall_after / 4, self._look, "health")
+        monitor = weakref.ref(self)
+
+        def look() -> None:
+            # The timers do not keep a runtime alive that no other code refers to.
+            alive = monitor()
+            if alive is not None:
+                alive._look()  # noqa: SLF001 - its own
+
+        self._job = PeriodicJob(timers, stall_after / 4, look, "health")
 
     def close(self) -> None:
         """Stop monitoring."""

@@ -58,7 +58,7 @@ class Quiescence:
 
     def _look(self) -> tuple[Activity, object]:
         cells = self._cells()
-        activities = {_activity(cell) for cell in cells}
+        activities = {activity_of(cell) for cell in cells}
         marks = [(cell.mailbox.accepted, cell.progress) for cell in cells]
         for activity in (Activity.WORKING, Activity.WAITING):
             if activity in activities:
@@ -66,7 +66,8 @@ class Quiescence:
         return Activity.QUIET, marks
 
 
-def _activity(cell: AgentCell) -> Activity:
+def activity_of(cell: AgentCell) -> Activity:
+    """Return the activity of one agent."""
     phase = cell.life.phase
     if phase in (Phase.STOPPED, Phase.FAILED):
         return Activity.QUIET
