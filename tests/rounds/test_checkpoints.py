@@ -8,11 +8,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from coterie.errors import CheckpointMissing, RoundsError, StageFailed
+from coterie.errors import CheckpointMissing, ReplayDiverged, RoundsError, StageFailed
 from coterie.rounds import Closing, Gathering, Graph, Mode, Simulation, Turn, together
+from coterie.rounds.recorded import RecordedDecisions
 from coterie.world import EventLog, View, World
 from tests.rounds.fishing import settle, simulation
 from tests.runs import LONG
@@ -285,3 +287,21 @@ def test_a_step_of_a_world_of_many_keys_does_not_walk_them(monkeypatch: pytest.M
     monkeypatch.setattr(View, "__iter__", walk)
     result = Simulation(world, ["a"], Graph.chain(act, together(lambda _: None)), mechanisms={"m": lambda r, _: r}).run(3)
     assert result.view["k/1"] == 3
+
+
+def test_a_replay_that_diverges_names_the_versions_that_made_the_log(tmp_path: Path) -> None:
+    def act(turn: Turn) -> None:
+        turn.intend("set", key="k", value=len(made_by))
+
+    made_by: list[str] = []
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        Simulation(world, ["a"], Graph.chain(act)).run(1)
+        assert world.log is not None
+        made_by.append("x")
+        with pytest.raises(ReplayDiverged) as caught:
+            Simulation(World(), ["a"], Graph.chain(act)).replay(world.log)
+        assert "the log was made" not in str(caught.value)
+        (started,) = (event for event in world.log.events() if event.kind == "simulation started")
+        details = {**started.details, "made by": {**started.details["made by"], "python": "3.99"}}
+        recorded = RecordedDecisions([msgspec.structs.replace(started, details=details)])
+        assert recorded.other_versions == "; the log was made by python 3.99, which may differ"

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coterie.concurrency import start_thread
-from coterie.errors import InvalidGraph, InvalidSetting, StageFailed, TurnForfeited, UnknownAgent, UpdateRefused
+from coterie.errors import InvalidGraph, InvalidSetting, InvalidValue, StageFailed, TurnForfeited, UnknownAgent, UpdateRefused
 from coterie.rounds import Change, Closing, Edge, Gathering, Graph, Mode, Simulation, Turn, per_agent, together
 from coterie.testing import ManualClock, eventually
-from coterie.world import EventLog, World
-from coterie.world.resolvers import FirstCome
+from coterie.world import EventLog, Intent, World, resolvers
+from coterie.world.resolvers import Effects, FirstCome
 
 WRONG: Any = 5
 FIRST = FirstCome()
@@ -207,3 +209,44 @@ def test_user_code_that_never_returns_between_turns_is_named_with_its_stack(
     over.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    "value", [{1}, object(), float("nan"), date(2026, 1, 1), Decimal(1), 1j], ids=lambda value: type(value).__name__
+)
+def test_what_is_no_plain_data_is_refused_at_the_line_of_settle_that_gives_it(value: Any) -> None:
+    def settle(closing: Closing) -> None:
+        with pytest.raises(InvalidValue, match="'k'"):
+            closing.set("k", value)
+        with pytest.raises(InvalidValue, match="'k'"):
+            closing.tell(k=value)
+        with pytest.raises(InvalidValue):
+            closing.set("", 1)
+        closing.set("done", [1])
+
+    assert dict(Simulation(World(), ["a"], Graph.chain(lambda turn: None), settle=settle).run(1).view) == {"done": (1,)}
+
+
+def test_scalars_of_numpy_are_plain_data_wherever_a_number_is() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    def act(turn: Turn) -> Any:
+        turn.intend("set", key="set", value={"a": [numpy.float32(1.5), numpy.bool_(True)]}, priority=numpy.int64(3))
+        turn.intend("add", key="add", amount=numpy.int64(2))
+        turn.intend("pay")
+        return numpy.int16(7)
+
+    def pay(view: Any, intent: Intent) -> Effects:
+        return Effects(sets={"paid": numpy.float64(0.5)}, adds={"sum": numpy.int64(4)})
+
+    def check(turn: Turn) -> None:
+        turn.intend("set", key="input", value=turn.inputs["act"])
+
+    def settle(closing: Closing) -> None:
+        closing.set("closing", numpy.uint8(9))
+
+    world = World()
+    resolver = resolvers.FirstCome({"pay": pay})
+    view = Simulation(world, ["a"], Graph.chain(act, check), resolver=resolver, settle=settle).run(1).view
+    assert dict(view) == {"add": 2, "closing": 9, "input": 7, "paid": 0.5, "set": {"a": (1.5, True)}, "sum": 4}
+    assert all(type(each) in (int, float) for key, each in view.items() if key != "set")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from coterie.world import EventLog, World
+from coterie.world import EventLog, Intent, World, resolvers
 from coterie.world import log as log_module
+from coterie.world.resolvers import Effects
+from coterie.world.state.values import encoder
 from tests.growth import lines_of
 
 
@@ -62,3 +66,34 @@ def test_the_keys_are_sorted_again_only_after_keys_came_or_went() -> None:
     world.update({"lake": 3})
     assert list(world.view()) == sorted(world.view())
     assert world.view().under("z") == {}
+
+
+def test_a_large_value_that_is_set_is_stored_once_and_read_twice(tmp_path: Path) -> None:
+    large, text = {"rows": [[number, "x" * 20] for number in range(500)]}, "word " * 2_000
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        for key, value in (("map", large), ("text", text), ("small", 1)):
+            world.commit([Intent("a", "set", {"key": key, "value": value})])
+        events, digest = world.history(), world.digest()
+        assert world.log is not None
+        rows = world.log.database.rows("SELECT length(body) FROM world_commits ORDER BY first")
+    assert rows[0][0] < 1.2 * len(encoder.encode(large))
+    assert rows[1][0] < 1.2 * len(text)
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        # The log gives lists for tuples.
+        assert encoder.encode(world.history()) == encoder.encode(events)
+        assert events[0].details["value"] == world.view()["map"]
+        assert world.digest() == digest
+
+
+def test_an_own_action_that_sets_something_else_is_stored_as_it_is(tmp_path: Path) -> None:
+    def doubled(view: Mapping[str, Any], intent: Intent) -> Effects:
+        return Effects(sets={"k": [*intent.arguments["value"], 2.0]})
+
+    intents = [Intent("a", "set", {"key": "k", "value": [1] * 30}), Intent("b", "set", {"key": "other"})]
+    resolver = resolvers.FirstCome({"set": doubled})
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        events = world.commit(intents[:1], resolver=resolver)
+        assert world.log is not None
+        assert encoder.encode(list(world.log.events())) == encoder.encode(events)
+        assert events[0].details["value"] == (1,) * 30
+        assert events[0].changes["k"] == (*(1,) * 30, 2.0)

@@ -57,9 +57,9 @@ class CheckpointMissing(RoundsError, LookupError):
 class ReplayDiverged(RoundsError):
     """A replay differs from the recording. `round` is the first that differs."""
 
-    def __init__(self, round: int, recorded: str, replayed: str) -> None:  # noqa: A002 - the field's own name
+    def __init__(self, round: int, recorded: str, replayed: str, versions: str = "") -> None:  # noqa: A002 - the field's own name
         self.round = round
         super().__init__(
             f"round {round} was recorded as {recorded} and is replayed as {replayed}: "
-            "a stage, a resolver or the world depends on something other than its arguments"
+            f"a stage, a resolver or the world depends on something other than its arguments{versions}"
         )

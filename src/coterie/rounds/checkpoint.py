@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from coterie.errors import CheckpointMissing, CheckpointRefused, describe
 from coterie.rounds.proposals import Proposal, Verdict
+from coterie.rounds.recorded import is_outside
 from coterie.storage import Database, Schema, Transaction
-from coterie.world import ExternalEvent, Intent
+from coterie.world import Event, ExternalEvent, Intent
 
 _SCHEMA = Schema(
     "rounds",
@@ -34,6 +36,15 @@ _SCHEMA = Schema(
             PRIMARY KEY (world, round)
         );
         """,
+        """
+        CREATE TABLE rounds_cut (
+            world TEXT NOT NULL,
+            number BIGINT NOT NULL,
+            round BIGINT NOT NULL,
+            body BYTEA NOT NULL,
+            PRIMARY KEY (world, number)
+        );
+        """,
     ),
 )
 _STORE = """
@@ -45,11 +56,17 @@ _DIGEST = """
 INSERT INTO rounds_digests (world, round, digest) VALUES (?, ?, ?)
 ON CONFLICT (world, round) DO UPDATE SET digest = excluded.digest
 """
-_COUNT = "SELECT count(*) FROM rounds_digests WHERE world = ? AND round < ?"
 _DIGESTS = "SELECT round, digest FROM rounds_digests WHERE world = ? AND round <= ? ORDER BY round"
 _NEWEST_ROUND = "SELECT coalesce(max(round), 0) FROM rounds_checkpoints WHERE world = ?"
 _THIN = "DELETE FROM rounds_checkpoints WHERE world = ? AND round <= ?"
 _KEPT = 2
+_CUT = "SELECT body FROM rounds_cut WHERE world = ? ORDER BY number"
+_CLEAR = "DELETE FROM rounds_cut WHERE world = ?"
+_ADD = "INSERT INTO rounds_cut (world, number, round, body) VALUES (?, ?, ?, ?)"
+_SETTLE = "DELETE FROM rounds_cut WHERE world = ? AND round > 0 AND round <= ?"
+_MADE = """
+DELETE FROM rounds_cut WHERE world = ? AND number = (SELECT min(number) FROM rounds_cut WHERE world = ? AND round = 0)
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +134,8 @@ class Checkpoints:
     def __init__(self, database: Database, world: str) -> None:
         self._database = database
         self._world = world
+        self._stored = -1
+        """The last round that this object has stored: the digests up to it are stored."""
         database.migrate(_SCHEMA)
 
     def store(self, checkpoint: Checkpoint) -> None:
@@ -124,7 +143,6 @@ class Checkpoints:
 
         Of the digests only the new one is written, so that the cost does not grow with the rounds.
         """
-        digests = list(enumerate(checkpoint.digests, start=1))
         try:
             body = msgspec.msgpack.encode(msgspec.structs.replace(checkpoint, digests=[]), enc_hook=_plain)
         except (TypeError, OverflowError) as error:
@@ -133,13 +151,14 @@ class Checkpoints:
 
         def write(transaction: Transaction) -> None:
             transaction.execute(_STORE, row)
-            counted = transaction.row(_COUNT, (self._world, checkpoint.round))
-            whole = counted is not None and counted[0] == checkpoint.round - 1
-            for number, digest in digests[-1:] if whole else digests:
-                transaction.execute(_DIGEST, (self._world, number, digest))
+            whole = self._stored == checkpoint.round - 1
+            for number in range(checkpoint.round if whole else 1, checkpoint.round + 1):
+                transaction.execute(_DIGEST, (self._world, number, checkpoint.digests[number - 1]))
             transaction.execute(_THIN, (self._world, checkpoint.round - _KEPT))
+            transaction.execute(_SETTLE, (self._world, checkpoint.round))
 
         self._database.write(write, durable=False).result()
+        self._stored = checkpoint.round
 
     def newest(self) -> Checkpoint | None:
         """Return the newest readable checkpoint, or None without any checkpoint.
@@ -157,6 +176,31 @@ class Checkpoints:
         if problems:
             raise problems[0]
         return None
+
+    def cut(self) -> list[Event]:
+        """Return the decisions that a resumption has cut off the log, and that have not been made again."""
+        rows = self._database.rows(_CUT, (self._world,))
+        return [msgspec.msgpack.decode(row[0], type=Event) for row in rows]
+
+    def keep_cut(self, decisions: Sequence[Event]) -> Callable[[Transaction], object]:
+        """Return what keeps decisions in the transaction that cuts them off the log, so that a further kill does not lose them."""
+        # Changes from outside are in no round: they are forgotten one by one as they are made again.
+        rounds = [0 if is_outside(event) else max(1, event.round) for event in decisions]
+        rows = [
+            (self._world, number, round_, msgspec.msgpack.encode(event, enc_hook=_plain))
+            for number, (round_, event) in enumerate(zip(rounds, decisions, strict=True))
+        ]
+
+        def keep(transaction: Transaction) -> None:
+            transaction.execute(_CLEAR, (self._world,))
+            for row in rows:
+                transaction.execute(_ADD, row)
+
+        return keep
+
+    def made_again(self, transaction: Transaction) -> None:
+        """Forget the first change from outside that was cut off, in the transaction that makes it again."""
+        transaction.execute(_MADE, (self._world, self._world))
 
     def newest_round(self) -> int:
         """Return the round of the newest checkpoint, which is not read; 0 without one."""

@@ -12,7 +12,7 @@ from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.turn import Turn
 from coterie.world import Event, View
-from coterie.world.state.values import freeze
+from coterie.world.state.values import as_key, freeze
 
 
 class Gathering(Turn):
@@ -118,9 +118,11 @@ class Closing:
         self.stopped = ""
 
     def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:
-        """Set a key. With `ttl` it expires after so many seconds of the world's time. Raises `InvalidValue`, `InvalidSetting`."""
+        """Set a key to plain data. Raises `InvalidValue`. With `ttl` it expires after so many seconds of the world's time. Raises `InvalidValue`, `InvalidSetting`."""
         check_number("Closing.set.ttl", ttl, above=0, optional=True)
-        self.changes[key] = value
+        # Checked here, where the traceback names the line, and not at the commit.
+        key = as_key(key)
+        self.changes[key] = freeze(value, key)
         self.expires.pop(key, None)
         if ttl is not None:
             self.expires[key] = self.time + ttl
@@ -128,13 +130,14 @@ class Closing:
 
     def remove(self, key: str) -> None:
         """Remove a key."""
+        key = as_key(key)
         self.removed.add(key)
         self.changes.pop(key, None)
         self.expires.pop(key, None)
 
     def tell(self, **details: Any) -> None:
         """Add details in plain data to the event of the settled round."""
-        self.details.update(details)
+        self.details.update({name: freeze(value, name) for name, value in details.items()})
 
     def stop(self, reason: str) -> None:
         """Make this the last round. Raises `InvalidSetting` if the reason is not text."""

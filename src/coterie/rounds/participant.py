@@ -22,15 +22,17 @@ _STATELESS = (str, bytes, bool, int, float, type(None))
 class Participant:
     """One agent of a simulation, as it was given: a runtime agent's reference, an object, a function, or None.
 
-    It is copied here and at each `make`, so that a rebuilt agent starts as the first did.
+    It is copied here and at each `make`, so that a rebuilt agent starts as the first did. `known` is that of `detach`, for
+    all agents of a simulation, which share what is immutable.
     """
 
-    def __init__(self, name: str, given: Any) -> None:
+    def __init__(self, name: str, given: Any, known: dict[int, bool] | None = None) -> None:
         if inspect.isclass(given) or isinstance(given, Agent):
             need = "an object, a function, or the reference of a runtime agent that has been spawned"
             raise InvalidSetting(f"Simulation.agents[{name!r}]", given, need)
         self.name = name
-        self._given = detach(given)
+        self._known = known
+        self._given = detach(given, known=known)
         # Checked once: an isinstance check of a protocol costs as much as a turn.
         self.keeps_state = isinstance(self._given, Checkpointable | AgentRef)
         """Whether it has `snapshot` and `restore`, or is a runtime agent."""
@@ -44,7 +46,7 @@ class Participant:
 
     def make(self) -> Any:
         """Return a new copy of the agent."""
-        return detach(self._given)
+        return detach(self._given, known=self._known)
 
     @property
     def reference(self) -> AgentRef | None:

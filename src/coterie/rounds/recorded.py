@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections import deque
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -23,6 +25,11 @@ OUTSIDE = "changed from outside"
 PROPOSED = "proposed"
 ACCEPTED = "accepted"
 REJECTED = "rejected"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a log names as its makers."""
+    return {"python": platform.python_version(), "coterie": version("coterie")}
 
 
 class RecordedStep(msgspec.Struct, frozen=True, array_like=True):
@@ -56,22 +63,46 @@ class RecordedDecisions:
         """The changes of the world that other code than the simulation made, in order."""
         self.marks: dict[int, int] = {}
         """By round whose opening saw such changes: the number of the event that records this. Earlier changes were seen."""
-        self.finished = False
+        self.decisions: list[Event] = []
+        """The events that decide something that is not decided again: forfeits, joins, leaves, and changes from outside."""
         for event in events:
             self._take(event)
 
+    @property
+    def other_versions(self) -> str:
+        """A text that names the versions that made the log, if they are not those of this process; else empty."""
+        made_by = self.started.details.get("made by", {}) if self.started is not None else {}
+        others = [f"{name} {made_by[name]}" for name, now in versions().items() if made_by.get(name, now) != now]
+        return f"; the log was made by {' and '.join(others)}, which may differ" if others else ""
+
+    def include(self, events: Iterable[Event]) -> None:
+        """Add decisions that were cut off the log before."""
+        for event in events:
+            self._take(event)
+        self.outside = deque(sorted(self.outside, key=lambda event: event.sequence))
+
+    def kept_in_log(self, last: int) -> int:
+        """Drop the changes from outside that directly follow event `last` and stay in the log; return the last of them."""
+        stay = set()
+        while self.outside and self.outside[0].sequence == last + 1:
+            last = self.outside.popleft().sequence
+            stay.add(last)
+        self.decisions = [event for event in self.decisions if event.sequence not in stay]
+        return last
+
     def _take(self, event: Event) -> None:
         details = event.details
+        outside = is_outside(event)
+        if outside or event.kind in (FORFEITED, JOINED, LEFT):
+            self.decisions.append(event)
         if event.kind == STARTED and self.started is None:
             self.started = event
             self.outside.clear()
+            self.decisions.clear()
         elif event.kind == ROUND:
             self.digests[event.round] = details["digest"]
         elif event.kind == FORFEITED:
-            key = (event.agent, event.round, details["stage"], details["visit"])
-            self.forfeits[key] = event.reason
-            if "error" in details:
-                self.errors[key] = details["error"]
+            self._take_forfeit(event)
         elif event.kind == JOINED:
             self.joined.setdefault(event.round, []).append(event.agent)
         elif event.kind == LEFT:
@@ -80,17 +111,24 @@ class RecordedDecisions:
             self.steps.extend(_steps(details["steps"]))
         elif event.kind == OUTSIDE:
             self.marks[event.round] = event.sequence
-        elif _is_outside(event):
+        if outside:
             self.outside.append(event)
+
+    def _take_forfeit(self, event: Event) -> None:
+        key = (event.agent, event.round, event.details["stage"], event.details["visit"])
+        self.forfeits[key] = event.reason
+        if "error" in event.details:
+            self.errors[key] = event.details["error"]
 
 
 _OUTCOMES = (EventKind.GRANTED, EventKind.PARTIAL, EventKind.REFUSED)
-_OWN = (SETTLED, PROPOSED, ACCEPTED, REJECTED, EventKind.BEGAN, EventKind.EXPIRED)
+_OWN = (STARTED, SETTLED, ROUND, FORFEITED, JOINED, LEFT, INTERLEAVING, OUTSIDE, PROPOSED, ACCEPTED, REJECTED)
+_OF_THE_WORLD = (EventKind.BEGAN, EventKind.EXPIRED)
 
 
-def _is_outside(event: Event) -> bool:
-    """Return whether an event of none of the kinds above is not a simulation's."""
-    return event.kind not in _OWN and (event.kind not in _OUTCOMES or event.round == 0)
+def is_outside(event: Event) -> bool:
+    """Return whether an event was made by somebody else than a simulation."""
+    return event.kind not in _OWN and event.kind not in _OF_THE_WORLD and (event.kind not in _OUTCOMES or event.round == 0)
 
 
 def _steps(rows: Any) -> list[RecordedStep]:

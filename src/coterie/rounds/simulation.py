@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import msgspec
@@ -14,14 +12,14 @@ from coterie.kernel import Checkpointable, check_instance, check_number, choice
 from coterie.rounds.checking import agents_of, check_errors, check_functions, check_mappings, check_stages, members_of
 from coterie.rounds.checkpoint import Checkpoints
 from coterie.rounds.engine.engine import RoundEngine
-from coterie.rounds.engine.restoring import make_checkpoint, restore_engine
+from coterie.rounds.engine.restoring import cut_off, make_checkpoint, restore_engine
 from coterie.rounds.engine.strategies import strategy_of
 from coterie.rounds.engine.timeline import Span
 from coterie.rounds.graph import Graph
 from coterie.rounds.mode import Mode, OnError
 from coterie.rounds.plan import Change, Membership, Plan, Settle
 from coterie.rounds.proposals import Binding
-from coterie.rounds.recorded import STARTED, RecordedDecisions
+from coterie.rounds.recorded import STARTED, RecordedDecisions, versions
 from coterie.runtime import Dispatcher, RuntimeMetrics
 from coterie.world import Event, EventLog, ExternalEvent, View, World
 from coterie.world.resolvers import FirstCome, Resolver
@@ -266,11 +264,11 @@ class Simulation:
                 for participant in engine.executors.participants.values():
                     participant.check()
             checkpoint = checkpoints.newest() if resume and checkpoints is not None else None
-            if checkpoint is not None:
-                restore_engine(engine, checkpoint, self._where())
+            if checkpoint is not None and checkpoints is not None:
+                restore_engine(engine, checkpoint, checkpoints, self._where())
             else:
-                if resume:
-                    self._begin_anew(engine)
+                if resume and checkpoints is not None:
+                    self._begin_anew(engine, checkpoints)
                 members = self.plan.members if self.plan.members is not None else self.plan.agents
                 _begin(engine, sorted(members))
             return self._drive(engine, rounds, on_round, checkpoints)
@@ -294,15 +292,12 @@ class Simulation:
         finally:
             engine.close()
 
-    def _begin_anew(self, engine: RoundEngine) -> None:
+    def _begin_anew(self, engine: RoundEngine, checkpoints: Checkpoints) -> None:
         """Set the world back to before a simulation that did not settle its first round."""
-        world = self.plan.world
-        if world.log is not None:
-            recorded = RecordedDecisions(world.log.events())
-            started = recorded.started
-            if started is not None:
-                engine.recorded, engine.settling.outside = recorded, recorded.outside
-                world.truncate(started.sequence - 1)
+        log = self.plan.world.log
+        assert log is not None
+        started = next((event for event in log.events() if event.kind == STARTED), None)
+        cut_off(engine, checkpoints, log, started.sequence - 1 if started is not None else self.plan.world.sequence)
 
     def _drive(self, engine: RoundEngine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
         scripted = engine.replaying is not None
@@ -348,7 +343,7 @@ class Simulation:
         if engine.replaying is not None:
             recorded = engine.replaying.digests.get(engine.settled)
             if recorded != digest:
-                raise ReplayDiverged(engine.settled, str(recorded), digest)
+                raise ReplayDiverged(engine.settled, str(recorded), digest, engine.replaying.other_versions)
         if checkpoints is not None:
             checkpoints.store(make_checkpoint(engine))
         if self._stop:
@@ -382,7 +377,7 @@ def _begin(engine: RoundEngine, members: Iterable[str]) -> None:
         "mode": plan.mode.value,
         "seed": plan.seed,
         "graph": [stage.name for stage in plan.graph.stages],
-        "made by": {"python": platform.python_version(), "coterie": version("coterie")},
+        "made by": versions(),
     }
     engine.settling.note([ExternalEvent(STARTED, details=details)], 0)
     engine.first_members = names

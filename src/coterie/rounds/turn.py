@@ -11,7 +11,7 @@ from coterie.kernel import check_instance, check_number, stream
 from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal
 from coterie.world import Intent, View
-from coterie.world.state.values import freeze
+from coterie.world.state.values import freeze, scalar
 
 _WIDE = 2**63
 
@@ -105,6 +105,7 @@ class Turn:
         self._enter()
         # Checked here, where the traceback names this agent, and not at the commit.
         check_instance("intend.action", action, str, "the name of an action, as text")
+        priority = scalar(priority)
         check_number("intend.priority", priority, least=-_WIDE, whole=True)
         wanted = _frozen(arguments)
         index = self._left + len(self._intents)

@@ -10,7 +10,7 @@ from coterie.errors.world import RuleFailed
 from coterie.world.intent import ExternalEvent
 from coterie.world.resolvers import Effects, IntentOutcome, Resolution
 from coterie.world.state.event import Event, Fold
-from coterie.world.state.values import FrozenMapping, as_key, fits, freeze
+from coterie.world.state.values import FrozenMapping, as_key, fits, freeze, scalar
 from coterie.world.state.view import View
 
 Invariant: TypeAlias = Callable[[View, View], str | None]
@@ -54,6 +54,8 @@ class PendingCommit:
         for key, change in effects.adds.items():
             _check_key(key)
             before = fold.get(key, 0)
+            if change.__class__ not in (int, float):
+                change = scalar(change)  # noqa: PLW2901 - the same number
             if before.__class__ not in (int, float) or change.__class__ not in (int, float):
                 raise ResolverFailed(resolver, f"adds {change!r} to {key}, which is {before!r}")
             try:

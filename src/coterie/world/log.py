@@ -143,7 +143,7 @@ class EventLog:
         Returns a pending result at once, which raises `LogTaken` if another world has appended meanwhile. Raises
         `TypeError`, `ValueError` or `OverflowError` if the events could not be decoded again; nothing is written then.
         """
-        body = encoder.encode(events)
+        body = encoder.encode([_without_repetition(event) for event in events])
         # Python does not check types: a number as a name, for example, would make the log unreadable.
         self._decoder.decode(body)
         row = (self.world, events[0].sequence, events[-1].sequence, body, zlib.crc32(body))
@@ -213,7 +213,7 @@ class EventLog:
             raise LogDamaged(self.database.name, f"the snapshot after event {sequence} cannot be read: {error}") from error
         return StoredSnapshot(start(made.keys, made.deadlines, made.sequence, made.time), int(made.total, 16))
 
-    def truncate(self, sequence: int) -> None:
+    def truncate(self, sequence: int, also: Callable[[Transaction], object] | None = None) -> None:
         """Delete the events after number `sequence`, which must be the last of its commit, and their snapshots.
 
         For resuming from a checkpoint: the deleted events must not have been acknowledged.
@@ -228,6 +228,8 @@ class EventLog:
                 raise LogDamaged(self.database.name, f"event {sequence} is in the middle of a commit")
             transaction.execute("DELETE FROM world_commits WHERE world = ? AND first > ?", (self.world, sequence))
             transaction.execute("DELETE FROM world_snapshots WHERE world = ? AND sequence > ?", (self.world, sequence))
+            if also is not None:
+                also(transaction)
 
         self.database.write(cut).result()
 
@@ -257,6 +259,7 @@ class EventLog:
             events = self._decoder.decode(body)
         except msgspec.MsgspecError as error:
             raise LogDamaged(self.database.name, f"the events {first} to {last} cannot be read: {error}") from error
+        events = [_with_repetition(event) for event in events]
         if [event.sequence for event in events] != list(range(first, last + 1)):
             raise LogDamaged(self.database.name, f"the events {first} to {last} are not numbered one after the other")
         return events
@@ -266,13 +269,37 @@ _ROWS = 1_000
 """Commits that are read at a time."""
 
 
-def append(log: EventLog, events: Sequence[Event]) -> BaseException | None:
+_SHORT = 32
+"""Characters or bytes of a text that is stored twice without more ado."""
+_THE_SAME = msgspec.msgpack.Ext(1, b"")
+"""Stands for the value of a ``set`` in the details of its event, which is also among the changes."""
+
+
+def _without_repetition(event: Event) -> Event:
+    """Return an event to be stored: a large value that an intent sets is stored once."""
+    if event.action != "set" or not event.changes:
+        return event
+    value, changed = event.details.get("value"), event.changes.get(event.details.get("key", ""))
+    large = len(value) > _SHORT if isinstance(value, str | bytes) else isinstance(value, tuple | dict)
+    if not large or (value is not changed and encoder.encode(value) != encoder.encode(changed)):
+        return event
+    return msgspec.structs.replace(event, details={**event.details, "value": _THE_SAME})
+
+
+def _with_repetition(event: Event) -> Event:
+    """Return an event as it was before `_without_repetition`."""
+    if event.action != "set" or event.details.get("value").__class__ is not msgspec.msgpack.Ext:
+        return event
+    return msgspec.structs.replace(event, details={**event.details, "value": event.changes[event.details["key"]]})
+
+
+def append(log: EventLog, events: Sequence[Event], also: Callable[[Transaction], object] | None = None) -> BaseException | None:
     """Append events and wait until they are stored. Return an interrupt of the wait, after they are stored.
 
     Raises `InvalidIntent` if they could not be decoded again, and errors of the log; nothing is written then.
     """
     try:
-        pending = log.append(events)
+        pending = log.append(events) if also is None else log.append(events, also)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidIntent("one of these", f"it cannot be recorded ({error})") from error
     try:

@@ -13,6 +13,7 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClosed
 from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
+from coterie.storage import Transaction
 from coterie.world.commit_queue import CommitQueue
 from coterie.world.committing import Invariant, PendingCommit, permit
 from coterie.world.drafting import Draft, OnFailure
@@ -179,6 +180,7 @@ class World:
         notes: Sequence[ExternalEvent] = (),
         time: float | None = None,
         on_failure: OnFailure | None = None,
+        also: Callable[[Transaction], object] | None = None,
     ) -> tuple[Event, ...]:
         """Decide intents with `resolver` (by default `FirstCome`) and return an event for each.
 
@@ -206,7 +208,7 @@ class World:
             permit(self._rules, view, made, notes)
             return made
 
-        return self._make(make, time) if batch or notes else ()
+        return self._make(make, time, also) if batch or notes else ()
 
     def update(
         self,
@@ -283,7 +285,7 @@ class World:
         check_instance("World.subscribe", observer, Callable, "a function of a view and events")  # type: ignore[arg-type] # as above
         return self._observers.add(observer)
 
-    def truncate(self, sequence: int) -> View:
+    def truncate(self, sequence: int, also: Callable[[Transaction], object] | None = None) -> View:
         """Go back to the view after event `sequence`, delete later events, also in the log, and return the view.
 
         For resuming from a checkpoint after a crash: the deleted events must not have been acknowledged. Observers are not
@@ -292,7 +294,7 @@ class World:
         with self._commit_queue:
             view = self.at(sequence)
             if self.log is not None and sequence < self._view.sequence:
-                self.log.truncate(sequence)
+                self.log.truncate(sequence, also)
             with self._lock:
                 self._view, self._digest = view, Digest.of(view)
                 self._history = History(view, self._history.most)
@@ -341,7 +343,12 @@ class World:
     def __deepcopy__(self, memo: object) -> World:
         return self
 
-    def _make(self, make: Callable[[View, float], PendingCommit], time: float | None) -> tuple[Event, ...]:
+    def _make(
+        self,
+        make: Callable[[View, float], PendingCommit],
+        time: float | None,
+        also: Callable[[Transaction], object] | None = None,
+    ) -> tuple[Event, ...]:
         """Make a commit: append it to the log, then publish the new view."""
         with self._commit_queue:
             if self.closed:
@@ -351,7 +358,7 @@ class World:
             events = tuple(made.events)
             if not events:
                 return ()
-            interrupted = None if self.log is None else append(self.log, events)
+            interrupted = None if self.log is None else append(self.log, events, also)
             view = made.fold.view()
             self._expiries.add(made.expires)
             with self._lock:

@@ -1,3 +1,4 @@
+import math
 from random import Random
 
 import pytest
@@ -77,6 +78,21 @@ def test_fractions_are_added_up_exactly_whatever_the_version_of_python() -> None
     asked = [0.1] * 10
     assert sum_from_left(asked) < 1.0
     assert list(RULES[Sharing.EQUAL](asked, 0.9999999999999999, Random(0))) != asked
+
+
+def test_the_shares_of_fractions_are_those_of_exact_sums() -> None:
+    # With a sum from left to right, five of these shares are another number in the last place.
+    asked = [0.45, 2.55, 2.3, 0.8, 1.51, 1.38]
+    shares = [
+        0.17018909899888765,
+        0.9644048943270298,
+        0.8698553948832034,
+        0.3025583982202447,
+        0.5710789766407119,
+        0.5219132369299228,
+    ]
+    assert sum_from_left(asked) != math.fsum(asked)
+    assert RULES[Sharing.PROPORTIONAL](asked, 3.4, Random(0)) == shares
 
 
 def sum_from_left(amounts: list[float]) -> float:

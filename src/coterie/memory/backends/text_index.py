@@ -44,7 +44,7 @@ class TextIndex:
             return
         for word, total in weights.items():
             self._postings.setdefault(word, {})[key] = total
-        length = sum(weights.values())
+        length = math.fsum(weights.values())
         self._documents[key] = (tuple(weights), length)
         self._length += length
 

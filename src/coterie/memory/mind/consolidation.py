@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -81,7 +82,7 @@ def _insight(group: Sequence[Memory]) -> Insight:
 
 def _worth(sentence: tuple[str, list[str], float], weights: dict[str, float]) -> float:
     _, stems, importance = sentence
-    return sum(weights[stem] for stem in stems) / len(stems) * (0.5 + importance) if stems else 0.0
+    return math.fsum(weights[stem] for stem in stems) / len(stems) * (0.5 + importance) if stems else 0.0
 
 
 @dataclass(frozen=True, slots=True)

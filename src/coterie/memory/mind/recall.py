@@ -64,8 +64,9 @@ def rescaled(scores: Mapping[str, float]) -> dict[str, float]:
 
 def convex_sum(parts: Mapping[str, float], weights: Mapping[str, float]) -> float:
     """Return the weighted mean of the parts; from 0 to 1 if they are. A missing part counts as 0."""
-    total = sum(weights.values())
-    return sum(weight * parts.get(name, 0.0) for name, weight in weights.items()) / total if total else 0.0
+    # Exact sums: those of `sum` depend on the version of Python, and the order of memories on them.
+    total = math.fsum(weights.values())
+    return math.fsum(weight * parts.get(name, 0.0) for name, weight in weights.items()) / total if total else 0.0
 
 
 _log = logging.getLogger(__name__)

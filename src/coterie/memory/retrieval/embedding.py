@@ -32,7 +32,7 @@ class Embedder(Protocol):
 
 def pack_vector(vector: Sequence[float]) -> bytes:
     """Return a vector as little-endian 32-bit floats, of length 1."""
-    length = math.sqrt(sum(value * value for value in vector))
+    length = math.sqrt(math.fsum(value * value for value in vector))
     if not vector or not math.isfinite(length):
         raise EmbeddingFailed("a vector", "it is empty, or not finite")
     return struct.pack(f"<{len(vector)}f", *(value / length if length else 0.0 for value in vector))

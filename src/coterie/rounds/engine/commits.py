@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from coterie.errors import CoterieError, StageFailed, describe
@@ -17,6 +17,7 @@ from coterie.rounds.plan import Plan
 from coterie.rounds.proposals import Verdict, bound
 from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, REJECTED, ROUND, SETTLED, RecordedStep
 from coterie.rounds.turn import Turn
+from coterie.storage import Transaction
 from coterie.world import Event, ExternalEvent, Intent, View
 from coterie.world.resolvers import Resolution, Resolver, refused
 
@@ -40,6 +41,8 @@ class CommitMaker:
         """The steps of the interleaving that the next commit records."""
         self.outside: deque[Event] = deque()
         """Recorded changes from outside that are to be made again, each before the event with the next number."""
+        self.made_again: Callable[[Transaction], object] | None = None
+        """Called in the transaction that makes such a change again."""
         self.last = self._world.sequence
         """The number of the last event of the simulation, or from outside that it has recorded as seen."""
 
@@ -63,7 +66,8 @@ class CommitMaker:
         while self.outside and self.outside[0].sequence <= (self._world.sequence + 1 if until is None else until):
             event = self.outside.popleft()
             told = (event.changes, event.removed, event.details, event.round, event.stage, event.expires)
-            self._world.commit([], notes=[ExternalEvent(event.kind, event.agent, event.reason, *told)], time=event.time)
+            note = ExternalEvent(event.kind, event.agent, event.reason, *told)
+            self._world.commit([], notes=[note], time=event.time, also=self.made_again)
 
     def see_outside(self, number: int, until: int | None = None) -> None:
         """Record that the opening of a round sees the changes from outside since the last event of the simulation.

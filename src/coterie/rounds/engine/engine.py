@@ -40,7 +40,8 @@ class RoundEngine:
         self.world = plan.world
         self.graph = plan.graph
         self.replaying = replaying
-        self.participants = {name: Participant(name, agent) for name, agent in plan.agents.items()}
+        known: dict[int, bool] = {}
+        self.participants = {name: Participant(name, agent, known) for name, agent in plan.agents.items()}
         self.failures = StageFailures()
         self.settling = CommitMaker(plan, ResolverFailures(plan, self.failures))
         self._open_threads()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from coterie.errors import CheckpointMissing, RestoreFailed, describe
-from coterie.rounds.checkpoint import Checkpoint, RoundState, TokenState
+from coterie.rounds.checkpoint import Checkpoint, Checkpoints, RoundState, TokenState
 from coterie.rounds.engine.engine import RoundEngine
 from coterie.rounds.engine.tokens import OpenRound, Status, Token
 from coterie.rounds.participant import state_as_bytes, state_from_bytes
 from coterie.rounds.proposals import Proposal
 from coterie.rounds.recorded import RecordedDecisions
+from coterie.world import EventLog
 from coterie.world.state.values import freeze
 
 
@@ -36,7 +37,7 @@ def make_checkpoint(engine: RoundEngine) -> Checkpoint:
     )
 
 
-def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> None:
+def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, checkpoints: Checkpoints, where: str) -> None:
     """Restore engine and world from a checkpoint.
 
     Raises `CheckpointMissing` if the checkpoint does not fit, and `RestoreFailed`; the world is then as it was.
@@ -52,13 +53,9 @@ def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> N
         except Exception as error:
             raise RestoreFailed(name, describe(error)) from error
     if engine.world.log is not None:
-        engine.recorded = RecordedDecisions(engine.world.log.events(checkpoint.sequence + 1))
-    last = checkpoint.sequence
-    outside = engine.settling.outside = engine.recorded.outside
-    # Changes from outside that directly follow the checkpoint stay in the log.
-    while outside and outside[0].sequence == last + 1:
-        last = outside.popleft().sequence
-    engine.world.truncate(last)
+        cut_off(engine, checkpoints, engine.world.log, checkpoint.sequence)
+    else:
+        engine.world.truncate(checkpoint.sequence)
     engine.settling.last = checkpoint.sequence
     if engine.world.at(checkpoint.sequence).digest() != checkpoint.digest:
         raise CheckpointMissing(where, "the world at that moment has another digest than the checkpoint")
@@ -70,6 +67,18 @@ def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> N
     for token in list(engine.table.tokens.values()):
         if token.status is Status.RUNNING:
             _repeat_stage(engine, token)
+
+
+def cut_off(engine: RoundEngine, checkpoints: Checkpoints, log: EventLog, sequence: int) -> None:
+    """Cut the log off after an event. The decisions beyond it are kept, also through a further kill, and made again.
+
+    Changes from outside right after the event stay in the log.
+    """
+    recorded = engine.recorded = RecordedDecisions(log.events(sequence + 1))
+    last = recorded.kept_in_log(sequence)
+    recorded.include(checkpoints.cut())
+    engine.settling.outside, engine.settling.made_again = recorded.outside, checkpoints.made_again
+    engine.world.truncate(last, checkpoints.keep_cut(recorded.decisions))
 
 
 def _check(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> None:
