@@ -57,11 +57,18 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
 }
 
 
+GROUPS = {"throughput": ("ask-outside", "ask-within", "askers", "tell", "tell-4", "gather")} | {
+    group: tuple(name for name in BENCHMARKS if name.startswith(f"{group}-")) for group in ("memory", "meetings")
+}
+"""The modules with more than one benchmark, and the names of these."""
+
+
 def main() -> int:
-    names = sys.argv[1:] or list(BENCHMARKS)
+    named = sys.argv[1:] or list(BENCHMARKS)
+    names = [name for word in named for name in GROUPS.get(word, (word,))]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        print(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        print(f"no benchmark {unknown[0]!r}; there are {', '.join([*GROUPS, *BENCHMARKS])}", file=sys.stderr)
         return 2
     # Threads with an event loop each take three file descriptors each.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

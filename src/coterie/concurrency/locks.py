@@ -32,6 +32,12 @@ class Rank(enum.IntEnum):
     """The open conversations of one host."""
     LINK = 10
     """The received messages of one link, while it delivers them in order."""
+    ENTITY = 15
+    """The activation of one durable agent, and the messages that wait for it."""
+    ENTITIES = 16
+    """The durable agents of one runtime: their classes and endpoints, and the timer of their reminders."""
+    ACTIVE_ENTITIES = 17
+    """The activations of the durable agents of one runtime."""
     FAMILY = 20
     """The children of one supervisor, and a restart of several of them."""
     WAITS = 30

@@ -64,6 +64,17 @@ class ReplyPort(Protocol):
         ...
 
 
+class DurableDelivery(msgspec.Struct, eq=False):
+    """The delivery of a message to a durable agent: a stored message, or a request with an idempotency key."""
+
+    number: int = 0
+    """The number of the stored message; 0 if it is not stored."""
+    attempts: int = 0
+    """The number of attempts that failed, over all activations."""
+    idempotency_key: str | None = None
+    """The key under which the answer is recorded."""
+
+
 class Envelope(msgspec.Struct, eq=False):
     """One message to one agent. Made by the sender, then touched only by the mailbox and the agent's thread."""
 
@@ -83,3 +94,5 @@ class Envelope(msgspec.Struct, eq=False):
     """The number of handlers' attempts that failed."""
     begun: bool = False
     """Whether an ``async`` handler has it, which can be cancelled."""
+    delivery: DurableDelivery | None = None
+    """For messages to durable agents that need more than one attempt, or one effect."""

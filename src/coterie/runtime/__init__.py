@@ -14,6 +14,8 @@ from coterie.runtime.definition.agent import Agent, Context
 from coterie.runtime.definition.handlers import on
 from coterie.runtime.definition.supervision import Backoff, Strategy, Supervision
 from coterie.runtime.dispatchers import Dedicated, Dispatcher, Leased
+from coterie.runtime.entities.durable_agents import DurableAgents
+from coterie.runtime.entities.policy import DurablePolicy
 from coterie.runtime.observation.health import AgentHealth, AgentState
 from coterie.runtime.references.lifecycle_events import (
     AGENTS,
@@ -47,6 +49,8 @@ __all__ = [
     "Context",
     "Dedicated",
     "Dispatcher",
+    "DurableAgents",
+    "DurablePolicy",
     "Leased",
     "Provided",
     "Publication",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import NameTaken
+from coterie.errors import NameTaken, UnknownAgent
 from coterie.messaging import Message, MessagePriority
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.metrics import AgentMetrics
@@ -99,6 +99,18 @@ class Registry:
     def by_number(self, number: int) -> AgentCell | None:
         """Return the living agent of that number."""
         return self._by_number.get(number)
+
+    def resolve(self, agent: AgentRef | str, node: str) -> AgentCell:
+        """Return the living agent of a name or a reference, on this node. Raises `UnknownAgent`."""
+        if isinstance(agent, str):
+            cell = self.find(agent)
+        elif agent.address.node == node:
+            cell = self.by_number(agent.address.number) if agent.address.number else self.find(agent.name)
+        else:
+            cell = None
+        if cell is None:
+            raise UnknownAgent(agent if isinstance(agent, str) else agent.address, "no such agent lives here")
+        return cell
 
     @property
     def spawned(self) -> int:

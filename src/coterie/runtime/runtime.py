@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import secrets
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
@@ -11,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 from coterie.concurrency import Signal, Thread, ends_in_order, start_thread
 from coterie.concurrency.frames import calls_out, interrupted
 from coterie.concurrency.threads import defer
-from coterie.errors import InvalidMessage, UnknownAgent
+from coterie.errors import InvalidMessage
 from coterie.kernel import Address, Clock, check_number, clock_or_system
 from coterie.messaging import MailboxPolicy, Message, MessagePriority, Transport
 from coterie.messaging.dead_letters import DeadLetters
@@ -21,6 +22,9 @@ from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.spec import check_options
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers import Dispatcher, Leased
+from coterie.runtime.entities.durable_agents import DurableAgents
+from coterie.runtime.entities.durable_runtime import DurableRuntime
+from coterie.runtime.entities.policy import DurablePolicy
 from coterie.runtime.observation import inspection
 from coterie.runtime.observation.health import AgentHealth
 from coterie.runtime.observation.inspection import Inspection
@@ -30,6 +34,7 @@ from coterie.runtime.references.publication import Publication, post_to_all
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.services import Services
 from coterie.runtime.shutdown import Shutdown, StopReport
+from coterie.storage import Database
 
 T = TypeVar("T")
 
@@ -50,7 +55,7 @@ class Provided(Protocol):
         ...
 
 
-class Runtime:
+class Runtime(DurableRuntime):
     """Runs agents.
 
     ::
@@ -71,10 +76,14 @@ class Runtime:
     Times are in seconds: `link_patience`, the wait of a frame from another node for earlier frames; `ask_timeout`, the default
     of asks (None: no limit); `stall_after`, the time for which an agent may hold its thread; `switch_interval`, to which the
     interpreter's own is lowered while the runtime runs; `stop_timeout`, the default of `stop`. Raises `InvalidSetting`.
+
+    `store` keeps durable agents (see `entity`): a path, an address of `coterie.storage`, or an open database, which stays
+    open. `durable` is their policy.
     """
 
     _stopping = True
     """True until it has been constructed, and once it has begun to stop."""
+    _services: Services
 
     def __init__(
         self,
@@ -92,6 +101,8 @@ class Runtime:
         switch_interval: float = 0.0005,
         stop_timeout: float = 10.0,
         dead_letters: int = 1_000,
+        store: str | os.PathLike[str] | Database | None = None,
+        durable: DurablePolicy | None = None,
     ) -> None:
         node = f"{name}-{secrets.token_hex(4)}"
         Address.parse(f"coterie://{node}/probe")
@@ -118,8 +129,9 @@ class Runtime:
             stall_after=stall_after,
             dead_letters=dead_letters,
         )
-        # The first to take a number stops; `_stopped` is set when that is done.
-        self._stops = itertools.count()
+        if store is not None:
+            self._services.durable = DurableAgents(self._services, store, durable or DurablePolicy())
+        self._stops = itertools.count()  # the first to take a number stops; `_stopped` is set when that is done
         self._stopping = False
         self._stopped = Signal()
         self._stopper: Thread | None = None
@@ -265,11 +277,11 @@ class Runtime:
         After `timeout` seconds it returns False; the agent then pauses when the message has ended. Messages queue meanwhile.
         Raises `UnknownAgent`.
         """
-        return inspection.pause(self._cell(agent)).wait(timeout)
+        return inspection.pause(self._services.registry.resolve(agent, self.node)).wait(timeout)
 
     def resume(self, agent: AgentRef | str) -> None:
         """Resume a paused agent. Raises `UnknownAgent`."""
-        inspection.resume(self._cell(agent))
+        inspection.resume(self._services.registry.resolve(agent, self.node))
 
     def inspect(self, agent: AgentRef | str, timeout: float = 1.0) -> Inspection:
         """Return the inner state of an agent: attributes, queue, current messages, and its stack if it is on a thread.
@@ -277,7 +289,7 @@ class Runtime:
         The attributes are read on the agent's own thread; they are missing if that is not free within `timeout` seconds.
         Raises `UnknownAgent`.
         """
-        return inspection.inspect(self._cell(agent), self._services.health.examine, timeout)
+        return inspection.inspect(self._services.registry.resolve(agent, self.node), self._services.health.examine, timeout)
 
     # The end.
 
@@ -362,16 +374,6 @@ class Runtime:
         if invocation is None or invocation.cell.reference.address.node != self.node:
             return None
         return cast("AgentRef", invocation.cell.reference)
-
-    def _cell(self, agent: AgentRef | str) -> Any:
-        registry = self._services.registry
-        if isinstance(agent, str):
-            cell = registry.find(agent)
-        else:
-            cell = registry.by_number(agent.address.number) if agent.address.node == self.node else None
-        if cell is None:
-            raise UnknownAgent(agent if isinstance(agent, str) else agent.address, "no such agent lives here")
-        return cell
 
     def __enter__(self) -> Self:
         return self

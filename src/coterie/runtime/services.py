@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from coterie.concurrency import ElasticPool, Rank, Timers, new_lock
@@ -36,18 +36,21 @@ from coterie.runtime.definition.spec import AgentSpec, check_options
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher, DispatcherResources, Scheduler
 from coterie.runtime.dispatchers.loops import LoopInboxes
+from coterie.runtime.entities.durable_agents import DurableAgents
 from coterie.runtime.nodes.node import Node
 from coterie.runtime.nodes.remote import LoopbackEndpoint
 from coterie.runtime.nodes.strict import StrictEndpoint
 from coterie.runtime.observation.health import AgentHealthMonitor
 from coterie.runtime.observation.inspection import resume
 from coterie.runtime.references.dead_endpoint import DeadEndpoint
+from coterie.runtime.references.invocation import CURRENT
 from coterie.runtime.references.lifecycle_events import AGENTS
 from coterie.runtime.references.publication import Publication, post_to_all
 from coterie.runtime.references.reference import AgentRef, Endpoint
 from coterie.runtime.references.waits import WaitGraph
 from coterie.runtime.registry import Registry
 
+C = TypeVar("C", bound=AgentCell)
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -106,6 +109,8 @@ class Services:
         self._shown: weakref.WeakSet[type] = weakref.WeakSet()
         self._refusals = itertools.count()
         self._starting: dict[object, None] = {}
+        self.durable: DurableAgents | None = None
+        """The durable agents, if the runtime has a store."""
 
     # Agents.
 
@@ -133,7 +138,18 @@ class Services:
             # The stop sets `closed` before it looks for those that are starting: one of the two always sees the other.
             if self._is_closed():
                 raise RuntimeStopped(self.node, "starts no more agents")
-            return self._start(spec, name, parent, options.mailbox)
+            return self._start(spec, name, parent, options.mailbox, AgentCell).reference
+        finally:
+            del self._starting[starting]
+
+    def start(self, spec: AgentSpec, name: str, make: Callable[..., C]) -> C:
+        """Start an agent whose cell `make` makes from what `AgentCell` takes. Raises `RuntimeStopped`, `SpawnError`."""
+        starting = object()
+        self._starting[starting] = None
+        try:
+            if self._is_closed():
+                raise RuntimeStopped(self.node, "activates no more agents")
+            return self._start(spec, name, None, None, make)
         finally:
             del self._starting[starting]
 
@@ -157,6 +173,8 @@ class Services:
         self.health.close()
         for scheduler in self.schedulers():
             scheduler.close(patience)
+        if self.durable is not None:
+            self.durable.close()
         self.node_link.close()
         self.timers.close()
         self.blocking.shutdown(wait=False, cancel_futures=True)
@@ -168,7 +186,14 @@ class Services:
     def _is_closed(self) -> bool:
         return self.closed
 
-    def _start(self, spec: AgentSpec, name: str | None, parent: AgentCell | None, mailbox: MailboxPolicy | None) -> AgentRef:
+    def _start(
+        self,
+        spec: AgentSpec,
+        name: str | None,
+        parent: AgentCell | None,
+        mailbox: MailboxPolicy | None,
+        make: Callable[..., C],
+    ) -> C:
         default = spec.kind.__name__.lower()
         if parent is None:
             name, number = self.registry.reserve(name, default)
@@ -176,7 +201,7 @@ class Services:
             name, number = self.registry.reserve(name, f"{parent.name}/{default}", parent.address.number)
         supervision_group = self.supervision_group if parent is None else self._children_of(parent)
         try:
-            cell = AgentCell(self, Address(self.node, name, number), spec, supervision_group, mailbox or self.mailbox)
+            cell = make(self, Address(self.node, name, number), spec, supervision_group, mailbox or self.mailbox)
             self.registry.add(cell)
             for topic in spec.kind.subscribes_to:
                 self.registry.subscribe(topic, cell)
@@ -193,7 +218,7 @@ class Services:
             if not isinstance(error, RuntimeError):
                 raise
             raise SpawnError(f"{name} cannot start: {error}; stop agents, or use the dispatcher Leased") from error
-        return cell.reference
+        return cell
 
     def scheduler(self, dispatcher: Dispatcher) -> Scheduler:
         """Return the scheduler of a dispatcher, which is opened at the first call."""
@@ -223,12 +248,18 @@ class Services:
         """Return the endpoint through which references of this runtime reach an agent."""
         if self._loopback:
             return LoopbackEndpoint(self.node_link, cell)
-        return StrictEndpoint(cell, self.codec) if self.strict else cell
+        return self.wrap(cell)
+
+    def wrap(self, endpoint: Endpoint) -> Endpoint:
+        """Return the endpoint by which references of this runtime reach an agent: with `strict`, one that encodes."""
+        return StrictEndpoint(endpoint, self.codec) if self.strict else endpoint
 
     def reference(self, address: Address) -> AgentRef:
         """Return a reference to the agent at an address, here or elsewhere."""
         if address.node != self.node:
             return AgentRef(address, self, self.node_link.endpoint(address))
+        if not address.number and self.durable is not None and (entity := self.durable.find(address)) is not None:
+            return entity
         cell = self.local(address)
         return cell.reference if cell is not None else AgentRef(address, self, self.dead_endpoint(address))
 
@@ -252,7 +283,15 @@ class Services:
         """Send a message to all subscribers of a topic, and return their number."""
         if not isinstance(message, Message):
             raise InvalidMessage(message, f"the topic {topic!r}")
-        return post_to_all(self.registry.subscribers(topic), sender, message, priority)
+        subscribers = self.registry.subscribers(topic)
+        if self.durable is not None and topic != AGENTS:
+            subscribers += self.durable.subscribers(topic)
+        invocation = CURRENT.get() if sender is not None else None
+        if invocation is not None and invocation.outbox is not None:
+            for subscriber in subscribers:
+                invocation.outbox.tell(subscriber, message, priority, None)
+            return Publication(len(subscribers))
+        return post_to_all(subscribers, sender, message, priority)
 
     def publish_event(self, event: Message) -> None:
         """Publish a lifecycle event on the topic `AGENTS`."""

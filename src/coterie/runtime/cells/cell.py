@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from coterie.concurrency import Completion, Signal
 from coterie.errors import describe
@@ -25,9 +25,10 @@ from coterie.runtime.cells.stash import Stash
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.context_owner import SpawnOptions
+from coterie.runtime.definition.durable_context import DurableOwner
 from coterie.runtime.definition.handlers import Handler, nearest
 from coterie.runtime.definition.spec import AgentSpec
-from coterie.runtime.references.invocation import Invocation, call_as, variables_of
+from coterie.runtime.references.invocation import Invocation, Outbox, call_as, variables_of
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
@@ -75,6 +76,11 @@ class AgentCell:
         "waits_for",
     )
 
+    outcomes_class: ClassVar[type[Outcomes]] = Outcomes
+    is_durable: ClassVar[bool] = False
+    durable: DurableOwner | None = None
+    outbox: Outbox | None = None  # a durable agent has one; what others send goes at once
+
     def __init__(
         self,
         services: CellServices[AgentCell],
@@ -91,7 +97,7 @@ class AgentCell:
         """The group of agents that are supervised together with it."""
         self.children: SupervisionGroup | None = None
         """The group of its children; None before the first child."""
-        self.outcomes = Outcomes(self)
+        self.outcomes = self.outcomes_class(self)
         self.executor = services.scheduler(spec.dispatcher).executor(self)
         self.mailbox = Mailbox(
             address,
@@ -191,11 +197,13 @@ class AgentCell:
         """Notify `watcher` no longer."""
         self.services.registry.unwatch(self, watcher)
 
-    def control(self, action: Callable[[], object]) -> None:
-        """Call `action` soon on the agent's thread, between two messages, also while the agent takes none.
+    def restore_state(self, incarnation: Incarnation) -> None:
+        """Give an agent that was just constructed the state of its earlier incarnation. Passes on the errors of `restore`."""
+        if self.kept is not None:
+            incarnation.variables.run(incarnation.agent.restore, self.kept[0])  # type: ignore[attr-defined] # an optional pair of methods
 
-        Once the agent has ended it may never be called.
-        """
+    def control(self, action: Callable[[], object]) -> None:
+        """Call `action` soon on the agent's thread, between two messages; perhaps never, once the agent has ended."""
         self._controls.append(action)
         self.executor.wake()
 
@@ -350,10 +358,6 @@ class AgentCell:
             waiting, self._at_rest = self._at_rest, []
             for then in waiting:
                 then()
-
-    def most_interleaved(self, handler: Handler) -> int:
-        """Return the maximum number of messages that an interleaving handler may handle at once."""
-        return max(self.mailbox.policy.capacity, 100) if handler.interleave is True else handler.interleave
 
     def is_held(self, reason: Suspension) -> bool:
         """Return whether this is one of the reasons why the agent takes no messages."""

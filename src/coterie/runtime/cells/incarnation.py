@@ -14,6 +14,7 @@ from coterie.concurrency.threads import await_stack_of
 from coterie.errors.general import SnapshotFailed, describe
 from coterie.kernel.checkpoint import detach
 from coterie.messaging.envelope import Envelope
+from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.metrics import TimesRecorder
 from coterie.runtime.cells.outcomes import concerns_message
 from coterie.runtime.cells.states import Suspension
@@ -21,7 +22,7 @@ from coterie.runtime.definition.agent import Agent
 from coterie.runtime.definition.handlers import Handler, nearest
 from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.references.agent_timer import AgentTimer
-from coterie.runtime.references.invocation import CURRENT, ActingAgent, Invocation
+from coterie.runtime.references.invocation import CURRENT, ActingAgent, Invocation, Outbox
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.reply import Reply
 
@@ -86,6 +87,11 @@ class IncarnationOwner(ActingAgent, Protocol):
         """Return the agent's event loop."""
         ...
 
+    @property
+    def outbox(self) -> Outbox | None:
+        """The outbox of a durable agent's handler in hand."""
+        ...
+
     def hold(self, reason: Suspension) -> None:
         """Take no messages until `release`."""
         ...
@@ -94,8 +100,9 @@ class IncarnationOwner(ActingAgent, Protocol):
         """Return whether it takes no messages for this reason."""
         ...
 
-    def most_interleaved(self, handler: Handler) -> int:
-        """Return the maximum number of messages that an interleaving handler may handle at once."""
+    @property
+    def mailbox(self) -> Mailbox:
+        """The mailbox."""
         ...
 
     def release(self, reason: Suspension) -> None:
@@ -151,6 +158,7 @@ class HandlerTask(Invocation):
         """End it with a value or an error. Only the first call counts."""
         if self.active:
             self.active = False
+            self.outbox = None
             self._incarnation.finished(self)
             ended, self._ended = self._ended, _nothing
             ended(value, error)
@@ -235,8 +243,7 @@ class Incarnation:
                 cell.outcomes.record_times(began - envelope.taken_at, cell.now() - began)
 
         invocation = HandlerTask(self, ended, exclusive=not handler.interleave)
-        invocation.envelope = envelope
-        invocation.handler = handler
+        invocation.envelope, invocation.handler, invocation.outbox = envelope, handler, cell.outbox
         envelope.begun = True
         self._launch(invocation, work, envelope.context if envelope.context is not None else copy_context())
         if envelope.reply is not None and envelope.reply.done:
@@ -245,7 +252,8 @@ class Incarnation:
             cell.hold(Suspension.BUSY)
 
     def _is_full(self, handler: Handler) -> bool:
-        return self._interleaved.get(handler, 0) >= self.cell.most_interleaved(handler)
+        most = max(self.cell.mailbox.policy.capacity, 100) if handler.interleave is True else handler.interleave
+        return self._interleaved.get(handler, 0) >= most
 
     def keep_state(self) -> None:
         """Keep a snapshot of the agent's state, for the next incarnation. If it raises, the agent has failed."""

@@ -11,9 +11,10 @@ from logging import ERROR
 from typing import Any, TypeAlias
 
 from coterie.concurrency import Timer
-from coterie.errors import StartFailed, describe
+from coterie.errors import StartFailed, StateUnreadable, describe
 from coterie.errors.general import RestartsExhausted, SnapshotFailed
 from coterie.errors.records import without_frames
+from coterie.runtime.cells.grace import GracePeriod
 from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle_owner import LifecycleOwner
 from coterie.runtime.cells.states import Phase, Suspension
@@ -25,9 +26,6 @@ from coterie.runtime.references.lifecycle_events import AgentDown, AgentFailed, 
 Resume: TypeAlias = Callable[..., object]
 Procedure: TypeAlias = Generator[Callable[[Resume], object], Any, None]
 
-_GRACE = 5.0
-"""Seconds that the end of an incarnation waits for its tasks and children; then it goes on without them."""
-
 
 class Lifecycle:
     """The life cycle of one agent. It runs on the agent's thread; other threads may read the phase."""
@@ -36,11 +34,12 @@ class Lifecycle:
         "_backoff",
         "_building",
         "_cause",
-        "_cease_to_wait",
         "_cell",
         "_drain",
+        "_grace",
         "_group_restart",
         "_history",
+        "_reloading",
         "draining",
         "error",
         "phase",
@@ -54,8 +53,8 @@ class Lifecycle:
         self.error: BaseException | None = None
         """The error with which the agent failed for good."""
         self._building = False
-        self._cease_to_wait: Callable[[], None] | None = None
-        """Ends the wait for tasks or children that do not end."""
+        self._grace = GracePeriod(cell)
+        self._reloading = False
         self._drain: bool | None = None
         """How the agent has been told to stop; None if it has not."""
         self._cause = ""
@@ -137,6 +136,16 @@ class Lifecycle:
         self._cell.hold(Suspension.LIFE)
         self._run(self._restart_with(group, None))
 
+    def reload(self) -> None:
+        """Build the agent anew at once, without counting a failure, because it has changed and its change is undone."""
+        if self.phase is not Phase.RUNNING and not self.draining:
+            return
+        self._cause = ""
+        self._reloading = True
+        self.phase = Phase.RESTARTING
+        self._cell.hold(Suspension.LIFE)
+        self._run(self._restart_after(None, None))
+
     def rebuild(self, group: GroupRestart) -> None:
         """Build the agent again, now that the group is down."""
         if self._group_restart is group and self.phase is Phase.RESTARTING and self._cell.incarnation is None:
@@ -163,8 +172,7 @@ class Lifecycle:
 
     def cease_to_wait(self) -> None:
         """Go on to the end without the tasks and children that have not ended."""
-        if self._cease_to_wait is not None:
-            self._cease_to_wait()
+        self._grace.end()
 
     def drained(self) -> None:
         """Handle that the mailbox is empty while the agent drains."""
@@ -191,14 +199,17 @@ class Lifecycle:
                 self.fail(error)
             return
         incarnation.constructed = True
-        if cell.kept is not None:
-            try:
-                incarnation.variables.run(incarnation.agent.restore, cell.kept[0])  # type: ignore[attr-defined] # an optional pair of methods
-            except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
-                failure_ = SnapshotFailed(cell.name, "restore", error)
-                failure_.__cause__ = error
-                self.fail(failure_)
+        try:
+            cell.restore_state(incarnation)
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            if isinstance(error, StateUnreadable):
+                # It would be as unreadable the next time.
+                yield from self._fail_to_start(error)
                 return
+            failure = SnapshotFailed(cell.name, "restore", error)
+            failure.__cause__ = error
+            self.fail(failure)
+            return
         raised = yield from self._hook(incarnation, "on_start")
         if not self._building or cell.incarnation is not incarnation:
             # A group restart, or a failed background task, has taken over meanwhile.
@@ -211,7 +222,8 @@ class Lifecycle:
         group, self._group_restart = self._group_restart, None
         if group is not None:
             group.is_up(cell)
-        if not first:
+        reloaded, self._reloading = self._reloading, False
+        if not first and not reloaded:
             cell.restarts += 1
             cell.notify_watchers(AgentRestarted(cell.reference, self._cause, cell.restarts))
         if self._drain is not None:
@@ -228,8 +240,11 @@ class Lifecycle:
         """End an agent that could not even be constructed. A retry would have the same arguments."""
         cell = self._cell
         self._building = False
-        failure = StartFailed(cell.name, cell.spec.kind.__qualname__, error)
-        failure.__cause__ = error
+        failure: Exception = (
+            error if isinstance(error, StateUnreadable) else StartFailed(cell.name, cell.spec.kind.__qualname__, error)
+        )
+        if failure is not error:
+            failure.__cause__ = error
         cell.last_error = describe(error)
         cell.log.error("%s", failure, exc_info=error)
         cell.services.publish_event(AgentFailed(cell.reference, describe(failure)))
@@ -238,12 +253,14 @@ class Lifecycle:
         yield from self._take_down(None)
         self._end(Phase.FAILED, failure)
 
-    def _restart_after(self, error: BaseException, delay: float) -> Procedure:
+    def _restart_after(self, error: BaseException | None, delay: float | None) -> Procedure:
         yield from self._take_down(error)
         if self._drain is not None and not self._has_to_drain():
             self._end(Phase.STOPPED, None)
         elif self._group_restart is not None:
             self._group_restart.is_down(self._cell)
+        elif delay is None:
+            yield from self._rebuild()
         else:
             cell = self._cell
             self._backoff = cell.services.timers.call_later(delay, lambda: cell.control(self._back_off_is_over))
@@ -286,13 +303,13 @@ class Lifecycle:
                 cell.log.error("on_failure raised %s", describe(raised), exc_info=raised)
         incarnation.cancel_all()
         if not incarnation.is_idle:
-            yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its tasks")
+            yield lambda resume: self._grace.wait(incarnation.when_idle, resume, "its tasks")
         # Tasks of a shielded handler have lived until here with it.
         if incarnation.cancel_other_tasks():
-            yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its other tasks")
+            yield lambda resume: self._grace.wait(incarnation.when_idle, resume, "its other tasks")
         if cell.children is not None:
             children = cell.children
-            yield lambda resume: self._within_grace(
+            yield lambda resume: self._grace.wait(
                 lambda done: children.stop_all(drain=bool(self._drain), then=done), resume, "its children"
             )
         raised = yield from self._hook(incarnation, "on_stop")
@@ -302,9 +319,9 @@ class Lifecycle:
         incarnation.abandon()
         if incarnation.cancel_other_tasks():
             # The last hook has made some.
-            yield lambda resume: self._within_grace(incarnation.when_idle, resume, "its other tasks")
+            yield lambda resume: self._grace.wait(incarnation.when_idle, resume, "its other tasks")
         if self.phase is Phase.STOPPING and cell.executor.has_loop():
-            yield lambda resume: self._within_grace(incarnation.close_generators, resume, "its generators")
+            yield lambda resume: self._grace.wait(incarnation.close_generators, resume, "its generators")
         cell.incarnation = None
         # The next life is as it was in the beginning, and decides anew what it can handle.
         cell.stash.put_back()
@@ -333,25 +350,6 @@ class Lifecycle:
             self._cell.control(lambda: step(value))
 
         resume()
-
-    def _within_grace(self, wait: Callable[[Callable[[], None]], object], resume: Resume, what: str) -> None:
-        over = False
-
-        def once(*, timed_out: bool) -> None:
-            nonlocal over
-            if not over:
-                over = True
-                self._cease_to_wait = None
-                timer.cancel()
-                if timed_out:
-                    stacks = self._cell.incarnation.stacks() if self._cell.incarnation is not None else ""
-                    self._cell.log.error("did not wait any longer for %s to end\n%s", what, stacks)
-                resume()
-
-        control = self._cell.control
-        self._cease_to_wait = lambda: once(timed_out=True)
-        timer = self._cell.services.timers.call_later(_GRACE, lambda: control(lambda: once(timed_out=True)))
-        wait(lambda: control(lambda: once(timed_out=False)))
 
     def _begin_to_stop(self) -> None:
         cell = self._cell

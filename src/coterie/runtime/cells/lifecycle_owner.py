@@ -39,6 +39,11 @@ class LifecycleOwner(Supervised, IncarnationOwner, ContextOwner, Protocol):
     """The agent whose phases these are."""
 
     incarnation: Incarnation | None
+
+    def restore_state(self, incarnation: Incarnation) -> None:
+        """Give an agent that was just constructed its earlier state."""
+        ...
+
     children: SupervisionGroup | None
     restarts: int
     last_error: str

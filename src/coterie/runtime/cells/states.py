@@ -27,3 +27,5 @@ class Suspension(enum.IntEnum):
     """It was paused from outside."""
     BUSY = 8
     """An interleaving handler handles its maximum number of messages."""
+    COMMIT = 16
+    """The change of a durable agent's last message is being stored."""

@@ -13,6 +13,7 @@ from coterie.messaging import MailboxPolicy, Message, MessagePriority
 from coterie.messaging.dead_letters import DeadLetters
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.definition.context_owner import ContextOwner, LiveAgent, SpawnOptions
+from coterie.runtime.definition.durable_context import DurableContext
 from coterie.runtime.definition.handlers import Handler, UnresolvedType, handlers_of
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
@@ -61,6 +62,10 @@ class Agent:
     subscribes_to: ClassVar[Sequence[str]] = ()
     """Topics that an agent of the class is subscribed to from its spawn on. One that subscribes in `on_start` misses what
     is published before."""
+    stored_name: ClassVar[str] = ""
+    """The name under which durable agents of the class are stored; the name of the class unless set."""
+    state_version: ClassVar[int] = 1
+    """The version of the state that `snapshot` returns. `upgrade(old_version, state)` turns an older one into this."""
 
     __coterie_handlers__: ClassVar[Mapping[type[Message], Handler] | None] = {}
 
@@ -153,6 +158,10 @@ class AgentRuntime(Protocol):
         """Start an agent without a parent; see `Runtime.spawn`."""
         ...
 
+    def entity(self, agent: type[Agent], key: str) -> AgentRef:
+        """Return a reference to a durable agent; see `Runtime.entity`."""
+        ...
+
     def find(self, name: str) -> AgentRef | None:
         """Return the living agent of a name, or None."""
         ...
@@ -178,13 +187,13 @@ class AgentRuntime(Protocol):
         ...
 
 
-class Context:
+class Context(DurableContext):
     """An agent's access to its runtime, as `self.context`. Only for the agent's thread, unless a method says otherwise."""
 
     __slots__ = ("_cell",)
 
     def __init__(self, cell: ContextOwner) -> None:
-        self._cell = cell
+        self._cell: ContextOwner = cell
 
     @property
     def self_ref(self) -> AgentRef:

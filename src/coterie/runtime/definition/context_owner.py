@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from coterie.messaging import MailboxPolicy, Message
+from coterie.runtime.definition.durable_context import DurableOwner
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.references.agent_timer import AgentTimer, TimerOwner
@@ -85,6 +86,11 @@ class Postponed(Protocol):
 
 class ContextOwner(TimerOwner, Protocol):
     """The agent that a context belongs to, as the runtime keeps it."""
+
+    @property
+    def durable(self) -> DurableOwner | None:
+        """The durable side of the agent, if it has one."""
+        ...
 
     @property
     def services(self) -> ContextServices:

@@ -110,6 +110,11 @@ class RemoteEndpoint:
         return None
 
     @property
+    def is_durable(self) -> bool:
+        """False: requests to other nodes carry no idempotency key."""
+        return False
+
+    @property
     def is_alive(self) -> bool:
         """True until its node has said that the agent has ended."""
         return not self._gone

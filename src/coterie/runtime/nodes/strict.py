@@ -34,6 +34,11 @@ class StrictEndpoint:
         return self._inner.local
 
     @property
+    def is_durable(self) -> bool:
+        """True for a durable agent."""
+        return self._inner.is_durable
+
+    @property
     def is_alive(self) -> bool:
         """True until the agent has ended."""
         return self._inner.is_alive

@@ -54,6 +54,11 @@ class DeadEndpoint:
         return None
 
     @property
+    def is_durable(self) -> bool:
+        """Always false."""
+        return False
+
+    @property
     def is_alive(self) -> bool:
         """Always false."""
         return False

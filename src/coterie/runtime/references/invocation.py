@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context, ContextVar, copy_context
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from coterie.concurrency.contexts import keep_from_jobs
+from coterie.messaging import Message, MessagePriority
 from coterie.messaging.envelope import Envelope, Reference
 from coterie.runtime.dispatchers.base import AgentExecutor
 from coterie.runtime.references.waits import Waiter
@@ -36,6 +37,14 @@ class ActingAgent(Waiter, Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """The messages that a handler of a durable agent sends, which leave when its change is stored."""
+
+    def tell(self, to: Any, message: Message, priority: MessagePriority, ttl: float | None) -> None:
+        """Add a message to the agent of a reference. Raises `EncodeFailed` if it must be stored and cannot be."""
+        ...
+
+
 class Invocation:
     """One running handler or hook of one agent. Only the agent's thread writes it; other threads may read.
 
@@ -43,7 +52,7 @@ class Invocation:
     handler has its own, since several may run at once.
     """
 
-    __slots__ = ("active", "cell", "envelope", "exclusive")
+    __slots__ = ("active", "cell", "envelope", "exclusive", "outbox")
 
     def __init__(self, cell: ActingAgent, *, exclusive: bool) -> None:
         self.cell = cell
@@ -54,6 +63,8 @@ class Invocation:
         """Whether it has not ended."""
         self.envelope: Envelope | None = None
         """The current message; None for a hook or a background task."""
+        self.outbox: Outbox | None = None
+        """The outbox of the handler of a durable agent; None for all other code, which sends at once."""
 
     @property
     def blocks_agent(self) -> bool:

@@ -9,10 +9,10 @@ from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from coterie.concurrency import Completion
-from coterie.errors import AskCancelled, CodecError, DeliveryError, InvalidMessage, MailboxFull
+from coterie.errors import AskCancelled, CodecError, DeliveryError, InvalidMessage, InvalidSetting, MailboxFull
 from coterie.kernel import Address, check_instance, check_number
 from coterie.messaging import Message, MessagePriority, Reason, Request
-from coterie.messaging.envelope import Envelope, Reference
+from coterie.messaging.envelope import DurableDelivery, Envelope, Reference
 from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.invocation import CURRENT, carried
@@ -23,6 +23,7 @@ R = TypeVar("R")
 
 _NORMAL = MessagePriority.NORMAL
 _FOREVER = float("inf")
+_LONGEST_KEY = 256
 
 
 class _Default(Enum):
@@ -67,6 +68,11 @@ class Endpoint(Addressee, Protocol):
     @property
     def is_alive(self) -> bool:
         """True until the agent has ended, as far as is known here."""
+        ...
+
+    @property
+    def is_durable(self) -> bool:
+        """True for a durable agent, which stores what it does and may record its answers."""
         ...
 
     @property
@@ -126,11 +132,18 @@ class AgentRef:
         if priority is not _NORMAL:
             check_instance("priority", priority, MessagePriority, "a MessagePriority")
         invocation = CURRENT.get()
+        if invocation is None:
+            sender = None
+        elif invocation.outbox is None:
+            sender = invocation.cell.reference
+        else:
+            invocation.outbox.tell(self, message, priority, ttl)
+            return
         context = copy_context()
         pending = self._deliver(
             Envelope(
                 message,
-                None if invocation is None else invocation.cell.reference,
+                sender,
                 None,
                 None if ttl is None else self._deadline("ttl", ttl),
                 priority,
@@ -152,6 +165,9 @@ class AgentRef:
         if priority is not _NORMAL:
             check_instance("priority", priority, MessagePriority, "a MessagePriority")
         invocation = CURRENT.get()
+        if invocation is not None and invocation.outbox is not None:
+            invocation.outbox.tell(self, message, priority, ttl)
+            return
         sender = None if invocation is None else invocation.cell.reference
         deadline = None if ttl is None else self._deadline("ttl", ttl)
         envelope = Envelope(message, sender, None, deadline, priority, context=carried())
@@ -169,6 +185,9 @@ class AgentRef:
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.name)
         invocation = CURRENT.get()
+        if invocation is not None and invocation.outbox is not None:
+            invocation.outbox.tell(self, message, priority, None)
+            return
         post(self, None if invocation is None else invocation.cell.reference, message, priority)
 
     def handles(self, kind: type[Message]) -> bool:
@@ -177,12 +196,20 @@ class AgentRef:
         return local is None or local.handles(kind)
 
     def ask(
-        self, message: Request[R], *, timeout: Timeout = DEFAULT, priority: MessagePriority = MessagePriority.NORMAL
+        self,
+        message: Request[R],
+        *,
+        timeout: Timeout = DEFAULT,
+        priority: MessagePriority = MessagePriority.NORMAL,
+        idempotency_key: str | None = None,
     ) -> Reply[R]:
         """Send a request and return its reply, which always ends.
 
         `timeout` is in seconds; the default is that of the runtime (30 s unless set), and None sets no limit. At its end, an
         ``async`` handler that still works on the request is cancelled.
+
+        `idempotency_key` is for durable agents: asked again with the same key, also by another process, they give the
+        recorded answer and do nothing.
 
         Blocks only as `tell` does; on the thread of a running event loop the request waits for room in the background.
         Raises `InvalidMessage`, `InvalidSetting`, and `EncodeFailed` for a request that must cross a wire and cannot be
@@ -206,6 +233,7 @@ class AgentRef:
             None if limit is None else self._deadline("timeout", limit),
             priority,
             context=carried(),
+            delivery=None if idempotency_key is None else self._idempotent(idempotency_key),
         )
         reply.expects(envelope)
         try:
@@ -241,6 +269,15 @@ class AgentRef:
     def is_alive(self) -> bool:
         """True until the agent has ended. For an agent on another node: as far as is known."""
         return self._endpoint.is_alive
+
+    def _idempotent(self, key: Any) -> DurableDelivery:
+        if not self._endpoint.is_durable:
+            raise InvalidSetting(
+                "ask.idempotency_key", key, f"None, since {self.name} is not a durable agent and records no answers"
+            )
+        if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
+            raise InvalidSetting("ask.idempotency_key", key, f"text of 1 to {_LONGEST_KEY} characters")
+        return DurableDelivery(idempotency_key=key)
 
     def _deadline(self, what: str, seconds: float) -> float:
         if seconds.__class__ is not float or not 0 <= seconds < _FOREVER:
@@ -282,10 +319,13 @@ class AgentRef:
 # For the runtime, which sends in the name of others. Reference and endpoint are two sides of one thing.
 
 
-def post(reference: AgentRef, sender: Reference | None, message: Message, priority: MessagePriority) -> bool:
+def post(
+    reference: AgentRef, sender: Reference | None, message: Message, priority: MessagePriority, ttl: float | None = None
+) -> bool:
     """Send a message as `AgentRef.post` does, in the name of a sender. Return False if its mailbox refused it at once."""
     services = reference._services  # noqa: SLF001 - same module
-    envelope = Envelope(message, sender, None, None, priority, context=carried())
+    deadline = None if ttl is None else services.clock.monotonic() + ttl
+    envelope = Envelope(message, sender, None, deadline, priority, context=carried())
 
     def rejected(error: MailboxFull) -> None:
         services.dead_letter(envelope, reference.address, Reason.FULL, str(error))

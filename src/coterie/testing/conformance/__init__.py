@@ -20,9 +20,17 @@ To run the suite of memory tiers with a backend of your own::
             backend.close()
 """
 
+from coterie.testing.conformance.durable import DurableConformance
 from coterie.testing.conformance.journal import JournalConformance
 from coterie.testing.conformance.memory import ArchiveConformance, BackendConformance
 from coterie.testing.conformance.storage import DatabaseConformance
 from coterie.testing.conformance.suite import RuntimeConformance
 
-__all__ = ["ArchiveConformance", "BackendConformance", "DatabaseConformance", "JournalConformance", "RuntimeConformance"]
+__all__ = [
+    "ArchiveConformance",
+    "BackendConformance",
+    "DatabaseConformance",
+    "DurableConformance",
+    "JournalConformance",
+    "RuntimeConformance",
+]

@@ -1,0 +1,27 @@
+"""The storage of durable agents: states, events, messages that survive, answers, subscriptions.
+
+This room knows no agent and no thread. `coterie.runtime` activates durable agents (`Runtime.entity`) and gives each
+handled message to `DurableStore.commit` as one `DurableChange`, which is stored in one transaction.
+"""
+
+from coterie.durable.records import (
+    DurableChange,
+    Identity,
+    OutgoingMessage,
+    StoredAnswer,
+    StoredEvent,
+    StoredMessage,
+    StoredState,
+)
+from coterie.durable.store import DurableStore
+
+__all__ = [
+    "DurableChange",
+    "DurableStore",
+    "Identity",
+    "OutgoingMessage",
+    "StoredAnswer",
+    "StoredEvent",
+    "StoredMessage",
+    "StoredState",
+]

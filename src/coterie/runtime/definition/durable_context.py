@@ -1,0 +1,81 @@
+"""The calls of a durable agent's context."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from coterie.errors import OutsideHandler
+from coterie.messaging import Message
+
+
+class DurableOwner(Protocol):
+    """A durable agent, as its context sees it. Only for the agent's thread."""
+
+    @property
+    def key(self) -> str:
+        """The key of the agent."""
+        ...
+
+    def record(self, event: Any) -> None:
+        """Record an event, and fold it into the agent."""
+        ...
+
+    def remind(self, after: float, message: Message, name: str | None) -> None:
+        """Set a durable timer."""
+        ...
+
+    def cancel_reminder(self, name: str) -> None:
+        """Cancel a durable timer."""
+        ...
+
+
+class DurableOwnerHolder(Protocol):
+    """The cell of a context, as far as it may be durable."""
+
+    @property
+    def durable(self) -> DurableOwner | None:
+        """The durable side of the agent, if it has one."""
+        ...
+
+
+class DurableContext:
+    """What the context of a durable agent can do beside that of any agent.
+
+    Changes belong to the transaction of the message in hand: they are stored when its handler has returned, together
+    with the state and with the messages that it sent; if it raises, none of them is. All raise `OutsideHandler` in
+    an agent that is not durable, and, `key` apart, outside of its handlers.
+    """
+
+    __slots__ = ()
+
+    _cell: DurableOwnerHolder
+
+    @property
+    def key(self) -> str:
+        """The key of the durable agent."""
+        return self._durable("key").key
+
+    def record(self, event: Any) -> None:
+        """Record an event: `apply(event)` is called at once, and the event is stored with the message.
+
+        Raises `StateRefused` if the event has no stored form or `apply` does not declare its class.
+        """
+        self._durable("record").record(event)
+
+    def remind(self, after: float, message: Message, *, key: str | None = None) -> None:
+        """Send this agent a message in `after` seconds, whatever ends meanwhile: agent, process or machine.
+
+        The agent is activated for it, and handles it once. A reminder with a `key` replaces the earlier one of that key,
+        and can be cancelled. Raises `EncodeFailed`, `InvalidMessage`, `InvalidSetting`.
+        """
+        self._durable("remind").remind(after, message, key)
+
+    def cancel_reminder(self, key: str) -> None:
+        """Cancel the reminder of a key, if there is one."""
+        self._durable("cancel_reminder").cancel_reminder(key)
+
+    def _durable(self, call: str) -> DurableOwner:
+        durable = self._cell.durable
+        if durable is None:
+            raise OutsideHandler(call)
+        return durable

@@ -1,0 +1,294 @@
+"""The durable agents of a runtime: their classes, references and activations."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Iterator
+from contextvars import Context as Variables
+from typing import Any
+
+from coterie.concurrency import Rank, Timer, new_lock
+from coterie.durable import DurableStore, Identity, OutgoingMessage, StoredMessage
+from coterie.errors import AgentStopped, CoterieError, DefinitionError, InvalidAddress, StorageError, describe
+from coterie.errors.definition import DecodeFailed
+from coterie.kernel import Address, Codec
+from coterie.kernel.codec import Extension
+from coterie.messaging import Message, MessagePriority, Reason
+from coterie.messaging.envelope import DurableDelivery, Envelope
+from coterie.runtime.definition.agent import Agent
+from coterie.runtime.definition.spec import AgentSpec
+from coterie.runtime.entities.active_agents import ActiveAgents
+from coterie.runtime.entities.durable_services import DurableServices
+from coterie.runtime.entities.entity_cell import EntityCell
+from coterie.runtime.entities.entity_endpoint import EntityEndpoint
+from coterie.runtime.entities.entity_kind import EntityKind, check_key
+from coterie.runtime.entities.names import NODE, identity_of, name_of, stored_address
+from coterie.runtime.entities.policy import DurablePolicy
+from coterie.runtime.entities.stored_delivery import StoredDelivery
+from coterie.runtime.entities.unit_of_work import UnitOfWork
+from coterie.runtime.references.reference import AgentRef, post
+from coterie.storage import Database, open_database
+
+_log = logging.getLogger(__name__)
+
+
+class DurableAgents:
+    """The durable agents of one runtime, as `Runtime.durable`. Safe from any thread; `_lock` guards the tables.
+
+    Calls that read or change the store block for it, and raise its `StorageError`.
+    """
+
+    def __init__(self, services: DurableServices, store: str | os.PathLike[str] | Database, policy: DurablePolicy) -> None:
+        self._services = services
+        self._owns = isinstance(store, str | os.PathLike)
+        database: Database = open_database(store) if isinstance(store, str | os.PathLike) else store
+        try:
+            self.store = DurableStore(database)
+            self._topics: set[str] = set(self.store.topics())
+        except BaseException:
+            if self._owns:
+                database.close()
+            raise
+        self.policy = policy
+        self.codec = Codec([Extension(AgentRef, 1, self._text_of, self._read_reference)])
+        self._lock = new_lock(Rank.ENTITIES)
+        self._kinds: dict[str, EntityKind] = {}
+        self._by_class: dict[type, EntityKind] = {}
+        self._endpoints: weakref.WeakValueDictionary[Identity, EntityEndpoint] = weakref.WeakValueDictionary()
+        self._watched: dict[Identity, EntityEndpoint] = {}
+        """Endpoints with watchers, which no activation may keep alive."""
+        self._active = ActiveAgents(policy.most_active, services.clock)
+        self._delivery = StoredDelivery(services, self.store, self._endpoint)
+        self._closed = False
+        self._sweeper: Timer | None = None
+        self._plan_sweep()
+
+    # Public.
+
+    def register(self, agent: type[Agent]) -> None:
+        """Make a class of durable agents known, so that stored messages for its agents are delivered.
+
+        `Runtime.entity` does this too. Raises `DefinitionError` for a class that cannot be durable, or whose stored name
+        belongs to another class.
+        """
+        self._kind(agent)
+
+    def history(self, agent: type[Agent], key: str) -> Iterator[Any]:
+        """Yield the recorded events of an agent, oldest first. Raises `InvalidKey`, `StateUnreadable`."""
+        kind = self._kind(agent)
+        identity = Identity(kind.name, check_key(kind.name, key))
+        for event in self.store.events(identity):
+            yield kind.decode_event(identity, event)
+
+    def keys(self, agent: type[Agent], after: str = "", limit: int = 1_000) -> list[str]:
+        """Return the keys of the stored agents of a class in order, at most `limit`, beginning after the key `after`."""
+        return self.store.keys(self._kind(agent).name, after, limit)
+
+    def dead_letters(self, agent: type[Agent] | None = None, limit: int = 1_000) -> list[StoredMessage]:
+        """Return the stored messages that failed too often, oldest first, each with its traceback in `error`."""
+        return self.store.dead_letters(None if agent is None else self._kind(agent).name, limit)
+
+    def redrive(self, number: int) -> bool:
+        """Deliver a dead letter again; return whether there is one of that number."""
+        identity = self.store.redrive(number)
+        if identity is not None:
+            self._delivery.deliver_to([identity])
+        return identity is not None
+
+    @property
+    def active(self) -> int:
+        """The number of active durable agents."""
+        return len(self._active)
+
+    def entity(self, agent: type[Agent], key: str) -> AgentRef:
+        """Return a reference to a durable agent; see `Runtime.entity`."""
+        kind = self._kind(agent)
+        return self.reference(Identity(kind.name, check_key(kind.name, key)))
+
+    # Classes and references.
+
+    def find(self, address: Address) -> AgentRef | None:
+        """Return a reference for the address of a durable agent; None if it is not one, or its class is unknown."""
+        identity = self._known(address)
+        return None if identity is None else self.reference(identity)
+
+    def reference(self, identity: Identity) -> AgentRef:
+        """Return a reference to a durable agent of a known class."""
+        endpoint = self._endpoint(identity)
+        assert endpoint is not None
+        return AgentRef(endpoint.address, self._services, self._services.wrap(endpoint))
+
+    def subscribers(self, topic: str) -> list[AgentRef]:
+        """Return the durable subscribers of a topic whose class is known."""
+        if topic not in self._topics:
+            return []
+        return [self.reference(identity) for identity in self.store.subscribers(topic) if identity.kind in self._kinds]
+
+    def _kind(self, agent: type[Agent]) -> EntityKind:
+        known = self._by_class.get(agent)
+        if known is not None:
+            return known
+        kind = EntityKind(agent, self.codec)
+        for message in kind.message_types.values():
+            self.codec.register(message)
+            self._services.codec.register(message)
+        with self._lock:
+            known = self._kinds.setdefault(kind.name, kind)
+            if known.agent is agent:
+                self._by_class[agent] = known
+        if known.agent is not agent:
+            raise DefinitionError(
+                f"{agent.__module__}.{agent.__qualname__}",
+                f"the stored name {kind.name!r} belongs to {known.agent.__module__}.{known.agent.__qualname__}",
+                "give it another: stored_name = '...'",
+            )
+        keys = self.store.recipients(kind.name, self._services.clock.time())
+        self._delivery.deliver_to([Identity(kind.name, key) for key in keys])
+        return known
+
+    def _endpoint(self, identity: Identity) -> EntityEndpoint | None:
+        with self._lock:
+            endpoint = self._endpoints.get(identity)
+            kind = self._kinds.get(identity.kind)
+            if endpoint is None and kind is not None:
+                address = Address(self._services.node, name_of(identity))
+                endpoint = self._endpoints[identity] = EntityEndpoint(self, kind, identity, address)
+            return endpoint
+
+    def _known(self, address: Address) -> Identity | None:
+        if address.node not in (NODE, self._services.node):
+            return None
+        identity = identity_of(address)
+        return identity if identity is not None and identity.kind in self._kinds else None
+
+    def _text_of(self, reference: AgentRef) -> str:
+        identity = self._known(reference.address)
+        return str(reference.address if identity is None else stored_address(identity))
+
+    def _read_reference(self, text: str) -> AgentRef:
+        address = Address.parse(text)
+        found = self.find(address)
+        if found is not None:
+            return found
+        if address.node == NODE:
+            raise InvalidAddress(f"{text} (no class of that stored name is registered)")
+        return self._services.reference(address)
+
+    # For the endpoints.
+
+    def start(self, endpoint: EntityEndpoint) -> EntityCell:
+        """Start an activation. Raises `RuntimeStopped`, `SpawnError`."""
+        # In a context of its own: the agent has nothing to do with the sender of its first message.
+        spec: AgentSpec = Variables().run(AgentSpec, endpoint.kind.agent, (), {}, self._services.dispatcher, None)
+        spec.keeps_state = False
+
+        def make(*args: Any) -> EntityCell:
+            return EntityCell(*args, activator=endpoint)
+
+        cell = self._services.start(spec, endpoint.address.name, make)
+        self._active.add(endpoint.identity, cell)
+        cell.ended.add_callback(lambda: self._active.remove(endpoint.identity, cell))
+        return cell
+
+    @property
+    def capacity(self) -> int:
+        """The capacity of the mailbox of an activation."""
+        return self._services.mailbox.capacity
+
+    def now(self) -> float:
+        """Return the time, in seconds since 1970."""
+        return self._services.clock.time()
+
+    def outgoing(
+        self, sender: Identity, to: AgentRef, message: Message, priority: int, ttl: float | None
+    ) -> OutgoingMessage | None:
+        """Return the stored form of a message to a durable agent; None for another agent. Raises `EncodeFailed`."""
+        identity = self._known(to.address)
+        if identity is None:
+            return None
+        now = self.now()
+        packed = self.codec.pack(message)
+        expires = None if ttl is None else now + ttl
+        text = str(stored_address(sender))
+        return OutgoingMessage(identity, packed.kind, packed.body, text, priority, now, expires)
+
+    def reminder(self, to: Identity, after: float, message: Message, name: str | None) -> OutgoingMessage:
+        """Return the stored form of a reminder. Raises `EncodeFailed`."""
+        packed = self.codec.pack(message)
+        return OutgoingMessage(to, packed.kind, packed.body, None, int(MessagePriority.NORMAL), self.now() + after, None, name)
+
+    def sent(self, sender: AgentRef, unit: UnitOfWork, numbers: list[int]) -> None:
+        """Deliver what a committed unit of work has sent."""
+        self._topics.update(unit.subscribed)
+        self._delivery.sent(unit.outgoing, numbers)
+        for to, message, priority, ttl in unit.afterwards:
+            post(to, sender, message, priority, ttl)
+
+    def refill(self, endpoint: EntityEndpoint, *, delayed: bool) -> None:
+        """Deliver the stored messages for an agent soon."""
+        self._delivery.refill(endpoint, delayed=delayed)
+
+    def envelope(self, message: StoredMessage) -> Envelope:
+        """Return the envelope of a stored message. Raises `DecodeFailed`."""
+        # Named by module and class; the module of a script differs when another program opens the store.
+        kind = self._kinds[message.to.kind].message_types.get(message.message.partition(":")[2])
+        body = self.codec.decode(message.body, kind or self.codec.resolve(message.message, Message))
+        try:
+            sender = None if message.sender is None else self._read_reference(message.sender)
+        except (InvalidAddress, DecodeFailed):
+            sender = None
+        left = None if message.expires is None else message.expires - self.now()
+        deadline = None if left is None else self._services.clock.monotonic() + left
+        delivery = DurableDelivery(message.number, message.attempts)
+        return Envelope(body, sender, None, deadline, message.priority, delivery=delivery)
+
+    def refuse(self, envelope: Envelope, to: Address, error: CoterieError) -> None:
+        """End a message for which no activation can be started; a stored one stays stored."""
+        if envelope.delivery is not None and envelope.delivery.number:
+            return
+        self._services.dead_letter(envelope, to, Reason.STOPPED, str(error))
+        if envelope.reply is not None:
+            stopped = AgentStopped(to.name, type(envelope.message).__qualname__, str(error))
+            stopped.__cause__ = error
+            envelope.reply.fail(stopped)
+
+    def keep(self, endpoint: EntityEndpoint, *, on: bool) -> None:
+        """Keep an endpoint that has watchers, or no longer."""
+        with self._lock:
+            if on:
+                self._watched[endpoint.identity] = endpoint
+            else:
+                self._watched.pop(endpoint.identity, None)
+
+    # Time and end.
+
+    def _plan_sweep(self) -> None:
+        pause = max(0.01, self.policy.idle / 4)
+        self._sweeper = self._services.timers.call_later(pause, lambda: self._delivery.run(self._sweep))
+
+    def _sweep(self) -> None:
+        """Passivate agents that have been idle for long, and delete old answers."""
+        self._active.passivate_idle(self._services.clock.monotonic() - self.policy.idle)
+        try:
+            self.store.forget_answers(self.now() - self.policy.keep_answers)
+        except StorageError as error:
+            if not self._closed:
+                _log.warning("cannot delete old answers: %s", describe(error))
+        if not self._closed:
+            self._plan_sweep()
+
+    def close(self) -> None:
+        """Close the store, after all agents have ended."""
+        self._closed = True
+        self._delivery.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        try:
+            if self._owns:
+                self.store.database.close()
+            else:
+                self.store.database.flush(10.0)
+        except (StorageError, TimeoutError) as error:
+            _log.error("cannot close the store: %s", describe(error))

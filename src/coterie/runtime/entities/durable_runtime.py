@@ -1,0 +1,51 @@
+"""The calls of a runtime for durable agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from coterie.errors import NoStore
+from coterie.runtime.definition.agent import Agent
+from coterie.runtime.entities.durable_agents import DurableAgents
+from coterie.runtime.references.reference import AgentRef
+
+
+class DurableHolder(Protocol):
+    """The parts of a runtime, as far as it may keep durable agents."""
+
+    @property
+    def node(self) -> str:
+        """The name of the runtime among nodes."""
+        ...
+
+    @property
+    def durable(self) -> DurableAgents | None:
+        """The durable agents, if the runtime has a store."""
+        ...
+
+
+class DurableRuntime:
+    """The calls of a `Runtime` for durable agents. Safe from any thread."""
+
+    _services: DurableHolder
+
+    def entity(self, agent: type[Agent], key: str) -> AgentRef:
+        """Return a reference to a durable agent, which is addressed by its class and its key.
+
+        Nothing is started: the first message activates the agent, and equal keys are the same agent. Its answers leave
+        after its change is stored. Raises `NoStore`, `InvalidKey`, and `DefinitionError` for a class that keeps no state.
+        """
+        return self.durable.entity(agent, key)
+
+    def history(self, agent: type[Agent], key: str) -> Iterator[Any]:
+        """Yield the recorded events of an event-sourced durable agent, oldest first; see `DurableAgents.history`."""
+        return self.durable.history(agent, key)
+
+    @property
+    def durable(self) -> DurableAgents:
+        """The durable agents: their keys, histories and dead letters. Raises `NoStore` for a runtime without a store."""
+        durable = self._services.durable
+        if durable is None:
+            raise NoStore(self._services.node)
+        return durable

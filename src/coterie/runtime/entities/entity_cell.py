@@ -1,0 +1,341 @@
+"""One activation of a durable agent: it handles a message, stores the change, and only then answers."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from typing import Any
+
+from coterie.durable import DurableChange
+from coterie.errors import ChangeLost, DurableError, HandlerFailed, KeyReused, OutsideHandler, StateRefused, describe
+from coterie.kernel import Address
+from coterie.messaging import MailboxPolicy, Message, Reason
+from coterie.messaging.envelope import DurableDelivery, Envelope
+from coterie.messaging.message import reply_type
+from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.cell_services import CellServices
+from coterie.runtime.cells.incarnation import Incarnation
+from coterie.runtime.cells.states import Suspension
+from coterie.runtime.cells.supervision_group import SupervisionGroup
+from coterie.runtime.definition.spec import AgentSpec
+from coterie.runtime.entities.activation import Activator
+from coterie.runtime.entities.entity_outcomes import EntityOutcomes
+from coterie.runtime.entities.unit_of_work import UnitOfWork, check_reminder
+from coterie.runtime.references.invocation import CURRENT, Invocation
+from coterie.runtime.references.reply import Reply
+
+
+class EntityCell(AgentCell):
+    """The cell of one activation. The rules of `AgentCell` hold: only the agent's thread changes it."""
+
+    __slots__ = ("_commits", "_digest", "_events", "_folded", "activator", "durable", "outbox", "passivating")
+
+    outcomes_class = EntityOutcomes
+    outcomes: EntityOutcomes
+
+    def __init__(
+        self,
+        services: CellServices[AgentCell],
+        address: Address,
+        spec: AgentSpec,
+        supervision_group: SupervisionGroup,
+        policy: MailboxPolicy,
+        *,
+        activator: Activator,
+    ) -> None:
+        super().__init__(services, address, spec, supervision_group, policy)
+        self.activator = activator
+        self.reference = activator.reference
+        self.passivating = False
+        """Whether it ends because it is idle: its successor takes the messages that come meanwhile."""
+        self.durable = self
+        self.outbox: UnitOfWork | None = None
+        """The changes of the message in hand."""
+        self._commits = 0
+        self._events = 0
+        self._folded = 0
+        self._digest: bytes | None = None
+        """A digest of the stored state, to see whether a handler has changed it."""
+
+    @property
+    def key(self) -> str:
+        """The key of the agent."""
+        return self.activator.identity.key
+
+    # Activation and passivation.
+
+    def restore_state(self, incarnation: Incarnation) -> None:
+        """Read the stored state into an agent that was just constructed. Blocks for one or two reads."""
+        activator = self.activator
+        with self.blocked():
+            self._wait_for_last_write()
+            stored = activator.store.load(activator.identity)
+        incarnation.variables.run(activator.kind.read, activator.identity, stored, incarnation.agent)
+        self._commits = stored.commits
+        self._events = stored.events
+        self._folded = stored.events - len(stored.later)
+        self._digest = None
+
+    def passivate_if_idle(self) -> None:
+        """End this activation if it has nothing to do. Only on the agent's thread."""
+        incarnation = self.incarnation
+        if (
+            self.is_idle
+            and incarnation is not None
+            and incarnation.is_idle
+            and not (self.children is not None and self.children.members())
+        ):
+            self.passivate()
+
+    def passivate(self) -> None:
+        """End this activation once the queued messages are handled. From any thread."""
+        self.passivating = True
+        self.stop(drain=True)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message is queued or in hand, and nothing holds the agent. From any thread, as of a moment ago."""
+        return not (self._held or len(self.mailbox) or self.mailbox.closed or self.mailbox.waiting or self.outbox is not None)
+
+    def notify_watchers(self, event: Message, *, last: bool = False) -> None:
+        """Send a lifecycle event to the watchers. The end of an activation is none, if the agent has not failed."""
+        if last and self.life.error is None:
+            return
+        self.activator.notify_watchers(event, last=last)
+        self.services.publish_event(event)
+
+    # Handling.
+
+    def _handle(self, envelope: Envelope, invocation: Invocation) -> None:
+        delivery = envelope.delivery
+        try:
+            if delivery is not None and delivery.idempotency_key is not None and self._answer_again(envelope, delivery):
+                return
+            if self._digest is None and not self.activator.kind.is_event_sourced:
+                assert self.incarnation is not None
+                body = self.activator.kind.encode_state(self.activator.identity, self.incarnation.agent)
+                self._digest = _digest(body)
+        except Exception as error:  # noqa: BLE001 - the message ends with the error
+            self._undo(envelope, error)
+            return
+        self.outbox = invocation.outbox = UnitOfWork(self.activator.outgoing)
+        super()._handle(envelope, invocation)
+        invocation.outbox = None
+        if not self.is_held(Suspension.EXCLUSIVE):
+            # It was stale, or there was no handler.
+            self._drop_unit()
+
+    def _answer_again(self, envelope: Envelope, delivery: DurableDelivery) -> bool:
+        """Answer a request that was handled before. Raises `KeyReused`, `DecodeFailed`."""
+        activator = self.activator
+        key = delivery.idempotency_key
+        assert key is not None
+        with self.blocked():
+            self._wait_for_last_write()
+            answer = activator.store.answer(activator.identity, key)
+        if answer is None:
+            return False
+        if answer.request != _digest(activator.codec.encode(envelope.message)):
+            raise KeyReused(activator.identity.kind, self.key, key)
+        value = activator.codec.decode(answer.body, reply_type(type(envelope.message)))
+        self.outcomes.committed(envelope, value)
+        return True
+
+    def _drop_unit(self) -> UnitOfWork | None:
+        unit, self.outbox = self.outbox, None
+        return unit
+
+    def end_unit(self) -> bool:
+        """Drop the changes of the message in hand; return whether the agent itself may have changed."""
+        self._drop_unit()
+        kind = self.activator.kind
+        if self.incarnation is None:
+            return False
+        try:
+            return (
+                kind.is_event_sourced
+                or _digest(kind.encode_state(self.activator.identity, self.incarnation.agent)) != self._digest
+            )
+        except Exception:  # noqa: BLE001 - an agent that cannot be stored has changed
+            return True
+
+    def commit(self, envelope: Envelope, value: Any) -> None:
+        """Store all that the handler changed; then answer, and send what it sent."""
+        unit = self._drop_unit()
+        assert unit is not None
+        try:
+            change, digest = self._change(unit, envelope, value)
+        except Exception as error:  # noqa: BLE001 - the message ends with the error
+            self._undo(envelope, error)
+            return
+        if change.is_empty:
+            self._finish(envelope, value, unit, [])
+            return
+        activator = self.activator
+        relaxed = activator.policy.durability == "relaxed" and not change.reaches_others
+        try:
+            with self.blocked():
+                pending = activator.store.commit(change, durable=not relaxed)
+        except Exception as error:  # noqa: BLE001 - the message ends with the error
+            self._undo(envelope, error)
+            return
+        self._commits += 1
+        self._events += len(change.events)
+        if change.state is not None:
+            self._folded = self._events
+            self._digest = digest
+
+        def committed() -> None:
+            error = pending.exception()
+            if error is not None:
+                self.control(lambda: self._undo(envelope, error))
+            else:
+                numbers = pending.result()
+                self.control(lambda: self._stored(envelope, value, unit, numbers))
+
+        if relaxed:
+            activator.last_write = pending
+            self._finish(envelope, value, unit, [])
+            pending.add_callback(lambda: self._check_later(pending.exception()))
+            return
+        self.hold(Suspension.COMMIT)
+        pending.add_callback(committed)
+
+    def _change(self, unit: UnitOfWork, envelope: Envelope, value: Any) -> tuple[DurableChange, bytes | None]:
+        activator = self.activator
+        kind, identity = activator.kind, activator.identity
+        assert self.incarnation is not None
+        change = DurableChange(
+            identity,
+            self._commits,
+            state_version=kind.version,
+            events=unit.events,
+            event_count=self._events,
+            outgoing=unit.outgoing,
+            cancelled=unit.cancelled,
+            subscribed=unit.subscribed,
+            unsubscribed=unit.unsubscribed,
+            now=self.services.clock.time(),
+        )
+        delivery = envelope.delivery
+        if delivery is not None:
+            change.handled = delivery.number or None
+            if delivery.idempotency_key is not None and envelope.reply is not None:
+                if isinstance(value, Reply):
+                    problem = "it is another agent's reply; await that, and return its value"
+                    raise StateRefused(identity.kind, identity.key, "the answer", problem)
+                change.answer = (
+                    delivery.idempotency_key,
+                    _digest(activator.codec.encode(envelope.message)),
+                    activator.encode_answer(value, type(envelope.message)),
+                )
+        digest = None
+        if kind.is_event_sourced:
+            due = self._events + len(unit.events) - self._folded >= activator.policy.snapshot_every
+            if kind.keeps_snapshot and unit.events and due:
+                change.state = kind.encode_state(identity, self.incarnation.agent)
+        else:
+            body = kind.encode_state(identity, self.incarnation.agent)
+            digest = _digest(body)
+            if digest != self._digest:
+                change.state = body
+        return change, digest
+
+    def _stored(self, envelope: Envelope, value: Any, unit: UnitOfWork, numbers: list[int]) -> None:
+        self._finish(envelope, value, unit, numbers)
+        self.release(Suspension.COMMIT)
+
+    def _finish(self, envelope: Envelope, value: Any, unit: UnitOfWork, numbers: list[int]) -> None:
+        self.outcomes.committed(envelope, value)
+        delivery = envelope.delivery
+        self.activator.sent(unit, numbers, None if delivery is None else delivery.number or None)
+
+    def _wait_for_last_write(self) -> None:
+        """Wait for a change that was answered before it was stored: a read must see it."""
+        if self.activator.last_write is not None:
+            self.activator.last_write.wait()
+            self.activator.last_write = None
+
+    def _check_later(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.log.error("lost a change that was already answered: %s", describe(error))
+            self.control(self.life.reload)
+
+    def _undo(self, envelope: Envelope, error: BaseException) -> None:
+        """Answer that the change was not stored, and read the stored state again."""
+        outcomes = self.outcomes
+        outcomes.failed += 1
+        kind = type(envelope.message).__qualname__
+        identity = self.activator.identity
+        lost = error if isinstance(error, DurableError) else ChangeLost(identity.kind, identity.key, kind, error)
+        self.last_error = describe(lost)
+        if lost is not error:
+            lost.__cause__ = error
+        self.log.error("%s", describe(lost))
+        delivery = envelope.delivery
+        if envelope.reply is not None:
+            failure = HandlerFailed(self.name, kind, describe(lost))
+            failure.__cause__ = lost
+            envelope.reply.fail(failure)
+        if delivery is not None and delivery.number:
+            if isinstance(error, DurableError):
+                self.count_attempt(envelope, delivery, error, final=False)
+            self.activator.release(delivery.number)
+        elif envelope.reply is None:
+            self.services.dead_letter(envelope, self.address, Reason.POISON, describe(lost))
+        self.release(Suspension.COMMIT)
+        self.life.reload()
+
+    def count_attempt(self, envelope: Envelope, delivery: DurableDelivery, error: BaseException, *, final: bool) -> bool:
+        """Record that a stored message failed; return whether it is tried again."""
+        delivery.attempts += 1
+        dead = final or delivery.attempts >= self.activator.policy.attempts
+        text = "".join(traceback.format_exception(error)) if dead else describe(error)
+        self.activator.failed(delivery, text, dead=dead)
+        if dead:
+            self.services.dead_letter(envelope, self.address, Reason.POISON, describe(error))
+        return not dead
+
+    # Calls of the context.
+
+    def unit_for(self, call: str) -> UnitOfWork:
+        """Return the unit of work for a call of a handler. Raises `OutsideHandler`."""
+        invocation = CURRENT.get()
+        if invocation is None or invocation.outbox is not self.outbox or self.outbox is None:
+            raise OutsideHandler(call)
+        return self.outbox
+
+    def record(self, event: Any) -> None:
+        """Record an event, and fold it into the agent."""
+        unit = self.unit_for("record")
+        kind, identity = self.activator.kind, self.activator.identity
+        if not kind.is_event_sourced:
+            raise StateRefused(identity.kind, identity.key, "an event", f"{kind.agent.__qualname__} has no `apply` for events")
+        encoded = kind.encode_event(identity, event)
+        assert self.incarnation is not None
+        agent: Any = self.incarnation.agent
+        agent.apply(event)
+        unit.events.append(encoded)
+
+    def remind(self, after: float, message: Message, name: str | None) -> None:
+        """Add a reminder to the unit of work."""
+        check_reminder(after, name)
+        unit = self.unit_for("remind")
+        unit.remind(self.activator.reminder(after, message, name))
+
+    def cancel_reminder(self, name: str) -> None:
+        """Cancel a reminder with the unit of work."""
+        check_reminder(0.0, name)
+        self.unit_for("cancel_reminder").cancel(name)
+
+    def subscribe(self, topic: str) -> None:
+        """Subscribe durably to a topic."""
+        self.unit_for("subscribe").subscribe(topic, on=True)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Unsubscribe from a topic."""
+        self.unit_for("unsubscribe").subscribe(topic, on=False)
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()

@@ -1,0 +1,395 @@
+"""The endpoint of one durable agent: it activates the agent for a message, and carries messages from one activation to the next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from coterie.concurrency import Completion, Rank, Signal, new_lock
+from coterie.concurrency.threads import defer
+from coterie.durable import DurableStore, Identity, OutgoingMessage, StoredMessage
+from coterie.errors import CodecError, CoterieError, InvalidMessage, MailboxFull, StateRefused
+from coterie.kernel import Address, Codec
+from coterie.messaging import Message, MessagePriority
+from coterie.messaging.envelope import DurableDelivery, Envelope
+from coterie.messaging.message import reply_type
+from coterie.messaging.pending_put import PendingPut
+from coterie.runtime.entities.entity_cell import EntityCell
+from coterie.runtime.entities.entity_kind import EntityKind
+from coterie.runtime.entities.policy import DurablePolicy
+from coterie.runtime.entities.unit_of_work import UnitOfWork
+from coterie.runtime.references.reference import AgentRef
+
+_BATCH = 100
+"""So many stored messages at most are in the mailbox of one agent; the others stay in the store meanwhile."""
+
+
+class EndpointOwner(Protocol):
+    """The durable agents of a runtime, as one of them sees them. Safe from any thread."""
+
+    @property
+    def store(self) -> DurableStore:
+        """The store."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of stored messages."""
+        ...
+
+    @property
+    def policy(self) -> DurablePolicy:
+        """The policy."""
+        ...
+
+    def start(self, endpoint: EntityEndpoint) -> EntityCell:
+        """Start an activation. Raises `RuntimeStopped`, `SpawnError`."""
+        ...
+
+    def reference(self, identity: Identity) -> AgentRef:
+        """Return a reference to a durable agent."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """The capacity of the mailbox of an activation."""
+        ...
+
+    def outgoing(
+        self, sender: Identity, to: AgentRef, message: Message, priority: int, ttl: float | None
+    ) -> OutgoingMessage | None:
+        """Return the stored form of a message to a durable agent; None for another agent."""
+        ...
+
+    def reminder(self, to: Identity, after: float, message: Message, name: str | None) -> OutgoingMessage:
+        """Return the stored form of a reminder."""
+        ...
+
+    def sent(self, sender: AgentRef, unit: UnitOfWork, numbers: list[int]) -> None:
+        """Deliver what a committed unit of work has sent."""
+        ...
+
+    def refill(self, endpoint: EntityEndpoint, *, delayed: bool) -> None:
+        """Deliver the stored messages for an agent soon; with `delayed` after a pause, because it just failed."""
+        ...
+
+    def envelope(self, message: StoredMessage) -> Envelope:
+        """Return the envelope of a stored message. Raises `DecodeFailed`."""
+        ...
+
+    def refuse(self, envelope: Envelope, to: Address, error: CoterieError) -> None:
+        """End a message for which no activation can be started."""
+        ...
+
+    def keep(self, endpoint: EntityEndpoint, *, on: bool) -> None:
+        """Keep an endpoint that no activation keeps alive, or no longer."""
+        ...
+
+    def now(self) -> float:
+        """Return the time, in seconds since 1970."""
+        ...
+
+
+class EntityEndpoint:
+    """The endpoint of one key. `_lock` guards its fields; nothing else is called while it is held.
+
+    `_cell` is the activation that takes messages. While one is being started, or the last one ends, messages wait in
+    `_waiting`, as many as the mailbox has places.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cell",
+        "_inflight",
+        "_lock",
+        "_more",
+        "_owner",
+        "_starting",
+        "_waiting",
+        "_watchers",
+        "address",
+        "identity",
+        "kind",
+        "last_write",
+    )
+
+    def __init__(self, owner: EndpointOwner, kind: EntityKind, identity: Identity, address: Address) -> None:
+        self._owner = owner
+        self.kind = kind
+        self.identity = identity
+        self.address = address
+        self._lock = new_lock(Rank.ENTITY)
+        self._cell: EntityCell | None = None
+        self._starting = False
+        self._waiting: deque[Envelope] = deque()
+        self._inflight: set[int] = set()
+        """The numbers of the stored messages that are in a mailbox."""
+        self._more = 0
+        """Counts up whenever a stored message was left in the store; 0 when there is none."""
+        self._watchers: dict[AgentRef, None] = {}
+        self.last_write: Completion | None = None
+
+    # The endpoint of references.
+
+    @property
+    def local(self) -> EntityCell | None:
+        """The present activation; None while there is none."""
+        return self._cell
+
+    @property
+    def is_durable(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def is_alive(self) -> bool:
+        """True: a durable agent is activated when it is needed."""
+        return True
+
+    @property
+    def deliver(self) -> Callable[[Envelope], PendingPut | None]:
+        """Deliver an envelope; see `Endpoint`."""
+        return self._deliver
+
+    def cancel(self, envelope: Envelope) -> None:
+        """Stop working on an envelope whose ask has ended."""
+        cell = self._cell
+        if cell is not None:
+            cell.cancel(envelope)
+
+    def stop(self, *, drain: bool) -> Completion:
+        """End the present activation. The next message activates the agent again."""
+        cell = self._cell
+        if cell is None:
+            ended = Signal()
+            ended.set()
+            return ended
+        cell.passivating = True
+        return cell.stop(drain=drain)
+
+    def watch(self, watcher: AgentRef) -> None:
+        """Notify `watcher` of restarts, and when the agent has failed for good."""
+        with self._lock:
+            self._watchers[watcher] = None
+        self._owner.keep(self, on=True)
+
+    def unwatch(self, watcher: AgentRef) -> None:
+        """Notify `watcher` no longer."""
+        with self._lock:
+            self._watchers.pop(watcher, None)
+            left = bool(self._watchers)
+        if not left:
+            self._owner.keep(self, on=False)
+
+    def notify_watchers(self, event: Message, *, last: bool) -> None:
+        """Send a lifecycle event to the watchers; with `last`, forget them."""
+        with self._lock:
+            watchers = list(self._watchers)
+            if last:
+                self._watchers.clear()
+        if last:
+            self._owner.keep(self, on=False)
+        for watcher in watchers:
+            if watcher.is_alive:
+                watcher.tell(event, priority=MessagePriority.SYSTEM)
+
+    # Activation.
+
+    def _deliver(self, envelope: Envelope) -> PendingPut | None:
+        cell = self._cell
+        if cell is not None:
+            return cell.mailbox.put(envelope)
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self._deliver(envelope))
+            return None
+        with self._lock:
+            cell = self._cell
+            full = cell is None and len(self._waiting) >= self._owner.capacity
+            if cell is None and not full:
+                self._waiting.append(envelope)
+            start = cell is None and not self._starting
+            self._starting = self._starting or start
+        if cell is not None:
+            return cell.mailbox.put(envelope)
+        if start:
+            self._start()
+        if full:
+            name, kind = self.address.name, type(envelope.message).__qualname__
+            raise MailboxFull(name, kind, self._owner.capacity, "and its next activation has not begun yet")
+        return None
+
+    def _start(self) -> None:
+        """Start an activation, and give it the messages that wait, in their order."""
+        try:
+            cell = self._owner.start(self)
+        except CoterieError as error:
+            with self._lock:
+                refused, self._waiting = self._waiting, deque()
+                self._starting = False
+                self._inflight.clear()
+            for envelope in refused:
+                self._owner.refuse(envelope, self.address, error)
+            return
+        while True:
+            with self._lock:
+                if not self._waiting or cell.mailbox.closed:
+                    # From here on `_deliver` puts into the mailbox itself.
+                    self._cell = cell
+                    self._starting = False
+                    break
+                batch, self._waiting = self._waiting, deque()
+            for envelope in batch:
+                try:
+                    cell.mailbox.put(envelope)
+                except MailboxFull as error:
+                    self._owner.refuse(envelope, self.address, error)
+        cell.ended.add_callback(lambda: self._ended(cell))
+
+    def _ended(self, cell: EntityCell) -> None:
+        """Start the next activation if messages came meanwhile."""
+        with self._lock:
+            if self._cell is cell:
+                self._cell = None
+            self._inflight.clear()
+            start = bool(self._waiting) and not self._starting
+            self._starting = self._starting or start
+            more = self._more
+        if start:
+            self._start()
+        if more:
+            self._owner.refill(self, delayed=cell.life.error is not None)
+
+    def take_over(self, envelope: Envelope, cell: EntityCell) -> bool:
+        """Keep a message that an activation, which ends because it was idle, has not handled."""
+        if not cell.passivating:
+            return False
+        with self._lock:
+            if len(self._waiting) >= self._owner.capacity:
+                return False
+            self._waiting.append(envelope)
+            start = self._cell is None and not self._starting
+            self._starting = self._starting or start
+        if start:
+            self._start()
+        return True
+
+    # Stored messages.
+
+    @property
+    def store(self) -> DurableStore:
+        """The store."""
+        return self._owner.store
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of stored messages and answers."""
+        return self._owner.codec
+
+    @property
+    def policy(self) -> DurablePolicy:
+        """The policy of the runtime's durable agents."""
+        return self._owner.policy
+
+    @property
+    def reference(self) -> AgentRef:
+        """A reference to the agent."""
+        return self._owner.reference(self.identity)
+
+    def outgoing(self, to: AgentRef, message: Message, priority: MessagePriority, ttl: float | None) -> OutgoingMessage | None:
+        """Return the stored form of a message to a durable agent; None for any other agent. Raises `EncodeFailed`."""
+        return self._owner.outgoing(self.identity, to, message, int(priority), ttl)
+
+    def reminder(self, after: float, message: Message, name: str | None) -> OutgoingMessage:
+        """Return the stored form of a reminder. Raises `EncodeFailed`, `InvalidMessage`."""
+        if not isinstance(message, Message):
+            raise InvalidMessage(message, self.address.name)
+        return self._owner.reminder(self.identity, after, message, name)
+
+    def encode_answer(self, value: Any, request: type[Message]) -> bytes:
+        """Return an answer as bytes. Raises `StateRefused` if it cannot be read back."""
+        try:
+            body = self.codec.encode(value)
+            self.codec.decode(body, reply_type(request))
+        except CodecError as error:
+            raise StateRefused(self.identity.kind, self.identity.key, f"the answer to {request.__qualname__}", error) from error
+        return body
+
+    def sent(self, unit: UnitOfWork, numbers: list[int], handled: int | None) -> None:
+        """Deliver what a committed unit of work has sent, and fetch further stored messages when the last is handled."""
+        if numbers or unit.afterwards:
+            self._owner.sent(self.reference, unit, numbers)
+        if handled is not None:
+            with self._lock:
+                self._inflight.discard(handled)
+                refill = self._more > 0 and not self._inflight
+            if refill:
+                self._owner.refill(self, delayed=False)
+
+    def offer(self, message: StoredMessage) -> None:
+        """Deliver a stored message now, unless earlier ones wait in the store: then it waits there too."""
+        with self._lock:
+            if self._more or len(self._inflight) >= _BATCH:
+                self._more += 1
+                return
+            if message.number in self._inflight:
+                return
+            self._inflight.add(message.number)
+        self._put(message)
+
+    def mark(self) -> None:
+        """Note that messages for the agent may be in the store."""
+        with self._lock:
+            self._more += 1
+
+    def refill(self) -> None:
+        """Deliver stored messages. It reads the store, so not on a thread that must not block."""
+        while True:
+            with self._lock:
+                more = self._more
+                if self._inflight and more == 0:
+                    return
+            batch = self.store.due(self.identity, self._owner.now(), _BATCH)
+            with self._lock:
+                fresh = [message for message in batch if message.number not in self._inflight]
+                self._inflight.update(message.number for message in fresh)
+                complete = len(batch) < _BATCH and self._more == more
+                if complete:
+                    self._more = 0
+            for message in fresh:
+                self._put(message)
+            if complete or len(batch) >= _BATCH:
+                return
+
+    def _put(self, message: StoredMessage) -> None:
+        try:
+            envelope = self._owner.envelope(message)
+        except CodecError as error:
+            self.failed(DurableDelivery(message.number, message.attempts), str(error), dead=True)
+            return
+        try:
+            self._deliver(envelope)
+        except MailboxFull:
+            self.release(message.number)
+
+    def release(self, number: int) -> None:
+        """Note that a stored message is no longer in a mailbox, and is to be delivered again."""
+        with self._lock:
+            self._inflight.discard(number)
+            self._more += 1
+            refill = not self._inflight
+        if refill:
+            self._owner.refill(self, delayed=True)
+
+    def drop(self, number: int) -> None:
+        """Delete a stored message, which has expired."""
+        self.store.drop(number)
+        with self._lock:
+            self._inflight.discard(number)
+
+    def failed(self, delivery: DurableDelivery, error: str, *, dead: bool) -> None:
+        """Record that a stored message failed; with `dead` for good."""
+        self.store.record_attempt(delivery.number, delivery.attempts, error, dead=dead)
+        if dead:
+            with self._lock:
+                self._inflight.discard(delivery.number)

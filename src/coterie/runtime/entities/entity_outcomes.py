@@ -1,0 +1,116 @@
+"""The outcomes of the messages of a durable agent."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from coterie.errors import describe
+from coterie.messaging.envelope import DurableDelivery, Envelope
+from coterie.runtime.cells.outcomes import FailureCause, Outcomes, OutcomesOwner
+from coterie.runtime.definition.handlers import Handler
+from coterie.runtime.entities.activation import Activator
+
+
+class ReloadableLife(FailureCause, Protocol):
+    """The life cycle of a durable agent."""
+
+    def reload(self) -> None:
+        """Build the agent anew from its stored state."""
+        ...
+
+
+class DurableOutcomesOwner(OutcomesOwner, Protocol):
+    """The activation whose messages these are."""
+
+    @property
+    def activator(self) -> Activator:
+        """The owner of the activation."""
+        ...
+
+    @property
+    def passivating(self) -> bool:
+        """Whether the activation ends because it is idle."""
+        ...
+
+    @property
+    def life(self) -> ReloadableLife:
+        """Its life cycle."""
+        ...
+
+    def commit(self, envelope: Envelope, value: Any) -> None:
+        """Store all that the handler changed; then answer."""
+        ...
+
+    def end_unit(self) -> bool:
+        """Drop the changes of the message in hand; return whether the agent itself may have changed."""
+        ...
+
+    def count_attempt(self, envelope: Envelope, delivery: DurableDelivery, error: BaseException, *, final: bool) -> bool:
+        """Record that a stored message failed; return whether it is tried again."""
+        ...
+
+
+class EntityOutcomes(Outcomes):
+    """The outcomes of the messages of a durable agent: a handler that returned has first to be committed."""
+
+    __slots__ = ()
+
+    _cell: DurableOutcomesOwner
+
+    def returned(self, envelope: Envelope, value: Any) -> None:
+        """Store the change of the handler; the answer follows."""
+        self._cell.commit(envelope, value)
+
+    def committed(self, envelope: Envelope, value: Any) -> None:
+        """End a message whose change is stored."""
+        super().returned(envelope, value)
+
+    def raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> bool:
+        """Undo the half-done change, and count the attempt of a stored message. Return whether the agent has failed."""
+        cell = self._cell
+        dirty = cell.end_unit()
+        delivery = envelope.delivery
+        if delivery is None or not delivery.number:
+            fatal = super().raised(handler, envelope, error, cancelled=cancelled)
+            if dirty and not fatal:
+                cell.life.reload()
+            return fatal
+        if cancelled:
+            # It stays stored, and is delivered again.
+            cell.activator.release(delivery.number)
+            return super().raised(handler, envelope, error, cancelled=True)
+        fatal = not isinstance(error, handler.raises)
+        if cell.count_attempt(envelope, delivery, error, final=not fatal):
+            cell.mailbox.put_back(envelope)
+            return True
+        self.failed += 1
+        cell.last_error = describe(error)
+        if dirty and not fatal:
+            cell.life.reload()
+        return fatal
+
+    def end_if_stale(self, envelope: Envelope) -> bool:
+        """End a message whose time is over, also in the store."""
+        stale = super().end_if_stale(envelope)
+        if stale and envelope.delivery is not None and envelope.delivery.number:
+            self._cell.activator.drop(envelope.delivery.number)
+        return stale
+
+    def unhandled(self, envelope: Envelope) -> None:
+        """End a message without a handler; a stored one becomes a durable dead letter."""
+        super().unhandled(envelope)
+        if envelope.delivery is not None and envelope.delivery.number:
+            kind = type(envelope.message).__qualname__
+            self._cell.activator.failed(envelope.delivery, f"{self._cell.name} has no handler for {kind}", dead=True)
+
+    def refuse(self, envelope: Envelope) -> None:
+        """Hand a message that came while the agent was being passivated to its next activation."""
+        if not self._cell.activator.take_over(envelope, self._cell):
+            super().refuse(envelope)
+
+    def dead_letter(self, envelope: Envelope) -> None:
+        """End a message that this activation did not handle: a stored one is delivered again by a later one."""
+        if envelope.delivery is not None and envelope.delivery.number:
+            self._cell.activator.release(envelope.delivery.number)
+        elif not self._cell.activator.take_over(envelope, self._cell):
+            super().dead_letter(envelope)

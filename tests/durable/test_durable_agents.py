@@ -1,0 +1,107 @@
+"""Faults of the store under durable agents, and races of activation and passivation."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coterie import HandlerFailed, Runtime
+from coterie.durable import DurableChange, DurableStore, Identity
+from coterie.errors import ChangeLost, MigrationError, StorageFull
+from coterie.storage import Schema, SqliteDatabase
+from coterie.testing.conformance.durable_agents import Add, Bump, Count, Counter, Deposit, Forward, Ledger
+from coterie.testing.waiting import eventually
+
+
+class FailingDatabase:
+    """A database whose writes fail while `full` is set."""
+
+    def __init__(self, inner: SqliteDatabase) -> None:
+        self.inner = inner
+        self.full = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def write(self, work: Callable[[Any], Any], **options: Any) -> Any:
+        def fails(transaction: Any) -> Any:
+            work(transaction)
+            raise StorageFull(self.inner.name, "no space left on device")
+
+        return self.inner.write(fails if self.full else work, **options)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Any:
+    with SqliteDatabase(tmp_path / "agents.db") as inner:
+        yield FailingDatabase(inner)
+
+
+@pytest.mark.parametrize("kind", ["state", "events"])
+def test_a_change_that_cannot_be_stored_is_undone(database: Any, kind: str) -> None:
+    with Runtime(store=database) as runtime:
+        agent = runtime.entity(Counter if kind == "state" else Ledger, "a")
+        request = Add(5) if kind == "state" else Deposit(5)
+        assert agent.ask(request).result() == 5
+        database.full = True
+        for _ in range(2):
+            with pytest.raises(HandlerFailed, match="no space left") as caught:
+                agent.ask(request).result()
+            assert isinstance(caught.value.__cause__, ChangeLost)
+            assert agent.ask(Count()).result() == 5
+        database.full = False
+        assert agent.ask(request).result() == 10
+
+
+def test_a_message_is_kept_while_its_recipient_cannot_be_stored(database: Any) -> None:
+    with Runtime(store=database) as runtime:
+        runtime.entity(Counter, "a").ask(Forward("b", 3)).result()
+        eventually(lambda: runtime.entity(Counter, "b").ask(Count()).result() == 3)
+        assert database.row("SELECT count(*) FROM durable_messages") == (0,)
+
+
+def test_an_activation_that_was_overtaken_reads_its_state_again(database: Any) -> None:
+    with Runtime(store=database) as runtime:
+        agent = runtime.entity(Counter, "a")
+        assert agent.ask(Add()).result() == 1
+        # As another process would that believes to be the only one.
+        stored = runtime.durable.store.load(Identity("suite-counter", "a"))
+        change = DurableChange(Identity("suite-counter", "a"), stored.commits, state=b"\x81\xa5count\x64")
+        runtime.durable.store.commit(change).result()
+        with pytest.raises(HandlerFailed, match="another activation"):
+            agent.ask(Add()).result()
+        assert agent.ask(Add()).result() == 101
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "agents.db"
+    script = f"from coterie import Runtime\nwith Runtime(store={str(path)!r}) as runtime: pass"
+    with Runtime(store=str(path)) as runtime:
+        runtime.entity(Counter, "a").ask(Add()).result()
+        ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603 - our own
+        assert ended.returncode == 1
+        assert "StorageLocked" in ended.stderr
+
+
+def test_a_file_of_a_later_version_is_refused_and_left(tmp_path: Path) -> None:
+    path = tmp_path / "agents.db"
+    with SqliteDatabase(path) as later:
+        DurableStore(later)
+        later.migrate(Schema("durable", ("SELECT 1", "CREATE TABLE later (id TEXT)")))
+    with pytest.raises(MigrationError, match="later version"):
+        Runtime(store=str(path))
+
+
+def test_a_message_that_comes_while_the_agent_is_passivated_is_handled(database: Any) -> None:
+    with Runtime(store=database) as runtime:
+        agent = runtime.entity(Counter, "a")
+        for number in range(1, 60):
+            ended = agent.stop()
+            agent.tell(Bump(1))
+            assert agent.ask(Count()).result() == number
+            ended.result()
