@@ -12,7 +12,8 @@ import pytest
 
 from coterie import HandlerFailed, Runtime
 from coterie.durable import DurableChange, DurableStore, Identity
-from coterie.errors import ChangeLost, MigrationError, StorageFull
+from coterie.errors import MigrationError, StorageFull
+from coterie.errors.durable import ChangeLost
 from coterie.storage import Schema, SqliteDatabase
 from coterie.testing.conformance.durable_agents import Add, Bump, Count, Counter, Deposit, Forward, Ledger
 from coterie.testing.waiting import eventually

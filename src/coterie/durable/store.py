@@ -15,7 +15,7 @@ from coterie.durable.records import (
     StoredState,
 )
 from coterie.durable.schema import SCHEMA
-from coterie.errors import Superseded
+from coterie.errors.durable import Superseded
 from coterie.storage import Database, Pending
 from coterie.storage.transaction import Row, Transaction
 

@@ -43,14 +43,10 @@ their room, such as `coterie.errors.storage`.
     │   └── StatementFailed               the database refused a statement
     │       └── ConstraintViolated        because it violates a constraint of the schema
     ├── DurableError                      an operation of a durable agent failed; its state is as before
-    │   ├── NoStore                       the runtime has no store for durable agents
     │   ├── InvalidKey (ValueError)       a value cannot be a key
     │   ├── StateUnreadable               a stored state or event cannot be read by its class
     │   ├── StateRefused                  a state, event or answer has no stored form
-    │   ├── ChangeLost                    a change could not be stored, and was undone
-    │   ├── Superseded                    another activation has changed the agent
-    │   ├── KeyReused (ValueError)        an idempotency key belongs to another request
-    │   └── OutsideHandler                a call is only for handlers of durable agents
+    │   └── KeyReused (ValueError)        an idempotency key belongs to another request
     ├── ExtraMissing (ImportError)        a required optional package is not installed
     ├── MemoryFault                       an operation on memories failed
     │   ├── InvalidMemory (ValueError)    a key, an importance or a time is invalid
@@ -192,15 +188,11 @@ from coterie.errors.delivery import (
     WaitCycle,
 )
 from coterie.errors.durable import (
-    ChangeLost,
     DurableError,
     InvalidKey,
     KeyReused,
-    NoStore,
-    OutsideHandler,
     StateRefused,
     StateUnreadable,
-    Superseded,
 )
 from coterie.errors.general import (
     CoterieError,
@@ -299,7 +291,6 @@ __all__ = [
     "AskCancelled",
     "AskTimeout",
     "BudgetExhausted",
-    "ChangeLost",
     "CheckpointMissing",
     "CheckpointRefused",
     "CircuitOpen",
@@ -358,14 +349,12 @@ __all__ = [
     "ModelUnavailable",
     "NameTaken",
     "NoQuorum",
-    "NoStore",
     "NotAMember",
     "NotInAgent",
     "NotSendable",
     "NotShared",
     "NotYourTurn",
     "OperationStopped",
-    "OutsideHandler",
     "PersonaError",
     "QueueFull",
     "RateLimited",
@@ -390,7 +379,6 @@ __all__ = [
     "StorageFull",
     "StorageLocked",
     "StorageUnavailable",
-    "Superseded",
     "TierUnavailable",
     "TransportError",
     "TurnForfeited",

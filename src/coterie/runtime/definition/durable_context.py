@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from coterie.errors import OutsideHandler
+from coterie.errors.durable import OutsideHandler
 from coterie.messaging import Message
 
 

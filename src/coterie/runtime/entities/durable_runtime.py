@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from coterie.errors import NoStore
+from coterie.errors.durable import NoStore
 from coterie.runtime.definition.agent import Agent
 from coterie.runtime.entities.durable_agents import DurableAgents
 from coterie.runtime.references.reference import AgentRef

@@ -7,7 +7,8 @@ import traceback
 from typing import Any
 
 from coterie.durable import DurableChange
-from coterie.errors import ChangeLost, DurableError, HandlerFailed, KeyReused, OutsideHandler, StateRefused, describe
+from coterie.errors import DurableError, HandlerFailed, KeyReused, StateRefused, describe
+from coterie.errors.durable import ChangeLost, OutsideHandler
 from coterie.kernel import Address
 from coterie.messaging import MailboxPolicy, Message, Reason
 from coterie.messaging.envelope import DurableDelivery, Envelope

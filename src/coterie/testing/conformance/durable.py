@@ -10,7 +10,8 @@ import pytest
 
 from coterie import Agent, AgentRestarted, AgentStopped, HandlerFailed, Request, Runtime, on
 from coterie.concurrency import start_thread
-from coterie.errors import DefinitionError, InvalidKey, InvalidSetting, KeyReused, NoStore, StateRefused, StateUnreadable
+from coterie.errors import DefinitionError, InvalidKey, InvalidSetting, KeyReused, StateRefused, StateUnreadable
+from coterie.errors.durable import NoStore
 from coterie.runtime import DurablePolicy
 from coterie.testing import ManualClock
 from coterie.testing.conformance.durable_agents import (
