@@ -15,7 +15,7 @@ from coterie.runtime.entities.unit_of_work import UnitOfWork
 from coterie.runtime.references.reference import AgentRef
 
 
-class Activator(Protocol):
+class ActivationOwner(Protocol):
     """The owner of the activations of one key. Safe from any thread."""
 
     last_write: Completion | None

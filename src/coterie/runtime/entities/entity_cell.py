@@ -19,7 +19,7 @@ from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.spec import AgentSpec
-from coterie.runtime.entities.activation import Activator
+from coterie.runtime.entities.activation import ActivationOwner
 from coterie.runtime.entities.entity_outcomes import EntityOutcomes
 from coterie.runtime.entities.unit_of_work import UnitOfWork, check_reminder
 from coterie.runtime.references.invocation import CURRENT, Invocation
@@ -42,7 +42,7 @@ class EntityCell(AgentCell):
         supervision_group: SupervisionGroup,
         policy: MailboxPolicy,
         *,
-        activator: Activator,
+        activator: ActivationOwner,
     ) -> None:
         super().__init__(services, address, spec, supervision_group, policy)
         self.activator = activator

@@ -8,7 +8,7 @@ from coterie.errors import describe
 from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.runtime.cells.outcomes import FailureCause, Outcomes, OutcomesOwner
 from coterie.runtime.definition.handlers import Handler
-from coterie.runtime.entities.activation import Activator
+from coterie.runtime.entities.activation import ActivationOwner
 
 
 class ReloadableLife(FailureCause, Protocol):
@@ -23,7 +23,7 @@ class DurableOutcomesOwner(OutcomesOwner, Protocol):
     """The activation whose messages these are."""
 
     @property
-    def activator(self) -> Activator:
+    def activator(self) -> ActivationOwner:
         """The owner of the activation."""
         ...
 
