@@ -1,6 +1,7 @@
 """Read which module of the package imports which, from the source text. Imports for types only count."""
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ PACKAGE = "coterie"
 SOURCE = Path(__file__).parents[2] / "src" / PACKAGE
 
 
+@functools.cache
 def modules(source: Path = SOURCE) -> dict[str, Path]:
     """Return the file of every module of the package, by the dotted name of the module."""
     named = {}
@@ -17,6 +19,7 @@ def modules(source: Path = SOURCE) -> dict[str, Path]:
     return named
 
 
+@functools.cache
 def import_graph(source: Path = SOURCE) -> dict[str, set[str]]:
     """Return, for every module, the modules of the package that it imports."""
     files = modules(source)

@@ -55,17 +55,22 @@ def test_the_glossary_has_each_term_once() -> None:
     assert sorted(terms) == sorted(set(terms))
 
 
+@pytest.fixture(scope="module")
+def classes() -> set[str]:
+    """The names of all classes and of all capitalized values."""
+    return {
+        name for path in modules().values() for name in re.findall(r"^(?:class )?([A-Z]\w+)\b", path.read_text(), re.MULTILINE)
+    }
+
+
 OPTIONS = ("confirm", "compensate")
 """Names in the glossary that are parameters."""
 
 
 @pytest.mark.parametrize("row", GLOSSARY, ids=lambda row: row[0])
-def test_the_glossary_names_places_that_exist(row: list[str]) -> None:
+def test_the_glossary_names_places_that_exist(row: list[str], classes: set[str]) -> None:
     for module in re.findall(r"`(coterie(?:\.[a-z_]+)*)`", row[2]):
         importlib.import_module(module)
-    classes = {
-        name for path in modules().values() for name in re.findall(r"^(?:class )?([A-Z]\w+)\b", path.read_text(), re.MULTILINE)
-    }
     for name in re.findall(r"`([A-Z]\w+)[.`]", row[2]):
         assert name in classes, name
     for listed, module in re.findall(r"((?:`[\w.]+`(?:, | of )?)+) \(([a-z_.]+)\)", row[2]):
