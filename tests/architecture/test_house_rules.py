@@ -1,6 +1,7 @@
 """Rules of the house that a machine can check."""
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -34,6 +35,12 @@ ROOMS = [
 ]
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the parsed text of a file. Tests only read it."""
+    return ast.parse(path.read_text())
+
+
 def calls(tree: ast.AST) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -49,7 +56,7 @@ def offenders(forbidden: tuple[str, ...], *allowed: str) -> list[str]:
         f"{where(path)}:{line} calls {name}"
         for path in FILES
         if where(path) not in allowed and not where(path).startswith("testing/conformance/")
-        for name, line in calls(ast.parse(path.read_text()))
+        for name, line in calls(tree_of(path))
         if name in forbidden
     ]
 
@@ -71,7 +78,7 @@ def test_event_loops_are_made_by_the_dispatchers_and_the_model_gateway() -> None
     subclasses = [
         where(path)
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ClassDef) and any("EventLoop" in ast.unparse(base) for base in node.bases)
     ]
     assert sorted(subclasses) == [
@@ -118,7 +125,7 @@ def test_no_caught_exception_is_ignored() -> None:
     silent = [
         f"{where(path)}:{node.lineno}"
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
         and all(isinstance(each, ast.Pass) for each in node.body)
@@ -132,9 +139,7 @@ def test_no_file_holds_more_than_four_hundred_lines() -> None:
 
 
 def test_every_module_has_a_docstring() -> None:
-    assert [
-        where(path) for path in FILES if path.name != "py.typed" and ast.get_docstring(ast.parse(path.read_text())) is None
-    ] == []
+    assert [where(path) for path in FILES if path.name != "py.typed" and ast.get_docstring(tree_of(path)) is None] == []
 
 
 @pytest.mark.parametrize("room", ["", *ROOMS])
