@@ -10,7 +10,7 @@ _bound: list[ContextVar[Any]] = []
 
 
 def keep_from_jobs(variable: ContextVar[Any]) -> None:
-    """Exclude a variable, whose default is None, from `carried_context`: its value describes the code that sets it."""
+    """Exclude a variable with the default None from `carried_context`: its value describes the code that sets it."""
     _bound.append(variable)
 
 

@@ -18,7 +18,7 @@ _MARGIN = 1.0
 
 
 class EndingConversation(msgspec.Struct, frozen=True):
-    """A conversation that accepts no more requests, and its agent, which is None if it was passivated."""
+    """A conversation that accepts no more requests, and its agent. A passivated conversation has no agent."""
 
     state: ConversationState
     agent: AgentRef | None

@@ -199,8 +199,8 @@ class ConversationHost:
 
         New messages are refused meanwhile (`ConversationClosed`), and queued operations do not start. Running turns and
         operations have `grace` seconds to end by themselves, `settings.shutdown_grace` unless given; then operations are
-        cancelled, and the outcome of each is recorded. What is queued or unanswered goes on when its conversation is
-        opened again.
+        cancelled, and the outcome of each is recorded. Queued operations and unanswered messages continue when their
+        conversation is opened again.
         """
         ending = self._begin_to_drain()
         try:

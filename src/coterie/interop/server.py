@@ -57,7 +57,7 @@ def serve(application: Starlette, options: ServingOptions, *, ready: Callable[[s
 
 @contextlib.contextmanager
 def _leaving_blocks_after_sigterm() -> Iterator[None]:
-    """Have the server, which raises SIGTERM again when it has stopped, end the process by an exception."""
+    """Turn SIGTERM into an exception in the main thread. The server raises the signal again when it has stopped."""
     before = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or before is not signal.SIG_DFL:
         yield

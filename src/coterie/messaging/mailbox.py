@@ -88,9 +88,9 @@ class Mailbox:
         self.rejected = 0
         """Messages refused for want of room so far."""
         self.expired = 0
-        """Messages whose time was over before there was room for them, or when their place was needed, so far."""
+        """Messages that expired before they got a place, or whose place was needed after they had expired, so far."""
         self.cancelled = 0
-        """Messages whose ask had ended by then, so far."""
+        """Messages whose place was needed after their ask had ended, so far."""
         self.dropped = 0
         """Messages taken in, and then dropped to make room, so far."""
         self._clock = clock

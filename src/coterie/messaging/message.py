@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
 
     class _MessageType(msgspec.StructMeta):
-        """The class of message classes. It refuses what would break one."""
+        """The class of message classes. It refuses changes that would break one."""
 
         def __setattr__(cls, name: str, value: object) -> None:  # noqa: N805 - the class of a class
             if name.startswith("__dataclass_"):

@@ -36,9 +36,9 @@ def lines(plot: Plot) -> str:
 
 
 def timeline(spans: Sequence[Span], rounds: int = 0) -> str:
-    """Return the turns and waits of agents in time, and for whom each waited, in a run of so many rounds.
+    """Return a time line of the turns and waits of each agent, as SVG, for a run of `rounds` rounds.
 
-    A large run is shown in part: some of its agents, over whole rounds. The title says so.
+    Of a large run it shows some agents, over whole rounds, and names the omitted part in the title.
     """
     shown, title = _part_of(spans, rounds)
     names = sorted({span.agent for span in shown}, key=_as_read, reverse=True)
@@ -81,14 +81,14 @@ def timeline(spans: Sequence[Span], rounds: int = 0) -> str:
 
 
 def _part_of(spans: Sequence[Span], rounds: int) -> tuple[list[Span], str]:
-    """Return the spans to show, and a text that says what is left out; empty if nothing is."""
+    """Return the spans to show, and a text that names the omitted ones; empty if none are omitted."""
     agents = sorted({span.agent for span in spans}, key=_as_read)
     last = max((span.round for span in spans), default=0)
     most = max(_FEWEST_AGENTS, min(_MOST_AGENTS, _MOST_SPANS * len(agents) // max(1, len(spans))))
     shown, said = list(spans), []
     if len(agents) > most:
         waited_for = Counter(span.waited_for for span in spans if span.waited_for)
-        # Of those that others wait for, the reader wants to see more than of the rest.
+        # Agents for which others wait are more interesting than the others.
         chosen = {name for name, _ in waited_for.most_common(most // 4)}
         chosen |= set([name for name in agents if name not in chosen][: most - len(chosen)])
         shown = [span for span in shown if span.agent in chosen]
@@ -101,7 +101,7 @@ def _part_of(spans: Sequence[Span], rounds: int) -> tuple[list[Span], str]:
 
 
 def _first_rounds(spans: Sequence[Span]) -> tuple[list[Span], int]:
-    """Return the spans of as many whole rounds as are not too many, and the last of these rounds."""
+    """Return the spans of whole rounds, within the maximum number of spans, and the last of these rounds."""
     counts = Counter(span.round for span in spans)
     total, last = 0, 0
     for number, count in sorted(counts.items()):

@@ -252,7 +252,7 @@ def _log_of(path: Path, resources: ExitStack) -> tuple[EventLog, bool]:
 
 
 def _rules_of(scenario: Scenario) -> str:
-    """Return a hash of what decides the outcome of a scenario: not its texts, expectations, limits and costs."""
+    """Return a hash of the parameters that affect the outcome: not of texts, expectations, limits and costs."""
     rules = scenario.parameters.model_dump(mode="json", exclude={"name", "description", "expect", "runtime"})
     if isinstance(rules.get("model"), dict):
         rules["model"] = {key: rules["model"].get(key) for key in ("name", "temperature", "fallback")}

@@ -105,7 +105,7 @@ def jobs(text: str, path: Path, settings: Mapping[str, Sequence[Any]], seeds: Se
 
 
 def run_jobs(todo: Sequence[SweepRun], processes: int, done: Callable[[SweepRow], object]) -> list[SweepRow]:
-    """Do the runs in so many processes, tell `done` of each as it ends, and return the rows in the order of the runs.
+    """Do the runs in `processes` processes, call `done` when each ends, and return the rows in the order of the runs.
 
     If a process is killed, the runs that were in progress are done again, each in a process of its own. A run whose process
     is killed again is a row with that error; the others go on.

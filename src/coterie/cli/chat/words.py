@@ -14,7 +14,7 @@ INDENT = "  "
 _BAR = 20
 _TITLE = 26
 _LEAST = 16
-"""Columns that lines have at least."""
+"""The minimum number of columns of a line."""
 
 
 def clean(text: str) -> str:

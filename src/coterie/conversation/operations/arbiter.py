@@ -34,9 +34,9 @@ class _Claim:
 class ResourceArbiter:
     """Grants resources to the operations of all conversations of a host, in the order in which they asked.
 
-    Each conversation tells what it holds and what it could start. All resources of an operation are granted together, so
-    waits cannot form a cycle: a claim that its conversation could not use now is withdrawn. Within one conversation its
-    own queue decides. Safe from any thread; `_lock` guards all.
+    Each conversation reports its held resources and the operations that it could start. All resources of an operation
+    are granted together, so waits cannot form a cycle: a claim that its conversation could not use now is withdrawn.
+    Within one conversation its own queue decides. Safe from any thread; `_lock` guards all attributes.
     """
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ class Effect(enum.StrEnum):
 
 
 class ResourceScope(enum.StrEnum):
-    """How far the names of a tool's resources reach."""
+    """The scope of the names of a tool's resources."""
 
     CONVERSATION = "conversation"
     """A name means something within one conversation only."""

@@ -67,8 +67,9 @@ HALTED = "the service was stopped; ask for it again if it is still wanted"
 def after_halt(operation: Operation, tool: Tool) -> NextStep:
     """Return the next step after an attempt that an orderly end of the process stopped before its point of no return.
 
-    It did not take effect, so nobody has to be asked. What may run twice runs again at the next opening; a tool with
-    `check` decides then; a tool with `compensate` is undone now; any other operation is cancelled, and the user is told.
+    It did not take effect, so no person has to be asked. An operation that may run twice runs again at the next opening;
+    a tool with `check` decides then; a tool with `compensate` is undone now; any other operation is cancelled, and the
+    user gets a message.
     """
     if operation.effect is Effect.READ or tool.repeatable:
         return NextStep(delay=0.0, detail="the service was stopped; it runs again")

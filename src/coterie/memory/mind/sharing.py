@@ -20,17 +20,17 @@ class ReadableMemory(Protocol):
 
     @property
     def get(self) -> Callable[[str], Memory]:
-        """Returns one memory. Raises `UnknownMemory`."""
+        """The method that returns one memory. It raises `UnknownMemory`."""
         ...
 
     @property
     def recall(self) -> Callable[..., list[Memory]]:
-        """Returns the memories that answer a question best; its options are those of `AgentMemory.recall`."""
+        """The method that returns the best memories for a question; its options are those of `AgentMemory.recall`."""
         ...
 
     @property
     def recent(self) -> Callable[..., list[Memory]]:
-        """Returns the newest memories; its options are those of `AgentMemory.recent`."""
+        """The method that returns the newest memories; its options are those of `AgentMemory.recent`."""
         ...
 
 

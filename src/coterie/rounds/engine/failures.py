@@ -49,11 +49,11 @@ class StageFailures:
 
 
 class MechanismsFailed(Exception):
-    """The resolver fails with the mechanisms in force, whatever is intended."""
+    """The resolver fails with the mechanisms in force, with any intents."""
 
 
 class ResolverFailures:
-    """Decide what follows when a resolver, an action or an invariant fails with intents: they are refused, and the run goes on.
+    """Refuses the intents with which a resolver, an action or an invariant fails, so that the run goes on.
 
     Only a resolver that has never decided anything ends the run: see `refuse`. Only the engine's thread uses it.
     """
@@ -66,14 +66,14 @@ class ResolverFailures:
         """Whether the resolver has mechanisms in force."""
 
     def succeeded(self) -> None:
-        """Note that the resolver has decided on an intent."""
+        """Record that the resolver has decided on an intent."""
         self._stages.succeeded(_RESOLVER)
 
     def refuse(self, failure: CommitFailure) -> None:
-        """Log the first failure of each kind with its traceback. The caller refuses the intents.
+        """Log the first failure of each type with its traceback. The caller refuses the intents.
 
-        Raises `MechanismsFailed` if it fails with all of them with mechanisms in force; an error of the kinds `halt_on`; and
-        the error itself if it fails with the intents of all agents in the first decision of the run.
+        Raises `MechanismsFailed` if the resolver fails with all of them while mechanisms are in force; an error of the types
+        `halt_on`; and the error itself if it fails with the intents of all agents in the first decision of the run.
         """
         error, everything = failure.error, len(failure.blamed) == len(failure.asked)
         halting = cause_of_kind(error, self._plan.halt_on)

@@ -323,7 +323,7 @@ class Lifecycle:
         if self.phase is Phase.STOPPING and cell.executor.has_loop():
             yield lambda resume: self._grace.wait(incarnation.close_generators, resume, "its generators")
         cell.incarnation = None
-        # The next life is as it was in the beginning, and decides anew what it can handle.
+        # The next incarnation starts as the first did, and decides again which messages it can handle.
         cell.stash.put_back()
 
     def _hook(self, incarnation: Incarnation, name: str, *args: object) -> Generator[Any, Any, BaseException | None]:

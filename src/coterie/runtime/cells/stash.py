@@ -33,8 +33,8 @@ class StashOwner(Protocol):
 class Stash:
     """The messages that an agent has postponed, each with its sender, its asker and its deadline.
 
-    They count as queued, and as many may be postponed as the mailbox may hold. Only for the agent's thread; other threads
-    may read the length.
+    They count as queued; their maximum is the capacity of the mailbox. Only for the agent's thread; other threads may read the
+    length.
     """
 
     __slots__ = ("_owner", "_postponed")
@@ -47,7 +47,7 @@ class Stash:
         return len(self._postponed)
 
     def add(self, invocation: Invocation | None) -> None:
-        """Postpone the message of a handler: what the handler returns is no answer to it. Raises `MailboxFull`."""
+        """Postpone the message of a handler, whose result is then ignored. Raises `MailboxFull` and `NotInAgent`."""
         envelope = invocation.envelope if invocation is not None else None
         if invocation is None or envelope is None:
             raise NotInAgent("a message to postpone")

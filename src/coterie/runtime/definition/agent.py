@@ -209,7 +209,7 @@ class Context(DurableContext):
 
     @property
     def deadline(self) -> float | None:
-        """The time, on `runtime.clock.monotonic()`, after which the message in hand is worthless; None if there is none.
+        """The time, on `runtime.clock.monotonic()`, after which the current message has expired; None without a limit.
 
         It is the end of the asker's timeout, or of the message's `ttl`. From any thread.
         """
@@ -218,7 +218,7 @@ class Context(DurableContext):
 
     @property
     def cancelled(self) -> bool:
-        """True if the work in hand is of no use any more: the ask has ended, its time is over, or the agent is to end at once.
+        """True if the current work has become useless: the ask has ended, its time is over, or the agent must end at once.
 
         An ``async`` handler is cancelled then. A ``def`` handler or hook that takes long, or a function that it gave to
         `run_blocking`, should look at this now and then, and return. From any thread.
@@ -233,7 +233,7 @@ class Context(DurableContext):
 
     @property
     def stopping(self) -> bool:
-        """True once the agent, or its runtime, has begun to stop: an agent that tells itself messages should cease. From any thread."""
+        """True once the agent, or its runtime, has begun to stop: then send no further messages to itself. From any thread."""
         return self._cell.stopping
 
     @property
@@ -248,11 +248,11 @@ class Context(DurableContext):
         return self._cell.log
 
     def stash(self) -> None:
-        """Postpone the message in hand, until `unstash_all`. Its sender, its asker and its deadline stay with it.
+        """Postpone the current message until `unstash_all`. It keeps its sender, its asker and its deadline.
 
-        The handler then returns; what it returns is no answer. An agent that is rebuilt gets its postponed messages again.
-        At the end they become dead letters. Raises `MailboxFull` if as many are postponed as the mailbox may hold, and
-        `NotInAgent` where no message is in hand.
+        The handler then returns, and its result is ignored. A rebuilt agent gets its postponed messages again. At the end of the
+        agent they become dead letters. Raises `MailboxFull` if the postponed messages reach the capacity of the mailbox, and
+        `NotInAgent` without a current message.
         """
         invocation = CURRENT.get()
         self._cell.stash.add(invocation if self._in_hand(invocation) is not None else None)

@@ -32,7 +32,7 @@ class DeliverFrame(msgspec.Struct, frozen=True, tag="deliver"):
     correlation: int = 0
     """The number of the ask, if an answer is expected, else 0."""
     ttl: float | None = None
-    """Seconds until it is worthless. Clocks differ between machines, so it is not a time."""
+    """Seconds until it expires. Clocks differ between machines, so it is not a time."""
 
 
 class AnswerFrame(msgspec.Struct, frozen=True, tag="answer"):

@@ -10,7 +10,7 @@ from coterie.runtime.references.reference import AgentRef, post
 
 
 class Publication(int):
-    """The number of agents that a message was published to, as an `int`; and those whose full mailbox refused it."""
+    """The number of agents to which a message was published, as an `int`, and the agents whose full mailbox refused it."""
 
     refused: tuple[AgentRef, ...]
     """The agents that do not get the message. If the policy of an agent is to wait, the message waits; if no room comes, it

@@ -326,7 +326,7 @@ class ActionSystem:
         return self._apply is not None
 
     def apply(self, action: Action[Any], value: Any) -> None:
-        """Apply the result of an action."""
+        """Apply the result of an action. Raises the error of `apply`, and `CoroutineReturned` if it is ``async``."""
         if self._apply is not None:
             check_ran(self._apply, self._apply(action, value))
 

@@ -96,7 +96,7 @@ def check_call(where: str, function: Any, keywords: Any) -> None:
 
 
 def runs_later(function: Callable[..., Any]) -> str | None:
-    """Return what is needed in place of a function whose call runs none of its code; None for an ordinary one."""
+    """Return the remedy for a function whose call runs none of its code; None for an ordinary function."""
     while isinstance(function, functools.partial):
         function = function.func
     if not inspect.isroutine(function) and not isinstance(function, type):

@@ -201,7 +201,7 @@ class Job(JobFuture[R_co]):
     # For the pool.
 
     def run_attempt(self) -> Any:
-        """Make one attempt in a copy of the submitter's context."""
+        """Make one attempt in a copy of the submitter's context, and return its value. Raises the function's error."""
         context = self.context
         return self.perform() if context is None else context.copy().run(self.perform)
 

@@ -14,7 +14,7 @@ _ATOMS = frozenset({type(None), bool, int, float})
 
 
 def size_of(value: object) -> int:
-    """Return about how many bytes a value holds, its elements and attributes included.
+    """Return the approximate bytes of a value, its elements and attributes included.
 
     Looks at a bounded number of objects, so that a large list costs no more than a small one.
     """

@@ -9,10 +9,9 @@ _HERE = str(Path(__file__).parent.parent)
 
 
 def release_frames(error: BaseException) -> None:
-    """Drop the variables of all frames that an error and its causes came through, and the frames of this room.
+    """Drop the variables of all frames in the tracebacks of an error and its causes, and the frames of this room.
 
-    The traceback keeps its files and lines. Otherwise each failed job would keep its arguments and locals for as long as
-    anything keeps its error.
+    The traceback keeps its files and lines. Otherwise the error of each failed job would keep its arguments and locals alive.
     """
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
@@ -22,7 +21,7 @@ def release_frames(error: BaseException) -> None:
             continue
         seen.add(id(each))
         trace = each.__traceback__
-        # Our own frames too: the others lead back to them.
+        # Clear the frames of the library too, because the others refer to them.
         traceback.clear_frames(trace)
         while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
             trace = trace.tb_next

@@ -27,7 +27,7 @@ class WaitResult(NamedTuple, Generic[R]):
 def wait(jobs: Iterable[Job[R]], *, timeout: float | None = None, until: WaitFor | str = WaitFor.ALL) -> WaitResult[R]:
     """Block until all jobs have ended, or the first one has, or the first one has failed. Raises no error of a job.
 
-    After `timeout` seconds of real time it returns what there is. On an event loop, use `as_completed` with ``async for``.
+    After `timeout` seconds of real time it returns the current result. On an event loop, use `as_completed` with ``async for``.
     """
     check_number("wait.timeout", timeout, optional=True)
     until = choice("wait.until", until, WaitFor)

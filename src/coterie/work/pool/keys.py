@@ -16,7 +16,7 @@ J = TypeVar("J", bound=Job[Any])
 
 
 class JobKeys(Generic[J]):
-    """The keys of jobs that have not ended, or ended recently, so that what has one key runs once.
+    """The keys of jobs that have not ended, or ended recently, so that jobs with the same key run once.
 
     Safe from any thread; `_lock` guards all tables. `reusable` tells which ended jobs keep their key.
     """
@@ -98,6 +98,6 @@ class JobKeys(Generic[J]):
         self._dropped.append(job)
 
     def _free(self) -> None:
-        """Free dropped jobs without the lock: what they hold belongs to the user, and its finalizers run here."""
+        """Free dropped jobs without the lock, because finalizers of user objects run here."""
         if self._dropped:
             self._dropped = []

@@ -57,7 +57,7 @@ class RetainedJobs:
             self._drop(number)
 
     def free(self) -> None:
-        """Free the dropped jobs. Call it without the lock: what they hold belongs to the user, and its finalizers run here."""
+        """Free the dropped jobs. Call it without the lock, because finalizers of user objects run here."""
         if self._dropped:
             self._dropped = []
 

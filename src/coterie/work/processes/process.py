@@ -79,7 +79,7 @@ class WorkerProcess:
 
     @property
     def usable(self) -> bool:
-        """Return whether it is alive, and says nothing without having been asked."""
+        """Return whether it is alive, and has sent no unexpected answer."""
         try:
             return not self._calls.poll() and not self._exited()
         except (EOFError, OSError):
@@ -105,7 +105,7 @@ class WorkerProcess:
             self._process.kill()
 
     def close(self, *, gently: bool = False) -> int | None:
-        """End the process and all that it has started; return its exit code. An idle process may end `gently`."""
+        """End the process and all processes that it has started; return its exit code. An idle process may end `gently`."""
         self._calls.close()
         process = self._process
         if gently:
@@ -126,7 +126,7 @@ class WorkerProcess:
         for end in (self._calls, self._lifeline):
             end.close()
         if self._watcher is not None:
-            # It is no child of this process, which must not wait for it.
+            # It is not a child of this process, which must not wait for it.
             self._watcher.returncode = 0
 
     def _close_pipes(self) -> None:
@@ -147,7 +147,7 @@ class WorkerProcess:
     def _waiting(self) -> Callable[[], None]:
         """Return a function that waits until there is an answer, or the process has ended.
 
-        The end of the pipe alone does not tell: a program that a job has started may hold a copy of it.
+        The end of the pipe alone is not sufficient: a program that a job has started may hold a copy of it.
         """
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
