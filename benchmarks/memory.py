@@ -18,8 +18,8 @@ import msgspec
 from benchmarks.harness import Row, compare, quantile, rate, timed
 from coterie.kernel import stream
 from coterie.memory import AgentMemory, MemoryConfig, MemoryRecord, TieredMemory
-from coterie.memory.cache.adaptive import AdaptiveCache
-from coterie.memory.cache.segments import CacheEntry
+from coterie.memory.cache import AdaptiveCache
+from coterie.memory.cache_segments import CacheEntry
 from coterie.testing import run_together
 
 try:

@@ -330,7 +330,7 @@ def test_a_recording_survives_kill_nine(tmp_path: Path) -> None:
 def test_the_digest_of_a_prompt_is_the_same_in_every_process(run: int) -> None:
     code = """
 from coterie.models import ModelRequest, TextMessage
-from coterie.models.recording.key import digest_of, prompt_of
+from coterie.models.recording.file import digest_of, prompt_of
 print(digest_of(prompt_of(ModelRequest(instructions="ä", exchanges=(TextMessage("user", "x"),), schema={"b": 1, "a": {"d": 2, "c": 3}}))))
 """
     environment = {**os.environ, "PYTHONHASHSEED": str(run)}

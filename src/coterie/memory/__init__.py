@@ -7,6 +7,7 @@ store records, an embedder makes vectors, a summariser makes insights; you can s
 
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put, RecordFilter, SearchHit, SearchQuery, Touch
+from coterie.memory.embedding import Embedder, LocalEmbedder, OpenAIEmbedder
 from coterie.memory.mind.agent_memory import AgentMemory
 from coterie.memory.mind.consolidation import Insight, Summariser
 from coterie.memory.mind.eviction import EvictionPolicy
@@ -14,7 +15,6 @@ from coterie.memory.mind.items import Memory
 from coterie.memory.mind.monitor import Alert, MemoryMonitor
 from coterie.memory.mind.recall import Weights
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
-from coterie.memory.retrieval.embedding import Embedder, LocalEmbedder, OpenAIEmbedder
 from coterie.memory.tiered import TieredMemory
 
 __all__ = [

@@ -79,7 +79,7 @@ class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchQuery(RecordFilter, frozen=True):
-    """A prepared full-text search: see `coterie.memory.retrieval.words`."""
+    """A prepared full-text search: see `coterie.memory.words`."""
 
     words: tuple[str, ...]
     """At least one word in lower case, each once, without stop words, capped in number. Not stemmed; the archive stems them,

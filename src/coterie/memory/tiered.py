@@ -13,7 +13,7 @@ import msgspec
 from coterie.concurrency import PeriodicJob, SwitchInterval, Timers
 from coterie.errors import MemoryClosed
 from coterie.kernel import Clock, Codec, Countdown, check_number, clock_or_system
-from coterie.memory.cache.adaptive import CacheStatistics
+from coterie.memory.cache import CacheStatistics
 from coterie.memory.checking import (
     check_agent,
     check_agents,
@@ -32,9 +32,9 @@ from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, RecordFilter, SearchHit, SearchQuery
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.memory.records import RecordStore
-from coterie.memory.retrieval.words import query_words, text_of
 from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, measure_compression, measure_tiers
+from coterie.memory.words import query_words, text_of
 from coterie.memory.writing.pending import MemoryPriority
 from coterie.memory.writing.workers import PriorityWorkers
 

@@ -8,8 +8,7 @@ replayed. Agents decide by themselves, and `coterie.world` stores the outcome.
 from coterie.rounds.gathering import Closing, Gathering
 from coterie.rounds.graph import END, Edge, Graph, Stage, per_agent, together
 from coterie.rounds.member import Member
-from coterie.rounds.mode import Mode
-from coterie.rounds.plan import Change
+from coterie.rounds.plan import Change, Mode
 from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.simulation import Result, RoundResult, Simulation
 from coterie.rounds.turn import Turn

@@ -1,20 +1,50 @@
-"""The settings of a simulation as one value."""
+"""The settings of a simulation as one value: mode, membership, limits."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
+from coterie.errors import StageFailed, describe
 from coterie.kernel import Checkpointable
 from coterie.rounds.gathering import Closing
 from coterie.rounds.graph import Graph
-from coterie.rounds.mode import Mode, OnError
 from coterie.rounds.proposals import Binding
 from coterie.runtime import Dispatcher
 from coterie.world import View, World
 from coterie.world.resolvers import Resolver
+
+
+class Mode(enum.StrEnum):
+    """The choice of where agents wait for each other. The engine is the same in all modes."""
+
+    LOCKSTEP = "lockstep"
+    """After every stage, for all others."""
+    SYNC_POINTS = "sync-points"
+    """At together-stages, and at the end of the round. The same outcome as `LOCKSTEP`."""
+    PIPELINES = "pipelines"
+    """At the end of the round only. Every stage reads the round's opening view; a together-stage takes each agent's
+    proposals alone, and its verdicts bind when the round closes."""
+    TOKENS = "tokens"
+    """Nowhere, except to stay within `max_lead` rounds of the slowest. A together-stage serves agents in the order of
+    their arrival; that order is recorded, and replayed exactly."""
+
+    @property
+    def alone(self) -> bool:
+        """True if a together-stage takes each agent alone."""
+        return self in (Mode.PIPELINES, Mode.TOKENS)
+
+
+class OnError(enum.StrEnum):
+    """The reaction to a stage that raises for every agent in its first round."""
+
+    RAISE = "raise"
+    """The run stops with `StageFailed`, whose cause is the error. A turn that raises at any other time is forfeited."""
+    FORFEIT = "forfeit"
+    """The turns are forfeited, as at any other time."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -55,3 +85,21 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     spans: int
     rules: str = ""
     """Text that identifies the rules; empty if it is not known."""
+
+
+def change_of(plan: Plan, number: int) -> Change:
+    """Return the agents that join and leave before a round. Raises `StageFailed` if the function fails."""
+    if plan.membership is None:
+        return Change()
+    try:
+        change = plan.membership(number, plan.world.view())
+    except Exception as error:
+        raise StageFailed("membership", number, f"it raised {describe(error)}") from error
+    if change is None:
+        return Change()
+    if not isinstance(change, Change):
+        raise StageFailed("membership", number, f"it returned {change!r}; return Change(join=[...], leave=[...]), or None")
+    given: tuple[Any, ...] = (change.join, change.leave)
+    if any(isinstance(names, str) or not isinstance(names, Iterable) for names in given):
+        raise StageFailed("membership", number, f"it returned {change!r}; both are lists of names")
+    return Change(tuple(change.join), tuple(change.leave))

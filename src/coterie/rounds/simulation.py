@@ -16,8 +16,7 @@ from coterie.rounds.engine.restoring import cut_off, make_checkpoint, restore_en
 from coterie.rounds.engine.strategies import strategy_of
 from coterie.rounds.engine.timeline import Span
 from coterie.rounds.graph import Graph
-from coterie.rounds.mode import Mode, OnError
-from coterie.rounds.plan import Change, Membership, Plan, Settle
+from coterie.rounds.plan import Change, Membership, Mode, OnError, Plan, Settle
 from coterie.rounds.proposals import Binding
 from coterie.rounds.recorded import STARTED, RecordedDecisions, versions
 from coterie.runtime import Dispatcher, RuntimeMetrics

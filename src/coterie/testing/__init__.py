@@ -6,13 +6,11 @@ Coterie's own tests use them, and they are as stable as the other rooms. No othe
 
 from coterie.testing.clock import ManualClock
 from coterie.testing.faults import Fault, FaultyCalls, InjectedFault
-from coterie.testing.interleaving import Deadlock, Interleaver, Schedule
+from coterie.testing.interleaving import Deadlock, Interleaver, Schedule, Sequencer, SequenceTimeout
 from coterie.testing.locks import LockOrderViolation, checked_locks
 from coterie.testing.models import ModelServer, ScriptedModel, Served
-from coterie.testing.sequencer import Sequencer, SequenceTimeout
-from coterie.testing.together import Together, run_together
 from coterie.testing.transport import LossyTransport
-from coterie.testing.waiting import eventually, wait_until_idle
+from coterie.testing.waiting import Together, eventually, run_together, wait_until_idle
 
 __all__ = [
     "Deadlock",

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from coterie.memory.retrieval.words import stem, stems_of
+from coterie.memory.words import stem, stems_of
 
 _K1 = 1.2
 _B = 0.75

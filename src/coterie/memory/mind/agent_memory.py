@@ -18,6 +18,7 @@ from coterie.memory.checking import (
     check_texts,
     check_time,
 )
+from coterie.memory.embedding import Embedder
 from coterie.memory.mind.consolidation import Consolidation, Consolidator, Insight, Summariser, extractive_summary
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
 from coterie.memory.mind.eviction import EpisodeLimit, EvictionPolicy, check_callable
@@ -26,10 +27,9 @@ from coterie.memory.mind.recall import AgentEmbeddings, Weights, rank_memories
 from coterie.memory.mind.sharing import Grants, SharedMemory
 from coterie.memory.mind.writer import EpisodeWriter
 from coterie.memory.record import MemoryKind, MemoryRecord
-from coterie.memory.retrieval.embedding import Embedder
-from coterie.memory.retrieval.words import text_of
 from coterie.memory.tiered import TieredMemory
 from coterie.memory.tiers.rules import strength
+from coterie.memory.words import text_of
 
 _log = logging.getLogger(__name__)
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import ExtraMissing
 from coterie.kernel import check_number
+from coterie.memory.embedding import CachedEmbedder, Embedder, VectorIndex, pack_vector
 from coterie.memory.record import MemoryKind, MemoryRecord
-from coterie.memory.retrieval.embedding import CachedEmbedder, Embedder, pack_vector
-from coterie.memory.retrieval.vectors import VectorIndex
 from coterie.memory.tiered import TieredMemory
 
 

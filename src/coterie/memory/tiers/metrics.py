@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from coterie.memory.cache.adaptive import CacheStatistics
+from coterie.memory.cache import CacheStatistics
 from coterie.memory.compression import CompressedBackend, CompressionStatistics
 from coterie.memory.tiers.store import TierStore
 

@@ -12,8 +12,8 @@ from coterie.errors import MemoryClosed, TierUnavailable, WriteTimeout
 from coterie.errors.memory import MemoryForked
 from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
-from coterie.memory.cache.adaptive import AdaptiveCache
-from coterie.memory.cache.segments import CacheEntry
+from coterie.memory.cache import AdaptiveCache
+from coterie.memory.cache_segments import CacheEntry
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier

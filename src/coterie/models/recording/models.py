@@ -11,8 +11,7 @@ from typing import Any
 
 from coterie.errors import GatewayClosed, ModelError, RecordingDamaged, RecordingMissing
 from coterie.models.contract import Model, reading
-from coterie.models.recording.file import RecordingEntry, RecordingFile, read
-from coterie.models.recording.key import RecordingKey, RequestCounter, prompt_of
+from coterie.models.recording.file import RecordingEntry, RecordingFile, RecordingKey, RequestCounter, prompt_of, read
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 
 _PIECE = 24

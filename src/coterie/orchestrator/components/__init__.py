@@ -4,17 +4,18 @@ An `Orchestrator` is an agent that routes them, keeps the status of each compone
 checks. The operations of a component are a table of callables; ready-made components exist for memories, engines and worlds.
 """
 
-from coterie.orchestrator.components.component import Component, Components
-from coterie.orchestrator.components.environment import WorldFeedback, environment_component
-from coterie.orchestrator.components.orchestrator import Orchestrator
-from coterie.orchestrator.components.ready_made import action_component, memory_component, processing_component
-from coterie.orchestrator.components.requests import (
+from coterie.orchestrator.components.component import (
+    Component,
     ComponentReply,
     ComponentRequest,
+    Components,
     ComponentState,
     ComponentStatus,
     GetStatus,
 )
+from coterie.orchestrator.components.environment import WorldFeedback, environment_component
+from coterie.orchestrator.components.orchestrator import Orchestrator
+from coterie.orchestrator.components.ready_made import action_component, memory_component, processing_component
 
 __all__ = [
     "Component",

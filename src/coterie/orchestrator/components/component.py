@@ -1,7 +1,8 @@
-"""The components that an orchestrator routes to."""
+"""The components that an orchestrator routes to, their requests, and their results."""
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from coterie.errors import InvalidSetting
 from coterie.errors.orchestrator import MalformedRequest, UnknownComponent
 from coterie.kernel import check_instance
+from coterie.messaging import Message, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,52 @@ class Components:
         if component is None:
             raise UnknownComponent(name, self._by_name)
         return component
+
+
+class ComponentState(enum.StrEnum):
+    """The health of a component."""
+
+    UNKNOWN = "unknown"
+    """It has not been checked yet."""
+    HEALTHY = "healthy"
+    RESTARTING = "restarting"
+    DOWN = "down"
+    """It fails its checks and cannot be restarted. It is still checked, and may come back."""
+
+
+class ComponentReply(Message):
+    """The result of a request."""
+
+    correlation: str
+    component: str
+    operation: str
+    value: Any = None
+
+
+class ComponentRequest(Request[ComponentReply]):
+    """Ask a component to do something: ``ComponentRequest("memory", "get", {"key": "alice/goal"})``."""
+
+    component: str
+    """Its name: memory, processing, action, environment, or another that is configured."""
+    operation: str
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - each request gets its own
+    correlation: str = ""
+    """The reply has the same correlation; the orchestrator fills an empty one with a number."""
+
+
+class ComponentStatus(Message):
+    """The status of a component, with counts of its requests."""
+
+    name: str
+    state: ComponentState
+    requests: int = 0
+    failed: int = 0
+    in_hand: int = 0
+    restarts: int = 0
+    checks: int = 0
+    last_error: str = ""
+    operations: tuple[str, ...] = ()
+
+
+class GetStatus(Request[dict[str, ComponentStatus]]):
+    """Ask an orchestrator for the status of its components, by name."""

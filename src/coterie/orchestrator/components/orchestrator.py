@@ -1,25 +1,48 @@
-"""The agent that routes requests to components."""
+"""The agent that routes requests to components, and the agents that serve them."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import math
+from typing import Any
 
 from coterie.errors import HandlerFailed, describe
-from coterie.errors.orchestrator import ComponentDown
+from coterie.errors.orchestrator import ComponentDown, MalformedRequest, UnknownComponent
 from coterie.kernel import check_number
 from coterie.messaging import Message
-from coterie.orchestrator.components.component import Component, Components
-from coterie.orchestrator.components.requests import (
+from coterie.orchestrator.components.component import (
+    Component,
     ComponentReply,
     ComponentRequest,
+    Components,
     ComponentState,
     ComponentStatus,
     GetStatus,
 )
-from coterie.orchestrator.components.router import OperationFailed, Router
 from coterie.runtime import Agent, AgentRef, on
+
+
+class OperationFailed(Exception):
+    """Wraps the error of an operation, so that it fails the request and not the agent."""
+
+
+class Router(Agent):
+    """Serves a few requests at once. Each waits on a thread of a pool or for a job, and does not hold the agent's thread."""
+
+    @on(interleave=True, raises=(OperationFailed, MalformedRequest, UnknownComponent))
+    async def route(self, request: ComponentRequest) -> ComponentReply:
+        """Pass a request to a component."""
+        component = self.context.use(Components).get(request.component)
+        operation = component.operation(request.operation, request.arguments)
+        try:
+            value: Any = await self.context.run_blocking(operation, **request.arguments)
+            if inspect.isawaitable(value):
+                value = await value
+        except Exception as error:
+            raise OperationFailed from error
+        return ComponentReply(request.correlation, request.component, request.operation, value)
 
 
 class _Look(Message):

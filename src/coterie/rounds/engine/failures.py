@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 
 from coterie.errors import StageFailed, describe
-from coterie.rounds.mode import OnError
-from coterie.rounds.plan import Plan
+from coterie.rounds.plan import OnError, Plan
 from coterie.world.drafting import CommitFailure
 
 _RESOLVER = "(resolver)"

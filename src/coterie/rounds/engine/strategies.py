@@ -6,7 +6,7 @@ from typing import Protocol
 
 from coterie.rounds.engine.engine import RoundEngine
 from coterie.rounds.engine.tokens import Status, Token
-from coterie.rounds.mode import Mode
+from coterie.rounds.plan import Mode
 from coterie.rounds.recorded import RecordedStep
 
 

@@ -21,8 +21,7 @@ from coterie import (
 )
 from coterie.testing.clock import ManualClock
 from coterie.testing.conformance.base import Ask, Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
-from coterie.testing.together import run_together
-from coterie.testing.waiting import eventually, wait_until_idle
+from coterie.testing.waiting import eventually, run_together, wait_until_idle
 
 
 class Pair(Message):

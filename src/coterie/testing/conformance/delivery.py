@@ -12,8 +12,7 @@ from coterie.errors import InvalidMessage
 from coterie.messaging import Reason
 from coterie.testing.clock import ManualClock
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Suite, Unknown
-from coterie.testing.together import Together, run_together
-from coterie.testing.waiting import eventually, wait_until_idle
+from coterie.testing.waiting import Together, eventually, run_together, wait_until_idle
 
 
 class Plain(Message):

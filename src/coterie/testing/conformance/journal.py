@@ -19,7 +19,7 @@ from coterie.errors.conversation import TransitionRefused
 from coterie.kernel import SystemClock
 from coterie.models import ToolCall
 from coterie.storage import Database
-from coterie.testing.together import run_together
+from coterie.testing.waiting import run_together
 
 _S = OperationState
 

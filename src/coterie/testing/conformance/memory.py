@@ -12,7 +12,7 @@ from coterie.kernel import stream
 from coterie.memory import Archive, Backend, Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier, Touch
 from coterie.memory.contract import RecordFilter
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision
-from coterie.testing.together import run_together
+from coterie.testing.waiting import run_together
 
 
 def record(key: str, version: int = 1, **fields: Any) -> MemoryRecord:

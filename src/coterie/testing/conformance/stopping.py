@@ -15,8 +15,7 @@ from coterie.messaging import Reason
 from coterie.testing.conformance.base import Block, Echo, Fail, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
 from coterie.testing.conformance.lifecycle import Log
 from coterie.testing.conformance.supervising import Remembering
-from coterie.testing.together import Together
-from coterie.testing.waiting import eventually
+from coterie.testing.waiting import Together, eventually
 
 
 class Relay(Agent):

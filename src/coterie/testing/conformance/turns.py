@@ -10,8 +10,7 @@ import pytest
 
 from coterie import Agent, AgentRef, HandlerFailed, Message, Request, on
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
-from coterie.testing.together import run_together
-from coterie.testing.waiting import eventually
+from coterie.testing.waiting import eventually, run_together
 
 
 class Overlap(Request[int]):

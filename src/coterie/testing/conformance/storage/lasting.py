@@ -20,8 +20,7 @@ from coterie.testing.conformance.storage.notes import (
     insert_and_wait,
     numbers,
 )
-from coterie.testing.together import Together, run_together
-from coterie.testing.waiting import eventually
+from coterie.testing.waiting import Together, eventually, run_together
 
 
 class Lasting(Notes):

@@ -18,7 +18,7 @@ from coterie.testing.conformance.storage.notes import (
     insert_and_wait,
     numbers,
 )
-from coterie.testing.together import run_together
+from coterie.testing.waiting import run_together
 
 VALUES = (
     st.none()

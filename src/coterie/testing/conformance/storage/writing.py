@@ -24,7 +24,7 @@ from coterie.testing.conformance.storage.notes import (
     spoil,
     wait_within,
 )
-from coterie.testing.together import Together, run_together
+from coterie.testing.waiting import Together, run_together
 
 
 class Writing(Notes):

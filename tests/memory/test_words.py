@@ -2,7 +2,7 @@
 
 import pytest
 
-from coterie.memory.retrieval.words import STOP_WORDS, query_words, stem, stems_of, text_of, words_of
+from coterie.memory.words import STOP_WORDS, query_words, stem, stems_of, text_of, words_of
 
 
 @pytest.mark.parametrize(

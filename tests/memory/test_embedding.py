@@ -15,8 +15,8 @@ import pytest
 from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting
 from coterie.errors.general import install_command
 from coterie.memory import AgentMemory, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
+from coterie.memory.embedding import CachedEmbedder, pack_vector
 from coterie.memory.mind.recall import convex_sum, normalised, recency, rescaled
-from coterie.memory.retrieval.embedding import CachedEmbedder, pack_vector
 from coterie.testing import ManualClock
 from tests.memory.stores import FlakyArchive, open_memory
 

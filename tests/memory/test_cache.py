@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.kernel import stream
-from coterie.memory.cache.adaptive import AdaptiveCache
-from coterie.memory.cache.segments import CacheEntry, FrequencySketch
+from coterie.memory.cache import AdaptiveCache
+from coterie.memory.cache_segments import CacheEntry, FrequencySketch
 from coterie.testing import run_together
 
 

@@ -1,1 +1,0 @@
-"""The in-process cache of recently and frequently used memories, in shards."""

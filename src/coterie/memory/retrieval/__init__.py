@@ -1,1 +1,0 @@
-"""Retrieval: words, embeddings, and the ranking that combines them."""
