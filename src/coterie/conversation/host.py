@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -19,16 +20,17 @@ from coterie.conversation.activator import Activator
 from coterie.conversation.endings import EndingConversation, end_all, end_all_blocking
 from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.operations.operation import OperationState
+from coterie.conversation.sanitize import check_reply, text_of_piece
 from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessions, MonitorSession, SessionMonitor
 from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationServices, ConversationState
 from coterie.conversation.telemetry import ConversationMetrics
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import ConversationClosed, DeliveryError, InvalidSetting
+from coterie.errors import ConversationClosed, DeliveryError, InvalidSetting, ModelError, describe
 from coterie.errors.conversation import InvalidNamespace
 from coterie.kernel import Clock, check_instance, clock_or_system
-from coterie.models import Model
+from coterie.models import Model, ModelReply, ModelRequest, TextMessage
 from coterie.runtime import AgentRef, Runtime
 from coterie.storage import Database, open_database
 
@@ -193,6 +195,31 @@ class ConversationHost:
             running=sum(state in (OperationState.RUNNING, OperationState.CANCELLING) for state in states),
             queued=states.count(OperationState.QUEUED),
         )
+
+    async def ask_model(self, instructions: str, exchanges: Iterable[TextMessage]) -> str:
+        """Return the model's answer beside all conversations: it has no tools, and nothing is recorded.
+
+        The model may say nothing for `settings.model_timeout` seconds. Raises `ModelError`.
+        """
+        request = ModelRequest(instructions=instructions, exchanges=tuple(exchanges), agent="aside", step="aside")
+        parts: list[str] = []
+        stream: Any = self._host.model.stream(request)
+        try:
+            while True:
+                async with asyncio.timeout(self.settings.model_timeout):
+                    piece = await anext(stream, None)
+                if piece is None:
+                    return "".join(parts)
+                if isinstance(piece, ModelReply):
+                    return check_reply(piece).text or "".join(parts)
+                parts.append(text_of_piece(piece))
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{self._host.model.name} failed: {describe(error)}") from error
+        finally:
+            if (close := getattr(stream, "aclose", None)) is not None:
+                await close()
 
     async def drain(self, grace: float | None = None) -> None:
         """Stop the work of all conversations in an orderly way, as before a deploy; the host stays open.

@@ -22,6 +22,7 @@ from coterie.interop.agui.endpoints import AgUiEndpoints
 from coterie.interop.completions import CompletionEndpoints
 from coterie.interop.options import ServingOptions
 from coterie.interop.responses import HTTPProblem, broken, failed, refused
+from coterie.interop.retries import RequestRecords
 from coterie.interop.threads import ServerState, ThreadRecords
 from coterie.kernel import Clock, SystemClock
 from coterie.storage import Database
@@ -66,7 +67,8 @@ def create_application(
     """
     options = options if options is not None else ServingOptions()
     clock = clock if clock is not None else SystemClock()
-    server = ServerState(name, conversations, ThreadRecords(store, clock), options, clock)
+    requests = RequestRecords(store, clock, options.retry_window)
+    server = ServerState(name, conversations, ThreadRecords(store, clock), requests, options, clock)
     agui, completions, telemetry = AgUiEndpoints(server), CompletionEndpoints(server), TelemetryEndpoints(server)
     routes = [
         Route("/health", _health),
@@ -85,7 +87,7 @@ def create_application(
         CORSMiddleware,
         allow_origins=list(options.origins),
         allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Thread-Id", "X-User"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Thread-Id", "X-User"],
     )
     application = Starlette(
         routes=routes,

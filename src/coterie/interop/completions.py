@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,8 +16,11 @@ from starlette.responses import JSONResponse, Response
 from coterie.conversation import Delivered, TextWritten, TurnEnded
 from coterie.errors import CoterieError
 from coterie.interop.access import verified_user
+from coterie.interop.asides import answer_aside
 from coterie.interop.exchange import Delivery, chain, exchange
+from coterie.interop.helper_requests import LEAST_QUOTATION, is_helper_request, quotes
 from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
+from coterie.interop.retries import TakenRequest
 from coterie.interop.threads import ServerState, digest
 
 _SHOWN = 5
@@ -74,6 +77,9 @@ class CompletionRequest:
     """The earlier messages: role and text, without system messages."""
     stream: bool
     usage: bool
+    metadata: dict[str, Any] | None = None
+    system: tuple[str, ...] = ()
+    """The system messages."""
 
     @property
     def begins(self) -> bool:
@@ -109,8 +115,16 @@ def parse_request(body: Any, name: str) -> CompletionRequest:
     if not lines or lines[-1][0] != "user" or given.messages[-1].role != "user":
         raise HTTPProblem(400, "messages: the last message must be the user's", param="messages")
     usage = given.stream_options is not None and given.stream_options.include_usage
+    system = [_text(each, place) for place, each in enumerate(given.messages) if each.role in ("system", "developer")]
     return CompletionRequest(
-        given.model, lines[-1][1], given.user or given.safety_identifier or "", tuple(lines[:-1]), given.stream, usage
+        given.model,
+        lines[-1][1],
+        given.user or given.safety_identifier or "",
+        tuple(lines[:-1]),
+        given.stream,
+        usage,
+        given.metadata,
+        tuple(system),
     )
 
 
@@ -164,27 +178,68 @@ class CompletionEndpoints:
         # The user in the body only separates anonymous conversations, under names that no real user has.
         who = (user,) if user or not parsed.user else ("-", parsed.user)
         parsed = replace(parsed, user="/".join(who))
-        thread, named = self._thread(request, parsed)
-        client = await self._server.threads.open(("completions", *(each or "-" for each in who), thread), user)
-        deliveries = exchange(client, parsed.text)
-        if not parsed.stream:
-            answer = await self._whole(deliveries)
-            await self._remember(parsed, answer, thread, named=named)
-            return JSONResponse(self._shape("chat.completion", {"message": {"role": "assistant", "content": answer}}, "stop"))
-        # If the message is not accepted, the error is still an ordinary response with its own status.
-        first = await anext(deliveries, None)
-        pieces = self._pieces(parsed, first, deliveries, thread, named=named)
-        return streaming(pieces, heartbeat=self._server.options.heartbeat, closing=self._server.closing)
-
-    def _thread(self, request: Request, parsed: CompletionRequest) -> tuple[str, bool]:
         named = _header(request, _THREAD_HEADERS)
-        if named:
-            return f"named {named}", True
-        known = None if parsed.begins else self._server.records.thread_of(parsed.before())
-        return known or f"unnamed {secrets.token_urlsafe(12)}", False
+        place = ("completions", *(each or "-" for each in who))
+        if await self._is_helper(request, parsed, (*place, f"named {named}") if named else None, user):
+            answer = await answer_aside(self._server.conversations, (*parsed.lines, ("user", parsed.text)))
+            return self._complete(parsed, answer)
+        content = ["completions", named, parsed.before(), parsed.text]
+        async with contextlib.AsyncExitStack() as stack:
+            taken = await stack.enter_async_context(
+                self._server.requests.take(request, who, content, lambda: self._thread(named, parsed), known=bool(parsed.user))
+            )
+            if taken.answer is not None:
+                taken.delivered = not await request.is_disconnected()
+                return self._complete(parsed, taken.answer)
+            client = await self._server.threads.open((*place, taken.thread), user)
+            deliveries = exchange(client, parsed.text, taken.message)
+            if not parsed.stream:
+                taken.is_gone = request.is_disconnected
+                taken.answer = answer = await self._whole(deliveries)
+                await self._remember(parsed, answer, taken.thread)
+                taken.delivered = not await request.is_disconnected()
+                return self._complete(parsed, answer)
+            # If the message is not accepted, the error is still an ordinary response with its own status.
+            first = await anext(deliveries, None)
+            return self._stream(self._pieces(parsed, first, deliveries, taken), stack.pop_all().aclose)
+        raise AssertionError("unreachable")
 
-    async def _remember(self, parsed: CompletionRequest, answer: str, thread: str, *, named: bool) -> None:
-        if not named:
+    async def _is_helper(
+        self, request: Request, parsed: CompletionRequest, namespace: tuple[str, ...] | None, user: str
+    ) -> bool:
+        """Return whether the front end asks for itself, such as for a title; `namespace` is that of a named thread."""
+        if is_helper_request(
+            parsed.text,
+            begins=parsed.begins,
+            headers=request.headers,
+            metadata=parsed.metadata,
+            system=parsed.system,
+            patterns=self._server.options.helper_prompts,
+        ):
+            return True
+        if namespace is None or not parsed.begins or len(parsed.text) < LEAST_QUOTATION:
+            return False
+        client = await self._server.threads.open(namespace, user)
+        return quotes(parsed.text, client.chat.transcript())
+
+    def _complete(self, parsed: CompletionRequest, answer: str) -> Response:
+        """Return an answer that is known as a whole, in the form that the request wants."""
+        if parsed.stream:
+            return self._stream(self._whole_pieces(parsed, answer))
+        return JSONResponse(self._shape("chat.completion", {"message": {"role": "assistant", "content": answer}}, "stop"))
+
+    def _stream(self, pieces: AsyncIterator[str], ended: Callable[[], Awaitable[object]] | None = None) -> Response:
+        options = self._server.options
+        return streaming(pieces, heartbeat=options.heartbeat, closing=self._server.closing, ended=ended)
+
+    def _thread(self, named: str, parsed: CompletionRequest) -> str:
+        if named:
+            return f"named {named}"
+        known = None if parsed.begins else self._server.records.thread_of(parsed.before())
+        return known or f"unnamed {secrets.token_urlsafe(12)}"
+
+    async def _remember(self, parsed: CompletionRequest, answer: str, thread: str) -> None:
+        if thread.startswith("unnamed "):
             await self._server.records.record_history(parsed.afterwards(answer), thread)
 
     async def _whole(self, deliveries: AsyncIterator[Delivery]) -> str:
@@ -196,9 +251,7 @@ class CompletionEndpoints:
         parsed: CompletionRequest,
         first: Delivery | None,
         deliveries: AsyncGenerator[Delivery, None],
-        thread: str,
-        *,
-        named: bool,
+        taken: TakenRequest,
     ) -> AsyncIterator[str]:
         identity = f"chatcmpl-{secrets.token_hex(12)}"
         parts: list[str] = []
@@ -218,7 +271,19 @@ class CompletionEndpoints:
                 ).decode()
             )
             return
-        await self._remember(parsed, "".join(parts), thread, named=named)
+        taken.answer = "".join(parts)
+        await self._remember(parsed, taken.answer, taken.thread)
+        for piece in self._ending(parsed, identity):
+            yield piece
+        taken.delivered = True
+
+    async def _whole_pieces(self, parsed: CompletionRequest, answer: str) -> AsyncIterator[str]:
+        identity = f"chatcmpl-{secrets.token_hex(12)}"
+        yield self._chunk(identity, {"role": "assistant", "content": answer})
+        for piece in self._ending(parsed, identity):
+            yield piece
+
+    def _ending(self, parsed: CompletionRequest, identity: str) -> Iterator[str]:
         yield self._chunk(identity, {}, finish="stop")
         if parsed.usage:
             closing = self._shape("chat.completion.chunk", None, None, identity) | {"choices": [], "usage": _USAGE}

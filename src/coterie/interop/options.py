@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import msgspec
 
@@ -25,6 +26,11 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     user_headers: tuple[str, ...] = ("x-user", "x-openwebui-user-id")
     """The headers that name the user. The first of them in a request counts. Behind a proxy that authenticates, name only
     the one that the proxy sets, and removes from what clients send."""
+    retry_window: float = 600.0
+    """Time in which the same request counts as a retry, if the answer to the first did not reach its client."""
+    helper_prompts: tuple[str, ...] = ()
+    """Regular expressions of the requests that your front end makes for itself, beside those of known ones: they are
+    answered by the model without tools, and do not enter the conversation."""
     body_limit: int = 16_000_000
     """Bytes of a request at most. Front ends send the whole history each time, of which only the new message counts; its
     length is limited by `ConversationSettings.longest`."""
@@ -43,6 +49,12 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         check_number("ServingOptions.open_threads", self.open_threads, least=1, whole=True)
         check_number("ServingOptions.heartbeat", self.heartbeat, above=0)
         check_number("ServingOptions.drain", self.drain)
+        check_number("ServingOptions.retry_window", self.retry_window)
+        for pattern in self.helper_prompts:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise InvalidSetting("ServingOptions.helper_prompts", pattern, f"a regular expression ({error})") from error
         for header in self.user_headers:
             if not header:
                 raise InvalidSetting("ServingOptions.user_headers", header, "names of headers")

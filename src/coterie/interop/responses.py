@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from coterie.errors import (
     ConversationClosed,
@@ -119,9 +120,30 @@ def sse(data: str, *, id: int | None = None) -> str:  # noqa: A002 - the name in
     return (f"id: {id}\n" if id is not None else "") + f"data: {data}\n\n"
 
 
-def streaming(pieces: AsyncIterator[str], *, heartbeat: float, closing: asyncio.Event) -> StreamingResponse:
+class _EventStreamResponse(StreamingResponse):
+    """A stream that calls `ended` at its end, however it ends, and even if it never began."""
+
+    ended: Callable[[], Awaitable[object]] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self.ended is not None:
+                await self.ended()
+
+
+def streaming(
+    pieces: AsyncIterator[str],
+    *,
+    heartbeat: float,
+    closing: asyncio.Event,
+    ended: Callable[[], Awaitable[object]] | None = None,
+) -> StreamingResponse:
     """Return a response that streams pieces as they come."""
-    return StreamingResponse(_alive(pieces, heartbeat, closing), media_type="text/event-stream", headers=_HEADERS)
+    response = _EventStreamResponse(_alive(pieces, heartbeat, closing), media_type="text/event-stream", headers=_HEADERS)
+    response.ended = ended
+    return response
 
 
 async def _alive(pieces: AsyncIterator[str], heartbeat: float, closing: asyncio.Event) -> AsyncIterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from coterie.conversation import Conversation, Conversations, TurnBegan
 from coterie.interop.options import ServingOptions
+from coterie.interop.retries import RequestRecords
 from coterie.kernel import Clock
 from coterie.storage import Database, Schema, Transaction
 
@@ -182,7 +183,13 @@ class ServerState:
     """The state that all endpoints share. Only the server's loop uses it."""
 
     def __init__(
-        self, name: str, conversations: Conversations, records: ThreadRecords, options: ServingOptions, clock: Clock
+        self,
+        name: str,
+        conversations: Conversations,
+        records: ThreadRecords,
+        requests: RequestRecords,
+        options: ServingOptions,
+        clock: Clock,
     ) -> None:
         self.name = name
         """The model name of the assistant."""
@@ -191,5 +198,6 @@ class ServerState:
         self.options = options
         self.clock = clock
         self.threads = ClientThreads(conversations, records, clock, options.open_threads)
+        self.requests = requests
         self.closing = asyncio.Event()
         """Set when the server stops, so that endless streams end."""

@@ -47,7 +47,10 @@ def answer(request: ModelRequest) -> ModelReply:
     offered = {tool.name for tool in request.tools}
     if not offered:
         # Results to merge with later messages are at the end of the instructions, a line each.
-        _, _, outcomes = request.instructions.partition("The outcomes:\n")
+        _, found, outcomes = request.instructions.partition("The outcomes:\n")
+        if not found:
+            # A front end asks for itself, such as for a title.
+            return _say(phrases.TITLE)
         return _say(" ".join(phrases.outcome(line.removeprefix("- ")) for line in outcomes.splitlines()) or phrases.LOST)
     return _Answer(dialogue, offered).reply()
 

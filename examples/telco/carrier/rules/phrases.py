@@ -23,6 +23,7 @@ HELP = (
 )
 GREETING = f"Hello! This is the desk of the telephone company. {HELP}"
 LOST = f"I did not understand that. {HELP}"
+TITLE = "Telephone company"
 NAMES = {
     "close_contract": "the closing of your contract",
     "start_login": "the sending of the code",

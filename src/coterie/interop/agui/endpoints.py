@@ -20,8 +20,10 @@ from coterie.conversation import Delivered, OperationChanged, OperationProgresse
 from coterie.errors import ConversationError, CoterieError
 from coterie.interop.access import verified_user
 from coterie.interop.agui.run_request import RunRequest, parse_request
-from coterie.interop.agui.translator import EventTranslator, content
+from coterie.interop.agui.translator import EventTranslator, content, whole_message
+from coterie.interop.asides import answer_aside
 from coterie.interop.exchange import Delivery, chain, exchange
+from coterie.interop.helper_requests import LEAST_QUOTATION, is_helper_request, quotes
 from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
 from coterie.interop.threads import ClientThread, ServerState
 
@@ -35,6 +37,8 @@ class AgUiEndpoints:
     async def run(self, request: Request) -> Response:
         """``POST /agui``: send the new message, if any, and stream the events until the turn ends."""
         parsed = parse_request(await read_json(request, self._server.options.body_limit))
+        if parsed.text is not None and await self._is_helper(request, parsed):
+            return self._stream(self._aside(parsed, parsed.text))
         client = await self._client_thread(request, parsed.thread)
         deliveries = exchange(client, parsed.text, parsed.message, known=parsed.known, after=parsed.after)
         # The message is on the disk before the run is announced: a front end that leaves then has not lost it.
@@ -44,6 +48,26 @@ class AgUiEndpoints:
         except CoterieError as error:
             first = error
         return self._stream(self._running(client, parsed, first, deliveries))
+
+    async def _is_helper(self, request: Request, parsed: RunRequest) -> bool:
+        patterns, text = self._server.options.helper_prompts, parsed.text or ""
+        if is_helper_request(text, begins=parsed.begins, headers=request.headers, patterns=patterns):
+            return True
+        if not parsed.begins or len(text) < LEAST_QUOTATION:
+            return False
+        return quotes(text, (await self._client_thread(request, parsed.thread)).chat.transcript())
+
+    async def _aside(self, parsed: RunRequest, text: str) -> AsyncIterator[str]:
+        """Answer a request of the front end's own, which does not enter the conversation."""
+        yield _encoded(_started(parsed))
+        try:
+            answer = await answer_aside(self._server.conversations, [("user", text)])
+        except CoterieError as error:
+            yield _encoded(RunErrorEvent(message=public_message(error, f"run {parsed.run}"), code="failed"))
+            return
+        for made in whole_message(f"aside-{parsed.run}", answer):
+            yield _encoded(made)
+        yield _encoded(_finished(parsed))
 
     async def listen(self, request: Request) -> Response:
         """``GET /agui/{thread}/events``: stream results and the progress of operations between runs, without an end.
@@ -90,8 +114,7 @@ class AgUiEndpoints:
         first: Delivery | CoterieError | None,
         deliveries: AsyncGenerator[Delivery, None],
     ) -> AsyncIterator[str]:
-        started = RunStartedEvent(thread_id=parsed.thread, run_id=parsed.run, protocol_version=PROTOCOL_VERSION)
-        yield _encoded(started)
+        yield _encoded(_started(parsed))
         translator = EventTranslator(client.chat.operations(unfinished=True))
         try:
             async with contextlib.aclosing(deliveries):
@@ -106,9 +129,7 @@ class AgUiEndpoints:
             code = "invalid_input" if isinstance(error, ConversationError) and isinstance(error, ValueError) else "failed"
             yield _encoded(RunErrorEvent(message=public_message(error, f"run {parsed.run}"), code=code))
             return
-        yield _encoded(
-            RunFinishedEvent(thread_id=parsed.thread, run_id=parsed.run, outcome=RunFinishedSuccessOutcome(type="success"))
-        )
+        yield _encoded(_finished(parsed))
 
     async def _listening(self, client: ClientThread, thread: str, after: int | None) -> AsyncIterator[str]:
         start = client.last_sent if after is None else after
@@ -128,6 +149,15 @@ class AgUiEndpoints:
                     client.advance(event.id)
         finally:
             client.listeners -= 1
+
+
+def _started(parsed: RunRequest) -> BaseEvent:
+    return RunStartedEvent(thread_id=parsed.thread, run_id=parsed.run, protocol_version=PROTOCOL_VERSION)
+
+
+def _finished(parsed: RunRequest) -> BaseEvent:
+    outcome = RunFinishedSuccessOutcome(type="success")
+    return RunFinishedEvent(thread_id=parsed.thread, run_id=parsed.run, outcome=outcome)
 
 
 def _translated(translator: EventTranslator, delivery: Delivery) -> list[BaseEvent]:

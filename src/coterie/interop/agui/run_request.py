@@ -32,6 +32,11 @@ class RunRequest:
     """The last of these events; None if the front end names none."""
     given: RunAgentInput
 
+    @property
+    def begins(self) -> bool:
+        """Return whether the messages have no answer yet."""
+        return not any(getattr(each, "role", "") == "assistant" for each in self.given.messages)
+
 
 def parse_request(body: Any) -> RunRequest:
     """Return the validated request of a body. Raises `HTTPProblem` with the wrong key."""

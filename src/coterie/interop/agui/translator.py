@@ -153,6 +153,15 @@ class EventTranslator:
         return [*events, _at(delta, event)]
 
 
+def whole_message(name: str, text: str) -> list[BaseEvent]:
+    """Return the events of a message that is known as a whole."""
+    return [
+        TextMessageStartEvent(message_id=name, role="assistant"),
+        TextMessageContentEvent(message_id=name, delta=text or "-"),
+        TextMessageEndEvent(message_id=name),
+    ]
+
+
 def content(operation: Operation) -> dict[str, Any]:
     """Return an operation as JSON for front ends."""
     return {
