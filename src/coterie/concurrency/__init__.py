@@ -3,6 +3,7 @@
 This room starts every thread of Coterie and creates every lock, with its place in one documented order.
 """
 
+from coterie.concurrency.closing import AsyncContext
 from coterie.concurrency.completion import Completion, Signal
 from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.frames import waits
@@ -14,6 +15,7 @@ from coterie.concurrency.threads import Thread, start_thread
 from coterie.concurrency.timers import PeriodicJob, Timer, Timers
 
 __all__ = [
+    "AsyncContext",
     "AutoResetEvent",
     "Completion",
     "ElasticPool",

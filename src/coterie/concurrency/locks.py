@@ -22,6 +22,8 @@ _TRIES = 16
 class Rank(enum.IntEnum):
     """The order of locks, outer before inner. Each line names what the lock guards."""
 
+    STARTING = 3
+    """The environment of this process, while a worker process starts and inherits it."""
     DATABASE = 4
     """One database file, while it is being opened or closed."""
     DATABASES = 5

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from coterie.concurrency import PeriodicJob, SwitchInterval, Timers
+from coterie.concurrency import AsyncContext, PeriodicJob, SwitchInterval, Timers
 from coterie.errors import MemoryClosed
 from coterie.kernel import Clock, Codec, Countdown, check_number, clock_or_system
 from coterie.memory.cache import CacheStatistics
@@ -54,7 +54,7 @@ class _Unknown:
     """Marks a cached value that is not decoded yet, or that its reader could mutate."""
 
 
-class TieredMemory:
+class TieredMemory(AsyncContext):
     """Four tiers in one store: cache, short-term, intermediate and long-term.
 
     ::

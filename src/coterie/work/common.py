@@ -15,6 +15,7 @@ from coterie.kernel import check_instance, check_number
 from coterie.work.jobs import Retry
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
 from coterie.work.pool.metrics import LaneMetrics, WorkMetrics, add
+from coterie.work.pool.status import worker_status
 from coterie.work.sizing import Sizing
 
 _HERE = Path(__file__).parent
@@ -79,5 +80,7 @@ def measure_pools(name: str, pools: Mapping[str, WorkPool], wait_per_compute: fl
         callback_errors=sum(pool.table.callback_errors for pool in each),
         scaling=tuple(sorted((event for pool in each for event in pool.scaling.copy()), key=lambda event: event.at)),
         wait_per_compute=wait_per_compute,
+        worker_status=worker_status(pools),
+        retained_bytes=sum(pool.table.retained.bytes for pool in each),
         unheard=sum(pool.table.unheard.count for pool in each),
     )

@@ -2,84 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
-import msgspec
-
-from coterie.concurrency import Timers, ends_in_order
+from coterie.concurrency import Timers
 from coterie.concurrency.forks import register_fork_handler
 from coterie.errors import InvalidSetting
-from coterie.kernel import Clock, check_number, choice, clock_or_system
+from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
+from coterie.work.base import Admit, WorkSystem, check_admit
 from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random
-from coterie.work.jobs import Call, Job, Priority, Retry, TaskType
-from coterie.work.jobs.call import check_call, check_ran
+from coterie.work.jobs import Call, Job, JobState, Priority, Retry, TaskType
+from coterie.work.jobs.call import check_call
+from coterie.work.mapping import ChunkedCall, ChunkedMap
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
+from coterie.work.pool.keys import JobKeys
 from coterie.work.pool.metrics import WorkMetrics
 from coterie.work.pool.stopping import WorkStopReport, stop_pools
 from coterie.work.pool.workers import ThreadRunner
 from coterie.work.processes import ProcessRunner, pack
-from coterie.work.processes.failures import PackedFailure, pack_failure, unpack_failure
+from coterie.work.processes.options import ProcessOptions
 from coterie.work.sizing import Sizing, WaitRatio
 
 R = TypeVar("R")
-T = TypeVar("T")
 
+_WINDOW = 8
+"""Jobs of a map that are in hand at least."""
 _LANES = list(TaskType)
 _INDEX = {lane: number for number, lane in enumerate(TaskType)}
-
-
-class ChunkResult(msgspec.Struct, Generic[R], frozen=True):
-    """The values of a chunk of items, up to the first error."""
-
-    values: list[R]
-    error: Exception | None = None
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # An error as an ordinary value would lose its class or its text, or could not be sent at all.
-        return _restore_chunk, (self.values, None if self.error is None else pack_failure(self.error))
-
-
-def _restore_chunk(values: list[R], failure: PackedFailure | None) -> ChunkResult[R]:
-    error = None if failure is None else unpack_failure(failure, "an item of a map")
-    return ChunkResult(values, error if isinstance(error, Exception) else None)
-
-
-class ChunkedCall(Generic[T, R]):
-    """Calls a function for each item of a chunk. Immutable; messages show the name of the function."""
-
-    def __init__(self, function: Callable[[T], R]) -> None:
-        self.__wrapped__ = function
-
-    def __call__(self, *items: T) -> ChunkResult[R]:
-        """Call the function for each item."""
-        function = self.__wrapped__
-        done: list[R] = []
-        try:
-            for item in items:
-                done.append(check_ran(function, function(item)))  # noqa: PERF401 - keep the values before an error
-        except Exception as error:
-            if not done:
-                raise
-            return ChunkResult(done, error)
-        return ChunkResult(done)
-
-
-def chunk_values(jobs: Sequence[Job[ChunkResult[R]]]) -> Iterator[R]:
-    """Yield the values of chunks in order. Raise the first error in its place, and cancel the later chunks."""
-    try:
-        for job in jobs:
-            chunk = job.result()
-            yield from chunk.values
-            if chunk.error is not None:
-                raise chunk.error
-    finally:
-        for job in jobs:
-            if not job.done:
-                job.cancel("an earlier item failed, or the iterator was closed")
 
 
 def _free_threaded() -> bool:
@@ -90,7 +41,7 @@ def _free_threaded() -> bool:
     return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
-class ProcessingEngine:
+class ProcessingEngine(WorkSystem):
     """Runs jobs of four types, each with its own queue, on workers that also serve the other queues.
 
     ::
@@ -107,8 +58,14 @@ class ProcessingEngine:
         threads: Bounds of the threads, instead of those of the sizing. Measurements do not change given bounds.
         processes: Bounds of the processes, instead of those of the sizing.
         cpu_bound: Types whose jobs are CPU-bound by default.
+        handlers: The function of each type of job, for `process`.
         queue: The limits and the overflow policy of the queues.
         keep: The retention of ended jobs.
+        cache: The retention of the results of jobs that have a key.
+        admit: Called with 1 before a job is accepted. It may wait, or raise to refuse the job: `ResourceController.admit`.
+        initializer: Called without arguments in each process before its first job, such as to load a model.
+        max_tasks_per_child: Jobs after which a process is replaced; None for no limit.
+        max_memory_per_child: Bytes of resident memory above which a process is replaced after its job; None for no limit.
         clock: The clock of timeouts, retries, ageing and balancing.
         balance_every: Seconds between two adaptations of the workers to the load.
         seed: The seed of retry jitter.
@@ -122,16 +79,31 @@ class ProcessingEngine:
         threads: Bounds | None = None,
         processes: Bounds | None = None,
         cpu_bound: Collection[TaskType | str] = (),
+        handlers: Mapping[TaskType | str, Callable[..., Any]] | None = None,
         queue: QueueLimits = QueueLimits(),  # noqa: B008 - it is immutable
         keep: Retention = Retention(),  # noqa: B008 - it is immutable
+        cache: Retention = Retention(),  # noqa: B008 - it is immutable
+        admit: Admit | None = None,
+        initializer: Callable[[], object] | None = None,
+        max_tasks_per_child: int | None = None,
+        max_memory_per_child: int | None = None,
         clock: Clock | None = None,
         balance_every: float = 0.25,
         seed: int | None = None,
         name: str = "processing",
     ) -> None:
+        self._options = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         check_engine("ProcessingEngine", name, sizing, queue, keep, balance_every, threads, processes)
         if isinstance(cpu_bound, str):
             raise InvalidSetting("ProcessingEngine.cpu_bound", cpu_bound, "a collection of task types")
+        check_instance("ProcessingEngine.cache", cache, Retention, "a retention: Retention(count=..., seconds=...)")
+        check_admit("ProcessingEngine", admit)
+        check_number("ProcessingEngine.max_tasks_per_child", max_tasks_per_child, least=1, whole=True, optional=True)
+        check_number("ProcessingEngine.max_memory_per_child", max_memory_per_child, least=1, whole=True, optional=True)
+        self._admit = admit
+        self._handlers = {choice("ProcessingEngine.handlers", each, TaskType): run for each, run in (handlers or {}).items()}
+        for function in (*self._handlers.values(), *(() if initializer is None else (initializer,))):
+            check_call("ProcessingEngine", function, None)
         self.name = name
         self.sizing = sizing if sizing is not None else Sizing.detect()
         self.ratio = WaitRatio(self.sizing)
@@ -154,29 +126,28 @@ class ProcessingEngine:
             observe=self.ratio.observe,
             max_workers=max_workers,
         )
+        process_bounds = processes if processes is not None else self.sizing.processes
+        options = ProcessOptions(
+            initializer=None if initializer is None else pack(Call(initializer, (), None)).payload,
+            max_tasks=max_tasks_per_child,
+            max_memory=max_memory_per_child,
+            threads=max(1, self.sizing.machine.usable // process_bounds.most),
+        )
         self._processes = WorkPool(
             f"{name}-cpu",
             _LANES,
             self._timers,
-            bounds=processes if processes is not None else self.sizing.processes,
+            bounds=process_bounds,
             limits=queue,
             keep=keep,
-            make_runner=ProcessRunner,
+            make_runner=partial(ProcessRunner, options),
             random=new_random(seed),
             balance_every=balance_every,
         )
+        self._keys: JobKeys[Job[Any]] = JobKeys(cache, self._timers.clock, lambda job: job.state is JobState.SUCCEEDED)
         self._guard = new_guard()
         self._pools = {"threads": self._threads, "processes": self._processes}
         register_fork_handler(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop(drain=ends_in_order(kind))
-
-    def __repr__(self) -> str:
-        return f"<ProcessingEngine {self.name}>"
 
     def submit(
         self,
@@ -190,6 +161,7 @@ class ProcessingEngine:
         deadline: float | None = None,
         retry: Retry | None = None,
         cpu_bound: bool | None = None,
+        key: str | None = None,
         callback: Callable[[Job[R]], object] | None = None,
     ) -> Job[R]:
         """Run ``function(*arguments, **keywords)`` on a worker and return its `Job`.
@@ -198,9 +170,13 @@ class ProcessingEngine:
         attempt exceeds its time is killed, and the attempt may be retried. A thread cannot be ended: the job ends with a
         `JobTimeout` that reports it, and is not retried while its function runs. `callback(job)` runs when the job ends.
 
+        With a `key`, the result is cached: while a job with that key is live, or its result is retained (`cache`), that job is
+        returned and nothing runs. A job that failed or was cancelled is not reused. Give jobs with other arguments other keys.
+
         If the queue is full, the call waits for space, raises `QueueFull`, or sheds a job, as the `queue` of the engine
         says; on the thread of a running event loop it never blocks. Raises `NotSendable` for a call that cannot be
-        pickled for a process, `WorkStopped` after `stop` and in a forked process, and `InvalidSetting`.
+        pickled for a process, `WorkStopped` after `stop` and in a forked process, `KeyConflict` for a key of another
+        function, the errors of `admit`, and `InvalidSetting`.
         """
         check_call("submit", function, keywords)
         if timeout is not None or deadline is not None or retry is not None:
@@ -213,17 +189,43 @@ class ProcessingEngine:
             pool = self._processes
             call = pack(call)
         job: Job[R] = Job(pool, call, _INDEX[lane], level, timeout=timeout, deadline=deadline, retry=retry)
+        if key is not None:
+            check_instance("submit.key", key, str, "a text, or None")
+            known: Job[R] | None = self._keys.claim(key, job)
+            if known is not None:
+                if callback is not None:
+                    known.on_done(callback)
+                return known
+            job.add_callback(partial(self._keys.note_end, key, job))
         if callback is not None:
             job.on_done(callback)
-        pool.submit(job)
+        try:
+            if self._admit is not None:
+                self._admit(1)
+            pool.submit(job)
+        except BaseException as error:
+            if key is not None:
+                self._keys.release(key, job)
+                # Another caller may have got this job through its key.
+                job.refuse(error)
+            raise
         return job
+
+    def process(self, type: TaskType | str, /, *arguments: Any, **options: Any) -> Job[Any]:  # noqa: A002 - as in `submit`
+        """Submit the function that `handlers` has for a type of job. `options` are those of `submit`; it raises the same."""
+        lane = choice("process.type", type, TaskType)
+        handler = self._handlers.get(lane)
+        if handler is None:
+            known = ", ".join(self._handlers) or "none"
+            raise InvalidSetting("process.type", type, f"a type with a handler: ProcessingEngine(handlers=...) has {known}")
+        return self.submit(handler, *arguments, type=lane, **options)
 
     def map(
         self,
-        function: Callable[[T], R],
-        items: Iterable[T],
-        *,
+        function: Callable[..., R],
+        *items: Iterable[Any],
         chunk: int = 1,
+        window: int | None = None,
         type: TaskType | str = TaskType.REASONING,  # noqa: A002 - the field's own name
         priority: Priority | str = Priority.NORMAL,
         timeout: float | None = None,
@@ -232,56 +234,41 @@ class ProcessingEngine:
     ) -> Iterator[R]:
         """Call `function` for each item, `chunk` items per job, and return an iterator over the values.
 
-        Submits all items before it returns. Values come in the order of the items; the first error is raised in its
-        place, and later jobs are cancelled unless they have started.
+        Several iterables give the function several arguments, as the built-in `map` does. At most `window` jobs are in hand,
+        by default two for each worker that there may be, and at least 8; further items are taken as values are read. Values come in the
+        order of the items; the first error is raised in its place, and later jobs are cancelled unless they have started.
         """
         check_number("map.chunk", chunk, least=1, whole=True)
+        check_number("map.window", window, least=1, whole=True, optional=True)
         check_call("map", function, None)
-        chunks = iter(items)
-        work = ChunkedCall(function)
-        jobs: list[Job[ChunkResult[R]]] = []
-        try:
-            while batch := tuple(itertools.islice(chunks, chunk)):
-                jobs.append(
-                    self.submit(work, *batch, type=type, priority=priority, timeout=timeout, retry=retry, cpu_bound=cpu_bound)
-                )
-        except BaseException:
-            for job in jobs:
-                job.cancel("a later chunk of its map could not be submitted")
-            raise
-        return chunk_values(jobs)
+        submit = partial(self.submit, type=type, priority=priority, timeout=timeout, retry=retry, cpu_bound=cpu_bound)
+        work = ChunkedCall(function, spread=len(items) != 1)
+        in_processes = cpu_bound if cpu_bound is not None else choice("map.type", type, TaskType) in self._cpu_bound
+        most = (self._processes if in_processes else self._threads).workers.bounds.most
+        taken = iter(items[0]) if len(items) == 1 else zip(*items, strict=False)
+        return ChunkedMap(lambda batch: submit(work, *batch), taken, chunk, window or max(_WINDOW, 2 * most))
 
     def job(self, id: str) -> Job[Any] | None:  # noqa: A002 - the field's own name
-        """Return a live or retained job by its id, or None."""
+        """Return a live or retained job by its id or its key, or None."""
+        found = self._keys.find(id)
+        if found is not None:
+            return found
         name, _, number = id.rpartition("-")
         for pool in self._pools.values():
             if pool.name == name and number.isdigit():
                 return pool.table.find(int(number))
         return None
 
-    @property
-    def stopped(self) -> bool:
-        """Return whether the engine accepts no more jobs."""
-        return any(pool.table.closed for pool in self._pools.values())
+    def dead(self) -> list[Job[Any]]:
+        """Return the retained jobs that failed or timed out. To run one again, submit its call again."""
+        return self.jobs(JobState.FAILED, JobState.TIMED_OUT)
 
     def metrics(self) -> WorkMetrics:
         """Return the current metrics by type. Blocks no worker."""
         return measure_pools(self.name, self._pools, self.ratio.wait_per_compute)
 
-    def balance(self) -> None:
-        """Adapt the workers to the load now. A timer also does this periodically."""
-        for pool in self._pools.values():
-            pool.balance()
-
-    def stop(self, *, drain: bool = True, timeout: float = 10.0) -> WorkStopReport:
-        """Accept no more jobs, stop, and return a report, after at most `timeout` seconds of real time and a little more.
-
-        With `drain`, submitted jobs run first, retries included, within the time limit. The remaining jobs, or all of
-        them without `drain`, are cancelled: processes are killed; jobs on threads have the rest of the time to end, and
-        are then abandoned and named in the report. Their threads do not keep the process from exiting. Safe to call
-        twice and from several threads. Raises `JobWaitCycle` in a job of this engine.
-        """
-        check_number("stop.timeout", timeout)
+    def _stop(self, *, drain: bool, timeout: float) -> WorkStopReport:
+        """Stop and wait for the end; see `stop`."""
         report = stop_pools(list(self._pools.values()), drain=drain, timeout=timeout)
         self._timers.close()
         self._guard.release()

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import AsyncContext, Rank, new_lock
 from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClosed
 from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
 from coterie.storage import Transaction
@@ -35,7 +35,7 @@ _REMEMBERED = 10_000
 _FOREVER = float("inf")
 
 
-class World:
+class World(AsyncContext):
     """A state that is the fold of its events. Views read it; decided intents change it.
 
     ::

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from coterie.concurrency import Rank, Timers, ends_in_order, new_lock
+from coterie.concurrency import Rank, Timers, new_lock
 from coterie.concurrency.forks import register_fork_handler
 from coterie.errors import InvalidSetting, WorkError
 from coterie.errors.work import UnknownAction
@@ -18,6 +17,7 @@ from coterie.kernel import Clock, check_instance, check_number, choice, clock_or
 from coterie.work.actions.action import Action, DeadAction
 from coterie.work.actions.breaker import Circuit, CircuitBreaker, CircuitState
 from coterie.work.actions.resources import Resource, ResourceLimits
+from coterie.work.base import Admit, WorkSystem, check_admit
 from coterie.work.common import check_engine, check_job, measure_pools, new_guard, new_random
 from coterie.work.jobs import ActionStage, Call, Job, JobState, Priority, Retry
 from coterie.work.jobs.call import check_call, check_ran, runs_later
@@ -54,7 +54,7 @@ class ActionMetrics(WorkMetrics, frozen=True):
     """Dead actions that were dropped because more than the maximum were retained."""
 
 
-class ActionSystem:
+class ActionSystem(WorkSystem):
     """Runs actions, retries failed ones, and applies results.
 
     ::
@@ -81,6 +81,7 @@ class ActionSystem:
         dead: Maximum number of retained dead actions.
         on_dead: Called with each `DeadAction`, on the thread that ends the action. If it raises, that is logged and counted
             in `callback_errors`.
+        admit: Called with 1 before an action is accepted. It may wait, or raise to refuse the action.
         clock: The clock of timeouts, retries, rates, circuit breakers and balancing.
         balance_every: Seconds between two adaptations of the workers to the load.
         seed: The seed of retry jitter.
@@ -100,11 +101,13 @@ class ActionSystem:
         keep: Retention = Retention(),  # noqa: B008 - it is immutable
         dead: int = 1_000,
         on_dead: Callable[[DeadAction], object] | None = None,
+        admit: Admit | None = None,
         clock: Clock | None = None,
         balance_every: float = 0.25,
         seed: int | None = None,
         name: str = "actions",
     ) -> None:
+        self._options = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         check_engine("ActionSystem", name, sizing, queue, keep, balance_every, workers)
         check_number("ActionSystem.dead", dead, whole=True)
         if apply is not None:
@@ -126,6 +129,8 @@ class ActionSystem:
         self.sizing = sizing if sizing is not None else Sizing.detect()
         self.ratio = WaitRatio(self.sizing)
         """The measured ratio of waiting to computing."""
+        check_admit("ActionSystem", admit)
+        self._admit = admit
         self._apply = apply
         self._breaker = breaker
         self._breakers = dict(breakers or {})
@@ -146,6 +151,7 @@ class ActionSystem:
             observe=self.ratio.observe,
             max_workers=max_workers,
         )
+        self._pools = {"threads": self.pool}
         self._resources = {
             each: Resource(limits, self._timers, self.pool.enqueue, queue.age_after)
             for each, limits in (resources or {}).items()
@@ -160,15 +166,6 @@ class ActionSystem:
         self._circuits: dict[str, Circuit] = {}
         self._dead: OrderedDict[str, tuple[DeadAction, Action[Any]]] = OrderedDict()
         register_fork_handler(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop(drain=ends_in_order(kind))
-
-    def __repr__(self) -> str:
-        return f"<ActionSystem {self.name}>"
 
     def submit(
         self,
@@ -283,14 +280,9 @@ class ActionSystem:
             circuit = self._circuits.get(target)
         return CircuitState.CLOSED if circuit is None else circuit.state
 
-    @property
-    def stopped(self) -> bool:
-        """Return whether the system accepts no more actions."""
-        return self.pool.table.closed
-
     def metrics(self) -> ActionMetrics:
         """Return the current metrics by stage. Blocks no worker."""
-        work = measure_pools(self.name, {"threads": self.pool}, self.ratio.wait_per_compute)
+        work = measure_pools(self.name, self._pools, self.ratio.wait_per_compute)
         return ActionMetrics(
             **{name: getattr(work, name) for name in work.__struct_fields__},
             resources={name: ResourceMetrics(each.in_use, each.waiting) for name, each in self._resources.items()},
@@ -299,13 +291,15 @@ class ActionSystem:
             dead_dropped=self._dead_dropped,
         )
 
-    def balance(self) -> None:
-        """Adapt the workers to the load now. A timer also does this periodically."""
-        self.pool.balance()
+    def restart(self, *, timeout: float = 1.0) -> WorkStopReport:
+        """Restart; see `WorkSystem.restart`. Dead actions and idempotency keys are kept; all circuits are closed."""
+        kept = self._keys, self._dead, self._dead_dropped
+        report = super().restart(timeout=timeout)
+        self._keys, self._dead, self._dead_dropped = kept
+        return report
 
-    def stop(self, *, drain: bool = True, timeout: float = 10.0) -> WorkStopReport:
-        """Accept no more actions, stop, and return a report. Raises the errors of `ProcessingEngine.stop`, and works alike."""
-        check_number("stop.timeout", timeout)
+    def _stop(self, *, drain: bool, timeout: float) -> WorkStopReport:
+        """Stop and wait for the end; see `stop`."""
         report = stop_pools([self.pool], drain=drain, timeout=timeout)
         self._timers.close()
         self._guard.release()
@@ -367,6 +361,8 @@ class ActionSystem:
 
     def _submit(self, action: Action[Any]) -> None:
         try:
+            if self._admit is not None:
+                self._admit(1)
             self.pool.submit(action)
         except BaseException as error:
             if action.key is not None:

@@ -86,6 +86,11 @@ class JobFuture(Completion, Generic[R_co]):
         self._waits_for: JobFuture[Any] | None = None
 
     @property
+    def waits(self) -> bool:
+        """Return whether its function waits for another job."""
+        return self._waits_for is not None
+
+    @property
     def label(self) -> str:
         """Return the id and the name of the job for messages."""
         raise NotImplementedError

@@ -10,10 +10,11 @@ import msgspec
 
 from coterie.concurrency import Rank, Timer, new_lock
 from coterie.concurrency.contexts import carried_context
-from coterie.kernel import Clock
+from coterie.kernel import Clock, check_number
 from coterie.work.jobs.call import Call, EndedCall
 from coterie.work.jobs.future import CURRENT, FutureOwner, JobFuture
 from coterie.work.jobs.kinds import LEVELS, JobState, Priority
+from coterie.work.jobs.progress import Progress, check_progress
 from coterie.work.jobs.retry import Retry
 
 R_co = TypeVar("R_co", covariant=True)
@@ -42,7 +43,7 @@ class JobOwner(FutureOwner, Protocol):
         """Return the source of job numbers."""
         ...
 
-    def cancel(self, job: Job[Any], reason: str) -> bool:
+    def cancel(self, job: Job[Any], reason: str, grace: float = 0.0) -> bool:
         """Cancel a job; see `Job.cancel`."""
         ...
 
@@ -60,7 +61,8 @@ class FailedAttempt(msgspec.Struct, frozen=True, gc=False):
 def current_job() -> Job[Any] | None:
     """Return the job that the calling thread runs, or None.
 
-    A long function can check its `cancel_requested` now and then, and raise `JobCancelled`.
+    A long function can check its `cancel_requested` now and then, and raise `JobCancelled`; it can call its
+    `report_progress`. In a worker process the job has these, `id` and `name` only.
     """
     return cast("Job[Any] | None", CURRENT.job)
 
@@ -86,6 +88,7 @@ class Job(JobFuture[R_co]):
         "level",
         "number",
         "origin",
+        "progress",
         "ready_at",
         "retry",
         "size",
@@ -131,6 +134,8 @@ class Job(JobFuture[R_co]):
         self.submitted_at = self.ready_at = self.started_at = pool.clock.monotonic()
         self.ended_at: float | None = None
         """Seconds of the monotonic clock; None until the end. `submitted_at` and `started_at` are on the same clock."""
+        self.progress: Progress | None = None
+        """The progress that its function has reported last; None if it has reported none."""
         self.size = 0
         """About how many bytes its outcome holds."""
         self.tried = 0
@@ -190,13 +195,23 @@ class Job(JobFuture[R_co]):
             return None
         return self.ended_at - (self._history[0].started if self._history else self.started_at)
 
-    def cancel(self, reason: str = "the caller cancelled it") -> bool:
+    def cancel(self, reason: str = "the caller cancelled it", *, grace: float = 0.0) -> bool:
         """Cancel the job. Return whether it has ended as cancelled, or is about to.
 
-        A waiting or queued job ends at once; a running process is killed. A thread cannot be ended: the job gets
-        `cancel_requested`, is not retried, and the method returns False.
+        A waiting or queued job ends at once; a running process is killed, after `grace` seconds in which its function sees
+        `current_job().cancel_requested` and may return. A thread cannot be ended: the job gets `cancel_requested`, is not
+        retried, and the method returns False.
         """
-        return self.pool.cancel(self, reason)
+        if grace:
+            check_number("cancel.grace", grace)
+        return self.pool.cancel(self, reason, grace)
+
+    def report_progress(self, fraction: float, text: str = "") -> None:
+        """Report progress from the function of the job: ``current_job().report_progress(0.5, "half of the pages")``.
+
+        `fraction` is from 0 to 1. Callers read it in `job.progress`. Works in processes too. Raises `InvalidSetting`.
+        """
+        self.progress = check_progress(fraction, text)
 
     # For the pool.
 

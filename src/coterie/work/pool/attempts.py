@@ -79,10 +79,12 @@ class JobAttempts:
         reason, delay = self._decide(job, error)
         try:
             worker.job = None
+            now = table.clock.monotonic()
+            worker.attempts += 1
             if job.worker is not worker:
                 table.late += 1
                 return
-            now = table.clock.monotonic()
+            worker.worked += now - job.started_at
             counts = table.counts[job.lane]
             counts.measure(job.started_at - job.ready_at, now - job.started_at)
             job.stop_reason = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from coterie.errors import JobCancelled, JobTimeout
 from coterie.work.jobs.kinds import JobState
@@ -19,6 +20,7 @@ class JobFinisher:
         workers: The workers of the pool.
         make_ready: Queues a job that was admitted in place of another.
         wake: Wakes an idle worker or starts a new one.
+        call_later: Calls a function after a number of seconds.
     """
 
     def __init__(
@@ -28,11 +30,13 @@ class JobFinisher:
         *,
         make_ready: Callable[[AnyJob], None],
         wake: Callable[[Worker | None, Worker | None], None],
+        call_later: Callable[[float, Callable[[], object]], object],
     ) -> None:
         self._table = table
         self._workers = workers
         self._make_ready = make_ready
         self._wake = wake
+        self._call_later = call_later
 
     def announce(self, job: AnyJob, before: JobState, admitted: Sequence[AnyJob]) -> None:
         """Notify all callers that wait for an ended job, and queue the jobs that were admitted in its place."""
@@ -70,10 +74,10 @@ class JobFinisher:
         self.announce(job, *ended)
         return True
 
-    def cancel(self, job: AnyJob, reason: str) -> bool:
+    def cancel(self, job: AnyJob, reason: str, grace: float = 0.0) -> bool:
         """Cancel a job; see `Job.cancel`."""
         error = JobCancelled(job.label, reason)
-        return self.end(job, JobState.CANCELLED, error) or self._end_running(job, error) is True
+        return self.end(job, JobState.CANCELLED, error) or self._end_running(job, error, grace=grace) is True
 
     def expire(self, job: AnyJob, attempt: int | None) -> None:
         """End a job after its deadline, or, given `attempt`, that attempt after its timeout."""
@@ -106,8 +110,13 @@ class JobFinisher:
         self.announce(job, *ended)
         return True
 
-    def _end_running(self, job: AnyJob, error: JobCancelled | JobTimeout, attempt: int | None = None) -> bool | None:
-        """End the process that runs a job. Return False if a thread runs it, and None if it does not run."""
+    def _end_running(
+        self, job: AnyJob, error: JobCancelled | JobTimeout, attempt: int | None = None, *, grace: float = 0.0
+    ) -> bool | None:
+        """End the process that runs a job. Return False if a thread runs it, and None if it does not run.
+
+        With `grace`, the function has that many seconds to end by itself.
+        """
         with self._table.lock:
             worker = job.worker
             if (
@@ -122,5 +131,8 @@ class JobFinisher:
                 return False
             job.stop_reason = job.stop_reason or error
             cancelled = job.stop_reason is error
-        worker.runner.end(job)
+        if grace and worker.runner.request_cancel(job):
+            self._call_later(grace, partial(worker.runner.end, job))
+        else:
+            worker.runner.end(job)
         return cancelled or None

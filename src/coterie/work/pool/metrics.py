@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from coterie.telemetry import DurationSummary
@@ -49,6 +51,40 @@ class ScalingEvent(msgspec.Struct, frozen=True):
     reason: str
 
 
+class WorkerState(enum.StrEnum):
+    """The state of a worker."""
+
+    IDLE = "idle"
+    BUSY = "busy"
+    WAITING = "waiting"
+    """Its job waits for other jobs; another worker replaces it meanwhile."""
+    ABANDONED = "abandoned"
+    """Its job has ended, but the function still holds the thread."""
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """One worker at one moment."""
+
+    name: str
+    pool: str
+    """``threads`` or ``processes``."""
+    state: WorkerState
+    home: str
+    """The type of job, or the stage of action, that it serves first."""
+    job: str | None = None
+    """The id of its job."""
+    task: str | None = None
+    """The name of the function of its job."""
+    seconds: float = 0.0
+    """Seconds for which it has run its job."""
+    attempts: int = 0
+    """Attempts that it has made."""
+    load: float = 0.0
+    """The part of its time in which it ran jobs, from 0 to 1."""
+    pid: int | None = None
+    """The id of its process."""
+
+
 class WorkMetrics(msgspec.Struct, frozen=True):
     """The metrics of an engine or an action system at one moment. Taking them blocks no worker."""
 
@@ -70,6 +106,10 @@ class WorkMetrics(msgspec.Struct, frozen=True):
     """Recent changes of the number of workers."""
     wait_per_compute: float | None = None
     """Measured seconds of waiting per second of computing, for jobs on threads; None until there are enough samples."""
+    worker_status: tuple[WorkerStatus, ...] = ()
+    """Each worker: its state, its job and its load."""
+    retained_bytes: int = 0
+    """About how many bytes the results of retained jobs hold."""
     unheard: int = 0
     """Failures that were logged because no caller took their errors in time."""
 

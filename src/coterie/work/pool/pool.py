@@ -70,8 +70,10 @@ class WorkPool:
         max_workers: Callable[[], int] | None = None,
     ) -> None:
         self.table = JobTable(name, lanes, timers.clock, limits=limits, keep=keep, random=random)
-        self.workers = WorkerTable(name, len(lanes), bounds, make_runner)
-        self.finisher = JobFinisher(self.table, self.workers, make_ready=self.make_ready, wake=self.wake)
+        self.workers = WorkerTable(name, len(lanes), bounds, make_runner, timers.clock)
+        self.finisher = JobFinisher(
+            self.table, self.workers, make_ready=self.make_ready, wake=self.wake, call_later=timers.call_later
+        )
         self.name = name
         self.lanes = self.table.lanes
         self.clock = timers.clock

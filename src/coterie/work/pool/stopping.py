@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Self
 
 import msgspec
 
-from coterie.concurrency import Signal
+from coterie.concurrency import Completion, Signal, start_thread
 from coterie.concurrency.threads import stack_of
 from coterie.errors import JobCancelled, JobWaitCycle
 from coterie.kernel import Countdown
@@ -35,13 +36,77 @@ class StuckJob(msgspec.Struct, frozen=True):
     stack: str
 
 
-class WorkStopReport(msgspec.Struct, frozen=True):
-    """The result of stopping an engine."""
+class WorkStopReport(Completion):
+    """The result of stopping an engine. A stop that was begun on an event loop is not done at once: await the report.
 
-    drained: bool
-    """True if every accepted job came to its own end."""
-    stuck: tuple[StuckJob, ...]
-    """Abandoned jobs. Their threads are daemons: they do not keep the process from exiting."""
+    `drained` and `stuck` block until it is done. Safe from any thread.
+    """
+
+    __slots__ = ("_drained", "_failure", "_stuck")
+
+    def __init__(self, *, drained: bool = False, stuck: tuple[StuckJob, ...] = ()) -> None:
+        super().__init__()
+        self._drained = drained
+        self._stuck = stuck
+        self._failure: BaseException | None = None
+        self._done = True
+
+    @classmethod
+    def begin(cls, stop: Callable[[], WorkStopReport], name: str) -> WorkStopReport:
+        """Call `stop` on a thread of that name, and return a report that is done when the call returns."""
+        report = cls()
+        report._done = False
+
+        def call() -> None:
+            try:
+                ended = stop()
+                report._drained, report._stuck = ended.drained, ended.stuck
+            except BaseException as error:  # noqa: BLE001 - the readers of the report raise it
+                report._failure = error
+            report._lock.acquire()
+            report._done = True
+            report._finish()
+
+        start_thread(call, name)
+        return report
+
+    def __repr__(self) -> str:
+        if not self._done:
+            return "WorkStopReport(pending)"
+        return f"WorkStopReport(drained={self._drained}, stuck={self._stuck})"
+
+    @property
+    def drained(self) -> bool:
+        """Return whether every accepted job came to its own end."""
+        self._await_stop()
+        return self._drained
+
+    @property
+    def stuck(self) -> tuple[StuckJob, ...]:
+        """Return the abandoned jobs. Their threads are daemons: they do not keep the process from exiting."""
+        self._await_stop()
+        return self._stuck
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        if not self._done:
+            yield from self.suspend()
+        self._await_stop()
+        return self
+
+    def _await_stop(self) -> None:
+        self.wait()
+        if self._failure is not None:
+            raise self._failure
+
+
+def close_pools(pools: Sequence[WorkPool]) -> None:
+    """Let pools accept no more jobs. Raises `JobWaitCycle` in a job of one of them, which would wait for itself."""
+    current = CURRENT.job
+    if current is not None and current.pool in pools:
+        raise JobWaitCycle(f"{current.label} would stop the pool that runs it")
+    for pool in pools:
+        with pool.table.lock:
+            pool.table.closed = True
 
 
 def stop_pools(pools: Sequence[WorkPool], *, drain: bool, timeout: float) -> WorkStopReport:
@@ -49,12 +114,7 @@ def stop_pools(pools: Sequence[WorkPool], *, drain: bool, timeout: float) -> Wor
     if any(pool.table.forked for pool in pools):
         return WorkStopReport(drained=False, stuck=())
     countdown = Countdown(timeout)
-    current = CURRENT.job
-    if current is not None and current.pool in pools:
-        raise JobWaitCycle(f"{current.id} {current.name} would stop the pool that runs it")
-    for pool in pools:
-        with pool.table.lock:
-            pool.table.closed = True
+    close_pools(pools)
     drained = drain and all(_wait_until_empty(pool, countdown) for pool in pools)
     for pool in pools:
         _cancel_all(pool, "its engine was stopped")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import TypeAlias
 
@@ -119,6 +119,19 @@ class JobTable:
         """Return a live or retained job by its number, or None."""
         with self.lock:
             return self.live.get(number) or self.retained.get(number, self.clock.monotonic())
+
+    def all(self, states: Collection[JobState]) -> list[AnyJob]:
+        """Return the live and the retained jobs in some states, or all of them if `states` is empty, in order of submission."""
+        with self.lock:
+            jobs = [*self.retained.all(self.clock.monotonic()), *self.live.values()]
+        self.retained.free()
+        return sorted((job for job in jobs if not states or job.state in states), key=lambda job: job.number)
+
+    def oldest_wait(self) -> float:
+        """Return the seconds that the oldest ready job has waited. Takes no lock."""
+        now = self.clock.monotonic()
+        times = [since for lane in range(len(self.lanes)) if (since := self.ready.oldest(lane)) is not None]
+        return max((now - since for since in times), default=0.0)
 
     def measure(self) -> dict[str, LaneMetrics]:
         """Return the metrics of all lanes. Takes no lock."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from coterie.concurrency import AutoResetEvent, Thread
+from coterie.kernel import Clock
 from coterie.work.jobs.future import CURRENT
 from coterie.work.jobs.job import Job
 from coterie.work.pool.settings import Bounds
@@ -20,12 +21,21 @@ class JobRunner(Protocol):
         """Return whether it can end a running attempt."""
         ...
 
+    @property
+    def pid(self) -> int | None:
+        """Return the id of its process, or None."""
+        ...
+
     def start(self) -> None:
         """Prepare for a job before the worker takes one. If this fails, the next job fails with the reason."""
         ...
 
     def run(self, job: Job[Any]) -> Any:
         """Make one attempt at a job. Return its value or raise its error."""
+        ...
+
+    def request_cancel(self, job: Job[Any]) -> bool:
+        """Let the function of a running job see that it was cancelled. Return whether it can. Safe from any thread."""
         ...
 
     def end(self, job: Job[Any]) -> None:
@@ -47,6 +57,7 @@ class ThreadRunner:
     __slots__ = ()
 
     ends = False
+    pid = None
 
     def start(self) -> None:
         """Do nothing."""
@@ -58,6 +69,10 @@ class ThreadRunner:
             return job.run_attempt()
         finally:
             CURRENT.job = None
+
+    def request_cancel(self, job: Job[Any]) -> bool:  # noqa: ARG002 - as JobRunner has it
+        """Do nothing: the job itself has the request."""
+        return False
 
     def end(self, job: Job[Any]) -> None:
         """Do nothing: a thread cannot be ended."""
@@ -72,9 +87,22 @@ class ThreadRunner:
 class Worker:
     """A thread that takes jobs. The pool's lock guards all fields."""
 
-    __slots__ = ("abandoned", "home", "idle", "job", "leaving", "name", "runner", "thread", "wakeup")
+    __slots__ = (
+        "abandoned",
+        "attempts",
+        "born",
+        "home",
+        "idle",
+        "job",
+        "leaving",
+        "name",
+        "runner",
+        "thread",
+        "wakeup",
+        "worked",
+    )
 
-    def __init__(self, name: str, home: int, runner: JobRunner) -> None:
+    def __init__(self, name: str, home: int, runner: JobRunner, now: float) -> None:
         self.name = name
         self.home = home
         """The lane that it serves first."""
@@ -87,6 +115,11 @@ class Worker:
         self.abandoned = False
         """True if its job does not end; another worker has replaced it."""
         self.thread: Thread | None = None
+        self.born = now
+        """Seconds of the monotonic clock."""
+        self.attempts = 0
+        self.worked = 0.0
+        """Seconds for which it has run jobs that have ended."""
 
 
 WakeRequest: TypeAlias = tuple[Worker | None, Worker | None]
@@ -99,7 +132,7 @@ class WorkerTable:
     No method starts a thread or wakes a worker: the pool does that with the returned workers, without its lock.
     """
 
-    def __init__(self, name: str, lanes: int, bounds: Bounds, make_runner: Callable[[], JobRunner]) -> None:
+    def __init__(self, name: str, lanes: int, bounds: Bounds, make_runner: Callable[[], JobRunner], clock: Clock) -> None:
         self.bounds = bounds
         self.members: list[Worker] = []
         self.idle: list[Worker] = []
@@ -111,6 +144,7 @@ class WorkerTable:
         self._lanes = lanes
         self._make_runner = make_runner
         self._numbers = itertools.count(1)
+        self._clock = clock
 
     @property
     def busy(self) -> int:
@@ -133,7 +167,7 @@ class WorkerTable:
     def add(self) -> Worker:
         """Return a new worker; the pool starts its thread."""
         number = next(self._numbers)
-        worker = Worker(f"{self._name}-{number}", (number - 1) % self._lanes, self._make_runner())
+        worker = Worker(f"{self._name}-{number}", (number - 1) % self._lanes, self._make_runner(), self._clock.monotonic())
         self.members.append(worker)
         return worker
 

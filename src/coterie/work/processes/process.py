@@ -14,9 +14,17 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 
+import psutil
+
+from coterie.errors import JobExited, NotSendable, describe
+from coterie.errors.general import RemoteError
+from coterie.work.jobs.progress import Progress
 from coterie.work.processes import child
-from coterie.work.processes.sending import has_program
+from coterie.work.processes.failures import unpack_failure
+from coterie.work.processes.options import NumericThreads, ProcessOptions
+from coterie.work.processes.sending import decode, encode, has_program
 
 _START = 60.0
 """Seconds allowed for the start of a process, which imports the program."""
@@ -33,17 +41,26 @@ class OutOfTurn(Exception):
     """A worker process sent something that is not the answer to its current call."""
 
 
+class ProgramUnguarded(Exception):
+    """Importing the program, as each process does, starts processes: it has no `__main__` guard."""
+
+
 class WorkerProcess:
-    """A process that answers one call at a time. Raises `OSError` or `EOFError` if it cannot start.
+    """A process that answers one call at a time. Raises `OSError` or `EOFError`, or the error of its initializer.
 
     The processes that its jobs start belong to its process group. The group ends with it: also when this process is
     killed, because a small shell outside of the group, which needs no interpreter of ours, then kills the group. Only the
     thread of its worker calls its methods, except `kill`, which is safe from any thread while the process is not closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, options: ProcessOptions = ProcessOptions()) -> None:  # noqa: B008 - it is immutable
         context = multiprocessing.get_context("spawn")
         self._numbers = itertools.count(1)
+        self._options = options
+        self.calls = 0
+        """The number of calls so far."""
+        self.exit_code: int | None = None
+        """The exit code, after `close`."""
         self._calls, theirs = context.Pipe()
         lifeline_end, self._lifeline = context.Pipe(duplex=False)
         self._watcher: subprocess.Popen[bytes] | None = None
@@ -51,9 +68,12 @@ class WorkerProcess:
         try:
             # Daemonic: the interpreter does not wait for it at exit.
             self._process: SpawnProcess = context.Process(
-                target=child.serve, args=(theirs, lifeline_end), name="coterie-worker", daemon=True
+                target=child.serve,
+                args=(theirs, lifeline_end, options.initializer),
+                name="coterie-worker",
+                daemon=True,
             )
-            with _importable_program():
+            with _importable_program(), NumericThreads.limited(options.threads):
                 self._process.start()
             assert self._process.pid is not None
             self.pid = self._process.pid
@@ -68,12 +88,15 @@ class WorkerProcess:
         """Whether the process has made its own group."""
         self._await = self._waiting()
         try:
-            ready = self._calls.poll(_START) and self._calls.recv_bytes() == child.READY
-        except (EOFError, OSError):
-            self.close()
+            ready = self._calls.recv_bytes() if self._calls.poll(_START) else b""
+        except (EOFError, OSError) as error:
+            if self.close() == child.UNGUARDED:
+                raise ProgramUnguarded from error
             raise
-        if not ready:
+        if ready != child.READY:
             self.close()
+            if ready:
+                read_answer(ready, "the initializer")
             raise EOFError(f"the process was not ready within {_START:g} s")
         self._group = hasattr(os, "killpg")
 
@@ -85,15 +108,45 @@ class WorkerProcess:
         except (EOFError, OSError):
             return False
 
-    def call(self, payload: bytes) -> bytes:
-        """Send a call, and return its answer. Raises `EOFError` or `OSError` if the process ends, and `OutOfTurn`."""
+    @property
+    def worn(self) -> bool:
+        """Return whether it has done as many calls, or holds as much memory, as its options allow."""
+        options = self._options
+        if options.max_tasks is not None and self.calls >= options.max_tasks:
+            return True
+        if options.max_memory is None:
+            return False
+        try:
+            return bool(psutil.Process(self.pid).memory_info().rss > options.max_memory)
+        except psutil.Error:
+            return True
+
+    def call(self, job: tuple[str, str], payload: bytes, progressed: Callable[[Progress], object]) -> bytes:
+        """Send the call of a job, given by id and name, and return its answer.
+
+        Calls `progressed` with each progress. Raises `EOFError` or `OSError` if the process ends, and `OutOfTurn`.
+        """
         number = next(self._numbers).to_bytes(child.NUMBER, "big")
-        self._calls.send_bytes(number + payload)
-        self._await()
-        answer = self._calls.recv_bytes()
-        if answer[: child.NUMBER] != number:
-            raise OutOfTurn
-        return answer[child.NUMBER :]
+        described = encode(job)
+        self.calls += 1
+        self._calls.send_bytes(number + len(described).to_bytes(child.LENGTH, "big") + described + payload)
+        while True:
+            self._await()
+            answer = self._calls.recv_bytes()
+            if answer[: child.NUMBER] != number:
+                raise OutOfTurn
+            answer = answer[child.NUMBER :]
+            if answer[:1] != child.PROGRESS:
+                return answer
+            progressed(decode(answer[1:]))
+
+    def request_cancel(self) -> bool:
+        """Let the running function see that its job was cancelled. Return False if the system cannot do that."""
+        if not hasattr(signal, "SIGUSR1"):
+            return False
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(self.pid, signal.SIGUSR1)
+        return True
 
     def kill(self) -> None:
         """Kill the process, and all processes that it has started."""
@@ -115,7 +168,7 @@ class WorkerProcess:
         if process.exitcode is None and not process.is_alive():
             # Another thread has just reaped it and is about to store the exit code.
             process.join(0.1)
-        code = process.exitcode
+        code = self.exit_code = process.exitcode
         self._close_pipes()
         if code is not None:
             process.close()
@@ -173,6 +226,23 @@ class WorkerProcess:
         while not self._calls.poll(_LOOK):
             if not self._process.is_alive() and not self._calls.poll():
                 raise EOFError
+
+
+def read_answer(answer: bytes, label: str) -> Any:
+    """Return the value in the answer to a call, or raise its error. `label` names the call."""
+    kind, body = answer[:1], answer[1:]
+    try:
+        content = decode(body)
+    except Exception as error:
+        raise NotSendable(f"the result of {label}", f"this process could not unpickle it: {describe(error)}") from error
+    if kind == child.VALUE:
+        return content
+    if kind == child.EXITED:
+        text, trace = content
+        exited = JobExited(label, text)
+        exited.__cause__ = RemoteError(trace)
+        raise exited
+    raise unpack_failure(content, label)
 
 
 def _watch_group(group: int, lifeline: Connection) -> subprocess.Popen[bytes] | None:

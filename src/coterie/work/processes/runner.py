@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing.process
+import os
+from functools import partial
 from typing import Any
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import JobExited, NotSendable, WorkerDied, describe
-from coterie.errors.general import RemoteError
+from coterie.errors import WorkerDied
 from coterie.errors.work import WorkerStartFailed
 from coterie.work.jobs.job import Job
 from coterie.work.processes import child
-from coterie.work.processes.failures import unpack_failure
-from coterie.work.processes.process import OutOfTurn, WorkerProcess
-from coterie.work.processes.sending import PackedCall, decode
+from coterie.work.processes.options import ProcessOptions
+from coterie.work.processes.process import OutOfTurn, ProgramUnguarded, WorkerProcess, read_answer
+from coterie.work.processes.sending import PackedCall
 
 
 class ProcessRunner:
@@ -24,7 +26,8 @@ class ProcessRunner:
 
     ends = True
 
-    def __init__(self) -> None:
+    def __init__(self, options: ProcessOptions = ProcessOptions()) -> None:  # noqa: B008 - it is immutable
+        self._options = options
         self._lock = new_lock(Rank.RECORDS)
         self._job: Job[Any] | None = None
         self._process: WorkerProcess | None = None
@@ -38,21 +41,30 @@ class ProcessRunner:
         return process.pid if process is not None else None
 
     def start(self) -> None:
-        """Start a process unless one is ready. If this fails, the next job raises `WorkerStartFailed`."""
+        """Start a process unless one is ready. If this fails, the next job raises `WorkerStartFailed`.
+
+        In a process that only imports the program, because the program has no `__main__` guard, it ends that process
+        without a word: its parent reports it, once.
+        """
+        if getattr(multiprocessing.process.current_process(), "_inheriting", False):
+            os._exit(child.UNGUARDED)
         if self._process is not None:
-            if self._process.usable:
+            if self._process.usable and not self._process.worn:
                 return
-            self._discard()
+            self.close()
         self._start_error = None
         try:
-            self._process = WorkerProcess()
+            self._process = WorkerProcess(self._options)
+        except ProgramUnguarded:
+            # The error of the next job says it all, and its cause would only add lines.
+            self._exit_code = child.UNGUARDED
         except Exception as error:  # noqa: BLE001 - the next job raises it
             self._start_error = error
 
     def run(self, job: Job[Any]) -> Any:
         """Make one attempt at a job, whose call is a `PackedCall`. Return its value or raise its error."""
         call = job.call
-        named = f"{job.id} {job.name}"
+        named = job.label
         process = self._process
         if process is None or not isinstance(call, PackedCall):
             start_error, self._start_error = self._start_error, None
@@ -60,7 +72,7 @@ class ProcessRunner:
         with self._lock:
             self._job = job
         try:
-            answer = process.call(call.payload)
+            answer = process.call((job.id, job.name), call.payload, partial(setattr, job, "progress"))
         except OutOfTurn:
             self._discard()
             raise WorkerDied(named, self._exit_code, " after it had answered out of turn") from None
@@ -70,7 +82,12 @@ class ProcessRunner:
         finally:
             with self._lock:
                 self._job = None
-        return _outcome(job, named, answer)
+        return read_answer(answer, named)
+
+    def request_cancel(self, job: Job[Any]) -> bool:
+        """Let the function of a job see that it was cancelled. Return whether it runs here and can see that."""
+        with self._lock:
+            return self._job is job and self._process is not None and self._process.request_cancel()
 
     def end(self, job: Job[Any]) -> None:
         """Kill the process, and all processes it has started, if it runs this job."""
@@ -95,19 +112,3 @@ class ProcessRunner:
         process, self._process = self._process, None
         if process is not None:
             self._exit_code = process.close()
-
-
-def _outcome(job: Job[Any], named: str, answer: bytes) -> Any:
-    kind, body = answer[:1], answer[1:]
-    try:
-        content = decode(body)
-    except Exception as error:
-        raise NotSendable(f"the result of {named}", f"this process could not unpickle it: {describe(error)}") from error
-    if kind == child.VALUE:
-        return content
-    if kind == child.EXITED:
-        text, trace = content
-        exited = JobExited(f"{job.id} {job.name}", text)
-        exited.__cause__ = RemoteError(trace)
-        raise exited
-    raise unpack_failure(content, named)
