@@ -49,8 +49,8 @@ class Message(_Struct, frozen=True, tag=str, tag_field="$type"):
             text: str
             urgent: bool = False
 
-    Fields may be numbers, text, bytes, dates, enumerations, lists, tuples, dicts, dataclasses, other messages named by
-    their own class (or a union of such), and agent references. Within one process a message is passed by reference, so use
+    Fields may be numbers, text, bytes, dates, enumerations, lists, tuples, dicts, dataclasses, other messages, named by
+    their class, a base class, or a union of such, and agent references. Within one process a message is passed by reference, so use
     immutable values in it too: a tuple rather than a list. Types are checked when a message is decoded, not when it is made.
     """
 

@@ -103,7 +103,8 @@ class StrictReply:
             if isinstance(value, Message):
                 copy: Any = self._codec.unpack(self._codec.pack(value), Message)
             else:
-                copy = self._codec.decode(self._codec.encode(value), reply_type(type(self._message)))
+                kind = reply_type(type(self._message))
+                copy = self._codec.decode(self._codec.encode_as(value, kind), kind)
         except CodecError as error:
             return self._reply.fail(unencodable_answer(self._agent, self._message, error))
         return self._reply.succeed(copy)
