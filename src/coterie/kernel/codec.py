@@ -172,6 +172,10 @@ class Codec:
     def _write_foreign(self, value: Any) -> Any:
         extension = self._by_kind.get(type(value))
         if extension is None:
+            # A number or text of a derived class, such as the count that `publish` returns.
+            plain = next((each for each in (int, float, str, bytes) if isinstance(value, each)), None)
+            if plain is not None:
+                return plain(value)
             raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} has no form on the wire")
         return msgspec.msgpack.Ext(extension.code, extension.to_text(value).encode())
 

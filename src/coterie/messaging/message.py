@@ -27,7 +27,14 @@ else:
     class _MessageType(msgspec.StructMeta):
         """The class of message classes. It refuses changes that would break one."""
 
-        def __setattr__(cls, name: str, value: object) -> None:  # noqa: N805 - the class of a class
+        def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+            if "__init__" in namespace:
+                where = f"{namespace.get('__module__')}.{namespace.get('__qualname__', name)}"
+                remedy = "leave it out, and give fields defaults, or write a class method that makes one"
+                raise DefinitionError(where, "a message has no __init__ of its own, so that it can be decoded", remedy)
+            return super().__new__(mcls, name, bases, namespace, **options)
+
+        def __setattr__(cls, name: str, value: object) -> None:
             if name.startswith("__dataclass_"):
                 raise DefinitionError(
                     f"{cls.__module__}.{cls.__qualname__}",
