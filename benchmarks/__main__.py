@@ -11,6 +11,7 @@ from functools import partial
 
 from benchmarks import (
     conversation,
+    durable,
     latency,
     meetings,
     memory,
@@ -54,11 +55,14 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "meetings-turns": meetings.turns,
     "wealth": wealth.all_rows,
     "conversation": conversation.all_rows,
+    "durable-asks": durable.asks,
+    "durable-activation": durable.activation,
+    "durable-memory": durable.memory,
 }
 
 
 GROUPS = {"throughput": ("ask-outside", "ask-within", "askers", "tell", "tell-4", "gather")} | {
-    group: tuple(name for name in BENCHMARKS if name.startswith(f"{group}-")) for group in ("memory", "meetings")
+    group: tuple(name for name in BENCHMARKS if name.startswith(f"{group}-")) for group in ("memory", "meetings", "durable")
 }
 """The modules with more than one benchmark, and the names of these."""
 

@@ -9,6 +9,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PRINTED = {
+    "bank": r"the bank has 100,000\nthe bank has 100,000",
     "breakfast": (
         r": Good morning!\nNora Lindqvist: Morning. Bread\?\nSamuel Okafor: Morning. Bread\?\nNora Lindqvist: Always.\n"
         r"Ilse Brandt: tea\nMei Tanaka: coffee\nNora Lindqvist: coffee\nSamuel Okafor: tea"
@@ -44,9 +45,9 @@ def test_every_example_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_an_example_prints_its_documented_output(name: str) -> None:
+def test_an_example_prints_its_documented_output(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(PRINTED[name], done.stdout.strip()), done.stdout
 

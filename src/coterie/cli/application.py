@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.cli.chat.command import chat
+from coterie.cli.dead_letters import dead_letters
 from coterie.cli.doctor import doctor
 from coterie.cli.many import compare_modes, sweep
 from coterie.cli.output import narrow_columns, prepare_streams
@@ -61,6 +62,7 @@ application.command("replay")(replay_run)
 application.command("show")(show_run)
 application.command("compare")(compare_modes)
 application.command("sweep")(sweep)
+application.command("dead-letters")(dead_letters)
 
 
 def main() -> None:

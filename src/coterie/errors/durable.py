@@ -71,6 +71,13 @@ class KeyReused(DurableError, ValueError):
         )
 
 
+class NoDeadLetter(DurableError, LookupError):
+    """No dead letter of a store has that number."""
+
+    def __init__(self, store: str, number: int) -> None:
+        super().__init__(f"{store} has no dead letter {number}; list them with: coterie dead-letters {store}")
+
+
 class OutsideHandler(DurableError):
     """A call that belongs to the transaction of a message was made outside of a handler of a durable agent."""
 

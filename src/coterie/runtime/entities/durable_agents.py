@@ -189,8 +189,11 @@ class DurableAgents:
 
         cell = self._services.start(spec, endpoint.address.name, make)
         self._active.add(endpoint.identity, cell)
-        cell.ended.add_callback(lambda: self._active.remove(endpoint.identity, cell))
         return cell
+
+    def ended(self, endpoint: EntityEndpoint, cell: EntityCell) -> None:
+        """Note that an activation has ended."""
+        self._active.remove(endpoint.identity, cell)
 
     @property
     def capacity(self) -> int:

@@ -75,7 +75,10 @@ class EntityCell(AgentCell):
         self._commits = stored.commits
         self._events = stored.events
         self._folded = stored.events - len(stored.later)
-        self._digest = None
+        if stored.state is not None and stored.state_version == activator.kind.version:
+            self._digest = _digest(stored.state)
+        else:
+            self._digest = None
 
     def passivate_if_idle(self) -> None:
         """End this activation if it has nothing to do. Only on the agent's thread."""

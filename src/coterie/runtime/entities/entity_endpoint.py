@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -45,6 +44,10 @@ class EndpointOwner(Protocol):
 
     def start(self, endpoint: EntityEndpoint) -> EntityCell:
         """Start an activation. Raises `RuntimeStopped`, `SpawnError`."""
+        ...
+
+    def ended(self, endpoint: EntityEndpoint, cell: EntityCell) -> None:
+        """Note that an activation has ended."""
         ...
 
     def reference(self, identity: Identity) -> AgentRef:
@@ -122,8 +125,8 @@ class EntityEndpoint:
         self._lock = new_lock(Rank.ENTITY)
         self._cell: EntityCell | None = None
         self._starting = False
-        self._waiting: deque[Envelope] = deque()
-        self._inflight: set[int] = set()
+        self._waiting: list[Envelope] = []
+        self._inflight: dict[int, None] = {}
         """The numbers of the stored messages that are in a mailbox."""
         self._more = 0
         """Counts up whenever a stored message was left in the store; 0 when there is none."""
@@ -225,7 +228,7 @@ class EntityEndpoint:
             cell = self._owner.start(self)
         except CoterieError as error:
             with self._lock:
-                refused, self._waiting = self._waiting, deque()
+                refused, self._waiting = self._waiting, []
                 self._starting = False
                 self._inflight.clear()
             for envelope in refused:
@@ -238,7 +241,7 @@ class EntityEndpoint:
                     self._cell = cell
                     self._starting = False
                     break
-                batch, self._waiting = self._waiting, deque()
+                batch, self._waiting = self._waiting, []
             for envelope in batch:
                 try:
                     cell.mailbox.put(envelope)
@@ -248,6 +251,7 @@ class EntityEndpoint:
 
     def _ended(self, cell: EntityCell) -> None:
         """Start the next activation if messages came meanwhile."""
+        self._owner.ended(self, cell)
         with self._lock:
             if self._cell is cell:
                 self._cell = None
@@ -321,7 +325,7 @@ class EntityEndpoint:
             self._owner.sent(self.reference, unit, numbers)
         if handled is not None:
             with self._lock:
-                self._inflight.discard(handled)
+                self._inflight.pop(handled, None)
                 refill = self._more > 0 and not self._inflight
             if refill:
                 self._owner.refill(self, delayed=False)
@@ -334,7 +338,7 @@ class EntityEndpoint:
                 return
             if message.number in self._inflight:
                 return
-            self._inflight.add(message.number)
+            self._inflight[message.number] = None
         self._put(message)
 
     def mark(self) -> None:
@@ -352,7 +356,7 @@ class EntityEndpoint:
             batch = self.store.due(self.identity, self._owner.now(), _BATCH)
             with self._lock:
                 fresh = [message for message in batch if message.number not in self._inflight]
-                self._inflight.update(message.number for message in fresh)
+                self._inflight.update((message.number, None) for message in fresh)
                 complete = len(batch) < _BATCH and self._more == more
                 if complete:
                     self._more = 0
@@ -375,7 +379,7 @@ class EntityEndpoint:
     def release(self, number: int) -> None:
         """Note that a stored message is no longer in a mailbox, and is to be delivered again."""
         with self._lock:
-            self._inflight.discard(number)
+            self._inflight.pop(number, None)
             self._more += 1
             refill = not self._inflight
         if refill:
@@ -385,11 +389,11 @@ class EntityEndpoint:
         """Delete a stored message, which has expired."""
         self.store.drop(number)
         with self._lock:
-            self._inflight.discard(number)
+            self._inflight.pop(number, None)
 
     def failed(self, delivery: DurableDelivery, error: str, *, dead: bool) -> None:
         """Record that a stored message failed; with `dead` for good."""
         self.store.record_attempt(delivery.number, delivery.attempts, error, dead=dead)
         if dead:
             with self._lock:
-                self._inflight.discard(delivery.number)
+                self._inflight.pop(delivery.number, None)
