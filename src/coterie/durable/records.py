@@ -80,7 +80,7 @@ class StoredAnswer(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class DurableChange:
-    """All that one handled message changes, which is stored in one transaction."""
+    """The changes of one handled message. They are stored in one transaction."""
 
     identity: Identity
     commits: int
@@ -105,12 +105,12 @@ class DurableChange:
 
     @property
     def reaches_others(self) -> bool:
-        """Whether others may see it at once: messages, reminders, subscriptions."""
+        """True if other agents may see the change at once: it has messages, reminders or subscriptions."""
         return bool(self.outgoing or self.cancelled or self.subscribed or self.unsubscribed)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to store."""
+        """True if the change has nothing to store."""
         return (
             self.state is None and self.handled is None and self.answer is None and not self.events and not self.reaches_others
         )

@@ -92,7 +92,7 @@ class DurableStore:
         return None if row is None else row[0]
 
     def record_attempt(self, number: int, attempts: int, error: str, *, dead: bool) -> Pending[int]:
-        """Record that a message failed; with `dead` it is delivered no more until `redrive`."""
+        """Record a failed attempt. With `dead` the message waits for `redrive`. The result is the number of changed rows."""
         return self.database.write(
             lambda write: write.execute(
                 "UPDATE durable_messages SET attempts = ?, error = ?, dead = ? WHERE id = ?",
@@ -101,7 +101,7 @@ class DurableStore:
         )
 
     def drop(self, number: int) -> Pending[int]:
-        """Delete a message: it has expired."""
+        """Delete an expired message. The result is the number of deleted rows."""
         return self.database.write(lambda write: write.execute("DELETE FROM durable_messages WHERE id = ?", (number,)))
 
     def dead_letters(self, kind: str | None = None, limit: int = 1_000) -> list[StoredMessage]:
@@ -111,7 +111,7 @@ class DurableStore:
         return list(map(_message, self.database.rows(sql, (*parameters, limit))))
 
     def redrive(self, number: int) -> Identity | None:
-        """Make a dead message due again, with all its attempts; return its agent, or None if there is no such message."""
+        """Make a dead message due again, with all its attempts. Return its agent; None for an unknown number."""
 
         def work(write: Transaction) -> Identity | None:
             row = write.row("SELECT kind, key FROM durable_messages WHERE id = ? AND dead = 1", (number,))
@@ -128,7 +128,7 @@ class DurableStore:
         return self.database.write(lambda write: write.execute(sql, (number,))).result() > 0
 
     def keys(self, kind: str, after: str = "", limit: int = 1_000) -> list[str]:
-        """Return stored keys of a kind in order, beginning after one."""
+        """Return the stored keys of a kind in order, at most `limit`, beginning after the key `after`."""
         sql = "SELECT key FROM durable_agents WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
         return [row[0] for row in self.database.rows(sql, (kind, after, limit))]
 
@@ -142,7 +142,7 @@ class DurableStore:
         return [Identity(*row) for row in self.database.rows(sql, (topic,))]
 
     def forget_answers(self, before: float) -> Pending[int]:
-        """Delete the recorded answers that are older than a time."""
+        """Delete the recorded answers from before a time, in seconds since 1970. The result is their number."""
         sql = "DELETE FROM durable_answers WHERE answered_at < ?"
         return self.database.write(lambda write: write.execute(sql, (before,)), durable=False)
 

@@ -69,7 +69,7 @@ def detach(value: Any, seen: dict[int, Any] | None = None, known: dict[int, bool
 
 
 def is_immutable(value: Any, known: dict[int, bool] | None = None) -> bool:
-    """Return whether a value and all that it holds cannot change: plain values, and tuples and frozen classes of such.
+    """Return whether a value is immutable throughout: a plain value, or a tuple or frozen class of immutable values.
 
     Frozen classes are those of msgspec, dataclasses and Pydantic that are declared so. `known` remembers the results for
     large values by their identity, while they live, so that a value that many objects hold is looked through once.

@@ -22,8 +22,8 @@ _STATELESS = (str, bytes, bool, int, float, type(None))
 class Participant:
     """One agent of a simulation, as it was given: a runtime agent's reference, an object, a function, or None.
 
-    It is copied here and at each `make`, so that a rebuilt agent starts as the first did. `known` is that of `detach`, for
-    all agents of a simulation, which share what is immutable.
+    It is copied here and at each `make`, so that a rebuilt agent starts as the first did. `known` is the argument of
+    `detach`, one for all agents of a simulation: they share immutable values.
     """
 
     def __init__(self, name: str, given: Any, known: dict[int, bool] | None = None) -> None:

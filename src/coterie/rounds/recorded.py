@@ -127,7 +127,7 @@ _OF_THE_WORLD = (EventKind.BEGAN, EventKind.EXPIRED)
 
 
 def is_outside(event: Event) -> bool:
-    """Return whether an event was made by somebody else than a simulation."""
+    """Return whether an event comes from outside of a simulation."""
     return event.kind not in _OWN and event.kind not in _OF_THE_WORLD and (event.kind not in _OUTCOMES or event.round == 0)
 
 

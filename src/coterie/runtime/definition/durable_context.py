@@ -39,11 +39,11 @@ class DurableOwnerHolder(Protocol):
 
 
 class DurableContext:
-    """What the context of a durable agent can do beside that of any agent.
+    """The calls that the context of a durable agent has in addition to those of any agent.
 
-    Changes belong to the transaction of the message in hand: they are stored when its handler has returned, together
-    with the state and with the messages that it sent; if it raises, none of them is. All raise `OutsideHandler` in
-    an agent that is not durable, and, `key` apart, outside of its handlers.
+    Changes belong to the transaction of the current message: they are stored when its handler has returned, together
+    with the state and with the messages that it sent. If the handler raises, none of them is stored. All calls raise
+    `OutsideHandler` in an agent that is not durable, and all except `key` raise it outside of a handler.
     """
 
     __slots__ = ()
@@ -63,7 +63,7 @@ class DurableContext:
         self._durable("record").record(event)
 
     def remind(self, after: float, message: Message, *, key: str | None = None) -> None:
-        """Send this agent a message in `after` seconds, whatever ends meanwhile: agent, process or machine.
+        """Send this agent a message in `after` seconds, also if the agent, the process or the machine ends meanwhile.
 
         The agent is activated for it, and handles it once. A reminder with a `key` replaces the earlier one of that key,
         and can be cancelled. Raises `EncodeFailed`, `InvalidMessage`, `InvalidSetting`.

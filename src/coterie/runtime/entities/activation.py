@@ -68,7 +68,7 @@ class ActivationOwner(Protocol):
         ...
 
     def release(self, number: int) -> None:
-        """Note that a stored message is no longer in a mailbox, and is to be delivered again."""
+        """Note that a stored message has left its mailbox unhandled, and must be delivered again."""
         ...
 
     def drop(self, number: int) -> None:

@@ -10,14 +10,15 @@ from coterie.kernel import Clock
 from coterie.runtime.entities.entity_cell import EntityCell
 
 _LOOKED_AT = 16
-"""So many more than are to be found are looked at, at most, for one that is idle and was not used of late."""
+"""The most activations that a search examines in addition to the number that it must find."""
 
 
 class ActiveAgents:
     """The activations, in the order in which they were last seen in use. Safe from any thread: `_lock` guards the table.
 
-    What is used is not moved at each message. When a place is needed, the first of the table gets a second chance if it
-    was used since it was last looked at (the clock algorithm, Corbato 1968); so it is nearly least recently used.
+    A message does not move its agent in the table. When a place is needed, the first activation of the table gets a
+    second chance if it was used since it was last examined (the clock algorithm, Corbato 1968). This is nearly "least
+    recently used".
     """
 
     def __init__(self, most: int, clock: Clock) -> None:
@@ -44,7 +45,7 @@ class ActiveAgents:
                 del self._cells[identity]
 
     def passivate_idle(self, before: float) -> None:
-        """Passivate those that have had nothing to do since a time of the monotonic clock."""
+        """Passivate the agents that have had no message since a time of the monotonic clock."""
         with self._lock:
             cells = [cell for cell, _ in self._cells.values() if cell.last_beat <= before]
         for cell in cells:

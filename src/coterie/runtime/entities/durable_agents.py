@@ -103,7 +103,7 @@ class DurableAgents:
         return len(self._active)
 
     def entity(self, agent: type[Agent], key: str) -> AgentRef:
-        """Return a reference to a durable agent; see `Runtime.entity`."""
+        """Return a reference to a durable agent; see `Runtime.entity`. Raises `InvalidKey`, `DefinitionError`."""
         kind = self._kind(agent)
         return self.reference(Identity(kind.name, check_key(kind.name, key)))
 
@@ -179,7 +179,7 @@ class DurableAgents:
     # For the endpoints.
 
     def start(self, endpoint: EntityEndpoint) -> EntityCell:
-        """Start an activation. Raises `RuntimeStopped`, `SpawnError`."""
+        """Start an activation, and return it. Raises `RuntimeStopped`, `SpawnError`."""
         # In a context of its own: the agent has nothing to do with the sender of its first message.
         spec: AgentSpec = Variables().run(AgentSpec, endpoint.kind.agent, (), {}, self._services.dispatcher, None)
         spec.keeps_state = False

@@ -33,8 +33,8 @@ class DurableRuntime:
     def entity(self, agent: type[Agent], key: str) -> AgentRef:
         """Return a reference to a durable agent, which is addressed by its class and its key.
 
-        Nothing is started: the first message activates the agent, and equal keys are the same agent. Its answers leave
-        after its change is stored. Raises `NoStore`, `InvalidKey`, and `DefinitionError` for a class that keeps no state.
+        The call starts no agent: the first message activates it. Equal keys give the same agent. The agent answers when
+        its change is stored. Raises `NoStore`, `InvalidKey`, and `DefinitionError` for a class that keeps no state.
         """
         return self.durable.entity(agent, key)
 

@@ -98,11 +98,11 @@ class EntityCell(AgentCell):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no message is queued or in hand, and nothing holds the agent. From any thread, as of a moment ago."""
+        """True if no message is queued or being handled, and no call holds the agent. From any thread; soon out of date."""
         return not (self._held or len(self.mailbox) or self.mailbox.closed or self.mailbox.waiting or self.outbox is not None)
 
     def notify_watchers(self, event: Message, *, last: bool = False) -> None:
-        """Send a lifecycle event to the watchers. The end of an activation is none, if the agent has not failed."""
+        """Send a lifecycle event to the watchers. The end of an activation without a failure is not such an event."""
         if last and self.life.error is None:
             return
         self.activator.notify_watchers(event, last=last)
@@ -164,7 +164,7 @@ class EntityCell(AgentCell):
             return True
 
     def commit(self, envelope: Envelope, value: Any) -> None:
-        """Store all that the handler changed; then answer, and send what it sent."""
+        """Store the changes of the handler; then send its answer and its messages."""
         unit = self._drop_unit()
         assert unit is not None
         try:

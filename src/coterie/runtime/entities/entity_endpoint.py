@@ -137,7 +137,7 @@ class EntityEndpoint:
 
     @property
     def local(self) -> EntityCell | None:
-        """The present activation; None while there is none."""
+        """The present activation; None for an agent that is not active."""
         return self._cell
 
     @property
@@ -377,7 +377,7 @@ class EntityEndpoint:
             self.release(message.number)
 
     def release(self, number: int) -> None:
-        """Note that a stored message is no longer in a mailbox, and is to be delivered again."""
+        """Note that a stored message has left its mailbox unhandled, and must be delivered again."""
         with self._lock:
             self._inflight.pop(number, None)
             self._more += 1

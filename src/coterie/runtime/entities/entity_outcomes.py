@@ -20,7 +20,7 @@ class ReloadableLife(FailureCause, Protocol):
 
 
 class DurableOutcomesOwner(OutcomesOwner, Protocol):
-    """The activation whose messages these are."""
+    """The activation to which the messages belong."""
 
     @property
     def activator(self) -> ActivationOwner:
@@ -29,7 +29,7 @@ class DurableOutcomesOwner(OutcomesOwner, Protocol):
 
     @property
     def passivating(self) -> bool:
-        """Whether the activation ends because it is idle."""
+        """True if the activation ends because it is idle."""
         ...
 
     @property
@@ -38,7 +38,7 @@ class DurableOutcomesOwner(OutcomesOwner, Protocol):
         ...
 
     def commit(self, envelope: Envelope, value: Any) -> None:
-        """Store all that the handler changed; then answer."""
+        """Store the changes of the handler; then send its answer."""
         ...
 
     def end_unit(self) -> bool:

@@ -13,24 +13,24 @@ Durability = Literal["full", "relaxed"]
 
 @dataclass(frozen=True, slots=True)
 class DurablePolicy:
-    """How long durable agents stay active, and how they are stored. Times are in seconds.
+    """The limits of active durable agents, and the way in which they are stored. Times are in seconds.
 
     Raises `InvalidSetting` for a value out of range.
     """
 
     idle: float = 60.0
-    """An agent without messages for so long is passivated."""
+    """The time without messages after which an agent is passivated."""
     most_active: int = 10_000
-    """When more are active, the least recently used that are idle are passivated."""
+    """The number of active agents above which the least recently used of the idle ones are passivated."""
     durability: Durability = "full"
     """With "full" an answer leaves when the change has reached the disk. With "relaxed" it leaves at once and the change
-    follows within milliseconds: a crash may lose the last of them, and the answers have then promised too much."""
+    is stored within milliseconds: a crash may lose the last changes although their answers were sent."""
     attempts: int = 5
-    """A stored message that fails so often becomes a durable dead letter."""
+    """The failures after which a stored message becomes a durable dead letter."""
     snapshot_every: int = 100
-    """An event-sourced agent with `snapshot` is stored whole after so many events."""
+    """The number of events after which the snapshot of an event-sourced agent with `snapshot` is stored."""
     keep_answers: float = 7 * 86_400.0
-    """Answers to requests with an idempotency key are kept for so long."""
+    """The time for which answers to requests with an idempotency key are kept."""
 
     def __post_init__(self) -> None:
         check_number("DurablePolicy.idle", self.idle, above=0)

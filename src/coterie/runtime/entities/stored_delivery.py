@@ -1,4 +1,4 @@
-"""DurableDelivery of stored messages: of an outbox after its commit, of reminders when they are due, of both after a restart."""
+"""The delivery of stored messages: of an outbox after its commit, of reminders when due, of both after a restart."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class StoredDelivery:
                 _log.debug("ended before the stored messages were looked through")
 
     def close(self) -> None:
-        """Deliver nothing more."""
+        """Stop the deliveries."""
         with self._lock:
             self._closed = True
             timer, self._timer = self._timer, None

@@ -1,4 +1,4 @@
-"""The unit of work of one message of a durable agent: all that is stored, or sent, only if its handler succeeds."""
+"""The unit of work of one message of a durable agent: changes and messages that wait for the success of its handler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Outgoing = Callable[[AgentRef, Message, MessagePriority, "float | None"], "Outgo
 
 
 class UnitOfWork:
-    """What the handler of one message does, until that is committed or undone. Only the agent's thread touches it."""
+    """The effects of the handler of one message, until they are committed or undone. Only for the agent's thread."""
 
     __slots__ = ("_outgoing", "afterwards", "cancelled", "events", "outgoing", "subscribed", "unsubscribed")
 

@@ -72,7 +72,7 @@ class Endpoint(Addressee, Protocol):
 
     @property
     def is_durable(self) -> bool:
-        """True for a durable agent, which stores what it does and may record its answers."""
+        """True for a durable agent. It stores its changes, and may record its answers."""
         ...
 
     @property

@@ -211,7 +211,7 @@ class SnapshotLedger(Ledger):
 
 
 class Odd(Agent):
-    """A durable agent whose state is whatever it is told."""
+    """A durable agent with the state that the test gives to it."""
 
     stored_name = "suite-odd"
 

@@ -131,7 +131,7 @@ class AgentLifecycle(Suite):
             assert agent.ask(Notes()).result(10) == [7, 1, 1]
             assert numbers == [7, 99]
 
-    def test_a_constructor_that_raises_ends_the_agent_and_says_why(self) -> None:
+    def test_a_constructor_that_raises_ends_the_agent_with_the_reason(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Broken, "no such thing", name="broken")
             with pytest.raises(AgentStopped, match=r"broken.*LookupError: no such thing") as caught:

@@ -158,7 +158,7 @@ class BackendConformance:
         assert backend.count() == 200
         assert len(backend.recent(RecordFilter(agents=("2",)), 100)) == 50
 
-    def test_closing_twice_is_no_error(self, backend: Backend) -> None:
+    def test_closing_twice_is_not_an_error(self, backend: Backend) -> None:
         backend.close()
         backend.close()
 

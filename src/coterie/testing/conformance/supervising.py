@@ -330,7 +330,7 @@ class Supervising(Suite):
             wait_until_idle(runtime)
             assert [agent.name for agent in agents if runtime.metrics().agents[agent.name].failed] == [agents[3].name]
 
-    def test_a_snapshot_that_raises_fails_the_agent_and_says_so(self) -> None:
+    def test_a_snapshot_that_raises_fails_the_agent_with_the_reason(self) -> None:
         with self.runtime() as runtime:
             agent = runtime.spawn(Forgetful, supervision=Supervision(max_restarts=1, backoff=AT_ONCE))
             agent.tell(Note(1))

@@ -110,7 +110,7 @@ class Waiting(Suite):
         turned = [(*circle[n:], *circle[:n], circle[n]) for n in range(len(circle))]
         assert any(" -> ".join(each) in str(error) for each in turned), error
 
-    def test_an_agent_that_asks_itself_is_told_at_once(self) -> None:
+    def test_an_agent_that_asks_itself_gets_an_error_at_once(self) -> None:
         if not self.waits_are_seen:
             pytest.skip("the deadline decides")
         with self.runtime() as runtime:
@@ -120,7 +120,7 @@ class Waiting(Suite):
                     a.ask(kind([a])).result(5)
                 self._assert_cycle(caught.value, "a", "a")
 
-    def test_two_agents_that_wait_for_each_other_are_told_at_once(self) -> None:
+    def test_two_agents_that_wait_for_each_other_get_an_error_at_once(self) -> None:
         if not self.waits_are_seen:
             pytest.skip("the deadline decides")
         with self.runtime() as runtime:
@@ -155,7 +155,7 @@ class Waiting(Suite):
             assert a.ask(InterleavingChain([b, a, b, a])).result(5) == 1
             assert a.ask(InterleavingChain([a])).result(5) == 1
 
-    def test_a_long_line_of_waiting_agents_is_no_circle(self) -> None:
+    def test_a_long_chain_of_waiting_agents_is_not_a_deadlock(self) -> None:
         with self.runtime() as runtime:
             agents = [runtime.spawn(Link) for _ in range(30)]
             assert agents[0].ask(Chain(agents[1:])).result(10) == 1
@@ -168,7 +168,7 @@ class Waiting(Suite):
             replies = [agent.ask(Chain([last])) for agent in agents]
             assert [reply.result(10) for reply in replies] == [1] * 20
 
-    def test_an_agent_that_fills_its_own_mailbox_is_told_at_once(self) -> None:
+    def test_an_agent_that_fills_its_own_mailbox_gets_an_error_at_once(self) -> None:
         if not (self.waits_are_seen and self.sender_sees_full):
             pytest.skip("the deadline decides")
         with self.runtime() as runtime:

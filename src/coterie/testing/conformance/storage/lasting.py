@@ -88,7 +88,7 @@ class Lasting(Notes):
         with self.open() as database:
             assert numbers(database) == list(range(500))
 
-    def test_a_closed_database_says_so(self) -> None:
+    def test_a_closed_database_raises_its_own_error(self) -> None:
         database = self.notes()
         database.close()
         database.close()
