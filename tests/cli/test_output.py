@@ -53,7 +53,7 @@ def test_speech_is_broken_between_words_only() -> None:
     assert wrapped("you", text, 12).split() == ["you:", *text.split()]
 
 
-def test_a_log_on_a_full_disk_counts_what_it_loses_and_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_on_a_full_disk_counts_the_lost_lines_and_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")

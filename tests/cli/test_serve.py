@@ -195,7 +195,7 @@ def test_unsafe_and_impossible_options_are_refused_with_a_remedy(tmp_path: Path)
         assert f"127.0.0.1:{port} cannot be served on" in refused("serve", path, "--out", runs, "--port", port)
 
 
-def test_after_sigterm_running_work_ends_and_is_told_before_the_process_ends(tmp_path: Path) -> None:
+def test_after_sigterm_running_work_ends_and_is_reported_before_the_process_ends(tmp_path: Path) -> None:
     with serving(scenario(tmp_path, time_scale=0.1), tmp_path / "runs") as (talk, client):
         front = Front(client, "alice")
         front.say("close my contract")

@@ -215,7 +215,7 @@ def test_consent_lapses_when_the_answer_led_to_something_else() -> None:
     run(work)
 
 
-def test_a_message_from_before_the_question_is_no_consent() -> None:
+def test_a_message_from_before_the_question_is_not_consent() -> None:
     done: list[str] = []
 
     @tool(confirm=True)

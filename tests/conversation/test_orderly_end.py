@@ -75,7 +75,7 @@ async def told(chat: Conversation) -> list[str]:
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-def test_an_operation_that_heard_the_end_before_its_point_of_no_return_is_cancelled_and_told_once(
+def test_an_operation_stopped_before_its_point_of_no_return_is_cancelled_and_reported_once(
     tmp_path: Path, blocking: bool
 ) -> None:
     async def work() -> None:
@@ -94,7 +94,7 @@ def test_an_operation_that_heard_the_end_before_its_point_of_no_return_is_cancel
 
 
 @pytest.mark.parametrize("options", [{"effect": "read"}, {"idempotent": True}, {"idempotency_key": lambda: "one"}])
-def test_what_may_run_twice_runs_again_at_the_next_opening(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_an_operation_that_may_run_twice_runs_again_at_the_next_opening(tmp_path: Path, options: dict[str, Any]) -> None:
     async def work() -> None:
         await Life(**options).ended_while_it_works(tmp_path)
         life = Life(**options)
@@ -111,7 +111,7 @@ def test_what_may_run_twice_runs_again_at_the_next_opening(tmp_path: Path, optio
     ("finding", "state"),
     [(Finding.done("it was done"), S.SUCCEEDED), (Finding.resume(), S.SUCCEEDED), (Finding.unknown(), S.CANCELLED)],
 )
-def test_a_check_decides_at_the_next_opening_and_what_it_cannot_tell_is_known_all_the_same(
+def test_a_check_decides_at_the_next_opening_and_an_undecided_one_ends_the_operation_too(
     tmp_path: Path, finding: Finding, state: OperationState
 ) -> None:
     async def work() -> None:
@@ -168,7 +168,7 @@ def test_an_operation_past_its_point_of_no_return_has_time_to_end(tmp_path: Path
     run(work)
 
 
-def test_what_does_not_stop_is_unknown_as_after_a_crash(tmp_path: Path) -> None:
+def test_an_operation_that_does_not_stop_has_an_unknown_outcome_as_after_a_crash(tmp_path: Path) -> None:
     async def work() -> None:
         life = Life(stubborn=True)
         await life.ended_while_it_works(tmp_path)

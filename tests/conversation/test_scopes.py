@@ -70,7 +70,7 @@ def test_reads_share_and_a_waiting_write_is_not_overtaken_by_them() -> None:
         ("all", ("", ""), True),
     ],
 )
-def test_a_scope_says_who_is_excluded(scope: str, users: tuple[str, str], excluded: bool) -> None:
+def test_a_scope_defines_the_excluded_users(scope: str, users: tuple[str, str], excluded: bool) -> None:
     desk, one = Desk(), an_operation(1, "*", scope=scope)
     assert desk.update("a", [], [one], users[0]) == [1]
     assert desk.update("b", [], [one], users[1]) == ([] if excluded else [1])
@@ -86,7 +86,7 @@ OPERATIONS = st.builds(
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.lists(OPERATIONS, max_size=2, unique_by=lambda one: one.number))))
-def test_what_is_granted_never_conflicts_and_whoever_waits_comes_to_his_turn(
+def test_grants_never_conflict_and_every_waiting_operation_gets_its_turn(
     steps: list[tuple[str, list[Operation]]],
 ) -> None:
     desk = Desk()

@@ -50,7 +50,7 @@ def test_two_tokens_are_none(server: Served) -> None:
     assert reply.status_code == 401
 
 
-def test_health_is_for_everybody_and_says_nothing_else(server: Served) -> None:
+def test_health_needs_no_login_and_shows_nothing_else(server: Served) -> None:
     with server.client(token=None) as client:
         assert client.get("/health").json() == {"status": "ok"}
 

@@ -104,7 +104,7 @@ def test_two_clients_with_the_same_history_never_share_a_conversation(server: Se
         assert not ("alices" in said and "bobs" in said)
 
 
-def test_a_user_or_a_header_tells_threads_apart(server: Served, client: openai.OpenAI) -> None:
+def test_a_user_or_a_header_distinguishes_threads(server: Served, client: openai.OpenAI) -> None:
     for user in ("alice", "bob", "a/b", "ü'; --"):
         assert say(client, [], "hello", user=user) == "you said hello"
     header = {"X-Thread-Id": "one"}

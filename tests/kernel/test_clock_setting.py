@@ -35,11 +35,11 @@ def test_without_a_clock_there_is_the_machines() -> None:
         lambda: HealthMonitor({}, clock=NONE),
     ],
 )
-def test_every_room_that_takes_a_clock_says_so(make: Callable[[], Any]) -> None:
+def test_every_room_refuses_an_object_that_is_not_a_clock(make: Callable[[], Any]) -> None:
     with pytest.raises(InvalidSetting, match="clock"):
         make()
 
 
-def test_a_database_says_so_too(tmp_path: Path) -> None:
+def test_a_database_refuses_it_too(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="clock"):
         open_database(tmp_path / "x.db", clock=NONE)

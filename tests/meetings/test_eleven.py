@@ -219,7 +219,7 @@ def test_a_guest_that_declined_is_sent_nothing_more() -> None:
         assert [type(message) for message in each.sent(no, object)] == [Invitation]
 
 
-def test_all_invited_agents_are_told_that_a_meeting_is_not_held() -> None:
+def test_all_invited_agents_learn_that_a_meeting_is_not_held() -> None:
     with house() as each:
         ada, ben, zoe = each.member("ada"), each.member("ben"), each.member("zoe")
         no = each.member("no", Decline("busy"))

@@ -230,7 +230,7 @@ def test_a_member_that_fails_for_good_leaves() -> None:
         eventually(lambda: each.meetings.held == ())
 
 
-def test_a_member_that_crashes_elsewhere_is_told_all_again_and_the_others_of_its_crash() -> None:
+def test_a_member_that_crashes_elsewhere_gets_all_again_and_the_others_learn_of_its_crash() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben])

@@ -114,7 +114,7 @@ def test_data_nested_too_deeply_is_refused() -> None:
         each.use(ben, id_, lambda meeting: meeting.say("all is well"))
 
 
-def test_minutes_that_were_cut_off_or_spoilt_are_told_apart(tmp_path: Path) -> None:
+def test_cut_off_and_spoilt_minutes_are_distinguished(tmp_path: Path) -> None:
     with house(folder=tmp_path) as each:
         ada = each.member("ada")
         id_ = each.call(ada)

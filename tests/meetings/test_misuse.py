@@ -174,7 +174,7 @@ def test_a_batch_that_is_in_the_history_does_not_come_again_after_a_crash() -> N
         assert each.sent(ben, Utterances) == []
 
 
-def test_a_crashed_member_that_gets_the_floor_back_is_told_once() -> None:
+def test_a_crashed_member_that_gets_the_floor_back_gets_one_message() -> None:
     with house() as each:
         ada, ben = each.member("ada"), each.member("ben")
         id_ = each.call(ada, [ben], floor=RoundRobin(order=("ada",)))

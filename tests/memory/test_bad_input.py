@@ -74,7 +74,7 @@ def test_a_question_is_text_and_one_kind_may_stand_alone(memory: TieredMemory) -
     assert mind.recall("apples", kinds="semantic") == []
 
 
-def test_one_huge_word_is_no_reason_to_wait(memory: TieredMemory) -> None:
+def test_one_huge_word_causes_no_wait(memory: TieredMemory) -> None:
     with open_memory() as in_process:
         in_process.store("k", "z" * 5_000_000)
         in_process.flush(5.0)

@@ -74,7 +74,7 @@ def test_an_import_replaces_or_keeps_existing_memories(tmp_path: Path) -> None:
         '{"id": "i", "key": "k", "value": 1, "created": "yesterday"}',
     ],
 )
-def test_a_line_that_is_no_memory_is_named_and_nothing_is_taken_in(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_a_memory_is_named_and_no_line_is_imported(tmp_path: Path, line: str) -> None:
     path = tmp_path / "dump.jsonl"
     path.write_text(f'{{"what": "coterie memories", "version": 1}}\n{{"id": "a", "key": "good", "value": 1}}\n{line}\n')
     with open_memory() as memory:

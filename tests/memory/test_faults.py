@@ -37,7 +37,7 @@ with TieredMemory(MemoryConfig(path=sys.argv[1])) as memory:
 """
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_stays_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     path.write_bytes(b"this is no database, and never was one" * 100)
     with pytest.raises(StorageCorrupt, match=r"run\.db"):
@@ -170,7 +170,7 @@ def test_a_flush_raises_for_writes_that_were_given_up_before() -> None:
         assert set(archive.get(["poison", "good"])) == {"good"}
 
 
-def test_a_child_that_was_forked_is_told_so_at_once(tmp_path: Path) -> None:
+def test_calls_in_a_forked_child_raise_at_once(tmp_path: Path) -> None:
     for path in (None, tmp_path / "run.db"):
         with open_memory(path=path) as memory:
             memory.store("k", 1)

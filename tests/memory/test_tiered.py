@@ -134,7 +134,7 @@ def test_the_address_of_a_server_may_stand_where_a_file_could() -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://ada:secret@host/x", "http://host/x?password=secret", "nowhere://:secret@"])
-def test_no_error_about_an_address_tells_its_password(url: str) -> None:
+def test_no_error_about_an_address_contains_its_password(url: str) -> None:
     for setting in ("path", "redis_url", "postgres_url"):
         with pytest.raises(InvalidSetting) as caught:
             MemoryConfig(**{setting: url})  # type: ignore[arg-type] # a text for each of them
@@ -235,7 +235,7 @@ def test_a_durable_store_returns_when_it_is_written() -> None:
         assert archive.get(["k"]) == {}
 
 
-def test_a_durable_store_that_cannot_be_written_in_time_says_so_and_is_written_later() -> None:
+def test_a_durable_store_that_cannot_be_written_in_time_is_reported_and_written_later() -> None:
     archive = FlakyArchive()
     with open_memory(archive=archive, write_timeout=0.2) as memory:
         archive.away = True
@@ -315,7 +315,7 @@ def test_closing_writes_the_remaining_changes_and_reports_failures() -> None:
         memory.close()
 
 
-def test_a_closed_memory_says_so(memory: TieredMemory) -> None:
+def test_a_closed_memory_raises_its_own_error(memory: TieredMemory) -> None:
     memory.store("k", 1)
     memory.close()
     for use in (

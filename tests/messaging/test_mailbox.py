@@ -322,7 +322,7 @@ def test_a_message_that_waits_outside_comes_in_when_an_ask_ends() -> None:
     assert asked.queued() == [1, 2]
 
 
-def test_a_taker_that_rests_is_told_of_a_message_that_comes_in_when_an_ask_ends() -> None:
+def test_a_waiting_taker_is_notified_of_a_message_that_enters_when_an_ask_ends() -> None:
     asked = Asked(MailboxPolicy.wait(1))
     first = asked.ask(0)
     pending = asked.mailbox.put(Envelope(Note(1)))
@@ -351,7 +351,7 @@ def test_a_large_mailbox_is_looked_through_for_a_fair_share_only() -> None:
     assert asked.queued()[-4_000:] == [-2 - n for n in range(4_000)]
 
 
-def test_a_message_that_waits_for_an_asker_who_has_left_counts_as_cancelled() -> None:
+def test_a_queued_message_of_an_ended_ask_counts_as_cancelled() -> None:
     asked = Asked(MailboxPolicy.wait(1))
     asked.mailbox.put(Envelope(Note(0)))
     asker = Asker()

@@ -95,7 +95,7 @@ def test_dead_letters_can_be_added_while_they_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"frozen": True}])
-def test_a_message_is_no_dataclass(options: dict[str, Any]) -> None:
+def test_a_message_is_not_a_dataclass(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=r"Wrong: a message is no dataclass; leave out @dataclass"):
 
         @dataclass(**options)

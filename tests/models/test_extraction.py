@@ -142,7 +142,7 @@ def test_replayed_replies_cost_nothing(server: ModelServer, tmp_path: Path) -> N
     assert 0 < total.dollars < paid * 1.5
 
 
-def test_a_model_that_knows_no_schemas_is_told_in_words(server: ModelServer) -> None:
+def test_a_model_without_schemas_gets_the_schema_as_text(server: ModelServer) -> None:
     server.play([Served(text='{"value": 3}')])
     with ModelGateway("openai:gpt-3.5-turbo", base_url=server.url) as gateway:
         gateway._assembly.core._opened.model.profile = {"supports_json_schema_output": False}  # type: ignore[union-attr]

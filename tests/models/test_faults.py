@@ -300,7 +300,7 @@ def test_the_error_text_of_a_client_is_one_line_without_references(server: Model
     assert "http" not in str(caught.value)
 
 
-def test_a_server_that_is_not_there_is_told_with_its_address_and_not_as_slow(server: ModelServer) -> None:
+def test_an_absent_server_is_reported_with_its_address_and_not_as_slow(server: ModelServer) -> None:
     server.stop()
     with gateway_to(server, retry=ONCE) as gateway, pytest.raises(ModelUnavailable) as caught:
         gateway.ask_blocking(question(), 10)
@@ -333,7 +333,7 @@ def test_a_date_without_its_place_is_of_greenwich(server: ModelServer, monkeypat
     assert caught.value.retry_after == pytest.approx(30, abs=1)
 
 
-def test_half_a_character_is_told_as_a_question_mark(server: ModelServer, tmp_path: Path) -> None:
+def test_half_a_character_is_shown_as_a_question_mark(server: ModelServer, tmp_path: Path) -> None:
     server.play([Served(text="a \ud800 b"), Served(text="a \ud800 b"), Served(calls=[("look", '{"at": "\\ud800"}')])])
     with gateway_to(server, retry=ONCE, record=tmp_path / "run.jsonl") as gateway:
         assert gateway.ask_blocking(question("1"), 10).text == "a ? b"

@@ -245,7 +245,7 @@ def test_a_cancel_that_comes_before_the_loop_has_begun_is_not_lost(server: Model
         eventually(lambda: server.running == 0)
 
 
-def test_callers_of_a_model_that_blocks_the_loop_are_told_of_the_end() -> None:
+def test_callers_of_a_model_that_blocks_the_loop_learn_of_the_end() -> None:
     blocked = threading.Event()
 
     def block(_: ModelRequest) -> str:

@@ -78,7 +78,7 @@ def in_a_child(work: Callable[[], str]) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_gateway_says_in_a_forked_child_that_it_is_not_there(server: ModelServer, tmp_path: Path) -> None:
+def test_a_gateway_raises_in_a_forked_child(server: ModelServer, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with gateway_to(server, record=path) as gateway:
         gateway.ask_blocking(question("a"), 10)

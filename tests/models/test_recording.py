@@ -77,7 +77,7 @@ def test_the_replay_is_the_same_under_any_timing_of_threads(tmp_path: Path) -> N
             assert run(gateway, seed) == first
 
 
-def test_repeats_of_one_request_are_told_apart_by_their_count_and_by_agent(tmp_path: Path) -> None:
+def test_repeats_of_one_request_are_distinguished_by_their_count_and_by_agent(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     model = RecordingModel(ScriptedModel(["a1", "a2", "b1"]), path)
     assert [ask(model, question(agent=agent)).text for agent in ("a", "a", "b")] == ["a1", "a2", "b1"]
@@ -142,7 +142,7 @@ def test_a_difference_deep_in_a_long_prompt_is_shown(tmp_path: Path) -> None:
     assert len(words) < 900
 
 
-def test_an_empty_recording_says_so(tmp_path: Path) -> None:
+def test_an_empty_recording_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     RecordingModel(ScriptedModel([]), path).close()
     with pytest.raises(RecordingMissing, match="the recording is empty"):
@@ -282,7 +282,7 @@ def test_every_cut_of_a_recording_can_be_read_and_appended_to(tmp_path: Path) ->
         (b"\xff\xfe\x00\n", "first line is wrong"),
     ],
 )
-def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_not_a_recording_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(content)
     with pytest.raises(RecordingDamaged, match=words):

@@ -104,14 +104,14 @@ def test_an_address_that_makes_no_sense_is_refused_without_its_secrets(url: str)
 
 
 @pytest.mark.parametrize("model", ["openai:gpt-5-mini", "openai-chat:gpt-5-mini"])
-def test_a_missing_key_is_told_when_the_gateway_is_made(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+def test_a_missing_key_is_reported_when_the_gateway_is_made(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     for name in [name for name in os.environ if name.startswith("OPENAI")]:
         monkeypatch.delenv(name)
     with pytest.raises(KeyMissing, match=f"{model} needs an API key: set the environment variable OPENAI_API_KEY; keys are"):
         ModelGateway(model)
 
 
-def test_a_missing_address_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_address_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OLLAMA_BASE_URL", raising=False)
     with pytest.raises(InvalidSetting, match="need its address: give base_url, or set OLLAMA_BASE_URL"):
         ModelGateway("ollama:qwen3")

@@ -89,7 +89,7 @@ def test_a_mistake_names_its_key_and_the_remedy(tmp_path: Path, arguments: dict[
     assert line in str(caught.value)
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError) as caught:
         load_assistant(write(tmp_path, head="nam = 1", more="[model]\nnme = 1\n[conversation]\nstep = 1"))
     assert len(caught.value.problems) == 3
@@ -131,13 +131,13 @@ def test_two_scenarios_may_use_one_name_for_different_code(tmp_path: Path) -> No
         ("no_model", "model.name: this assistant brings no rules; name a model"),
     ],
 )
-def test_a_provider_that_fails_is_told_as_such(tmp_path: Path, provider: str, line: str) -> None:
+def test_a_failing_provider_is_reported(tmp_path: Path, provider: str, line: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         answer(write(tmp_path, f"code:{provider}"))
     assert line in str(caught.value)
 
 
-def test_code_that_cannot_be_imported_is_told_as_such(tmp_path: Path) -> None:
+def test_code_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path)
     (tmp_path / "code.py").write_text("import nothing_of_that_name")
     with pytest.raises(ScenarioError, match="cannot be loaded: ModuleNotFoundError"):

@@ -188,7 +188,7 @@ def test_there_are_more_routers_when_more_is_asked_and_fewer_afterwards(runtime:
     assert status(orchestrator).in_hand == 0
 
 
-def test_an_ask_that_times_out_is_no_longer_in_hand(runtime: Runtime, clock: ManualClock) -> None:
+def test_an_ask_that_times_out_is_no_longer_being_handled(runtime: Runtime, clock: ManualClock) -> None:
     fragile = Fragile()
     orchestrator = start(runtime, fragile.component())
     reply = orchestrator.ask(ComponentRequest("environment", "wait"), timeout=3.0)

@@ -54,7 +54,7 @@ def test_a_run_is_not_resumed_under_other_rules(run: Path) -> None:
         run_scenario(scenario_of_run(run), folder, resume=True)
 
 
-def test_a_large_time_line_shows_some_agents_over_all_rounds_and_says_so() -> None:
+def test_a_large_time_line_shows_some_agents_over_all_rounds_and_names_the_omission() -> None:
     spans = [Span(f"a{agent}", number, "act", number, number + 0.5) for number in range(1, 9) for agent in range(800)]
     spans += [Span(f"a{agent}", number, "act", number + 0.5, number + 1, "a799") for number in (1, 8) for agent in range(799)]
     drawn = timeline(spans, 8)
@@ -65,7 +65,7 @@ def test_a_large_time_line_shows_some_agents_over_all_rounds_and_says_so() -> No
     assert "agents:" not in few
 
 
-def test_a_time_line_says_which_rounds_it_shows() -> None:
+def test_a_time_line_names_its_rounds() -> None:
     spans = [Span("a", number // 100 + 1, "act", number, number + 1) for number in range(6_000)]
     assert "rounds 1 to 40 of 60" in timeline(spans, 60)
     assert "rounds 1 to 60 of 99" in timeline(spans[::2], 99)

@@ -209,7 +209,7 @@ class Spent(Exception):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_error_that_halts_is_no_forfeit_and_the_run_goes_on_from_its_last_round(mode: Mode, tmp_path: Path) -> None:
+def test_an_error_that_halts_is_not_a_forfeit_and_the_run_continues_from_its_last_round(mode: Mode, tmp_path: Path) -> None:
     purse = [3]
 
     def pay(turn: Turn) -> None:

@@ -57,7 +57,7 @@ class Walker:
 TOWN = Map(tuple(range(1_000)))
 
 
-def test_agents_share_what_is_immutable_and_have_a_copy_each_of_what_is_not() -> None:
+def test_agents_share_immutable_values_and_have_their_own_copies_of_others() -> None:
     notes: list[int] = []
     agents = {name: Walker(TOWN, notes) for name in "abc"}
     view = Simulation(World(), agents, Graph.chain("act")).run(2).view
@@ -65,7 +65,7 @@ def test_agents_share_what_is_immutable_and_have_a_copy_each_of_what_is_not() ->
     assert notes == []
 
 
-def test_what_a_checkpoint_writes_does_not_grow_with_the_rounds(tmp_path: Path) -> None:
+def test_a_checkpoint_does_not_grow_with_the_rounds(tmp_path: Path) -> None:
     with World({"n": 0}, log=EventLog(tmp_path / "run.db", durable=False), snapshot_every=10**6) as world:
         simulation = Simulation(world, ["a"], Graph.chain(act))
         simulation.run(5)

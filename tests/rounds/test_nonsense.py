@@ -176,7 +176,7 @@ def test_a_call_that_makes_no_sense_is_named(call: Any) -> None:
         call(Simulation(World(), ["ada"], Graph.chain(add)))
 
 
-def test_an_agent_without_the_method_of_a_stage_is_told_so() -> None:
+def test_an_agent_without_the_method_of_a_stage_is_reported() -> None:
     world = World()
     with pytest.raises(StageFailed, match="has no method 'fish'"):
         Simulation(world, {"ada": object()}, Graph.chain("fish")).run(1)
@@ -214,7 +214,7 @@ def test_user_code_that_never_returns_between_turns_is_named_with_its_stack(
 @pytest.mark.parametrize(
     "value", [{1}, object(), float("nan"), date(2026, 1, 1), Decimal(1), 1j], ids=lambda value: type(value).__name__
 )
-def test_what_is_no_plain_data_is_refused_at_the_line_of_settle_that_gives_it(value: Any) -> None:
+def test_values_that_are_not_plain_data_are_refused_at_the_line_of_settle_that_gives_them(value: Any) -> None:
     def settle(closing: Closing) -> None:
         with pytest.raises(InvalidValue, match="'k'"):
             closing.set("k", value)

@@ -296,7 +296,7 @@ def test_a_simulation_without_agents_is_not_an_error() -> None:
         assert simulation(mode, members=[]).run(2).rounds in (0, 2)
 
 
-def test_a_plain_agent_is_no_member_and_forfeits() -> None:
+def test_a_plain_agent_is_not_a_member_and_forfeits() -> None:
     class Deaf(Agent):
         pass
 

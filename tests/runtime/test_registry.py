@@ -161,7 +161,7 @@ class Reader(Agent):
         return self.told
 
 
-def test_what_is_published_right_after_a_spawn_reaches_all_that_the_class_subscribes() -> None:
+def test_a_message_published_right_after_a_spawn_reaches_all_subscriptions_of_the_class() -> None:
     with Runtime() as runtime:
         readers = [runtime.spawn(Reader) for _ in range(50)]
         assert runtime.publish("news", News(text="first")) == 50

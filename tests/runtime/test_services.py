@@ -56,7 +56,7 @@ class Guest:
         self.runtime = runtime
 
 
-def test_a_service_is_told_of_its_runtime() -> None:
+def test_a_service_gets_its_runtime() -> None:
     with Runtime() as runtime:
         assert runtime.provide(Guest()).runtime is runtime
         assert runtime.provide([1]) == [1]  # one that does not care

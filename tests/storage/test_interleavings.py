@@ -24,7 +24,7 @@ def write() -> Write:
 
 
 @pytest.mark.parametrize("closes", [False, True])
-def test_a_write_is_taken_once_or_its_writer_is_told_that_it_was_not(closes: bool) -> None:
+def test_a_write_is_taken_once_or_refused(closes: bool) -> None:
     for seed in runs(150):
         with INTAKE.locks():
             intake = WriteQueue("here", 1)

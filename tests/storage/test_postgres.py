@@ -112,7 +112,7 @@ def _advance_until(clock: ManualClock, done: Callable[[float], bool]) -> None:
         clock.advance(0.5)
 
 
-def test_a_commit_whose_fate_cannot_be_learnt_says_so(
+def test_a_commit_with_an_unknown_outcome_raises_an_error_of_its_own(
     postgres_url: str, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lose(self: PostgresConnection) -> None:

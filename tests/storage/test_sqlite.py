@@ -90,7 +90,7 @@ def test_opening_and_closing_from_many_threads_at_once_leaves_nothing_open(tmp_p
         assert database.check() == []
 
 
-def test_a_forked_child_is_told_that_connections_do_not_carry_over(tmp_path: Path) -> None:
+def test_connections_do_not_carry_over_to_a_forked_child(tmp_path: Path) -> None:
     program = """
 import os, sys, warnings
 warnings.simplefilter("ignore")
@@ -158,7 +158,7 @@ for number in range(300):
         assert len(numbers(database)) == 300
 
 
-def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_stays_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     path.write_bytes(b"dear diary, " * 1000)
     with pytest.raises(StorageCorrupt, match=r"run\.db: it is damaged or not a database"):

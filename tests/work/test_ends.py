@@ -65,7 +65,7 @@ def test_an_error_names_its_own_delay(asked: Any) -> None:
 
 
 @pytest.mark.parametrize("asked", ["soon", None, float("nan"), float("inf"), True])
-def test_an_attribute_that_is_no_delay_changes_nothing(asked: Any) -> None:
+def test_an_attribute_that_is_not_a_delay_changes_nothing(asked: Any) -> None:
     error = TooMany()
     error.retry_after = asked
     assert Retry(3, initial=0.5, jitter=0.0).delay(1, error, Random(1)) == 0.5
@@ -108,7 +108,7 @@ def test_a_job_an_action_and_their_callbacks_have_the_context_of_their_submitter
         eventually(lambda: seen == ["acme", "acme"])
 
 
-def test_what_an_attempt_sets_reaches_neither_its_retry_nor_the_next_job() -> None:
+def test_context_variables_of_an_attempt_reach_neither_its_retry_nor_the_next_job() -> None:
     seen: list[str] = []
 
     def leak() -> None:
@@ -183,11 +183,11 @@ def test_readers_add_nothing_to_an_error() -> None:
         ([bytes(1_000) for _ in range(5_000)], 4_000_000),
     ],
 )
-def test_sizes_are_estimated_with_what_is_inside(value: object, least: int) -> None:
+def test_estimated_sizes_include_the_contents(value: object, least: int) -> None:
     assert least <= size_of(value) <= 3 * least + 2_000
 
 
-def test_a_size_that_cannot_be_read_is_no_error() -> None:
+def test_a_size_that_cannot_be_read_is_not_an_error() -> None:
     class Odd:
         def __sizeof__(self) -> int:
             raise RuntimeError
@@ -198,7 +198,7 @@ def test_a_size_that_cannot_be_read_is_no_error() -> None:
     assert size_of(loop) > 0
 
 
-def test_a_job_tells_when_it_ended_and_how_long_it_took() -> None:
+def test_a_job_has_its_end_and_its_duration() -> None:
     clock = ManualClock()
     with ProcessingEngine(clock=clock) as engine:
         ring = threading.Event()
@@ -241,7 +241,7 @@ def test_many_failures_are_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert "more jobs failed" in caplog.text
 
 
-def test_who_waits_in_time_is_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_that_is_read_in_time_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def main(engine: ProcessingEngine) -> None:
         with pytest.raises(OSError, match="today"):
             await engine.submit(fail)
@@ -317,7 +317,7 @@ def test_a_job_may_wait_for_several_on_the_only_worker() -> None:
         )
 
 
-def test_a_job_gives_a_future_of_the_standard_library_and_says_that_it_is_none() -> None:
+def test_a_job_gives_a_future_of_the_standard_library_and_the_error_says_that_a_job_is_not_one() -> None:
     with ProcessingEngine() as engine:
         jobs = [engine.submit(pow, 2, 3), engine.submit(fail)]
         done, _ = concurrent.futures.wait([job.future() for job in jobs], timeout=5)

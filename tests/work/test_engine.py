@@ -215,7 +215,7 @@ def test_a_future_of_a_retried_job_resolves_once_at_the_end() -> None:
         assert (job.attempts, ended) == (6, [JobState.FAILED])
 
 
-def test_a_timeout_on_a_thread_ends_the_job_and_says_that_the_thread_goes_on() -> None:
+def test_a_timeout_on_a_thread_ends_the_job_and_reports_that_the_thread_goes_on() -> None:
     clock = ManualClock()
     hold = threading.Event()
     with ProcessingEngine(threads=ONE, clock=clock) as engine:

@@ -50,7 +50,7 @@ system.stop()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_has_a_stopped_copy_that_says_so_and_the_parent_goes_on() -> None:
+def test_a_fork_has_a_stopped_copy_that_raises_and_the_parent_goes_on() -> None:
     command = [sys.executable, "-c", PROGRAM]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own
     assert (ended.returncode, ended.stdout) == (0, "3\n"), ended.stderr

@@ -381,7 +381,7 @@ def test_programs_of_jobs_end_with_their_worker() -> None:
     eventually(lambda: ended(program))
 
 
-def test_a_session_without_a_file_is_told_that_its_functions_cannot_be_sent() -> None:
+def test_functions_of_a_session_without_a_file_are_refused() -> None:
     code = (
         "from coterie.work import ProcessingEngine\n"
         "def f(): pass\n"

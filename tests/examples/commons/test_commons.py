@@ -83,7 +83,7 @@ def test_the_catch_equals_the_loss_of_the_lake_and_is_recorded(tmp_path: Path) -
     assert json.loads((folder / "scenario.json").read_text())["seed"] == 7
 
 
-def test_a_run_that_does_not_end_as_expected_says_where(tmp_path: Path) -> None:
+def test_a_run_that_does_not_end_as_expected_names_the_place(tmp_path: Path) -> None:
     scenario = load_scenario(EXAMPLES / "ten-each.toml")
     expect = scenario.expect.model_copy(update={"months": 11, "collapse": True, "harvest": 1})
     outcome = run(scenario.model_copy(update={"expect": expect}), tmp_path)
@@ -166,7 +166,7 @@ def test_a_run_in_tokens_is_replayed_as_it_went(tmp_path: Path) -> None:
     assert digests[-1] == outcome.digest == result.digest == recorded(folder).digest
 
 
-def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     for use in (recorded, scenario_of_run, RunFolder.open):
         with pytest.raises(RunUnknown, match="give the folder of a"):
             use(tmp_path)

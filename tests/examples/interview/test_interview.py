@@ -125,7 +125,7 @@ def test_the_same_seed_gives_the_same_digest_whatever_the_dispatcher(place: Path
     assert len(digests) == 1
 
 
-def test_a_replay_that_comes_to_something_else_says_at_which_line(place: Path) -> None:
+def test_a_replay_that_diverges_names_the_line(place: Path) -> None:
     path = run(place, interview(place))
     scenario, recorded = load_run(path)
     other = scenario.checked({**scenario.parameters.model_dump(), "rules": ()})
@@ -136,7 +136,7 @@ def test_a_replay_that_comes_to_something_else_says_at_which_line(place: Path) -
         replay_run(path)
 
 
-def test_personas_that_make_no_sense_are_told_before_anything_is_run(place: Path) -> None:
+def test_invalid_personas_are_reported_before_the_run(place: Path) -> None:
     write(place / "personas", "odd.agent.json", {"persona": {"name": "Odd", "age": -1}})
     result = CliRunner().invoke(application, ["run", str(place / "bread.toml"), "--out", str(place / "runs")])
     assert isinstance(result.exception, InvalidPersona)
@@ -215,7 +215,7 @@ def test_a_missing_persona_has_no_rules_and_no_fragments(place: Path) -> None:
     assert "Nora Lindqvist" in str(caught.value)
 
 
-def test_the_report_tells_answers_as_people_do(place: Path) -> None:
+def test_the_report_shows_numbers_as_numbers_and_truth_as_words(place: Path) -> None:
     page = write_report(run(place, interview(place))).read_text()
     assert "<td>True</td>" not in page
     assert 'class="number"' in page

@@ -52,7 +52,7 @@ def test_money_is_written_as_people_write_it() -> None:
     assert (money(1205), money(-5), money(0)) == ("£12.05", "-£0.05", "£0.00")
 
 
-def test_nothing_private_is_told_before_the_login(desk: Desk) -> None:
+def test_private_data_needs_a_login(desk: Desk) -> None:
     accounts, changes = desk.company.accounts, desk.company.changes
     for ask in (
         lambda: accounts.package("a", ALICE),

@@ -61,7 +61,7 @@ def test_an_episode_comes_back_with_all_that_was_said_about_it(memory: TieredMem
     assert len(mind) == 1
 
 
-def test_an_episode_that_happened_at_another_time_says_so(memory: TieredMemory, clock: ManualClock) -> None:
+def test_an_episode_of_another_time_has_that_time(memory: TieredMemory, clock: ManualClock) -> None:
     mind = mind_of(memory)
     mind.remember("now")
     mind.remember("long ago", at=5.0)

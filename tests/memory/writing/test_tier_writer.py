@@ -169,7 +169,7 @@ def test_an_earlier_change_that_failed_does_not_undo_a_later_that_was_written(
     assert writer.archive.get(["k"]) == {}
 
 
-def test_a_group_that_is_undone_is_written_again_and_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_that_is_undone_is_written_again_and_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with TieredMemory(MemoryConfig(path=tmp_path / "run.db", maintenance_interval=None)) as memory:
         archive = memory.records.archive
         write = archive._write  # type: ignore[attr-defined]

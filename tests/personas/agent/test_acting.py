@@ -338,7 +338,7 @@ def test_invalid_values_are_refused_where_they_are_given(cast: Population) -> No
         ada.act().result()
 
 
-def test_two_of_one_name_are_told_apart(cast: Population) -> None:
+def test_two_of_one_name_are_distinguished(cast: Population) -> None:
     one, two, odd = cast.add(ADA), cast.add(ADA), cast.add(Persona.of("A #1\n"))
     assert (one.name, two.name, odd.name) == ("Ada", "Ada 2", "A  1")
     cast.relate(one, two, "namesakes")

@@ -121,7 +121,7 @@ def test_a_prompt_over_the_context_limit_is_tried_once_more_and_shorter(server: 
     assert second < 0.6 * first
 
 
-def test_a_budget_of_nothing_is_no_reason_to_fall_back(server: ModelServer) -> None:
+def test_an_empty_budget_does_not_cause_a_fallback(server: ModelServer) -> None:
     with gateway(server, budget=Budget(requests=0)) as model, pytest.raises(HandlerFailed) as caught:
         greet(model)
     assert isinstance(caught.value.__cause__, BudgetExhausted)

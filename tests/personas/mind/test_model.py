@@ -89,7 +89,7 @@ def test_the_mental_state_is_replaced_as_a_whole() -> None:
     assert decide(Scripted(says({"type": "DONE"}, emotions="calm"))).mental_state is None
 
 
-def test_the_model_is_told_all_there_is_to_know() -> None:
+def test_the_model_gets_all_known_facts() -> None:
     model = Scripted(says({"type": "DONE"}))
     record = ActionRecord(talk("to you", "Zed"), ActionOutcome.REFUSED, "Zed is not within reach")
     decide(model, situation(taken=(record,), documents=("prices",), location="the harbour", world={"lake": 30}))
@@ -144,7 +144,7 @@ def test_a_malformed_reply_is_sent_back_with_its_fault(text: str, problem: str) 
     assert model.requests[1].step == "episode 1/step 1/attempt 2"
 
 
-def test_a_reply_that_was_cut_off_or_refused_is_told_so() -> None:
+def test_the_model_learns_that_its_reply_was_cut_off_or_refused() -> None:
     for finish, words in ((Finish.LENGTH, "be shorter"), (Finish.FILTERED, "answer otherwise")):
         model = Scripted(ModelReply(text='{"actions": [', finish=finish), says(TALK))
         assert decide(model).attempts == 2
@@ -152,7 +152,7 @@ def test_a_reply_that_was_cut_off_or_refused_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_after_so_many_tries_the_fallback_decides_and_says_why(retries: int) -> None:
+def test_after_the_last_attempt_the_fallback_decides_and_gives_the_reason(retries: int) -> None:
     model = Scripted("nonsense")
     decision = decide(model, retries=retries, fallback=RuleMind(say("well")))
     assert decision.actions == (talk("well"), done())

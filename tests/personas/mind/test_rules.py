@@ -79,7 +79,7 @@ def test_random_values_come_from_the_situations_own_stream() -> None:
     assert 60 < hits < 140
 
 
-def test_feeling_changes_the_state_and_says_the_same() -> None:
+def test_feeling_changes_the_state_and_leaves_the_words() -> None:
     decision = asyncio.run(RuleMind(feel("glad", reply("hi"))).decide(situation("x")))
     assert decision == Decision((talk("hi", "Ben"), done()), MentalState(emotions="glad"))
     assert asyncio.run(RuleMind(feel("glad", reply("hi"))).decide(situation())).mental_state is None

@@ -82,7 +82,7 @@ def test_fields_are_at_hand_whatever_their_shape() -> None:
     assert usual.summary() == "Nora Lindqvist (41, Swedish, Baker)"
 
 
-def test_a_description_tells_every_value_and_can_be_cut() -> None:
+def test_a_description_has_every_value_and_can_be_cut() -> None:
     text = Persona(USUAL).description()
     assert all(str(leaf) in text for leaf in leaves(USUAL["persona"]))
     cut = Persona(USUAL).description(200)
@@ -265,7 +265,7 @@ def test_a_key_that_is_there_twice_is_told(caplog: pytest.LogCaptureFixture) -> 
     assert "twice.agent.json: the key 'likes' is there twice" in caplog.text
 
 
-def test_keys_that_are_there_twice_are_told_in_one_line_however_many(caplog: pytest.LogCaptureFixture) -> None:
+def test_duplicate_keys_are_reported_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     twice = ",".join(f'"k{number}": 1, "k{number}": 2' for number in range(20_000))
     persona = Persona.parse(f'{{"persona": {{"name": "N", {twice}}}}}')
     assert persona.get("k7") == 2

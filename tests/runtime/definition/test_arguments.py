@@ -54,7 +54,7 @@ LOOP_BOUND = {
 
 
 @pytest.mark.parametrize("name", LOOP_BOUND)
-def test_what_serves_one_event_loop_is_refused_by_name(name: str) -> None:
+def test_arguments_that_serve_one_event_loop_are_refused_by_name(name: str) -> None:
     with Runtime() as runtime:
         with pytest.raises(DefinitionError, match=rf"Holder, argument 1: an asyncio\.{name.strip()} serves one event loop"):
             runtime.spawn(Holder, LOOP_BOUND[name]())
@@ -74,7 +74,7 @@ def test_what_serves_one_event_loop_is_refused_by_name(name: str) -> None:
         (random.Random(7), False),
     ],
 )
-def test_data_is_copied_and_what_is_shared_by_its_nature_is_not(value: Any, same: bool) -> None:
+def test_data_is_copied_and_shared_objects_are_not(value: Any, same: bool) -> None:
     Holder.expected = value
     with Runtime() as runtime:
         assert runtime.spawn(Holder, value).ask(Same()).result(10) is same

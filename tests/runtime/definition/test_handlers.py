@@ -372,7 +372,7 @@ def test_decorators_above_on_may_be_any_that_keep_the_method() -> None:
         assert agent.ask(Another()).result(10) == "another"
 
 
-def test_a_message_class_that_was_defined_again_is_told_from_a_missing_handler() -> None:
+def test_a_redefined_message_class_is_distinguished_from_a_missing_handler() -> None:
     def define() -> type[Request[int]]:
         class Ping(Request[int]):
             pass

@@ -143,7 +143,7 @@ def test_a_message_that_cannot_be_sent_is_refused_at_the_sender(pair: Pair) -> N
     assert pair.here.metrics().totals.sent == 0
 
 
-def test_an_answer_that_cannot_be_sent_fails_its_ask_and_says_so(pair: Pair) -> None:
+def test_an_answer_that_cannot_be_sent_fails_its_ask_with_the_reason(pair: Pair) -> None:
     agent = pair.seen_from_here(pair.there.spawn(Odd, name="odd"))
     with pytest.raises(
         HandlerFailed, match=r"odd failed to handle Opaque: its answer is not what can be sent: cannot encode a object"

@@ -64,7 +64,7 @@ class Nested(Agent):
         return self.slow.ask(Count()).result(10)
 
 
-def test_an_agent_that_blocks_its_own_loop_holds_up_nobody_else_and_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_agent_that_blocks_its_own_loop_delays_no_other_agent_and_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     with Runtime() as runtime, caplog.at_level(logging.WARNING):
         assert runtime.spawn(Nested, Gate()).ask(Count()).result(10) == 0
     assert "blocks the event loop" not in caplog.text

@@ -71,7 +71,7 @@ def test_published_messages_wait_for_room_within_a_bound() -> None:
         assert runtime.dead_letters.counts == {Reason.FULL: 12}
 
 
-def test_publishers_are_told_who_refused() -> None:
+def test_publishers_get_the_agents_that_refused() -> None:
     with (
         Runtime() as runtime,
         blocked(runtime, MailboxPolicy.reject(capacity=1)) as refuses,
