@@ -9,7 +9,6 @@ from coterie import Runtime
 from coterie.errors import (
     ContributionRefused,
     EncodeFailed,
-    GuestUnreachable,
     InvalidSetting,
     InvitationDeclined,
     InvitationUnanswered,
@@ -18,7 +17,7 @@ from coterie.errors import (
     NotInAgent,
     UnknownMeeting,
 )
-from coterie.errors.meetings import QuorumMissed
+from coterie.errors.meetings import GuestUnreachable, QuorumMissed
 from coterie.meetings import MeetingCancelled, MeetingEnded, MeetingNews, Meetings, RoundRobin, Welcome
 from coterie.meetings.host.messages import ReplicaMessages
 from coterie.meetings.state.events import Crashed, LeaderChanged, Left

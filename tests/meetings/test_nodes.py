@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from coterie import AgentRef, Runtime
-from coterie.errors import GuestUnreachable, InvitationDeclined, NoQuorum
+from coterie.errors import InvitationDeclined, NoQuorum
+from coterie.errors.meetings import GuestUnreachable
 from coterie.meetings import Decline, MeetingCancelled, Meetings, Welcome
 from coterie.meetings.state.events import Spoke
 from coterie.messaging import LocalTransport

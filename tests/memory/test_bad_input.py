@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import CoterieError, InvalidDump, InvalidMemory, InvalidSetting
-from coterie.errors.memory import DumpUnavailable
+from coterie.errors import CoterieError, InvalidMemory, InvalidSetting
+from coterie.errors.memory import DumpUnavailable, InvalidDump
 from coterie.memory import AgentMemory, Insight, MemoryConfig, MemoryMonitor, TieredMemory, Weights
 from tests.memory.stores import open_memory
 

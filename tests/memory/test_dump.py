@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidDump
+from coterie.errors.memory import InvalidDump
 from coterie.memory import AgentMemory, dump
 from coterie.testing import ManualClock
 from tests.memory.stores import open_memory

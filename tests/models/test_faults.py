@@ -9,17 +9,8 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import (
-    ContextTooLong,
-    InvalidSetting,
-    KeyRefused,
-    ModelError,
-    ModelRefused,
-    ModelTimeout,
-    ModelUnavailable,
-    RateLimited,
-)
-from coterie.errors.models import MalformedReply, StreamBroken
+from coterie.errors import ContextTooLong, InvalidSetting, ModelError, ModelRefused, ModelTimeout, ModelUnavailable, RateLimited
+from coterie.errors.models import KeyRefused, MalformedReply, StreamBroken
 from coterie.models import ModelGateway, ModelRequest, RateLimits, TextMessage, Timeouts, ToolDefinition
 from coterie.testing import ManualClock, ModelServer, Served, eventually
 from coterie.work import Retry

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import ModelError, RecordingDamaged
-from coterie.errors.models import GatewayForked, RecordingTaken
+from coterie.errors import ModelError
+from coterie.errors.models import GatewayForked, RecordingDamaged, RecordingTaken
 from coterie.models import ModelGateway, RecordingModel
 from coterie.models.recording.file import read
 from coterie.testing import ModelServer, ScriptedModel

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import BudgetExhausted, ModelUnavailable, RateLimited, RecordingDamaged, RecordingMissing
+from coterie.errors import BudgetExhausted, ModelUnavailable, RateLimited, RecordingMissing
+from coterie.errors.models import RecordingDamaged
 from coterie.models import (
     Budget,
     ModelGateway,

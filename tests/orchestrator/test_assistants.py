@@ -9,8 +9,7 @@ import pytest
 from coterie.errors import ScenarioError
 from coterie.errors.orchestrator import RunUnknown
 from coterie.orchestrator import load_scenario
-from coterie.orchestrator.assistants.folder import ChatFolder
-from coterie.orchestrator.assistants.opening import load_assistant, open_assistant
+from coterie.orchestrator.assistants.opening import ChatFolder, load_assistant, open_assistant
 
 PROVIDER = """
 from pydantic import BaseModel, Field

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coterie.errors import InvalidSetting, LogDamaged, MigrationError, StorageCorrupt, StorageLocked
+from coterie.errors import InvalidSetting, MigrationError, StorageCorrupt, StorageLocked
+from coterie.errors.world import LogDamaged
 from coterie.world import EventLog, Intent, World
 
 

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.errors import InvalidSetting
-from coterie.orchestrator.assistants.folder import ChatFolder
-from coterie.orchestrator.assistants.opening import load_assistant, open_assistant
+from coterie.orchestrator.assistants.opening import ChatFolder, load_assistant, open_assistant
 from coterie.storage import open_database
 
 _VARIABLE = "COTERIE_TOKEN"

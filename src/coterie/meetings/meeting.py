@@ -13,7 +13,6 @@ from coterie.errors import (
     AskTimeout,
     ContributionRefused,
     EncodeFailed,
-    GuestUnreachable,
     InvalidSetting,
     InvitationDeclined,
     InvitationUnanswered,
@@ -23,7 +22,7 @@ from coterie.errors import (
     NotAMember,
     NotYourTurn,
 )
-from coterie.errors.meetings import MeetingNotHeld, QuorumMissed
+from coterie.errors.meetings import GuestUnreachable, MeetingNotHeld, QuorumMissed
 from coterie.kernel import check_instance, check_number
 from coterie.meetings.host.directory import MeetingDirectory, name_for
 from coterie.meetings.host.local_meeting import LocalMeeting

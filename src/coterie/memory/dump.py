@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec.structs import asdict, replace
 
-from coterie.errors import CoterieError, InvalidDump, InvalidMemory
-from coterie.errors.memory import DumpUnavailable
+from coterie.errors import CoterieError, InvalidMemory
+from coterie.errors.memory import DumpUnavailable, InvalidDump
 from coterie.memory.checking import check_agent, check_importance, check_key, check_kind
 from coterie.memory.contract import Archive
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier

@@ -1,7 +1,8 @@
-"""The engine of runs: it builds the body of a kind, and runs, records, resumes and replays it."""
+"""The engine of runs: it builds the body of a kind, a simulation or a meeting, and runs, records, resumes and replays it."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,15 +15,62 @@ import msgspec
 from coterie.errors import ReplayDiverged, StorageLocked
 from coterie.errors.orchestrator import RunUnknown
 from coterie.kernel import SystemClock
+from coterie.meetings import MeetingEnded, Meetings
+from coterie.messaging import Request
 from coterie.orchestrator.folder import LOG, MEETINGS, SCENARIO, RunFolder
 from coterie.orchestrator.kind import RESULT, MeetingRun, RunContext, RunRecord, ScenarioKind, SimulationRun
-from coterie.orchestrator.meeting import hold_meeting
 from coterie.orchestrator.modelling import StopOnErrorModel, costs_of, recorded_model, replayed_model, unrecorded_model
 from coterie.orchestrator.scenario import Scenario
 from coterie.rounds import Result, RoundResult
 from coterie.rounds.engine.timeline import Span
+from coterie.runtime import Agent, AgentRef, Runtime, on
 from coterie.storage.sqlite.copying import copy_database
 from coterie.world import Event, EventLog, World
+
+
+class HeldMeeting(msgspec.Struct, frozen=True):
+    """A meeting that has ended."""
+
+    utterances: tuple[dict[str, Any], ...]
+    outcome: Any
+    digest: str
+
+
+class _Hold(Request[HeldMeeting]):
+    members: tuple[AgentRef, ...]
+
+
+class _Caller(Agent):
+    """Calls the meeting, says nothing in it, and waits for its end."""
+
+    def __init__(self, run: MeetingRun) -> None:
+        self._run = run
+        self._ended = asyncio.Event()
+
+    @on(interleave=True)
+    async def hold(self, message: _Hold) -> HeldMeeting:
+        meeting = await self.context.use(Meetings).call(
+            self._run.topic, list(message.members), floor=self._run.floor, ending=self._run.ending, record="meeting"
+        )
+        await self._ended.wait()
+        utterances = tuple({"by": each.by, "content": each.content} for each in meeting.transcript)
+        return HeldMeeting(utterances, meeting.state.outcome, meeting.digest())
+
+    @on
+    def ended(self, message: MeetingEnded) -> None:  # noqa: ARG002 - there is one meeting
+        self._ended.set()
+
+
+def hold_meeting(run: MeetingRun, context: RunContext) -> tuple[Any, str]:
+    """Hold the meeting, record its utterances as steps, and return its outcome and its digest."""
+    with Runtime("meeting", dispatcher=run.dispatcher, ask_timeout=None) as runtime:
+        runtime.provide(Meetings(folder=context.meetings))
+        members = tuple(runtime.spawn(kind, *arguments, name=name) for name, (kind, arguments) in run.members.items())
+        held = runtime.spawn(_Caller, run, name="caller").ask(_Hold(members)).result()
+    for utterance in held.utterances:
+        context.step(utterance)
+    return held.outcome, held.digest
+
 
 TIMELINE = "timeline.json"
 EVENTS = "events.jsonl"

@@ -1,4 +1,4 @@
-"""The argument of a per-agent stage."""
+"""The argument of a per-agent stage, and the return values of stages on their way to others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from coterie.errors import TurnForfeited
+from coterie.errors import InvalidValue, TurnForfeited
 from coterie.kernel import check_instance, check_number, stream
+from coterie.kernel.checkpoint import detach
 from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal
 from coterie.world import Intent, View
@@ -147,3 +148,37 @@ def _frozen(given: Mapping[str, Any]) -> Mapping[str, Any]:
     # One by one, so that an error names the argument.
     frozen: Mapping[str, Any] = freeze({name: freeze(value, name) for name, value in given.items()})
     return frozen
+
+
+def own(value: Any, stage: str, *, plain: bool) -> Any:
+    """Return a value for later stages of the same agent: frozen if it is plain data, else unchanged.
+
+    Raises `InvalidValue` if it must be plain data, and is not.
+    """
+    try:
+        return freeze(value, stage)
+    except InvalidValue:
+        if plain:
+            raise
+        return value
+
+
+def for_others(value: Any, stage: str) -> Any:
+    """Return a value for another agent: frozen if it is plain data, else a copy."""
+    try:
+        return freeze(value, stage)
+    except InvalidValue:
+        return detach(value)
+
+
+def for_each(value: Any, stage: str, agents: int, *, plain: bool) -> list[Any]:
+    """Return a value for each of several agents: one frozen value for all if it is plain data, else a copy for each.
+
+    Raises `InvalidValue` if it must be plain data, and is not.
+    """
+    try:
+        return [freeze(value, stage)] * agents
+    except InvalidValue:
+        if plain:
+            raise
+        return [detach(value) for _ in range(agents)]

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from coterie import storage
-from coterie.errors import InvalidIntent, InvalidSetting, LogDamaged
+from coterie.errors import InvalidIntent, InvalidSetting
 from coterie.errors.storage import ConstraintViolated
-from coterie.errors.world import LogTaken
+from coterie.errors.world import LogDamaged, LogTaken
 from coterie.kernel import check_instance, check_number
 from coterie.storage import Database, Pending, Row, Schema, Transaction, open_database
 from coterie.world.state.event import EMPTY, Event, Fold, start

@@ -17,8 +17,7 @@ from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.words import note, wrapped
 from coterie.conversation import Conversation
 from coterie.kernel import SystemClock
-from coterie.orchestrator.assistants.folder import ChatFolder
-from coterie.orchestrator.assistants.opening import OpenAssistant, load_assistant, open_assistant
+from coterie.orchestrator.assistants.opening import ChatFolder, OpenAssistant, load_assistant, open_assistant
 from coterie.runtime import Runtime
 
 

@@ -9,8 +9,8 @@ from datetime import UTC
 
 from pydantic_ai import exceptions
 
-from coterie.errors import ContextTooLong, KeyRefused, ModelError, ModelRefused, ModelUnavailable, RateLimited, describe
-from coterie.errors.models import MalformedReply
+from coterie.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable, RateLimited, describe
+from coterie.errors.models import KeyRefused, MalformedReply
 from coterie.kernel import Clock
 from coterie.models.redaction import Redactor
 

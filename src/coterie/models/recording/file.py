@@ -14,8 +14,8 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.concurrency.file_locks import lock_file
 from coterie.concurrency.forks import register_fork_handler
-from coterie.errors import ModelError, ModelHalted, RecordingDamaged
-from coterie.errors.models import RecordingTaken, restored
+from coterie.errors import ModelError, ModelHalted
+from coterie.errors.models import RecordingDamaged, RecordingTaken, restored
 from coterie.models.redaction import Redactor
 from coterie.models.values import ModelReply, ModelRequest
 

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from coterie.errors import GatewayClosed, ModelError, RecordingDamaged, RecordingMissing
+from coterie.errors import GatewayClosed, ModelError, RecordingMissing
+from coterie.errors.models import RecordingDamaged
 from coterie.models.contract import Model, reading
 from coterie.models.recording.file import RecordingEntry, RecordingFile, RecordingKey, RequestCounter, prompt_of, read
 from coterie.models.values import ModelReply, ModelRequest, TextDelta

@@ -1,4 +1,4 @@
-"""A scenario of kind ``conversation``, read, checked whole, and opened."""
+"""A scenario of kind ``conversation``, read, checked whole, and opened; and the folder that it keeps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import contextlib
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 from pydantic import ValidationError
 
 from coterie.conversation import Conversations
 from coterie.errors import ScenarioError, StorageError, describe
-from coterie.errors.orchestrator import RunFolderFailed
+from coterie.errors.orchestrator import RunFolderFailed, RunUnknown
 from coterie.kernel import Clock, SystemClock
 from coterie.models import Model, ModelGateway
 from coterie.orchestrator.assistants.assistant import Assistant, Place
@@ -22,6 +24,47 @@ from coterie.orchestrator.assistants.scenario import KIND, AssistantScenario
 from coterie.orchestrator.code import Provider, load
 from coterie.orchestrator.problems import problem
 from coterie.orchestrator.scenario import read_scenario
+
+_LATEST = "latest.json"
+
+
+class ChatFolder:
+    """Records the latest conversation of each user. Used by one process at a time, like the databases beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def choose(self, user: str, namespace: str | None, *, resume: bool) -> str:
+        """Return the name of the conversation: the requested one, the user's latest, or a new one.
+
+        Raises `RunUnknown` if the user has no conversation to resume.
+        """
+        if namespace is not None:
+            return namespace
+        if not resume:
+            return datetime.fromtimestamp(SystemClock().time(), UTC).strftime("%Y%m%d-%H%M%S-%f")
+        latest = self._latest().get(user)
+        if latest is None:
+            raise RunUnknown(self.path, f"{user} has no conversation to resume there; talk without --resume first")
+        return latest
+
+    def remember(self, user: str, namespace: str) -> None:
+        """Record the latest conversation of a user. Raises `RunFolderFailed`."""
+        latest = self._latest() | {user: namespace}
+        temporary = self.path / f".{_LATEST}.part"
+        try:
+            temporary.write_bytes(msgspec.json.encode(latest))
+            temporary.replace(self.path / _LATEST)
+        except OSError as error:
+            raise RunFolderFailed(self.path, error) from error
+
+    def _latest(self) -> dict[str, str]:
+        try:
+            return msgspec.json.decode((self.path / _LATEST).read_bytes(), type=dict[str, str])
+        except (OSError, msgspec.DecodeError):
+            # Only a convenience: `--namespace` can name a conversation.
+            return {}
+
 
 RULES = "rules"
 """The name of the provider's own model in a scenario file."""

@@ -13,9 +13,14 @@ from coterie.orchestrator.components.component import (
     ComponentStatus,
     GetStatus,
 )
-from coterie.orchestrator.components.environment import WorldFeedback, environment_component
 from coterie.orchestrator.components.orchestrator import Orchestrator
-from coterie.orchestrator.components.ready_made import action_component, memory_component, processing_component
+from coterie.orchestrator.components.ready_made import (
+    WorldFeedback,
+    action_component,
+    environment_component,
+    memory_component,
+    processing_component,
+)
 
 __all__ = [
     "Component",

@@ -1,25 +1,62 @@
-"""The commits of a simulation to its world."""
+"""The commits of a simulation to its world, and the guard of the engine's keys."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 from coterie.errors import CoterieError, StageFailed, describe
 from coterie.rounds.engine.deadlines import UserCodeWatch
 from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
-from coterie.rounds.engine.guarding import GuardedResolver
 from coterie.rounds.engine.tokens import OpenRound
 from coterie.rounds.gathering import Closing
 from coterie.rounds.plan import Plan
-from coterie.rounds.proposals import Verdict, bound
+from coterie.rounds.proposals import PREFIX, Verdict, bound
 from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, REJECTED, ROUND, SETTLED, RecordedStep
 from coterie.rounds.turn import Turn
 from coterie.storage import Transaction
 from coterie.world import Event, ExternalEvent, Intent, View
-from coterie.world.resolvers import Resolution, Resolver, refused
+from coterie.world.resolvers import Effects, IntentOutcome, Resolution, Resolver, refused
+
+_WHY = f"keys under {PREFIX} are changed by proposals that are accepted"
+
+
+class GuardedResolver:
+    """Lets `resolver` decide, and refuses intents that would change the engine's keys; it then decides again on the others."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    def __repr__(self) -> str:
+        return repr(self._resolver)
+
+    def __call__(self, view: Mapping[str, Any], intents: Sequence[Intent], random: Random) -> Sequence[Resolution]:
+        """Return one decision for each intent."""
+        guarded: list[Resolution] = []
+        remaining = intents
+        while True:
+            decisions = self._resolver(view, remaining, random)
+            if not isinstance(decisions, list | tuple):
+                return decisions
+            found = [each.intent for each in decisions if _touches(each)]
+            if not found:
+                return [*guarded, *decisions] if guarded else decisions
+            guarded.extend(refused(intent, _WHY) for intent in found)
+            excluded = {id(intent) for intent in found}
+            remaining = [intent for intent in remaining if id(intent) not in excluded]
+
+
+def _touches(decision: Any) -> bool:
+    if not isinstance(decision, Resolution) or decision.outcome is IntentOutcome.REFUSED:
+        return False
+    effects = decision.effects
+    if effects.__class__ is not Effects:
+        return False
+    return any(str(key).startswith(PREFIX) for keys in (effects.sets, effects.adds, effects.removes) for key in keys)
+
 
 _log = logging.getLogger(__name__)
 

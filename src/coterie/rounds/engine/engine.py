@@ -11,7 +11,6 @@ from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, 
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report, take
 from coterie.rounds.engine.failures import ResolverFailures, StageFailures, cause_of_kind
-from coterie.rounds.engine.returning import for_each, for_others, own
 from coterie.rounds.engine.timeline import Timeline
 from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
 from coterie.rounds.gathering import Gathering
@@ -20,7 +19,7 @@ from coterie.rounds.participant import Participant
 from coterie.rounds.plan import Change, Mode, OnError, Plan, change_of
 from coterie.rounds.proposals import Verdict, problem_of
 from coterie.rounds.recorded import FORFEITED, JOINED, LEFT, RecordedDecisions, RecordedStep
-from coterie.rounds.turn import Turn
+from coterie.rounds.turn import Turn, for_each, for_others, own
 from coterie.world import Event, ExternalEvent
 
 _MOST_VISITS = 10_000
