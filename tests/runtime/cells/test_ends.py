@@ -9,10 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
-from coterie import Agent, AskTimeout, Dedicated, Leased, Message, Request, Runtime, on
+from coterie import Agent, AgentRef, AskTimeout, Dedicated, Leased, Message, Request, Runtime, on
 from coterie.concurrency import Signal
 from coterie.kernel import Countdown
-from coterie.runtime import Dispatcher
+from coterie.runtime import Dispatcher, shutdown
+from coterie.runtime.cells.supervision_group import GroupRestart
+from coterie.runtime.observation import endless
 from coterie.testing import ManualClock, eventually
 
 
@@ -64,6 +66,51 @@ def test_an_agent_that_is_stopped_just_as_its_backoff_ends_is_not_built_again() 
     gc.collect()
     assert Rebuilt.built == 1
     assert not [str(each.message) for each in caught if "never awaited" in str(each.message)]
+
+
+class Counted(Agent):
+    """Counts how often it was built."""
+
+    def __init__(self, built: Callable[[], object]) -> None:
+        built()
+
+    @on
+    def fail(self, message: Fail) -> None:
+        raise ValueError("broken")
+
+    @on
+    def work(self, message: Work) -> str:
+        return "done"
+
+
+def test_a_group_restart_that_begins_just_as_a_backoff_ends_builds_each_member_once() -> None:
+    built: list[str] = []
+    clock = ManualClock()
+    with Runtime(clock=clock) as runtime:
+        one = runtime.spawn(Counted, lambda: built.append("one"), name="one")
+        two = runtime.spawn(Counted, lambda: built.append("two"), name="two")
+        cells = [cell for cell in map(runtime._services.registry.find, ("one", "two")) if cell is not None]
+        for cell in cells:
+            cell.reference.tell(Fail())
+        eventually(lambda: all(cell.life._backoff is not None for cell in cells))
+        group = GroupRestart(list(cells), 0.0)
+        first, second = cells
+        begun = Signal()
+
+        def backoff_ends_and_group_restart_begins() -> None:
+            first.life._back_off_is_over()
+            first.life.restart_with(group)
+            second.control(lambda: (second.life.restart_with(group), begun.set()))
+
+        first.control(backoff_ends_and_group_restart_begins)
+        assert begun.wait(10)
+
+        def answered(agent: AgentRef) -> bool:
+            clock.advance(0.01)
+            return agent.ask(Work(), timeout=None).wait(0.05)
+
+        eventually(lambda: answered(one) and answered(two))
+    assert sorted(built) == ["one", "one", "two", "two"]
 
 
 class Stubborn(Agent):
@@ -145,6 +192,37 @@ def test_a_plain_handler_can_ask_whether_its_asker_has_left(by: str) -> None:
             reply.result()
 
 
+class Delegating(Agent):
+    """Lets a function of the pool look whether its asker has left."""
+
+    def __init__(self, gate: list[threading.Event], told: Callable[[bool], object]) -> None:
+        self.begun, self.go_on = gate
+        self.told = told
+
+    @on
+    async def work(self, message: Work) -> str:
+        await self.context.run_blocking(self.look)
+        return "done"
+
+    def look(self) -> None:
+        self.told(self.context.cancelled)
+        self.begun.set()
+        self.go_on.wait(10)
+        self.told(self.context.cancelled)
+
+
+def test_a_blocking_call_can_ask_whether_the_asker_of_its_handler_has_left() -> None:
+    told: list[bool] = []
+    begun, go_on = threading.Event(), threading.Event()
+    with Runtime() as runtime:
+        reply = runtime.spawn(Delegating, [begun, go_on], told.append).ask(Work())
+        assert begun.wait(10)
+        reply.cancel()
+        go_on.set()
+        eventually(lambda: len(told) == 2)
+    assert told == [False, True]
+
+
 class Loop(Agent):
     """Never returns from its first hook, unless it is told that this is of no use any more."""
 
@@ -208,6 +286,13 @@ class Waker(Agent):
             self.context.self_ref.tell(message)
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the times for which a stop waits for agents that go on for ever."""
+    monkeypatch.setattr(endless, "_PATIENCE", 0.2)
+    monkeypatch.setattr(shutdown, "_LAST_CALL", 0.2)
+
+
 class NeverReady(Agent):
     async def on_start(self) -> None:
         await asyncio.Event().wait()
@@ -221,6 +306,7 @@ class NeverReturns(Agent):
         self.gate.wait(20)
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("seconds", [0.0, 0.002])
 def test_an_agent_that_tells_itself_messages_for_ever_does_not_hold_up_the_stop(
     seconds: float, caplog: pytest.LogCaptureFixture
@@ -236,15 +322,17 @@ def test_an_agent_that_tells_itself_messages_for_ever_does_not_hold_up_the_stop(
     assert not countdown.over
 
 
+@pytest.mark.usefixtures("hasty")
 def test_an_agent_that_tells_itself_messages_for_a_while_is_drained() -> None:
     with Runtime() as runtime:
-        runtime.spawn(Waker, 60, 0.02)
+        runtime.spawn(Waker, 60, 0.01)
         report = runtime.stop(timeout=30)
     assert report is not None
     assert report.drained
     assert runtime.metrics().totals.handled == 60
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_start_that_never_ends_does_not_hold_up_the_stop() -> None:
     countdown = Countdown(15)
     gate = threading.Event()
@@ -264,12 +352,13 @@ class Empty(Message):
 
 class LateStarter(Agent):
     async def on_start(self) -> None:
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.7)
 
     @on
     def empty(self, message: Empty) -> None: ...
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_start_that_takes_long_is_waited_for_if_there_is_a_message_to_handle() -> None:
     with Runtime() as runtime:
         runtime.spawn(LateStarter).tell(Empty())

@@ -149,7 +149,7 @@ class Lifecycle:
     def rebuild(self, group: GroupRestart) -> None:
         """Build the agent again, now that the group is down."""
         if self._group_restart is group and self.phase is Phase.RESTARTING and self._cell.incarnation is None:
-            self._run(self._rebuild())
+            self._run(self._rebuild(group))
 
     def stop(self, *, drain: bool) -> None:
         """Stop, or stop faster than before."""
@@ -231,9 +231,9 @@ class Lifecycle:
         else:
             cell.release(Suspension.LIFE)
 
-    def _rebuild(self) -> Procedure:
-        # It may have been stopped between the end of the backoff and this step.
-        if not self.ended:
+    def _rebuild(self, group: GroupRestart | None) -> Procedure:
+        # It may have been stopped, or have become part of another restart, since this step was planned.
+        if not self.ended and self._group_restart is group:
             yield from self._build()
 
     def _fail_to_start(self, error: BaseException) -> Procedure:
@@ -260,7 +260,7 @@ class Lifecycle:
         elif self._group_restart is not None:
             self._group_restart.is_down(self._cell)
         elif delay is None:
-            yield from self._rebuild()
+            yield from self._rebuild(None)
         else:
             cell = self._cell
             self._backoff = cell.services.timers.call_later(delay, lambda: cell.control(self._back_off_is_over))
@@ -368,7 +368,7 @@ class Lifecycle:
     def _back_off_is_over(self) -> None:
         if self._backoff is not None and self.phase is Phase.RESTARTING and self._drain is not False:
             self._backoff = None
-            self._run(self._rebuild())
+            self._run(self._rebuild(None))
 
     def _end(self, phase: Phase, error: BaseException | None) -> None:
         cell = self._cell

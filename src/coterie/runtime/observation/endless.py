@@ -25,10 +25,9 @@ class EndlessWork:
     start does not end. For one thread.
     """
 
-    def __init__(self, cells: Callable[[], list[AgentCell]], patience: float = _PATIENCE) -> None:
+    def __init__(self, cells: Callable[[], list[AgentCell]]) -> None:
         self._cells = cells
-        self._seconds = patience
-        self._patience = Countdown(patience)
+        self._patience = Countdown(_PATIENCE)
         self._handled: dict[int, int] = {}
         """The active agents of the last look by number, with the count of messages that each had handled at first."""
 
@@ -39,7 +38,7 @@ class EndlessWork:
             self._handled = {}
             return []
         if not self._handled:
-            self._patience = Countdown(self._seconds)
+            self._patience = Countdown(_PATIENCE)
         self._handled = {cell.address.number: self._handled.get(cell.address.number, cell.outcomes.handled) for cell in active}
         return [cell for cell in active if self._patience.over and (_starts(cell) or self._count(cell) >= _IN_A_ROW)]
 
