@@ -139,6 +139,11 @@ import asyncio, sys, time
 from coterie import Agent, Message, Runtime, on
 from coterie.work import ProcessingEngine
 
+def tell(word):
+    # In one write: `print` writes the end of the line apart, and threads come between.
+    sys.stdout.write(word + "\\n")
+    sys.stdout.flush()
+
 class Do(Message):
     pass
 
@@ -146,11 +151,11 @@ class Slow(Agent):
     @on
     def do(self, message: Do) -> None:
         time.sleep(0.02)
-        print("handled", flush=True)
+        tell("handled")
 
 def work() -> None:
     time.sleep(0.1)
-    print("worked", flush=True)
+    tell("worked")
 
 def begin(engine, runtime):
     agent = runtime.spawn(Slow)

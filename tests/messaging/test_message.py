@@ -101,12 +101,3 @@ def test_a_message_is_not_a_dataclass(options: dict[str, Any]) -> None:
         @dataclass(**options)
         class Wrong(Message):  # type: ignore[misc] # that is the test
             text: str = ""
-
-
-def test_a_message_has_no_constructor_of_its_own() -> None:
-    with pytest.raises(DefinitionError, match=r"Wrong: a message has no __init__ of its own.*a class method that makes one"):
-
-        class Wrong(Message):
-            text: str
-
-            def __init__(self, text: str) -> None: ...

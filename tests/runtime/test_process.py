@@ -60,6 +60,21 @@ def test_a_program_that_forgets_to_stop_is_stopped_and_drained_at_its_exit() -> 
     assert (code, lines, err) == (0, ["noted 0", "noted 1", "noted 2", "stopped"], "")
 
 
+def test_a_program_that_ends_with_unhandled_messages_tells_of_them() -> None:
+    code, lines, err = finish(
+        start("""
+        runtime = Runtime(stop_timeout=0.2)
+        worker = runtime.spawn(LeaseWorker, name="sleepy")
+        worker.tell(Work(60.0))
+        worker.tell(Note("never"))
+        time.sleep(0.1)
+    """)
+    )
+    assert (code, lines) == (1, ["working"])
+    assert "lost at the end of the program: coterie-" in err
+    assert "within 0.2 s: 2 messages were not handled; sleepy was stuck" in err
+
+
 def test_a_thread_that_is_stuck_does_not_keep_the_process_from_ending() -> None:
     began = time.perf_counter()
     code, lines, err = finish(

@@ -205,15 +205,16 @@ def test_a_program_without_a_main_guard_gets_an_error_with_the_remedy(tmp_path: 
     assert 'if __name__ == "__main__":' in done.stdout
 
 
-def test_a_program_that_forgets_to_stop_its_engine_ends(tmp_path: Path) -> None:
+def test_a_program_that_forgets_to_stop_its_engine_ends_and_tells_what_it_lost(tmp_path: Path) -> None:
     done = run(
         "import time\nfrom coterie.work import ProcessingEngine\n"
         "if __name__ == '__main__':\n"
-        "    engine = ProcessingEngine(); engine.submit(int, cpu_bound=True).result()\n"
+        "    engine = ProcessingEngine(exit_timeout=0.1); engine.submit(int, cpu_bound=True).result()\n"
         "    engine.submit(time.sleep, 600, cpu_bound=True); engine.submit(time.sleep, 600); print('over')\n",
         tmp_path,
     )
-    assert (done.returncode, done.stdout) == (0, "over\n")
+    assert (done.returncode, done.stdout) == (1, "over\n")
+    assert "2 jobs of processing, not done within 0.1 s: sleep (2)" in done.stderr
 
 
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:

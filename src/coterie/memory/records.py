@@ -224,6 +224,16 @@ class RecordStore:
         """The archive of the long-term tier. The newest memories may not be in it yet."""
         return self.tiers.archive
 
+    @property
+    def forked(self) -> bool:
+        """Whether the store belongs to the parent of this process."""
+        return self.tiers.forked
+
+    def forget(self) -> bool:
+        """Mark a forked copy as closed. Return whether it was open."""
+        was_open, self.tiers.closed = not self.tiers.closed, True
+        return was_open
+
     def close(self, stop_users: Callable[[Countdown], object]) -> None:
         """Write everything that is left, end all threads and release all resources. A second call does nothing.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ import msgspec
 
 from coterie.concurrency import AsyncContext, PeriodicJob, SwitchInterval, Timers
 from coterie.errors import MemoryClosed
-from coterie.kernel import Clock, Codec, Countdown, check_number, clock_or_system
+from coterie.kernel import Clock, Codec, check_number, clock_or_system
 from coterie.memory.cache import CacheStatistics
 from coterie.memory.checking import (
     check_agent,
@@ -30,6 +31,7 @@ from coterie.memory.checking import (
 )
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, RecordFilter, SearchHit, SearchQuery
+from coterie.memory.ending import MemoryEnd
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.memory.records import RecordStore
 from coterie.memory.tiers.maintenance import Maintenance
@@ -96,16 +98,18 @@ class TieredMemory(AsyncContext):
         self._store = self.records.tiers
         self._maintenance = Maintenance(self._store)
         self._workers = PriorityWorkers("memory-worker", config.read_workers)
-        self._timers = Timers(self.clock, "memory")
+        timers = Timers(self.clock, "memory")
         # A writer thread needs the interpreter lock a dozen times for each batch; with the usual 5 ms each time, waiting for
         # it would take most of the time of a write.
-        self._interval = SwitchInterval(_SWITCH_AFTER)
-        self._interval.hold()
+        interval = SwitchInterval(_SWITCH_AFTER)
+        interval.hold()
         self._deletes = 0
         self._time = self.clock.time
         self._cached = self._store.cache.get if self._store.cache is not None else _nothing
         if config.maintenance_interval is not None:
-            PeriodicJob(self._timers, config.maintenance_interval, self._maintenance.run, "memory maintenance")
+            PeriodicJob(timers, config.maintenance_interval, self._maintenance.run, "memory maintenance")
+        self._end = MemoryEnd(f"memory {config.path or ''}".strip(), self.records, timers, self._workers, interval)
+        weakref.finalize(self, self._end.dropped).atexit = False
 
     def __enter__(self) -> Self:
         return self
@@ -118,12 +122,7 @@ class TieredMemory(AsyncContext):
 
         Raises `WriteTimeout` if some memories could not be written within `write_timeout`; those are lost.
         """
-        if not self._store.forked:
-            self.records.close(self._stop)
-        elif not self._store.closed:
-            # Everything belongs to the parent process.
-            self._store.closed = True
-            self._interval.release()
+        self._end.close(self._stop_reads)
 
     # Storing
 
@@ -377,11 +376,8 @@ class TieredMemory(AsyncContext):
             compression=measure_compression(store),
         )
 
-    def _stop(self, countdown: Countdown) -> None:
+    def _stop_reads(self) -> None:
         self._cached = _closed
-        self._timers.close()
-        self._interval.release()
-        self._workers.close(countdown.left() or 0.0)
 
     def _held(self, value: bytes) -> Any:
         """Return an immutable value, which many readers may share, or the marker for any other."""

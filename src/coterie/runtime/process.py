@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import logging
 import warnings
@@ -15,6 +14,7 @@ import coterie.concurrency
 import coterie.kernel
 import coterie.messaging
 from coterie.concurrency import Completion, SwitchInterval
+from coterie.concurrency.exits import ExitOrder, register_exit_handler, unregister_exit_handler
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
 from coterie.concurrency.interrupts import InterruptGuard
 
@@ -34,8 +34,8 @@ _MANY = 10
 class ProcessOwner(Protocol):
     """An object with handlers for the end of the process and for forks."""
 
-    def stop_at_exit(self) -> None:
-        """Handle that the interpreter is about to end."""
+    def stop_at_exit(self) -> str | None:
+        """Handle that the interpreter is about to end. Return what was lost, as text, or None."""
         ...
 
     def after_fork_in_child(self) -> None:
@@ -53,7 +53,8 @@ class ProcessHooks:
         self.owner = weakref.ref(owner)
         self._interval = SwitchInterval(switch_interval)
         self._interrupts = InterruptGuard(*_BOOKKEEPING)
-        self._at_exit = _at_exit(self.owner)
+        self._stopped: Completion | None = None
+        """The end of the stop of an owner that no code refers to."""
 
     def install(self) -> None:
         """Begin."""
@@ -61,14 +62,23 @@ class ProcessHooks:
             # Those that no code refers to any more are stopped when they are found; small programs collect garbage rarely.
             gc.collect()
         self._interrupts.hold()
-        atexit.register(self._at_exit)
+        register_exit_handler(self, ExitOrder.AGENTS)
         register_fork_handler(self)
 
     def uninstall(self) -> None:
         """End all but the guard."""
         self._interval.release()
-        atexit.unregister(self._at_exit)
+        unregister_exit_handler(self)
         unregister_fork_handler(self)
+
+    def finish_at_exit(self) -> str | None:
+        """Call the handler of the owner."""
+        owner = self.owner()
+        if owner is not None:
+            return owner.stop_at_exit()
+        if self._stopped is None or self._stopped.wait(_AT_EXIT):
+            return None
+        return f"a runtime that no code referred to had not stopped within {_AT_EXIT:g} s"
 
     def after_fork_in_child(self) -> None:
         """Uninstall in a forked process, and call the handler of the owner."""
@@ -84,19 +94,10 @@ class ProcessHooks:
         try:
             warnings.warn(problem, ResourceWarning, stacklevel=3, source=owner)
         finally:
-            atexit.register(stopped.wait, _AT_EXIT)
+            self._stopped = stopped
             stopped.add_callback(self.let_go_of_interrupts)
             stop()
 
     def let_go_of_interrupts(self) -> None:
         """End the guard, on the main thread if possible, because no other thread may change signal handlers."""
         self._interrupts.release()
-
-
-def _at_exit(owner: weakref.ref[ProcessOwner]) -> Callable[[], None]:
-    def at_exit() -> None:
-        alive = owner()
-        if alive is not None:
-            alive.stop_at_exit()
-
-    return at_exit

@@ -33,7 +33,7 @@ from coterie.runtime.references.invocation import CURRENT
 from coterie.runtime.references.publication import Publication, post_to_all
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.services import Services
-from coterie.runtime.shutdown import Shutdown, StopReport
+from coterie.runtime.shutdown import Shutdown, StopReport, describe_loss
 from coterie.storage import Database
 
 T = TypeVar("T")
@@ -354,10 +354,13 @@ class Runtime(DurableRuntime):
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         _log.warning("%s still stops; not at rest yet: %s%s", self.node, ", ".join(names[:_SHOWN]) or "no agent", more)
 
-    def stop_at_exit(self) -> None:
-        """Stop because the interpreter is about to end. A stop that was interrupted is not waited for again."""
-        if not self._stopping:
-            self.stop()
+    def stop_at_exit(self) -> str | None:
+        """Stop at the end of the program; return the loss as text, or None. An interrupted stop is not waited for again."""
+        if self._stopping:
+            return None
+        before = self.metrics().totals
+        self.stop()
+        return describe_loss(f"{self.node}, within {self.stop_timeout:g} s", before, self.metrics().totals, self._report)
 
     def after_fork_in_child(self) -> None:
         """Become a stopped copy in a forked process, which inherits no threads."""

@@ -15,6 +15,7 @@ from coterie.kernel import Clock, Countdown
 from coterie.kernel.clock import DrivenClock
 from coterie.messaging import Message
 from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.metrics import AgentMetrics
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.observation.endless import EndlessWork
 from coterie.runtime.observation.inspection import stack_of_agent
@@ -48,6 +49,14 @@ class StopReport(msgspec.Struct, frozen=True):
     """Whether all sent messages were handled first."""
     stuck: tuple[StuckAgent, ...]
     """Agents that did not stop in time. Their threads are daemons: they do not keep the process from ending."""
+
+
+def describe_loss(where: str, before: AgentMetrics, after: AgentMetrics, report: StopReport) -> str | None:
+    """Return the messages that were lost between two counts of a runtime, and the stuck agents, as text; None without any."""
+    lost = after.dead + after.cancelled - before.dead - before.cancelled
+    if not lost and not report.stuck:
+        return None
+    return "; ".join([f"{where}: {lost} messages were not handled", *(f"{each.name} was stuck" for each in report.stuck)])
 
 
 class ShutdownServices(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from asyncio import events
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from coterie.errors import InvalidSetting
 from coterie.kernel import check_number, choice
 from coterie.work.jobs import Job, JobState
 from coterie.work.pool import WorkPool
+from coterie.work.pool.ending import EngineEnd
 from coterie.work.pool.metrics import WorkerStatus
 from coterie.work.pool.status import WorkHealth, work_health, worker_status
 from coterie.work.pool.stopping import WorkStopReport, close_pools
@@ -27,6 +27,7 @@ class WorkSystem(AsyncContext):
 
     name: str
     _pools: Mapping[str, WorkPool]
+    _end: EngineEnd
     _options: Mapping[str, Any]
     """The arguments of the constructor, for `restart`."""
 
@@ -96,9 +97,9 @@ class WorkSystem(AsyncContext):
             pool.numbers = pool.table.numbers = before[kind]
         return report
 
-    @abstractmethod
     def _stop(self, *, drain: bool, timeout: float) -> WorkStopReport:
         """Stop and wait for the end; see `stop`."""
+        return self._end.stop(drain=drain, timeout=timeout)
 
 
 def check_admit(where: str, admit: object) -> None:

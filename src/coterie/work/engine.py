@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
 from coterie.concurrency import Timers
-from coterie.concurrency.forks import register_fork_handler
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
 from coterie.work.base import Admit, WorkSystem, check_admit
@@ -17,9 +17,9 @@ from coterie.work.jobs import Call, Job, JobState, Priority, Retry, TaskType
 from coterie.work.jobs.call import check_call
 from coterie.work.mapping import ChunkedCall, ChunkedMap
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
+from coterie.work.pool.ending import EngineEnd
 from coterie.work.pool.keys import JobKeys
 from coterie.work.pool.metrics import WorkMetrics
-from coterie.work.pool.stopping import WorkStopReport, stop_pools
 from coterie.work.pool.workers import ThreadRunner
 from coterie.work.processes import ProcessRunner, pack
 from coterie.work.processes.options import ProcessOptions
@@ -69,6 +69,8 @@ class ProcessingEngine(WorkSystem):
         clock: The clock of timeouts, retries, ageing and balancing.
         balance_every: Seconds between two adaptations of the workers to the load.
         seed: The seed of retry jitter.
+        exit_timeout: Seconds that the end of the program waits for the jobs of an engine that was not stopped. Jobs that are
+            not done then are named on stderr, and the exit status is 1.
         name: The prefix of thread names and job ids.
     """
 
@@ -90,10 +92,12 @@ class ProcessingEngine(WorkSystem):
         clock: Clock | None = None,
         balance_every: float = 0.25,
         seed: int | None = None,
+        exit_timeout: float = 10.0,
         name: str = "processing",
     ) -> None:
         self._options = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         check_engine("ProcessingEngine", name, sizing, queue, keep, balance_every, threads, processes)
+        check_number("ProcessingEngine.exit_timeout", exit_timeout)
         if isinstance(cpu_bound, str):
             raise InvalidSetting("ProcessingEngine.cpu_bound", cpu_bound, "a collection of task types")
         check_instance("ProcessingEngine.cache", cache, Retention, "a retention: Retention(count=..., seconds=...)")
@@ -111,7 +115,7 @@ class ProcessingEngine(WorkSystem):
         self._cpu_bound = frozenset(choice("ProcessingEngine.cpu_bound", each, TaskType) for each in cpu_bound)
         self._timers = Timers(clock_or_system("ProcessingEngine.clock", clock), name)
         bounds = threads if threads is not None else self.sizing.processing
-        max_workers = None if threads is not None else (lambda: self.ratio.workers(bounds.most))
+        max_workers = None if threads is not None else partial(self.ratio.workers, bounds.most)
         # Two pools with separate queues, so that a CPU-bound job never waits behind I/O-bound ones.
         self._threads = WorkPool(
             name,
@@ -145,9 +149,16 @@ class ProcessingEngine(WorkSystem):
             balance_every=balance_every,
         )
         self._keys: JobKeys[Job[Any]] = JobKeys(cache, self._timers.clock, lambda job: job.state is JobState.SUCCEEDED)
-        self._guard = new_guard()
         self._pools = {"threads": self._threads, "processes": self._processes}
-        register_fork_handler(self)
+        self._end = EngineEnd(
+            "ProcessingEngine",
+            list(self._pools.values()),
+            self._timers,
+            new_guard(),
+            forked=[self.ratio],
+            exit_timeout=exit_timeout,
+        )
+        weakref.finalize(self, self._end.dropped).atexit = False
 
     def submit(
         self,
@@ -266,17 +277,3 @@ class ProcessingEngine(WorkSystem):
     def metrics(self) -> WorkMetrics:
         """Return the current metrics by type. Blocks no worker."""
         return measure_pools(self.name, self._pools, self.ratio.wait_per_compute)
-
-    def _stop(self, *, drain: bool, timeout: float) -> WorkStopReport:
-        """Stop and wait for the end; see `stop`."""
-        report = stop_pools(list(self._pools.values()), drain=drain, timeout=timeout)
-        self._timers.close()
-        self._guard.release()
-        return report
-
-    def after_fork_in_child(self) -> None:
-        """Stop this copy in a forked process, which does not inherit threads."""
-        self._timers.after_fork_in_child()
-        self.ratio.after_fork_in_child()
-        for pool in self._pools.values():
-            pool.after_fork_in_child()

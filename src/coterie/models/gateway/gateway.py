@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -99,6 +100,7 @@ class ModelGateway:
         )  # fmt: skip
         self._assembly = assemble(parts)
         self._running = GatewayLoop(EventLoopThread(self._clock, name), self._assembly, name)
+        weakref.finalize(self, self._running.dropped).atexit = False
 
     @property
     def name(self) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from coterie.concurrency import Signal
+from coterie.concurrency.exits import ExitOrder, end_dropped, register_exit_handler, unregister_exit_handler
 from coterie.concurrency.forks import register_fork_handler
 from coterie.errors import GatewayClosed, ModelError, describe
 from coterie.errors.models import GatewayForked
@@ -17,6 +19,9 @@ from coterie.models.gateway.loop import EventLoopThread
 from coterie.models.values import ModelRequest
 
 _log = logging.getLogger(__name__)
+
+_EXIT_WITHIN = 5.0
+"""Seconds that the end of the program waits for requests in flight."""
 
 
 class _Assembled(Protocol):
@@ -42,6 +47,7 @@ class GatewayLoop:
         self._accepting = True
         self._forked = False
         register_fork_handler(self)
+        register_exit_handler(self, ExitOrder.MODELS)
 
     @property
     def closed(self) -> bool:
@@ -75,6 +81,7 @@ class GatewayLoop:
             return True
         first = not self._closing
         self._closing = True
+        unregister_exit_handler(self)
         if first:
             self._thread.call(lambda: self._keep(self._close(timeout), _log_error))
         if self._thread.here:
@@ -85,6 +92,30 @@ class GatewayLoop:
         for fail in list(self._tasks.copy().values()):
             fail(GatewayClosed(self.name))
         return self._thread.stop(0.0)
+
+    def finish_at_exit(self) -> str | None:
+        """Wait a limited time for the requests in flight, and close. Return how many were lost, as text, or None."""
+        if self.closed:
+            return None
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            self._thread.run(self._idle(), _EXIT_WITHIN)
+        lost = len(self._tasks)
+        self.close(_EXIT_WITHIN)
+        return f"{self.name}: {lost} requests to models, not answered within {_EXIT_WITHIN:g} s" if lost else None
+
+    def dropped(self) -> None:
+        """Close after the requests in flight, because the gateway was dropped; do not make the caller wait."""
+        if not self.closed:
+            end_dropped(f"the model gateway {self.name}", self._finish)
+
+    def _finish(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it has been closed meanwhile
+            self._thread.run(self._idle())
+        self.close(_EXIT_WITHIN)
+
+    async def _idle(self) -> None:
+        while tasks := [*self._tasks]:
+            await asyncio.wait(tasks)
 
     def _send(self, begin: Callable[[], object]) -> None:
         if self._forked:

@@ -261,12 +261,8 @@ class RemoteReply:
         codec = self._node.services.codec
         frame: AnswerFrame | FailureFrame
         try:
-            if isinstance(value, Message):
-                packed = codec.pack(value)
-                frame = AnswerFrame(self.correlation, packed.kind, packed.body)
-            else:
-                assert self.request is not None
-                frame = AnswerFrame(self.correlation, "", codec.encode_as(value, reply_type(type(self.request))))
+            kind = codec.register(type(value)) if isinstance(value, Message) else ""
+            frame = AnswerFrame(self.correlation, kind, codec.encode(value))
         except CodecError as error:
             assert self.request is not None
             frame = encode_error(self.correlation, unencodable_answer(self._agent, self.request, error))

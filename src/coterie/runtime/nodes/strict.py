@@ -103,8 +103,7 @@ class StrictReply:
             if isinstance(value, Message):
                 copy: Any = self._codec.unpack(self._codec.pack(value), Message)
             else:
-                kind = reply_type(type(self._message))
-                copy = self._codec.decode(self._codec.encode_as(value, kind), kind)
+                copy = self._codec.decode(self._codec.encode(value), reply_type(type(self._message)))
         except CodecError as error:
             return self._reply.fail(unencodable_answer(self._agent, self._message, error))
         return self._reply.succeed(copy)

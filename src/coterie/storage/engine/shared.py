@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 from collections import deque
 from collections.abc import Callable
 
 from coterie.concurrency import Rank, Signal, new_lock
+from coterie.concurrency.exits import ExitOrder, register_exit_handler, unregister_exit_handler
 from coterie.errors.storage import StorageBusy, StorageClosed, StorageForked
 from coterie.kernel import Clock, Countdown
 from coterie.storage.dialect import Dialect
@@ -150,7 +150,7 @@ class SharedDatabase:
         self.readers = ReaderPool(where, connect, readers, patience)
         self._release = release
         self._process = os.getpid()
-        atexit.register(self._close_at_exit)
+        register_exit_handler(self, ExitOrder.STORAGE)
 
     @property
     def is_of_this_process(self) -> bool:
@@ -173,8 +173,13 @@ class SharedDatabase:
             )
         if self._release is not None:
             self._release()
-        atexit.unregister(self._close_at_exit)
+        unregister_exit_handler(self)
 
-    def _close_at_exit(self) -> None:
-        if os.getpid() == self._process:
-            self.close(_EXIT_WITHIN)
+    def finish_at_exit(self) -> str | None:
+        """Finish the accepted writes and close. Return how many were lost, as text, or None."""
+        failed, queued = self.writer.failed, self.writer.queued
+        self.close(_EXIT_WITHIN)
+        failed = self.writer.failed - failed
+        if not self.writer.ended:
+            return f"{self.where}: up to {queued} accepted writes, because one was stuck for {_EXIT_WITHIN:g} s"
+        return f"{self.where}: {failed} accepted writes failed" if failed else None

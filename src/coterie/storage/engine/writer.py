@@ -168,6 +168,11 @@ class Writer:
         return len(self._queue)
 
     @property
+    def ended(self) -> bool:
+        """Whether its thread has ended."""
+        return not self._thread.is_alive()
+
+    @property
     def is_current(self) -> bool:
         """True if the calling thread is the writer's thread."""
         return threading.get_ident() == self._ident

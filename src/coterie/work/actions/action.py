@@ -82,7 +82,8 @@ class Action(Job[R_co]):
         super().__init__(
             system.pool, call, STAGES[ActionStage.EXECUTION], priority, timeout=timeout, deadline=deadline, retry=retry
         )
-        self.system = system
+        self.system: ActionOwner | None = system
+        """The system, until the action has ended: a retained action does not keep its system alive."""
         self.resource = resource
         self.resource_name = resource_name
         self.circuit = circuit
@@ -97,7 +98,7 @@ class Action(Job[R_co]):
         """Call the function and return its value, or apply the result. Raises `FeedbackFailed` if applying raises."""
         if self.in_feedback:
             try:
-                self.system.apply(self, self.value)
+                self._owner.apply(self, self.value)
             except Exception as error:
                 raise FeedbackFailed(f"{self.id} {self.name}", self.value, error) from error
             return self.value
@@ -120,7 +121,7 @@ class Action(Job[R_co]):
 
     def next_stage(self, value: Any) -> bool:
         """Begin feedback if the system has any. Return whether it has."""
-        if self.in_feedback or not self.system.has_feedback:
+        if self.in_feedback or not self._owner.has_feedback:
             return False
         self.begin_feedback(value)
         return True
@@ -131,6 +132,11 @@ class Action(Job[R_co]):
         self.in_feedback = True
         self.lane = STAGES[ActionStage.FEEDBACK]
         self.tried = 0
+
+    @property
+    def _owner(self) -> ActionOwner:
+        assert self.system is not None, "the action has ended"
+        return self.system
 
     @property
     def never_began(self) -> bool:
@@ -155,7 +161,8 @@ class Action(Job[R_co]):
                 self.circuit.leave(self, failed=True)
         elif self.resource is not None:
             self.resource.leave(self)
-        if not self.system.note_end(self):
+        system, self.system = self.system, None
+        if system is not None and not system.note_end(self):
             self.release()
 
     def release(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,9 +24,10 @@ from coterie.work.common import check_engine, check_job, measure_pools, new_guar
 from coterie.work.jobs import ActionStage, Call, Job, JobState, Priority, Retry
 from coterie.work.jobs.call import check_call, check_ran, runs_later
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
+from coterie.work.pool.ending import EngineEnd
 from coterie.work.pool.keys import JobKeys
 from coterie.work.pool.metrics import WorkMetrics
-from coterie.work.pool.stopping import WorkStopReport, stop_pools
+from coterie.work.pool.stopping import WorkStopReport
 from coterie.work.pool.workers import ThreadRunner
 from coterie.work.sizing import Sizing, WaitRatio
 
@@ -85,6 +88,8 @@ class ActionSystem(WorkSystem):
         clock: The clock of timeouts, retries, rates, circuit breakers and balancing.
         balance_every: Seconds between two adaptations of the workers to the load.
         seed: The seed of retry jitter.
+        exit_timeout: Seconds that the end of the program waits for the actions of a system that was not stopped. Actions that
+            are not done then are named on stderr, and the exit status is 1.
         name: The prefix of thread names and action ids.
     """
 
@@ -105,10 +110,12 @@ class ActionSystem(WorkSystem):
         clock: Clock | None = None,
         balance_every: float = 0.25,
         seed: int | None = None,
+        exit_timeout: float = 10.0,
         name: str = "actions",
     ) -> None:
         self._options = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         check_engine("ActionSystem", name, sizing, queue, keep, balance_every, workers)
+        check_number("ActionSystem.exit_timeout", exit_timeout)
         check_number("ActionSystem.dead", dead, whole=True)
         if apply is not None:
             if not callable(apply):
@@ -136,7 +143,7 @@ class ActionSystem(WorkSystem):
         self._breakers = dict(breakers or {})
         self._timers = Timers(clock_or_system("ActionSystem.clock", clock), name)
         bounds = workers if workers is not None else self.sizing.action
-        max_workers = None if workers is not None else (lambda: self.ratio.workers(bounds.most))
+        max_workers = None if workers is not None else partial(self.ratio.workers, bounds.most)
         self.pool = WorkPool(
             name,
             list(ActionStage),
@@ -147,7 +154,7 @@ class ActionSystem(WorkSystem):
             make_runner=ThreadRunner,
             random=new_random(seed),
             balance_every=balance_every,
-            before_queue=self._before_queue,
+            before_queue=_enter_resource,
             observe=self.ratio.observe,
             max_workers=max_workers,
         )
@@ -156,7 +163,6 @@ class ActionSystem(WorkSystem):
             each: Resource(limits, self._timers, self.pool.enqueue, queue.age_after)
             for each, limits in (resources or {}).items()
         }
-        self._guard = new_guard()
         self._keys: JobKeys[Action[Any]] = JobKeys(keep, self._timers.clock, lambda action: not action.never_began)
         self._max_dead = dead
         self._on_dead = on_dead
@@ -165,6 +171,10 @@ class ActionSystem(WorkSystem):
         """Guards `_circuits`, `_dead` and `_dead_dropped`."""
         self._circuits: dict[str, Circuit] = {}
         self._dead: OrderedDict[str, tuple[DeadAction, Action[Any]]] = OrderedDict()
+        self._end = EngineEnd(
+            "ActionSystem", [self.pool], self._timers, new_guard(), forked=[self.ratio], exit_timeout=exit_timeout
+        )
+        weakref.finalize(self, self._end.dropped).atexit = False
         register_fork_handler(self)
 
     def submit(
@@ -298,19 +308,9 @@ class ActionSystem(WorkSystem):
         self._keys, self._dead, self._dead_dropped = kept
         return report
 
-    def _stop(self, *, drain: bool, timeout: float) -> WorkStopReport:
-        """Stop and wait for the end; see `stop`."""
-        report = stop_pools([self.pool], drain=drain, timeout=timeout)
-        self._timers.close()
-        self._guard.release()
-        return report
-
     def after_fork_in_child(self) -> None:
-        """Stop this copy in a forked process, which does not inherit threads."""
+        """Replace the lock in a forked process, where its holder does not exist."""
         self._lock = new_lock(Rank.RECORDS)
-        self._timers.after_fork_in_child()
-        self.ratio.after_fork_in_child()
-        self.pool.after_fork_in_child()
 
     # For actions.
 
@@ -371,12 +371,6 @@ class ActionSystem(WorkSystem):
             action.refuse(error)
             raise
 
-    def _before_queue(self, job: Job[Any]) -> bool:
-        if not isinstance(job, Action) or job.resource is None or job.in_feedback:
-            return True
-        job.resource.enter(job)
-        return False
-
     def _circuit(self, target: str) -> Circuit | None:
         policy = self._breakers.get(target, self._breaker)
         if policy is None:
@@ -386,3 +380,11 @@ class ActionSystem(WorkSystem):
             if circuit is None:
                 circuit = self._circuits[target] = Circuit(target, policy, self._timers.clock)
             return circuit
+
+
+def _enter_resource(job: Job[Any]) -> bool:
+    """Let an action wait for its resource, which queues it later. Return whether it needs none."""
+    if not isinstance(job, Action) or job.resource is None or job.in_feedback:
+        return True
+    job.resource.enter(job)
+    return False

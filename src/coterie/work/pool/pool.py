@@ -280,7 +280,8 @@ class WorkPool:
         try:
             count = 0
             while not worker.abandoned:
-                worker.runner.start()
+                if len(self.table.ready) or not self.table.closed:
+                    worker.runner.start()
                 job = self._take(worker)
                 if job is not None:
                     self._attempts.run(worker, job, measured=not count & _SAMPLE)

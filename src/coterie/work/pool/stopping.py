@@ -109,23 +109,23 @@ def close_pools(pools: Sequence[WorkPool]) -> None:
             pool.table.closed = True
 
 
-def stop_pools(pools: Sequence[WorkPool], *, drain: bool, timeout: float) -> WorkStopReport:
+def stop_pools(pools: Sequence[WorkPool], *, drain: bool, timeout: float | None) -> WorkStopReport:
     """Stop several pools within `timeout` seconds of real time. Safe from several threads, and more than once."""
     if any(pool.table.forked for pool in pools):
         return WorkStopReport(drained=False, stuck=())
     countdown = Countdown(timeout)
     close_pools(pools)
-    drained = drain and all(_wait_until_empty(pool, countdown) for pool in pools)
+    drained = drain and all(wait_until_empty(pool, countdown) for pool in pools)
     for pool in pools:
         _cancel_all(pool, "its engine was stopped")
     # Jobs on threads cannot be ended, but may still end within the time limit.
-    empty = [_wait_until_empty(pool, countdown) for pool in pools]
+    empty = [wait_until_empty(pool, countdown) for pool in pools]
     if not all(empty):
         # A killed process takes a moment to exit; its job ends with it.
         reaping = Countdown(_PROCESSES)
         for pool in pools:
             if any(worker.runner.ends for worker in pool.workers.members.copy()):
-                _wait_until_empty(pool, reaping)
+                wait_until_empty(pool, reaping)
     stuck = tuple(stuck for pool in pools for stuck in _abandon_running(pool))
     for pool in pools:
         _end_workers(pool)
@@ -139,7 +139,7 @@ def stop_pools(pools: Sequence[WorkPool], *, drain: bool, timeout: float) -> Wor
     return WorkStopReport(drained=bool(drained) and not stuck, stuck=stuck)
 
 
-def _wait_until_empty(pool: WorkPool, countdown: Countdown) -> bool:
+def wait_until_empty(pool: WorkPool, countdown: Countdown) -> bool:
     """Wait until a pool has no live job. Return False if the time ends first."""
     empty = Signal()
     with pool.table.lock:
