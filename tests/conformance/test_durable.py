@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from coterie import Dedicated, Leased, Runtime
 from coterie.runtime import DurablePolicy
 from coterie.testing.conformance import DurableConformance
@@ -31,3 +33,9 @@ class TestRelaxed(DurableConformance):
             policy.idle, policy.most_active, "relaxed", policy.attempts, policy.snapshot_every, policy.keep_answers
         )
         return Runtime(store=store, durable=relaxed, **options)
+
+
+class TestPostgres(DurableConformance):
+    @pytest.fixture
+    def store(self, postgres_url: str) -> str:
+        return postgres_url

@@ -19,6 +19,8 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _SOURCE = Path(__file__).parent.parent
 _BOOKKEEPING = tuple(str(_SOURCE / room) for room in ("concurrency", "kernel", "messaging", "runtime"))
+_BELOW = tuple(str(_SOURCE / room) for room in ("durable", "storage"))
+"""Rooms that the runtime calls between two complete steps, and that call back nothing of the user's on that thread."""
 _THREADING = str(threading.__file__)
 _GUARDED = frozenset({"start", "enumerate", "active_count", "_delete"})
 """The functions of the threading module that hold its one lock."""
@@ -55,7 +57,9 @@ def interrupts_a_step() -> bool:
     outside = False
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_BOOKKEEPING):
+        if code.co_filename.startswith(_BELOW):
+            pass
+        elif not code.co_filename.startswith(_BOOKKEEPING):
             outside = True
         elif outside and code not in _CALLS_OUT:
             return code not in _WAITS
@@ -76,7 +80,7 @@ def interrupted() -> bool:
         name = frame.f_code.co_filename
         if outside and name == _THREADING and frame.f_code.co_name in _GUARDED:
             return True
-        outside = outside or not name.startswith(_BOOKKEEPING)
+        outside = outside or not name.startswith(_BOOKKEEPING + _BELOW)
         frame = frame.f_back
     return False
 
