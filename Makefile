@@ -14,9 +14,10 @@ demo: $(VENV)/.run-ready
 test: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest $(TESTS)
 
-# The same races, looked for much longer.
+# The same races, looked for much longer, and a soak of so many seconds.
+SOAK ?= 600
 stress: $(VENV)/.dev-ready
-	COTERIE_STRESS=1 $(BIN)/python -m pytest -m stress --timeout 1800 $(TESTS)
+	COTERIE_STRESS=1 COTERIE_SOAK=$(SOAK) $(BIN)/python -m pytest -m stress --timeout 1800 $(TESTS)
 
 lint: $(VENV)/.dev-ready
 	$(BIN)/ruff check .

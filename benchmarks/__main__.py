@@ -12,6 +12,7 @@ from functools import partial
 from benchmarks import (
     conversation,
     durable,
+    growth,
     latency,
     meetings,
     memory,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "requests": requests.all_rows,
     "world": world.all_rows,
     "rounds": rounds.all_rows,
+    "growth": growth.all_rows,
     "personas": personas.all_rows,
     "meetings-broadcast": meetings.broadcast,
     "meetings-many": meetings.many,

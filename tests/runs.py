@@ -3,6 +3,8 @@
 import os
 
 LONG = bool(os.environ.get("COTERIE_STRESS"))
+SOAK = float(os.environ.get("COTERIE_SOAK") or 600)
+"""Seconds of the soak, which only runs under `make stress`."""
 
 
 def runs(short: int) -> range:

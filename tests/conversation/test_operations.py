@@ -16,8 +16,10 @@ from coterie.conversation import (
     ToolContext,
     tool,
 )
+from coterie.conversation.session import attempt_table
 from coterie.errors import UnknownOperation
 from coterie.errors.conversation import TransitionRefused
+from coterie.runtime import Context
 from coterie.work import Retry
 
 from .scripted import Gate, Script, all_events, by_words, next_delivery, operation, run, state_of
@@ -305,6 +307,54 @@ def test_a_tool_that_ignores_cancellation_is_abandoned_and_its_result_is_dropped
 
 
 # Time limits and retries.
+
+
+def test_the_wait_for_a_thread_does_not_count_towards_the_timeout_of_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    run_blocking = Context.run_blocking
+
+    async def later(self: Context, function: Any) -> Any:
+        # Stands for a pool whose threads are all taken for a while.
+        await asyncio.sleep(0.3)
+        begun.append("begun")
+        return await run_blocking(self, function)
+
+    monkeypatch.setattr(Context, "run_blocking", later)
+
+    @tool(long_running=True, timeout=0.2)
+    def quick() -> str:
+        return "in time"
+
+    async def work() -> None:
+        async with chat_with(quick) as chat:
+            last = chat.last_event
+            await chat.send("!quick").answer()
+            assert (await next_delivery(chat, last)).text == "in time"
+            assert state_of(chat, 1) is S.SUCCEEDED
+
+    run(work)
+    assert begun == ["begun"]
+
+
+def test_a_tool_that_no_thread_begins_is_ended_with_that_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(self: Context, function: Any) -> Any:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(Context, "run_blocking", never)
+    monkeypatch.setattr(attempt_table, "_MOST_WAITED", 0.05)
+
+    @tool(long_running=True, effect="read")
+    def quick() -> str:
+        return "never"
+
+    async def work() -> None:
+        async with chat_with(quick) as chat:
+            last = chat.last_event
+            await chat.send("!quick").answer()
+            assert "no thread was free for it within 0.05 s" in (await next_delivery(chat, last)).text
+            assert state_of(chat, 1).ended
+
+    run(work)
 
 
 def test_a_tool_over_its_timeout_is_ended_and_reported() -> None:

@@ -13,13 +13,17 @@ from coterie.conversation.events import OperationProgressed
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.session.attempts import AttemptDeadline, AttemptWorker, RunningAttempt, arguments_for
-from coterie.conversation.session.messages import AttemptEnded, AttemptProgressed
+from coterie.conversation.session.messages import AttemptBegan, AttemptEnded, AttemptProgressed
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import AttemptPurpose, ToolAttempt
 from coterie.runtime import Context
 
 _PROGRESS_EVERY = 1.0
 """Seconds between two writes of an operation's progress."""
+
+
+_MOST_WAITED = 60.0
+"""Seconds that an attempt waits for a thread."""
 
 
 class AttemptTable:
@@ -99,23 +103,36 @@ class AttemptTable:
             self._session_log.state,
             key=operation.key or f"{key}/{operation.id}",
             checkpoint=self._host.journal.ledger.checkpoint(key, operation.number) if again else None,
+            on_begin=lambda _: me.tell(AttemptBegan(serial)),
             on_progress=lambda _: me.tell(AttemptProgressed(serial)),
             on_end=lambda _: me.tell(AttemptEnded(serial)),
             max_length=self._host.settings.longest_result,
         )
         running = RunningAttempt(serial, attempt, self._session_log.now)
         self._attempts[serial] = self._current[operation.number] = running
-        if purpose is AttemptPurpose.RUN:
-            if operation.attempt == 1:
-                self._host.telemetry.began(tool.name, max(0.0, self._session_log.now - operation.created_at))
-            running.watch = AttemptDeadline(tool.timeout, tool.idle_timeout, lambda why: self._overdue(running, why))
-        else:
-            limit = tool.timeout if tool.timeout is not None else self._host.settings.model_timeout
-            running.watch = AttemptDeadline(limit, None, lambda why: self._overdue(running, why))
+        if purpose is AttemptPurpose.RUN and operation.attempt == 1:
+            self._host.telemetry.began(tool.name, max(0.0, self._session_log.now - operation.created_at))
+        # Its own limits count from when a thread begins it.
+        waited = f"no thread was free for it within {_MOST_WAITED:g} s"
+        running.watch = AttemptDeadline(_MOST_WAITED, None, lambda _: self._overdue(running, waited))
         running.ref = self._context.spawn(AttemptWorker, attempt)
         if operation.state is OperationState.CANCELLING and purpose is AttemptPurpose.RUN:
             # A cancel request came while its start was being written.
             running.stop()
+
+    def began(self, serial: int) -> None:
+        """Start the time limits of an attempt that a thread has begun."""
+        running = self._attempts.get(serial)
+        if running is None or running.attempt.given_up or running.attempt.timed_out or running.watch is None:
+            return
+        tool = self._host.tools.get(running.attempt.operation.tool)
+        if tool is None:
+            return
+        running.watch.close()
+        limit, idle = tool.timeout, tool.idle_timeout
+        if running.attempt.purpose is not AttemptPurpose.RUN:
+            limit, idle = limit if limit is not None else self._host.settings.model_timeout, None
+        running.watch = AttemptDeadline(limit, idle, lambda why: self._overdue(running, why))
 
     def progressed(self, serial: int) -> None:
         """Handle the progress of an attempt."""

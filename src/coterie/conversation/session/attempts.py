@@ -107,7 +107,7 @@ class AttemptWorker(Agent):
     async def _outcome(self) -> AttemptOutcome:
         attempt = self._attempt
         try:
-            value = await attempt.callee.call(ToolContext(attempt), attempt.arguments, self.context.run_blocking)
+            value = await attempt.callee.call(ToolContext(attempt), attempt.arguments, self.context.run_blocking, attempt.begin)
         except OperationStopped as error:
             return AttemptOutcome(AttemptEnding.STOPPED, error=error)
         except asyncio.CancelledError as error:

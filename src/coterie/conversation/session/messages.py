@@ -59,6 +59,12 @@ class AwaitReady(Request[int]):
     """Wait until the conversation is restored; the reply is the id of its newest event."""
 
 
+class AttemptBegan(Message):
+    """A thread has begun the function of a running attempt."""
+
+    serial: int
+
+
 class AttemptProgressed(Message):
     """An attempt reported progress."""
 

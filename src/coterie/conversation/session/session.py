@@ -12,6 +12,7 @@ from coterie.conversation.operations.operation import CancelAnswer, Operation, O
 from coterie.conversation.session.builtin_tools import BuiltinCommands
 from coterie.conversation.session.deliveries import Deliveries
 from coterie.conversation.session.messages import (
+    AttemptBegan,
     AttemptEnded,
     AttemptProgressed,
     AwaitReady,
@@ -149,6 +150,11 @@ class Session(Agent):
         return self._state.event_stream.last
 
     # Messages of attempts.
+
+    @on(interleave=True)
+    async def attempt_began(self, message: AttemptBegan) -> None:
+        """Handle the beginning of an attempt."""
+        self._scheduler.attempts.began(message.serial)
 
     @on(interleave=True)
     async def attempt_progressed(self, message: AttemptProgressed) -> None:

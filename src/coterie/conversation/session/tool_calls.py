@@ -239,7 +239,7 @@ class ToolCallPolicy:
         """Call a tool's `guard` or `confirm` function before the call becomes an operation."""
         attempt = ToolAttempt(
             operation, AttemptPurpose.CHECK, callee, arguments, self._session_log.state,
-            key=operation.key, checkpoint=None, on_progress=_ignore, on_end=_ignore,
+            key=operation.key, checkpoint=None, on_begin=_ignore, on_progress=_ignore, on_end=_ignore,
         )  # fmt: skip
         async with asyncio.timeout(self._host.settings.model_timeout):
             return await callee.call(ToolContext(attempt), arguments, self._context.run_blocking)

@@ -74,7 +74,7 @@ class ToolHost(Protocol):
 class ToolAttempt:
     """An attempt, shared by the conversation's thread and the tool's thread; `_lock` guards the fields that both change.
 
-    `on_progress` is called from the tool's thread at the first progress since `take_progress`. `on_end` is called once.
+    `on_begin` is called from the tool's thread when it begins. `on_progress` is called from the tool's thread at the first progress since `take_progress`. `on_end` is called once.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class ToolAttempt:
         *,
         key: str,
         checkpoint: bytes | None,
+        on_begin: Callable[[ToolAttempt], None],
         on_progress: Callable[[ToolAttempt], None],
         on_end: Callable[[ToolAttempt], None],
         max_length: int = 0,
@@ -103,6 +104,7 @@ class ToolAttempt:
         self.timed_out: str = ""
         """The time limit that it exceeded, as text. Only the conversation's thread uses it."""
         self._checkpoint = checkpoint
+        self._on_begin = on_begin
         self._on_progress = on_progress
         self._on_end = on_end
         self._lock = new_lock(Rank.RECORDS)
@@ -114,6 +116,10 @@ class ToolAttempt:
 
     def __deepcopy__(self, memo: object) -> ToolAttempt:
         return self
+
+    def begin(self) -> None:
+        """Note that a thread has begun the function."""
+        self._on_begin(self)
 
     @property
     def name(self) -> str:

@@ -15,6 +15,10 @@ RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a blocking function on its own thread and returns an awaitable."""
 
 
+def _ignore() -> None:
+    """Do nothing."""
+
+
 class ToolFunction:
     """A function of a user: the tool itself, its check, its compensation, its guard. Immutable."""
 
@@ -32,16 +36,24 @@ class ToolFunction:
         self.needed = tuple(each for each in parameters if _is_needed(each))
         """The required parameters."""
 
-    async def call(self, context: object, arguments: Mapping[str, Any], blocking: RunBlocking) -> Any:
+    async def call(
+        self, context: object, arguments: Mapping[str, Any], blocking: RunBlocking, begun: Callable[[], object] = _ignore
+    ) -> Any:
         """Call the function and return its result. A synchronous function runs by `blocking`, so it does not block the caller.
 
+        `begun` is called right before, on the thread that runs the function: the wait for that thread is over then.
         `context` is the `ToolContext` for the parameters that take one; its type is `object` to keep this module below it.
         """
         given = self.taken(arguments)
         given.update(dict.fromkeys(self._contexts, context))
+
+        def run() -> Any:
+            begun()
+            return self.function(**given)
+
         if self.is_async:
-            return await self.function(**given)
-        value = await blocking(lambda: self.function(**given))
+            return await run()
+        value = await blocking(run)
         return await value if inspect.isawaitable(value) else value
 
     def taken(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
