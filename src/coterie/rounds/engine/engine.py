@@ -200,7 +200,11 @@ class RoundEngine:
     def _hear(self, report: Report | BaseException) -> None:
         if isinstance(report, BaseException):
             raise report
-        found = self.running.pop(id(report.turn), None)
+        found = self.running.get(id(report.turn))
+        if found is not None and report.late and self.executors.waits_for_thread(report.turn, found[1][0]):
+            self.deadlines.begin(report.turn)
+            return
+        self.running.pop(id(report.turn), None)
         if found is None:
             # The turn was forfeited before.
             return

@@ -54,6 +54,11 @@ class AgentExecutor(Protocol):
         ...
 
     @property
+    def queued(self) -> bool:
+        """True while the agent has something to do, and waits for a thread."""
+        ...
+
+    @property
     def steps(self) -> int:
         """Grows with every step of the event loop: as long as it grows, the loop is not stuck."""
         ...

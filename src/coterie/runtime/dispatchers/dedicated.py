@@ -123,6 +123,11 @@ class DedicatedExecutor:
         return self.thread.ident if self.thread is not None else None
 
     @property
+    def queued(self) -> bool:
+        """Always false: the agent has a thread of its own."""
+        return False
+
+    @property
     def busy(self) -> bool:
         """True while the agent's code runs or is about to, and false while it waits for something to do."""
         if self._state is _State.RESTING:

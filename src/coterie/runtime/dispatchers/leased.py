@@ -95,6 +95,11 @@ class LeasedExecutor:
         return self._state is not _State.RESTING and self._state is not _State.CLOSED
 
     @property
+    def queued(self) -> bool:
+        """True while the agent has something to do, and waits for a thread."""
+        return self._state is _State.QUEUED
+
+    @property
     def steps(self) -> int:
         """Grows with every step of the event loop."""
         return self._loop.steps if self._loop is not None else 0

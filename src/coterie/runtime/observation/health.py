@@ -50,6 +50,8 @@ class AgentHealth(msgspec.Struct, frozen=True):
     """Seconds for which it is known to have held its thread; 0 unless it is stalled."""
     stack: str
     """The stack of its thread if it is stalled."""
+    waits_for_thread: bool = False
+    """Whether it has something to do, and no thread is free for it."""
 
 
 class AgentHealthMonitor:
@@ -104,6 +106,7 @@ class AgentHealthMonitor:
             last_error=cell.last_error,
             stalled_for=cell.stalled_for,
             stack=stack_of(cell.executor.thread_id) if cell.stalled_for else "",
+            waits_for_thread=cell.executor.queued,
         )
 
     def _state(self, cell: AgentCell) -> AgentState:
