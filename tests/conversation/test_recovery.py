@@ -321,3 +321,60 @@ def test_a_read_that_the_end_of_the_process_interrupted_runs_again_without_a_que
         await before.aclose()
 
     run(work)
+
+
+@pytest.mark.parametrize("options", [{"idempotent": True}, {"idempotency_key": lambda: "one"}])
+def test_a_write_that_may_run_twice_runs_again_after_a_crash_and_nobody_is_asked(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    async def work() -> None:
+        await killed(tmp_path, **options)
+        life = Life(**options)
+        life.gate.set()
+        async with life.chat(tmp_path) as chat:
+            await chat.settle()
+            assert (state_of(chat, 1), life.runs) == (S.SUCCEEDED, 1)
+
+    run(work)
+
+
+def test_a_write_that_was_interrupted_again_and_again_is_left_to_the_user(tmp_path: Path) -> None:
+    async def work() -> None:
+        await killed(tmp_path, idempotent=True)
+        for _ in range(2):
+            life = Life(idempotent=True)
+            async with life.chat(tmp_path) as chat:
+                await life.began
+                await kill(chat)
+        async with Life(idempotent=True).chat(tmp_path) as chat:
+            await chat.settle()
+            assert state_of(chat, 1) is S.UNKNOWN
+
+    run(work)
+
+
+def test_no_question_is_lost_because_much_was_written_after_it(tmp_path: Path) -> None:
+    settings = ConversationSettings(history=1, waiting=1_000)
+
+    def chat() -> Conversation:
+        return Conversation(script, store=tmp_path / "x.db", settings=settings)
+
+    script = Script(by_words)
+
+    async def work() -> None:
+        reached, _ = script.hold("turn 2")
+        async with chat() as first:
+            await first.send("hello").answer()
+            waiting = [first.send(f"question {number}") for number in range(60)]
+            await reached
+            for each in waiting[1:]:
+                await each.__anext__()
+            assert len(first.transcript()) == 2 + 60
+            await kill(first)
+        script.gates.clear()
+        async with chat() as second:
+            await second.settle()
+            said = [each.text for each in second.transcript()]
+        assert said[2:] == [text for number in range(60) for text in (f"question {number}", f"you said question {number}")]
+
+    run(work)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.entries import ConversationEntry
+from coterie.conversation.entries import ConversationEntry, TurnEndedEntry
 from coterie.conversation.operations.ledger import Ledger, as_ascii
 from coterie.conversation.operations.operation import Operation
 from coterie.errors import ConversationTaken
@@ -102,7 +102,10 @@ class Journal:
         database.migrate(SCHEMA)
 
     def open(self, namespace: str, latest: int) -> OpenedConversation:
-        """Take a conversation over from any owner, and return it with the `latest` entries of its log."""
+        """Take a conversation over from any owner, and return it with the `latest` entries of its log.
+
+        There are more entries if questions before them are not answered yet: a question is never lost for its age.
+        """
         epoch = self.database.write(lambda write: _value(write, _OPEN, (namespace, self.clock.time()))).result()
         # From here on the writes of earlier owners are refused.
         with_all = self.database.read(
@@ -117,12 +120,30 @@ class Journal:
         rows, operations, last, turn, notes = with_all
         return OpenedConversation(
             epoch,
-            self._read(namespace, reversed(rows)),
+            self._since_unanswered(namespace, self._read(namespace, reversed(rows)), latest),
             operations,
             last,
             int(turn[0]) if turn is not None and turn[0] is not None else 0,
             {json.loads(name): self._codec.decode(body, Any) for name, body in notes},
         )
+
+    def _since_unanswered(self, namespace: str, records: list[LogRecord], latest: int) -> list[LogRecord]:
+        """Return the end of a log, continued backwards to the first question that is not answered."""
+        if len(records) < latest:
+            return records
+        while True:
+            # Turns are answered in their order.
+            answered = max((each.entry.turn for each in records if isinstance(each.entry, TurnEndedEntry)), default=None)
+            first = records[0].sequence
+            if answered is not None or first == 1:
+                break
+            records = self.between(namespace, max(0, first - 1 - latest), first - 1, latest) + records
+        row = self.database.row(
+            "SELECT min(sequence) FROM conversation_log WHERE namespace = ? AND turn > ?", (namespace, answered or 0)
+        )
+        if row is None or row[0] is None or row[0] >= first:
+            return records
+        return self.between(namespace, row[0] - 1, first - 1, first - row[0]) + records
 
     def write(
         self,

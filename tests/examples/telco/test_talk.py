@@ -65,6 +65,14 @@ TALKS = {
         ("482913", "Logged in as Bob Okafor"),
         ("what is my package?", "Starter 5"),
     ],
+    "the bill of another's number": [
+        ("what is my package?", "telephone number?"),
+        *LOG_IN[:1],
+        ("482913", "You have Everyday 20"),
+        ("show me the bill of 07700 900102", "You are logged in with the number that ends in 01, so I cannot tell or change"),
+        ("what is the data balance of +447700900102?", "anything about the number that ends in 02"),
+        ("show me the bill of 07700 900101", "Your billing summary is under way"),
+    ],
     "a country that there is not": [
         ("what does roaming in Atlantis cost?", "we do not know 'Atlantis'"),
         ("and in Germny?", "Germany is in zone Europe"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from coterie.models import ModelReply, ModelRequest, ToolCall, ToolResult
 
+from ..numbers import ending
 from . import phrases
 from .dialogue import Dialogue
 from .tasks import needed
@@ -30,6 +31,12 @@ _WORDS = {
     "log_out": "You are logged out as soon as this conversation is an hour old; close this window to be safe.",
 }
 
+_SETTLED = (
+    ("retry", r"\b(try|do|start|once) (it |that )?(again|more)\b|\bretry\b|\bagain\b"),
+    ("failed", r"\b(not|never|n't|nothing|failed|isn't|wasn't|didn't)\b|n't\b"),
+    ("succeeded", r"\b(done|worked|succeeded|closed|changed|bought|arrived|went through|got it)\b"),
+)
+"""What the customer may say about an operation of unknown outcome; the first that fits counts."""
 _WHICH = "Which one shall I cancel?"
 _CALLED = {
     "close_contract": ("clos", "contract"),
@@ -69,7 +76,7 @@ class _Answer:
 
     def _begin(self) -> ModelReply:
         """Answer a new question by the first rule that has an answer."""
-        for attempt in (self._of_login, self._of_consent, self._of_operations, self._of_tasks):
+        for attempt in (self._of_login, self._of_unknown, self._of_consent, self._of_operations, self._of_tasks):
             reply = attempt()
             if reply is not None:
                 return reply
@@ -87,6 +94,20 @@ class _Answer:
             number = self.dialogue.number()
             return _say(f"You are logged in with {number}." if number else f"You are not logged in. {phrases.ASK_NUMBER}")
         return _say(phrases.ASK_CODE) if waiting is not None and not wish.kind and not wish.country else None
+
+    def _of_unknown(self) -> ModelReply | None:
+        """Settle an operation of unknown outcome by what the customer says to the question about it."""
+        last = self.dialogue.last_said()
+        if "resolve" not in self.offered or not ("shall I try again?" in last or last == phrases.SETTLE):
+            return None
+        words = self.dialogue.now.question.lower()
+        outcome = next((name for name, pattern in _SETTLED if re.search(pattern, words)), None)
+        if outcome is None and not (self.wish.yes or self.wish.no):
+            return None
+        operation = self.dialogue.unknown()
+        if outcome is None or operation is None:
+            return _say(phrases.SETTLE) if operation is not None else self._call("check_status")
+        return self._call("resolve", operation=operation, outcome=outcome)
 
     def _of_consent(self) -> ModelReply | None:
         wish, question = self.wish, self._open_question()
@@ -166,6 +187,9 @@ class _Answer:
         number = self.dialogue.number()
         if kind not in PUBLIC and number is None:
             return _say(phrases.ASK_NUMBER)
+        other = (wish or self.wish).number
+        if kind not in PUBLIC and number is not None and other not in (None, number):
+            return _say(phrases.OTHERS_NUMBER.format(mine=ending(number), other=ending(str(other))))
         arguments = needed(kind, self._with_details(kind, wish or self.wish), self.dialogue.now.question)
         if isinstance(arguments, str):
             return _say(arguments)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from coterie.models import PromptMessage, TextMessage, ToolCall, ToolResult
 
 from ..numbers import same
+
+_UNKNOWN = re.compile(r"(op-\d+) \w+(?::| touches the same, and) it is unknown|interrupted during [^(]*\((op-\d+)\)")
 
 
 @dataclass
@@ -69,6 +72,15 @@ class Dialogue:
                     return None
                 if call.name == "start_login" and not result.failed:
                     return same(str(call.arguments.get("number", "")))
+        return None
+
+    def unknown(self) -> str | None:
+        """Return the id of the latest operation whose outcome is unknown, as far as was heard."""
+        for turn in reversed(self.turns):
+            for text in (*reversed([result.content for _, result in turn.done]), *reversed(turn.said)):
+                found = _UNKNOWN.search(text)
+                if found is not None:
+                    return found[1] or found[2]
         return None
 
     def last_said(self) -> str:

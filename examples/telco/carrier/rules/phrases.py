@@ -24,6 +24,20 @@ HELP = (
 GREETING = f"Hello! This is the desk of the telephone company. {HELP}"
 LOST = f"I did not understand that. {HELP}"
 TITLE = "Telephone company"
+ASK_UNKNOWN = "Do you know, or shall I try again?"
+SETTLE = "Was it done, was it not done, or shall I try again?"
+IMPOSSIBLE = "I am sorry, that is not possible just now."
+OTHERS_NUMBER = (
+    "You are logged in with {mine}, so I cannot tell or change anything about {other}. To log in with it, tell me: my number is, "
+    "and the number."
+)
+_INTERNAL = re.compile(
+    r"\bop-\d+\b|\b[a-z]+_[a-z_]+\b|\b(?:resolve|the guard|the arguments|the model|call it again|call again|queue it)\b|ask the user"
+    r"|tell what they say"
+)
+"""Words of the runtime, which are meant for models and never for customers."""
+_LISTS = ("check_status", "list", "cancel")
+_UNKNOWN = re.compile(r"(op-\d+) (\w+)(?:: it is unknown| touches the same, and it is unknown)")
 NAMES = {
     "close_contract": "the closing of your contract",
     "start_login": "the sending of the code",
@@ -51,9 +65,11 @@ def spoken(call: ToolCall, result: ToolResult) -> str:
     if result.content.startswith(("In the background: ", "Taken: ")):
         return _begun(result.content)
     value = _value(result.content)
+    if call.name not in _LISTS and (unknown := unknown_of(result.content)):
+        return unknown
     form = _FORMS.get(call.name)
     try:
-        return form(value) if form is not None else str(value)
+        return form(value) if form is not None else for_customers(str(value))
     except (KeyError, TypeError, AttributeError):
         # It goes on in the background, or its result is a sentence already.
         return str(value)
@@ -74,7 +90,7 @@ def outcome(line: str) -> str:
     """Return the outcome of an operation as a text for the customer."""
     ended = _ENDED.match(line)
     if ended is None:
-        return line
+        return unknown_of(line) or for_customers(line)
     _, tool, state, content = ended.groups()
     name = _name(tool)
     if state == "succeeded":
@@ -82,10 +98,15 @@ def outcome(line: str) -> str:
     if state == "compensated":
         return f"{name} was cancelled, and what had been done was undone."
     if state == "cancelled":
-        return f"{name} was cancelled before anything was done."
+        again = " Our service was restarted; ask me again if you still want it." if "the service was stopped" in line else ""
+        return f"{name} was cancelled before anything was done.{again}"
     if state == "timed out":
         return f"{name} took too long and was given up."
     why = re.sub(r"^[\w.]*(?:Refusal|Error): ", "", content or "I do not know why")
+    if "is secret and was not kept" in why:
+        why = "I have to ask you for the code again"
+    elif _INTERNAL.search(why):
+        why = "something went wrong on our side"
     return f"{name} was not done: {why}" + ("" if why.endswith(".") else ".")
 
 
@@ -101,8 +122,8 @@ def standing(text: str) -> str:
         elif waiting := _WAITS.search(line):
             place = f", at place {waiting[3]} of {waiting[4]}" if waiting[3] else ""
             busy.append(f"{_name(waiting[2])} waits for its turn{place}.")
-        elif "it is unknown whether" in line:
-            busy.append(_unknown(line))
+        elif unknown := unknown_of(line):
+            busy.append(unknown)
         elif (ended := _ENDED.match(line)) is None or ended[2] in NAMES:
             others.append(outcome(line))
     if busy:
@@ -112,10 +133,23 @@ def standing(text: str) -> str:
     return "There is nothing under way."
 
 
-def _unknown(line: str) -> str:
-    found = re.search(r"(op-\d+) (\w+): it is unknown", line)
-    name = _name(found[2]) if found else "It"
-    return f"{name} was interrupted, and I do not know whether it was done. Do you know, or shall I try again?"
+def unknown_of(text: str) -> str:
+    """Return the question about an operation whose outcome is unknown; an empty text if there is none in a text."""
+    found = _UNKNOWN.search(text)
+    if found is None:
+        return ""
+    return f"{_name(found[2])} was interrupted, and I do not know whether it was done. {ASK_UNKNOWN}"
+
+
+def unknown_operation(text: str) -> str | None:
+    """Return the id of the operation in a text whose outcome is unknown, or None."""
+    found = _UNKNOWN.search(text)
+    return found[1] if found else None
+
+
+def for_customers(text: str) -> str:
+    """Return a text as it is, or a general one if it has words of the runtime, which are meant for models."""
+    return IMPOSSIBLE if _INTERNAL.search(text) else text
 
 
 def _name(tool: str) -> str:
@@ -126,7 +160,7 @@ def _name(tool: str) -> str:
 def _begun(content: str) -> str:
     found = _WAITS.search(content) or _STATUS.search(content)
     if found is None:
-        return content
+        return for_customers(content)
     name = _name(found[2])
     usually = re.search(r"usually takes about (\d+(?:\.\d)? \w+)", content)
     takes = f" It usually takes about {usually[1]}." if usually else ""
@@ -141,15 +175,42 @@ def _cancelled(content: str) -> str:
         return "It is cancelled, and whatever it had begun is undone."
     if "too late" in content:
         return f"It is too late for that. {standing(content.partition('too late.')[2].strip())}".strip()
-    return content
+    return for_customers(content)
+
+
+def _settled(content: str) -> str:
+    if "tried again" in content:
+        return "All right, I try it again, and tell you when it is done."
+    return f"Thank you, I have noted that. {outcome(content)}" if _ENDED.match(content) else "Thank you, I have noted that."
+
+
+_REFUSED: tuple[tuple[str, str], ...] = (
+    (
+        r"was given up but still runs",
+        "Something took too long and may still be going on, so this has to wait. Ask me again later.",
+    ),
+    (r"operations are under way already", "Too much is under way already. Wait until something is done, or cancel something."),
+    (r"something else is running", "Something else is under way. Ask me again when it is done."),
+    (r"there is no operation", "I know of nothing like that which is under way."),
+    (r"it is a secret and was not kept", "Please tell me the code again."),
+    (r"the arguments do not fit", "I did not understand all of that. Please say it again, with all details."),
+)
+"""What is said for refusals of the runtime."""
 
 
 def _refused(content: str) -> str:
+    if unknown := unknown_of(content):
+        return unknown
+    for pattern, said in _REFUSED:
+        if re.search(pattern, content):
+            return said
     text = _ENDED.sub(lambda ended: ended[4] or "", content.strip()) if _ENDED.match(content.strip()) else content.strip()
     text = re.sub(r"^[\w.]*(?:Refusal|Error): ", "", text)
     if changing := re.match(r"op-\d+ (\w+) is changing what", text):
         return f"{_name(changing[1])} is changing that just now. Ask me again when it is done."
     text = re.split(r"; log in first: ", text)[0]
+    if _INTERNAL.search(text):
+        return IMPOSSIBLE
     return f"I am sorry: {text}" + ("" if text.endswith((".", "?", "!", ")")) else ".")
 
 
@@ -211,6 +272,7 @@ _FORMS: dict[str, Callable[[Any], str]] = {
     "list_addons": _addons,
     "get_billing_summary": _bills,
     "cancel": lambda value: _cancelled(str(value)),
+    "resolve": lambda value: _settled(str(value)),
     "check_status": lambda value: standing(str(value)),
     "list": lambda value: standing(str(value)),
 }

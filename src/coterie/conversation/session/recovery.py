@@ -15,8 +15,9 @@ from coterie.conversation.tools.attempt import AttemptPurpose
 from coterie.conversation.tools.outcomes import HALTED
 
 _S = OperationState
-_READS = 3
-"""Maximum attempts of a read that the end of the process interrupts; after them it has failed, because it may be the cause."""
+_ATTEMPTS = 3
+"""Maximum attempts of an operation that may repeat and that the end of the process interrupts: it may be the cause. After
+them a read has failed, and the outcome of a write is unknown."""
 
 
 async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> None:
@@ -56,6 +57,8 @@ def _settle_interrupted(session_log: SessionLog, entries: list[ConversationEntry
         elif operation.state is _S.RUNNING and operation.halted and not _has_check(session_log, operation):
             changed[operation.number] = halted = machine.end(operation, _S.CANCELLED, session_log.now, detail=HALTED)
             entries.append(OperationEndedEntry(operation=halted))
+        elif operation.state is _S.RUNNING and operation.attempt < _ATTEMPTS and _may_repeat(session_log, operation):
+            changed[operation.number] = _run_again(operation)
         elif operation.state in (_S.RUNNING, _S.CANCELLING):
             changed[operation.number] = lost = machine.mark_unknown(operation)
             entries.append(OperationEndedEntry(operation=lost))
@@ -69,13 +72,23 @@ def _has_check(session_log: SessionLog, operation: Operation) -> bool:
     return tool is not None and tool.check is not None
 
 
+def _may_repeat(session_log: SessionLog, operation: Operation) -> bool:
+    """Return whether a write may run twice, so that nobody has to know whether it took effect; a `check` knows better."""
+    tool = session_log.host.tools.get(operation.tool)
+    return tool is not None and tool.repeatable and tool.check is None
+
+
+def _run_again(operation: Operation) -> Operation:
+    return msgspec.structs.replace(machine.requeue(operation, "it runs again after a restart"), background=True)
+
+
 def _interrupted_read(operation: Operation, now: float) -> Operation:
     """Return the next state of an interrupted read. It changes nothing, so it runs again without a question to the user."""
     if operation.state is _S.CANCELLING:
         return machine.end(operation, _S.CANCELLED, now)
-    if operation.attempt >= _READS:
+    if operation.attempt >= _ATTEMPTS:
         return machine.end(operation, _S.FAILED, now, f"the process ended {operation.attempt} times while it ran")
-    return msgspec.structs.replace(machine.requeue(operation, "it runs again after a restart"), background=True)
+    return _run_again(operation)
 
 
 def _reconcile(session_log: SessionLog, scheduler: OperationScheduler) -> None:

@@ -209,8 +209,10 @@ class Session(Agent):
                     or self._scheduler.attempts.abandoned
                     or self._state.event_stream.has_readers
                 )
-                if needed or not self._state.rest():
-                    continue
+                if not needed and self._state.rest():
+                    # This agent is being stopped. To ask for rest again could wait for the caller that waits for the stop.
+                    await asyncio.get_running_loop().create_future()
+                continue
             return
 
     def _changed(self) -> None:

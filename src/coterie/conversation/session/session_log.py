@@ -64,7 +64,7 @@ class SessionLog:
         opened = self.host.journal.open(state.key, self._max_records)
         state.opened(opened.epoch, opened.notes)
         self._epoch = opened.epoch
-        self.records: deque[LogRecord] = deque(opened.records, maxlen=self._max_records)
+        self.records: deque[LogRecord] = deque(opened.records)
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
         self._finished: dict[int, Operation] = {}
         """The latest finished operations, which the ledger may not have yet."""
@@ -131,6 +131,7 @@ class SessionLog:
                 self.answered = max(self.answered, entry.turn)
             elif isinstance(entry, ConsentRequestedEntry):
                 self._confirming[_canonical_call(entry.tool, entry.arguments)] = entry.turn
+        self._trim()
         changed = [storable(self._without_secrets(each)) for each in operations]
         for operation in changed:
             if operation.ended and operation.delivered:
@@ -147,6 +148,14 @@ class SessionLog:
         loop = asyncio.get_running_loop()
         pending.add_callback(lambda: _later(loop, self._committed, slot, pending, told))
         return pending
+
+    def _trim(self) -> None:
+        """Remove the oldest entries from memory, up to the first question that is not answered."""
+        while len(self.records) > self._max_records:
+            oldest = self.records[0].entry
+            if isinstance(oldest, UserMessageEntry) and oldest.turn > self.answered:
+                return
+            self.records.popleft()
 
     def threadsafe(self, function: Callable[[], None]) -> Callable[[], None]:
         """Return a function that calls `function` on this thread; it can be called from any thread."""
