@@ -1,9 +1,12 @@
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coterie.concurrency import start_thread
+from coterie.concurrency.switching import interpreter_is_free
 from coterie.errors import InvalidSetting
 from coterie.work import Bounds, Machine, Sizing
 from coterie.work.machine import GroupLimits, group_limits
@@ -56,7 +59,7 @@ def test_io_bound_workers_follow_the_wait() -> None:
 
 
 def test_the_measured_ratio_corrects_the_estimate() -> None:
-    ratio = WaitRatio(Sizing(Machine(logical=4, physical=4)))
+    ratio = WaitRatio(Sizing(Machine(logical=4, physical=4)), is_free=lambda: True)
     assert (ratio.wait_per_compute, ratio.workers(9)) == (None, 9)
     for _ in range(100):
         ratio.observe(4.0, 1.0)
@@ -65,6 +68,38 @@ def test_the_measured_ratio_corrects_the_estimate() -> None:
     for _ in range(200):
         ratio.observe(1.0, 1.0)
     assert ratio.workers(9) in (4, 5)
+
+
+def test_waiting_for_the_interpreter_does_not_count_as_waiting() -> None:
+    free = True
+    ratio = WaitRatio(Sizing(Machine(logical=4, physical=4)), is_free=lambda: free)
+    for _ in range(100):
+        ratio.observe(4.0, 1.0)
+    free = False
+    for _ in range(100):
+        ratio.observe(100.0, 1.0)
+    # Neither more nor fewer threads: among those that compute, others may wait for input.
+    assert ratio.workers(9) == 9
+    assert (ratio.wait_per_compute or 0.0) < 0.1
+    free = True
+    for _ in range(100):
+        ratio.observe(4.0, 1.0)
+    assert ratio.workers(9) == 16
+
+
+def test_the_interpreter_is_found_in_use_while_another_thread_computes() -> None:
+    over = threading.Event()
+
+    def compute() -> None:
+        while not over.is_set():
+            sum(range(1000))
+
+    thread = start_thread(compute, "computes")
+    try:
+        assert sum(interpreter_is_free() for _ in range(20)) < 10
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_this_machine_can_be_described() -> None:

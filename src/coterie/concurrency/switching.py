@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from typing import ClassVar
+
+from coterie.kernel import SystemClock
+
+_PROBE = 0.0002
+"""Seconds of the sleep by which a thread finds out whether the interpreter is in use."""
+_PROMPT = 0.0004
+"""Seconds by which it may wake up late if the interpreter is free. In use, it waits for a whole switch interval."""
 
 
 class SwitchInterval:
@@ -40,3 +48,13 @@ class SwitchInterval:
     @classmethod
     def _apply(cls) -> None:
         sys.setswitchinterval(min([cls._before, *(wish.seconds for wish in cls._wishes)]))
+
+
+def interpreter_is_free() -> bool:
+    """Return whether a thread gets the interpreter's lock at once. Takes about 0.3 ms; longer if the lock is in use.
+
+    A thread that waits for the lock looks like one that waits for input: neither uses the processor.
+    """
+    began = SystemClock.monotonic()
+    time.sleep(_PROBE)
+    return SystemClock.monotonic() - began < _PROBE + _PROMPT

@@ -56,6 +56,19 @@ class SystemClock:
     thread = staticmethod(machine.thread_time)
     """Seconds of processor time that the calling thread has used."""
 
+    @staticmethod
+    def thread_of(ident: int) -> float:
+        """Return the seconds of processor time that a thread has used; 0 if the system does not tell.
+
+        The thread must not end meanwhile.
+        """
+        if not hasattr(machine, "pthread_getcpuclockid"):
+            return 0.0
+        try:
+            return machine.clock_gettime(machine.pthread_getcpuclockid(ident))
+        except OSError:
+            return 0.0
+
 
 class Throttle:
     """Permits a number of events in each span of time, and counts those that it does not permit.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, new_lock
+from coterie.concurrency.switching import interpreter_is_free
 from coterie.kernel import check_instance, check_number
 from coterie.work.machine import Machine
 from coterie.work.pool.settings import Bounds
@@ -18,6 +20,10 @@ _WEIGHT = 0.05
 _MIN_SAMPLES = 16
 """Samples before the measured ratio is used."""
 _MIN_COMPUTE = 1e-6
+_MOSTLY = 0.7
+"""The share of samples after which the interpreter must have been free."""
+_MIN_WAIT = 0.001
+"""Seconds of waiting that a sample must have before it is asked what the thread waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +136,35 @@ class Sizing:
 
 
 class WaitRatio:
-    """A moving mean of waiting and computing times. Safe from any thread; `_lock` guards the sums."""
+    """A moving mean of waiting and computing times. Safe from any thread; `_lock` guards the sums.
 
-    def __init__(self, sizing: Sizing) -> None:
+    A thread that waits for the interpreter's lock must not count as one that waits for input: more threads would only make
+    that wait longer. So waiting counts only if the interpreter was free after it, and while it rarely is, the ratio does not
+    change the number of workers.
+    """
+
+    def __init__(self, sizing: Sizing, *, is_free: Callable[[], bool] = interpreter_is_free) -> None:
         self._sizing = sizing
+        self._is_free = is_free
         self._lock = new_lock(Rank.RECORDS)
         self._wait = 0.0
         self._compute = 0.0
         self._samples = 0
+        self._free = 1.0
+        """The moving share of samples after which the interpreter was free."""
 
     def observe(self, seconds: float, computed: float) -> None:
-        """Record an attempt that took `seconds`, of which it used a processor for `computed` seconds."""
+        """Record an attempt that took `seconds`, of which it used a processor for `computed` seconds.
+
+        Called by the thread that made it; may take a millisecond after an attempt that waited.
+        """
         wait = max(0.0, seconds - computed)
+        free = wait < max(_MIN_WAIT, computed / 2) or self._is_free()
         with self._lock:
+            self._free += _WEIGHT * (free - self._free)
             self._samples += 1
             weight = max(_WEIGHT, 1 / self._samples)
-            self._wait += weight * (wait - self._wait)
+            self._wait += weight * (wait * free - self._wait)
             self._compute += weight * (computed - self._compute)
 
     def after_fork_in_child(self) -> None:
@@ -161,6 +180,8 @@ class WaitRatio:
             return self._wait / max(self._compute, _MIN_COMPUTE)
 
     def workers(self, default: int) -> int:
-        """Return the maximum of workers for the measured ratio, or `default` until there are enough samples."""
+        """Return the maximum of workers for the measured ratio, or `default` if it is not known, or threads wait for the lock."""
         ratio = self.wait_per_compute
-        return default if ratio is None else max(2, self._sizing.io_bound(ratio, 1.0))
+        if ratio is None or self._free < _MOSTLY:
+            return default
+        return max(2, self._sizing.io_bound(ratio, 1.0))

@@ -13,6 +13,7 @@ from typing import Protocol
 from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
 from coterie.concurrency.threads import defer
 from coterie.kernel import Countdown, SystemClock
+from coterie.runtime.dispatchers.computing import Starvation, idle_times
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,11 @@ _AT_ONCE = 256
 _PATIENT_LOOKS = 2
 """Looks in a row without a taken lease, although the interpreter is in use, before one thread is added."""
 
+_MOST_COMPUTING = 16
+"""Threads that have computed within `_RECENT` and share the interpreter, above which no more are added for fairness."""
+_RECENT = 1.0
+"""Seconds. On a crowded machine a thread that computes may get no processor for a while."""
+
 
 class Lease(Protocol):
     """Something that is ready to run on a thread."""
@@ -50,7 +56,12 @@ class LeaseWorker:
     worker is held up. `holds` and `serial` are written by the worker alone.
     """
 
-    __slots__ = ("bell", "fresh", "holds", "ident", "searching", "seen", "serial", "slot", "streak", "thread")
+    # fmt: off
+    __slots__ = (
+        "bell", "computed", "computed_at", "fresh", "holds", "ident", "measured", "native", "queued",
+        "searching", "seen", "serial", "slot", "streak", "thread",
+    )
+    # fmt: on
 
     def __init__(self) -> None:
         self.thread: Thread | None = None
@@ -64,6 +75,15 @@ class LeaseWorker:
         self.streak = 0
         self.searching = False
         self.ident = 0
+        self.computed = 0.0
+        """Seconds of processor time that its thread had used when it was measured last."""
+        self.measured = -1
+        """Its `serial` at that time."""
+        self.computed_at = 0.0
+        """When it was last found to have computed, or to have another lease."""
+        self.native = 0
+        self.queued = 0.0
+        """Seconds for which its thread had waited for a processor when that was read last."""
 
 
 class WorkerPool:
@@ -75,7 +95,7 @@ class WorkerPool:
     A watchdog looks every 5 ms while there is work, and takes the slot of a delayed worker. If leases wait although the
     interpreter is free, then workers are blocked, and it adds as many threads as leases wait. It detects a free interpreter by
     its own sleep: then it wakes up on time. If leases wait, the interpreter is in use, and no lease was taken between two
-    looks, then workers compute: it adds one thread, which gets its share of the interpreter. If leases wait because there is
+    looks, then workers compute: it adds one thread, which gets its share of the interpreter, unless many compute already. If leases wait because there is
     more work than one processor can do, more threads would not help, and none is added. A thread without work for `idle_after`
     seconds ends, down to `least`.
 
@@ -105,6 +125,7 @@ class WorkerPool:
         # These belong to the watchdog alone.
         self._prompt_looks = 0
         self._still_looks = 0
+        self._starvation = Starvation()
 
     @property
     def threads(self) -> int:
@@ -225,7 +246,7 @@ class WorkerPool:
 
     def _work(self, worker: LeaseWorker) -> None:
         self._here.worker = worker
-        worker.ident = threading.get_ident()
+        worker.ident, worker.native = threading.get_ident(), threading.get_native_id()
         while True:
             lease = self._next(worker)
             if lease is None:
@@ -341,10 +362,10 @@ class WorkerPool:
             return 0
         free = self._prompt_looks >= _PROMPT_LOOKS and busy < _BUSY * self._processors
         if free:
-            return min(len(self._ready), _AT_ONCE)
+            return 0 if self._starvation.found(self._workers) else min(len(self._ready), _AT_ONCE)
         if self._still_looks >= _PATIENT_LOOKS:
             self._still_looks = 0
-            return 1
+            return int(sum(idle < _RECENT for idle in idle_times(self._workers)) < _MOST_COMPUTING)
         return 0
 
     def _look(self, busy: float) -> bool:
