@@ -52,7 +52,6 @@ class Mailbox:
         "_lock",
         "_no_outsiders",
         "_normal",
-        "_notify",
         "_overdue",
         "_plain",
         "_refused",
@@ -64,6 +63,7 @@ class Mailbox:
         "cancelled",
         "dropped",
         "expired",
+        "notify",
         "owner",
         "policy",
         "rejected",
@@ -94,7 +94,7 @@ class Mailbox:
         self.dropped = 0
         """Messages taken in, and then dropped to make room, so far."""
         self._clock = clock
-        self._notify = notify
+        self.notify = notify
         self._dropped = dropped
         self._refused = refused
         self._overdue = overdue
@@ -306,7 +306,7 @@ class Mailbox:
         with self._lock:
             armed, self._armed = self._armed, False
         if armed:
-            self._notify()
+            self.notify()
 
     def _shuts_out(self, envelope: Envelope) -> bool:
         if self._closed or not self._no_outsiders or envelope.priority == _SYSTEM:

@@ -63,11 +63,21 @@ class Registry:
             self._by_name[cell.name] = cell
             self._by_number[cell.address.number] = cell
 
-    def free_name(self, cell: AgentCell) -> None:
-        """Release the name of an agent that is about to end."""
+    def free_name(self, cell: AgentCell) -> bool:
+        """Release the name of an agent that is about to end. Return False if another record has its name."""
         with self._lock:
-            if self._by_name.get(cell.name) is cell:
-                del self._by_name[cell.name]
+            if self._by_name.get(cell.name) is not cell:
+                return False
+            del self._by_name[cell.name]
+            return True
+
+    def replace(self, cell: AgentCell, successor: AgentCell) -> bool:
+        """Put another record in the place of an agent's. Return False if the agent has ended, or is about to."""
+        with self._lock:
+            if self._by_name.get(cell.name) is not cell:
+                return False
+            self._by_name[cell.name] = self._by_number[cell.address.number] = successor
+            return True
 
     def unregister(self, cell: AgentCell, health: AgentHealth | None) -> None:
         """Remove an agent that has ended, but keep its counts, and, if it failed, its error and its last health."""

@@ -29,6 +29,7 @@ from coterie.messaging.dead_letters import DeadLetters
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Phase, Suspension
+from coterie.runtime.cells.succession import Successions
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.agent import Agent, AgentRuntime
 from coterie.runtime.definition.context_owner import SpawnOptions
@@ -95,10 +96,13 @@ class Services:
         self.codec = Codec([Extension(AgentRef, 1, lambda ref: str(ref.address), self._read_reference)])
         self.dead_letters = DeadLetters(dead_letters)
         self.registry = Registry()
+        self.successions = Successions(self.registry)
         self.waits = WaitGraph()
         self.loops = LoopInboxes()
         self.supervision_group = SupervisionGroup(supervision, None)
-        self.health = AgentHealthMonitor(clock, self.timers, stall_after, self.cells_on_threads, self.publish_event)
+        self.health = AgentHealthMonitor(
+            clock, self.timers, stall_after, self.cells_on_threads, self.publish_event, self.successions.supersede
+        )
         self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience)
         self._loopback = strict and transport is not None
         self._resources = DispatcherResources(node, clock, self.timers, self.blocking)

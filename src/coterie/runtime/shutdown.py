@@ -59,6 +59,13 @@ def describe_loss(where: str, before: AgentMetrics, after: AgentMetrics, report:
     return "; ".join([f"{where}: {lost} messages were not handled", *(f"{each.name} was stuck" for each in report.stuck)])
 
 
+class GivenUpAgents(Protocol):
+    """The agents whose threads were taken from them."""
+
+    def given_up(self) -> list[AgentCell]:
+        """Return the records that others have taken over from, and whose threads have not returned."""
+
+
 class ShutdownServices(Protocol):
     """The parts of a runtime that end with it, in this order: refuse, close, end."""
 
@@ -67,6 +74,10 @@ class ShutdownServices(Protocol):
 
     def close(self, countdown: Countdown) -> None:
         """Start no more agents."""
+
+    @property
+    def successions(self) -> GivenUpAgents:
+        """The agents whose threads were taken from them."""
 
     def end_threads(self, patience: float) -> None:
         """End all threads, and wait `patience` seconds for those in user code."""
@@ -139,7 +150,7 @@ class Shutdown:
     def _end_the_rest(self) -> list[StuckAgent]:
         """End the agents that are stuck, and return them. One that awaits something still runs `on_stop`."""
         cells = self._cells()
-        stuck = [self._examine(cell) for cell in cells]
+        stuck = [self._examine(cell) for cell in (*cells, *self._services.successions.given_up())]
         responses = [_cease_to_wait(cell) for cell in cells]
         # An agent that is stuck in code of its own does not respond.
         soon, countdown = Countdown(_RESPONSE), Countdown(_LAST_CALL)
@@ -161,7 +172,9 @@ class Shutdown:
         for envelope in cell.outcomes.count_leftovers():
             cell.outcomes.dead_letter(envelope)
         in_hand = cell.in_hand()
-        cell.give_up(len(in_hand))
+        cell.given_up = True
+        cell.outcomes = cell.outcomes.closed(len(in_hand))
+        cell.ended.set()
         for envelope in in_hand:
             if envelope.reply is not None:
                 envelope.reply.fail(self._services.stopped_error(cell.name, envelope.message, None))

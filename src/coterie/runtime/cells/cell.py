@@ -72,6 +72,7 @@ class AgentCell:
         "spec",
         "stalled_for",
         "stash",
+        "successor",
         "supervision_group",
         "waits_for",
     )
@@ -88,6 +89,7 @@ class AgentCell:
         spec: AgentSpec,
         supervision_group: SupervisionGroup,
         policy: MailboxPolicy,
+        mailbox: Mailbox | None = None,
     ) -> None:
         self.services = services
         self.address = address
@@ -99,15 +101,7 @@ class AgentCell:
         """The group of its children; None before the first child."""
         self.outcomes = self.outcomes_class(self)
         self.executor = services.scheduler(spec.dispatcher).executor(self)
-        self.mailbox = Mailbox(
-            address,
-            policy,
-            services.clock,
-            notify=self.executor.wake,
-            dropped=self.outcomes.make_room,
-            refused=self.outcomes.refuse,
-            overdue=self.outcomes.expire_outside,
-        )
+        self.mailbox = mailbox if mailbox is not None else self.outcomes.mailbox(policy, services.clock, self.executor.wake)
         self.stash = Stash(self)
         self.reference = AgentRef(address, services, services.endpoint_for(self))
         self.life = Lifecycle(self)
@@ -119,7 +113,9 @@ class AgentCell:
         self.kept: Any = None
         """The latest snapshot of the agent's state, as a one-element tuple, or None if there is none yet."""
         self.given_up = False
-        """True if the runtime has ended without it, because its thread is stuck."""
+        """True if the runtime goes on, or has ended, without it, because its thread is stuck."""
+        self.successor: AgentCell | None = None
+        """The record that took over when this one was given up."""
         self.restarts = 0
         self.last_beat = services.clock.monotonic()
         """When the agent's thread last began a turn, on the monotonic clock."""
@@ -143,13 +139,17 @@ class AgentCell:
 
     @property
     def local(self) -> AgentCell:
-        """The cell itself: the agent is in this runtime."""
-        return self
+        """The record of the agent, which is in this runtime: this one, unless others took over."""
+        cell = self
+        while cell.successor is not None:
+            cell = cell.successor
+        return cell
 
     @property
     def is_alive(self) -> bool:
         """True until the agent has ended."""
-        return not self.life.ended and not self.given_up
+        cell = self.local
+        return not cell.life.ended and not cell.given_up
 
     @property
     def deliver(self) -> Callable[[Envelope], PendingPut | None]:
@@ -164,17 +164,21 @@ class AgentCell:
             return
 
         def cancel() -> None:
-            if self.incarnation is not None:
-                self.incarnation.cancel(envelope)
+            if cell.incarnation is not None:
+                cell.incarnation.cancel(envelope)
 
-        self.control(cancel)
+        cell = self.local
+        cell.control(cancel)
 
-    def stop(self, *, drain: bool) -> Completion:
-        """Begin to stop the agent."""
-        self.mailbox.close()
-        self.ending = self.ending or not drain
-        self.control(lambda: self.life.stop(drain=drain))
-        return self.ended
+    def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:
+        """Begin to stop the agent; give it up if it has not ended `kill_after` seconds later."""
+        cell = self.local
+        cell.mailbox.close()
+        cell.ending = cell.ending or not drain
+        cell.control(lambda: cell.life.stop(drain=drain))
+        if kill_after is not None:
+            self.services.timers.call_later(kill_after, lambda: self.services.successions.supersede(self.local, None))
+        return cell.ended
 
     def handles(self, kind: type[Message]) -> bool:
         """Return whether the agent has a handler for messages of a type."""
@@ -191,11 +195,11 @@ class AgentCell:
 
     def watch(self, watcher: AgentRef) -> None:
         """Notify `watcher` of restarts and of the end."""
-        self.services.registry.watch(self, watcher)
+        self.services.registry.watch(self.local, watcher)
 
     def unwatch(self, watcher: AgentRef) -> None:
         """Notify `watcher` no longer."""
-        self.services.registry.unwatch(self, watcher)
+        self.services.registry.unwatch(self.local, watcher)
 
     def restore_state(self, incarnation: Incarnation) -> None:
         """Give an agent that was just constructed the state of its earlier incarnation. Passes on the errors of `restore`."""
@@ -315,11 +319,12 @@ class AgentCell:
 
     def notify_watchers(self, event: Message, *, last: bool = False) -> None:
         """Send a lifecycle event to the watchers, and publish it; with `last`, forget the watchers."""
-        self.services.notify_watchers(self, event, last=last)
+        if self.successor is None:
+            self.services.notify_watchers(self, event, last=last)
 
-    def free_name(self) -> None:
-        """Release the name: the agent is about to end."""
-        self.services.registry.free_name(self)
+    def free_name(self) -> bool:
+        """Release the name: the agent is about to end. Return False if it has another record's by now."""
+        return self.services.registry.free_name(self)
 
     def unregister(self) -> None:
         """Leave the registry: the agent has ended."""
@@ -339,12 +344,6 @@ class AgentCell:
         if not self.executor.has_loop():
             prepare(self.executor.loop(), self)
         return self.executor.loop()
-
-    def give_up(self, in_hand: int) -> None:
-        """End without the agent, whose thread is stuck, and count its current messages as cancelled. Only for the shutdown."""
-        self.given_up = True
-        self.outcomes = self.outcomes.closed(in_hand)
-        self.ended.set()
 
     def hold(self, reason: Suspension) -> None:
         """Take no messages until `release`. Only on the agent's thread."""

@@ -34,8 +34,16 @@ class AgentDirectory(Protocol[C_contra]):
         """Send an agent no more messages of a topic."""
         ...
 
-    def free_name(self, cell: C_contra) -> None:
-        """Release the name of an agent that is about to end."""
+    def free_name(self, cell: C_contra) -> bool:
+        """Release the name of an agent that is about to end. Return False if it has that of another record."""
+        ...
+
+
+class CellSuccessions(Protocol[C_contra]):
+    """Takes threads from agents that are stuck."""
+
+    def supersede(self, cell: C_contra, error: BaseException | None) -> None:
+        """Take a stuck agent's thread from it; see `Successions.supersede`."""
         ...
 
 
@@ -50,6 +58,11 @@ class CellServices(LifecycleServices, OutcomeServices, ReferenceServices, Protoc
     @property
     def registry(self) -> AgentDirectory[C_contra]:
         """The registry of the agents."""
+        ...
+
+    @property
+    def successions(self) -> CellSuccessions[C_contra]:
+        """Takes threads from agents that are stuck."""
         ...
 
     def scheduler(self, dispatcher: Dispatcher) -> Scheduler:

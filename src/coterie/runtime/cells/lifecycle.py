@@ -1,14 +1,8 @@
-"""The life cycle of an agent: it is built, fails, is rebuilt, and stops.
-
-A transition with several steps that may wait is a procedure: a generator that yields, for each wait, a function which
-takes a callback. `_run` executes the steps on the agent's thread.
-"""
+"""The life cycle of an agent: it is built, fails, is rebuilt, and stops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from logging import ERROR
-from typing import Any, TypeAlias
 
 from coterie.concurrency import Timer
 from coterie.errors import StartFailed, StateUnreadable, describe
@@ -19,12 +13,10 @@ from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle_owner import LifecycleOwner
 from coterie.runtime.cells.states import Phase, Suspension
 from coterie.runtime.cells.supervision_group import GroupRestart
-from coterie.runtime.definition.agent import Agent, Context
+from coterie.runtime.cells.takedown import Procedure, run_hook, take_down
+from coterie.runtime.definition.agent import Context
 from coterie.runtime.definition.supervision import RestartHistory, Strategy
 from coterie.runtime.references.lifecycle_events import AgentDown, AgentFailed, AgentRestarted
-
-Resume: TypeAlias = Callable[..., object]
-Procedure: TypeAlias = Generator[Callable[[Resume], object], Any, None]
 
 
 class Lifecycle:
@@ -90,6 +82,12 @@ class Lifecycle:
         if self.ended or (self.phase in (Phase.RESTARTING, Phase.STOPPING) and not self._building and not self.draining):
             # This incarnation is ending already: a further error changes nothing, but must be logged.
             cell.log.error("failed while it was ending: %s", describe(error), exc_info=error)
+            return
+        if cell.given_up:
+            cell.log.error("failed after it had been given up: %s", describe(error), exc_info=error)
+            self._building = False
+            self._drain = False
+            self._begin_to_stop()
             return
         cell.services.publish_event(AgentFailed(cell.reference, describe(error), message))
         self._cause = describe(error)
@@ -174,6 +172,16 @@ class Lifecycle:
         """Go on to the end without the tasks and children that have not ended."""
         self._grace.end()
 
+    def take_over(self, stuck: Lifecycle, error: BaseException | None) -> None:
+        """Continue the life of a stuck agent on another thread: end, or fail with an error and be rebuilt."""
+        self._history = stuck.history
+        self.phase = Phase.RUNNING
+        self._cell.stash.put_back()
+        if error is None:
+            self.stop(drain=False)
+        else:
+            self.fail(error)
+
     def drained(self) -> None:
         """Handle that the mailbox is empty while the agent drains."""
         incarnation = self._cell.incarnation
@@ -210,7 +218,7 @@ class Lifecycle:
             failure.__cause__ = error
             self.fail(failure)
             return
-        raised = yield from self._hook(incarnation, "on_start")
+        raised = yield from run_hook(incarnation, "on_start")
         if not self._building or cell.incarnation is not incarnation:
             # A group restart, or a failed background task, has taken over meanwhile.
             return
@@ -291,48 +299,10 @@ class Lifecycle:
         self._end(Phase.STOPPED, None)
 
     def _take_down(self, error: BaseException | None) -> Procedure:
-        """End the current incarnation: hooks, tasks, children."""
-        cell = self._cell
         self.draining = False
-        incarnation = cell.incarnation
-        if incarnation is None:
-            return
-        if error is not None:
-            raised = yield from self._hook(incarnation, "on_failure", error)
-            if raised is not None:
-                cell.log.error("on_failure raised %s", describe(raised), exc_info=raised)
-        incarnation.cancel_all()
-        if not incarnation.is_idle:
-            yield lambda resume: self._grace.wait(incarnation.when_idle, resume, "its tasks")
-        # Tasks of a shielded handler have lived until here with it.
-        if incarnation.cancel_other_tasks():
-            yield lambda resume: self._grace.wait(incarnation.when_idle, resume, "its other tasks")
-        if cell.children is not None:
-            children = cell.children
-            yield lambda resume: self._grace.wait(
-                lambda done: children.stop_all(drain=bool(self._drain), then=done), resume, "its children"
-            )
-        raised = yield from self._hook(incarnation, "on_stop")
-        if raised is not None:
-            cell.last_error = describe(raised)
-            cell.log.error("on_stop raised %s", describe(raised), exc_info=raised)
-        incarnation.abandon()
-        if incarnation.cancel_other_tasks():
-            # The last hook has made some.
-            yield lambda resume: self._grace.wait(incarnation.when_idle, resume, "its other tasks")
-        if self.phase is Phase.STOPPING and cell.executor.has_loop():
-            yield lambda resume: self._grace.wait(incarnation.close_generators, resume, "its generators")
-        cell.incarnation = None
-        # The next incarnation starts as the first did, and decides again which messages it can handle.
-        cell.stash.put_back()
-
-    def _hook(self, incarnation: Incarnation, name: str, *args: object) -> Generator[Any, Any, BaseException | None]:
-        """Run a hook of the agent, and return its exception, or None."""
-        hook = getattr(incarnation.agent, name)
-        if not incarnation.constructed or getattr(hook, "__func__", None) is getattr(Agent, name):
-            return None
-        error: BaseException | None = yield lambda resume: incarnation.perform(lambda: hook(*args), resume)
-        return error
+        yield from take_down(
+            self._cell, self._grace, error, drain=lambda: bool(self._drain), last=lambda: self.phase is Phase.STOPPING
+        )
 
     # Methods that the procedures use.
 
@@ -373,7 +343,12 @@ class Lifecycle:
     def _end(self, phase: Phase, error: BaseException | None) -> None:
         cell = self._cell
         # The name must be free before any other code can learn that the agent has ended.
-        cell.free_name()
+        if not cell.free_name():
+            # The agent was given up: another record has its name, its messages and its watchers.
+            self.phase = phase
+            cell.hold(Suspension.LIFE)
+            cell.executor.close()
+            return
         # References keep the record of the agent for as long as anybody has one: it keeps no frames, state or arguments.
         self.error = without_frames(error) if error is not None else None
         cell.spec.release_arguments()

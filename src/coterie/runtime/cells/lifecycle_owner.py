@@ -102,8 +102,13 @@ class LifecycleOwner(Supervised, IncarnationOwner, ContextOwner, Protocol):
         """Send a lifecycle event to the watchers, and publish it; with `last`, forget the watchers."""
         ...
 
-    def free_name(self) -> None:
-        """Release the name: the agent is about to end."""
+    @property
+    def given_up(self) -> bool:
+        """True if another record has taken over, or the runtime has ended without it."""
+        ...
+
+    def free_name(self) -> bool:
+        """Release the name: the agent is about to end. Return False if it has another record's by now."""
         ...
 
     def unregister(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from coterie.concurrency import Completion
@@ -18,8 +19,8 @@ from coterie.errors import (
     WaitTimeout,
     describe,
 )
-from coterie.kernel import Address
-from coterie.messaging import Message, Reason
+from coterie.kernel import Address, Clock
+from coterie.messaging import MailboxPolicy, Message, Reason
 from coterie.messaging.envelope import Envelope, ReplyPort
 from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.metrics import AgentMetrics, Times
@@ -32,6 +33,7 @@ from coterie.runtime.references.reply import Reply
 _ASKING_ERRORS = (DeliveryError, WaitTimeout)
 """Errors of asks. They fail the message and not the agent."""
 _WAIT_FOR_REPLY = Reply._suspend.__code__  # noqa: SLF001 - it is only compared
+_COUNTS = ("_times", "cancelled", "dead", "expired", "failed", "handled", "late")
 _COPIED = frozenset({list, dict, set, bytearray})
 """Kinds of answers that are copied, one level deep: the agent may keep what it answers with."""
 
@@ -142,6 +144,11 @@ class Outcomes:
         self.late = 0
         """Answers that came after their ask had ended. Those messages count as handled."""
 
+    def mailbox(self, policy: MailboxPolicy, clock: Clock, notify: Callable[[], None]) -> Mailbox:
+        """Return a mailbox for the agent, whose messages end here where no handler gets them."""
+        ends = {"dropped": self.make_room, "refused": self.refuse, "overdue": self.expire_outside}
+        return Mailbox(self._cell.address, policy, clock, notify=notify, **ends)
+
     def metrics(self) -> AgentMetrics:
         """Return the counts. From any thread."""
         mailbox = self._cell.mailbox
@@ -163,10 +170,18 @@ class Outcomes:
     def closed(self, cancelled: int) -> ClosedOutcomes:
         """Return a frozen copy of the counts, with `cancelled` more cancelled messages."""
         closed = ClosedOutcomes(self._cell)
-        for name in ("_times", "cancelled", "dead", "expired", "failed", "handled", "late"):
+        for name in _COUNTS:
             setattr(closed, name, getattr(self, name))
         closed.cancelled += cancelled
         return closed
+
+    def take_over(self, stuck: Outcomes) -> None:
+        """Continue the counts of a stuck agent. Its messages in hand, which will never be counted otherwise, were cancelled."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(stuck, name))
+        ended = self.handled + self.failed + self.cancelled + self.expired + self.dead
+        # All that the mailbox gave out, but for what has ended or is postponed, is in hand.
+        self.cancelled += self._cell.mailbox.taken - ended - len(self._cell.stash)
 
     def record_times(self, waited: float, took: float) -> None:
         """Record how long a message waited, and how long its handler took, in seconds."""

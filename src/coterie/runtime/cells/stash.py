@@ -58,6 +58,12 @@ class Stash:
         self._postponed.append(envelope)
         invocation.envelope = None
 
+    def moved_to(self, owner: StashOwner) -> Stash:
+        """Return the stash of another record of the agent, with the messages of this one."""
+        moved = Stash(owner)
+        moved._postponed = self.empty()
+        return moved
+
     def discard(self, envelope: Envelope) -> None:
         """Forget a message, if it was postponed: its handler has raised."""
         if self._postponed:

@@ -103,6 +103,12 @@ class SupervisionGroup:
         with self._lock:
             self._members[cell.address.number] = cell
 
+    def replace(self, cell: Supervised) -> None:
+        """Put another record of a member in the place of the one before, unless that has left."""
+        with self._lock:
+            if cell.address.number in self._members:
+                self._members[cell.address.number] = cell
+
     def remove(self, number: int) -> None:
         """Forget a member, which has ended, or could not be started."""
         self._members.pop(number, None)

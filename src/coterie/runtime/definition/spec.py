@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from contextvars import Context as Variables
@@ -59,6 +60,10 @@ class AgentSpec:
         agent = self.kind.__new__(self.kind)
         agent.__dict__["_coterie_context"] = context
         return agent
+
+    def copy(self) -> AgentSpec:
+        """Return a specification of the same agent, which keeps its arguments when this one releases them."""
+        return copy.copy(self)
 
     def release_arguments(self) -> None:
         """Drop the arguments: the agent is not built any more."""

@@ -6,12 +6,14 @@ import enum
 from collections import deque
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_number, choice
 
 _LONGEST = 30.0
+
+OnStall = Literal["report", "replace"]
 
 
 class Strategy(enum.StrEnum):
@@ -67,11 +69,17 @@ class Supervision:
     max_restarts: int = 3
     within: float = 60.0
     """Seconds."""
+    on_stall: OnStall = "report"
+    """The treatment of an agent that holds its thread longer than the runtime's `stall_after`: "report" only tells of it.
+    With "replace" it counts as failed: its thread is given up, and the agent is rebuilt on another. The code in which it is
+    stuck goes on, and must not be needed any more."""
     backoff: Backoff | float = field(default_factory=Backoff)
     """A number stands for a `Backoff` that begins with so many seconds."""
 
     def __post_init__(self) -> None:
         check_number("Supervision.max_restarts", self.max_restarts, whole=True)
+        if self.on_stall not in get_args(OnStall):
+            raise InvalidSetting("Supervision.on_stall", self.on_stall, "one of " + ", ".join(map(repr, get_args(OnStall))))
         check_number("Supervision.within", self.within, above=0)
         object.__setattr__(self, "strategy", choice("Supervision.strategy", self.strategy, Strategy))
         if not isinstance(self.backoff, Backoff):

@@ -161,7 +161,7 @@ class EntityEndpoint:
         if cell is not None:
             cell.cancel(envelope)
 
-    def stop(self, *, drain: bool) -> Completion:
+    def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:  # noqa: ARG002 - as in every endpoint
         """End the present activation. The next message activates the agent again."""
         cell = self._cell
         if cell is None:

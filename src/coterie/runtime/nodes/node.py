@@ -194,7 +194,7 @@ class Node:
         if agent is None:
             self.answer(source, answer)
         else:
-            agent.stop(drain=frame.drain).add_callback(lambda: self.answer(source, answer))
+            agent.stop(drain=frame.drain, kill_after=frame.kill_after).add_callback(lambda: self.answer(source, answer))
 
     def _watch(self, frame: WatchFrame) -> None:
         watcher = self.services.reference(frame.watcher)

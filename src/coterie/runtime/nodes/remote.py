@@ -151,12 +151,12 @@ class RemoteEndpoint:
         if envelope.reply is not None:
             self._try_to_send(WithdrawFrame(envelope.reply.correlation))
 
-    def stop(self, *, drain: bool) -> Completion:
+    def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:
         """Begin to stop the agent. The returned completion is done when its node says that it has ended."""
         ended = Signal()
         number = self._node.services.next_correlation()
         self._node.expect(number, lambda _: self._stopped(ended))
-        if not self._try_to_send(StopFrame(self.address, number, drain)):
+        if not self._try_to_send(StopFrame(self.address, number, drain, kill_after)):
             self._node.expect_no_more(number)
             ended.set()
         return ended

@@ -51,9 +51,9 @@ class StrictEndpoint:
         """Stop working on an envelope."""
         self._inner.cancel(envelope)
 
-    def stop(self, *, drain: bool) -> Completion:
+    def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:
         """Begin to stop the agent."""
-        return self._inner.stop(drain=drain)
+        return self._inner.stop(drain=drain, kill_after=kill_after)
 
     def watch(self, watcher: AgentRef) -> None:
         """Notify `watcher` of restarts and of the end."""

@@ -69,6 +69,8 @@ class StopFrame(msgspec.Struct, frozen=True, tag="stop"):
     to: Address
     correlation: int
     drain: bool
+    kill_after: float | None = None
+    """Seconds after which it is given up if it has not ended."""
 
 
 class WatchFrame(msgspec.Struct, frozen=True, tag="watch"):

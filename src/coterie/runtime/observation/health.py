@@ -57,7 +57,8 @@ class AgentHealth(msgspec.Struct, frozen=True):
 class AgentHealthMonitor:
     """Monitors the agents that are on a thread, on the clock of the runtime.
 
-    `on_threads` returns the agents that hold a thread; `publish` sends an event to the topic `AGENTS`. Only the timers'
+    `on_threads` returns the agents that hold a thread; `publish` sends an event to the topic `AGENTS`; `give_up` takes the
+    thread from a stalled agent whose policy says so. Only the timers'
     thread touches the state that is kept between two looks. An agent counts as stalled once it was
     seen in the same handler, or the same step of its event loop, for `stall_after` seconds; looks are taken four times
     in that span.
@@ -70,11 +71,13 @@ class AgentHealthMonitor:
         stall_after: float,
         on_threads: Callable[[], Iterable[AgentCell]],
         publish: Callable[[Message], object],
+        give_up: Callable[[AgentCell, BaseException], object],
     ) -> None:
         self.stall_after = stall_after
         self._clock = clock
         self._on_threads = on_threads
         self._publish = publish
+        self._give_up = give_up
         self._seen: dict[AgentCell, tuple[object, float]] = {}
         monitor = weakref.ref(self)
 
@@ -126,7 +129,7 @@ class AgentHealthMonitor:
         now = self._clock.monotonic()
         seen: dict[AgentCell, tuple[object, float]] = {}
         for cell in self._on_threads():
-            if not cell.executor.busy:
+            if not cell.executor.busy or cell.successor is not None:
                 continue
             progress = cell.progress
             before = self._seen.get(cell)
@@ -135,7 +138,7 @@ class AgentHealthMonitor:
             if now - since >= self.stall_after:
                 self._stalled(cell, now - since)
         for cell in self._seen:
-            if cell.stalled_for and (cell not in seen or seen[cell][1] == now):
+            if cell.stalled_for and cell.successor is None and (cell not in seen or seen[cell][1] == now):
                 self._recovered(cell)
         self._seen = seen
 
@@ -146,6 +149,9 @@ class AgentHealthMonitor:
             stack = stack_of(cell.executor.thread_id)
             cell.log.warning("has held its thread for %.1f s, in\n%s", seconds, stack)
             self._publish(AgentStalled(cell.reference, seconds, stack))
+        # A knowing wait, for a reply or for room, has a time limit of its own.
+        if cell.supervision_group.policy_of(cell).on_stall == "replace" and not cell.blocking:
+            self._give_up(cell, TimeoutError(f"it held its thread for {seconds:.1f} s, and was given up"))
 
     def _recovered(self, cell: AgentCell) -> None:
         seconds, cell.stalled_for = cell.stalled_for, 0.0

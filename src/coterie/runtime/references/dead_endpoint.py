@@ -79,7 +79,7 @@ class DeadEndpoint:
     def cancel(self, envelope: Envelope) -> None:
         """Do nothing: no handler runs."""
 
-    def stop(self, *, drain: bool) -> Completion:  # noqa: ARG002 - as in every endpoint
+    def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:  # noqa: ARG002 - as in every endpoint
         """Return a completion that is done."""
         ended = Signal()
         ended.set()

@@ -85,8 +85,11 @@ class Endpoint(Addressee, Protocol):
         """
         ...
 
-    def stop(self, *, drain: bool) -> Completion:
-        """Begin to stop the agent. The returned completion is done when the agent has ended."""
+    def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:
+        """Begin to stop the agent; give it up if it has not ended `kill_after` seconds later.
+
+        The returned completion is done when the agent has ended.
+        """
         ...
 
     def watch(self, watcher: AgentRef) -> None:
@@ -256,19 +259,32 @@ class AgentRef:
         Its mailbox closes at once. With `drain` it handles the queued messages; without, its handlers are cancelled at their
         next await, and queued messages become dead letters. Its children stop before it. Stopping twice is harmless.
         """
+        return self._stop(self._endpoint.stop(drain=drain))
+
+    def kill(self, *, timeout: float = 1.0) -> Reply[None]:
+        """Stop the agent as `stop(drain=False)` does; if it has not ended `timeout` seconds later, go on without it.
+
+        Then its name is free, its watchers get `AgentDown`, and its messages become dead letters, though its thread is stuck in
+        its code. That code is not interrupted: if it returns, it finds the agent ended.
+        """
+        check_number("kill.timeout", timeout)
+        return self._stop(self._endpoint.stop(drain=False, kill_after=timeout))
+
+    @property
+    def is_alive(self) -> bool:
+        """True until the agent has ended. For an agent on another node: as far as is known."""
+        return self._endpoint.is_alive
+
+    def _stop(self, ended: Completion) -> Reply[None]:
+        """Return a reply that ends when the agent has."""
         services = self._services
         # Another node may never answer; here, ending is only a matter of time.
         limit = None if self._endpoint.local is not None else services.ask_timeout
         reply: Reply[None] = Reply(services, self._endpoint, limit)
         if limit is not None:
             services.timers.call_later(limit, reply.expire)
-        self._endpoint.stop(drain=drain).add_callback(lambda: reply.succeed(None))
+        ended.add_callback(lambda: reply.succeed(None))
         return reply
-
-    @property
-    def is_alive(self) -> bool:
-        """True until the agent has ended. For an agent on another node: as far as is known."""
-        return self._endpoint.is_alive
 
     def _idempotent(self, key: Any) -> DurableDelivery:
         if not self._endpoint.is_durable:

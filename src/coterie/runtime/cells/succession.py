@@ -1,0 +1,84 @@
+"""The succession of a stuck agent: another record takes over its name, its messages, its watchers and its children."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from coterie.errors import AskCancelled
+from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.outcomes import ClosedOutcomes
+
+
+class CellTable(Protocol):
+    """The registry of a runtime, as far as it replaces a record by another."""
+
+    def replace(self, cell: AgentCell, successor: AgentCell) -> bool:
+        """Put another record in the place of an agent's. Return False if the agent has ended, or is about to."""
+        ...
+
+
+class Successions:
+    """Takes threads from agents that are stuck. Only the timers' thread calls `supersede`."""
+
+    def __init__(self, registry: CellTable) -> None:
+        self._registry = registry
+        self._given_up: list[AgentCell] = []
+
+    def supersede(self, cell: AgentCell, error: BaseException | None) -> None:
+        """Take a stuck agent's thread from it, and have another record take over: it fails with `error`, or ends without one.
+
+        Does nothing if the agent has ended, nor for a durable agent, of which there must never be two.
+        """
+        if cell.durable is not None:
+            return
+        successor = _successor_of(cell)
+        if self._registry.replace(cell, successor):
+            _hand_over(cell, successor, error)
+            self._given_up = [*self.given_up(), cell]
+
+    def given_up(self) -> list[AgentCell]:
+        """Return the records that others have taken over from, and whose threads have not returned. From any thread."""
+        return [cell for cell in self._given_up if cell.executor.busy]
+
+
+def _successor_of(stuck: AgentCell) -> AgentCell:
+    """Return a record of the same agent, with the same mailbox, and an executor of its own that has not begun."""
+    mailbox = stuck.mailbox
+    return AgentCell(stuck.services, stuck.address, stuck.spec.copy(), stuck.supervision_group, mailbox.policy, mailbox)
+
+
+def _hand_over(stuck: AgentCell, to: AgentCell, error: BaseException | None) -> None:
+    """Have a successor, which the registry has already, take over; `error` is the one that it fails with, None to end it.
+
+    The stuck thread may return at any time. It finds an order to stop, and then nothing that belongs to the agent: its mailbox
+    is another, its outcomes no longer count, and its end is told to no one.
+    """
+    stuck.control(lambda: stuck.life.stop(drain=False))
+    in_hand = stuck.in_hand()
+    stuck.successor = to
+    stuck.given_up = True
+    to.stash, stuck.stash = stuck.stash.moved_to(to), to.stash
+    to.outcomes.take_over(stuck.outcomes)
+    stuck.outcomes = ClosedOutcomes(stuck)
+    mailbox = stuck.mailbox
+    stuck.mailbox = stuck.outcomes.mailbox(mailbox.policy, stuck.services.clock, stuck.executor.wake)
+    stuck.mailbox.close()
+    mailbox.notify = to.executor.wake
+    to.kept = stuck.kept
+    to.restarts = stuck.restarts
+    to.last_error = stuck.last_error
+    to.ending = stuck.ending
+    to.ended, stuck.ended = stuck.ended, to.ended
+    to.children, stuck.children = stuck.children, None
+    if to.children is not None:
+        to.children.parent = to
+    to.supervision_group.replace(to)
+    if stuck.incarnation is not None:
+        for timer in stuck.incarnation.timers.copy():
+            timer.cancel()
+    life = stuck.life
+    to.control(lambda: to.life.take_over(life, None if mailbox.closed else error))
+    why = "its handler was stuck, and the agent was given up"
+    for envelope in in_hand:
+        if envelope.reply is not None:
+            envelope.reply.fail(AskCancelled(stuck.name, type(envelope.message).__qualname__, why))
