@@ -175,3 +175,19 @@ def test_a_class_keeps_the_name_it_was_registered_with() -> None:
     assert codec.unpack(packed, Message) == Moved("a")
     # A sender that does not know the name sends that of the module.
     assert codec.unpack(Codec().pack(Moved("a")), Message) == Moved("a")
+
+
+class Count(int):
+    pass
+
+
+class Title(str):
+    __slots__ = ()
+
+
+def test_numbers_and_texts_of_derived_classes_are_sent_as_plain_ones() -> None:
+    codec = Codec()
+    for value, kind in ((Count(3), int), (Title("x"), str)):
+        again = codec.decode(codec.encode(value), kind)
+        assert again == value
+        assert type(again) is kind

@@ -95,9 +95,18 @@ def test_dead_letters_can_be_added_while_they_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"frozen": True}])
-def test_a_message_is_not_a_dataclass(options: dict[str, Any]) -> None:
+def test_a_message_is_no_dataclass(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=r"Wrong: a message is no dataclass; leave out @dataclass"):
 
         @dataclass(**options)
         class Wrong(Message):  # type: ignore[misc] # that is the test
             text: str = ""
+
+
+def test_a_message_has_no_constructor_of_its_own() -> None:
+    with pytest.raises(DefinitionError, match=r"Wrong: a message has no __init__ of its own.*a class method that makes one"):
+
+        class Wrong(Message):
+            text: str
+
+            def __init__(self, text: str) -> None: ...

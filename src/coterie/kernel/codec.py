@@ -9,13 +9,15 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 
 from coterie.errors import EncodeFailed
 from coterie.errors.definition import DecodeFailed
+from coterie.kernel.conversion import Conversion, ambiguity
+from coterie.kernel.losses import is_loose, lost_in
 
 T = TypeVar("T")
 
@@ -42,6 +44,8 @@ class Packed(msgspec.Struct, frozen=True):
 
     kind: str
     body: bytes
+    open: bool = False
+    """Whether it is generic, and a part of it is an object whose class only the type arguments tell."""
 
 
 class Codec:
@@ -54,6 +58,9 @@ class Codec:
         self._by_kind = {each.kind: each for each in extensions}
         self._by_code = {each.code: each for each in self._by_kind.values()}
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._write_foreign)
+        self._conversion = Conversion(self._check_foreign, self._supported, lambda: list(self._kinds.values()))
+        self._loose: weakref.WeakKeyDictionary[type, tuple[tuple[str, Any], ...]] = weakref.WeakKeyDictionary()
+        """The fields that leave the class of a value open, by class."""
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
         # Classes that are made by functions are not kept alive.
         self._kinds: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
@@ -70,17 +77,50 @@ class Codec:
         """Return the value of type `kind` that `data` encodes; raise `DecodeFailed` if it does not encode one."""
         try:
             return self._decoder(kind).decode(data)
-        except Exception as error:
-            name = getattr(kind, "__qualname__", kind)
-            raise DecodeFailed(f"a {name}", error) from error
+        except Exception as error:  # noqa: BLE001 - whatever a hook raises says that the data are wrong
+            # Only some types that msgspec does not decode come here, and data that are wrong.
+            try:
+                return self._conversion.convert(self._decoder(Any).decode(data), kind)
+            except Exception as second:  # noqa: BLE001 - as above
+                problem = second if isinstance(second, msgspec.ValidationError) and "here" in str(second) else error
+                raise DecodeFailed(f"a {getattr(kind, '__qualname__', kind)}", problem) from problem
 
     def pack(self, value: Any) -> Packed:
-        """Return `value` encoded with the name of its class, for a reader that does not know the class in advance."""
-        return Packed(self.register(type(value)), self.encode(value))
+        """Return `value` encoded with the name of its class, for a reader that does not know the class in advance.
 
-    def unpack(self, packed: Packed, base: type[T]) -> T:
-        """Return the packed value; raise `DecodeFailed` if it is not an instance of `base`."""
-        value: T = self.decode(packed.body, self.resolve(packed.kind, base))
+        Raises `EncodeFailed`, also for a value that would not arrive as what it is: it has an object in a field of type `Any`
+        that would arrive as plain data, or a union of types that could not be told apart.
+        """
+        kind = type(value)
+        loose = self._loose.get(kind)
+        for name, hint in self._examine(kind) if loose is None else loose:
+            lost = lost_in(getattr(value, name), hint)
+            if lost is not None:
+                raise _plain_data(lost, f"the field {name!r} of a {kind.__qualname__}")
+        open_ = bool(getattr(kind, "__parameters__", ())) and any(
+            lost_in(getattr(value, name), Any) is not None for name in kind.__struct_fields__
+        )
+        return Packed(self.register(kind), self.encode(value), open_)
+
+    def encode_as(self, value: Any, kind: Any) -> bytes:
+        """Return `value` as bytes, for a reader that decodes it as `kind`. Raises `EncodeFailed` as `pack` does."""
+        lost = lost_in(value, kind) if kind is Any else None
+        if lost is not None:
+            raise _plain_data(lost, "an answer")
+        return self.encode(value)
+
+    def unpack(self, packed: Packed, base: type[T], forms: Mapping[type, Any] | None = None) -> T:
+        """Return the packed value; raise `DecodeFailed` if it is not an instance of `base`.
+
+        `forms` has the types of generic classes with their arguments, such as `Box[int]` for `Box`: the class of a value
+        does not know them. Without them an object in a field of such a type would arrive as plain data, and is refused.
+        """
+        kind = self.resolve(packed.kind, base)
+        form: Any = kind if forms is None else forms.get(kind, kind)
+        if packed.open and form is kind:
+            problem = f"the types of its parts are not known; annotate its handler with them, such as {kind.__qualname__}[Item]"
+            raise DecodeFailed(packed.kind, problem)
+        value: T = self.decode(packed.body, form)
         return value
 
     def register(self, kind: type, name: str = "") -> str:
@@ -112,6 +152,27 @@ class Codec:
         self._kinds[name] = kind
         return kind
 
+    def _examine(self, kind: type) -> tuple[tuple[str, Any], ...]:
+        """Check the types of a class's fields, once, and return those that leave the class of a value open."""
+        try:
+            hints = get_type_hints(kind)
+            problem = "" if self._supported(kind) else ambiguity(kind)
+        except Exception:  # noqa: BLE001 - a type that cannot be resolved here; the reader may be able to
+            hints, problem = {}, ""
+        if problem:
+            raise EncodeFailed(f"a {kind.__qualname__}", problem, "messages in their place")
+        fields = getattr(kind, "__struct_fields__", ())
+        loose = self._loose[kind] = tuple((name, hint) for name, hint in hints.items() if name in fields and is_loose(hint))
+        return loose
+
+    def _supported(self, kind: Any) -> bool:
+        """Return whether msgspec decodes a type; it then has all that it needs to know of it."""
+        try:
+            self._decoder(kind)
+        except TypeError:
+            return False
+        return True
+
     def _decoder(self, kind: Any) -> msgspec.msgpack.Decoder[Any]:
         decoder = self._decoders.get(kind)
         if decoder is None:
@@ -125,6 +186,10 @@ class Codec:
     def _write_foreign(self, value: Any) -> Any:
         extension = self._by_kind.get(type(value))
         if extension is None:
+            # A number or text of a derived class, such as the count that `publish` returns.
+            plain = next((each for each in (int, float, str, bytes) if isinstance(value, each)), None)
+            if plain is not None:
+                return plain(value)
             raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} has no form on the wire")
         return msgspec.msgpack.Ext(extension.code, extension.to_text(value).encode())
 
@@ -138,3 +203,9 @@ class Codec:
         if not isinstance(value, kind):
             raise TypeError(f"expected {kind.__qualname__}, got {type(value).__qualname__}")
         return value
+
+
+def _plain_data(lost: Any, where: str) -> EncodeFailed:
+    name = type(lost).__qualname__
+    reason = f"its type does not name {name}, so a {name} would arrive as plain data"
+    return EncodeFailed(where, reason, "that type in the annotation")

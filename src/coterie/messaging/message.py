@@ -27,7 +27,14 @@ else:
     class _MessageType(msgspec.StructMeta):
         """The class of message classes. It refuses changes that would break one."""
 
-        def __setattr__(cls, name: str, value: object) -> None:  # noqa: N805 - the class of a class
+        def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+            if "__init__" in namespace:
+                where = f"{namespace.get('__module__')}.{namespace.get('__qualname__', name)}"
+                remedy = "leave it out, and give fields defaults, or write a class method that makes one"
+                raise DefinitionError(where, "a message has no __init__ of its own, so that it can be decoded", remedy)
+            return super().__new__(mcls, name, bases, namespace, **options)
+
+        def __setattr__(cls, name: str, value: object) -> None:
             if name.startswith("__dataclass_"):
                 raise DefinitionError(
                     f"{cls.__module__}.{cls.__qualname__}",
@@ -49,8 +56,8 @@ class Message(_Struct, frozen=True, tag=str, tag_field="$type"):
             text: str
             urgent: bool = False
 
-    Fields may be numbers, text, bytes, dates, enumerations, lists, tuples, dicts, dataclasses, other messages named by
-    their own class (or a union of such), and agent references. Within one process a message is passed by reference, so use
+    Fields may be numbers, text, bytes, dates, enumerations, lists, tuples, dicts, dataclasses, other messages, named by
+    their class, a base class, or a union of such, and agent references. Within one process a message is passed by reference, so use
     immutable values in it too: a tuple rather than a list. Types are checked when a message is decoded, not when it is made.
     """
 
@@ -65,12 +72,12 @@ class Request(Message, Generic[R_co]):
     """
 
 
-def reply_type(kind: type[Message]) -> Any:
-    """Return the type of answer that a message class expects; `Any` when it does not say.
+def reply_type(kind: Any) -> Any:
+    """Return the type of answer that a message class expects, or one with type arguments; `Any` when it does not say.
 
     The class that binds a type parameter of a generic request determines it.
     """
-    answer = _answer(kind, ())
+    answer = _answer(get_origin(kind) or kind, get_args(kind))
     return Any if answer is None or isinstance(answer, TypeVar) else answer
 
 

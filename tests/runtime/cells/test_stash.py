@@ -155,6 +155,22 @@ def test_as_many_messages_may_be_postponed_as_the_mailbox_may_hold() -> None:
         assert [reply.result(10) for reply in replies[:3]] == [0, 1, 2]
 
 
+def test_postponed_asks_that_have_ended_give_their_places_away() -> None:
+    clock = ManualClock()
+    with Runtime(clock=clock) as runtime:
+        door = runtime.spawn(Door, mailbox=MailboxPolicy(capacity=2))
+        for _ in range(3):
+            late = [door.ask(Get(n), timeout=1) for n in range(2)]
+            assert door.ask(Seen()).result(10) == []
+            clock.advance(1)
+            assert all(reply.done for reply in late)
+        reply = door.ask(Get(7), timeout=None)
+        door.tell(Open())
+        assert reply.result(10) == 7
+        totals = runtime.metrics().totals
+        assert (totals.sent, totals.handled, totals.expired) == (11, 5, 6)
+
+
 class Odd(Agent):
     def on_start(self) -> None:
         self.context.stash()

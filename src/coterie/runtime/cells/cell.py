@@ -57,6 +57,7 @@ class AgentCell:
         "ended",
         "ending",
         "executor",
+        "forms",
         "given_up",
         "incarnation",
         "kept",
@@ -95,6 +96,7 @@ class AgentCell:
         self.address = address
         self.name = address.name
         self.spec = spec
+        self.forms = spec.forms
         self.supervision_group = supervision_group
         """The group of agents that are supervised together with it."""
         self.children: SupervisionGroup | None = None

@@ -29,6 +29,10 @@ class StashOwner(Protocol):
         """The executor of its turns."""
         ...
 
+    def now(self) -> float:
+        """Return the runtime's monotonic time."""
+        ...
+
 
 class Stash:
     """The messages that an agent has postponed, each with its sender, its asker and its deadline.
@@ -53,10 +57,20 @@ class Stash:
             raise NotInAgent("a message to postpone")
         capacity = self._owner.mailbox.policy.capacity
         if len(self._postponed) >= capacity:
+            self._release_stale()
+        if len(self._postponed) >= capacity:
             why = "all of them postponed; put them back by unstash_all"
             raise MailboxFull(self._owner.name, type(envelope.message).__qualname__, capacity, why)
         self._postponed.append(envelope)
         invocation.envelope = None
+
+    def _release_stale(self) -> None:
+        """Put those back whose ask has ended or whose time is over: they end when the agent takes them."""
+        now = self._owner.now()
+        stale = [each for each in self._postponed if _is_stale(each, now)]
+        self._postponed = [each for each in self._postponed if not _is_stale(each, now)]
+        for envelope in stale:
+            self._owner.mailbox.put_back(envelope)
 
     def moved_to(self, owner: StashOwner) -> Stash:
         """Return the stash of another record of the agent, with the messages of this one."""
@@ -81,3 +95,8 @@ class Stash:
         """Remove and return all messages."""
         postponed, self._postponed = self._postponed, []
         return postponed
+
+
+def _is_stale(envelope: Envelope, now: float) -> bool:
+    overdue = envelope.deadline is not None and envelope.deadline <= now
+    return overdue or (envelope.reply is not None and envelope.reply.done)

@@ -48,7 +48,7 @@ class _Declaration:
 class Handler:
     """One method of one agent class, bound to the message types that it handles."""
 
-    __slots__ = ("attempts", "function", "interleave", "is_async", "name", "raises", "shield")
+    __slots__ = ("attempts", "forms", "function", "interleave", "is_async", "name", "raises", "shield")
 
     def __init__(self, name: str, function: Callable[..., Any], declaration: _Declaration) -> None:
         self.name = name
@@ -58,6 +58,8 @@ class Handler:
         self.shield = declaration.shield
         self.raises = declaration.raises
         self.attempts = declaration.attempts
+        self.forms: dict[type[Message], Any] = {}
+        """The types of generic messages with their arguments, such as `Box[int]`, by their classes."""
 
 
 @overload
@@ -166,7 +168,9 @@ def handlers_of(agent: type) -> dict[type[Message], Handler]:
                 raise DefinitionError(where, "it has replaced a handler and cannot be called", "rename one of them")
             handler = Handler(name, method, getattr(method, _MARK, declaration))
             served = _served(method, declaration)
-            for kind in _message_types(value, declaration):
+            for kind, form in _message_types(value, declaration):
+                if form is not kind:
+                    handler.forms[kind] = form
                 if served is not None and not issubclass(kind, served):
                     where = _place_of(method)
                     problem = (
@@ -180,6 +184,11 @@ def handlers_of(agent: type) -> dict[type[Message], Handler]:
                 own[kind] = name
                 table[kind] = handler
     return table
+
+
+def forms_of(table: Mapping[type[Message], Handler]) -> dict[type[Message], Any]:
+    """Return the types of the generic messages of a table with their arguments, by their classes."""
+    return {kind: handler.forms[kind] for kind, handler in table.items() if kind in handler.forms}
 
 
 def nearest(table: Mapping[type[Message], Handler], kind: type) -> Handler | None:
@@ -217,7 +226,7 @@ def _served(method: Callable[..., Any], declaration: _Declaration) -> tuple[type
     own = getattr(method, _MARK, None)
     if own is None or own is declaration:
         return None
-    return tuple(_message_types(method, own))
+    return tuple(kind for kind, _ in _message_types(method, own))
 
 
 def _needed(method: Callable[..., Any], names: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -228,7 +237,8 @@ def _needed(method: Callable[..., Any], names: Mapping[str, Any]) -> Mapping[str
     return {name: value for name, value in names.items() if any(name in text for text in texts)}
 
 
-def _message_types(method: Callable[..., Any], declaration: _Declaration) -> Iterator[type[Message]]:
+def _message_types(method: Callable[..., Any], declaration: _Declaration) -> Iterator[tuple[type[Message], Any]]:
+    """Yield the classes of the messages of a method, each with the type that the annotation gives."""
     where = _place_of(method)
     parameters = list(inspect.signature(method).parameters.values())
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -257,4 +267,4 @@ def _message_types(method: Callable[..., Any], declaration: _Declaration) -> Ite
         if not (isinstance(kind, type) and issubclass(kind, Message)):
             shown = getattr(member, "__qualname__", member)
             raise DefinitionError(where, f"{shown} is not a message class", "handle subclasses of Message or Request")
-        yield kind
+        yield kind, member

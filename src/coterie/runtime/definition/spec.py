@@ -13,7 +13,7 @@ from coterie.kernel import Checkpointable, check_instance
 from coterie.messaging import MailboxPolicy, Message
 from coterie.runtime.definition.agent import Agent, Context
 from coterie.runtime.definition.arguments import copied_argument
-from coterie.runtime.definition.handlers import Handler
+from coterie.runtime.definition.handlers import Handler, forms_of
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.references.invocation import CURRENT, carried
@@ -27,7 +27,7 @@ class AgentSpec:
     such as a lock or a queue, are passed unchanged (see `coterie.kernel.checkpoint.detach`).
     """
 
-    __slots__ = ("_args", "_kwargs", "dispatcher", "handlers", "keeps_state", "kind", "supervision", "variables")
+    __slots__ = ("_args", "_kwargs", "dispatcher", "forms", "handlers", "keeps_state", "kind", "supervision", "variables")
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class AgentSpec:
         self.supervision = supervision
         """The agent's own policy, if it was given one."""
         self.handlers: Mapping[type[Message], Handler] = kind.__coterie_table__()
+        self.forms = forms_of(self.handlers)
+        """The types of the generic messages that its handlers name, with their arguments."""
         self.keeps_state = issubclass(kind, Checkpointable)
         self.variables = carried() or Variables()
         # The handler that spawns this agent is not kept alive by it.

@@ -236,8 +236,9 @@ class DurableAgents:
     def envelope(self, message: StoredMessage) -> Envelope:
         """Return the envelope of a stored message. Raises `DecodeFailed`."""
         # Named by module and class; the module of a script differs when another program opens the store.
-        kind = self._kinds[message.to.kind].message_types.get(message.message.partition(":")[2])
-        body = self.codec.decode(message.body, kind or self.codec.resolve(message.message, Message))
+        entity = self._kinds[message.to.kind]
+        kind = entity.message_types.get(message.message.partition(":")[2]) or self.codec.resolve(message.message, Message)
+        body = self.codec.decode(message.body, entity.forms.get(kind, kind))
         try:
             sender = None if message.sender is None else self._read_reference(message.sender)
         except (InvalidAddress, DecodeFailed):

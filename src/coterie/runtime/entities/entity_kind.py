@@ -14,6 +14,7 @@ from coterie.durable import Identity, StoredEvent, StoredState
 from coterie.errors import CodecError, DefinitionError, InvalidKey, StateRefused, StateUnreadable, describe
 from coterie.kernel import Codec
 from coterie.runtime.definition.agent import Agent
+from coterie.runtime.definition.handlers import forms_of
 
 _KEY_BYTES = 1_024
 _SHOWN = 60
@@ -38,6 +39,8 @@ class EntityKind:
         self.is_event_sourced = hasattr(agent, "apply")
         self.message_types = {message.__qualname__: message for message in agent.__coterie_table__()}
         """The classes of messages that it handles, by name."""
+        self.forms = forms_of(agent.__coterie_table__())
+        """The types of the generic messages that its handlers name, with their arguments."""
         self._codec = codec
         if not self.keeps_snapshot and not self.is_event_sourced:
             raise DefinitionError(

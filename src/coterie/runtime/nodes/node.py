@@ -156,7 +156,8 @@ class Node:
         services = self.services
         reply = RemoteReply(self, source, frame.correlation, frame.to.name) if frame.correlation else None
         try:
-            message = services.codec.unpack(frame.message, Message)
+            agent = services.local(frame.to)
+            message = services.codec.unpack(frame.message, Message, agent.forms if agent is not None else None)
         except CodecError as error:
             _log.warning("a message from node %s for %s was discarded: %s", source, frame.to, error)
             if reply is not None:
@@ -165,7 +166,6 @@ class Node:
         deadline = None if frame.ttl is None else services.clock.monotonic() + frame.ttl
         sender = services.reference(frame.sender) if frame.sender is not None else None
         envelope = Envelope(message, sender, reply, deadline, frame.priority)
-        agent = self.services.local(frame.to)
         if agent is None:
             services.dead_endpoint(frame.to).deliver(envelope)
             return

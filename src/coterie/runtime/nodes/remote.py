@@ -9,11 +9,12 @@ from typing import Any, Protocol
 from coterie.concurrency import Completion, Rank, Signal, new_lock
 from coterie.errors import AgentStopped, CodecError, TransportError, UnknownAgent
 from coterie.kernel import Address, Clock, Codec
+from coterie.kernel.codec import Packed
 from coterie.messaging import Message, Reason
 from coterie.messaging.envelope import Envelope
 from coterie.messaging.message import reply_type
 from coterie.messaging.pending_put import PendingPut
-from coterie.runtime.nodes.strict import unencodable_answer
+from coterie.runtime.nodes.strict import answer_forms, unencodable_answer
 from coterie.runtime.nodes.wire import (
     AnswerFrame,
     DeliverFrame,
@@ -185,7 +186,8 @@ class RemoteEndpoint:
         codec = self._node.services.codec
         try:
             if frame.kind:
-                value: Any = codec.decode(frame.body, codec.resolve(frame.kind, Message))
+                forms = answer_forms(reply_type(type(envelope.message)))
+                value: Any = codec.unpack(Packed(frame.kind, frame.body, frame.open), Message, forms)
             else:
                 value = codec.decode(frame.body, reply_type(type(envelope.message)))
         except CodecError as error_:
@@ -261,8 +263,12 @@ class RemoteReply:
         codec = self._node.services.codec
         frame: AnswerFrame | FailureFrame
         try:
-            kind = codec.register(type(value)) if isinstance(value, Message) else ""
-            frame = AnswerFrame(self.correlation, kind, codec.encode(value))
+            if isinstance(value, Message):
+                packed = codec.pack(value)
+                frame = AnswerFrame(self.correlation, packed.kind, packed.body, packed.open)
+            else:
+                assert self.request is not None
+                frame = AnswerFrame(self.correlation, "", codec.encode_as(value, reply_type(type(self.request))))
         except CodecError as error:
             assert self.request is not None
             frame = encode_error(self.correlation, unencodable_answer(self._agent, self.request, error))

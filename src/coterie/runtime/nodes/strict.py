@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from coterie.concurrency import Completion
 from coterie.errors import CodecError, HandlerFailed
@@ -66,22 +67,27 @@ class StrictEndpoint:
     def _copied(self, envelope: Envelope) -> Envelope:
         # The envelope itself stays the same object, by which the ask can still be cancelled.
         message = envelope.message
-        envelope.message = self._codec.unpack(self._codec.pack(message), Message)
+        local = self._inner.local
+        forms = local.forms if local is not None else {}
+        envelope.message = self._codec.unpack(self._codec.pack(message), Message, forms)
         if envelope.reply is not None:
-            envelope.reply = StrictReply(envelope.reply, self._codec, self._inner.address.name, message)
+            answer = reply_type(forms.get(type(message), type(message)))
+            envelope.reply = StrictReply(envelope.reply, self._codec, self._inner.address.name, message, answer)
         return envelope
 
 
 class StrictReply:
     """A reply that encodes and decodes the answer on its way."""
 
-    __slots__ = ("_agent", "_codec", "_message", "_reply")
+    __slots__ = ("_agent", "_answer", "_codec", "_message", "_reply")
 
-    def __init__(self, reply: ReplyPort, codec: Codec, agent: str, message: Message) -> None:
+    def __init__(self, reply: ReplyPort, codec: Codec, agent: str, message: Message, answer: Any) -> None:
         self._reply = reply
         self._codec = codec
         self._agent = agent
         self._message = message
+        self._answer = answer
+        """The type of the answer."""
 
     @property
     def correlation(self) -> int:
@@ -101,9 +107,9 @@ class StrictReply:
         """Answer with a copy of the value."""
         try:
             if isinstance(value, Message):
-                copy: Any = self._codec.unpack(self._codec.pack(value), Message)
+                copy: Any = self._codec.unpack(self._codec.pack(value), Message, answer_forms(self._answer))
             else:
-                copy = self._codec.decode(self._codec.encode(value), reply_type(type(self._message)))
+                copy = self._codec.decode(self._codec.encode_as(value, self._answer), self._answer)
         except CodecError as error:
             return self._reply.fail(unencodable_answer(self._agent, self._message, error))
         return self._reply.succeed(copy)
@@ -115,6 +121,12 @@ class StrictReply:
     def expire(self) -> None:
         """End the ask because its deadline has passed."""
         self._reply.expire()
+
+
+def answer_forms(answer: Any) -> dict[type, Any]:
+    """Return the types of the generic messages in a type of answers, by their classes."""
+    members = get_args(answer) if get_origin(answer) in (Union, UnionType) else (answer,)
+    return {origin: member for member in members if isinstance(origin := get_origin(member), type)}
 
 
 def unencodable_answer(agent: str, message: Message, error: CodecError) -> HandlerFailed:

@@ -42,6 +42,7 @@ class AnswerFrame(msgspec.Struct, frozen=True, tag="answer"):
     kind: str
     """The name of the answer's class if it is a message, else empty."""
     body: bytes
+    open: bool = False
 
 
 class FailureFrame(msgspec.Struct, frozen=True, tag="failure"):

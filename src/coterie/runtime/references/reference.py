@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import events
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -51,6 +51,11 @@ class ReferenceServices(AskServices, Protocol):
 
 class LocalAgent(MailboxOwner, Protocol):
     """An agent of this runtime, as references to it see it."""
+
+    @property
+    def forms(self) -> Mapping[type[Message], Any]:
+        """The types of the generic messages that its handlers name, with their arguments."""
+        ...
 
     def handles(self, kind: type[Message]) -> bool:
         """Return whether the agent has a handler for messages of a type."""
