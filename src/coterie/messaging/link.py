@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -10,12 +11,19 @@ from dataclasses import dataclass
 import msgspec
 
 from coterie.concurrency import Rank, Timer, Timers, new_lock
+from coterie.errors import TransportError
+from coterie.messaging.liveness import PeerLiveness
 from coterie.messaging.transport import Transport
 
 _log = logging.getLogger(__name__)
 
 _REMEMBERED_GAPS = 4_096
 """The number of skipped sequence numbers that are remembered, to tell a late frame from a repeated one."""
+
+
+_QUESTION = b"?"
+_ANSWER = b"!"
+"""The payloads of heartbeats."""
 
 
 class _Frame(msgspec.Struct, array_like=True):
@@ -63,6 +71,9 @@ class Link:
     if they arrive later they are discarded. Nothing is sent twice: delivery is at most once, in the order of sending. A loss at
     the end shows only when another frame follows it.
 
+    Heartbeats, which have the number 0, ask silent nodes for a sign of life. A node that gives none for `silence` seconds is
+    lost: then `lost(node, reason)` is called, on the timers' thread.
+
     Safe from any thread. `deliver(source, payload)` is called without any lock, for one peer by one thread at a time.
     """
 
@@ -74,6 +85,8 @@ class Link:
         deliver: Callable[[str, bytes], None],
         patience: float = 0.05,
         most_early: int = 10_000,
+        silence: float = 10.0,
+        lost: Callable[[str, str], None] = lambda node, why: None,  # noqa: ARG005 - the names say what it gets
     ) -> None:
         self.node = node
         self.patience = patience
@@ -87,10 +100,12 @@ class Link:
         self._counts = dict.fromkeys(LinkStatistics.__dataclass_fields__, 0)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(_Frame)
+        self.liveness = PeerLiveness(timers, silence, self._ask_for_life, lost)
         transport.bind(node, self.receive)
 
     def send(self, node: str, payload: bytes) -> None:
         """Send a payload to a node. Raises `TransportError` if it certainly cannot arrive there."""
+        self.liveness.watch(node)
         with self._lock:
             sequence = self._out[node] = self._out.get(node, 0) + 1
             self._counts["sent"] += 1
@@ -104,6 +119,12 @@ class Link:
             self._count("malformed")
             _log.warning("node %s: %d bytes that are not a frame were discarded: %s", self.node, len(data), error)
             return
+        self.liveness.heard(frame.source)
+        if not frame.sequence:
+            if frame.payload == _QUESTION:
+                with contextlib.suppress(TransportError):
+                    self._transport.send(self.node, frame.source, self._encoder.encode(_Frame(self.node, 0, _ANSWER)))
+            return
         with self._lock:
             peer = self._peers.get(frame.source)
             if peer is None:
@@ -114,12 +135,16 @@ class Link:
 
     def close(self) -> None:
         """Receive no more frames."""
+        self.liveness.close()
         self._transport.close(self.node)
         for peer in list(self._peers.values()):
             with peer.lock:
                 timer, peer.gap_timer = peer.gap_timer, None
             if timer is not None:
                 timer.cancel()
+
+    def _ask_for_life(self, node: str) -> None:
+        self._transport.send(self.node, node, self._encoder.encode(_Frame(self.node, 0, _QUESTION)))
 
     @property
     def statistics(self) -> LinkStatistics:

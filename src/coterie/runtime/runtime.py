@@ -73,7 +73,8 @@ class Runtime(DurableRuntime):
     `strict` every message and every answer goes through the codec, and over the transport if there is one, as if all agents
     were on other nodes.
 
-    Times are in seconds: `link_patience`, the wait of a frame from another node for earlier frames; `ask_timeout`, the default
+    Times are in seconds: `link_patience`, the wait of a frame from another node for earlier frames; `node_timeout`, the silence after which another
+    node is lost; `ask_timeout`, the default
     of asks (None: no limit); `stall_after`, the time for which an agent may hold its thread; `switch_interval`, to which the
     interpreter's own is lowered while the runtime runs; `stop_timeout`, the default of `stop`. Raises `InvalidSetting`.
 
@@ -96,6 +97,7 @@ class Runtime(DurableRuntime):
         transport: Transport | None = None,
         strict: bool = False,
         link_patience: float = 0.05,
+        node_timeout: float = 10.0,
         ask_timeout: float | None = 30.0,
         stall_after: float = 5.0,
         switch_interval: float = 0.0005,
@@ -108,6 +110,7 @@ class Runtime(DurableRuntime):
         Address.parse(f"coterie://{node}/probe")
         check_options("Runtime", dispatcher, supervision, mailbox)
         check_number("Runtime.link_patience", link_patience)
+        check_number("Runtime.node_timeout", node_timeout, above=0)
         check_number("Runtime.ask_timeout", ask_timeout, optional=True)
         check_number("Runtime.stall_after", stall_after, above=0)
         check_number("Runtime.switch_interval", switch_interval, above=0)
@@ -125,6 +128,7 @@ class Runtime(DurableRuntime):
             transport=transport,
             strict=strict,
             link_patience=link_patience,
+            node_timeout=node_timeout,
             ask_timeout=ask_timeout,
             stall_after=stall_after,
             dead_letters=dead_letters,

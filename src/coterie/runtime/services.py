@@ -75,6 +75,7 @@ class Services:
         transport: Transport | None,
         strict: bool,
         link_patience: float,
+        node_timeout: float,
         ask_timeout: float | None,
         stall_after: float,
         dead_letters: int,
@@ -103,7 +104,7 @@ class Services:
         self.health = AgentHealthMonitor(
             clock, self.timers, stall_after, self.cells_on_threads, self.publish_event, self.successions.supersede
         )
-        self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience)
+        self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience, node_timeout)
         self._loopback = strict and transport is not None
         self._resources = DispatcherResources(node, clock, self.timers, self.blocking)
         self._correlations = itertools.count(1)

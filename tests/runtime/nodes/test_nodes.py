@@ -133,7 +133,8 @@ def test_a_node_that_is_not_there_is_said_at_once(pair: Pair) -> None:
         nowhere.ask(Echo(1)).result(10)
     nowhere.tell(Note(1))
     assert [letter.reason for letter in pair.here.dead_letters] == [Reason.UNDELIVERABLE] * 2
-    nowhere.stop().result(10)
+    with pytest.raises(UnknownAgent, match="no node nowhere is bound here"):
+        nowhere.stop().result(10)
 
 
 def test_a_message_that_cannot_be_sent_is_refused_at_the_sender(pair: Pair) -> None:

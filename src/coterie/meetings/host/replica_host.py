@@ -135,6 +135,9 @@ class ReplicaHost(Agent):
     @on
     def down(self, message: AgentDown) -> None:
         """Let a member whose agent has ended leave."""
+        if message.reason == "lost":
+            # It may be heard again, and is a member as long as the others have not agreed on anything else.
+            return
         why = f"its agent has {message.reason}" + (f": {message.error}" if message.error else "")
         for member in list(self.meeting.members.values()):
             if member.agent == message.agent and not member.replica.has_left:

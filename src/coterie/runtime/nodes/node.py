@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import Rank, new_lock, start_thread
 from coterie.errors import CodecError, HandlerFailed, MailboxFull, RuntimeStopped, describe
 from coterie.kernel import Address
-from coterie.messaging import Message, Reason, Transport
+from coterie.messaging import Message, MessagePriority, Reason, Transport
 from coterie.messaging.envelope import Envelope
 from coterie.messaging.link import Link
 from coterie.runtime.nodes.remote import RemoteEndpoint, RemoteReply, RemoteServices
@@ -63,19 +64,24 @@ class Node:
     """Sends frames to other nodes, and carries out theirs.
 
     Safe from any thread. `_lock` guards the tables of unanswered asks: `_asked` of agents on other nodes, and `_asking` from
-    other nodes.
+    other nodes; and `_watched`, the watchers here of agents on other nodes.
     """
 
-    def __init__(self, services: NodeServices, transport: Transport, patience: float) -> None:
+    def __init__(self, services: NodeServices, transport: Transport, patience: float, silence: float) -> None:
         self.services = services
         self.transport = transport
         self._lock = new_lock(Rank.REGISTRY)
-        self._asked: dict[int, Callable[[AnswerFrame | FailureFrame], None]] = {}
-        self._asking: dict[tuple[str, int], tuple[LocalEndpoint, Envelope]] = {}
+        self._asked: dict[int, tuple[str, int, Callable[[AnswerFrame | FailureFrame], None]]] = {}
+        self._watched: dict[Address, dict[Address, tuple[int, AgentRef]]] = {}
+        self._losses: Counter[str] = Counter()
+        """How often each node was lost: what began before the latest loss ends with it, and what began after it does not."""
+        self._asking: dict[tuple[str, int], tuple[int, LocalEndpoint, Envelope]] = {}
         self._endpoints: weakref.WeakValueDictionary[Address, RemoteEndpoint] = weakref.WeakValueDictionary()
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Frame)
-        self.link = Link(services.node, transport, services.timers, self._receive, patience)
+        self.link = Link(
+            services.node, transport, services.timers, self._receive, patience, silence=silence, lost=self._begin_to_lose
+        )
 
     def endpoint(self, address: Address) -> RemoteEndpoint:
         """Return the endpoint to an agent of another node."""
@@ -89,15 +95,68 @@ class Node:
         """Send a frame. Raises `TransportError` if it certainly cannot arrive."""
         self.link.send(node, self._encoder.encode(frame))
 
-    def expect(self, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
-        """Call `ended` with the outcome of an ask when that arrives."""
+    def expect(self, node: str, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
+        """Call `ended` with the outcome of an ask of a node when that arrives, or with a failure when the node is lost."""
         with self._lock:
-            self._asked[number] = ended
+            self._asked[number] = node, self._losses[node], ended
 
     def expect_no_more(self, number: int) -> None:
         """Forget an ask."""
         with self._lock:
             self._asked.pop(number, None)
+
+    def is_lost(self, node: str) -> bool:
+        """Return whether a node is lost."""
+        return self.link.liveness.is_lost(node)
+
+    def watches(self, address: Address, watcher: AgentRef, *, on: bool) -> None:
+        """Record that an agent here watches one of another node, or does no longer."""
+        if on:
+            with self._lock:
+                self._watched.setdefault(address, {})[watcher.address] = self._losses[address.node], watcher
+        if not on:
+            self._forget_watch(address, watcher.address)
+
+    def _forget_watch(self, address: Address, watcher: Address) -> None:
+        with self._lock:
+            watchers = self._watched.get(address, {})
+            watchers.pop(watcher, None)
+            if not watchers:
+                self._watched.pop(address, None)
+
+    def _begin_to_lose(self, node: str, why: str) -> None:
+        with self._lock:
+            self._losses[node] += 1
+            losses = self._losses[node]
+        # The work grows with what is under way to the node, and the timers' thread serves all.
+        start_thread(lambda: self._lose(node, losses, why), f"{self.services.node}-lost")
+
+    def _lose(self, node: str, losses: int, why: str) -> None:
+        """End what waits for a node that is lost. It may have been heard again by now."""
+        _log.warning("node %s is lost: %s", node, why)
+        with self._lock:
+            asked = [number for number, (of, before, _) in self._asked.items() if of == node and before < losses]
+            ends = [(number, self._asked.pop(number)[2]) for number in asked]
+            asking = [key for key, (before, _, _) in self._asking.items() if key[0] == node and before < losses]
+            withdrawn = [self._asking.pop(key)[1:] for key in asking]
+            watched = [
+                (address, key, watcher)
+                for address, watchers in self._watched.items()
+                for key, (before, watcher) in watchers.items()
+                if address.node == node and before < losses
+            ]
+        text = f"node {node} is lost: {why}; whether the request was handled is unknown"
+        for number, ended in ends:
+            ended(FailureFrame(number, "AskCancelled", text))
+        for agent, envelope in withdrawn:
+            _withdraw(agent, envelope)
+        for address, key, watcher in watched:
+            self._forget_watch(address, key)
+            self.tell_lost(address, watcher, why)
+
+    def tell_lost(self, address: Address, watcher: AgentRef, why: str) -> None:
+        """Tell a watcher that the node of an agent is lost."""
+        watcher.tell(AgentDown(self.services.reference(address), "lost", why), priority=MessagePriority.SYSTEM)
 
     def answer(self, node: str, frame: AnswerFrame | FailureFrame) -> None:
         """Send the outcome of an ask to the asker's node."""
@@ -122,7 +181,7 @@ class Node:
         with self._lock:
             asked, self._asked = self._asked, {}
         stopped = RuntimeStopped(self.services.node, "hears no answers any more")
-        for number, ended in asked.items():
+        for number, (_, _, ended) in asked.items():
             ended(encode_error(number, stopped))
 
     def _receive(self, source: str, payload: bytes) -> None:
@@ -136,17 +195,14 @@ class Node:
                 self._deliver(source, frame)
             case AnswerFrame() | FailureFrame():
                 with self._lock:
-                    ended = self._asked.pop(frame.correlation, None)
-                if ended is not None:
-                    ended(frame)
+                    expected = self._asked.pop(frame.correlation, None)
+                if expected is not None:
+                    expected[2](frame)
             case WithdrawFrame():
                 with self._lock:
                     asking = self._asking.get((source, frame.correlation))
                 if asking is not None:
-                    agent, envelope = asking
-                    assert isinstance(envelope.reply, RemoteReply)
-                    envelope.reply.withdraw()
-                    agent.cancel(envelope)
+                    _withdraw(*asking[1:])
             case StopFrame():
                 self._stop(source, frame)
             case WatchFrame():
@@ -164,6 +220,8 @@ class Node:
                 reply.fail(HandlerFailed(frame.to.name, frame.message.kind, str(error)))
             return
         deadline = None if frame.ttl is None else services.clock.monotonic() + frame.ttl
+        if isinstance(message, AgentDown):
+            self._forget_watch(message.agent.address, frame.to)
         sender = services.reference(frame.sender) if frame.sender is not None else None
         envelope = Envelope(message, sender, reply, deadline, frame.priority)
         if agent is None:
@@ -172,7 +230,7 @@ class Node:
         if reply is not None:
             reply.request = message
             with self._lock:
-                self._asking[source, frame.correlation] = (agent, envelope)
+                self._asking[source, frame.correlation] = self._losses[source], agent, envelope
 
         def rejected(full: MailboxFull) -> None:
             if reply is not None:
@@ -206,3 +264,10 @@ class Node:
             agent.watch(watcher)
         else:
             agent.unwatch(watcher)
+
+
+def _withdraw(agent: LocalEndpoint, envelope: Envelope) -> None:
+    """End an ask of another node, which waits for it no longer."""
+    assert isinstance(envelope.reply, RemoteReply)
+    envelope.reply.withdraw()
+    agent.cancel(envelope)

@@ -78,8 +78,20 @@ class Connection(Protocol):
         """Send a frame. Raises `TransportError` if it certainly cannot arrive."""
         ...
 
-    def expect(self, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
-        """Call `ended` with the outcome of an ask when that arrives."""
+    def expect(self, node: str, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
+        """Call `ended` with the outcome of an ask of a node when that arrives, or with a failure when the node is lost."""
+        ...
+
+    def is_lost(self, node: str) -> bool:
+        """Return whether a node is lost."""
+        ...
+
+    def watches(self, address: Address, watcher: AgentRef, *, on: bool) -> None:
+        """Record that an agent here watches one of another node, or does no longer."""
+        ...
+
+    def tell_lost(self, address: Address, watcher: AgentRef, why: str) -> None:
+        """Tell a watcher that the node of an agent is lost."""
         ...
 
     def expect_no_more(self, number: int) -> None:
@@ -95,8 +107,18 @@ class Connection(Protocol):
         ...
 
 
+class RemoteEnd(Signal):
+    """The end of an agent of another node. If that is unknown, `error` says why."""
+
+    __slots__ = ("error",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: BaseException | None = None
+
+
 class RemoteEndpoint:
-    """The endpoint to an agent of another node. If a frame is lost, the ask ends by its deadline."""
+    """The endpoint to an agent of another node. If a frame is lost, the ask ends by its deadline; if the node is, at once."""
 
     __slots__ = ("__weakref__", "_gone", "_node", "address")
 
@@ -117,8 +139,8 @@ class RemoteEndpoint:
 
     @property
     def is_alive(self) -> bool:
-        """True until its node has said that the agent has ended."""
-        return not self._gone
+        """True until its node has said that the agent has ended, or is lost."""
+        return not self._gone and not self._node.is_lost(self.address.node)
 
     def deliver(self, envelope: Envelope) -> PendingPut | None:
         """Send an envelope. It never waits here. Raises `EncodeFailed`."""
@@ -130,7 +152,7 @@ class RemoteEndpoint:
         number = 0
         if reply is not None:
             number = reply.correlation
-            self._node.expect(number, lambda frame: self._ended(envelope, frame))
+            self._node.expect(self.address.node, number, lambda frame: self._ended(envelope, frame))
             if isinstance(reply, Completion):
                 reply.add_callback(lambda: self._node.expect_no_more(number))
         frame = DeliverFrame(self.address, message, sender and sender.address, envelope.priority, number, ttl)
@@ -154,24 +176,32 @@ class RemoteEndpoint:
 
     def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:
         """Begin to stop the agent. The returned completion is done when its node says that it has ended."""
-        ended = Signal()
+        ended = RemoteEnd()
         number = self._node.services.next_correlation()
-        self._node.expect(number, lambda _: self._stopped(ended))
-        if not self._try_to_send(StopFrame(self.address, number, drain, kill_after)):
+        self._node.expect(self.address.node, number, lambda frame: self._stopped(ended, frame))
+        if error := self._try_to_send(StopFrame(self.address, number, drain, kill_after)):
             self._node.expect_no_more(number)
+            ended.error = UnknownAgent(self.address, str(error))
             ended.set()
         return ended
 
     def watch(self, watcher: AgentRef) -> None:
         """Notify `watcher` of restarts and of the end."""
-        self._try_to_send(WatchFrame(self.address, watcher.address, on=True))
+        self._node.watches(self.address, watcher, on=True)
+        if error := self._try_to_send(WatchFrame(self.address, watcher.address, on=True)):
+            self._node.watches(self.address, watcher, on=False)
+            self._node.tell_lost(self.address, watcher, str(error))
 
     def unwatch(self, watcher: AgentRef) -> None:
         """Notify `watcher` no longer."""
+        self._node.watches(self.address, watcher, on=False)
         self._try_to_send(WatchFrame(self.address, watcher.address, on=False))
 
-    def _stopped(self, ended: Signal) -> None:
-        self._gone = True
+    def _stopped(self, ended: RemoteEnd, frame: AnswerFrame | FailureFrame) -> None:
+        if isinstance(frame, FailureFrame):
+            ended.error = decode_error(frame)
+        else:
+            self._gone = True
         ended.set()
 
     def _ended(self, envelope: Envelope, frame: AnswerFrame | FailureFrame) -> None:
@@ -195,13 +225,14 @@ class RemoteEndpoint:
             return
         reply.succeed(value)
 
-    def _try_to_send(self, frame: Frame) -> bool:
+    def _try_to_send(self, frame: Frame) -> TransportError | None:
+        """Send a frame; return the error if it cannot arrive."""
         try:
             self._node.send(self.address.node, frame)
         except TransportError as error:
             _log.warning("%s could not be told: %s", self.address, error)
-            return False
-        return True
+            return error
+        return None
 
 
 class LoopbackEndpoint(RemoteEndpoint):

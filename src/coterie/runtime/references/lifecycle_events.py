@@ -24,7 +24,7 @@ class AgentDown(Message):
 
     agent: AgentRef
     reason: str
-    """"stopped" or "failed"."""
+    """Why: "stopped", "failed", or "lost" for an agent of a node that is not heard any more."""
     error: str = ""
     """The error."""
 

@@ -288,7 +288,15 @@ class AgentRef:
         reply: Reply[None] = Reply(services, self._endpoint, limit)
         if limit is not None:
             services.timers.call_later(limit, reply.expire)
-        ended.add_callback(lambda: reply.succeed(None))
+
+        def end() -> None:
+            error: BaseException | None = getattr(ended, "error", None)
+            if error is not None:
+                reply.fail(error)
+            else:
+                reply.succeed(None)
+
+        ended.add_callback(end)
         return reply
 
     def _idempotent(self, key: Any) -> DurableDelivery:
