@@ -73,10 +73,10 @@ class Runtime(DurableRuntime):
     `strict` every message and every answer goes through the codec, and over the transport if there is one, as if all agents
     were on other nodes.
 
-    Times are in seconds: `link_patience`, the wait of a frame from another node for earlier frames; `node_timeout`, the silence after which another
-    node is lost; `ask_timeout`, the default
-    of asks (None: no limit); `stall_after`, the time for which an agent may hold its thread; `switch_interval`, to which the
-    interpreter's own is lowered while the runtime runs; `stop_timeout`, the default of `stop`. Raises `InvalidSetting`.
+    Times are in seconds: `link_patience`, the wait of a frame from another node for earlier frames; `node_timeout`, the silence
+    after which another node is lost; `ask_timeout`, the default of asks (None: no limit); `stall_after`, the time for which an
+    agent may hold its thread; `switch_interval`, to which the interpreter's own is lowered while the runtime runs;
+    `stop_timeout`, the default of `stop`. Raises `InvalidSetting`.
 
     `store` keeps durable agents (see `entity`): a path, an address of `coterie.storage`, or an open database, which stays
     open. `durable` is their policy.
@@ -106,18 +106,15 @@ class Runtime(DurableRuntime):
         store: str | os.PathLike[str] | Database | None = None,
         durable: DurablePolicy | None = None,
     ) -> None:
-        node = f"{name}-{secrets.token_hex(4)}"
-        Address.parse(f"coterie://{node}/probe")
+        Address.parse(f"coterie://{(node := f'{name}-{secrets.token_hex(4)}')}/probe")
         check_options("Runtime", dispatcher, supervision, mailbox)
         check_number("Runtime.link_patience", link_patience)
-        check_number("Runtime.node_timeout", node_timeout, above=0)
         check_number("Runtime.ask_timeout", ask_timeout, optional=True)
-        check_number("Runtime.stall_after", stall_after, above=0)
-        check_number("Runtime.switch_interval", switch_interval, above=0)
+        for what, time in ("node_timeout", node_timeout), ("stall_after", stall_after), ("switch_interval", switch_interval):
+            check_number(f"Runtime.{what}", time, above=0)
         check_number("Runtime.stop_timeout", stop_timeout)
         check_number("Runtime.dead_letters", dead_letters, whole=True)
-        self.name = name
-        self.stop_timeout = stop_timeout
+        self.name, self.stop_timeout = name, stop_timeout
         self._services = Services(
             self,
             node,
