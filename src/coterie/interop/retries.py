@@ -106,7 +106,7 @@ class RequestRecords:
             await asyncio.shield(self._close(taken))
 
     async def _find(self, request: Request, key: str, body: str, *, keyed: bool, known: bool) -> TakenRequest | None:
-        """Return the request that this one repeats, when it has ended; None if there is none."""
+        """Wait for the end of the request that this one repeats, and return it. Return None for a new request."""
         before = self._open.get(key)
         if before is not None:
             _check(before.body, body)

@@ -1,4 +1,4 @@
-"""What engines and action systems have in common: jobs and workers at one moment, health, admission, stop and restart."""
+"""The common base of engines and action systems: jobs and workers at one moment, health, admission, stop and restart."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ class WorkSystem(AsyncContext):
         return WorkStopReport.begin(partial(self._stop, drain=drain, timeout=timeout), f"stop of {self.name}")
 
     def restart(self, *, timeout: float = 1.0) -> WorkStopReport:
-        """Cancel all jobs, abandon what does not end within `timeout` seconds, and accept jobs again, also after `stop`.
+        """Cancel all jobs, abandon those that do not end within `timeout` seconds, and accept jobs again, also after `stop`.
 
-        Functions that hold a thread keep it, but no longer a place among the workers. Ids of jobs go on; metrics begin anew.
-        Raises `JobWaitCycle` in a job of this object, and `InvalidSetting`.
+        Functions that hold a thread keep it, but no longer a place among the workers. The ids of jobs continue; metrics
+        start at zero. Return the report of the stop. Raises `JobWaitCycle` in a job of this object, and `InvalidSetting`.
         """
         check_number("restart.timeout", timeout)
         report = self._stop(drain=False, timeout=timeout)

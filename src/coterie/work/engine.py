@@ -223,7 +223,7 @@ class ProcessingEngine(WorkSystem):
         return job
 
     def process(self, type: TaskType | str, /, *arguments: Any, **options: Any) -> Job[Any]:  # noqa: A002 - as in `submit`
-        """Submit the function that `handlers` has for a type of job. `options` are those of `submit`; it raises the same."""
+        """Submit the function that `handlers` has for a type of job, and return the job. Raises `InvalidSetting` and as `submit`."""
         lane = choice("process.type", type, TaskType)
         handler = self._handlers.get(lane)
         if handler is None:

@@ -55,7 +55,7 @@ class ChunkedCall(Generic[R]):
 
 
 class ChunkedMap(Generic[R]):
-    """The values of a map, in order. It submits the next chunk when it hands out the values of the first one in hand.
+    """The values of a map, in order. It submits the next chunk when it hands out the values of the oldest submitted one.
 
     Used by one thread. Closing it cancels the chunks in hand.
     """

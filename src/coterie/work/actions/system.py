@@ -302,7 +302,7 @@ class ActionSystem(WorkSystem):
         )
 
     def restart(self, *, timeout: float = 1.0) -> WorkStopReport:
-        """Restart; see `WorkSystem.restart`. Dead actions and idempotency keys are kept; all circuits are closed."""
+        """Restart, and return the report of the stop; see `WorkSystem.restart`. Keeps dead actions and idempotency keys."""
         kept = self._keys, self._dead, self._dead_dropped
         report = super().restart(timeout=timeout)
         self._keys, self._dead, self._dead_dropped = kept

@@ -200,7 +200,7 @@ class Job(JobFuture[R_co]):
 
         A waiting or queued job ends at once; a running process is killed, after `grace` seconds in which its function sees
         `current_job().cancel_requested` and may return. A thread cannot be ended: the job gets `cancel_requested`, is not
-        retried, and the method returns False.
+        retried, and the method returns False. Raises `InvalidSetting`.
         """
         if grace:
             check_number("cancel.grace", grace)

@@ -12,7 +12,7 @@ from coterie.work.pool.workers import Worker
 
 
 class WorkHealth(msgspec.Struct, frozen=True):
-    """Whether an engine or an action system makes progress."""
+    """The health of an engine or an action system: whether it makes progress."""
 
     well: bool
     problem: str
