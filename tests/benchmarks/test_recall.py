@@ -97,7 +97,7 @@ def test_the_command_prints_a_table(file: Path, capsys: pytest.CaptureFixture[st
     assert "category 5" not in printed
 
 
-def test_a_file_that_makes_no_sense_is_said_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.json"
     assert main([str(path)]) == 2
     path.write_text("{")

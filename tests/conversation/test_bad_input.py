@@ -308,7 +308,7 @@ def test_a_host_with_invalid_settings_is_refused_and_leaves_nothing_behind(
 @pytest.mark.parametrize(
     "options", [{"patience": -1}, {"patience": float("nan")}, {"steps": 0}, {"history": 1.5}, {"instructions": 3}]
 )
-def test_settings_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidSetting, match="ConversationSettings"):
         ConversationSettings(**options)
 

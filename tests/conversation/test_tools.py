@@ -114,7 +114,7 @@ def plain(number: int) -> int:
         {"guard": 1},
     ],
 )
-def test_settings_that_make_no_sense_are_refused_where_the_tool_is_defined(options: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused_where_the_tool_is_defined(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidSetting, match="tool plain"):
         tool(**options)(plain)
 

@@ -216,7 +216,7 @@ def test_odd_threads_and_users_stay_apart(server: Served) -> None:
         ),
     ],
 )
-def test_a_run_that_makes_no_sense_is_refused_with_the_key(server: Served, body: Any, param: str | None) -> None:
+def test_an_invalid_run_is_refused_with_the_key(server: Served, body: Any, param: str | None) -> None:
     with server.client() as client:
         reply = client.post("/agui", json=body)
     assert reply.status_code == 422, reply.text

@@ -152,7 +152,7 @@ def test_text_parts_are_joined(client: openai.OpenAI) -> None:
         ({"user": "x" * 600}, 400, "user"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused_as_such_clients_know(
+def test_an_invalid_request_is_refused_as_such_clients_know(
     server: Served, change: dict[str, Any], status: int, param: str
 ) -> None:
     body = {"model": "test", "messages": [{"role": "user", "content": "hello"}]} | change

@@ -92,7 +92,7 @@ def test_one_huge_word_causes_no_wait(memory: TieredMemory) -> None:
     ],
     ids=repr,
 )
-def test_an_episode_that_makes_no_sense_is_refused_and_not_counted(memory: TieredMemory, options: dict[str, Any]) -> None:
+def test_an_invalid_episode_is_refused_and_not_counted(memory: TieredMemory, options: dict[str, Any]) -> None:
     mind = AgentMemory(memory, "alice")
     mind.remember("the market was closed")
     with pytest.raises(InvalidMemory):
@@ -116,7 +116,7 @@ def test_an_episode_that_makes_no_sense_is_refused_and_not_counted(memory: Tiere
     ],
     ids=repr,
 )
-def test_settings_of_a_handle_that_make_no_sense_are_refused(memory: TieredMemory, options: dict[str, Any]) -> None:
+def test_invalid_settings_of_a_handle_are_refused(memory: TieredMemory, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidSetting):
         AgentMemory(memory, "alice", **options)
 
@@ -139,7 +139,7 @@ def test_a_handle_needs_a_memory() -> None:
     ],
     ids=repr,
 )
-def test_settings_of_a_monitor_that_make_no_sense_are_refused(memory: TieredMemory, options: dict[str, Any]) -> None:
+def test_invalid_settings_of_a_monitor_are_refused(memory: TieredMemory, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidSetting):
         MemoryMonitor(AgentMemory(memory, "alice"), **options)
 
@@ -163,7 +163,7 @@ def test_a_summariser_with_an_invalid_result_fails_and_its_episodes_wait_for_the
     assert (mind.stats().unconsolidated, mind.stats().semantic) == (1, 0)
 
 
-def test_an_insight_that_makes_no_sense_keeps_none_of_its_fellows(memory: TieredMemory) -> None:
+def test_an_invalid_insight_discards_the_others_too(memory: TieredMemory) -> None:
     mind = AgentMemory(
         memory,
         "alice",

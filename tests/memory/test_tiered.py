@@ -73,7 +73,7 @@ def test_the_owner_is_the_part_before_the_first_slash_unless_given(memory: Tiere
 
 
 @pytest.mark.parametrize("key", ["", "  ", "a\nb", "\x1fhouse", "x" * 2_000, "ü" * 600, "\ud800", 7, None])
-def test_a_key_that_makes_no_sense_is_refused(memory: TieredMemory, key: Any) -> None:
+def test_an_invalid_key_is_refused(memory: TieredMemory, key: Any) -> None:
     with pytest.raises(InvalidMemory, match="key"):
         memory.store(key, 1)
     with pytest.raises(InvalidMemory, match="key"):
@@ -81,14 +81,14 @@ def test_a_key_that_makes_no_sense_is_refused(memory: TieredMemory, key: Any) ->
 
 
 @pytest.mark.parametrize("importance", [-0.1, 1.1, math.nan, math.inf, "0.5", None, True])
-def test_an_importance_that_makes_no_sense_is_refused(memory: TieredMemory, importance: Any) -> None:
+def test_an_invalid_importance_is_refused(memory: TieredMemory, importance: Any) -> None:
     with pytest.raises(InvalidMemory, match="from 0 to 1"):
         memory.store("k", 1, importance=importance)
     assert "k" not in memory
 
 
 @pytest.mark.parametrize("ttl", [0, -1, math.nan, math.inf, "1"])
-def test_a_time_to_live_that_makes_no_sense_is_refused(memory: TieredMemory, ttl: Any) -> None:
+def test_an_invalid_time_to_live_is_refused(memory: TieredMemory, ttl: Any) -> None:
     with pytest.raises(InvalidMemory, match="ttl"):
         memory.store("k", 1, ttl=ttl)
 
@@ -123,7 +123,7 @@ def test_a_value_that_is_huge_is_refused() -> None:
         {"batch_size": 0.5},
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused_by_name(settings: dict[str, Any]) -> None:
+def test_an_invalid_setting_is_refused_by_name(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidSetting, match=next(iter(settings))):
         MemoryConfig(**settings)
 

@@ -209,7 +209,7 @@ def test_a_partition_cuts_nodes_off_until_it_is_healed() -> None:
         transport.close(node)
 
 
-def test_probabilities_that_make_no_sense_are_refused() -> None:
+def test_invalid_probabilities_are_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
         LossyTransport(drop=2)
     with pytest.raises(ValueError, match="a minimum and a maximum"):

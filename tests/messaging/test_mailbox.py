@@ -171,7 +171,7 @@ MailboxMachine.TestCase.settings = settings(max_examples=150, stateful_step_coun
 TestMailbox = MailboxMachine.TestCase
 
 
-def test_a_policy_that_makes_no_sense_is_refused() -> None:
+def test_an_invalid_policy_is_refused() -> None:
     with pytest.raises(ValueError, match=r"MailboxPolicy\.capacity=0: need a whole number of at least 1"):
         MailboxPolicy(0)
     with pytest.raises(ValueError, match=r"MailboxPolicy\.timeout=-1: need a number of at least 0, or None"):

@@ -206,6 +206,6 @@ def test_a_ledger_never_spends_more_than_it_has_if_nothing_takes_more_than_expec
 
 
 @pytest.mark.parametrize("settings", [{"requests": -1}, {"requests": 1.5}, {"tokens": True}, {"dollars": "much"}])
-def test_a_budget_that_makes_no_sense_is_named(settings: dict[str, object]) -> None:
+def test_an_invalid_budget_is_named(settings: dict[str, object]) -> None:
     with pytest.raises(InvalidSetting, match=r"Budget\."):
         Budget(**settings)  # type: ignore[arg-type]

@@ -151,6 +151,6 @@ def test_a_model_without_schemas_gets_the_schema_as_text(server: ModelServer) ->
     assert '"value"' in str(server.requests[0]["messages"])
 
 
-def test_a_cost_table_of_nothing_is_a_total_of_nothing() -> None:
+def test_an_empty_cost_table_has_a_total_of_zero() -> None:
     with ModelGateway(ScriptedModel([])) as gateway:
         assert [(row.agent, row.requests, row.seconds) for row in cost_table(gateway)] == [("total", 0, 0.0)]

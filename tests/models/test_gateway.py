@@ -219,7 +219,7 @@ def test_metrics_count_every_end_and_are_taken_while_requests_run() -> None:
         ({"agent_budgets": [1]}, "ModelGateway.agent_budgets"),
     ],
 )
-def test_settings_that_make_no_sense_are_named(settings: dict[str, object], named: str) -> None:
+def test_invalid_settings_are_named(settings: dict[str, object], named: str) -> None:
     with pytest.raises(InvalidSetting, match=named):
         ModelGateway(ScriptedModel([]), **settings)  # type: ignore[arg-type]
 

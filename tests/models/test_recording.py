@@ -294,7 +294,7 @@ def test_a_file_that_is_not_a_recording_is_refused(tmp_path: Path, content: byte
         assert path.read_bytes() == content
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordingDamaged, match="No such file"):
         ModelGateway("openai:x", replay=tmp_path / "none.jsonl")
     with pytest.raises(RecordingDamaged, match="cannot be written"):
@@ -379,7 +379,7 @@ def test_a_run_that_was_interrupted_before_its_first_line_was_whole_goes_on(tmp_
         assert gateway.ask_blocking(question(), 10).text == "one"
 
 
-def test_empty_lines_in_a_recording_are_nothing(tmp_path: Path) -> None:
+def test_empty_lines_in_a_recording_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with ModelGateway(ScriptedModel(["one"]), record=path) as gateway:
         gateway.ask_blocking(question(), 10)

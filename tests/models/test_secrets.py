@@ -97,7 +97,7 @@ def test_a_user_and_password_in_the_address_are_sent_and_shown_nowhere(
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "localhost:11434", "http://", "http://x/v1?api_key=secret123", "", "http://x:port"])
-def test_an_address_that_makes_no_sense_is_refused_without_its_secrets(url: str) -> None:
+def test_an_invalid_address_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(InvalidSetting, match=r"ModelGateway\.base_url") as caught:
         ModelGateway("openai:any", base_url=url)
     assert "secret123" not in str(caught.value)
@@ -135,7 +135,7 @@ def test_an_ollama_or_vllm_server_may_be_given_by_its_address(server: ModelServe
 
 
 @pytest.mark.parametrize("model", ["gpt-5", "nobody:x", "openai:", ":x", ""])
-def test_a_model_string_that_makes_no_sense_is_refused(model: str) -> None:
+def test_an_invalid_model_string_is_refused(model: str) -> None:
     with pytest.raises(InvalidSetting, match=r"ModelGateway\.model"):
         ModelGateway(model)
 

@@ -66,7 +66,7 @@ def test_a_question_lists_its_possible_answers() -> None:
         {"kind": "integer", "least": 3, "most": 2},
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_question_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidSetting, match=r"Question\."):
         Question(**{"name": "x", "text": "?", **wrong})
 

@@ -163,7 +163,7 @@ def test_errors_of_settle_and_of_the_resolver_are_clear() -> None:
         Simulation(World(), ["a"], Graph.chain(act), resolver=lambda *_: []).run(1)
 
 
-def test_intents_and_conditions_that_make_no_sense_forfeit_the_turn() -> None:
+def test_invalid_intents_and_conditions_forfeit_the_turn() -> None:
     @per_agent
     def act(turn: Turn) -> None:
         turn.intend("set", key="k", value={1, 2})

@@ -83,7 +83,7 @@ def test_tokens_replay_the_interleaving_that_was_recorded(lead: int | None, tmp_
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_a_replay_that_comes_to_something_else_is_found(mode: Mode, tmp_path: Path) -> None:
+def test_a_replay_with_another_outcome_is_found(mode: Mode, tmp_path: Path) -> None:
     with World({"lake": 100}, log=EventLog(tmp_path / "run.db", durable=False)) as world:
         simulation(mode, world).run(3)
         assert world.log is not None

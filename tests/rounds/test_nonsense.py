@@ -96,7 +96,7 @@ def test_an_invalid_verdict_is_one_clear_error(mode: Mode, judge: Any) -> None:
         (lambda number, view: Change(leave=("zed",)), UnknownAgent, "zed"),
     ],
 )
-def test_a_membership_that_makes_no_sense_is_named(change: Any, error: type[Exception], problem: str) -> None:
+def test_an_invalid_membership_is_named(change: Any, error: type[Exception], problem: str) -> None:
     with pytest.raises(error, match=problem):
         Simulation(World({"n": 0}), ["ada"], Graph.chain(add), membership=change).run(1)
 
@@ -110,7 +110,7 @@ def test_a_membership_that_makes_no_sense_is_named(change: Any, error: type[Exce
         lambda closing: closing.stop(""),
     ],
 )
-def test_a_closing_that_makes_no_sense_is_named(settle: Any) -> None:
+def test_an_invalid_closing_is_named(settle: Any) -> None:
     with pytest.raises(InvalidSetting, match="Closing"):
         Simulation(World({"n": 0}), ["ada"], Graph.chain(add), settle=settle).run(1)
 
@@ -156,7 +156,7 @@ def test_a_value_that_is_not_a_graph_is_named(make: Any, problem: str) -> None:
         ({"graph": Graph.chain("fish")}, "an object with the method 'fish'"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_named(options: dict[str, Any], problem: str) -> None:
+def test_an_invalid_setting_is_named(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidSetting, match=problem):
         Simulation(World(), **{"agents": ["ada"], "graph": Graph.chain(add), **options})
 
@@ -171,7 +171,7 @@ def test_a_setting_that_makes_no_sense_is_named(options: dict[str, Any], problem
         lambda simulation: simulation.run(1, WRONG),
     ],
 )
-def test_a_call_that_makes_no_sense_is_named(call: Any) -> None:
+def test_an_invalid_call_is_named(call: Any) -> None:
     with pytest.raises(InvalidSetting):
         call(Simulation(World(), ["ada"], Graph.chain(add)))
 

@@ -101,7 +101,7 @@ def test_an_answer_fits_the_requested_schema() -> None:
         assert json.loads(answer["choices"][0]["message"]["content"]) == fill(schema)
 
 
-def test_a_request_that_makes_no_sense_does_not_end_the_server() -> None:
+def test_an_invalid_request_does_not_end_the_server() -> None:
     with ModelServer() as server:
         request = urllib.request.Request(f"{server.url}/chat/completions", b"{not json", {})  # noqa: S310 - of this machine
         with pytest.raises(urllib.error.HTTPError) as caught:

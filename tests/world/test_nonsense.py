@@ -165,7 +165,7 @@ WRONG: Any = 5
         (lambda: RateMonitor(WRONG), "a World"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_named_where_it_is_set(make: Any, problem: str) -> None:
+def test_an_invalid_setting_is_named_where_it_is_set(make: Any, problem: str) -> None:
     with pytest.raises(InvalidSetting, match=problem):
         make()
 

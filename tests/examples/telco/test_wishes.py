@@ -68,6 +68,6 @@ def test_a_no_is_a_no(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["maybe", "what does it cost?", "yesterday I paid", "", "\N{SNOWMAN}" * 1000, "(" * 5000])
-def test_a_text_that_is_neither_yes_nor_no_is_neither(text: str) -> None:
+def test_a_text_that_is_neither_yes_nor_no_decides_nothing(text: str) -> None:
     assert not understand(text).yes
     assert not understand(text).no

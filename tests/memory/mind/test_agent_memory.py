@@ -70,7 +70,7 @@ def test_an_episode_of_another_time_has_that_time(memory: TieredMemory, clock: M
 
 
 @pytest.mark.parametrize("importance", [-1, 2, math.nan, "x"])
-def test_an_importance_that_makes_no_sense_is_refused(memory: TieredMemory, importance: Any) -> None:
+def test_an_invalid_importance_is_refused(memory: TieredMemory, importance: Any) -> None:
     mind = mind_of(memory)
     with pytest.raises(InvalidMemory, match="importance"):
         mind.remember("x", importance=importance)

@@ -125,7 +125,7 @@ def test_two_focus_groups_are_held_at_once(cast: Population) -> None:
     ],
     ids=range(8),
 )
-def test_a_kind_of_action_that_makes_no_sense_is_refused_where_it_is_made(wrong: dict[str, Any]) -> None:
+def test_an_invalid_kind_of_action_is_refused_where_it_is_made(wrong: dict[str, Any]) -> None:
     fields: dict[str, Any] = {"name": "SING", "description": "Sings.", "run": lambda agent, action: None, **wrong}
     with pytest.raises(InvalidSetting, match="ActionKind"):
         ActionKind(**fields)

@@ -194,7 +194,7 @@ def quoted(self: Any, message: list[Base]) -> None: ...
         (quoted, "is not a message class"),
     ],
 )
-def test_a_handler_that_makes_no_sense_is_named_where_its_class_is_defined(method: Callable[..., Any], problem: str) -> None:
+def test_an_invalid_handler_is_named_where_its_class_is_defined(method: Callable[..., Any], problem: str) -> None:
     # A copy, so that the mark is not left on what other tests use.
     function = types.FunctionType(method.__code__, method.__globals__, method.__name__)
     function.__annotations__ = method.__annotations__
@@ -214,7 +214,7 @@ def test_two_handlers_for_one_type_are_refused() -> None:
             def two(self, message: Base | Other) -> None: ...
 
 
-def test_options_that_make_no_sense_are_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(DefinitionError, match="tried at least once"):
         on(attempts=0)(quoted)
     with pytest.raises(DefinitionError, match="give exception classes"):

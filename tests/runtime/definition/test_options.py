@@ -23,7 +23,7 @@ from coterie.testing.conformance.base import Echo, Note, Recorder
         ({"mailbox": 5}, r"Runtime\.mailbox=5: need a policy: MailboxPolicy"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused_and_leaves_nothing(options: dict[str, Any], error: str) -> None:
+def test_an_invalid_option_is_refused_and_leaves_nothing(options: dict[str, Any], error: str) -> None:
     before = threading.active_count()
     with pytest.raises(InvalidSetting, match=error):
         Runtime(**options)

@@ -39,7 +39,7 @@ def test_without_jitter_delays_grow_to_their_limit() -> None:
 @pytest.mark.parametrize(
     "arguments", [{"initial": -1}, {"factor": 0.5}, {"initial": 5, "maximum": 1}, {"jitter": 2}, {"jitter": -0.1}]
 )
-def test_a_backoff_that_makes_no_sense_is_refused(arguments: dict[str, float]) -> None:
+def test_an_invalid_backoff_is_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"Backoff\.\w+=.*: need a number"):
         Backoff(**arguments)
 

@@ -242,7 +242,7 @@ def test_a_system_without_threads_to_give_is_said_at_the_spawn(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("arguments", [{"least": 0}, {"least": 5, "most": 2}, {"idle_after": 0}, {"quantum": 0}])
-def test_a_dispatcher_that_makes_no_sense_is_refused(arguments: dict[str, int]) -> None:
+def test_an_invalid_dispatcher_is_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"Leased\.\w+=.*: need a"):
         Leased(**arguments)
 

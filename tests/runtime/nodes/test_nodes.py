@@ -127,7 +127,7 @@ def test_an_agent_that_never_existed_is_unknown_and_an_ended_one_has_stopped(pai
     )
 
 
-def test_a_node_that_is_not_there_is_said_at_once(pair: Pair) -> None:
+def test_a_missing_node_is_reported_at_once(pair: Pair) -> None:
     nowhere = pair.here.reference("coterie://nowhere/agent#3")
     with pytest.raises(UnknownAgent, match="no node nowhere is bound here"):
         nowhere.ask(Echo(1)).result(10)

@@ -54,7 +54,7 @@ def test_rationing_adds_granted_amounts_to_its_key_and_leaves_other_intents_to_a
 
 
 @pytest.mark.parametrize("amount", [-1, float("nan"), "x", None, True])
-def test_an_amount_that_makes_no_sense_is_refused(amount: Any) -> None:
+def test_an_invalid_amount_is_refused(amount: Any) -> None:
     for resolver in (resolvers.FirstCome(), resolvers.Rationing("k"), resolvers.Merge(), resolvers.RefuseOnConflict()):
         found, world = ends(resolver, {"k": 5}, take("ada", amount))
         assert (found, world.view()["k"]) == ({"ada": "refused"}, 5)

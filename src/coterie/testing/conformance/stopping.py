@@ -222,7 +222,7 @@ class Stopping(Suite):
         assert report.stuck == ()
         assert reply.exception() is not None
 
-    def test_a_handler_that_swallows_its_cancellation_ends_all_the_same(self) -> None:
+    def test_a_handler_that_swallows_its_cancellation_ends_too(self) -> None:
         runtime = self.runtime(stop_timeout=5.0)
         agent = runtime.spawn(StubbornAgent)
         reply = agent.ask(Stubborn(), timeout=None)

@@ -132,7 +132,7 @@ class Writing(Notes):
             assert numbers(database) == [1]
 
     @pytest.mark.parametrize("sql", ["SELEC 1", "SELECT * FROM nowhere", "SELECT ?", "SELECT 1; SELECT 2"])
-    def test_a_statement_that_makes_no_sense_is_named(self, sql: str) -> None:
+    def test_an_invalid_statement_is_named(self, sql: str) -> None:
         with self.notes() as database:
             with pytest.raises(StatementFailed, match="SELEC"):
                 database.write(lambda write: write.execute(sql)).result(10)
