@@ -1,7 +1,7 @@
-"""The end of the program: accepted work is finished within a limit, or its loss is told, on stderr and in the exit status.
+"""The end of the program: accepted work is finished within a limit, or its loss is reported on stderr and by the exit status.
 
-A program may end without having stopped what it made. Then the objects that hold accepted work finish it, one after
-another, in the order of `ExitOrder`: those that make work for others come first.
+A program may end without having stopped its runtimes, engines and stores. Then the objects that hold accepted work
+finish it, one after another, in the order of `ExitOrder`: those that make work for others come first.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def end_dropped(what: str, end: Callable[[], object]) -> None:
 
 @calls_out
 def finish() -> None:
-    """Let all registered objects finish. Tell losses on stderr; the exit status of the process then is 1."""
+    """Let all registered objects finish. Report losses on stderr; the exit status of the process is then 1."""
     while _HANDLERS:
         handler = min(_HANDLERS.copy().items(), key=lambda item: item[1])[0]
         _HANDLERS.pop(handler, None)

@@ -16,7 +16,7 @@ class _Closable(Protocol):
 
     @property
     def forked(self) -> bool:
-        """Whether they belong to the parent of this process."""
+        """True if they belong to the parent of this process."""
         ...
 
     def close(self, stop_users: Callable[[Countdown], object]) -> None:
@@ -57,7 +57,7 @@ class MemoryEnd:
             self._interval.release()
 
     def finish_at_exit(self) -> str | None:
-        """Close the store. Return what was lost, as text, or None."""
+        """Close the store. Return the loss as text; None without a loss."""
         try:
             self.close()
         except CoterieError as error:

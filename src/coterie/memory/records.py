@@ -226,7 +226,7 @@ class RecordStore:
 
     @property
     def forked(self) -> bool:
-        """Whether the store belongs to the parent of this process."""
+        """True if the store belongs to the parent of this process."""
         return self.tiers.forked
 
     def forget(self) -> bool:

@@ -35,7 +35,7 @@ class ProcessOwner(Protocol):
     """An object with handlers for the end of the process and for forks."""
 
     def stop_at_exit(self) -> str | None:
-        """Handle that the interpreter is about to end. Return what was lost, as text, or None."""
+        """Handle the end of the interpreter. Return the loss as text; None without a loss."""
         ...
 
     def after_fork_in_child(self) -> None:

@@ -169,7 +169,7 @@ class Writer:
 
     @property
     def ended(self) -> bool:
-        """Whether its thread has ended."""
+        """True if its thread has ended."""
         return not self._thread.is_alive()
 
     @property
