@@ -343,3 +343,26 @@ def test_a_message_is_kept_before_the_run_is_announced(server: Served) -> None:
             # What is in the log when the run is announced, whatever the front end does now.
             said = server.conversations.open(("agui", "-", f"left-{number}")).last_event
             assert said
+
+
+def test_what_a_run_brings_and_the_assistant_does_not_use_is_named(server: Served) -> None:
+    body = {
+        "threadId": "t",
+        "runId": "r",
+        "messages": [user("hello", "m1")],
+        "tools": [{"name": "paint", "description": "", "parameters": {}}],
+        "context": [{"description": "the page", "value": "prices"}],
+        "state": {"step": 1},
+        "forwardedProps": {},
+    }
+    with server.client() as client:
+        events = decoded(client.post("/agui", json=body).text)
+    assert types(events)[:2] == ["RUN_STARTED", "CUSTOM"]
+    assert events[1].name == "IGNORED"
+    assert {key: events[1].value[key] for key in ("tools", "context", "state")} == {
+        "tools": ["paint"],
+        "context": ["the page"],
+        "state": ["step"],
+    }
+    assert "forwardedProps" not in events[1].value
+    assert "CUSTOM" not in types(server.run("t", "more"))

@@ -157,3 +157,27 @@ def test_the_latest_conversation_of_each_user_is_remembered(tmp_path: Path) -> N
     assert ChatFolder(tmp_path).choose("bob", None, resume=True) == "his"
     (tmp_path / "latest.json").write_text("damaged")
     assert folder.choose("bob", "his", resume=True) == "his"
+
+
+def test_all_mistakes_of_a_scenario_come_in_one_message(tmp_path: Path) -> None:
+    more = """
+[model]
+name = ""
+[conversation]
+patience = -1
+steps = 0
+history = "many"
+[settings]
+size = 0
+colours = "red"
+"""
+    path = write(tmp_path, "code:with_settings", more, head="versoin = 2")
+    with pytest.raises(ScenarioError) as caught:
+        load_assistant(path)
+    lines = str(caught.value)
+    for key in ("versoin", "model.name", "patience", "steps", "conversation.history", "settings.size", "settings.colours"):
+        assert lines.count(key) == 1, (key, lines)
+    with pytest.raises(ScenarioError) as caught:
+        load_assistant(write(tmp_path, "code:absent", more))
+    assert "assistant.provider" in str(caught.value)
+    assert "patience" in str(caught.value)

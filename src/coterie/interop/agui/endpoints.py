@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from ag_ui.core import (
     PROTOCOL_VERSION,
     BaseEvent,
+    CustomEvent,
     RunErrorEvent,
     RunFinishedEvent,
     RunFinishedSuccessOutcome,
@@ -115,6 +116,8 @@ class AgUiEndpoints:
         deliveries: AsyncGenerator[Delivery, None],
     ) -> AsyncIterator[str]:
         yield _encoded(_started(parsed))
+        if ignored := parsed.ignored:
+            yield _encoded(CustomEvent(name="IGNORED", value=ignored))
         translator = EventTranslator(client.chat.operations(unfinished=True))
         try:
             async with contextlib.aclosing(deliveries):

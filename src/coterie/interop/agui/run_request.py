@@ -14,6 +14,7 @@ from coterie.interop.responses import HTTPProblem
 
 _INTERNAL_ERROR = re.compile(r"(?:answer|delivery)-(\d{1,19})(?:-\d+)?")
 _SHOWN = 5
+_IGNORED = "the assistant has its own tools, instructions and state; what it needs to know belongs into the user's message"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,19 @@ class RunRequest:
     after: int | None
     """The last of these events; None if the front end names none."""
     given: RunAgentInput
+
+    @property
+    def ignored(self) -> dict[str, Any]:
+        """Return what the run brings and the assistant does not use, by its keys; empty if there is nothing."""
+        given = self.given
+        found: dict[str, Any] = {
+            "tools": [each.name for each in given.tools or ()],
+            "context": [each.description for each in given.context or ()],
+            "state": sorted(given.state) if isinstance(given.state, dict) else [given.state] if given.state else [],
+            "forwardedProps": sorted(given.forwarded_props) if isinstance(given.forwarded_props, dict) else [],
+        }
+        found = {key: value for key, value in found.items() if value}
+        return found | {"reason": _IGNORED} if found else {}
 
     @property
     def begins(self) -> bool:

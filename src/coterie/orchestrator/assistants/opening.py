@@ -20,7 +20,7 @@ from coterie.errors.orchestrator import RunFolderFailed, RunUnknown
 from coterie.kernel import Clock, SystemClock
 from coterie.models import Model, ModelGateway
 from coterie.orchestrator.assistants.assistant import Assistant, Place
-from coterie.orchestrator.assistants.scenario import KIND, AssistantScenario
+from coterie.orchestrator.assistants.scenario import KIND, AssistantScenario, AssistantSettings, conversation_faults
 from coterie.orchestrator.code import Provider, load
 from coterie.orchestrator.problems import problem
 from coterie.orchestrator.scenario import read_scenario
@@ -92,17 +92,29 @@ def load_assistant(path: Path | str) -> LoadedAssistant:
         raise ScenarioError(path, [f"it is not TOML: {error}"]) from error
     if (kind := data.get("kind")) not in (None, KIND) and isinstance(kind, str):
         raise ScenarioError(path, [f"kind: {kind!r} is not talked to; use `coterie run`, or write kind = {KIND!r}"])
+    faults = conversation_faults(data.get("conversation"))
+    scenario: AssistantScenario | None = None
     try:
         scenario = AssistantScenario.model_validate(data)
     except ValidationError as error:
-        faults = [problem(each, data, AssistantScenario) for each in error.errors()]
-        raise ScenarioError(path, faults) from error
-    provider = load(scenario.assistant, path.parent)
+        faults = [problem(each, data, AssistantScenario) for each in error.errors()] + faults
+    provider = _provider(data, path.parent)
     if isinstance(provider, str):
-        raise ScenarioError(path, [f"assistant.provider: {provider}"])
-    if faults := provider.problems(scenario.settings):
-        raise ScenarioError(path, faults)
+        faults.append(f"assistant.provider: {provider}")
+    elif provider is not None and isinstance(given := data.get("settings", {}), dict):
+        faults += provider.problems(given)
+    if scenario is None or not isinstance(provider, Provider) or faults:
+        # The whole file was checked, so that one round mends all; the same fault may have been found twice.
+        raise ScenarioError(path, list(dict.fromkeys(faults)))
     return LoadedAssistant(path, scenario, provider)
+
+
+def _provider(data: dict[str, Any], folder: Path) -> Provider | str | None:
+    """Return the provider, or its fault; None if the table that names it is wrong itself."""
+    try:
+        return load(AssistantSettings.model_validate(data.get("assistant")), folder)
+    except ValidationError:
+        return None
 
 
 class OpenAssistant:

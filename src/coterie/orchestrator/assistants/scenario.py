@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
 from coterie.conversation import ConversationSettings
 from coterie.errors import InvalidSetting
@@ -67,6 +67,24 @@ ConversationTable: type[BaseModel] = create_model(
 """The table ``[conversation]``: the settings of conversations, by the same names."""
 
 
+def conversation_faults(given: object) -> list[str]:
+    """Return the faults of the values in the table ``[conversation]``, a line for each; types are checked elsewhere."""
+    faults = []
+    for key, value in given.items() if isinstance(given, dict) else ():
+        try:
+            ConversationTable(**{key: value})
+            ConversationSettings(**{key: value})
+        except ValidationError:
+            continue
+        except InvalidSetting as error:
+            faults.append(_named(error))
+    return faults
+
+
+def _named(error: InvalidSetting) -> str:
+    return str(error).replace("ConversationSettings.", "conversation.")
+
+
 class AssistantScenario(_Part):
     """A whole scenario file of kind ``conversation``."""
 
@@ -88,7 +106,7 @@ class AssistantScenario(_Part):
         try:
             self.behaviour("")
         except InvalidSetting as error:
-            raise ValueError(str(error).replace("ConversationSettings.", "conversation.")) from error
+            raise ValueError(_named(error)) from error
         return self
 
     def behaviour(self, instructions: str) -> ConversationSettings:
