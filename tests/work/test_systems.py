@@ -176,13 +176,17 @@ def test_async_with_ends_off_the_loop(make: Any) -> None:
     assert asyncio.run(main()) == threading.current_thread().name
 
 
-def test_an_error_of_the_end_leaves_the_block() -> None:
+def test_an_error_of_the_end_leaves_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ProcessingEngine()
+
     async def main() -> None:
-        async with ProcessingEngine() as engine:
-            engine._stop = fail  # type: ignore[assignment,method-assign] # a fault
+        async with engine:
+            monkeypatch.setattr(engine, "_stop", fail)
 
     with pytest.raises(TypeError):
         asyncio.run(main())
+    monkeypatch.undo()
+    engine.stop()
 
 
 # Keys and handlers.

@@ -84,7 +84,9 @@ their room, such as `coterie.errors.storage`.
     ├── ComponentError                    a request to a component failed
     │   ├── UnknownComponent (LookupError)  no component has that name
     │   ├── MalformedRequest (ValueError)   the component cannot read the request
-    │   └── ComponentDown                 it failed its checks, and could not be restarted
+    │   ├── ComponentDown                 it failed its checks, and could not be restarted
+    │   ├── ComponentTimeout (TimeoutError)  the request exceeded its own time limit
+    │   └── UnknownResponse (LookupError)   the orchestrator has no such response
     ├── WorldError                        an operation on a world failed
     │   ├── InvalidValue (ValueError)     a key or a value cannot be part of a world
     │   ├── InvalidIntent (ValueError)    an intent cannot be committed

@@ -62,3 +62,19 @@ class ComponentDown(ComponentError):
 
     def __init__(self, component: str, reason: str) -> None:
         super().__init__(f"the component {component} is down: {reason}")
+
+
+class ComponentTimeout(ComponentError, TimeoutError):
+    """A request to a component exceeded its own time limit."""
+
+    def __init__(self, component: str, operation: str, seconds: float) -> None:
+        super().__init__(f"{operation} of the component {component} did not answer within the {seconds:g} s of its request")
+
+
+class UnknownResponse(ComponentError, LookupError):
+    """An orchestrator has no response with a correlation."""
+
+    def __init__(self, correlation: str) -> None:
+        super().__init__(
+            f"there is no response to a request {correlation!r}: it was not made, had no correlation of its own, or is too old"
+        )

@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from coterie.concurrency import AsyncContext, ends_in_order
+from coterie.concurrency import AsyncContext, Rank, Signal, ends_in_order, new_lock
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_number, choice
 from coterie.work.jobs import Job, JobState
@@ -22,6 +22,10 @@ Admit = Callable[[int], object]
 """Called with 1 before a job is accepted; it may wait, or raise to refuse the job."""
 
 
+_RESTARTS = new_lock(Rank.RECORDS)
+"""Guards the beginning of restarts."""
+
+
 class WorkSystem(AsyncContext):
     """The base of `ProcessingEngine` and `ActionSystem`. Safe from any thread."""
 
@@ -30,6 +34,8 @@ class WorkSystem(AsyncContext):
     _end: EngineEnd
     _options: Mapping[str, Any]
     """The arguments of the constructor, for `restart`."""
+    _restarting: Signal | None = None
+    """Set at the end of the restart that is under way."""
 
     def __enter__(self) -> Self:
         return self
@@ -90,12 +96,28 @@ class WorkSystem(AsyncContext):
         start at zero. Return the report of the stop. Raises `JobWaitCycle` in a job of this object, and `InvalidSetting`.
         """
         check_number("restart.timeout", timeout)
-        report = self._stop(drain=False, timeout=timeout)
-        before = {kind: pool.table.numbers for kind, pool in self._pools.items()}
-        type(self).__init__(self, **self._options)
-        for kind, pool in self._pools.items():
-            pool.numbers = pool.table.numbers = before[kind]
+        ended = Signal()
+        with _RESTARTS:
+            running, self._restarting = self._restarting, self._restarting or ended
+        if running is not None:
+            # Another thread restarts it already.
+            running.wait()
+            return WorkStopReport()
+        try:
+            report = self._stop(drain=False, timeout=timeout)
+            before = {kind: pool.table.numbers for kind, pool in self._pools.items()}
+            type(self).__init__(self, **self._options)
+            for kind, pool in self._pools.items():
+                pool.numbers = pool.table.numbers = before[kind]
+        finally:
+            self._restarting = None
+            ended.set()
         return report
+
+    @property
+    def restarting(self) -> bool:
+        """Return whether a restart is under way."""
+        return self._restarting is not None
 
     def _stop(self, *, drain: bool, timeout: float) -> WorkStopReport:
         """Stop and wait for the end; see `stop`."""

@@ -48,10 +48,14 @@ class WorkCollector(MetricsCollector[WorkMetricsSource]):
         abandoned = gauge("coterie_workers_abandoned", "Threads whose job ended before its function.", ["engine"])
         scaling = gauge("coterie_scaling_events", "Recent changes of the number of workers.", ["engine"])
         errors = counter("coterie_callback_errors", "Callbacks that raised.", ["engine"])
+        unheard = counter("coterie_jobs_unheard", "Failures that no caller took in time.", ["engine"])
+        retained = gauge("coterie_jobs_retained_bytes", "Estimated size of the results of retained jobs.", ["engine"])
         late = counter("coterie_attempts_late", "Attempts that returned after their job had ended.", ["engine"])
         snapshots = [source.metrics() for source in sources]
         for metrics in snapshots:
             late.add_metric([metrics.name], metrics.late)
+            unheard.add_metric([metrics.name], metrics.unheard)
+            retained.add_metric([metrics.name], metrics.retained_bytes)
             for name, counts in metrics.lanes.items():
                 labels = [metrics.name, str(name)]
                 submitted.add_metric(labels, counts.submitted)
@@ -78,12 +82,14 @@ class WorkCollector(MetricsCollector[WorkMetricsSource]):
 def _add_actions(families: MetricFamilies, systems: Sequence[ActionMetrics]) -> None:
     """Add the metrics that only action systems have."""
     gauge = families.gauge
+    dropped = families.counter("coterie_actions_dead_dropped", "Dead actions that were dropped above the maximum.", ["engine"])
     dead = gauge("coterie_actions_dead", "Retained dead actions.", ["engine"])
     using = gauge("coterie_resource_in_use", "Actions that use the resource.", ["engine", "resource"])
     waiting = gauge("coterie_resource_waiting", "Actions that wait for the resource.", ["engine", "resource"])
     circuit = gauge("coterie_circuit", "1 for the current state of the circuit.", ["engine", "target", "state"])
     for system in systems:
         dead.add_metric([system.name], system.dead)
+        dropped.add_metric([system.name], system.dead_dropped)
         for name, resource in system.resources.items():
             using.add_metric([system.name, name], resource.in_use)
             waiting.add_metric([system.name, name], resource.waiting)

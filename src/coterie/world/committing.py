@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from coterie.errors import InvalidValue, ResolverFailed, UpdateRefused, describe
@@ -70,6 +70,7 @@ class PendingCommit:
             _check_key(key)
             changes.pop(key, None)
             fold.remove(key)
+        expires = {} if effects.ttl is None else self._expire(changes, self._time + effects.ttl)
         fold.sequence = sequence = fold.sequence + 1
         # Copied, because the caller keeps the arguments of the intent and may change them.
         details: Mapping[str, Any] = {**intent.arguments}
@@ -84,13 +85,21 @@ class PendingCommit:
                 decision.reason,
                 changes,
                 tuple(effects.removes),
-                {},
+                expires,
                 details,
                 intent.round,
                 intent.stage,
                 self._time,
             )
         )
+
+    def _expire(self, keys: Iterable[str], when: float) -> dict[str, float]:
+        """Let keys that were just set expire at a time, and return that time by key."""
+        expires = dict.fromkeys(keys, when)
+        for key in expires:
+            self.fold.expire_at(key, when)
+        self.expires.update(expires)
+        return expires
 
     def noted(self, made: ExternalEvent) -> None:
         """Apply an external event whose values are frozen."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Iterator
 
 import msgspec
 
@@ -56,6 +57,13 @@ class History:
         if first <= self._before.sequence:
             return None
         return [event for _, events in self._moments for event in events if first <= event.sequence <= last]
+
+    def since(self, time: float) -> Iterator[Event]:
+        """Yield the known events at or after a time, newest commit first."""
+        for _, events in reversed(list(self._moments)):
+            if events[-1].time < time:
+                return
+            yield from events
 
 
 class Statistics(msgspec.Struct, frozen=True):

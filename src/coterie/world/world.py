@@ -21,6 +21,7 @@ from coterie.world.history import History, Statistics
 from coterie.world.intent import ExternalEvent, Intent, in_order
 from coterie.world.log import EventLog, append, newest_state
 from coterie.world.maintenance import ExpiryQueue, WorldMaintenance
+from coterie.world.measuring import FiguresSource, merged_figures, stale_keys
 from coterie.world.observers import Observer, Observers
 from coterie.world.resolvers import FirstCome, Resolver
 from coterie.world.state.differences import Difference, differences
@@ -50,8 +51,8 @@ class World(AsyncContext):
     `clock` gives the world's time, in seconds since 1970, unless a commit gives one. `history` is the number of events in
     memory. A snapshot is stored in the log after every `snapshot_every` events, or after as many events as there are keys
     if those are more; every `snapshot_seconds` if given; and on close. Every `expire_every` seconds, if given, expired
-    keys are removed. `admit` is called before each commit with the number of its intents, and may wait or raise: see
-    `ResourceController`.
+    keys are removed. `admit` is called before each commit with the number of its intents, and before each update
+    with 1; it may wait or raise: see `ResourceController`.
 
     Safe from any thread. Commits run one after another, in the order of arrival; readers never wait for them. `_lock`
     guards the newest view, the digest and the history, and no user code runs under it.
@@ -88,8 +89,8 @@ class World(AsyncContext):
         self._view, self._digest, self._kept = (EMPTY, Digest(), 0) if log is None else newest_state(log)
         self._expiries = ExpiryQueue(self._view)
         self._history = History(self._view, history)
-        if self._view.sequence == 0:
-            self._begin(initial or {})
+        if self._view.sequence == 0 and initial:
+            self.update(initial, kind=EventKind.BEGAN)
         self._maintenance = WorldMaintenance(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
 
     @classmethod
@@ -165,9 +166,20 @@ class World(AsyncContext):
 
     def statistics(self) -> Statistics:
         """Return the counts."""
-        view = self._view
-        observers = self._observers
+        view, observers = self._view, self._observers
         return Statistics(len(view), view.sequence, self._commits, self._snapshots, observers.failures, observers.last_failure)
+
+    def metrics(self, *monitors: FiguresSource) -> dict[str, float]:
+        """Return the counts, and the last figures of monitors, as one set by name."""
+        return merged_figures(self.statistics(), monitors)
+
+    def stale(self, age: float) -> tuple[str, ...]:
+        """Return the keys that were not set for `age` seconds of the world's time, as far as its history in memory reaches."""
+        check_number("World.stale.age", age)
+        since = self.clock.time() - age
+        with self._lock:
+            view, recent = self._view, list(self._history.since(since))
+        return stale_keys(view, recent, since)
 
     # Changing.
 
@@ -233,6 +245,8 @@ class World(AsyncContext):
             raise InvalidSetting("World.update.remove", remove, "several keys: [...]")
         check_number("World.update.time", time, least=-_FOREVER, optional=True)
         check_number("World.update.ttl", ttl, above=0, optional=True)
+        if self._admit is not None and kind != EventKind.BEGAN:
+            self._admit(1)
         note = ExternalEvent(kind, agent, reason, changes or {}, remove, {} if details is None else details, round).frozen()
 
         def make(view: View, now: float) -> PendingCommit:
@@ -310,7 +324,7 @@ class World(AsyncContext):
             view = self._view
             total = self._digest.total(view)
             before, self._kept = self._kept, view.sequence
-            fresh = view.sequence > before
+            fresh = self.log is not None and view.sequence > before
         if fresh and self.log is not None:
             # After a failure it is not tried again at each commit, but after the usual number of events.
             self.log.keep(view, total).result()
@@ -383,7 +397,3 @@ class World(AsyncContext):
             self.snapshot()
         except CoterieError:
             _log.exception("a snapshot of a world could not be stored; its events are in the log")
-
-    def _begin(self, initial: Mapping[str, Any]) -> None:
-        if initial:
-            self.update(initial, kind=EventKind.BEGAN)

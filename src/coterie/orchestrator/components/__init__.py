@@ -11,16 +11,13 @@ from coterie.orchestrator.components.component import (
     Components,
     ComponentState,
     ComponentStatus,
+    GetResponse,
     GetStatus,
+    current_request,
 )
+from coterie.orchestrator.components.environment import WorldFeedback, environment_component
 from coterie.orchestrator.components.orchestrator import Orchestrator
-from coterie.orchestrator.components.ready_made import (
-    WorldFeedback,
-    action_component,
-    environment_component,
-    memory_component,
-    processing_component,
-)
+from coterie.orchestrator.components.ready_made import action_component, memory_component, processing_component
 
 __all__ = [
     "Component",
@@ -29,10 +26,12 @@ __all__ = [
     "ComponentState",
     "ComponentStatus",
     "Components",
+    "GetResponse",
     "GetStatus",
     "Orchestrator",
     "WorldFeedback",
     "action_component",
+    "current_request",
     "environment_component",
     "memory_component",
     "processing_component",

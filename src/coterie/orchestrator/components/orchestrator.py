@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
+import logging
 import math
-from typing import Any
+from typing import Any, TypeVar
 
-from coterie.errors import HandlerFailed, describe
-from coterie.errors.orchestrator import ComponentDown, MalformedRequest, UnknownComponent
+from coterie.errors import AskTimeout, HandlerFailed, describe
+from coterie.errors.orchestrator import ComponentDown, ComponentTimeout, MalformedRequest, UnknownComponent
 from coterie.kernel import check_number
 from coterie.messaging import Message
 from coterie.orchestrator.components.component import (
+    SERVED,
     Component,
     ComponentReply,
     ComponentRequest,
     Components,
     ComponentState,
     ComponentStatus,
+    CurrentRequest,
+    GetResponse,
     GetStatus,
 )
+from coterie.orchestrator.components.responses import Outcome, Responses
 from coterie.runtime import Agent, AgentRef, on
+from coterie.work import Priority, TaskType
+
+M = TypeVar("M", bound=Message)
 
 
 class OperationFailed(Exception):
@@ -36,6 +44,8 @@ class Router(Agent):
         """Pass a request to a component."""
         component = self.context.use(Components).get(request.component)
         operation = component.operation(request.operation, request.arguments)
+        orchestrator = self.context.sender
+        SERVED.set(None if orchestrator is None else CurrentRequest(request, orchestrator))
         try:
             value: Any = await self.context.run_blocking(operation, **request.arguments)
             if inspect.isawaitable(value):
@@ -64,6 +74,8 @@ class Orchestrator(Agent):
     component that is down and an operation that raises fail only the ask (`HandlerFailed`, with that error as its cause).
     Every `check_every` seconds each component is checked. If a check fails, or does not answer within `check_timeout`, the
     component is restarted, if it has a restart.
+
+    The response to a request that has a correlation of its own is kept: the last `keep_responses`, for `keep_seconds`.
     """
 
     def __init__(
@@ -73,11 +85,16 @@ class Orchestrator(Agent):
         most_routers: int = 8,
         check_every: float = 5.0,
         check_timeout: float = 5.0,
+        keep_responses: int = 1_000,
+        keep_seconds: float = 300.0,
     ) -> None:
         check_number("Orchestrator.per_router", per_router, least=1, whole=True)
         check_number("Orchestrator.most_routers", most_routers, least=1, whole=True)
         check_number("Orchestrator.check_every", check_every, above=0)
         check_number("Orchestrator.check_timeout", check_timeout, above=0)
+        check_number("Orchestrator.keep_responses", keep_responses, whole=True)
+        check_number("Orchestrator.keep_seconds", keep_seconds)
+        self._responses = Responses(keep_responses, keep_seconds, self.context.runtime.clock)
         self.per_router = per_router
         self.most_routers = most_routers
         self.check_every = check_every
@@ -100,36 +117,74 @@ class Orchestrator(Agent):
 
     @on(interleave=True, raises=Exception)
     async def route(self, request: ComponentRequest) -> ComponentReply:
-        """Return the reply of a request's component. Raises `ComponentDown` and the errors of the operation."""
+        """Return the reply of a request's component.
+
+        Raises `ComponentDown`, `ComponentTimeout`, `MalformedRequest`, and the errors of the operation.
+        """
         component = self.context.use(Components).get(request.component)
         component.operation(request.operation, request.arguments)
+        check_options(request)
         status = self._status[component.name]
         if status.state is ComponentState.DOWN:
             raise ComponentDown(component.name, status.last_error)
         if not request.correlation:
-            request = ComponentRequest(
-                request.component, request.operation, request.arguments, correlation=str(next(self._numbers))
-            )
+            return await self._serve(changed(request, correlation=str(next(self._numbers))))
+        outcome = self._responses.begin(request.correlation)
+        # A task of its own, so that the request goes on when its asker leaves.
+        self.context.create_task(self._serve_kept(request, outcome))
+        return (await asyncio.shield(outcome)).take()
+
+    @on(interleave=True, raises=Exception)
+    async def response(self, message: GetResponse) -> ComponentReply:
+        """Return the response to an earlier request, once it has ended. Raises its error, and `UnknownResponse`."""
+        return await self._responses.get(message.correlation)
+
+    async def _serve_kept(self, request: ComponentRequest, outcome: asyncio.Future[Outcome]) -> None:
+        try:
+            ended = Outcome(await self._serve(request))
+        except Exception as error:  # noqa: BLE001 - the readers of the response raise it
+            ended = Outcome(None, error)
+        self._responses.end(request.correlation, outcome, ended)
+
+    async def _serve(self, request: ComponentRequest) -> ComponentReply:
+        """Pass a request to a router, and return the reply."""
+        name = request.component
         router = self._least_busy()
         self._routers[router] += 1
-        self._note(component.name, requests=1, in_hand=1)
+        self._note(name, requests=1, in_hand=1)
         try:
-            # The asker's deadline ends this handler, and with it the ask.
-            return await router.ask(request, timeout=None)
+            # Without a limit of its own the asker's deadline ends this handler, and with it the ask.
+            return await router.ask(request, timeout=request.timeout)
         except HandlerFailed as failed:
             cause = failed.__cause__
             error = cause.__cause__ if isinstance(cause, OperationFailed) and cause.__cause__ is not None else failed
-            self._note(component.name, failed=1, last_error=describe(error))
+            self._note(name, failed=1, last_error=describe(error))
             raise error from None
+        except AskTimeout:
+            timeout = ComponentTimeout(name, request.operation, request.timeout or 0.0)
+            self._note(name, failed=1, last_error=describe(timeout))
+            raise timeout from None
         finally:
-            self._note(component.name, in_hand=-1)
+            self._note(name, in_hand=-1)
             if router in self._routers:
                 self._routers[router] -= 1
 
     @on(interleave=True)
     async def status(self, _: GetStatus) -> dict[str, ComponentStatus]:
-        """Return the status of each component by name."""
-        return dict(self._status)
+        """Return the status of each component by name, with the figures that it has now."""
+        components = self.context.use(Components)
+        figures = await asyncio.gather(*(self._figures(components.get(name)) for name in components.names))
+        return {name: changed(self._status[name], metrics=each) for name, each in zip(components.names, figures, strict=True)}
+
+    async def _figures(self, component: Component) -> dict[str, float]:
+        if component.metrics is None:
+            return {}
+        try:
+            async with asyncio.timeout(self.check_timeout):
+                return dict(await self.context.run_blocking(component.metrics))
+        except Exception as error:  # noqa: BLE001 - a component without figures has a status all the same
+            self._note(component.name, last_error=f"its metrics: {describe(error)}")
+            return {}
 
     @on
     def look(self, _: _Look) -> None:
@@ -151,17 +206,23 @@ class Orchestrator(Agent):
 
     async def _check(self, component: Component) -> None:
         """Check a component, and restart it if it fails."""
+        was_down = self._status[component.name].state is ComponentState.DOWN
         try:
             problem = await self._problem(component.check)
             if problem and component.restart is not None:
                 self._note(component.name, state=ComponentState.RESTARTING, last_error=problem)
-                self.context.log.warning("the component %s failed its check and is restarted: %s", component.name, problem)
+                self.context.log.log(
+                    logging.DEBUG if was_down else logging.WARNING,
+                    "the component %s failed its check and is restarted: %s",
+                    component.name,
+                    problem,
+                )
                 problem = await self._problem(component.restart, false_is_fine=True)
                 if not problem:
                     self._note(component.name, restarts=1)
                     problem = await self._problem(component.check)
             if problem:
-                if self._status[component.name].state is not ComponentState.DOWN:
+                if not was_down:
                     self.context.log.error("the component %s is down: %s", component.name, problem)
                 self._note(component.name, checks=1, state=ComponentState.DOWN, last_error=problem)
             else:
@@ -180,7 +241,9 @@ class Orchestrator(Agent):
             return f"no answer within {self.check_timeout:g} s"
         except Exception as error:  # noqa: BLE001 - it becomes the component's status
             return describe(error)
-        return "its check says that it is not well" if answer is False and not false_is_fine else ""
+        if false_is_fine:
+            return ""
+        return answer if isinstance(answer, str) else "its check says that it is not well" if answer is False else ""
 
     def _least_busy(self) -> AgentRef:
         router = min(self._routers, key=self._routers.__getitem__)
@@ -217,3 +280,21 @@ class Orchestrator(Agent):
             state=old.state if state is None else state,
             last_error=old.last_error if last_error is None else last_error,
         )
+
+
+def changed(message: M, **fields: Any) -> M:
+    """Return a copy of a message with other values in some fields."""
+    return type(message)(**{name: getattr(message, name) for name in message.__struct_fields__} | fields)
+
+
+def check_options(request: ComponentRequest) -> None:
+    """Raise `MalformedRequest` unless the priority, the type and the time limit of a request make sense."""
+    problem = ""
+    if request.priority and request.priority not in set(Priority):
+        problem = f"the priority {request.priority!r} is not one of {', '.join(Priority)}"
+    elif request.type and request.type not in set(TaskType):
+        problem = f"the type {request.type!r} is not one of {', '.join(TaskType)}"
+    elif request.timeout is not None and not request.timeout > 0:
+        problem = f"the timeout {request.timeout!r} is not a number of seconds above 0"
+    if problem:
+        raise MalformedRequest(request.component, problem)

@@ -1,63 +1,225 @@
-"""Ready-made components of memories, engines, action systems and worlds."""
+"""Ready-made components of memories, engines and action systems."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from coterie.concurrency import Rank, new_lock
 from coterie.errors import WorkStopped
-from coterie.memory import TieredMemory
-from coterie.orchestrator.components.component import Component
-from coterie.work import Action, ActionSystem, Job, Priority, ProcessingEngine
-from coterie.world import Event, Intent, Resolver, World
+from coterie.memory import AgentMemory, TieredMemory
+from coterie.orchestrator.components.component import Component, current_request
+from coterie.work import ActionSystem, Job, ProcessingEngine
+
+_PROBE = "coterie/health"
+"""A key that is read to see whether the tiers of a memory answer."""
 
 
-def memory_component(memory: TieredMemory, name: str = "memory") -> Component:
-    """Return a component that stores, gets, searches and deletes memories."""
+def memory_component(
+    memory: TieredMemory,
+    name: str = "memory",
+    *,
+    minds: Callable[[str], AgentMemory] | None = None,
+    restart: Callable[[], object] | None = None,
+) -> Component:
+    """Return a component of a memory.
+
+    Its operations are those of `TieredMemory` (`store`, `get`, `delete`, `search`, `recent`, `flush`, `maintain`,
+    `decisions`, `metrics`) and of `AgentMemory`, with the argument `agent` (`remember`, `learn`, `recall`, `consolidate`,
+    `forget`, `stats`, and `recent_episodes` for its `recent`). `minds` makes the handle of an agent, once for each. The
+    check asks every tier, so that a Redis that is gone shows. Its restart asks them again: a connection is made anew when
+    its server is back. Give a `restart` that does more.
+    """
+    tiered: tuple[Callable[..., Any], ...] = (
+        memory.store, memory.get, memory.delete, memory.search, memory.recent, memory.flush, memory.maintain,
+        memory.decisions, memory.metrics,
+    )  # fmt: skip
+    agents = AgentOperations(minds if minds is not None else partial(AgentMemory, memory))
+    check = partial(_check_tiers, memory)
     return Component(
         name,
-        {"store": memory.store, "get": memory.get, "delete": memory.delete, "search": memory.search},
-        check=memory.metrics,
+        {each.__name__: each for each in (*tiered, *agents.operations)},
+        check=check,
+        restart=restart if restart is not None else check,
+        metrics=partial(_memory_figures, memory),
     )
+
+
+def _check_tiers(memory: TieredMemory) -> str | None:
+    """Ask every tier. Return the problem of one that is away, or None. Raises the errors of `TieredMemory.get`."""
+    memory.get(_PROBE)
+    return "; ".join(f"{tier.name}: {tier.away}" for tier in memory.metrics().tiers.values() if tier.away) or None
+
+
+def _memory_figures(memory: TieredMemory) -> dict[str, float]:
+    metrics = memory.metrics()
+    return {
+        "stores": metrics.stores,
+        "deletes": metrics.deletes,
+        "cached": metrics.cache.entries,
+        "hits": metrics.cache.hits,
+        "misses": metrics.cache.misses,
+        "queued": metrics.waiting_reads,
+    }
 
 
 def processing_component(
-    engine: ProcessingEngine, functions: Mapping[str, Callable[..., Any]], name: str = "processing", **options: Any
+    engine: ProcessingEngine,
+    functions: Mapping[str, Callable[..., Any]],
+    name: str = "processing",
+    *,
+    stalled_after: float = 30.0,
+    restart: Callable[[], object] | None = None,
+    **options: Any,
 ) -> Component:
     """Return a component that submits jobs: each operation is a function, called with the request's arguments.
 
-    `options` are those of `ProcessingEngine.submit`.
+    `options` are those of `ProcessingEngine.submit`; the priority, the type and the time limit of a request come before
+    them. It is not well when `engine.health(stalled_after)` is not. If its workers hang, `engine.restart` then cancels its
+    jobs and replaces them; one that was stopped stays so, unless ``restart=engine.restart`` is given.
     """
-
-    def operation(function: Callable[..., Any]) -> Callable[..., Job[Any]]:
-        return _Submit(function, lambda keywords: engine.submit(function, keywords=keywords, **options))
-
-    return Component(
-        name, {each: operation(function) for each, function in functions.items()}, check=lambda: check_serving(engine)
-    )
+    return _work_component(name, engine, _operations(engine.submit, functions, options, typed=True), stalled_after, restart)
 
 
 def action_component(
-    system: ActionSystem, functions: Mapping[str, Callable[..., Any]], name: str = "action", **options: Any
+    system: ActionSystem,
+    functions: Mapping[str, Callable[..., Any]],
+    name: str = "action",
+    *,
+    stalled_after: float = 30.0,
+    restart: Callable[[], object] | None = None,
+    **options: Any,
 ) -> Component:
     """Return a component that submits actions: each operation is a function, called with the request's arguments.
 
-    `options` are those of `ActionSystem.submit`.
+    `options` are those of `ActionSystem.submit`; the priority and the time limit of a request come before them. It is
+    checked and restarted as a `processing_component` is.
     """
+    return _work_component(name, system, _operations(system.submit, functions, options, typed=False), stalled_after, restart)
 
+
+def check_serving(engine: ProcessingEngine | ActionSystem, stalled_after: float = 30.0) -> str | None:
+    """Return the problem of an engine that takes no jobs or makes no progress, or None."""
+    return engine.health(stalled_after).problem or None
+
+
+def restart_hung(engine: ProcessingEngine | ActionSystem) -> None:
+    """Restart an engine that makes no progress. One that was stopped stays so: raises `WorkStopped`."""
+    if engine.stopped and not engine.restarting:
+        raise WorkStopped(engine.name)
+    engine.restart()
+
+
+def work_figures(engine: ProcessingEngine | ActionSystem) -> dict[str, float]:
+    """Return the figures of an engine for the status of its component."""
+    health, totals = engine.health(), engine.metrics().totals
+    return {
+        "queued": health.queued,
+        "oldest_wait": health.oldest_wait,
+        "running": totals.running,
+        "pending": totals.pending,
+        "workers": health.workers,
+        "busy": health.busy,
+        "utilisation": health.utilisation,
+        "abandoned": health.abandoned,
+        "submitted": totals.submitted,
+        "succeeded": totals.succeeded,
+        "failed": totals.failed,
+        "retries": totals.retries,
+    }
+
+
+def request_options(options: Mapping[str, Any], *, typed: bool) -> dict[str, Any]:
+    """Return the options of a submission, with those of the request that is served before the given ones."""
+    serving = current_request()
+    merged = dict(options)
+    if serving is not None:
+        request = serving.request
+        merged |= {"priority": request.priority} if request.priority else {}
+        merged |= {"type": request.type} if request.type and typed else {}
+        merged |= {"deadline": request.timeout} if request.timeout is not None else {}
+    return merged
+
+
+def _operations(
+    submit: Callable[..., Job[Any]], functions: Mapping[str, Callable[..., Any]], options: Mapping[str, Any], *, typed: bool
+) -> dict[str, Callable[..., Job[Any]]]:
     def operation(function: Callable[..., Any]) -> Callable[..., Job[Any]]:
-        return _Submit(function, lambda keywords: system.submit(function, keywords=keywords, **options))
+        return _Submit(function, lambda keywords: submit(function, keywords=keywords, **request_options(options, typed=typed)))
 
+    return {each: operation(function) for each, function in functions.items()}
+
+
+def _work_component(
+    name: str,
+    engine: ProcessingEngine | ActionSystem,
+    operations: Mapping[str, Callable[..., Any]],
+    stalled_after: float,
+    restart: Callable[[], object] | None,
+) -> Component:
     return Component(
-        name, {each: operation(function) for each, function in functions.items()}, check=lambda: check_serving(system)
+        name,
+        operations,
+        check=partial(check_serving, engine, stalled_after),
+        restart=restart if restart is not None else partial(restart_hung, engine),
+        metrics=partial(work_figures, engine),
     )
 
 
-def check_serving(engine: ProcessingEngine | ActionSystem) -> bool:
-    """Return True if an engine takes jobs. Raises `WorkStopped`."""
-    if engine.stopped:
-        raise WorkStopped(engine.name)
-    return True
+class AgentOperations:
+    """The operations of a memory component on the memories of one agent.
+
+    Each handle is made once. Safe from any thread; `_lock` guards the table of handles.
+    """
+
+    def __init__(self, make: Callable[[str], AgentMemory]) -> None:
+        self._make = make
+        self._lock = new_lock(Rank.RECORDS)
+        self._minds: dict[str, AgentMemory] = {}
+
+    @property
+    def operations(self) -> tuple[Callable[..., Any], ...]:
+        """Return all operations."""
+        return (
+            self.remember, self.learn, self.recall, self.recent_episodes, self.consolidate, self.forget, self.stats,
+        )  # fmt: skip
+
+    def remember(self, agent: str, value: Any, importance: float = 0.5, options: Mapping[str, Any] | None = None) -> str:
+        """Store an episode; see `AgentMemory.remember`."""
+        return self._of(agent).remember(value, importance, **(options or {}))
+
+    def learn(self, agent: str, value: Any, importance: float = 0.5, options: Mapping[str, Any] | None = None) -> str:
+        """Store a semantic memory; see `AgentMemory.learn`."""
+        return self._of(agent).learn(value, importance, **(options or {}))
+
+    def recall(self, agent: str, question: str, k: int = 10, options: Mapping[str, Any] | None = None) -> object:
+        """Return the memories that answer a question; see `AgentMemory.recall`."""
+        return self._of(agent).recall(question, k, **(options or {}))
+
+    def recent_episodes(self, agent: str, limit: int = 20) -> object:
+        """Return the newest episodes; see `AgentMemory.recent`."""
+        return self._of(agent).recent(limit)
+
+    def consolidate(self, agent: str, *, force: bool = False) -> object:
+        """Make semantic memories from episodes; see `AgentMemory.consolidate`."""
+        return self._of(agent).consolidate(force=force)
+
+    def forget(self, agent: str, id: str) -> list[str]:  # noqa: A002 - the field's own name
+        """Delete a memory; see `AgentMemory.forget`."""
+        return self._of(agent).forget(id)
+
+    def stats(self, agent: str) -> object:
+        """Return statistics; see `AgentMemory.stats`."""
+        return self._of(agent).stats()
+
+    def _of(self, agent: str) -> AgentMemory:
+        mind = self._minds.get(agent)
+        if mind is None:
+            made = self._make(agent)
+            with self._lock:
+                mind = self._minds.setdefault(agent, made)
+        return mind
 
 
 class _Submit:
@@ -70,72 +232,3 @@ class _Submit:
 
     def __call__(self, **keywords: Any) -> Job[Any]:
         return self._submit(keywords)
-
-
-class _PendingIntent:
-    """An intent and its events. Written by the worker that applies it, and read afterwards."""
-
-    def __init__(self, intent: Intent) -> None:
-        self.intent = intent
-        self.events: tuple[Event, ...] = ()
-
-
-class WorldFeedback:
-    """Commits the results of actions to a world, if they are an `Intent` or a list of intents; ignores other results.
-
-    ::
-
-        with ActionSystem(apply=WorldFeedback(world, resolvers.Rationing("lake"))) as system:
-            system.submit(Intent, "ada", "take", {"key": "lake", "amount": 10}).result()
-
-    Safe from any thread, for the world is: commits are made one after the other.
-    """
-
-    def __init__(self, world: World, resolver: Resolver | None = None, *, seed: int | str | None = None) -> None:
-        self._world = world
-        self._resolver = resolver
-        self._seed = seed
-
-    def __call__(self, _: Action[Any], result: object) -> None:
-        """Apply a result. Raises the errors of `World.commit`; a retry then repeats only this call."""
-        if isinstance(result, _PendingIntent):
-            result.events = self._commit([result.intent])
-        elif isinstance(result, Intent):
-            self._commit([result])
-        elif isinstance(result, list | tuple) and result and all(isinstance(each, Intent) for each in result):
-            self._commit(list(result))
-
-    def _commit(self, intents: list[Intent]) -> tuple[Event, ...]:
-        return self._world.commit(intents, resolver=self._resolver, seed=self._seed)
-
-
-def environment_component(world: World, system: ActionSystem, name: str = "environment", **options: Any) -> Component:
-    """Return a component of a world: `read` a key, `view` all keys under a prefix (without the prefix), `intend` a change.
-
-    `system` must be made with ``apply=WorldFeedback(world)``. `intend` returns one mapping for each event of the intent, with
-    its `sequence`, `kind` (granted, cut, refused), `reason` and `changes`. Intents have no round, so those of different
-    requests count in the order in which their actions end. `options` are those of `ActionSystem.submit`; by default nothing
-    is retried.
-    """
-    options = {"retry": None, **options}
-
-    def read(key: str, default: object = None) -> Any:
-        return world.view().get(key, default)
-
-    def view(prefix: str = "") -> dict[str, Any]:
-        return world.view().under(prefix)
-
-    async def intend(
-        agent: str, action: str, arguments: Mapping[str, Any] | None = None, priority: str = Priority.NORMAL
-    ) -> list[dict[str, Any]]:
-        pending = _PendingIntent(Intent(agent, action, dict(arguments or {})))
-        # To submit may take a moment where a queue is full, but on an event loop it never blocks.
-        await system.submit(lambda: pending, **{"priority": priority, **options})
-        return [
-            {"sequence": event.sequence, "kind": str(event.kind), "reason": event.reason, "changes": dict(event.changes)}
-            for event in pending.events
-        ]
-
-    return Component(
-        name, {"read": read, "view": view, "intend": intend}, check=lambda: not world.closed and check_serving(system)
-    )

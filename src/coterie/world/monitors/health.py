@@ -84,6 +84,10 @@ class HealthMonitor(PeriodicMonitor):
         with self._lock:
             return dict(self._found)
 
+    def figures(self) -> dict[str, float]:
+        """Return 1 for each healthy component and 0 for the others, for `World.metrics`."""
+        return {f"health.{name}": float(health.well) for name, health in self.status().items()}
+
     @property
     def well(self) -> bool:
         """True if all components were healthy at the last check."""

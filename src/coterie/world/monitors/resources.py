@@ -81,6 +81,10 @@ class ResourceMonitor(PeriodicMonitor):
         looks = self._looks
         return looks[-1] if looks else self.look()
 
+    def figures(self) -> Mapping[str, float]:
+        """Return the last values, for `World.metrics`."""
+        return self.latest().values
+
     def history(self) -> tuple[ResourceUsage, ...]:
         """Return the last measurements, oldest first."""
         return self._looks
@@ -224,3 +228,8 @@ class RateMonitor(PeriodicMonitor):
     def latest(self) -> Rates:
         """Return the rates between the last two measurements."""
         return self._rates
+
+    def figures(self) -> dict[str, float]:
+        """Return the rates, for `World.metrics`."""
+        rates = self._rates
+        return {"rates.events": rates.events, "rates.commits": rates.commits, "rates.keys": rates.keys}

@@ -29,11 +29,20 @@ def key_of(intent: Intent, name: str = "key", default: str | None = None) -> str
     return key if isinstance(key, str) and key else None
 
 
+def ttl_of(intent: Intent) -> float | str | None:
+    """Return the seconds after which the key of an intent expires, None if it gives none, or why they are invalid."""
+    ttl = intent.arguments.get("ttl")
+    if ttl is None or (ttl.__class__ in (int, float) and math.isfinite(ttl) and ttl > 0):
+        return ttl
+    return f"ttl={ttl!r} is not a number of seconds above 0"
+
+
 def _set(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: ARG001 - as every action
     key = key_of(intent)
     if key is None or "value" not in intent.arguments:
         return "set needs a key and a value"
-    return Effects(sets={key: intent.arguments["value"]})
+    ttl = ttl_of(intent)
+    return ttl if isinstance(ttl, str) else Effects(sets={key: intent.arguments["value"]}, ttl=ttl)
 
 
 def _remove(view: Mapping[str, Any], intent: Intent) -> Effects | str:
@@ -49,7 +58,8 @@ def _add(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: ARG
         return "add needs a key"
     if amount.__class__ not in (int, float) or not math.isfinite(amount):
         return f"amount={amount!r} is not a number"
-    return Effects(adds={key: amount})
+    ttl = ttl_of(intent)
+    return ttl if isinstance(ttl, str) else Effects(adds={key: amount}, ttl=ttl)
 
 
 def _take(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: ARG001 - as every action

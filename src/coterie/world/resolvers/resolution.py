@@ -26,6 +26,8 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     sets: Mapping[str, Any] = {}
     adds: Mapping[str, float] = {}
     removes: tuple[str, ...] = ()
+    ttl: float | None = None
+    """Seconds of the world's time after which the keys that are set or added to expire; None for never."""
 
     def touched(self) -> set[str]:
         """Return the affected keys."""
