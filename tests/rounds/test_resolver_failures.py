@@ -108,3 +108,25 @@ def test_the_errors_that_end_a_run_end_it_also_in_a_resolver() -> None:
 
     with pytest.raises(KeyError):
         Simulation(World(), ["ada", "ben"], Graph.chain(act), resolver=pays, halt_on=(KeyError,)).run(3)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_proposal_that_a_stage_accepts_and_an_invariant_of_the_world_refuses_is_rejected(mode: Mode) -> None:
+    def propose(turn: Turn) -> None:
+        if turn.round == 2 and turn.name == "ada":
+            turn.propose("tax", rate=0.1)
+
+    def judge(gathering: Gathering) -> None:
+        for each in gathering.proposals:
+            gathering.accept(each)
+
+    def act(turn: Turn) -> None:
+        turn.intend("add", key=turn.name, amount=1)
+
+    world = World()
+    world.validate(lambda _, after: "no taxes here" if "mechanism/tax" in after else None)
+    graph = Graph.chain(propose, together(judge), act)
+    simulation = Simulation(world, ["ada", "ben"], graph, mechanisms={"tax": lambda resolver, _: resolver}, mode=mode)
+    assert dict(simulation.run(3).view) == {"ada": 3, "ben": 3}
+    (rejected,) = (event for event in world.history() if event.kind == "rejected")
+    assert (rejected.agent, rejected.reason) == ("ada", "an invariant of the world refused it: no taxes here")

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from coterie.errors import CoterieError, StageFailed, describe
+from msgspec.structs import replace
+
+from coterie.errors import CoterieError, StageFailed, UpdateRefused, describe
 from coterie.rounds.engine.deadlines import UserCodeWatch
 from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
 from coterie.rounds.engine.tokens import OpenRound
@@ -151,6 +153,12 @@ class CommitMaker:
             text = "the mechanisms in force fail with all intents of round %d; it is decided without them"
             _log.warning(text, opened.number, exc_info=failed.__cause__)
             made = commit(plan.resolver)
+        except UpdateRefused as error:
+            if not any(note.kind == ACCEPTED for note in everything):
+                raise
+            # An invariant of the world has the last word, also on what a stage accepted.
+            everything = [_overruled(note, error.reason) for note in everything]
+            made = commit(resolver)
         if batch:
             self.failures.succeeded()
         opened.events.extend(self._made(made))
@@ -215,6 +223,13 @@ def verdict_notes(verdicts: Iterable[Verdict]) -> list[ExternalEvent]:
         kind = ACCEPTED if verdict.accepted else REJECTED
         notes.append(ExternalEvent(kind, proposal.agent, verdict.reason, changes, (), about, *place))
     return notes
+
+
+def _overruled(note: ExternalEvent, reason: str) -> ExternalEvent:
+    """Return the rejection of an accepted proposal, and other events as they are."""
+    if note.kind != ACCEPTED:
+        return note
+    return replace(note, kind=REJECTED, reason=f"an invariant of the world refused it: {reason}", changes={})
 
 
 def refused_notes(turn: Turn, reason: str) -> list[ExternalEvent]:
