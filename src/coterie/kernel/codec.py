@@ -88,8 +88,8 @@ class Codec:
     def pack(self, value: Any) -> Packed:
         """Return `value` encoded with the name of its class, for a reader that does not know the class in advance.
 
-        Raises `EncodeFailed`, also for a value that would not arrive as what it is: it has an object in a field of type `Any`
-        that would arrive as plain data, or a union of types that could not be told apart.
+        Raises `EncodeFailed`, also for a value that would arrive with another type: it has an object in a field of type `Any`
+        that would arrive as plain data, or a union of types that the reader could not distinguish.
         """
         kind = type(value)
         loose = self._loose.get(kind)
@@ -166,7 +166,7 @@ class Codec:
         return loose
 
     def _supported(self, kind: Any) -> bool:
-        """Return whether msgspec decodes a type; it then has all that it needs to know of it."""
+        """Return whether msgspec decodes a type; the decoder is then ready."""
         try:
             self._decoder(kind)
         except TypeError:

@@ -73,7 +73,7 @@ def _has_check(session_log: SessionLog, operation: Operation) -> bool:
 
 
 def _may_repeat(session_log: SessionLog, operation: Operation) -> bool:
-    """Return whether a write may run twice, so that nobody has to know whether it took effect; a `check` knows better."""
+    """Return whether a write may run twice, whether or not it took effect; a `check` decides better."""
     tool = session_log.host.tools.get(operation.tool)
     return tool is not None and tool.repeatable and tool.check is None
 

@@ -48,10 +48,10 @@ def _successor_of(stuck: AgentCell) -> AgentCell:
 
 
 def _hand_over(stuck: AgentCell, to: AgentCell, error: BaseException | None) -> None:
-    """Have a successor, which the registry has already, take over; `error` is the one that it fails with, None to end it.
+    """Let a registered successor take over. It fails with `error`; without an error it ends.
 
     The stuck thread may return at any time. It finds an order to stop, and then nothing that belongs to the agent: its mailbox
-    is another, its outcomes no longer count, and its end is told to no one.
+    is another, its outcomes no longer count, and its end is not reported.
     """
     stuck.control(lambda: stuck.life.stop(drain=False))
     in_hand = stuck.in_hand()
