@@ -29,6 +29,7 @@ from coterie.runtime.references.logs import AgentLogFilter
 from coterie.runtime.references.publication import Publication
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
+from coterie.runtime.references.router import Router
 from coterie.runtime.runtime import Provided, Runtime
 from coterie.runtime.shutdown import StopReport
 
@@ -55,6 +56,7 @@ __all__ = [
     "Provided",
     "Publication",
     "Reply",
+    "Router",
     "Runtime",
     "RuntimeMetrics",
     "StopReport",

@@ -1,4 +1,4 @@
-"""Tools for tests: a manual clock, controlled interleavings, fault injection, lossy transports, conformance suites.
+"""Tools for tests: probes, a manual clock, controlled interleavings, fault injection, lossy transports, conformance suites.
 
 Coterie's own tests use them, and they are as stable as the other rooms. No other room imports this one. The suites in
 `coterie.testing.conformance` need pytest.
@@ -9,6 +9,7 @@ from coterie.testing.faults import Fault, FaultyCalls, InjectedFault
 from coterie.testing.interleaving import Deadlock, Interleaver, Schedule, Sequencer, SequenceTimeout
 from coterie.testing.locks import LockOrderViolation, checked_locks
 from coterie.testing.models import ModelServer, ScriptedModel, Served
+from coterie.testing.probe import Probe, no_failures
 from coterie.testing.transport import LossyTransport
 from coterie.testing.waiting import Together, eventually, run_together, wait_until_idle
 
@@ -22,6 +23,7 @@ __all__ = [
     "LossyTransport",
     "ManualClock",
     "ModelServer",
+    "Probe",
     "Schedule",
     "ScriptedModel",
     "SequenceTimeout",
@@ -30,6 +32,7 @@ __all__ = [
     "Together",
     "checked_locks",
     "eventually",
+    "no_failures",
     "run_together",
     "wait_until_idle",
 ]

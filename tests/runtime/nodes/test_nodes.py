@@ -356,6 +356,7 @@ def test_the_end_of_an_agent_arrives_whatever_its_error_says(pair: Pair) -> None
     watcher = pair.here.spawn(Watcher)
     far = pair.there.spawn(Sayer, supervision=Supervision(max_restarts=0))
     watcher.tell(Watch(pair.seen_from_here(far)))
+    assert watcher.ask(News()).result(10) == []  # it watches
     far.tell(Say("x" * 100_000))
     eventually(lambda: bool(watcher.ask(News()).result(10)))
     assert not far.is_alive

@@ -1,0 +1,66 @@
+"""A router, which spreads messages over several agents."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import TypeVar
+
+from coterie.errors import AgentStopped, InvalidSetting
+from coterie.messaging import Message, MessagePriority, Request
+from coterie.runtime.references.reference import DEFAULT, AgentRef, Timeout
+from coterie.runtime.references.reply import Reply
+
+R = TypeVar("R")
+
+
+class Router:
+    """Sends each message to the next of several agents, in turn, and passes by those that are down.
+
+    ::
+
+        router = Router([runtime.spawn(Worker) for _ in range(4)])
+        router.ask(Add(amount=2)).result()
+
+    An agent that ends with messages in its mailbox fails their asks with `AgentStopped`; they are not sent again. Safe from
+    any thread, and within agents, to which it can be given at `spawn`.
+    """
+
+    def __init__(self, agents: Iterable[AgentRef]) -> None:
+        self.agents: tuple[AgentRef, ...] = tuple(agents)
+        """All its agents, those that are down included."""
+        if not self.agents or not all(isinstance(agent, AgentRef) for agent in self.agents):
+            raise InvalidSetting("Router.agents", self.agents, "references of at least one agent")
+        self._turns = itertools.count()
+
+    def tell(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL, ttl: float | None = None) -> None:
+        """Send a message to the next agent as `AgentRef.tell` does. Raises `AgentStopped` if all are down."""
+        self._next(message).tell(message, priority=priority, ttl=ttl)
+
+    async def offer(
+        self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL, ttl: float | None = None
+    ) -> None:
+        """Send a message to the next agent as `AgentRef.offer` does. Raises `AgentStopped` if all are down."""
+        await self._next(message).offer(message, priority=priority, ttl=ttl)
+
+    def ask(
+        self, message: Request[R], *, timeout: Timeout = DEFAULT, priority: MessagePriority = MessagePriority.NORMAL
+    ) -> Reply[R]:
+        """Ask the next agent as `AgentRef.ask` does. Raises `AgentStopped` if all are down."""
+        return self._next(message).ask(message, timeout=timeout, priority=priority)
+
+    def _next(self, message: Message) -> AgentRef:
+        agents = self.agents
+        turn = next(self._turns)
+        for step in range(len(agents)):
+            agent = agents[(turn + step) % len(agents)]
+            if agent.is_alive:
+                return agent
+        names = ", ".join(agent.name for agent in agents)
+        raise AgentStopped("the router", type(message).__qualname__, f"all its agents are down: {names}")
+
+    def __copy__(self) -> Router:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Router:
+        return self

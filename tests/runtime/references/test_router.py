@@ -1,0 +1,82 @@
+"""A router spreads messages, and passes by agents that are down."""
+
+import asyncio
+
+import pytest
+
+from coterie import Agent, AgentRef, AgentStopped, Message, Request, Runtime, on
+from coterie.runtime import Router
+
+
+class Name(Request[str]):
+    pass
+
+
+class Note(Message):
+    pass
+
+
+class Count(Request[int]):
+    pass
+
+
+class Worker(Agent):
+    def __init__(self) -> None:
+        self.notes = 0
+
+    @on
+    def name(self, message: Name) -> str:
+        return self.context.self_ref.name
+
+    @on
+    def note(self, message: Note) -> None:
+        self.notes += 1
+
+    @on
+    def count(self, message: Count) -> int:
+        return self.notes
+
+
+class Front(Agent):
+    def __init__(self, router: Router) -> None:
+        self.router = router
+
+    @on
+    async def name(self, message: Name) -> str:
+        return await self.router.ask(Name())
+
+
+def spawn(runtime: Runtime) -> list[AgentRef]:
+    return [runtime.spawn(Worker, name=name) for name in "abc"]
+
+
+def test_messages_go_to_the_agents_in_turn() -> None:
+    with Runtime() as runtime:
+        agents = spawn(runtime)
+        router = Router(agents)
+        assert [router.ask(Name()).result(10) for _ in range(6)] == ["a", "b", "c", "a", "b", "c"]
+        for _ in range(4):
+            router.tell(Note())
+        asyncio.run(router.offer(Note()))
+        assert [agent.ask(Count()).result(10) for agent in agents] == [2, 2, 1]
+        assert {runtime.spawn(Front, router).ask(Name()).result(10) for _ in range(3)} == {"a", "b", "c"}
+
+
+def test_agents_that_are_down_are_passed_by() -> None:
+    with Runtime() as runtime:
+        agents = spawn(runtime)
+        router = Router(agents)
+        agents[1].stop().result(10)
+        assert sorted(router.ask(Name()).result(10) for _ in range(6)) == ["a", "a", "c", "c", "c", "c"]
+        for agent in agents:
+            agent.stop().result(10)
+        with pytest.raises(AgentStopped, match="all its agents are down: a, b, c"):
+            router.ask(Name())
+        with pytest.raises(AgentStopped):
+            router.tell(Note())
+
+
+def test_a_router_needs_agents() -> None:
+    for wrong in ([], ["a"]):
+        with pytest.raises(ValueError, match="references of at least one agent"):
+            Router(wrong)  # type: ignore[arg-type] # on purpose
