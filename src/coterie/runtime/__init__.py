@@ -29,7 +29,7 @@ from coterie.runtime.references.logs import AgentLogFilter
 from coterie.runtime.references.publication import Publication
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
-from coterie.runtime.references.router import Router
+from coterie.runtime.references.router import AgentRouter
 from coterie.runtime.runtime import Provided, Runtime
 from coterie.runtime.shutdown import StopReport
 
@@ -44,6 +44,7 @@ __all__ = [
     "AgentRecovered",
     "AgentRef",
     "AgentRestarted",
+    "AgentRouter",
     "AgentStalled",
     "AgentState",
     "Backoff",
@@ -56,7 +57,6 @@ __all__ = [
     "Provided",
     "Publication",
     "Reply",
-    "Router",
     "Runtime",
     "RuntimeMetrics",
     "StopReport",

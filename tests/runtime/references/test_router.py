@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from coterie import Agent, AgentRef, AgentStopped, Message, Request, Runtime, on
-from coterie.runtime import Router
+from coterie.runtime import AgentRouter
 
 
 class Name(Request[str]):
@@ -38,7 +38,7 @@ class Worker(Agent):
 
 
 class Front(Agent):
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: AgentRouter) -> None:
         self.router = router
 
     @on
@@ -53,7 +53,7 @@ def spawn(runtime: Runtime) -> list[AgentRef]:
 def test_messages_go_to_the_agents_in_turn() -> None:
     with Runtime() as runtime:
         agents = spawn(runtime)
-        router = Router(agents)
+        router = AgentRouter(agents)
         assert [router.ask(Name()).result(10) for _ in range(6)] == ["a", "b", "c", "a", "b", "c"]
         for _ in range(4):
             router.tell(Note())
@@ -65,7 +65,7 @@ def test_messages_go_to_the_agents_in_turn() -> None:
 def test_agents_that_are_down_are_passed_by() -> None:
     with Runtime() as runtime:
         agents = spawn(runtime)
-        router = Router(agents)
+        router = AgentRouter(agents)
         agents[1].stop().result(10)
         assert sorted(router.ask(Name()).result(10) for _ in range(6)) == ["a", "a", "c", "c", "c", "c"]
         for agent in agents:
@@ -79,4 +79,4 @@ def test_agents_that_are_down_are_passed_by() -> None:
 def test_a_router_needs_agents() -> None:
     for wrong in ([], ["a"]):
         with pytest.raises(ValueError, match="references of at least one agent"):
-            Router(wrong)  # type: ignore[arg-type] # on purpose
+            AgentRouter(wrong)  # type: ignore[arg-type] # on purpose

@@ -14,12 +14,12 @@ from coterie.runtime.references.reply import Reply
 R = TypeVar("R")
 
 
-class Router:
+class AgentRouter:
     """Sends each message to the next of several agents, in turn, and passes by those that are down.
 
     ::
 
-        router = Router([runtime.spawn(Worker) for _ in range(4)])
+        router = AgentRouter([runtime.spawn(Worker) for _ in range(4)])
         router.ask(Add(amount=2)).result()
 
     An agent that ends with messages in its mailbox fails their asks with `AgentStopped`; they are not sent again. Safe from
@@ -30,7 +30,7 @@ class Router:
         self.agents: tuple[AgentRef, ...] = tuple(agents)
         """All its agents, those that are down included."""
         if not self.agents or not all(isinstance(agent, AgentRef) for agent in self.agents):
-            raise InvalidSetting("Router.agents", self.agents, "references of at least one agent")
+            raise InvalidSetting("AgentRouter.agents", self.agents, "references of at least one agent")
         self._turns = itertools.count()
 
     def tell(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL, ttl: float | None = None) -> None:
@@ -59,8 +59,8 @@ class Router:
         names = ", ".join(agent.name for agent in agents)
         raise AgentStopped("the router", type(message).__qualname__, f"all its agents are down: {names}")
 
-    def __copy__(self) -> Router:
+    def __copy__(self) -> AgentRouter:
         return self
 
-    def __deepcopy__(self, memo: object) -> Router:
+    def __deepcopy__(self, memo: object) -> AgentRouter:
         return self
