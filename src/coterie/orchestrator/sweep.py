@@ -160,7 +160,7 @@ def _in_pool(
             # Do not wait for a run that may take hours. The pool sees that its processes are gone, and ends.
             with _deaf_to_interrupts():
                 for process in set(multiprocessing.active_children()) - others:
-                    process.terminate()
+                    process.kill()
                 pool.shutdown(cancel_futures=True)
             raise
     return sorted(killed)
