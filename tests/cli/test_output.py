@@ -10,7 +10,7 @@ from rich.table import Table
 
 from coterie.cli import application, doctor
 from coterie.cli.chat.words import wrapped
-from coterie.cli.output import print_table
+from coterie.cli.output import print_table, say
 from coterie.orchestrator.folder import RunLog
 from tests.cli.test_run import FISHING, coterie
 
@@ -96,3 +96,13 @@ def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setenv("COTERIE_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         application.main()
+
+
+def test_lines_on_a_narrow_terminal_are_broken_between_words(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "twelve months without a collapse of the fishery"
+    say(Console(width=20, force_terminal=True, highlight=False), text)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 20
+    assert " ".join(line.strip() for line in lines) == text
+    say(Console(width=20, force_terminal=False, highlight=False), text)
+    assert capsys.readouterr().out == text + "\n"

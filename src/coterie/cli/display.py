@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from coterie.cli.output import bar, print_table
+from coterie.cli.output import NARROW, bar, print_table, say
 from coterie.orchestrator import Bar, RunRecord, Scenario, Summary, Table
 
 _BAR = 30
@@ -27,7 +27,9 @@ class Display:
         self._pace = pace
         self._quiet = quiet
         self._rows: list[dict[str, Any]] = []
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal and not quiet else None
+        self._live = (
+            Live(console=console, auto_refresh=False) if console.is_terminal and console.width >= NARROW and not quiet else None
+        )
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -48,7 +50,7 @@ class Display:
             shown = Table(title, tuple(row), tuple(tuple(each.values()) for each in self._rows))
             self._live.update(rich_table(shown, plain=True), refresh=True)
         elif not self._quiet:
-            self._console.print(escape(kind.describe(parameters, step)), soft_wrap=True)
+            say(self._console, escape(kind.describe(parameters, step)))
         if self._pace:
             time.sleep(self._pace)
 
@@ -59,18 +61,18 @@ def show_summary(console: Console, summary: Summary, *, course: bool = False) ->
         if summary.history is not None:
             print_table(console, rich_table(summary.history))
         for line in summary.lines:
-            console.print(escape(line), soft_wrap=True)
+            say(console, escape(line))
     for table in summary.tables:
         print_table(console, rich_table(table))
     if not summary.tables:
-        console.print(escape(summary.headline), soft_wrap=True)
+        say(console, escape(summary.headline))
     for note in summary.notes:
-        console.print(escape(note), soft_wrap=True)
+        say(console, escape(note))
 
 
 def show_end(console: Console, record: RunRecord, steps: str) -> None:
     """Print that a replay ended as recorded."""
-    console.print(f"{len(record.steps)} {steps}s, each as recorded; digest {record.digest}", soft_wrap=True)
+    say(console, f"{len(record.steps)} {steps}s, each as recorded; digest {record.digest}")
 
 
 def end_with(console: Console, summary: Summary) -> None:

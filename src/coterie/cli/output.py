@@ -47,6 +47,11 @@ def drawn(character: str, substitute: str) -> str:
     return character
 
 
+def say(console: Console, text: str) -> None:
+    """Print a text; on a narrow terminal, break its lines between words, elsewhere leave them whole."""
+    console.print(text, soft_wrap=not (console.is_terminal and console.width < NARROW))
+
+
 def print_table(console: Console, table: Table) -> None:
     """Print a table; where the console is too narrow for its words, print each row as lines of name and value."""
     wide = console.options.update(width=10_000)
