@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from coterie import Agent, AgentRef, AskTimeout, Dedicated, Leased, Message, Request, Runtime, on
+from coterie import Agent, AgentRef, AskTimeout, Dedicated, Leased, Message, Request, Runtime, RuntimeStopped, on
 from coterie.concurrency import Signal
 from coterie.kernel import Countdown
 from coterie.runtime import Dispatcher, shutdown
@@ -343,6 +343,19 @@ def test_a_start_that_never_ends_does_not_hold_up_the_stop() -> None:
         gate.set()
     assert report is not None
     assert [stuck.name for stuck in report.stuck] == ["stuck"]
+    assert not countdown.over
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_start_that_has_lasted_for_long_is_not_waited_for_though_messages_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endless, "_START", 0.1)
+    countdown = Countdown(15)
+    with Runtime() as runtime:
+        reply = runtime.spawn(NeverReady).ask(Work(), timeout=None)
+        assert not reply.wait(0.2)
+        runtime.stop(timeout=30)
+    with pytest.raises(RuntimeStopped):
+        reply.result(10)
     assert not countdown.over
 
 

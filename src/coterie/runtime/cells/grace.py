@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from coterie.runtime.cells.await_stacks import await_stacks
 from coterie.runtime.cells.lifecycle_owner import LifecycleOwner
 
 _SECONDS = 5.0
@@ -30,7 +31,7 @@ class GracePeriod:
                 self._cease = None
                 timer.cancel()
                 if timed_out:
-                    stacks = self._cell.incarnation.stacks() if self._cell.incarnation is not None else ""
+                    stacks = await_stacks(self._cell.incarnation)
                     self._cell.log.error("did not wait any longer for %s to end\n%s", what, stacks)
                 resume()
 

@@ -10,7 +10,6 @@ from inspect import isawaitable
 from logging import WARNING
 from typing import Any, Protocol, TypeVar
 
-from coterie.concurrency.threads import await_stack_of
 from coterie.errors.general import SnapshotFailed, describe
 from coterie.kernel.checkpoint import detach
 from coterie.messaging.envelope import Envelope
@@ -190,6 +189,7 @@ class Incarnation:
         "_interleaved",
         "_other_tasks",
         "agent",
+        "began",
         "cell",
         "constructed",
         "exclusive",
@@ -204,6 +204,8 @@ class Incarnation:
         """The context variables of the constructor and the hooks: at first those of the caller of `spawn`."""
         self.variables.run(CURRENT.set, CURRENT.get())
         self.agent = agent
+        self.began = cell.now()
+        """When this life began, on the runtime's monotonic clock."""
         self.constructed = False
         """Whether the constructor has returned."""
         self.exclusive: HandlerTask | None = None
@@ -311,12 +313,6 @@ class Incarnation:
     def _other_task_ended(self, task: asyncio.Task[Any]) -> None:
         self._other_tasks.discard(task)
         self.look_if_idle()
-
-    def stacks(self) -> str:
-        """Return where its ``async`` handlers, hooks and background tasks await. From any thread."""
-        drives = [each.task.get_coro() for each in self.handler_tasks if each.task is not None]
-        works = [getattr(drive, "cr_await", None) for drive in drives] + [task.get_coro() for task in self.tasks.copy()]
-        return "\n".join(filter(None, map(await_stack_of, works)))
 
     def close_generators(self, then: Callable[[], None]) -> None:
         """Close the asynchronous generators that the agent has begun and not finished; call `then` when that is done."""

@@ -14,6 +14,8 @@ _PATIENCE = 1.0
 """Seconds for which no other agent may have anything to do."""
 _IN_A_ROW = 100
 """Messages that an agent must have handled meanwhile, all of them its own, before they count as endless."""
+_START = 5.0
+"""Seconds after which a start counts as endless also if messages wait for its end."""
 _LOOKED_AT = 100
 """Queued messages of an agent that are looked at."""
 
@@ -21,8 +23,8 @@ _LOOKED_AT = 100
 class EndlessWork:
     """Finds agents that only keep themselves busy, by repeated looks, once no other agent has anything to do.
 
-    These are agents that handle one message after the other that they told themselves, and agents without messages whose
-    start does not end. For one thread.
+    These are agents that handle one message after the other that they told themselves, and agents whose start does not end,
+    though it has lasted for long or no message waits for its end. For one thread.
     """
 
     def __init__(self, cells: Callable[[], list[AgentCell]]) -> None:
@@ -47,8 +49,11 @@ class EndlessWork:
 
 
 def _starts(cell: AgentCell) -> bool:
-    starting = cell.life.phase in (Phase.STARTING, Phase.RESTARTING)
-    return starting and not len(cell.mailbox) and not cell.mailbox.waiting
+    if cell.life.phase not in (Phase.STARTING, Phase.RESTARTING):
+        return False
+    life = cell.incarnation
+    overdue = life is not None and cell.now() - life.began > _START
+    return overdue or not (len(cell.mailbox) or cell.mailbox.waiting)
 
 
 def _tells_itself(cell: AgentCell) -> bool:

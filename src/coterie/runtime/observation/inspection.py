@@ -9,6 +9,7 @@ import msgspec
 
 from coterie.concurrency import Signal
 from coterie.concurrency.threads import stack_of
+from coterie.runtime.cells.await_stacks import await_stacks
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.observation.health import AgentHealth
@@ -82,9 +83,7 @@ def inspect(cell: AgentCell, examine: Callable[[AgentCell], AgentHealth], timeou
 
 def stack_of_agent(cell: AgentCell) -> str:
     """Return the stack of the agent's thread, and where its handlers and tasks await."""
-    incarnation = cell.incarnation
-    waits = incarnation.stacks() if incarnation is not None else ""
-    return "\n".join(filter(None, [stack_of(cell.executor.thread_id), waits]))
+    return "\n".join(filter(None, [stack_of(cell.executor.thread_id), await_stacks(cell.incarnation)]))
 
 
 def _shown(value: object) -> str:
