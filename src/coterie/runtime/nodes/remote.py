@@ -177,6 +177,10 @@ class RemoteEndpoint:
     def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:
         """Begin to stop the agent. The returned completion is done when its node says that it has ended."""
         ended = RemoteEnd()
+        if not self.is_alive and not self._node.is_lost(self.address.node):
+            # It is known to have ended.
+            ended.set()
+            return ended
         number = self._node.services.next_correlation()
         self._node.expect(self.address.node, number, lambda frame: self._stopped(ended, frame))
         if error := self._try_to_send(StopFrame(self.address, number, drain, kill_after)):
