@@ -44,6 +44,7 @@ their room, such as `coterie.errors.storage`.
     │       └── ConstraintViolated        because it violates a constraint of the schema
     ├── DurableError                      an operation of a durable agent failed; its state is as before
     │   ├── InvalidKey (ValueError)       a value cannot be a key
+    │   ├── NoDeadLetter (LookupError)    no dead letter of the store has that number
     │   ├── StateUnreadable               a stored state or event cannot be read by its class
     │   ├── StateRefused                  a state, event or answer has no stored form
     │   ├── KeyReused (ValueError)        an idempotency key belongs to another request
