@@ -68,6 +68,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── WorkStopped                   the engine, or the action system, has been stopped
     │   │   └── WorkForked                it belongs to the parent of this process
     │   ├── QueueFull                     a queue refused the job
+    │   ├── ThreadsHeld                   functions that do not return hold too many threads
     │   ├── JobTimeout (TimeoutError)     it exceeded its time limit
     │   ├── JobCancelled                  it was cancelled
     │   ├── JobShed                       a job of the same or higher priority replaced it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from coterie.errors.general import CoterieError
@@ -32,6 +34,18 @@ class QueueFull(WorkError):
     def __init__(self, where: str, job: str, lane: str, capacity: int, reason: str) -> None:
         self.lane = lane
         super().__init__(f"{where} refused {job}: the queue {lane} holds {capacity} already, {reason}")
+
+
+class ThreadsHeld(WorkError):
+    """A job was refused, because functions that do not return hold as many threads as may be lost."""
+
+    def __init__(self, job: object, pool: str, holders: Sequence[object]) -> None:
+        names = Counter(str(getattr(holder, "name", "a function")) for holder in holders)
+        told = ", ".join(f"{name} ({count})" for name, count in names.most_common(3))
+        super().__init__(
+            f"{pool} refused {job}: {len(holders)} of its threads are held by functions that did not return in time: {told}; "
+            "give what these functions wait for a timeout of its own, or run them with cpu_bound=True"
+        )
 
 
 class JobTimeout(WorkError, TimeoutError):

@@ -103,7 +103,8 @@ class JobFinisher:
                 or (attempt is not None and job.tried != attempt)
             ):
                 return False
-            self._workers.abandon(worker)
+            # At a stop no more workers are needed.
+            self._workers.abandon(worker, always=table.closed)
             ended = table.set_end(job, state, None, error)
             request = self._workers.request() if len(table.ready) else (None, None)
         self._wake(*request)

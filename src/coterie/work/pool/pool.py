@@ -12,8 +12,10 @@ from functools import partial
 from random import Random
 
 from coterie.concurrency import PeriodicJob, Signal, Timer, Timers, start_thread
+from coterie.concurrency.budget import ThreadBudget
 from coterie.concurrency.locks import acquire_in_turn
 from coterie.errors import JobShed, QueueFull
+from coterie.errors.work import ThreadsHeld
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.attempts import JobAttempts
 from coterie.work.pool.finishing import JobFinisher
@@ -51,6 +53,7 @@ class WorkPool:
         before_queue: Called with each job before it is queued. If it returns False, it calls `enqueue` later.
         observe: Called with the elapsed seconds and the processor seconds of one attempt in sixteen.
         max_workers: Returns the current maximum of workers at each balance.
+        budget: The threads that this pool shares with others; None for bounds of its own.
     """
 
     def __init__(
@@ -68,9 +71,11 @@ class WorkPool:
         before_queue: Callable[[AnyJob], bool] | None = None,
         observe: Callable[[float, float], object] | None = None,
         max_workers: Callable[[], int] | None = None,
+        budget: ThreadBudget | None = None,
     ) -> None:
         self.table = JobTable(name, lanes, timers.clock, limits=limits, keep=keep, random=random)
-        self.workers = WorkerTable(name, len(lanes), bounds, make_runner, timers.clock)
+        share = None if budget is None else budget.join()
+        self.workers = WorkerTable(name, len(lanes), bounds, make_runner, timers.clock, share)
         self.finisher = JobFinisher(
             self.table, self.workers, make_ready=self.make_ready, wake=self.wake, call_later=timers.call_later
         )
@@ -98,10 +103,14 @@ class WorkPool:
         """Accept a job. Raises `QueueFull` and `WorkStopped`.
 
         Blocks while the job waits for space, but not on the thread of a running event loop: there the job waits without
-        its submitter, and ends with `QueueFull` if its patience ends first.
+        its submitter, and ends with `QueueFull` if its patience ends first. While too many threads are held by functions
+        that do not return, the job ends at once with `ThreadsHeld`.
         """
         table = self.table
         counts = table.counts[job.origin]
+        if self.workers.held:
+            self._refuse(job)
+            return
         request: WakeRequest = (None, None)
         acquire_in_turn(table.lock)
         try:
@@ -129,6 +138,15 @@ class WorkPool:
             self.finisher.end(victim, JobState.SHED, JobShed(victim, self.lanes[job.lane], table.limits.capacity))
         elif not job.admitted and not job.state.ended:
             self._wait_for_space(job)
+
+    def _refuse(self, job: AnyJob) -> None:
+        """End a job at once, because too many threads are held."""
+        with self.table.lock:
+            self.table.check_open()
+            self.table.counts[job.origin].submitted += 1
+            self.table.live[job.number] = job
+            held = [*self.workers.abandoned, *self.workers.held]
+        self.finisher.end(job, JobState.SHED, ThreadsHeld(job.label, self.name, [worker.job for worker in held]))
 
     def _wait_for_space(self, job: AnyJob) -> None:
         """Wait until a job is admitted. Raises `QueueFull` when its patience ends."""
@@ -215,14 +233,14 @@ class WorkPool:
     def blocked(self) -> Iterator[None]:
         """Let another worker replace this one while its job waits for other jobs."""
         with self.table.lock:
-            self.workers.blocked += 1
+            self.workers.block(1)
             request = self.workers.request() if len(self.table.ready) else (None, None)
         self.wake(*request)
         try:
             yield
         finally:
             with self.table.lock:
-                self.workers.blocked -= 1
+                self.workers.block(-1)
 
     def count_callback_error(self) -> None:
         """Count a callback that raised."""
@@ -246,8 +264,8 @@ class WorkPool:
             before, queued, busy = workers.active, len(table.ready), workers.busy
             wanted = workers.bounds.wanted(before, busy / max(1, before), queued)
             wanted = max(wanted, min(queued, workers.bounds.least))
-            added = [workers.add() for _ in range(wanted - before)]
-            retired = workers.retire(before - wanted)
+            added = [worker for _ in range(wanted - before) if (worker := workers.add()) is not None]
+            retired = workers.retire(max(before - wanted, 0 if queued else workers.spare()))
             after = workers.active
             if before != after:
                 reason = f"{busy} of {before} busy, {queued} queued"
@@ -287,6 +305,9 @@ class WorkPool:
                     self._attempts.run(worker, job, measured=not count & _SAMPLE)
                     count += 1
                     del job
+                    if worker in self.workers.held:
+                        with self.table.lock:
+                            self.workers.held.discard(worker)
                 elif worker.leaving:
                     break
                 else:

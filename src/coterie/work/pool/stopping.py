@@ -183,9 +183,10 @@ def _end_workers(pool: WorkPool) -> None:
         for worker in workers:
             worker.leaving = True
         pool.workers.idle.clear()
+        pool.workers.close()
     countdown = Countdown(_THREADS)
     for worker in workers:
         worker.wakeup.set()
     for worker in workers:
-        if worker.thread is not None and worker.thread is not threading.current_thread():
+        if worker.thread is not None and worker.thread is not threading.current_thread() and worker not in pool.workers.held:
             worker.thread.join(countdown.left())

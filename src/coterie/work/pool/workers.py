@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from coterie.concurrency import AutoResetEvent, Thread
+from coterie.concurrency.budget import BudgetShare
 from coterie.kernel import Clock
 from coterie.work.jobs.future import CURRENT
 from coterie.work.jobs.job import Job
@@ -132,8 +134,21 @@ class WorkerTable:
     No method starts a thread or wakes a worker: the pool does that with the returned workers, without its lock.
     """
 
-    def __init__(self, name: str, lanes: int, bounds: Bounds, make_runner: Callable[[], JobRunner], clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        lanes: int,
+        bounds: Bounds,
+        make_runner: Callable[[], JobRunner],
+        clock: Clock,
+        share: BudgetShare | None = None,
+    ) -> None:
         self.bounds = bounds
+        self.share = share
+        """Its share of the threads of the process; None if its bounds were given."""
+        self.max_abandoned = sys.maxsize if share is None else bounds.most
+        self.held: set[Worker] = set()
+        """Members whose jobs do not end, and which were not abandoned because too many are."""
         self.members: list[Worker] = []
         self.idle: list[Worker] = []
         self.blocked = 0
@@ -164,8 +179,11 @@ class WorkerTable:
             return worker, None
         return None, self.add() if self.active < self.bounds.least else None
 
-    def add(self) -> Worker:
-        """Return a new worker; the pool starts its thread."""
+    def add(self) -> Worker | None:
+        """Return a new worker, whose thread the pool starts; None if the threads of the process are used up."""
+        share, most = self.share, self.bounds.most
+        if share is not None and not share.budget.take(share, most, max(most, 2 * self.max_abandoned)):
+            return None
         number = next(self._numbers)
         worker = Worker(f"{self._name}-{number}", (number - 1) % self._lanes, self._make_runner(), self._clock.monotonic())
         self.members.append(worker)
@@ -177,20 +195,58 @@ class WorkerTable:
         for worker in leaving:
             worker.leaving = True
             worker.idle = False
-            self.members.remove(worker)
+            self._forget(worker)
         return leaving
 
-    def abandon(self, worker: Worker) -> None:
-        """Stop counting a worker whose job does not end."""
+    def spare(self) -> int:
+        """Return the number of idle workers that other pools of the process could use."""
+        pressed = self.share is not None and self.share.budget.pressed(self.share)
+        return min(len(self.idle), self.active - 1) if pressed else 0
+
+    def abandon(self, worker: Worker, *, always: bool) -> None:
+        """Stop counting a worker whose job does not end. Hold it, unless `always`, if too many are abandoned."""
+        share = self.share
+        if share is None:
+            allowed = always or len(self.abandoned) < self.max_abandoned
+        else:
+            allowed = share.budget.abandon(share, sys.maxsize if always else self.max_abandoned)
+        if not allowed:
+            self.held.add(worker)
+            return
+        self.held.discard(worker)
         worker.abandoned = True
         self.members.remove(worker)
         self.abandoned.append(worker)
 
     def remove(self, worker: Worker) -> None:
         """Remove a worker that has ended."""
-        for table in (self.members, self.idle, self.abandoned):
-            if worker in table:
-                table.remove(worker)
+        if worker in self.idle:
+            self.idle.remove(worker)
+        self.held.discard(worker)
+        if worker in self.members:
+            self._forget(worker)
+        elif worker in self.abandoned:
+            self.abandoned.remove(worker)
+            if self.share is not None:
+                self.share.budget.reclaim(self.share)
+            if self.held:
+                self.abandon(self.held.pop(), always=False)
+
+    def _forget(self, worker: Worker) -> None:
+        self.members.remove(worker)
+        if self.share is not None and not self.share.left:
+            self.share.budget.give(self.share, 1)
+
+    def block(self, count: int) -> None:
+        """Count workers whose jobs wait for other jobs, and which need no thread of the budget meanwhile."""
+        self.blocked += count
+        if self.share is not None and not self.share.left:
+            self.share.budget.give(self.share, count)
+
+    def close(self) -> None:
+        """Give up the share of the threads of the process."""
+        if self.share is not None:
+            self.share.budget.leave(self.share)
 
     def after_fork_in_child(self) -> None:
         """Drop all workers in a forked process, which does not inherit their threads."""
