@@ -105,7 +105,8 @@ class Link:
 
     def send(self, node: str, payload: bytes) -> None:
         """Send a payload to a node. Raises `TransportError` if it certainly cannot arrive there."""
-        self.liveness.watch(node)
+        if node != self.node:
+            self.liveness.watch(node)
         with self._lock:
             sequence = self._out[node] = self._out.get(node, 0) + 1
             self._counts["sent"] += 1
@@ -119,7 +120,8 @@ class Link:
             self._count("malformed")
             _log.warning("node %s: %d bytes that are not a frame were discarded: %s", self.node, len(data), error)
             return
-        self.liveness.heard(frame.source)
+        if frame.source != self.node:
+            self.liveness.heard(frame.source)
         if not frame.sequence:
             if frame.payload == _QUESTION:
                 with contextlib.suppress(TransportError):

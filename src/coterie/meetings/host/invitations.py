@@ -111,8 +111,7 @@ class Invitations:
         reply = await self._ask(name, guest, required=required, timeout=timeout)
         responses = self._meeting.responses
         if responses is None:
-            if reply.kind == "accepted":
-                self.tell_cancelled(guest, "it was called off, or is over")
+            # The end of the meeting has told all guests that had not replied.
             return
         if responses.add(name, reply):
             if self._opened is None:
