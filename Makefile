@@ -11,8 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(VENV)/.run-ready
 	$(BIN)/coterie run examples/commons/fishing.toml
 
+# On two cores two at a time, the tests of one file on one of them. `make test WORKERS=0` runs one after the other.
+WORKERS ?= 2
 test: $(VENV)/.dev-ready
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 # The same races, looked for much longer, and a soak of so many seconds.
 SOAK ?= 600
