@@ -183,8 +183,8 @@ class WorkPool:
 
     def make_ready(self, job: AnyJob) -> None:
         """Queue a job, unless the `before_queue` hook keeps it and calls `enqueue` later."""
-        if (self._before_queue is None or self._before_queue(job)) and not self.enqueue(job):
-            # The job ended after the hook let it through, so it returns its resources.
+        if (self._before_queue is None or self._before_queue(job)) and not self.enqueue(job) and job.state.ended:
+            # The job ended after the hook let it through, so it returns its resources. One that is queued already keeps them.
             job.after_end(JobState.WAITING)
 
     def enqueue(self, job: AnyJob) -> bool:
