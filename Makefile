@@ -11,10 +11,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(VENV)/.run-ready
 	$(BIN)/coterie run examples/commons/fishing.toml
 
-# On two cores two at a time, the tests of one file on one of them. `make test WORKERS=0` runs one after the other.
+# Two at a time, the tests of one file on one worker (WORKERS=0: one after the other). Those that count threads run alone.
 WORKERS ?= 2
 test: $(VENV)/.dev-ready
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/runtime/dispatchers $(TESTS)
+	$(BIN)/python -m pytest tests/runtime/dispatchers
 
 # The same races, looked for much longer, and a soak of so many seconds.
 SOAK ?= 600
