@@ -70,7 +70,8 @@ def main(store: str, transfers: int) -> None:
     for times in (transfers, 0):
         with Runtime(store=store) as runtime:
             runtime.durable.register(Account)  # delivers the money that was under way at the end of the last run
-            time.sleep(0.5)
+            while runtime.durable.undelivered:
+                time.sleep(0.01)
             print(f"the bank has {money(runtime):,}", flush=True)
             draw = random.SystemRandom()
             for _ in range(times):

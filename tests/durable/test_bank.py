@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -16,9 +15,9 @@ from coterie import Runtime
 from coterie.durable import Identity
 from coterie.testing.waiting import eventually
 from tests.durable import bank
+from tests.runs import runs
 
 KEYS = 20
-KILLS = 300 if os.environ.get("COTERIE_STRESS") else 10
 
 
 def run_and_kill(store: str, seed: int, pause: float) -> list[list[str]]:
@@ -38,8 +37,7 @@ def check(store: str, acknowledged: list[list[str]]) -> None:
     """Deliver what is stored, and check the sum of all money and the answers of all acknowledged transfers."""
     with Runtime(store=store) as runtime:
         runtime.durable.register(bank.Account)
-        database = runtime.durable.store.database
-        eventually(lambda: database.row("SELECT count(*) FROM durable_messages") == (0,), timeout=30)
+        eventually(lambda: not runtime.durable.undelivered, timeout=30)
         balances = [runtime.entity(bank.Account, str(key)).ask(bank.Balance()).result() for key in range(KEYS)]
         assert sum(balances) == KEYS * bank.START
         for account, key, _ in acknowledged:
@@ -50,7 +48,7 @@ def check(store: str, acknowledged: list[list[str]]) -> None:
 def test_a_killed_bank_loses_no_money(tmp_path: Path) -> None:
     draw = random.Random(0)
     store = str(tmp_path / "bank.db")
-    for seed in range(KILLS):
+    for seed in runs(20):
         acknowledged = run_and_kill(store, seed, draw.random() * 0.3)
         assert acknowledged
         check(store, acknowledged)

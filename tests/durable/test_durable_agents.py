@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,24 @@ class FailingDatabase:
     def __init__(self, inner: SqliteDatabase) -> None:
         self.inner = inner
         self.full = False
+        self.waiting = False
+        self.gate = threading.Event()
+        self.gate.set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     def write(self, work: Callable[[Any], Any], **options: Any) -> Any:
+        def waits(transaction: Any) -> Any:
+            self.waiting = not self.gate.is_set()
+            self.gate.wait(10)
+            return work(transaction)
+
         def fails(transaction: Any) -> Any:
             work(transaction)
             raise StorageFull(self.inner.name, "no space left on device")
 
-        return self.inner.write(fails if self.full else work, **options)
+        return self.inner.write(fails if self.full else waits, **options)
 
 
 @pytest.fixture
@@ -57,6 +66,20 @@ def test_a_change_that_cannot_be_stored_is_undone(database: Any, kind: str) -> N
             assert agent.ask(Count()).result() == 5
         database.full = False
         assert agent.ask(request).result() == 10
+
+
+def test_an_ask_ends_whose_agent_is_stopped_while_its_change_is_stored(database: Any) -> None:
+    with Runtime(store=database) as runtime:
+        agent = runtime.entity(Counter, "a")
+        agent.ask(Add()).result()
+        database.gate.clear()
+        reply = agent.ask(Add(), timeout=None)
+        eventually(lambda: database.waiting)
+        ended = runtime.durable.entity(Counter, "a").stop(drain=False)
+        ended.result(10)
+        database.gate.set()
+        assert reply.result(10) == 2
+        assert agent.ask(Count()).result() == 2
 
 
 def test_a_message_is_kept_while_its_recipient_cannot_be_stored(database: Any) -> None:

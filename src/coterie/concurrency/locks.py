@@ -40,6 +40,8 @@ class Rank(enum.IntEnum):
     """The durable agents of one runtime: their classes and endpoints, and the timer of their reminders."""
     ACTIVE_ENTITIES = 17
     """The activations of the durable agents of one runtime."""
+    ENTITY_INBOX = 18
+    """The stored messages of one durable agent that are in its mailbox."""
     FAMILY = 20
     """The children of one supervisor, and a restart of several of them."""
     WAITS = 30

@@ -105,12 +105,10 @@ class DurableChange:
 
     @property
     def reaches_others(self) -> bool:
-        """True if other agents may see the change at once: it has messages, reminders or subscriptions."""
-        return bool(self.outgoing or self.cancelled or self.subscribed or self.unsubscribed)
+        """True if more than its own agent depends on the change: stored messages, reminders or subscriptions."""
+        return self.handled is not None or bool(self.outgoing or self.cancelled or self.subscribed or self.unsubscribed)
 
     @property
     def is_empty(self) -> bool:
         """True if the change has nothing to store."""
-        return (
-            self.state is None and self.handled is None and self.answer is None and not self.events and not self.reaches_others
-        )
+        return self.state is None and self.answer is None and not self.events and not self.reaches_others

@@ -76,6 +76,11 @@ class DurableStore:
         )
         return list(map(_message, rows))
 
+    def undelivered(self, now: float) -> int:
+        """Return the number of messages that are due and not handled yet."""
+        row = self.database.row("SELECT count(*) FROM durable_messages WHERE dead = 0 AND due <= ?", (now,))
+        return 0 if row is None else row[0]
+
     def recipients(self, kind: str, now: float) -> list[str]:
         """Return the keys of the agents of a kind for which messages are due."""
         sql = "SELECT DISTINCT key FROM durable_messages WHERE dead = 0 AND kind = ? AND due <= ?"

@@ -98,6 +98,11 @@ class DurableAgents:
         return identity is not None
 
     @property
+    def undelivered(self) -> int:
+        """The number of stored messages that are due and not handled yet, in the whole store. Reads it."""
+        return self.store.undelivered(self.now())
+
+    @property
     def active(self) -> int:
         """The number of active durable agents."""
         return len(self._active)

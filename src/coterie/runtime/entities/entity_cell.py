@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from coterie.durable import DurableChange
@@ -29,7 +30,7 @@ from coterie.runtime.references.reply import Reply
 class EntityCell(AgentCell):
     """The cell of one activation. The rules of `AgentCell` hold: only the agent's thread changes it."""
 
-    __slots__ = ("_commits", "_digest", "_events", "_folded", "activator", "durable", "outbox", "passivating")
+    __slots__ = ("_commits", "_digest", "_events", "_folded", "_to_end", "activator", "durable", "outbox", "passivating")
 
     outcomes_class = EntityOutcomes
     outcomes: EntityOutcomes
@@ -52,6 +53,9 @@ class EntityCell(AgentCell):
         self.durable = self
         self.outbox: UnitOfWork | None = None
         """The changes of the message in hand."""
+        self._to_end: list[Callable[[], None]] = []
+        """Ends the message whose change was just stored or lost. `pop` decides which thread does it."""
+        self.ended.add_callback(self._end_commit)
         self._commits = 0
         self._events = 0
         self._folded = 0
@@ -120,7 +124,7 @@ class EntityCell(AgentCell):
                 body = self.activator.kind.encode_state(self.activator.identity, self.incarnation.agent)
                 self._digest = _digest(body)
         except Exception as error:  # noqa: BLE001 - the message ends with the error
-            self._undo(envelope, error)
+            self._fail(envelope, error)
             return
         self.outbox = invocation.outbox = UnitOfWork(self.activator.outgoing)
         super()._handle(envelope, invocation)
@@ -189,13 +193,19 @@ class EntityCell(AgentCell):
             self._folded = self._events
             self._digest = digest
 
-        def committed() -> None:
+        def end() -> None:
             error = pending.exception()
             if error is not None:
-                self.control(lambda: self._undo(envelope, error))
+                self._undo(envelope, error)
             else:
-                numbers = pending.result()
-                self.control(lambda: self._stored(envelope, value, unit, numbers))
+                self._finish(envelope, value, unit, pending.result())
+                self.release(Suspension.COMMIT)
+
+        def committed() -> None:
+            self._to_end.append(end)
+            self.control(self._end_commit)
+            if self.life.ended:
+                self._end_commit()
 
         if relaxed:
             activator.last_write = pending
@@ -245,9 +255,13 @@ class EntityCell(AgentCell):
                 change.state = body
         return change, digest
 
-    def _stored(self, envelope: Envelope, value: Any, unit: UnitOfWork, numbers: list[int]) -> None:
-        self._finish(envelope, value, unit, numbers)
-        self.release(Suspension.COMMIT)
+    def _end_commit(self) -> None:
+        """End the message whose change is stored or lost: on the agent's thread, or when the agent has ended meanwhile."""
+        try:
+            end = self._to_end.pop()
+        except IndexError:
+            return
+        end()
 
     def _finish(self, envelope: Envelope, value: Any, unit: UnitOfWork, numbers: list[int]) -> None:
         self.outcomes.committed(envelope, value)
@@ -267,6 +281,12 @@ class EntityCell(AgentCell):
 
     def _undo(self, envelope: Envelope, error: BaseException) -> None:
         """Answer that the change was not stored, and read the stored state again."""
+        self._fail(envelope, error)
+        self.release(Suspension.COMMIT)
+        self.life.reload()
+
+    def _fail(self, envelope: Envelope, error: BaseException) -> None:
+        """End a message with an error of the store."""
         outcomes = self.outcomes
         outcomes.failed += 1
         kind = type(envelope.message).__qualname__
@@ -287,8 +307,6 @@ class EntityCell(AgentCell):
             self.activator.release(delivery.number)
         elif envelope.reply is None:
             self.services.dead_letter(envelope, self.address, Reason.POISON, describe(lost))
-        self.release(Suspension.COMMIT)
-        self.life.reload()
 
     def count_attempt(self, envelope: Envelope, delivery: DurableDelivery, error: BaseException, *, final: bool) -> bool:
         """Record that a stored message failed; return whether it is tried again."""

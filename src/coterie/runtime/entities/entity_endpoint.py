@@ -17,11 +17,9 @@ from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.entities.entity_cell import EntityCell
 from coterie.runtime.entities.entity_kind import EntityKind
 from coterie.runtime.entities.policy import DurablePolicy
+from coterie.runtime.entities.stored_inbox import StoredInbox
 from coterie.runtime.entities.unit_of_work import UnitOfWork
 from coterie.runtime.references.reference import AgentRef
-
-_BATCH = 100
-"""So many stored messages at most are in the mailbox of one agent; the others stay in the store meanwhile."""
 
 
 class EndpointOwner(Protocol):
@@ -104,9 +102,8 @@ class EntityEndpoint:
     __slots__ = (
         "__weakref__",
         "_cell",
-        "_inflight",
+        "_inbox",
         "_lock",
-        "_more",
         "_owner",
         "_starting",
         "_waiting",
@@ -126,10 +123,7 @@ class EntityEndpoint:
         self._cell: EntityCell | None = None
         self._starting = False
         self._waiting: list[Envelope] = []
-        self._inflight: dict[int, None] = {}
-        """The numbers of the stored messages that are in a mailbox."""
-        self._more = 0
-        """Counts up whenever a stored message was left in the store; 0 when there is none."""
+        self._inbox = StoredInbox(self)
         self._watchers: dict[AgentRef, None] = {}
         self.last_write: Completion | None = None
 
@@ -230,9 +224,8 @@ class EntityEndpoint:
             with self._lock:
                 refused, self._waiting = self._waiting, []
                 self._starting = False
-                self._inflight.clear()
             for envelope in refused:
-                self._owner.refuse(envelope, self.address, error)
+                self._refuse(envelope, error)
             return
         while True:
             with self._lock:
@@ -246,7 +239,7 @@ class EntityEndpoint:
                 try:
                     cell.mailbox.put(envelope)
                 except MailboxFull as error:
-                    self._owner.refuse(envelope, self.address, error)
+                    self._refuse(envelope, error)
         cell.ended.add_callback(lambda: self._ended(cell))
 
     def _ended(self, cell: EntityCell) -> None:
@@ -255,14 +248,17 @@ class EntityEndpoint:
         with self._lock:
             if self._cell is cell:
                 self._cell = None
-            self._inflight.clear()
             start = bool(self._waiting) and not self._starting
             self._starting = self._starting or start
-            more = self._more
         if start:
             self._start()
-        if more:
-            self._owner.refill(self, delayed=cell.life.error is not None)
+
+    def _refuse(self, envelope: Envelope, error: CoterieError) -> None:
+        """End a message that no activation takes; a stored one is delivered again later."""
+        if envelope.delivery is not None and envelope.delivery.number:
+            self.release(envelope.delivery.number)
+        else:
+            self._owner.refuse(envelope, self.address, error)
 
     def take_over(self, envelope: Envelope, cell: EntityCell) -> bool:
         """Keep a message that an activation, which ends because it was idle, has not handled."""
@@ -324,76 +320,45 @@ class EntityEndpoint:
         if numbers or unit.afterwards:
             self._owner.sent(self.reference, unit, numbers)
         if handled is not None:
-            with self._lock:
-                self._inflight.pop(handled, None)
-                refill = self._more > 0 and not self._inflight
-            if refill:
-                self._owner.refill(self, delayed=False)
+            self._inbox.finish(handled)
 
-    def offer(self, message: StoredMessage) -> None:
-        """Deliver a stored message now, unless earlier ones wait in the store: then it waits there too."""
-        with self._lock:
-            if self._more or len(self._inflight) >= _BATCH:
-                self._more += 1
-                return
-            if message.number in self._inflight:
-                return
-            self._inflight[message.number] = None
-        self._put(message)
+    @property
+    def inbox(self) -> StoredInbox:
+        """The stored messages for the agent."""
+        return self._inbox
 
-    def mark(self) -> None:
-        """Note that messages for the agent may be in the store."""
-        with self._lock:
-            self._more += 1
+    def due(self, limit: int) -> list[StoredMessage]:
+        """Return the stored messages that are due. Blocks for a read."""
+        return self.store.due(self.identity, self._owner.now(), limit)
 
-    def refill(self) -> None:
-        """Deliver stored messages. It reads the store, so not on a thread that must not block."""
-        while True:
-            with self._lock:
-                more = self._more
-                if self._inflight and more == 0:
-                    return
-            batch = self.store.due(self.identity, self._owner.now(), _BATCH)
-            with self._lock:
-                fresh = [message for message in batch if message.number not in self._inflight]
-                self._inflight.update((message.number, None) for message in fresh)
-                complete = len(batch) < _BATCH and self._more == more
-                if complete:
-                    self._more = 0
-            for message in fresh:
-                self._put(message)
-            if complete or len(batch) >= _BATCH:
-                return
-
-    def _put(self, message: StoredMessage) -> None:
+    def put(self, message: StoredMessage) -> bool:
+        """Put a stored message into the mailbox; return whether it had a place."""
         try:
             envelope = self._owner.envelope(message)
         except CodecError as error:
             self.failed(DurableDelivery(message.number, message.attempts), str(error), dead=True)
-            return
+            return True
         try:
             self._deliver(envelope)
         except MailboxFull:
-            self.release(message.number)
+            return False
+        return True
+
+    def refill_soon(self, *, delayed: bool) -> None:
+        """Have the stored messages delivered, on a thread that may block."""
+        self._owner.refill(self, delayed=delayed)
 
     def release(self, number: int) -> None:
         """Note that a stored message has left its mailbox unhandled, and must be delivered again."""
-        with self._lock:
-            self._inflight.pop(number, None)
-            self._more += 1
-            refill = not self._inflight
-        if refill:
-            self._owner.refill(self, delayed=True)
+        self._inbox.release([number])
 
     def drop(self, number: int) -> None:
         """Delete a stored message, which has expired."""
         self.store.drop(number)
-        with self._lock:
-            self._inflight.pop(number, None)
+        self._inbox.finish(number)
 
     def failed(self, delivery: DurableDelivery, error: str, *, dead: bool) -> None:
         """Record that a stored message failed; with `dead` for good."""
         self.store.record_attempt(delivery.number, delivery.attempts, error, dead=dead)
         if dead:
-            with self._lock:
-                self._inflight.pop(delivery.number, None)
+            self._inbox.finish(delivery.number)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from coterie.errors import describe
 from coterie.messaging.envelope import DurableDelivery, Envelope
-from coterie.runtime.cells.outcomes import FailureCause, Outcomes, OutcomesOwner
+from coterie.runtime.cells.outcomes import FailureCause, Outcomes, OutcomesOwner, concerns_message
 from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.entities.activation import ActivationOwner
 
@@ -79,12 +79,14 @@ class EntityOutcomes(Outcomes):
             # It stays stored, and is delivered again.
             cell.activator.release(delivery.number)
             return super().raised(handler, envelope, error, cancelled=True)
-        fatal = not isinstance(error, handler.raises)
-        if cell.count_attempt(envelope, delivery, error, final=not fatal):
+        fatal = not concerns_message(error, handler.raises)
+        # An ask that failed may succeed the next time; a declared error is the handler's last word.
+        declared = not fatal and not concerns_message(error)
+        if cell.count_attempt(envelope, delivery, error, final=declared):
             cell.mailbox.put_back(envelope)
-            return True
-        self.failed += 1
-        cell.last_error = describe(error)
+        else:
+            self.failed += 1
+            cell.last_error = describe(error)
         if dirty and not fatal:
             cell.life.reload()
         return fatal

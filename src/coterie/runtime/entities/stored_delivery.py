@@ -10,6 +10,7 @@ from coterie.concurrency import Rank, Timer, new_lock
 from coterie.durable import DurableStore, Identity, OutgoingMessage, StoredMessage
 from coterie.errors import StorageError, describe
 from coterie.runtime.entities.durable_services import DurableServices
+from coterie.runtime.entities.stored_inbox import StoredInbox
 
 _log = logging.getLogger(__name__)
 
@@ -20,16 +21,9 @@ _RETRY = 1.0
 class StoredRecipient(Protocol):
     """The recipient of stored messages."""
 
-    def offer(self, message: StoredMessage) -> None:
-        """Deliver a stored message now, unless earlier ones wait in the store."""
-        ...
-
-    def mark(self) -> None:
-        """Note that messages for the agent may be in the store."""
-        ...
-
-    def refill(self) -> None:
-        """Deliver stored messages. It reads the store."""
+    @property
+    def inbox(self) -> StoredInbox:
+        """The stored messages for it."""
         ...
 
 
@@ -59,7 +53,7 @@ class StoredDelivery:
             if message.due > now:
                 self._plan(message.due)
             elif (recipient := self._recipient(message.to)) is not None:
-                recipient.offer(
+                recipient.inbox.offer(
                     StoredMessage(
                         number=number,
                         to=message.to,
@@ -78,7 +72,7 @@ class StoredDelivery:
         for identity in identities:
             recipient = self._recipient(identity)
             if recipient is not None:
-                recipient.mark()
+                recipient.inbox.mark()
                 self.refill(recipient)
 
     def refill(self, recipient: StoredRecipient, *, delayed: bool = False) -> None:
@@ -89,7 +83,7 @@ class StoredDelivery:
 
         def work() -> None:
             try:
-                recipient.refill()
+                recipient.inbox.refill()
             except StorageError as error:
                 if not self._closed:
                     _log.error("cannot read stored messages: %s", describe(error))

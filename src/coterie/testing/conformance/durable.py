@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coterie import Agent, AgentRestarted, AgentStopped, HandlerFailed, Request, Runtime, on
+from coterie import Agent, AgentRestarted, AgentStopped, HandlerFailed, MailboxPolicy, Overflow, Runtime, on
 from coterie.concurrency import start_thread
 from coterie.errors import DefinitionError, InvalidKey, InvalidSetting, KeyReused, StateRefused, StateUnreadable
 from coterie.errors.durable import NoStore
@@ -16,6 +16,7 @@ from coterie.runtime import DurablePolicy
 from coterie.testing import ManualClock
 from coterie.testing.conformance.durable_agents import (
     Add,
+    All,
     Break,
     Bump,
     CancelReminder,
@@ -23,6 +24,7 @@ from coterie.testing.conformance.durable_agents import (
     Counter,
     Deposit,
     Deposited,
+    Flood,
     Follow,
     Forward,
     Key,
@@ -31,6 +33,9 @@ from coterie.testing.conformance.durable_agents import (
     Poison,
     RecordOther,
     RemindMe,
+    Report,
+    Reporter,
+    Sequence,
     SnapshotLedger,
     Withdraw,
     Withdrawn,
@@ -127,6 +132,30 @@ class DurableConformance:
         with self.runtime(store) as runtime:
             assert runtime.entity(Counter, "b").ask(Count()).result() == 20
 
+    @pytest.mark.parametrize("overflow", [Overflow.WAIT, Overflow.REJECT])
+    def test_many_messages_arrive_in_order_through_a_small_mailbox(self, store: str, overflow: Overflow) -> None:
+        with self.runtime(store, mailbox=MailboxPolicy(capacity=120, overflow=overflow)) as runtime:
+            for count in (250, 5):
+                runtime.entity(Sequence, "a").ask(Flood("b", count)).result()
+            heard = runtime.entity(Sequence, "b")
+            eventually(lambda: heard.ask(All()).result() == [*range(250), *range(5)], timeout=30)
+
+    def test_an_ordinary_agent_hears_only_of_stored_changes(self, store: str) -> None:
+        heard: list[int] = []
+
+        class Listener(Agent):
+            @on
+            def hear(self, message: Bump) -> None:
+                heard.append(message.amount)
+
+        with self.runtime(store) as runtime:
+            listener = runtime.spawn(Listener)
+            agent = runtime.entity(Reporter, "a")
+            with pytest.raises(HandlerFailed):
+                agent.ask(Report(listener, fails=True)).result()
+            agent.ask(Report(listener)).result()
+            eventually(lambda: heard == [1])
+
     def test_a_stored_message_is_delivered_by_the_next_runtime(self, store: str) -> None:
         clock = ManualClock()
         with self.runtime(store, clock=clock) as runtime:
@@ -177,9 +206,7 @@ class DurableConformance:
         with self.runtime(store, durable=policy) as runtime:
             agent = runtime.entity(SnapshotLedger, "a")
             assert agent.ask(Count()).result() == 25
-            attributes = runtime.inspect(agent).attributes
-            assert attributes is not None
-            assert attributes["applied"] == "5"
+            assert (runtime.inspect(agent).attributes or {})["applied"] == "5"
             assert len(list(runtime.history(SnapshotLedger, "a"))) == 25
 
     # Reminders, topics, watching.
@@ -359,11 +386,9 @@ class DurableConformance:
             runtime.entity(Counter, "a")
 
     def test_calls_of_a_durable_agent_are_refused_elsewhere(self, store: str) -> None:
-        class Ask(Request[str]): ...
-
         class Ordinary(Agent):
             @on
-            def ask(self, message: Ask) -> str:
+            def ask(self, message: Key) -> str:
                 try:
                     self.context.remind(1, Bump(1))
                 except Exception as error:  # noqa: BLE001 - the test looks at it
@@ -371,4 +396,4 @@ class DurableConformance:
                 return ""
 
         with self.runtime(store) as runtime:
-            assert runtime.spawn(Ordinary).ask(Ask()).result() == "OutsideHandler"
+            assert runtime.spawn(Ordinary).ask(Key()).result() == "OutsideHandler"

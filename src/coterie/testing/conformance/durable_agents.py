@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coterie import Agent, Message, Request, on
+from coterie import Agent, AgentRef, Message, Request, on
 
 
 class Add(Request[int]):
@@ -232,3 +232,69 @@ class Odd(Agent):
     @on
     def tell(self, message: Count) -> int:
         return len(self.value or "")
+
+
+class Flood(Request[None]):
+    """Send numbers to another agent, as `Heard` messages."""
+
+    to: str
+    count: int
+
+
+class Heard(Message):
+    """A number."""
+
+    number: int
+
+
+class All(Request[list[int]]):
+    """Ask for all numbers."""
+
+
+class Sequence(Agent):
+    """A durable agent that keeps the numbers that it hears, in their order."""
+
+    stored_name = "suite-sequence"
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def snapshot(self) -> list[int]:
+        return self.numbers
+
+    def restore(self, state: list[int]) -> None:
+        self.numbers = state
+
+    @on
+    def flood(self, message: Flood) -> None:
+        other = self.context.runtime.entity(type(self), message.to)
+        for number in range(message.count):
+            other.tell(Heard(number))
+
+    @on
+    def hear(self, message: Heard) -> None:
+        self.numbers.append(message.number)
+
+    @on
+    def all(self, message: All) -> list[int]:
+        return list(self.numbers)
+
+
+class Report(Request[None]):
+    """Report to an ordinary agent, and fail if that is wanted."""
+
+    to: AgentRef
+    fails: bool = False
+
+
+class Reporter(Counter):
+    """A durable agent that tells an ordinary one."""
+
+    stored_name = "suite-reporter"
+
+    @on(raises=Declared)
+    def report(self, message: Report) -> None:
+        self.count += 1
+        message.to.tell(Bump(self.count))
+        if message.fails:
+            raise Declared("after the message")
