@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
+from coterie.concurrency import Timer
 from coterie.errors import CircuitOpen, InvalidSetting, JobTimeout, QueueFull, WorkStopped
 from coterie.errors.work import FeedbackFailed, KeyConflict, UnknownAction
 from coterie.testing import ManualClock, eventually, run_together
@@ -373,3 +374,30 @@ def test_an_action_resubmitted_for_feedback_is_counted_once() -> None:
         assert system.resubmit(system.dead()[0]).result(10) == 0
         totals = system.metrics().totals
         assert (totals.submitted, totals.succeeded, totals.failed, totals.pending) == (2, 1, 1, 0)
+
+
+def test_an_action_that_is_admitted_while_it_is_submitted_is_queued_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, running = threading.Event(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        running.set()
+        second.wait(10)
+
+    with ActionSystem(workers=ONE, queue=QueueLimits(capacity=1)) as system:
+        system.submit(first.wait, 10)
+        eventually(lambda: any(worker.job is not None for worker in system.workers()))
+        system.submit(hold)
+        call_later = system.pool._timers.call_later
+
+        def meanwhile(delay: float, callback: Callable[[], object]) -> Timer:
+            # The submission has left the lock, and its action waits outside the full queue. When the second one runs, the
+            # worker has queued it.
+            if delay == 77.0:
+                first.set()
+                assert running.wait(10)
+            return call_later(delay, callback)
+
+        monkeypatch.setattr(system.pool._timers, "call_later", meanwhile)
+        action = system.submit(lambda: "done", deadline=77.0)
+        second.set()
+        assert action.result(10) == "done"

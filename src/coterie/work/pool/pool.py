@@ -123,7 +123,9 @@ class WorkPool:
                 raise
             counts.submitted += 1
             table.live[job.number] = job
-            direct = job.admitted and self._before_queue is None
+            # Under the lock: afterwards another thread may admit a job that waits outside, and queue it.
+            admitted = job.admitted
+            direct = admitted and self._before_queue is None
             if direct:
                 request = self._push(job, job.submitted_at)
         finally:
@@ -132,7 +134,7 @@ class WorkPool:
             job.expiry = self._timers.call_later(job.deadline, partial(self.finisher.expire, job, None))
         if direct:
             self.wake(*request)
-        elif job.admitted:
+        elif admitted:
             self.make_ready(job)
         if victim is not None:
             self.finisher.end(victim, JobState.SHED, JobShed(victim, self.lanes[job.lane], table.limits.capacity))
@@ -183,8 +185,8 @@ class WorkPool:
 
     def make_ready(self, job: AnyJob) -> None:
         """Queue a job, unless the `before_queue` hook keeps it and calls `enqueue` later."""
-        if (self._before_queue is None or self._before_queue(job)) and not self.enqueue(job) and job.state.ended:
-            # The job ended after the hook let it through, so it returns its resources. One that is queued already keeps them.
+        if (self._before_queue is None or self._before_queue(job)) and not self.enqueue(job):
+            # The job ended after the hook let it through, so it returns its resources.
             job.after_end(JobState.WAITING)
 
     def enqueue(self, job: AnyJob) -> bool:
