@@ -18,7 +18,7 @@ from coterie.errors import (
     UnknownMeeting,
 )
 from coterie.errors.meetings import GuestUnreachable, QuorumMissed
-from coterie.meetings import MeetingCancelled, MeetingEnded, MeetingNews, Meetings, RoundRobin, Welcome
+from coterie.meetings import Invitation, MeetingCancelled, MeetingEnded, MeetingNews, Meetings, RoundRobin, Welcome
 from coterie.meetings.host.messages import ReplicaMessages
 from coterie.meetings.state.events import Crashed, LeaderChanged, Left
 from coterie.testing import ManualClock, eventually, wait_until_idle
@@ -249,7 +249,8 @@ def test_a_call_that_is_taken_back_is_called_off() -> None:
             return await agent.context.use(Meetings).call("budget", [ben, zoe], timeout=30)
 
         reply = ada.ask(Do(call), timeout=60)
-        eventually(lambda: each.meetings.held)
+        # A guest that was not invited yet is told nothing.
+        eventually(lambda: each.sent(ben, Invitation))
         reply.cancel()
         eventually(lambda: each.sent(ben, MeetingCancelled))
         eventually(lambda: not each.meetings.held)
