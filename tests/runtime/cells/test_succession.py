@@ -25,7 +25,7 @@ from coterie import (
     on,
 )
 from coterie.messaging import LocalTransport, Reason
-from coterie.runtime import Dispatcher
+from coterie.runtime import AgentState, Dispatcher
 from coterie.testing import ManualClock, eventually
 from coterie.testing.conformance.base import Gate
 
@@ -149,6 +149,15 @@ class Scene:
             return bool(condition())
 
         eventually(look)
+
+    def wait_until_idle(self, *names: str) -> None:
+        """Wait until agents are built and have nothing to do: time that passes while one is built would count as a stall."""
+
+        def idle() -> bool:
+            health = self.runtime.health()
+            return all(name in health and health[name].state is AgentState.IDLE for name in names)
+
+        eventually(idle)
 
     def let_time_pass(self) -> None:
         """Let time pass until one more agent has been given up, or long enough for that."""
@@ -286,7 +295,7 @@ class Boss(Agent):
 
 def test_one_stall_too_many_fails_the_agent_and_its_parent(scene: Scene) -> None:
     boss = scene.runtime.spawn(Boss, scene.gate, scene.log, name="boss")
-    eventually(lambda: scene.runtime.find("worker") is not None)
+    scene.wait_until_idle("boss", "worker")
     worker = scene.runtime.find("worker")
     assert worker is not None
     for restarts in range(2):
@@ -307,8 +316,8 @@ class Pair(Agent):
 
 
 def test_a_stall_restarts_the_group(scene: Scene) -> None:
-    scene.runtime.spawn(Pair, scene.gate, scene.log)
-    eventually(lambda: scene.runtime.find("two") is not None)
+    scene.runtime.spawn(Pair, scene.gate, scene.log, name="pair")
+    scene.wait_until_idle("pair", "one", "two")
     one, two = scene.runtime.find("one"), scene.runtime.find("two")
     assert one is not None
     assert two is not None
