@@ -341,7 +341,7 @@ def test_a_tool_that_no_thread_begins_is_ended_with_that_reason(monkeypatch: pyt
         await asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(Context, "run_blocking", never)
-    monkeypatch.setattr(attempt_table, "_MOST_WAITED", 0.05)
+    monkeypatch.setattr(attempt_table, "MOST_WAITED", 0.05)
 
     @tool(long_running=True, effect="read")
     def quick() -> str:

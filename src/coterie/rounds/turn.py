@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -41,6 +41,8 @@ class Turn:
         "round",
         "view",
         "visit",
+        "waited",
+        "waits",
     )
 
     def __init__(
@@ -78,6 +80,10 @@ class Turn:
         self._left = first
         self.due: float | None = None
         """The monotonic time of its deadline, in seconds; None before a thread has begun it."""
+        self.waits: Callable[[], float] | None = None
+        """Returns the seconds for which the executor has waited for a thread; None before a thread has begun the turn."""
+        self.waited = 0.0
+        """The part of these seconds that its deadline allows for."""
         self.over = False
         """Whether it has ended in any way."""
 

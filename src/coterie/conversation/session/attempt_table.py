@@ -12,7 +12,8 @@ import msgspec
 from coterie.conversation.events import OperationProgressed
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.session.attempts import AttemptDeadline, AttemptWorker, RunningAttempt, arguments_for
+from coterie.conversation.session.attempts import AttemptWorker, RunningAttempt, arguments_for
+from coterie.conversation.session.deadlines import MOST_WAITED, AttemptDeadline
 from coterie.conversation.session.messages import AttemptBegan, AttemptEnded, AttemptProgressed
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import AttemptPurpose, ToolAttempt
@@ -20,10 +21,6 @@ from coterie.runtime import Context
 
 _PROGRESS_EVERY = 1.0
 """Seconds between two writes of an operation's progress."""
-
-
-_MOST_WAITED = 60.0
-"""Seconds that an attempt waits for a thread."""
 
 
 class AttemptTable:
@@ -113,8 +110,8 @@ class AttemptTable:
         if purpose is AttemptPurpose.RUN and operation.attempt == 1:
             self._host.telemetry.began(tool.name, max(0.0, self._session_log.now - operation.created_at))
         # Its own limits count from when a thread begins it.
-        waited = f"no thread was free for it within {_MOST_WAITED:g} s"
-        running.watch = AttemptDeadline(_MOST_WAITED, None, lambda _: self._overdue(running, waited))
+        waited = f"no thread was free for it within {MOST_WAITED:g} s"
+        running.watch = AttemptDeadline(MOST_WAITED, None, lambda _: self._overdue(running, waited))
         running.ref = self._context.spawn(AttemptWorker, attempt)
         if operation.state is OperationState.CANCELLING and purpose is AttemptPurpose.RUN:
             # A cancel request came while its start was being written.
@@ -132,7 +129,7 @@ class AttemptTable:
         limit, idle = tool.timeout, tool.idle_timeout
         if running.attempt.purpose is not AttemptPurpose.RUN:
             limit, idle = limit if limit is not None else self._host.settings.model_timeout, None
-        running.watch = AttemptDeadline(limit, idle, lambda why: self._overdue(running, why))
+        running.watch = AttemptDeadline(limit, idle, lambda why: self._overdue(running, why), running.attempt.waits)
 
     def progressed(self, serial: int) -> None:
         """Handle the progress of an attempt."""

@@ -1,12 +1,13 @@
-"""A running attempt: its agent, which has a thread and an event loop of its own, and its time limits."""
+"""A running attempt: its agent, which has a thread and an event loop of its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from coterie.conversation.operations.operation import Operation
+from coterie.conversation.session.deadlines import AttemptDeadline
 from coterie.conversation.tools.attempt import AttemptEnding, AttemptOutcome, AttemptPurpose, ToolAttempt
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.tool import Tool
@@ -26,50 +27,6 @@ def arguments_for(tool: Tool, given: Mapping[str, Any], purpose: AttemptPurpose)
         raise ValueError(f"its arguments do not fit any more: {error}") from error
 
 
-class AttemptDeadline:
-    """Calls `overdue`, once, when an attempt exceeds its time limit, or has not reported progress for too long.
-
-    Times are in seconds of the running loop, which is the runtime's clock. Only for the thread of that loop.
-    """
-
-    def __init__(self, timeout: float | None, idle: float | None, overdue: Callable[[str], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._overdue = overdue
-        self._idle = idle
-        self._heard = self._loop.time()
-        self._timers: list[asyncio.TimerHandle] = []
-        if timeout is not None:
-            self._timers.append(self._loop.call_later(timeout, self._notify, f"it took longer than {timeout:g} s"))
-        if idle is not None:
-            self._listen(idle)
-
-    def alive(self) -> None:
-        """Restart the idle time-out."""
-        self._heard = self._loop.time()
-
-    def close(self) -> None:
-        """Cancel the time limits."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-
-    def _listen(self, seconds: float) -> None:
-        self._timers.append(self._loop.call_later(seconds, self._look))
-
-    def _look(self) -> None:
-        assert self._idle is not None
-        left = self._heard + self._idle - self._loop.time()
-        if left <= 0:
-            self._notify(f"it said nothing for {self._idle:g} s")
-        else:
-            self._timers = [each for each in self._timers if each.when() > self._loop.time()]
-            self._listen(left)
-
-    def _notify(self, why: str) -> None:
-        self.close()
-        self._overdue(why)
-
-
 class StopAttempt(Message):
     """Cancel an asynchronous function at its next await. A synchronous function must check `context.cancelled`."""
 
@@ -83,6 +40,7 @@ class AttemptWorker(Agent):
 
     def on_start(self) -> None:
         """Start the attempt."""
+        self._attempt.waits = self.context.measure_waits()
         self.context.create_task(self._work())
 
     @on

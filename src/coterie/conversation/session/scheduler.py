@@ -14,6 +14,7 @@ from coterie.conversation.operations.machine import blocked_by_unknown, queue, r
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
 from coterie.conversation.session.attempt_table import AttemptTable
 from coterie.conversation.session.attempts import RunningAttempt
+from coterie.conversation.session.deadlines import AttemptDeadline
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import AttemptEnding, AttemptPurpose
 from coterie.conversation.tools.outcomes import (
@@ -243,9 +244,16 @@ class OperationScheduler:
 
     def _overdue(self, running: RunningAttempt, why: str) -> None:
         """Ask an overdue attempt to stop, and abandon it if it does not."""
+        if running.attempt.outcome is not None:
+            # It has ended in time, and the message about that is on its way.
+            return
         running.attempt.timed_out = why
         running.stop(anyway=True)
-        asyncio.get_running_loop().call_later(self.host.settings.grace, lambda: self._give_up(running, why))
+        self._await_end(running, self.host.settings.grace, why)
+
+    def _await_end(self, running: RunningAttempt, grace: float, why: str) -> None:
+        """Give an attempt that was asked to stop some time to do so; it needs a thread for that."""
+        AttemptDeadline(grace, None, lambda _: self._give_up(running, why), running.attempt.waits)
 
     def _give_up(self, running: RunningAttempt, why: str) -> None:
         if not self.attempts.abandon(running):
@@ -286,9 +294,7 @@ class OperationScheduler:
                 return CancelAnswer.TOO_LATE
             await self.session_log.record(operations=[machine.ask_to_stop(self.session_log.operations[number])])
             if running is not None:
-                grace = self.host.settings.cancel_grace
-                why = "it was asked to stop"
-                asyncio.get_running_loop().call_later(grace, lambda: self._give_up(running, why))
+                self._await_end(running, self.host.settings.cancel_grace, "it was asked to stop")
         if undo:
             return CancelAnswer.COMPENSATING
         now = self.session_log.operations.get(number)

@@ -60,7 +60,7 @@ class Session(Agent):
             state.event_stream.close(error)
             raise
         self._scheduler = OperationScheduler(self._session_log, self.context, self._start_task, self._changed)
-        self._speaker = Speaker(self._session_log)
+        self._speaker = Speaker(self._session_log, self.context)
         self._calls = ToolCallPolicy(self._session_log, self._scheduler, self.context)
         self._commands = BuiltinCommands(self._session_log, self._scheduler, self._calls)
         self._turns = TurnRunner(self._session_log, self._scheduler, self._calls, self._commands, self._speaker)

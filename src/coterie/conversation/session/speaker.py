@@ -7,9 +7,11 @@ from typing import Any
 
 from coterie.conversation.events import TextWritten
 from coterie.conversation.sanitize import check_reply, plain_text, text_of_piece
+from coterie.conversation.session.deadlines import WorkTime
 from coterie.conversation.session.session_log import SessionLog
 from coterie.errors import ModelError, describe
 from coterie.models import ModelReply, ModelRequest
+from coterie.runtime import Context
 
 
 class AnswerCut(Exception):
@@ -32,13 +34,12 @@ class ModelInterrupted(Exception):
 class Speaker:
     """Asks the model and publishes its reply piece by piece. Only the conversation's thread uses it."""
 
-    def __init__(self, session_log: SessionLog) -> None:
+    def __init__(self, session_log: SessionLog, context: Context) -> None:
+        self._waits = context.measure_waits()
         self._session_log = session_log
         self._host = session_log.host
         self._asking: asyncio.Task[ModelReply] | None = None
         self._cut = False
-        self._heard = 0.0
-        """The time of the model's latest piece, in seconds of the loop."""
 
     @property
     def speaking(self) -> bool:
@@ -71,12 +72,13 @@ class Speaker:
     async def _speak(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool) -> ModelReply:
         loop = asyncio.get_running_loop()
         silence = self._host.settings.model_timeout
-        self._heard = loop.time()
-        asking = loop.create_task(self._read(request, turn, said, delivery=delivery))
+        heard = WorkTime(self._waits)
+        asking = loop.create_task(self._read(request, turn, said, heard, delivery=delivery))
         self._asking = asking
         try:
             while not asking.done():
-                left = self._heard + silence - loop.time()
+                # The conversation hears nothing while it waits for a thread itself.
+                left = silence - heard.worked
                 if left <= 0:
                     asking.cancel()
                     raise TimeoutError(f"the model said nothing for {silence:g} s")
@@ -90,14 +92,14 @@ class Speaker:
             self._asking = None
             asking.cancel()
 
-    async def _read(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool) -> ModelReply:
+    async def _read(self, request: ModelRequest, turn: int, said: list[str], heard: WorkTime, *, delivery: bool) -> ModelReply:
         reply: ModelReply | None = None
         stream: Any = None
         length = 0
         try:
             stream = self._host.model.stream(request)
             async for piece in stream:
-                self._heard = asyncio.get_running_loop().time()
+                heard.restart()
                 if isinstance(piece, ModelReply):
                     reply = piece
                 elif text := text_of_piece(piece):

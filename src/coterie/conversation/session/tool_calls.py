@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from coterie.conversation.events import Lane
 from coterie.conversation.operations.descriptions import outcome_line
 from coterie.conversation.operations.machine import active_writer, overlap
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
+from coterie.conversation.session.deadlines import call_within
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import AttemptPurpose, ToolAttempt
@@ -241,8 +241,11 @@ class ToolCallPolicy:
             operation, AttemptPurpose.CHECK, callee, arguments, self._session_log.state,
             key=operation.key, checkpoint=None, on_begin=_ignore, on_progress=_ignore, on_end=_ignore,
         )  # fmt: skip
-        async with asyncio.timeout(self._host.settings.model_timeout):
-            return await callee.call(ToolContext(attempt), arguments, self._context.run_blocking)
+        return await call_within(
+            self._host.settings.model_timeout,
+            self._context.measure_waits(),
+            lambda begun: callee.call(ToolContext(attempt), arguments, self._context.run_blocking, begun),
+        )
 
     def _refused(self, name: str, why: str, *, mistaken: bool = False) -> ImmediateResult:
         if name in self._host.tools:

@@ -103,6 +103,8 @@ class ToolAttempt:
         """True if it was abandoned, so that its outcome does not count. Only the conversation's thread uses it."""
         self.timed_out: str = ""
         """The time limit that it exceeded, as text. Only the conversation's thread uses it."""
+        self.waits: Callable[[], float] = float
+        """Returns the seconds for which its agent has waited for a thread. Set when the agent starts."""
         self._checkpoint = checkpoint
         self._on_begin = on_begin
         self._on_progress = on_progress

@@ -14,11 +14,17 @@ from coterie.kernel import Clock
 from coterie.rounds.engine.executors import Inbox, Report
 from coterie.rounds.turn import Turn
 
+_ROUNDING = 0.001
+"""Seconds of waits for a thread that do not matter."""
+_PAUSE = 0.01
+"""Least seconds until a turn that has waited for a thread is looked at again."""
+
 
 class Deadlines:
     """Report turns that have not ended `timeout` seconds after they began. All have the same timeout, so one timer serves all.
 
-    A turn's time counts from when a thread begins it: its executor calls `begin`. While a stuck turn may hold a thread that
+    A turn's time counts from when a thread begins it: its executor calls `begin`. Later waits for a thread, after an ``await``,
+    do not count: the engine calls `extend` for a turn that is due. While a stuck turn may hold a thread that
     others wait for, the engine calls `begin` for those that wait, so that they end too; the executor's call starts their time
     anew. The engine's thread calls `ended`, the timers' thread calls `_due`; `_lock` guards the queue and `Turn.due`.
     """
@@ -40,12 +46,30 @@ class Deadlines:
             return
         with self._lock:
             when = turn.due = self._clock.monotonic() + self._timeout
+            turn.waited = turn.waits() if turn.waits is not None else 0.0
             self._turns.append((when, turn))
             plan = self._timer is None
             if plan:
                 self._timer = _PLANNED
         if plan:
             self._plan(when)
+
+    def extend(self, turn: Turn) -> bool:
+        """Allow for the waits for a thread since the beginning of a turn that is due; return False if there were none."""
+        if turn.waits is None or turn.due is None:
+            return False
+        waited = turn.waits() - turn.waited
+        if waited <= _ROUNDING:
+            return False
+        with self._lock:
+            turn.waited += waited
+            when = turn.due = max(turn.due + waited, self._clock.monotonic() + _PAUSE)
+        self._timers.call_at(when, lambda: self._report(when, turn))
+        return True
+
+    def _report(self, when: float, turn: Turn) -> None:
+        if not _is_void(when, turn):
+            self._inbox.put(Report(turn, late=True))
 
     def ended(self, turn: Turn) -> None:
         """Drop the deadline of a turn. Turns mostly end in the order of their beginning, so the queue stays short."""

@@ -201,8 +201,7 @@ class RoundEngine:
         if isinstance(report, BaseException):
             raise report
         found = self.running.get(id(report.turn))
-        if found is not None and report.late and self.executors.waits_for_thread(report.turn, found[1][0]):
-            self.deadlines.begin(report.turn)
+        if found is not None and report.late and not self.executors.stuck and self.deadlines.extend(report.turn):
             return
         self.running.pop(id(report.turn), None)
         if found is None:

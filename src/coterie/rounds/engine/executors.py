@@ -14,7 +14,6 @@ from coterie.errors import HandlerFailed, RestoreFailed, UnknownAgent, describe
 from coterie.kernel import Clock
 from coterie.messaging import Message, Request
 from coterie.rounds.engine.tokens import Token
-from coterie.rounds.gathering import Gathering
 from coterie.rounds.member import GetSnapshot, RestoreSnapshot, TakeTurn
 from coterie.rounds.participant import Participant, state_as_bytes, state_from_bytes
 from coterie.rounds.turn import Turn
@@ -91,6 +90,10 @@ class TurnExecutor(Agent):
             self.agent, self._state = participant.make(), state
         participant.current, participant.goes_on = self.agent, False
 
+    def on_start(self) -> None:
+        """Measure the waits for a thread, which do not count towards the time of a turn."""
+        self._waits = self.context.measure_waits()
+
     @on(raises=RestoreFailed)
     async def prepare(self, message: Prepare) -> None:  # noqa: ARG002 - its type says everything
         """Restore the agent's state. Raises `RestoreFailed`."""
@@ -105,6 +108,7 @@ class TurnExecutor(Agent):
         clock = self.context.runtime.clock
         began = clock.monotonic()
         turn = message.turn
+        turn.waits = self._waits
         message.started(turn)
         try:
             value = self._begin(turn)
@@ -121,6 +125,7 @@ class TurnExecutor(Agent):
     async def act_async(self, message: ActAsync) -> None:
         """Do a turn on the event loop."""
         turn = message.turn
+        turn.waits = self._waits
         message.started(turn)
         began = self.context.runtime.clock.monotonic()
         try:
@@ -249,14 +254,6 @@ class ExecutorPool:
             self._together_host = self._host("together", Participant("together", None), None, self._hosts_of_together)
             self._hosts_of_together += 1
         self._together_host.tell(Act(turn, self.inbox, False, self._started))  # noqa: FBT003 - a field
-
-    def waits_for_thread(self, turn: Turn, token: Token) -> bool:
-        """Return whether the agent of a running turn could go on, and waits for a thread, while no turn is known to block one."""
-        host = self._together_host if isinstance(turn, Gathering) else token.host
-        if host is None or self.stuck:
-            return False
-        health = self._runtime.health().get(host.name)
-        return health is not None and health.waits_for_thread
 
     def rebuild(self, token: Token, *, stuck: bool) -> None:
         """Replace the executor of an agent by one with its last checkpoint; the old one ends as soon as it can."""

@@ -362,6 +362,13 @@ class Context(DurableContext):
         future = self._cell.services.blocking.submit(call)
         return asyncio.wrap_future(future, loop=self._cell.loop())
 
+    def measure_waits(self) -> Callable[[], float]:
+        """Return a function that returns the seconds for which this agent has waited for a thread, counted from the first such call.
+
+        A time limit for the agent's work adds them. The function is safe from any thread.
+        """
+        return self._cell.executor.measure_waits()
+
     def _in_hand(self, invocation: Invocation | None) -> Envelope | None:
         if invocation is None or invocation.cell.reference is not self._cell.reference:
             return None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from coterie.messaging import MailboxPolicy, Message
 from coterie.runtime.definition.durable_context import DurableOwner
 from coterie.runtime.definition.supervision import Supervision
-from coterie.runtime.dispatchers.base import Dispatcher
+from coterie.runtime.dispatchers.base import AgentExecutor, Dispatcher
 from coterie.runtime.references.agent_timer import AgentTimer, TimerOwner
 from coterie.runtime.references.invocation import Invocation
 from coterie.runtime.references.mailbox_room import WaitServices
@@ -90,6 +90,11 @@ class ContextOwner(TimerOwner, Protocol):
     @property
     def durable(self) -> DurableOwner | None:
         """The durable side of the agent, if it has one."""
+        ...
+
+    @property
+    def executor(self) -> AgentExecutor:
+        """The executor that gives the agent its thread."""
         ...
 
     @property

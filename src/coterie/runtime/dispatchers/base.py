@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +22,32 @@ class DispatcherResources:
     timers: Timers
     blocking: Executor
     """The executor that `run_in_executor` of the agents' loops uses by default."""
+
+
+class WaitMeter:
+    """The seconds for which an agent has waited for a thread. Its executor writes them, one thread at a time; any thread reads."""
+
+    __slots__ = ("_clock", "_state")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._state: tuple[float, float | None] = (0.0, None)
+        """The seconds of ended waits, and the beginning of the current one. Both change in one assignment."""
+
+    def begin(self) -> None:
+        """Count from now: the agent has something to do, and no thread."""
+        self._state = (self._state[0], self._clock.monotonic())
+
+    def end(self) -> None:
+        """Stop counting: the agent has a thread."""
+        total, since = self._state
+        if since is not None:
+            self._state = (total + self._clock.monotonic() - since, None)
+
+    def seconds(self) -> float:
+        """Return the seconds so far."""
+        total, since = self._state
+        return total if since is None else total + self._clock.monotonic() - since
 
 
 class Schedulable(Protocol):
@@ -56,6 +82,10 @@ class AgentExecutor(Protocol):
     @property
     def queued(self) -> bool:
         """True while the agent has something to do, and waits for a thread."""
+        ...
+
+    def measure_waits(self) -> Callable[[], float]:
+        """Return a function that returns the seconds for which the agent has waited for a thread since the first such call."""
         ...
 
     @property

@@ -127,6 +127,10 @@ class DedicatedExecutor:
         """Always false: the agent has a thread of its own."""
         return False
 
+    def measure_waits(self) -> Callable[[], float]:
+        """Return a function that returns 0: the agent has a thread of its own."""
+        return float
+
     @property
     def busy(self) -> bool:
         """True while the agent's code runs or is about to, and false while it waits for something to do."""

@@ -6,13 +6,13 @@ import asyncio
 import enum
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, Timer, new_lock
 from coterie.concurrency.threads import defer
 from coterie.kernel import Countdown, check_number
-from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable, Scheduler
+from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable, Scheduler, WaitMeter
 from coterie.runtime.dispatchers.dedicated import Dedicated
 from coterie.runtime.dispatchers.parking import ParkingLoop, supported
 from coterie.runtime.dispatchers.poller import Poller
@@ -72,7 +72,7 @@ class _State(enum.Enum):
 class LeasedExecutor:
     """Leases a thread to one agent. `_lock` guards `_state`; the thread that holds the agent owns the rest."""
 
-    __slots__ = ("_armed_for", "_lock", "_loop", "_schedulable", "_scheduler", "_state", "_timer", "thread_id")
+    __slots__ = ("_armed_for", "_lock", "_loop", "_meter", "_schedulable", "_scheduler", "_state", "_timer", "thread_id")
 
     def __init__(self, scheduler: LeasedScheduler, schedulable: Schedulable) -> None:
         self._scheduler = scheduler
@@ -80,6 +80,7 @@ class LeasedExecutor:
         self._lock = new_lock(Rank.SEAT)
         self._state = _State.RESTING
         self._loop: ParkingLoop | None = None
+        self._meter: WaitMeter | None = None
         self._timer: Timer | None = None
         self._armed_for = float("inf")
         self.thread_id: int | None = None
@@ -99,6 +100,12 @@ class LeasedExecutor:
         """True while the agent has something to do, and waits for a thread."""
         return self._state is _State.QUEUED
 
+    def measure_waits(self) -> Callable[[], float]:
+        """Return a function that returns the seconds for which the agent has waited for a thread since the first such call."""
+        if self._meter is None:
+            self._meter = WaitMeter(self._scheduler.resources.clock)
+        return self._meter.seconds
+
     @property
     def steps(self) -> int:
         """Grows with every step of the event loop."""
@@ -115,6 +122,8 @@ class LeasedExecutor:
         if state is _State.RESTING:
             self._state = _State.QUEUED
             lock.release()
+            if self._meter is not None:
+                self._meter.begin()
             self._scheduler.pool.submit(self)
             return
         if state is _State.RUNNING:
@@ -150,6 +159,8 @@ class LeasedExecutor:
     def run(self, worker: LeaseWorker) -> None:
         """Hold a thread while there are messages to handle, up to the quantum."""
         self.thread_id = worker.ident
+        if self._meter is not None:
+            self._meter.end()
         with self._lock:
             self._state = _State.RUNNING
         pool = self._scheduler.pool
@@ -168,6 +179,8 @@ class LeasedExecutor:
                 self.thread_id = None
                 with self._lock:
                     self._state = _State.QUEUED
+                if self._meter is not None:
+                    self._meter.begin()
                 pool.enqueue(self)
                 return
             if self._try_to_rest():
