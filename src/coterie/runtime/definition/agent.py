@@ -14,7 +14,7 @@ from coterie.messaging.dead_letters import DeadLetters
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.definition.context_owner import ContextOwner, LiveAgent, SpawnOptions
 from coterie.runtime.definition.durable_context import DurableContext
-from coterie.runtime.definition.handlers import Handler, UnresolvedType, handlers_of
+from coterie.runtime.definition.handlers import Handler, UnresolvedType, check_handlers, handlers_of
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.references.agent_timer import AgentTimer, Rhythm
@@ -68,6 +68,8 @@ class Agent:
     """The version of the state that `snapshot` returns. `upgrade(old_version, state)` turns an older one into this."""
 
     __coterie_handlers__: ClassVar[Mapping[type[Message], Handler] | None] = {}
+    __coterie_checked__: ClassVar[bool] = True
+    """Whether the answers of all handlers have been checked."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -81,15 +83,24 @@ class Agent:
             raise DefinitionError(where, f"subscribes_to = {topics!r}", 'give names of topics, such as ("news",)')
         try:
             cls.__coterie_handlers__ = handlers_of(cls)
+            cls.__coterie_checked__ = check_handlers(cls.__coterie_handlers__)
         except UnresolvedType:
             # A message class may be defined further down. `spawn` tries again.
             cls.__coterie_handlers__ = None
+            cls.__coterie_checked__ = False
 
     @classmethod
     def __coterie_table__(cls) -> Mapping[type[Message], Handler]:
         """Return the handlers of the class by message type. Raises `DefinitionError`."""
         if cls.__coterie_handlers__ is None:
             cls.__coterie_handlers__ = handlers_of(cls)
+        if not cls.__coterie_checked__:
+            cls.__coterie_checked__ = True
+            try:
+                check_handlers(cls.__coterie_handlers__)
+            except DefinitionError:
+                cls.__coterie_checked__ = False
+                raise
         return cls.__coterie_handlers__
 
     @property

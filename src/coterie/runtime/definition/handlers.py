@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 
 from coterie.errors import DefinitionError
 from coterie.messaging import Message
+from coterie.runtime.definition.answers import check_answers
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +49,7 @@ class _Declaration:
 class Handler:
     """One method of one agent class, bound to the message types that it handles."""
 
-    __slots__ = ("attempts", "forms", "function", "interleave", "is_async", "name", "raises", "shield")
+    __slots__ = ("attempts", "forms", "function", "interleave", "is_async", "name", "names", "raises", "shield")
 
     def __init__(self, name: str, function: Callable[..., Any], declaration: _Declaration) -> None:
         self.name = name
@@ -58,6 +59,7 @@ class Handler:
         self.shield = declaration.shield
         self.raises = declaration.raises
         self.attempts = declaration.attempts
+        self.names = declaration.names
         self.forms: dict[type[Message], Any] = {}
         """The types of generic messages with their arguments, such as `Box[int]`, by their classes."""
 
@@ -184,6 +186,18 @@ def handlers_of(agent: type) -> dict[type[Message], Handler]:
                 own[kind] = name
                 table[kind] = handler
     return table
+
+
+def check_handlers(table: Mapping[type[Message], Handler]) -> bool:
+    """Raise `DefinitionError` for a handler whose return type contradicts a request that it serves.
+
+    Return False if some return type cannot be resolved yet.
+    """
+    served: dict[int, tuple[Handler, dict[type[Message], Any]]] = {}
+    for kind, handler in table.items():
+        served.setdefault(id(handler.function), (handler, {}))[1][kind] = handler.forms.get(kind, kind)
+    checked = [check_answers(handler.function, kinds, handler.names) for handler, kinds in served.values()]
+    return all(checked)
 
 
 def forms_of(table: Mapping[type[Message], Handler]) -> dict[type[Message], Any]:
