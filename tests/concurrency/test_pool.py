@@ -79,7 +79,7 @@ def test_a_cancelled_call_is_not_made() -> None:
 def test_a_system_without_threads_to_give_is_said_at_the_submission(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = ElasticPool("pool")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("coterie.concurrency.pool.start_thread", refuse)
@@ -107,7 +107,7 @@ def test_nothing_is_lost_when_many_submit_while_threads_end() -> None:
 def test_a_thread_that_works_no_more_and_has_not_ended_is_joined_too(monkeypatch: pytest.MonkeyPatch, idle: float) -> None:
     gate = threading.Event()
 
-    def start(work: Callable[[], object], name: str) -> Thread:
+    def start(work: Callable[[], object], name: str, **_: object) -> Thread:
         def end_late() -> None:
             work()
             gate.wait(10)

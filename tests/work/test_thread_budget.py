@@ -3,10 +3,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from coterie.concurrency import PROCESS_THREADS
 from coterie.errors import JobTimeout
 from coterie.errors.work import ThreadsHeld
 from coterie.testing import ManualClock, eventually
-from coterie.work import ActionSystem, JobState, Machine, ProcessingEngine, Sizing
+from coterie.work import ActionSystem, Bounds, JobState, Machine, ProcessingEngine, Sizing
 
 SMALL = Sizing(Machine(logical=1, physical=1))
 
@@ -85,3 +86,31 @@ def test_a_stop_does_not_wait_for_threads_that_are_held(release: threading.Event
     engine = ProcessingEngine(SMALL, clock=clock)
     time_out(engine, clock, release, 5)
     assert engine.stop(timeout=0.5).stuck == ()
+
+
+def test_abandoned_threads_are_bounded_under_given_bounds_too(release: threading.Event) -> None:
+    clock = ManualClock()
+    with ProcessingEngine(SMALL, threads=Bounds(1, 2), clock=clock) as engine:
+        time_out(engine, clock, release, 5)
+        assert engine.metrics().abandoned == 4
+        with pytest.raises(ThreadsHeld, match=r"5 of its threads are held"):
+            engine.submit(int).result(10)
+        release.set()
+        eventually(lambda: engine.submit(int).exception() is None)
+
+
+def test_the_process_bounds_the_abandoned_threads_of_all_parts(release: threading.Event) -> None:
+    clock = ManualClock()
+    before = PROCESS_THREADS.abandoned_limit
+    PROCESS_THREADS.set_limits(abandoned=1)
+    try:
+        with ProcessingEngine(SMALL, clock=clock) as one, ProcessingEngine(SMALL, clock=clock, name="other") as other:
+            time_out(one, clock, release, 1)
+            time_out(other, clock, release, 1)
+            assert (one.metrics().abandoned, other.metrics().abandoned) == (1, 0)
+            with pytest.raises(ThreadsHeld, match=r"other refused .*1 of its threads .*; other parts .* lost 1 more"):
+                other.submit(int).result(10)
+            release.set()
+            eventually(lambda: other.submit(int).exception() is None)
+    finally:
+        PROCESS_THREADS.set_limits(abandoned=before)

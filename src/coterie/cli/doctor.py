@@ -20,6 +20,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from coterie.cli.output import print_table
+from coterie.concurrency import PROCESS_THREADS
+from coterie.concurrency.budget import ABANDONED_VARIABLE, THREADS_VARIABLE
 from coterie.errors import StorageCorrupt, describe
 from coterie.errors.general import install_command
 from coterie.memory import MemoryConfig, TieredMemory
@@ -157,6 +159,13 @@ def _machine(machine: Machine) -> Table:
     return table
 
 
+def _budget() -> str:
+    return (
+        f"at most {PROCESS_THREADS.threads_limit:,} threads ({THREADS_VARIABLE}), "
+        f"{PROCESS_THREADS.abandoned_limit:,} of them in calls that do not return ({ABANDONED_VARIABLE})"
+    )
+
+
 def _sizing(sizing: Sizing) -> Table:
     table = Table(title="how much it can do at once", title_justify="left")
     table.add_column("component")
@@ -167,6 +176,7 @@ def _sizing(sizing: Sizing) -> Table:
     table.add_row("CPU-bound", str(sizing.cpu_bound))
     table.add_row("I/O-bound, waiting 9 of 10 s", str(sizing.io_bound(9.0, 1.0)))
     table.add_row("mixed", str(sizing.mixed))
+    table.add_row("process", _budget())
     table.add_row("limits", ", ".join(f"{name} {value}" for name, value in asdict(sizing.limits).items()).replace("_", " "))
     return table
 
@@ -194,6 +204,7 @@ def _as_dict(machine: Machine, sizing: Sizing, checks: list[Check], extras: dict
             "cpu_bound": sizing.cpu_bound,
             "mixed": sizing.mixed,
             "limits": asdict(sizing.limits),
+            "process": {"threads": PROCESS_THREADS.threads_limit, "abandoned": PROCESS_THREADS.abandoned_limit},
         },
         "checks": {check.name: {"well": check.well, "detail": check.detail} for check in checks},
         "extras": {extra: not missing for extra, missing in extras.items()},

@@ -3,6 +3,7 @@
 This room starts every thread of Coterie and creates every lock, with its place in one documented order.
 """
 
+from coterie.concurrency.budget import PROCESS_THREADS, ThreadBudget, ThreadUse
 from coterie.concurrency.closing import AsyncContext
 from coterie.concurrency.completion import Completion, Signal
 from coterie.concurrency.events import AutoResetEvent
@@ -15,6 +16,7 @@ from coterie.concurrency.threads import Thread, start_thread
 from coterie.concurrency.timers import PeriodicJob, Timer, Timers
 
 __all__ = [
+    "PROCESS_THREADS",
     "AsyncContext",
     "AutoResetEvent",
     "Completion",
@@ -24,6 +26,8 @@ __all__ = [
     "Signal",
     "SwitchInterval",
     "Thread",
+    "ThreadBudget",
+    "ThreadUse",
     "Timer",
     "Timers",
     "ends_in_order",

@@ -88,9 +88,9 @@ class ElasticPool(Executor):
     def _grow(self) -> None:
         self._started += 1
         try:
-            thread = start_thread(self._work, f"{self.name}-{self._started}")
+            thread = start_thread(self._work, f"{self.name}-{self._started}", part=self.name, needed=not self._threads)
         except RuntimeError:
-            # The system has no thread left. Other threads of the pool will do the job; without any, the caller must know.
+            # No thread is left. Other threads of the pool will do the job; without any, the caller must know.
             if not self._threads:
                 self._queue.pop()
                 raise

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, TypeAlias
 
+from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.frames import interrupted
 
@@ -26,25 +27,41 @@ _nobody_runs = AutoResetEvent()
 _nobody_runs.set()
 
 
-def start_thread(target: Callable[[], object], name: str) -> Thread:
+def start_thread(target: Callable[[], object], name: str, *, part: str | None = None, needed: bool = True) -> Thread:
     """Start a thread of that name and return it.
 
     It is a daemon: a thread that is stuck in user code must not keep the process alive. The caller ends the thread;
-    shutdown reports threads that did not end.
+    shutdown reports threads that did not end. It counts for `part`, by default its name, in the budget of the process.
 
-    Raises `RuntimeError` if the system cannot start another thread.
+    Raises `RuntimeError` if the system cannot start another thread, and `ThreadLimitReached`, which is one, if the budget has
+    none left and the thread is not `needed`.
     """
-    if not interrupted():
-        thread = Thread(target=target, name=name, daemon=True)
-        thread.start()
+    deferred = interrupted()
+    thread = (_DeferredThread if deferred else _CountedThread)(target=target, name=name, daemon=True)
+    PROCESS_THREADS.enter(thread, part or name, needed=needed)
+    if deferred:
+        # A thread that starts waits for the lock of the threading module, which the caller may hold.
+        defer(thread.start)
         return thread
-    # A thread that starts waits for the lock of the threading module, which the caller may hold.
-    deferred = _DeferredThread(target=target, name=name, daemon=True)
-    defer(deferred.start)
-    return deferred
+    try:
+        thread.start()
+    except BaseException:
+        PROCESS_THREADS.exit(thread)
+        raise
+    return thread
 
 
-class _DeferredThread(Thread):
+class _CountedThread(Thread):
+    """A thread that leaves the budget of the process when it ends."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            PROCESS_THREADS.exit(self)
+
+
+class _DeferredThread(_CountedThread):
     """A thread that another thread starts soon. Until then it counts as alive, and `join` waits for its start."""
 
     def __init__(self, *, target: Callable[[], object], name: str, daemon: bool) -> None:
@@ -52,7 +69,11 @@ class _DeferredThread(Thread):
         self._begun = threading.Event()
 
     def start(self) -> None:
-        super().start()
+        try:
+            super().start()
+        except BaseException:
+            PROCESS_THREADS.exit(self)
+            raise
         self._begun.set()
 
     def join(self, timeout: float | None = None) -> None:

@@ -82,7 +82,7 @@ class Timers:
             heapq.heappush(self._heap, entry)
             ring = self._heap[0] is entry and not self._driven and not self._closed
             if ring and self._thread is None:
-                self._thread = start_thread(self._run, f"{self._name}-timers")
+                self._thread = start_thread(self._run, f"{self._name}-timers", part=self._name)
         finally:
             lock.release()
         if ring:

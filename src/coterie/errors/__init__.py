@@ -19,6 +19,7 @@ their room, such as `coterie.errors.storage`.
     │   └── StartFailed                   the agent's constructor raised
     ├── NotInAgent                        a value that exists only in a running agent was used outside
     ├── ReentrantCall                     a signal handler or finalizer would wait for the step that it has interrupted
+    ├── ThreadLimitReached (RuntimeError) the process has as many threads as its budget permits
     ├── ServiceMissing (LookupError)      no service of that type was provided
     ├── RestartsExhausted                 an agent failed more often than its supervision permits
     ├── SnapshotFailed                    an agent's snapshot or restore raised
@@ -211,6 +212,7 @@ from coterie.errors.general import (
     ServiceMissing,
     SpawnError,
     StartFailed,
+    ThreadLimitReached,
     TransportError,
     WaitTimeout,
     describe,
@@ -303,7 +305,8 @@ __all__ = [
     "PersonaError", "QueueFull", "RateLimited", "RecordingMissing", "ReentrantCall", "ReplayDiverged",
     "ResolverFailed", "ResourcesExhausted", "RestoreFailed", "RoundsError", "RuntimeStopped", "ScenarioError",
     "ServiceMissing", "SpawnError", "StageFailed", "StartFailed", "StateRefused", "StateUnreadable", "StorageCorrupt",
-    "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable", "TierUnavailable", "TransportError",
+    "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable", "ThreadLimitReached", "TierUnavailable",
+    "TransportError",
     "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
     "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",
     "WorldError", "WriteTimeout", "describe",

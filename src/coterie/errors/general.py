@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -15,6 +15,10 @@ class CoterieError(Exception):
 
 _LONGEST = 4_000
 """Characters of the text of an error that `describe` returns."""
+
+
+_NAMED = 6
+"""Parts that the error of a budget names."""
 
 
 class SpawnError(CoterieError):
@@ -50,6 +54,20 @@ class ReentrantCall(CoterieError):
         super().__init__(
             f"{what} was called by a signal handler or a finalizer in the middle of a step of the runtime, and would wait "
             "for that step; send a message from there instead, or set an event that a thread waits for"
+        )
+
+
+class ThreadLimitReached(CoterieError, RuntimeError):
+    """A part needs one more thread, and the process has as many as its budget permits. `parts` tells which part holds how many."""
+
+    def __init__(self, part: str, limit: int, parts: Mapping[str, int], variable: str) -> None:
+        self.part = part
+        self.limit = limit
+        self.parts = dict(parts)
+        largest = ", ".join(f"{name} {count}" for name, count in list(self.parts.items())[:_NAMED])
+        super().__init__(
+            f"{part} gets no further thread: the budget of this process is {limit} threads, and they are in use ({largest}); "
+            f"stop some, or raise the limit by the environment variable {variable} or by PROCESS_THREADS.set_limits(threads=...)"
         )
 
 

@@ -39,11 +39,13 @@ class QueueFull(WorkError):
 class ThreadsHeld(WorkError):
     """A job was refused, because functions that do not return hold as many threads as may be lost."""
 
-    def __init__(self, job: object, pool: str, holders: Sequence[object]) -> None:
+    def __init__(self, job: object, pool: str, holders: Sequence[object], elsewhere: int = 0) -> None:
         names = Counter(str(getattr(holder, "name", "a function")) for holder in holders)
         told = ", ".join(f"{name} ({count})" for name, count in names.most_common(3))
+        more = f"; other parts of the process have lost {elsewhere} more" if elsewhere else ""
         super().__init__(
-            f"{pool} refused {job}: {len(holders)} of its threads are held by functions that did not return in time: {told}; "
+            f"{pool} refused {job}: {len(holders)} of its threads are held by functions that did not return in time: "
+            f"{told}{more}; "
             "give what these functions wait for a timeout of its own, or run them with cpu_bound=True"
         )
 

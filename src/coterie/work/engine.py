@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from coterie.concurrency import Timers
-from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.errors import InvalidSetting
 from coterie.kernel import Clock, check_instance, check_number, choice, clock_or_system
 from coterie.work.base import Admit, WorkSystem, check_admit
@@ -130,7 +129,8 @@ class ProcessingEngine(WorkSystem):
             balance_every=balance_every,
             observe=self.ratio.observe,
             max_workers=max_workers,
-            budget=None if threads is not None else PROCESS_THREADS,
+            sized=threads is None,
+            max_abandoned=self.sizing.limits.max_threads,
         )
         process_bounds = processes if processes is not None else self.sizing.processes
         options = ProcessOptions(

@@ -230,7 +230,7 @@ def test_where_agents_cannot_be_leased_each_gets_a_thread(monkeypatch: pytest.Mo
 
 
 def test_a_system_without_threads_to_give_is_said_at_the_spawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
     with Runtime(dispatcher=Dedicated()) as runtime:

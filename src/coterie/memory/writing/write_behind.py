@@ -91,7 +91,7 @@ class WriteBehindQueue:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = start_thread(self._run, f"memory-{self._access.name}-writer")
+        self._thread = start_thread(self._run, f"memory-{self._access.name}-writer", part="memory")
 
     def __len__(self) -> int:
         """Return the number of changes that are queued or being written."""

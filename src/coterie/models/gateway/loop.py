@@ -74,7 +74,7 @@ class EventLoopThread:
         self._calls: list[Callable[[], object]] = []
         self._taking = True
         self._serving = True
-        self._thread = start_thread(self._run, name)
+        self._thread = start_thread(self._run, name, part=name)
 
     @property
     def here(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from coterie.concurrency import PROCESS_THREADS, ThreadUse
 from coterie.telemetry import DurationSummary
 from coterie.telemetry.durations import DurationRecorder
 
@@ -71,6 +72,8 @@ class RuntimeMetrics(msgspec.Struct, frozen=True):
     """Dead letters by reason."""
     link: dict[str, int]
     """The counts of the link to other nodes, in frames."""
+    process: ThreadUse = msgspec.field(default_factory=PROCESS_THREADS.use)
+    """All threads of the process, and which part holds how many."""
 
 
 class TimesRecorder(Protocol):

@@ -162,8 +162,18 @@ class DedicatedExecutor:
             else:
                 self._leave(loop)
         elif before is _State.NEW:
-            self._scheduler.enter(self, self._schedulable)
-            self.thread = start_thread(self._run, self._schedulable.name)
+            self._begin()
+
+    def _begin(self) -> None:
+        """Start the thread. Raises `RuntimeError` if there is none left."""
+        self._scheduler.enter(self, self._schedulable)
+        try:
+            part = f"{self._scheduler.resources.name} dedicated"
+            self.thread = start_thread(self._run, self._schedulable.name, part=part, needed=False)
+        except RuntimeError:
+            self.close()
+            self._scheduler.leave(self)
+            raise
 
     def _leave(self, loop: DedicatedLoop) -> None:
         try:

@@ -42,7 +42,7 @@ class Poller:
                 epoll = self._epoll = select.epoll()
                 self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
                 epoll.register(self._alarm, select.EPOLLIN)
-                self._thread = start_thread(self._run, f"{self._name}-poller")
+                self._thread = start_thread(self._run, f"{self._name}-poller", part=self._name)
         self._arrived[descriptor] = arrived
         epoll.register(descriptor, select.EPOLLONESHOT)
 

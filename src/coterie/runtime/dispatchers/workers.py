@@ -11,7 +11,9 @@ from collections import deque
 from typing import Protocol
 
 from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
+from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.threads import defer
+from coterie.errors import ThreadLimitReached
 from coterie.kernel import Countdown, SystemClock
 from coterie.runtime.dispatchers.computing import Starvation, idle_times
 
@@ -226,8 +228,13 @@ class WorkerPool:
             if self._watchdog is None:
                 self._start_watchdog()
             self._started += 1
-            worker.thread = start_thread(lambda: self._work(worker), f"{self.name}-worker-{self._started}")
-        except RuntimeError:
+            worker.thread = start_thread(
+                lambda: self._work(worker),
+                f"{self.name}-worker-{self._started}",
+                part=f"{self.name} leased",
+                needed=len(self._workers) <= self.least,
+            )
+        except RuntimeError as error:
             with self._lock:
                 del self._workers[worker]
                 self._searching -= 1
@@ -235,14 +242,15 @@ class WorkerPool:
                 ready = len(self._ready)
             if none_left:
                 raise
-            _log.warning("the system has no thread left; %d ready agents share %d", ready, len(self._workers))
+            if not isinstance(error, ThreadLimitReached):
+                _log.warning("the system has no thread left; %d ready agents share %d", ready, len(self._workers))
             return False
         return True
 
     def _start_watchdog(self) -> None:
         with self._lock:
             if self._watchdog is None:
-                self._watchdog = start_thread(self._watch, f"{self.name}-watchdog")
+                self._watchdog = start_thread(self._watch, f"{self.name}-watchdog", part=self.name)
 
     def _work(self, worker: LeaseWorker) -> None:
         self._here.worker = worker
@@ -382,7 +390,7 @@ class WorkerPool:
             wanted = self._wanted(busy, moved=moved)
             if wanted:
                 roused = [self._searcher(self._idle.pop()) for _ in range(min(wanted, len(self._idle)))]
-                free = self.most - len(self._workers)
+                free = 0 if PROCESS_THREADS.full else self.most - len(self._workers)
                 roused += [self._recruit() for _ in range(min(wanted - len(roused), free))]
             going_on = bool(self._ready) or len(self._idle) < len(self._workers)
         for worker in roused:

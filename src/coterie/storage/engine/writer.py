@@ -159,7 +159,7 @@ class Writer:
         self.commits = 0
         self._queue = WriteQueue(where, capacity)
         self._rested = True
-        self._thread = start_thread(self._run, f"storage-writer {where}")
+        self._thread = start_thread(self._run, f"storage-writer {where}", part=f"storage {where}")
         self._ident = self._thread.ident or 0
 
     @property

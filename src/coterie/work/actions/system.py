@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from coterie.concurrency import Rank, Timers, new_lock
-from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.forks import register_fork_handler
 from coterie.errors import InvalidSetting, WorkError
 from coterie.errors.work import UnknownAction
@@ -158,7 +157,8 @@ class ActionSystem(WorkSystem):
             before_queue=_enter_resource,
             observe=self.ratio.observe,
             max_workers=max_workers,
-            budget=None if workers is not None else PROCESS_THREADS,
+            sized=workers is None,
+            max_abandoned=self.sizing.limits.max_threads,
         )
         self._pools = {"threads": self.pool}
         self._resources = {

@@ -12,9 +12,9 @@ from functools import partial
 from random import Random
 
 from coterie.concurrency import PeriodicJob, Signal, Timer, Timers, start_thread
-from coterie.concurrency.budget import ThreadBudget
+from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.locks import acquire_in_turn
-from coterie.errors import JobShed, QueueFull
+from coterie.errors import JobShed, QueueFull, ThreadLimitReached
 from coterie.errors.work import ThreadsHeld
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.attempts import JobAttempts
@@ -53,7 +53,8 @@ class WorkPool:
         before_queue: Called with each job before it is queued. If it returns False, it calls `enqueue` later.
         observe: Called with the elapsed seconds and the processor seconds of one attempt in sixteen.
         max_workers: Returns the current maximum of workers at each balance.
-        budget: The threads that this pool shares with others; None for bounds of its own.
+        sized: Whether this pool and other such pools of the process together stay within the maximum of its bounds.
+        max_abandoned: Threads of all pools that functions may hold after their jobs have ended, if more than its bounds.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class WorkPool:
         before_queue: Callable[[AnyJob], bool] | None = None,
         observe: Callable[[float, float], object] | None = None,
         max_workers: Callable[[], int] | None = None,
-        budget: ThreadBudget | None = None,
+        sized: bool = False,
+        max_abandoned: int | None = None,
     ) -> None:
         self.table = JobTable(name, lanes, timers.clock, limits=limits, keep=keep, random=random)
-        share = None if budget is None else budget.join()
-        self.workers = WorkerTable(name, len(lanes), bounds, make_runner, timers.clock, share)
+        share = PROCESS_THREADS.join(grouped=sized)
+        max_abandoned = max(bounds.most, max_abandoned or 0)
+        self.workers = WorkerTable(name, len(lanes), bounds, make_runner, timers.clock, share, max_abandoned)
         self.finisher = JobFinisher(
             self.table, self.workers, make_ready=self.make_ready, wake=self.wake, call_later=timers.call_later
         )
@@ -148,7 +151,9 @@ class WorkPool:
             self.table.counts[job.origin].submitted += 1
             self.table.live[job.number] = job
             held = [*self.workers.abandoned, *self.workers.held]
-        self.finisher.end(job, JobState.SHED, ThreadsHeld(job.label, self.name, [worker.job for worker in held]))
+        elsewhere = max(0, PROCESS_THREADS.abandoned - len(self.workers.abandoned))
+        error = ThreadsHeld(job.label, self.name, [worker.job for worker in held], elsewhere)
+        self.finisher.end(job, JobState.SHED, error)
 
     def _wait_for_space(self, job: AnyJob) -> None:
         """Wait until a job is admitted. Raises `QueueFull` when its patience ends."""
@@ -289,10 +294,12 @@ class WorkPool:
             idle.wakeup.set()
         if new is not None:
             try:
-                new.thread = start_thread(partial(self._work, new), new.name)
-            except RuntimeError:
+                needed = len(self.workers.members) <= 1
+                new.thread = start_thread(partial(self._work, new), new.name, part=self.name, needed=needed)
+            except RuntimeError as error:
                 # Another worker takes the job, or the next balance tries again.
-                _log.exception("%s: the system cannot start another thread", self.name)
+                if not isinstance(error, ThreadLimitReached):
+                    _log.exception("%s: the system cannot start another thread", self.name)
                 with self.table.lock:
                     self.workers.remove(new)
 

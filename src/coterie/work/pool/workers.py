@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -141,12 +140,14 @@ class WorkerTable:
         bounds: Bounds,
         make_runner: Callable[[], JobRunner],
         clock: Clock,
-        share: BudgetShare | None = None,
+        share: BudgetShare,
+        max_abandoned: int,
     ) -> None:
         self.bounds = bounds
         self.share = share
-        """Its share of the threads of the process; None if its bounds were given."""
-        self.max_abandoned = sys.maxsize if share is None else bounds.most
+        """Its share of the threads of the process."""
+        self.max_abandoned = max_abandoned
+        """Threads that functions of all pools may hold after their jobs have ended."""
         self.held: set[Worker] = set()
         """Members whose jobs do not end, and which were not abandoned because too many are."""
         self.members: list[Worker] = []
@@ -181,8 +182,8 @@ class WorkerTable:
 
     def add(self) -> Worker | None:
         """Return a new worker, whose thread the pool starts; None if the threads of the process are used up."""
-        share, most = self.share, self.bounds.most
-        if share is not None and not share.budget.take(share, most, max(most, 2 * self.max_abandoned)):
+        most = self.bounds.most
+        if not self.share.budget.take(self.share, most, max(most, 2 * self.max_abandoned)):
             return None
         number = next(self._numbers)
         worker = Worker(f"{self._name}-{number}", (number - 1) % self._lanes, self._make_runner(), self._clock.monotonic())
@@ -200,17 +201,12 @@ class WorkerTable:
 
     def spare(self) -> int:
         """Return the number of idle workers that other pools of the process could use."""
-        pressed = self.share is not None and self.share.budget.pressed(self.share)
+        pressed = self.share.grouped and self.share.budget.pressed(self.share)
         return min(len(self.idle), self.active - 1) if pressed else 0
 
     def abandon(self, worker: Worker, *, always: bool) -> None:
         """Stop counting a worker whose job does not end. Hold it, unless `always`, if too many are abandoned."""
-        share = self.share
-        if share is None:
-            allowed = always or len(self.abandoned) < self.max_abandoned
-        else:
-            allowed = share.budget.abandon(share, sys.maxsize if always else self.max_abandoned)
-        if not allowed:
+        if not self.share.budget.abandon(self.share, None if always else self.max_abandoned):
             self.held.add(worker)
             return
         self.held.discard(worker)
@@ -227,26 +223,24 @@ class WorkerTable:
             self._forget(worker)
         elif worker in self.abandoned:
             self.abandoned.remove(worker)
-            if self.share is not None:
-                self.share.budget.reclaim(self.share)
+            self.share.budget.reclaim(self.share)
             if self.held:
                 self.abandon(self.held.pop(), always=False)
 
     def _forget(self, worker: Worker) -> None:
         self.members.remove(worker)
-        if self.share is not None and not self.share.left:
+        if not self.share.left:
             self.share.budget.give(self.share, 1)
 
     def block(self, count: int) -> None:
         """Count workers whose jobs wait for other jobs, and which need no thread of the budget meanwhile."""
         self.blocked += count
-        if self.share is not None and not self.share.left:
+        if not self.share.left:
             self.share.budget.give(self.share, count)
 
     def close(self) -> None:
         """Give up the share of the threads of the process."""
-        if self.share is not None:
-            self.share.budget.leave(self.share)
+        self.share.budget.leave(self.share)
 
     def after_fork_in_child(self) -> None:
         """Drop all workers in a forked process, which does not inherit their threads."""

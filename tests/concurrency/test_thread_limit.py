@@ -1,0 +1,116 @@
+import threading
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from coterie import Agent, Request, Runtime, on
+from coterie.concurrency import PROCESS_THREADS, ElasticPool
+from coterie.concurrency.budget import default_limits
+from coterie.concurrency.threads import start_thread
+from coterie.errors import InvalidSetting, SpawnError, ThreadLimitReached
+from coterie.runtime import Dedicated
+from coterie.testing import eventually
+from coterie.work import Bounds, ProcessingEngine
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def limited() -> Iterator[None]:
+    """Let no thread start but needed ones."""
+    before = PROCESS_THREADS.threads_limit
+    PROCESS_THREADS.set_limits(threads=1)
+    with ElasticPool("holder") as pool:
+        pool.submit(int).result(10)
+        yield
+    PROCESS_THREADS.set_limits(threads=before)
+
+
+class Who(Request[str]):
+    pass
+
+
+class Worker(Agent):
+    @on
+    def who(self, message: Who) -> str:
+        return threading.current_thread().name
+
+
+def test_every_thread_is_counted_by_its_part_until_it_ends(release: threading.Event) -> None:
+    thread = start_thread(lambda: release.wait(30), "a part-1", part="a part")
+    assert PROCESS_THREADS.use().parts["a part"] == 1
+    release.set()
+    thread.join(10)
+    assert "a part" not in PROCESS_THREADS.use().parts
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_thread_beyond_the_limit_is_refused_with_the_holders_and_the_remedy() -> None:
+    with pytest.raises(ThreadLimitReached, match=r"one more gets no .* 1 threads.*holder 1.*COTERIE_MAX_THREADS") as caught:
+        start_thread(int, "one more", needed=False)
+    assert caught.value.parts["holder"] == 1
+    assert "one more" not in PROCESS_THREADS.use().parts
+
+
+@pytest.mark.usefixtures("limited")
+def test_at_the_limit_pools_go_on_with_the_threads_that_they_have(release: threading.Event) -> None:
+    with ElasticPool("sharing") as pool:
+        waiting = pool.submit(release.wait, 30)
+        jobs = [pool.submit(int) for _ in range(3)]
+        assert pool.threads == 1
+        release.set()
+        assert waiting.result(10)
+        assert [job.result(10) for job in jobs] == [0, 0, 0]
+    with ProcessingEngine(threads=Bounds(4, 4)) as engine:
+        names = {job.result(10) for job in [engine.submit(lambda: threading.current_thread().name) for _ in range(20)]}
+        assert len(names) == 1
+
+
+@pytest.mark.usefixtures("limited")
+def test_at_the_limit_an_agent_with_a_thread_of_its_own_is_not_spawned_and_leased_ones_are() -> None:
+    with Runtime() as runtime:
+        with pytest.raises(SpawnError, match=r"the budget of this process is 1 threads.*Leased") as caught:
+            runtime.spawn(Worker, dispatcher=Dedicated(), name="own")
+        assert isinstance(caught.value.__cause__, ThreadLimitReached)
+        assert runtime.find("own") is None
+        agents = [runtime.spawn(Worker) for _ in range(50)]
+        names = {agent.ask(Who()).result(10) for agent in agents}
+        assert len(names) <= 2
+        PROCESS_THREADS.set_limits(threads=10_000)
+        assert runtime.spawn(Worker, dispatcher=Dedicated(), name="own").ask(Who()).result(10) == "own"
+
+
+def test_a_part_that_has_ended_holds_no_thread() -> None:
+    with Runtime("ending") as runtime:
+        runtime.spawn(Worker, dispatcher=Dedicated()).ask(Who()).result(10)
+        part = f"{runtime.node} dedicated"
+        assert PROCESS_THREADS.use().parts[part] == 1
+        assert runtime.metrics().process.parts[part] == 1
+    eventually(lambda: not any(part.startswith("ending") for part in PROCESS_THREADS.use().parts))
+
+
+def test_the_environment_sets_the_limits_and_a_wrong_value_is_ignored_with_a_warning() -> None:
+    assert default_limits({"COTERIE_MAX_THREADS": "50", "COTERIE_MAX_ABANDONED_THREADS": " 7 "}, None) == {
+        "threads": 50,
+        "abandoned": 7,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert default_limits({}, 1_000) == {"threads": 750, "abandoned": 256}
+        assert default_limits({"COTERIE_MAX_THREADS": ""}, None)["threads"] == 10_000
+    for wrong in ("many", "0", "-3", "1.5"):
+        with pytest.warns(RuntimeWarning, match=f"COTERIE_MAX_THREADS='{wrong}' is ignored, and the limit is 10000"):
+            assert default_limits({"COTERIE_MAX_THREADS": wrong}, None)["threads"] == 10_000
+
+
+def test_limits_are_checked_where_they_are_set() -> None:
+    with pytest.raises(InvalidSetting, match="threads"):
+        PROCESS_THREADS.set_limits(threads=0)
+    with pytest.raises(InvalidSetting, match="abandoned"):
+        PROCESS_THREADS.set_limits(abandoned=1.5)  # type: ignore[arg-type]
