@@ -58,6 +58,9 @@ class ThreadBudget:
         self._said = False
         """True if a refusal was logged, and no thread has ended since."""
 
+    def __repr__(self) -> str:
+        return "ThreadBudget()"
+
     def set_limits(self, *, threads: int | None = None, abandoned: int | None = None) -> None:
         """Change the limits of the process; None keeps one. Threads that run go on. Raises `InvalidSetting`."""
         check_number("set_limits.threads", threads, least=1, optional=True, whole=True)
