@@ -27,6 +27,8 @@ _STATUS = 1
 class ExitOrder(enum.IntEnum):
     """The order in which work is finished at the end of the program."""
 
+    CONVERSATIONS = 5
+    """Turns and operations of conversations, which run on runtimes."""
     AGENTS = 10
     """Runtimes: their agents use all others."""
     WORK = 20

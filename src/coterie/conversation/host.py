@@ -18,6 +18,7 @@ import msgspec
 from coterie.concurrency import Rank, Signal, new_lock
 from coterie.conversation.activator import Activator
 from coterie.conversation.endings import EndingConversation, end_all, end_all_blocking
+from coterie.conversation.host_end import HostEnd
 from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.operations.operation import OperationState
 from coterie.conversation.sanitize import check_reply, text_of_piece
@@ -108,6 +109,16 @@ class ConversationHost:
         self._opening: dict[str, Signal] = {}
         self._closed = False
         self._draining = False
+        self._end = HostEnd(
+            self._host.settings,
+            self._monitored,
+            self._monitor,
+            runtime=self._runtime if self._owns_runtime else None,
+            database=database if self._owns_database else None,
+            folder=self._folder,
+            clock=self._runtime.clock,
+        )
+        weakref.finalize(self, self._end.dropped).atexit = False
 
     def attach(
         self, namespace: str | Iterable[str], make: Callable[[ConversationState, Activator], H], *, user: str = ""
@@ -139,8 +150,10 @@ class ConversationHost:
         try:
             state = ConversationState(self._host, parts, user)
             known: Callable[[], ConversationHandle | None]
+            # The agents of conversations do not keep a host alive that no other code refers to.
+            host = weakref.ref(self)
             activator = Activator(
-                state.name, lambda: self._begin(state, known), lambda agent: self._passivated(agent, state, known)
+                state.name, lambda: _begin(host(), state, known), lambda agent: _passivated(host(), agent, state, known)
             )
             chat = make(state, activator)
             known = weakref.ref(chat)
@@ -152,7 +165,7 @@ class ConversationHost:
             opened.set()
         return chat
 
-    def _begin(self, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
+    def begin(self, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
         """Start the agent of a conversation."""
         chat = known()
         assert chat is not None
@@ -166,7 +179,7 @@ class ConversationHost:
         self._monitor.tell(MonitorSession(agent=agent))
         return agent
 
-    def _passivated(self, agent: AgentRef, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> None:
+    def passivated(self, agent: AgentRef, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> None:
         """Handle the passivation of a conversation: keep a weak reference, so that a handle in use can activate it again."""
         self._monitored.take(agent)
         chat = known()
@@ -246,7 +259,7 @@ class ConversationHost:
         if self._owns_runtime:
             async with self._runtime:
                 self._runtime.stop_timeout = _STOP
-        self._release()
+        self._end.release()
 
     def close(self) -> None:
         """Do the same as `aclose`, and block this thread."""
@@ -257,7 +270,7 @@ class ConversationHost:
         self._monitor.stop().result()
         if self._owns_runtime:
             self._runtime.stop(drain=False)
-        self._release()
+        self._end.release()
 
     def end_one(self, chat: ConversationHandle) -> list[EndingConversation]:
         """Remove a conversation; return it, for the caller to end."""
@@ -278,12 +291,6 @@ class ConversationHost:
             self._resting.clear()
         return [EndingConversation(chat.state, chat.activator.close()) for chat in there]
 
-    def _release(self) -> None:
-        if self._owns_database:
-            self._database.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
     def __enter__(self) -> Self:
         return self
 
@@ -297,3 +304,19 @@ class ConversationHost:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _begin(host: ConversationHost | None, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
+    if host is None:
+        raise ConversationClosed(state.name)
+    return host.begin(state, known)
+
+
+def _passivated(
+    host: ConversationHost | None,
+    agent: AgentRef,
+    state: ConversationState,
+    known: Callable[[], ConversationHandle | None],
+) -> None:
+    if host is not None:
+        host.passivated(agent, state, known)

@@ -15,7 +15,7 @@ class MonitoredSessions:
 
     def __init__(self) -> None:
         self._lock = new_lock(Rank.RECORDS)
-        self._states: dict[Address, ConversationState] = {}
+        self._sessions: dict[Address, tuple[AgentRef, ConversationState]] = {}
 
     def __deepcopy__(self, memo: object) -> MonitoredSessions:
         return self
@@ -23,19 +23,25 @@ class MonitoredSessions:
     def add(self, agent: AgentRef, state: ConversationState) -> None:
         """Add the conversation of an agent."""
         with self._lock:
-            self._states[agent.address] = state
+            self._sessions[agent.address] = agent, state
 
     def take(self, agent: AgentRef) -> ConversationState | None:
         """Remove and return the conversation of an agent."""
         with self._lock:
-            return self._states.pop(agent.address, None)
+            _, state = self._sessions.pop(agent.address, (None, None))
+        return state
 
     def take_all(self) -> list[ConversationState]:
         """Remove and return all conversations."""
         with self._lock:
-            sessions = list(self._states.values())
-            self._states.clear()
-            return sessions
+            sessions = list(self._sessions.values())
+            self._sessions.clear()
+        return [state for _, state in sessions]
+
+    def all(self) -> list[tuple[AgentRef, ConversationState]]:
+        """Return the agents and their conversations."""
+        with self._lock:
+            return list(self._sessions.values())
 
 
 class MonitorSession(Message):

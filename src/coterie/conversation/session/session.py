@@ -102,6 +102,8 @@ class Session(Agent):
             await self._session_log.record(said)
         finally:
             self._writing -= 1
+            # Without the message, what waits for idleness may wait for nothing any more.
+            self._wake.set()
         self._inbox.append(said)
         self._turns.message_waiting.set()
         self._wake.set()
@@ -238,7 +240,14 @@ class Session(Agent):
 
     @property
     def _is_idle(self) -> bool:
-        busy = self._busy or not self._ready or self._inbox or self._scheduler.progressing or self._scheduler.checking
+        busy = (
+            self._busy
+            or not self._ready
+            or self._writing
+            or self._inbox
+            or self._scheduler.progressing
+            or self._scheduler.checking
+        )
         return not busy and not self._deliveries.due
 
     def _notify_if_idle(self) -> None:
