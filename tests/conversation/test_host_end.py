@@ -79,6 +79,7 @@ def test_a_conversation_that_is_in_use_keeps_its_host() -> None:
     chat = host.open("ada")
     del host
     gc.collect()
-    host = chat.conversations  # type: ignore[assignment] # the public form
-    assert host.open("ada") is chat
-    host.close()
+    shared = chat.conversations
+    assert isinstance(shared, Conversations)
+    assert shared.open("ada") is chat
+    shared.close()
