@@ -97,7 +97,7 @@ class Shutdown:
         self._clock = clock
         self._services = services
         self._endless: set[AgentCell] = set()
-        """Agents that keep only themselves busy, and so were stopped without draining."""
+        """Agents that only keep themselves busy, or each other, and so were stopped without draining."""
 
     def run(self, *, drain: bool, timeout: float) -> StopReport:
         """Stop everything, and return the report."""
@@ -114,7 +114,7 @@ class Shutdown:
         """Wait until all agents have handled all their messages. Return whether they have."""
         # On a driven clock, agents may wait for a time that the driver no longer advances to.
         patient = not isinstance(self._clock, DrivenClock)
-        quiescence, endless = Quiescence(self._cells), EndlessWork(self._cells)
+        quiescence, endless = Quiescence(self._cells), EndlessWork(self._cells, countdown.left() or 0.0)
         while True:
             look = Countdown(min(_LOOK, countdown.left() or 0.0))
             activity = quiescence.wait(look, through_waits=patient)
@@ -125,7 +125,9 @@ class Shutdown:
             for cell in endless.look():
                 if cell not in self._endless:
                     self._endless.add(cell)
-                    cell.log.warning("only keeps itself busy while its runtime drains; it is stopped without draining")
+                    cell.log.warning(
+                        "only keeps itself busy, alone or with others, while its runtime drains; it is stopped without draining"
+                    )
                     cell.stop(drain=False)
 
     def _only_endless_are_left(self) -> bool:

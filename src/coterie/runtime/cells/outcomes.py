@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from coterie.concurrency import Completion
 from coterie.errors import (
     AgentStopped,
     AskCancelled,
@@ -21,7 +20,7 @@ from coterie.errors import (
 )
 from coterie.kernel import Address, Clock
 from coterie.messaging import MailboxPolicy, Message, Reason
-from coterie.messaging.envelope import Envelope, ReplyPort
+from coterie.messaging.envelope import Envelope
 from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.metrics import AgentMetrics, Times
 from coterie.runtime.cells.stash import Stash
@@ -201,7 +200,7 @@ class Outcomes:
             value = value.copy()
         elif kind is Reply:
             # The handler passes the request on: the other agent's answer is the answer.
-            _pass_on(value, reply)
+            value.pass_on(reply)
             return
         if not reply.succeed(value):
             self.late += 1
@@ -312,21 +311,6 @@ class ClosedOutcomes(Outcomes):
         if not isinstance(error, GeneratorExit):
             self._cell.log.error("raised after it had been given up: %s", describe(error), exc_info=error)
         return False
-
-
-def _pass_on(answer: Reply[Any], reply: ReplyPort) -> None:
-    """Answer an ask as another ask is answered, and end the other one if the asker waits no longer."""
-
-    def answered() -> None:
-        error = answer.exception()
-        if error is not None:
-            reply.fail(error)
-        else:
-            reply.succeed(answer.result())
-
-    answer.add_callback(answered)
-    if isinstance(reply, Completion):
-        reply.add_callback(lambda: answer.cancel("the ask that it was passed on for has ended"))
 
 
 def _name(kind: type, other: type) -> str:

@@ -90,6 +90,11 @@ class StrictReply:
         """The type of the answer."""
 
     @property
+    def inner(self) -> ReplyPort:
+        """The reply that the asker has."""
+        return self._reply
+
+    @property
     def correlation(self) -> int:
         """The number of the ask."""
         return self._reply.correlation

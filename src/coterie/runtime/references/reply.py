@@ -10,7 +10,7 @@ from coterie.concurrency import Completion, Timer
 from coterie.concurrency.threads import defer
 from coterie.errors import AskCancelled, AskTimeout, WaitCycle, WaitTimeout
 from coterie.kernel import Address
-from coterie.messaging.envelope import Envelope
+from coterie.messaging.envelope import Envelope, ReplyPort
 from coterie.runtime.dispatchers.loops import running_loop
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.mailbox_room import WaitServices
@@ -147,6 +147,32 @@ class Reply(Completion, Generic[R_co]):
         self._done = True
         self._finish_once()
         return True
+
+    def pass_on(self, asked: ReplyPort) -> None:
+        """Answer another ask as this one is answered, and end this one if that one ends before."""
+
+        def answered() -> None:
+            if self._error is not None:
+                asked.fail(self._error)
+            else:
+                asked.succeed(self._value)
+
+        outcome = getattr(asked, "inner", asked)
+        if isinstance(outcome, Completion):
+            self._follow(outcome)
+            outcome.add_callback(lambda: self.cancel("the ask that it was passed on for has ended"))
+        self.add_callback(answered)
+
+    def _follow(self, outcome: Completion) -> None:
+        """Let the wait graph know that another outcome depends on this one. If that closes a circle, fail this one."""
+        target, waits = self._endpoint.local, self._services.waits
+        if target is None or self._done:
+            return
+        try:
+            waits.pass_on(outcome, self, target)
+        except WaitCycle as cycle:
+            self._withdraw(cycle)
+        outcome.add_callback(lambda: waits.forget(outcome))
 
     def expects(self, envelope: Envelope) -> None:
         """Begin to wait for the answer to this envelope, until its deadline. Called once, before it is sent."""
