@@ -24,6 +24,7 @@ ROOMS = [
     "work",
     "world",
     "models",
+    "network",
     "runtime",
     "meetings",
     "rounds",

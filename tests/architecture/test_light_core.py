@@ -11,7 +11,7 @@ from coterie.errors.general import install_command
 ROOT = Path(__file__).parents[2]
 HIDDEN = (
     "typer", "rich", "prompt_toolkit", "matplotlib", "jinja2", "numpy", "openai", "pydantic_ai", "psycopg", "redis",
-    "prometheus_client", "starlette", "uvicorn", "ag_ui", "fastembed", "hypothesis", "pytest",
+    "prometheus_client", "starlette", "uvicorn", "ag_ui", "fastembed", "hypothesis", "pytest", "zmq",
 )  # fmt: skip
 HIDE = f"import sys\nfor name in {HIDDEN!r}: sys.modules[name] = None\n"
 ROOMS = (
@@ -61,6 +61,7 @@ def test_a_scenario_is_run_without_any_extra() -> None:
         ("from coterie.memory import LocalEmbedder; LocalEmbedder()", "embed"),
         ("from coterie.work import WorkCollector; WorkCollector()", "prometheus"),
         ("import coterie.interop", "serve"),
+        ("import coterie.network", "network"),
     ],
 )
 def test_without_its_extra_a_function_names_it_in_one_line(code: str, extra: str) -> None:

@@ -28,7 +28,7 @@ from coterie.memory import MemoryConfig, TieredMemory
 from coterie.storage import Database, open_database
 from coterie.work import Bounds, Machine, ProcessingEngine, Sizing
 
-_EXTRAS = ("cli", "report", "postgres", "redis", "prometheus", "vectors", "embed", "models", "serve")
+_EXTRAS = ("cli", "report", "postgres", "redis", "prometheus", "vectors", "embed", "models", "network", "serve")
 _REQUIREMENT = re.compile(r"""([\w.-]+)\s*(?:\[([^\]]*)\])?[^;]*(?:;.*extra\s*==\s*['"]([\w-]+)['"])?""")
 """A requirement in the metadata of a package: its name, its extras, and the extra that has it."""
 _PATIENCE = 60.0

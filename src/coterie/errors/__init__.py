@@ -25,6 +25,8 @@ their room, such as `coterie.errors.storage`.
     ├── SnapshotFailed                    an agent's snapshot or restore raised
     ├── WaitTimeout (TimeoutError)        `.result(timeout)` ran out; only the waiting ended
     ├── TransportError                    a transport cannot carry a frame
+    │   └── MessageTooLarge               because it exceeds the limit of the network
+    ├── TopologyError (ValueError)        a topology or a file of keys is invalid
     ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file is invalid
     ├── RunFolderFailed                   the folder of a run cannot be written
@@ -251,6 +253,7 @@ from coterie.errors.models import (
     RateLimited,
     RecordingMissing,
 )
+from coterie.errors.network import MessageTooLarge, TopologyError
 from coterie.errors.orchestrator import ComponentError, ScenarioError
 from coterie.errors.personas import FragmentConflict, InvalidPersona, PersonaError
 from coterie.errors.rounds import (
@@ -300,13 +303,14 @@ __all__ = [
     "InvalidMessage", "InvalidPersona", "InvalidSetting", "InvalidValue", "InvitationDeclined",
     "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
     "KeyMissing", "KeyReused", "MailboxFull", "MeetingClosed", "MeetingError", "MemoryClosed", "MemoryFault",
+    "MessageTooLarge",
     "MigrationError", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout", "ModelUnavailable", "NameTaken",
     "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn", "OperationStopped",
     "PersonaError", "QueueFull", "RateLimited", "RecordingMissing", "ReentrantCall", "ReplayDiverged",
     "ResolverFailed", "ResourcesExhausted", "RestoreFailed", "RoundsError", "RuntimeStopped", "ScenarioError",
     "ServiceMissing", "SpawnError", "StageFailed", "StartFailed", "StateRefused", "StateUnreadable", "StorageCorrupt",
     "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable", "ThreadLimitReached", "TierUnavailable",
-    "TransportError",
+    "TopologyError", "TransportError",
     "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
     "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",
     "WorldError", "WriteTimeout", "describe",

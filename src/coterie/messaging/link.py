@@ -110,7 +110,15 @@ class Link:
         with self._lock:
             sequence = self._out[node] = self._out.get(node, 0) + 1
             self._counts["sent"] += 1
-        self._transport.send(self.node, node, self._encoder.encode(_Frame(self.node, sequence, payload)))
+        try:
+            self._transport.send(self.node, node, self._encoder.encode(_Frame(self.node, sequence, payload)))
+        except TransportError:
+            with self._lock:
+                # The number is used again, or else the receiver would wait for this frame.
+                if self._out[node] == sequence:
+                    self._out[node] = sequence - 1
+                self._counts["sent"] -= 1
+            raise
 
     def receive(self, data: bytes) -> None:
         """Take a frame from the transport."""

@@ -104,8 +104,6 @@ class Services:
         self.health = AgentHealthMonitor(
             clock, self.timers, stall_after, self.cells_on_threads, self.publish_event, self.successions.supersede
         )
-        self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience, node_timeout)
-        self._loopback = strict and transport is not None
         self._resources = DispatcherResources(node, clock, self.timers, self.blocking)
         self._correlations = itertools.count(1)
         self._lock = new_lock(Rank.RECORDS)
@@ -116,6 +114,9 @@ class Services:
         self._starting: dict[object, None] = {}
         self.durable: DurableAgents | None = None
         """The durable agents, if the runtime has a store."""
+        self._loopback = strict and transport is not None
+        # Last: frames may come as soon as it listens.
+        self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience, node_timeout)
 
     # Agents.
 

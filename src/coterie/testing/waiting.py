@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from coterie.concurrency import start_thread
 from coterie.concurrency.threads import dump_stacks
@@ -11,6 +12,16 @@ from coterie.kernel import Countdown
 from coterie.runtime import Runtime
 from coterie.runtime.observation.quiescence import Activity, Quiescence
 from coterie.testing.transport import LossyTransport
+
+
+@runtime_checkable
+class CountsFrames(Protocol):
+    """A transport that counts the frames on their way."""
+
+    @property
+    def in_flight(self) -> int:
+        """The number of frames that were sent and have not arrived."""
+        ...
 
 
 class Together:
@@ -63,14 +74,14 @@ def eventually(condition: Callable[[], object], timeout: float = 10.0, what: str
 def wait_until_idle(runtime: Runtime, timeout: float = 10.0) -> None:
     """Return when no agent is at work: each has handled all its messages, or waits.
 
-    Also waits for frames that a `LossyTransport` delays by the system's clock. Raises `AssertionError`, with all stacks,
+    Also waits for frames that a transport with `in_flight` carries, unless a test moves its clock. Raises `AssertionError`, with all stacks,
     after `timeout` seconds.
     """
     services = runtime._services  # noqa: SLF001 - a part of it
     transport = services.node_link.transport
     countdown = Countdown(timeout)
     while True:
-        if isinstance(transport, LossyTransport) and not transport.driven:
+        if isinstance(transport, CountsFrames) and not (isinstance(transport, LossyTransport) and transport.driven):
             eventually(lambda: transport.in_flight == 0, timeout, "that no frame is on its way")
         sent = services.node_link.link.statistics.sent
         activity = Quiescence(services.registry.cells).wait(countdown, through_waits=False)

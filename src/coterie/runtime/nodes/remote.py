@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from coterie.concurrency import Completion, Rank, Signal, new_lock
-from coterie.errors import AgentStopped, CodecError, TransportError, UnknownAgent
+from coterie.errors import AgentStopped, CodecError, EncodeFailed, TransportError, UnknownAgent
+from coterie.errors.network import MessageTooLarge
 from coterie.kernel import Address, Clock, Codec
 from coterie.kernel.codec import Packed
 from coterie.messaging import Message, Reason
@@ -158,6 +159,8 @@ class RemoteEndpoint:
         frame = DeliverFrame(self.address, message, sender and sender.address, envelope.priority, number, ttl)
         try:
             self._node.send(self.address.node, frame)
+        except MessageTooLarge as error:
+            raise EncodeFailed(f"a {type(envelope.message).__qualname__}", error, "several smaller messages") from error
         except TransportError as error:
             services.count_refused()
             services.dead_letter(envelope, self.address, Reason.UNDELIVERABLE, str(error))
