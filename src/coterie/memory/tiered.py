@@ -38,7 +38,7 @@ from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, measure_compression, measure_tiers
 from coterie.memory.words import query_words, text_of
 from coterie.memory.writing.pending import MemoryPriority
-from coterie.memory.writing.workers import PriorityWorkers
+from coterie.memory.writing.workers import MemorySizing, PriorityWorkers
 
 T = TypeVar("T")
 
@@ -82,11 +82,12 @@ class TieredMemory(AsyncContext):
         archive: Archive | None = None,
         short_term: Backend | None = None,
         intermediate: Backend | None = None,
+        sizing: MemorySizing | None = None,
     ) -> None:
         """Open the store.
 
         Given backends replace those of the configuration, and are closed with the store. On a manual clock, maintenance runs
-        when the clock advances.
+        when the clock advances. `sizing`, such as `coterie.work.Sizing`, gives the number of reading threads; detected by default.
         """
         self.config = config = config if config is not None else MemoryConfig()
         self.clock = clock_or_system("TieredMemory.clock", clock)
@@ -97,7 +98,7 @@ class TieredMemory(AsyncContext):
         """Whole records, for code that builds upon this store."""
         self._store = self.records.tiers
         self._maintenance = Maintenance(self._store)
-        self._workers = PriorityWorkers("memory-worker", config.read_workers)
+        self._workers = PriorityWorkers.sized("memory-worker", config.read_workers, sizing)
         timers = Timers(self.clock, "memory")
         # A writer thread needs the interpreter lock a dozen times for each batch; with the usual 5 ms each time, waiting for
         # it would take most of the time of a write.

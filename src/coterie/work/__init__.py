@@ -6,6 +6,7 @@ a job on a thread cannot be ended, and its error says so. All classes are safe f
 the given clock. This room does not import agents, worlds or memories: results are applied by a given callable.
 """
 
+from coterie.concurrency.machine import Machine
 from coterie.work.actions import Action, ActionSystem, CircuitBreaker, CircuitState, ResourceLimits
 from coterie.work.engine import ProcessingEngine
 from coterie.work.exposition import WorkCollector, exposition
@@ -22,7 +23,6 @@ from coterie.work.jobs import (
     current_job,
     wait,
 )
-from coterie.work.machine import Machine
 from coterie.work.pool import Bounds, QueueLimits, Retention
 from coterie.work.pool.metrics import WorkMetrics
 from coterie.work.sizing import Sizing

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, new_lock
+from coterie.concurrency.machine import Machine
 from coterie.concurrency.switching import interpreter_is_free
 from coterie.kernel import check_instance, check_number
-from coterie.work.machine import Machine
 from coterie.work.pool.settings import Bounds
 
 _PROCESS_BYTES = 128 * 2**20
@@ -32,7 +32,7 @@ class ProcessLimits:
 
     min_threads: int
     max_threads: int
-    """Threads of one component."""
+    """Threads of all engines, action systems and memories together, but for growth that measured waiting justifies."""
     max_pool_size: int
     """Threads of one pool for I/O-bound work."""
     max_processes: int
@@ -43,9 +43,13 @@ class WorkerCounts:
     """The number of workers of each component, by kind."""
 
     memory: dict[str, int]
+    """Threads of a `TieredMemory`: at most so many for event loops, one that writes the archive, and so on."""
     processing: dict[str, int]
+    """The share of each type in the threads of a `ProcessingEngine`; processes at most, for learning."""
     action: dict[str, int]
+    """The share of each stage in the threads of an `ActionSystem`."""
     environment: dict[str, int]
+    """Threads of a `World` and of monitors that are in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Sizing:
     @property
     def mixed(self) -> int:
         """Return the number of workers for mixed work: two per core, within the limits."""
-        return min(self.machine.usable * 2, self.limits.max_threads)
+        return self.machine.mixed
 
     @property
     def limits(self) -> ProcessLimits:
@@ -91,7 +95,7 @@ class Sizing:
         affordable = self.cpu_bound if memory is None else max(1, memory // _PROCESS_BYTES)
         return ProcessLimits(
             min_threads=_MIN_THREADS,
-            max_threads=usable * 4,
+            max_threads=self.machine.max_threads,
             max_pool_size=usable * 8,
             max_processes=min(self.cpu_bound, affordable),
         )
@@ -99,9 +103,10 @@ class Sizing:
     @property
     def workers(self) -> WorkerCounts:
         """Return the number of workers of each component, at least one of each kind."""
-        usable, cores = self.machine.usable, self.cpu_bound
+        cores = self.cpu_bound
         return WorkerCounts(
-            memory={"read": usable * 2, "write": cores * 2, "maintenance": max(1, cores // 4)},
+            # Writes of one store are committed in groups by one thread; more would only wait for each other.
+            memory={"read": self.machine.mixed, "write": 1, "background": 2, "maintenance": 1},
             processing={
                 "reasoning": cores,
                 "planning": cores,
@@ -110,7 +115,7 @@ class Sizing:
                 "optimisation": cores,
             },
             action={"execution": cores * 2, "feedback": max(2, cores), "recovery": max(1, cores // 2)},
-            environment={"monitor": 1, "health": 1, "state": 2},
+            environment={"maintenance": 1, "monitor": 1},
         )
 
     @property

@@ -73,6 +73,16 @@ class Machine:
         return min(self.physical, self.usable)
 
     @property
+    def mixed(self) -> int:
+        """Return the number of threads for work that computes and waits: two for each usable core."""
+        return self.usable * 2
+
+    @property
+    def max_threads(self) -> int:
+        """Return the number of threads of all parts together whose threads compute and wait: four for each usable core."""
+        return self.usable * 4
+
+    @property
     def usable_memory(self) -> int | None:
         """Return the bytes of memory that this process may use; None if unknown."""
         known = [each for each in (self.memory, self.memory_limit) if each is not None]
