@@ -56,7 +56,7 @@ class Result(msgspec.Struct, frozen=True):
     runtime: RuntimeMetrics
     """The metrics of the runtime of its agents."""
     errors: int = 0
-    """The number of forfeits by an exception, over all runs of the simulation."""
+    """The number of forfeits by an exception, and of intents that were refused because of one, over all runs of the simulation."""
 
 
 _EVERYTHING = 2**63

@@ -81,7 +81,7 @@ class World(AsyncContext):
         self._snapshot_every = snapshot_every
         self._commit_queue = CommitQueue()
         self._lock = new_lock(Rank.WORLD)
-        self._rules: dict[int, Invariant] = {}
+        self.rules: Mapping[int, Invariant] = {}  # replaced as a whole, under `_lock`
         self._observers = Observers()
         self.closed = False
         """Whether it refuses changes. Only `close` sets it."""
@@ -214,10 +214,10 @@ class World(AsyncContext):
 
         def make(view: View, now: float) -> PendingCommit:
             random = partial(stream, view.sequence if seed is None else seed, "commit")
-            made = Draft(view, batch, deciding, random, self._rules, now, on_failure).make()
+            made = Draft(view, batch, deciding, random, self.rules, now, on_failure).make()
             for note in notes:
                 made.noted(note.frozen())
-            permit(self._rules, view, made, notes)
+            permit(self.rules, view, made, notes)
             return made
 
         return self._make(make, time, also) if batch or notes else ()
@@ -252,7 +252,7 @@ class World(AsyncContext):
         def make(view: View, now: float) -> PendingCommit:
             made = PendingCommit(view, now)
             made.noted(note if ttl is None else msgspec.structs.replace(note, expires=dict.fromkeys(note.changes, now + ttl)))
-            permit(self._rules, view, made, [note])
+            permit(self.rules, view, made, [note])
             return made
 
         return self._make(make, time)[0]
@@ -282,12 +282,12 @@ class World(AsyncContext):
         """
         check_instance("World.validate", rule, Callable, "a function of the view before and the view after")  # type: ignore[arg-type] # an abstract class will do
         with self._lock:
-            number = max(self._rules, default=0) + 1
-            self._rules = {**self._rules, number: rule}
+            number = max(self.rules, default=0) + 1
+            self.rules = {**self.rules, number: rule}
 
         def end() -> None:
             with self._lock:
-                self._rules = {key: each for key, each in self._rules.items() if key != number}
+                self.rules = {key: each for key, each in self.rules.items() if key != number}
 
         return end
 

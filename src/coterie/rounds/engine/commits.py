@@ -10,14 +10,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from coterie.errors import CoterieError, StageFailed, UpdateRefused, describe
+from coterie.errors import UpdateRefused
 from coterie.rounds.engine.deadlines import UserCodeWatch
 from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
+from coterie.rounds.engine.settling import RoundSettler
 from coterie.rounds.engine.tokens import OpenRound
-from coterie.rounds.gathering import Closing
 from coterie.rounds.plan import Plan
 from coterie.rounds.proposals import PREFIX, Verdict, bound
-from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, REJECTED, ROUND, SETTLED, RecordedStep
+from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, REJECTED, ROUND, RecordedStep
 from coterie.rounds.turn import Turn
 from coterie.storage import Transaction
 from coterie.world import Event, ExternalEvent, Intent, View
@@ -75,6 +75,7 @@ class CommitMaker:
     def __init__(self, plan: Plan, failures: ResolverFailures) -> None:
         self._plan = plan
         self.failures = failures
+        self.settler = RoundSettler(plan, self.note)
         self._world = plan.world
         self.steps: list[RecordedStep] = []
         """The steps of the interleaving that the next commit records."""
@@ -139,6 +140,7 @@ class CommitMaker:
         opened.commits += 1
         seed = f"{plan.seed}/{opened.number}/{opened.commits}"
         batch = list(intents)
+        before = self._world.view()
 
         def commit(deciding: Resolver) -> tuple[Event, ...]:
             self.failures.mechanisms = deciding is not plan.resolver
@@ -162,27 +164,17 @@ class CommitMaker:
         if batch:
             self.failures.succeeded()
         opened.events.extend(self._made(made))
+        opened.commits_made.append((before, made))
 
     def settle(self, opened: OpenRound) -> str:
         """Call the simulation's `settle` after the last commit of a round; return its reason to stop, or an empty text."""
-        plan = self._plan
-        stopped = ""
-        if plan.settle is not None:
-            closing = Closing(opened.number, self._world.view(), plan.seed, self.time(opened.number), opened.events)
-            try:
-                with self.watch.during(f"the function settle in round {opened.number}"):
-                    plan.settle(closing)
-            except CoterieError:
-                raise
-            except Exception as error:
-                raise StageFailed("settle", opened.number, f"it raised {describe(error)}") from error
-            stopped = closing.stopped
-            details: dict[str, Any] = {**closing.details, **({"stopped": stopped} if stopped else {})}
-            removed = tuple(sorted(closing.removed))
-            if closing.changes or removed or details:
-                note = ExternalEvent(SETTLED, "", stopped, closing.changes, removed, details, opened.number, 0, closing.expires)
-                opened.events.extend(self.note([note], opened.number))
-        return stopped
+        return self.settler.settle(opened, self.watch)
+
+    def take_errors(self) -> int:
+        """Return the number of intents that were refused because of an exception, since the last call."""
+        errors = self.failures.refused + self.settler.errors
+        self.failures.refused = self.settler.errors = 0
+        return errors
 
     def end(self, opened: OpenRound, forfeits: int) -> str:
         """Record the digest of a settled round, and return it."""

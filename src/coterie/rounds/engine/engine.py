@@ -16,7 +16,7 @@ from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
 from coterie.rounds.gathering import Gathering
 from coterie.rounds.graph import END
 from coterie.rounds.participant import Participant
-from coterie.rounds.plan import Change, Mode, OnError, Plan, change_of
+from coterie.rounds.plan import Change, Mode, OnError, Plan
 from coterie.rounds.proposals import Verdict, problem_of
 from coterie.rounds.recorded import FORFEITED, JOINED, LEFT, RecordedDecisions, RecordedStep
 from coterie.rounds.turn import Turn, for_each, for_others, own
@@ -180,6 +180,7 @@ class RoundEngine:
         self.digests.append(self.settling.end(opened, forfeits))
         self.forfeits += forfeits
         self.errors += sum("error" in note.details for note in opened.notes if note.kind == FORFEITED)
+        self.errors += self.settling.take_errors()
         self.happened = opened.events
         del self.open[opened.number]
         self.settled = opened.number
@@ -377,9 +378,7 @@ class RoundEngine:
         joins, self.joins = [*joins, *self.joins], []
         leaves, self.leaves = [*leaves, *self.leaves], []
         with self.watch.during(f"the membership of round {number}"):
-            change = change_of(self.plan, number)
-        for name in (*change.join, *change.leave):
-            self.executors.participant(name)
+            change = self.settling.failures.membership(number, self.executors.participant)
         return Change((*joins, *change.join), (*leaves, *change.leave))
 
     def waited(self, tokens: Iterable[Token], number: int, stage: str) -> None:

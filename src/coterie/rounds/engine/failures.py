@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
-from coterie.errors import StageFailed, describe
-from coterie.rounds.plan import OnError, Plan
+from coterie.errors import StageFailed, UnknownAgent, describe
+from coterie.rounds.plan import Change, OnError, Plan, change_of
 from coterie.world.drafting import CommitFailure
 
-_RESOLVER = "(resolver)"
-"""The name of the resolver among the stages that have succeeded. No stage can have it."""
+_RESOLVER, _MEMBERSHIP = "(resolver)", "(membership)"
+"""The names of the resolver and of `membership` among the stages that have succeeded. No stage can have them."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,12 +62,38 @@ class ResolverFailures:
         self._plan = plan
         self._stages = stages
         self._told: set[type[BaseException]] = set()
+        self.refused = 0
+        """The number of intents that were refused since this was last set back."""
         self.mechanisms = False
         """Whether the resolver has mechanisms in force."""
 
     def succeeded(self) -> None:
         """Record that the resolver has decided on an intent."""
         self._stages.succeeded(_RESOLVER)
+
+    def membership(self, number: int, check: Callable[[str], object]) -> Change:
+        """Return the agents that join and leave before a round, whose names `check` accepts.
+
+        None do if `membership` fails, which may be due to a value of an agent; the first error of each type is logged. Raises the
+        error of a `membership` that has never succeeded, unless `on_error` is ``"forfeit"``, and errors of the types `halt_on`.
+        """
+        plan, proven = self._plan, self._stages.proven
+        try:
+            change = change_of(plan, number)
+            for name in (*change.join, *change.leave):
+                check(name)
+        except (StageFailed, UnknownAgent) as error:
+            new = proven is not None and _MEMBERSHIP not in proven
+            if cause_of_kind(error, plan.halt_on) is not None or (new and plan.on_error is OnError.RAISE):
+                raise
+            self.refused += 1
+            kind = type(error.__cause__ or error)
+            if kind not in self._told:
+                self._told.add(kind)
+                _log.warning("no agent joins or leaves: %s; further errors of this kind are not logged", error, exc_info=error)
+            return Change()
+        self._stages.succeeded(_MEMBERSHIP)
+        return change
 
     def refuse(self, failure: CommitFailure) -> None:
         """Log the first failure of each type with its traceback. The caller refuses the intents.
@@ -84,6 +111,7 @@ class ResolverFailures:
         several = failure.undecided or len({intent.agent for intent in failure.asked}) > 1
         if everything and new and several and self._plan.on_error is OnError.RAISE:
             raise error
+        self.refused += len(failure.blamed)
         kind = type(error.__cause__ or error)
         if kind not in self._told:
             self._told.add(kind)

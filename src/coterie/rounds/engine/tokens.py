@@ -79,6 +79,8 @@ class OpenRound(msgspec.Struct, eq=False):
     gatherings: int = 0
     events: list[Event] = []
     """Its events so far."""
+    commits_made: list[tuple[View, tuple[Event, ...]]] = []
+    """Its commits of intents, each with the view before it."""
 
 
 class TokenTable:
