@@ -17,6 +17,7 @@ from coterie.orchestrator import (
     Components,
     ComponentState,
     ComponentStatus,
+    GetAgents,
     GetResponse,
     GetStatus,
     Orchestrator,
@@ -118,6 +119,42 @@ def test_a_response_can_be_picked_up_later_also_when_its_asker_has_left(runtime:
         with pytest.raises(HandlerFailed) as caught:
             pick_up(unknown)
         assert isinstance(caught.value.__cause__, UnknownResponse)
+
+
+def own_id() -> str:
+    job = current_job()
+    assert job is not None
+    return job.id
+
+
+def test_a_request_has_options_of_the_submission(runtime: Runtime) -> None:
+    with ProcessingEngine() as engine, World() as world, ActionSystem(apply=WorldFeedback(world)) as actions:
+        echo = Component("echo", {"options": lambda: getattr(current_request(), "request").options})  # noqa: B009 - it may be None
+        orchestrator = start(
+            runtime,
+            processing_component(engine, {"id": own_id}),
+            environment_component(world, actions),
+            echo,
+        )
+        assert ask(orchestrator, "processing", "id", {"options": {"id": "plan/7", "key": "k"}}) == "plan/7"
+        assert engine.job("plan/7") is engine.job("k")
+        assert ask(orchestrator, "echo", "options", {"options": {"colour": "red"}}) == {"colour": "red"}
+        wish = {"agent": "ada", "action": "set", "arguments": {"key": "x", "value": 1}}
+        ask(orchestrator, "environment", "intend", {"options": {"id": "wish"}}, **wish)
+        assert actions.action("wish") is not None
+        for component, operation, arguments in (("processing", "id", {}), ("environment", "intend", wish)):
+            with pytest.raises(HandlerFailed) as caught:
+                ask(orchestrator, component, operation, {"options": {"colour": "red"}}, **arguments)
+            assert isinstance(caught.value.__cause__, MalformedRequest)
+
+
+def test_the_states_of_agents_can_be_asked_for(runtime: Runtime) -> None:
+    orchestrator = start(runtime, Component("c", {"x": int}), name="boss")
+    ask(orchestrator, "c", "x")
+    states = orchestrator.ask(GetAgents(), timeout=None).result(10)
+    assert set(states) == {agent.name for agent in runtime.agents()}
+    assert states["boss"].state in {"busy", "waiting"}
+    assert sum(each.handled for each in states.values()) >= 1
 
 
 def test_an_operation_can_ask_another_component(runtime: Runtime) -> None:

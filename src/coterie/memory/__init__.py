@@ -8,6 +8,7 @@ store records, an embedder makes vectors, a summariser makes insights; you can s
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put, RecordFilter, SearchHit, SearchQuery, Touch
 from coterie.memory.embedding import Embedder, LocalEmbedder, OpenAIEmbedder
+from coterie.memory.exposition import MemoryCollector
 from coterie.memory.mind.agent_memory import AgentMemory
 from coterie.memory.mind.consolidation import Insight, Summariser
 from coterie.memory.mind.eviction import EvictionPolicy
@@ -28,6 +29,7 @@ __all__ = [
     "Insight",
     "LocalEmbedder",
     "Memory",
+    "MemoryCollector",
     "MemoryConfig",
     "MemoryKind",
     "MemoryMonitor",

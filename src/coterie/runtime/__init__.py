@@ -16,6 +16,7 @@ from coterie.runtime.definition.supervision import Backoff, Strategy, Supervisio
 from coterie.runtime.dispatchers import Dedicated, Dispatcher, Leased
 from coterie.runtime.entities.durable_agents import DurableAgents
 from coterie.runtime.entities.policy import DurablePolicy
+from coterie.runtime.observation.exposition import RuntimeCollector
 from coterie.runtime.observation.health import AgentHealth, AgentState
 from coterie.runtime.references.lifecycle_events import (
     AGENTS,
@@ -58,6 +59,7 @@ __all__ = [
     "Publication",
     "Reply",
     "Runtime",
+    "RuntimeCollector",
     "RuntimeMetrics",
     "StopReport",
     "Strategy",

@@ -5,6 +5,6 @@ conversion of a snapshot to the Prometheus format.
 """
 
 from coterie.telemetry.durations import DurationSummary
-from coterie.telemetry.exposition import MetricsCollector
+from coterie.telemetry.exposition import MetricsCollector, prometheus_text
 
-__all__ = ["DurationSummary", "MetricsCollector"]
+__all__ = ["DurationSummary", "MetricsCollector", "prometheus_text"]

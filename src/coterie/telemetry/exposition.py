@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from coterie.errors import ExtraMissing
 from coterie.telemetry.durations import DurationSummary
@@ -81,3 +81,8 @@ class MetricsCollector(ABC, Generic[S]):
         registry = CollectorRegistry()
         registry.register(self)
         return generate_latest(registry).decode()
+
+
+def prometheus_text(*collectors: MetricsCollector[Any]) -> str:
+    """Return the current metrics of several collectors as one text in the Prometheus format, for one page of metrics."""
+    return "".join(collector.text() for collector in collectors)

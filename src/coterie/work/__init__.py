@@ -26,6 +26,7 @@ from coterie.work.jobs import (
 from coterie.work.pool import Bounds, QueueLimits, Retention
 from coterie.work.pool.metrics import WorkMetrics
 from coterie.work.sizing import Sizing
+from coterie.work.usage import ProcessUsage, process_usage
 
 __all__ = [
     "Action",
@@ -38,6 +39,7 @@ __all__ = [
     "JobState",
     "Machine",
     "Priority",
+    "ProcessUsage",
     "ProcessingEngine",
     "QueueLimits",
     "QueueOverflow",
@@ -52,5 +54,6 @@ __all__ = [
     "as_completed",
     "current_job",
     "exposition",
+    "process_usage",
     "wait",
 ]

@@ -18,7 +18,7 @@ from coterie.work.jobs.call import check_call
 from coterie.work.mapping import ChunkedCall, ChunkedMap
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
 from coterie.work.pool.ending import EngineEnd
-from coterie.work.pool.keys import JobKeys
+from coterie.work.pool.keys import JobIds, JobKeys
 from coterie.work.pool.metrics import WorkMetrics
 from coterie.work.pool.workers import ThreadRunner
 from coterie.work.processes import ProcessRunner, pack
@@ -149,8 +149,10 @@ class ProcessingEngine(WorkSystem):
             make_runner=partial(ProcessRunner, options),
             random=new_random(seed),
             balance_every=balance_every,
+            lane_most=[self._most_at_once(lane, process_bounds.most) for lane in _LANES],
         )
         self._keys: JobKeys[Job[Any]] = JobKeys(cache, self._timers.clock, lambda job: job.state is JobState.SUCCEEDED)
+        self._ids = JobIds(keep, self._timers.clock, (name, f"{name}-cpu"))
         self._pools = {"threads": self._threads, "processes": self._processes}
         self._end = EngineEnd(
             "ProcessingEngine",
@@ -161,6 +163,11 @@ class ProcessingEngine(WorkSystem):
             exit_timeout=exit_timeout,
         )
         weakref.finalize(self, self._end.dropped).atexit = False
+
+    def _most_at_once(self, lane: TaskType, processes: int) -> int:
+        """Return how many jobs of a type may run in processes at once: learning leaves as many as its sizing says."""
+        spare = self.sizing.cpu_bound - self.sizing.workers.processing[lane]
+        return max(1, processes - max(0, spare))
 
     def submit(
         self,
@@ -175,6 +182,7 @@ class ProcessingEngine(WorkSystem):
         retry: Retry | None = None,
         cpu_bound: bool | None = None,
         key: str | None = None,
+        id: str | None = None,  # noqa: A002 - the field's own name
         callback: Callable[[Job[R]], object] | None = None,
     ) -> Job[R]:
         """Run ``function(*arguments, **keywords)`` on a worker and return its `Job`.
@@ -185,6 +193,7 @@ class ProcessingEngine(WorkSystem):
 
         With a `key`, the result is cached: while a job with that key is live, or its result is retained (`cache`), that job is
         returned and nothing runs. A job that failed or was cancelled is not reused. Give jobs with other arguments other keys.
+        `id` is an id of your own for `job`, which no live or retained job may have; by default the engine makes one.
 
         If the queue is full, the call waits for space, raises `QueueFull`, or sheds a job, as the `queue` of the engine
         says; on the thread of a running event loop it never blocks. Raises `NotSendable` for a call that cannot be
@@ -213,10 +222,12 @@ class ProcessingEngine(WorkSystem):
         if callback is not None:
             job.on_done(callback)
         try:
+            self._ids.assign(id, job)
             if self._admit is not None:
                 self._admit(1)
             pool.submit(job)
         except BaseException as error:
+            self._ids.release(job)
             if key is not None:
                 self._keys.release(key, job)
                 # Another caller may have got this job through its key.
@@ -262,8 +273,8 @@ class ProcessingEngine(WorkSystem):
         return ChunkedMap(lambda batch: submit(work, *batch), taken, chunk, window or max(_WINDOW, 2 * most))
 
     def job(self, id: str) -> Job[Any] | None:  # noqa: A002 - the field's own name
-        """Return a live or retained job by its id or its key, or None."""
-        found = self._keys.find(id)
+        """Return a live or retained job by its id, its own or a made one, or by its key; None if there is none."""
+        found = self._ids.find(id) or self._keys.find(id)
         if found is not None:
             return found
         name, _, number = id.rpartition("-")

@@ -7,6 +7,7 @@ controller watch health and resources. The room does not depend on agents and ca
 
 from coterie.world import resolvers
 from coterie.world.committing import Invariant
+from coterie.world.exposition import WorldCollector
 from coterie.world.intent import ExternalEvent, Intent
 from coterie.world.log import EventLog
 from coterie.world.monitors.health import Check, HealthMonitor
@@ -35,6 +36,7 @@ __all__ = [
     "ResourceMonitor",
     "View",
     "World",
+    "WorldCollector",
     "differences",
     "patched",
     "resolvers",

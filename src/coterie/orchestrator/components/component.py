@@ -13,7 +13,7 @@ from coterie.errors import InvalidSetting
 from coterie.errors.orchestrator import MalformedRequest, UnknownComponent
 from coterie.kernel import check_instance
 from coterie.messaging import Message, Request
-from coterie.runtime import AgentRef, Reply
+from coterie.runtime import AgentHealth, AgentRef, Reply
 
 
 class ComponentState(enum.StrEnum):
@@ -52,6 +52,9 @@ class ComponentRequest(Request[ComponentReply]):
     """Seconds for the whole request; None for no limit but that of the ask."""
     type: str = ""
     """The `TaskType` of the job that it becomes; empty for that of the component."""
+    options: dict[str, Any] = {}  # noqa: RUF012 - each request gets its own
+    """More of what is submitted: `timeout` (of an attempt), `deadline`, `key` and `id`; for jobs `cpu_bound`, for actions
+    `resource` and `target`. Operations of your own read theirs in `current_request()`."""
 
 
 class GetResponse(Request[ComponentReply]):
@@ -81,6 +84,10 @@ class ComponentStatus(Message):
 
 class GetStatus(Request[dict[str, ComponentStatus]]):
     """Ask an orchestrator for the status of its components, by name."""
+
+
+class GetAgents(Request[dict[str, AgentHealth]]):
+    """Ask an orchestrator for the states of the agents of its runtime, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import logging
 import math
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from coterie.errors import AskTimeout, HandlerFailed, describe
 from coterie.errors.orchestrator import ComponentDown, ComponentTimeout, MalformedRequest, UnknownComponent
@@ -22,11 +22,12 @@ from coterie.orchestrator.components.component import (
     ComponentState,
     ComponentStatus,
     CurrentRequest,
+    GetAgents,
     GetResponse,
     GetStatus,
 )
 from coterie.orchestrator.components.responses import Outcome, Responses
-from coterie.runtime import Agent, AgentRef, on
+from coterie.runtime import Agent, AgentHealth, AgentRef, on
 from coterie.work import Priority, TaskType
 
 M = TypeVar("M", bound=Message)
@@ -175,6 +176,12 @@ class Orchestrator(Agent):
         components = self.context.use(Components)
         figures = await asyncio.gather(*(self._figures(components.get(name)) for name in components.names))
         return {name: changed(self._status[name], metrics=each) for name, each in zip(components.names, figures, strict=True)}
+
+    @on(interleave=True)
+    async def states(self, _: GetAgents) -> dict[str, AgentHealth]:
+        """Return the state of each agent of the runtime by name: what it does, its queue, its restarts, its last error."""
+        health = await self.context.run_blocking(self.context.runtime.health)
+        return cast("dict[str, AgentHealth]", health)
 
     async def _figures(self, component: Component) -> dict[str, float]:
         if component.metrics is None:

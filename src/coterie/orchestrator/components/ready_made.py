@@ -8,10 +8,14 @@ from typing import Any
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import WorkStopped
+from coterie.errors.orchestrator import MalformedRequest
 from coterie.memory import AgentMemory, TieredMemory
 from coterie.orchestrator.components.component import Component, current_request
 from coterie.work import ActionSystem, Job, ProcessingEngine
 
+_JOB_OPTIONS = ("timeout", "deadline", "key", "id", "cpu_bound")
+_ACTION_OPTIONS = ("timeout", "deadline", "key", "id", "resource", "target")
+"""Options of a submission that a request may choose."""
 _PROBE = "coterie/health"
 """A key that is read to see whether the tiers of a memory answer."""
 
@@ -75,7 +79,7 @@ def processing_component(
 ) -> Component:
     """Return a component that submits jobs: each operation is a function, called with the request's arguments.
 
-    `options` are those of `ProcessingEngine.submit`; the priority, the type and the time limit of a request come before
+    `options` are those of `ProcessingEngine.submit`; the priority, the type, the time limit and the options of a request come before
     them. It is not well when `engine.health(stalled_after)` is not. If its workers hang, `engine.restart` then cancels its
     jobs and replaces them; one that was stopped stays so, unless ``restart=engine.restart`` is given.
     """
@@ -93,7 +97,7 @@ def action_component(
 ) -> Component:
     """Return a component that submits actions: each operation is a function, called with the request's arguments.
 
-    `options` are those of `ActionSystem.submit`; the priority and the time limit of a request come before them. It is
+    `options` are those of `ActionSystem.submit`; the priority, the time limit and the options of a request come before them. It is
     checked and restarted as a `processing_component` is.
     """
     return _work_component(name, system, _operations(system.submit, functions, options, typed=False), stalled_after, restart)
@@ -139,6 +143,11 @@ def request_options(options: Mapping[str, Any], *, typed: bool) -> dict[str, Any
         merged |= {"priority": request.priority} if request.priority else {}
         merged |= {"type": request.type} if request.type and typed else {}
         merged |= {"deadline": request.timeout} if request.timeout is not None else {}
+        for option, value in request.options.items():
+            known = _JOB_OPTIONS if typed else _ACTION_OPTIONS
+            if option not in known:
+                raise MalformedRequest(request.component, f"the option {option!r} is not one of {', '.join(known)}")
+            merged[option] = value
     return merged
 
 

@@ -146,6 +146,10 @@ class AgentRuntime(Protocol):
         """The clock of the runtime."""
         ...
 
+    def health(self) -> Mapping[str, object]:
+        """Return the health of each agent, by name; see `Runtime.health`."""
+        ...
+
     @property
     def current(self) -> AgentRef | None:
         """The agent of this runtime whose code calls this."""

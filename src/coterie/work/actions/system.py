@@ -25,7 +25,7 @@ from coterie.work.jobs import ActionStage, Call, Job, JobState, Priority, Retry
 from coterie.work.jobs.call import check_call, check_ran, runs_later
 from coterie.work.pool import Bounds, QueueLimits, Retention, WorkPool
 from coterie.work.pool.ending import EngineEnd
-from coterie.work.pool.keys import JobKeys
+from coterie.work.pool.keys import JobIds, JobKeys
 from coterie.work.pool.metrics import WorkMetrics
 from coterie.work.pool.stopping import WorkStopReport
 from coterie.work.pool.workers import ThreadRunner
@@ -166,6 +166,7 @@ class ActionSystem(WorkSystem):
             for each, limits in (resources or {}).items()
         }
         self._keys: JobKeys[Action[Any]] = JobKeys(keep, self._timers.clock, lambda action: not action.never_began)
+        self._ids = JobIds(keep, self._timers.clock, (name,))
         self._max_dead = dead
         self._on_dead = on_dead
         self._dead_dropped = 0
@@ -192,6 +193,7 @@ class ActionSystem(WorkSystem):
         resource: str | None = None,
         target: str | None = None,
         key: str | None = None,
+        id: str | None = None,  # noqa: A002 - the field's own name
         callback: Callable[[Job[R]], object] | None = None,
     ) -> Action[R]:
         """Run ``function(*arguments, **keywords)`` and return its `Action`, a future that resolves once, at the end.
@@ -200,8 +202,8 @@ class ActionSystem(WorkSystem):
         the policy `retry`. If a live or retained action has the same `key`, that action is returned and nothing runs,
         unless it ended without an attempt. `timeout` is in seconds per attempt, `deadline` in seconds for the whole
         action. A thread cannot be ended, so an attempt that exceeds its time is abandoned and not retried.
-        `callback(action)` runs when the action ends. Raises `QueueFull`, `WorkStopped`, `KeyConflict` and
-        `InvalidSetting`.
+        `id` is an id of your own, which no live or retained action may have. `callback(action)` runs when the action ends.
+        Raises `QueueFull`, `WorkStopped`, `KeyConflict` and `InvalidSetting`.
         """
         check_call("submit", function, keywords)
         check_job("submit", timeout, deadline, retry)
@@ -232,13 +234,14 @@ class ActionSystem(WorkSystem):
                 if callback is not None:
                     known_action.on_done(callback)
                 return known_action
-        self._submit(action)
+        self._submit(action, id)
         return action
 
     def action(self, id: str) -> Action[Any] | None:  # noqa: A002 - the field's own name
         """Return a live or retained action by its id, or None."""
         name, _, number = id.rpartition("-")
-        found = self.pool.table.find(int(number)) if name == self.name and number.isdigit() else None
+        made = name == self.name and number.isdigit()
+        found = self._ids.find(id) or (self.pool.table.find(int(number)) if made else None)
         return found if isinstance(found, Action) else None
 
     def dead(self) -> list[DeadAction]:
@@ -361,12 +364,14 @@ class ActionSystem(WorkSystem):
                 _log.exception("on_dead raised for %s", action.label)
         return True
 
-    def _submit(self, action: Action[Any]) -> None:
+    def _submit(self, action: Action[Any], id_: str | None = None) -> None:
         try:
+            self._ids.assign(id_, action)
             if self._admit is not None:
                 self._admit(1)
             self.pool.submit(action)
         except BaseException as error:
+            self._ids.release(action)
             if action.key is not None:
                 self._keys.release(action.key, action)
             # Another caller may have got this action through its key.

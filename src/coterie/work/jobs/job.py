@@ -88,6 +88,7 @@ class Job(JobFuture[R_co]):
         "level",
         "number",
         "origin",
+        "own_id",
         "progress",
         "ready_at",
         "retry",
@@ -148,6 +149,8 @@ class Job(JobFuture[R_co]):
         self.timer: Timer | None = None
         self.expiry: Timer | None = None
         self.number = next(pool.numbers)
+        self.own_id: str | None = None
+        """The id that its submitter gave it."""
         self._history: list[FailedAttempt] | None = None
 
     def __repr__(self) -> str:
@@ -156,7 +159,7 @@ class Job(JobFuture[R_co]):
     @property
     def id(self) -> str:
         """Return the id, unique in its engine."""
-        return f"{self.pool.name}-{self.number}"
+        return self.own_id or f"{self.pool.name}-{self.number}"
 
     @property
     def label(self) -> str:

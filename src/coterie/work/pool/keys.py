@@ -1,15 +1,17 @@
-"""The keys under which jobs run once."""
+"""The keys under which jobs run once, and the ids that callers give to jobs."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from coterie.concurrency import Rank, new_lock
+from coterie.errors import InvalidSetting
 from coterie.errors.work import KeyConflict
 from coterie.kernel import Clock
-from coterie.work.jobs import Job
+from coterie.work.jobs import Job, JobState
 from coterie.work.pool.settings import Retention
 
 J = TypeVar("J", bound=Job[Any])
@@ -101,3 +103,42 @@ class JobKeys(Generic[J]):
         """Free dropped jobs without the lock, because finalizers of user objects run here."""
         if self._dropped:
             self._dropped = []
+
+
+class JobIds:
+    """The ids that callers gave to jobs: each is taken while its job is live or retained. Safe from any thread.
+
+    `pools` are the names from which other ids are made.
+    """
+
+    def __init__(self, keep: Retention, clock: Clock, pools: Collection[str]) -> None:
+        self._pools = tuple(pools)
+        self._jobs: JobKeys[Job[Any]] = JobKeys(keep, clock, lambda job: job.state is not JobState.SHED)
+
+    def assign(self, id: str | None, job: Job[Any]) -> None:  # noqa: A002 - the field's own name
+        """Give a job the id that its submitter chose, if any. Raises `InvalidSetting` for one that is taken or no id."""
+        if id is None:
+            return
+        if id.__class__ is not str or not id or any(self._is_made(id, pool) for pool in self._pools):
+            raise InvalidSetting("submit.id", id, f"a text that is not empty and not of the form {self._pools[0]}-7")
+        try:
+            taken = self._jobs.claim(id, job) is not None
+        except KeyConflict:
+            taken = True
+        if taken:
+            raise InvalidSetting("submit.id", id, "an id that no live or retained job has")
+        job.own_id = id
+        job.add_callback(partial(self._jobs.note_end, id, job))
+
+    def find(self, id: str) -> Job[Any] | None:  # noqa: A002 - the field's own name
+        """Return the live or retained job that was given an id, or None."""
+        return self._jobs.find(id)
+
+    def release(self, job: Job[Any]) -> None:
+        """Free the id of a job that was not accepted."""
+        if job.own_id is not None:
+            self._jobs.release(job.own_id, job)
+
+    @staticmethod
+    def _is_made(id: str, pool: str) -> bool:  # noqa: A002 - the field's own name
+        return id.startswith(f"{pool}-") and id[len(pool) + 1 :].isdigit()

@@ -55,6 +55,7 @@ class WorkPool:
         max_workers: Returns the current maximum of workers at each balance.
         sized: Whether this pool and other such pools of the process together stay within the maximum of its bounds.
         max_abandoned: Threads of all pools that functions may hold after their jobs have ended, if more than its bounds.
+        lane_most: The jobs of each lane that may run at once; None for no limit but that of the workers.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class WorkPool:
         max_workers: Callable[[], int] | None = None,
         sized: bool = False,
         max_abandoned: int | None = None,
+        lane_most: Sequence[int] | None = None,
     ) -> None:
         self.table = JobTable(name, lanes, timers.clock, limits=limits, keep=keep, random=random)
         share = PROCESS_THREADS.join(grouped=sized)
@@ -92,6 +94,7 @@ class WorkPool:
         self._alarm: tuple[float, Timer] | None = None
         """The timer for the first delayed job, and when it fires."""
         self._before_queue = before_queue
+        self._lane_most = lane_most
         self._max_workers = max_workers
         self._bounds = bounds
         """The given bounds; those of the workers follow the measurements."""
@@ -333,7 +336,7 @@ class WorkPool:
             now = self.clock.monotonic()
             queue_due = table.delayed.due <= now and self._before_queue is None and not worker.leaving
             requests = self._queue_due(now) if queue_due else ()
-            job = None if worker.leaving else table.ready.take(worker.home, now)
+            job = None if worker.leaving else table.ready.take(worker.home, now, self._full())
             if job is None:
                 if not worker.leaving:
                     worker.idle = True
@@ -356,6 +359,12 @@ class WorkPool:
             # Bind the number of the attempt, so that a late timer cannot end the next attempt.
             job.timer = self._timers.call_later(job.timeout, partial(self.finisher.expire, job, job.tried))
         return job
+
+    def _full(self) -> Sequence[int]:
+        """Return the lanes of which no further job may run now. The lock is held."""
+        if self._lane_most is None:
+            return ()
+        return [lane for lane, most in enumerate(self._lane_most) if self.table.counts[lane].running >= most]
 
     def _queue_due(self, now: float) -> list[WakeRequest]:
         """Queue due jobs without waiting for the timers' thread. The calling worker takes the first one."""

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 from collections import deque
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 from coterie.work.jobs.job import Job
@@ -44,17 +45,17 @@ class ReadyQueue:
         self._live[job.lane][job.level] += 1
         self._levels[job.level] += 1
 
-    def take(self, home: int, now: float) -> AnyJob | None:
-        """Remove and return the next job for a worker with this home, or None."""
-        levels = self._levels
+    def take(self, home: int, now: float, full: Collection[int] = ()) -> AnyJob | None:
+        """Remove and return the next job for a worker with this home, or None; none of the types in `full`."""
+        levels = self._open_levels(full) if full else self._levels
         for level in range(_LEVELS):
             if levels[level]:
                 break
         else:
             return None
-        lane = home if self._live[home][level] else self._longest_waiting(level)
+        lane = home if self._live[home][level] and home not in full else self._longest_waiting(level, full)
         if self._age_after is not None and any(levels[level + 1 :]):
-            aged = self._aged(lane, level, now)
+            aged = self._aged(lane, level, now, full)
             if aged is not None and self._since_aged >= _AGED_TURN - 1:
                 self._since_aged = 0
                 return self._pop(*aged)
@@ -106,17 +107,21 @@ class ReadyQueue:
         self._levels[level] -= 1
         return job
 
-    def _longest_waiting(self, level: int) -> int:
-        lanes = [lane for lane, live in enumerate(self._live) if live[level]]
+    def _open_levels(self, full: Collection[int]) -> list[int]:
+        """Return the number of jobs of each priority, without those of the types in `full`."""
+        return [sum(live[level] for lane, live in enumerate(self._live) if lane not in full) for level in range(_LEVELS)]
+
+    def _longest_waiting(self, level: int, full: Collection[int]) -> int:
+        lanes = [lane for lane, live in enumerate(self._live) if live[level] and lane not in full]
         return min(lanes, key=lambda lane: self._head(lane, level).ready_at) if len(lanes) > 1 else lanes[0]
 
-    def _aged(self, lane: int, level: int, now: float) -> tuple[int, int] | None:
+    def _aged(self, lane: int, level: int, now: float, full: Collection[int]) -> tuple[int, int] | None:
         """Return the type and priority of a job whose age puts it before the head of `lane` and `level`, or None."""
         best, chosen = self._rank(self._head(lane, level), now), None
         for lower in range(level + 1, _LEVELS):
             if self._levels[lower]:
                 for other, live in enumerate(self._live):
-                    if live[lower]:
+                    if live[lower] and other not in full:
                         rank = self._rank(self._head(other, lower), now)
                         if rank < best:
                             best, chosen = rank, (other, lower)
