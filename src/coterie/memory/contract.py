@@ -79,12 +79,14 @@ class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchQuery(RecordFilter, frozen=True):
-    """A prepared full-text search: see `coterie.memory.words`."""
+    """A prepared full-text search: see `coterie.memory.text.analysis`."""
 
     words: tuple[str, ...]
-    """At least one word in lower case, each once, without stop words, capped in number. Not stemmed; the archive stems them,
-    with Porter's algorithm or that of its server. A record matches if it contains any of them."""
+    """At least one word in lower case, each once, without function words, capped in number; of a script without spaces,
+    n-grams. A record matches if its text or context contains a form of any of them."""
     limit: int = 100
+    languages: tuple[str, ...] = ()
+    """The languages of the words in Latin letters; empty if unknown."""
 
 
 class SearchHit(msgspec.Struct, frozen=True):
@@ -93,6 +95,8 @@ class SearchHit(msgspec.Struct, frozen=True):
     record: MemoryRecord
     score: float
     """Above 0; greater is better. Comparable only within one result."""
+    coverage: float = 1.0
+    """The part of the question's words that it has, weighed by their rarity; from 0 to 1."""
 
 
 class Vector(msgspec.Struct, frozen=True, gc=False):
@@ -156,9 +160,10 @@ class Archive(Backend, Protocol):
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return the best matching records, best first; among equal scores the newer first.
 
-        Words of `text` count in full, those of `context` by half. A search finds everything written before it, even if the
-        archive indexes lazily. If the words are many or common, the rarest decide, so that a search of a hundred thousand
-        records takes a few milliseconds.
+        Words of `text` count in full, those of `context` by half. A word matches in any case, form or accent: index the terms
+        of `coterie.memory.text.analysis.terms_of`, search for those of `coterie.memory.text.ranking.QuestionTerms`, and let
+        that rank the candidates. A search finds everything written before it, even if the archive indexes lazily. If the words
+        are many or common, the rarest decide, so that a search of a hundred thousand records takes a few milliseconds.
         """
         ...
 

@@ -17,26 +17,24 @@ from coterie.kernel import Clock, Codec, check_number, clock_or_system
 from coterie.memory.cache import CacheStatistics
 from coterie.memory.checking import (
     check_agent,
-    check_agents,
     check_count,
     check_importance,
     check_key,
     check_kind,
-    check_kinds,
-    check_question,
     check_seconds,
     check_text,
     check_texts,
     check_time,
 )
 from coterie.memory.config import MemoryConfig
-from coterie.memory.contract import Archive, Backend, Delete, RecordFilter, SearchHit, SearchQuery
+from coterie.memory.contract import Archive, Backend, Delete, SearchHit
 from coterie.memory.ending import MemoryEnd
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.memory.records import RecordStore
+from coterie.memory.text.values import text_of
 from coterie.memory.tiers.maintenance import Maintenance
 from coterie.memory.tiers.metrics import MaintenanceReport, MemoryMetrics, measure_compression, measure_tiers
-from coterie.memory.words import query_words, text_of
+from coterie.memory.tiers.questions import filter_of, query_of
 from coterie.memory.writing.pending import MemoryPriority
 from coterie.memory.writing.workers import MemorySizing, PriorityWorkers
 
@@ -266,12 +264,7 @@ class TieredMemory(AsyncContext):
         `kinds`, `after` (inclusive) and `before` (exclusive) restrict kind and time of creation. Raises `InvalidMemory`.
         """
         self._store.check_open()
-        which = RecordFilter(
-            agents=check_agents(agent),
-            kinds=check_kinds(kinds),
-            after=check_time("after", after),
-            before=check_time("before", before),
-        )
+        which = filter_of(agent, kinds, after, before)
         return self._store.lists.recent(which, check_count("limit", limit))
 
     def search(
@@ -284,15 +277,11 @@ class TieredMemory(AsyncContext):
         after: float | None = None,
         before: float | None = None,
     ) -> list[SearchHit]:
-        """Return the memories that share words with a question, best first. Ignores stop words. Raises `InvalidMemory`."""
-        query = SearchQuery(
-            words=query_words(check_question(question)),
-            agents=check_agents(agent),
-            kinds=check_kinds(kinds),
-            after=check_time("after", after),
-            before=check_time("before", before),
-            limit=check_count("limit", limit),
-        )
+        """Return the memories that share words with a question, best first, in any language.
+
+        Words match in every case, form and accent; function words are ignored. Raises `InvalidMemory`.
+        """
+        query = query_of(question, limit, filter_of(agent, kinds, after, before))
         self._store.check_open()
         return self._store.lists.search(query) if limit else []
 

@@ -8,8 +8,10 @@ import pytest
 
 from coterie.errors import TierUnavailable
 from coterie.memory import Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier
-from coterie.memory.backends.full_text import rarest
+from coterie.memory.backends.full_text import analysed
 from coterie.memory.backends.opening import PostgresArchive, SqliteArchive, SqliteBackend
+from coterie.memory.text.ranking import rarest
+from coterie.storage import Transaction
 from tests.servers import Postgres
 
 WORDS = [f"{first}{second}" for first in ("ba", "de", "gu", "ko", "ly") for second in ("ning", "tion", "ses", "rk")]
@@ -43,7 +45,7 @@ def test_the_index_agrees_with_the_records_after_whatever_was_changed(archive: S
             key, version, text=text, context=WORDS[version % 5], agent=chance.choice("ab"), kind=kind, tier=tier
         )
         archive.write([Put(there[key])])
-    check = "INSERT INTO memory_texts (memory_texts, rank) VALUES ('integrity-check', 0)"
+    check = "INSERT INTO memory_terms (memory_terms, rank) VALUES ('integrity-check', 0)"
     archive._database.write(lambda write: write.execute(check)).result(10)
     for word in WORDS:
         for agent in "ab":
@@ -79,8 +81,8 @@ def test_memories_that_cite_an_odd_id_are_found_and_no_others(archive: SqliteArc
 
 
 def test_a_search_for_a_word_that_all_have_finds_the_newest(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coterie.memory.backends.full_text._BUDGET", 50)
-    monkeypatch.setattr("coterie.memory.backends.full_text._MAX", 100)
+    monkeypatch.setattr("coterie.memory.backends.full_text.BUDGET", 50)
+    monkeypatch.setattr("coterie.memory.backends.full_text.MAX", 100)
     archive.write([Put(record(f"k{n:04}", n + 1, text="everywhere")) for n in range(300)])
     archive.write([Put(record("rare", 1000, text="everywhere and marzipan"))])
     found = [hit.record.key for hit in archive.search(SearchQuery(("everywhere",), limit=500))]
@@ -90,10 +92,9 @@ def test_a_search_for_a_word_that_all_have_finds_the_newest(archive: SqliteArchi
 
 
 def test_the_rarest_words_are_looked_for_as_far_as_the_budget_goes() -> None:
-    counts = {"rare": 3, "common": 5_990, "none": 0, "medium": 100}
-    assert rarest(list(counts), lambda word, limit: min(counts[word], limit)) == [("rare", 3), ("medium", 100)]
-    assert rarest(["common"], lambda word, limit: min(counts[word], limit)) == [("common", 5_990)]
-    assert rarest(["none"], lambda word, limit: min(counts[word], limit)) == []
+    assert rarest([3, 5_990, 0, 100], 6_000) == [0, 3]
+    assert rarest([5_990], 100) == [0]
+    assert rarest([0], 100) == []
 
 
 def test_a_server_that_is_away_is_unavailable_and_found_again(postgres_url: str, postgres_server: Postgres) -> None:
@@ -124,7 +125,8 @@ def test_an_unindexed_memory_is_found_whatever_happens_to_it_before_or_after(tmp
             archive.write([Delete(key, version)])
             there.pop(key, None)
         elif step < 0.12:
-            archive._database.write(lambda write: archive._full_text.fill(write, 7)).result(10)
+            index = archive._full_text
+            archive._database.write(lambda write: index.index(write, analysed(index.unindexed(write, 7)))).result(10)
         elif step < 0.13:
             archive.close()
             archive = SqliteArchive(tmp_path / "run.db")
@@ -141,7 +143,7 @@ def test_an_unindexed_memory_is_found_whatever_happens_to_it_before_or_after(tmp
 
 
 def test_deferred_work_is_done_while_there_are_no_writes(archive: SqliteArchive) -> None:
-    archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(1_200)])
+    archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(600)])
     assert [archive.do_deferred_work() for _ in range(4)] == [True, True, False, False]
 
 
@@ -150,3 +152,73 @@ def test_the_number_of_unindexed_records_is_bounded(archive: SqliteArchive, monk
     monkeypatch.setattr("coterie.memory.backends.sql_archive._LOOK_AFTER", 200)
     archive.write([Put(record(f"k{n}", n + 1, text="word")) for n in range(300)])
     assert archive._database.read(archive._full_text.due) == 100
+
+
+def old_file(path: Path, texts: list[str]) -> None:
+    """Make a file as an earlier version left it: with its own index, of English."""
+    archive = SqliteArchive(path)
+    archive.write([Put(record(f"k{n}", n + 1, agent="a", text=text)) for n, text in enumerate(texts)])
+    archive.search(SearchQuery(("word",)))
+
+    def undo(write: Transaction) -> None:
+        for name in ("memory_terms_drop", "memory_terms_change"):
+            write.execute(f"DROP TRIGGER {name}")
+        write.execute("DROP TABLE memory_terms")
+        write.execute("DROP TABLE memory_due")
+        write.execute("DELETE FROM memory_marks WHERE name = 'analysis'")
+        tokenizer = "content = 'memories', content_rowid = 'number', tokenize = 'porter unicode61'"
+        write.execute(f"CREATE VIRTUAL TABLE memory_texts USING fts5 (text, context, owner, {tokenizer})")
+        write.execute("DELETE FROM coterie_migrations WHERE name = 'memories' AND version > 4")
+
+    archive._database.write(undo).result(10)
+    archive.close()
+
+
+def test_an_old_file_is_indexed_anew_with_a_line_of_progress(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    old_file(tmp_path / "run.db", ["Wir essen Äpfel.", "我喝绿茶", *["word"] * 300])
+    caplog.clear()
+    archive = SqliteArchive(tmp_path / "run.db")
+    assert [each.getMessage() for each in caplog.records] == [
+        f"{tmp_path / 'run.db'}: indexing 302 memories anew, for searches in all languages",
+        f"{tmp_path / 'run.db'}: all memories are indexed",
+    ]
+    assert [hit.record.key for hit in archive.search(SearchQuery(("apfel",)))] == ["k0"]
+    assert [hit.record.key for hit in archive.search(SearchQuery(("绿茶",)))] == ["k1"]
+    archive.close()
+    caplog.clear()
+    SqliteArchive(tmp_path / "run.db").close()
+    assert not caplog.records
+
+
+def test_indexing_anew_goes_on_where_a_killed_process_left_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old_file(tmp_path / "run.db", [f"Äpfel{n}" for n in range(600)])
+    fill, batches = SqliteArchive._fill, list[int]()
+
+    def die(archive: SqliteArchive) -> None:
+        if batches:
+            raise TierUnavailable("the file", "the process was killed")
+        batches.append(archive._database.read(archive._full_text.due))
+        fill(archive)
+
+    monkeypatch.setattr(SqliteArchive, "_fill", die)
+    with pytest.raises(TierUnavailable):
+        SqliteArchive(tmp_path / "run.db")
+    monkeypatch.setattr(
+        SqliteArchive, "_fill", lambda archive: (batches.append(archive._database.read(archive._full_text.due)), fill(archive))
+    )
+    archive = SqliteArchive(tmp_path / "run.db")
+    assert batches == [600, 350, 100]
+    assert [hit.record.key for hit in archive.search(SearchQuery(("apfel599",)))] == ["k599"]
+    archive.close()
+
+
+def test_a_server_indexed_by_an_earlier_analysis_is_indexed_anew(postgres_url: str) -> None:
+    archive = PostgresArchive(postgres_url)
+    archive.write([Put(record(f"k{n}", n + 1, agent="a", text=f"Äpfel{n}")) for n in range(300)])
+    archive._database.write(lambda write: write.execute("UPDATE memories SET terms = 'wrong'")).result(10)
+    archive._database.write(lambda write: write.execute("UPDATE memory_marks SET mark = 0 WHERE name = 'analysis'")).result(10)
+    archive.close()
+    archive = PostgresArchive(postgres_url)
+    assert [hit.record.key for hit in archive.search(SearchQuery(("apfel7",)))] == ["k7"]
+    assert archive._database.read(archive._full_text.due) == 0
+    archive.close()

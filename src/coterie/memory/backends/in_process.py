@@ -11,9 +11,11 @@ from itertools import islice
 from msgspec.structs import replace
 
 from coterie.concurrency import Rank, new_lock
+from coterie.memory.backends.full_text import BUDGET, hits_of
 from coterie.memory.backends.text_index import TextIndex
 from coterie.memory.contract import ArchiveChange, Change, Delete, Put, RecordFilter, SearchHit, SearchQuery, Touch, Vector
 from coterie.memory.record import MaintenanceDecision, MemoryKind, MemoryRecord, Tier
+from coterie.memory.text.ranking import MOST_TOTAL, Document, QuestionTerms
 
 _MAX_DECISIONS = 10_000
 
@@ -139,14 +141,18 @@ class InProcessArchive(InProcessBackend):
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return the best matching records, best first."""
+        question = QuestionTerms(query.words, query.languages)
         with self._lock:
-            found: list[tuple[float, int, str]] = []
-            for name in dict.fromkeys(query.agents or self._texts):
-                index = self._texts.get(name)
-                if index is not None:
-                    best = index.search(query.words, query.limit, lambda key: query.is_met_by(self._records[key]))
-                    found += ((score, self._records[key].version, key) for score, key in best)
-            return [SearchHit(self._records[key], score) for score, _, key in heapq.nlargest(query.limit, found)]
+            names = dict.fromkeys(query.agents or self._texts)
+            indexes = [self._texts[name] for name in names if name in self._texts]
+            counts = [index.count(question) for index in indexes]
+            frequencies = [min(sum(column), BUDGET) for column in zip(*counts, strict=True)]
+            found: list[tuple[MemoryRecord, Document]] = []
+            for index, count in zip(indexes, counts, strict=True):
+                best = index.candidates(question, count, query.limit, lambda key: query.is_met_by(self._records[key]))
+                found += ((self._records[key], document) for key, document in best)
+            total = sum(len(self._times.get(name, ())) for name in names)
+            return hits_of(question, found, frequencies, min(total, MOST_TOTAL), query.limit)
 
     def do_deferred_work(self) -> bool:
         """Return False: no work is deferred."""

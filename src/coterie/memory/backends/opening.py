@@ -6,11 +6,12 @@ import os
 
 from coterie.errors import StorageUnavailable, TierUnavailable
 from coterie.kernel import Clock
-from coterie.memory.backends.full_text import PostgresText, SqliteText
 from coterie.memory.backends.in_process import InProcessArchive, InProcessBackend
+from coterie.memory.backends.postgres_text import PostgresText
 from coterie.memory.backends.redis import RedisBackend
 from coterie.memory.backends.sql import SqlBackend
 from coterie.memory.backends.sql_archive import SqlArchive
+from coterie.memory.backends.sqlite_text import SqliteText
 from coterie.memory.compression import CompressedBackend
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend
@@ -33,7 +34,7 @@ class SqliteArchive(SqlArchive):
     """Stores every memory in the SQLite file `path`. Raises the errors of storage if it cannot be opened."""
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
-        super().__init__(SqliteDatabase(path, clock=clock), SqliteText())
+        super().__init__(SqliteDatabase(path, clock=clock), SqliteText(), clock=clock)
 
 
 class PostgresArchive(SqlArchive):
@@ -47,7 +48,7 @@ class PostgresArchive(SqlArchive):
             database = PostgresDatabase(url, patience=patience, clock=clock)
         except StorageUnavailable as error:
             raise TierUnavailable(error.where, error) from error
-        super().__init__(database, PostgresText())
+        super().__init__(database, PostgresText(), clock=clock)
 
 
 _PATIENCE = 1.0

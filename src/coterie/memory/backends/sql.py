@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby, islice
 from typing import Any, TypeVar
@@ -83,25 +83,33 @@ class SqlBackend:
 
     persistent = True
 
-    def __init__(self, database: Database, name: str, *more: Callable[[Transaction], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        *more: Callable[[Transaction], None],
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        """Create the tables. `columns` are further columns that `_more_values` fills, each with the SQL of a value."""
         self._database = database
         self._name = name
+        columns = {**dict.fromkeys(_COLUMNS, "?"), **(columns or {})}
         try:
             database.migrate(Schema(name, (tables(name), *more)))
         except BaseException:
             database.close()
             raise
-        places = f"({', '.join('?' for _ in _COLUMNS)})"
+        places = f"({', '.join(columns.values())})"
         # The names do not come from users.
-        insert = f"INSERT INTO {name} ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608
-        update = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)
+        insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES "  # noqa: S608
+        update = ", ".join(f"{column} = excluded.{column}" for column in columns)
         newer = f"ON CONFLICT (key) DO UPDATE SET {update} WHERE {name}.version <= excluded.version"
         self._insert = f"{insert} {places} ON CONFLICT (key) DO NOTHING"
         # Use few lengths, so that the statements stay prepared: every length that a group of durable stores usually has, and
         # powers of two.
         lengths = [*range(1, _FEW + 1), *(1 << power for power in range(_FEW.bit_length(), _TOGETHER.bit_length()))]
         self._upserts = {length: f"{insert} {', '.join([places] * length)} {newer}" for length in lengths}
-        setting = ", ".join(f"{column} = ?" for column in _COLUMNS)
+        setting = ", ".join(f"{column} = {value}" for column, value in columns.items())
         self._update = f"UPDATE {name} SET {setting} WHERE key = ? AND version = ?"  # noqa: S608
         self._select = f"SELECT {', '.join(FIELDS)} FROM {name}"  # noqa: S608
         self._select_one = f"{self._select} WHERE key = ?"
@@ -239,7 +247,12 @@ class SqlBackend:
             context,
             msgspec.json.encode(record.sources).decode() if record.sources else "",
             record.model,
+            *self._more_values(record),
         )
+
+    def _more_values(self, record: MemoryRecord) -> tuple[Any, ...]:  # noqa: ARG002 - for subclasses
+        """Return the values of the further columns."""
+        return ()
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from coterie.errors import TierUnavailable
-from coterie.memory.backends.full_text import FullText
-from coterie.memory.backends.sql import AWAY, SqlBackend, record_of
+from coterie.kernel import Clock, clock_or_system
+from coterie.memory.backends.full_text import VERSION_MARK, FullText, analysed
+from coterie.memory.backends.sql import AWAY, SqlBackend
 from coterie.memory.contract import ArchiveChange, Put, SearchHit, SearchQuery, Touch, Vector
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
+from coterie.memory.text.analysis import VERSION
 from coterie.storage import Database, Row, Transaction
+
+_log = logging.getLogger(__name__)
 
 NAME = "memories"
 
@@ -23,8 +28,10 @@ _MAX_DUE = 20_000
 """The maximum of unindexed records; a search that meets that many waits about half a second for them."""
 _LOOK_AFTER = 1_000
 """The number of changes between counts of the unindexed records."""
-_AT_ONCE = 500
+_AT_ONCE = 250
 """The number of records indexed at once, in about ten milliseconds: a write may have to wait that long."""
+_PROGRESS = 2.0
+"""Seconds between two lines that tell how far a whole file is indexed anew."""
 
 _AHEAD = 60_000_000
 """How far ahead the mark of versions is set: one minute, so that not every write must move it."""
@@ -60,13 +67,19 @@ def _more_tables(transaction: Transaction) -> None:
 class SqlArchive(SqlBackend):
     """Stores every memory in an SQL database. Safe from many threads."""
 
-    def __init__(self, database: Database, full_text: FullText) -> None:
-        super().__init__(database, NAME, _more_tables, full_text.make, full_text.tune)
+    def __init__(self, database: Database, full_text: FullText, *, clock: Clock | None = None) -> None:
+        super().__init__(database, NAME, _more_tables, *full_text.steps, columns=full_text.columns)
         self._full_text = full_text
+        self._more_values = full_text.values  # type: ignore[method-assign]
         self._mark = 0
         """A mark that is committed. Several threads may set it, each to a committed one, so any of them is valid."""
         self._uncounted = 0
         """Changed only by the writer's thread."""
+        try:
+            self._renew_index(clock_or_system("SqlArchive.clock", clock))
+        except BaseException:
+            database.close()
+            raise
 
     def write(self, changes: Sequence[ArchiveChange]) -> list[bool]:
         """Apply the changes in order in one transaction, and return for each whether it was applied."""
@@ -113,10 +126,7 @@ class SqlArchive(SqlBackend):
         with self._reaching():
             while self._database.read(self._full_text.due):
                 self._fill()
-            rows = self._database.read(lambda view: self._full_text.search(view, query))
-        hits = [SearchHit(record_of(row), max(float(row[-1]), 1e-9)) for row in rows]
-        hits.sort(key=lambda hit: (-hit.score, -hit.record.version))
-        return hits
+            return self._database.read(lambda view: self._full_text.search(view, query))
 
     def do_deferred_work(self) -> bool:
         """Index some unindexed records, and return whether there are more."""
@@ -172,9 +182,31 @@ class SqlArchive(SqlBackend):
         with self._reaching():
             return [_decision(row) for row in self._database.rows(sql, [*values, limit])]
 
+    def _renew_index(self, clock: Clock) -> None:
+        """Index all records anew if an earlier version of the analysis indexed them. A later opening goes on after a crash."""
+        row = self._database.row("SELECT mark FROM memory_marks WHERE name = ?", (VERSION_MARK,))
+        if row is not None and row[0] == VERSION:
+            return
+        if not self._database.write(self._full_text.renew).result():
+            return
+        whole = self._database.read(self._full_text.due)
+        told = clock.monotonic()
+        if whole:
+            _log.warning("%s: indexing %d memories anew, for searches in all languages", self._database.name, whole)
+        while left := self._database.read(self._full_text.due):
+            if clock.monotonic() - told >= _PROGRESS:
+                told = clock.monotonic()
+                _log.warning("%s: %d of %d memories are indexed", self._database.name, max(0, whole - left), whole)
+            self._fill()
+        self._database.write(self._full_text.renewed).result()
+        if whole:
+            _log.warning("%s: all memories are indexed", self._database.name)
+
     def _fill(self) -> None:
+        # Analyse them on this thread, so that writes go on.
+        records = analysed(self._database.read(lambda view: self._full_text.unindexed(view, _AT_ONCE)))
         # Indexing can be repeated, so it need not be durable.
-        self._database.write(lambda transaction: self._full_text.fill(transaction, _AT_ONCE), durable=False).result()
+        self._database.write(lambda transaction: self._full_text.index(transaction, records), durable=False).result()
 
     def _write(self, transaction: Transaction, changes: Sequence[ArchiveChange], newest: int) -> list[bool]:
         done = self._apply_all(transaction, changes)
@@ -189,7 +221,7 @@ class SqlArchive(SqlBackend):
         if self._uncounted >= _LOOK_AFTER:
             self._uncounted = 0
             if (due := self._full_text.due(transaction)) > _MAX_DUE:
-                self._full_text.fill(transaction, due - _MAX_DUE)
+                self._full_text.index(transaction, analysed(self._full_text.unindexed(transaction, due - _MAX_DUE)))
         return done
 
     def _record(self, transaction: Transaction, notes: Sequence[MaintenanceDecision]) -> None:

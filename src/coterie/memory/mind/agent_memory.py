@@ -27,9 +27,9 @@ from coterie.memory.mind.recall import AgentEmbeddings, Weights, rank_memories
 from coterie.memory.mind.sharing import Grants, SharedMemory
 from coterie.memory.mind.writer import EpisodeWriter
 from coterie.memory.record import MemoryKind, MemoryRecord
+from coterie.memory.text.values import text_of
 from coterie.memory.tiered import TieredMemory
 from coterie.memory.tiers.rules import strength
-from coterie.memory.words import text_of
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from coterie.errors import InvalidMemory
 from coterie.memory.checking import check_importance
 from coterie.memory.mind.episodes import Episodes
 from coterie.memory.mind.items import Memory
-from coterie.memory.words import stems_of
+from coterie.memory.text.analysis import stems_of
 
 _GROUP = 10
 """The maximum of episodes in one insight."""

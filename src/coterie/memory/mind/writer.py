@@ -13,8 +13,8 @@ from coterie.memory.mind.consolidation import Insight
 from coterie.memory.mind.episodes import Episodes, key_of
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.records import present
+from coterie.memory.text.values import text_of
 from coterie.memory.tiered import TieredMemory
-from coterie.memory.words import text_of
 from coterie.memory.writing.pending import MemoryPriority
 
 _NEIGHBOUR = 1_000

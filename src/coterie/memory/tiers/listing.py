@@ -11,6 +11,7 @@ from coterie.kernel import Clock
 from coterie.memory.backends.text_index import TextIndex
 from coterie.memory.contract import Archive, RecordFilter, SearchHit, SearchQuery
 from coterie.memory.record import MemoryRecord, Tier
+from coterie.memory.text.ranking import QuestionTerms
 from coterie.memory.tiers.working import WorkingTier
 from coterie.memory.writing.access import TierAccess
 from coterie.memory.writing.write_behind import WriteBehindQueue
@@ -49,7 +50,8 @@ class FallbackReader:
         index = TextIndex()
         for key, record in records.items():
             index.add(key, record.text, record.context)
-        return [SearchHit(records[key], score) for score, key in index.search(query.words, query.limit, lambda _: True)]
+        found = index.search(QuestionTerms(query.words, query.languages), query.limit)
+        return [SearchHit(records[key], score, coverage) for score, coverage, key in found]
 
 
 _MARGIN = 16

@@ -12,6 +12,7 @@ from coterie.kernel import stream
 from coterie.memory import Archive, Backend, Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier, Touch
 from coterie.memory.contract import RecordFilter
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision
+from coterie.testing.conformance.memory_languages import ManyLanguages
 from coterie.testing.waiting import run_together
 
 
@@ -163,7 +164,7 @@ class BackendConformance:
         backend.close()
 
 
-class ArchiveConformance(BackendConformance):
+class ArchiveConformance(ManyLanguages, BackendConformance):
     """The contract of every archive. Override the fixture `archive`: it yields an empty one and closes it."""
 
     @pytest.fixture
