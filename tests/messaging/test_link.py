@@ -236,3 +236,20 @@ def test_a_link_on_the_system_clock_gives_up_a_gap() -> None:
     there.close()
     here.close()
     timers.close()
+
+
+def test_a_frame_that_the_transport_refuses_leaves_no_gap() -> None:
+    class Choosy(LocalTransport):
+        def send(self, source: str, target: str, frame: bytes) -> None:
+            if b"refused" in frame:
+                raise TransportError("not this one")
+            super().send(source, target, frame)
+
+    wire, got, timers = Choosy(), list[bytes](), Timers(ManualClock())
+    here, there = (Link(name, wire, timers, lambda _, payload: got.append(payload)) for name in ("here", "there"))
+    here.send("there", b"one")
+    with pytest.raises(TransportError):
+        here.send("there", b"refused")
+    here.send("there", b"two")
+    assert got == [b"one", b"two"]
+    assert (here.statistics.sent, there.statistics.lost) == (2, 0)

@@ -19,6 +19,7 @@ from coterie.cli.chat.command import chat
 from coterie.cli.dead_letters import dead_letters
 from coterie.cli.doctor import doctor
 from coterie.cli.many import compare_modes, sweep
+from coterie.cli.node import keys, node
 from coterie.cli.output import narrow_columns, prepare_streams
 from coterie.cli.run import run
 from coterie.cli.runs import replay_run, resume_run, show_run
@@ -63,6 +64,8 @@ application.command("show")(show_run)
 application.command("compare")(compare_modes)
 application.command("sweep")(sweep)
 application.command("dead-letters")(dead_letters)
+application.command("node")(node)
+application.command("keys")(keys)
 
 
 def main() -> None:

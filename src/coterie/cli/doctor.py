@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from coterie.cli.network import diagnose_network
 from coterie.cli.output import print_table
 from coterie.concurrency import PROCESS_THREADS
 from coterie.concurrency.budget import ABANDONED_VARIABLE, THREADS_VARIABLE
@@ -55,9 +56,18 @@ def doctor(
     redis: Annotated[
         str | None, typer.Option(help="The Redis to check.", envvar="COTERIE_REDIS_URL", show_default=False)
     ] = None,
+    network: Annotated[
+        Path | None, typer.Option(help="Tell instead which node of this topology reaches which.", show_default=False)
+    ] = None,
+    node: Annotated[
+        str | None, typer.Option(help="With --network: the node whose key is used.", envvar="COTERIE_NODE", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Show the machine and its sizing, and check the configuration. Ends with status 1 if a check fails."""
+    if network is not None:
+        diagnose_network(network, node, as_json=as_json)
+        return
     machine = Machine.detect()
     sizing = Sizing(machine)
     checks = [

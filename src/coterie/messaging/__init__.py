@@ -8,9 +8,10 @@ from coterie.messaging.dead_letters import DeadLetter, Reason
 from coterie.messaging.envelope import MessagePriority
 from coterie.messaging.message import Message, Request
 from coterie.messaging.policy import MailboxPolicy, Overflow
-from coterie.messaging.transport import LocalTransport, Receive, Transport
+from coterie.messaging.transport import BufferingTransport, LocalTransport, Receive, Transport
 
 __all__ = [
+    "BufferingTransport",
     "DeadLetter",
     "LocalTransport",
     "MailboxPolicy",

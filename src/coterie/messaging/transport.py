@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import Completion, Rank, new_lock
 from coterie.errors import TransportError
 
 Receive: TypeAlias = Callable[[bytes], None]
@@ -29,6 +29,15 @@ class Transport(Protocol):
 
     def close(self, node: str) -> None:
         """Deliver nothing more to `node`. Does nothing if it is not bound."""
+        ...
+
+
+@runtime_checkable
+class BufferingTransport(Protocol):
+    """A transport that holds senders back."""
+
+    def room(self, target: str) -> Completion | None:
+        """Return None if a sender to a node need not wait, or a completion that is done when it need not any more."""
         ...
 
 

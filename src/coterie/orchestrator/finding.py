@@ -1,9 +1,10 @@
-"""Find the kind of a scenario by ``module:Class``, or by an entry point of ``coterie.scenarios``."""
+"""Find the kind of a scenario, and other code of users, by ``module:Class`` or an entry point of ``coterie.scenarios``."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -34,6 +35,33 @@ def find_kind(reference: Any, folders: Sequence[Path], path: Path | str) -> Scen
 def known_kinds() -> dict[str, EntryPoint]:
     """Return the entry points of all installed kinds, by name."""
     return {each.name: each for each in sorted(entry_points(group=GROUP), key=lambda each: each.name)}
+
+
+def find_object(reference: str, folder: Path) -> Any:
+    """Return what ``module:name`` names. Raises `LookupError` with the fault and the remedy.
+
+    The module is imported by its own name, from `folder` or as an installed one, because the names of message classes, by
+    which nodes understand each other, begin with it.
+    """
+    module, _, name = reference.partition(":")
+    if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise LookupError(f"{reference!r} is not possible; write 'module:name'")
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.insert(0, place)
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise LookupError(f"{module} cannot be loaded: {describe(error)}; install it") from error
+        raise LookupError(
+            f"there is no module {module!r} in {folder}, and none that can be imported; write it there, or mend the name"
+        ) from error
+    except Exception as error:
+        raise LookupError(f"{module} cannot be loaded: {describe(error)}; mend it") from error
+    if not hasattr(loaded, name):
+        raise LookupError(f"{module} has no {name}; mend the name")
+    return getattr(loaded, name)
 
 
 class _KindError(Exception):

@@ -10,10 +10,10 @@ from typing import Protocol
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock, start_thread
+from coterie.concurrency import Completion, Rank, new_lock, start_thread
 from coterie.errors import CodecError, HandlerFailed, MailboxFull, RuntimeStopped, describe
 from coterie.kernel import Address
-from coterie.messaging import Message, MessagePriority, Reason, Transport
+from coterie.messaging import BufferingTransport, Message, MessagePriority, Reason, Transport
 from coterie.messaging.envelope import Envelope
 from coterie.messaging.link import Link
 from coterie.runtime.nodes.remote import RemoteEndpoint, RemoteReply, RemoteServices
@@ -70,6 +70,7 @@ class Node:
     def __init__(self, services: NodeServices, transport: Transport, patience: float, silence: float) -> None:
         self.services = services
         self.transport = transport
+        self._room = transport.room if isinstance(transport, BufferingTransport) else None
         self._lock = new_lock(Rank.REGISTRY)
         self._asked: dict[int, tuple[str, int, Callable[[AnswerFrame | FailureFrame], None]]] = {}
         self._watched: dict[Address, dict[Address, tuple[int, AgentRef]]] = {}
@@ -94,6 +95,10 @@ class Node:
     def send(self, node: str, frame: Frame) -> None:
         """Send a frame. Raises `TransportError` if it certainly cannot arrive."""
         self.link.send(node, self._encoder.encode(frame))
+
+    def room(self, node: str) -> Completion | None:
+        """Return None if senders to a node need not wait, or a completion that is done when they need not any more."""
+        return self._room(node) if self._room is not None else None
 
     def expect(self, node: str, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
         """Call `ended` with the outcome of an ask of a node when that arrives, or with a failure when the node is lost."""

@@ -79,6 +79,10 @@ class Connection(Protocol):
         """Send a frame. Raises `TransportError` if it certainly cannot arrive."""
         ...
 
+    def room(self, node: str) -> Completion | None:
+        """Return None if senders to a node need not wait, or a completion that is done when they need not any more."""
+        ...
+
     def expect(self, node: str, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
         """Call `ended` with the outcome of an ask of a node when that arrives, or with a failure when the node is lost."""
         ...
@@ -144,7 +148,7 @@ class RemoteEndpoint:
         return not self._gone and not self._node.is_lost(self.address.node)
 
     def deliver(self, envelope: Envelope) -> PendingPut | None:
-        """Send an envelope. It never waits here. Raises `EncodeFailed`."""
+        """Send an envelope. It never waits here; if the sender should, it returns a pending put. Raises `EncodeFailed`."""
         services = self._node.services
         sender: Any = envelope.sender
         reply = envelope.reply
@@ -170,7 +174,13 @@ class RemoteEndpoint:
                 reply.fail(services.stopped_error(self.address.name, envelope.message, None))
             else:
                 reply.fail(UnknownAgent(self.address, str(error)))
-        return None
+            return None
+        room = self._node.room(self.address.node)
+        if room is None:
+            return None
+        pending = PendingPut(envelope, _is_sent)
+        room.add_callback(lambda: pending.end(admitted=True))
+        return pending
 
     def cancel(self, envelope: Envelope) -> None:
         """Withdraw the ask at the other node."""
@@ -240,6 +250,11 @@ class RemoteEndpoint:
             _log.warning("%s could not be told: %s", self.address, error)
             return error
         return None
+
+
+def _is_sent(_: PendingPut) -> bool:
+    """Return False: the message is with the transport already, and only its sender waits."""
+    return False
 
 
 class LoopbackEndpoint(RemoteEndpoint):

@@ -1,4 +1,4 @@
-"""Waiting for room in a full mailbox: on a thread, on an event loop, or without a waiting caller."""
+"""Waiting for room in a full mailbox, or to another node: on a thread, on an event loop, or without a waiting caller."""
 
 from __future__ import annotations
 
@@ -74,6 +74,18 @@ def block(services: WaitServices, owner: MailboxOwner, pending: PendingPut) -> N
         with _watched(services, owner, pending, waiting) as timer, invocation.cell.blocked():
             pending.wait()
     _check(owner, pending, timer)
+
+
+def block_for_node(services: WaitServices, name: str, pending: PendingPut) -> None:
+    """Block this thread until the transport to another node has room; it ends the wait in any case."""
+    what = f"a tell of {type(pending.envelope.message).__qualname__} to {name}, whose node takes messages slowly,"
+    services.loops.warn_if_blocked(what, "await ref.offer(message), or use ref.post(message)")
+    invocation = CURRENT.get()
+    if invocation is None or not invocation.active:
+        pending.wait()
+    else:
+        with invocation.cell.blocked():
+            pending.wait()
 
 
 async def suspend(services: WaitServices, owner: MailboxOwner, pending: PendingPut) -> None:

@@ -131,7 +131,8 @@ class AgentRef:
         `ttl` is the number of seconds after which the message expires and is not handled any more. A message that
         cannot be delivered, because the agent has stopped, becomes a dead letter.
 
-        Blocks this thread while the mailbox is full, if its policy is to wait; on an event loop use `offer`.
+        Blocks this thread while the mailbox is full, if its policy is to wait, or while too much waits for its node; on an event
+        loop use `offer`.
         Raises `MailboxFull` by its policy, `InvalidMessage`, `InvalidSetting`, `EncodeFailed` for a message that must cross a
         wire and cannot be encoded, and `WaitCycle` if only the calling agent could make room.
         """
@@ -180,9 +181,13 @@ class AgentRef:
         deadline = None if ttl is None else self._deadline("ttl", ttl)
         envelope = Envelope(message, sender, None, deadline, priority, context=carried())
         pending = self._deliver(envelope)
+        if pending is None:
+            return
         owner = self._endpoint.local
-        if pending is not None and owner is not None:
+        if owner is not None:
             await mailbox_room.suspend(self._services, owner, pending)
+        else:
+            await self._services.loops.future(pending)
 
     def post(self, message: Message, *, priority: MessagePriority = MessagePriority.NORMAL) -> None:
         """Send a message without blocking: at a full mailbox whose policy is to wait, the message waits in the background.
@@ -318,6 +323,8 @@ class AgentRef:
         owner = self._endpoint.local
         if owner is not None:
             mailbox_room.block(self._services, owner, pending)
+        else:
+            mailbox_room.block_for_node(self._services, self.name, pending)
 
     def _attend(self, pending: PendingPut, reply: Reply[Any]) -> None:
         """Let the request wait by itself, and end its reply if it does not get in."""
