@@ -101,8 +101,8 @@ def test_an_agent_that_waits_for_room_goes_on_when_there_is_some(pair: Pair) -> 
 
 
 def test_a_message_that_is_too_large_is_refused_and_leaves_no_gap(pair: Pair) -> None:
-    pair.wire.limit = 200
-    with pytest.raises(EncodeFailed, match=r"cannot encode a Echo: 2\d\d bytes for there-\w+ exceed the limit of 200 bytes"):
+    pair.wire.limit = 300
+    with pytest.raises(EncodeFailed, match=r"cannot encode a Echo: 3\d\d bytes for there-\w+ exceed the limit of 300 bytes"):
         pair.agent.ask(Echo("x" * 150))  # type: ignore[arg-type] # its size matters, not its type
     pair.agent.tell(Note(1))
     assert pair.notes() == [1]
