@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+from coterie.concurrency import PROCESS_THREADS
 from coterie.storage import open_database
 from tests.cli.test_run import coterie
 
@@ -8,7 +9,17 @@ from tests.cli.test_run import coterie
 def test_the_doctor_shows_the_machine_the_sizing_and_the_health() -> None:
     out, err = coterie("doctor")
     assert err == ""
-    for word in ("the machine", "physical", "container's quota", "reasoning", "max threads", "processes", "well", "prometheus"):
+    for word in (
+        "the machine",
+        "physical",
+        "container's quota",
+        "for learning",
+        "COTERIE_MAX_THREADS",
+        "max threads",
+        "processes",
+        "well",
+        "prometheus",
+    ):
         assert word in out, word
     assert "not well" not in out
 
@@ -17,7 +28,11 @@ def test_the_doctor_speaks_json() -> None:
     out, _ = coterie("doctor", "--json")
     report = json.loads(out)
     assert report["machine"]["cores"] >= 1
-    assert report["sizing"]["limits"]["max_threads"] >= 2
+    sizing = report["sizing"]
+    assert sizing["limits"]["max_threads"] >= 2
+    assert sizing["process"] == {"threads": PROCESS_THREADS.threads_limit, "abandoned": PROCESS_THREADS.abandoned_limit}
+    assert sizing["parts"]["memory"]["read"] == 2 * report["machine"]["usable"]
+    assert sizing["parts"]["processing"]["of these for learning"] == max(1, sizing["parts"]["processing"]["processes"] - 1)
     assert all(check["well"] for check in report["checks"].values())
 
 

@@ -26,6 +26,7 @@ from coterie.concurrency.budget import ABANDONED_VARIABLE, THREADS_VARIABLE
 from coterie.errors import StorageCorrupt, describe
 from coterie.errors.general import install_command
 from coterie.memory import MemoryConfig, TieredMemory
+from coterie.runtime import Leased
 from coterie.storage import Database, open_database
 from coterie.work import Bounds, Machine, ProcessingEngine, Sizing
 
@@ -169,6 +170,31 @@ def _machine(machine: Machine) -> Table:
     return table
 
 
+def parts(sizing: Sizing) -> dict[str, dict[str, int | tuple[int, int]]]:
+    """Return how many threads and processes each part takes by default, at most or from least to most."""
+    leased = Leased()
+    threads, action = sizing.processing, sizing.action
+    return {
+        "memory": dict(sizing.workers.memory),
+        "processing": {
+            "threads": (threads.least, threads.most),
+            "while jobs mostly wait up to": sizing.limits.max_pool_size,
+            "processes": sizing.processes.most,
+            "of these for learning": min(sizing.processes.most, sizing.workers.processing["learning"]),
+        },
+        "action": {
+            "threads": (action.least, action.most),
+            "while actions mostly wait up to": sizing.limits.max_pool_size,
+        },
+        "environment": dict(sizing.workers.environment),
+        "agents": {"threads while they have something to do": (leased.least, leased.most)},
+    }
+
+
+def _count(count: int | tuple[int, int]) -> str:
+    return f"{count:,}" if isinstance(count, int) else f"{count[0]:,} to {count[1]:,}"
+
+
 def _budget() -> str:
     return (
         f"at most {PROCESS_THREADS.threads_limit:,} threads ({THREADS_VARIABLE}), "
@@ -179,9 +205,9 @@ def _budget() -> str:
 def _sizing(sizing: Sizing) -> Table:
     table = Table(title="how much it can do at once", title_justify="left")
     table.add_column("component")
-    table.add_column("workers")
-    for component, workers in asdict(sizing.workers).items():
-        table.add_row(component, ", ".join(f"{name} {count}" for name, count in workers.items()))
+    table.add_column("threads and processes")
+    for component, workers in parts(sizing).items():
+        table.add_row(component, ", ".join(f"{name} {_count(count)}" for name, count in workers.items()))
     table.add_section()
     table.add_row("CPU-bound", str(sizing.cpu_bound))
     table.add_row("I/O-bound, waiting 9 of 10 s", str(sizing.io_bound(9.0, 1.0)))
@@ -211,6 +237,7 @@ def _as_dict(machine: Machine, sizing: Sizing, checks: list[Check], extras: dict
         "machine": {**asdict(machine), "cores": machine.cores, "usable": machine.usable},
         "sizing": {
             **asdict(sizing.workers),
+            "parts": parts(sizing),
             "cpu_bound": sizing.cpu_bound,
             "mixed": sizing.mixed,
             "limits": asdict(sizing.limits),
