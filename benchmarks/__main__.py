@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "tell": partial(throughput.tell, 1),
     "tell-4": partial(throughput.tell, 4),
     "gather": throughput.gather,
+    "async-handlers": throughput.async_handlers,
     "size": size.all_rows,
     "latency": latency.all_rows,
     "storage": storage.all_rows,

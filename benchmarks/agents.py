@@ -28,6 +28,22 @@ class Crash(Message):
     pass
 
 
+class AsyncCounter(Agent):
+    """A counter whose handlers are ``async``, and do not wait."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @on
+    async def add(self, message: Add) -> int:
+        self.count += message.amount
+        return self.count
+
+    @on
+    async def note(self, message: Note) -> None:
+        self.count += message.amount
+
+
 class Counter(Agent):
     def __init__(self) -> None:
         self.count = 0

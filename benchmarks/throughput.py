@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from benchmarks import peers, raw
-from benchmarks.agents import Add, Asker, AskMany, BlockingAsker, Counter, Note
+from benchmarks.agents import Add, Asker, AskMany, AsyncCounter, BlockingAsker, Counter, Note
 from benchmarks.harness import Comparison, Row, compare, timed
 from coterie import AgentRef, Dedicated, Leased, MailboxPolicy, Runtime
 
@@ -146,6 +147,38 @@ def tell(senders: int) -> list[Row]:
         ("AutoGen", 20, "at least"),
         ("SimpleQueue", 0.15, "aim for"),
     )
+
+
+def async_handlers() -> list[Row]:
+    """What ``async`` handlers that do not wait cost, beside plain ones: tells, asks of a thousand, and asks from outside."""
+    rows: list[Row] = []
+    with Runtime(mailbox=MailboxPolicy(10 * TELLS)) as runtime:
+        forms = {"async": AsyncCounter, "plain": Counter}
+        few = TELLS // 3
+
+        def tells(counter: AgentRef) -> None:
+            for _ in range(few):
+                counter.tell(Note(1))
+            counter.ask(Add(0)).result()
+
+        def asks(counters: list[AgentRef]) -> None:
+            replies = [counter.ask(Add(1)) for counter in counters]
+            for reply in replies:
+                reply.result()
+
+        def alone(counter: AgentRef) -> None:
+            for _ in range(ASKS):
+                counter.ask(Add(1)).result()
+
+        groups = {name: [runtime.spawn(form) for _ in range(1_000)] for name, form in forms.items()}
+        for what, count, work, wanted in (
+            ("tell, handlers that do not wait", few, lambda group: tells(group[0]), 0.5),
+            ("ask 1,000 agents and gather, handlers that do not wait", 1_000, asks, 0.6),
+            ("ask from outside, handlers that do not wait", ASKS, lambda group: alone(group[0]), 0.84),
+        ):
+            result = compare({name: partial(timed, count, partial(work, group)) for name, group in groups.items()})
+            rows += versus(what, result, "async", ("plain", wanted, "at least"))
+    return rows
 
 
 def gather() -> list[Row]:

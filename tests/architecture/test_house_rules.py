@@ -84,8 +84,7 @@ def test_event_loops_are_made_by_the_dispatchers_and_the_model_gateway() -> None
     ]
     assert sorted(subclasses) == [
         "models/gateway/loop.py",
-        "runtime/dispatchers/dedicated.py",
-        "runtime/dispatchers/parking.py",
+        "runtime/dispatchers/agent_loop.py",
     ]
 
 

@@ -35,8 +35,9 @@ from coterie.runtime.definition.agent import Agent, AgentRuntime
 from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.spec import AgentSpec, check_options
 from coterie.runtime.definition.supervision import Supervision
-from coterie.runtime.dispatchers.base import Dispatcher, DispatcherResources, Scheduler
+from coterie.runtime.dispatchers.base import Dispatcher, Scheduler
 from coterie.runtime.dispatchers.loops import LoopInboxes
+from coterie.runtime.dispatchers.resources import DispatcherResources
 from coterie.runtime.entities.durable_agents import DurableAgents
 from coterie.runtime.nodes.node import Node
 from coterie.runtime.nodes.remote import LoopbackEndpoint

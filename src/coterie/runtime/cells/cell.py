@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -22,12 +21,13 @@ from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle import Lifecycle
 from coterie.runtime.cells.outcomes import Outcomes
 from coterie.runtime.cells.stash import Stash
-from coterie.runtime.cells.states import Suspension
 from coterie.runtime.cells.supervision_group import SupervisionGroup
+from coterie.runtime.cells.suspendable import Suspendable
 from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.durable_context import DurableOwner
 from coterie.runtime.definition.handlers import Handler, nearest
 from coterie.runtime.definition.spec import AgentSpec
+from coterie.runtime.dispatchers.agent_loop import AgentLoop
 from coterie.runtime.references.invocation import Invocation, Outbox, call_as, variables_of
 from coterie.runtime.references.logs import AgentLog
 from coterie.runtime.references.reference import AgentRef
@@ -35,7 +35,7 @@ from coterie.runtime.references.reply import Reply
 from coterie.runtime.references.waits import Waiter
 
 
-class AgentCell:
+class AgentCell(Suspendable):
     """The runtime's record of one agent, and its local endpoint.
 
     `turn`, with everything it calls, runs on the one thread that holds the agent: only that thread writes the counters,
@@ -44,10 +44,9 @@ class AgentCell:
     """
 
     __slots__ = (
-        "_at_rest",
         "_controls",
+        "_entered",
         "_handlers",
-        "_held",
         "_invocation",
         "_log",
         "_variables",
@@ -92,6 +91,7 @@ class AgentCell:
         policy: MailboxPolicy,
         mailbox: Mailbox | None = None,
     ) -> None:
+        super().__init__()
         self.services = services
         self.address = address
         self.name = address.name
@@ -127,8 +127,8 @@ class AgentCell:
         """Whether the agent's thread is blocked knowingly, in a wait for a reply or for room."""
         self._handlers: dict[type, Handler | None] = {}
         self._controls: deque[Callable[[], object]] = deque()
-        self._held = int(Suspension.LIFE)
-        self._at_rest: list[Callable[[], object]] = []
+        self._entered: AgentLoop | None = None
+        """The event loop, while it is the running loop of a turn that begins ``async`` handlers."""
         self._log: AgentLog | None = None
         self._invocation = Invocation(self, exclusive=True)
         self._invocation.active = False
@@ -229,8 +229,8 @@ class AgentCell:
         invocation.active = True
         try:
             while True:
-                while controls:
-                    controls.popleft()()
+                if controls:
+                    self._call_controls()
                 if self._held:
                     return False
                 if quantum <= 0:
@@ -253,6 +253,8 @@ class AgentCell:
             self.life.fail(error)
             return True
         finally:
+            if self._entered is not None:
+                self._leave_loop()
             invocation.active = False
             invocation.envelope = None
 
@@ -273,27 +275,28 @@ class AgentCell:
         invocation.envelope = envelope
         taken_at = envelope.taken_at
         began = self.now() if taken_at else 0.0
+        if self._entered is not None and not handler.is_async:
+            self._leave_loop()
         try:
-            if envelope.context is None:
+            if envelope.context is None or handler.is_async:
+                # An ``async`` handler runs nothing yet: its task enters the context.
                 value = handler.function(incarnation.agent, message)
             else:
                 value = envelope.context.run(call_as, invocation, handler.function, incarnation.agent, message)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             self.handler_raised(handler, envelope, error, cancelled=False)
             return
-        if handler.is_async or (hasattr(value.__class__, "__await__") and value.__class__ is not Reply):
-            incarnation.begin(handler, envelope, value)
+        if value is not None and hasattr(value.__class__, "__await__") and value.__class__ is not Reply:
+            invocation.envelope = None
+            incarnation.begin(handler, envelope, value, self._entered or self._enter_loop())
             return
         # A message that was postponed is not in hand any more, and has no outcome yet.
-        if invocation.envelope is not None:
-            self.outcomes.returned(envelope, value)
-        if self.spec.keeps_state:
-            incarnation.keep_state()
+        self.handler_returned(invocation.envelope, value)
         if taken_at:
             self.outcomes.record_times(began - taken_at, self.now() - began)
 
     def handler_returned(self, envelope: Envelope | None, value: Any) -> None:
-        """Handle the result of an ``async`` handler; without an envelope, the handler has postponed its message."""
+        """Handle the result of a handler; without an envelope, the handler has postponed its message."""
         if envelope is not None:
             self.outcomes.returned(envelope, value)
         if self.spec.keeps_state and self.incarnation is not None:
@@ -341,35 +344,29 @@ class AgentCell:
         """A value that changes with every handler and every step of the event loop. From any thread."""
         return self.outcomes.handled, self.outcomes.failed, self.last_beat, self.executor.steps
 
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> AgentLoop:
         """Return the agent's event loop. Only on its thread."""
         if not self.executor.has_loop():
             prepare(self.executor.loop(), self)
         return self.executor.loop()
 
-    def hold(self, reason: Suspension) -> None:
-        """Take no messages until `release`. Only on the agent's thread."""
-        self._held |= reason
+    def _call_controls(self) -> None:
+        if self._entered is not None:
+            self._leave_loop()
+        controls = self._controls
+        while controls:
+            controls.popleft()()
 
-    def release(self, reason: Suspension) -> None:
-        """Take messages again, unless another reason remains. Only on the agent's thread."""
-        self._held &= ~reason
-        self.executor.interrupt()
-        if self._at_rest and not self._held & Suspension.EXCLUSIVE:
-            waiting, self._at_rest = self._at_rest, []
-            for then in waiting:
-                then()
+    def _enter_loop(self) -> AgentLoop:
+        """Make the agent's loop the running one of the thread, so that tasks can begin at once in it."""
+        self._entered = loop = self.loop()
+        loop.enter()
+        return loop
 
-    def is_held(self, reason: Suspension) -> bool:
-        """Return whether this is one of the reasons why the agent takes no messages."""
-        return bool(self._held & reason)
-
-    def call_at_rest(self, then: Callable[[], object]) -> None:
-        """Call `then` once no handler keeps the agent from its next message. Only on the agent's thread."""
-        if self.is_held(Suspension.EXCLUSIVE):
-            self._at_rest.append(then)
-        else:
-            then()
+    def _leave_loop(self) -> None:
+        assert self._entered is not None
+        self._entered.leave()
+        self._entered = None
 
     def in_hand(self) -> list[Envelope]:
         """Return the messages that handlers are handling. From any thread."""

@@ -8,171 +8,26 @@ from contextvars import Context as Variables
 from contextvars import copy_context
 from inspect import isawaitable
 from logging import WARNING
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from coterie.errors.general import SnapshotFailed, describe
 from coterie.kernel.checkpoint import detach
 from coterie.messaging.envelope import Envelope
-from coterie.messaging.mailbox import Mailbox
-from coterie.runtime.cells.metrics import TimesRecorder
+from coterie.runtime.cells.incarnation_owner import IncarnationOwner
+from coterie.runtime.cells.invocation_task import Done, HandlerTask, HookTask, InvocationTask
 from coterie.runtime.cells.outcomes import concerns_message
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.definition.agent import Agent
 from coterie.runtime.definition.handlers import Handler, nearest
-from coterie.runtime.definition.spec import AgentSpec
+from coterie.runtime.dispatchers.agent_loop import AgentLoop
 from coterie.runtime.references.agent_timer import AgentTimer
-from coterie.runtime.references.invocation import CURRENT, ActingAgent, Invocation, Outbox
-from coterie.runtime.references.logs import AgentLog
-from coterie.runtime.references.reply import Reply
+from coterie.runtime.references.invocation import CURRENT, Invocation
 
 T = TypeVar("T")
-Done = Callable[[BaseException | None], None]
-Ended = Callable[[Any, BaseException | None], None]
 
-
-def _nothing(value: Any, error: BaseException | None) -> None:
-    """Replace a callback that has been called, to release the objects that it held."""
-
-
-class IncarnationLife(Protocol):
-    """The life cycle that an incarnation is part of."""
-
-    @property
-    def draining(self) -> bool:
-        """True if the agent stops as soon as its mailbox is empty."""
-        ...
-
-    def fail(self, error: BaseException, message: str = "") -> None:
-        """Fail the agent."""
-        ...
-
-
-class IncarnationOwner(ActingAgent, Protocol):
-    """The agent whose incarnation this is. All of it is called on the agent's thread."""
-
-    kept: Any
-    last_error: str
-
-    @property
-    def log(self) -> AgentLog:
-        """Its log."""
-        ...
-
-    @property
-    def spec(self) -> AgentSpec:
-        """Its specification, with its handlers."""
-        ...
-
-    @property
-    def incarnation(self) -> object:
-        """The current incarnation, or None."""
-        ...
-
-    @property
-    def life(self) -> IncarnationLife:
-        """The life cycle."""
-        ...
-
-    @property
-    def outcomes(self) -> TimesRecorder:
-        """The counts of its messages."""
-        ...
-
-    def now(self) -> float:
-        """Return the runtime's monotonic time."""
-        ...
-
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the agent's event loop."""
-        ...
-
-    @property
-    def outbox(self) -> Outbox | None:
-        """The outbox of a durable agent's handler in hand."""
-        ...
-
-    def hold(self, reason: Suspension) -> None:
-        """Take no messages until `release`."""
-        ...
-
-    def is_held(self, reason: Suspension) -> bool:
-        """Return whether it takes no messages for this reason."""
-        ...
-
-    @property
-    def mailbox(self) -> Mailbox:
-        """The mailbox."""
-        ...
-
-    def release(self, reason: Suspension) -> None:
-        """Take messages again, unless there is another reason not to."""
-        ...
-
-    def handler_returned(self, envelope: Envelope | None, value: Any) -> None:
-        """Handle the result of an ``async`` handler; without an envelope, the handler has postponed its message."""
-        ...
-
-    def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
-        """Handle the error of a handler."""
-        ...
-
-
-class HandlerTask(Invocation):
-    """An ``async`` handler or hook, which runs as a task. It ends once, also if the task is cancelled or closed."""
-
-    __slots__ = ("_ended", "_incarnation", "cancelled", "handler", "task")
-
-    def __init__(self, incarnation: Incarnation, ended: Ended, *, exclusive: bool) -> None:
-        super().__init__(incarnation.cell, exclusive=exclusive)
-        self._incarnation = incarnation
-        self._ended = ended
-        self.handler: Handler | None = None
-        """The handler; None for a hook."""
-        self.task: asyncio.Task[None] | None = None
-        self.cancelled = False
-        """Whether the runtime has cancelled it."""
-
-    def start(self, loop: asyncio.AbstractEventLoop, work: Awaitable[Any], context: Variables) -> None:
-        """Run `work` as a task of the loop."""
-
-        def abandoned(_: asyncio.Task[None]) -> None:
-            # A task that is cancelled before its first step never enters `_drive`.
-            if self.active:
-                if isinstance(work, Coroutine):
-                    work.close()
-                self.finish(None, asyncio.CancelledError())
-
-        # Not by the factory of the loop: this task has an owner.
-        self.task = asyncio.Task(self._drive(work), loop=loop, context=context)
-        self.task.add_done_callback(abandoned)
-
-    def cancel(self) -> None:
-        """Cancel the task, unless the handler is shielded."""
-        if self.handler is None or not self.handler.shield:
-            self.cancelled = True
-            if self.task is not None:
-                self.task.cancel()
-
-    def finish(self, value: Any, error: BaseException | None) -> None:
-        """End it with a value or an error. Only the first call counts."""
-        if self.active:
-            self.active = False
-            self.outbox = None
-            self._incarnation.finished(self)
-            ended, self._ended = self._ended, _nothing
-            ended(value, error)
-            self._incarnation.look_if_idle()
-
-    async def _drive(self, work: Awaitable[Any]) -> None:
-        try:
-            value = await work
-            if hasattr(value.__class__, "__await__") and value.__class__ is not Reply:
-                # The handler passes an awaitable on, which it did not await.
-                value = await value
-        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
-            self.finish(None, error)
-        else:
-            self.finish(value, None)
+# For each message: to look a member of an enumeration up costs more than all else of a bit.
+_EXCLUSIVE = Suspension.EXCLUSIVE
+_BUSY = Suspension.BUSY
 
 
 class Incarnation:
@@ -208,13 +63,13 @@ class Incarnation:
         """When this life began, on the runtime's monotonic clock."""
         self.constructed = False
         """Whether the constructor has returned."""
-        self.exclusive: HandlerTask | None = None
+        self.exclusive: InvocationTask | None = None
         """The running hook, or ``async`` handler without `interleave`, that must end before the next message."""
         self.tasks: set[asyncio.Task[Any]] = set()
         """Background tasks."""
         self.timers: set[AgentTimer] = set()
         """Its timers. The timers' thread removes those that are done."""
-        self._handler_tasks: set[HandlerTask] = set()
+        self._handler_tasks: set[InvocationTask] = set()
         self._other_tasks: set[asyncio.Task[Any]] = set()
         self._interleaved: dict[Handler, int] = {}
         self._all_must_end = False
@@ -227,31 +82,34 @@ class Incarnation:
         return not self._handler_tasks
 
     @property
-    def handler_tasks(self) -> list[HandlerTask]:
+    def handler_tasks(self) -> list[InvocationTask]:
         """The ``async`` handlers and hooks that run."""
         return list(self._handler_tasks)
 
-    def begin(self, handler: Handler, envelope: Envelope, work: Awaitable[Any]) -> None:
-        """Begin to handle a message with an ``async`` handler."""
-        cell = self.cell
-        began = cell.now() if envelope.taken_at else 0.0
+    def begin(self, handler: Handler, envelope: Envelope, work: Awaitable[Any], loop: AgentLoop) -> None:
+        """Begin to handle a message with an ``async`` handler: its first step runs before this returns.
 
-        def ended(value: Any, error: BaseException | None) -> None:
-            if error is not None:
-                cell.handler_raised(handler, envelope, error, cancelled=invocation.cancelled)
-                return
-            cell.handler_returned(invocation.envelope, value)
-            if began:
-                cell.outcomes.record_times(began - envelope.taken_at, cell.now() - began)
-
-        invocation = HandlerTask(self, ended, exclusive=not handler.interleave)
-        invocation.envelope, invocation.handler, invocation.outbox = envelope, handler, cell.outbox
+        Only in a loop that was entered and does not run.
+        """
+        invocation = HandlerTask(self, handler, envelope)
         envelope.begun = True
-        self._launch(invocation, work, envelope.context if envelope.context is not None else copy_context())
+        self._handler_tasks.add(invocation)
+        if invocation.exclusive:
+            self.exclusive = invocation
+            self.cell.hold(_EXCLUSIVE)
+        else:
+            self._interleaved[handler] = self._interleaved.get(handler, 0) + 1
+        context = envelope.context if envelope.context is not None else Variables()
         if envelope.reply is not None and envelope.reply.done:
+            # Its ask ended before the mark above could be seen.
+            invocation.start(loop, work, context)
             invocation.cancel()
+        else:
+            invocation.start_now(loop, work, context)
+        if not invocation.active:
+            return
         if handler.interleave and self._is_full(handler):
-            cell.hold(Suspension.BUSY)
+            self.cell.hold(_BUSY)
 
     def _is_full(self, handler: Handler) -> bool:
         most = max(self.cell.mailbox.policy.capacity, 100) if handler.interleave is True else handler.interleave
@@ -274,7 +132,12 @@ class Incarnation:
             done(error)
             return
         if isawaitable(result):
-            self._launch(HandlerTask(self, lambda _, error: done(error), exclusive=True), result, self.variables.copy())
+            # Hooks follow one another in callbacks of tasks, where no task can begin at once.
+            hook_task = HookTask(self, done)
+            self._handler_tasks.add(hook_task)
+            self.exclusive = hook_task
+            self.cell.hold(_EXCLUSIVE)
+            hook_task.start(self.cell.loop(), result, self.variables.copy())
         else:
             done(None)
 
@@ -355,27 +218,17 @@ class Incarnation:
         self._idle = then
         self.look_if_idle()
 
-    def _launch(self, invocation: HandlerTask, work: Awaitable[Any], context: Variables) -> None:
-        context.run(CURRENT.set, invocation)
-        self._handler_tasks.add(invocation)
-        if invocation.handler is not None and not invocation.exclusive:
-            self._interleaved[invocation.handler] = self._interleaved.get(invocation.handler, 0) + 1
-        if invocation.exclusive:
-            self.exclusive = invocation
-            self.cell.hold(Suspension.EXCLUSIVE)
-        invocation.start(self.cell.loop(), work, context)
-
-    def finished(self, invocation: HandlerTask) -> None:
+    def finished(self, invocation: InvocationTask) -> None:
         """Handle that an ``async`` handler or hook has ended."""
         self._handler_tasks.discard(invocation)
         if self.exclusive is invocation:
             self.exclusive = None
-            self.cell.release(Suspension.EXCLUSIVE)
+            self.cell.release(_EXCLUSIVE)
             return
         if invocation.handler is not None:
             self._interleaved[invocation.handler] -= 1
-            if self.cell.is_held(Suspension.BUSY) and not any(map(self._is_full, self._interleaved)):
-                self.cell.release(Suspension.BUSY)
+            if self.cell.is_held(_BUSY) and not any(map(self._is_full, self._interleaved)):
+                self.cell.release(_BUSY)
         if self.cell.life.draining:
             self.cell.executor.interrupt()
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from coterie.concurrency import Signal
 from coterie.messaging import Message
 from coterie.messaging.mailbox import Mailbox
-from coterie.runtime.cells.incarnation import Incarnation, IncarnationLife, IncarnationOwner
+from coterie.runtime.cells.incarnation import Incarnation
+from coterie.runtime.cells.incarnation_owner import IncarnationLife, IncarnationOwner
 from coterie.runtime.cells.outcomes import Outcomes
 from coterie.runtime.cells.stash import Stash
 from coterie.runtime.cells.states import Suspension

@@ -4,8 +4,9 @@
 place, beside the model gateway, where event loops are made.
 """
 
-from coterie.runtime.dispatchers.base import AgentExecutor, Dispatcher, DispatcherResources, Schedulable, Scheduler
+from coterie.runtime.dispatchers.base import AgentExecutor, Dispatcher, Schedulable, Scheduler
 from coterie.runtime.dispatchers.dedicated import Dedicated
 from coterie.runtime.dispatchers.leased import Leased
+from coterie.runtime.dispatchers.resources import DispatcherResources
 
 __all__ = ["AgentExecutor", "Dedicated", "Dispatcher", "DispatcherResources", "Leased", "Schedulable", "Scheduler"]

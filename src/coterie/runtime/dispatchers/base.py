@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Protocol
 
-from coterie.concurrency import Timers
 from coterie.kernel import Clock
-
-
-@dataclass(frozen=True, slots=True)
-class DispatcherResources:
-    """The parts of a runtime that a scheduler may use."""
-
-    name: str
-    """Begins the names of its threads."""
-    clock: Clock
-    timers: Timers
-    blocking: Executor
-    """The executor that `run_in_executor` of the agents' loops uses by default."""
+from coterie.runtime.dispatchers.agent_loop import AgentLoop
+from coterie.runtime.dispatchers.resources import DispatcherResources
 
 
 class WaitMeter:
@@ -97,7 +83,7 @@ class AgentExecutor(Protocol):
         """Ensure that `turn` is called soon after this call. Safe from any thread; does nothing once closed."""
         ...
 
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> AgentLoop:
         """Return the agent's event loop, which is made at the first call. Only on the agent's thread."""
         ...
 

@@ -8,19 +8,18 @@ import enum
 import selectors
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import TypeVarTuple, Unpack
 
 from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
 from coterie.concurrency.threads import defer
 from coterie.kernel import Countdown
 from coterie.kernel.clock import DrivenClock
-from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable
-from coterie.runtime.dispatchers.loops import LoopInbox
+from coterie.runtime.dispatchers.agent_loop import AgentLoop
+from coterie.runtime.dispatchers.base import Schedulable
+from coterie.runtime.dispatchers.resources import DispatcherResources
 
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _QUANTUM = 1_000
@@ -59,18 +58,12 @@ class _WatchedSelector(selectors.DefaultSelector):
             self.resting = False
 
 
-class DedicatedLoop(asyncio.SelectorEventLoop):
-    """An ordinary event loop on the runtime's clock, with the runtime's threads for what blocks."""
+class DedicatedLoop(AgentLoop):
+    """An ordinary event loop, but for the runtime's clock and threads."""
 
     def __init__(self, resources: DispatcherResources) -> None:
-        self._resources = resources
         self.watched = _WatchedSelector()
-        super().__init__(self.watched)
-        self.coterie_inbox = LoopInbox(self)
-
-    def time(self) -> float:
-        """Return the runtime's monotonic time."""
-        return self._resources.clock.monotonic()
+        super().__init__(resources, self.watched)
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
@@ -79,12 +72,6 @@ class DedicatedLoop(asyncio.SelectorEventLoop):
         if isinstance(self._resources.clock, DrivenClock):
             self._resources.timers.call_at(when, self._nudge)
         return super().call_at(when, callback, *args, context=context)
-
-    def run_in_executor(  # type: ignore[override] # the types of `args` are of no interest here
-        self, executor: Executor | None, func: Callable[..., T], *args: Any
-    ) -> asyncio.Future[T]:
-        """Run a function in `executor`, by default on the runtime's threads."""
-        return super().run_in_executor(executor or self._resources.blocking, func, *args)
 
     def _nudge(self) -> None:
         try:
@@ -183,7 +170,7 @@ class DedicatedExecutor:
             if not loop.is_closed():
                 raise
 
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> AgentLoop:
         """Return the agent's event loop."""
         if self._loop is None:
             self._loop = DedicatedLoop(self._scheduler.resources)
@@ -195,7 +182,7 @@ class DedicatedExecutor:
 
     def interrupt(self) -> None:
         """Leave the event loop soon."""
-        if self._loop is not None:
+        if self._loop is not None and self._in_loop:
             self._loop.stop()
 
     def before_blocking(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import logging
 import threading
@@ -12,10 +11,12 @@ from dataclasses import dataclass
 from coterie.concurrency import Rank, Timer, new_lock
 from coterie.concurrency.threads import defer
 from coterie.kernel import Countdown, check_number
-from coterie.runtime.dispatchers.base import DispatcherResources, Schedulable, Scheduler, WaitMeter
+from coterie.runtime.dispatchers.agent_loop import AgentLoop
+from coterie.runtime.dispatchers.base import Schedulable, Scheduler, WaitMeter
 from coterie.runtime.dispatchers.dedicated import Dedicated
 from coterie.runtime.dispatchers.parking import ParkingLoop, supported
 from coterie.runtime.dispatchers.poller import Poller
+from coterie.runtime.dispatchers.resources import DispatcherResources
 from coterie.runtime.dispatchers.workers import LeaseWorker, WorkerPool
 
 _log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class LeasedExecutor:
             self._state = _State.DIRTY
         lock.release()
 
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> AgentLoop:
         """Return the agent's event loop."""
         if self._loop is None:
             self._loop = ParkingLoop(self._scheduler.resources, self.wake, self._scheduler.poller)

@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import sys
-import threading
 from asyncio import events
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from coterie.runtime.dispatchers.base import DispatcherResources
-from coterie.runtime.dispatchers.loops import LoopInbox
+from coterie.runtime.dispatchers.agent_loop import AgentLoop
 from coterie.runtime.dispatchers.poller import Poller
+from coterie.runtime.dispatchers.resources import DispatcherResources
 
 if TYPE_CHECKING:
-    import weakref
     from collections import deque
-    from collections.abc import AsyncGenerator
 
     from _typeshed import FileDescriptorLike
 
@@ -44,9 +39,6 @@ def supported() -> bool:
     """Return whether this interpreter and platform support parked loops."""
     base = asyncio.SelectorEventLoop
     return Poller.supported() and hasattr(events, "_set_running_loop") and all(hasattr(base, name) for name in PRIVATE)
-
-
-T = TypeVar("T")
 
 
 class ParkingSelector(selectors.BaseSelector):
@@ -102,7 +94,7 @@ class ParkingSelector(selectors.BaseSelector):
             self._real = None
 
 
-class ParkingLoop(asyncio.SelectorEventLoop):
+class ParkingLoop(AgentLoop):
     """The event loop of a leased agent.
 
     `wake` asks for a thread, from any thread. `pump` uses the thread it is called on until nothing is ready. All else
@@ -111,19 +103,14 @@ class ParkingLoop(asyncio.SelectorEventLoop):
 
     if TYPE_CHECKING:
         # What asyncio has and does not declare; see `PRIVATE`.
-        _asyncgens: weakref.WeakSet[Any]
         _ready: deque[asyncio.Handle]
         _scheduled: list[asyncio.TimerHandle]
         _stopping: bool
-        _thread_id: int | None
 
-        def _asyncgen_firstiter_hook(self, agen: AsyncGenerator[Any, Any]) -> None: ...
-        def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None: ...
         def _run_once(self) -> None: ...
 
     def __init__(self, resources: DispatcherResources, wake: Callable[[], None], poller: Poller) -> None:
-        # asyncio's constructor already calls some of the methods below, which need these.
-        self._resources = resources
+        # The constructor already calls some of the methods below, which need these.
         self._wake = wake
         self._poller = poller
         self._parking = ParkingSelector(self._input_begins)
@@ -132,25 +119,11 @@ class ParkingLoop(asyncio.SelectorEventLoop):
         self.interrupted = False
         """Whether `pump` should return after the step it is at."""
         self.steps = 0
-        super().__init__(self._parking)
-        self.coterie_inbox = LoopInbox(self)
-
-    def time(self) -> float:
-        """Return the runtime's monotonic time."""
-        return self._resources.clock.monotonic()
-
-    def run_in_executor(  # type: ignore[override] # the types of `args` are of no interest here
-        self, executor: Executor | None, func: Callable[..., T], *args: Any
-    ) -> asyncio.Future[T]:
-        """Run a function in `executor`, by default on the runtime's threads."""
-        return super().run_in_executor(executor or self._resources.blocking, func, *args)
+        super().__init__(resources, self._parking)
 
     def pump(self, max_steps: int) -> None:
         """Run ready callbacks on this thread, for at most `max_steps` steps. Never blocks, never raises."""
-        self._thread_id = threading.get_ident()
-        firstiter, finalizer = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
-        events._set_running_loop(self)  # noqa: SLF001
+        self.enter()
         try:
             self.interrupted = False
             self._parking.parked = False
@@ -167,9 +140,7 @@ class ParkingLoop(asyncio.SelectorEventLoop):
                 if self._parking.parked and not self._ready:
                     break
         finally:
-            events._set_running_loop(None)  # noqa: SLF001
-            sys.set_asyncgen_hooks(firstiter=firstiter, finalizer=finalizer)
-            self._thread_id = None
+            self.leave()
 
     @property
     def is_due(self) -> bool:

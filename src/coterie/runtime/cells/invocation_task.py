@@ -1,0 +1,151 @@
+"""The tasks of ``async`` handlers and hooks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context as Variables
+from functools import partial
+from typing import Any, Protocol
+
+from coterie.messaging.envelope import Envelope
+from coterie.runtime.cells.incarnation_owner import IncarnationOwner
+from coterie.runtime.definition.handlers import Handler
+from coterie.runtime.dispatchers.agent_loop import AgentLoop
+from coterie.runtime.references.invocation import CURRENT, Invocation
+from coterie.runtime.references.reply import Reply
+
+Done = Callable[[BaseException | None], None]
+
+
+def _nothing(error: BaseException | None) -> None:
+    """Replace a callback that has been called, to release the objects that it held."""
+
+
+class TaskIncarnation(Protocol):
+    """The incarnation that a task belongs to."""
+
+    @property
+    def cell(self) -> IncarnationOwner:
+        """The agent."""
+        ...
+
+    def finished(self, invocation: InvocationTask) -> None:
+        """Handle that an ``async`` handler or hook has ended."""
+        ...
+
+    def look_if_idle(self) -> None:
+        """Call the callback that waits until it is idle, if it is."""
+        ...
+
+
+class InvocationTask(Invocation):
+    """An ``async`` handler or hook, which runs as a task. It ends once, also if the task is cancelled or closed."""
+
+    __slots__ = ("_incarnation", "cancelled", "handler", "task")
+
+    def __init__(self, incarnation: TaskIncarnation, handler: Handler | None) -> None:
+        # Without a call of the constructor above, for there is one of these for each message.
+        self.cell = incarnation.cell
+        self.exclusive = handler is None or not handler.interleave
+        self.active = True
+        self.envelope = self.outbox = None
+        self._incarnation = incarnation
+        self.handler = handler
+        """The handler; None for a hook."""
+        self.task: asyncio.Task[None] | None = None
+        self.cancelled = False
+        """Whether the runtime has cancelled it."""
+
+    def start(self, loop: asyncio.AbstractEventLoop, work: Awaitable[Any], context: Variables) -> None:
+        """Run `work` as a task of the loop, from its next turn on."""
+        # Not by the factory of the loop: this task has an owner.
+        self.task = task = asyncio.Task(self._drive(work), loop=loop, name=self.cell.name, context=context)
+        task.add_done_callback(partial(self._task_ended, work))
+
+    def start_now(self, loop: AgentLoop, work: Awaitable[Any], context: Variables) -> None:
+        """Run `work` as a task of the loop, and its first step at once. Only in a loop that was entered and does not run."""
+        task, step = loop.make_task(self._drive(work), self.cell.name, context)
+        self.task = task
+        if step is not None:
+            context.run(step)
+        else:
+            task.add_done_callback(partial(self._task_ended, work))
+
+    def cancel(self) -> None:
+        """Cancel the task, unless the handler is shielded."""
+        if self.handler is None or not self.handler.shield:
+            self.cancelled = True
+            if self.task is not None:
+                self.task.cancel()
+
+    def finish(self, value: Any, error: BaseException | None) -> None:
+        """End it with a value or an error. Only the first call counts."""
+        if self.active:
+            self.active = False
+            # The task has a context that leads back here: without this line each message would leave a cycle.
+            self.outbox = self.task = None
+            incarnation = self._incarnation
+            incarnation.finished(self)
+            self._ended(value, error)
+            incarnation.look_if_idle()
+
+    def _ended(self, value: Any, error: BaseException | None) -> None:
+        """Handle the value or the error with which it ended."""
+        raise NotImplementedError
+
+    def _task_ended(self, work: Awaitable[Any], _: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step never enters `_drive`.
+        if self.active:
+            if isinstance(work, Coroutine):
+                work.close()
+            self.finish(None, asyncio.CancelledError())
+
+    async def _drive(self, work: Awaitable[Any]) -> None:
+        CURRENT.set(self)
+        try:
+            value = await work
+            if value is not None and hasattr(value.__class__, "__await__") and value.__class__ is not Reply:
+                # The handler passes an awaitable on, which it did not await.
+                value = await value
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            self.finish(None, error)
+        else:
+            self.finish(value, None)
+
+
+class HandlerTask(InvocationTask):
+    """An ``async`` handler that handles a message."""
+
+    __slots__ = ("_began", "_handled")
+
+    handler: Handler
+
+    def __init__(self, incarnation: TaskIncarnation, handler: Handler, envelope: Envelope) -> None:
+        super().__init__(incarnation, handler)
+        self.envelope = self._handled = envelope
+        self.outbox = incarnation.cell.outbox
+        self._began = incarnation.cell.now() if envelope.taken_at else 0.0
+
+    def _ended(self, value: Any, error: BaseException | None) -> None:
+        cell = self._incarnation.cell
+        if error is not None:
+            cell.handler_raised(self.handler, self._handled, error, cancelled=self.cancelled)
+            return
+        cell.handler_returned(self.envelope, value)
+        if self._began:
+            cell.outcomes.record_times(self._began - self._handled.taken_at, cell.now() - self._began)
+
+
+class HookTask(InvocationTask):
+    """An ``async`` hook, such as `on_start`."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self, incarnation: TaskIncarnation, done: Done) -> None:
+        super().__init__(incarnation, None)
+        self._done = done
+
+    def _ended(self, value: Any, error: BaseException | None) -> None:  # noqa: ARG002 - a hook has no value
+        done, self._done = self._done, _nothing
+        done(error)

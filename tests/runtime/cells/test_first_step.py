@@ -1,0 +1,287 @@
+"""The first step of an ``async`` handler runs at once. But for the time, nothing must differ from a step that the loop runs."""
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coterie import Agent, AgentRef, AskCancelled, Dedicated, HandlerFailed, Leased, Message, Request, Runtime, Supervision, on
+from coterie.runtime import Dispatcher
+from coterie.runtime.dispatchers.agent_loop import AgentLoop
+from coterie.testing import eventually
+
+tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="-")
+
+
+class Run(Request[list[str]]):
+    steps: list[str]
+
+
+class RunTogether(Run):
+    pass
+
+
+class Lines(Request[list[str]]):
+    pass
+
+
+async def numbers() -> AsyncIterator[int]:
+    try:
+        yield 1
+        yield 2
+    finally:
+        await asyncio.sleep(0)
+
+
+class Scripted(Agent):
+    """Does the steps of a message, and says what it saw."""
+
+    supervision = Supervision(max_restarts=1_000, backoff=0.0)
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.generators: list[AsyncIterator[int]] = []
+
+    @on(raises=(ValueError, SystemExit))
+    async def run(self, message: Run) -> list[str]:
+        return await self.work(message.steps)
+
+    @on(raises=(ValueError, SystemExit), interleave=True)
+    async def run_together(self, message: RunTogether) -> list[str]:
+        return await self.work(message.steps)
+
+    @on
+    def all_lines(self, message: Lines) -> list[str]:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self.lines
+        return ["a plain handler has a running loop"]
+
+    async def work(self, steps: list[str]) -> list[str]:
+        seen: list[str] = []
+        for step in steps:
+            line = f"{step}: {await STEPS[step](self)}"
+            self.lines.append(line)
+            seen.append(line)
+        return seen
+
+
+async def _nothing(agent: Scripted) -> object:
+    return None
+
+
+async def _switch(agent: Scripted) -> object:
+    await asyncio.sleep(0)
+    return None
+
+
+async def _variables(agent: Scripted) -> object:
+    before = tenant.get()
+    tenant.set(before + "x")
+    return before
+
+
+async def _current(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    return loop.is_running(), task.done(), task.cancelling(), task in asyncio.all_tasks(), len(asyncio.all_tasks())
+
+
+async def _timeout(agent: Scripted) -> object:
+    try:
+        async with asyncio.timeout(0):
+            await asyncio.sleep(10)
+    except TimeoutError:
+        return "over"
+    return "not over"
+
+
+async def _timeout_without_wait(agent: Scripted) -> object:
+    async with asyncio.timeout(10) as limit:  # noqa: ASYNC100 - that is the point
+        pass
+    return limit.expired()
+
+
+async def _child(agent: Scripted) -> object:
+    async with asyncio.TaskGroup() as group:
+        child = group.create_task(_variables(agent))
+    return child.result()
+
+
+async def _cancel_self(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return None
+
+
+async def _raise(agent: Scripted) -> object:
+    raise ValueError("by the script")
+
+
+async def _exit(agent: Scripted) -> object:
+    raise SystemExit("by the script")
+
+
+async def _generator(agent: Scripted) -> object:
+    generator = numbers()
+    agent.generators.append(generator)
+    return await anext(generator), sys.get_asyncgen_hooks().firstiter is not None
+
+
+async def _blocking(agent: Scripted) -> object:
+    return await agent.context.run_blocking(lambda: 7)
+
+
+async def _own_call(agent: Scripted) -> object:
+    called = asyncio.Event()
+    asyncio.get_running_loop().call_soon(called.set)
+    await called.wait()
+    return None
+
+
+STEPS: dict[str, Callable[[Scripted], Coroutine[Any, Any, object]]] = {
+    "nothing": _nothing,
+    "switch": _switch,
+    "variables": _variables,
+    "current": _current,
+    "timeout": _timeout,
+    "timeout-without-wait": _timeout_without_wait,
+    "child": _child,
+    "cancel-self": _cancel_self,
+    "raise": _raise,
+    "exit": _exit,
+    "generator": _generator,
+    "blocking": _blocking,
+    "own-call": _own_call,
+}
+
+
+@contextmanager
+def queued_first_steps() -> Iterator[None]:
+    """Let the loop run all steps of tasks, as asyncio does."""
+
+    def make_task(loop: AgentLoop, work: Any, name: str, context: contextvars.Context) -> tuple[asyncio.Task[Any], None]:
+        return asyncio.Task(work, loop=loop, name=name, context=context), None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AgentLoop, "make_task", make_task)
+        yield
+
+
+def outcome_of(agent: AgentRef, message: Run) -> str:
+    try:
+        return str(agent.ask(message).result(20))
+    except (HandlerFailed, AskCancelled) as error:
+        return f"{type(error).__name__}: {error}".replace(agent.name, "agent")
+
+
+def outcomes(dispatcher: Dispatcher, scripts: list[list[str]], kind: type[Run]) -> list[str]:
+    """Return what became of each message, and what the agent saw."""
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agent = runtime.spawn(Scripted)
+        reset = tenant.set("t")
+        try:
+            found = [outcome_of(agent, kind(script)) for script in scripts]
+        finally:
+            tenant.reset(reset)
+        return [*found, *agent.ask(Lines()).result(20)]
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
+@pytest.mark.parametrize("kind", [Run, RunTogether])
+@settings(deadline=None, max_examples=30)
+@given(scripts=st.lists(st.lists(st.sampled_from(sorted(STEPS)), max_size=4), min_size=1, max_size=4))
+def test_a_step_at_once_and_a_step_of_the_loop_have_the_same_outcome(
+    dispatcher: Dispatcher, kind: type[Run], scripts: list[list[str]]
+) -> None:
+    at_once = outcomes(dispatcher, scripts, kind)
+    with queued_first_steps():
+        queued = outcomes(dispatcher, scripts, kind)
+    assert at_once == queued
+
+
+class Mark(Message):
+    text: str
+
+
+class Add(Message):
+    text: str
+
+
+class Order(Agent):
+    """An ``async`` and a plain handler, in the order of the messages."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    @on
+    async def mark(self, message: Mark) -> None:
+        self.texts.append(message.text)
+        if message.text.endswith("!"):
+            await asyncio.sleep(0)
+            self.texts.append(message.text)
+
+    @on
+    def add(self, message: Add) -> None:
+        self.texts.append(message.text)
+
+    @on
+    def all_texts(self, message: Lines) -> list[str]:
+        return self.texts
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
+def test_messages_are_handled_in_their_order_whatever_the_form_of_their_handlers(dispatcher: Dispatcher) -> None:
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agent = runtime.spawn(Order)
+        for number in range(200):
+            agent.tell((Mark(f"{number}"), Add(f"{number}"), Mark(f"{number}!"))[number % 3])
+        expected = [text for n in range(200) for text in ([f"{n}!"] * 2 if n % 3 == 2 else [f"{n}"])]
+        assert agent.ask(Lines()).result(20) == expected
+
+
+class StopWithin(Message):
+    agent: AgentRef
+    drain: bool
+
+
+class Stopping(Agent):
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def on_stop(self) -> None:
+        self.log.append("on_stop")
+
+    @on
+    async def stop(self, message: StopWithin) -> None:
+        message.agent.stop(drain=message.drain)
+        try:
+            await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            self.log.append("cancelled")
+            raise
+        self.log.append("whole")
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
+@pytest.mark.parametrize("drain", [True, False])
+def test_an_agent_can_be_stopped_by_the_first_step_of_its_handler(dispatcher: Dispatcher, *, drain: bool) -> None:
+    class Log(list[str]):
+        def __deepcopy__(self, memo: object) -> "Log":
+            return self
+
+    log = Log()
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agent = runtime.spawn(Stopping, log)
+        agent.tell(StopWithin(agent, drain))
+        eventually(lambda: not agent.is_alive)
+    assert log == ["whole" if drain else "cancelled", "on_stop"]
