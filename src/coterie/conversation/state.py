@@ -11,6 +11,7 @@ from coterie.conversation.event_stream import EventStream
 from coterie.conversation.journal import Journal, key_of
 from coterie.conversation.operations.arbiter import ResourceArbiter
 from coterie.conversation.operations.durations import DurationEstimates
+from coterie.conversation.operations.leases import LeaseTable
 from coterie.conversation.operations.operation import Operation
 from coterie.conversation.sanitize import plain_text
 from coterie.conversation.settings import ConversationSettings
@@ -20,6 +21,7 @@ from coterie.errors import DefinitionError, InvalidSetting, ServiceMissing
 from coterie.kernel import Clock
 from coterie.models import Model
 from coterie.storage import Pending
+from coterie.storage.dialect import Dialect
 
 T = TypeVar("T")
 
@@ -44,6 +46,8 @@ class ConversationServices:
         self.telemetry = ConversationCounters()
         self.durations = DurationEstimates()
         self.resources = ResourceArbiter()
+        # Only one process at a time has a file of SQLite open, so what its hosts share is in memory.
+        self.leases = LeaseTable(journal.database) if journal.database.dialect is Dialect.POSTGRES else None
         self._provided = tuple(provide)
         for name in self.tools:
             self.durations.learn(name, journal.ledger.times(name))

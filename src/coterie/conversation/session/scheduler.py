@@ -15,6 +15,7 @@ from coterie.conversation.operations.operation import CancelAnswer, Effect, Oper
 from coterie.conversation.session.attempt_table import AttemptTable
 from coterie.conversation.session.attempts import RunningAttempt
 from coterie.conversation.session.deadlines import AttemptDeadline
+from coterie.conversation.session.leases import OperationLeases
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import AttemptEnding, AttemptPurpose
 from coterie.conversation.tools.outcomes import (
@@ -47,6 +48,8 @@ class OperationScheduler:
         self._changed = changed
         self.host.resources.leave(session_log.state.key)
         self.attempts = AttemptTable(session_log, context, self._cannot_start, self._overdue)
+        state = session_log.state
+        self._leases = OperationLeases(self.host.leases, state.key, state.user, spawn, self.schedule, self._lease_lost)
         self._not_yet: dict[int, asyncio.TimerHandle] = {}
         self._waiters: dict[int, list[asyncio.Future[Operation]]] = {}
         self._random = random.Random()  # noqa: S311 - for the jitter of retries
@@ -120,7 +123,13 @@ class OperationScheduler:
         holding = [each for each in known if each.state in (_S.RUNNING, _S.CANCELLING)] + self.attempts.abandoned
         state = self.session_log.state
         wake = self.session_log.threadsafe(self.schedule)
-        return self.host.resources.update(state.key, state.user, holding, ready, wake)
+        self._leases.keep([*holding, *ready])
+        return self._leases.admit(holding, self.host.resources.update(state.key, state.user, holding, ready, wake))
+
+    def _lease_lost(self, number: int) -> None:
+        running = self.attempts.current(number)
+        if running is not None:
+            self._overdue(running, "this process could not renew its lease on the resources of it")
 
     def schedule(self) -> None:
         """Start the operations that can run now."""
@@ -344,4 +353,5 @@ class OperationScheduler:
         for timer in self._not_yet.values():
             timer.cancel()
         self.attempts.close()
+        self._leases.close()
         self.host.resources.leave(self.session_log.state.key)
