@@ -70,6 +70,8 @@ class Rank(enum.IntEnum):
     """The ready agents and the idle threads."""
     WORK = 72
     """The jobs of one pool and its workers."""
+    BACKGROUND_WRITES = 73
+    """The changes of durable agents that will be written together."""
     WRITES = 74
     """The queued writes of a database."""
     READERS = 75

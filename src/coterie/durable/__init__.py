@@ -4,6 +4,7 @@ This room knows no agent and no thread. `coterie.runtime` activates durable agen
 handled message to `DurableStore.commit` as one `DurableChange`, which is stored in one transaction.
 """
 
+from coterie.durable.background import BackgroundWrites
 from coterie.durable.records import (
     DurableChange,
     Identity,
@@ -16,6 +17,7 @@ from coterie.durable.records import (
 from coterie.durable.store import DurableStore
 
 __all__ = [
+    "BackgroundWrites",
     "DurableChange",
     "DurableStore",
     "Identity",

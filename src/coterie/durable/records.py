@@ -87,6 +87,8 @@ class DurableChange:
     """The number of commits that the store must have for this agent."""
     state: bytes | None = None
     """The new snapshot; None leaves the stored one."""
+    folds: int | None = None
+    """The number of events that the snapshot includes; None means all events up to this change."""
     state_version: int = 1
     events: list[tuple[str, bytes]] = field(default_factory=list)
     """New events: name and body."""
@@ -102,6 +104,15 @@ class DurableChange:
     subscribed: list[str] = field(default_factory=list)
     unsubscribed: list[str] = field(default_factory=list)
     now: float = 0.0
+
+    def add(self, later: DurableChange) -> None:
+        """Add a later change of the same agent, with a state or events alone: both are stored as one commit."""
+        if later.state is not None:
+            self.state, self.folds = later.state, None
+        elif later.events and self.folds is None:
+            self.folds = self.event_count + len(self.events)
+        self.events += later.events
+        self.now = later.now
 
     @property
     def reaches_others(self) -> bool:

@@ -20,6 +20,10 @@ from coterie.storage import Database, Pending
 from coterie.storage.transaction import Row, Transaction
 
 _MESSAGE = "id, kind, key, message, body, sender, priority, due, expires, attempts, error"
+_NEW_STATE = (
+    "UPDATE durable_agents SET commits = commits + 1, changed_at = ?, state = ?, state_version = ?, folded = ?"
+    " WHERE kind = ? AND key = ? AND commits = ?"
+)
 _PATIENCE = 30.0
 """Seconds that a change waits for a place in the queue of writes, before it fails with `StorageBusy`."""
 
@@ -59,6 +63,13 @@ class DurableStore:
         that it handled is gone: then another activation was quicker.
         """
         return self.database.write(lambda write: _apply(change, write), durable=durable, timeout=_PATIENCE)
+
+    def commit_all(self, changes: list[DurableChange]) -> Pending[None]:
+        """Store changes of different agents in one transaction, without waiting for the disk: all of them, or none.
+
+        They send no messages. It fails with `Superseded` as `commit` does.
+        """
+        return self.database.write(lambda write: _apply_all(changes, write), durable=False, timeout=_PATIENCE)
 
     def answer(self, identity: Identity, idempotency_key: str) -> StoredAnswer | None:
         """Return the recorded answer to a request, or None."""
@@ -152,21 +163,36 @@ class DurableStore:
         return self.database.write(lambda write: write.execute(sql, (before,)), durable=False)
 
 
+def _apply_all(changes: list[DurableChange], write: Transaction) -> None:
+    states = [change for change in changes if change.commits and change.state is not None and not change.events]
+    rows = [
+        (each.now, each.state, each.state_version, each.event_count, each.identity.kind, each.identity.key, each.commits)
+        for each in states
+    ]
+    if rows and write.execute_many(_NEW_STATE, rows) != len(rows):
+        identity = states[0].identity
+        raise Superseded(identity.kind, identity.key)
+    for change in changes:
+        if not (change.commits and change.state is not None and not change.events):
+            _apply(change, write)
+
+
 def _apply(change: DurableChange, write: Transaction) -> list[int]:
     kind, key = who = (change.identity.kind, change.identity.key)
     if change.handled is not None and not write.execute("DELETE FROM durable_messages WHERE id = ?", (change.handled,)):
         raise Superseded(kind, key)
     events = change.event_count + len(change.events)
+    folded = events if change.folds is None else change.folds
     columns: tuple[Any, ...] = (change.commits + 1, events, change.now)
     if change.state is not None:
-        columns = (*columns, change.state, change.state_version, events)
+        columns = (*columns, change.state, change.state_version, folded)
     if change.commits:
         state = "" if change.state is None else ", state = ?, state_version = ?, folded = ?"
         where = "WHERE kind = ? AND key = ? AND commits = ?"
         sql = f"UPDATE durable_agents SET commits = ?, events = ?, changed_at = ?{state} {where}"  # noqa: S608 - no user text
         stored = write.execute(sql, (*columns, *who, change.commits))
     else:
-        folded = events if change.state is not None else 0
+        folded = folded if change.state is not None else 0
         sql = (
             "INSERT INTO durable_agents (kind, key, commits, state, state_version, events, folded, changed_at)"
             " VALUES (?, ?, 1, ?, ?, ?, ?, ?) ON CONFLICT (kind, key) DO NOTHING"

@@ -37,12 +37,12 @@ class StateUnreadable(DurableError):
 
 
 class StateRefused(DurableError):
-    """A state, event or answer has no stored form that can be read back as it was. The change was undone."""
+    """A state, event or answer has no form that can be read back as it was. The change was undone."""
 
-    def __init__(self, kind: str, key: str, what: str, problem: object) -> None:
+    def __init__(self, kind: str, key: str, what: str, problem: object, how: str = "stored") -> None:
         self.kind = kind
         self.key = key
-        super().__init__(f"{kind} {key!r}: {what} cannot be stored: {problem}")
+        super().__init__(f"{kind} {key!r}: {what} cannot be {how}: {problem}; the change was undone")
 
 
 class Superseded(DurableError):

@@ -47,6 +47,28 @@ def lost_in(value: Any, hint: Any) -> Any:
     return _first(lost_in(getattr(value, name), of) for name, of in _fields_of(origin))
 
 
+def is_same(value: Any, copy: Any) -> bool:
+    """Return whether a copy equals its value. Unlike `==`, this takes two objects with the same fields, and two NaN, for equal."""
+    try:
+        if value == copy:
+            return True
+    except Exception:  # noqa: BLE001 - the comparison is code of the user
+        return False
+    kind = type(value)
+    if kind is not type(copy):
+        same = False
+    elif kind is float:
+        same = value != value and copy != copy  # noqa: PLR0124 - NaN alone differs from itself
+    elif kind is dict:
+        same = value.keys() == copy.keys() and all(is_same(each, copy[key]) for key, each in value.items())
+    elif kind in (list, tuple):
+        same = len(value) == len(copy) and all(map(is_same, value, copy))
+    else:
+        fields = _fields_of(kind)
+        same = bool(fields) and all(is_same(getattr(value, name), getattr(copy, name)) for name, _ in fields)
+    return same
+
+
 def _parts(value: Any, arguments: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
     if isinstance(value, Mapping):
         for key, each in value.items():

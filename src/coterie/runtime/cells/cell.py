@@ -98,7 +98,6 @@ class AgentCell(Suspendable):
         self.spec = spec
         self.forms = spec.forms
         self.supervision_group = supervision_group
-        """The group of agents that are supervised together with it."""
         self.children: SupervisionGroup | None = None
         """The group of its children; None before the first child."""
         self.outcomes = self.outcomes_class(self)
@@ -142,10 +141,7 @@ class AgentCell(Suspendable):
     @property
     def local(self) -> AgentCell:
         """The record of the agent, which is in this runtime: this one, unless others took over."""
-        cell = self
-        while cell.successor is not None:
-            cell = cell.successor
-        return cell
+        return self if self.successor is None else self.successor.local
 
     @property
     def is_alive(self) -> bool:
@@ -181,6 +177,11 @@ class AgentCell(Suspendable):
         if kill_after is not None:
             self.services.timers.call_later(kill_after, lambda: self.services.successions.supersede(self.local, None))
         return cell.ended
+
+    def make_successor(self, **options: Any) -> AgentCell:
+        """Return another record of the agent, with the same mailbox, and an executor of its own that has not begun."""
+        group, box = self.supervision_group, self.mailbox
+        return type(self)(self.services, self.address, self.spec.copy(), group, box.policy, box, **options)
 
     def handles(self, kind: type[Message]) -> bool:
         """Return whether the agent has a handler for messages of a type."""

@@ -267,6 +267,11 @@ class Outcomes:
         self.dead += len(dead)
         return dead
 
+    def abandoned(self, envelope: Envelope, error: DeliveryError) -> None:
+        """End a message that a stuck agent had in hand. It has been counted. From any thread."""
+        if envelope.reply is not None:
+            envelope.reply.fail(error)
+
     def refuse(self, envelope: Envelope) -> None:
         """End a message that came to a closed mailbox. From any thread."""
         self._cell.services.count_refused()

@@ -27,11 +27,9 @@ class Successions:
     def supersede(self, cell: AgentCell, error: BaseException | None) -> None:
         """Take a stuck agent's thread from it, and have another record take over: it fails with `error`, or ends without one.
 
-        Does nothing if the agent has ended, nor for a durable agent, of which there must never be two.
+        Does nothing if the agent has ended. A stuck activation of a durable agent stores nothing any more.
         """
-        if cell.durable is not None:
-            return
-        successor = _successor_of(cell)
+        successor = cell.make_successor()
         if self._registry.replace(cell, successor):
             _hand_over(cell, successor, error)
             self._given_up = [*self.given_up(), cell]
@@ -39,12 +37,6 @@ class Successions:
     def given_up(self) -> list[AgentCell]:
         """Return the records that others have taken over from, and whose threads have not returned. From any thread."""
         return [cell for cell in self._given_up if cell.executor.busy]
-
-
-def _successor_of(stuck: AgentCell) -> AgentCell:
-    """Return a record of the same agent, with the same mailbox, and an executor of its own that has not begun."""
-    mailbox = stuck.mailbox
-    return AgentCell(stuck.services, stuck.address, stuck.spec.copy(), stuck.supervision_group, mailbox.policy, mailbox)
 
 
 def _hand_over(stuck: AgentCell, to: AgentCell, error: BaseException | None) -> None:
@@ -80,5 +72,4 @@ def _hand_over(stuck: AgentCell, to: AgentCell, error: BaseException | None) -> 
     to.control(lambda: to.life.take_over(life, None if mailbox.closed else error))
     why = "its handler was stuck, and the agent was given up"
     for envelope in in_hand:
-        if envelope.reply is not None:
-            envelope.reply.fail(AskCancelled(stuck.name, type(envelope.message).__qualname__, why))
+        to.outcomes.abandoned(envelope, AskCancelled(stuck.name, type(envelope.message).__qualname__, why))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from coterie.concurrency import Completion
-from coterie.durable import DurableStore, Identity, OutgoingMessage
+from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage
 from coterie.kernel import Codec
 from coterie.messaging import Message, MessagePriority
 from coterie.messaging.envelope import DurableDelivery, Envelope
@@ -42,6 +42,11 @@ class ActivationOwner(Protocol):
         ...
 
     @property
+    def background(self) -> BackgroundWrites:
+        """The changes that are stored after they are answered."""
+        ...
+
+    @property
     def codec(self) -> Codec:
         """The codec of stored messages and answers."""
         ...
@@ -57,10 +62,6 @@ class ActivationOwner(Protocol):
 
     def reminder(self, after: float, message: Message, name: str | None) -> OutgoingMessage:
         """Return the stored form of a reminder. Raises `EncodeFailed`, `InvalidMessage`."""
-        ...
-
-    def encode_answer(self, value: Any, request: type[Message]) -> bytes:
-        """Return an answer as bytes. Raises `StateRefused` if it cannot be read back."""
         ...
 
     def sent(self, unit: UnitOfWork, numbers: list[int], handled: int | None) -> None:

@@ -47,7 +47,7 @@ class ActiveAgents:
     def passivate_idle(self, before: float) -> None:
         """Passivate the agents that have had no message since a time of the monotonic clock."""
         with self._lock:
-            cells = [cell for cell, _ in self._cells.values() if cell.last_beat <= before]
+            cells = [cell.local for cell, _ in self._cells.values() if cell.local.last_beat <= before]
         for cell in cells:
             if cell.is_idle:
                 cell.control(cell.passivate_if_idle)
@@ -59,8 +59,9 @@ class ActiveAgents:
                 break
             identity, (cell, seen) = next(iter(self._cells.items()))
             self._cells.move_to_end(identity)
-            if cell.last_beat > seen or not cell.is_idle:
-                self._cells[identity] = (cell, cell.last_beat)
-            elif not cell.passivating:
-                chosen.append(cell)
+            local = cell.local
+            if local.last_beat > seen or not local.is_idle:
+                self._cells[identity] = (cell, local.last_beat)
+            elif not local.passivating:
+                chosen.append(local)
         return chosen

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import Context as Variables
 from typing import Any
 
-from coterie.concurrency import Rank, Timer, new_lock
-from coterie.durable import DurableStore, Identity, OutgoingMessage, StoredMessage
+from coterie.concurrency import Rank, Signal, Timer, new_lock
+from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage, StoredMessage
 from coterie.errors import AgentStopped, CoterieError, DefinitionError, InvalidAddress, StorageError, describe
 from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Address, Codec
@@ -32,6 +32,11 @@ from coterie.runtime.references.reference import AgentRef, post
 from coterie.storage import Database, open_database
 
 _log = logging.getLogger(__name__)
+
+_PATIENCE = 10.0
+"""Seconds that a read, or the end of the runtime, waits for earlier changes."""
+_MOMENT = 0.005
+"""Seconds for which changes that are already answered are collected before they are written."""
 
 
 class DurableAgents:
@@ -56,11 +61,14 @@ class DurableAgents:
         self._lock = new_lock(Rank.ENTITIES)
         self._kinds: dict[str, EntityKind] = {}
         self._by_class: dict[type, EntityKind] = {}
+        self._specs: dict[EntityKind, AgentSpec] = {}
+        """The specifications of which each activation gets a copy."""
         self._endpoints: weakref.WeakValueDictionary[Identity, EntityEndpoint] = weakref.WeakValueDictionary()
         self._watched: dict[Identity, EntityEndpoint] = {}
         """Endpoints with watchers, which no activation may keep alive."""
         self._active = ActiveAgents(policy.most_active, services.clock)
         self._delivery = StoredDelivery(services, self.store, self._endpoint)
+        self.background = BackgroundWrites(self.store, self._write_soon)
         self._closed = False
         self._sweeper: Timer | None = None
         self._plan_sweep()
@@ -79,12 +87,15 @@ class DurableAgents:
         """Yield the recorded events of an agent, oldest first. Raises `InvalidKey`, `StateUnreadable`."""
         kind = self._kind(agent)
         identity = Identity(kind.name, check_key(kind.name, key))
+        self._write_all()
         for event in self.store.events(identity):
             yield kind.decode_event(identity, event)
 
     def keys(self, agent: type[Agent], after: str = "", limit: int = 1_000) -> list[str]:
         """Return the keys of the stored agents of a class in order, at most `limit`, beginning after the key `after`."""
-        return self.store.keys(self._kind(agent).name, after, limit)
+        kind = self._kind(agent)
+        self._write_all()
+        return self.store.keys(kind.name, after, limit)
 
     def dead_letters(self, agent: type[Agent] | None = None, limit: int = 1_000) -> list[StoredMessage]:
         """Return the stored messages that failed too often, oldest first, each with its traceback in `error`."""
@@ -123,6 +134,10 @@ class DurableAgents:
         """Return a reference to a durable agent of a known class."""
         endpoint = self._endpoint(identity)
         assert endpoint is not None
+        return self.reference_to(endpoint)
+
+    def reference_to(self, endpoint: EntityEndpoint) -> AgentRef:
+        """Return a reference to the agent of an endpoint."""
         return AgentRef(endpoint.address, self._services, self._services.wrap(endpoint))
 
     def subscribers(self, topic: str) -> list[AgentRef]:
@@ -185,9 +200,13 @@ class DurableAgents:
 
     def start(self, endpoint: EntityEndpoint) -> EntityCell:
         """Start an activation, and return it. Raises `RuntimeStopped`, `SpawnError`."""
-        # In a context of its own: the agent has nothing to do with the sender of its first message.
-        spec: AgentSpec = Variables().run(AgentSpec, endpoint.kind.agent, (), {}, self._services.dispatcher, None)
-        spec.keeps_state = False
+        spec = self._specs.get(endpoint.kind)
+        if spec is None:
+            # In a context of its own: the agent has nothing to do with the sender of its first message.
+            spec = Variables().run(AgentSpec, endpoint.kind.agent, (), {}, self._services.dispatcher, None)
+            spec.keeps_state = False
+            self._specs[endpoint.kind] = spec
+        spec = spec.copy()
 
         def make(*args: Any) -> EntityCell:
             return EntityCell(*args, activator=endpoint)
@@ -288,9 +307,29 @@ class DurableAgents:
         if not self._closed:
             self._plan_sweep()
 
+    def _write_all(self) -> None:
+        """Wait for the changes that are answered already, so that a read shows them."""
+        if self.policy.durability == "relaxed":
+            self.background.flush()
+            self.store.database.flush(_PATIENCE)
+
+    def _write_soon(self, flush: Callable[[], None]) -> None:
+        """Call `flush` after a moment of real time, in which more changes may come."""
+
+        def work() -> None:
+            Signal().wait(_MOMENT)
+            flush()
+
+        try:
+            self._services.blocking.submit(work)
+        except RuntimeError:
+            # The runtime is ending.
+            flush()
+
     def close(self) -> None:
         """Close the store, after all agents have ended."""
         self._closed = True
+        self.background.flush()
         self._delivery.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -298,6 +337,6 @@ class DurableAgents:
             if self._owns:
                 self.store.database.close()
             else:
-                self.store.database.flush(10.0)
+                self.store.database.flush(_PATIENCE)
         except (StorageError, TimeoutError) as error:
             _log.error("cannot close the store: %s", describe(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from coterie.errors.durable import ChangeLost, OutsideHandler
 from coterie.kernel import Address
 from coterie.messaging import MailboxPolicy, Message, Reason
 from coterie.messaging.envelope import DurableDelivery, Envelope
+from coterie.messaging.mailbox import Mailbox
 from coterie.messaging.message import reply_type
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.cell_services import CellServices
@@ -22,6 +22,7 @@ from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.entities.activation import ActivationOwner
 from coterie.runtime.entities.entity_outcomes import EntityOutcomes
+from coterie.runtime.entities.stored_version import StoredVersion, digest
 from coterie.runtime.entities.unit_of_work import UnitOfWork, check_reminder
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.reply import Reply
@@ -30,7 +31,7 @@ from coterie.runtime.references.reply import Reply
 class EntityCell(AgentCell):
     """The cell of one activation. The rules of `AgentCell` hold: only the agent's thread changes it."""
 
-    __slots__ = ("_commits", "_digest", "_events", "_folded", "_to_end", "activator", "durable", "outbox", "passivating")
+    __slots__ = ("_to_end", "_version", "activator", "durable", "outbox", "passivating")
 
     outcomes_class = EntityOutcomes
     outcomes: EntityOutcomes
@@ -42,10 +43,11 @@ class EntityCell(AgentCell):
         spec: AgentSpec,
         supervision_group: SupervisionGroup,
         policy: MailboxPolicy,
+        mailbox: Mailbox | None = None,
         *,
         activator: ActivationOwner,
     ) -> None:
-        super().__init__(services, address, spec, supervision_group, policy)
+        super().__init__(services, address, spec, supervision_group, policy, mailbox)
         self.activator = activator
         self.reference = activator.reference
         self.passivating = False
@@ -56,16 +58,27 @@ class EntityCell(AgentCell):
         self._to_end: list[Callable[[], None]] = []
         """Ends the message whose change was just stored or lost. `pop` decides which thread does it."""
         self.ended.add_callback(self._end_commit)
-        self._commits = 0
-        self._events = 0
-        self._folded = 0
-        self._digest: bytes | None = None
-        """A digest of the stored state, to see whether a handler has changed it."""
+        self._version: StoredVersion | None = None
+        """The stored version on which the next change builds; None before the state is read."""
 
     @property
     def key(self) -> str:
         """The key of the agent."""
         return self.activator.identity.key
+
+    @property
+    def local(self) -> EntityCell:
+        """The record of the activation: this one, unless others took over."""
+        cell = super().local
+        assert isinstance(cell, EntityCell)
+        return cell
+
+    def make_successor(self, **options: Any) -> AgentCell:
+        """Return another record of the activation. It reads the stored state; what this one does now is not stored."""
+        successor = super().make_successor(activator=self.activator, **options)
+        assert isinstance(successor, EntityCell)
+        successor.passivating = self.passivating
+        return successor
 
     # Activation and passivation.
 
@@ -76,13 +89,7 @@ class EntityCell(AgentCell):
             self._wait_for_last_write()
             stored = activator.store.load(activator.identity)
         incarnation.variables.run(activator.kind.read, activator.identity, stored, incarnation.agent)
-        self._commits = stored.commits
-        self._events = stored.events
-        self._folded = stored.events - len(stored.later)
-        if stored.state is not None and stored.state_version == activator.kind.version:
-            self._digest = _digest(stored.state)
-        else:
-            self._digest = None
+        self._version = StoredVersion(activator.kind, activator.identity, stored)
 
     def passivate_if_idle(self) -> None:
         """End this activation if it has nothing to do. Only on the agent's thread."""
@@ -105,6 +112,16 @@ class EntityCell(AgentCell):
         """True if no message is queued or being handled, and no call holds the agent. From any thread; soon out of date."""
         return not (self._held or len(self.mailbox) or self.mailbox.closed or self.mailbox.waiting or self.outbox is not None)
 
+    @property
+    def hands_over(self) -> bool:
+        """True if the next activation takes the messages that this one does not handle.
+
+        That is so if it was passivated, or failed for good after it had handled messages. One that failed before would fail
+        again.
+        """
+        outcomes = self.outcomes
+        return self.passivating or (self.life.error is not None and outcomes.handled + outcomes.failed > 0)
+
     def notify_watchers(self, event: Message, *, last: bool = False) -> None:
         """Send a lifecycle event to the watchers. The end of an activation without a failure is not such an event."""
         if last and self.life.error is None:
@@ -119,10 +136,9 @@ class EntityCell(AgentCell):
         try:
             if delivery is not None and delivery.idempotency_key is not None and self._answer_again(envelope, delivery):
                 return
-            if self._digest is None and not self.activator.kind.is_event_sourced:
-                assert self.incarnation is not None
-                body = self.activator.kind.encode_state(self.activator.identity, self.incarnation.agent)
-                self._digest = _digest(body)
+            assert self._version is not None
+            assert self.incarnation is not None
+            self._version.begin(self.incarnation.agent)
         except Exception as error:  # noqa: BLE001 - the message ends with the error
             self._fail(envelope, error)
             return
@@ -143,9 +159,10 @@ class EntityCell(AgentCell):
             answer = activator.store.answer(activator.identity, key)
         if answer is None:
             return False
-        if answer.request != _digest(activator.codec.encode(envelope.message)):
+        if answer.request != digest(activator.codec.encode(envelope.message)):
             raise KeyReused(activator.identity.kind, self.key, key)
-        value = activator.codec.decode(answer.body, reply_type(type(envelope.message)))
+        request = type(envelope.message)
+        value = activator.codec.decode(answer.body, reply_type(activator.kind.forms.get(request, request)))
         self.outcomes.committed(envelope, value)
         return True
 
@@ -156,42 +173,35 @@ class EntityCell(AgentCell):
     def end_unit(self) -> bool:
         """Drop the changes of the message in hand; return whether the agent itself may have changed."""
         self._drop_unit()
-        kind = self.activator.kind
-        if self.incarnation is None:
+        if self.incarnation is None or self._version is None:
             return False
-        try:
-            return (
-                kind.is_event_sourced
-                or _digest(kind.encode_state(self.activator.identity, self.incarnation.agent)) != self._digest
-            )
-        except Exception:  # noqa: BLE001 - an agent that cannot be stored has changed
-            return True
+        return self._version.differs(self.incarnation.agent)
 
     def commit(self, envelope: Envelope, value: Any) -> None:
         """Store the changes of the handler; then send its answer and its messages."""
         unit = self._drop_unit()
+        version = self._version
         assert unit is not None
-        try:
-            change, digest = self._change(unit, envelope, value)
-        except Exception as error:  # noqa: BLE001 - the message ends with the error
-            self._undo(envelope, error)
-            return
-        if change.is_empty:
-            self._finish(envelope, value, unit, [])
-            return
+        assert version is not None
         activator = self.activator
-        relaxed = activator.policy.durability == "relaxed" and not change.reaches_others
         try:
+            change, value = self._change(version, unit, envelope, value)
+            if change.is_empty:
+                self._finish(envelope, value, unit, [])
+                return
+            if activator.policy.durability == "relaxed" and not change.reaches_others and change.answer is None:
+                self._commit_later(version, change)
+                self._finish(envelope, value, unit, [])
+                return
             with self.blocked():
-                pending = activator.store.commit(change, durable=not relaxed)
+                if activator.last_write is not None:
+                    # An earlier change must be stored before this one.
+                    activator.background.flush()
+                pending = activator.store.commit(change)
         except Exception as error:  # noqa: BLE001 - the message ends with the error
             self._undo(envelope, error)
             return
-        self._commits += 1
-        self._events += len(change.events)
-        if change.state is not None:
-            self._folded = self._events
-            self._digest = digest
+        version.advance(change, joined=False)
 
         def end() -> None:
             error = pending.exception()
@@ -207,53 +217,38 @@ class EntityCell(AgentCell):
             if self.life.ended:
                 self._end_commit()
 
-        if relaxed:
-            activator.last_write = pending
-            self._finish(envelope, value, unit, [])
-            pending.add_callback(lambda: self._check_later(pending.exception()))
-            return
         self.hold(Suspension.COMMIT)
         pending.add_callback(committed)
 
-    def _change(self, unit: UnitOfWork, envelope: Envelope, value: Any) -> tuple[DurableChange, bytes | None]:
+    def _commit_later(self, version: StoredVersion, change: DurableChange) -> None:
+        """Have a change stored after it is answered."""
+        activator = self.activator
+        activator.last_write, joined = activator.background.add(change, self._lost)
+        version.advance(change, joined=joined)
+
+    def _change(self, version: StoredVersion, unit: UnitOfWork, envelope: Envelope, value: Any) -> tuple[DurableChange, Any]:
+        """Return the change of the handler, and its answer. Raises `StateRefused` if one of them has no stored form."""
         activator = self.activator
         kind, identity = activator.kind, activator.identity
         assert self.incarnation is not None
-        change = DurableChange(
-            identity,
-            self._commits,
-            state_version=kind.version,
-            events=unit.events,
-            event_count=self._events,
-            outgoing=unit.outgoing,
-            cancelled=unit.cancelled,
-            subscribed=unit.subscribed,
-            unsubscribed=unit.unsubscribed,
-            now=self.services.clock.time(),
-        )
-        delivery = envelope.delivery
+        delivery, reply = envelope.delivery, envelope.reply
+        change = version.change(unit, self.incarnation.agent, self.services.clock.time(), activator.policy.snapshot_every)
         if delivery is not None:
             change.handled = delivery.number or None
-            if delivery.idempotency_key is not None and envelope.reply is not None:
-                if isinstance(value, Reply):
-                    problem = "it is another agent's reply; await that, and return its value"
-                    raise StateRefused(identity.kind, identity.key, "the answer", problem)
-                change.answer = (
-                    delivery.idempotency_key,
-                    _digest(activator.codec.encode(envelope.message)),
-                    activator.encode_answer(value, type(envelope.message)),
-                )
-        digest = None
-        if kind.is_event_sourced:
-            due = self._events + len(unit.events) - self._folded >= activator.policy.snapshot_every
-            if kind.keeps_snapshot and unit.events and due:
-                change.state = kind.encode_state(identity, self.incarnation.agent)
-        else:
-            body = kind.encode_state(identity, self.incarnation.agent)
-            digest = _digest(body)
-            if digest != self._digest:
-                change.state = body
-        return change, digest
+        if reply is None:
+            return change, value
+        key = None if delivery is None else delivery.idempotency_key
+        if value.__class__ is Reply:
+            if key is not None:
+                problem = "it is another agent's reply; await that, and return its value"
+                raise StateRefused(identity.kind, identity.key, "the answer", problem)
+            return change, value
+        request = type(envelope.message)
+        sent = reply.__class__ is not Reply
+        value, body = kind.encode_answer(identity, value, request, sent=sent, recorded=key is not None)
+        if key is not None:
+            change.answer = (key, digest(activator.codec.encode(envelope.message)), body)
+        return change, value
 
     def _end_commit(self) -> None:
         """End the message whose change is stored or lost: on the agent's thread, or when the agent has ended meanwhile."""
@@ -270,14 +265,16 @@ class EntityCell(AgentCell):
 
     def _wait_for_last_write(self) -> None:
         """Wait for a change that was answered before it was stored: a read must see it."""
-        if self.activator.last_write is not None:
-            self.activator.last_write.wait()
+        last = self.activator.last_write
+        if last is not None:
+            self.activator.background.flush()
+            last.wait()
             self.activator.last_write = None
 
-    def _check_later(self, error: BaseException | None) -> None:
-        if error is not None:
-            self.log.error("lost a change that was already answered: %s", describe(error))
-            self.control(self.life.reload)
+    def _lost(self, error: BaseException) -> None:
+        """Read the stored state again, because a change that was answered could not be stored. From any thread."""
+        self.log.error("lost a change that was already answered: %s", describe(error))
+        self.control(self.life.reload)
 
     def _undo(self, envelope: Envelope, error: BaseException) -> None:
         """Answer that the change was not stored, and read the stored state again."""
@@ -357,7 +354,3 @@ class EntityCell(AgentCell):
     def unsubscribe(self, topic: str) -> None:
         """Unsubscribe from a topic."""
         self.unit_for("unsubscribe").subscribe(topic, on=False)
-
-
-def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=16).digest()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from coterie.concurrency import Completion, Rank, Signal, new_lock
 from coterie.concurrency.threads import defer
-from coterie.durable import DurableStore, Identity, OutgoingMessage, StoredMessage
-from coterie.errors import CodecError, CoterieError, InvalidMessage, MailboxFull, StateRefused
+from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage, StoredMessage
+from coterie.errors import CodecError, CoterieError, InvalidMessage, MailboxFull
 from coterie.kernel import Address, Codec
 from coterie.messaging import Message, MessagePriority
 from coterie.messaging.envelope import DurableDelivery, Envelope
-from coterie.messaging.message import reply_type
 from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.entities.entity_cell import EntityCell
 from coterie.runtime.entities.entity_kind import EntityKind
@@ -28,6 +27,11 @@ class EndpointOwner(Protocol):
     @property
     def store(self) -> DurableStore:
         """The store."""
+        ...
+
+    @property
+    def background(self) -> BackgroundWrites:
+        """The changes that are stored after they are answered."""
         ...
 
     @property
@@ -48,7 +52,7 @@ class EndpointOwner(Protocol):
         """Note that an activation has ended."""
         ...
 
-    def reference(self, identity: Identity) -> AgentRef:
+    def reference_to(self, endpoint: EntityEndpoint) -> AgentRef:
         """Return a reference to a durable agent."""
         ...
 
@@ -105,6 +109,7 @@ class EntityEndpoint:
         "_inbox",
         "_lock",
         "_owner",
+        "_put",
         "_starting",
         "_waiting",
         "_watchers",
@@ -121,6 +126,8 @@ class EntityEndpoint:
         self.address = address
         self._lock = new_lock(Rank.ENTITY)
         self._cell: EntityCell | None = None
+        self._put: Callable[[Envelope], PendingPut | None] | None = None
+        """Puts into the mailbox of `_cell`, which another record of the activation may have by now."""
         self._starting = False
         self._waiting: list[Envelope] = []
         self._inbox = StoredInbox(self)
@@ -132,7 +139,8 @@ class EntityEndpoint:
     @property
     def local(self) -> EntityCell | None:
         """The present activation; None for an agent that is not active."""
-        return self._cell
+        cell = self._cell
+        return None if cell is None else cell.local
 
     @property
     def is_durable(self) -> bool:
@@ -155,15 +163,15 @@ class EntityEndpoint:
         if cell is not None:
             cell.cancel(envelope)
 
-    def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:  # noqa: ARG002 - as in every endpoint
+    def stop(self, *, drain: bool, kill_after: float | None = None) -> Completion:
         """End the present activation. The next message activates the agent again."""
-        cell = self._cell
+        cell = self.local
         if cell is None:
             ended = Signal()
             ended.set()
             return ended
         cell.passivating = True
-        return cell.stop(drain=drain)
+        return cell.stop(drain=drain, kill_after=kill_after)
 
     def watch(self, watcher: AgentRef) -> None:
         """Notify `watcher` of restarts, and when the agent has failed for good."""
@@ -194,21 +202,21 @@ class EntityEndpoint:
     # Activation.
 
     def _deliver(self, envelope: Envelope) -> PendingPut | None:
-        cell = self._cell
-        if cell is not None:
-            return cell.mailbox.put(envelope)
+        put = self._put
+        if put is not None:
+            return put(envelope)
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
             defer(lambda: self._deliver(envelope))
             return None
         with self._lock:
-            cell = self._cell
-            full = cell is None and len(self._waiting) >= self._owner.capacity
-            if cell is None and not full:
+            put = self._put
+            full = put is None and len(self._waiting) >= self._owner.capacity
+            if put is None and not full:
                 self._waiting.append(envelope)
-            start = cell is None and not self._starting
+            start = put is None and not self._starting
             self._starting = self._starting or start
-        if cell is not None:
-            return cell.mailbox.put(envelope)
+        if put is not None:
+            return put(envelope)
         if start:
             self._start()
         if full:
@@ -227,17 +235,19 @@ class EntityEndpoint:
             for envelope in refused:
                 self._refuse(envelope, error)
             return
+        put = cell.mailbox.put
         while True:
             with self._lock:
                 if not self._waiting or cell.mailbox.closed:
                     # From here on `_deliver` puts into the mailbox itself.
                     self._cell = cell
+                    self._put = put
                     self._starting = False
                     break
                 batch, self._waiting = self._waiting, []
             for envelope in batch:
                 try:
-                    cell.mailbox.put(envelope)
+                    put(envelope)
                 except MailboxFull as error:
                     self._refuse(envelope, error)
         cell.ended.add_callback(lambda: self._ended(cell))
@@ -247,7 +257,7 @@ class EntityEndpoint:
         self._owner.ended(self, cell)
         with self._lock:
             if self._cell is cell:
-                self._cell = None
+                self._cell = self._put = None
             start = bool(self._waiting) and not self._starting
             self._starting = self._starting or start
         if start:
@@ -261,8 +271,8 @@ class EntityEndpoint:
             self._owner.refuse(envelope, self.address, error)
 
     def take_over(self, envelope: Envelope, cell: EntityCell) -> bool:
-        """Keep a message that an activation, which ends because it was idle, has not handled."""
-        if not cell.passivating:
+        """Keep a message that an activation, which ends, has not handled; return False if the next one would fail too."""
+        if not cell.local.hands_over:
             return False
         with self._lock:
             if len(self._waiting) >= self._owner.capacity:
@@ -282,6 +292,11 @@ class EntityEndpoint:
         return self._owner.store
 
     @property
+    def background(self) -> BackgroundWrites:
+        """The changes that are stored after they are answered."""
+        return self._owner.background
+
+    @property
     def codec(self) -> Codec:
         """The codec of stored messages and answers."""
         return self._owner.codec
@@ -294,7 +309,7 @@ class EntityEndpoint:
     @property
     def reference(self) -> AgentRef:
         """A reference to the agent."""
-        return self._owner.reference(self.identity)
+        return self._owner.reference_to(self)
 
     def outgoing(self, to: AgentRef, message: Message, priority: MessagePriority, ttl: float | None) -> OutgoingMessage | None:
         """Return the stored form of a message to a durable agent; None for any other agent. Raises `EncodeFailed`."""
@@ -305,15 +320,6 @@ class EntityEndpoint:
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.address.name)
         return self._owner.reminder(self.identity, after, message, name)
-
-    def encode_answer(self, value: Any, request: type[Message]) -> bytes:
-        """Return an answer as bytes. Raises `StateRefused` if it cannot be read back."""
-        try:
-            body = self.codec.encode(value)
-            self.codec.decode(body, reply_type(request))
-        except CodecError as error:
-            raise StateRefused(self.identity.kind, self.identity.key, f"the answer to {request.__qualname__}", error) from error
-        return body
 
     def sent(self, unit: UnitOfWork, numbers: list[int], handled: int | None) -> None:
         """Deliver what a committed unit of work has sent, and fetch further stored messages when the last is handled."""

@@ -13,6 +13,9 @@ import msgspec
 from coterie.durable import Identity, StoredEvent, StoredState
 from coterie.errors import CodecError, DefinitionError, InvalidKey, StateRefused, StateUnreadable, describe
 from coterie.kernel import Codec
+from coterie.kernel.losses import is_loose, is_same
+from coterie.messaging import Message
+from coterie.messaging.message import reply_type
 from coterie.runtime.definition.agent import Agent
 from coterie.runtime.definition.handlers import forms_of
 
@@ -21,7 +24,7 @@ _SHOWN = 60
 
 
 class EntityKind:
-    """A class of durable agents. Immutable.
+    """A class of durable agents. Immutable, but for a cache of single assignments.
 
     The class keeps its state by `snapshot` and `restore`, or by events that `apply` folds, or both: then snapshots are
     stored now and then. If `restore` and `apply` declare the type of their parameter, values are read back as that
@@ -42,6 +45,8 @@ class EntityKind:
         self.forms = forms_of(agent.__coterie_table__())
         """The types of the generic messages that its handlers name, with their arguments."""
         self._codec = codec
+        self._loose: dict[Any, bool] = {}
+        """Whether a type of states or events leaves the types of parts open, so that they may be read back otherwise."""
         if not self.keeps_snapshot and not self.is_event_sourced:
             raise DefinitionError(
                 where, "a durable agent must keep its state", "define `snapshot` and `restore`, or `apply` for its events"
@@ -83,6 +88,28 @@ class EntityKind:
             raise StateRefused(self.name, identity.key, what, f"`apply` does not declare it, only {known}")
         return name, self._faithful(identity, what, event, type(event))
 
+    def encode_answer(
+        self, identity: Identity, value: Any, request: type[Message], *, sent: bool, recorded: bool
+    ) -> tuple[Any, bytes]:
+        """Return an answer, and its form in bytes. Raises `StateRefused` if it has none.
+
+        An answer that is `sent` must be decoded as the type that the request declares, and so must one that is `recorded`:
+        the asker gets what a repeated ask will read.
+        """
+        codec = self._codec
+        try:
+            if not sent and not recorded:
+                return value, codec.encode(value)
+            if not recorded and isinstance(value, Message):
+                return value, codec.pack(value).body
+            kind = reply_type(self.forms.get(request, request))
+            body = codec.encode_as(value, kind)
+            same = codec.decode(body, kind)
+        except CodecError as error:
+            what = f"the answer to {request.__qualname__}"
+            raise StateRefused(self.name, identity.key, what, error, "stored" if recorded else "sent") from error
+        return same if recorded else value, body
+
     def decode_event(self, identity: Identity, event: StoredEvent) -> Any:
         """Return a recorded event. Raises `StateUnreadable`."""
         kind: Any = Any
@@ -123,10 +150,13 @@ class EntityKind:
             same = self._codec.decode(body, kind)
         except CodecError as error:
             raise StateRefused(self.name, identity.key, what, error) from error
-        if kind is Any and same != value:
+        loose = self._loose.get(kind)
+        if loose is None:
+            loose = self._loose[kind] = is_loose(kind)
+        if loose and not is_same(value, same):
             problem = (
                 f"it would be read back as {_short(same)}, not {_short(value)}; keep plain data (dicts with text keys, lists, "
-                "text, numbers), or declare the type of the parameter of `restore` or `apply`"
+                "text, numbers), or declare the types: of the parameter of `restore` or `apply`, and of the event's fields"
             )
             raise StateRefused(self.name, identity.key, what, problem)
         return body

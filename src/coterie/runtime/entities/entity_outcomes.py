@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from coterie.errors import describe
+from coterie.errors import DeliveryError, describe
 from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.runtime.cells.outcomes import FailureCause, Outcomes, OutcomesOwner, concerns_message
 from coterie.runtime.definition.handlers import Handler
@@ -90,6 +90,13 @@ class EntityOutcomes(Outcomes):
         if dirty and not fatal:
             cell.life.reload()
         return fatal
+
+    def abandoned(self, envelope: Envelope, error: DeliveryError) -> None:
+        """End a message that a stuck activation had in hand; a stored one has failed once more."""
+        super().abandoned(envelope, error)
+        delivery = envelope.delivery
+        if delivery is not None and delivery.number and self._cell.count_attempt(envelope, delivery, error, final=False):
+            self._cell.activator.release(delivery.number)
 
     def end_if_stale(self, envelope: Envelope) -> bool:
         """End a message whose time is over, also in the store."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from coterie import Agent, AgentRestarted, AgentStopped, HandlerFailed, MailboxPolicy, Overflow, Runtime, on
+from coterie import Agent, AgentRestarted, HandlerFailed, MailboxPolicy, Overflow, on
 from coterie.concurrency import start_thread
-from coterie.errors import DefinitionError, InvalidKey, InvalidSetting, KeyReused, StateRefused, StateUnreadable
-from coterie.errors.durable import NoStore
+from coterie.errors import KeyReused, StateRefused
 from coterie.runtime import DurablePolicy
 from coterie.testing import ManualClock
 from coterie.testing.conformance.durable_agents import (
@@ -29,8 +26,6 @@ from coterie.testing.conformance.durable_agents import (
     Forward,
     Key,
     Ledger,
-    Odd,
-    Poison,
     RecordOther,
     RemindMe,
     Report,
@@ -40,22 +35,12 @@ from coterie.testing.conformance.durable_agents import (
     Withdraw,
     Withdrawn,
 )
+from coterie.testing.conformance.durable_faults import DurableFaults
 from coterie.testing.waiting import eventually
 
-_LARGE = 20_000_000
 
-
-class DurableConformance:
+class DurableConformance(DurableFaults):
     """The promises of durable agents. Override `runtime`, and `store` for another database than SQLite."""
-
-    def runtime(self, store: str, **options: Any) -> Runtime:
-        """Return a runtime with a store."""
-        return Runtime(store=store, **options)
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> str:
-        """The address of an empty database."""
-        return str(tmp_path / "agents.db")
 
     # Activation.
 
@@ -270,130 +255,3 @@ class DurableConformance:
             assert runtime.inspect(agent).queued
             runtime.resume(agent)
             assert reply.result() == 2
-
-    # Poison.
-
-    def test_poison_becomes_a_durable_dead_letter_and_is_driven_again(self, store: str) -> None:
-        class Sender(Agent):
-            stored_name = "suite-sender"
-
-            def snapshot(self) -> None:
-                return None
-
-            def restore(self, state: None) -> None: ...
-
-            @on
-            def send(self, message: Add) -> int:
-                for _ in range(message.amount):
-                    self.context.runtime.entity(Fragile, "a").tell(Poison())
-                return message.amount
-
-        class Fragile(Counter):
-            stored_name = "suite-fragile"
-            healthy = False
-
-        with self.runtime(store, durable=DurablePolicy(attempts=2)) as runtime:
-            runtime.durable.register(Fragile)
-            runtime.entity(Sender, "s").ask(Add(1)).result()
-            eventually(lambda: runtime.durable.dead_letters(Fragile))
-            (letter,) = runtime.durable.dead_letters()
-            assert letter.attempts == 2
-            assert "ValueError: poisoned" in (letter.error or "")
-            assert runtime.entity(Fragile, "a").ask(Count()).result() == 0
-        Fragile.healthy = True
-        with self.runtime(store) as runtime:
-            runtime.durable.register(Fragile)
-            assert not runtime.durable.redrive(letter.number + 1)
-            assert runtime.durable.redrive(letter.number)
-            eventually(lambda: runtime.entity(Fragile, "a").ask(Count()).result() == 1)
-            assert runtime.durable.dead_letters() == []
-
-    # Versions and bad input.
-
-    def test_an_older_state_is_upgraded(self, store: str) -> None:
-        class Old(Counter):
-            stored_name = "suite-versions"
-
-        class New(Agent):
-            stored_name = "suite-versions"
-            state_version = 2
-
-            def __init__(self) -> None:
-                self.total = 0
-
-            def snapshot(self) -> dict[str, int]:
-                return {"total": self.total}
-
-            def restore(self, state: dict[str, int]) -> None:
-                self.total = state["total"]
-
-            def upgrade(self, version: int, state: Any) -> Any:
-                return {"total": state["count"] * 10 + version}
-
-            @on
-            def tell(self, message: Count) -> int:
-                return self.total
-
-            @on
-            def add(self, message: Add) -> int:
-                self.total += message.amount
-                return self.total
-
-        class Blind(New):
-            upgrade = None  # type: ignore[assignment] # as if it had none
-            state_version = 3
-
-        with self.runtime(store) as runtime:
-            runtime.entity(Old, "a").ask(Add(4)).result()
-        with self.runtime(store) as runtime:
-            assert runtime.entity(New, "a").ask(Count()).result() == 41
-            assert runtime.entity(New, "a").ask(Add(1)).result() == 42
-        for kind in (Old, Blind):
-            with self.runtime(store) as runtime, pytest.raises(AgentStopped) as caught:
-                runtime.entity(kind, "a").ask(Count()).result()
-            assert isinstance(caught.value.__cause__, StateUnreadable)
-            assert "suite-versions 'a'" in str(caught.value)
-        with self.runtime(store) as runtime:
-            assert runtime.entity(New, "a").ask(Count()).result() == 42
-
-    def test_bad_input_is_refused_and_the_state_stays(self, store: str) -> None:
-        class Stateless(Agent): ...
-
-        class Needy(Counter):
-            def __init__(self, what: int) -> None:
-                super().__init__()
-
-        class Twin(Counter): ...
-
-        with self.runtime(store) as runtime:
-            agent = runtime.entity(Counter, "a")
-            for key in ("", "x" * 10_240, "a\0b", "\ud800", 5):
-                with pytest.raises(InvalidKey):
-                    runtime.entity(Counter, key)  # type: ignore[arg-type] # one of them
-            for kind in (Stateless, Needy, Twin, int):
-                with pytest.raises(DefinitionError):
-                    runtime.entity(kind, "a")  # type: ignore[arg-type] # one of them
-            odd = runtime.entity(Odd, "a")
-            assert odd.ask(Add(_LARGE)).result(60) == _LARGE
-            with pytest.raises(HandlerFailed) as caught:
-                odd.ask(Add(-1)).result()
-            assert isinstance(caught.value.__cause__, StateRefused)
-            assert odd.ask(Count()).result() == _LARGE
-            assert agent.ask(Add()).result() == 1
-            with pytest.raises(InvalidSetting):
-                runtime.spawn(Counter).ask(Add(), idempotency_key="k")
-        with Runtime() as runtime, pytest.raises(NoStore):
-            runtime.entity(Counter, "a")
-
-    def test_calls_of_a_durable_agent_are_refused_elsewhere(self, store: str) -> None:
-        class Ordinary(Agent):
-            @on
-            def ask(self, message: Key) -> str:
-                try:
-                    self.context.remind(1, Bump(1))
-                except Exception as error:  # noqa: BLE001 - the test looks at it
-                    return type(error).__name__
-                return ""
-
-        with self.runtime(store) as runtime:
-            assert runtime.spawn(Ordinary).ask(Key()).result() == "OutsideHandler"
