@@ -116,7 +116,6 @@ class AgentCell(Suspendable):
         self.given_up = False
         """True if the runtime goes on, or has ended, without it, because its thread is stuck."""
         self.successor: AgentCell | None = None
-        """The record that took over when this one was given up."""
         self.restarts = 0
         self.last_beat = services.clock.monotonic()
         """When the agent's thread last began a turn, on the monotonic clock."""
