@@ -11,13 +11,57 @@ from typing import Any
 
 import pytest
 
-from coterie import HandlerFailed, Runtime
+from coterie import Agent, AgentRef, HandlerFailed, Message, Request, Runtime, on
 from coterie.durable import DurableChange, DurableStore, Identity
 from coterie.errors import MigrationError, StorageFull
 from coterie.errors.durable import ChangeLost
 from coterie.storage import Schema, SqliteDatabase
 from coterie.testing.conformance.durable_agents import Add, Bump, Count, Counter, Deposit, Forward, Ledger
 from coterie.testing.waiting import eventually
+
+
+class Odd(Message):
+    """A message, or an event, with a part of any type."""
+
+    part: Any = None
+
+
+class TellOdd(Request[int]):
+    """Change the count, and tell another agent something that cannot be encoded."""
+
+    to: AgentRef
+
+
+class Teller(Counter):
+    stored_name = "teller"
+
+    @on
+    def tell_odd(self, message: TellOdd) -> int:
+        self.count += 1
+        message.to.tell(Odd(threading.Lock()))
+        return self.count
+
+
+class RecordOdd(Request[int]):
+    """Record an event with that part."""
+
+    how: str
+
+
+class Recorder(Agent):
+    stored_name = "recorder"
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def apply(self, event: Odd) -> None:
+        self.count += 1
+
+    @on
+    def record(self, message: RecordOdd) -> int:
+        parts = {"set": {1, 2}, "message": Count(), "tuple": (1,), "nan": float("nan"), "list": [1, {"a": None}]}
+        self.context.record(Odd(parts[message.how]))
+        return self.count
 
 
 class FailingDatabase:
@@ -129,3 +173,20 @@ def test_a_message_that_comes_while_the_agent_is_passivated_is_handled(database:
             agent.tell(Bump(1))
             assert agent.ask(Count()).result() == number
             ended.result()
+
+
+def test_a_message_that_cannot_leave_undoes_the_change_before_it_is_stored(tmp_path: Path) -> None:
+    with Runtime(store=str(tmp_path / "agents.db"), strict=True) as runtime:
+        agent, other = runtime.entity(Teller, "a"), runtime.spawn(Agent)
+        with pytest.raises(HandlerFailed, match="EncodeFailed"):
+            agent.ask(TellOdd(other)).result()
+        assert agent.ask(Count()).result() == 0
+
+
+@pytest.mark.parametrize(("how", "stored"), [("set", 0), ("message", 0), ("tuple", 0), ("nan", 1), ("list", 1)])
+def test_an_event_is_refused_that_would_be_read_back_as_another(database: Any, how: str, stored: int) -> None:
+    with Runtime(store=database) as runtime:
+        reply = runtime.entity(Recorder, "a").ask(RecordOdd(how))
+        assert reply.wait(10)
+        assert ("would be read back" in str(reply.exception())) is (not stored)
+        assert len(list(runtime.history(Recorder, "a"))) == stored

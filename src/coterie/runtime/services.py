@@ -149,14 +149,14 @@ class Services:
         finally:
             del self._starting[starting]
 
-    def start(self, spec: AgentSpec, name: str, make: Callable[..., C]) -> C:
+    def start(self, spec: AgentSpec, name: str, mailbox: MailboxPolicy | None, make: Callable[..., C]) -> C:
         """Start an agent whose cell `make` makes from what `AgentCell` takes. Raises `RuntimeStopped`, `SpawnError`."""
         starting = object()
         self._starting[starting] = None
         try:
             if self._is_closed():
                 raise RuntimeStopped(self.node, "activates no more agents")
-            return self._start(spec, name, None, None, make)
+            return self._start(spec, name, None, mailbox, make)
         finally:
             del self._starting[starting]
 

@@ -15,10 +15,13 @@ from coterie.errors import AgentStopped, CoterieError, DefinitionError, InvalidA
 from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Address, Codec
 from coterie.kernel.codec import Extension
-from coterie.messaging import Message, MessagePriority, Reason
+from coterie.messaging import MailboxPolicy, Message, MessagePriority, Reason
 from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.runtime.definition.agent import Agent
-from coterie.runtime.definition.spec import AgentSpec
+from coterie.runtime.definition.context_owner import SpawnOptions
+from coterie.runtime.definition.spec import AgentSpec, check_options
+from coterie.runtime.definition.supervision import Supervision
+from coterie.runtime.dispatchers.base import Dispatcher
 from coterie.runtime.entities.active_agents import ActiveAgents
 from coterie.runtime.entities.durable_services import DurableServices
 from coterie.runtime.entities.entity_cell import EntityCell
@@ -33,6 +36,7 @@ from coterie.storage import Database, open_database
 
 _log = logging.getLogger(__name__)
 
+_DEFAULTS = SpawnOptions(None, None, None, None)
 _PATIENCE = 10.0
 """Seconds that a read, or the end of the runtime, waits for earlier changes."""
 _MOMENT = 0.005
@@ -61,8 +65,8 @@ class DurableAgents:
         self._lock = new_lock(Rank.ENTITIES)
         self._kinds: dict[str, EntityKind] = {}
         self._by_class: dict[type, EntityKind] = {}
-        self._specs: dict[EntityKind, AgentSpec] = {}
-        """The specifications of which each activation gets a copy."""
+        self._specs: dict[EntityKind, tuple[AgentSpec, MailboxPolicy | None]] = {}
+        """The specification of which each activation gets a copy, and the policy of its mailbox, if it has one of its own."""
         self._endpoints: weakref.WeakValueDictionary[Identity, EntityEndpoint] = weakref.WeakValueDictionary()
         self._watched: dict[Identity, EntityEndpoint] = {}
         """Endpoints with watchers, which no activation may keep alive."""
@@ -75,13 +79,22 @@ class DurableAgents:
 
     # Public.
 
-    def register(self, agent: type[Agent]) -> None:
+    def register(
+        self,
+        agent: type[Agent],
+        *,
+        mailbox: MailboxPolicy | None = None,
+        supervision: Supervision | None = None,
+        dispatcher: Dispatcher | None = None,
+    ) -> None:
         """Make a class of durable agents known, so that stored messages for its agents are delivered.
 
-        `Runtime.entity` does this too. Raises `DefinitionError` for a class that cannot be durable, or whose stored name
-        belongs to another class.
+        `Runtime.entity` does this too. The options are for all later activations of the class; what is not given is that of
+        the runtime. Raises `DefinitionError` for a class that cannot be durable, or whose stored name belongs to another
+        class, and `InvalidSetting`.
         """
-        self._kind(agent)
+        check_options("register", dispatcher, supervision, mailbox)
+        self._learn(agent, SpawnOptions(None, dispatcher, supervision, mailbox))
 
     def history(self, agent: type[Agent], key: str) -> Iterator[Any]:
         """Yield the recorded events of an agent, oldest first. Raises `InvalidKey`, `StateUnreadable`."""
@@ -112,6 +125,11 @@ class DurableAgents:
     def undelivered(self) -> int:
         """The number of stored messages that are due and not handled yet, in the whole store. Reads it."""
         return self.store.undelivered(self.now())
+
+    @property
+    def closed(self) -> bool:
+        """True once no agent is activated any more."""
+        return self._services.closed
 
     @property
     def active(self) -> int:
@@ -148,9 +166,14 @@ class DurableAgents:
 
     def _kind(self, agent: type[Agent]) -> EntityKind:
         known = self._by_class.get(agent)
-        if known is not None:
-            return known
+        return known if known is not None else self._learn(agent, _DEFAULTS)
+
+    def _learn(self, agent: type[Agent], options: SpawnOptions) -> EntityKind:
         kind = EntityKind(agent, self.codec)
+        dispatcher = options.dispatcher or self._services.dispatcher
+        # In a context of its own: the agent has nothing to do with the sender of its first message.
+        spec: AgentSpec = Variables().run(AgentSpec, agent, (), {}, dispatcher, options.supervision)
+        spec.keeps_state = False
         for message in kind.message_types.values():
             self.codec.register(message)
             self._services.codec.register(message)
@@ -158,6 +181,8 @@ class DurableAgents:
             known = self._kinds.setdefault(kind.name, kind)
             if known.agent is agent:
                 self._by_class[agent] = known
+                if known is kind or options != _DEFAULTS:
+                    self._specs[known] = spec, options.mailbox
         if known.agent is not agent:
             raise DefinitionError(
                 f"{agent.__module__}.{agent.__qualname__}",
@@ -200,18 +225,14 @@ class DurableAgents:
 
     def start(self, endpoint: EntityEndpoint) -> EntityCell:
         """Start an activation, and return it. Raises `RuntimeStopped`, `SpawnError`."""
-        spec = self._specs.get(endpoint.kind)
-        if spec is None:
-            # In a context of its own: the agent has nothing to do with the sender of its first message.
-            spec = Variables().run(AgentSpec, endpoint.kind.agent, (), {}, self._services.dispatcher, None)
-            spec.keeps_state = False
-            self._specs[endpoint.kind] = spec
-        spec = spec.copy()
+        spec, mailbox = self._specs[endpoint.kind]
 
         def make(*args: Any) -> EntityCell:
-            return EntityCell(*args, activator=endpoint)
+            cell = EntityCell(*args, activator=endpoint)
+            endpoint.begin(cell)
+            return cell
 
-        cell = self._services.start(spec, endpoint.address.name, make)
+        cell = self._services.start(spec.copy(), endpoint.address.name, mailbox, make)
         self._active.add(endpoint.identity, cell)
         return cell
 
@@ -219,10 +240,9 @@ class DurableAgents:
         """Note that an activation has ended."""
         self._active.remove(endpoint.identity, cell)
 
-    @property
-    def capacity(self) -> int:
-        """The capacity of the mailbox of an activation."""
-        return self._services.mailbox.capacity
+    def mailbox(self, kind: EntityKind) -> MailboxPolicy:
+        """Return the policy of the mailboxes of a class."""
+        return self._specs[kind][1] or self._services.mailbox
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""
@@ -234,6 +254,9 @@ class DurableAgents:
         """Return the stored form of a message to a durable agent; None for another agent. Raises `EncodeFailed`."""
         identity = self._known(to.address)
         if identity is None:
+            if self._services.strict or to.address.node != self._services.node:
+                # It leaves after the commit: an error must come before.
+                self._services.codec.pack(message)
             return None
         now = self.now()
         packed = self.codec.pack(message)

@@ -25,6 +25,16 @@ class DurableServices(ReferenceServices, Protocol):
         ...
 
     @property
+    def strict(self) -> bool:
+        """True if messages are encoded on their way."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """True once no agent is started any more."""
+        ...
+
+    @property
     def clock(self) -> Clock:
         """The clock."""
         ...
@@ -54,7 +64,7 @@ class DurableServices(ReferenceServices, Protocol):
         """The codec of messages."""
         ...
 
-    def start(self, spec: AgentSpec, name: str, make: Callable[..., C]) -> C:
+    def start(self, spec: AgentSpec, name: str, mailbox: MailboxPolicy | None, make: Callable[..., C]) -> C:
         """Start an agent whose cell `make` makes. Raises `RuntimeStopped`, `SpawnError`."""
         ...
 

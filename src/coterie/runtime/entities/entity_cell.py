@@ -259,9 +259,10 @@ class EntityCell(AgentCell):
         end()
 
     def _finish(self, envelope: Envelope, value: Any, unit: UnitOfWork, numbers: list[int]) -> None:
-        self.outcomes.committed(envelope, value)
         delivery = envelope.delivery
+        # Before the answer: what the asker sends next to the same agents arrives after these.
         self.activator.sent(unit, numbers, None if delivery is None else delivery.number or None)
+        self.outcomes.committed(envelope, value)
 
     def _wait_for_last_write(self) -> None:
         """Wait for a change that was answered before it was stored: a read must see it."""

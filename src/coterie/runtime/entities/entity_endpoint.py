@@ -10,7 +10,7 @@ from coterie.concurrency.threads import defer
 from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage, StoredMessage
 from coterie.errors import CodecError, CoterieError, InvalidMessage, MailboxFull
 from coterie.kernel import Address, Codec
-from coterie.messaging import Message, MessagePriority
+from coterie.messaging import MailboxPolicy, Message, MessagePriority, Overflow
 from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.entities.entity_cell import EntityCell
@@ -19,6 +19,9 @@ from coterie.runtime.entities.policy import DurablePolicy
 from coterie.runtime.entities.stored_inbox import StoredInbox
 from coterie.runtime.entities.unit_of_work import UnitOfWork
 from coterie.runtime.references.reference import AgentRef
+
+_OUTSIDE = 1_000
+"""Messages that may wait for an activation in addition to those that its mailbox will hold, unless that rejects them."""
 
 
 class EndpointOwner(Protocol):
@@ -56,9 +59,8 @@ class EndpointOwner(Protocol):
         """Return a reference to a durable agent."""
         ...
 
-    @property
-    def capacity(self) -> int:
-        """The capacity of the mailbox of an activation."""
+    def mailbox(self, kind: EntityKind) -> MailboxPolicy:
+        """Return the policy of the mailboxes of a class."""
         ...
 
     def outgoing(
@@ -93,6 +95,11 @@ class EndpointOwner(Protocol):
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """True once no agent is activated any more."""
         ...
 
 
@@ -149,13 +156,32 @@ class EntityEndpoint:
 
     @property
     def is_alive(self) -> bool:
-        """True: a durable agent is activated when it is needed."""
-        return True
+        """True until the runtime has stopped: a durable agent is activated when it is needed."""
+        return not self._owner.closed
 
-    @property
-    def deliver(self) -> Callable[[Envelope], PendingPut | None]:
-        """Deliver an envelope; see `Endpoint`."""
-        return self._deliver
+    def deliver(self, envelope: Envelope) -> PendingPut | None:
+        """Deliver an envelope; see `Endpoint`. Raises `MailboxFull` by the policy of the mailbox."""
+        put = self._put
+        if put is not None:
+            return put(envelope)
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(lambda: self.deliver(envelope))
+            return None
+        with self._lock:
+            put = self._put
+            full = put is None and len(self._waiting) >= self._room
+            if put is None and not full:
+                self._waiting.append(envelope)
+            start = put is None and not self._starting
+            self._starting = self._starting or start
+        if put is not None:
+            return put(envelope)
+        if start:
+            self._start()
+        if full:
+            name, kind = self.address.name, type(envelope.message).__qualname__
+            raise MailboxFull(name, kind, self._room, "and its next activation has not begun yet")
+        return None
 
     def cancel(self, envelope: Envelope) -> None:
         """Stop working on an envelope whose ask has ended."""
@@ -201,28 +227,19 @@ class EntityEndpoint:
 
     # Activation.
 
-    def _deliver(self, envelope: Envelope) -> PendingPut | None:
-        put = self._put
-        if put is not None:
-            return put(envelope)
-        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
-            defer(lambda: self._deliver(envelope))
-            return None
+    def activate(self) -> None:
+        """Start an activation, unless there is one, without a message."""
         with self._lock:
-            put = self._put
-            full = put is None and len(self._waiting) >= self._owner.capacity
-            if put is None and not full:
-                self._waiting.append(envelope)
-            start = put is None and not self._starting
+            start = self._put is None and not self._starting
             self._starting = self._starting or start
-        if put is not None:
-            return put(envelope)
         if start:
             self._start()
-        if full:
-            name, kind = self.address.name, type(envelope.message).__qualname__
-            raise MailboxFull(name, kind, self._owner.capacity, "and its next activation has not begun yet")
-        return None
+
+    @property
+    def _room(self) -> int:
+        """The number of messages that may wait for an activation, which then lets them in by the policy of its mailbox."""
+        policy = self._owner.mailbox(self.kind)
+        return policy.capacity if policy.overflow is Overflow.REJECT else policy.capacity + _OUTSIDE
 
     def _start(self) -> None:
         """Start an activation, and give it the messages that wait, in their order."""
@@ -231,26 +248,39 @@ class EntityEndpoint:
         except CoterieError as error:
             with self._lock:
                 refused, self._waiting = self._waiting, []
+                begun, self._cell = self._cell, None
                 self._starting = False
+            if begun is not None:
+                refused = begun.mailbox.empty() + refused
             for envelope in refused:
                 self._refuse(envelope, error)
             return
+        while not self._hand_over(cell, last=True):
+            pass
+        cell.ended.add_callback(lambda: self._ended(cell))
+
+    def begin(self, cell: EntityCell) -> None:
+        """Give the messages that wait to an activation that is about to run."""
+        with self._lock:
+            self._cell = cell
+        self._hand_over(cell, last=False)
+
+    def _hand_over(self, cell: EntityCell, *, last: bool) -> bool:
+        """Put the messages that wait into a mailbox. With `last`, have later ones put there directly, if none waits any more."""
         put = cell.mailbox.put
-        while True:
-            with self._lock:
-                if not self._waiting or cell.mailbox.closed:
-                    # From here on `_deliver` puts into the mailbox itself.
-                    self._cell = cell
+        with self._lock:
+            if not self._waiting or cell.mailbox.closed:
+                if last:
                     self._put = put
                     self._starting = False
-                    break
-                batch, self._waiting = self._waiting, []
-            for envelope in batch:
-                try:
-                    put(envelope)
-                except MailboxFull as error:
-                    self._refuse(envelope, error)
-        cell.ended.add_callback(lambda: self._ended(cell))
+                return True
+            batch, self._waiting = self._waiting, []
+        for envelope in batch:
+            try:
+                put(envelope)
+            except MailboxFull as error:
+                self._refuse(envelope, error)
+        return False
 
     def _ended(self, cell: EntityCell) -> None:
         """Start the next activation if messages came meanwhile."""
@@ -275,7 +305,7 @@ class EntityEndpoint:
         if not cell.local.hands_over:
             return False
         with self._lock:
-            if len(self._waiting) >= self._owner.capacity:
+            if len(self._waiting) >= self._room:
                 return False
             self._waiting.append(envelope)
             start = self._cell is None and not self._starting
@@ -323,7 +353,7 @@ class EntityEndpoint:
 
     def sent(self, unit: UnitOfWork, numbers: list[int], handled: int | None) -> None:
         """Deliver what a committed unit of work has sent, and fetch further stored messages when the last is handled."""
-        if numbers or unit.afterwards:
+        if numbers or unit.afterwards or unit.subscribed:
             self._owner.sent(self.reference, unit, numbers)
         if handled is not None:
             self._inbox.finish(handled)
@@ -345,7 +375,7 @@ class EntityEndpoint:
             self.failed(DurableDelivery(message.number, message.attempts), str(error), dead=True)
             return True
         try:
-            self._deliver(envelope)
+            self.deliver(envelope)
         except MailboxFull:
             return False
         return True

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from coterie.errors import DeliveryError, describe
 from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.runtime.cells.outcomes import FailureCause, Outcomes, OutcomesOwner, concerns_message
+from coterie.runtime.cells.states import Suspension
 from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.entities.activation import ActivationOwner
 
@@ -28,8 +29,12 @@ class DurableOutcomesOwner(OutcomesOwner, Protocol):
         ...
 
     @property
-    def passivating(self) -> bool:
-        """True if the activation ends because it is idle."""
+    def hands_over(self) -> bool:
+        """True if the next activation takes the messages that this one does not handle."""
+        ...
+
+    def is_held(self, reason: Suspension) -> bool:
+        """Return whether this is one of the reasons why the agent takes no messages."""
         ...
 
     @property
@@ -111,6 +116,18 @@ class EntityOutcomes(Outcomes):
         if envelope.delivery is not None and envelope.delivery.number:
             kind = type(envelope.message).__qualname__
             self._cell.activator.failed(envelope.delivery, f"{self._cell.name} has no handler for {kind}", dead=True)
+
+    def count_leftovers(self) -> list[Envelope]:
+        """Empty the mailbox; only messages that no later activation handles count here as dead."""
+        cell = self._cell
+        left = super().count_leftovers()
+        kept = sum(1 for each in left if cell.hands_over or (each.delivery is not None and each.delivery.number))
+        self.dead -= kept
+        cell.mailbox.taken -= kept
+        if cell.is_held(Suspension.COMMIT):
+            # Its change is on its way to the store; its answer comes after the end.
+            self.handled += 1
+        return left
 
     def refuse(self, envelope: Envelope) -> None:
         """Hand a message that came while the agent was being passivated to its next activation."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from coterie.kernel import Countdown
 from coterie.runtime.cells.cell import AgentCell
-from coterie.runtime.cells.states import Phase
+from coterie.runtime.cells.states import Phase, Suspension
 
 _LOOKS = 3
 """Consecutive looks that must find agents waiting, and none at work, before that counts."""
@@ -73,7 +73,7 @@ def activity_of(cell: AgentCell) -> Activity:
         return Activity.QUIET
     if cell.blocking:
         return Activity.WAITING
-    if cell.executor.busy:
+    if cell.executor.busy or cell.is_held(Suspension.COMMIT):
         return Activity.WORKING
     incarnation = cell.incarnation
     if incarnation is not None and not incarnation.is_quiet:

@@ -68,13 +68,13 @@ class Observing(Suite):
             slow = waiting.ask(Sleep())
             busy.tell(Block(0))
             gate.wait_for_entry()
-            eventually(lambda: runtime.health()["waiting"].state == "waiting")
+            eventually(lambda: runtime.health()[waiting.name].state == "waiting")
             assert {name: health.state for name, health in runtime.health().items()} == {
-                "idle": "idle",
-                "waiting": "waiting",
-                "busy": "busy",
+                idle.name: "idle",
+                waiting.name: "waiting",
+                busy.name: "busy",
             }
-            assert runtime.health()["idle"].handled == 1
+            assert runtime.health()[idle.name].handled == 1
             gate.open()
             slow.cancel()
 
@@ -87,9 +87,9 @@ class Observing(Suite):
             agent.tell(Block(0))
             gate.wait_for_entry()
             clock.advance(1.9)
-            assert runtime.health()["stuck"].state == "busy"
+            assert runtime.health()[agent.name].state == "busy"
             clock.advance(2.0)
-            health = runtime.health()["stuck"]
+            health = runtime.health()[agent.name]
             assert health.state == "stalled"
             assert health.stalled_for >= 2.0
             assert "self.gate.wait()" in health.stack
@@ -98,9 +98,9 @@ class Observing(Suite):
             eventually(lambda: agent.ask(Notes()).result(10) == [0])
             wait_until_idle(runtime)
             clock.advance(1.0)
-            assert runtime.health()["stuck"].state == "idle"
+            assert runtime.health()[agent.name].state == "idle"
             eventually(lambda: desk.ask(Echo(0)).result(10) == 2)
-            assert desk.ask(Stalls()).result(10) == ["stuck stalled", "stuck recovered"]
+            assert desk.ask(Stalls()).result(10) == [f"{agent.name} stalled", f"{agent.name} recovered"]
 
     def test_an_agent_that_awaits_is_never_stalled(self) -> None:
         clock = ManualClock()
@@ -122,7 +122,7 @@ class Observing(Suite):
                 agent.ask(Fail()).result(10)
             agent.ask(Echo(0)).result(10)
             metrics = runtime.metrics()
-            counted = metrics.agents["counted"]
+            counted = metrics.agents[agent.name]
             assert (counted.sent, counted.handled, counted.failed, counted.restarts) == (42, 41, 1, 1)
             assert counted.latencies is not None
             assert counted.latencies.samples >= 2
@@ -145,12 +145,12 @@ class Observing(Suite):
             agent.ask(Echo(0)).result(10)
             assert runtime.pause(agent)
             reply = agent.ask(Echo(1))
-            settle_queued(runtime, "paused", 1)
+            settle_queued(runtime, agent.name, 1)
             assert not reply.done
-            assert runtime.health()["paused"].paused
-            runtime.resume("paused")
+            assert runtime.health()[agent.name].paused
+            runtime.resume(agent.name)
             assert reply.result(10) == 1
-            assert not runtime.health()["paused"].paused
+            assert not runtime.health()[agent.name].paused
 
     def test_pause_waits_for_the_message_in_hand(self) -> None:
         gate = Gate()
@@ -171,8 +171,8 @@ class Observing(Suite):
             agent.ask(Notes()).result(10)
             runtime.pause(agent)
             agent.tell(Note(2))
-            settle_queued(runtime, "open", 1)
-            inside = runtime.inspect("open")
+            settle_queued(runtime, agent.name, 1)
+            inside = runtime.inspect(agent.name)
             assert inside.attributes == {"notes": "[1]"}
             assert inside.queued == ["Note(n=2)"]
             assert inside.handling == []
@@ -212,9 +212,9 @@ class Observing(Suite):
             caplog.handler.filters.clear()
         records = {record.name: record for record in caplog.records if record.levelno == logging.INFO}
         own, library = records["coterie.agents"], records["somebody.else"]
-        assert own.getMessage() == "100 % talker: said hello"
-        assert (own.agent, own.node, own.loudness) == ("100 % talker", runtime.node, 3)  # type: ignore[attr-defined]
-        assert library.agent == "100 % talker"  # type: ignore[attr-defined]
+        assert own.getMessage() == f"{agent.name}: said hello"
+        assert (own.agent, own.node, own.loudness) == (agent.name, runtime.node, 3)  # type: ignore[attr-defined]
+        assert library.agent == agent.name  # type: ignore[attr-defined]
 
 
 def settle_queued(runtime: object, name: str, queued: int) -> None:

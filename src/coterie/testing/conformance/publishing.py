@@ -211,9 +211,9 @@ class Publishing(Suite):
             agent.stop().result(10)
             eventually(lambda: desk.ask(Echo(0)).result(10) == 3)
             assert desk.ask(Lines()).result(10) == [
-                "star failed on Fail: ValueError: badly",
-                "star AgentRestarted",
-                "star AgentDown",
+                f"{agent.name} failed on Fail: ValueError: badly",
+                f"{agent.name} AgentRestarted",
+                f"{agent.name} AgentDown",
             ]
 
 

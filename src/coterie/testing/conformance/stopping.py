@@ -183,7 +183,7 @@ class Stopping(Suite):
         runtime.spawn(Recorder)
         report = runtime.stop()
         assert report is not None
-        assert [each.name for each in report.stuck] == ["stuck"]
+        assert [each.name for each in report.stuck] == [agent.name]
         assert "self.gate.wait()" in report.stuck[0].stack
         for each in (reply, queued):
             with pytest.raises(AgentStopped):

@@ -181,8 +181,8 @@ class SupervisionGroups(Suite):
                     agent.ask(Fail(text)).result(10)
             eventually(lambda: len(watcher.ask(News()).result(10)) == 2)
             assert watcher.ask(News()).result(10) == [
-                "watched restarted 1: ValueError: first",
-                "watched failed: ValueError: second",
+                f"{agent.name} restarted 1: ValueError: first",
+                f"{agent.name} failed: ValueError: second",
             ]
 
     def test_a_watcher_of_an_ended_agent_is_notified_at_once(self) -> None:
@@ -191,4 +191,4 @@ class SupervisionGroups(Suite):
             agent.stop().result(10)
             watcher = runtime.spawn(Watcher)
             watcher.tell(Watch(agent))
-            eventually(lambda: watcher.ask(News()).result(10) == ["gone stopped: "])
+            eventually(lambda: watcher.ask(News()).result(10) == [f"{agent.name} stopped: "])

@@ -247,7 +247,7 @@ class Turns(Suite):
     def test_handlers_know_the_sender_of_their_message(self) -> None:
         with self.runtime() as runtime:
             agent, other = runtime.spawn(Busy, name="asked"), runtime.spawn(Busy, name="asking")
-            assert other.ask(PassOn(agent)).result(10) == "asking"
+            assert other.ask(PassOn(agent)).result(10) == other.name
             assert agent.ask(Who()).result(10) == "nobody"
 
     def test_context_variables_of_one_message_do_not_reach_the_next(self) -> None:

@@ -118,7 +118,7 @@ class Waiting(Suite):
             for kind in (Chain, BlockingChain):
                 with pytest.raises(HandlerFailed) as caught:
                     a.ask(kind([a])).result(5)
-                self._assert_cycle(caught.value, "a", "a")
+                self._assert_cycle(caught.value, a.name, a.name)
 
     def test_two_agents_that_wait_for_each_other_get_an_error_at_once(self) -> None:
         if not self.waits_are_seen:
@@ -128,7 +128,7 @@ class Waiting(Suite):
             for kind in (Chain, BlockingChain):
                 with pytest.raises(HandlerFailed) as caught:
                     a.ask(kind([b, a])).result(5)
-                self._assert_cycle(caught.value, "b", "a", "b")
+                self._assert_cycle(caught.value, b.name, a.name, b.name)
                 assert a.ask(Chain([b])).result(5) == 1
 
     def test_longer_circles_are_named_whole(self) -> None:
@@ -138,7 +138,8 @@ class Waiting(Suite):
             agents = [runtime.spawn(Link, name=name) for name in "abcd"]
             with pytest.raises(HandlerFailed) as caught:
                 agents[0].ask(Chain([*agents[1:], agents[1]])).result(5)
-            self._assert_cycle(caught.value, "d", "b", "c", "d")
+            _, b, c, d = agents
+            self._assert_cycle(caught.value, d.name, b.name, c.name, d.name)
 
     def test_circles_through_gathered_asks_are_found(self) -> None:
         if not self.waits_are_seen:
@@ -175,10 +176,10 @@ class Waiting(Suite):
             a = runtime.spawn(Link, name="a", mailbox=MailboxPolicy.wait(3, timeout=None))
             with pytest.raises(HandlerFailed) as caught:
                 a.ask(Flood(a)).result(5)
-            self._assert_cycle(caught.value, "a", "a")
+            self._assert_cycle(caught.value, a.name, a.name)
             with pytest.raises(HandlerFailed) as caught:
                 a.ask(Offers(a)).result(5)
-            self._assert_cycle(caught.value, "a", "a")
+            self._assert_cycle(caught.value, a.name, a.name)
 
     def test_an_interleaving_handler_that_blocks_its_thread_can_wait_in_a_circle_too(self) -> None:
         if not self.waits_are_seen:
@@ -187,7 +188,7 @@ class Waiting(Suite):
             a = runtime.spawn(Link, name="a")
             with pytest.raises(HandlerFailed) as caught:
                 a.ask(BlockInterleaving(a)).result(5)
-            self._assert_cycle(caught.value, "a", "a")
+            self._assert_cycle(caught.value, a.name, a.name)
 
     def test_waiting_from_outside_makes_no_circle(self) -> None:
         with self.runtime() as runtime:
