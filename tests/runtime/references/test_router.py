@@ -1,11 +1,13 @@
 """A router spreads messages, and passes by agents that are down."""
 
 import asyncio
+import threading
 
 import pytest
 
-from coterie import Agent, AgentRef, AgentStopped, Message, Request, Runtime, on
+from coterie import Agent, AgentRef, AgentStopped, Message, Request, Runtime, Supervision, on
 from coterie.runtime import AgentRouter
+from coterie.testing import ManualClock, eventually
 
 
 class Name(Request[str]):
@@ -20,6 +22,17 @@ class Count(Request[int]):
     pass
 
 
+class Fail(Message):
+    pass
+
+
+class Hold(Message):
+    """Holds the agent until the gate opens."""
+
+
+GATE = threading.Event()
+
+
 class Worker(Agent):
     def __init__(self) -> None:
         self.notes = 0
@@ -31,6 +44,14 @@ class Worker(Agent):
     @on
     def note(self, message: Note) -> None:
         self.notes += 1
+
+    @on
+    def fail(self, message: Fail) -> None:
+        raise OSError
+
+    @on
+    def hold(self, message: Hold) -> None:
+        GATE.wait(20)
 
     @on
     def count(self, message: Count) -> int:
@@ -74,6 +95,30 @@ def test_agents_that_are_down_are_passed_by() -> None:
             router.ask(Name())
         with pytest.raises(AgentStopped):
             router.tell(Note())
+
+
+def test_an_agent_that_is_rebuilt_or_about_to_stop_is_passed_by() -> None:
+    GATE.clear()
+    with Runtime(clock=ManualClock(), supervision=Supervision(backoff=60.0)) as runtime:
+        agents = spawn(runtime)
+        router = AgentRouter(agents)
+        agents[0].tell(Fail())
+        agents[1].tell(Hold())
+        stopped = agents[1].stop()
+        eventually(lambda: runtime.health()["a"].state == "restarting")
+        assert {router.ask(Name(), timeout=None).result(10) for _ in range(6)} == {"c"}
+        GATE.set()
+        stopped.result(10)
+        agents[2].stop().result(10)
+        # The only one that is left; it answers once it is rebuilt.
+        assert not router.ask(Name(), timeout=None).done
+        runtime.stop(drain=False)
+
+
+def test_the_agents_may_be_spawned_as_they_are_listed() -> None:
+    with Runtime() as runtime:
+        router = AgentRouter(runtime.spawn(Worker, name=name) for name in "abc")
+        assert router.ask(Name()).result(10) == "a"
 
 
 def test_a_router_needs_agents() -> None:

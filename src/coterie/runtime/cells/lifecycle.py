@@ -60,6 +60,11 @@ class Lifecycle:
         return self.phase is Phase.STOPPED or self.phase is Phase.FAILED
 
     @property
+    def ready(self) -> bool:
+        """True while the agent takes messages, and is not being rebuilt after a failure."""
+        return self.phase in (Phase.STARTING, Phase.RUNNING) and not self._cell.mailbox.closing
+
+    @property
     def cause(self) -> str:
         """The error for which the agent is down, as text; empty while it runs."""
         return "" if self.phase is Phase.RUNNING else self._cause

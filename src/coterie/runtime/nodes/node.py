@@ -29,8 +29,9 @@ from coterie.runtime.nodes.wire import (
 )
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.lifecycle_events import AgentDown
+from coterie.runtime.references.local_agent import LocalAgent
 from coterie.runtime.references.mailbox_room import WaitServices
-from coterie.runtime.references.reference import AgentRef, Endpoint, LocalAgent
+from coterie.runtime.references.reference import AgentRef, Endpoint
 
 _log = logging.getLogger(__name__)
 

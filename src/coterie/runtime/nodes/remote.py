@@ -27,7 +27,8 @@ from coterie.runtime.nodes.wire import (
     decode_error,
     encode_error,
 )
-from coterie.runtime.references.reference import AgentRef, Endpoint, LocalAgent
+from coterie.runtime.references.local_agent import LocalAgent
+from coterie.runtime.references.reference import AgentRef, Endpoint
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from coterie.messaging import Message
 from coterie.messaging.envelope import Envelope, ReplyPort
 from coterie.messaging.message import reply_type
 from coterie.messaging.pending_put import PendingPut
-from coterie.runtime.references.reference import AgentRef, Endpoint, LocalAgent
+from coterie.runtime.references.local_agent import LocalAgent
+from coterie.runtime.references.reference import AgentRef, Endpoint
 
 
 class StrictEndpoint:

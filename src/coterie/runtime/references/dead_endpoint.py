@@ -11,7 +11,8 @@ from coterie.messaging import Message, MessagePriority, Reason
 from coterie.messaging.envelope import Envelope
 from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.references.lifecycle_events import AgentDown
-from coterie.runtime.references.reference import AgentRef, LocalAgent
+from coterie.runtime.references.local_agent import LocalAgent
+from coterie.runtime.references.reference import AgentRef
 
 
 class DeadLetterServices(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import events
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import copy_context
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -16,7 +16,7 @@ from coterie.messaging.envelope import DurableDelivery, Envelope, Reference
 from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.invocation import CURRENT, carried
-from coterie.runtime.references.mailbox_room import MailboxOwner
+from coterie.runtime.references.local_agent import LocalAgent
 from coterie.runtime.references.reply import Addressee, AskServices, Reply
 
 R = TypeVar("R")
@@ -46,19 +46,6 @@ class ReferenceServices(AskServices, Protocol):
 
     def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
         """Record a message that no handler gets."""
-        ...
-
-
-class LocalAgent(MailboxOwner, Protocol):
-    """An agent of this runtime, as references to it see it."""
-
-    @property
-    def forms(self) -> Mapping[type[Message], Any]:
-        """The types of the generic messages that its handlers name, with their arguments."""
-        ...
-
-    def handles(self, kind: type[Message]) -> bool:
-        """Return whether the agent has a handler for messages of a type."""
         ...
 
 
@@ -375,6 +362,12 @@ def post(
     if pending is not None and owner is not None:
         return mailbox_room.attend(services, owner, pending, rejected)
     return True
+
+
+def is_ready(reference: AgentRef) -> bool:
+    """Return whether an agent takes messages now. For an agent on another node: whether it is alive, as far as is known."""
+    local = reference._endpoint.local  # noqa: SLF001 - same module
+    return reference.is_alive and (local is None or local.life.ready)
 
 
 def watch(reference: AgentRef, watcher: AgentRef) -> None:

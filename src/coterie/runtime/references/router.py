@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterable
 from typing import TypeVar
 
+from coterie.concurrency.frames import calls_out
 from coterie.errors import AgentStopped, InvalidSetting
 from coterie.messaging import Message, MessagePriority, Request
-from coterie.runtime.references.reference import DEFAULT, AgentRef, Timeout
+from coterie.runtime.references.reference import DEFAULT, AgentRef, Timeout, is_ready
 from coterie.runtime.references.reply import Reply
 
 R = TypeVar("R")
@@ -16,6 +17,9 @@ R = TypeVar("R")
 
 class AgentRouter:
     """Sends each message to the next of several agents, in turn, and passes by those that are down.
+
+    An agent that is about to stop counts as down; one that is being rebuilt after a failure gets messages only if no other is
+    ready.
 
     ::
 
@@ -26,6 +30,7 @@ class AgentRouter:
     any thread, and within agents, to which it can be given at `spawn`.
     """
 
+    @calls_out
     def __init__(self, agents: Iterable[AgentRef]) -> None:
         self.agents: tuple[AgentRef, ...] = tuple(agents)
         """All its agents, those that are down included."""
@@ -52,10 +57,15 @@ class AgentRouter:
     def _next(self, message: Message) -> AgentRef:
         agents = self.agents
         turn = next(self._turns)
+        second_choice: AgentRef | None = None
         for step in range(len(agents)):
             agent = agents[(turn + step) % len(agents)]
-            if agent.is_alive:
+            if is_ready(agent):
                 return agent
+            if second_choice is None and agent.is_alive:
+                second_choice = agent
+        if second_choice is not None:
+            return second_choice
         names = ", ".join(agent.name for agent in agents)
         raise AgentStopped("the router", type(message).__qualname__, f"all its agents are down: {names}")
 
