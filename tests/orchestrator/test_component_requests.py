@@ -80,7 +80,7 @@ def test_a_request_has_its_own_priority_type_and_time_limit(runtime: Runtime, cl
         bell.set()
 
 
-@pytest.mark.parametrize("options", [{"type": "dreaming"}, {"priority": "asap"}, {"timeout": 0.0}])
+@pytest.mark.parametrize("options", [{"type": "dreaming"}, {"priority": "asap"}, {"timeout": 0.0}, {"options": [1]}])
 def test_options_that_make_no_sense_are_refused(runtime: Runtime, options: dict[str, Any]) -> None:
     orchestrator = start(runtime, Component("c", {"x": int}))
     with pytest.raises(HandlerFailed) as caught:

@@ -6,7 +6,7 @@ import pytest
 
 from coterie.errors import ResourcesExhausted
 from coterie.testing import ManualClock
-from coterie.world import EventLog, Intent, World
+from coterie.world import EventLog, Intent, World, resolvers
 from coterie.world.monitors.health import HealthMonitor
 from coterie.world.monitors.resources import Limit, RateMonitor, ResourceController, ResourceMonitor
 
@@ -35,6 +35,35 @@ def test_a_time_to_live_that_is_none_is_refused(ttl: object) -> None:
         (event,) = world.commit([Intent("ada", "set", {"key": "x", "value": 1, "ttl": ttl})])
         assert "ttl=" in event.reason
         assert not world.view()
+
+
+@pytest.mark.parametrize("resolver", [None, resolvers.Lottery(), resolvers.Rationing("n"), resolvers.RefuseOnConflict()])
+def test_actions_that_set_no_expiry_refuse_a_time_to_live(resolver: resolvers.Resolver | None) -> None:
+    with World({"n": 5, "m": 5}) as world:
+        for action, arguments in (
+            ("take", {"key": "n", "amount": 1}),
+            ("move", {"source": "m", "target": "x", "amount": 1}),
+            ("remove", {"key": "m"}),
+        ):
+            (event,) = world.commit([Intent("ada", action, {**arguments, "ttl": 5})], resolver=resolver)
+            assert f"{action} has no ttl" in event.reason
+        assert dict(world.view()) == {"n": 5, "m": 5}
+
+
+def test_merged_keys_expire_when_the_last_intent_wants() -> None:
+    clock = ManualClock()
+    with World({}, clock=clock) as world:
+        wishes = [
+            Intent("ada", "set", {"key": "both", "value": {"a": 1}, "ttl": 5}),
+            Intent("ben", "set", {"key": "both", "value": {"b": 2}, "ttl": 9}),
+            Intent("cleo", "set", {"key": "stays", "value": 1, "ttl": 5}),
+            Intent("dora", "set", {"key": "stays", "value": 1}),
+            Intent("ella", "add", {"key": "sum", "amount": 1, "ttl": 5}),
+            Intent("finn", "add", {"key": "sum", "amount": 1, "ttl": 5}),
+        ]
+        world.commit(wishes, resolver=resolvers.Merge())
+        assert {key: when - clock.time() for key, when in world.view().deadlines_map.items()} == {"both": 9.0, "sum": 5.0}
+        assert dict(world.view()) == {"both": {"a": 1, "b": 2}, "stays": 1, "sum": 2}
 
 
 def test_keys_that_were_not_set_for_long_are_stale() -> None:

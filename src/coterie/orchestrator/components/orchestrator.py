@@ -7,6 +7,7 @@ import inspect
 import itertools
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from coterie.errors import AskTimeout, HandlerFailed, describe
@@ -296,12 +297,14 @@ def changed(message: M, **fields: Any) -> M:
 
 def check_options(request: ComponentRequest) -> None:
     """Raise `MalformedRequest` unless the priority, the type and the time limit of a request make sense."""
-    problem = ""
+    problem, options = "", cast("object", request.options)
     if request.priority and request.priority not in set(Priority):
         problem = f"the priority {request.priority!r} is not one of {', '.join(Priority)}"
     elif request.type and request.type not in set(TaskType):
         problem = f"the type {request.type!r} is not one of {', '.join(TaskType)}"
     elif request.timeout is not None and not request.timeout > 0:
         problem = f"the timeout {request.timeout!r} is not a number of seconds above 0"
+    elif not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        problem = f"the options {options!r} are not a mapping by name"
     if problem:
         raise MalformedRequest(request.component, problem)

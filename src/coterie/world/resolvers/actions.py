@@ -16,7 +16,9 @@ Action: TypeAlias = Callable[[Mapping[str, Any], Intent], Effects | str]
 
 
 def amount_of(intent: Intent) -> int | float | str:
-    """Return the amount of an intent, a number of 0 or more, or the reason why it is invalid."""
+    """Return the amount that an intent takes or moves, a number of 0 or more, or the reason why it is invalid."""
+    if intent.arguments.get("ttl") is not None:
+        return f"{intent.action} has no ttl; set and add have one"
     amount = intent.arguments.get("amount")
     if amount.__class__ in (int, float) and math.isfinite(amount) and amount >= 0:
         return amount
@@ -49,6 +51,8 @@ def _remove(view: Mapping[str, Any], intent: Intent) -> Effects | str:
     key = key_of(intent)
     if key is None:
         return "remove needs a key"
+    if intent.arguments.get("ttl") is not None:
+        return "remove has no ttl; set and add have one"
     return Effects(removes=(key,)) if key in view else f"there is no {key}"
 
 

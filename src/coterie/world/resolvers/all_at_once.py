@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
+import msgspec
+
 from coterie.world.intent import Intent
 from coterie.world.resolvers.actions import FLOORED, Action, effects_of, functions
 from coterie.world.resolvers.resolution import Effects, Resolution, granted, refused
@@ -42,7 +44,8 @@ class Merge:
         merged = {key: self._merge(key, values) for key, values in set_to.items()}
         added = frozenset(key for effects in found if not isinstance(effects, str) for key in effects.adds)
         left: dict[str, Any] = {}
-        return [self._decide(view, each, effects, merged, added, left) for each, effects in zip(intents, found, strict=True)]
+        decided = [self._decide(view, each, effects, merged, added, left) for each, effects in zip(intents, found, strict=True)]
+        return _with_expiries(decided, found)
 
     def _decide(
         self,
@@ -90,6 +93,24 @@ class Merge:
     def _combine_for(self, key: str) -> Combine | None:
         fitting = [prefix for prefix in self.combine if key.startswith(prefix)]
         return self.combine[max(fitting, key=len)] if fitting else None
+
+
+def _with_expiries(decided: Sequence[Resolution], found: Sequence[Effects | str]) -> list[Resolution]:
+    """Return resolutions whose keys expire when the last of the intents that set them wants; never if one gives no time."""
+    ttls: dict[str, list[float | None]] = {}
+    for effects in found:
+        if not isinstance(effects, str):
+            for key in (*effects.sets, *effects.adds):
+                ttls.setdefault(key, []).append(effects.ttl)
+    timed = []
+    for each in decided:
+        wanted = [ttl for key in (*each.effects.sets, *each.effects.adds) for ttl in ttls[key]]
+        finite = [ttl for ttl in wanted if ttl is not None]
+        if finite and len(finite) == len(wanted):
+            timed.append(msgspec.structs.replace(each, effects=msgspec.structs.replace(each.effects, ttl=max(finite))))
+        else:
+            timed.append(each)
+    return timed
 
 
 class RefuseOnConflict:
