@@ -10,4 +10,4 @@ lock() {
 uv=$1
 lock run.lock pyproject.toml --group build --extra cli --extra report
 lock dev.lock pyproject.toml --group build --group dev --group docs --extra cli --extra report --extra testing --extra postgres --extra redis --extra vectors --extra prometheus --extra models --extra network --extra serve
-lock bench.lock pyproject.toml --group bench --extra cli --extra report --extra models
+lock bench.lock pyproject.toml --group bench --extra cli --extra report --extra models --extra network

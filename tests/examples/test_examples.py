@@ -36,6 +36,7 @@ PRINTED = {
         r"replayed the same: True"
     ),
     "trade": r"(?:(?:lockstep|sync-points|pipelines|tokens): 40 coins, the poorest has 0, refused: True\n?){4}",
+    "two_processes": r"steps from 27 to 1: 111\nanswered by process child",
     "two_nodes": r"answered \d+, lost \d+, in all 100",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -135,12 +135,20 @@ class Link:
                 with contextlib.suppress(TransportError):
                     self._transport.send(self.node, frame.source, self._encoder.encode(_Frame(self.node, 0, _ANSWER)))
             return
-        with self._lock:
-            peer = self._peers.get(frame.source)
-            if peer is None:
-                peer = self._peers[frame.source] = _Peer()
+        peer = self._peers.get(frame.source)
+        if peer is None:
+            with self._lock:
+                peer = self._peers.setdefault(frame.source, _Peer())
         with peer.lock:
-            self._sort_in(peer, frame)
+            in_turn = frame.sequence == peer.expected and not (peer.early or peer.delivering or peer.deliverable)
+            if in_turn:
+                # The common case: nothing is to be sorted.
+                peer.expected += 1
+                peer.delivering = True
+            else:
+                self._sort_in(peer, frame)
+        if in_turn:
+            self._deliver_all(frame.source, peer, (frame.payload,))
         self._hand_over(frame.source, peer)
 
     def close(self) -> None:
@@ -214,20 +222,24 @@ class Link:
 
     def _hand_over(self, source: str, peer: _Peer) -> None:
         # One thread at a time delivers, to keep the order; any other thread leaves its frames to that one.
-        while True:
+        while peer.deliverable:
             with peer.lock:
                 if peer.delivering or not peer.deliverable:
                     return
                 peer.delivering = True
                 batch = list(peer.deliverable)
                 peer.deliverable.clear()
-            try:
-                for payload in batch:
-                    self._deliver(source, payload)
-                    self._count("delivered")
-            finally:
-                with peer.lock:
-                    peer.delivering = False
+            self._deliver_all(source, peer, batch)
+
+    def _deliver_all(self, source: str, peer: _Peer, batch: Iterable[bytes]) -> None:
+        """Deliver payloads, and then let another thread deliver. The caller has set `delivering`."""
+        try:
+            for payload in batch:
+                self._deliver(source, payload)
+                self._count("delivered")
+        finally:
+            with peer.lock:
+                peer.delivering = False
 
     def _count(self, what: str, by: int = 1) -> None:
         with self._lock:

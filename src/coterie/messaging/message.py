@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args, get_origin
 
@@ -72,13 +73,24 @@ class Request(Message, Generic[R_co]):
     """
 
 
+_UNKNOWN = object()
+_ANSWERS: weakref.WeakKeyDictionary[type, Any] = weakref.WeakKeyDictionary()
+"""The answers of message classes that were asked for before. Two threads store equal entries."""
+
+
 def reply_type(kind: Any) -> Any:
     """Return the type of answer that a message class expects, or one with type arguments; `Any` when it does not say.
 
     The class that binds a type parameter of a generic request determines it.
     """
+    known = _ANSWERS.get(kind, _UNKNOWN) if isinstance(kind, type) else _UNKNOWN
+    if known is not _UNKNOWN:
+        return known
     answer = _answer(get_origin(kind) or kind, get_args(kind))
-    return Any if answer is None or isinstance(answer, TypeVar) else answer
+    answer = Any if answer is None or isinstance(answer, TypeVar) else answer
+    if isinstance(kind, type):
+        _ANSWERS[kind] = answer
+    return answer
 
 
 def _answer(kind: Any, arguments: tuple[Any, ...]) -> Any:

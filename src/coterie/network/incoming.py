@@ -39,6 +39,8 @@ _SESSIONS = 1_000
 """Connections, and problems, that are remembered."""
 _PROBE = 2.0
 
+_NOBLOCK = int(zmq.NOBLOCK)
+
 _clock = SystemClock()
 
 
@@ -80,25 +82,29 @@ class IncomingConnections:
         for route, hello in held:
             self._greet(route, hello)
 
-    def read(self) -> None:
+    def read(self, _: int) -> None:
         """Handle what has come, for one turn."""
         for _ in range(_TURN):
             try:
-                route, kind, body = self._listener.recv_multipart(zmq.NOBLOCK, copy=False)
+                route = self._listener.recv(_NOBLOCK)
             except zmq.Again:
                 return
-            except ValueError:
+            kind = self._listener.recv(_NOBLOCK, copy=False)
+            body = self._listener.recv(_NOBLOCK, copy=False) if kind.more else None
+            if body is None or body.more:
+                while body is not None and body.more:
+                    body = self._listener.recv(_NOBLOCK, copy=False)
                 self._once("a message of a strange form was discarded")
                 continue
             user = str(body.get("User-Id")) if self._authenticated else None
-            session = self._sessions.get(route.bytes)
+            session = self._sessions.get(route)
             try:
-                if kind.bytes[:1] == BATCH:
-                    if session is not None and kind.bytes == self._own and (user is None or user == session):
+                if kind.bytes == self._own:
+                    if session is not None and (user is None or user == session):
                         for frame in decode_batch(body.buffer):
                             self._receive(frame)
                 elif kind.bytes == TALK:
-                    self._handle(route.bytes, session, decode_talk(body.buffer), user)
+                    self._handle(route, session, decode_talk(body.buffer), user)
             except msgspec.DecodeError:
                 self._once(f"data of {session or 'a stranger'} that make no sense were discarded")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
+import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 _TICK = 0.1
 """Seconds between looks at the deadlines."""
+_FLOOD, _STREAK, _CROWD = 0.0001, 8, 8
+"""After so many writes that each follow the one before within so many seconds, frames are collected for a millisecond; and on as
+long as at least so many come together."""
 _FAREWELL = 1.0
 """Seconds for which a node that stops still sends what is queued, at most."""
 
@@ -56,27 +59,37 @@ class IoThread:
         self._zap = sockets.authenticator()
         self._listener = sockets.listener(local.name, nodes[local.name])
         self._authentication = Authentication(local.name, nodes)
-        self._wake_reader, self._wake_writer = os.pipe()
-        for end in (self._wake_reader, self._wake_writer):
-            os.set_blocking(end, False)
+        self._wakes, self._waker = socket.socketpair()
+        for end in (self._wakes, self._waker):
+            end.settimeout(0)
         self._poller = zmq.Poller()
-        for source in (self._wake_reader, self._listener, self._zap):
-            if source is not None:
-                self._poller.register(source, zmq.POLLIN)
-        self._lines = {
+        self._wrote, self._streak = 0.0, 0
+        lines = {
             name: OutgoingConnection(local, peer, *sockets.connector(nodes[name]), self._poller) for name, peer in peers.items()
         }
+        self._lines = list(lines.values())
         self._incoming = IncomingConnections(
-            local, self._listener, self._lines, receive, self.call, authenticated=self._zap is not None
+            local, self._listener, lines, receive, self.call, authenticated=self._zap is not None
         )
+        self._handlers: dict[Any, tuple[int, Callable[[int], object]]] = {
+            self._wakes.fileno(): (0, self._drain_wakes),
+            self._zap: (0, self._authenticate),
+            self._listener: (3, self._incoming.read),
+        }
+        for source in self._handlers:
+            if source is not None:
+                self._poller.register(source, zmq.POLLIN)
+        for line in self._lines:
+            self._handlers[line.monitor] = 1, line.handle_event
+            self._handlers[line.socket] = 2, line.handle_socket
         self._thread = start_thread(self._run, f"{local.runtime}-network")
 
     def wake(self) -> None:
         """Let the thread look at the queues, if it sleeps."""
         if self._asleep:
             self._asleep = False
-            with contextlib.suppress(OSError):  # the pipe is full of wake-ups, or closed
-                os.write(self._wake_writer, b"!")
+            with contextlib.suppress(OSError):  # it is full of wake-ups, or closed
+                self._waker.send(b"!")
 
     def call(self, function: Callable[[], object]) -> None:
         """Call a function on the thread."""
@@ -99,15 +112,17 @@ class IoThread:
         look_at = 0.0
         try:
             while not self._closing:
-                self._asleep = True
-                busy = bool(self._calls) or any(line.has_work for line in self._lines.values())
-                ready = dict(self._poller.poll(0 if busy else round(1000 * _TICK)))
+                collects = self._streak >= _STREAK
+                # While it collects, it wakes up by itself.
+                self._asleep = not collects
+                busy = bool(self._calls) or any(line.has_work for line in self._lines)
+                events = self._poller.poll(1 if collects else 0 if busy else round(1000 * _TICK))
                 self._asleep = False
-                self._guarded(self._step, ready)
+                self._guarded(self._step, events)
                 now = _clock.monotonic()
                 if now >= look_at:
                     look_at = now + _TICK
-                    for line in self._lines.values():
+                    for line in self._lines:
                         line.peer.expire(now)
         finally:
             self._guarded(self._end)
@@ -118,43 +133,45 @@ class IoThread:
         except Exception:  # noqa: BLE001 - it is logged: without this thread, the node would be cut off for ever
             _log.exception("a step of the network of node %s raised", self._local.name)
 
-    def _step(self, ready: Mapping[Any, int]) -> None:
-        if self._wake_reader in ready:
-            os.read(self._wake_reader, 4096)
+    def _step(self, events: list[tuple[Any, int]]) -> None:
+        if len(events) > 1:
+            # The events of connections first: they tell to which connection the rest belongs.
+            events.sort(key=lambda event: self._handlers[event[0]][0])
+        for source, flags in events:
+            self._guarded(self._handlers[source][1], flags)
         while self._calls:
-            self._calls.popleft()()
-        if self._zap is not None and self._zap in ready:
-            self._authentication.answer(self._zap)
-        lines = self._lines.values()
-        # The events first: they tell to which connection the rest belongs.
-        for line in lines:
-            if line.monitor in ready:
-                self._guarded(line.handle_event)
-        for line in lines:
-            if ready.get(line.socket, 0) & zmq.POLLIN:
-                self._guarded(line.read)
-        if self._listener in ready:
-            self._guarded(self._incoming.read)
-        for line in lines:
-            self._guarded(line.write)
+            self._guarded(self._calls.popleft())
+        for line in self._lines:
+            if line.has_work:
+                before, self._wrote = self._wrote, _clock.monotonic()
+                count = line.write()
+                quick = self._wrote - before < _FLOOD or count >= _CROWD
+                self._streak = self._streak + 1 if quick else 0
+
+    def _drain_wakes(self, _: int) -> None:
+        self._wakes.recv(4096)
+
+    def _authenticate(self, _: int) -> None:
+        assert self._zap is not None
+        self._authentication.answer(self._zap)
 
     def _end(self) -> None:
         until = _clock.monotonic() + _FAREWELL
         goodbye = encode(Goodbye(self._local.runtime))
-        lines = [line for line in self._lines.values() if line.peer.connected]
+        lines = [line for line in self._lines if line.peer.connected]
         while lines and _clock.monotonic() < until:
             for line in lines:
                 line.write()
             lines = [line for line in lines if not (line.is_flushed and line.tell(goodbye))]
             if lines:
                 self._poller.poll(10)
-        for line in self._lines.values():
+        for line in self._lines:
             line.lose(f"node {self._local.name} has stopped")
             line.peer.renew("")
             line.close(_FAREWELL)
-        for socket in (self._listener, self._zap):
-            if socket is not None:
-                socket.close(0)
-        for end in (self._wake_reader, self._wake_writer):
-            os.close(end)
+        for each in (self._listener, self._zap):
+            if each is not None:
+                each.close(0)
+        self._wakes.close()
+        self._waker.close()
         self._context.term()

@@ -39,6 +39,8 @@ _HELLO_AGAIN = 0.3
 _WRONG_KEY = "wrong key: "
 
 _clock = SystemClock()
+# As plain numbers: the enumerations of the library cost a microsecond each time.
+_POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +79,31 @@ class OutgoingConnection:
         """A batch that the socket did not take yet."""
         self._hello_at: float | None = None
         """The time at which a hello is due."""
-        self._waits = False
-        """Whether the poller waits until the socket takes more."""
         self._backs_off = False
         """Whether the last attempt to connect has failed, so that the next one comes after a pause."""
         self._logged = ""
         """The problem that was logged last."""
-        for each in socket, monitor:
-            poller.register(each, zmq.POLLIN)
+        self._watched = 0
+        """The events for which the poller watches the socket."""
+        poller.register(monitor, _POLLIN)
+        self._watch()
 
     @property
     def has_work(self) -> bool:
         """True if something can be sent now, as far as is known."""
-        return self.peer.connected and not self._waits and self.peer.is_waiting
+        if self.peer.stalled:
+            return False
+        if self.peer.connected:
+            return bool(self._stalled) or self.peer.is_waiting
+        return self._hello_at is not None and self._hello_at <= _clock.monotonic()
 
     @property
     def is_flushed(self) -> bool:
         """True if the socket has taken all frames."""
         return not self._stalled and not self.peer.is_waiting
 
-    def handle_event(self) -> None:
-        """Handle one event of the socket."""
+    def handle_event(self, _: int) -> None:
+        """Handle one event of the connection."""
         event = int(recv_monitor_message(self.monitor)["event"])
         peer = self.peer
         self._backs_off = event == zmq.EVENT_CONNECT_RETRIED
@@ -107,6 +113,7 @@ class OutgoingConnection:
                 peer.detail = f"{peer.name} accepted the connection and has not answered yet"
             case zmq.EVENT_DISCONNECTED:
                 self._stalled, self._hello_at = [], None
+                self._stall(on=False)
                 if peer.connected:
                     self.lose("the connection was lost")
                 elif not peer.detail.startswith(_WRONG_KEY):
@@ -118,8 +125,14 @@ class OutgoingConnection:
             case zmq.EVENT_CONNECT_RETRIED if not peer.detail.startswith(_WRONG_KEY):
                 peer.detail = f"no connection to {self._local.topology.nodes[peer.name].address} can be made"
 
-    def read(self) -> None:
-        """Handle the answers to hellos."""
+    def handle_socket(self, flags: int) -> None:
+        """Handle that the socket takes more, or has answers to hellos."""
+        if flags & _POLLOUT:
+            self._stall(on=False)
+        if flags & _POLLIN:
+            self._read()
+
+    def _read(self) -> None:
         for _ in range(_TURN):
             try:
                 parts = self.socket.recv_multipart(zmq.NOBLOCK)
@@ -136,19 +149,32 @@ class OutgoingConnection:
             elif isinstance(talk, WelcomeReply):
                 self._welcome(talk)
 
-    def write(self) -> None:
-        """Send the hello that is due, and queued frames."""
-        waits = False
+    def write(self) -> int:
+        """Send the hello that is due, and queued frames. Return the number of frames."""
         if self._hello_at is not None and _clock.monotonic() >= self._hello_at:
             local = self._local
             hello = Hello(PROTOCOL, VERSION, local.name, local.runtime, self.peer.name, local.topology.max_message)
-            waits = not self.tell(encode(hello))
-            self._hello_at = self._hello_at if waits else None
-        if self.peer.connected:
-            waits = not self._send_batches() or waits
-        if waits != self._waits:
-            self._waits = waits
-            self._poller.modify(self.socket, zmq.POLLIN | zmq.POLLOUT if waits else zmq.POLLIN)
+            if not self.tell(encode(hello)):
+                self._stall(on=True)
+                return 0
+            self._hello_at = None
+        return self._send_batches() if self.peer.connected else 0
+
+    def _stall(self, *, on: bool) -> None:
+        """Record whether the socket takes no more. The queue then need not be looked at before the poller tells."""
+        if on != self.peer.stalled:
+            self.peer.stalled = on
+            self._watch()
+
+    def _watch(self) -> None:
+        """Have the poller watch for what matters now: while there is a connection, no answers come."""
+        flags = (0 if self.peer.connected else _POLLIN) | (_POLLOUT if self.peer.stalled else 0)
+        if flags != self._watched:
+            self._watched = flags
+            if flags:
+                self._poller.register(self.socket, flags)
+            else:
+                self._poller.unregister(self.socket)
 
     def tell(self, talk: bytes) -> bool:
         """Send a signal; return False if the socket does not take it now."""
@@ -161,6 +187,7 @@ class OutgoingConnection:
         if peer.connected:
             peer.connected = False
             peer.ready = Signal()
+            self._watch()
 
     def meet(self, runtime: str) -> str | None:
         """Handle that a runtime of the peer has connected to this node. Return the problem if another one is connected.
@@ -175,6 +202,7 @@ class OutgoingConnection:
             self.socket.disconnect(address)
             self.socket.connect(address)
             self._stalled, self._backs_off = [], False
+            self._stall(on=False)
         if replaced:
             self.lose(f"its runtime {runtime} has introduced itself")
             return (
@@ -190,19 +218,22 @@ class OutgoingConnection:
         self.monitor.close(0)
         self.socket.close(round(1000 * linger))
 
-    def _send_batches(self) -> bool:
-        """Send what is queued; return False if the socket takes no more for now."""
+    def _send_batches(self) -> int:
+        """Send what is queued, for one turn. Return the number of frames."""
+        count = 0
         for _ in range(_TURN):
             if not self._stalled:
                 node = self.peer.node
-                frames = self.peer.take(_BATCH, _BATCH_BYTES)
+                frames = self.peer.take(_BATCH, _BATCH_BYTES) if self.peer.is_waiting else None
                 if not frames:
-                    return True
+                    break
+                count += len(frames)
                 self._stalled = [BATCH + node.encode(), encode(frames)]
             if not sent(self.socket, self._stalled):
-                return False
+                self._stall(on=True)
+                break
             self._stalled = []
-        return True
+        return count
 
     def _welcome(self, welcome: WelcomeReply) -> None:
         peer, local = self.peer, self._local
@@ -219,6 +250,7 @@ class OutgoingConnection:
         local.renew(peer, welcome.node)
         peer.connections += 1
         peer.connected = True
+        self._watch()
         peer.detail = self._logged = ""
         peer.ready.set()
         _log.info("node %s is connected to %s (%s)", local.name, peer.name, welcome.node)

@@ -50,6 +50,8 @@ class Peer:
         """The name of its current runtime; empty while it is unknown."""
         self.connected = False
         """True once both sides have introduced themselves on the present connection."""
+        self.stalled = False
+        """True while the connection takes no more: the I/O thread looks at the queue again when it does."""
         self.detail = "no connection has been made yet"
         self.clock_offset: float | None = None
         self.connections = 0

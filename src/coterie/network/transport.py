@@ -98,7 +98,8 @@ class NetworkTransport:
             raise TransportError(f"{self!r} serves no runtime")
         if peer is not None:
             peer.put(target, frame)
-            thread.wake()
+            if not peer.stalled:
+                thread.wake()
         elif target == self._node and self._receive is not None:
             self._receive(frame)
         else:
