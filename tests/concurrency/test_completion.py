@@ -129,13 +129,18 @@ def test_a_loop_that_was_closed_is_left_alone() -> None:
     signal.set()
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, GeneratorExit, asyncio.CancelledError])
 def test_a_callback_that_raises_harms_neither_the_others_nor_the_thread_that_completes(
-    caplog: pytest.LogCaptureFixture,
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
+    def fail() -> None:
+        raise error
+
     signal = Signal()
     called: list[int] = []
-    signal.add_callback(lambda: 1 / 0)
+    signal.add_callback(fail)
     signal.add_callback(lambda: called.append(1))
     signal.set()
     assert called == [1]
-    assert "a callback of an outcome raised" in caplog.text
+    signal.add_callback(fail)
+    assert caplog.text.count("a callback of an outcome raised") == 2

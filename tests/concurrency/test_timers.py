@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import threading
 from random import Random
@@ -114,14 +115,17 @@ def test_a_callback_that_raises_is_logged_and_the_next_one_fires(caplog: pytest.
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_periodic_job_is_done_again_and_again_until_closed(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError])
+def test_a_periodic_job_is_done_again_and_again_until_closed(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     clock = ManualClock()
     done: list[float] = []
 
     def work() -> None:
         done.append(clock.monotonic())
         if len(done) == 2:
-            raise ValueError("once")
+            raise error("once")
 
     job = PeriodicJob(Timers(clock), 2.0, work, "sweep")
     clock.advance(7.0)

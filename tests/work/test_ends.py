@@ -254,16 +254,19 @@ def test_a_failure_that_is_read_in_time_is_not_logged(caplog: pytest.LogCaptureF
     assert not caplog.records
 
 
-def test_dead_actions_that_fall_out_are_counted_and_each_is_told(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_dead_actions_that_fall_out_are_counted_and_each_is_told(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     told: list[str] = []
 
     def on_dead(dead: DeadAction) -> None:
         told.append(dead.id)
-        raise ValueError
+        raise error
 
     with ActionSystem(dead=2, on_dead=on_dead, breaker=None) as actions:
         failed = [actions.submit(fail, retry=None) for _ in range(5)]
-        wait(failed, timeout=5)
+        assert not wait(failed, timeout=5)[1]
         metrics = actions.metrics()
         assert (metrics.dead, metrics.dead_dropped, metrics.callback_errors) == (2, 3, 5)
         assert sorted(told) == sorted(action.id for action in failed)

@@ -12,10 +12,11 @@ from coterie.concurrency.interrupts import ends_in_order
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.pool import ElasticPool
 from coterie.concurrency.switching import SwitchInterval
-from coterie.concurrency.threads import Thread, start_thread
+from coterie.concurrency.threads import CONTAINED, Thread, start_thread
 from coterie.concurrency.timers import PeriodicJob, Timer, Timers
 
 __all__ = [
+    "CONTAINED",
     "PROCESS_THREADS",
     "AsyncContext",
     "AutoResetEvent",

@@ -10,7 +10,7 @@ from typing import Any
 
 from coterie.concurrency.frames import calls_out, interrupts_a_step, waits
 from coterie.concurrency.locks import Rank, new_lock
-from coterie.concurrency.threads import defer
+from coterie.concurrency.threads import CONTAINED, defer
 from coterie.errors import ReentrantCall
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,10 @@ class Completion:
             self._lock.release()
             return
         self._lock.release()
-        callback()
+        try:
+            callback()
+        except CONTAINED:
+            _log.exception("a callback of an outcome raised")
 
     def remove_callback(self, callback: Callable[[], object]) -> None:
         """Remove a callback that has not been called; do nothing if it is not registered."""
@@ -118,7 +121,7 @@ class Completion:
             for callback in callbacks:
                 try:
                     callback()
-                except Exception:  # noqa: BLE001 - it is logged: it must harm neither the answerer nor the other callbacks
+                except CONTAINED:  # it must harm neither the answerer nor the other callbacks
                     _log.exception("a callback of an outcome raised")
 
 

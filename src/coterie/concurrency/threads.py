@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import logging
 import sys
 import threading
@@ -17,6 +18,9 @@ from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.frames import interrupted
 
 _log = logging.getLogger(__name__)
+
+CONTAINED = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError)
+"""Errors of a callback that stay where they were raised, and are logged there: the thread is not the callback's. Ctrl-C is none."""
 
 Thread: TypeAlias = threading.Thread
 """For annotations."""
@@ -106,7 +110,7 @@ def _run_deferred() -> None:
     while _deferred:
         try:
             _deferred.popleft()()
-        except Exception:  # noqa: BLE001 - it is logged, and the others go on
+        except CONTAINED:
             _log.exception("a deferred step raised")
     _nobody_runs.set()
 

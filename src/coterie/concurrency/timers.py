@@ -11,7 +11,7 @@ from collections.abc import Callable
 from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.frames import calls_out
 from coterie.concurrency.locks import Rank, new_lock
-from coterie.concurrency.threads import Thread, defer, start_thread
+from coterie.concurrency.threads import CONTAINED, Thread, defer, start_thread
 from coterie.kernel import Clock
 from coterie.kernel.clock import DrivenClock
 
@@ -114,7 +114,7 @@ class Timers:
                     continue
             try:
                 callback()
-            except Exception:  # noqa: BLE001 - it is logged, and the others go on
+            except CONTAINED:
                 _log.exception("a timer's callback raised")
 
     def after_fork_in_child(self) -> None:
@@ -203,6 +203,6 @@ class PeriodicJob:
     def _run(self) -> None:
         try:
             self._work()
-        except Exception:  # noqa: BLE001 - it is logged, and the others go on
+        except CONTAINED:
             _log.exception("the periodic job %s raised", self.name)
         self._plan()

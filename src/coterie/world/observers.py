@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import CONTAINED, Rank, new_lock
 from coterie.errors import describe
 from coterie.world.state.event import Event
 from coterie.world.state.view import View
@@ -75,7 +75,7 @@ class Observers:
     def _call(self, observer: Observer, view: View, events: tuple[Event, ...]) -> None:
         try:
             observer(view, events)
-        except Exception as error:  # noqa: BLE001 - it is logged and counted, and the others are called
+        except CONTAINED as error:  # it is logged and counted, and the others are called
             _log.exception("an observer of a world raised at event %d", view.sequence)
             with self._lock:
                 self.failures += 1

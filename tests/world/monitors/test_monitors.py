@@ -48,12 +48,13 @@ def test_health_is_looked_at_again_and_again_and_changes_are_told() -> None:
     assert monitor.looks == looks
 
 
-def test_a_notice_that_raises_stops_no_check() -> None:
-    def notify(health: ComponentHealth) -> None:
-        raise ValueError(health.name)
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_a_check_or_a_notice_that_raises_stops_no_other_check(error: type[BaseException]) -> None:
+    def fail(*_: object) -> None:
+        raise error
 
-    monitor = HealthMonitor({"a": lambda: False, "b": lambda: True}, notify=notify)
-    assert set(monitor.look()) == {"a", "b"}
+    monitor = HealthMonitor({"a": lambda: False, "b": lambda: True, "c": fail}, notify=fail)
+    assert {name: health.well for name, health in monitor.look().items()} == {"a": False, "b": True, "c": False}
 
 
 def test_resources_of_process_and_machine_are_seen() -> None:

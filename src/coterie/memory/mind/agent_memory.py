@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from coterie.concurrency import CONTAINED
 from coterie.errors import UnknownMemory
 from coterie.kernel import Clock, Countdown, check_instance, check_number
 from coterie.memory.checking import (
@@ -374,7 +375,7 @@ class AgentMemory:
     def _consolidate_by_itself(self) -> None:
         try:
             self._consolidator.run(self._consolidate_at or 1, automatic=True)
-        except Exception:  # noqa: BLE001 - the summariser is user code; log, count and retry
+        except CONTAINED:  # the summariser is user code; log, count and retry
             _log.exception("the memories of %s were not consolidated", self.agent)
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from coterie.concurrency import CONTAINED
 from coterie.errors import InvalidSetting, describe
 from coterie.kernel import check_number, choice
 from coterie.memory.mind.episodes import Episodes, key_of
@@ -116,7 +117,7 @@ class EpisodeLimit:
             return
         try:
             self._on_warning(statistics)
-        except Exception as error:  # noqa: BLE001 - user code; logged
+        except CONTAINED as error:  # user code; logged
             _log.error("the callback for warnings about %s raised %s", self._agent, describe(error), exc_info=error)
 
 

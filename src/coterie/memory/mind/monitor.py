@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coterie.concurrency import PeriodicJob, Rank, Timers, new_lock
+from coterie.concurrency import CONTAINED, PeriodicJob, Rank, Timers, new_lock
 from coterie.errors import describe
 from coterie.kernel import check_instance, check_number
 from coterie.memory.mind.agent_memory import AgentMemory
@@ -162,7 +162,7 @@ class MemoryMonitor:
     def _call(self, callback: Callable[[Alert], object], alert: Alert) -> None:
         try:
             callback(alert)
-        except Exception as error:  # noqa: BLE001 - user code; logged and counted
+        except CONTAINED as error:  # user code; logged and counted
             with self._lock:
                 self.failed_callbacks += 1
             _log.error("a callback for alerts raised %s", describe(error), exc_info=error)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import CONTAINED, Rank, new_lock
 from coterie.errors import ExtraMissing
 from coterie.kernel import check_number
 from coterie.memory.embedding import CachedEmbedder, Embedder, VectorIndex, pack_vector
@@ -104,7 +104,7 @@ class AgentEmbeddings:
             return dict(self._index.nearest(pack_vector(self._embedder.embed([question])[0]), count))
         except ExtraMissing:
             raise
-        except Exception:  # noqa: BLE001 - user code; logged, and recall by words still works
+        except CONTAINED:  # user code; logged, and recall by words still works
             self.failures += 1
             _log.exception("recalling by words only: the embedder %s failed", self._embedder.model)
             return {}

@@ -359,7 +359,7 @@ class ActionSystem(WorkSystem):
             action.heard = True
             try:
                 self._on_dead(dead)
-            except Exception:  # noqa: BLE001 - it is logged and counted
+            except BaseException:  # noqa: BLE001 - the thread is not the callback's; log and count
                 self.pool.count_callback_error()
                 _log.exception("on_dead raised for %s", action.label)
         return True

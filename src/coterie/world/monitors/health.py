@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import CONTAINED, Rank, new_lock
 from coterie.errors import describe
 from coterie.kernel import Clock, check_instance
 from coterie.world.monitors.periodic import PeriodicMonitor
@@ -101,14 +101,14 @@ class HealthMonitor(PeriodicMonitor):
         if self._notify is not None:
             try:
                 self._notify(health)
-            except Exception:  # noqa: BLE001 - it is logged, and the other checks run
+            except CONTAINED:  # it is logged, and the other checks run
                 _log.exception("the notify function raised for the health of %s", health.name)
 
 
 def _run(check: Check) -> str:
     try:
         found = check()
-    except Exception as error:  # noqa: BLE001 - the error is the result of the check
+    except CONTAINED as error:  # the error is the result of the check
         return describe(error)
     if found is None or found is True:
         return ""

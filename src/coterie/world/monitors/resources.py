@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 import psutil
 
-from coterie.concurrency import Rank, Signal, Timers, new_lock
+from coterie.concurrency import CONTAINED, Rank, Signal, Timers, new_lock
 from coterie.errors import InvalidSetting, ResourcesExhausted
 from coterie.kernel import Clock, check_instance, check_number
 from coterie.world.monitors.periodic import PeriodicMonitor
@@ -69,7 +69,7 @@ class ResourceMonitor(PeriodicMonitor):
                     problems[name] = "it is not a number"
                 else:
                     values[name] = value
-            except Exception as error:  # noqa: BLE001 - a platform may not support one, and the others are still useful
+            except CONTAINED as error:  # a platform may not support one, and the others are still useful
                 problems[name] = str(error) or type(error).__name__
         self.problems = problems
         found = ResourceUsage(self.clock.monotonic(), values)
