@@ -1,11 +1,13 @@
 """What is particular to a file: who may open it, what can be wrong with it, and what is left of it."""
 
+import gc
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -297,3 +299,25 @@ def test_the_log_stays_small_while_much_is_written_and_is_empty_at_rest(
         assert database.read(lambda view: (view.row("SELECT count(*) FROM blobs"), write(60))[1]) > 12 * 2**20
         assert write(60) > 0
         eventually(lambda: log.stat().st_size == 0)
+
+
+def test_a_dropped_database_does_its_writes_and_is_closed(tmp_path: Path) -> None:
+    def writers() -> list[str]:
+        return [each.name for each in threading.enumerate() if each.name.startswith(f"storage-writer {tmp_path}")]
+
+    databases = [SqliteDatabase(tmp_path / "run.db")]
+    databases[0].migrate(NOTES)
+    databases[0].write(insert(1))
+    with pytest.warns(ResourceWarning, match=r"the database .*run.db was dropped and not stopped"):
+        eventually(lambda: databases.clear() is None and gc.collect() >= 0 and not writers())
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        assert numbers(database) == [1]
+
+
+def test_a_dropped_handle_leaves_the_other_users_of_its_file_alone(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        database.migrate(NOTES)
+        with pytest.warns(ResourceWarning):
+            assert SqliteDatabase(tmp_path / "run.db").name.endswith("run.db")
+        database.write(insert(2)).result(10)
+        assert numbers(database) == [2]

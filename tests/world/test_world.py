@@ -1,5 +1,6 @@
 """What a world promises."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -393,3 +394,26 @@ def test_changes_do_not_accumulate_while_the_digest_is_not_read(monkeypatch: pyt
             counting.touch(key, before)
         assert counting.waiting <= 53
     assert counting.text(world.view()) == world.digest() == World(world.view()).digest()
+
+
+def test_a_dropped_world_is_a_warning_and_ends_its_threads(tmp_path: Path) -> None:
+    def threads() -> list[str]:
+        return [each.name for each in threading.enumerate() if each.name.startswith(("world-", f"storage-writer {tmp_path}"))]
+
+    before = threads()
+    worlds = [World({"n": 0}, log=EventLog(tmp_path / "run.db"), expire_every=60.0)]
+    worlds[0].update({"n": 1})
+    assert len(threads()) > len(before)
+    with pytest.warns(ResourceWarning) as warned:
+        eventually(lambda: worlds.clear() is None and gc.collect() >= 0 and threads() == before)
+    told = sorted(str(each.message) for each in warned)
+    assert len(told) == 2
+    assert told[0].startswith("a world was dropped and not stopped")
+    assert told[1].startswith(f"the database {tmp_path / 'run.db'} was dropped")
+    with World(log=EventLog(tmp_path / "run.db")) as again:
+        assert again.view()["n"] == 1
+
+
+def test_a_world_in_memory_may_be_dropped() -> None:
+    World({"n": 0}).update({"n": 1})
+    gc.collect()

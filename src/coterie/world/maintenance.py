@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from heapq import heapify, heappop, heappush
+from weakref import WeakMethod, finalize
 
 from coterie.concurrency import PeriodicJob, Timers
+from coterie.concurrency.exits import end_dropped
 from coterie.kernel import Clock, check_number
 from coterie.world.state.view import View
 
@@ -35,14 +37,27 @@ class ExpiryQueue:
         return sorted(found)
 
 
+def _weakly(method: Callable[[], object]) -> Callable[[], object]:
+    """Return a function that calls a method while its object is alive."""
+    weak = WeakMethod(method)
+
+    def call() -> None:
+        alive = weak()
+        if alive is not None:
+            alive()
+
+    return call
+
+
 class WorldMaintenance:
     """The periodic jobs of one world, on a clock. It starts no thread without a job.
 
-    `expire_every` and `snapshot_seconds` are intervals in seconds; None disables the job.
+    The jobs do not keep the world alive, whose methods `expire` and `snapshot` are. `expire_every` and `snapshot_seconds` are intervals in seconds; None disables the job.
     """
 
     def __init__(
         self,
+        world: object,
         clock: Clock,
         expire: Callable[[], object],
         expire_every: float | None,
@@ -53,16 +68,24 @@ class WorldMaintenance:
         check_number("World.snapshot_seconds", snapshot_seconds, above=0, optional=True)
         self._jobs: list[PeriodicJob] = []
         self._timers: Timers | None = None
+        self._closed = False
         if expire_every is None and snapshot_seconds is None:
             return
         self._timers = Timers(clock, "world")
+        finalize(world, self.dropped).atexit = False
         if expire_every is not None:
-            self._jobs.append(PeriodicJob(self._timers, expire_every, expire, "the expiry of a world"))
+            self._jobs.append(PeriodicJob(self._timers, expire_every, _weakly(expire), "the expiry of a world"))
         if snapshot_seconds is not None:
-            self._jobs.append(PeriodicJob(self._timers, snapshot_seconds, snapshot, "the snapshots of a world"))
+            self._jobs.append(PeriodicJob(self._timers, snapshot_seconds, _weakly(snapshot), "the snapshots of a world"))
+
+    def dropped(self) -> None:
+        """Stop the jobs of a world that was dropped while it was open; do not make the caller wait."""
+        if self._timers is not None and not self._closed:
+            end_dropped("a world", self.close)
 
     def close(self) -> None:
         """Stop the jobs."""
+        self._closed = True
         for job in self._jobs:
             job.close()
         if self._timers is not None:

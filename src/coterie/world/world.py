@@ -91,7 +91,7 @@ class World(AsyncContext):
         self._history = History(self._view, history)
         if self._view.sequence == 0 and initial:
             self.update(initial, kind=EventKind.BEGAN)
-        self._maintenance = WorldMaintenance(self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
+        self._maintenance = WorldMaintenance(self, self.clock, self.expire, expire_every, self.snapshot, snapshot_seconds)
 
     @classmethod
     def replay(cls, log: EventLog, until: int | None = None) -> World:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,6 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from coterie.concurrency import Rank, new_lock
+from coterie.concurrency.exits import end_dropped
 from coterie.errors.storage import StatementFailed, StorageClosed, WriteInsideWrite
 from coterie.storage import migrations
 from coterie.storage.database import StorageStatistics
@@ -25,11 +27,15 @@ T = TypeVar("T")
 class BaseDatabase(ABC):
     """One user's handle of a database that the process may share. Implements `Database` over a `SharedDatabase`.
 
-    Safe from any thread. `_lock` guards `_closed`.
+    `leave` releases the shared database within a number of seconds; the last user closes it. Safe from any thread. `_lock`
+    guards `_closed`.
     """
 
-    def __init__(self, engine: SharedDatabase) -> None:
+    def __init__(self, engine: SharedDatabase, leave: Callable[[float], object]) -> None:
         self._engine = engine
+        self._leave = leave
+        self._dropped = weakref.finalize(self, _end_dropped, engine, leave)
+        self._dropped.atexit = False
         self._lock = new_lock(Rank.RECORDS)
         self._closed = False
         self._here = _Here()
@@ -129,11 +135,8 @@ class BaseDatabase(ABC):
             if self._closed:
                 return
             self._closed = True
+        self._dropped.detach()
         self._leave(timeout)
-
-    @abstractmethod
-    def _leave(self, timeout: float) -> None:
-        """Release the shared database; the last user closes it."""
 
     def _enter(self) -> None:
         self._engine.enter()
@@ -178,6 +181,16 @@ class BaseDatabase(ABC):
             self._here.view = None
             view.end()
             connection.end_reading()
+
+
+def _end_dropped(engine: SharedDatabase, leave: Callable[[float], object]) -> None:
+    """Release the shared database, because a handle was dropped while it was open; accepted writes are done."""
+    if engine.is_of_this_process and not engine.writer.ended:
+        end_dropped(f"the database {engine.where}", partial(leave, _PATIENCE))
+
+
+_PATIENCE = 10.0
+"""Seconds for the accepted writes of a handle that was dropped."""
 
 
 class _Here(threading.local):

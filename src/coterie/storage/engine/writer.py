@@ -210,6 +210,8 @@ class Writer:
                 else:
                     self._rested = True
                     self.store.rest()
+                # While it waits for the next write, it keeps nothing of these alive.
+                del writes
         finally:
             self.store.close()
 

@@ -39,19 +39,15 @@ class PostgresDatabase(BaseDatabase):
         address = ConnectionTarget(url)
         clock = clock_or_system("PostgresDatabase.clock", clock)
         store, connect = _driver(address, clock, patience)
-        super().__init__(
-            SharedDatabase(
-                address.shown, Dialect.POSTGRES, store, connect, clock, readers=readers, capacity=capacity, patience=patience
-            )
+        engine = SharedDatabase(
+            address.shown, Dialect.POSTGRES, store, connect, clock, readers=readers, capacity=capacity, patience=patience
         )
+        super().__init__(engine, engine.close)
 
     def check(self) -> list[str]:
         """Check that the server answers. It checks its files by itself."""
         self.row("SELECT 1")
         return []
-
-    def _leave(self, timeout: float) -> None:
-        self._engine.close(timeout)
 
 
 def _driver(address: ConnectionTarget, clock: Clock, patience: float) -> tuple[Store, Callable[[], ReadingConnection]]:

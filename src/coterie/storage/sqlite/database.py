@@ -128,8 +128,8 @@ class SqliteDatabase(BaseDatabase):
         self.path = Path(path).resolve()
         _check_file(self.path)
         make = partial(_make, self.path, readers, capacity, clock_or_system("SqliteDatabase.clock", clock))
-        self._file, engine = sharing.join(self.path, make)
-        super().__init__(engine)
+        file, engine = sharing.join(self.path, make)
+        super().__init__(engine, partial(sharing.leave, file))
 
     def check(self) -> list[str]:
         """Check the whole database and return a line for each damage."""
@@ -138,9 +138,6 @@ class SqliteDatabase(BaseDatabase):
         except StorageCorrupt as error:
             return [str(error)]
         return [] if found == ["ok"] else found
-
-    def _leave(self, timeout: float) -> None:
-        sharing.leave(self._file, timeout)
 
 
 def _check_file(path: Path) -> None:
