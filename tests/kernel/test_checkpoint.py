@@ -1,10 +1,11 @@
 import queue
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from coterie import Message
 from coterie.kernel import Checkpointable
-from coterie.kernel.checkpoint import detach
+from coterie.kernel.checkpoint import detach, detach_all
 
 
 class Note(Message):
@@ -73,3 +74,53 @@ def test_an_object_with_both_methods_is_checkpointable() -> None:
 
     assert isinstance(Both(), Checkpointable)
     assert not isinstance(Data([]), Checkpointable)
+
+
+class Odd(list[int]):
+    """A list with a class of its own."""
+
+
+class Holder:
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+
+def test_plain_data_is_copied_as_deepcopy_copies_it() -> None:
+    row = [1, 2]
+    value: dict[Any, Any] = {
+        "rows": [row, row],
+        "set": {1},
+        "pair": (1, row),
+        "flat": (1, "a"),
+        "odd": Odd([1]),
+        3: {"x": None},
+    }
+    value["self"] = value
+    holder = Holder(value=value, row=row, other={"row": row}, odd=[row, Odd([2])])
+    made = detach(holder)
+    copied = made.value
+    assert copied is not value
+    assert copied["self"] is copied
+    assert copied["rows"][0] is copied["rows"][1] is copied["pair"][1] is made.row is made.other["row"] is made.odd[0]
+    assert made.row is not row
+    assert copied["flat"] is value["flat"]
+    assert type(copied["odd"]) is type(made.odd[1]) is Odd
+    assert copied["set"] is not value["set"]
+    assert list(copied) == list(value)
+    plain = detach(value["rows"])
+    assert (plain, plain[0] is plain[1], plain[0] is row) == ([[1, 2], [1, 2]], True, False)
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert detach(deep) is deep
+
+
+def test_what_several_values_share_their_copies_share() -> None:
+    town = {"roads": [[1, 2]] * 3}
+    one, two = Holder(town=town), Holder(town=town)
+    first, second = detach_all([one, two])
+    assert first.town is second.town is not town
+    lock = threading.Lock()
+    first, second, third = detach_all([one, two, Holder(lock=lock, town=town)])
+    assert first.town is not second.town
+    assert third.town is town

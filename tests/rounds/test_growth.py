@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from coterie.kernel.checkpoint import detach
 from coterie.rounds import Graph, Mode, Simulation, Turn, together
 from coterie.rounds.gathering import Gathering
 from coterie.world import EventLog, World
@@ -63,6 +65,84 @@ def test_agents_share_immutable_values_and_have_their_own_copies_of_others() -> 
     view = Simulation(World(), agents, Graph.chain("act")).run(2).view
     assert {name: view[name] for name in "abc"} == dict.fromkeys("abc", (2, True))
     assert notes == []
+
+
+def test_a_mutable_value_that_all_agents_share_costs_each_no_line_for_each_of_its_elements() -> None:
+    def simulation(size: int) -> Callable[[], object]:
+        town = list(range(size))
+        agents = {f"a{number}": Planner(town) for number in range(20)}
+        return lambda: Simulation(World(), agents, Graph.chain("act"), checkpoints=False).run(1)
+
+    assert growth(simulation, 10, 10_000) < 1.1
+
+
+class Planner:
+    def __init__(self, town: list[int]) -> None:
+        self.town = town
+
+    def act(self, turn: Turn) -> None:
+        self.town.append(1)
+        turn.intend("set", key=turn.name, value=len(self.town))
+
+
+class Rota:
+    """A result that is not plain data."""
+
+    def __init__(self, shifts: list[str]) -> None:
+        self.shifts = shifts
+
+
+@pytest.mark.parametrize("mode", [Mode.LOCKSTEP, Mode.PIPELINES])
+def test_a_result_that_is_not_plain_data_is_copied_for_those_that_ask_for_it(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[Any] = []
+
+    def copying(value: Any) -> Any:
+        copies.append(value)
+        return detach(value)
+
+    monkeypatch.setattr("coterie.rounds.turn.detach", copying)
+    kept = Rota(["day", "night"])
+
+    def assign(gathering: Gathering) -> Rota:
+        return kept
+
+    def work(turn: Turn) -> None:
+        if mode is Mode.LOCKSTEP:
+            # What its author does to it later is not seen, in whatever order the agents come.
+            kept.shifts.append("late")
+        if turn.name in "ab":
+            turn.inputs["assign"].shifts.append(turn.name)
+
+    def tell(turn: Turn) -> None:
+        if turn.name in "abc":
+            turn.intend("set", key=turn.name, value=turn.inputs["assign"].shifts)
+
+    graph = Graph.chain(together(assign), work, tell)
+    view = Simulation(World(), list("abcdefgh"), graph, mode=mode).run(1).view
+    assert dict(view) == {"a": ("day", "night", "a"), "b": ("day", "night", "b"), "c": ("day", "night")}
+    # One for all agents of a stage together, or for each alone, and one for each that asked.
+    assert len(copies) == (1 if mode is Mode.LOCKSTEP else 8) + 3
+
+
+def test_a_together_stage_gets_a_value_that_all_agents_have_once() -> None:
+    def give(gathering: Gathering) -> list[int]:
+        return list(range(1_000))
+
+    def odd(gathering: Gathering) -> Rota:
+        return Rota(["day"])
+
+    def meet(gathering: Gathering) -> list[bool]:
+        outputs = list(gathering.outputs.values())
+        return [outputs[0][name] is each[name] for each in outputs for name in ("give", "odd")]
+
+    def tell(turn: Turn) -> None:
+        turn.intend("set", key=turn.name, value=[all(turn.inputs["meet"]), turn.inputs["odd"].shifts])
+
+    graph = Graph.chain(together(give), together(odd), together(meet), tell)
+    view = Simulation(World(), ["a", "b"], graph).run(1).view
+    assert dict(view) == {"a": (True, ("day",)), "b": (True, ("day",))}
 
 
 def test_a_checkpoint_does_not_grow_with_the_rounds(tmp_path: Path) -> None:

@@ -195,3 +195,22 @@ def test_merging_does_not_remove_keys_that_others_add_to() -> None:
     wanted = [Intent("ada", "remove", {"key": "n"}), Intent("ben", "add", {"key": "n", "amount": 1})]
     assert [event.kind for event in world.commit(wanted, resolver=resolvers.Merge())] == ["refused", "granted"]
     assert world.view()["n"] == 6
+
+
+@pytest.mark.parametrize(
+    "initial",
+    [
+        {"": 1},
+        {"a": 1, "b": 2**64},
+        {"a": -(2**63) - 1},
+        {"a": 1, 2: 3},
+        {"\ud800": 1},
+        {"a": 1, "b": {1}},
+        {"a": float("nan")},
+    ],
+)
+def test_every_key_and_value_of_a_first_state_is_checked(initial: Any) -> None:
+    with pytest.raises(InvalidValue):
+        World(initial)
+    assert dict(World({"b": 2**64 - 1, "a": True, "c": [1]}).view()) == {"a": True, "b": 2**64 - 1, "c": (1,)}
+    assert World({"a": True}).digest() != World({"a": 1}).digest()

@@ -390,8 +390,7 @@ def test_changes_do_not_accumulate_while_the_digest_is_not_read(monkeypatch: pyt
         before = world.view()
         world.update({f"{number}": number}, remove=[f"{number - 1}"])
         counting.lighten(before)
-        for key in (f"{number}", f"{number - 1}"):
-            counting.touch(key, before)
+        counting.touch((f"{number}", f"{number - 1}"), before)
         assert counting.waiting <= 53
     assert counting.text(world.view()) == world.digest() == World(world.view()).digest()
 

@@ -49,6 +49,81 @@ _ATOMS = (
 _PLAIN = (*_ATOMS, dt.date, dt.time, dt.timedelta, decimal.Decimal, fractions.Fraction, enum.Enum)
 
 
+_PLAIN_TYPES = frozenset({int, float, complex, bool, str, bytes, type(None)})
+
+
+class _ForeignValue(Exception):
+    """A value is not plain data, and needs the copy of its own class."""
+
+
+def _copy_plain(value: Any, seen: dict[int, Any], made: dict[int, Any]) -> Any:
+    """Return a copy of lists, dicts, sets and tuples of plain values, as `copy.deepcopy` makes it, but much faster.
+
+    `seen` has the copies of earlier values by identity, `made` gets those of this one. Raises `_ForeignValue`.
+    """
+    kind = type(value)
+    if kind in _PLAIN_TYPES:
+        return value
+    found = made.get(id(value), seen.get(id(value)))
+    if found is not None:
+        return found
+    if kind not in (list, dict, set, tuple):
+        raise _ForeignValue
+    flat = _PLAIN_TYPES.issuperset(map(type, value)) and (
+        kind is not dict or _PLAIN_TYPES.issuperset(map(type, value.values()))
+    )
+    copied: Any
+    if flat:
+        copied = value if kind is tuple else value.copy()
+        made[id(value)] = copied
+    elif kind is list:
+        copied = made[id(value)] = []
+        copied.extend([_copy_plain(each, seen, made) for each in value])
+    elif kind is dict:
+        copied = made[id(value)] = {}
+        copied.update([(_copy_plain(name, seen, made), _copy_plain(each, seen, made)) for name, each in value.items()])
+    elif kind is tuple:
+        copied = tuple([_copy_plain(each, seen, made) for each in value])
+        copied = made.setdefault(id(value), copied)
+    else:
+        raise _ForeignValue
+    return copied
+
+
+def _copy_if_plain(value: Any, seen: dict[int, Any]) -> None:
+    """Put the copy of a value, and of all that it holds, into the memo `seen` if it is plain data."""
+    made: dict[int, Any] = {}
+    try:
+        _copy_plain(value, seen, made)
+    except (_ForeignValue, RecursionError):
+        return
+    seen |= made
+
+
+def detach_all(values: Iterable[Any], known: dict[int, bool] | None = None) -> list[Any]:
+    """Return a copy of each value that shares nothing mutable with it. What several of them share, their copies share.
+
+    So what many of them hold is copied once. If one cannot be copied, each is copied alone, as by `detach`.
+    """
+    given, seen = list(values), dict[int, Any]()
+    try:
+        return [each if is_immutable(each, known) else _copied(each, seen, known) for each in given]
+    except Exception:  # noqa: BLE001 - as in `detach`
+        return [detach(each, known=known) for each in given]
+
+
+def _copied(value: Any, seen: dict[int, Any], known: dict[int, bool] | None) -> Any:
+    """Return a deep copy. Raises the errors of the classes of what it holds."""
+    # `copy.deepcopy` takes from its memo what it is not to copy.
+    for each in getattr(value, "__dict__", {}).values():
+        if is_immutable(each, known):
+            seen[id(each)] = each
+        elif id(each) not in seen:
+            _copy_if_plain(each, seen)
+    _copy_if_plain(value, seen)
+    return copy.deepcopy(value, seen)
+
+
 def detach(value: Any, seen: dict[int, Any] | None = None, known: dict[int, bool] | None = None) -> Any:
     """Return a copy that shares nothing mutable with `value`, as far as possible.
 
@@ -59,11 +134,8 @@ def detach(value: Any, seen: dict[int, Any] | None = None, known: dict[int, bool
     """
     if is_immutable(value, known):
         return value
-    seen = {} if seen is None else seen
-    # `copy.deepcopy` takes from its memo what it is not to copy.
-    seen |= {id(each): each for each in getattr(value, "__dict__", {}).values() if is_immutable(each, known)}
     try:
-        return copy.deepcopy(value, seen)
+        return _copied(value, {} if seen is None else seen, known)
     except Exception:  # noqa: BLE001 - any error of a foreign __deepcopy__ means that the value cannot be copied
         return value
 

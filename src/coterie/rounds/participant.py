@@ -22,8 +22,8 @@ _STATELESS = (str, bytes, bool, int, float, type(None))
 class Participant:
     """One agent of a simulation, as it was given: a runtime agent's reference, an object, a function, or None.
 
-    It is copied here and at each `make`, so that a rebuilt agent starts as the first did. `known` is the argument of
-    `detach`, one for all agents of a simulation: they share immutable values.
+    `given` is a copy, and is copied at each `make`, so that a rebuilt agent starts as the first did. `known` is the argument
+    of `detach`, one for all agents of a simulation: they share immutable values.
     """
 
     def __init__(self, name: str, given: Any, known: dict[int, bool] | None = None) -> None:
@@ -32,7 +32,7 @@ class Participant:
             raise InvalidSetting(f"Simulation.agents[{name!r}]", given, need)
         self.name = name
         self._known = known
-        self._given = detach(given, known=known)
+        self._given = given
         # Checked once: an isinstance check of a protocol costs as much as a turn.
         self.keeps_state = isinstance(self._given, Checkpointable | AgentRef)
         """Whether it has `snapshot` and `restore`, or is a runtime agent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
@@ -169,16 +169,82 @@ def own(value: Any, stage: str, *, plain: bool) -> Any:
         return value
 
 
-def for_others(value: Any, stage: str) -> Any:
-    """Return a value for another agent: frozen if it is plain data, else a copy."""
-    try:
-        return freeze(value, stage)
-    except InvalidValue:
-        return detach(value)
+class OwnCopy:
+    """A value that several agents get, and which is copied for one of them when that one asks for it.
+
+    `original` is shared and never changed. One thread at a time uses it.
+    """
+
+    __slots__ = ("_copy", "_made", "original")
+
+    def __init__(self, original: Any) -> None:
+        self.original = original
+        self._copy: Any = None
+        self._made = False
+
+    def take(self) -> Any:
+        """Return the agent's copy."""
+        if not self._made:
+            self._copy, self._made = detach(self.original), True
+        return self._copy
+
+    @property
+    def value(self) -> Any:
+        """The agent's copy if there is one, else the original."""
+        return self._copy if self._made else self.original
+
+
+class StageInputs(Mapping[str, Any]):
+    """The inputs of a turn, with values that are copied when the agent asks for them."""
+
+    __slots__ = ("_inputs",)
+
+    def __init__(self, inputs: Mapping[str, Any]) -> None:
+        self._inputs = inputs
+
+    def __getitem__(self, stage: str) -> Any:
+        value = self._inputs[stage]
+        return value.take() if value.__class__ is OwnCopy else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inputs)
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def inputs_of(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the inputs of an agent as its turn has them."""
+    lazy = any(value.__class__ is OwnCopy for value in inputs.values())
+    return StageInputs(dict(inputs)) if lazy else dict(inputs)
+
+
+def outputs_of(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the inputs of several agents for a together-stage: frozen if they are plain data, else a copy.
+
+    What several agents have got is frozen or copied once.
+    """
+    known: dict[int, Any] = {}
+
+    def for_others(value: Any, stage: str) -> Any:
+        value = value.value if value.__class__ is OwnCopy else value
+        found = known.get(id(value), known)
+        if found is known:
+            try:
+                found = freeze(value, stage)
+            except InvalidValue:
+                found = detach(value)
+            known[id(value)] = found
+        return found
+
+    return {name: {stage: for_others(value, stage) for stage, value in given.items()} for name, given in inputs.items()}
 
 
 def for_each(value: Any, stage: str, agents: int, *, plain: bool) -> list[Any]:
-    """Return a value for each of several agents: one frozen value for all if it is plain data, else a copy for each.
+    """Return a value for each of several agents: one frozen value for all if it is plain data, else an `OwnCopy` for each.
 
     Raises `InvalidValue` if it must be plain data, and is not.
     """
@@ -187,4 +253,5 @@ def for_each(value: Any, stage: str, agents: int, *, plain: bool) -> list[Any]:
     except InvalidValue:
         if plain:
             raise
-        return [detach(value) for _ in range(agents)]
+    original = detach(value)
+    return [OwnCopy(original) for _ in range(agents)]

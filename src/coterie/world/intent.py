@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from coterie.errors import InvalidIntent, InvalidValue
-from coterie.world.state.values import FrozenMapping, as_key, bare, fits, freeze
+from coterie.world.state.values import FrozenMapping, as_key, bare, fits, freeze, frozen_items
 
 _WIDE = 2**63
 """Whole numbers between minus and plus this bound can be recorded."""
@@ -148,7 +148,7 @@ class ExternalEvent(msgspec.Struct, frozen=True):
             raise InvalidValue("remove", f"{self.remove!r} is not a collection of keys")
         if not isinstance(self.details, Mapping):
             raise InvalidValue("details", f"{self.details!r} is not a mapping of names to plain data")
-        changes = FrozenMapping({as_key(key): freeze(value, key) for key, value in self.changes.items()})
+        changes = FrozenMapping(frozen_items(self.changes))
         return ExternalEvent(
             _text("kind", self.kind),
             _text("agent", self.agent),

@@ -324,7 +324,6 @@ def newest_state(log: EventLog) -> tuple[View, Digest, int]:
     for event in log.events(before.sequence + 1):
         making.apply(event)
         if kept is not None:
-            for key in (*event.changes, *event.removed):
-                digest.touch(key, before)
+            digest.touch((*event.changes, *event.removed), before)
     view = making.view()
     return view, digest if kept is not None else Digest.of(view), before.sequence

@@ -377,8 +377,7 @@ class World(AsyncContext):
             self._expiries.add(made.expires)
             with self._lock:
                 self._digest.lighten(before)
-                for key in made.fold.touched:
-                    self._digest.touch(key, before)
+                self._digest.touch(made.fold.touched, before)
                 self._view = view
                 self._history.add(view, events)
                 self._commits += 1

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from coterie.errors import CheckpointRefused, InvalidValue, StageFailed, describe
+from coterie.kernel.checkpoint import detach_all
 from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, verdict_notes
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report, take
@@ -19,7 +20,7 @@ from coterie.rounds.participant import Participant
 from coterie.rounds.plan import Change, Mode, OnError, Plan
 from coterie.rounds.proposals import Verdict, problem_of
 from coterie.rounds.recorded import FORFEITED, JOINED, LEFT, RecordedDecisions, RecordedStep
-from coterie.rounds.turn import Turn, for_each, for_others, own
+from coterie.rounds.turn import Turn, for_each, inputs_of, outputs_of, own
 from coterie.world import Event, ExternalEvent
 
 _MOST_VISITS = 10_000
@@ -38,7 +39,8 @@ class RoundEngine:
         self.graph = plan.graph
         self.replaying = replaying
         known: dict[int, bool] = {}
-        self.participants = {name: Participant(name, agent, known) for name, agent in plan.agents.items()}
+        copies = zip(plan.agents, detach_all(plan.agents.values(), known), strict=True)
+        self.participants = {name: Participant(name, agent, known) for name, agent in copies}
         self.failures = StageFailures()
         self.settling = CommitMaker(plan, ResolverFailures(plan, self.failures))
         self._open_threads()
@@ -125,7 +127,7 @@ class RoundEngine:
         stage = self.graph.stage(token.stage)
         visit = token.visits.get(token.stage, 0)
         place = self.graph.places[token.stage]
-        turn = Turn(token.name, token.round, stage, place, view, dict(token.inputs), self.plan.seed, visit, token.intended)
+        turn = Turn(token.name, token.round, stage, place, view, inputs_of(token.inputs), self.plan.seed, visit, token.intended)
         token.visits = {**token.visits, token.stage: visit + 1}
         self.table.move(token, Status.RUNNING, token.round)
         token.turn, token.sequence = turn, view.sequence
@@ -152,7 +154,7 @@ class RoundEngine:
             problems = [problem_of(each, self.plan.mechanisms, self.plan.resolver) for each in proposals]
         self.unsound = [Verdict(each, False, why) for each, why in zip(proposals, problems, strict=True) if why]  # noqa: FBT003 - a field
         sound = [each for each, why in zip(proposals, problems, strict=True) if not why]
-        outputs = {token.name: {name: for_others(value, name) for name, value in token.inputs.items()} for token in tokens}
+        outputs = outputs_of({token.name: token.inputs for token in tokens})
         place = self.graph.places[stage.name]
         # Taken alone, each agent's gathering has a number of its own, whatever the order of arrival.
         alone = self.plan.mode.alone
@@ -291,7 +293,7 @@ class RoundEngine:
                 passage = Turn(
                     token.name, token.round, stage, turn.place, turn.view, token.inputs, self.plan.seed, turn.visit, 0
                 )
-            passage.inputs = token.inputs
+            passage.inputs = inputs_of(token.inputs)
             if turn.stage in self.graph.conditional:
                 with self.watch.during(f"the condition after {turn.stage} of {token.name} in round {token.round}"):
                     target = self.graph.next(turn.stage, passage)

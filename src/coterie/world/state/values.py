@@ -112,6 +112,17 @@ def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901, 
     raise InvalidValue(key, f"a {kind.__module__}.{kind.__qualname__} is not plain data{_remedy(value)}")
 
 
+def frozen_items(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a new dict with valid keys and frozen values. Raises `InvalidValue`. Fast for ordinary keys and numbers."""
+    ordinary = (
+        changes.__class__ is dict
+        and all(key.__class__ is str and key.isascii() for key in changes)
+        and "" not in changes
+        and all(value.__class__ is int and _LEAST <= value <= _MOST for value in changes.values())
+    )
+    return dict(changes) if ordinary else {as_key(key): freeze(value, key) for key, value in changes.items()}
+
+
 def scalar(value: Any) -> Any:
     """Return a scalar of NumPy as a Python number, and other values unchanged."""
     numpy = sys.modules.get("numpy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -166,10 +166,16 @@ class Digest:
         """The number of pending changes."""
         return len(self._before)
 
-    def touch(self, key: str, before: View) -> None:
-        """Record that a key has changed since `before`."""
-        if key not in self._before:
-            self._before[key] = (before.keys_map.get(key, MISSING), before.deadlines_map.get(key))
+    def touch(self, keys: Iterable[str], before: View) -> None:
+        """Record that keys have changed since `before`."""
+        known = self._before
+        if not known and not len(before):
+            known.update(dict.fromkeys(keys, (MISSING, None)))
+            return
+        values, deadlines = before.keys_map, before.deadlines_map
+        for key in keys:
+            if key not in known:
+                known[key] = (values.get(key, MISSING), deadlines.get(key))
 
     def total(self, view: View) -> int:
         """Return the sum for `view`, the state after all recorded changes."""
