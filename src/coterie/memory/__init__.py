@@ -9,6 +9,7 @@ from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put, RecordFilter, SearchHit, SearchQuery, Touch
 from coterie.memory.embedding import Embedder, LocalEmbedder, OpenAIEmbedder
 from coterie.memory.exposition import MemoryCollector
+from coterie.memory.fields import any_of, at_least, at_most, has
 from coterie.memory.mind.agent_memory import AgentMemory
 from coterie.memory.mind.consolidation import Insight, Summariser
 from coterie.memory.mind.eviction import EvictionPolicy
@@ -44,4 +45,8 @@ __all__ = [
     "TieredMemory",
     "Touch",
     "Weights",
+    "any_of",
+    "at_least",
+    "at_most",
+    "has",
 ]

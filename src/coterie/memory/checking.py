@@ -43,9 +43,14 @@ def check_agent(agent: Any) -> str:
 
 def check_importance(importance: Any) -> float:
     """Return `importance` as a float; raise `InvalidMemory` unless it is a number from 0 to 1."""
-    if isinstance(importance, bool) or not isinstance(importance, int | float) or not 0.0 <= importance <= 1.0:
-        raise InvalidMemory("importance", importance, "give a number from 0 to 1")
-    return float(importance)
+    return check_share("importance", importance)
+
+
+def check_share(what: str, share: Any) -> float:
+    """Return `share` as a float; raise `InvalidMemory` unless it is a number from 0 to 1."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share <= 1.0:
+        raise InvalidMemory(what, share, "give a number from 0 to 1")
+    return float(share)
 
 
 def check_seconds(what: str, seconds: Any) -> float | None:

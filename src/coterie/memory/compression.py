@@ -179,8 +179,16 @@ class CompressedBackend:
 
     def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
-        found = self._backend.recent(which, limit)
-        return [self._unpack(record) for record in found if not record.key.startswith(DICTIONARY_PREFIX)]
+        # The fields of a compressed value are unknown to the backend.
+        below = replace(which, where=())
+        wanted = limit
+        while True:
+            found = self._backend.recent(below, wanted)
+            records = [self._unpack(record) for record in found if not record.key.startswith(DICTIONARY_PREFIX)]
+            chosen = [record for record in records if which.names_fields_of(record)] if which.where else records
+            if not which.where or len(chosen) >= limit or len(found) < wanted:
+                return chosen[:limit]
+            wanted *= 4
 
     def count(self) -> int:
         """Return the number of records without dictionaries."""

@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
+from coterie.memory.fields import FieldTest, fields_of
 from coterie.memory.record import MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 
 
@@ -53,7 +54,7 @@ ArchiveChange: TypeAlias = Put | Delete | Touch
 
 
 class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """The records to read: their owners, kinds and times."""
+    """The records to read: their owners, kinds, times and fields."""
 
     agents: tuple[str, ...] = ()
     """The owners; empty means all agents."""
@@ -63,19 +64,29 @@ class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Created at this time or later."""
     before: float | None = None
     """Created before this time."""
+    where: tuple[tuple[str, FieldTest], ...] = ()
+    """Tests of fields of the value, by name: see `coterie.memory.fields`. All have to be met."""
 
     def is_met_by(self, record: MemoryRecord) -> bool:
-        """Return whether a record has one of the owners, one of the kinds and a time of creation in between."""
+        """Return whether a record has one of the owners and kinds, a time of creation in between, and such fields."""
         return (
             (not self.agents or record.agent in self.agents)
             and self.names_kind_of(record)
             and (self.after is None or record.created >= self.after)
             and (self.before is None or record.created < self.before)
+            and self.names_fields_of(record)
         )
 
     def names_kind_of(self, record: MemoryRecord) -> bool:
         """Return whether a record has one of the kinds."""
         return record.kind in self.kinds if self.kinds else record.kind != MemoryKind.INTERNAL
+
+    def names_fields_of(self, record: MemoryRecord) -> bool:
+        """Return whether the value of a record passes all tests."""
+        if not self.where:
+            return True
+        fields = fields_of(record.value)
+        return all(name in fields and test.is_met_by(fields[name]) for name, test in self.where)
 
 
 class SearchQuery(RecordFilter, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -27,7 +27,7 @@ from coterie.memory.checking import (
     check_time,
 )
 from coterie.memory.config import MemoryConfig
-from coterie.memory.contract import Archive, Backend, Delete, SearchHit
+from coterie.memory.contract import Archive, Backend, Delete, RecordFilter, SearchHit
 from coterie.memory.ending import MemoryEnd
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision, MemoryKind, MemoryRecord, Tier
 from coterie.memory.records import RecordStore
@@ -258,13 +258,15 @@ class TieredMemory(AsyncContext):
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> list[MemoryRecord]:
         """Return the newest memories of one agent, of several or of all, newest first.
 
-        `kinds`, `after` (inclusive) and `before` (exclusive) restrict kind and time of creation. Raises `InvalidMemory`.
+        `kinds`, `after` (inclusive) and `before` (exclusive) restrict kind and time of creation. `where` tests fields of the
+        values: ``{"speaker": "Ann", "tags": has("food"), "price": at_most(5)}``. Raises `InvalidMemory`.
         """
         self._store.check_open()
-        which = filter_of(agent, kinds, after, before)
+        which = filter_of(agent, kinds, after, before, where)
         return self._store.lists.recent(which, check_count("limit", limit))
 
     def search(
@@ -276,12 +278,18 @@ class TieredMemory(AsyncContext):
         kinds: Sequence[str] = (),
         after: float | None = None,
         before: float | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> list[SearchHit]:
         """Return the memories that share words with a question, best first, in any language.
 
-        Words match in every case, form and accent; function words are ignored. Raises `InvalidMemory`.
+        Words match in every case, form and accent; function words are ignored. The other arguments are those of `recent`.
+        Raises `InvalidMemory`.
         """
-        query = query_of(question, limit, filter_of(agent, kinds, after, before))
+        return self.search_within(question, filter_of(agent, kinds, after, before, where), limit)
+
+    def search_within(self, question: str, which: RecordFilter, limit: int) -> list[SearchHit]:
+        """Return the memories of a filter that share words with a question, best first. Raises `InvalidMemory`."""
+        query = query_of(question, limit, which)
         self._store.check_open()
         return self._store.lists.search(query) if limit else []
 

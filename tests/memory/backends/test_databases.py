@@ -165,6 +165,7 @@ def old_file(path: Path, texts: list[str]) -> None:
             write.execute(f"DROP TRIGGER {name}")
         write.execute("DROP TABLE memory_terms")
         write.execute("DROP TABLE memory_due")
+        write.execute("ALTER TABLE memories DROP COLUMN fields")
         write.execute("DELETE FROM memory_marks WHERE name = 'analysis'")
         tokenizer = "content = 'memories', content_rowid = 'number', tokenize = 'porter unicode61'"
         write.execute(f"CREATE VIRTUAL TABLE memory_texts USING fts5 (text, context, owner, {tokenizer})")

@@ -59,7 +59,9 @@ class InProcessBackend:
             names = dict.fromkeys(which.agents or self._times)
             lines = [self._backwards(self._times[name], which.after, which.before) for name in names if name in self._times]
             records = (self._records[key] for _, _, key in heapq.merge(*lines, reverse=True))
-            return list(islice((record for record in records if which.names_kind_of(record)), limit))
+            return list(
+                islice((record for record in records if which.names_kind_of(record) and which.names_fields_of(record)), limit)
+            )
 
     def count(self) -> int:
         """Return the number of records."""

@@ -23,6 +23,7 @@ from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.text.analysis import VERSION
 from coterie.memory.text.ranking import MOST_COUNTED, MOST_TOTAL, Document, QuestionTerms, candidates_for, rarest
 from coterie.storage import ReadTransaction, Transaction
+from coterie.storage.dialect import Dialect
 
 _COUNTED_IN_CONTEXT = 50
 """The positions of a term in a `tsvector` tell only how often it occurs: in the text from 1 on, in the context from 201 on. A
@@ -106,7 +107,7 @@ class PostgresText:
         chosen = rarest(frequencies, full_text.BUDGET)
         if not chosen:
             return []
-        where, values = conditions_of(query)
+        where, values = conditions_of(query, Dialect.POSTGRES)
         # Rare words weigh more, and long texts weigh less (the 1 as the last argument).
         score = " + ".join("ts_rank('{0, 0, 0.5, 1}', terms, ?::tsquery, 1) * ?::float8" for _ in chosen)
         scored = [part for place in chosen for part in (groups[place], math.log(1.0 + MOST_TOTAL / frequencies[place]))]

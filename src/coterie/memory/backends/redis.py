@@ -154,7 +154,9 @@ class RedisBackend:
         while True:
             keys = self._ask(partial(self._page, line, highest, lowest, offset, size))
             records = self.get([key.decode() for key, _ in keys])
-            found.update((key, each) for key, each in records.items() if which.names_kind_of(each))
+            found.update(
+                (key, each) for key, each in records.items() if which.names_kind_of(each) and which.names_fields_of(each)
+            )
             times = sorted((each.created for each in found.values()), reverse=True)
             # Among equal times the newest version comes first, which Redis does not know: read to the end of that time.
             if len(keys) < size or (len(times) >= limit and float(keys[-1][1]) < times[limit - 1]):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from coterie.errors import StorageFull, StorageLocked, StorageUnavailable, TierUnavailable
 from coterie.errors.storage import StorageBusy
+from coterie.memory.backends.field_sql import add_fields, condition_of, stored_fields, value_of_fields
 from coterie.memory.contract import Change, Delete, Put, RecordFilter, Touch
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.storage import Database, Row, Schema, Transaction
@@ -93,9 +94,10 @@ class SqlBackend:
         """Create the tables. `columns` are further columns that `_more_values` fills, each with the SQL of a value."""
         self._database = database
         self._name = name
-        columns = {**dict.fromkeys(_COLUMNS, "?"), **(columns or {})}
+        fields = {"fields": value_of_fields(database.dialect)}
+        columns = {**dict.fromkeys(_COLUMNS, "?"), **fields, **(columns or {})}
         try:
-            database.migrate(Schema(name, (tables(name), *more)))
+            database.migrate(Schema(name, (tables(name), *more, add_fields(name))))
         except BaseException:
             database.close()
             raise
@@ -146,7 +148,7 @@ class SqlBackend:
 
     def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
         """Return the newest records, newest first."""
-        conditions, values = conditions_of(which)
+        conditions, values = conditions_of(which, self._database.dialect)
         end = "ORDER BY created DESC, version DESC LIMIT ?"
         if not which.agents:
             return self._records(f"WHERE {conditions} {end}", (*values, limit))
@@ -247,6 +249,7 @@ class SqlBackend:
             context,
             msgspec.json.encode(record.sources).decode() if record.sources else "",
             record.model,
+            stored_fields(record.value),
             *self._more_values(record),
         )
 
@@ -276,9 +279,9 @@ def record_of(row: Row) -> MemoryRecord:
     return record
 
 
-def conditions_of(which: RecordFilter, table: str = "") -> tuple[str, list[str | float]]:
-    """Return the SQL condition for the kinds and times of a filter, and its values."""
-    conditions, values = [f"{table}kind <> '{MemoryKind.INTERNAL}'"], list[str | float]()
+def conditions_of(which: RecordFilter, dialect: Dialect, table: str = "") -> tuple[str, list[Any]]:
+    """Return the SQL condition for the kinds, times and fields of a filter, and its values."""
+    conditions, values = [f"{table}kind <> '{MemoryKind.INTERNAL}'"], list[Any]()
     if which.kinds:
         conditions = [f"{table}kind IN ({', '.join('?' for _ in which.kinds)})"]
         values += [str(kind) for kind in which.kinds]
@@ -286,4 +289,8 @@ def conditions_of(which: RecordFilter, table: str = "") -> tuple[str, list[str |
         if limit is not None:
             conditions.append(f"{table}created {sign} ?")
             values.append(float(limit))
+    for name, test in which.where:
+        condition, more = condition_of(dialect, table, name, test)
+        conditions.append(condition)
+        values += more
     return " AND ".join(conditions), values

@@ -20,6 +20,7 @@ from coterie.memory.record import MemoryRecord
 from coterie.memory.text.analysis import VERSION
 from coterie.memory.text.ranking import MOST_TOTAL, QuestionTerms, candidates_for, rarest
 from coterie.storage import ReadTransaction, Transaction
+from coterie.storage.dialect import Dialect
 
 _MARK = "(SELECT mark FROM memory_marks WHERE name = 'indexed')"
 
@@ -120,10 +121,10 @@ class SqliteText:
         chosen = rarest(frequencies, full_text.BUDGET)
         if not chosen:
             return []
-        conditions, values = conditions_of(query, "found.")
+        conditions, values = conditions_of(query, Dialect.SQLITE, "found.")
         fields = ", ".join(f"memories.{column}" for column in FIELDS)
         join = ""
-        if query.kinds or query.after is not None or query.before is not None:
+        if query.kinds or query.after is not None or query.before is not None or query.where:
             join = f"JOIN memories AS found ON found.number = memory_terms.rowid AND {conditions}"
         else:
             # Internal records are not in the index.

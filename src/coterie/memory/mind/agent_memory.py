@@ -14,7 +14,7 @@ from coterie.memory.checking import (
     check_count,
     check_importance,
     check_kinds,
-    check_question,
+    check_share,
     check_text,
     check_texts,
     check_time,
@@ -30,6 +30,7 @@ from coterie.memory.mind.writer import EpisodeWriter
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.text.values import text_of
 from coterie.memory.tiered import TieredMemory
+from coterie.memory.tiers.questions import filter_of
 from coterie.memory.tiers.rules import strength
 
 _log = logging.getLogger(__name__)
@@ -194,9 +195,14 @@ class AgentMemory:
         kinds: Sequence[str] = (MemoryKind.EPISODE,),
         after: float | None = None,
         before: float | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> list[Memory]:
-        """Return the newest episodes, or memories of other `kinds`, newest first. Raises `InvalidMemory`."""
-        found = self._memory.recent(self.agent, limit, kinds=check_kinds(kinds) or _KINDS, after=after, before=before)
+        """Return the newest episodes, or memories of other `kinds`, newest first. Raises `InvalidMemory`.
+
+        `where` tests fields of the values, as in `recall`.
+        """
+        kinds = check_kinds(kinds) or _KINDS
+        found = self._memory.recent(self.agent, limit, kinds=kinds, after=after, before=before, where=where)
         return [self._seen(record) for record in found]
 
     def recall(
@@ -209,31 +215,33 @@ class AgentMemory:
         after: float | None = None,
         before: float | None = None,
         valid_at: float | None = None,
+        where: Mapping[str, Any] | None = None,
+        least: float = 0.0,
         count: bool = True,
     ) -> list[Memory]:
-        """Return the `k` memories that answer a question best, best first.
+        """Return the `k` memories that answer a question best, best first; none if none has to do with it.
 
         They are ranked by words and, with an embedder, by meaning; recency and importance decide between equals, unless
-        `weights` say otherwise. Memories that are not valid now, or at `valid_at`, are left out. Each returned memory is
-        counted as used, unless `count` is False. Raises `InvalidMemory` for an invalid argument.
+        `weights` say otherwise. Each has a word in common with the question, or a similar meaning, and a score of at least
+        `least`, from 0 to 1. Memories that are not valid now, or at `valid_at`, are left out. `where` tests fields of the
+        values: ``{"speaker": "Ann", "tags": has("food"), "price": at_most(5)}``. Each returned memory is counted as used,
+        unless `count` is False. Raises `InvalidMemory` for an invalid argument.
         """
         check_count("k", k)
+        check_share("least", least)
         at = check_time("time to be valid at", valid_at)
         at = at if at is not None else self._memory.clock.time()
         if weights is not None:
             check_instance("weights", weights, Weights, "Weights, or None")
         found = rank_memories(
             self._memory,
-            self.agent,
-            check_question(question),
+            question,
             k,
             weights=weights if weights is not None else self._weights,
             meaning=self._meaning,
-            kinds=check_kinds(kinds),
-            after=check_time("after", after),
-            before=check_time("before", before),
+            which=filter_of(self.agent, check_kinds(kinds) or _KINDS, after, before, where),
         )
-        chosen = [each for each in found if _valid(each[0], at)][:k]
+        chosen = [each for each in found if each[1] >= least and _valid(each[0], at)][:k]
         if count:
             for record, _, _ in chosen:
                 self._memory.records.count_use(record)

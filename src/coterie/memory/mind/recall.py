@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from coterie.concurrency import CONTAINED, Rank, new_lock
 from coterie.errors import ExtraMissing
 from coterie.kernel import check_number
+from coterie.memory.contract import RecordFilter
 from coterie.memory.embedding import CachedEmbedder, Embedder, VectorIndex, pack_vector
 from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.tiered import TieredMemory
@@ -24,7 +25,7 @@ class Weights:
     """
 
     text: float = 1.0
-    """BM25 of the words in common with the question, relative to the best."""
+    """BM25 of the words in common with the question: that of the best match is the part of the question that it has."""
     meaning: float = 1.0
     """Similarity of the vectors, from the farthest found to the nearest. Counts only with an embedder."""
     recency: float = 0.05
@@ -132,34 +133,31 @@ class AgentEmbeddings:
 
 def rank_memories(
     memory: TieredMemory,
-    agent: str,
     question: str,
     k: int,
     *,
     weights: Weights,
     meaning: AgentEmbeddings | None,
-    kinds: Sequence[str] = (),
-    after: float | None = None,
-    before: float | None = None,
+    which: RecordFilter,
 ) -> list[tuple[MemoryRecord, float, dict[str, float]]]:
     """Return the memories that answer a question best, with scores and their parts, best first.
 
-    The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. The newest memories are always
-    candidates.
+    The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. Memories without words in common with
+    the question and without a similar meaning are left out.
     """
     now = memory.clock.time()
     most = max(_CANDIDATES, 3 * k)
-    of = tuple(kinds) or _KINDS
-    hits = memory.search(question, agent, most, kinds=of, after=after, before=before)
+    hits = memory.search_within(question, which, most)
     found = {hit.record.key: hit.record for hit in hits}
     text = normalised({hit.record.key: hit.score for hit in hits})
+    if hits:
+        # The best match is as good as the part of the question that it has.
+        text = {key: score * hits[0].coverage for key, score in text.items()}
     near = meaning.nearest(question, most) if meaning is not None else {}
     for record in memory.records.get_many(key for key in near if key not in found).values():
-        if record.agent == agent and record.kind in of and _within(record, after, before):
+        if which.is_met_by(record):
             found[record.key] = record
     nearness = rescaled({key: score for key, score in near.items() if key in found})
-    for record in memory.recent(agent, k, kinds=of, after=after, before=before):
-        found.setdefault(record.key, record)
     counts = {"text": weights.text, "recency": weights.recency, "importance": weights.importance}
     if nearness:
         counts["meaning"] = weights.meaning
@@ -175,7 +173,3 @@ def rank_memories(
         ranked.append((record, convex_sum(parts, counts), parts))
     ranked.sort(key=lambda each: (each[1], each[0].created, each[0].version), reverse=True)
     return ranked
-
-
-def _within(record: MemoryRecord, after: float | None, before: float | None) -> bool:
-    return (after is None or record.created >= after) and (before is None or record.created < before)

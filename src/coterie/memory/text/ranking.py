@@ -71,7 +71,9 @@ class QuestionTerms:
                 if weighted > 0.0:
                     score += rarity * weighted * (_K1 + 1.0) / (weighted + _K1)
                     covered += rarity * max(
-                        weight for term, weight in forms.items() if term in each.text or term in each.context
+                        weight if term in each.text else CONTEXT * weight
+                        for term, weight in forms.items()
+                        if term in each.text or term in each.context
                     )
             ranks.append(DocumentRank(score, covered / whole))
         return ranks

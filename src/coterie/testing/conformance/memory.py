@@ -12,6 +12,7 @@ from coterie.kernel import stream
 from coterie.memory import Archive, Backend, Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier, Touch
 from coterie.memory.contract import RecordFilter
 from coterie.memory.record import MaintenanceAction, MaintenanceDecision
+from coterie.testing.conformance.memory_fields import FieldFilters
 from coterie.testing.conformance.memory_languages import ManyLanguages
 from coterie.testing.waiting import run_together
 
@@ -21,7 +22,7 @@ def record(key: str, version: int = 1, **fields: Any) -> MemoryRecord:
     return MemoryRecord(**{"id": f"id of {key}", "key": key, "version": version, "value": b"\xc0", **fields})
 
 
-class BackendConformance:
+class BackendConformance(FieldFilters):
     """The contract of every backend. Override the fixture `backend`: it yields an empty one and closes it."""
 
     @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from coterie.memory import Archive, MemoryRecord, Put, SearchQuery
 from coterie.memory.backends.in_process import InProcessArchive
 from coterie.memory.text.analysis import question_of
@@ -55,14 +53,14 @@ SENTENCES: dict[str, tuple[str, tuple[str, ...]]] = {
 class ManyLanguages:
     """The words of all languages are found. A part of `ArchiveConformance`."""
 
-    @pytest.mark.parametrize("language", SENTENCES)
-    def test_a_word_is_found_in_every_case_form_and_accent(self, archive: Archive, language: str) -> None:
+    def test_a_word_is_found_in_every_case_form_and_accent(self, archive: Archive) -> None:
         archive.write([Put(_record(name, n + 1, text)) for n, (name, (text, _)) in enumerate(SENTENCES.items())])
-        for question in SENTENCES[language][1]:
-            words, languages = question_of(question)
-            found = [hit.record.key for hit in archive.search(SearchQuery(words, languages=languages))]
-            assert found, f"{question} finds nothing"
-            assert found[0] == language, f"{question} finds {found}"
+        for language, (_, questions) in SENTENCES.items():
+            for question in questions:
+                words, languages = question_of(question)
+                found = [hit.record.key for hit in archive.search(SearchQuery(words, languages=languages))]
+                assert found, f"{question} finds nothing"
+                assert found[0] == language, f"{question} finds {found}"
 
     def test_words_in_no_memory_find_nothing(self, archive: Archive) -> None:
         archive.write([Put(_record(name, n + 1, text)) for n, (name, (text, _)) in enumerate(SENTENCES.items())])
