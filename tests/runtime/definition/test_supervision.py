@@ -41,7 +41,7 @@ def test_without_jitter_delays_grow_to_their_limit() -> None:
 )
 def test_an_invalid_backoff_is_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"Backoff\.\w+=.*: need a number"):
-        Backoff(**arguments)
+        Backoff(**arguments)  # type: ignore[arg-type] # the number of restarts at once is not among them
 
 
 def test_policies_are_values() -> None:
@@ -58,11 +58,20 @@ class _NoChance(Random):
 
 def test_a_name_for_a_policy_will_do() -> None:
     assert Supervision("one_for_all").strategy is Strategy.ONE_FOR_ALL  # type: ignore[arg-type] # a name will do
-    assert Supervision(backoff=0.5).delay(1, _NoChance()) == 0.5
+    assert Supervision(backoff=0.5).delay(1, 1, _NoChance()) == 0.5
     with pytest.raises(ValueError, match="all-for-none"):
         Supervision("all-for-none")  # type: ignore[arg-type] # on purpose
     with pytest.raises(ValueError, match="max_restarts=-1"):
         Supervision(max_restarts=-1)
+
+
+def test_by_default_the_first_restart_within_the_window_comes_at_once() -> None:
+    policy = Supervision()
+    # An agent that fails again and again, and one that handles messages in between.
+    assert [policy.delay(number, number, _NoChance()) for number in (1, 2, 3)] == [0.0, 0.05, 0.1]
+    assert [policy.delay(number, 1, _NoChance()) for number in (1, 2, 3, 1)] == [0.0, 0.05, 0.05, 0.0]
+    with pytest.raises(ValueError, match="at_once=-1"):
+        Backoff(at_once=-1)
 
 
 def test_the_delay_grows_with_the_restarts_between_which_nothing_was_handled() -> None:

@@ -111,7 +111,7 @@ class Lifecycle:
         cell.log.limited(ERROR, "failed, restart %d follows: %s", permitted, describe(error), exc_info=error)
         self.phase = Phase.RESTARTING
         in_a_row = self.history.in_a_row(cell.outcomes.handled)
-        delay = cell.supervision_group.policy_of(cell).delay(in_a_row, cell.services.random)
+        delay = cell.supervision_group.policy_of(cell).delay(permitted, in_a_row, cell.services.random)
         # An agent that is stopping restarts no others; it is rebuilt only to handle its queued messages.
         if self._drain or cell.supervision_group.policy_of(cell).strategy is Strategy.ONE_FOR_ONE:
             self._run(self._restart_after(error, delay))

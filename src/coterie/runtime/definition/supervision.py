@@ -32,13 +32,15 @@ class Backoff:
     """The delay before a restart: it grows each time, up to a limit, with random jitter. Raises `InvalidSetting`."""
 
     initial: float = 0.05
-    """Seconds before the first restart."""
+    """Seconds before the first restart that is delayed."""
     factor: float = 2.0
     """The factor between one delay and the next."""
     maximum: float = _LONGEST
     """The longest delay, in seconds."""
     jitter: float = 0.1
     """The random part of a delay, from 0 to 1: the delay is shortened by up to this share."""
+    at_once: int = 0
+    """The number of restarts within the policy's window that come without a delay, before the first that is delayed."""
 
     def __post_init__(self) -> None:
         check_number("Backoff.initial", self.initial)
@@ -47,9 +49,10 @@ class Backoff:
         check_number("Backoff.jitter", self.jitter)
         if self.jitter > 1:
             raise InvalidSetting("Backoff.jitter", self.jitter, "a number from 0 to 1")
+        check_number("Backoff.at_once", self.at_once, whole=True)
 
     def delay(self, restart: int, random: Random) -> float:
-        """Return the seconds to wait before the restart of that number, counted from 1."""
+        """Return the seconds to wait before the delayed restart of that number, counted from 1."""
         # Beyond 64 doublings every limit has been reached; the power itself would overflow.
         full = min(self.maximum, self.initial * self.factor ** min(restart - 1, 64))
         return full * (1 - self.jitter * random.random())
@@ -73,8 +76,9 @@ class Supervision:
     """The treatment of an agent that holds its thread longer than the runtime's `stall_after`: "report" only tells of it.
     With "replace" it counts as failed: its thread is given up, and the agent is rebuilt on another. The code in which it is
     stuck goes on, and must not be needed any more."""
-    backoff: Backoff | float = field(default_factory=Backoff)
-    """A number stands for a `Backoff` that begins with so many seconds."""
+    backoff: Backoff | float = field(default_factory=lambda: Backoff(at_once=1))
+    """By default the first restart within the window comes at once. A number stands for a `Backoff` that begins with so many
+    seconds, from the first restart on."""
 
     def __post_init__(self) -> None:
         check_number("Supervision.max_restarts", self.max_restarts, whole=True)
@@ -87,10 +91,11 @@ class Supervision:
             initial = float(self.backoff)
             object.__setattr__(self, "backoff", Backoff(initial, maximum=max(initial, _LONGEST)))
 
-    def delay(self, restart: int, random: Random) -> float:
-        """Return the seconds to wait before the restart of that number, counted from 1."""
+    def delay(self, in_window: int, in_a_row: int, random: Random) -> float:
+        """Return the seconds to wait before a restart: its number within the window, and in a row, both counted from 1."""
         assert isinstance(self.backoff, Backoff)
-        return self.backoff.delay(restart, random)
+        at_once = self.backoff.at_once
+        return 0.0 if in_window <= at_once else self.backoff.delay(max(1, in_a_row - at_once), random)
 
 
 class RestartHistory:
