@@ -16,6 +16,7 @@ from coterie import (
     MailboxFull,
     MailboxPolicy,
     Message,
+    Reply,
     Request,
     Runtime,
     Unhandled,
@@ -45,6 +46,17 @@ from coterie.testing.conformance.base import (
 )
 from coterie.testing.conformance.supervising import AT_ONCE
 from coterie.testing.conformance.supervision_groups import News, Watch, Watcher
+
+
+class Clerk(Agent):
+    """Passes asks on."""
+
+    def __init__(self, to: AgentRef) -> None:
+        self.to = to
+
+    @on
+    def sleep(self, message: Sleep) -> Reply[int]:
+        return self.to.ask(message, timeout=None)
 
 
 class Pair:
@@ -210,6 +222,24 @@ def test_an_ask_that_times_out_here_cancels_the_handler_there() -> None:
         assert agent.ask(Echo(1)).result(10) == 1
         assert pair.there._services.node_link._asking == {}
         assert pair.here._services.node_link._asked == {}
+
+
+@pytest.mark.parametrize("away", [True, False])
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_ask_that_was_passed_on_is_cancelled_with_the_one_it_answers(*, away: bool, strict: bool) -> None:
+    clock = ManualClock()
+    with ExitStack() as stack:
+        pair = Pair(stack, LocalTransport(), clock=clock, strict=strict)
+        recorder = pair.there.spawn(Recorder)
+        clerk = pair.there.spawn(Clerk, recorder)
+        asked = pair.seen_from_here(clerk) if away else clerk
+        assert asked.ask(Sleep(0.0, 5), timeout=None).result(10) == 5
+        reply = asked.ask(Sleep(60.0), timeout=1.0)
+        eventually(lambda: pair.there.health()[recorder.name].state == "waiting")
+        clock.advance(1.0)
+        assert isinstance(reply.exception(), AskTimeout)
+        eventually(lambda: pair.there.metrics().totals.cancelled == 1)
+        assert recorder.ask(Echo(1), timeout=None).result(10) == 1
 
 
 def test_asks_end_whatever_gets_lost() -> None:

@@ -281,7 +281,7 @@ class LoopbackEndpoint(RemoteEndpoint):
 class RemoteReply:
     """The reply to an ask of another node. Safe from any thread: `_lock` lets only the first outcome count."""
 
-    __slots__ = ("_agent", "_done", "_lock", "_node", "_source", "correlation", "request")
+    __slots__ = ("_agent", "_callback", "_done", "_lock", "_node", "_source", "correlation", "request")
 
     def __init__(self, node: Connection, source: str, correlation: int, agent: str) -> None:
         self.correlation = correlation
@@ -291,6 +291,7 @@ class RemoteReply:
         self._agent = agent
         self._lock = new_lock(Rank.COMPLETION)
         self._done = False
+        self._callback: Callable[[], object] | None = None
 
     @property
     def done(self) -> bool:
@@ -301,13 +302,23 @@ class RemoteReply:
         """Record that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
         return not self._done
 
+    def add_callback(self, callback: Callable[[], object]) -> None:
+        """Call `callback`, which must be short, when the ask has ended; immediately if it has. Only one may be given."""
+        with self._lock:
+            if not self._done:
+                self._callback = callback
+                return
+        callback()
+
     def withdraw(self) -> bool:
         """End the ask without an answer. Return whether it had not ended yet."""
         with self._lock:
-            first = not self._done
-            self._done = True
+            first, callback = not self._done, self._callback
+            self._done, self._callback = True, None
         if first:
             self._node.asks_no_more(self._source, self.correlation)
+        if callback is not None:
+            callback()
         return first
 
     def succeed(self, value: Any) -> bool:

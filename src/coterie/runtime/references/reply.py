@@ -160,7 +160,9 @@ class Reply(Completion, Generic[R_co]):
         outcome = getattr(asked, "inner", asked)
         if isinstance(outcome, Completion):
             self._follow(outcome)
-            outcome.add_callback(lambda: self.cancel("the ask that it was passed on for has ended"))
+        at_end = getattr(outcome, "add_callback", None)
+        if at_end is not None:
+            at_end(lambda: self.cancel("the ask that it was passed on for has ended"))
         self.add_callback(answered)
 
     def _follow(self, outcome: Completion) -> None:
