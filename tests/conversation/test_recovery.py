@@ -1,6 +1,7 @@
 """Recovery after a crash: ended operations do not run again, and unknown outcomes are resolved."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -349,6 +350,37 @@ def test_a_write_that_was_interrupted_again_and_again_is_left_to_the_user(tmp_pa
         async with Life(idempotent=True).chat(tmp_path) as chat:
             await chat.settle()
             assert state_of(chat, 1) is S.UNKNOWN
+
+    run(work)
+
+
+@pytest.mark.parametrize("effect", ["read", "write"])
+def test_the_ends_of_the_process_after_a_signal_do_not_count_as_interruptions(tmp_path: Path, effect: Any) -> None:
+    options = {"effect": effect, "idempotent": True}
+
+    async def work() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(4):
+                # Each process takes the conversation over while the one before is at work, as after a kill.
+                life = Life(**options)
+                chat = life.chat(tmp_path)
+                stack.push_async_callback(chat.aclose)
+                await chat.ready()
+                if not number:
+                    await chat.send("!work").answer()
+                await life.began
+                if number % 2:
+                    draining = asyncio.ensure_future(chat.conversations.drain(0.2))
+                    stack.callback(draining.cancel)
+                    while not operation(chat, 1).draining:
+                        await asyncio.sleep(0.001)
+            last = Life(**options)
+            last.gate.set()
+            chat = await stack.enter_async_context(last.chat(tmp_path))
+            await chat.ready()
+            await chat.settle()
+            ended = operation(chat, 1)
+            assert (ended.state, ended.attempt, ended.interrupted) == (S.SUCCEEDED, 5, 2)
 
     run(work)
 

@@ -41,7 +41,7 @@ def move(operation: Operation, state: OperationState, **changes: Any) -> Operati
 
 def begin(operation: Operation, now: float) -> Operation:
     """Return the operation with its next attempt started."""
-    fresh = {"fraction": 0.0, "line": "", "content": "", "detail": "", "halted": False}
+    fresh = {"fraction": 0.0, "line": "", "content": "", "detail": "", "halted": False, "draining": False}
     return move(operation, _S.RUNNING, started_at=now, attempt=operation.attempt + 1, **fresh)
 
 

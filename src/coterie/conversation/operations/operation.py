@@ -112,6 +112,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """True after a cancel request."""
     halted: bool = False
     """True if the process, at an orderly end of its own, stopped the latest attempt before its point of no return."""
+    draining: bool = False
+    """True if the process had begun an orderly end while the latest attempt ran."""
+    interrupted: int = 0
+    """Number of attempts during which a process ended without an orderly end."""
     content: str = ""
     """Its result as text for the model, or the error."""
     detail: str = ""

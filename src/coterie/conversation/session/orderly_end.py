@@ -31,6 +31,7 @@ class OrderlyEnd:
     async def run(self, grace: float) -> None:
         """Wait up to `grace` seconds for what runs, then stop it, and return when the outcome of each is recorded."""
         self.begun = self._scheduler.draining = True
+        self._scheduler.mark_draining()
         await self._wait(grace, lambda: self._busy() or self._scheduler.runs)
         self.halting = True
         self._scheduler.attempts.halt()

@@ -15,9 +15,9 @@ from coterie.conversation.tools.attempt import AttemptPurpose
 from coterie.conversation.tools.outcomes import HALTED
 
 _S = OperationState
-_ATTEMPTS = 3
-"""Maximum attempts of an operation that may repeat and that the end of the process interrupts: it may be the cause. After
-them a read has failed, and the outcome of a write is unknown."""
+_INTERRUPTIONS = 3
+"""Maximum crashes of the process during attempts of an operation that may repeat: it may be the cause. After them a read has
+failed, and the outcome of a write is unknown. An end of the process after SIGTERM does not count."""
 
 
 async def recover(session_log: SessionLog, scheduler: OperationScheduler) -> None:
@@ -57,7 +57,9 @@ def _settle_interrupted(session_log: SessionLog, entries: list[ConversationEntry
         elif operation.state is _S.RUNNING and operation.halted and not _has_check(session_log, operation):
             changed[operation.number] = halted = machine.end(operation, _S.CANCELLED, session_log.now, detail=HALTED)
             entries.append(OperationEndedEntry(operation=halted))
-        elif operation.state is _S.RUNNING and operation.attempt < _ATTEMPTS and _may_repeat(session_log, operation):
+        elif (
+            operation.state is _S.RUNNING and _interruptions(operation) < _INTERRUPTIONS and _may_repeat(session_log, operation)
+        ):
             changed[operation.number] = _run_again(operation)
         elif operation.state in (_S.RUNNING, _S.CANCELLING):
             changed[operation.number] = lost = machine.mark_unknown(operation)
@@ -78,16 +80,22 @@ def _may_repeat(session_log: SessionLog, operation: Operation) -> bool:
     return tool is not None and tool.repeatable and tool.check is None
 
 
+def _interruptions(operation: Operation) -> int:
+    """Return the number of crashes during attempts of a running operation, the latest included."""
+    return operation.interrupted + (not operation.draining)
+
+
 def _run_again(operation: Operation) -> Operation:
-    return msgspec.structs.replace(machine.requeue(operation, "it runs again after a restart"), background=True)
+    again = machine.requeue(operation, "it runs again after a restart")
+    return msgspec.structs.replace(again, background=True, interrupted=_interruptions(operation))
 
 
 def _interrupted_read(operation: Operation, now: float) -> Operation:
     """Return the next state of an interrupted read. It changes nothing, so it runs again without a question to the user."""
     if operation.state is _S.CANCELLING:
         return machine.end(operation, _S.CANCELLED, now)
-    if operation.attempt >= _ATTEMPTS:
-        return machine.end(operation, _S.FAILED, now, f"the process ended {operation.attempt} times while it ran")
+    if _interruptions(operation) >= _INTERRUPTIONS:
+        return machine.end(operation, _S.FAILED, now, f"the process ended {_INTERRUPTIONS} times while it ran")
     return _run_again(operation)
 
 

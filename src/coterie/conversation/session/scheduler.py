@@ -348,6 +348,12 @@ class OperationScheduler:
         self.schedule()
         self._changed()
 
+    def mark_draining(self) -> None:
+        """Record with the running operations that an orderly end has begun: a kill from now on is not due to them."""
+        running = [each for each in self.session_log.operations.values() if each.state is _S.RUNNING and not each.draining]
+        if running:
+            self.session_log.record(operations=[machine.change(each, draining=True) for each in running], tell=False)
+
     def close(self) -> None:
         """Cancel timers and ask running attempts to stop. The ledger stays unchanged."""
         for timer in self._not_yet.values():
