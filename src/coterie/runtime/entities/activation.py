@@ -19,7 +19,8 @@ class ActivationOwner(Protocol):
     """The owner of the activations of one key. Safe from any thread."""
 
     last_write: Completion | None
-    """The last change that was answered before it was stored. Only the activation's thread touches it."""
+    """The last change that is on its way to the store. Only the activation's thread touches it, or the thread that ends its last
+    message."""
 
     @property
     def identity(self) -> Identity:
@@ -82,6 +83,10 @@ class ActivationOwner(Protocol):
 
     def take_over(self, envelope: Envelope, cell: Any) -> bool:
         """Keep a message, which an activation that ends has not handled, for the next one; return whether that is possible."""
+        ...
+
+    def take_back(self, envelopes: list[Envelope]) -> None:
+        """Keep the messages that an activation, which ends now, has left, before those that came later."""
         ...
 
     def notify_watchers(self, event: Message, *, last: bool) -> None:

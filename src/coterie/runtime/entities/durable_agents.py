@@ -11,7 +11,7 @@ from typing import Any
 
 from coterie.concurrency import Rank, Signal, Timer, new_lock
 from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage, StoredMessage
-from coterie.errors import AgentStopped, CoterieError, DefinitionError, InvalidAddress, StorageError, describe
+from coterie.errors import AgentStopped, CoterieError, DefinitionError, InvalidAddress, RuntimeStopped, StorageError, describe
 from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Address, Codec
 from coterie.kernel.codec import Extension
@@ -295,12 +295,22 @@ class DurableAgents:
         delivery = DurableDelivery(message.number, message.attempts)
         return Envelope(body, sender, None, deadline, message.priority, delivery=delivery)
 
+    def shuts_out(self, envelope: Envelope) -> bool:
+        """Return whether the runtime is stopping, and the message comes from outside."""
+        if not self._services.stopping or (envelope.delivery is not None and envelope.delivery.number):
+            return False
+        sender = envelope.sender
+        return sender is None or sender.address.node != self._services.node
+
     def refuse(self, envelope: Envelope, to: Address, error: CoterieError) -> None:
         """End a message for which no activation can be started; a stored one stays stored."""
         if envelope.delivery is not None and envelope.delivery.number:
             return
         self._services.dead_letter(envelope, to, Reason.STOPPED, str(error))
         if envelope.reply is not None:
+            if isinstance(error, RuntimeStopped):
+                envelope.reply.fail(error)
+                return
             stopped = AgentStopped(to.name, type(envelope.message).__qualname__, str(error))
             stopped.__cause__ = error
             envelope.reply.fail(stopped)

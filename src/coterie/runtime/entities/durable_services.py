@@ -30,6 +30,11 @@ class DurableServices(ReferenceServices, Protocol):
         ...
 
     @property
+    def stopping(self) -> bool:
+        """True once messages from outside are refused."""
+        ...
+
+    @property
     def closed(self) -> bool:
         """True once no agent is started any more."""
         ...

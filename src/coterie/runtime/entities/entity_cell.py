@@ -194,7 +194,7 @@ class EntityCell(AgentCell):
                 self._finish(envelope, value, unit, [])
                 return
             with self.blocked():
-                if activator.last_write is not None:
+                if activator.policy.durability == "relaxed":
                     # An earlier change must be stored before this one.
                     activator.background.flush()
                 pending = activator.store.commit(change)
@@ -202,8 +202,12 @@ class EntityCell(AgentCell):
             self._undo(envelope, error)
             return
         version.advance(change, joined=False)
+        # If the activation ends meanwhile, the next one waits for it.
+        activator.last_write = pending
 
         def end() -> None:
+            if activator.last_write is pending:
+                activator.last_write = None
             error = pending.exception()
             if error is not None:
                 self._undo(envelope, error)

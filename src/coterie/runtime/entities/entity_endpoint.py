@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from coterie.concurrency import Completion, Rank, Signal, new_lock
 from coterie.concurrency.threads import defer
 from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage, StoredMessage
-from coterie.errors import CodecError, CoterieError, InvalidMessage, MailboxFull
+from coterie.errors import CodecError, CoterieError, InvalidMessage, MailboxFull, RuntimeStopped
 from coterie.kernel import Address, Codec
-from coterie.messaging import MailboxPolicy, Message, MessagePriority, Overflow
+from coterie.messaging import Message, MessagePriority, Overflow
 from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.messaging.pending_put import PendingPut
+from coterie.runtime.entities.endpoint_owner import EndpointOwner
 from coterie.runtime.entities.entity_cell import EntityCell
 from coterie.runtime.entities.entity_kind import EntityKind
 from coterie.runtime.entities.policy import DurablePolicy
@@ -22,85 +22,6 @@ from coterie.runtime.references.reference import AgentRef
 
 _OUTSIDE = 1_000
 """Messages that may wait for an activation in addition to those that its mailbox will hold, unless that rejects them."""
-
-
-class EndpointOwner(Protocol):
-    """The durable agents of a runtime, as one of them sees them. Safe from any thread."""
-
-    @property
-    def store(self) -> DurableStore:
-        """The store."""
-        ...
-
-    @property
-    def background(self) -> BackgroundWrites:
-        """The changes that are stored after they are answered."""
-        ...
-
-    @property
-    def codec(self) -> Codec:
-        """The codec of stored messages."""
-        ...
-
-    @property
-    def policy(self) -> DurablePolicy:
-        """The policy."""
-        ...
-
-    def start(self, endpoint: EntityEndpoint) -> EntityCell:
-        """Start an activation. Raises `RuntimeStopped`, `SpawnError`."""
-        ...
-
-    def ended(self, endpoint: EntityEndpoint, cell: EntityCell) -> None:
-        """Note that an activation has ended."""
-        ...
-
-    def reference_to(self, endpoint: EntityEndpoint) -> AgentRef:
-        """Return a reference to a durable agent."""
-        ...
-
-    def mailbox(self, kind: EntityKind) -> MailboxPolicy:
-        """Return the policy of the mailboxes of a class."""
-        ...
-
-    def outgoing(
-        self, sender: Identity, to: AgentRef, message: Message, priority: int, ttl: float | None
-    ) -> OutgoingMessage | None:
-        """Return the stored form of a message to a durable agent; None for another agent."""
-        ...
-
-    def reminder(self, to: Identity, after: float, message: Message, name: str | None) -> OutgoingMessage:
-        """Return the stored form of a reminder."""
-        ...
-
-    def sent(self, sender: AgentRef, unit: UnitOfWork, numbers: list[int]) -> None:
-        """Deliver what a committed unit of work has sent."""
-        ...
-
-    def refill(self, endpoint: EntityEndpoint, *, delayed: bool) -> None:
-        """Deliver the stored messages for an agent soon; with `delayed` after a pause, because it just failed."""
-        ...
-
-    def envelope(self, message: StoredMessage) -> Envelope:
-        """Return the envelope of a stored message. Raises `DecodeFailed`."""
-        ...
-
-    def refuse(self, envelope: Envelope, to: Address, error: CoterieError) -> None:
-        """End a message for which no activation can be started."""
-        ...
-
-    def keep(self, endpoint: EntityEndpoint, *, on: bool) -> None:
-        """Keep an endpoint that no activation keeps alive, or no longer."""
-        ...
-
-    def now(self) -> float:
-        """Return the time, in seconds since 1970."""
-        ...
-
-    @property
-    def closed(self) -> bool:
-        """True once no agent is activated any more."""
-        ...
 
 
 class EntityEndpoint:
@@ -126,7 +47,7 @@ class EntityEndpoint:
         "last_write",
     )
 
-    def __init__(self, owner: EndpointOwner, kind: EntityKind, identity: Identity, address: Address) -> None:
+    def __init__(self, owner: EndpointOwner[EntityEndpoint], kind: EntityKind, identity: Identity, address: Address) -> None:
         self._owner = owner
         self.kind = kind
         self.identity = identity
@@ -164,6 +85,9 @@ class EntityEndpoint:
         put = self._put
         if put is not None:
             return put(envelope)
+        if self._owner.shuts_out(envelope):
+            self._refuse(envelope, RuntimeStopped(self.address.node, f"so {self.address.name} takes no more messages"))
+            return None
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
             defer(lambda: self.deliver(envelope))
             return None
@@ -302,17 +226,30 @@ class EntityEndpoint:
 
     def take_over(self, envelope: Envelope, cell: EntityCell) -> bool:
         """Keep a message that an activation, which ends, has not handled; return False if the next one would fail too."""
-        if not cell.local.hands_over:
+        if not cell.local.hands_over or self._owner.shuts_out(envelope):
             return False
         with self._lock:
-            if len(self._waiting) >= self._room:
-                return False
-            self._waiting.append(envelope)
+            # The next activation may have begun while the message was on its way to this one.
+            later = None if self._cell is cell else self._put
+            if later is None:
+                if len(self._waiting) >= self._room:
+                    return False
+                self._waiting.append(envelope)
             start = self._cell is None and not self._starting
             self._starting = self._starting or start
         if start:
             self._start()
+        if later is not None:
+            try:
+                later(envelope)
+            except MailboxFull:
+                return False
         return True
+
+    def take_back(self, envelopes: list[Envelope]) -> None:
+        """Keep the messages that an activation, which ends now, has left, before those that came later."""
+        with self._lock:
+            self._waiting[:0] = envelopes
 
     # Stored messages.
 

@@ -121,9 +121,13 @@ class EntityOutcomes(Outcomes):
         """Empty the mailbox; only messages that no later activation handles count here as dead."""
         cell = self._cell
         left = super().count_leftovers()
-        kept = sum(1 for each in left if cell.hands_over or (each.delivery is not None and each.delivery.number))
-        self.dead -= kept
-        cell.mailbox.taken -= kept
+        stored = [each for each in left if each.delivery is not None and each.delivery.number]
+        kept = left if cell.hands_over else stored
+        self.dead -= len(kept)
+        cell.mailbox.taken -= len(kept)
+        if cell.hands_over:
+            cell.activator.take_back([each for each in left if each not in stored])
+            left = stored
         if cell.is_held(Suspension.COMMIT):
             # Its change is on its way to the store; its answer comes after the end.
             self.handled += 1
@@ -131,12 +135,15 @@ class EntityOutcomes(Outcomes):
 
     def refuse(self, envelope: Envelope) -> None:
         """Hand a message that came while the agent was being passivated to its next activation."""
-        if not self._cell.activator.take_over(envelope, self._cell):
+        delivery = envelope.delivery
+        if delivery is not None and delivery.number:
+            self._cell.activator.release(delivery.number)
+        elif not self._cell.activator.take_over(envelope, self._cell):
             super().refuse(envelope)
 
     def dead_letter(self, envelope: Envelope) -> None:
         """End a message that this activation did not handle: a stored one is delivered again by a later one."""
         if envelope.delivery is not None and envelope.delivery.number:
             self._cell.activator.release(envelope.delivery.number)
-        elif not self._cell.activator.take_over(envelope, self._cell):
+        else:
             super().dead_letter(envelope)
