@@ -116,8 +116,8 @@ def test_a_node_that_comes_back_has_a_new_runtime_and_the_old_one_counts_as_lost
     assert new.ask(Echo(7)).result(20) == 7
     with pytest.raises((UnknownAgent, AgentStopped), match=r"has ended: it has stopped|ada"):
         ada.ask(Echo(8)).result(20)
-    eventually(lambda: len(watcher.ask(Downs()).result(10)) == 1)
-    assert not ada.is_alive
+    eventually(lambda: len(watcher.ask(Downs()).result(10)) == 1, timeout=20)
+    eventually(lambda: not ada.is_alive, timeout=20)
 
 
 def test_a_message_beyond_the_limit_is_one_error_at_its_sender(hosts: Hosts) -> None:

@@ -138,6 +138,7 @@ class Codec:
     def resolve(self, name: str, base: type[T]) -> type[T]:
         """Return the class of that wire name; raise `DecodeFailed` if it is unknown or not a subclass of `base`."""
         kind = self._kinds.get(name)
+        known = kind is not None
         if kind is None:
             module, _, path = name.partition(":")
             found: Any = sys.modules.get(module)
@@ -148,8 +149,9 @@ class Codec:
             kind = found
         if not issubclass(kind, base):
             raise DecodeFailed(name, f"it is not a subclass of {base.__qualname__}")
-        # Only now, so that names from outside cannot fill the table with unrelated classes.
-        self._kinds[name] = kind
+        if not known:
+            # Only now, so that names from outside cannot fill the table with unrelated classes.
+            self._kinds[name] = kind
         return kind
 
     def _examine(self, kind: type) -> tuple[tuple[str, Any], ...]:

@@ -81,6 +81,8 @@ class OutgoingConnection:
         """The time at which a hello is due."""
         self._backs_off = False
         """Whether the last attempt to connect has failed, so that the next one comes after a pause."""
+        self._doubted = ""
+        """The runtime that has introduced itself while another was connected, for which the address was tried again."""
         self._logged = ""
         """The problem that was logged last."""
         self._watched = 0
@@ -192,19 +194,21 @@ class OutgoingConnection:
     def meet(self, runtime: str) -> str | None:
         """Handle that a runtime of the peer has connected to this node. Return the problem if another one is connected.
 
-        The runtime at the address of the peer is that node, so this connects there again, and at once.
+        The runtime at the address of the peer is that node, so this connects there again, at once, and once for each runtime.
         """
         peer, replaced = self.peer, self.peer.connected
         if replaced and peer.node == runtime:
             return None
-        if replaced or self._backs_off:
+        if (replaced and self._doubted != runtime) or self._backs_off:
             address = endpoint(self._local.topology.nodes[peer.name])
             self.socket.disconnect(address)
             self.socket.connect(address)
             self._stalled, self._backs_off = [], False
             self._stall(on=False)
         if replaced:
-            self.lose(f"its runtime {runtime} has introduced itself")
+            if self._doubted != runtime:
+                self._doubted = runtime
+                self.lose(f"its runtime {runtime} has introduced itself")
             return (
                 f"{self._local.name} is connected to another runtime of {peer.name}, {peer.node}; if that has not ended, give "
                 "each node its own name and address"
