@@ -254,4 +254,35 @@ def test_the_memory_component_does_what_memories_and_minds_can_do(runtime: Runti
         ask(orchestrator, "memory", "maintain")
         assert ask(orchestrator, "memory", "metrics").stores >= 2
         assert ask(orchestrator, "memory", "recent", agent="ada")
+        assert ask(orchestrator, "memory", "look_up", agent="ada", id=id_).id == id_
+        assert ask(orchestrator, "memory", "explain", agent="ada", id=id_)
+        ask(orchestrator, "memory", "share_with", agent="ada", reader="ben")
+        assert ask(orchestrator, "memory", "shared_with", agent="ada") == ["ben"]
+        found = ask(orchestrator, "memory", "recall_shared", agent="ben", owner="ada", question="lent coins")
+        assert id_ in [each.id for each in found]
+        ask(orchestrator, "memory", "unshare", agent="ada", reader="ben")
+        with pytest.raises(HandlerFailed):
+            ask(orchestrator, "memory", "recall_shared", agent="ben", owner="ada", question="lent coins")
+        ask(orchestrator, "memory", "invalidate", agent="ada", id=id_)
+        assert id_ not in [each.id for each in ask(orchestrator, "memory", "recall", agent="ada", question="lent coins")]
         assert id_ in ask(orchestrator, "memory", "forget", agent="ada", id=id_)
+
+
+def test_a_check_that_hangs_is_not_called_a_second_time() -> None:
+    bell = threading.Event()
+    called: list[str] = []
+
+    def hang(what: str) -> Any:
+        called.append(what)
+        bell.wait(20)
+        return {}
+
+    component = Component(
+        "c", {}, check=lambda: hang("check"), restart=lambda: hang("restart"), metrics=lambda: hang("metrics")
+    )
+    with Runtime() as runtime:
+        orchestrator = start(runtime, component, check_every=0.02, check_timeout=0.02)
+        eventually(lambda: status(orchestrator, "c").checks >= 4)
+        assert sorted(called) == ["check", "metrics", "restart"]
+        bell.set()
+        eventually(lambda: status(orchestrator, "c").state is ComponentState.HEALTHY)

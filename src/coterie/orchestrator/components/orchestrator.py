@@ -7,7 +7,7 @@ import inspect
 import itertools
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from coterie.errors import AskTimeout, HandlerFailed, describe
@@ -32,6 +32,7 @@ from coterie.runtime import Agent, AgentHealth, AgentRef, on
 from coterie.work import Priority, TaskType
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 
 class OperationFailed(Exception):
@@ -106,6 +107,8 @@ class Orchestrator(Agent):
         self._status: dict[str, ComponentStatus] = {}
         self._numbers = itertools.count(1)
         self._checking: set[str] = set()
+        self._calls: dict[tuple[str, str], asyncio.Future[Any]] = {}
+        """The running checks, restarts and metrics by component and kind. One that hangs is not called a second time."""
 
     async def on_start(self) -> None:
         """Start the periodic checks."""
@@ -189,7 +192,7 @@ class Orchestrator(Agent):
             return {}
         try:
             async with asyncio.timeout(self.check_timeout):
-                return dict(await self.context.run_blocking(component.metrics))
+                return dict(await self._call(component.name, "metrics", component.metrics))
         except Exception as error:  # noqa: BLE001 - a component without figures has a status all the same
             self._note(component.name, last_error=f"its metrics: {describe(error)}")
             return {}
@@ -216,7 +219,7 @@ class Orchestrator(Agent):
         """Check a component, and restart it if it fails."""
         was_down = self._status[component.name].state is ComponentState.DOWN
         try:
-            problem = await self._problem(component.check)
+            problem = await self._problem(component.name, "check", component.check)
             if problem and component.restart is not None:
                 self._note(component.name, state=ComponentState.RESTARTING, last_error=problem)
                 self.context.log.log(
@@ -225,10 +228,10 @@ class Orchestrator(Agent):
                     component.name,
                     problem,
                 )
-                problem = await self._problem(component.restart, false_is_fine=True)
+                problem = await self._problem(component.name, "restart", component.restart)
                 if not problem:
                     self._note(component.name, restarts=1)
-                    problem = await self._problem(component.check)
+                    problem = await self._problem(component.name, "check", component.check)
             if problem:
                 if not was_down:
                     self.context.log.error("the component %s is down: %s", component.name, problem)
@@ -238,20 +241,30 @@ class Orchestrator(Agent):
         finally:
             self._checking.discard(component.name)
 
-    async def _problem(self, call: object, *, false_is_fine: bool = False) -> str:
-        """Return the problem that a check or a restart found, or an empty text."""
-        if not callable(call):
+    async def _problem(self, name: str, what: str, function: Callable[[], object] | None) -> str:
+        """Return the problem that the check or the restart of a component found, or an empty text."""
+        if function is None:
             return ""
         try:
             async with asyncio.timeout(self.check_timeout):
-                answer = await self.context.run_blocking(call)
+                answer = await self._call(name, what, function)
         except TimeoutError:
             return f"no answer within {self.check_timeout:g} s"
         except Exception as error:  # noqa: BLE001 - it becomes the component's status
             return describe(error)
-        if false_is_fine:
+        if what == "restart":
             return ""
         return answer if isinstance(answer, str) else "its check says that it is not well" if answer is False else ""
+
+    async def _call(self, name: str, what: str, function: Callable[[], T]) -> T:
+        """Call a function of a component on a thread, or await its earlier call if that still runs."""
+        call = self._calls.get((name, what))
+        if call is None or call.done():
+            call = self._calls[name, what] = asyncio.ensure_future(self.context.run_blocking(function))
+            # If the await below has timed out, no other code reads the error.
+            call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        result: T = await asyncio.shield(call)
+        return result
 
     def _least_busy(self) -> AgentRef:
         router = min(self._routers, key=self._routers.__getitem__)

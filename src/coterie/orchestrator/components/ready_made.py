@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from coterie.concurrency import Rank, new_lock
 from coterie.errors import WorkStopped
 from coterie.errors.orchestrator import MalformedRequest
 from coterie.memory import AgentMemory, TieredMemory
+from coterie.orchestrator.components.agent_memories import AgentMemories
 from coterie.orchestrator.components.component import Component, current_request
 from coterie.work import ActionSystem, Job, ProcessingEngine
 
@@ -29,17 +29,16 @@ def memory_component(
 ) -> Component:
     """Return a component of a memory.
 
-    Its operations are those of `TieredMemory` (`store`, `get`, `delete`, `search`, `recent`, `flush`, `maintain`,
-    `decisions`, `metrics`) and of `AgentMemory`, with the argument `agent` (`remember`, `learn`, `recall`, `consolidate`,
-    `forget`, `stats`, and `recent_episodes` for its `recent`). `minds` makes the handle of an agent, once for each. The
+    Its operations are those of `TieredMemory` (`store`, `get`, `record`, `delete`, `search`, `recent`, `flush`, `maintain`,
+    `decisions`, `metrics`) and of `AgentMemory`, with the argument `agent`: see `AgentMemories`. `minds` makes the handle of an agent, once for each. The
     check asks every tier, so that a Redis that is gone shows. Its restart asks them again: a connection is made anew when
     its server is back. Give a `restart` that does more.
     """
     tiered: tuple[Callable[..., Any], ...] = (
-        memory.store, memory.get, memory.delete, memory.search, memory.recent, memory.flush, memory.maintain,
+        memory.store, memory.get, memory.record, memory.delete, memory.search, memory.recent, memory.flush, memory.maintain,
         memory.decisions, memory.metrics,
     )  # fmt: skip
-    agents = AgentOperations(minds if minds is not None else partial(AgentMemory, memory))
+    agents = AgentMemories(minds if minds is not None else partial(AgentMemory, memory))
     check = partial(_check_tiers, memory)
     return Component(
         name,
@@ -174,61 +173,6 @@ def _work_component(
         restart=restart if restart is not None else partial(restart_hung, engine),
         metrics=partial(work_figures, engine),
     )
-
-
-class AgentOperations:
-    """The operations of a memory component on the memories of one agent.
-
-    Each handle is made once. Safe from any thread; `_lock` guards the table of handles.
-    """
-
-    def __init__(self, make: Callable[[str], AgentMemory]) -> None:
-        self._make = make
-        self._lock = new_lock(Rank.RECORDS)
-        self._minds: dict[str, AgentMemory] = {}
-
-    @property
-    def operations(self) -> tuple[Callable[..., Any], ...]:
-        """Return all operations."""
-        return (
-            self.remember, self.learn, self.recall, self.recent_episodes, self.consolidate, self.forget, self.stats,
-        )  # fmt: skip
-
-    def remember(self, agent: str, value: Any, importance: float = 0.5, options: Mapping[str, Any] | None = None) -> str:
-        """Store an episode; see `AgentMemory.remember`."""
-        return self._of(agent).remember(value, importance, **(options or {}))
-
-    def learn(self, agent: str, value: Any, importance: float = 0.5, options: Mapping[str, Any] | None = None) -> str:
-        """Store a semantic memory; see `AgentMemory.learn`."""
-        return self._of(agent).learn(value, importance, **(options or {}))
-
-    def recall(self, agent: str, question: str, k: int = 10, options: Mapping[str, Any] | None = None) -> object:
-        """Return the memories that answer a question; see `AgentMemory.recall`."""
-        return self._of(agent).recall(question, k, **(options or {}))
-
-    def recent_episodes(self, agent: str, limit: int = 20) -> object:
-        """Return the newest episodes; see `AgentMemory.recent`."""
-        return self._of(agent).recent(limit)
-
-    def consolidate(self, agent: str, *, force: bool = False) -> object:
-        """Make semantic memories from episodes; see `AgentMemory.consolidate`."""
-        return self._of(agent).consolidate(force=force)
-
-    def forget(self, agent: str, id: str) -> list[str]:  # noqa: A002 - the field's own name
-        """Delete a memory; see `AgentMemory.forget`."""
-        return self._of(agent).forget(id)
-
-    def stats(self, agent: str) -> object:
-        """Return statistics; see `AgentMemory.stats`."""
-        return self._of(agent).stats()
-
-    def _of(self, agent: str) -> AgentMemory:
-        mind = self._minds.get(agent)
-        if mind is None:
-            made = self._make(agent)
-            with self._lock:
-                mind = self._minds.setdefault(agent, made)
-        return mind
 
 
 class _Submit:
