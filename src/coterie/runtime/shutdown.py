@@ -165,8 +165,8 @@ class Shutdown:
         ident = cell.executor.thread_id
         thread = next((each.name for each in threading.enumerate() if each.ident == ident), "no thread")
         stack = stack_of_agent(cell)
-        where = f"its thread {thread} is" if ident is not None else "it is"
-        cell.log.error("did not stop and was given up; %s in\n%s", where, stack)
+        where = f"; {'it' if ident is None else f'its thread {thread}'} is in\n{stack}" if stack else ", while it had no thread"
+        cell.log.error("did not stop and was given up%s", where)
         return StuckAgent(cell.name, thread, stack)
 
     def _give_up(self, cell: AgentCell) -> None:

@@ -27,7 +27,7 @@ class AwaitingLife(Protocol):
         ...
 
     @property
-    def tasks(self) -> set[asyncio.Task[Any]]:
+    def tasks(self) -> dict[asyncio.Task[Any], None]:
         """Background tasks."""
         ...
 

@@ -33,7 +33,7 @@ _BUSY = Suspension.BUSY
 class Incarnation:
     """One incarnation of an agent, from its construction to its end or failure.
 
-    All of it runs on the agent's thread; only `timers` is touched by another, by single operations of a set.
+    All of it runs on the agent's thread; only `timers` is touched by another, by single operations of a dictionary.
     """
 
     __slots__ = (
@@ -65,12 +65,13 @@ class Incarnation:
         """Whether the constructor has returned."""
         self.exclusive: InvocationTask | None = None
         """The running hook, or ``async`` handler without `interleave`, that must end before the next message."""
-        self.tasks: set[asyncio.Task[Any]] = set()
+        # Ordered sets that are dictionaries: an empty one is a third of an empty set, and most agents have nothing in them.
+        self.tasks: dict[asyncio.Task[Any], None] = {}
         """Background tasks."""
-        self.timers: set[AgentTimer] = set()
+        self.timers: dict[AgentTimer, None] = {}
         """Its timers. The timers' thread removes those that are done."""
-        self._handler_tasks: set[InvocationTask] = set()
-        self._other_tasks: set[asyncio.Task[Any]] = set()
+        self._handler_tasks: dict[InvocationTask, None] = {}
+        self._other_tasks: dict[asyncio.Task[Any], None] = {}
         self._interleaved: dict[Handler, int] = {}
         self._all_must_end = False
         self._background: Invocation | None = None
@@ -93,7 +94,7 @@ class Incarnation:
         """
         invocation = HandlerTask(self, handler, envelope)
         envelope.begun = True
-        self._handler_tasks.add(invocation)
+        self._handler_tasks[invocation] = None
         if invocation.exclusive:
             self.exclusive = invocation
             self.cell.hold(_EXCLUSIVE)
@@ -134,7 +135,7 @@ class Incarnation:
         if isawaitable(result):
             # Hooks follow one another in callbacks of tasks, where no task can begin at once.
             hook_task = HookTask(self, done)
-            self._handler_tasks.add(hook_task)
+            self._handler_tasks[hook_task] = None
             self.exclusive = hook_task
             self.cell.hold(_EXCLUSIVE)
             hook_task.start(self.cell.loop(), result, self.variables.copy())
@@ -157,13 +158,13 @@ class Incarnation:
         context = copy_context()
         context.run(CURRENT.set, self._background)
         task = asyncio.Task(work, loop=self.cell.loop(), context=context)
-        self.tasks.add(task)
+        self.tasks[task] = None
         task.add_done_callback(lambda task: self._task_ended(task, raises))
         return task
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Cancel a task that was made without the context, by `asyncio.create_task`, when this incarnation ends."""
-        self._other_tasks.add(task)
+        self._other_tasks[task] = None
         task.add_done_callback(self._other_task_ended)
 
     def cancel_other_tasks(self) -> bool:
@@ -174,7 +175,7 @@ class Incarnation:
         return bool(self._other_tasks)
 
     def _other_task_ended(self, task: asyncio.Task[Any]) -> None:
-        self._other_tasks.discard(task)
+        self._other_tasks.pop(task, None)
         self.look_if_idle()
 
     def close_generators(self, then: Callable[[], None]) -> None:
@@ -220,7 +221,7 @@ class Incarnation:
 
     def finished(self, invocation: InvocationTask) -> None:
         """Handle that an ``async`` handler or hook has ended."""
-        self._handler_tasks.discard(invocation)
+        self._handler_tasks.pop(invocation, None)
         if self.exclusive is invocation:
             self.exclusive = None
             self.cell.release(_EXCLUSIVE)
@@ -233,7 +234,7 @@ class Incarnation:
             self.cell.executor.interrupt()
 
     def _task_ended(self, task: asyncio.Task[Any], raises: tuple[type[BaseException], ...]) -> None:
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None and self.cell.incarnation is self:
             if concerns_message(error, raises):
                 self.cell.last_error = describe(error)

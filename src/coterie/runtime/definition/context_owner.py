@@ -33,7 +33,7 @@ class LiveAgent(Protocol):
     """The incarnation of an agent, as its context sees it."""
 
     @property
-    def timers(self) -> set[AgentTimer]:
+    def timers(self) -> dict[AgentTimer, None]:
         """The timers that end with this incarnation."""
         ...
 

@@ -82,7 +82,7 @@ class AgentTimer:
     def __init__(
         self,
         owner: TimerOwner,
-        active: set[AgentTimer],
+        active: dict[AgentTimer, None],
         message: Message,
         priority: MessagePriority,
         seconds: float,
@@ -108,7 +108,7 @@ class AgentTimer:
         self._timer: Timer | None = None
         self.missed = 0
         """The number of messages that were skipped because the one before still waited, or because there was no room."""
-        active.add(self)
+        active[self] = None
         self._plan(owner.services.clock.monotonic() + seconds)
 
     @property
@@ -119,7 +119,7 @@ class AgentTimer:
     def cancel(self) -> None:
         """Send no further message, and let none that waits be handled."""
         self._cancelled = True
-        self._active.discard(self)
+        self._active.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -128,7 +128,7 @@ class AgentTimer:
         if self._waiting is port:
             self._waiting = None
         if not self._repeat:
-            self._active.discard(self)
+            self._active.pop(self, None)
         return not self._cancelled
 
     def ended(self, port: _TimerPort) -> None:
