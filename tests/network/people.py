@@ -136,6 +136,12 @@ class Guest(Agent):
         return [str(utterance.content) for utterance in meeting.transcript]
 
 
+def host_two(runtime: Runtime, network: NetworkTransport) -> None:
+    """Set a node up."""
+    runtime.spawn(Ada, name="ada")
+    runtime.spawn(Ada, 7, name=f"bob-{network.name}")
+
+
 def hold_meetings(runtime: Runtime, network: NetworkTransport) -> None:
     """Set a node up."""
     runtime.provide(Meetings(patience=20.0))

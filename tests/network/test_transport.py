@@ -1,6 +1,8 @@
 """Two runtimes of one process over real sockets."""
 
 import logging
+import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -8,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from coterie import Agent, AgentDown, AgentRef, AgentStopped, AskCancelled, Request, Runtime, UnknownAgent, on
 from coterie.errors import AskTimeout, EncodeFailed, HandlerFailed, TopologyError, TransportError
 from coterie.messaging import Reason
 from coterie.network import KeyPair, NetworkTransport, NodeEntry, Topology, diagnose
+from coterie.network.handshake import PROTOCOL, Hello, encode, objection
 from coterie.network.peer import Peer
 from coterie.testing import eventually
 from coterie.testing.conformance.base import Echo, Note, Notes, Recorder, Sleep
@@ -336,3 +340,62 @@ def test_an_ask_of_a_runtime_that_is_away_ends(hosts: Hosts) -> None:
     with pytest.raises(AskTimeout):
         ada.ask(Sleep(3600.0), timeout=0.05).result(20)
     eventually(lambda: two.metrics().totals.cancelled == 1)
+
+
+@pytest.mark.parametrize(
+    ("hello", "user", "problem"),
+    [
+        (Hello(PROTOCOL, "1", "two", "two-1", "one", 1), "two", None),
+        (Hello(PROTOCOL, "1", "two", "two-1", "one", 1), None, None),
+        (Hello(PROTOCOL + 1, "9", "two", "two-1", "one", 1), None, r"two speaks version 2 of the wire \(coterie 9\)"),
+        (Hello(PROTOCOL, "1", "six", "six-1", "one", 1), None, "one knows no node 'six'; add it to the topology of one"),
+        (
+            Hello(PROTOCOL, "1", "two", "two-1", "one", 1),
+            "six",
+            "calls itself two has the key of six; give each node its own file",
+        ),
+        (Hello(PROTOCOL, "1", "two", "two-1", "six", 1), None, "this is one, not six; mend the address of six"),
+    ],
+)
+def test_a_hello_that_does_not_fit_is_refused_with_the_reason(hello: Hello, user: str | None, problem: str | None) -> None:
+    reason = objection(hello, "one", frozenset({"one", "two"}), user)
+    assert (reason is None) == (problem is None)
+    assert problem is None or (reason is not None and re.search(problem, reason))
+
+
+def test_data_that_make_no_sense_are_discarded_and_the_node_goes_on(hosts: Hosts, caplog: pytest.LogCaptureFixture) -> None:
+    one, two = hosts.start("one"), hosts.start("two")
+    two.spawn(Recorder, name="ada")
+    ada = hosts.reference(one, "two", "ada")
+    with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+        stranger.linger = 0
+        stranger.connect(f"tcp://{hosts.topology.nodes['two'].address}")
+        for parts in ([b"x"], [b"T", b"\xc1"], [b"T", b""], [b"Btwo", b"\x91\xc4\x01x"], [b"a", b"b", b"c", b"d"], [b""]):
+            stranger.send_multipart(parts)
+        stranger.send_multipart([b"T", encode(Hello(PROTOCOL, "1", "two", "", "two", 1))])
+        assert stranger.poll(20_000), "no answer came"
+        # A diagnosis was let in, but a batch for another runtime counts for nothing.
+        stranger.send_multipart([b"Btwo-1", b"\x91\xc4\x01x"])
+        stranger.send_multipart([b"B" + two.node.encode(), b"\x91\xc4\x01x"])
+        eventually(lambda: two.metrics().link["malformed"] == 1)
+    assert ada.ask(Echo(7)).result(20) == 7
+    assert any("strange form" in record.message for record in caplog.records)
+    assert any("make no sense were discarded" in record.message for record in caplog.records)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_no_network(hosts: Hosts) -> None:
+    one, two = hosts.start("one"), hosts.start("two")
+    two.spawn(Recorder, name="ada")
+    ada = hosts.reference(one, "two", "ada")
+    assert ada.ask(Echo(1)).result(20) == 1
+    child = os.fork()
+    if child == 0:
+        try:
+            hosts.transports["one"].send("one", ada.address.node, b"")
+        except TransportError:
+            os._exit(7)
+        os._exit(8)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert ada.ask(Echo(2)).result(20) == 2

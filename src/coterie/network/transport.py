@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -18,6 +19,8 @@ from coterie.network.outgoing import LocalNode
 from coterie.network.peer import Peer, PeerStatus
 from coterie.network.sockets import Sockets
 from coterie.network.topology import Topology
+
+_log = logging.getLogger(__name__)
 
 _ENDED = 1_000
 """Ended runtimes that are remembered."""
@@ -86,6 +89,8 @@ class NetworkTransport:
             context.destroy(0)
             self._node = ""
             raise
+        if self._keys is None and not self.topology.is_local:
+            _log.warning("node %s lets any process on its network in, and does not encrypt: limits.encrypt is false", self.name)
         self._thread = thread
         register_fork_handler(self)
         if self._admit:
