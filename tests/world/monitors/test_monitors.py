@@ -57,6 +57,27 @@ def test_a_check_or_a_notice_that_raises_stops_no_other_check(error: type[BaseEx
     assert {name: health.well for name, health in monitor.look().items()} == {"a": False, "b": True, "c": False}
 
 
+def test_a_check_that_hangs_shows() -> None:
+    bell, entered = threading.Event(), threading.Event()
+    clock = ManualClock()
+
+    def hang() -> None:
+        entered.set()
+        bell.wait(20)
+
+    monitor = HealthMonitor({"a": lambda: True, "b": hang}, every=5.0, clock=clock)
+    thread = start_thread(monitor.look, "look")
+    assert entered.wait(10)
+    assert {name: health.well for name, health in monitor.status().items()} == {"a": True}
+    clock.advance(6.0)
+    assert "not returned for 6.0 s" in monitor.status()["b"].problem
+    assert not monitor.well
+    assert monitor.figures() == {"health.a": 1.0, "health.b": 0.0}
+    bell.set()
+    thread.join()
+    assert monitor.well
+
+
 def test_resources_of_process_and_machine_are_seen() -> None:
     clock = ManualClock()
 

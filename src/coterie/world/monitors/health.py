@@ -41,7 +41,8 @@ class HealthMonitor(PeriodicMonitor):
             monitor.status()
 
     `notify` is called with the health of a component when it changes. Raises `InvalidSetting`. Safe from any thread; `_lock`
-    guards the results, and neither checks nor `notify` run under it.
+    guards the results, and neither checks nor `notify` run under it. The checks run one after another: one that hangs shows in
+    `status`, and keeps the others from being checked.
     """
 
     def __init__(
@@ -60,15 +61,20 @@ class HealthMonitor(PeriodicMonitor):
         self._notify = notify
         self._lock = new_lock(Rank.RECORDS)
         self._found: dict[str, ComponentHealth] = {}
+        self._running: dict[str, float] = {}
+        """The running checks, with the times at which they began."""
         self.looks = 0
         """Number of runs of all checks."""
 
     def look(self) -> dict[str, ComponentHealth]:
         """Run all checks now and return their results, by component."""
         for name, check in self._checks.items():
+            with self._lock:
+                self._running[name] = self.clock.monotonic()
             problem = _run(check)
             now = self.clock.monotonic()
             with self._lock:
+                self._running.pop(name, None)
                 before = self._found.get(name)
                 changed = before is None or before.well is bool(problem)
                 since = now if before is None or changed else before.since
@@ -80,9 +86,18 @@ class HealthMonitor(PeriodicMonitor):
         return self.status()
 
     def status(self) -> dict[str, ComponentHealth]:
-        """Return the last results, by component."""
+        """Return the last results, by component. A component whose check has run for longer than `every` is not healthy."""
+        now = self.clock.monotonic()
         with self._lock:
-            return dict(self._found)
+            found, running = dict(self._found), dict(self._running)
+        for name, began in running.items():
+            if now - began > self.every:
+                before = found.get(name)
+                since = began if before is None or before.well else before.since
+                failures = 1 + (before.failures if before is not None else 0)
+                problem = f"its check has not returned for {now - began:.1f} s"
+                found[name] = ComponentHealth(name, well=False, problem=problem, since=since, failures=failures)
+        return found
 
     def figures(self) -> dict[str, float]:
         """Return 1 for each healthy component and 0 for the others, for `World.metrics`."""
