@@ -2,6 +2,7 @@ import functools
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -99,6 +100,21 @@ def test_a_coroutine_that_a_function_returns_fails_the_job() -> None:
         values: Iterator[object] = engine.map(call_fetch, [3])
         with pytest.raises(CoroutineReturned):
             next(values)
+
+
+class Unbegun:
+    def __await__(self) -> Iterator[object]:
+        yield self
+
+
+def test_an_awaitable_that_has_run_nothing_fails_the_job_and_a_future_is_a_value() -> None:
+    with ProcessingEngine() as engine:
+        with pytest.raises(CoroutineReturned, match="returned a Unbegun"):
+            engine.submit(Unbegun).result(10)
+        future: Future[int] = Future()
+        assert engine.submit(lambda: future).result(10) is future
+        job = engine.submit(int)
+        assert engine.submit(lambda: job).result(10) is job
 
 
 @pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="threads serve both")

@@ -551,3 +551,16 @@ def test_the_bounds_follow_the_measurements_down_and_up() -> None:
         for job in [engine.submit(begun.wait, 10) for _ in range(30)]:
             assert not job.done
         begun.wait(10)
+
+
+def test_done_is_a_truth_value_and_answers_a_call_too() -> None:
+    gate = threading.Event()
+    with ProcessingEngine() as engine:
+        job = engine.submit(gate.wait, 10)
+        # As of the futures of the standard library.
+        before: Any = job.done
+        assert (bool(before), before(), repr(before)) == (False, False, "False")
+        gate.set()
+        job.result(10)
+        after: Any = job.done
+        assert (bool(after), after(), repr(after)) == (True, True, "True")

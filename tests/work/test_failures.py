@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 import threading
 from collections.abc import Iterator
@@ -5,9 +6,9 @@ from random import Random
 
 import pytest
 
-from coterie.errors import CoterieError, JobRaised, JobTimeout, WorkerDied
+from coterie.errors import CoterieError, JobRaised, JobTimeout, WorkerDied, WorkError
 from coterie.errors.general import RemoteError
-from coterie.work import Bounds, ProcessingEngine, Retry
+from coterie.work import Bounds, JobState, ProcessingEngine, Retry
 from coterie.work.processes.failures import pack_failure, unpack_failure
 from coterie.work.processes.sending import decode, encode
 
@@ -58,6 +59,34 @@ class Wordless(Exception):
         raise RuntimeError("no words")
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    code: int
+    why: str = ""
+
+
+class Unreadable(Exception):
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(f"no {name}")
+
+
+class Pinned(Exception):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise RuntimeError(f"no {name}")
+
+    def with_traceback(self, trace: object) -> "Pinned":
+        raise RuntimeError("no traceback")
+
+
+class Unsized:
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(f"no {name}")
+
+
+def raise_an(error: type[Exception]) -> None:
+    raise error(1)
+
+
 def raise_refused() -> None:
     raise Refused(503, host="db")
 
@@ -103,6 +132,7 @@ def sent(error: BaseException) -> BaseException:
         (JobTimeout("job-1", 2.0, ended=False), {"ended": False}),
         (WorkerDied("job-1", -9), {"code": -9}),
         (Exception("two", 2), {}),
+        (Frozen(6, "why"), {"code": 6, "why": "why"}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -184,3 +214,20 @@ def test_an_error_inside_a_map_arrives_as_itself(engine: ProcessingEngine) -> No
     with pytest.raises(Refused, match="item refused with 2") as caught:
         next(values)
     assert (caught.value.code, caught.value.host) == (2, "item")
+
+
+@pytest.mark.parametrize("cpu_bound", [False, True])
+@pytest.mark.parametrize(("error", "arrives"), [(Unreadable, WorkError), (Pinned, Pinned), (Frozen, Frozen)])
+def test_an_error_whose_own_code_raises_ends_its_job_and_no_worker(
+    engine: ProcessingEngine, error: type[Exception], arrives: type[Exception], cpu_bound: bool
+) -> None:
+    for _ in range(3):
+        job = engine.submit(raise_an, error, cpu_bound=cpu_bound)
+        assert isinstance(job.exception(30), arrives)
+        assert job.state is JobState.FAILED
+    assert engine.submit(abs, -1, cpu_bound=cpu_bound).result(30) == 1
+
+
+def test_a_value_whose_size_cannot_be_read_is_a_value(engine: ProcessingEngine) -> None:
+    value = Unsized()
+    assert engine.submit(lambda: value).result(10) is value

@@ -109,7 +109,7 @@ class Life(RuleBasedStateMachine):
     def an_end_is_heard_of_once_and_never_left(self) -> None:
         for job, heard in self.heard.items():
             assert heard == ([job.state] if job.state.ended else [])
-            assert job.done is job.state.ended
+            assert job.done == job.state.ended
             assert len(job.history) <= job.attempts <= 3
 
     def tell(self, job: Job[Any], what: str) -> None:

@@ -109,10 +109,16 @@ def runs_later(function: Callable[..., Any]) -> str | None:
 
 
 def check_ran(function: Callable[..., Any], value: Any) -> Any:
-    """Return the value of a call. Raises `CoroutineReturned` for a coroutine, which has run nothing."""
+    """Return the value of a call. Raises `CoroutineReturned` for a coroutine or the like, which has run nothing.
+
+    A future, or the like, belongs to work that goes on elsewhere, so it is a value.
+    """
     kind = type(value)
-    if not (hasattr(kind, "__await__") and hasattr(kind, "send")) and not hasattr(kind, "asend"):
+    if not hasattr(kind, "__await__"):
+        if not hasattr(kind, "asend"):
+            return value
+    elif not hasattr(kind, "send") and (hasattr(kind, "result") or hasattr(kind, "done")):
         return value
-    if hasattr(kind, "__await__"):
+    elif hasattr(kind, "close"):
         value.close()
     raise CoroutineReturned(name_of(function), kind.__name__.replace("_", " "))

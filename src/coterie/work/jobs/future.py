@@ -36,6 +36,20 @@ _FOREIGN = frozenset(
 """What the futures of the standard library have, and jobs do not."""
 
 
+class _Answer(int):
+    """A truth value that can also be called, and returns itself as a bool then."""
+
+    def __call__(self) -> bool:
+        return bool(self)
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+
+_DONE = _Answer(1)
+_NOT_DONE = _Answer(0)
+
+
 class FutureOwner(Protocol):
     """The pool of a job, as its future sees it. Every method is safe from any thread."""
 
@@ -86,6 +100,11 @@ class JobFuture(Completion, Generic[R_co]):
         self._waits_for: JobFuture[Any] | None = None
 
     @property
+    def done(self) -> bool:
+        """True once the job has ended. ``job.done()``, as of the futures of the standard library, answers the same."""
+        return cast("bool", _DONE if self._done else _NOT_DONE)
+
+    @property
     def waits(self) -> bool:
         """Return whether its function waits for another job."""
         return self._waits_for is not None
@@ -118,7 +137,7 @@ class JobFuture(Completion, Generic[R_co]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Block until the job ends, as `result` does. Return its error, or None if it succeeded."""
         self._await_end(timeout)
-        return None if self._error is None else self._error.with_traceback(self._trace)
+        return None if self._error is None else BaseException.with_traceback(self._error, self._trace)
 
     def on_done(self, callback: Callable[[Self], object]) -> None:
         """Call `callback(job)` when the job ends, or at once if it has ended.
@@ -196,7 +215,7 @@ class JobFuture(Completion, Generic[R_co]):
         self.heard = True
         if self._error is not None:
             # Without the frames of earlier readers, which would grow with each.
-            raise self._error.with_traceback(self._trace)
+            raise BaseException.with_traceback(self._error, self._trace)
         return cast("R_co", self._value)
 
     def check_cycle(self) -> None:

@@ -25,7 +25,8 @@ def release_frames(error: BaseException) -> None:
         traceback.clear_frames(trace)
         while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
             trace = trace.tb_next
-        each.__traceback__ = trace
+        # A frozen error refuses an assignment, which is a call of its own method.
+        BaseException.with_traceback(each, trace)
         pending += (each.__cause__, each.__context__)
         if isinstance(each, BaseExceptionGroup):
             pending += each.exceptions

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from coterie.concurrency.forks import end_forked_copy
 from coterie.concurrency.locks import acquire_in_turn
-from coterie.errors import JobExited, describe
+from coterie.errors import JobExited, JobRaised, describe
 from coterie.kernel import SystemClock
 from coterie.work.jobs.kinds import JobState
 from coterie.work.jobs.sizes import size_of
@@ -16,6 +17,28 @@ from coterie.work.pool.finishing import JobFinisher
 from coterie.work.pool.queues import AnyJob
 from coterie.work.pool.table import Ended, JobTable, end_state
 from coterie.work.pool.workers import Worker
+
+_log = logging.getLogger(__name__)
+
+
+def _readable(job: AnyJob, error: BaseException) -> BaseException:
+    """Return an error without the variables of its frames, or one that stands in for it if its own code prevents that."""
+    try:
+        release_frames(error)
+        # The callers and the records read it.
+        _ = error.args, error.__traceback__
+    except Exception as fault:  # noqa: BLE001 - the job ends all the same, and the callers hear of it
+        return JobRaised(job.label, f"a {type(error).__qualname__}, whose attributes cannot be read: {describe(fault)}")
+    return error
+
+
+def _size_of(job: AnyJob, outcome: object) -> int:
+    """Return about how many bytes an outcome holds; 0 if its own code prevents that."""
+    try:
+        return size_of(outcome)
+    except Exception:  # noqa: BLE001 - it is an estimate, and the job ends all the same
+        _log.warning("the size of the outcome of %s cannot be read", job.label, exc_info=True)
+        return 0
 
 
 class JobAttempts:
@@ -70,9 +93,9 @@ class JobAttempts:
         if timer is not None:
             timer.cancel()
         if error is not None:
-            release_frames(error)
-        job.size = size_of(value if error is None else error)
+            error = _readable(job, error)
         text = "" if error is None else describe(error)
+        job.size = _size_of(job, value if error is None else error)
         again = False
         ended: Ended | None = None
         table = self._table

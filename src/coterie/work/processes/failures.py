@@ -60,7 +60,8 @@ def unpack_failure(packed: PackedFailure, job: str) -> BaseException:
             error = _build(classes[0], packed, job)
         if error is None:
             error = _stand_in(classes, packed, job)
-    error.__cause__ = RemoteError(packed.trace)
+    # A frozen error refuses the usual way.
+    object.__setattr__(error, "__cause__", RemoteError(packed.trace))
     return error
 
 
@@ -146,13 +147,13 @@ def _build(kind: type[BaseException], packed: PackedFailure, job: str) -> BaseEx
     try:
         arguments = tuple(_argument(each, job) for each in packed.arguments)
         error: BaseException = base.__new__(kind, *arguments)
-        error.args = arguments
+        object.__setattr__(error, "args", arguments)
         with contextlib.suppress(Exception):
             # It sets what built-in errors keep beside their arguments, such as `errno`.
             base.__init__(error, *arguments)
         for name, value in _attributes(packed).items():
             with contextlib.suppress(Exception):
-                setattr(error, name, value)
+                object.__setattr__(error, name, value)
     except Exception:  # noqa: BLE001 - a stand-in tells as much
         return None
     return error
