@@ -2,6 +2,7 @@ import asyncio
 import logging
 import threading
 import time
+from typing import Any
 
 import pytest
 
