@@ -11,6 +11,7 @@ from functools import partial
 
 from benchmarks import (
     conversation,
+    counters,
     durable,
     growth,
     latency,
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "durable-asks": durable.asks,
     "durable-activation": durable.activation,
     "durable-memory": durable.memory,
+    "durable-counters": counters.all_rows,
 }
 
 
@@ -84,7 +86,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     logging.disable(logging.CRITICAL)
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    for name in peers.MISSING:
+    for name in (*peers.MISSING, *counters.MISSING):
         print(f"{name} is not installed; its rows are left out (`make bench` installs the group bench)")
     print("\n| what | figure | target | |\n| --- | --- | --- | --- |", flush=True)
     missed = 0

@@ -9,6 +9,7 @@ from functools import partial
 
 from coterie import Agent, Message, Request, Runtime, on
 from coterie.concurrency import start_thread
+from coterie.errors import DeliveryError
 from coterie.runtime import DurablePolicy
 
 START = 1_000
@@ -59,6 +60,16 @@ class Account(Agent):
         return self.balance
 
 
+def transfer(runtime: Runtime, account: str, request: Transfer, key: str) -> bool:
+    """Ask until the bank answers: its database may be away for a while."""
+    pause = threading.Event()
+    while True:
+        try:
+            return runtime.entity(Account, account).ask(request, idempotency_key=key).result()
+        except DeliveryError:
+            pause.wait(0.05)
+
+
 def main(file: str, seed: int, keys: int, threads: int) -> None:
     """Transfer until killed; print the idempotency key of each acknowledged transfer."""
     lock = threading.Lock()
@@ -70,8 +81,7 @@ def main(file: str, seed: int, keys: int, threads: int) -> None:
             for count in range(1_000_000):
                 one, other = draw.sample(range(keys), 2)
                 key = f"{seed}/{number}/{count}"
-                ask = runtime.entity(Account, str(one)).ask(Transfer(str(other), draw.randint(1, 5)), idempotency_key=key)
-                moved = ask.result()
+                moved = transfer(runtime, str(one), Transfer(str(other), draw.randint(1, 5)), key)
                 with lock:
                     sys.stdout.write(f"{one} {key} {int(moved)}\n")
                     sys.stdout.flush()

@@ -7,29 +7,42 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from coterie import Runtime
+from coterie.concurrency import start_thread
 from coterie.durable import Identity
 from coterie.testing.waiting import eventually
 from tests.durable import bank
 from tests.runs import runs
+from tests.servers import Missing, Postgres
 
 KEYS = 20
 
 
-def run_and_kill(store: str, seed: int, pause: float) -> list[list[str]]:
-    """Let the bank transfer for a while, kill it, and return its acknowledged transfers: account, key, and whether it moved."""
+def run_and_kill(store: str, seed: int, pause: float, disturb: Callable[[], object] | None = None) -> list[list[str]]:
+    """Let the bank transfer for a while, kill it, and return its acknowledged transfers: account, key, and whether it moved.
+
+    `disturb` is called meanwhile; after it the bank must go on.
+    """
     command = [sys.executable, "-m", "tests.durable.bank", store, str(seed), str(KEYS), "8"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
-        assert process.stdout is not None
-        first = process.stdout.readline()
+        output = process.stdout
+        assert output is not None
+        said: list[str] = []
+        reader = start_thread(lambda: [said.append(line) for line in output], "reader")
+        eventually(lambda: said, timeout=60)
         time.sleep(pause)
+        if disturb is not None:
+            disturb()
+            before = len(said)
+            eventually(lambda: len(said) > before + 100, timeout=60)
         process.send_signal(signal.SIGKILL)
-        rest = process.stdout.read()
-    lines = [line.split() for line in (first + rest).splitlines()]
+        reader.join()
+    lines = [line.split() for line in said]
     return [line for line in lines if len(line) == 3]  # the last may be half a line
 
 
@@ -52,3 +65,31 @@ def test_a_killed_bank_loses_no_money(tmp_path: Path) -> None:
         acknowledged = run_and_kill(store, seed, draw.random() * 0.3)
         assert acknowledged
         check(store, acknowledged)
+
+
+@pytest.mark.timeout(1_800)
+def test_a_bank_over_postgresql_loses_no_money_when_it_or_its_server_is_killed(
+    postgres_server: Postgres, postgres_url: str
+) -> None:
+    draw = random.Random(1)
+
+    def crash() -> None:
+        """Kill the server, each second time as `kill -9` does, and start it again."""
+        if draw.random() < 0.5:
+            assert postgres_server.process is not None
+            postgres_server.process.kill()
+        postgres_server.kill()
+        eventually(starts, timeout=30)
+
+    def starts() -> bool:
+        try:
+            postgres_server.start()
+        except Missing:
+            # Its orphans have not ended yet.
+            return False
+        return True
+
+    for seed in runs(1):
+        acknowledged = run_and_kill(postgres_url, seed, draw.random() * 0.3, crash)
+        assert acknowledged
+        check(postgres_url, acknowledged)

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from coterie import Agent, AgentRef, HandlerFailed, Message, Request, Runtime, on
+from coterie import Agent, AgentRef, AgentStopped, HandlerFailed, Message, Request, Runtime, Supervision, on
 from coterie.durable import DurableChange, DurableStore, Identity
-from coterie.errors import MigrationError, StorageFull
+from coterie.errors import InvalidSetting, MigrationError, StorageFull
 from coterie.errors.durable import ChangeLost
+from coterie.runtime import DurablePolicy
 from coterie.storage import Schema, SqliteDatabase
 from coterie.testing.conformance.durable_agents import Add, Bump, Count, Counter, Deposit, Forward, Ledger
 from coterie.testing.waiting import eventually
@@ -190,3 +191,38 @@ def test_an_event_is_refused_that_would_be_read_back_as_another(database: Any, h
         assert reply.wait(10)
         assert ("would be read back" in str(reply.exception())) is (not stored)
         assert len(list(runtime.history(Recorder, "a"))) == stored
+
+
+def test_wrong_settings_are_refused_where_they_are_given(tmp_path: Path) -> None:
+    store = str(tmp_path / "agents.db")
+    wrong: list[dict[str, Any]] = [{"store": 5}, {"store": store, "durable": 5}, {"durable": DurablePolicy()}]
+    for settings in wrong:
+        with pytest.raises(InvalidSetting, match=r"Runtime\.(store|durable)"):
+            Runtime(**settings)
+
+
+def test_a_state_that_cannot_be_read_for_now_says_so(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path / "agents.db") as inner:
+        database: Any = FailingDatabase(inner)
+        with Runtime(store=database, supervision=Supervision(max_restarts=0)) as runtime:
+            agent = runtime.entity(Counter, "a")
+            database.row = unreadable
+            with pytest.raises(AgentStopped, match="failed for good: StorageFull"):
+                agent.ask(Count()).result()
+            del database.row
+            assert agent.ask(Add()).result() == 1
+
+
+def unreadable(*_: object) -> None:
+    raise StorageFull("agents.db", "no space left for a read")
+
+
+def test_a_long_history_is_read_in_pages(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path / "agents.db") as database:
+        store = DurableStore(database)
+        store.commit(DurableChange(Identity("kind", "a"), 0, events=[("", b"1")] * 2_500)).result()
+        assert [event.number for event in store.events(Identity("kind", "a"))] == list(range(1, 2_501))
+        assert [event.number for event in store.events(Identity("kind", "a"), after=998, before=2_003)] == list(
+            range(999, 2_003)
+        )
+        assert len(store.load(Identity("kind", "a")).later) == 2_500

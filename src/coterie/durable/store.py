@@ -20,6 +20,8 @@ from coterie.storage import Database, Pending
 from coterie.storage.transaction import Row, Transaction
 
 _MESSAGE = "id, kind, key, message, body, sender, priority, due, expires, attempts, error"
+_PAGE = 1_000
+_LAST = 2**63 - 1
 _NEW_STATE = (
     "UPDATE durable_agents SET commits = commits + 1, changed_at = ?, state = ?, state_version = ?, folded = ?"
     " WHERE kind = ? AND key = ? AND commits = ?"
@@ -48,13 +50,22 @@ class DurableStore:
         return StoredState(commits, None if state is None else bytes(state), version, events, later)
 
     def events(self, identity: Identity, *, after: int = 0, before: int | None = None) -> Iterator[StoredEvent]:
-        """Yield the events of an agent, oldest first: those with a greater number than `after`, and less than `before`."""
-        sql = "SELECT number, name, body, recorded_at FROM durable_events WHERE kind = ? AND key = ? AND number > ?"
-        parameters: tuple[Any, ...] = (identity.kind, identity.key, after)
-        if before is not None:
-            sql, parameters = f"{sql} AND number < ?", (*parameters, before)
-        for number, name, body, recorded_at in self.database.rows(f"{sql} ORDER BY number", parameters):
-            yield StoredEvent(number, name, bytes(body), recorded_at)
+        """Yield the events of an agent, oldest first: those with a greater number than `after`, and less than `before`.
+
+        They are read in pages, so that a long history needs little memory.
+        """
+        sql = (
+            "SELECT number, name, body, recorded_at FROM durable_events"
+            " WHERE kind = ? AND key = ? AND number > ? AND number < ? ORDER BY number LIMIT ?"
+        )
+        last = _LAST if before is None else before
+        while True:
+            rows = self.database.rows(sql, (identity.kind, identity.key, after, last, _PAGE))
+            for number, name, body, recorded_at in rows:
+                yield StoredEvent(number, name, bytes(body), recorded_at)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][0]
 
     def commit(self, change: DurableChange, *, durable: bool = True) -> Pending[list[int]]:
         """Store a change in one transaction; the result is the numbers of the outgoing messages, in their order.

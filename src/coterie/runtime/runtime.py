@@ -22,7 +22,7 @@ from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.spec import check_options
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers import Dispatcher, Leased
-from coterie.runtime.entities.durable_agents import DurableAgents
+from coterie.runtime.entities.durable_agents import open_durable
 from coterie.runtime.entities.durable_runtime import DurableRuntime
 from coterie.runtime.entities.policy import DurablePolicy
 from coterie.runtime.observation import inspection
@@ -130,8 +130,7 @@ class Runtime(DurableRuntime):
             stall_after=stall_after,
             dead_letters=dead_letters,
         )
-        if store is not None:
-            self._services.durable = DurableAgents(self._services, store, durable or DurablePolicy())
+        self._services.durable = open_durable(self._services, store, durable)
         self._stops = itertools.count()  # the first to take a number stops; `_stopped` is set when that is done
         self._stopping = False
         self._stopped = Signal()

@@ -103,7 +103,7 @@ class AgentCell(Suspendable):
         self.executor = services.scheduler(spec.dispatcher).executor(self)
         self.mailbox = mailbox if mailbox is not None else self.outcomes.mailbox(policy, services.clock, self.executor.wake)
         self.stash = Stash(self)
-        self.reference = AgentRef(address, services, services.endpoint_for(self))
+        self.reference = self._refer()
         self.life = Lifecycle(self)
         self.incarnation: Incarnation | None = None
         self.ended = Signal()
@@ -131,6 +131,9 @@ class AgentCell(Suspendable):
         self._invocation = Invocation(self, exclusive=True)
         self._invocation.active = False
         self._variables = variables_of(self._invocation)
+
+    def _refer(self) -> AgentRef:
+        return AgentRef(self.address, self.services, self.services.endpoint_for(self))
 
     def __repr__(self) -> str:
         return f"<AgentCell {self.address}>"

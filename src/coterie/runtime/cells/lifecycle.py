@@ -5,7 +5,7 @@ from __future__ import annotations
 from logging import ERROR
 
 from coterie.concurrency import Timer
-from coterie.errors import StartFailed, StateUnreadable, describe
+from coterie.errors import StartFailed, StateUnreadable, StorageError, describe
 from coterie.errors.general import RestartsExhausted, SnapshotFailed
 from coterie.errors.records import without_frames
 from coterie.runtime.cells.grace import GracePeriod
@@ -219,9 +219,7 @@ class Lifecycle:
                 # It would be as unreadable the next time.
                 yield from self._fail_to_start(error)
                 return
-            failure = SnapshotFailed(cell.name, "restore", error)
-            failure.__cause__ = error
-            self.fail(failure)
+            self.fail(_failure_of_restore(cell.name, error))
             return
         raised = yield from run_hook(incarnation, "on_start")
         if not self._building or cell.incarnation is not incarnation:
@@ -375,3 +373,13 @@ class Lifecycle:
         text = describe(error) if error is not None else ""
         cell.notify_watchers(AgentDown(cell.reference, phase.value, text), last=True)
         cell.ended.set()
+
+
+def _failure_of_restore(name: str, error: BaseException) -> BaseException:
+    """Return the failure of an agent whose state could not be restored."""
+    if isinstance(error, StorageError):
+        # The state could not be read: `restore` was not called.
+        return error
+    failure = SnapshotFailed(name, "restore", error)
+    failure.__cause__ = error
+    return failure

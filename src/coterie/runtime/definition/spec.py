@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Mapping
 from contextvars import Context as Variables
@@ -65,7 +64,10 @@ class AgentSpec:
 
     def copy(self) -> AgentSpec:
         """Return a specification of the same agent, which keeps its arguments when this one releases them."""
-        return copy.copy(self)
+        spec = AgentSpec.__new__(AgentSpec)
+        for name in AgentSpec.__slots__:
+            setattr(spec, name, getattr(self, name))
+        return spec
 
     def release_arguments(self) -> None:
         """Drop the arguments: the agent is not built any more."""

@@ -11,9 +11,18 @@ from typing import Any
 
 from coterie.concurrency import Rank, Signal, Timer, new_lock
 from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage, StoredMessage
-from coterie.errors import AgentStopped, CoterieError, DefinitionError, InvalidAddress, RuntimeStopped, StorageError, describe
+from coterie.errors import (
+    AgentStopped,
+    CoterieError,
+    DefinitionError,
+    InvalidAddress,
+    InvalidSetting,
+    RuntimeStopped,
+    StorageError,
+    describe,
+)
 from coterie.errors.definition import DecodeFailed
-from coterie.kernel import Address, Codec
+from coterie.kernel import Address, Codec, check_instance
 from coterie.kernel.codec import Extension
 from coterie.messaging import MailboxPolicy, Message, MessagePriority, Reason
 from coterie.messaging.envelope import DurableDelivery, Envelope
@@ -52,6 +61,8 @@ class DurableAgents:
     def __init__(self, services: DurableServices, store: str | os.PathLike[str] | Database, policy: DurablePolicy) -> None:
         self._services = services
         self._owns = isinstance(store, str | os.PathLike)
+        if not self._owns and not hasattr(store, "migrate"):
+            raise InvalidSetting("Runtime.store", store, "a path, an address, or an open database of coterie.storage")
         database: Database = open_database(store) if isinstance(store, str | os.PathLike) else store
         try:
             self.store = DurableStore(database)
@@ -373,3 +384,14 @@ class DurableAgents:
                 self.store.database.flush(_PATIENCE)
         except (StorageError, TimeoutError) as error:
             _log.error("cannot close the store: %s", describe(error))
+
+
+def open_durable(
+    services: DurableServices, store: str | os.PathLike[str] | Database | None, policy: DurablePolicy | None
+) -> DurableAgents | None:
+    """Return the durable agents of a runtime with a store, or None. Raises `InvalidSetting`, and the errors of the store."""
+    if policy is not None:
+        check_instance("Runtime.durable", policy, DurablePolicy, "a policy: DurablePolicy(idle=...)")
+        if store is None:
+            raise InvalidSetting("Runtime.durable", policy, "no policy without a store, such as store='agents.db'")
+    return None if store is None else DurableAgents(services, store, policy or DurablePolicy())

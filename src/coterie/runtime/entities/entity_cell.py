@@ -25,6 +25,7 @@ from coterie.runtime.entities.entity_outcomes import EntityOutcomes
 from coterie.runtime.entities.stored_version import StoredVersion, digest
 from coterie.runtime.entities.unit_of_work import UnitOfWork, check_reminder
 from coterie.runtime.references.invocation import CURRENT, Invocation
+from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
 
 
@@ -47,9 +48,8 @@ class EntityCell(AgentCell):
         *,
         activator: ActivationOwner,
     ) -> None:
-        super().__init__(services, address, spec, supervision_group, policy, mailbox)
         self.activator = activator
-        self.reference = activator.reference
+        super().__init__(services, address, spec, supervision_group, policy, mailbox)
         self.passivating = False
         """Whether it ends because it is idle: its successor takes the messages that come meanwhile."""
         self.durable = self
@@ -60,6 +60,10 @@ class EntityCell(AgentCell):
         self.ended.add_callback(self._end_commit)
         self._version: StoredVersion | None = None
         """The stored version on which the next change builds; None before the state is read."""
+
+    def _refer(self) -> AgentRef:
+        # It holds for every activation.
+        return self.activator.reference
 
     @property
     def key(self) -> str:
