@@ -111,6 +111,41 @@ def test_an_agent_that_they_tell_is_drained(monkeypatch: pytest.MonkeyPatch) -> 
     assert totals.cancelled <= 1
 
 
+class Courier(Agent):
+    """Takes one ball to another agent, and ends."""
+
+    def __init__(self, to: AgentRef) -> None:
+        self.to = to
+
+    @on
+    def carry(self, message: Ball) -> None:
+        self.to.tell(message)
+        self.context.self_ref.stop()
+
+
+class Sender(Agent):
+    """Gives each ball to a new courier, which brings it back."""
+
+    @on
+    def catch(self, message: Ball) -> None:
+        if message.left > 0:
+            self.context.spawn(Courier, self.context.self_ref).tell(Ball(message.left - 1))
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("throws", [FOR_EVER, 500])
+def test_agents_that_end_and_are_spawned_anew_count_too(throws: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endless, "_HOPS", 100 if throws == FOR_EVER else 1_000)
+    countdown = Countdown(20)
+    with Runtime() as runtime:
+        runtime.spawn(Sender).tell(Ball(throws))
+        report = stop(runtime, 40)
+        assert report.drained is (throws != FOR_EVER)
+        if report.drained:
+            assert runtime.metrics().totals.handled == 2 * throws + 1
+    assert not countdown.over
+
+
 @pytest.mark.usefixtures("hasty")
 def test_a_ball_that_is_thrown_ten_thousand_times_is_drained() -> None:
     with Runtime() as runtime:

@@ -75,6 +75,8 @@ class BusyGroup:
         """The messages that each agent had handled at the last look."""
         self._changed: dict[Address, Countdown] = {}
         """The agents that have handled messages lately."""
+        self._newest: int | None = None
+        """The highest number of an agent at the first look: agents that were spawned later come from those that drain."""
         self.forget()
 
     def forget(self) -> None:
@@ -102,7 +104,9 @@ class BusyGroup:
         self._changed |= {address: Countdown(_PATIENCE) for address in changed}
         # An agent that has passed its message on is idle until it gets the next one.
         group = {address for address in counts if address in self._changed or busy.get(address)}
-        while outside := {each for each in group if any(_sender(message) not in group for message in busy.get(each, ()))}:
+        if self._newest is None:
+            self._newest = max((address.number for address in counts), default=0)
+        while outside := {each for each in group if any(not self._is_inside(message, group) for message in busy.get(each, ()))}:
             group -= outside
         shared = {address for address in group if any(_sender(each) != address for each in busy.get(address, ()))}
         if not self._first and not shared:
@@ -115,6 +119,10 @@ class BusyGroup:
         most = max((counts[address] - first for address, first in self._first.items()), default=0)
         if self._patience.over and most >= (_FEW if self._time.over else _HOPS * self._most):
             self.endless = self._senders & group
+
+    def _is_inside(self, message: Envelope, group: set[Address]) -> bool:
+        sender = _sender(message)
+        return sender is not None and (sender in group or sender.number > (self._newest or 0))
 
 
 def _starts(cell: AgentCell) -> bool:
