@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -163,7 +164,8 @@ def test_a_runtime_is_addressed_by_the_name_of_its_node(hosts: Hosts) -> None:
 def test_an_address_that_is_taken_is_one_error(hosts: Hosts) -> None:
     hosts.start("one")
     with pytest.raises(TransportError, match=r"node one cannot listen on 127.0.0.1:\d+: .*in use.*; end the other process"):
-        Runtime(transport=NetworkTransport(hosts.topology, "one"))
+        Runtime("late", transport=NetworkTransport(hosts.topology, "one"))
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("late-")] == []
     with pytest.raises(TransportError, match="give each runtime its own NetworkTransport"):
         Runtime(transport=hosts.transports["one"])
 

@@ -117,7 +117,12 @@ class Services:
         """The durable agents, if the runtime has a store."""
         self._loopback = strict and transport is not None
         # Last: frames may come as soon as it listens.
-        self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience, node_timeout)
+        try:
+            self.node_link = Node(self, transport if transport is not None else LocalTransport(), link_patience, node_timeout)
+        except BaseException:
+            self.health.close()
+            self.timers.close()
+            raise
 
     # Agents.
 
