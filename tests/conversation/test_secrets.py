@@ -1,15 +1,18 @@
 """Secret arguments reach the tool and nothing else."""
 
 import contextlib
+import dataclasses
+import json
 import re
 import sqlite3
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, NewType
 
 import pytest
 from pydantic import BaseModel, SecretStr
+from typing_extensions import TypedDict
 
-from coterie.conversation import Conversation, Finding, OperationState, Secret, ToolCalled, TurnBegan, tool
+from coterie.conversation import Conversation, Finding, OperationState, Secret, ToolCalled, ToolContext, TurnBegan, tool
 
 from .scripted import Gate, Script, all_events, by_words, kill, operation, run
 
@@ -166,3 +169,70 @@ def test_a_secret_within_a_model_or_a_choice_hides_the_whole_argument() -> None:
     assert charge.arguments.schema["properties"]["card"]["writeOnly"] is True
     with pytest.raises(ValueError, match="secret"):
         charge.arguments.check({"card": "[secret]"})
+
+
+@dataclasses.dataclass
+class Login:
+    user: str
+    code: Annotated[str, Secret]
+
+
+class Typed(TypedDict):
+    code: Annotated[str, Secret]
+
+
+class Named(NamedTuple):
+    code: Annotated[str, Secret]
+
+
+Code = NewType("Code", SecretStr)
+
+
+@pytest.mark.parametrize(
+    ("hint", "given"),
+    [
+        (Login, {"user": "anna", "code": CODE}),
+        (Typed, {"code": CODE}),
+        (Named, [CODE]),
+        (list[Login], [{"user": "anna", "code": CODE}]),
+        (Annotated[str, Secret] | None, CODE),
+        (Code, CODE),
+    ],
+)
+def test_a_secret_inside_of_another_type_is_secret(hint: Any, given: Any, tmp_path: Path) -> None:
+    got: list[Any] = []
+
+    def log_in(code: Any) -> str:
+        got.append(code)
+        return f"{CODE} is right"
+
+    log_in.__annotations__["code"] = hint
+    made = tool(log_in)
+
+    async def work() -> None:
+        async with Conversation(Script(by_words), [made], store=tmp_path / "x.db") as chat:
+            assert await chat.send(f"!log_in {json.dumps({'code': given})}").answer() == "[secret] is right"
+
+    run(work)
+    assert CODE in repr(got) or got[0].get_secret_value() == CODE
+    assert CODE not in dumped(tmp_path / "x.db")
+
+
+def test_a_secret_is_in_no_name_of_a_resource_and_in_no_idempotency_key(tmp_path: Path) -> None:
+    keys: list[str] = []
+
+    @tool(resources=lambda code: [f"session{code}", code], idempotency_key=lambda code: f"login-{code}")
+    def log_in(context: ToolContext, code: Annotated[str, Secret]) -> str:
+        keys.append(context.idempotency_key)
+        return "welcome"
+
+    async def work() -> None:
+        async with Conversation(Script(by_words), [log_in], store=tmp_path / "x.db") as chat:
+            for code in (CODE, "123456", CODE):
+                await chat.send(f'!log_in {{"code": "{code}"}}').answer()
+            assert {each.resources for each in chat.operations()} == {("session[secret]", "[secret]")}
+
+    run(work)
+    # The third call is the first one again.
+    assert len(set(keys)) == len(keys) == 2
+    assert not any(code in repr(keys) + dumped(tmp_path / "x.db") for code in (CODE, "123456"))

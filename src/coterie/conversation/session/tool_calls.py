@@ -18,6 +18,7 @@ from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.tools.attempt import AttemptPurpose, ToolAttempt
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.function import ToolFunction
+from coterie.conversation.tools.redaction import without_secrets
 from coterie.conversation.tools.schema import texts_of
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import describe
@@ -161,7 +162,7 @@ class ToolCallPolicy:
         except ValueError as error:
             return self._refused(name, f"the arguments do not fit: {error}. Mend them and call again.", mistaken=True)
         try:
-            return tool, self._draft(tool, arguments, plain, turn, call), arguments
+            return tool, self._draft(tool, arguments, plain, given, turn, call), arguments
         except Exception as error:  # noqa: BLE001 - the tool's own functions may raise anything; the model gets the error
             return self._refused(name, f"the call cannot be checked: {describe(error)}")
 
@@ -190,16 +191,19 @@ class ToolCallPolicy:
             "make the same call again, with the same arguments."
         )
 
-    def _draft(self, tool: Tool, arguments: Mapping[str, Any], plain: Mapping[str, Any], turn: int, call: str) -> Operation:
+    def _draft(
+        self, tool: Tool, arguments: Mapping[str, Any], plain: Mapping[str, Any], given: Any, turn: int, call: str
+    ) -> Operation:
         estimate = self._host.durations.estimate(tool.name, tool.expected)
+        secrets = list(texts_of([given.get(secret) for secret in tool.arguments.secrets]))
         return Operation(
             number=self._session_log.last_operation + 1,
             tool=tool.name,
             arguments=plain,
             effect=tool.effect,
-            resources=tool.resources(arguments),
+            resources=tuple(without_secrets(each, secrets, distinct=False) for each in tool.resources(arguments)),
             scope=tool.scope,
-            key=tool.key(arguments),
+            key=without_secrets(tool.key(arguments), secrets, distinct=True),
             turn=turn,
             call=call,
             estimate=estimate.median if estimate is not None else None,

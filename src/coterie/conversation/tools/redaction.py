@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -9,6 +10,19 @@ from coterie.conversation.tools.schema import MASK
 
 _SEPARATORS = re.compile(r"[\s.\-]+")
 _WORD = "[0-9A-Za-z]"
+
+
+def without_secrets(name: str, secrets: Iterable[str], *, distinct: bool) -> str:
+    """Return the name of a resource, or an idempotency key, without the secrets in it, also inside of words.
+
+    With `distinct` different secrets give different texts, by a digest from which a short secret can be found by trying; else
+    all give the same.
+    """
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if secret in name:
+            digest = hashlib.blake2b(secret.encode(), digest_size=16).hexdigest()
+            name = name.replace(secret, f"[secret {digest}]" if distinct else MASK)
+    return name
 
 
 class SecretRedactor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import types
@@ -35,11 +36,26 @@ def is_secret(hint: Any, seen: frozenset[type] = frozenset()) -> bool:
     """Return whether a type, or a part of it, is a secret."""
     if hint in (Secret, SecretStr, SecretBytes) or isinstance(hint, Secret):
         return True
-    if isinstance(hint, type) and issubclass(hint, BaseModel) and hint not in seen:
-        fields = hint.model_fields.values()
-        return any(is_secret(part, seen | {hint}) for each in fields for part in (each.annotation, *each.metadata))
+    if isinstance(hint, type) and hint not in seen:
+        return any(is_secret(part, seen | {hint}) for part in _fields_of(hint))
+    alias = getattr(hint, "__value__", None) or getattr(hint, "__supertype__", None)
+    if alias is not None:
+        return is_secret(alias, seen)
     metadata = getattr(hint, "__metadata__", ())
     return any(is_secret(part, seen) for part in (*typing.get_args(hint), *metadata) if not isinstance(part, str))
+
+
+def _fields_of(hint: type) -> list[Any]:
+    """Return the types of the fields of a model, dataclass, typed dictionary or named tuple."""
+    if issubclass(hint, BaseModel):
+        return [part for each in hint.model_fields.values() for part in (each.annotation, *each.metadata)]
+    if dataclasses.is_dataclass(hint) or hasattr(hint, "__total__") or hasattr(hint, "_fields"):
+        try:
+            return list(typing.get_type_hints(hint, include_extras=True).values())
+        except (NameError, TypeError):
+            # It says `Secret` in words that cannot be resolved here, or it has no schema, which is refused later.
+            return [Secret] if "Secret" in str(getattr(hint, "__annotations__", "")) else []
+    return []
 
 
 def texts_of(value: Any) -> Iterator[str]:
