@@ -12,7 +12,18 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from typing_extensions import TypedDict
 
-from coterie.conversation import Conversation, Finding, OperationState, Secret, ToolCalled, ToolContext, TurnBegan, tool
+from coterie.conversation import (
+    Conversation,
+    Finding,
+    OperationState,
+    Secret,
+    TextWritten,
+    ToolCalled,
+    ToolContext,
+    TurnBegan,
+    tool,
+)
+from coterie.models import TextMessage
 
 from .scripted import Gate, Script, all_events, by_words, kill, operation, run
 
@@ -236,3 +247,23 @@ def test_a_secret_is_in_no_name_of_a_resource_and_in_no_idempotency_key(tmp_path
     # The third call is the first one again.
     assert len(set(keys)) == len(keys) == 2
     assert not any(code in repr(keys) + dumped(tmp_path / "x.db") for code in (CODE, "123456"))
+
+
+def test_a_secret_is_masked_in_earlier_answers_and_in_later_messages(tmp_path: Path) -> None:
+    vault, script = Vault(), Script(by_words)
+
+    async def work() -> None:
+        async with Conversation(script, vault.tools, store=tmp_path / "x.db") as chat:
+            assert CODE in await chat.send(f"my code is {CODE}").answer()
+            await chat.send(f'!login {{"user": "ann", "code": "{CODE}"}}').answer()
+            # The model may need it for another call in this turn.
+            await chat.send(f"I said {CODE[:3]} {CODE[3:]}, it was {CODE}!").answer()
+            assert [each.text for each in script.requests[-1].exchanges if isinstance(each, TextMessage)][-1].count(CODE) == 1
+            await chat.send("hello").answer()
+            said = [each.text for each in chat.transcript()]
+            events = await all_events(chat)
+        assert said[-4] == "I said [secret], it was [secret]!"
+        assert CODE not in repr(said) + repr(script.requests[-1]) + dumped(tmp_path / "x.db")
+        assert CODE not in repr([each for each in events if not isinstance(each, TextWritten)])
+
+    run(work)

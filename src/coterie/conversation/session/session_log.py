@@ -169,17 +169,17 @@ class SessionLog:
             facts[name] = self._redactor.mask(facts[name])
         self.state.event_stream.publish([make(id=identify(self._published, self._part), at=self.now, **facts)])
 
-    async def redact(self, secrets: Iterable[str]) -> None:
-        """Mask secrets in the messages of the user, as far back as prompts go, and in all later entries and events."""
+    async def redact(self, secrets: Iterable[str] = ()) -> None:
+        """Mask secrets, and those of earlier calls, in all entries as far back as prompts go, and in later entries and events."""
         self._redactor.add(secrets)
+        if not self._redactor.has_any:
+            return
         amended = []
         for place, record in enumerate(self.records):
-            if isinstance(record.entry, UserMessageEntry):
-                text = self._redactor.mask(record.entry.text)
-                if text != record.entry.text:
-                    entry = msgspec.structs.replace(record.entry, text=text)
-                    self.records[place] = now = msgspec.structs.replace(record, entry=entry)
-                    amended.append(now)
+            entry = self._masked(record.entry)
+            if entry != record.entry:
+                self.records[place] = now = msgspec.structs.replace(record, entry=entry)
+                amended.append(now)
         if amended:
             self.state.event_stream.amend(
                 [event for each in amended for event in events_of(each.sequence, each.at, each.entry)]
@@ -187,18 +187,19 @@ class SessionLog:
             await self.host.journal.amend(self.state.key, self._epoch, amended)
 
     def _without_secrets(self, value: _Struct) -> _Struct:
-        """Return an entry or an operation without the known secrets. A secret of the user is known after a call with it."""
-        if isinstance(value, UserMessageEntry):
-            return value
+        """Return a new entry or operation without the known secrets. A message of the user is kept until its turn has ended."""
+        return value if isinstance(value, UserMessageEntry) else self._masked(value)
+
+    def _masked(self, value: _Struct) -> _Struct:
         found: dict[str, Any] = {}
         for name in value.__struct_fields__:
             given = getattr(value, name)
             if name in _TEXTS:
                 found[name] = self._redactor.mask(given)
             elif name == "operation" and isinstance(given, Operation):
-                found[name] = self._without_secrets(given)
+                found[name] = self._masked(given)
             elif name == "operations":
-                found[name] = tuple(map(self._without_secrets, given))
+                found[name] = tuple(map(self._masked, given))
         return msgspec.structs.replace(value, **found)
 
     def operation(self, number: int) -> Operation | None:

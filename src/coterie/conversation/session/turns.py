@@ -248,6 +248,8 @@ class TurnRunner:
 
     async def _end(self, turn: int, lane: Lane, outcome: TurnOutcome, texts: list[str], text: str, problem: str) -> None:
         self._host.telemetry.count(str(outcome))
+        # A message that repeats a secret of an earlier call is not needed any more.
+        await self._session_log.redact()
         whole = "\n\n".join([*texts, text] if text else texts)
         await self._session_log.record(
             TurnEndedEntry(turn=turn, lane=lane, outcome=outcome, text=text, whole=whole, problem=problem)

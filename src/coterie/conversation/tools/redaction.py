@@ -31,6 +31,11 @@ class SecretRedactor:
     def __init__(self) -> None:
         self._patterns: dict[str, re.Pattern[str]] = {}
 
+    @property
+    def has_any(self) -> bool:
+        """Return whether a secret is known."""
+        return bool(self._patterns)
+
     def add(self, secrets: Iterable[str]) -> None:
         """Add secrets to mask."""
         for secret in secrets:
