@@ -1,16 +1,18 @@
+import asyncio
 import threading
 import warnings
 from collections.abc import Iterator
 
 import pytest
 
-from coterie import Agent, Request, Runtime, on
-from coterie.concurrency import PROCESS_THREADS, ElasticPool
+from coterie import Agent, Message, Request, Runtime, on
+from coterie.concurrency import PROCESS_THREADS, ElasticPool, ThreadBudget
 from coterie.concurrency.budget import default_limits
 from coterie.concurrency.threads import start_thread
-from coterie.errors import InvalidSetting, SpawnError, ThreadLimitReached
-from coterie.runtime import Dedicated
-from coterie.testing import eventually
+from coterie.errors import HandlerFailed, InvalidSetting, SpawnError, ThreadLimitReached
+from coterie.errors.work import ThreadsHeld
+from coterie.runtime import Dedicated, Supervision
+from coterie.testing import ManualClock, eventually
 from coterie.work import Bounds, ProcessingEngine
 
 
@@ -114,3 +116,90 @@ def test_limits_are_checked_where_they_are_set() -> None:
         PROCESS_THREADS.set_limits(threads=0)
     with pytest.raises(InvalidSetting, match="abandoned"):
         PROCESS_THREADS.set_limits(abandoned=1.5)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def one_abandoned(monkeypatch: pytest.MonkeyPatch) -> ThreadBudget:
+    """Permit one abandoned thread, by a budget of this test alone: other tests may have left some."""
+    budget = ThreadBudget(abandoned=1)
+    for module in ("concurrency.pool", "runtime.cells.succession", "runtime.observation.health"):
+        monkeypatch.setattr(f"coterie.{module}.PROCESS_THREADS", budget)
+    return budget
+
+
+@pytest.mark.usefixtures("one_abandoned")
+def test_calls_that_their_callers_have_left_are_bounded(release: threading.Event) -> None:
+    with ElasticPool("calls") as pool:
+        begun = threading.Event()
+
+        def hang() -> bool:
+            begun.set()
+            return release.wait(30)
+
+        call = pool.submit(hang)
+        assert begun.wait(10)
+        assert not call.cancel()
+        assert pool.abandoned == 1
+        with pytest.raises(ThreadsHeld, match=r"calls refused int: 1 of its threads are held .*hang \(1\)"):
+            pool.submit(int)
+        release.set()
+        assert call.result(10)
+        eventually(lambda: pool.abandoned == 0)
+        assert pool.submit(int).result(10) == 0
+
+
+class Hang(Request[None]):
+    pass
+
+
+@pytest.mark.usefixtures("one_abandoned")
+def test_a_blocking_call_of_an_agent_is_refused_with_the_reason(release: threading.Event) -> None:
+    begun = threading.Event()
+
+    def wait_for_ever() -> None:
+        begun.set()
+        release.wait(30)
+
+    class Calling(Agent):
+        @on(raises=(TimeoutError, ThreadsHeld))
+        async def hang(self, message: Hang) -> None:
+            call = asyncio.ensure_future(self.context.run_blocking(wait_for_ever))
+            while not begun.is_set():
+                await asyncio.sleep(0.001)
+            call.cancel()
+            await asyncio.wait([call])
+
+    with Runtime() as runtime:
+        agent = runtime.spawn(Calling)
+        agent.ask(Hang()).result(10)
+        with pytest.raises(HandlerFailed, match=r"wait_for_ever \(1\)") as caught:
+            agent.ask(Hang()).result(10)
+        assert isinstance(caught.value.__cause__, ThreadsHeld)
+        release.set()
+
+
+class Stick(Message):
+    pass
+
+
+def test_beyond_the_limit_a_stuck_agent_is_not_replaced(
+    release: threading.Event, caplog: pytest.LogCaptureFixture, one_abandoned: ThreadBudget
+) -> None:
+    clock = ManualClock()
+
+    class Sticking(Agent):
+        @on
+        def stick(self, message: Stick) -> None:
+            release.wait(30)
+
+    with Runtime(clock=clock, stall_after=1.0, supervision=Supervision(on_stall="replace", backoff=0.0)) as runtime:
+        agents = [runtime.spawn(Sticking, name=name) for name in ("first", "second")]
+        for agent in agents:
+            agent.tell(Stick())
+        eventually(lambda: all(runtime.health()[agent.name].state == "busy" for agent in agents))
+        for _ in range(8):
+            clock.advance(0.25)
+        eventually(lambda: "is not replaced" in caplog.text)
+        assert one_abandoned.abandoned == 1
+        assert sum(health.state == "stalled" for health in runtime.health().values()) == 1
+        release.set()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.errors import ThreadLimitReached
@@ -36,6 +38,15 @@ class ThreadUse:
     """Threads by the part that holds them, the largest first."""
 
 
+class AbandoningPart(Protocol):
+    """A part that counts its abandoned threads itself."""
+
+    @property
+    def abandoned(self) -> int:
+        """The number of its threads in functions that do not return, and which no caller waits for."""
+        ...
+
+
 class ThreadBudget:
     """Counts the threads of a process, by part. Safe from any thread, signal handlers and finalizers.
 
@@ -53,8 +64,8 @@ class ThreadBudget:
         self._shares: dict[BudgetShare, None] = {}
         self._threads: dict[object, str] = {}
         """The running threads and their parts. Only single operations, which are atomic, touch it."""
-        self._left: dict[object, None] = {}
-        """Those that are abandoned. As above."""
+        self._parts: dict[weakref.ref[AbandoningPart], None] = {}
+        """Parts that count their abandoned threads themselves. As above."""
         self._said = False
         """True if a refusal was logged, and no thread has ended since."""
 
@@ -93,7 +104,6 @@ class ThreadBudget:
     def exit(self, thread: object) -> None:
         """Count a thread, which has ended or did not start, no more."""
         self._threads.pop(thread, None)
-        self._left.pop(thread, None)
         self._said = False
 
     # Abandoned threads.
@@ -101,20 +111,17 @@ class ThreadBudget:
     @property
     def abandoned(self) -> int:
         """Return the number of abandoned threads."""
-        return self._abandoned_in_pools() + len(self._left)
+        parts = [part for weak in self._parts.copy() if (part := weak()) is not None]
+        return self._abandoned_in_pools() + sum(part.abandoned for part in parts)
 
     @property
     def may_abandon(self) -> bool:
         """Return whether fewer threads are abandoned than the limit."""
         return self.abandoned < self.abandoned_limit
 
-    def leave_behind(self, thread: object) -> None:
-        """Count a running thread as abandoned until it ends, or is `taken_back`."""
-        self._left[thread] = None
-
-    def take_back(self, thread: object) -> None:
-        """Count a thread, whose function has returned, as abandoned no more."""
-        self._left.pop(thread, None)
+    def watch(self, part: AbandoningPart) -> None:
+        """Count the abandoned threads of a part, while it is alive."""
+        self._parts[weakref.ref(part, lambda weak: self._parts.pop(weak, None))] = None
 
     # The shares of pools.
 
@@ -190,7 +197,7 @@ class ThreadBudget:
     def after_fork_in_child(self) -> None:
         """Forget all threads in a forked process, which does not inherit them."""
         self._lock = new_lock(Rank.RECORDS)
-        self._shares, self._threads, self._left = {}, {}, {}
+        self._shares, self._threads, self._parts = {}, {}, {}
 
 
 class BudgetShare:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
+from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.locks import Rank, new_lock
 from coterie.concurrency.threads import Thread, start_thread
+from coterie.errors.work import ThreadsHeld
 from coterie.kernel import Countdown
 
 P = ParamSpec("P")
@@ -20,7 +22,8 @@ class ElasticPool(Executor):
     """An executor that starts a thread when work arrives and all its threads are busy, up to `most`.
 
     Further work is queued. A thread that is idle for `idle_after` seconds ends. The thread that worked last works first
-    again, so that surplus threads stay idle. Safe from any thread; `_lock` guards all tables.
+    again, so that surplus threads stay idle. A running call whose future is cancelled goes on, and counts as abandoned.
+    Safe from any thread; `_lock` guards all tables.
     """
 
     def __init__(self, name: str, most: int = 1_000, idle_after: float = 5.0) -> None:
@@ -28,13 +31,20 @@ class ElasticPool(Executor):
         self.most = most
         self.idle_after = idle_after
         self._lock = new_lock(Rank.DISPATCHER)
-        self._queue: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._queue: deque[tuple[_PoolFuture, Callable[[], Any]]] = deque()
+        self._abandoned: dict[_PoolFuture, None] = {}
         self._idle: list[threading.Lock] = []
         self._threads: set[Thread] = set()
         self._leaving: list[Thread] = []
         """Threads that take no more work and may not have ended yet."""
         self._started = 0
         self._closed = False
+        PROCESS_THREADS.watch(self)
+
+    @property
+    def abandoned(self) -> int:
+        """The number of threads in calls that no caller waits for any more."""
+        return len(self._abandoned)
 
     @property
     def threads(self) -> int:
@@ -44,13 +54,17 @@ class ElasticPool(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run `fn(*args, **kwargs)` on a thread of the pool and return its future.
 
-        Raises `RuntimeError` after `shutdown`.
+        Raises `RuntimeError` after `shutdown`, and `ThreadsHeld` if it would need another thread while the process has
+        abandoned as many as it may, and this pool some of them.
         """
-        future: Future[T] = Future()
+        name = getattr(fn, "__qualname__", type(fn).__qualname__)
+        future = _PoolFuture(self, name)
         wakeup: threading.Lock | None = None
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"the pool {self.name} has been shut down")
+            if self._abandoned and not self._idle and not PROCESS_THREADS.may_abandon:
+                raise ThreadsHeld(name, self.name, list(self._abandoned), PROCESS_THREADS.abandoned - self.abandoned)
             self._queue.append((future, lambda: fn(*args, **kwargs)))
             if self._idle:
                 wakeup = self._idle.pop()
@@ -85,6 +99,12 @@ class ElasticPool(Executor):
                 thread.join(countdown.left())
         return [thread for thread in threads if thread.is_alive()]
 
+    def abandon(self, call: _PoolFuture) -> None:
+        """Count a running call as abandoned until it returns."""
+        with self._lock:
+            if call.running():
+                self._abandoned[call] = None
+
     def _grow(self) -> None:
         self._started += 1
         try:
@@ -115,6 +135,9 @@ class ElasticPool(Executor):
                     self._idle.append(wakeup)
             if job is not None:
                 _run(*job)
+                if job[0] in self._abandoned:
+                    with self._lock:
+                        self._abandoned.pop(job[0], None)
             elif not wakeup.acquire(timeout=self.idle_after):
                 with self._lock:
                     if wakeup in self._idle:
@@ -123,6 +146,21 @@ class ElasticPool(Executor):
                         return
                 # Another thread has just taken the lock from the list and is about to release it.
                 wakeup.acquire()
+
+
+class _PoolFuture(Future[Any]):
+    """The future of a call. A cancellation of a running call tells the pool that no caller waits for it."""
+
+    def __init__(self, pool: ElasticPool, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self._pool = pool
+
+    def cancel(self) -> bool:
+        if super().cancel():
+            return True
+        self._pool.abandon(self)
+        return False
 
 
 def _run(future: Future[Any], call: Callable[[], Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from coterie.concurrency import PROCESS_THREADS
 from coterie.errors import AskCancelled
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.outcomes import ClosedOutcomes
@@ -23,6 +24,12 @@ class Successions:
     def __init__(self, registry: CellTable) -> None:
         self._registry = registry
         self._given_up: list[AgentCell] = []
+        PROCESS_THREADS.watch(self)
+
+    @property
+    def abandoned(self) -> int:
+        """The number of threads of stuck agents."""
+        return len(self.given_up())
 
     def supersede(self, cell: AgentCell, error: BaseException | None) -> None:
         """Take a stuck agent's thread from it, and have another record take over: it fails with `error`, or ends without one.

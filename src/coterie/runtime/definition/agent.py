@@ -363,7 +363,7 @@ class Context(DurableContext):
         """Call a blocking function on a thread of the runtime's pool, and return an awaitable of its result or exception.
 
         The pool starts threads as they are needed. The function must not touch the agent. If the await is cancelled, a
-        call that has begun goes on, and its outcome is dropped.
+        call that has begun goes on, and its outcome is dropped. Raises `ThreadsHeld` while such calls hold too many threads.
         """
         variables = copy_context()
 
@@ -374,6 +374,8 @@ class Context(DurableContext):
                 # A future of asyncio cannot carry it, so the await would never end.
                 raise RuntimeError("the blocking call raised StopIteration") from error
 
+        # The pool names calls that do not return.
+        call.__qualname__ = str(getattr(function, "__qualname__", type(function).__qualname__))
         future = self._cell.services.blocking.submit(call)
         return asyncio.wrap_future(future, loop=self._cell.loop())
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from coterie.concurrency import Rank, Timer, new_lock
 from coterie.durable import DurableStore, Identity, OutgoingMessage, StoredMessage
 from coterie.errors import StorageError, describe
+from coterie.errors.work import ThreadsHeld
 from coterie.runtime.entities.durable_services import DurableServices
 from coterie.runtime.entities.stored_inbox import StoredInbox
 
@@ -96,7 +97,7 @@ class StoredDelivery:
         if not self._closed:
             try:
                 self._services.blocking.submit(work)
-            except RuntimeError:
+            except (RuntimeError, ThreadsHeld):
                 # The runtime is ending: the next one delivers what is stored.
                 _log.debug("ended before the stored messages were looked through")
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from coterie.concurrency import PeriodicJob, Timers
+from coterie.concurrency import PROCESS_THREADS, PeriodicJob, Timers
+from coterie.concurrency.budget import ABANDONED_VARIABLE
 from coterie.concurrency.threads import stack_of
 from coterie.kernel import Clock
 from coterie.messaging import Message
@@ -150,7 +151,13 @@ class AgentHealthMonitor:
             cell.log.warning("has held its thread for %.1f s, in\n%s", seconds, stack)
             self._publish(AgentStalled(cell.reference, seconds, stack))
         # A knowing wait, for a reply or for room, has a time limit of its own.
-        if cell.supervision_group.policy_of(cell).on_stall == "replace" and not cell.blocking:
+        if cell.supervision_group.policy_of(cell).on_stall != "replace" or cell.blocking:
+            return
+        if not PROCESS_THREADS.may_abandon:
+            if first:
+                limit = PROCESS_THREADS.abandoned_limit
+                cell.log.error("is not replaced: the process has abandoned %d threads (%s)", limit, ABANDONED_VARIABLE)
+        else:
             self._give_up(cell, TimeoutError(f"it held its thread for {seconds:.1f} s, and was given up"))
 
     def _recovered(self, cell: AgentCell) -> None:
