@@ -13,7 +13,7 @@ import pytest
 
 from coterie import Agent, AgentRef, AgentStopped, HandlerFailed, Message, Request, Runtime, Supervision, on
 from coterie.durable import DurableChange, DurableStore, Identity
-from coterie.errors import InvalidSetting, MigrationError, StorageFull
+from coterie.errors import InvalidSetting, MigrationError, StateUnreadable, StorageFull
 from coterie.errors.durable import ChangeLost
 from coterie.runtime import DurablePolicy
 from coterie.storage import Schema, SqliteDatabase
@@ -226,3 +226,36 @@ def test_a_long_history_is_read_in_pages(tmp_path: Path) -> None:
             range(999, 2_003)
         )
         assert len(store.load(Identity("kind", "a")).later) == 2_500
+
+
+class Renamed(Counter):
+    """A later form of the class, which expects another state and no longer knows some events."""
+
+    def restore(self, state: dict[str, int]) -> None:
+        self.count = state["total"]
+
+
+class Strict(Recorder):
+    def apply(self, event: Odd) -> None:
+        self.count += event.part["amount"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "request_", "named"),
+    [
+        (Counter, Renamed, Add(1), "suite-counter 'a': its state of version 1 cannot be read: KeyError: 'total'"),
+        (Recorder, Strict, RecordOdd("list"), "recorder 'a': its event 1 cannot be read: TypeError"),
+    ],
+)
+def test_a_state_that_does_not_fit_names_its_agent_and_its_part(
+    tmp_path: Path, first: type[Agent], then: type[Agent], request_: Any, named: str
+) -> None:
+    store = str(tmp_path / "agents.db")
+    with Runtime(store=store) as runtime:
+        runtime.entity(first, "a").ask(request_).result()
+    with Runtime(store=store) as runtime, pytest.raises(AgentStopped) as caught:
+        runtime.entity(then, "a").ask(request_).result()
+    assert isinstance(caught.value.__cause__, StateUnreadable)
+    assert named in str(caught.value)
+    with Runtime(store=store) as runtime:
+        assert runtime.entity(first, "a").ask(request_).result() == 2

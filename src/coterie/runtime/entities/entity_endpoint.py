@@ -225,8 +225,9 @@ class EntityEndpoint:
             self._owner.refuse(envelope, self.address, error)
 
     def take_over(self, envelope: Envelope, cell: EntityCell) -> bool:
-        """Keep a message that an activation, which ends, has not handled; return False if the next one would fail too."""
-        if not cell.local.hands_over or self._owner.shuts_out(envelope):
+        """Keep a message that came while an activation ended; return False if no other follows."""
+        local = cell.local
+        if not (local.hands_over or local.life.error is not None) or self._owner.shuts_out(envelope):
             return False
         with self._lock:
             # The next activation may have begun while the message was on its way to this one.
