@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Any
 
-from coterie import Agent, AgentDown, AgentRef, Message, Request, Runtime, on
+from coterie import Agent, AgentDown, AgentRef, MailboxPolicy, Message, Request, Runtime, on
 from coterie.errors import CoterieError
 from coterie.meetings import Accept, Decline, Invitation, MeetingEnded, Meetings, Utterance, Utterances, Welcome
 from coterie.network import NetworkTransport
@@ -14,6 +14,7 @@ from coterie.network import NetworkTransport
 
 class Mark(Message):
     n: int
+    padding: str = ""
 
 
 class Marks(Request[list[int]]):
@@ -138,7 +139,7 @@ class Guest(Agent):
 
 def host_two(runtime: Runtime, network: NetworkTransport) -> None:
     """Set a node up."""
-    runtime.spawn(Ada, name="ada")
+    runtime.spawn(Ada, name="ada", mailbox=MailboxPolicy(1_000_000))
     runtime.spawn(Ada, 7, name=f"bob-{network.name}")
 
 
