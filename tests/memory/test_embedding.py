@@ -14,10 +14,23 @@ import pytest
 
 from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting
 from coterie.errors.general import install_command
-from coterie.memory import AgentMemory, LocalEmbedder, OpenAIEmbedder, TieredMemory, Weights
+from coterie.memory import (
+    AgentMemory,
+    EmbeddingStyle,
+    LocalEmbedder,
+    MemoryRecord,
+    OpenAIEmbedder,
+    Put,
+    TieredMemory,
+    Weights,
+    at_least,
+)
+from coterie.memory.backends.in_process import InProcessArchive
 from coterie.memory.embedding import CachedEmbedder, pack_vector
-from coterie.memory.mind.recall import convex_sum, normalised, recency, rescaled
-from coterie.testing import ManualClock
+from coterie.memory.embeddings.styles import style_of
+from coterie.memory.embeddings.vector_index import VectorIndex
+from coterie.memory.mind.recall import comparable, convex_sum, normalised, recency
+from coterie.testing import ManualClock, eventually
 from tests.memory.stores import FlakyArchive, open_memory
 
 MEANINGS = {"lend": 0, "borrow": 0, "loan": 0, "rain": 1, "weather": 1, "storm": 1, "dog": 2, "puppy": 2}
@@ -169,8 +182,11 @@ def test_vectors_are_kept_with_length_one() -> None:
 def test_scores_are_weighed_after_they_are_made_comparable() -> None:
     assert normalised({"a": 4.0, "b": 1.0}) == {"a": 1.0, "b": 0.25}
     assert normalised({}) == {}
-    assert rescaled({"a": 0.9, "b": 0.7, "c": 0.5}) == pytest.approx({"a": 1.0, "b": 0.5, "c": 0.0})
-    assert rescaled({"a": 0.3}) == {"a": 1.0}
+    text, meaning = comparable({"a": 8.0, "b": 0.0, "c": 0.0, "d": 0.0}, {"a": 0.81, "b": 0.82, "c": 0.83, "d": 0.82})
+    assert text == pytest.approx({"a": 2.3094 / 2.8284, "b": 0.0, "c": 0.0, "d": 0.0}, abs=1e-3)
+    assert meaning == pytest.approx({"a": 0.0, "b": 0.5, "c": 1.0, "d": 0.5}, abs=1e-3)
+    assert comparable({"a": 0.3}, {"a": 0.0}) == ({"a": 1.0}, {"a": 0.0})
+    assert comparable({}, {}) == ({}, {})
     assert recency(10.0, 10.0) == 0.5
     assert recency(-5.0, 10.0) == 1.0
     assert convex_sum({"text": 1.0, "recency": 0.5}, {"text": 3.0, "recency": 1.0, "importance": 0.0}) == 0.875
@@ -178,3 +194,178 @@ def test_scores_are_weighed_after_they_are_made_comparable() -> None:
     for bad in ({"text": -1.0}, {"meaning": math.nan}, {"half_life": 0.0}):
         with pytest.raises(InvalidSetting):
             Weights(**bad)
+
+
+class KindEmbedder:
+    """An embedder that embeds questions and passages differently, and whose vectors have the length that a test sets."""
+
+    model = "kinds"
+
+    def __init__(self, dimension: int = 2) -> None:
+        self.dimension = dimension
+        self.calls: list[tuple[str, str]] = []
+        self.bad = ""
+        self.lock = threading.Lock()
+
+    def embed(self, texts: Sequence[str], kind: str = "passage") -> list[list[float]]:
+        with self.lock:
+            self.calls += [(kind, text) for text in texts]
+        return [
+            [math.nan] * self.dimension if text == self.bad else [float("red" in text), 1.0, *[0.0] * (self.dimension - 2)]
+            for text in texts
+        ]
+
+
+def test_questions_and_memories_are_embedded_as_what_they_are() -> None:
+    embedder = KindEmbedder()
+    with open_memory() as memory:
+        mind = AgentMemory(memory, "alice", embedder=embedder, consolidate_at=None)
+        red = mind.remember("the red door")
+        mind.remember("a wall")
+        assert mind.recall("something red", 1)[0].id == red
+        assert embedder.calls == [("query", "something red"), ("passage", "the red door"), ("passage", "a wall")]
+
+
+@pytest.mark.parametrize(
+    ("model", "query", "passage"),
+    [
+        ("intfloat/multilingual-e5-small", "query: x", "passage: x"),
+        ("intfloat/e5-large-v2", "query: x", "passage: x"),
+        ("multilingual-e5-small-q4", "x", "x"),
+        ("BAAI/bge-small-en-v1.5", "Represent this sentence for searching relevant passages: x", "x"),
+        ("BAAI/bge-m3", "x", "x"),
+        ("nomic-embed-text", "search_query: x", "search_document: x"),
+        ("thenlper/gte-base", "x", "x"),
+        ("text-embedding-3-small", "x", "x"),
+        ("embed-multilingual-v3.0", "x", "x"),
+        ("voyage-3-large", "x", "x"),
+        ("of-my-own", "x", "x"),
+    ],
+)
+def test_known_models_get_their_prefixes(model: str, query: str, passage: str) -> None:
+    style = style_of(model)
+    assert (f"{style.prefix('query')}x", f"{style.prefix('passage')}x") == (query, passage)
+
+
+def test_known_models_get_their_types() -> None:
+    assert style_of("embed-english-v3.0").options("query") == {"input_type": "search_query"}
+    assert style_of("voyage-3").options("passage") == {"input_type": "document", "encoding_format": None}
+    assert style_of("jina-embeddings-v3").options("query") == {"task": "retrieval.query"}
+    # Vectors with and without a prefix are not compared.
+    assert style_of("e5-small").name_for("e5-small") == "e5-small (query:; passage:; input_type=passage)"
+    assert EmbeddingStyle().name_for("m") == "m"
+
+
+def test_a_request_has_the_prefixes_types_and_size_of_its_style(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = OpenAIEmbedder(
+        "m", "http://localhost/v1", style=EmbeddingStyle("q: ", "p: ", {"task": "ask"}, {"encoding_format": None}), batch_size=2
+    )
+    bodies: list[dict[str, Any]] = []
+
+    def answer(body: dict[str, Any]) -> list[list[float]]:
+        bodies.append(body)
+        return [[1.0] for _ in body["input"]]
+
+    monkeypatch.setattr(embedder, "_request", answer)
+    assert len(embedder.embed(["a", "b", "c"])) == 3
+    embedder.embed(["d"], kind="query")
+    assert bodies == [
+        {"model": "m", "input": ["p: a", "p: b"]},
+        {"model": "m", "input": ["p: c"]},
+        {"model": "m", "input": ["q: d"], "encoding_format": "float", "task": "ask"},
+    ]
+    with pytest.raises(InvalidSetting, match="batch_size"):
+        OpenAIEmbedder("m", batch_size=0)
+
+
+def test_vectors_of_another_length_are_told_and_made_anew(caplog: pytest.LogCaptureFixture) -> None:
+    embedder = KindEmbedder(2)
+    with open_memory() as memory:
+        mind = AgentMemory(memory, "alice", embedder=embedder, consolidate_at=None)
+        red = mind.remember("the red door")
+        mind.remember("a wall")
+        mind.recall("something red")
+        embedder = KindEmbedder(3)
+        mind = AgentMemory(memory, "alice", embedder=embedder, consolidate_at=None)
+        assert mind.recall("something red", 1)[0].id == red
+        assert "kinds makes vectors of 3 numbers now; 2 memories have others and are embedded anew" in caplog.text
+        assert ("passage", "the red door") in embedder.calls
+        record = memory.record(f"alice/episode/{red}")
+        assert record is not None
+        assert record.dimension == 3
+        caplog.clear()
+        mind.recall("something red")
+        assert not caplog.records
+
+
+def test_a_memory_with_an_invalid_vector_is_found_by_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    embedder = KindEmbedder()
+    embedder.bad = "a broken text"
+    with open_memory() as memory:
+        mind = AgentMemory(memory, "alice", embedder=embedder, consolidate_at=None)
+        bad = mind.remember("a broken text")
+        red = mind.remember("the red door")
+        assert mind.recall("something red", 1)[0].id == red
+        assert mind.recall("broken", 1)[0].id == bad
+        assert f"alice/episode/{bad} stays without a vector" in caplog.text
+        assert len(embedder.calls) == 4
+
+
+def test_vectors_of_different_lengths_are_one_error() -> None:
+    uneven = type("Uneven", (), {"model": "x", "embed": lambda _, texts: [[1.0] * (n + 1) for n in range(len(texts))]})()
+    with pytest.raises(EmbeddingFailed, match="different lengths came back: 1 and 3"):
+        CachedEmbedder(uneven).embed(["a", "b", "c"])
+
+
+def test_many_memories_are_embedded_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coterie.memory.mind.meaning._AT_ONCE", 8)
+    monkeypatch.setattr("coterie.memory.mind.meaning._TOGETHER", 4)
+    embedder = KindEmbedder()
+    with open_memory() as memory:
+        mind = AgentMemory(memory, "alice", embedder=embedder, consolidate_at=None)
+        for n in range(30):
+            mind.remember(f"wall {n}")
+        mind.recall("red")
+        eventually(lambda: sum(kind == "passage" for kind, _ in embedder.calls) == 30)
+
+
+def test_recall_by_meaning_keeps_to_its_filter() -> None:
+    with open_memory() as memory:
+        mind = AgentMemory(memory, "alice", embedder=KindEmbedder(), consolidate_at=None, max_episodes=2_000)
+        for n in range(100):
+            mind.remember({"content": "the red door", "room": n})
+        grey = mind.remember({"content": "a wall", "room": 100})
+        assert [each.id for each in mind.recall("something red", where={"room": 100})] == [grey]
+        assert len(mind.recall("something red", where={"room": at_least(98)})) == 3
+
+
+def test_the_index_finds_what_comparing_all_finds_and_counts_neighbours() -> None:
+    numpy = pytest.importorskip("numpy")
+    archive = InProcessArchive()
+    vectors = numpy.random.default_rng(5).standard_normal((300, 8)).astype("<f4")
+    vectors /= numpy.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def put(n: int, vector: Any, version: int, kind: str = "episode") -> None:
+        key = f"alice/{kind}/{n + 1_000:x}"
+        record = MemoryRecord(f"{n:x}", key, version, b"\xc0", "alice", kind, model="m", vector=vector.tobytes())
+        archive.write([Put(record)])
+
+    for n, vector in enumerate(vectors):
+        put(n, vector, n + 1, "semantic")
+    index = VectorIndex("alice", "m")
+    assert index.catch_up(archive, 8) == set()
+    near, _ = index.nearest(vectors[7].tobytes(), 10)
+    expected = numpy.argsort(-(vectors @ vectors[7]))[:10]
+    assert set(near) == {f"alice/semantic/{n + 1_000:x}" for n in expected}
+    assert near["alice/semantic/3ef"] == pytest.approx(1.0)
+    for n, vector in enumerate(vectors):
+        put(n, vector, n + 1_001)
+    index.catch_up(archive, 8)
+    near, _ = index.nearest(vectors[7].tobytes(), 10, ["alice/episode/3f0"])
+    assert near["alice/episode/3f0"] > vectors[8] @ vectors[7] + 0.2
+    index.drop("alice/episode/3ef")
+    near, _ = index.nearest(vectors[7].tobytes(), 10, ["alice/episode/3f0"])
+    assert "alice/episode/3ef" not in near
+    assert near["alice/episode/3f0"] < vectors[8] @ vectors[7] + 0.2
+    assert len(index.catch_up(archive, 9)) == 600
+    assert index.nearest(bytes(36), 3) == ({}, 0.0)

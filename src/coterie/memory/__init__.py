@@ -8,6 +8,7 @@ store records, an embedder makes vectors, a summariser makes insights; you can s
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put, RecordFilter, SearchHit, SearchQuery, Touch
 from coterie.memory.embedding import Embedder, LocalEmbedder, OpenAIEmbedder
+from coterie.memory.embeddings.styles import EmbeddingStyle
 from coterie.memory.exposition import MemoryCollector
 from coterie.memory.fields import any_of, at_least, at_most, has
 from coterie.memory.mind.agent_memory import AgentMemory
@@ -26,6 +27,7 @@ __all__ = [
     "Backend",
     "Delete",
     "Embedder",
+    "EmbeddingStyle",
     "EvictionPolicy",
     "Insight",
     "LocalEmbedder",

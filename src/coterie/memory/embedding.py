@@ -1,9 +1,9 @@
-"""Embeddings: the contract of an embedder, three implementations, and an index of the vectors of one agent's memories."""
+"""Embeddings: the contract of an embedder, and three implementations."""
 
 from __future__ import annotations
 
 import hashlib
-import heapq
+import inspect
 import json
 import math
 import struct
@@ -15,7 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import EmbeddingFailed, ExtraMissing, InvalidSetting, describe
-from coterie.memory.contract import Archive
+from coterie.kernel import check_instance, check_number
+from coterie.memory.embeddings.styles import PASSAGE, EmbeddingStyle, style_of
 
 
 @runtime_checkable
@@ -28,20 +29,26 @@ class Embedder(Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Return one vector for each text, all of one dimension."""
+        """Return one vector for each text, all of one dimension.
+
+        If it has a parameter `kind`, it is "query" for questions and "passage" for memories. Most models embed them differently.
+        """
         ...
 
 
 def pack_vector(vector: Sequence[float]) -> bytes:
     """Return a vector as little-endian 32-bit floats, of length 1."""
     length = math.sqrt(math.fsum(value * value for value in vector))
-    if not vector or not math.isfinite(length):
+    if not math.isfinite(length) or not len(vector):
         raise EmbeddingFailed("a vector", "it is empty, or not finite")
     return struct.pack(f"<{len(vector)}f", *(value / length if length else 0.0 for value in vector))
 
 
 class CachedEmbedder:
-    """A wrapper that calls an embedder once for each text. Safe from many threads; `_lock` guards the cache."""
+    """A wrapper that calls an embedder once for each text and kind, and checks its vectors.
+
+    Safe from many threads; `_lock` guards the cache.
+    """
 
     def __init__(self, embedder: Embedder, size: int = 10_000) -> None:
         self.hits = 0
@@ -50,15 +57,28 @@ class CachedEmbedder:
         self._size = size
         self._lock = new_lock(Rank.RECORDS)
         self._vectors: OrderedDict[bytes, Sequence[float]] = OrderedDict()
+        self._takes_kind = _takes_kind(embedder)
 
     @property
     def model(self) -> str:
         """The name of the model."""
         return self._embedder.model
 
-    def embed(self, texts: Sequence[str]) -> list[Sequence[float]]:
-        """Return one vector for each text."""
-        digests = [hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest() for text in texts]
+    @property
+    def space(self) -> str:
+        """The name under which vectors are stored: that of the model, and how it embeds passages."""
+        return str(getattr(self._embedder, "space", self._embedder.model))
+
+    @property
+    def similar(self) -> float | None:
+        """The cosine from which a passage has to do with a question, if it is known."""
+        similar = getattr(self._embedder, "similar", None)
+        return float(similar) if isinstance(similar, int | float) else None
+
+    def embed(self, texts: Sequence[str], kind: str = PASSAGE) -> list[Sequence[float]]:
+        """Return one vector for each text. Raises `EmbeddingFailed` for other vectors than one of one length for each."""
+        mark = kind if self._takes_kind else ""
+        digests = [hashlib.blake2b(f"{mark}\n{text}".encode(errors="surrogatepass"), digest_size=16).digest() for text in texts]
         with self._lock:
             known = {digest: self._vectors[digest] for digest in digests if digest in self._vectors}
             for digest in known:
@@ -66,9 +86,7 @@ class CachedEmbedder:
             self.hits += sum(digest in known for digest in digests)
         missing = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in known}
         if missing:
-            made = self._embedder.embed(list(missing.values()))
-            if len(made) != len(missing):
-                raise EmbeddingFailed(self.model, f"{len(missing)} texts were given, and {len(made)} vectors came back")
+            made = self._make(list(missing.values()), kind)
             known.update(zip(missing, made, strict=True))
             with self._lock:
                 self.misses += len(missing)
@@ -77,35 +95,92 @@ class CachedEmbedder:
                     self._vectors.popitem(last=False)
         return [known[digest] for digest in digests]
 
+    def _make(self, texts: list[str], kind: str) -> Sequence[Sequence[float]]:
+        call: Any = self._embedder.embed
+        made = call(texts, kind=kind) if self._takes_kind else call(texts)
+        if len(made) != len(texts):
+            raise EmbeddingFailed(self.model, f"{len(texts)} texts were given, and {len(made)} vectors came back")
+        lengths = sorted({len(vector) for vector in made})
+        if len(lengths) > 1:
+            raise EmbeddingFailed(self.model, f"vectors of different lengths came back: {lengths[0]} and {lengths[-1]}")
+        return list(made)
+
+
+def _takes_kind(embedder: Embedder) -> bool:
+    """Return whether the method `embed` takes the kind of its texts."""
+    try:
+        parameters = inspect.signature(embedder.embed).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(each.name == "kind" or each.kind is each.VAR_KEYWORD for each in parameters)
+
 
 class OpenAIEmbedder:
-    """A client of any server with OpenAI's embeddings protocol. Safe from many threads. Raises `InvalidSetting` for a URL."""
+    """A client of any server with OpenAI's embeddings protocol. Safe from many threads.
 
-    def __init__(self, model: str, url: str = "https://api.openai.com/v1", api_key: str = "", timeout: float = 30.0) -> None:
+    `style` says how the model embeds questions and passages; for known models (e5, bge, nomic, gte, OpenAI, Cohere, Voyage) it is
+    known. A request has at most `batch_size` texts. Raises `InvalidSetting`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        url: str = "https://api.openai.com/v1",
+        api_key: str = "",
+        timeout: float = 30.0,
+        *,
+        style: EmbeddingStyle | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        check_instance("OpenAIEmbedder.style", style, (EmbeddingStyle, type(None)), "an EmbeddingStyle, or None")
+        check_number("OpenAIEmbedder.batch_size", batch_size, least=1, whole=True)
         if not url.startswith(("https://", "http://")):
             raise InvalidSetting("OpenAIEmbedder.url", url, "a URL that begins with https:// or http://")
         self._model = model
         self._url = f"{url.rstrip('/')}/embeddings"
         self._key = api_key
         self._timeout = timeout
+        self._style = style if style is not None else style_of(model)
+        self._batch = batch_size
 
     @property
     def model(self) -> str:
         """The name of the model."""
         return self._model
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    @property
+    def space(self) -> str:
+        """The name under which vectors are stored."""
+        return self._style.name_for(self._model)
+
+    @property
+    def similar(self) -> float | None:
+        """The cosine from which a passage has to do with a question, if it is known."""
+        return self._style.similar
+
+    def embed(self, texts: Sequence[str], kind: str = PASSAGE) -> list[list[float]]:
         """Return one vector for each text. Raises `EmbeddingFailed`."""
-        body = json.dumps({"model": self._model, "input": list(texts), "encoding_format": "float"}).encode()
+        prefix = self._style.prefix(kind)
+        vectors: list[list[float]] = []
+        for first in range(0, len(texts), self._batch):
+            batch = [f"{prefix}{text}" for text in texts[first : first + self._batch]]
+            body = {"model": self._model, "input": batch, "encoding_format": "float", **self._style.options(kind)}
+            vectors += self._request({name: value for name, value in body.items() if value is not None})
+        return vectors
+
+    def _request(self, body: dict[str, Any]) -> list[list[float]]:
+        data = json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         # The constructor checked the scheme.
-        request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
+        request = urllib.request.Request(self._url, data, headers, method="POST")  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as response:  # noqa: S310
                 answer = json.loads(response.read())
             rows = sorted(answer["data"], key=lambda row: row["index"])
+            if len(rows) != len(body["input"]):
+                raise EmbeddingFailed(self._url, f"{len(body['input'])} texts were given, and {len(rows)} vectors came back")
             return [[float(value) for value in row["embedding"]] for row in rows]
         except (OSError, ValueError, KeyError, TypeError) as error:
             # An HTTP error is an OSError; its body contains the reason.
@@ -119,92 +194,31 @@ class LocalEmbedder:
     Safe from many threads. Raises `ExtraMissing` without the extra `embed`.
     """
 
-    def __init__(self, model: str = "BAAI/bge-small-en-v1.5") -> None:
+    def __init__(self, model: str = "BAAI/bge-small-en-v1.5", *, style: EmbeddingStyle | None = None) -> None:
         try:
             from fastembed import TextEmbedding  # noqa: PLC0415 - it is optional, and slow to import
         except ImportError as error:
             raise ExtraMissing("LocalEmbedder", "embed") from error
         self._model = model
         self._text: Any = TextEmbedding(model)
+        self._style = style if style is not None else style_of(model)
 
     @property
     def model(self) -> str:
         """The name of the model."""
         return self._model
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    @property
+    def space(self) -> str:
+        """The name under which vectors are stored."""
+        return self._style.name_for(self._model)
+
+    @property
+    def similar(self) -> float | None:
+        """The cosine from which a passage has to do with a question, if it is known."""
+        return self._style.similar
+
+    def embed(self, texts: Sequence[str], kind: str = PASSAGE) -> list[list[float]]:
         """Return one vector for each text."""
-        return [[float(value) for value in vector] for vector in self._text.embed(list(texts))]
-
-
-_PAGE = 10_000
-
-
-class VectorIndex:
-    """Follows the archive for one agent and model, and finds nearest vectors by brute force.
-
-    A search of a hundred thousand vectors takes a few milliseconds. Safe from many threads; `_lock` guards everything. The
-    vector of a deleted memory stays until a caller that fails to find the memory drops it.
-    """
-
-    def __init__(self, agent: str, model: str) -> None:
-        try:
-            import numpy as np  # noqa: PLC0415 - it is optional
-        except ImportError as error:
-            raise ExtraMissing("recall by meaning", "vectors") from error
-        self._numpy = np
-        self._agent = agent
-        self._model = model
-        self._lock = new_lock(Rank.MIND)
-        self._version = 0
-        self._rows: dict[str, int] = {}
-        self._keys: list[str] = []
-        self._matrix: Any = None
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def catch_up(self, archive: Archive) -> None:
-        """Load the vectors that the archive received since the last call."""
-        with self._lock:
-            while page := archive.vectors(self._agent, self._model, self._version, _PAGE):
-                for each in page:
-                    self._take(each.key, each.vector)
-                self._version = page[-1].version
-
-    def nearest(self, vector: bytes, count: int) -> list[tuple[str, float]]:
-        """Return (key, cosine) of the nearest vectors, nearest first."""
-        np = self._numpy
-        with self._lock:
-            if not self._rows or len(vector) != self._matrix.shape[1] * 4:
-                return []
-            near = self._matrix[: len(self._keys)] @ np.frombuffer(vector, dtype="<f4")
-            most = min(len(self._keys), count + len(self._keys) - len(self._rows))
-            places = np.argpartition(-near, most - 1)[:most]
-            found = [(float(near[place]), self._keys[place]) for place in places if self._rows.get(self._keys[place]) == place]
-        return [(key, score) for score, key in heapq.nlargest(count, found)]
-
-    def drop(self, key: str) -> None:
-        """Remove a memory."""
-        with self._lock:
-            self._rows.pop(key, None)
-
-    def _take(self, key: str, vector: bytes) -> None:
-        np = self._numpy
-        row = np.frombuffer(vector, dtype="<f4")
-        if self._matrix is None:
-            self._matrix = np.zeros((64, len(row)), dtype="<f4")
-        if len(row) != self._matrix.shape[1]:
-            # The model changed its dimension; such vectors cannot be compared.
-            return
-        place = self._rows.get(key)
-        if place is None:
-            place = len(self._keys)
-            if place == len(self._matrix):
-                self._matrix = np.concatenate([self._matrix, np.zeros_like(self._matrix)])
-            self._keys.append(key)
-            self._rows[key] = place
-        self._matrix[place] = row
+        prefix = self._style.prefix(kind)
+        return [[float(value) for value in vector] for vector in self._text.embed([f"{prefix}{text}" for text in texts])]

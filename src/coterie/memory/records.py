@@ -130,6 +130,11 @@ class RecordStore:
             wanted *= 4
         return found
 
+    def recent(self, which: RecordFilter, limit: int) -> list[MemoryRecord]:
+        """Return the newest memories of a filter, newest first."""
+        self.tiers.check_open()
+        return self.tiers.lists.recent(which, limit)
+
     def catch_up(self) -> None:
         """Wait until the archive has everything stored before. Raises `TierUnavailable` and `WriteTimeout`."""
         self.tiers.check_open()

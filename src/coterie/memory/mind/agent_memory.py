@@ -24,7 +24,8 @@ from coterie.memory.mind.consolidation import Consolidation, Consolidator, Insig
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
 from coterie.memory.mind.eviction import EpisodeLimit, EvictionPolicy, check_callable
 from coterie.memory.mind.items import AgentMemoryStatistics, Explanation, Memory
-from coterie.memory.mind.recall import AgentEmbeddings, Weights, rank_memories
+from coterie.memory.mind.meaning import AgentEmbeddings
+from coterie.memory.mind.recall import Weights, rank_memories
 from coterie.memory.mind.sharing import Grants, SharedMemory
 from coterie.memory.mind.writer import EpisodeWriter
 from coterie.memory.record import MemoryKind, MemoryRecord

@@ -1,0 +1,1 @@
+"""How models embed questions and passages, and an index of vectors."""
