@@ -168,11 +168,10 @@ _ALL_STOP_WORDS = {language: words | frozenset(map(folded, words)) for language,
 def languages_of(words: Iterable[str], text: str) -> tuple[str, ...]:
     """Return the languages in Latin letters of a text's words, the likeliest first; empty if no function word tells."""
     scores: dict[str, float] = {}
-    for word in words:
-        hits = _HITS.get(word)
-        if hits is not None:
-            for language in hits:
-                scores[language] = scores.get(language, 0.0) + 1.0 / len(hits)
+    for hits in filter(None, map(_HITS.get, words)):
+        share = 1.0 / len(hits)
+        for language in hits:
+            scores[language] = scores.get(language, 0.0) + share
     if not scores.keys() & LATIN:
         return ()
     for letter in _special_letters(text):

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from coterie.memory.text.analysis import weighted_forms
 
-_K1 = 1.2
-_B = 0.75
-"""The usual constants of BM25: saturation by repetition, and normalisation by length."""
+_K1 = 0.9
+_B = 0.3
+"""The constants of BM25: saturation by repetition, and normalisation by length. Memories are short, and a turn of one word says
+not more than one of ten; so both are below the usual 1.2 and 0.75 of documents."""
 CONTEXT = 0.5
 """The weight of a word in the context; one in the text has 1."""
 MOST_COUNTED = 200
