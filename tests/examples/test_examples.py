@@ -35,6 +35,11 @@ PRINTED = {
         r"\['you said fish\? 0', 'you said fish\? 1', '\(no more requests\)'\]\n8 answers, at most [12] at once\n"
         r"replayed the same: True"
     ),
+    "remembering": (
+        r"What did she buy\? A BICYCLE\? - My sister bought two bicycles in Rome\.\n"
+        r"Wo kommt der Apfel her\? - Ich esse jeden Morgen Äpfel aus Straßburg\.\n"
+        r"strassburg\? - Ich esse jeden Morgen Äpfel aus Straßburg\.\nWie heißt mein Hund\? - Das weiß ich nicht\."
+    ),
     "trade": r"(?:(?:lockstep|sync-points|pipelines|tokens): 40 coins, the poorest has 0, refused: True\n?){4}",
     "two_processes": r"steps from 27 to 1: 111\nanswered by process child",
     "two_nodes": r"answered \d+, lost \d+, in all 100",
