@@ -6,6 +6,7 @@ at each size has a factor of about 1, one that is to grow in proportion about 16
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 from collections.abc import Callable
@@ -153,6 +154,36 @@ def one_round(mode: Mode, *, gather: bool, logged: bool = False) -> Operation:
     return operation
 
 
+class Planner:
+    def __init__(self, town: list[int]) -> None:
+        self.town = town
+
+    def act(self, turn: Turn) -> None:
+        turn.intend("set", key=turn.name, value=len(self.town))
+
+
+class Rota:
+    """A result that is not plain data."""
+
+    def __init__(self, shifts: list[int]) -> None:
+        self.shifts = shifts
+
+
+def sharing(agents: int, _: Place) -> Callable[[], object]:
+    town = list(range(1_000))
+    planners = {f"a{number}": Planner(town) for number in range(agents)}
+    return lambda: Simulation(World(), planners, Graph.chain("act"), checkpoints=False).run(1)
+
+
+def unread_result(agents: int, _: Place) -> Callable[[], object]:
+    def assign(_: Gathering) -> Rota:
+        return Rota(list(range(1_000)))
+
+    simulation = Simulation(World({"n": 0}), [f"a{number}" for number in range(agents)], Graph.chain(together(assign), act))
+    simulation.run(1)
+    return simulation.step
+
+
 def later_round(rounds: int, place: Place) -> Callable[[], object]:
     world = place.stack.enter_context(World({"n": 0}, log=EventLog(place.folder / "run.db", durable=False)))
     simulation = Simulation(world, ["a", "b"], Graph.chain(act), spans=0)
@@ -196,6 +227,8 @@ OPERATIONS: list[tuple[str, Operation, tuple[int, ...], str, float]] = [
         for mode in Mode
         for gather in (False, True)
     ),
+    ("a first round of agents that share 1,000 numbers", sharing, AGENTS, "agents", PROPORTIONAL),
+    ("a round with a result of 1,000 numbers that nobody reads", unread_result, AGENTS, "agents", PROPORTIONAL),
     ("a round with a checkpoint", one_round(Mode.LOCKSTEP, gather=False, logged=True), AGENTS, "agents", PROPORTIONAL),
     ("a round with a checkpoint, after n rounds", later_round, ROUNDS, "rounds", SAME),
     ("a resumption", resumption, ROUNDS, "rounds", PROPORTIONAL),
@@ -210,6 +243,8 @@ def seconds(operation: Operation, size: int) -> float:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coterie-bench-")))
             work = operation(size, Place(folder, stack))
+            # The garbage collector would else go through what was just made, in the middle of the operation.
+            gc.collect()
             began = time.process_time()
             work()
             times.append(time.process_time() - began)
