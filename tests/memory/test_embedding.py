@@ -329,6 +329,19 @@ def test_many_memories_are_embedded_in_the_background(monkeypatch: pytest.Monkey
         eventually(lambda: sum(kind == "passage" for kind, _ in embedder.calls) == 30)
 
 
+def test_embedding_goes_on_where_a_closed_memory_left_it() -> None:
+    archive, clock, embedder = FlakyArchive(), ManualClock(), KindEmbedder()
+    with open_memory(clock, archive=archive) as memory:
+        mind = AgentMemory(memory, "alice", embedder=embedder, consolidate_at=None)
+        mind.remember("the red door")
+        mind.recall("red")
+        mind.remember("a wall")
+    with open_memory(clock, archive=archive) as memory:
+        mind = AgentMemory(memory, "alice", embedder=embedder, consolidate_at=None)
+        mind.recall("red")
+        assert [text for kind, text in embedder.calls if kind == "passage"] == ["the red door", "a wall"]
+
+
 def test_recall_by_meaning_keeps_to_its_filter() -> None:
     with open_memory() as memory:
         mind = AgentMemory(memory, "alice", embedder=KindEmbedder(), consolidate_at=None, max_episodes=2_000)

@@ -349,6 +349,7 @@ def test_event_loops_have_the_same() -> None:
             assert await memory.aget("alice/k") == "apple"
             assert await memory.aget("missing", 7) == 7
             assert [hit.record.key for hit in await memory.asearch("apples")] == ["alice/k"]
+            assert await memory.asearch("apples", kinds=["episode"]) == []
             await memory.aflush()
             await asyncio.gather(*(memory.astore(f"k{n}", n) for n in range(50)))
             assert await asyncio.gather(*(memory.aget(f"k{n}") for n in range(50))) == list(range(50))

@@ -327,9 +327,11 @@ class TieredMemory(AsyncContext):
         """Return whether the memory existed, as `delete` does, from an event loop."""
         return await self.run(lambda: self.delete(key, durable=durable, reason=reason))
 
-    async def asearch(self, question: str, agent: str | Sequence[str] | None = None, limit: int = 10) -> list[SearchHit]:
-        """Return the memories that `search` returns, from an event loop."""
-        return await self.run(lambda: self.search(question, agent, limit))
+    async def asearch(
+        self, question: str, agent: str | Sequence[str] | None = None, limit: int = 10, **options: Any
+    ) -> list[SearchHit]:
+        """Return the memories that `search` returns, from an event loop. `options` are the other arguments of `search`."""
+        return await self.run(lambda: self.search(question, agent, limit, **options))
 
     async def aflush(self) -> None:
         """Call `flush` from an event loop."""

@@ -10,6 +10,8 @@ from coterie.errors import TierUnavailable
 from coterie.memory import Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier
 from coterie.memory.backends.full_text import analysed
 from coterie.memory.backends.opening import PostgresArchive, SqliteArchive, SqliteBackend
+from coterie.memory.contract import RecordFilter
+from coterie.memory.fields import check_where
 from coterie.memory.text.ranking import rarest
 from coterie.storage import Transaction
 from tests.servers import Postgres
@@ -179,6 +181,8 @@ def test_an_old_file_is_indexed_anew_with_a_line_of_progress(tmp_path: Path, cap
     old_file(tmp_path / "run.db", ["Wir essen Äpfel.", "我喝绿茶", *["word"] * 300])
     caplog.clear()
     archive = SqliteArchive(tmp_path / "run.db")
+    assert archive.recent(RecordFilter(where=check_where({"a": 1})), 5) == []
+    assert [each.key for each in archive.recent(RecordFilter(where=check_where({})), 1)] == ["k301"]
     assert [each.getMessage() for each in caplog.records] == [
         f"{tmp_path / 'run.db'}: indexing 302 memories anew, for searches in all languages",
         f"{tmp_path / 'run.db'}: all memories are indexed",
