@@ -74,7 +74,7 @@ class Network:
 def network(tmp_path: Path) -> Iterator[Callable[..., Network]]:
     with ExitStack() as stack:
 
-        def make(*names: str, node_timeout: float = 5.0, keep_alive: float = 5.0, **lines: list[str]) -> Network:
+        def make(*names: str, node_timeout: float = 10.0, keep_alive: float = 5.0, **lines: list[str]) -> Network:
             limits = {"keep_alive": keep_alive, "queue_messages": 1_000, "send_timeout": 50.0}
             nodes = topology("here", *names, **limits)
             return Network(stack, write(tmp_path / "network.toml", nodes, **lines), nodes, node_timeout)
