@@ -6,6 +6,7 @@ Run `python -m docs.tools.api` after a public name was added, renamed or removed
 import importlib
 import inspect
 import pkgutil
+from contextvars import ContextVar
 from pathlib import Path
 
 import coterie
@@ -28,6 +29,8 @@ def first_line(value: object) -> str:
     """Return the first line of the docstring of a class or function; of a constant its value."""
     if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
         return (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ").replace("|", r"\|")
+    if isinstance(value, ContextVar):
+        return f"The context variable `{value.name}`."
     return f"`{value!r}`" if isinstance(value, str | int | float) else f"An alias: `{value}`".replace("|", r"\|")
 
 

@@ -14,7 +14,7 @@ from coterie.errors import (
     WaitCycle,
     WaitTimeout,
 )
-from coterie.messaging import MailboxPolicy, Message, MessagePriority, Overflow, Request
+from coterie.messaging import MailboxPolicy, Message, MessagePriority, Overflow, Request, Stream
 from coterie.runtime import (
     AGENTS,
     Agent,
@@ -26,6 +26,7 @@ from coterie.runtime import (
     Dedicated,
     Leased,
     Reply,
+    ReplyStream,
     Runtime,
     Strategy,
     Supervision,
@@ -58,10 +59,12 @@ __all__ = [
     "Overflow",
     "Priority",
     "Reply",
+    "ReplyStream",
     "Request",
     "Runtime",
     "RuntimeStopped",
     "Strategy",
+    "Stream",
     "Supervision",
     "Unhandled",
     "UnknownAgent",

@@ -9,7 +9,12 @@ import pytest
 pytest.importorskip("mypy")
 
 PREAMBLE = """
-from coterie import Agent, AgentRef, Message, Reply, Request, Runtime, on
+from collections.abc import AsyncIterator
+
+from coterie import Agent, AgentRef, Message, Reply, ReplyStream, Request, Runtime, Stream, on
+
+class Words(Stream[str]):
+    count: int
 
 class Add(Request[int]):
     amount: int
@@ -27,6 +32,10 @@ class Counter(Agent):
         self.count += message.amount
         return self.count
 
+    @on
+    async def words(self, message: Words) -> AsyncIterator[str]:
+        yield "one"
+
     @on(interleave=True, raises=KeyError)
     async def note(self, message: Note | Add) -> None: ...
 """
@@ -40,6 +49,11 @@ with Runtime() as runtime:
     total: int = reply.result()
 
     async def main() -> int:
+        words: ReplyStream[str] = counter.stream(Words(3), ahead=2)
+        async for word in words:
+            word.upper()
+        for word in counter.stream(Words(3)):
+            word.upper()
         return await counter.ask(Add(3))
 """
 
@@ -51,6 +65,9 @@ WRONG = {
     "Add(2).amount = 3": "read-only",
     "Add()": "Missing positional argument",
     "Counter().add(Note('x'))": "incompatible type",
+    "counter.ask(Words(1))": "incompatible type",
+    "counter.stream(Add(1))": "incompatible type",
+    "numbers: list[int] = list(counter.stream(Words(1)))": "incompatible type",
     "other: Reply[str] = counter.ask(Add(1))": 'expected "Request[str]"',
 }
 

@@ -13,7 +13,8 @@ import pytest
 
 from coterie import Agent, AgentRef, AgentStopped, HandlerFailed, Message, Request, Runtime, Supervision, on
 from coterie.durable import DurableChange, DurableStore, Identity
-from coterie.errors import InvalidSetting, MigrationError, StateUnreadable, StorageFull
+from coterie.durable.schema import SCHEMA
+from coterie.errors import InvalidSetting, MigrationError, StorageFull
 from coterie.errors.durable import ChangeLost
 from coterie.runtime import DurablePolicy
 from coterie.storage import Schema, SqliteDatabase
@@ -161,7 +162,7 @@ def test_a_file_of_a_later_version_is_refused_and_left(tmp_path: Path) -> None:
     path = tmp_path / "agents.db"
     with SqliteDatabase(path) as later:
         DurableStore(later)
-        later.migrate(Schema("durable", ("SELECT 1", "CREATE TABLE later (id TEXT)")))
+        later.migrate(Schema("durable", (*SCHEMA.steps, "CREATE TABLE later (id TEXT)")))
     with pytest.raises(MigrationError, match="later version"):
         Runtime(store=str(path))
 
@@ -226,36 +227,3 @@ def test_a_long_history_is_read_in_pages(tmp_path: Path) -> None:
             range(999, 2_003)
         )
         assert len(store.load(Identity("kind", "a")).later) == 2_500
-
-
-class Renamed(Counter):
-    """A later form of the class, which expects another state and no longer knows some events."""
-
-    def restore(self, state: dict[str, int]) -> None:
-        self.count = state["total"]
-
-
-class Strict(Recorder):
-    def apply(self, event: Odd) -> None:
-        self.count += event.part["amount"]
-
-
-@pytest.mark.parametrize(
-    ("first", "then", "request_", "named"),
-    [
-        (Counter, Renamed, Add(1), "suite-counter 'a': its state of version 1 cannot be read: KeyError: 'total'"),
-        (Recorder, Strict, RecordOdd("list"), "recorder 'a': its event 1 cannot be read: TypeError"),
-    ],
-)
-def test_a_state_that_does_not_fit_names_its_agent_and_its_part(
-    tmp_path: Path, first: type[Agent], then: type[Agent], request_: Any, named: str
-) -> None:
-    store = str(tmp_path / "agents.db")
-    with Runtime(store=store) as runtime:
-        runtime.entity(first, "a").ask(request_).result()
-    with Runtime(store=store) as runtime, pytest.raises(AgentStopped) as caught:
-        runtime.entity(then, "a").ask(request_).result()
-    assert isinstance(caught.value.__cause__, StateUnreadable)
-    assert named in str(caught.value)
-    with Runtime(store=store) as runtime:
-        assert runtime.entity(first, "a").ask(request_).result() == 2

@@ -40,6 +40,10 @@ PRINTED = {
         r"Wo kommt der Apfel her\? - Ich esse jeden Morgen Äpfel aus Straßburg\.\n"
         r"strassburg\? - Ich esse jeden Morgen Äpfel aus Straßburg\.\nWie heißt mein Hund\? - Das weiß ich nicht\."
     ),
+    "streams": (
+        r"and then the fish went on and then the fish\ninterrupted after 1[0-4] words"
+        r"|interrupted after 1[0-4] words\nand then the fish went on and then the fish"
+    ),
     "trade": r"(?:(?:lockstep|sync-points|pipelines|tokens): 40 coins, the poorest has 0, refused: True\n?){4}",
     "two_processes": r"steps from 27 to 1: 111\nanswered by process child",
     "two_nodes": r"answered \d+, lost \d+, in all 100",

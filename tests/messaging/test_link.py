@@ -134,7 +134,7 @@ def test_too_many_early_frames_end_the_wait() -> None:
     assert ends.there.statistics.lost == 1
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00", b"nonsense", b"\x93\x01\x02\x03", b"\x93\xa1a\xa1b\xc4\x00"])
+@pytest.mark.parametrize("data", [b"", b"\x00", b"nonsense", b"\x93\x01\x02\x03", b"\x93\xa1a\xa1b\xc4\x00", b"\x91" * 100_000])
 def test_data_that_are_not_a_frame_are_counted_and_named(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     ends = Ends()
     with caplog.at_level(logging.WARNING):

@@ -54,6 +54,8 @@ class OutgoingMessage(msgspec.Struct, frozen=True):
     """When it expires, in seconds since 1970."""
     name: str | None = None
     """The name of a reminder; a later one of the same name replaces it."""
+    context: bytes | None = None
+    """The trace context and the chosen context variables of the sender."""
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
@@ -69,6 +71,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
     expires: float | None
     attempts: int
     error: str | None = None
+    context: bytes | None = None
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):

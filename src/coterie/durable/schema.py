@@ -36,4 +36,8 @@ def _create(transaction: Transaction) -> None:
         transaction.execute(statement)
 
 
-SCHEMA = Schema("durable", (_create,))
+def _add_context(transaction: Transaction) -> None:
+    transaction.execute("ALTER TABLE durable_messages ADD COLUMN context BYTEA")
+
+
+SCHEMA = Schema("durable", (_create, _add_context))

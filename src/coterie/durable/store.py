@@ -19,7 +19,7 @@ from coterie.errors.durable import Superseded
 from coterie.storage import Database, Pending
 from coterie.storage.transaction import Row, Transaction
 
-_MESSAGE = "id, kind, key, message, body, sender, priority, due, expires, attempts, error"
+_MESSAGE = "id, kind, key, message, body, sender, priority, due, expires, attempts, error, context"
 _PAGE = 1_000
 _LAST = 2**63 - 1
 _NEW_STATE = (
@@ -240,8 +240,8 @@ def _insert(message: OutgoingMessage, write: Transaction) -> int:
             (message.to.kind, message.to.key, message.name),
         )
     row = write.row(
-        "INSERT INTO durable_messages (kind, key, sender, name, body, message, priority, due, expires)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "INSERT INTO durable_messages (kind, key, sender, name, body, message, priority, due, expires, context)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             message.to.kind,
             message.to.key,
@@ -252,6 +252,7 @@ def _insert(message: OutgoingMessage, write: Transaction) -> int:
             message.priority,
             message.due,
             message.expires,
+            message.context,
         ),
     )
     assert row is not None
@@ -260,5 +261,6 @@ def _insert(message: OutgoingMessage, write: Transaction) -> int:
 
 
 def _message(row: Row) -> StoredMessage:
-    number, kind, key, message, body, sender, priority, due, expires, attempts, error = row
-    return StoredMessage(number, Identity(kind, key), message, bytes(body), sender, priority, due, expires, attempts, error)
+    number, kind, key, message, body, sender, priority, due, expires, attempts, error, context = row
+    to, stored = Identity(kind, key), None if context is None else bytes(context)
+    return StoredMessage(number, to, message, bytes(body), sender, priority, due, expires, attempts, error, stored)

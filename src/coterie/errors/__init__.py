@@ -53,6 +53,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── KeyReused (ValueError)        an idempotency key belongs to another request
     │   ├── NoStore                       the runtime has no store
     │   ├── Superseded                    another activation has changed the state meanwhile
+    │   ├── ChangeInStream                a handler of a stream has changed its agent
     │   ├── ChangeLost                    a change could not be stored, and was undone
     │   └── OutsideHandler                a call that belongs to the handling of a message was made outside
     ├── ExtraMissing (ImportError)        a required optional package is not installed

@@ -38,11 +38,13 @@ def _without_secrets(shown: str) -> str:
 
 
 class InvalidMessage(CoterieError, TypeError):
-    """A sent value is not an instance of `Message`."""
+    """A sent value is not an instance of `Message`, or was sent by the wrong call."""
 
-    def __init__(self, value: object, recipient: object) -> None:
+    def __init__(
+        self, value: object, recipient: object, remedy: str = "send an instance of a subclass of Message or Request"
+    ) -> None:
         kind = f"the class {value.__qualname__}" if isinstance(value, type) else f"a {type(value).__qualname__}"
-        super().__init__(f"{kind} was sent to {recipient}: send an instance of a subclass of Message or Request")
+        super().__init__(f"{kind} was sent to {recipient}: {remedy}")
 
 
 class InvalidAddress(CoterieError, ValueError):

@@ -45,6 +45,16 @@ class StateRefused(DurableError):
         super().__init__(f"{kind} {key!r}: {what} cannot be {how}: {problem}; the change was undone")
 
 
+class ChangeInStream(DurableError):
+    """A handler of a stream has changed its durable agent, or sent stored messages. The change was undone."""
+
+    def __init__(self, kind: str, key: str, message: str) -> None:
+        super().__init__(
+            f"{kind} {key!r}: its handler of the stream {message} made a change, which was undone: items leave before a change "
+            "is stored, so such a handler only reads; change the agent by another message"
+        )
+
+
 class Superseded(DurableError):
     """Another activation has changed the state of a durable agent meanwhile. This change was not stored."""
 

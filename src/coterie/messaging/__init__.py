@@ -6,7 +6,7 @@ The runtime decides which agent handles a message, and on which thread.
 
 from coterie.messaging.dead_letters import DeadLetter, Reason
 from coterie.messaging.envelope import MessagePriority
-from coterie.messaging.message import Message, Request
+from coterie.messaging.message import Message, Request, Stream
 from coterie.messaging.policy import MailboxPolicy, Overflow
 from coterie.messaging.transport import BufferingTransport, LocalTransport, Receive, Transport
 
@@ -21,5 +21,6 @@ __all__ = [
     "Reason",
     "Receive",
     "Request",
+    "Stream",
     "Transport",
 ]

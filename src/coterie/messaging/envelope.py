@@ -89,7 +89,7 @@ class Envelope(msgspec.Struct, eq=False):
     taken_at: float = 0.0
     """The time at which a mailbox took it, on the same clock, for a sample of the messages; else 0."""
     context: Context | None = None
-    """The context variables of the sender, in which the handler begins; None if it has none. They cross no wire."""
+    """The context variables of the sender, in which the handler begins; None if it has none. Chosen ones cross a wire."""
     attempts: int = 0
     """The number of handlers' attempts that failed."""
     begun: bool = False

@@ -124,7 +124,7 @@ class Link:
         """Take a frame from the transport."""
         try:
             frame = self._decoder.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             self._count("malformed")
             _log.warning("node %s: %d bytes that are not a frame were discarded: %s", self.node, len(data), error)
             return

@@ -73,13 +73,23 @@ class Request(Message, Generic[R_co]):
     """
 
 
+class Stream(Message, Generic[R_co]):
+    """A request whose answer is a stream of items of type `R_co`, which a handler yields one after the other.
+
+    ::
+
+        class Tokens(Stream[str]):
+            prompt: str
+    """
+
+
 _UNKNOWN = object()
 _ANSWERS: weakref.WeakKeyDictionary[type, Any] = weakref.WeakKeyDictionary()
 """The answers of message classes that were asked for before. Two threads store equal entries."""
 
 
 def reply_type(kind: Any) -> Any:
-    """Return the type of answer that a message class expects, or one with type arguments; `Any` when it does not say.
+    """Return the type of answer, or of item, that a message class expects, or one with type arguments; `Any` if it does not say.
 
     The class that binds a type parameter of a generic request determines it.
     """
@@ -94,14 +104,14 @@ def reply_type(kind: Any) -> Any:
 
 
 def _answer(kind: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return the argument of `Request` in `kind`, whose type parameters are bound to `arguments`; None for another class."""
-    if kind is Request:
+    """Return the argument of `Request` or `Stream` in `kind`, with type parameters bound to `arguments`; None for another class."""
+    if kind in (Request, Stream):
         return arguments[0] if arguments else Any
     filled = dict(zip(getattr(kind, "__parameters__", ()), arguments, strict=False))
     declared = kind.__dict__.get("__orig_bases__", kind.__bases__)
     for base in declared:
         origin = get_origin(base) or base
-        if isinstance(origin, type) and issubclass(origin, Request):
+        if isinstance(origin, type) and issubclass(origin, Request | Stream):
             return _answer(origin, tuple(_fill(argument, filled) for argument in get_args(base)))
     return None
 

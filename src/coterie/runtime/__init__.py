@@ -30,6 +30,7 @@ from coterie.runtime.references.logs import AgentLogFilter
 from coterie.runtime.references.publication import Publication
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
+from coterie.runtime.references.reply_stream import ReplyStream
 from coterie.runtime.references.router import AgentRouter
 from coterie.runtime.runtime import Provided, Runtime
 from coterie.runtime.shutdown import StopReport
@@ -58,6 +59,7 @@ __all__ = [
     "Provided",
     "Publication",
     "Reply",
+    "ReplyStream",
     "Runtime",
     "RuntimeCollector",
     "RuntimeMetrics",

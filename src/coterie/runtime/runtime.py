@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import secrets
+from collections.abc import Iterable
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
@@ -22,8 +23,7 @@ from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.spec import check_options
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers import Dispatcher, Leased
-from coterie.runtime.entities.durable_agents import open_durable
-from coterie.runtime.entities.durable_runtime import DurableRuntime
+from coterie.runtime.entities.durable_runtime import DurableRuntime, open_durable
 from coterie.runtime.entities.policy import DurablePolicy
 from coterie.runtime.observation import inspection
 from coterie.runtime.observation.health import AgentHealth
@@ -33,17 +33,13 @@ from coterie.runtime.references.invocation import CURRENT
 from coterie.runtime.references.publication import Publication, post_to_all
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.services import Services
-from coterie.runtime.shutdown import Shutdown, StopReport, describe_loss
+from coterie.runtime.shutdown import Shutdown, StopReport, describe_loss, log_remaining
 from coterie.storage import Database
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
-
 _QUIET_STOP = 2.0
 """Seconds that a stop may take before the log names the agents it waits for."""
-_SHOWN = 8
-"""Names in that log entry."""
 
 
 @runtime_checkable
@@ -80,6 +76,9 @@ class Runtime(DurableRuntime):
 
     `store` keeps durable agents (see `entity`): a path, an address of `coterie.storage`, or an open database, which stays
     open. `durable` is their policy.
+
+    `context` names the context variables whose values go with messages that leave the process; each is known by its name there,
+    and its values are plain data. The trace context (`coterie.telemetry.traceparent`, or OpenTelemetry's) always goes along.
     """
 
     _stopping = True
@@ -105,6 +104,7 @@ class Runtime(DurableRuntime):
         dead_letters: int = 1_000,
         store: str | os.PathLike[str] | Database | None = None,
         durable: DurablePolicy | None = None,
+        context: Iterable[ContextVar[Any]] = (),
     ) -> None:
         Address.parse(f"coterie://{(node := f'{name}-{secrets.token_hex(4)}')}/probe")
         check_options("Runtime", dispatcher, supervision, mailbox)
@@ -129,6 +129,7 @@ class Runtime(DurableRuntime):
             ask_timeout=ask_timeout,
             stall_after=stall_after,
             dead_letters=dead_letters,
+            context=context,
         )
         self._services.durable = open_durable(self._services, store, durable)
         self._stops = itertools.count()  # the first to take a number stops; `_stopped` is set when that is done
@@ -223,7 +224,7 @@ class Runtime(DurableRuntime):
 
         All agents share it, so it must be thread-safe. If it has a method `provided`, that is called with the runtime.
         """
-        self._services.provide(service, kind if kind is not None else type(service))
+        self._services.provided.add(service, kind if kind is not None else type(service))
         if isinstance(service, Provided):
             service.provided(self)
         return service
@@ -314,7 +315,7 @@ class Runtime(DurableRuntime):
         if self._current() is not None:
             return None
         if not self._stopped.wait(_QUIET_STOP):
-            self._log_remaining_agents()
+            log_remaining(self.node, [cell.name for cell in self._services.registry.cells()])
             self._stopped.wait()
         return self._end_of_stop()
 
@@ -348,11 +349,6 @@ class Runtime(DurableRuntime):
             self._stopper.join()
         self._hooks.let_go_of_interrupts()
         return self._report
-
-    def _log_remaining_agents(self) -> None:
-        names = [cell.name for cell in self._services.registry.cells()]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        _log.warning("%s still stops; not at rest yet: %s%s", self.node, ", ".join(names[:_SHOWN]) or "no agent", more)
 
     def stop_at_exit(self) -> str | None:
         """Stop at the end of the program; return the loss as text, or None. An interrupted stop is not waited for again."""

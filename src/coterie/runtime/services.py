@@ -7,7 +7,8 @@ import logging
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from coterie.concurrency import ElasticPool, Rank, Timers, new_lock
@@ -18,7 +19,6 @@ from coterie.errors import (
     DefinitionError,
     InvalidMessage,
     RuntimeStopped,
-    ServiceMissing,
     SpawnError,
     describe,
 )
@@ -33,17 +33,19 @@ from coterie.runtime.cells.succession import Successions
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.agent import Agent, AgentRuntime
 from coterie.runtime.definition.context_owner import SpawnOptions
+from coterie.runtime.definition.provided import ProvidedServices
 from coterie.runtime.definition.spec import AgentSpec, check_options
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher, Scheduler
 from coterie.runtime.dispatchers.loops import LoopInboxes
 from coterie.runtime.dispatchers.resources import DispatcherResources
 from coterie.runtime.entities.durable_agents import DurableAgents
-from coterie.runtime.nodes.node import Node
+from coterie.runtime.nodes.node import Node, Recipient
 from coterie.runtime.nodes.remote import LoopbackEndpoint
 from coterie.runtime.nodes.strict import StrictEndpoint
 from coterie.runtime.observation.health import AgentHealthMonitor
 from coterie.runtime.observation.inspection import resume
+from coterie.runtime.references.context_carrier import ContextCarrier
 from coterie.runtime.references.dead_endpoint import DeadEndpoint
 from coterie.runtime.references.invocation import CURRENT
 from coterie.runtime.references.lifecycle_events import AGENTS
@@ -80,6 +82,7 @@ class Services:
         ask_timeout: float | None,
         stall_after: float,
         dead_letters: int,
+        context: Iterable[ContextVar[Any]],
     ) -> None:
         self.runtime: AgentRuntime = runtime
         self.node = node
@@ -97,6 +100,7 @@ class Services:
         self.blocking = ElasticPool(f"{node}-blocking")
         self.codec = Codec([Extension(AgentRef, 1, lambda ref: str(ref.address), self._read_reference)])
         self.dead_letters = DeadLetters(dead_letters)
+        self.carrier = ContextCarrier(context)
         self.registry = Registry()
         self.successions = Successions(self.registry)
         self.waits = WaitGraph()
@@ -109,7 +113,7 @@ class Services:
         self._correlations = itertools.count(1)
         self._lock = new_lock(Rank.RECORDS)
         self._schedulers: dict[Dispatcher, Scheduler] = {}
-        self._provided: dict[type, Any] = {}
+        self.provided = ProvidedServices()
         self._shown: weakref.WeakSet[type] = weakref.WeakSet()
         self._refusals = itertools.count()
         self._starting: dict[object, None] = {}
@@ -279,6 +283,11 @@ class Services:
         """Return the living agent at an address of this runtime, or None."""
         return self.registry.by_number(address.number) if address.number else self.registry.find(address.name)
 
+    def recipient(self, address: Address) -> Recipient | None:
+        """Return the endpoint of the living, or durable, agent at an address of this runtime, for messages of other nodes."""
+        entity = self.durable.endpoint_at(address) if self.durable is not None and not address.number else None
+        return entity or self.local(address)
+
     def dead_endpoint(self, address: Address) -> DeadEndpoint:
         """Return the endpoint of an address of this runtime without a living agent."""
         return DeadEndpoint(self, address, existed=0 < address.number <= self.registry.spawned)
@@ -340,29 +349,16 @@ class Services:
         error.__cause__ = cause
         return error
 
-    # Services that users provide.
-
-    def provide(self, service: Any, kind: type) -> None:
-        """Keep a service for `use`."""
-        with self._lock:
-            self._provided = {**self._provided, kind: service}
-
     def use(self, kind: type[T]) -> T:
-        """Return the service of a type. Raises `ServiceMissing`."""
-        found: Any = self._provided.get(kind)
-        if found is None:
-            matches = [service for key, service in self._provided.items() if _is_kind_of(key, kind)]
-            if not matches:
-                raise ServiceMissing(kind, list(self._provided))
-            found = matches[0]
-        result: T = found
-        return result
+        """Return the provided service of a type. Raises `ServiceMissing`."""
+        return self.provided.use(kind)
 
     # Counts.
 
     def after_fork_in_child(self) -> None:
         """Become a stopped copy in a forked process, without threads. The locks are replaced: their holders do not exist."""
         self._lock = new_lock(Rank.RECORDS)
+        self.provided.after_fork_in_child()
         self.stopping = self.closed = True
         self.timers.after_fork_in_child()
         self.dead_letters.after_fork_in_child()
@@ -390,11 +386,3 @@ class Services:
 
     def _read_reference(self, text: str) -> AgentRef:
         return self.reference(Address.parse(text))
-
-
-def _is_kind_of(key: type, kind: type) -> bool:
-    try:
-        return issubclass(key, kind)
-    except TypeError:
-        # A protocol that is not checked at runtime: only what was given under that very type serves it.
-        return False

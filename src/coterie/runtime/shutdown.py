@@ -23,6 +23,8 @@ from coterie.runtime.observation.quiescence import Activity, Quiescence, activit
 
 _log = logging.getLogger(__name__)
 
+_SHOWN = 8
+"""Names in the log entry of a stop that takes long."""
 _LAST_CALL = 1.0
 """Seconds, at most, for handlers to be cancelled once the time for stopping is over."""
 _LOOK = 0.25
@@ -57,6 +59,12 @@ def describe_loss(where: str, before: AgentMetrics, after: AgentMetrics, report:
     if not lost and not report.stuck:
         return None
     return "; ".join([f"{where}: {lost} messages were not handled", *(f"{each.name} was stuck" for each in report.stuck)])
+
+
+def log_remaining(node: str, names: list[str]) -> None:
+    """Log the names of the agents that a stop waits for."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    _log.warning("%s still stops; not at rest yet: %s%s", node, ", ".join(names[:_SHOWN]) or "no agent", more)
 
 
 class GivenUpAgents(Protocol):

@@ -1,4 +1,4 @@
-"""Metrics in one place: durations with their quantiles, and the Prometheus format.
+"""Metrics and traces in one place: durations with their quantiles, the Prometheus format, and the trace context.
 
 A room counts its own events in structs of its own. This room has the shared parts: records and summaries of durations, and the
 conversion of a snapshot to the Prometheus format.
@@ -6,5 +6,6 @@ conversion of a snapshot to the Prometheus format.
 
 from coterie.telemetry.durations import DurationSummary
 from coterie.telemetry.exposition import MetricsCollector, prometheus_text
+from coterie.telemetry.trace_context import current_traceparent, traceparent
 
-__all__ = ["DurationSummary", "MetricsCollector", "prometheus_text"]
+__all__ = ["DurationSummary", "MetricsCollector", "current_traceparent", "prometheus_text", "traceparent"]

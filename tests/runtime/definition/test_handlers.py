@@ -2,18 +2,31 @@ from __future__ import annotations
 
 import abc
 import functools
+import itertools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union
 
 import pytest
 
-from coterie import Agent, Message, Request, Runtime, on
+from coterie import Agent, Message, Request, Runtime, Stream, on
 from coterie.errors import DefinitionError, NotInAgent, Unhandled
 from coterie.runtime.definition.handlers import nearest
 
 if TYPE_CHECKING:
     from nowhere import Nothing  # type: ignore[import-not-found] # what only type checkers see must not matter
+
+
+class Numbers(Stream[int]):
+    pass
+
+
+class MoreNumbers(Stream[int]):
+    pass
+
+
+class EvenMoreNumbers(MoreNumbers):
+    pass
 
 
 class Base(Message):
@@ -272,7 +285,7 @@ def test_a_decorated_coroutine_is_still_awaited() -> None:
         assert runtime.spawn(Decorated).ask(Other()).result(10) == "awaited"
 
 
-def test_a_handler_cannot_yield() -> None:
+def test_a_handler_cannot_yield_its_answer_to_a_message_that_is_no_stream() -> None:
     with pytest.raises(DefinitionError, match=r"numbers.*a handler cannot yield"):
 
         class Lazy(Agent):
@@ -286,6 +299,51 @@ def test_a_handler_cannot_yield() -> None:
             @on(interleave=True)
             async def numbers(self, message: Base) -> Any:
                 yield 1
+
+    with pytest.raises(DefinitionError, match=r"numbers.*a handler cannot yield its answer to Base, which is no Stream"):
+
+        class HalfLazy(Agent):
+            @on
+            async def numbers(self, message: Numbers | Base) -> Any:
+                yield 1
+
+
+def test_a_handler_of_a_stream_gets_no_second_attempt() -> None:
+    with pytest.raises(DefinitionError, match=r"numbers.*attempts=2; leave it out: items that were sent cannot be taken back"):
+
+        class Again(Agent):
+            @on(attempts=2)
+            async def numbers(self, message: Numbers) -> Any:
+                yield 1
+
+
+def test_a_handler_of_a_stream_may_be_inherited_and_decorated_and_serve_subclasses() -> None:
+    def twice(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(self: Any, message: Any) -> Any:
+            return itertools.chain(function(self, message), function(self, message))
+
+        return call
+
+    class Yielding(Agent):
+        @on
+        @twice
+        def numbers(self, message: Numbers) -> Iterator[int]:
+            yield 1
+
+        @on
+        async def later(self, message: MoreNumbers) -> Iterator[int]:
+            return iter([2, 3])
+
+    class Heir(Yielding):
+        async def later(self, message: MoreNumbers) -> Any:
+            yield 4
+
+    with Runtime() as runtime:
+        agent, heir = runtime.spawn(Yielding), runtime.spawn(Heir)
+        assert list(agent.stream(Numbers())) == [1, 1]
+        assert list(agent.stream(MoreNumbers())) == list(agent.stream(EvenMoreNumbers())) == [2, 3]
+        assert list(heir.stream(MoreNumbers())) == [4]
 
 
 def test_two_handlers_of_one_name_are_not_mistaken_for_two() -> None:

@@ -295,10 +295,11 @@ def test_losses_are_counted_by_the_gaps_they_leave() -> None:
         assert pair.there.metrics().totals.handled == link["delivered"]
 
 
-def test_garbage_on_the_wire_is_discarded_and_named(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("garbage", [b"garbage", b"\x82\xa4type\xa7deliver\xa4more" + b"\x91" * 100_000 + b"\x01"])
+def test_garbage_on_the_wire_is_discarded_and_named(pair: Pair, caplog: pytest.LogCaptureFixture, garbage: bytes) -> None:
     agent = pair.seen_from_here(pair.there.spawn(Recorder))
     with caplog.at_level(logging.WARNING):
-        pair.here._services.node_link.link.send(pair.there.node, b"garbage")
+        pair.here._services.node_link.link.send(pair.there.node, garbage)
         pair.transport.send("x", pair.there.node, b"\xc1")
     assert "makes no sense and was discarded" in caplog.text
     assert "not a frame were discarded" in caplog.text

@@ -20,6 +20,7 @@ from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle import Lifecycle
 from coterie.runtime.cells.outcomes import Outcomes
 from coterie.runtime.cells.stash import Stash
+from coterie.runtime.cells.streaming import handler_for
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.cells.suspendable import Suspendable
 from coterie.runtime.definition.context_owner import SpawnOptions
@@ -269,7 +270,7 @@ class AgentCell(Suspendable):
         try:
             handler = self._handlers[kind]
         except KeyError:
-            handler = self._handlers[kind] = nearest(self.spec.handlers, kind)
+            handler = self._handlers[kind] = handler_for(kind, nearest(self.spec.handlers, kind), self.services)
         if handler is None:
             self.outcomes.unhandled(envelope)
             return
@@ -374,8 +375,7 @@ class AgentCell(Suspendable):
     def in_hand(self) -> list[Envelope]:
         """Return the messages that handlers are handling. From any thread."""
         envelopes = [self._invocation.envelope] if self._invocation.active else []
-        incarnation = self.incarnation
-        if incarnation is not None:
+        if (incarnation := self.incarnation) is not None:
             envelopes += [invocation.envelope for invocation in incarnation.handler_tasks]
         return [envelope for envelope in envelopes if envelope is not None]
 

@@ -10,7 +10,8 @@ from coterie.runtime.cells.lifecycle_owner import LifecycleServices
 from coterie.runtime.cells.outcomes import OutcomeServices
 from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.dispatchers.base import Dispatcher, Scheduler
-from coterie.runtime.references.reference import AgentRef, Endpoint, ReferenceServices
+from coterie.runtime.references.reference import AgentRef, Endpoint
+from coterie.runtime.references.reference_services import ReferenceServices
 
 C_contra = TypeVar("C_contra", contravariant=True)
 

@@ -187,7 +187,8 @@ class Incarnation:
         """Cancel the handler of a message, unless it is shielded or has ended."""
         for invocation in self._handler_tasks:
             if invocation.envelope is envelope:
-                invocation.cancel()
+                if not invocation.cancelled:
+                    invocation.cancel()
                 return
 
     def cancel_all(self) -> None:

@@ -24,6 +24,7 @@ from coterie.messaging.envelope import Envelope
 from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.cells.metrics import AgentMetrics, Times
 from coterie.runtime.cells.stash import Stash
+from coterie.runtime.cells.streaming import COPIED
 from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.references.logs import AgentLog
@@ -33,8 +34,6 @@ _ASKING_ERRORS = (DeliveryError, WaitTimeout)
 """Errors of asks. They fail the message and not the agent."""
 _WAIT_FOR_REPLY = Reply._suspend.__code__  # noqa: SLF001 - it is only compared
 _COUNTS = ("_times", "cancelled", "dead", "expired", "failed", "handled", "late")
-_COPIED = frozenset({list, dict, set, bytearray})
-"""Kinds of answers that are copied, one level deep: the agent may keep what it answers with."""
 
 
 class OutcomeServices(Protocol):
@@ -195,7 +194,7 @@ class Outcomes:
         if reply is None:
             return
         kind = value.__class__
-        if kind in _COPIED:
+        if kind in COPIED:
             # The asker may change its answer, and the agent goes on to change its state.
             value = value.copy()
         elif kind is Reply:

@@ -42,7 +42,7 @@ def check_answers(method: Callable[..., Any], served: Mapping[type[Message], Any
     """
     annotation = getattr(method, "__annotations__", {}).get("return", inspect.Signature.empty)
     # A decorator may change the answer, and a generator gives several.
-    if annotation is inspect.Signature.empty or hasattr(method, "__wrapped__") or _yields(method):
+    if annotation is inspect.Signature.empty or hasattr(method, "__wrapped__") or yields(method):
         return True
     expected = {kind: reply_type(form) for kind, form in served.items() if issubclass(kind, Request)}
     if not expected:
@@ -85,7 +85,8 @@ def _shown(kind: Any) -> str:
     return "None" if kind is _NONE else kind.__qualname__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
 
 
-def _yields(method: Callable[..., Any]) -> bool:
+def yields(method: Callable[..., Any]) -> bool:
+    """Return whether a method is a generator, plain or asynchronous."""
     return inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method)
 
 

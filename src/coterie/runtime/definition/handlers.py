@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any, TypeVar, overload
 
 from coterie.errors import DefinitionError
-from coterie.messaging import Message
-from coterie.runtime.definition.answers import check_answers
+from coterie.messaging import Message, Stream
+from coterie.runtime.definition.answers import check_answers, yields
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,6 +109,9 @@ def on(
     `raises`: errors of these types fail the message and not the agent. A group of errors counts as one of them if all
     its errors do. The same holds for background tasks that the handler makes by `context.create_task`.
 
+    A handler of a `Stream` is an ``async`` generator, or a plain one, and yields its items. A handler may also return an
+    iterator, or the stream of another agent, which is passed on.
+
     `attempts`: the maximum number of times that this handler gets the message. After a failure the rebuilt agent gets it again;
     after the last one the message counts as failed and becomes a dead letter.
 
@@ -126,8 +129,8 @@ def on(
             raise DefinitionError(where, "@on takes no message class", "write @on, and annotate the method's parameter with it")
         if not inspect.isfunction(method):
             raise DefinitionError(where, "@on needs a plain method", "put @on right above its def, below the other decorators")
-        if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
-            raise DefinitionError(where, "a handler cannot yield", "return a list, or send each value as a message")
+        if yields(method) and attempts > 1:
+            raise DefinitionError(where, f"attempts={attempts}", "leave it out: items that were sent cannot be taken back")
         if getattr(frame.f_locals.get(method.__name__), _MARK, None) is not None and "__qualname__" in frame.f_locals:
             raise DefinitionError(where, "the class has a handler of this name already, which would be lost", "rename one")
         if interleave.__class__ not in (bool, int) or interleave < 0:
@@ -179,6 +182,7 @@ def handlers_of(agent: type) -> dict[type[Message], Handler]:
                         f"it replaces {base.__qualname__}.{name}, which handles {kind.__qualname__}, and does not handle that"
                     )
                     raise DefinitionError(where, problem, f"rename one of them, or annotate it with {kind.__qualname__} too")
+                _refuse_items(method, kind)
                 if kind in own:
                     where = f"{base.__module__}.{base.__qualname__}"
                     problem = f"{own[kind]} and {name} both handle {kind.__qualname__}"
@@ -229,6 +233,14 @@ def _refuse_lost(base: type) -> None:
         if declaration is not None and id(declaration) not in found:
             problem = "what a decorator above @on made of it is no handler"
             raise DefinitionError(_place_of(method), problem, "put @on above that decorator, or use functools.wraps in it")
+
+
+def _refuse_items(method: Callable[..., Any], kind: type[Message]) -> None:
+    """Raise `DefinitionError` if a method yields its answer to messages of a type that is no stream."""
+    if yields(method) and not issubclass(kind, Stream):
+        problem = f"a handler cannot yield its answer to {kind.__qualname__}, which is no Stream"
+        remedy = "derive the message from Stream[Item], and send it by stream(), or return a list"
+        raise DefinitionError(_place_of(method), problem, remedy)
 
 
 def _place_of(method: Callable[..., Any]) -> str:

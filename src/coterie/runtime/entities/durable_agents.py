@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import Context as Variables
+from contextvars import copy_context
 from typing import Any
 
 from coterie.concurrency import Rank, Signal, Timer, new_lock
@@ -22,7 +23,7 @@ from coterie.errors import (
     describe,
 )
 from coterie.errors.definition import DecodeFailed
-from coterie.kernel import Address, Codec, check_instance
+from coterie.kernel import Address, Codec
 from coterie.kernel.codec import Extension
 from coterie.messaging import MailboxPolicy, Message, MessagePriority, Reason
 from coterie.messaging.envelope import DurableDelivery, Envelope
@@ -159,6 +160,11 @@ class DurableAgents:
         identity = self._known(address)
         return None if identity is None else self.reference(identity)
 
+    def endpoint_at(self, address: Address) -> EntityEndpoint | None:
+        """Return the endpoint for the address of a durable agent; None if it is not one, or its class is unknown."""
+        identity = self._known(address)
+        return None if identity is None else self._endpoint(identity)
+
     def reference(self, identity: Identity) -> AgentRef:
         """Return a reference to a durable agent of a known class."""
         endpoint = self._endpoint(identity)
@@ -268,24 +274,26 @@ class DurableAgents:
             if self._services.strict or to.address.node != self._services.node:
                 # It leaves after the commit: an error must come before.
                 self._services.codec.pack(message)
+                self._services.carrier.pack(copy_context())
             return None
         now = self.now()
         packed = self.codec.pack(message)
         expires = None if ttl is None else now + ttl
-        text = str(stored_address(sender))
-        return OutgoingMessage(identity, packed.kind, packed.body, text, priority, now, expires)
+        text, context = str(stored_address(sender)), self._services.carrier.to_bytes(copy_context())
+        return OutgoingMessage(identity, packed.kind, packed.body, text, priority, now, expires, context=context)
 
     def reminder(self, to: Identity, after: float, message: Message, name: str | None) -> OutgoingMessage:
         """Return the stored form of a reminder. Raises `EncodeFailed`."""
-        packed = self.codec.pack(message)
-        return OutgoingMessage(to, packed.kind, packed.body, None, int(MessagePriority.NORMAL), self.now() + after, None, name)
+        packed, due, priority = self.codec.pack(message), self.now() + after, int(MessagePriority.NORMAL)
+        context = self._services.carrier.to_bytes(copy_context())
+        return OutgoingMessage(to, packed.kind, packed.body, None, priority, due, None, name, context)
 
     def sent(self, sender: AgentRef, unit: UnitOfWork, numbers: list[int]) -> None:
         """Deliver what a committed unit of work has sent."""
         self._topics.update(unit.subscribed)
         self._delivery.sent(unit.outgoing, numbers)
-        for to, message, priority, ttl in unit.afterwards:
-            post(to, sender, message, priority, ttl)
+        for context, to, message, priority, ttl in unit.afterwards:
+            context.run(post, to, sender, message, priority, ttl)
 
     def refill(self, endpoint: EntityEndpoint, *, delayed: bool) -> None:
         """Deliver the stored messages for an agent soon."""
@@ -304,7 +312,8 @@ class DurableAgents:
         left = None if message.expires is None else message.expires - self.now()
         deadline = None if left is None else self._services.clock.monotonic() + left
         delivery = DurableDelivery(message.number, message.attempts)
-        return Envelope(body, sender, None, deadline, message.priority, delivery=delivery)
+        context = self._services.carrier.from_bytes(message.context)
+        return Envelope(body, sender, None, deadline, message.priority, context=context, delivery=delivery)
 
     def shuts_out(self, envelope: Envelope) -> bool:
         """Return whether the runtime is stopping, and the message comes from outside."""
@@ -384,14 +393,3 @@ class DurableAgents:
                 self.store.database.flush(_PATIENCE)
         except (StorageError, TimeoutError) as error:
             _log.error("cannot close the store: %s", describe(error))
-
-
-def open_durable(
-    services: DurableServices, store: str | os.PathLike[str] | Database | None, policy: DurablePolicy | None
-) -> DurableAgents | None:
-    """Return the durable agents of a runtime with a store, or None. Raises `InvalidSetting`, and the errors of the store."""
-    if policy is not None:
-        check_instance("Runtime.durable", policy, DurablePolicy, "a policy: DurablePolicy(idle=...)")
-        if store is None:
-            raise InvalidSetting("Runtime.durable", policy, "no policy without a store, such as store='agents.db'")
-    return None if store is None else DurableAgents(services, store, policy or DurablePolicy())

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from coterie.errors import InvalidSetting
 from coterie.errors.durable import NoStore
+from coterie.kernel import check_instance
 from coterie.runtime.definition.agent import Agent
 from coterie.runtime.entities.durable_agents import DurableAgents
+from coterie.runtime.entities.durable_services import DurableServices
+from coterie.runtime.entities.policy import DurablePolicy
 from coterie.runtime.references.reference import AgentRef
+from coterie.storage import Database
 
 
 class DurableHolder(Protocol):
@@ -49,3 +55,14 @@ class DurableRuntime:
         if durable is None:
             raise NoStore(self._services.node)
         return durable
+
+
+def open_durable(
+    services: DurableServices, store: str | os.PathLike[str] | Database | None, policy: DurablePolicy | None
+) -> DurableAgents | None:
+    """Return the durable agents of a runtime with a store, or None. Raises `InvalidSetting`, and the errors of the store."""
+    if policy is not None:
+        check_instance("Runtime.durable", policy, DurablePolicy, "a policy: DurablePolicy(idle=...)")
+        if store is None:
+            raise InvalidSetting("Runtime.durable", policy, "no policy without a store, such as store='agents.db'")
+    return None if store is None else DurableAgents(services, store, policy or DurablePolicy())

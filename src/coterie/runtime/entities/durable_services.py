@@ -11,7 +11,9 @@ from coterie.messaging import MailboxPolicy
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.dispatchers.base import Dispatcher
-from coterie.runtime.references.reference import AgentRef, Endpoint, ReferenceServices
+from coterie.runtime.references.context_carrier import ContextCarrier
+from coterie.runtime.references.reference import AgentRef, Endpoint
+from coterie.runtime.references.reference_services import ReferenceServices
 
 C = TypeVar("C", bound=AgentCell)
 
@@ -62,6 +64,11 @@ class DurableServices(ReferenceServices, Protocol):
     @property
     def mailbox(self) -> MailboxPolicy:
         """The policy of mailboxes."""
+        ...
+
+    @property
+    def carrier(self) -> ContextCarrier:
+        """Takes the contexts of stored messages apart, and puts them together."""
         ...
 
     @property

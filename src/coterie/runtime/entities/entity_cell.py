@@ -8,9 +8,9 @@ from typing import Any
 
 from coterie.durable import DurableChange
 from coterie.errors import DurableError, HandlerFailed, KeyReused, StateRefused, describe
-from coterie.errors.durable import ChangeLost, OutsideHandler
+from coterie.errors.durable import ChangeInStream, ChangeLost, OutsideHandler
 from coterie.kernel import Address
-from coterie.messaging import MailboxPolicy, Message, Reason
+from coterie.messaging import MailboxPolicy, Message, Reason, Stream
 from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.messaging.mailbox import Mailbox
 from coterie.messaging.message import reply_type
@@ -241,9 +241,12 @@ class EntityCell(AgentCell):
         assert self.incarnation is not None
         delivery, reply = envelope.delivery, envelope.reply
         change = version.change(unit, self.incarnation.agent, self.services.clock.time(), activator.policy.snapshot_every)
+        streams = isinstance(envelope.message, Stream)
+        if streams and not change.is_empty:
+            raise ChangeInStream(identity.kind, identity.key, type(envelope.message).__qualname__)
         if delivery is not None:
             change.handled = delivery.number or None
-        if reply is None:
+        if reply is None or streams:
             return change, value
         key = None if delivery is None else delivery.idempotency_key
         if value.__class__ is Reply:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from coterie.concurrency import Completion, Rank, Signal, new_lock
 from coterie.concurrency.threads import defer
@@ -32,20 +33,9 @@ class EntityEndpoint:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_cell",
-        "_inbox",
-        "_lock",
-        "_owner",
-        "_put",
-        "_starting",
-        "_waiting",
-        "_watchers",
-        "address",
-        "identity",
-        "kind",
-        "last_write",
-    )
+        "__weakref__", "_cell", "_inbox", "_lock", "_owner", "_put", "_starting", "_waiting", "_watchers",
+        "address", "identity", "kind", "last_write",
+    )  # fmt: skip
 
     def __init__(self, owner: EndpointOwner[EntityEndpoint], kind: EntityKind, identity: Identity, address: Address) -> None:
         self._owner = owner
@@ -69,6 +59,11 @@ class EntityEndpoint:
         """The present activation; None for an agent that is not active."""
         cell = self._cell
         return None if cell is None else cell.local
+
+    @property
+    def forms(self) -> Mapping[type[Message], Any]:
+        """The types of the generic messages that its handlers name, with their arguments."""
+        return self.kind.forms
 
     @property
     def is_durable(self) -> bool:
@@ -225,9 +220,8 @@ class EntityEndpoint:
             self._owner.refuse(envelope, self.address, error)
 
     def take_over(self, envelope: Envelope, cell: EntityCell) -> bool:
-        """Keep a message that came while an activation ended; return False if no other follows."""
-        local = cell.local
-        if not (local.hands_over or local.life.error is not None) or self._owner.shuts_out(envelope):
+        """Keep a message that an activation, which ends, has not handled; return False if the next one would fail too."""
+        if not cell.local.hands_over or self._owner.shuts_out(envelope):
             return False
         with self._lock:
             # The next activation may have begun while the message was on its way to this one.

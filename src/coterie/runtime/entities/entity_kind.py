@@ -21,8 +21,6 @@ from coterie.runtime.definition.handlers import forms_of
 
 _KEY_BYTES = 1_024
 _SHOWN = 60
-_DATA_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""Errors of `restore` and `apply` that come from the stored data, and would come again."""
 
 
 class EntityKind:
@@ -73,22 +71,11 @@ class EntityKind:
         return self._faithful(identity, "its state", state, self._state_type)
 
     def read(self, identity: Identity, stored: StoredState, agent: Any) -> None:
-        """Restore an agent that was just constructed.
-
-        Raises `StateUnreadable`, and the errors of `restore` and `apply` that do not tell that the data are wrong.
-        """
-        what = "its state"
-        try:
-            if stored.state is not None and self.keeps_snapshot:
-                what = f"its state of version {stored.state_version}"
-                agent.restore(self._state(identity, stored.state, stored.state_version, agent))
-            for event in stored.later:
-                what = f"its event {event.number}"
-                agent.apply(self.decode_event(identity, event))
-        except StateUnreadable:
-            raise
-        except _DATA_ERRORS as error:
-            raise StateUnreadable(self.name, identity.key, what, describe(error)) from error
+        """Restore an agent that was just constructed. Raises `StateUnreadable`, and the errors of `restore` and `apply`."""
+        if stored.state is not None and self.keeps_snapshot:
+            agent.restore(self._state(identity, stored.state, stored.state_version, agent))
+        for event in stored.later:
+            agent.apply(self.decode_event(identity, event))
 
     def encode_event(self, identity: Identity, event: Any) -> tuple[str, bytes]:
         """Return the name and the bytes of an event. Raises `StateRefused`."""

@@ -65,6 +65,7 @@ class StoredDelivery:
                         due=message.due,
                         expires=message.expires,
                         attempts=0,
+                        context=message.context,
                     )
                 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Any
 
 from coterie.durable import OutgoingMessage
@@ -24,8 +25,8 @@ class UnitOfWork:
         self.events: list[tuple[str, bytes]] = []
         self.outgoing: list[OutgoingMessage] = []
         """Messages to durable agents, and reminders."""
-        self.afterwards: list[tuple[AgentRef, Message, MessagePriority, float | None]] = []
-        """Messages to other agents: they are sent, at most once, when the change is stored."""
+        self.afterwards: list[tuple[Context, AgentRef, Message, MessagePriority, float | None]] = []
+        """Messages to other agents: they are sent, at most once and in their contexts, when the change is stored."""
         self.cancelled: list[str] = []
         self.subscribed: list[str] = []
         self.unsubscribed: list[str] = []
@@ -36,7 +37,7 @@ class UnitOfWork:
             check_number("ttl", ttl)
         stored = self._outgoing(to, message, priority, ttl)
         if stored is None:
-            self.afterwards.append((to, message, priority, ttl))
+            self.afterwards.append((copy_context(), to, message, priority, ttl))
         else:
             self.outgoing.append(stored)
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import weakref
 from collections import Counter
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
 from coterie.concurrency import Completion, Rank, new_lock, start_thread
-from coterie.errors import CodecError, HandlerFailed, MailboxFull, RuntimeStopped, describe
+from coterie.errors import CodecError, HandlerFailed, InvalidSetting, MailboxFull, RuntimeStopped, TransportError, describe
 from coterie.kernel import Address
-from coterie.messaging import BufferingTransport, Message, MessagePriority, Reason, Transport
-from coterie.messaging.envelope import Envelope
+from coterie.messaging import BufferingTransport, Message, MessagePriority, Reason, Stream, Transport
+from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.messaging.link import Link
-from coterie.runtime.nodes.remote import RemoteEndpoint, RemoteReply, RemoteServices
+from coterie.runtime.nodes.connection import RemoteServices
+from coterie.runtime.nodes.remote import RemoteEndpoint
+from coterie.runtime.nodes.remote_reply import RemoteReply, RemoteStream
 from coterie.runtime.nodes.wire import (
+    Answer,
     AnswerFrame,
+    CreditFrame,
     DeliverFrame,
+    EndFrame,
     FailureFrame,
     Frame,
+    ItemFrame,
+    ProbeFrame,
     StopFrame,
     WatchFrame,
     WithdrawFrame,
@@ -29,15 +37,22 @@ from coterie.runtime.nodes.wire import (
 )
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.lifecycle_events import AgentDown
-from coterie.runtime.references.local_agent import LocalAgent
 from coterie.runtime.references.mailbox_room import WaitServices
 from coterie.runtime.references.reference import AgentRef, Endpoint
 
 _log = logging.getLogger(__name__)
 
 
-class LocalEndpoint(Endpoint, LocalAgent, Protocol):
-    """An agent of this runtime, which is its own endpoint."""
+_LONGEST_KEY = 256
+
+
+class Recipient(Endpoint, Protocol):
+    """The endpoint of an agent of this runtime."""
+
+    @property
+    def forms(self) -> Mapping[type[Message], Any]:
+        """The types of the generic messages that its handlers name, with their arguments."""
+        ...
 
 
 class NodeServices(RemoteServices, WaitServices, Protocol):
@@ -52,8 +67,8 @@ class NodeServices(RemoteServices, WaitServices, Protocol):
         """Return a reference to an address."""
         ...
 
-    def local(self, address: Address) -> LocalEndpoint | None:
-        """Return the living agent at an address of this runtime."""
+    def recipient(self, address: Address) -> Recipient | None:
+        """Return the endpoint of the living, or durable, agent at an address of this runtime."""
         ...
 
     def dead_endpoint(self, address: Address) -> Endpoint:
@@ -73,11 +88,11 @@ class Node:
         self.transport = transport
         self._room = transport.room if isinstance(transport, BufferingTransport) else None
         self._lock = new_lock(Rank.REGISTRY)
-        self._asked: dict[int, tuple[str, int, Callable[[AnswerFrame | FailureFrame], None]]] = {}
+        self._asked: dict[int, tuple[str, int, Callable[[Answer], None]]] = {}
         self._watched: dict[Address, dict[Address, tuple[int, AgentRef]]] = {}
         self._losses: Counter[str] = Counter()
         """How often each node was lost: what began before the latest loss ends with it, and what began after it does not."""
-        self._asking: dict[tuple[str, int], tuple[int, LocalEndpoint, Envelope]] = {}
+        self._asking: dict[tuple[str, int], tuple[int, Recipient, Envelope]] = {}
         self._endpoints: weakref.WeakValueDictionary[Address, RemoteEndpoint] = weakref.WeakValueDictionary()
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Frame)
@@ -101,10 +116,10 @@ class Node:
         """Return None if senders to a node need not wait, or a completion that is done when they need not any more."""
         return self._room(node) if self._room is not None else None
 
-    def expect(self, node: str, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
-        """Call `ended` with the outcome of an ask of a node when that arrives, or with a failure when the node is lost."""
+    def expect(self, node: str, number: int, answered: Callable[[Answer], None]) -> None:
+        """Call `answered` with the frames that answer an ask of a node, or with a failure when the node is lost."""
         with self._lock:
-            self._asked[number] = node, self._losses[node], ended
+            self._asked[number] = node, self._losses[node], answered
 
     def expect_no_more(self, number: int) -> None:
         """Forget an ask."""
@@ -164,13 +179,13 @@ class Node:
         """Tell a watcher that the node of an agent is lost."""
         watcher.tell(AgentDown(self.services.reference(address), "lost", why), priority=MessagePriority.SYSTEM)
 
-    def answer(self, node: str, frame: AnswerFrame | FailureFrame) -> None:
-        """Send the outcome of an ask to the asker's node."""
+    def answer(self, node: str, frame: Answer) -> None:
+        """Send the outcome of an ask, or an item of it, to the asker's node."""
         try:
             self.send(node, frame)
         except Exception as error:  # noqa: BLE001 - a transport of a user's may raise anything; the agent must not fail of that
             _log.warning("an answer to node %s was lost: %s", node, describe(error))
-            if isinstance(frame, AnswerFrame):
+            if isinstance(frame, AnswerFrame | ItemFrame):
                 # It may be too large. What has become of it is short.
                 self.answer(
                     node, FailureFrame(frame.correlation, "AnswerLost", f"the answer could not be sent: {describe(error)}")
@@ -193,34 +208,54 @@ class Node:
     def _receive(self, source: str, payload: bytes) -> None:
         try:
             frame = self._decoder.decode(payload)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             _log.warning("a frame from node %s makes no sense and was discarded: %s", source, error)
             return
         match frame:
             case DeliverFrame():
                 self._deliver(source, frame)
-            case AnswerFrame() | FailureFrame():
-                with self._lock:
-                    expected = self._asked.pop(frame.correlation, None)
-                if expected is not None:
-                    expected[2](frame)
-            case WithdrawFrame():
-                with self._lock:
-                    asking = self._asking.get((source, frame.correlation))
-                if asking is not None:
-                    _withdraw(*asking[1:])
+            case AnswerFrame() | FailureFrame() | EndFrame() | ItemFrame() | ProbeFrame():
+                self._take_answer(source, frame)
+            case WithdrawFrame() | CreditFrame():
+                self._change_ask(source, frame)
             case StopFrame():
                 self._stop(source, frame)
             case WatchFrame():
                 self._watch(frame)
 
+    def _take_answer(self, source: str, frame: Answer) -> None:
+        more = isinstance(frame, ItemFrame | ProbeFrame)
+        with self._lock:
+            expected = self._asked.get(frame.correlation)
+            known = expected is not None and expected[0] == source
+            if known and not more:
+                del self._asked[frame.correlation]
+        if expected is not None and known:
+            expected[2](frame)
+        elif more:
+            # The asker has left, and its word may have been lost.
+            with contextlib.suppress(TransportError):
+                self.send(source, WithdrawFrame(frame.correlation))
+
+    def _change_ask(self, source: str, frame: WithdrawFrame | CreditFrame) -> None:
+        with self._lock:
+            asking = self._asking.get((source, frame.correlation))
+        if asking is None:
+            return
+        _, agent, envelope = asking
+        if isinstance(frame, WithdrawFrame):
+            _withdraw(agent, envelope)
+        elif isinstance(envelope.reply, RemoteStream):
+            envelope.reply.grant(frame.taken)
+
     def _deliver(self, source: str, frame: DeliverFrame) -> None:
         services = self.services
-        reply = RemoteReply(self, source, frame.correlation, frame.to.name) if frame.correlation else None
+        reply = self._reply_to(source, frame)
+        agent = services.recipient(frame.to)
         try:
-            agent = services.local(frame.to)
             message = services.codec.unpack(frame.message, Message, agent.forms if agent is not None else None)
-        except CodecError as error:
+            _check(frame, message, agent)
+        except (CodecError, InvalidSetting) as error:
             _log.warning("a message from node %s for %s was discarded: %s", source, frame.to, error)
             if reply is not None:
                 reply.fail(HandlerFailed(frame.to.name, frame.message.kind, str(error)))
@@ -229,7 +264,9 @@ class Node:
         if isinstance(message, AgentDown):
             self._forget_watch(message.agent.address, frame.to)
         sender = services.reference(frame.sender) if frame.sender is not None else None
-        envelope = Envelope(message, sender, reply, deadline, frame.priority)
+        delivery = DurableDelivery(idempotency_key=frame.idempotency_key) if frame.idempotency_key else None
+        context = services.carrier.unpack(frame.context)
+        envelope = Envelope(message, sender, reply, deadline, frame.priority, context=context, delivery=delivery)
         if agent is None:
             services.dead_endpoint(frame.to).deliver(envelope)
             return
@@ -237,10 +274,23 @@ class Node:
             reply.request = message
             with self._lock:
                 self._asking[source, frame.correlation] = self._losses[source], agent, envelope
+        self._put(agent, envelope)
+
+    def _reply_to(self, source: str, frame: DeliverFrame) -> RemoteReply | None:
+        """Return a new reply for the asker of a message, if there is one."""
+        if not frame.correlation:
+            return None
+        if frame.ahead > 0:
+            return RemoteStream(self, source, frame.correlation, frame.to.name, frame.ahead)
+        return RemoteReply(self, source, frame.correlation, frame.to.name)
+
+    def _put(self, agent: Recipient, envelope: Envelope) -> None:
+        """Put a message into the mailbox of an agent; if that is full, let it wait in the background."""
+        services = self.services
 
         def rejected(full: MailboxFull) -> None:
-            if reply is not None:
-                reply.fail(full)
+            if envelope.reply is not None:
+                envelope.reply.fail(full)
             else:
                 services.dead_letter(envelope, agent.address, Reason.FULL)
 
@@ -249,11 +299,12 @@ class Node:
         except MailboxFull as full:
             rejected(full)
             return
-        if pending is not None:
-            mailbox_room.attend(services, agent, pending, rejected)
+        owner = agent.local
+        if pending is not None and owner is not None:
+            mailbox_room.attend(services, owner, pending, rejected)
 
     def _stop(self, source: str, frame: StopFrame) -> None:
-        agent = self.services.local(frame.to)
+        agent = self.services.recipient(frame.to)
         answer = AnswerFrame(frame.correlation, "", b"\xc0")
         if agent is None:
             self.answer(source, answer)
@@ -262,7 +313,7 @@ class Node:
 
     def _watch(self, frame: WatchFrame) -> None:
         watcher = self.services.reference(frame.watcher)
-        agent = self.services.local(frame.to)
+        agent = self.services.recipient(frame.to)
         if agent is None:
             if frame.on:
                 watcher.tell(AgentDown(self.services.reference(frame.to), "stopped"))
@@ -272,7 +323,19 @@ class Node:
             agent.unwatch(watcher)
 
 
-def _withdraw(agent: LocalEndpoint, envelope: Envelope) -> None:
+def _check(frame: DeliverFrame, message: Message, agent: Recipient | None) -> None:
+    """Check the parts of a frame that belong to its message and its agent. Raises `InvalidSetting`."""
+    if frame.correlation and isinstance(message, Stream) is not (frame.ahead > 0):
+        raise InvalidSetting("ahead", frame.ahead, "the number of items ahead for a Stream, and 0 for any other message")
+    if not frame.idempotency_key:
+        return
+    if agent is not None and not agent.is_durable:
+        raise InvalidSetting("idempotency_key", frame.idempotency_key, f"none: {frame.to.name} is not a durable agent")
+    if len(frame.idempotency_key) > _LONGEST_KEY or frame.ahead:
+        raise InvalidSetting("idempotency_key", frame.idempotency_key[:_LONGEST_KEY], f"at most {_LONGEST_KEY} characters")
+
+
+def _withdraw(agent: Recipient, envelope: Envelope) -> None:
     """End an ask of another node, which waits for it no longer."""
     assert isinstance(envelope.reply, RemoteReply)
     envelope.reply.withdraw()

@@ -1,22 +1,23 @@
-"""Endpoints of agents on other nodes, and replies to asks of other nodes."""
+"""Endpoints of agents on other nodes."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from coterie.concurrency import Completion, Rank, Signal, new_lock
-from coterie.errors import AgentStopped, CodecError, EncodeFailed, TransportError, UnknownAgent
+from coterie.concurrency import Completion, Signal
+from coterie.errors import AgentStopped, AskCancelled, CodecError, DeliveryError, EncodeFailed, TransportError, UnknownAgent
 from coterie.errors.network import MessageTooLarge
-from coterie.kernel import Address, Clock, Codec
-from coterie.kernel.codec import Packed
-from coterie.messaging import Message, Reason
+from coterie.kernel import Address
+from coterie.messaging import Reason
 from coterie.messaging.envelope import Envelope
-from coterie.messaging.message import reply_type
 from coterie.messaging.pending_put import PendingPut
-from coterie.runtime.nodes.strict import answer_forms, unencodable_answer
+from coterie.runtime.nodes.connection import Connection
+from coterie.runtime.nodes.incoming_items import IncomingItems, decoded_answer
+from coterie.runtime.nodes.strict import unencodable_answer
 from coterie.runtime.nodes.wire import (
+    Answer,
     AnswerFrame,
     DeliverFrame,
     FailureFrame,
@@ -25,92 +26,12 @@ from coterie.runtime.nodes.wire import (
     WatchFrame,
     WithdrawFrame,
     decode_error,
-    encode_error,
 )
 from coterie.runtime.references.local_agent import LocalAgent
 from coterie.runtime.references.reference import AgentRef, Endpoint
+from coterie.runtime.references.reply_stream import ItemBuffer
 
 _log = logging.getLogger(__name__)
-
-
-class RemoteServices(Protocol):
-    """The parts of a runtime that its remote endpoints need."""
-
-    @property
-    def clock(self) -> Clock:
-        """The runtime's clock."""
-        ...
-
-    @property
-    def codec(self) -> Codec:
-        """The codec of messages and answers."""
-        ...
-
-    @property
-    def stopping(self) -> bool:
-        """True once messages from outside are refused."""
-        ...
-
-    def next_correlation(self) -> int:
-        """Return a number for an ask that no other ask of the runtime has."""
-        ...
-
-    def count_refused(self) -> None:
-        """Count a message that no mailbox took."""
-        ...
-
-    def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
-        """Record a message that no handler gets."""
-        ...
-
-    def stopped_error(self, name: str, message: Message, cause: BaseException | None) -> AgentStopped:
-        """Return the error for an ask of an agent that has ended."""
-        ...
-
-
-class Connection(Protocol):
-    """The connection to other nodes."""
-
-    @property
-    def services(self) -> RemoteServices:
-        """The parts of the runtime."""
-        ...
-
-    def send(self, node: str, frame: Frame) -> None:
-        """Send a frame. Raises `TransportError` if it certainly cannot arrive."""
-        ...
-
-    def room(self, node: str) -> Completion | None:
-        """Return None if senders to a node need not wait, or a completion that is done when they need not any more."""
-        ...
-
-    def expect(self, node: str, number: int, ended: Callable[[AnswerFrame | FailureFrame], None]) -> None:
-        """Call `ended` with the outcome of an ask of a node when that arrives, or with a failure when the node is lost."""
-        ...
-
-    def is_lost(self, node: str) -> bool:
-        """Return whether a node is lost."""
-        ...
-
-    def watches(self, address: Address, watcher: AgentRef, *, on: bool) -> None:
-        """Record that an agent here watches one of another node, or does no longer."""
-        ...
-
-    def tell_lost(self, address: Address, watcher: AgentRef, why: str) -> None:
-        """Tell a watcher that the node of an agent is lost."""
-        ...
-
-    def expect_no_more(self, number: int) -> None:
-        """Forget an ask."""
-        ...
-
-    def answer(self, node: str, frame: AnswerFrame | FailureFrame) -> None:
-        """Send the outcome of an ask to the asker's node."""
-        ...
-
-    def asks_no_more(self, node: str, correlation: int) -> None:
-        """Forget an ask of another node, which has ended."""
-        ...
 
 
 class RemoteEnd(Signal):
@@ -140,8 +61,8 @@ class RemoteEndpoint:
 
     @property
     def is_durable(self) -> bool:
-        """False: requests to other nodes carry no idempotency key."""
-        return False
+        """True if the agent may be durable, by its address. Its node refuses a request with an idempotency key if it is not."""
+        return not self.address.number and "/" in self.address.name
 
     @property
     def is_alive(self) -> bool:
@@ -154,14 +75,19 @@ class RemoteEndpoint:
         sender: Any = envelope.sender
         reply = envelope.reply
         message = services.codec.pack(envelope.message)
+        carried = services.carrier.pack(envelope.context)
         ttl = None if envelope.deadline is None else max(0.0, envelope.deadline - services.clock.monotonic())
         number = 0
         if reply is not None:
             number = reply.correlation
-            self._node.expect(self.address.node, number, lambda frame: self._ended(envelope, frame))
+            self._node.expect(self.address.node, number, self._receiver(envelope))
             if isinstance(reply, Completion):
                 reply.add_callback(lambda: self._node.expect_no_more(number))
-        frame = DeliverFrame(self.address, message, sender and sender.address, envelope.priority, number, ttl)
+        ahead = reply.ahead if isinstance(reply, ItemBuffer) else 0
+        key = (envelope.delivery.idempotency_key if envelope.delivery is not None else None) or ""
+        frame = DeliverFrame(
+            self.address, message, sender and sender.address, envelope.priority, number, ttl, ahead, key, carried
+        )
         try:
             self._node.send(self.address.node, frame)
         except MessageTooLarge as error:
@@ -215,33 +141,41 @@ class RemoteEndpoint:
         self._node.watches(self.address, watcher, on=False)
         self._try_to_send(WatchFrame(self.address, watcher.address, on=False))
 
-    def _stopped(self, ended: RemoteEnd, frame: AnswerFrame | FailureFrame) -> None:
+    def _stopped(self, ended: RemoteEnd, frame: Answer) -> None:
         if isinstance(frame, FailureFrame):
             ended.error = decode_error(frame)
         else:
             self._gone = True
         ended.set()
 
-    def _ended(self, envelope: Envelope, frame: AnswerFrame | FailureFrame) -> None:
+    def _receiver(self, envelope: Envelope) -> Callable[[Answer], None]:
+        """Return the function that takes the frames which answer an ask."""
+        reply = envelope.reply
+        if isinstance(reply, ItemBuffer):
+            return IncomingItems(self, envelope, reply, self._node).receive
+        return lambda frame: self._ended(envelope, frame)
+
+    def _ended(self, envelope: Envelope, frame: Answer) -> None:
         reply = envelope.reply
         assert reply is not None
-        if isinstance(frame, FailureFrame):
-            error = decode_error(frame)
-            if isinstance(error, AgentStopped | UnknownAgent):
-                self._gone = True
-            reply.fail(error)
-            return
-        codec = self._node.services.codec
-        try:
-            if frame.kind:
-                forms = answer_forms(reply_type(type(envelope.message)))
-                value: Any = codec.unpack(Packed(frame.kind, frame.body, frame.open), Message, forms)
+        if isinstance(frame, AnswerFrame):
+            try:
+                value = decoded_answer(self._node.services.codec, frame, envelope.message)
+            except CodecError as error:
+                reply.fail(unencodable_answer(self.address.name, envelope.message, error))
             else:
-                value = codec.decode(frame.body, reply_type(type(envelope.message)))
-        except CodecError as error_:
-            reply.fail(unencodable_answer(self.address.name, envelope.message, error_))
-            return
-        reply.succeed(value)
+                reply.succeed(value)
+        elif isinstance(frame, FailureFrame):
+            reply.fail(self.failure(frame))
+        else:
+            reply.fail(AskCancelled(self.address.name, type(envelope.message).__qualname__, "its node answered with a stream"))
+
+    def failure(self, frame: FailureFrame) -> DeliveryError:
+        """Return the error of a frame, and note whether it says that the agent is gone."""
+        error = decode_error(frame)
+        if isinstance(error, AgentStopped | UnknownAgent) and not self.is_durable:
+            self._gone = True
+        return error
 
     def _try_to_send(self, frame: Frame) -> TransportError | None:
         """Send a frame; return the error if it cannot arrive."""
@@ -276,77 +210,3 @@ class LoopbackEndpoint(RemoteEndpoint):
     def is_alive(self) -> bool:
         """True until the agent has ended."""
         return self._agent.is_alive
-
-
-class RemoteReply:
-    """The reply to an ask of another node. Safe from any thread: `_lock` lets only the first outcome count."""
-
-    __slots__ = ("_agent", "_callback", "_done", "_lock", "_node", "_source", "correlation", "request")
-
-    def __init__(self, node: Connection, source: str, correlation: int, agent: str) -> None:
-        self.correlation = correlation
-        self.request: Message | None = None
-        self._node = node
-        self._source = source
-        self._agent = agent
-        self._lock = new_lock(Rank.COMPLETION)
-        self._done = False
-        self._callback: Callable[[], object] | None = None
-
-    @property
-    def done(self) -> bool:
-        """True once the ask has ended."""
-        return self._done
-
-    def taken(self) -> bool:
-        """Record that the agent takes the request. Return False if the ask has ended: then it need not be handled."""
-        return not self._done
-
-    def add_callback(self, callback: Callable[[], object]) -> None:
-        """Call `callback`, which must be short, when the ask has ended; immediately if it has. Only one may be given."""
-        with self._lock:
-            if not self._done:
-                self._callback = callback
-                return
-        callback()
-
-    def withdraw(self) -> bool:
-        """End the ask without an answer. Return whether it had not ended yet."""
-        with self._lock:
-            first, callback = not self._done, self._callback
-            self._done, self._callback = True, None
-        if first:
-            self._node.asks_no_more(self._source, self.correlation)
-        if callback is not None:
-            callback()
-        return first
-
-    def succeed(self, value: Any) -> bool:
-        """Send the answer."""
-        if not self.withdraw():
-            return False
-        codec = self._node.services.codec
-        frame: AnswerFrame | FailureFrame
-        try:
-            if isinstance(value, Message):
-                packed = codec.pack(value)
-                frame = AnswerFrame(self.correlation, packed.kind, packed.body, packed.open)
-            else:
-                assert self.request is not None
-                frame = AnswerFrame(self.correlation, "", codec.encode_as(value, reply_type(type(self.request))))
-        except CodecError as error:
-            assert self.request is not None
-            frame = encode_error(self.correlation, unencodable_answer(self._agent, self.request, error))
-        self._node.answer(self._source, frame)
-        return True
-
-    def fail(self, error: BaseException) -> bool:
-        """Send the error."""
-        if not self.withdraw():
-            return False
-        self._node.answer(self._source, encode_error(self.correlation, error))
-        return True
-
-    def expire(self) -> None:
-        """End the ask without an answer: the asker has the deadline too."""
-        self.withdraw()

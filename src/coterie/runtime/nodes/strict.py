@@ -8,12 +8,14 @@ from typing import Any, Union, get_args, get_origin
 from coterie.concurrency import Completion
 from coterie.errors import CodecError, HandlerFailed
 from coterie.kernel import Address, Codec
-from coterie.messaging import Message
+from coterie.messaging import Message, Stream
 from coterie.messaging.envelope import Envelope, ReplyPort
 from coterie.messaging.message import reply_type
 from coterie.messaging.pending_put import PendingPut
+from coterie.runtime.references.invocation import Invocation
 from coterie.runtime.references.local_agent import LocalAgent
 from coterie.runtime.references.reference import AgentRef, Endpoint
+from coterie.runtime.references.reply_stream import StreamPort
 
 
 class StrictEndpoint:
@@ -73,7 +75,8 @@ class StrictEndpoint:
         envelope.message = self._codec.unpack(self._codec.pack(message), Message, forms)
         if envelope.reply is not None:
             answer = reply_type(forms.get(type(message), type(message)))
-            envelope.reply = StrictReply(envelope.reply, self._codec, self._inner.address.name, message, answer)
+            strict = StrictStream if isinstance(message, Stream) else StrictReply
+            envelope.reply = strict(envelope.reply, self._codec, self._inner.address.name, message, answer)
         return envelope
 
 
@@ -82,8 +85,8 @@ class StrictReply:
 
     __slots__ = ("_agent", "_answer", "_codec", "_message", "_reply")
 
-    def __init__(self, reply: ReplyPort, codec: Codec, agent: str, message: Message, answer: Any) -> None:
-        self._reply = reply
+    def __init__(self, reply: Any, codec: Codec, agent: str, message: Message, answer: Any) -> None:
+        self._reply: ReplyPort = reply
         self._codec = codec
         self._agent = agent
         self._message = message
@@ -112,10 +115,7 @@ class StrictReply:
     def succeed(self, value: Any) -> bool:
         """Answer with a copy of the value."""
         try:
-            if isinstance(value, Message):
-                copy: Any = self._codec.unpack(self._codec.pack(value), Message, answer_forms(self._answer))
-            else:
-                copy = self._codec.decode(self._codec.encode_as(value, self._answer), self._answer)
+            copy = self._copied(value)
         except CodecError as error:
             return self._reply.fail(unencodable_answer(self._agent, self._message, error))
         return self._reply.succeed(copy)
@@ -127,6 +127,38 @@ class StrictReply:
     def expire(self) -> None:
         """End the ask because its deadline has passed."""
         self._reply.expire()
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, Message):
+            return self._codec.unpack(self._codec.pack(value), Message, answer_forms(self._answer))
+        return self._codec.decode(self._codec.encode_as(value, self._answer), self._answer)
+
+
+class StrictStream(StrictReply):
+    """The port of a stream that encodes and decodes the items on their way."""
+
+    __slots__ = ()
+
+    _reply: StreamPort
+
+    @property
+    def reader(self) -> Invocation | None:
+        """The invocation that reads the stream."""
+        return self._reply.reader
+
+    def send(self, item: Any) -> Completion | None:
+        """Send a copy of an item. One that cannot be encoded ends the stream; raises `HandlerFailed`."""
+        try:
+            copy = self._copied(item)
+        except CodecError as error:
+            failure = unencodable_answer(self._agent, self._message, error)
+            self._reply.fail(failure)
+            raise failure from error
+        return self._reply.send(copy)
+
+    def succeed(self, value: Any) -> bool:
+        """End the stream."""
+        return self._reply.succeed(value)
 
 
 def answer_forms(answer: Any) -> dict[type, Any]:

@@ -20,9 +20,10 @@ from coterie.errors import (
 from coterie.errors.general import RemoteError
 from coterie.kernel import Address
 from coterie.kernel.codec import Packed
+from coterie.runtime.references.context_carrier import CarriedContext
 
 
-class DeliverFrame(msgspec.Struct, frozen=True, tag="deliver"):
+class DeliverFrame(msgspec.Struct, frozen=True, tag="deliver", omit_defaults=True):
     """A message for an agent."""
 
     to: Address
@@ -33,6 +34,12 @@ class DeliverFrame(msgspec.Struct, frozen=True, tag="deliver"):
     """The number of the ask, if an answer is expected, else 0."""
     ttl: float | None = None
     """Seconds until it expires. Clocks differ between machines, so it is not a time."""
+    ahead: int = 0
+    """For a stream: the number of items that may be sent before the asker has read the first of them."""
+    idempotency_key: str = ""
+    """For a durable agent: the key under which the answer is recorded."""
+    context: CarriedContext | None = None
+    """The parts of the sender's context that leave its process."""
 
 
 class AnswerFrame(msgspec.Struct, frozen=True, tag="answer"):
@@ -56,6 +63,37 @@ class FailureFrame(msgspec.Struct, frozen=True, tag="failure"):
     reason: str = ""
     cause: str = ""
     traceback: str = ""
+
+
+class ItemFrame(msgspec.Struct, frozen=True, tag="item"):
+    """An item of a stream. The items have the numbers 1, 2, 3, ...: a missing one shows."""
+
+    correlation: int
+    number: int
+    kind: str
+    """The name of the item's class if it is a message, else empty."""
+    body: bytes
+    open: bool = False
+
+
+class EndFrame(msgspec.Struct, frozen=True, tag="end"):
+    """The end of a stream after so many items."""
+
+    correlation: int
+    items: int
+
+
+class CreditFrame(msgspec.Struct, frozen=True, tag="credit"):
+    """The asker has read so many items of a stream, since its beginning."""
+
+    correlation: int
+    taken: int
+
+
+class ProbeFrame(msgspec.Struct, frozen=True, tag="probe"):
+    """Asks for the credit of a stream, which may have been lost, or whether the asker is still there."""
+
+    correlation: int
 
 
 class WithdrawFrame(msgspec.Struct, frozen=True, tag="withdraw"):
@@ -85,7 +123,11 @@ class WatchFrame(msgspec.Struct, frozen=True, tag="watch"):
 _LONGEST = 100_000
 """Characters of each text of a failure that are sent."""
 
-Frame = DeliverFrame | AnswerFrame | FailureFrame | WithdrawFrame | StopFrame | WatchFrame
+Outcome = AnswerFrame | FailureFrame
+"""The frames that end an ask."""
+Answer = Outcome | ItemFrame | EndFrame | ProbeFrame
+"""The frames of the agent's node about an ask."""
+Frame = DeliverFrame | Answer | CreditFrame | WithdrawFrame | StopFrame | WatchFrame
 
 
 def encode_error(correlation: int, error: BaseException) -> FailureFrame:

@@ -5,48 +5,26 @@ from __future__ import annotations
 from asyncio import events
 from collections.abc import Callable
 from contextvars import copy_context
-from enum import Enum
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from coterie.concurrency import Completion
 from coterie.errors import AskCancelled, CodecError, DeliveryError, InvalidMessage, InvalidSetting, MailboxFull
 from coterie.kernel import Address, check_instance, check_number
-from coterie.messaging import Message, MessagePriority, Reason, Request
+from coterie.messaging import Message, MessagePriority, Reason, Request, Stream
 from coterie.messaging.envelope import DurableDelivery, Envelope, Reference
 from coterie.messaging.pending_put import PendingPut
 from coterie.runtime.references import mailbox_room
 from coterie.runtime.references.invocation import CURRENT, carried
 from coterie.runtime.references.local_agent import LocalAgent
-from coterie.runtime.references.reply import Addressee, AskServices, Reply
+from coterie.runtime.references.reference_services import DEFAULT, ReferenceServices, Timeout
+from coterie.runtime.references.reply import Addressee, Reply
+from coterie.runtime.references.reply_stream import ItemBuffer, ReplyStream
 
 R = TypeVar("R")
 
 _NORMAL = MessagePriority.NORMAL
 _FOREVER = float("inf")
 _LONGEST_KEY = 256
-
-
-class _Default(Enum):
-    DEFAULT = "the runtime's"
-
-
-DEFAULT: Final = _Default.DEFAULT
-"""Stands for the ask timeout of the runtime."""
-
-Timeout = float | None | Literal[_Default.DEFAULT]
-
-
-class ReferenceServices(AskServices, Protocol):
-    """The parts of a runtime that a reference needs."""
-
-    @property
-    def ask_timeout(self) -> float | None:
-        """Seconds for asks that do not set a timeout; None for no limit."""
-        ...
-
-    def dead_letter(self, envelope: Envelope, recipient: Address, reason: Reason, detail: str = "") -> None:
-        """Record a message that no handler gets."""
-        ...
 
 
 class Endpoint(Addressee, Protocol):
@@ -222,6 +200,8 @@ class AgentRef:
             raise InvalidMessage(message, self.name)
         if priority is not _NORMAL:
             check_instance("priority", priority, MessagePriority, "a MessagePriority")
+        if isinstance(message, Stream):
+            raise InvalidMessage(message, self.name, "send it by stream(), which returns its items")
         services = self._services
         limit = services.ask_timeout if timeout is DEFAULT else timeout
         invocation = CURRENT.get()
@@ -249,6 +229,42 @@ class AgentRef:
             reply.fail(AskCancelled(self.name, type(message).__qualname__, str(error)))
             raise
         return reply
+
+    def stream(
+        self,
+        message: Stream[R],
+        *,
+        timeout: Timeout = DEFAULT,
+        within: float | None = None,
+        ahead: int = 16,
+        priority: MessagePriority = MessagePriority.NORMAL,
+    ) -> ReplyStream[R]:
+        """Send a request for a stream, and return the stream of its items, which always ends.
+
+        ::
+
+            async for token in agent.stream(Tokens(prompt="...")):
+                ...
+
+        `timeout` limits the seconds of each wait for an item; the default is that of asks, None sets no limit. `within` limits
+        the whole stream, and is the deadline that the handler sees. At `ahead` unread items the handler is held back.
+
+        Never blocks: at a full mailbox the request waits in the background. Raises `InvalidMessage`, `InvalidSetting` and
+        `EncodeFailed` as `ask` does; every other failure ends the stream.
+        """
+        if not isinstance(message, Stream):
+            raise InvalidMessage(message, self.name, "stream() sends an instance of a subclass of Stream")
+        check_instance("priority", priority, MessagePriority, "a MessagePriority")
+        services = self._services
+        limit = services.ask_timeout if timeout is DEFAULT else timeout
+        check_number("timeout", limit, optional=True)
+        deadline = None if within is None else self._deadline("within", within)
+        buffer = ItemBuffer(services, self._endpoint, limit, within, ahead)
+        invocation = CURRENT.get()
+        sender = None if invocation is None else invocation.cell.reference
+        envelope = Envelope(message, sender, buffer, deadline, priority, context=carried())
+        buffer.send_request(envelope, self._deliver, self._attend)
+        return ReplyStream(buffer)
 
     def stop(self, *, drain: bool = True) -> Reply[None]:
         """Stop the agent, and return a reply that ends when it has ended.
@@ -313,7 +329,7 @@ class AgentRef:
         else:
             mailbox_room.block_for_node(self._services, self.name, pending)
 
-    def _attend(self, pending: PendingPut, reply: Reply[Any]) -> None:
+    def _attend(self, pending: PendingPut, reply: Reply[Any] | ItemBuffer) -> None:
         """Let the request wait by itself, and end its reply if it does not get in."""
         owner = self._endpoint.local
         if owner is not None:

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 from coterie.concurrency.frames import calls_out
 from coterie.errors import AgentStopped, InvalidSetting
-from coterie.messaging import Message, MessagePriority, Request
-from coterie.runtime.references.reference import DEFAULT, AgentRef, Timeout, is_ready
+from coterie.messaging import Message, MessagePriority, Request, Stream
+from coterie.runtime.references.reference import AgentRef, is_ready
+from coterie.runtime.references.reference_services import DEFAULT, Timeout
 from coterie.runtime.references.reply import Reply
+from coterie.runtime.references.reply_stream import ReplyStream
 
 R = TypeVar("R")
 
@@ -53,6 +55,18 @@ class AgentRouter:
     ) -> Reply[R]:
         """Ask the next agent as `AgentRef.ask` does. Raises `AgentStopped` if all are down."""
         return self._next(message).ask(message, timeout=timeout, priority=priority)
+
+    def stream(
+        self,
+        message: Stream[R],
+        *,
+        timeout: Timeout = DEFAULT,
+        within: float | None = None,
+        ahead: int = 16,
+        priority: MessagePriority = MessagePriority.NORMAL,
+    ) -> ReplyStream[R]:
+        """Ask the next agent for a stream as `AgentRef.stream` does. Raises `AgentStopped` if all are down."""
+        return self._next(message).stream(message, timeout=timeout, within=within, ahead=ahead, priority=priority)
 
     def _next(self, message: Message) -> AgentRef:
         agents = self.agents

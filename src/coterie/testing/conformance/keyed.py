@@ -18,6 +18,7 @@ from coterie.testing.conformance.observing import StallDesk
 from coterie.testing.conformance.publishing import Lines, NewsDesk, Subscribe, Subscriber
 from coterie.testing.conformance.runtime import RuntimeConformance
 from coterie.testing.conformance.stopping import Landlord
+from coterie.testing.conformance.streaming_agents import Count, Held, Overlapping, Source
 from coterie.testing.conformance.supervising import AT_ONCE, Failing, Forgetful, Interleaving
 from coterie.testing.conformance.supervision_groups import News, Watch, Watcher
 from coterie.testing.conformance.turns import Background, Busy
@@ -59,6 +60,13 @@ class KeyedConformance(RuntimeConformance):
     def test_a_failure_ends_the_other_handlers_and_tasks_of_the_agent(self) -> None:
         with self.runtime() as runtime, pytest.raises(DefinitionError, match="interleaves"):
             runtime.durable.register(type("Stored", (Stateless, Interleaving), {}))
+
+    def test_an_interleaving_handler_of_a_stream_lets_others_be_handled(self) -> None:
+        with self.runtime() as runtime, pytest.raises(DefinitionError, match="interleaves"):
+            runtime.durable.register(type("Stored", (Stateless, Overlapping), {}))
+
+    def test_a_stream_ends_when_its_agent_fails_over_another_message(self) -> None:
+        """Replaced by the test before: nothing else is handled meanwhile."""
 
     # A message to itself is stored, and needs no room in the mailbox.
 
@@ -202,6 +210,22 @@ class KeyedConformance(RuntimeConformance):
         assert Note(1) in [letter.message for letter in runtime.dead_letters]
         with pytest.raises(AgentStopped):
             agent.ask(Echo(1)).result(10)
+
+    def test_a_stopped_agent_streams_nothing(self) -> None:
+        with self.runtime() as runtime:
+            agent = runtime.spawn(Source)
+            agent.stop().result(10)
+            assert list(agent.stream(Count(3))) == [0, 1, 2]
+
+    def test_a_queued_request_for_a_stream_ends_with_its_agent(self) -> None:
+        with self.runtime() as runtime:
+            agent = runtime.spawn(Source)
+            numbers = iter(agent.stream(Held()))
+            assert next(numbers) == 0
+            queued = agent.stream(Count(3))
+            eventually(lambda: runtime.metrics().totals.queued == 1)
+            agent.stop(drain=False)
+            assert list(queued) == [0, 1, 2]
 
     # A failure leaves the stored state.
 

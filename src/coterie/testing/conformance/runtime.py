@@ -8,6 +8,7 @@ from coterie.testing.conformance.lifecycle import AgentLifecycle
 from coterie.testing.conformance.observing import Observing
 from coterie.testing.conformance.publishing import Publishing
 from coterie.testing.conformance.stopping import Stopping
+from coterie.testing.conformance.streaming import Streaming
 from coterie.testing.conformance.supervising import Supervising
 from coterie.testing.conformance.supervision_groups import SupervisionGroups
 from coterie.testing.conformance.turns import Turns
@@ -15,6 +16,6 @@ from coterie.testing.conformance.waiting import Waiting
 
 
 class RuntimeConformance(
-    Asking, Delivery, SupervisionGroups, AgentLifecycle, Observing, Stopping, Supervising, Publishing, Turns, Waiting
+    Asking, Delivery, SupervisionGroups, AgentLifecycle, Observing, Stopping, Streaming, Supervising, Publishing, Turns, Waiting
 ):
     """The promises of every runtime, with any dispatcher and transport. Override `runtime`."""

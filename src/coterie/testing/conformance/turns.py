@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from coterie import Agent, AgentRef, HandlerFailed, Message, Request, on
+from coterie.telemetry import traceparent
 from coterie.testing.conformance.base import Block, Echo, Gate, Gatekeeper, Note, Notes, Recorder, Sleep, Suite
 from coterie.testing.waiting import eventually, run_together
 
@@ -151,6 +152,10 @@ class Torn(Agent):
         return [self.left, self.right]
 
 
+class ReadContext(Request[list[str]]):
+    """Asks for the context variables that every transport carries."""
+
+
 class Tracer(Agent):
     @on
     async def echo(self, message: Echo) -> int:
@@ -162,8 +167,14 @@ class Tracer(Agent):
     def read(self, message: Notes) -> list[int]:
         return [VARIABLE.get()]
 
+    @on
+    async def read_context(self, message: ReadContext) -> list[str]:
+        return [CHOSEN.get(), traceparent.get() or "-"]
+
 
 VARIABLE = contextvars.ContextVar("variable", default=-1)
+CHOSEN = contextvars.ContextVar("chosen", default="-")
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Turns(Suite):
@@ -255,6 +266,17 @@ class Turns(Suite):
             agent = runtime.spawn(Tracer)
             assert agent.ask(Echo(5)).result(10) == 5
             assert agent.ask(Notes()).result(10) == [-1]
+
+    def test_chosen_context_variables_and_the_trace_context_reach_the_handler(self) -> None:
+        def ask() -> list[str]:
+            CHOSEN.set("acme")
+            traceparent.set(TRACE)
+            return agent.ask(ReadContext()).result(10)
+
+        with self.runtime(context=[CHOSEN]) as runtime:
+            agent = runtime.spawn(Tracer)
+            assert contextvars.copy_context().run(ask) == ["acme", TRACE]
+            assert agent.ask(ReadContext()).result(10) == ["-", "-"]
 
     def test_an_agent_that_blocks_its_thread_delays_no_other_agent(self) -> None:
         gate = Gate()
