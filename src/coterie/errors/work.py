@@ -155,12 +155,12 @@ class WorkerDied(WorkError):
 class WorkerStartFailed(WorkerDied):
     """A process ended before it could take its first job."""
 
-    def __init__(self, job: object, code: int | None) -> None:
-        hint = (
-            ' before it could begin: a program that uses processes keeps what it does under `if __name__ == "__main__":`, '
+    def __init__(self, job: object, code: int | None, reason: str = "") -> None:
+        guard = (
+            'a program that uses processes keeps what it does under `if __name__ == "__main__":`, '
             "for each process imports it anew"
         )
-        super().__init__(job, code, hint)
+        super().__init__(job, code, f" before it could begin: {reason or guard}")
 
 
 class CircuitOpen(WorkError):

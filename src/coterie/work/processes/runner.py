@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from coterie.concurrency import Rank, new_lock
-from coterie.errors import WorkerDied
+from coterie.errors import WorkerDied, describe
 from coterie.errors.work import WorkerStartFailed
 from coterie.work.jobs.job import Job
 from coterie.work.processes import child
@@ -68,7 +68,11 @@ class ProcessRunner:
         process = self._process
         if process is None or not isinstance(call, PackedCall):
             start_error, self._start_error = self._start_error, None
-            raise WorkerStartFailed(named, self._exit_code) from start_error
+            # Without a word, it has probably ended because of the program that it imports.
+            reason = ""
+            if start_error is not None and not isinstance(start_error, EOFError):
+                reason = f"its start, or its initializer, raised {describe(start_error)}"
+            raise WorkerStartFailed(named, self._exit_code, reason) from start_error
         with self._lock:
             self._job = job
         try:
