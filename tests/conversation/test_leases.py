@@ -76,6 +76,7 @@ def test_an_operation_starts_with_its_lease_and_is_told_when_it_is_lost(
 ) -> None:
     monkeypatch.setattr("coterie.conversation.session.leases._LOOK", 0.01)
     monkeypatch.setattr("coterie.conversation.session.leases.LEASE", 3.0)
+    monkeypatch.setattr("coterie.conversation.session.leases._MARGIN", 0.0)
 
     async def work() -> None:
         with open_database(tmp_path / "leases.db") as database:

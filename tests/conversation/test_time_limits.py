@@ -142,15 +142,15 @@ def test_a_wait_for_a_thread_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None
     run(work)
 
 
-@pytest.mark.parametrize("wait", ["for the thread", "for ever"])
+@pytest.mark.parametrize("wait", ["for a while", "for ever"])
 def test_the_limit_of_a_guard_begins_when_a_thread_begins_the_guard(wait: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run_blocking = Context.run_blocking
+    clock, reached, gate = ManualClock(1_000.0), Gate(), Gate()
 
     async def later(self: Context, function: Any) -> Any:
-        # Stands for a pool whose threads are all taken, for a while or for ever.
-        await asyncio.sleep(0.3)
-        if wait == "for ever":
-            await asyncio.get_running_loop().create_future()
+        # Stands for a pool whose threads are all taken.
+        reached.set()
+        await gate
         return await run_blocking(self, function)
 
     def guard() -> None:
@@ -161,13 +161,21 @@ def test_the_limit_of_a_guard_begins_when_a_thread_begins_the_guard(wait: str, m
         return "done"
 
     async def talk() -> None:
-        settings = ConversationSettings(model_timeout=0.2)
-        async with Conversation(Script(by_words), [work], settings=settings) as chat:
+        settings = ConversationSettings(model_timeout=2.0, patience=1_000.0, idle_timeout=None)
+        async with Conversation(Script(by_words), [work], settings=settings, clock=clock) as chat:
             monkeypatch.setattr(Context, "run_blocking", later)
-            monkeypatch.setattr(deadlines, "MOST_WAITED", 0.5)
-            answer = await chat.send("!work").answer()
-            expected = "done" if wait == "for the thread" else "the guard could not decide whether this is allowed"
-            assert expected in answer
+            sending = asyncio.ensure_future(chat.send("!work").answer())
+            await reached
+            clock.advance(5.0)
+            if wait == "for a while":
+                # The session has looked at the guard after its limit, and again.
+                clock.advance(5.0)
+                gate.set()
+                assert await sending == "done"
+            while not sending.done():
+                clock.advance(2.0)
+                await asyncio.sleep(0.001)
+            assert wait == "for a while" or "the guard could not decide whether this is allowed" in await sending
 
     run(talk)
 
