@@ -42,6 +42,7 @@ def run_and_kill(store: str, seed: int, pause: float, disturb: Callable[[], obje
             eventually(lambda: len(said) > before + 100, timeout=60)
         process.send_signal(signal.SIGKILL)
         reader.join()
+    assert process.returncode == -signal.SIGKILL
     lines = [line.split() for line in said]
     return [line for line in lines if len(line) == 3]  # the last may be half a line
 

@@ -31,7 +31,7 @@ class InboxOwner(Protocol):
 class StoredInbox:
     """Delivers the stored messages of one agent in their order. `_lock` guards the fields; nothing is called under it."""
 
-    __slots__ = ("_finished", "_inflight", "_lock", "_more", "_owner")
+    __slots__ = ("_finished", "_inflight", "_lock", "_more", "_owner", "_read")
 
     def __init__(self, owner: InboxOwner) -> None:
         self._owner = owner
@@ -40,16 +40,30 @@ class StoredInbox:
         """The numbers of the messages in the mailbox, or on the way to it."""
         self._more = 0
         """Counts up whenever a message was left in the store; 0 when none is there."""
+        self._read = 0
+        """The greatest number that was read from the store."""
         self._finished: set[int] | None = None
         """The messages that were handled while the store is being read, which may still show them; None at other times."""
 
     def offer(self, message: StoredMessage) -> None:
-        """Deliver a message that was just stored, unless earlier ones wait in the store: then it waits there too."""
+        """Deliver a message that was just stored, unless earlier ones wait in the store: then it waits there too.
+
+        A message that may have been read from the store already, and even handled, is looked up there.
+        """
         with self._lock:
-            if self._more or len(self._inflight) >= _BATCH:
-                self._more += 1
+            if message.number in self._inflight:
                 return
-            self._inflight[message.number] = None
+            known = message.number <= self._read
+            if known or self._more or len(self._inflight) >= _BATCH:
+                self._more += 1
+                refill = known and not self._inflight
+            else:
+                self._inflight[message.number] = None
+                refill = None
+        if refill is not None:
+            if refill:
+                self._owner.refill_soon(delayed=False)
+            return
         if not self._owner.put(message):
             self.release([message.number])
 
@@ -96,6 +110,8 @@ class StoredInbox:
             with self._lock:
                 finished, self._finished = self._finished, None
                 fresh = [each for each in batch if each.number not in self._inflight and each.number not in finished]
+                if batch:
+                    self._read = max(self._read, batch[-1].number)
                 self._inflight.update((message.number, None) for message in fresh)
                 complete = len(batch) < _BATCH and self._more == more
                 if complete:
