@@ -8,8 +8,9 @@ import pytest
 
 from coterie.errors import TierUnavailable
 from coterie.memory import Delete, MemoryKind, MemoryRecord, Put, SearchQuery, Tier
-from coterie.memory.backends.full_text import analysed
+from coterie.memory.backends.full_text import Analysed, analysed
 from coterie.memory.backends.opening import PostgresArchive, SqliteArchive, SqliteBackend
+from coterie.memory.backends.postgres_text import _columns_of
 from coterie.memory.contract import RecordFilter
 from coterie.memory.fields import check_where
 from coterie.memory.text.ranking import rarest
@@ -226,4 +227,16 @@ def test_a_server_indexed_by_an_earlier_analysis_is_indexed_anew(postgres_url: s
     archive = PostgresArchive(postgres_url)
     assert [hit.record.key for hit in archive.search(SearchQuery(("apfel7",)))] == ["k7"]
     assert archive._database.read(archive._full_text.due) == 0
+    archive.close()
+
+
+def test_a_server_takes_a_text_of_any_length(postgres_url: str) -> None:
+    archive = PostgresArchive(postgres_url)
+    many, more = (" ".join(f"{n:05}" + letter * 55 for n in range(9_000)) for letter in "ab")
+    archive.write([Put(record("k", 1, agent="a", text=f"first {many}", context=f"second {more}"))])
+    assert [hit.record.key for hit in archive.search(SearchQuery(("first",)))] == ["k"]
+    often = [f"v{n}" for n in range(3_000)] * 200
+    terms, length, _ = _columns_of(Analysed(1, 1, often, often[: len(often) // 4]))
+    assert length == len(often)
+    assert archive._database.row("SELECT length(?::tsvector)", (terms,)) == (3_000,)
     archive.close()

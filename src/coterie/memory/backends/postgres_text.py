@@ -28,6 +28,8 @@ from coterie.storage.dialect import Dialect
 _COUNTED_IN_CONTEXT = 50
 """The positions of a term in a `tsvector` tell only how often it occurs: in the text from 1 on, in the context from 201 on. A
 `tsvector` holds up to 256 for a term."""
+_MAX_BYTES = 1_000_000
+"""The maximum of bytes of a `tsvector`, a little below that of PostgreSQL."""
 _EXACT = 2_000
 """Words in fewer memories than this are counted; the planner estimates the others."""
 
@@ -139,14 +141,25 @@ def _document(counts: str | None, text_length: int, context_length: int) -> Docu
 
 def _columns_of(record: Analysed) -> tuple[str, int, int]:
     """Return the terms as a `tsvector`, and their numbers in the text and the context."""
-    positions: dict[str, str] = {
-        term: ",".join(f"{place}A" for place in range(1, count + 1)) for term, count in capped_counts(record.text).items()
-    }
-    for term, count in capped_counts(record.context).items():
-        first = MOST_COUNTED + 1
-        places = ",".join(f"{place}B" for place in range(first, first + min(count, _COUNTED_IN_CONTEXT)))
+    in_text, in_context = capped_counts(record.text), capped_counts(record.context)
+    # A very long text has fewer positions for each term, and at last no terms of its context.
+    for most in (MOST_COUNTED, 20, 2):
+        if _size_of(in_text, most) + _size_of(in_context, min(most, _COUNTED_IN_CONTEXT)) <= _MAX_BYTES:
+            break
+    else:
+        in_context = {}
+    first = MOST_COUNTED + 1
+    positions = {term: ",".join(f"{place}A" for place in range(1, min(count, most) + 1)) for term, count in in_text.items()}
+    for term, count in in_context.items():
+        last = first + min(count, most, _COUNTED_IN_CONTEXT)
+        places = ",".join(f"{place}B" for place in range(first, last))
         positions[term] = f"{positions[term]},{places}" if term in positions else places
     return " ".join(f"'{term}':{places}" for term, places in positions.items()), len(record.text), len(record.context)
+
+
+def _size_of(counts: Mapping[str, int], most: int) -> int:
+    """Return the bytes that terms take in a `tsvector`, with up to `most` positions each."""
+    return sum(len(term.encode()) + 3 + 2 * min(count, most) for term, count in counts.items())
 
 
 def _no_index(transaction: Transaction) -> None:
