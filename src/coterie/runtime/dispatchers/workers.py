@@ -94,12 +94,12 @@ class WorkerPool:
     A lease that a worker makes ready is run by that worker next, if it has none yet: the usual partner of an ask is
     answered without any thread being woken. All others queue, and one idle worker at a time is woken to look.
 
-    A watchdog looks every 5 ms while there is work, and takes the slot of a delayed worker. If leases wait although the
-    interpreter is free, then workers are blocked, and it adds as many threads as leases wait. It detects a free interpreter by
-    its own sleep: then it wakes up on time. If leases wait, the interpreter is in use, and no lease was taken between two
-    looks, then workers compute: it adds one thread, which gets its share of the interpreter, unless many compute already. If leases wait because there is
-    more work than one processor can do, more threads would not help, and none is added. A thread without work for `idle_after`
-    seconds ends, down to `least`.
+    A worker that is about to block in a wait of the runtime is replaced at once. For others a watchdog looks every 5 ms while
+    there is work, and takes the slot of a delayed worker. If leases wait although the interpreter is free, then workers are
+    blocked, and it adds as many threads as leases wait. It detects a free interpreter by its own sleep: then it wakes up on
+    time. If leases wait, the interpreter is in use, and no lease was taken between two looks, then workers compute: it adds one
+    thread, which gets its share of the interpreter, unless many compute already. If leases wait because there is more work
+    than one processor can do, more threads would not help. A thread without work for `idle_after` seconds ends, down to `least`.
 
     Safe from any thread. `_lock` guards the list of idle workers and the counts. Leases join the queue, and workers
     become idle, while it is held, so none becomes idle while a lease waits; running workers take leases without it.
@@ -155,32 +155,30 @@ class WorkerPool:
 
     def enqueue(self, lease: Lease) -> None:
         """Run a lease after all leases that are queued already."""
+        self._enqueue(lease, blocking=False)
+
+    def _enqueue(self, lease: Lease, *, blocking: bool) -> None:
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
-            defer(lambda: self.enqueue(lease))
+            defer(lambda: self._enqueue(lease, blocking=blocking))
             return
-        self._lock.acquire()
-        try:
+        with self._lock:
             self._ready.append(lease)
-            worker = self._wake_one()
-            watchdog = self._watchdog_rests
-            if watchdog:
-                self._watchdog_rests = False
-        finally:
-            self._lock.release()
+            worker = self._wake_one(blocking=blocking)
+            watchdog, self._watchdog_rests = self._watchdog_rests, False
         if worker is not None:
             self._rouse(worker)
         if watchdog:
             self._watchdog_bell.set()
 
     def release_slot(self) -> None:
-        """Let others run what this thread would run next, because it is about to block."""
+        """Let another thread run at once what this one would run next, because it is about to block."""
         worker: LeaseWorker | None = self._here.__dict__.get("worker")
         if worker is not None:
             try:
                 lease = worker.slot.pop()
             except IndexError:
                 return
-            self.enqueue(lease)
+            self._enqueue(lease, blocking=True)
 
     def close(self, timeout: float) -> None:
         """End the threads that hold nothing, wait up to `timeout` seconds for the others, and give those up that stay."""
@@ -196,13 +194,16 @@ class WorkerPool:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(countdown.left())
 
-    def _wake_one(self) -> LeaseWorker | None:
-        """Return an idle worker, or a new one, to be roused; None if one is on its way already. The lock is held."""
+    def _wake_one(self, *, blocking: bool = False) -> LeaseWorker | None:
+        """Return an idle worker, or a new one, to be roused; None if one is on its way already. The lock is held.
+
+        With `blocking`, the calling worker is about to block, and a new one takes its place.
+        """
         if self._searching or self._closed:
             return None
         if self._idle:
             return self._searcher(self._idle.pop())
-        return self._recruit() if len(self._workers) < self.least else None
+        return self._recruit() if len(self._workers) < (self.most if blocking else self.least) else None
 
     def _recruit(self) -> LeaseWorker:
         """Return a new worker, to be roused. The lock is held."""
