@@ -216,7 +216,7 @@ def test_meetings_that_are_over_are_not_kept_for_ever() -> None:
                 assert not each.see(ada, id_, lambda meeting: meeting.is_open)
             wait_until_idle(each.runtime)
             gc.collect()
-            return sum(isinstance(thing, LocalMeeting) for thing in gc.get_objects())
+            return sum(type(thing) is LocalMeeting for thing in gc.get_objects())
 
         assert hold(8) == hold(20)
         assert len(each.meetings._handles) <= 10

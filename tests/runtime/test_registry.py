@@ -48,7 +48,7 @@ def test_an_ended_watcher_is_not_kept_by_the_watched_agent() -> None:
 
         def kept() -> int:
             gc.collect()
-            return sum(isinstance(thing, AgentCell) and thing.services is services for thing in gc.get_objects())
+            return sum(type(thing) is AgentCell and thing.services is services for thing in gc.get_objects())
 
         services = runtime._services
         eventually(lambda: kept() <= 2)  # a thread may still have the latest in its hands

@@ -148,12 +148,15 @@ class Mailbox:
         """Return the next message, or None if the mailbox is empty. Only for the thread that holds the agent."""
         if self._urgent is not None:
             for band in self._urgent:
-                if band:
-                    self.taken += 1
+                try:
                     envelope = band.popleft()
-                    if self._waiting:
-                        self._admit()
-                    return envelope
+                except IndexError:
+                    # It is empty, perhaps because a sender has just dropped its last message to make room.
+                    continue
+                self.taken += 1
+                if self._waiting:
+                    self._admit()
+                return envelope
         try:
             envelope = self._normal.popleft()
         except IndexError:

@@ -9,7 +9,19 @@ from collections.abc import Callable
 
 import pytest
 
-from coterie import Agent, AgentRef, AskTimeout, Dedicated, Leased, Message, Request, Runtime, RuntimeStopped, on
+from coterie import (
+    Agent,
+    AgentRef,
+    AskTimeout,
+    Dedicated,
+    Leased,
+    Message,
+    Request,
+    Runtime,
+    RuntimeStopped,
+    Supervision,
+    on,
+)
 from coterie.concurrency import Signal
 from coterie.kernel import Countdown
 from coterie.runtime import Dispatcher, shutdown
@@ -379,3 +391,38 @@ def test_a_start_that_takes_long_is_waited_for_if_there_is_a_message_to_handle()
     assert report is not None
     assert report.drained
     assert runtime.metrics().totals.handled == 1
+
+
+class Fatal(Message):
+    agent: AgentRef
+
+
+class Quiet(Message):
+    pass
+
+
+class Doomed(Agent):
+    """Is told to stop and fails for good in one handler. It has an event loop, whose end takes a step more."""
+
+    @on
+    async def fatal(self, message: Fatal) -> None:
+        await asyncio.sleep(0)
+        message.agent.stop()
+        raise ValueError("for good")
+
+    @on
+    async def quiet(self, message: Quiet) -> None:
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
+def test_an_agent_that_fails_for_good_begins_no_message_though_it_is_told_to_drain(dispatcher: Dispatcher) -> None:
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agent = runtime.spawn(Doomed, supervision=Supervision(max_restarts=0))
+        runtime.pause(agent)
+        agent.tell(Fatal(agent))
+        agent.tell(Quiet())
+        runtime.resume(agent)
+        eventually(lambda: not agent.is_alive)
+        totals = runtime.metrics().totals
+        assert (totals.sent, totals.failed, totals.dead) == (2, 1, 1)

@@ -106,6 +106,8 @@ class Lifecycle:
         permitted = cell.supervision_group.permit(cell, cell.services.clock.monotonic())
         if not permitted:
             cell.log.error("failed for good, after %d restarts: %s", cell.restarts, describe(error), exc_info=error)
+            # At once, and not when the procedure begins: a stop that is due before that must not begin to drain.
+            self.phase = Phase.STOPPING
             self._run(self._fail_for_good(error))
             return
         cell.log.limited(ERROR, "failed, restart %d follows: %s", permitted, describe(error), exc_info=error)
@@ -284,7 +286,6 @@ class Lifecycle:
             (self._group_restart or group).is_down(self._cell)
 
     def _fail_for_good(self, error: BaseException) -> Procedure:
-        self.phase = Phase.STOPPING
         self.error = without_frames(error)
         yield from self._take_down(error)
         cell = self._cell
