@@ -66,3 +66,16 @@ def test_the_error_names_the_cycle_and_the_remedy() -> None:
     graph.enter(a, b, Signal())  # type: ignore[arg-type] # stands for a cell
     with pytest.raises(WaitCycle, match=r"waiting would never end: bert -> anna -> bert; tell instead of ask"):
         graph.enter(b, a, Signal())  # type: ignore[arg-type] # stands for a cell
+
+
+def test_a_wait_whose_outcome_has_arrived_closes_no_cycle() -> None:
+    asker, source = Cell("asker"), Cell("source")
+    graph = WaitGraph()
+    item, room = Signal(), Signal()
+    # The source fills the stream, for which the asker has just begun to wait, and waits for room before the asker wakes up.
+    item.set()
+    graph.enter(source, asker, room)  # type: ignore[arg-type] # stands for a cell
+    graph.enter(asker, source, item)  # type: ignore[arg-type] # stands for a cell
+    assert asker.waits_for == {}
+    with pytest.raises(WaitCycle):
+        graph.enter(asker, source, Signal())  # type: ignore[arg-type] # stands for a cell

@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import Any, Protocol
 
 from coterie.concurrency import Completion
-from coterie.errors import HandlerFailed, WaitCycle
+from coterie.errors import HandlerFailed
 from coterie.messaging import Stream
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.definition.handlers import Handler
@@ -126,12 +126,7 @@ class _Sending:
         """Wait for room. A reader that waits for this agent, which waits for it to read, is a cycle; raises `WaitCycle`."""
         running, reader, waits = self._running, port.reader, self._services.waits
         if running.exclusive and reader is not None and reader.active and reader.exclusive:
-            try:
-                waits.enter(running.cell, reader.cell, room, running)
-            except WaitCycle:
-                # A reader that waits for the next item of this stream has read the items before it, and so made room.
-                if not room.done:
-                    raise
+            waits.enter(running.cell, reader.cell, room, running)
         try:
             await self._services.loops.future(room)
         finally:

@@ -58,9 +58,12 @@ class WaitGraph:
     def enter(self, waiting: Waiter, target: Waiter, outcome: Completion, holder: Holder | None = None) -> None:
         """Add an edge: while `holder` runs, `waiting` waits for an outcome that depends on `target`.
 
-        Raises `WaitCycle`, and adds nothing, if that closes a cycle.
+        Does nothing if the outcome has arrived. Raises `WaitCycle`, and adds nothing, if that closes a cycle.
         """
         with self._lock:
+            if outcome.done:
+                # Both sides of a stream may get there, one after the other, and neither waits for the other any more.
+                return
             path = self._path(self._target(outcome, target), waiting)
             if path is None:
                 if holder is not None:
