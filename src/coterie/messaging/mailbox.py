@@ -146,25 +146,17 @@ class Mailbox:
 
     def take(self) -> Envelope | None:
         """Return the next message, or None if the mailbox is empty. Only for the thread that holds the agent."""
-        if self._urgent is not None:
-            for band in self._urgent:
-                try:
-                    envelope = band.popleft()
-                except IndexError:
-                    # It is empty, perhaps because a sender has just dropped its last message to make room.
-                    continue
-                self.taken += 1
-                if self._waiting:
-                    self._admit()
-                return envelope
-        try:
-            envelope = self._normal.popleft()
-        except IndexError:
-            return None
-        self.taken += 1
-        if self._waiting:
-            self._admit()
-        return envelope
+        for band in (self._normal,) if self._urgent is None else (*self._urgent, self._normal):
+            try:
+                envelope = band.popleft()
+            except IndexError:
+                # It is empty, perhaps because a sender has just dropped its last message to make room.
+                continue
+            self.taken += 1
+            if self._waiting:
+                self._admit()
+            return envelope
+        return None
 
     def put_back(self, envelope: Envelope) -> None:
         """Return a taken message to the queue, before all others of its band. Only for the taker."""
