@@ -25,7 +25,7 @@ class Storyteller(Agent):
             print(f"interrupted after {self.said} words")
 
 
-async def listen(runtime: Runtime) -> None:
+async def listen(runtime: Runtime) -> list[str]:
     storyteller = runtime.spawn(Storyteller)
     words = []
     async for word in storyteller.stream(Tell(about="fish"), ahead=4):
@@ -33,9 +33,10 @@ async def listen(runtime: Runtime) -> None:
         await asyncio.sleep(0.001)
         if len(words) == 10:
             break  # the generator of the agent is closed, and its `finally` block runs
-    print(" ".join(words))
+    return words
 
 
 if __name__ == "__main__":
     with Runtime() as runtime:
-        asyncio.run(listen(runtime))
+        heard = asyncio.run(listen(runtime))
+    print(" ".join(heard))
