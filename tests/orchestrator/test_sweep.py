@@ -9,7 +9,7 @@ from coterie.orchestrator.sweep import SweepRow, table
 
 # Forked children need no imports, which would take most of the time. The script has one thread.
 SCRIPT = """
-import json, multiprocessing, os, signal, sys
+import json, multiprocessing, os, signal, sys, time
 from pathlib import Path
 from coterie.orchestrator import sweep
 
@@ -19,6 +19,9 @@ once = Path(sys.argv[1])
 
 def run_job(job):
     if job.seed == 1:
+        while not once.exists():
+            # The other must have begun: one that is killed before that, with its pool, would kill itself in the second attempt.
+            time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGKILL)
     if job.seed == 2 and not once.exists():
         once.touch()
