@@ -115,7 +115,30 @@ def _takes_kind(embedder: Embedder) -> bool:
     return any(each.name == "kind" or each.kind is each.VAR_KEYWORD for each in parameters)
 
 
-class OpenAIEmbedder:
+class _StyledEmbedder:
+    """The names and limits of a model whose style is known or given."""
+
+    def __init__(self, model: str, style: EmbeddingStyle | None) -> None:
+        self._model = model
+        self._style = style if style is not None else style_of(model)
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self._model
+
+    @property
+    def space(self) -> str:
+        """The name under which vectors are stored."""
+        return self._style.name_for(self._model)
+
+    @property
+    def similar(self) -> float | None:
+        """The cosine from which a passage has to do with a question, if it is known."""
+        return self._style.similar
+
+
+class OpenAIEmbedder(_StyledEmbedder):
     """A client of any server with OpenAI's embeddings protocol. Safe from many threads.
 
     `style` says how the model embeds questions and passages; for known models (e5, bge, nomic, gte, OpenAI, Cohere, Voyage) it is
@@ -136,27 +159,11 @@ class OpenAIEmbedder:
         check_number("OpenAIEmbedder.batch_size", batch_size, least=1, whole=True)
         if not url.startswith(("https://", "http://")):
             raise InvalidSetting("OpenAIEmbedder.url", url, "a URL that begins with https:// or http://")
-        self._model = model
+        super().__init__(model, style)
         self._url = f"{url.rstrip('/')}/embeddings"
         self._key = api_key
         self._timeout = timeout
-        self._style = style if style is not None else style_of(model)
         self._batch = batch_size
-
-    @property
-    def model(self) -> str:
-        """The name of the model."""
-        return self._model
-
-    @property
-    def space(self) -> str:
-        """The name under which vectors are stored."""
-        return self._style.name_for(self._model)
-
-    @property
-    def similar(self) -> float | None:
-        """The cosine from which a passage has to do with a question, if it is known."""
-        return self._style.similar
 
     def embed(self, texts: Sequence[str], kind: str = PASSAGE) -> list[list[float]]:
         """Return one vector for each text. Raises `EmbeddingFailed`."""
@@ -188,7 +195,7 @@ class OpenAIEmbedder:
             raise EmbeddingFailed(self._url, f"{describe(error)} {detail}".strip()) from error
 
 
-class LocalEmbedder:
+class LocalEmbedder(_StyledEmbedder):
     """A small model on this machine, by fastembed. It is downloaded on first use.
 
     Safe from many threads. Raises `ExtraMissing` without the extra `embed`.
@@ -199,24 +206,8 @@ class LocalEmbedder:
             from fastembed import TextEmbedding  # noqa: PLC0415 - it is optional, and slow to import
         except ImportError as error:
             raise ExtraMissing("LocalEmbedder", "embed") from error
-        self._model = model
+        super().__init__(model, style)
         self._text: Any = TextEmbedding(model)
-        self._style = style if style is not None else style_of(model)
-
-    @property
-    def model(self) -> str:
-        """The name of the model."""
-        return self._model
-
-    @property
-    def space(self) -> str:
-        """The name under which vectors are stored."""
-        return self._style.name_for(self._model)
-
-    @property
-    def similar(self) -> float | None:
-        """The cosine from which a passage has to do with a question, if it is known."""
-        return self._style.similar
 
     def embed(self, texts: Sequence[str], kind: str = PASSAGE) -> list[list[float]]:
         """Return one vector for each text."""

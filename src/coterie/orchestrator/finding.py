@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from coterie.errors import ScenarioError, describe
@@ -28,7 +29,7 @@ def find_kind(reference: Any, folders: Sequence[Path], path: Path | str) -> Scen
         raise ScenarioError(Path(path), [f"kind: {reference!r} is not possible; it must be text"])
     try:
         return _checked(reference, _of_module(reference, folders) if ":" in reference else _of_entry_point(reference))
-    except _KindError as error:
+    except _NotFoundError as error:
         raise ScenarioError(Path(path), [f"kind: {error}"]) from error
 
 
@@ -43,39 +44,25 @@ def find_object(reference: str, folder: Path) -> Any:
     The module is imported by its own name, from `folder` or as an installed one, because the names of message classes, by
     which nodes understand each other, begin with it.
     """
-    module, _, name = reference.partition(":")
-    if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise LookupError(f"{reference!r} is not possible; write 'module:name'")
+    module, name = _parts(reference, "is not possible; write 'module:name'")
     place = str(folder.resolve())
     if place not in sys.path:
         sys.path.insert(0, place)
-    try:
-        loaded = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise LookupError(f"{module} cannot be loaded: {describe(error)}; install it") from error
-        raise LookupError(
-            f"there is no module {module!r} in {folder}, and none that can be imported; write it there, or mend the name"
-        ) from error
-    except Exception as error:
-        raise LookupError(f"{module} cannot be loaded: {describe(error)}; mend it") from error
-    if not hasattr(loaded, name):
-        raise LookupError(f"{module} has no {name}; mend the name")
-    return getattr(loaded, name)
+    return _member(module, name, lambda: importlib.import_module(module), module, str(folder))
 
 
-class _KindError(Exception):
-    """A kind cannot be found or loaded; the text has the reason and the remedy."""
+class _NotFoundError(LookupError):
+    """A kind, or another name of users' code, cannot be found or loaded; the text has the reason and the remedy."""
 
 
 def _checked(reference: str, found: Any) -> ScenarioKind[Any]:
     if not (isinstance(found, type) and issubclass(found, ScenarioKind)):
-        raise _KindError(f"{reference!r} is not a subclass of coterie.orchestrator.ScenarioKind; derive it from that")
+        raise _NotFoundError(f"{reference!r} is not a subclass of coterie.orchestrator.ScenarioKind; derive it from that")
     parameters = getattr(found, "parameters", None)
     if not (isinstance(parameters, type) and issubclass(parameters, ScenarioParameters)):
-        raise _KindError(f"{reference!r} has no `parameters`; set it to a subclass of ScenarioParameters")
+        raise _NotFoundError(f"{reference!r} has no `parameters`; set it to a subclass of ScenarioParameters")
     if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
-        raise _KindError(f"{reference!r} does not define {missing}; add it")
+        raise _NotFoundError(f"{reference!r} does not define {missing}; add it")
     return found()
 
 
@@ -85,29 +72,41 @@ def _of_entry_point(name: str) -> Any:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         names = " or ".join(map(repr, known)) or "a kind that is installed (none is; install coterie again)"
-        raise _KindError(f"{name!r} is not possible; {hint}it must be {names}, or 'module:Class' for a kind of your own")
+        raise _NotFoundError(f"{name!r} is not possible; {hint}it must be {names}, or 'module:Class' for a kind of your own")
     try:
         return known[name].load()
     except Exception as error:
-        raise _KindError(f"{name!r} cannot be loaded from {known[name].value}: {describe(error)}") from error
+        raise _NotFoundError(f"{name!r} cannot be loaded from {known[name].value}: {describe(error)}") from error
 
 
 def _of_module(reference: str, folders: Sequence[Path]) -> Any:
+    module, name = _parts(reference, "names no class; write 'module:Class'")
+    path = next((file for folder in folders if (file := file_of(module, folder)) is not None), None)
+    load = (lambda: import_file(module, path.resolve())) if path is not None else (lambda: importlib.import_module(module))
+    return _member(module, f"class {name}", load, str(path or module), " or ".join(map(str, folders)))
+
+
+def _parts(reference: str, remedy: str) -> tuple[str, str]:
+    """Return the module and the name of ``module:name``."""
     module, _, name = reference.partition(":")
     if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise _KindError(f"{reference!r} names no class; write 'module:Class'")
-    path = next((file for folder in folders if (file := file_of(module, folder)) is not None), None)
+        raise _NotFoundError(f"{reference!r} {remedy}")
+    return module, name
+
+
+def _member(module: str, what: str, load: Callable[[], ModuleType], where: str, places: str) -> Any:
+    """Return a member of a module; `what` ends with its name, and says in an error what it should be."""
     try:
-        loaded = import_file(module, path.resolve()) if path is not None else importlib.import_module(module)
+        loaded = load()
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise _KindError(f"{module} cannot be loaded: {describe(error)}; install it") from error
-        places = " or ".join(str(folder) for folder in folders)
-        raise _KindError(
+            raise _NotFoundError(f"{module} cannot be loaded: {describe(error)}; install it") from error
+        raise _NotFoundError(
             f"there is no module {module!r} in {places}, and none that can be imported; write it there, or mend the name"
         ) from error
     except Exception as error:
-        raise _KindError(f"{path or module} cannot be loaded: {describe(error)}") from error
+        raise _NotFoundError(f"{where} cannot be loaded: {describe(error)}; mend it") from error
+    name = what.rsplit(maxsplit=1)[-1]
     if not hasattr(loaded, name):
-        raise _KindError(f"{path or module} has no class {name}; mend the name")
+        raise _NotFoundError(f"{where} has no {what}; mend the name")
     return getattr(loaded, name)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from coterie import Agent, AgentRef, AskCancelled, Dedicated, HandlerFailed, Leased, Message, Request, Runtime, Supervision, on
 from coterie.runtime import Dispatcher
+from coterie.runtime.dispatchers import agent_loop
 from coterie.runtime.dispatchers.agent_loop import AgentLoop
 from coterie.testing import eventually
 
@@ -247,6 +248,12 @@ def test_messages_are_handled_in_their_order_whatever_the_form_of_their_handlers
             agent.tell((Mark(f"{number}"), Add(f"{number}"), Mark(f"{number}!"))[number % 3])
         expected = [text for n in range(200) for text in ([f"{n}!"] * 2 if n % 3 == 2 else [f"{n}"])]
         assert agent.ask(Lines()).result(20) == expected
+
+
+def test_an_interpreter_without_the_private_parts_lets_the_loop_run_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_loop, "STEPS_AT_ONCE", False)
+    scripts = [["current", "generator", "variables"], ["timeout", "child"], ["raise"]]
+    assert outcomes(Dedicated(), scripts, Run)[0].startswith("['current: (True, False, 0, True, 1)'")
 
 
 class StopWithin(Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context as Variables
 from functools import partial
@@ -39,7 +40,7 @@ class TaskIncarnation(Protocol):
         ...
 
 
-class InvocationTask(Invocation):
+class InvocationTask(Invocation, ABC):
     """An ``async`` handler or hook, which runs as a task. It ends once, also if the task is cancelled or closed."""
 
     __slots__ = ("_incarnation", "cancelled", "handler", "task")
@@ -90,9 +91,9 @@ class InvocationTask(Invocation):
             self._ended(value, error)
             incarnation.look_if_idle()
 
+    @abstractmethod
     def _ended(self, value: Any, error: BaseException | None) -> None:
         """Handle the value or the error with which it ended."""
-        raise NotImplementedError
 
     def _task_ended(self, work: Awaitable[Any], _: asyncio.Task[None]) -> None:
         # A task that is cancelled before its first step never enters `_drive`.

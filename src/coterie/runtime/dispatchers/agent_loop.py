@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+STEPS_AT_ONCE = hasattr(events, "_set_running_loop") and all(
+    hasattr(asyncio.SelectorEventLoop, name) for name in ("_asyncgen_finalizer_hook", "_asyncgen_firstiter_hook")
+)
+"""Whether this interpreter has what a first step outside of the loop's turns needs. Else the loop runs all steps."""
+
 
 class AgentLoop(asyncio.SelectorEventLoop):
     """An event loop on the runtime's clock, with the runtime's threads for code that blocks.
@@ -62,6 +67,8 @@ class AgentLoop(asyncio.SelectorEventLoop):
 
         The context must be a new one. Without a step, the task begins in the loop's next turn, as any other.
         """
+        if not STEPS_AT_ONCE:
+            return asyncio.Task(work, loop=self, name=name, context=context), None
         self._context_of_task = context
         # A task hands its first step to this method of its loop. A method of the class would slow all other calls.
         self.call_soon = self._keep_first_step  # type: ignore[method-assign,assignment] # for the next line
@@ -82,7 +89,12 @@ class AgentLoop(asyncio.SelectorEventLoop):
         return None
 
     def enter(self) -> None:
-        """Make this the running loop of the thread, until `leave`. Only on the loop's thread, while it does not run."""
+        """Make this the running loop of the thread, until `leave`. Only on the loop's thread, while it does not run.
+
+        Does nothing where the loop runs all steps.
+        """
+        if not STEPS_AT_ONCE:
+            return
         self._hooks = sys.get_asyncgen_hooks()
         self._thread_id = threading.get_ident()
         sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
@@ -90,6 +102,8 @@ class AgentLoop(asyncio.SelectorEventLoop):
 
     def leave(self) -> None:
         """Be the running loop no longer."""
+        if not STEPS_AT_ONCE:
+            return
         events._set_running_loop(None)  # noqa: SLF001
         sys.set_asyncgen_hooks(*self._hooks)
         self._thread_id = None

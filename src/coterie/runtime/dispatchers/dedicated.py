@@ -31,7 +31,7 @@ _ENDING_TOLERATED = 64
 class Dedicated:
     """Every agent has one thread, from its start to its end.
 
-    For code that is bound to its thread: `threading.local`, SQLite connections, some native libraries. It uses nothing
+    For code that is bound to its thread: `threading.local`, SQLite connections, some native libraries. It needs nothing
     of asyncio that is private, so it also serves where agents cannot be leased. An agent's event loop is made only when
     it first needs one, because an ordinary loop costs three file descriptors.
     """
