@@ -9,5 +9,7 @@ lock() {
 }
 uv=$1
 lock run.lock pyproject.toml --group build --extra cli --extra report
-lock dev.lock pyproject.toml --group build --group dev --group docs --extra cli --extra report --extra testing --extra postgres --extra redis --extra vectors --extra prometheus --extra models --extra network --extra serve
-lock bench.lock pyproject.toml --group bench --extra cli --extra report --extra models --extra network
+lock dev.lock pyproject.toml --group build --group dev --group docs --extra cli --extra report --extra testing --extra postgres --extra redis --extra vectors --extra prometheus --extra models --extra network --extra serve \
+    --extra a2a --extra cluster --extra console --extra index --extra mcp --extra otel --extra simulation
+lock bench.lock pyproject.toml --group bench --extra cli --extra report --extra models --extra network --extra cluster --extra index --extra postgres \
+    --extra simulation
