@@ -66,6 +66,9 @@ their room, such as `coterie.errors.storage`.
     │   ├── TierUnavailable               the store of a tier cannot be reached
     │   ├── WriteTimeout (TimeoutError)   a memory was not written or accepted in time
     │   ├── UnknownMemory (LookupError)   the agent has no memory of that id
+    │   ├── UnknownBlock (LookupError)    the agent has no memory block of that name
+    │   ├── BlockChanged                  another writer changed a memory block first
+    │   ├── BlockTooLong (ValueError)     a text exceeds the limit of its memory block
     │   ├── EmbeddingFailed               an embedder did not return vectors
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     ├── WorkError                         a job was not accepted or failed
@@ -232,12 +235,15 @@ from coterie.errors.meetings import (
     UnknownMeeting,
 )
 from coterie.errors.memory import (
+    BlockChanged,
+    BlockTooLong,
     EmbeddingFailed,
     InvalidMemory,
     MemoryClosed,
     MemoryFault,
     NotShared,
     TierUnavailable,
+    UnknownBlock,
     UnknownMemory,
     WriteTimeout,
 )
@@ -296,7 +302,8 @@ from coterie.errors.world import (
 # Packed, for the file is a list of names as it is.
 # fmt: off
 __all__ = [
-    "AgentStopped", "AskCancelled", "AskTimeout", "BudgetExhausted", "CheckpointMissing", "CheckpointRefused",
+    "AgentStopped", "AskCancelled", "AskTimeout", "BlockChanged", "BlockTooLong", "BudgetExhausted", "CheckpointMissing",
+    "CheckpointRefused",
     "CircuitOpen", "CodecError", "ComponentError", "ContextTooLong", "ContributionRefused", "ConversationClosed",
     "ConversationError", "ConversationFull", "ConversationTaken", "CoterieError", "DefinitionError", "DeliveryError",
     "DurableError", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FragmentConflict", "GatewayClosed",
@@ -312,7 +319,7 @@ __all__ = [
     "ServiceMissing", "SpawnError", "StageFailed", "StartFailed", "StateRefused", "StateUnreadable", "StorageCorrupt",
     "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable", "ThreadLimitReached", "TierUnavailable",
     "TopologyError", "TransportError",
-    "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
+    "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownBlock", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
     "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",
     "WorldError", "WriteTimeout", "describe",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from coterie.errors.general import CoterieError
 
 
@@ -66,6 +68,33 @@ class UnknownMemory(MemoryFault, LookupError):
 
     def __init__(self, agent: str, id: str) -> None:  # noqa: A002 - the field's own name
         super().__init__(f"{agent} has no memory {id!r}")
+
+
+class UnknownBlock(MemoryFault, LookupError):
+    """The agent has no memory block of that name."""
+
+    def __init__(self, agent: str, name: object, known: Iterable[str]) -> None:
+        names = ", ".join(sorted(known)) or "none yet"
+        super().__init__(f"{agent} has no memory block {name!r} (there are: {names}); create it with define()")
+
+
+class BlockChanged(MemoryFault):
+    """A memory block was changed by another writer, so a compare-and-set did not take place."""
+
+    def __init__(self, name: str, expected: int, version: int) -> None:
+        self.version = version
+        """The version that the block has now."""
+        super().__init__(
+            f"the memory block {name!r} has version {version}, not {expected}: read it again, and make the change on the new text"
+        )
+
+
+class BlockTooLong(MemoryFault, ValueError):
+    """A text is longer than the limit of its memory block. The block is unchanged."""
+
+    def __init__(self, name: str, length: int, limit: int) -> None:
+        self.length, self.limit = length, limit
+        super().__init__(f"the memory block {name!r} may have {limit} characters, and this text has {length}: shorten it")
 
 
 class EmbeddingFailed(MemoryFault):

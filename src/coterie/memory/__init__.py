@@ -12,6 +12,7 @@ from coterie.memory.embeddings.styles import EmbeddingStyle
 from coterie.memory.exposition import MemoryCollector
 from coterie.memory.fields import any_of, at_least, at_most, has
 from coterie.memory.mind.agent_memory import AgentMemory
+from coterie.memory.mind.blocks import MemoryBlock, MemoryBlocks
 from coterie.memory.mind.consolidation import Insight, Summariser
 from coterie.memory.mind.eviction import EvictionPolicy
 from coterie.memory.mind.items import Memory
@@ -32,6 +33,8 @@ __all__ = [
     "Insight",
     "LocalEmbedder",
     "Memory",
+    "MemoryBlock",
+    "MemoryBlocks",
     "MemoryCollector",
     "MemoryConfig",
     "MemoryKind",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from coterie.errors import InvalidMemory, WriteTimeout
+from coterie.errors import InvalidMemory, TierUnavailable, WriteTimeout
 from coterie.kernel import Clock, Codec, Countdown, check_instance
 from coterie.memory.backends import opening
 from coterie.memory.backends.in_process import touched
@@ -193,6 +193,9 @@ class RecordStore:
                     MemoryPriority.NORMAL,
                 )
                 count += 1
+        with suppress(TierUnavailable):
+            # Memory blocks are read from the archive itself.
+            self.tiers.lists.catch_up()
         for reload in self._reloads:
             reload()
         return count

@@ -20,6 +20,7 @@ from coterie.memory.checking import (
     check_time,
 )
 from coterie.memory.embedding import Embedder
+from coterie.memory.mind.blocks import MemoryBlocks
 from coterie.memory.mind.consolidation import Consolidation, Consolidator, Insight, Summariser, extractive_summary
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
 from coterie.memory.mind.eviction import EpisodeLimit, EvictionPolicy, check_callable
@@ -87,6 +88,8 @@ class AgentMemory:
         self._weights = weights if weights is not None else Weights()
         check_instance("AgentMemory.weights", self._weights, Weights, "Weights")
         self._grants = Grants(memory, agent)
+        self.blocks = MemoryBlocks(memory, agent)
+        """The small texts that are always in the prompt of the agent."""
         self._consolidate_at = consolidate_at
         self._state: Episodes = memory.records.once(f"episodes of {agent}", lambda: Episodes(memory, agent))
         self._meaning = AgentEmbeddings(memory, agent, embedder) if embedder is not None else None
